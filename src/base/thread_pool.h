@@ -1,0 +1,58 @@
+// A fixed set of threads that run one parallel loop at a time. Work is split by index, never by arrival, and no
+// result may depend on which thread ran which index: the pool changes speed, never bits.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace naru {
+
+class ThreadPool {
+ public:
+  // n_threads >= 1 counts the calling thread. `on_start` runs once on every worker and on the constructing thread
+  // (floating-point mode, tile configuration).
+  explicit ThreadPool(int n_threads, std::function<void()> on_start = {});
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int n_threads() const { return n_threads_; }
+
+  // Calls body(index, thread) for every index in [0, n), thread in [0, n_threads). Indices are handed out one at a
+  // time, in ascending order, to whichever thread is free; returns when all are done. Not reentrant.
+  template <typename Body>
+  void parallel_for(int64_t n, const Body& body) {
+    if (n_threads_ == 1 || n <= 1) {
+      for (int64_t i = 0; i < n; ++i) body(i, 0);
+      return;
+    }
+    run(n, [](const void* context, int64_t index, int thread) { (*static_cast<const Body*>(context))(index, thread); },
+        &body);
+  }
+
+ private:
+  using Task = void (*)(const void* context, int64_t index, int thread);
+  void run(int64_t n, Task task, const void* context);
+  void work(int thread);
+  void worker_main(int thread, const std::function<void()>& on_start);
+
+  int n_threads_;
+  Task task_ = nullptr;
+  const void* context_ = nullptr;
+  int64_t n_ = 0;
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<uint64_t> generation_{0};
+  alignas(64) std::atomic<int> n_running_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace naru
