@@ -1,0 +1,59 @@
+// The kernels of the CPU chip. Every .cpp in this folder is compiled once for each level (cmake/cpu_levels.cmake) with
+// NARU_LEVEL naming it, and defines its functions in namespace naru::cpu::NARU_LEVEL; level.cpp gathers them in one
+// KernelTable a level. What a function computes is defined by contract/ops.h; all levels give the same bits.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "contract/ops.h"
+
+namespace naru::cpu {
+
+// Memory of one thread that kernels may use while they run; grows, never shrinks, 64-byte aligned.
+class Scratch {
+ public:
+  std::byte* get(size_t bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  std::unique_ptr<std::byte[], Free> memory_;
+  size_t bytes_ = 0;
+};
+
+// What a kernel runs with: the threads and their scratch memory (index = thread of ThreadPool::parallel_for), and
+// shared scratch for operands that all threads read (quantised activations).
+struct Work {
+  ThreadPool& pool;
+  std::vector<Scratch>& scratch;
+  Scratch& shared;
+};
+
+struct KernelTable {
+  std::string_view level;
+  // Runs the op; `*kernel` is set to the name of the kernel that ran.
+  Status (*embed)(const contract::Embed&, Work&, std::string_view* kernel);
+  Status (*rms_norm)(const contract::RmsNorm&, Work&, std::string_view* kernel);
+  Status (*matmul)(const contract::Matmul&, Work&, std::string_view* kernel);
+  Status (*grouped_matmul)(const contract::GroupedMatmul&, Work&, std::string_view* kernel);
+  Status (*rope_table)(const contract::RopeTable&, Work&, std::string_view* kernel);
+  Status (*rope)(const contract::Rope&, Work&, std::string_view* kernel);
+  Status (*round_bf16)(const contract::RoundBF16&, Work&, std::string_view* kernel);
+  Status (*cache_write)(const contract::CacheWrite&, Work&, std::string_view* kernel);
+  Status (*attention)(const contract::Attention&, Work&, std::string_view* kernel);
+  Status (*silu_mul)(const contract::SiluMul&, Work&, std::string_view* kernel);
+  Status (*add)(const contract::Add&, Work&, std::string_view* kernel);
+  Status (*route)(const contract::Route&, Work&, std::string_view* kernel);
+  Status (*combine)(const contract::Combine&, Work&, std::string_view* kernel);
+  Status (*log_prob)(const contract::LogProb&, Work&, std::string_view* kernel);
+  // Packs a source (chips/cpu/packed.h); the layout may differ from level to level.
+  Result<std::unique_ptr<contract::PackedMatrix>> (*pack)(const contract::MatrixSource&, contract::Rule, Work&);
+  int64_t (*packed_bytes)(DType stored, contract::Rule, int64_t groups, int64_t outputs, int64_t inputs);
+};
+
+}  // namespace naru::cpu
