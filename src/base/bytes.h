@@ -13,7 +13,8 @@
 
 namespace naru {
 
-static_assert(std::endian::native == std::endian::little, "naru reads and writes little-endian machines' memory as it is");
+static_assert(std::endian::native == std::endian::little,
+              "naru reads and writes little-endian machines' memory as it is");
 
 using Bytes = std::span<const std::byte>;
 
@@ -25,8 +26,7 @@ class ByteCursor {
   int64_t remaining() const { return static_cast<int64_t>(bytes_.size()) - offset_; }
 
   template <typename T>
-    requires std::is_arithmetic_v<T>
-  std::optional<T> read() {
+  requires std::is_arithmetic_v<T> std::optional<T> read() {
     if (remaining() < static_cast<int64_t>(sizeof(T))) return std::nullopt;
     T value;
     std::memcpy(&value, bytes_.data() + offset_, sizeof(T));

@@ -10,7 +10,9 @@ namespace naru {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& values);
 
 namespace detail {
-inline std::string check_values() { return {}; }
+inline std::string check_values() {
+  return {};
+}
 template <typename... Values>
 std::string check_values(const Values&... values) {
   std::ostringstream out;
@@ -21,9 +23,9 @@ std::string check_values(const Values&... values) {
 
 }  // namespace naru
 
-#define NARU_CHECK(condition, ...)                                                                                  \
-  do {                                                                                                              \
-    if (!(condition)) [[unlikely]]                                                                                  \
+#define NARU_CHECK(condition, ...)                                                                     \
+  do {                                                                                                 \
+    if (!(condition)) [[unlikely]]                                                                     \
       ::naru::check_failed(__FILE__, __LINE__, #condition, ::naru::detail::check_values(__VA_ARGS__)); \
   } while (false)
 

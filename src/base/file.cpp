@@ -56,7 +56,9 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   return file;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+MappedFile::MappedFile(MappedFile&& other) noexcept {
+  *this = std::move(other);
+}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
@@ -69,7 +71,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-MappedFile::~MappedFile() { close(); }
+MappedFile::~MappedFile() {
+  close();
+}
 
 void MappedFile::close() noexcept {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
@@ -97,8 +101,9 @@ Result<std::string> read_file(const std::filesystem::path& path, int64_t bytes_m
   NARU_ASSIGN(const int fd, open_regular(path, &size));
   if (size > bytes_max) {
     ::close(fd);
-    return Error{Code::kCorrupt, fmt::format("reading {}: it has {} bytes and at most {} were expected; is it the right file?",
-                                             path.string(), size, bytes_max)};
+    return Error{Code::kCorrupt,
+                 fmt::format("reading {}: it has {} bytes and at most {} were expected; is it the right file?",
+                             path.string(), size, bytes_max)};
   }
   std::string text(static_cast<size_t>(size), '\0');
   size_t done = 0;
@@ -151,9 +156,9 @@ Status AtomicFile::write(Bytes bytes) {
     const ssize_t n = ::write(fd_, bytes.data() + done, bytes.size() - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      return Error{errno == ENOSPC || errno == EDQUOT ? Code::kResourceExhausted : Code::kUnavailable,
-                   fmt::format("writing {}: {}; free some space or choose another place", path_.string(),
-                               std::strerror(errno))};
+      return Error{
+          errno == ENOSPC || errno == EDQUOT ? Code::kResourceExhausted : Code::kUnavailable,
+          fmt::format("writing {}: {}; free some space or choose another place", path_.string(), std::strerror(errno))};
     }
     done += static_cast<size_t>(n);
   }

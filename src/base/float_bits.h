@@ -8,7 +8,9 @@
 
 namespace naru {
 
-inline float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+inline float bf16_to_f32(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Nearest even; a subnormal becomes zero of its sign; NaN becomes 0x7fc0; overflow becomes infinity.
 inline uint16_t f32_to_bf16(float value) {
@@ -20,7 +22,9 @@ inline uint16_t f32_to_bf16(float value) {
 }
 
 // The f32 that holds the bf16 nearest to `value`.
-inline float round_to_bf16(float value) { return bf16_to_f32(f32_to_bf16(value)); }
+inline float round_to_bf16(float value) {
+  return bf16_to_f32(f32_to_bf16(value));
+}
 
 inline float f16_to_f32(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
@@ -31,7 +35,8 @@ inline float f16_to_f32(uint16_t bits) {
   if (mantissa == 0) return std::bit_cast<float>(sign);
   // A subnormal f16 is m * 2^-24, a normal f32: shift its leading one up to bit 10, the implicit place.
   const int shift = std::countl_zero(mantissa) - 21;
-  return std::bit_cast<float>(sign | (static_cast<uint32_t>(113 - shift) << 23) | (((mantissa << shift) & 0x3ffu) << 13));
+  return std::bit_cast<float>(sign | (static_cast<uint32_t>(113 - shift) << 23) |
+                              (((mantissa << shift) & 0x3ffu) << 13));
 }
 
 inline float f8_e4m3_to_f32(uint8_t bits) {

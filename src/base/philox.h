@@ -27,9 +27,9 @@ enum class DrawPurpose : uint32_t { kSample = 0, kInit = 1, kShuffle = 2, kTest 
 
 // The block of (seed; purpose, sample, position).
 inline PhiloxBlock draw(uint64_t seed, DrawPurpose purpose, uint32_t sample, uint64_t position) {
-  return philox4x32_10({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), sample,
-                        static_cast<uint32_t>(purpose)},
-                       {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  return philox4x32_10(
+      {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), sample, static_cast<uint32_t>(purpose)},
+      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
 }
 
 // Uniform in [0, 1) with 53 bits, from the first two words of a block.

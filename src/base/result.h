@@ -42,7 +42,7 @@ struct [[nodiscard]] Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit by design
 
   bool ok() const { return state_.index() == 0; }
@@ -106,16 +106,16 @@ using Status = Result<void>;
 }  // namespace naru
 
 // Returns the error of `expr` from the enclosing function, or goes on.
-#define NARU_TRY(expr)                                    \
-  do {                                                    \
-    auto naru_try_ = (expr);                              \
+#define NARU_TRY(expr)                                        \
+  do {                                                        \
+    auto naru_try_ = (expr);                                  \
     if (!naru_try_.ok()) return std::move(naru_try_).error(); \
   } while (false)
 
 // NARU_ASSIGN(auto x, expr): returns the error of `expr` from the enclosing function, or assigns its value.
 #define NARU_ASSIGN(target, expr) NARU_ASSIGN_2_(target, expr, __COUNTER__)
 #define NARU_ASSIGN_2_(target, expr, n) NARU_ASSIGN_3_(target, expr, n)
-#define NARU_ASSIGN_3_(target, expr, n)                          \
-  auto naru_assign_##n = (expr);                                 \
+#define NARU_ASSIGN_3_(target, expr, n)                                 \
+  auto naru_assign_##n = (expr);                                        \
   if (!naru_assign_##n.ok()) return std::move(naru_assign_##n).error(); \
   target = std::move(naru_assign_##n).value()

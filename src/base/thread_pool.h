@@ -32,7 +32,8 @@ class ThreadPool {
       for (int64_t i = 0; i < n; ++i) body(i, 0);
       return;
     }
-    run(n, [](const void* context, int64_t index, int thread) { (*static_cast<const Body*>(context))(index, thread); },
+    run(
+        n, [](const void* context, int64_t index, int thread) { (*static_cast<const Body*>(context))(index, thread); },
         &body);
   }
 

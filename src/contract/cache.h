@@ -8,7 +8,8 @@
 
 namespace naru::contract {
 
-constexpr int64_t kCachePage = 32;  // positions
+constexpr int64_t kCachePage = 32;          // positions
+constexpr int64_t kSegmentWidthMax = 2048;  // a row of a stream is one chain of a dot
 
 enum class CacheUse : uint8_t {
   kKey,          // rows enter scores
@@ -18,8 +19,8 @@ enum class CacheUse : uint8_t {
 
 struct CacheShape {
   int64_t heads = 1;
-  int64_t width = 0;             // columns a head
-  DType dtype = DType::kF32;     // kF32 or kBF16
+  int64_t width = 0;          // columns a head
+  DType dtype = DType::kF32;  // kF32 or kBF16
   CacheUse use = CacheUse::kKey;
 };
 

@@ -94,10 +94,21 @@ double exp_of(DoubleDouble x) {
   const DoubleDouble r = fast_two_sum(r0.high, r0.low + x.low);  // |r| <= 0.3466
   // exp r = 1 + r + r^2/2 + ...: the polynomial from r^3 on is small, the head is summed with its error.
   double p = 1.0 / 6402373705728000.0;  // 1/18!
-  constexpr double kInverseFactorials[] = {1.0 / 6,         1.0 / 24,        1.0 / 120,         1.0 / 720,
-                                           1.0 / 5040,      1.0 / 40320,     1.0 / 362880,      1.0 / 3628800,
-                                           1.0 / 39916800., 1.0 / 479001600., 1.0 / 6227020800., 1.0 / 87178291200.,
-                                           1.0 / 1307674368000., 1.0 / 20922789888000., 1.0 / 355687428096000.};
+  constexpr double kInverseFactorials[] = {1.0 / 6,
+                                           1.0 / 24,
+                                           1.0 / 120,
+                                           1.0 / 720,
+                                           1.0 / 5040,
+                                           1.0 / 40320,
+                                           1.0 / 362880,
+                                           1.0 / 3628800,
+                                           1.0 / 39916800.,
+                                           1.0 / 479001600.,
+                                           1.0 / 6227020800.,
+                                           1.0 / 87178291200.,
+                                           1.0 / 1307674368000.,
+                                           1.0 / 20922789888000.,
+                                           1.0 / 355687428096000.};
   for (int k = 14; k >= 0; --k) p = std::fma(p, r.high, kInverseFactorials[k]);
   const double square = r.high * r.high;
   const double square_error = std::fma(r.high, r.high, -square);
@@ -123,8 +134,14 @@ DoubleDouble reduce_half_pi(double x, int64_t& quadrant) {
 double sin_kernel(DoubleDouble r) {  // |r| <= pi/4
   const double z = r.high * r.high;
   double p = -1.0 / 121645100408832000.0;  // -1/19!
-  constexpr double kTerms[] = {-1.0 / 6,          1.0 / 120,         -1.0 / 5040,           1.0 / 362880,
-                               -1.0 / 39916800.0, 1.0 / 6227020800.0, -1.0 / 1307674368000.0, 1.0 / 355687428096000.0};
+  constexpr double kTerms[] = {-1.0 / 6,
+                               1.0 / 120,
+                               -1.0 / 5040,
+                               1.0 / 362880,
+                               -1.0 / 39916800.0,
+                               1.0 / 6227020800.0,
+                               -1.0 / 1307674368000.0,
+                               1.0 / 355687428096000.0};
   for (int k = 7; k >= 0; --k) p = std::fma(p, z, kTerms[k]);
   return r.high + std::fma(r.high * z, p, std::fma(-0.5 * z, r.low, r.low));
 }
@@ -132,8 +149,14 @@ double sin_kernel(DoubleDouble r) {  // |r| <= pi/4
 double cos_kernel(DoubleDouble r) {
   const double z = r.high * r.high;
   double p = 1.0 / 2432902008176640000.0;  // 1/20!
-  constexpr double kTerms[] = {1.0 / 24,           -1.0 / 720,          1.0 / 40320,           -1.0 / 3628800,
-                               1.0 / 479001600.0, -1.0 / 87178291200.0, 1.0 / 20922789888000.0, -1.0 / 6402373705728000.0};
+  constexpr double kTerms[] = {1.0 / 24,
+                               -1.0 / 720,
+                               1.0 / 40320,
+                               -1.0 / 3628800,
+                               1.0 / 479001600.0,
+                               -1.0 / 87178291200.0,
+                               1.0 / 20922789888000.0,
+                               -1.0 / 6402373705728000.0};
   for (int k = 7; k >= 0; --k) p = std::fma(p, z, kTerms[k]);
   const double half = 0.5 * z;
   const double head = 1.0 - half;
@@ -142,7 +165,9 @@ double cos_kernel(DoubleDouble r) {
 
 }  // namespace
 
-double exp_double(double x) { return exp_of({x, 0.0}); }
+double exp_double(double x) {
+  return exp_of({x, 0.0});
+}
 
 double log_double(double x) {
   NARU_CHECK(x >= std::numeric_limits<double>::min() && x <= std::numeric_limits<double>::max(), x);

@@ -5,9 +5,9 @@
 namespace naru::contract {
 
 double exp_double(double x);
-double log_double(double x);              // natural; x > 0
+double log_double(double x);               // natural; x > 0
 double pow_double(double base, double y);  // base > 0; error below 1 ulp through a double-double logarithm
-double sin_double(double x);              // |x| <= 2^30
-double cos_double(double x);              // |x| <= 2^30
+double sin_double(double x);               // |x| <= 2^30
+double cos_double(double x);               // |x| <= 2^30
 
 }  // namespace naru::contract

@@ -60,6 +60,8 @@ DType block_dtype(Rule rule) {
   return kDTypes[static_cast<int>(rule) - static_cast<int>(Rule::kQ8_0)];
 }
 
-int64_t rule_block(Rule rule) { return is_block_rule(rule) ? dtype_info(block_dtype(rule)).block_elements : 1; }
+int64_t rule_block(Rule rule) {
+  return is_block_rule(rule) ? dtype_info(block_dtype(rule)).block_elements : 1;
+}
 
 }  // namespace naru::contract

@@ -24,8 +24,12 @@ Rule rule_of(DType stored, ComputeMode mode);
 Rule transposed_rule_of(DType stored, ComputeMode mode);
 
 // True for the rules whose activations are int8 with scales (w8a8 and the GGUF kinds).
-inline bool has_integer_activations(Rule rule) { return rule >= Rule::kW8A8; }
-inline bool is_block_rule(Rule rule) { return rule >= Rule::kQ8_0; }
+inline bool has_integer_activations(Rule rule) {
+  return rule >= Rule::kW8A8;
+}
+inline bool is_block_rule(Rule rule) {
+  return rule >= Rule::kQ8_0;
+}
 // The stored kind of a block rule.
 DType block_dtype(Rule rule);
 // K must be a multiple of this.

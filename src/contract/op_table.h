@@ -10,7 +10,9 @@ namespace naru::contract {
 
 // Name of the op with this index in the variant, as "rms_norm".
 std::string_view op_name(int op_index);
-inline std::string_view op_name(const Op& op) { return op_name(static_cast<int>(op.index())); }
+inline std::string_view op_name(const Op& op) {
+  return op_name(static_cast<int>(op.index()));
+}
 
 struct Cost {
   double flops = 0;  // multiplies and adds, counted apart

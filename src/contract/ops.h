@@ -154,8 +154,8 @@ struct LogProb {
   View out;      // [T, 1]
 };
 
-using Op = std::variant<Embed, RmsNorm, Matmul, GroupedMatmul, RopeTable, Rope, RoundBF16, CacheWrite, Attention, SiluMul,
-                        Add, Route, Combine, LogProb>;
+using Op = std::variant<Embed, RmsNorm, Matmul, GroupedMatmul, RopeTable, Rope, RoundBF16, CacheWrite, Attention,
+                        SiluMul, Add, Route, Combine, LogProb>;
 constexpr int kOpCount = static_cast<int>(std::variant_size_v<Op>);
 
 }  // namespace naru::contract

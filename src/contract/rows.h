@@ -9,11 +9,11 @@
 
 namespace naru::contract {
 
-constexpr int64_t kSegment = 2048;           // of K in a dot product, of a row in a row sum
-constexpr int64_t kAttentionSegment = 512;   // of positions
-constexpr int64_t kBlock = 32;               // of the bf16 rule, the GGUF kinds, a cache page
-constexpr int64_t kLanes = 16;               // of a row sum
-constexpr float kScoreFloor = -38.0f;        // below this, p counts as +0
+constexpr int64_t kSegment = 2048;          // of K in a dot product, of a row in a row sum
+constexpr int64_t kAttentionSegment = 512;  // of positions
+constexpr int64_t kBlock = 32;              // of the bf16 rule, the GGUF kinds, a cache page
+constexpr int64_t kLanes = 16;              // of a row sum
+constexpr float kScoreFloor = -38.0f;       // below this, p counts as +0
 
 // Adds segment results by the aligned tree (0+1, 2+3, ...; an odd last one moves up): push in order, then total().
 class SegmentSum {

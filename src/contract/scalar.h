@@ -20,7 +20,9 @@ inline float flush(float x) {
   return (bits & 0x7f800000u) == 0 ? std::bit_cast<float>(bits & 0x80000000u) : x;
 }
 
-inline bool is_min_normal(float x) { return (std::bit_cast<uint32_t>(x) & 0x7fffffffu) == 0x00800000u; }
+inline bool is_min_normal(float x) {
+  return (std::bit_cast<uint32_t>(x) & 0x7fffffffu) == 0x00800000u;
+}
 
 namespace detail {
 // `scaled` is the exact result times 2^100, so that its rounding to 24 bits is free of the exponent's end.
@@ -34,8 +36,12 @@ inline float fma_at_min_normal(float a, float b, float c, float rounded) {
 }
 }  // namespace detail
 
-inline float add(float a, float b) { return flush(flush(a) + flush(b)); }  // near 2^-126 a sum of normals is exact
-inline float sub(float a, float b) { return flush(flush(a) - flush(b)); }
+inline float add(float a, float b) {
+  return flush(flush(a) + flush(b));
+}  // near 2^-126 a sum of normals is exact
+inline float sub(float a, float b) {
+  return flush(flush(a) - flush(b));
+}
 
 inline float mul(float a, float b) {
   a = flush(a), b = flush(b);
@@ -61,7 +67,9 @@ inline float fma(float a, float b, float c) {
   return flush(r);
 }
 
-inline float sqrt(float x) { return std::sqrt(flush(x)); }  // the root of a normal is normal
+inline float sqrt(float x) {
+  return std::sqrt(flush(x));
+}  // the root of a normal is normal
 
 inline float rint(float x) {  // nearest even integer, without regard to the current rounding mode
   x = flush(x);
@@ -78,7 +86,9 @@ inline float max(float a, float b) {
   return a < b ? b : a;
 }
 
-inline float to_f32(int32_t x) { return static_cast<float>(x); }
+inline float to_f32(int32_t x) {
+  return static_cast<float>(x);
+}
 
 // exp, worst error 0.88 ulp: NaN to NaN, above 0x1.62e42ep+6 infinity, below -88 +0.
 inline float exp(float x) {
@@ -134,10 +144,16 @@ inline float log(float x) {
   return fma(to_f32(e), 0.693359375f, add(f, y));
 }
 
-inline float silu(float x) { return div(flush(x), add(1.0f, exp(-flush(x)))); }
-inline float sigmoid(float x) { return div(1.0f, add(1.0f, exp(-flush(x)))); }
+inline float silu(float x) {
+  return div(flush(x), add(1.0f, exp(-flush(x))));
+}
+inline float sigmoid(float x) {
+  return div(1.0f, add(1.0f, exp(-flush(x))));
+}
 
 // What comparisons and hashes see: every NaN as 0x7fc00000.
-inline uint32_t canonical_bits(float x) { return std::isnan(x) ? 0x7fc00000u : std::bit_cast<uint32_t>(x); }
+inline uint32_t canonical_bits(float x) {
+  return std::isnan(x) ? 0x7fc00000u : std::bit_cast<uint32_t>(x);
+}
 
 }  // namespace naru::contract

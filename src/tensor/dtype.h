@@ -36,10 +36,14 @@ struct DTypeInfo {
 };
 
 const DTypeInfo& dtype_info(DType dtype);
-inline std::string_view dtype_name(DType dtype) { return dtype_info(dtype).name; }
+inline std::string_view dtype_name(DType dtype) {
+  return dtype_info(dtype).name;
+}
 
 // Kinds whose products go by integer blocks (docs/arithmetic.md section 3).
-inline bool is_quantised(DType dtype) { return dtype >= DType::kQ8_0; }
+inline bool is_quantised(DType dtype) {
+  return dtype >= DType::kQ8_0;
+}
 
 // Bytes of `n` elements; nothing where n is negative, no multiple of the block, or the size overflows.
 std::optional<int64_t> dtype_bytes(DType dtype, int64_t n);

@@ -8,7 +8,9 @@
 namespace naru {
 namespace {
 
-uint8_t byte_at(const std::byte* bytes, int64_t i) { return static_cast<uint8_t>(bytes[i]); }
+uint8_t byte_at(const std::byte* bytes, int64_t i) {
+  return static_cast<uint8_t>(bytes[i]);
+}
 
 float f16_at(const std::byte* bytes, int64_t i) {
   uint16_t bits;

@@ -15,7 +15,7 @@ namespace naru {
 
 struct QuantBlock {
   float d = 0;
-  float m = 0;        // minimum (Q4_1, Q5_1) or dmin (Q4_K, Q5_K)
+  float m = 0;         // minimum (Q4_1, Q5_1) or dmin (Q4_K, Q5_K)
   int8_t sc[16] = {};  // K kinds: 8 (Q4_K, Q5_K) or 16 (Q6_K) scales
   uint8_t mn[8] = {};  // Q4_K, Q5_K: 8 minimum factors
   int8_t q[256] = {};  // 32 or 256 integers, offset included

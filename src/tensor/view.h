@@ -47,6 +47,8 @@ struct View {
 };
 
 // A contiguous view.
-inline View make_view(void* data, DType dtype, int64_t rows, int64_t cols) { return {data, dtype, rows, cols, cols}; }
+inline View make_view(void* data, DType dtype, int64_t rows, int64_t cols) {
+  return {data, dtype, rows, cols, cols};
+}
 
 }  // namespace naru

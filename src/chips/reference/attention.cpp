@@ -1,0 +1,125 @@
+// The cache and attention over it (docs/arithmetic.md section 5).
+#include <fmt/format.h>
+
+#include "chips/reference/ops.h"
+
+namespace naru::reference {
+namespace {
+
+using contract::Attention;
+using contract::CacheWrite;
+using contract::kAttentionSegment;
+using contract::kCachePage;
+using contract::SequenceRows;
+
+// Softmax and weighted sum of one run of positions, before the division by l.
+struct Partial {
+  float m = 0.0f;
+  float l = 0.0f;
+  std::vector<float> o;
+};
+
+// Positions [begin, end) of one segment: `begin` is a multiple of 512.
+Partial attend_segment(const Attention& op, const SequenceRows& rows, int64_t key_head, const std::vector<float>& q,
+                       int64_t begin, int64_t end) {
+  const bool is_bf16 = op.key.shape.dtype == DType::kBF16;
+  const auto count = static_cast<size_t>(end - begin);
+  const int64_t width = op.out.cols;
+  std::vector<float> p(count);
+  std::vector<const float*> values(count);
+  for (int64_t position = begin; position < end; ++position) {
+    const int32_t page = rows.pages[position / kCachePage];
+    const float* key = cache_row(op.key, page, key_head, position);
+    const auto n = static_cast<int64_t>(q.size());
+    const float dot = is_bf16 ? dot_bf16(q.data(), key, n) : dot_f32(q.data(), key, n);
+    p[static_cast<size_t>(position - begin)] = contract::mul(dot, op.scale);
+    values[static_cast<size_t>(position - begin)] = cache_row(op.value, page, key_head, position);
+  }
+  Partial partial;
+  partial.m = contract::row_max(p.data(), static_cast<int64_t>(count));
+  for (float& s : p) {
+    const float difference = contract::sub(s, partial.m);
+    s = difference < contract::kScoreFloor ? 0.0f : contract::exp(difference);
+    if (is_bf16) s = round_to_bf16(s);
+  }
+  partial.l = contract::row_sum(p.data(), static_cast<int64_t>(count));
+  partial.o.resize(static_cast<size_t>(width));
+  std::vector<float> column(count);
+  for (int64_t d = 0; d < width; ++d) {
+    for (size_t i = 0; i < count; ++i) column[i] = values[i][d];
+    partial.o[static_cast<size_t>(d)] = is_bf16 ? dot_bf16(p.data(), column.data(), static_cast<int64_t>(count))
+                                                : dot_f32(p.data(), column.data(), static_cast<int64_t>(count));
+  }
+  return partial;
+}
+
+void merge(Partial& total, const Partial& next) {
+  using contract::fma;
+  using contract::mul;
+  const float m = contract::add(contract::max(total.m, next.m), 0.0f);
+  const float a = contract::exp(contract::sub(total.m, m));
+  const float b = contract::exp(contract::sub(next.m, m));
+  total.m = m;
+  total.l = fma(total.l, a, mul(b, next.l));
+  for (size_t d = 0; d < total.o.size(); ++d) total.o[d] = fma(total.o[d], a, mul(b, next.o[d]));
+}
+
+}  // namespace
+
+Status run_cache_write(const CacheWrite& op) {
+  int64_t n_rows = 0;
+  for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
+  const int64_t heads = op.stream.shape.heads;
+  const bool is_shared = op.x.rows == n_rows;
+  for (const SequenceRows& rows : op.sequences) {
+    for (int64_t i = 0; i < rows.n_rows; ++i) {
+      const int64_t position = rows.position_begin + i;
+      for (int64_t head = 0; head < heads; ++head) {
+        const int64_t row = is_shared ? rows.row_begin + i : (rows.row_begin + i) * heads + head;
+        float* out = cache_row(op.stream, rows.pages[position / kCachePage], head, position) + op.column;
+        for (int64_t k = 0; k < op.x.cols; ++k) {
+          const float x = op.x.f32(row)[k];
+          out[k] = op.stream.shape.dtype == DType::kBF16 ? round_to_bf16(x) : contract::flush(x);
+          if (std::isfinite(out[k])) continue;
+          return Error{Code::kOutOfRange,
+                       fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; the "
+                                   "weights or an earlier layer overflowed",
+                                   row, k, out[k])};
+        }
+      }
+    }
+  }
+  return {};
+}
+
+Status run_attention(const Attention& op) {
+  const int64_t group_size = op.heads / op.key.shape.heads;
+  for (const SequenceRows& rows : op.sequences) {
+    for (int64_t i = 0; i < rows.n_rows; ++i) {
+      for (int64_t head = 0; head < op.heads; ++head) {
+        const int64_t row = (rows.row_begin + i) * op.heads + head;
+        std::vector<float> q(op.q.f32(row), op.q.f32(row) + op.q.cols);
+        if (op.key.shape.dtype == DType::kBF16) {
+          for (float& value : q) value = round_to_bf16(value);
+        }
+        const int64_t end = rows.position_begin + i + 1;
+        Partial total;
+        for (int64_t begin = 0; begin < end; begin += kAttentionSegment) {
+          const Partial next =
+              attend_segment(op, rows, head / group_size, q, begin, std::min(end, begin + kAttentionSegment));
+          if (begin == 0) {
+            total = next;
+          } else {
+            merge(total, next);
+          }
+        }
+        for (int64_t d = 0; d < op.out.cols; ++d) {
+          op.out.f32(row)[d] = contract::div(total.o[static_cast<size_t>(d)], total.l);
+        }
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace naru::reference

@@ -1,0 +1,53 @@
+// One function for each op, in the file of the op's name.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "contract/ops.h"
+#include "contract/rows.h"
+
+namespace naru::reference {
+
+// Float rules: the operands themselves (rounded to bf16 under that rule). w8a8: integers and scales. Block rules: the
+// rows as stored, read block by block when used.
+class Matrix : public contract::PackedMatrix {
+ public:
+  std::vector<float> values;      // [groups * outputs, inputs]
+  std::vector<int8_t> integers;   // [groups * outputs, inputs]
+  std::vector<float> scales;      // [groups * outputs]
+  std::vector<std::byte> blocks;  // [groups * outputs] rows of stored bytes
+};
+
+Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source, contract::Rule rule);
+
+// A cache page: [heads][kCachePage][width] f32, values already rounded.
+inline int64_t cache_page_bytes(const contract::CacheShape& shape) {
+  return shape.heads * contract::kCachePage * shape.width * static_cast<int64_t>(sizeof(float));
+}
+inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64_t head, int64_t position) {
+  auto* base = reinterpret_cast<float*>(static_cast<char*>(stream.data) + page * stream.page_bytes);
+  return base + (head * contract::kCachePage + position % contract::kCachePage) * stream.shape.width;
+}
+
+// a . b over n elements by the float rules, each from +0, with the final + (+0).
+float dot_f32(const float* a, const float* b, int64_t n);
+float dot_bf16(const float* a, const float* b, int64_t n);  // operands already rounded
+
+Status run_embed(const contract::Embed& op);
+Status run_rms_norm(const contract::RmsNorm& op);
+Status run_matmul(const contract::Matmul& op);
+Status run_grouped_matmul(const contract::GroupedMatmul& op);
+Status run_rope_table(const contract::RopeTable& op);
+Status run_rope(const contract::Rope& op);
+Status run_round_bf16(const contract::RoundBF16& op);
+Status run_cache_write(const contract::CacheWrite& op);
+Status run_attention(const contract::Attention& op);
+Status run_silu_mul(const contract::SiluMul& op);
+Status run_add(const contract::Add& op);
+Status run_route(const contract::Route& op);
+Status run_combine(const contract::Combine& op);
+Status run_log_prob(const contract::LogProb& op);
+
+}  // namespace naru::reference

@@ -1,0 +1,116 @@
+// Row functions and elementwise ops (docs/arithmetic.md sections 1, 4 and 6).
+#include <fmt/format.h>
+
+#include "chips/reference/ops.h"
+#include "contract/double_math.h"
+
+namespace naru::reference {
+
+using contract::add;
+using contract::fma;
+using contract::mul;
+
+Status run_rms_norm(const contract::RmsNorm& op) {
+  const int64_t n = op.x.cols;
+  for (int64_t t = 0; t < op.x.rows; ++t) {
+    const float* x = op.x.f32(t);
+    const float squares = contract::row_sum_of_squares(x, n);
+    if (!std::isfinite(squares)) {
+      return Error{Code::kOutOfRange,
+                   fmt::format("rms_norm: row {}: the sum of squares is {}, a finite number was wanted; the weights or "
+                               "an earlier layer overflowed",
+                               t, squares)};
+    }
+    const float mean = contract::div(squares, static_cast<float>(n));
+    const float r = contract::div(1.0f, contract::sqrt(add(mean, op.eps)));
+    for (int64_t k = 0; k < n; ++k) op.out.f32(t)[k] = mul(mul(x[k], r), op.weight.f32()[k]);
+  }
+  return {};
+}
+
+Status run_rope_table(const contract::RopeTable& op) {
+  for (int64_t t = 0; t < op.positions.rows; ++t) {
+    for (int64_t i = 0; i < op.frequencies.cols; ++i) {
+      const float angle = mul(contract::to_f32(*op.positions.i32(t)), op.frequencies.f32()[i]);
+      op.cos.f32(t)[i] = mul(static_cast<float>(contract::cos_double(angle)), op.factor);
+      op.sin.f32(t)[i] = mul(static_cast<float>(contract::sin_double(angle)), op.factor);
+    }
+  }
+  return {};
+}
+
+Status run_rope(const contract::Rope& op) {
+  const int64_t n_pairs = op.cos.cols;
+  for (int64_t row = 0; row < op.x.rows; ++row) {
+    float* x = op.x.f32(row);
+    const float* cos = op.cos.f32(row / op.rows_per_token);
+    const float* sin = op.sin.f32(row / op.rows_per_token);
+    for (int64_t i = 0; i < n_pairs; ++i) {
+      const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
+      float& first = x[is_interleaved ? 2 * i : i];
+      float& second = x[is_interleaved ? 2 * i + 1 : i + n_pairs];
+      const float a = first, b = second;
+      first = fma(a, cos[i], -mul(b, sin[i]));
+      second = fma(a, sin[i], mul(b, cos[i]));
+    }
+  }
+  return {};
+}
+
+Status run_round_bf16(const contract::RoundBF16& op) {
+  for (int64_t t = 0; t < op.x.rows; ++t) {
+    for (int64_t k = 0; k < op.x.cols; ++k) op.out.f32(t)[k] = round_to_bf16(op.x.f32(t)[k]);
+  }
+  return {};
+}
+
+Status run_silu_mul(const contract::SiluMul& op) {
+  for (int64_t t = 0; t < op.gate.rows; ++t) {
+    for (int64_t k = 0; k < op.gate.cols; ++k) {
+      op.out.f32(t)[k] = mul(contract::silu(op.gate.f32(t)[k]), op.up.f32(t)[k]);
+    }
+  }
+  return {};
+}
+
+Status run_add(const contract::Add& op) {
+  for (int64_t t = 0; t < op.a.rows; ++t) {
+    for (int64_t k = 0; k < op.a.cols; ++k) op.out.f32(t)[k] = add(op.a.f32(t)[k], op.b.f32(t)[k]);
+  }
+  return {};
+}
+
+Status run_combine(const contract::Combine& op) {
+  const int64_t n_chosen = op.gates.cols;
+  for (int64_t t = 0; t < op.out.rows; ++t) {
+    for (int64_t k = 0; k < op.out.cols; ++k) {
+      float acc = 0.0f;
+      for (int64_t s = 0; s < n_chosen; ++s) acc = fma(op.gates.f32(t)[s], op.y.f32(t * n_chosen + s)[k], acc);
+      if (!op.shared.empty()) acc = add(acc, op.shared.f32(t)[k]);
+      op.out.f32(t)[k] = add(op.residual.f32(t)[k], acc);
+    }
+  }
+  return {};
+}
+
+Status run_log_prob(const contract::LogProb& op) {
+  const int64_t n = op.logits.cols;
+  std::vector<float> e(static_cast<size_t>(n));
+  for (int64_t t = 0; t < op.logits.rows; ++t) {
+    const float* x = op.logits.f32(t);
+    const float m = contract::row_max(x, n);
+    for (int64_t k = 0; k < n; ++k) e[static_cast<size_t>(k)] = contract::exp(contract::sub(x[k], m));
+    const float l = contract::row_sum(e.data(), n);
+    if (!std::isfinite(m) || !std::isfinite(l)) {
+      return Error{Code::kOutOfRange, fmt::format("log_prob: row {}: the largest logit is {}, a finite number was "
+                                                  "wanted; the weights or an earlier layer overflowed",
+                                                  t, m)};
+    }
+    const int64_t target = *op.targets.i32(t);
+    NARU_CHECK(target >= 0 && target < n, target, n);
+    *op.out.f32(t) = contract::sub(contract::sub(x[target], m), contract::log(l));
+  }
+  return {};
+}
+
+}  // namespace naru::reference
