@@ -178,6 +178,7 @@ void validate(const Op& op) {
                    NARU_CHECK(o.rows_per_token >= 1 && o.x.rows == o.cos.rows * o.rows_per_token, o.x.rows, o.cos.rows);
                    check_f32("rope", "x", o.x, o.x.rows, 2 * o.cos.cols);
                    check_f32("rope", "sin", o.sin, o.cos.rows, o.cos.cols);
+            check_f32("rope", "out", o.out, o.x.rows, o.x.cols);
                  },
                  [](const RoundBF16& o) { check_f32("round_bf16", "x", o.x, o.out.rows, o.out.cols); },
                  [](const CacheWrite& o) {

@@ -69,11 +69,12 @@ struct RopeTable {
 // Section 4. Rotates the pairs of each row: (fma(a,c,-(b*s)), fma(a,s,b*c)). Row i takes the angles of token
 // i / rows_per_token.
 struct Rope {
-  View x;  // [T * rows_per_token, 2P]; rotated in place
-  View cos;
+  View x;    // [T * rows_per_token, 2P]
+  View cos;  // [T, P]
   View sin;  // [T, P]
   int64_t rows_per_token = 1;
   RopeLayout layout = RopeLayout::kHalfSplit;
+  View out;  // as x; may be x
 };
 
 // Rounds every element to bf16 (section 1), kept as f32. For f32 caches nothing is rounded and the op is not issued.

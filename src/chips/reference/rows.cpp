@@ -41,17 +41,16 @@ Status run_rope_table(const contract::RopeTable& op) {
 
 Status run_rope(const contract::Rope& op) {
   const int64_t n_pairs = op.cos.cols;
+  const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   for (int64_t row = 0; row < op.x.rows; ++row) {
-    float* x = op.x.f32(row);
     const float* cos = op.cos.f32(row / op.rows_per_token);
     const float* sin = op.sin.f32(row / op.rows_per_token);
     for (int64_t i = 0; i < n_pairs; ++i) {
-      const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
-      float& first = x[is_interleaved ? 2 * i : i];
-      float& second = x[is_interleaved ? 2 * i + 1 : i + n_pairs];
-      const float a = first, b = second;
-      first = fma(a, cos[i], -mul(b, sin[i]));
-      second = fma(a, sin[i], mul(b, cos[i]));
+      const int64_t first = is_interleaved ? 2 * i : i;
+      const int64_t second = is_interleaved ? 2 * i + 1 : i + n_pairs;
+      const float a = op.x.f32(row)[first], b = op.x.f32(row)[second];
+      op.out.f32(row)[first] = fma(a, cos[i], -mul(b, sin[i]));
+      op.out.f32(row)[second] = fma(a, sin[i], mul(b, cos[i]));
     }
   }
   return {};
