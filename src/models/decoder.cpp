@@ -1,0 +1,120 @@
+#include "models/decoder.h"
+
+#include <fmt/format.h>
+
+namespace naru::models {
+namespace {
+
+using contract::CacheShape;
+using contract::CacheUse;
+
+Decoder::LayerCacheShape shape_of(const nn::GroupedQueryAttention& attention, DType dtype) {
+  const CacheShape key{attention.kv_heads, attention.head_dim, dtype, CacheUse::kKey};
+  return {key, CacheShape{attention.kv_heads, attention.head_dim, dtype, CacheUse::kValue}};
+}
+
+Decoder::LayerCacheShape shape_of(const nn::LatentAttention& attention, DType dtype) {
+  if (attention.is_latent_form) {
+    return {CacheShape{1, attention.latent_dim + attention.rope_dim, dtype, CacheUse::kKeyAndValue}, std::nullopt};
+  }
+  return {CacheShape{attention.heads, attention.nope_dim + attention.rope_dim, dtype, CacheUse::kKey},
+          CacheShape{attention.heads, attention.v_dim, dtype, CacheUse::kValue}};
+}
+
+// The error of an op, with the layer it happened in.
+Error in_layer(Error error, size_t layer) {
+  error.message = fmt::format("layer {}: {}", layer, error.message);
+  return error;
+}
+
+Status run_layer(nn::Context& ctx, const DecoderLayer& layer, const nn::LayerCache& cache, View x) {
+  const nn::WorkspaceScope scope(ctx.workspace);
+  const View normed = ctx.workspace.take(x.rows, x.cols);
+  const View y = ctx.workspace.take(x.rows, x.cols);
+  NARU_TRY(nn::rms_norm(ctx, layer.attention_norm, x, normed));
+  NARU_TRY(
+      std::visit([&](const auto& attention) { return attention.forward(ctx, cache, normed, y); }, layer.attention));
+  NARU_TRY(ctx.chip.run(contract::Add{.a = x, .b = y, .out = x}));
+  NARU_TRY(nn::rms_norm(ctx, layer.feed_forward_norm, x, normed));
+  if (const auto* experts = std::get_if<nn::Experts>(&layer.feed_forward)) return experts->forward(ctx, normed, x, x);
+  NARU_TRY(std::get<nn::FeedForward>(layer.feed_forward).forward(ctx, normed, y));
+  return ctx.chip.run(contract::Add{.a = x, .b = y, .out = x});
+}
+
+// i32 [n, 1] on the chip.
+Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::vector<int32_t>& values) {
+  const auto n = static_cast<int64_t>(values.size());
+  const View view = workspace.take(n, 1, DType::kI32);
+  NARU_TRY(chip.copy_in(view.data, values.data(), n * 4));
+  return view;
+}
+
+}  // namespace
+
+std::vector<Decoder::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
+  std::vector<LayerCacheShape> shapes;
+  for (const DecoderLayer& layer : layers) {
+    shapes.push_back(
+        std::visit([&](const auto& attention) { return shape_of(attention, cache_dtype); }, layer.attention));
+  }
+  return shapes;
+}
+
+Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
+                              std::span<const nn::LayerCache> cache) const {
+  const auto n_rows = static_cast<int64_t>(batch.ids.size());
+  NARU_CHECK(n_rows > 0 && batch.positions.size() == batch.ids.size() && cache.size() == layers.size(), n_rows);
+  NARU_ASSIGN(const View ids, upload(chip, workspace, batch.ids));
+  NARU_ASSIGN(const View positions, upload(chip, workspace, batch.positions));
+  nn::Context ctx{
+      .chip = chip, .workspace = workspace, .sequences = batch.sequences, .n_rows = n_rows, .cos = {}, .sin = {}};
+  ctx.cos = workspace.take(n_rows, rope_dim / 2);
+  ctx.sin = workspace.take(n_rows, rope_dim / 2);
+  NARU_TRY(chip.run(contract::RopeTable{.positions = positions,
+                                        .frequencies = rope_frequencies.view,
+                                        .factor = rope_factor,
+                                        .cos = ctx.cos,
+                                        .sin = ctx.sin}));
+  const View x = workspace.take(n_rows, width);
+  NARU_TRY(chip.run(contract::Embed{.ids = ids, .table = &table(), .out = x}));
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    Status status = run_layer(ctx, layers[layer], cache[layer], x);
+    if (!status.ok()) return in_layer(std::move(status).error(), layer);
+  }
+  const auto n_logits = static_cast<int64_t>(batch.logit_rows.size());
+  const View logits = workspace.take(n_logits, vocab);
+  if (n_logits == 0) return logits;
+  const View normed = workspace.take(n_logits, width);
+  for (int64_t i = 0; i < n_logits;) {  // runs of successive rows at once
+    int64_t n = 1;
+    const int64_t first = batch.logit_rows[static_cast<size_t>(i)];
+    while (i + n < n_logits && batch.logit_rows[static_cast<size_t>(i + n)] == first + n) ++n;
+    NARU_TRY(nn::rms_norm(ctx, final_norm, x.slice_rows(first, n), normed.slice_rows(i, n)));
+    i += n;
+  }
+  NARU_TRY(nn::matmul(ctx, head, normed, logits));
+  return logits;
+}
+
+Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting_chip, int64_t n_rows,
+                                int64_t n_logit_rows, DType cache_dtype) {
+  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::create(counting_chip, int64_t{1} << 44));
+  char page = 0;
+  std::vector<nn::LayerCache> cache;
+  for (const Decoder::LayerCacheShape& shape : decoder.cache_shapes(cache_dtype)) {
+    nn::LayerCache layer;
+    layer.key = {shape.key, &page, 1};
+    if (shape.value) layer.value = {*shape.value, &page, 1};
+    cache.push_back(layer);
+  }
+  const std::vector<int32_t> pages(static_cast<size_t>(n_rows / contract::kCachePage + 1), 0);
+  Batch batch;
+  batch.ids.assign(static_cast<size_t>(n_rows), 0);
+  for (int64_t i = 0; i < n_rows; ++i) batch.positions.push_back(static_cast<int32_t>(i));
+  batch.sequences.push_back({.row_begin = 0, .n_rows = n_rows, .position_begin = 0, .pages = pages.data()});
+  for (int64_t i = n_rows - n_logit_rows; i < n_rows; ++i) batch.logit_rows.push_back(static_cast<int32_t>(i));
+  NARU_ASSIGN([[maybe_unused]] const View logits, decoder.forward(counting_chip, workspace, batch, cache));
+  return workspace.peak_bytes();
+}
+
+}  // namespace naru::models

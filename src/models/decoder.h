@@ -1,0 +1,60 @@
+// Decoder: the shape that all our families share. Embedding; layers of pre-norm attention and pre-norm feed-forward
+// (dense or experts) around a residual stream; final norm; head. A family (families.h) fills it from a config.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace naru::models {
+
+struct DecoderLayer {
+  nn::Norm attention_norm;
+  std::variant<nn::GroupedQueryAttention, nn::LatentAttention> attention;
+  nn::Norm feed_forward_norm;
+  std::variant<nn::FeedForward, nn::Experts> feed_forward;
+};
+
+// The tokens of one forward pass. Sequences cover rows [0, ids.size()) in order without holes.
+struct Batch {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> positions;  // from the start of each row's document
+  std::vector<contract::SequenceRows> sequences;
+  std::vector<int32_t> logit_rows;  // rows whose logits are wanted, ascending
+};
+
+struct Decoder {
+  int64_t vocab = 0;
+  int64_t width = 0;
+  int64_t rope_dim = 0;
+  float rope_factor = 1;
+  nn::Vector rope_frequencies;                    // [1, rope_dim / 2]
+  std::unique_ptr<contract::PackedMatrix> embed;  // absent where the head is tied: then the head is the table
+  std::vector<DecoderLayer> layers;
+  nn::Norm final_norm;
+  nn::Linear head;
+
+  const contract::PackedMatrix& table() const { return embed != nullptr ? *embed : *head.weight; }
+
+  // What the cache of each layer must hold.
+  struct LayerCacheShape {
+    contract::CacheShape key;
+    std::optional<contract::CacheShape> value;  // absent: the key's rows are the values too
+  };
+  std::vector<LayerCacheShape> cache_shapes(DType cache_dtype) const;
+
+  // Logits [logit_rows, vocab] of the batch, in the workspace; appends every row to the cache.
+  Result<View> forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
+                       std::span<const nn::LayerCache> cache) const;
+};
+
+// Workspace bytes that forward() takes for `n_rows` rows and `n_logit_rows` logits, learnt by running it on a chip that
+// computes nothing (the null chip).
+Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting_chip, int64_t n_rows,
+                                int64_t n_logit_rows, DType cache_dtype);
+
+}  // namespace naru::models

@@ -1,0 +1,69 @@
+#include "models/families.h"
+
+#include "models/rope_frequencies.h"
+
+namespace naru::models {
+
+using formats::Family;
+using formats::ModelConfig;
+
+std::span<const NameRow> names_of(Family family) {
+  switch (family) {
+    case Family::kLlama:
+    case Family::kQwen2:
+    case Family::kQwen3: return dense_names();
+    case Family::kDeepseekV2:
+    case Family::kDeepseekV3: return deepseek_names();
+  }
+  return {};
+}
+
+Result<nn::Norm> build_norm(WeightLoader& loader, WeightLoader::Place place, int64_t n, double eps) {
+  nn::Norm norm;
+  norm.eps = static_cast<float>(eps);
+  NARU_ASSIGN(norm.weight, loader.vector(place, n));
+  return norm;
+}
+
+Result<nn::FeedForward> build_feed_forward(WeightLoader& loader, int64_t layer, int64_t width, int64_t ffn, Role gate,
+                                           Role up, Role down) {
+  nn::FeedForward result;
+  NARU_ASSIGN(result.gate.weight, loader.matrix({.role = gate, .layer = layer}, ffn, width));
+  NARU_ASSIGN(result.up.weight, loader.matrix({.role = up, .layer = layer}, ffn, width));
+  NARU_ASSIGN(result.down.weight, loader.matrix({.role = down, .layer = layer}, width, ffn));
+  return result;
+}
+
+Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, const BuildOptions& options) {
+  Decoder decoder;
+  decoder.vocab = config.vocab;
+  decoder.width = config.hidden;
+  decoder.rope_dim = config.is_mla() ? config.mla.qk_rope_head_dim : config.head_dim;
+  decoder.rope_factor = static_cast<float>(formats::yarn_attention_factor(config.rope));
+  std::vector<float> divisors;
+  if (config.rope.kind == formats::RopeKind::kDivisors) {
+    NARU_ASSIGN(divisors, loader.host_vector({.role = Role::kRopeDivisors}, decoder.rope_dim / 2));
+  }
+  NARU_ASSIGN(decoder.rope_frequencies, loader.constant(rope_frequencies(config.rope, decoder.rope_dim, divisors)));
+  const bool is_tied = config.tie_embeddings || (config.from_gguf && !loader.has({.role = Role::kHead}));
+  if (!is_tied) {
+    NARU_ASSIGN(decoder.embed,
+                loader.matrix({.role = Role::kEmbed}, config.vocab, config.hidden, WeightLoader::Use::kLookup));
+  }
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    DecoderLayer result;
+    NARU_ASSIGN(result.attention_norm,
+                build_norm(loader, {.role = Role::kAttentionNorm, .layer = layer}, config.hidden, config.rms_eps));
+    NARU_ASSIGN(result.feed_forward_norm,
+                build_norm(loader, {.role = Role::kFeedForwardNorm, .layer = layer}, config.hidden, config.rms_eps));
+    NARU_TRY(formats::is_deepseek(config.family) ? build_deepseek_layer(config, loader, layer, options, result)
+                                                 : build_dense_layer(config, loader, layer, result));
+    decoder.layers.push_back(std::move(result));
+  }
+  NARU_ASSIGN(decoder.final_norm, build_norm(loader, {.role = Role::kFinalNorm}, config.hidden, config.rms_eps));
+  NARU_ASSIGN(decoder.head.weight,
+              loader.matrix({.role = is_tied ? Role::kEmbed : Role::kHead}, config.vocab, config.hidden));
+  return decoder;
+}
+
+}  // namespace naru::models

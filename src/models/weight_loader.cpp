@@ -1,0 +1,269 @@
+#include "models/weight_loader.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/float_bits.h"
+#include "formats/ggml_blocks.h"
+
+namespace naru::models {
+
+using contract::ComputeMode;
+using contract::MatrixSource;
+using contract::PackedMatrix;
+using contract::Rule;
+
+// One tensor of the file: `rows` rows of `cols` stored elements, with its block scales where it is FP8.
+struct WeightLoader::Stored {
+  const formats::TensorEntry* entry = nullptr;
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t cols = 0;
+  int64_t row_bytes = 0;
+  const float* scales = nullptr;  // [ceil(rows / block), ceil(cols / block)]
+  int64_t block_rows = 0;
+  int64_t block_cols = 0;
+  std::vector<float> scales_storage;
+
+  const std::byte* row(int64_t index) const { return data + index * row_bytes; }
+
+  // A row as f32: the exact value of each element, rounded once.
+  void widen(int64_t index, float* out) const {
+    if (scales == nullptr) return formats::dequantise_row(dtype, row(index), cols, out);
+    const int64_t scale_cols = ceil_div(cols, block_cols);
+    formats::dequantise_fp8_row(row(index), cols, scales + index / block_rows * scale_cols, block_cols, out);
+  }
+};
+
+WeightLoader::WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config,
+                           std::span<const NameRow> names, contract::Chip& chip, Options options)
+    : files_(files), config_(config), names_(names), chip_(chip), options_(std::move(options)) {}
+
+bool WeightLoader::has(Place place) const {
+  const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
+  return !name.empty() && files_.find(name) != nullptr;
+}
+
+Result<WeightLoader::Stored> WeightLoader::find(Place place, const std::vector<int64_t>& shape_a,
+                                                const std::vector<int64_t>& shape_b) {
+  const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
+  const formats::TensorEntry* entry = name.empty() ? nullptr : files_.find(name);
+  if (entry == nullptr) {
+    return Error{Code::kNotFound, fmt::format("loading {}: it has no tensor '{}', which a {} model needs; is a shard "
+                                              "missing, or is the file of another model?",
+                                              files_.folder().string(), name, family_name(config_.family))};
+  }
+  if (entry->shape != shape_a && entry->shape != shape_b) {
+    return Error{Code::kCorrupt,
+                 fmt::format("loading {}: tensor '{}' has the shape {}, the config says [{}]; config and "
+                             "weights are of different models",
+                             files_.folder().string(), name, entry->shape_text(), fmt::join(shape_a, ", "))};
+  }
+  Stored stored;
+  stored.entry = entry;
+  stored.dtype = entry->dtype;
+  stored.cols = entry->shape.back();
+  const auto row_bytes = dtype_bytes(entry->dtype, stored.cols);
+  const bool is_number = entry->dtype != DType::kI32 && entry->dtype != DType::kI64 && entry->dtype != DType::kU8 &&
+                         entry->dtype != DType::kBool && entry->dtype != DType::kI8;
+  if (!row_bytes || !is_number) {
+    return Error{Code::kUnsupported,
+                 fmt::format("loading {}: tensor '{}' is stored as {} in rows of {}; weights must be "
+                             "f32, f16, bf16, f8_e4m3 or a GGUF kind whose block divides the row; "
+                             "convert the file",
+                             files_.folder().string(), name, dtype_name(entry->dtype), stored.cols)};
+  }
+  stored.row_bytes = *row_bytes;
+  stored.data = files_.bytes(*entry).data();
+  if (entry->dtype == DType::kF8E4M3) {
+    stored.block_rows = config_.fp8_block_rows;
+    stored.block_cols = config_.fp8_block_cols;
+    std::string scale_name = name;
+    if (scale_name.ends_with(".weight")) scale_name.resize(scale_name.size() - 7);
+    scale_name += ".weight_scale_inv";
+    const formats::TensorEntry* scales = files_.find(scale_name);
+    const int64_t rows = stored.cols == 0 ? 0 : entry->n_elements() / stored.cols;
+    if (stored.block_rows <= 0 || stored.block_cols <= 0 || scales == nullptr || scales->dtype != DType::kF32 ||
+        scales->n_elements() != ceil_div(rows, stored.block_rows) * ceil_div(stored.cols, stored.block_cols)) {
+      return Error{Code::kCorrupt,
+                   fmt::format("loading {}: tensor '{}' is FP8 and needs f32 scales '{}' of one per {} x {} block; {}; "
+                               "fetch the checkpoint again",
+                               files_.folder().string(), name, scale_name, stored.block_rows, stored.block_cols,
+                               scales == nullptr ? "there are none" : "found " + scales->shape_text())};
+    }
+    stored.scales_storage.resize(static_cast<size_t>(scales->n_elements()));
+    std::memcpy(stored.scales_storage.data(), files_.bytes(*scales).data(), static_cast<size_t>(scales->bytes));
+    stored.scales = stored.scales_storage.data();
+    taken_.push_back(scale_name);
+  }
+  taken_.push_back(name);
+  file_bytes_ += entry->bytes;
+  n_parameters_ += entry->n_elements();
+  return stored;
+}
+
+Rule WeightLoader::rule_for(DType stored, Use use) const {
+  if (use == Use::kRouter) return Rule::kF32;
+  if (use == Use::kLookup && options_.compute == ComputeMode::kF32) return rule_of(stored, ComputeMode::kAuto);
+  return rule_of(stored, options_.compute);
+}
+
+Status WeightLoader::finish(const std::vector<Stored>& tensors) {
+  for (const Stored& tensor : tensors) files_.drop(*tensor.entry, 0, tensor.entry->bytes);
+  if (options_.progress && !options_.progress(file_bytes_, options_.progress_total)) {
+    return Error{Code::kCancelled, fmt::format("loading {}: stopped after {} of {} bytes as asked; nothing was changed",
+                                               files_.folder().string(), file_bytes_, options_.progress_total)};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
+    const std::vector<Stored>& tensors, Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
+    const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at) {
+  const DType stored = tensors.front().dtype;
+  for (const Stored& tensor : tensors) {
+    if (tensor.dtype == stored) continue;
+    return Error{Code::kUnsupported, fmt::format("loading {}: tensor '{}' is stored as {} but its neighbours as {}; "
+                                                 "convert the file to one kind",
+                                                 files_.folder().string(), tensor.entry->name, dtype_name(tensor.dtype),
+                                                 dtype_name(stored))};
+  }
+  // Rows go to the chip as stored where its rule reads that kind; otherwise as f32. In mode bf16 a router's
+  // parameters are rounded like all others though its product is by the f32 rule.
+  const bool is_rounded_first = rule == Rule::kF32 && options_.compute == ComputeMode::kBF16;
+  const bool is_direct =
+      !is_rounded_first &&
+      (contract::is_block_rule(rule) ? contract::block_dtype(rule) == stored
+                                     : !is_quantised(stored) && stored != DType::kF8E4M3 && stored != DType::kF64);
+  MatrixSource source;
+  source.dtype = is_direct ? stored : DType::kF32;
+  source.groups = groups;
+  source.outputs = outputs;
+  source.inputs = inputs;
+  source.row = [&](int64_t group, int64_t output, std::byte* scratch) {
+    const auto [tensor, row] = row_at(group, output);
+    if (is_direct) return tensors[tensor].row(row);
+    auto* values = reinterpret_cast<float*>(scratch);
+    tensors[tensor].widen(row, values);
+    for (int64_t k = 0; k < inputs && is_rounded_first; ++k) values[k] = round_to_bf16(values[k]);
+    return static_cast<const std::byte*>(scratch);
+  };
+  chip_bytes_ += chip_.packed_bytes(source.dtype, rule, groups, outputs, inputs);
+  if (std::find(rules_.begin(), rules_.end(), rule) == rules_.end()) rules_.push_back(rule);
+  if (options_.is_planning) {
+    auto shape = std::make_unique<PackedMatrix>();
+    shape->rule = rule;
+    shape->stored = source.dtype;
+    shape->groups = groups;
+    shape->outputs = outputs;
+    shape->inputs = inputs;
+    return shape;
+  }
+  NARU_TRY(files_.check_unchanged());
+  NARU_ASSIGN(auto packed, chip_.pack(source, rule));
+  NARU_TRY(finish(tensors));
+  return packed;
+}
+
+Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t outputs, int64_t inputs, Use use,
+                                                           const RowOrder& row_order) {
+  std::vector<Stored> tensors(1);
+  NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
+  const Rule rule = rule_for(tensors[0].dtype, use);
+  return pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
+    return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
+  });
+}
+
+Result<std::unique_ptr<PackedMatrix>> WeightLoader::grouped_matrix(Place place, const Parts& parts) {
+  std::vector<Stored> tensors(1);
+  NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
+                               {parts.groups, parts.part_rows, parts.inputs}));
+  const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
+  return pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
+    return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
+  });
+}
+
+Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place place, const Parts& parts) {
+  std::vector<Stored> tensors(1);
+  NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
+                               {parts.groups, parts.part_rows, parts.inputs}));
+  const Rule rule = transposed_rule_of(tensors[0].dtype, options_.compute);
+  // The transposed matrix in f32, then packed like any other: [groups][inputs][outputs].
+  std::vector<float> values;
+  if (!options_.is_planning) {
+    values.resize(static_cast<size_t>(parts.groups * parts.inputs * parts.outputs));
+    std::vector<float> row(static_cast<size_t>(parts.inputs));
+    for (int64_t group = 0; group < parts.groups; ++group) {
+      for (int64_t output = 0; output < parts.outputs; ++output) {
+        tensors[0].widen(group * parts.part_rows + parts.row_begin + output, row.data());
+        for (int64_t k = 0; k < parts.inputs; ++k) {
+          values[static_cast<size_t>((group * parts.inputs + k) * parts.outputs + output)] =
+              row[static_cast<size_t>(k)];
+        }
+      }
+    }
+  }
+  std::vector<Stored> transposed(1);
+  transposed[0].entry = tensors[0].entry;
+  transposed[0].data = reinterpret_cast<const std::byte*>(values.data());
+  transposed[0].cols = parts.outputs;
+  transposed[0].row_bytes = parts.outputs * 4;
+  return pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
+    return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
+  });
+}
+
+Result<std::unique_ptr<PackedMatrix>> WeightLoader::expert_matrices(Role role, int64_t layer, int64_t experts,
+                                                                    int64_t outputs, int64_t inputs) {
+  std::vector<Stored> tensors(static_cast<size_t>(experts));
+  for (int64_t e = 0; e < experts; ++e) {
+    NARU_ASSIGN(tensors[static_cast<size_t>(e)],
+                find({.role = role, .layer = layer, .expert = e}, {outputs, inputs}, {outputs, inputs}));
+  }
+  const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
+  return pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
+    return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
+  });
+}
+
+Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
+  NARU_ASSIGN(const Stored stored, find(place, {n}, {n}));
+  std::vector<float> values(static_cast<size_t>(n));
+  stored.widen(0, values.data());
+  return values;
+}
+
+Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, const RowOrder& order) {
+  NARU_ASSIGN(std::vector<float> values, host_vector(place, n));
+  if (order) {
+    const std::vector<float> in_file = values;
+    for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = in_file[static_cast<size_t>(order(i))];
+  }
+  if (options_.compute == ComputeMode::kBF16 && !is_exact) {
+    for (float& value : values) value = round_to_bf16(value);
+  }
+  return constant(values);
+}
+
+Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {
+  const auto n = static_cast<int64_t>(values.size());
+  chip_bytes_ += n * 4;
+  nn::Vector vector;
+  if (options_.is_planning) {
+    static float no_memory = 0;  // an address for shape checks; a planned model is run on chips that read nothing
+    vector.view = make_view(&no_memory, DType::kF32, 1, n);
+    return vector;
+  }
+  NARU_ASSIGN(vector.buffer, chip_.allocate(n * 4));
+  NARU_TRY(chip_.copy_in(vector.buffer->data(), values.data(), n * 4));
+  vector.view = make_view(vector.buffer->data(), DType::kF32, 1, n);
+  return vector;
+}
+
+}  // namespace naru::models
