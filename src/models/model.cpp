@@ -1,0 +1,112 @@
+#include "models/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/checked.h"
+#include "models/families.h"
+
+namespace naru::models {
+namespace {
+
+using contract::ComputeMode;
+using formats::AttentionForm;
+
+constexpr std::string_view kArithmeticVersion = "naru1";
+
+DType default_cache_dtype(const formats::TensorFiles& files, ComputeMode compute) {
+  if (compute == ComputeMode::kF32) return DType::kF32;
+  if (compute == ComputeMode::kBF16) return DType::kBF16;
+  const auto& entries = files.entries();
+  const bool is_all_f32 =
+      std::all_of(entries.begin(), entries.end(), [](const auto& e) { return e.dtype == DType::kF32; });
+  return is_all_f32 ? DType::kF32 : DType::kBF16;
+}
+
+std::string make_numerics_id(const ModelPlan& plan, std::vector<contract::Rule> rules) {
+  std::sort(rules.begin(), rules.end());
+  std::string kinds;
+  for (const contract::Rule rule : rules) kinds += fmt::format("{}{}", kinds.empty() ? "" : "+", rule_name(rule));
+  const std::string_view form = !plan.config.is_mla() ? "grouped" : plan.is_latent_form ? "latent" : "expanded";
+  return fmt::format("{}/{}/cache-{}/{}/{}", kArithmeticVersion, compute_mode_name(plan.compute),
+                     dtype_name(plan.cache_dtype), form, kinds);
+}
+
+// Parameters that one token reads: all but the experts it does not choose.
+int64_t active_parameters(const formats::ModelConfig& config, int64_t n_parameters) {
+  int64_t idle = 0;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    if (!config.is_moe_layer(layer)) continue;
+    idle += (config.moe.experts - config.moe.experts_per_token) * 3 * config.moe.ffn * config.hidden;
+  }
+  return n_parameters - idle;
+}
+
+void list_tensors(const formats::TensorFiles& files, const std::vector<std::string>& taken, ModelPlan& plan) {
+  const std::set<std::string> used(taken.begin(), taken.end());
+  for (const formats::TensorEntry& entry : files.entries()) {
+    if (used.count(entry.name) == 0) {
+      plan.unused_tensors.push_back(entry.name);
+      continue;
+    }
+    const std::string kind(dtype_name(entry.dtype));
+    auto row = std::find_if(plan.stored_kinds.begin(), plan.stored_kinds.end(),
+                            [&](const auto& pair) { return pair.first == kind; });
+    if (row == plan.stored_kinds.end()) {
+      plan.stored_kinds.emplace_back(kind, 0);
+      row = plan.stored_kinds.end() - 1;
+    }
+    row->second += entry.bytes;
+  }
+}
+
+}  // namespace
+
+int64_t ModelPlan::cache_bytes(int64_t n_positions) const {
+  return ceil_div(n_positions, contract::kCachePage) * cache_bytes_per_page;
+}
+
+Result<ModelFiles> open_model_files(const std::filesystem::path& path) {
+  NARU_ASSIGN(auto tensors, formats::TensorFiles::open(path));
+  formats::ModelConfig config;
+  if (tensors.gguf() != nullptr) {
+    NARU_ASSIGN(config, formats::model_config_from_gguf(*tensors.gguf()));
+  } else {
+    NARU_ASSIGN(config, formats::read_model_config(tensors.folder()));
+  }
+  return ModelFiles{path, std::move(tensors), std::move(config)};
+}
+
+Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, const LoadOptions& options) {
+  ModelPlan plan;
+  plan.config = files.config;
+  plan.compute = options.compute;
+  plan.cache_dtype = options.cache_dtype.value_or(default_cache_dtype(files.tensors, options.compute));
+  plan.is_latent_form = options.is_latent_form.value_or(files.config.attention_form != AttentionForm::kExpanded);
+  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), chip,
+                      {.compute = plan.compute, .is_planning = true, .progress = {}, .progress_total = 0});
+  NARU_ASSIGN(plan.shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
+  plan.n_parameters = loader.n_parameters();
+  plan.n_active_parameters = active_parameters(plan.config, plan.n_parameters);
+  plan.file_bytes = loader.file_bytes();
+  plan.weight_bytes = loader.chip_bytes();
+  for (const Decoder::LayerCacheShape& shape : plan.shape.cache_shapes(plan.cache_dtype)) {
+    plan.cache_bytes_per_page += chip.cache_page_bytes(shape.key);
+    if (shape.value) plan.cache_bytes_per_page += chip.cache_page_bytes(*shape.value);
+  }
+  list_tensors(files.tensors, loader.taken(), plan);
+  plan.numerics_id = make_numerics_id(plan, loader.rules());
+  return plan;
+}
+
+Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contract::Chip& chip,
+                           const LoadProgress& progress) {
+  WeightLoader loader(
+      files.tensors, plan.config, names_of(plan.config.family), chip,
+      {.compute = plan.compute, .is_planning = false, .progress = progress, .progress_total = plan.file_bytes});
+  return build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form});
+}
+
+}  // namespace naru::models
