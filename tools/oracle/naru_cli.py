@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+MAX_TOKENS = "--max-tokens"
 DEFAULT_BINARY = ROOT / "build" / "release" / "naru"
 
 
@@ -40,9 +41,3 @@ def logits(binary, model, ids, flags=(), level=None):
     if values.dtype != np.float32 or values.ndim != 2 or len(values) != len(ids):
         raise RuntimeError(f"naru logits wrote {values.dtype} {values.shape} for {len(ids)} ids")
     return values
-
-
-def greedy_ids(binary, model, prompt, new_tokens, flags=()):
-    """ids that `naru run --raw --temperature 0` generates for a prompt given as text."""
-    arguments = ["run", model, "--temperature", 0, "--json", "--raw", "--max-tokens", new_tokens, *flags]
-    return json.loads(call(binary, arguments, stdin=prompt.encode()))["ids"]
