@@ -135,7 +135,7 @@ struct ModelConfig {
 
   AttentionForm attention_form = AttentionForm::kUnset;  // our own key, naru_attention_form
 
-  // Top-level keys that nothing here reads, in file order, at most 64 of them. Shown to users, never acted upon.
+  // Top-level keys that nothing here reads, by name, at most 64 of them. Shown to users, never acted upon.
   std::vector<std::string> unknown_keys;
 
   bool is_mla() const { return mla.kv_lora_rank > 0; }
