@@ -1,0 +1,153 @@
+// Attention over the cache: cuts the batch into blocks of query rows, runs their segments of positions (one task a
+// block, or one a block and segment where blocks are few), and merges segments in ascending order.
+#include "chips/cpu/kernels/attention_segment.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+using contract::Attention;
+using contract::SequenceRows;
+
+constexpr int64_t kRoundSegments = 32;  // segments of a block whose partial results are kept at a time
+
+// Merges rows [begin, count) of `next` into `total`.
+void merge(const Partial& total, const Partial& next, int64_t begin, int64_t count, int64_t columns) {
+  for (int64_t r = begin; r < count; ++r) {
+    const float m = add(max(total.m[r], next.m[r]), 0.0f);
+    const float a = exp(sub(total.m[r], m)), b = exp(sub(next.m[r], m));
+    total.m[r] = m;
+    total.l[r] = fma(total.l[r], a, mul(b, next.l[r]));
+    const F16 old_weight = splat(a), new_weight = splat(b);
+    float* o = total.o + r * columns;
+    const float* o_next = next.o + r * columns;
+    for (int64_t c = 0; c < columns; c += 16)
+      store(o + c, fma(load(o + c), old_weight, mul(new_weight, load(o_next + c))));
+  }
+}
+
+void finish(const Attention& op, const SegmentWorker& worker, const Partial& total, int64_t count, int64_t columns) {
+  for (int64_t r = 0; r < count; ++r) {
+    float* out = op.out.f32(worker.operand_row(r));
+    const F16 l = splat(total.l[r]);
+    const float* o = total.o + r * columns;
+    for_lanes(op.out.cols, [&](int64_t i, int64_t) { store_at(out, i, op.out.cols, div(load(o + i), l)); });
+  }
+}
+
+// The blocks of all sequences and key heads, numbered sequence by sequence, heads within, rows within.
+class Plan {
+ public:
+  Plan(const Attention& op, const AttentionSizes& sizes, int n_threads) : op_(op), sizes_(sizes) {
+    int64_t rows_max = 0;
+    for (const SequenceRows& rows : op.sequences) {
+      rows_max = rows.n_rows > rows_max ? rows.n_rows : rows_max;
+      const int64_t end = rows.position_begin + rows.n_rows;
+      const int64_t n = (end + kAttentionSegment - 1) / kAttentionSegment;
+      n_segments_ = n > n_segments_ ? n : n_segments_;
+    }
+    // A latent page is transposed once a block, so blocks are large there.
+    const int64_t wanted = sizes.is_latent ? 128 : 48;
+    block_rows_ = rows_max * sizes.group < wanted ? rows_max * sizes.group : wanted;
+    for (const SequenceRows& rows : op.sequences) n_blocks_ += op.key.shape.heads * blocks_of(rows);
+    is_split_ = n_threads > 1 && n_segments_ > 1 && n_blocks_ < 4 * n_threads;
+  }
+
+  int64_t n_blocks() const { return n_blocks_; }
+  int64_t n_segments() const { return n_segments_; }  // of the longest sequence
+  int64_t block_rows() const { return block_rows_; }
+  bool is_split() const { return is_split_; }
+
+  RowBlock block(int64_t index) const {
+    size_t s = 0;
+    for (; index >= op_.key.shape.heads * blocks_of(op_.sequences[s]); ++s)
+      index -= op_.key.shape.heads * blocks_of(op_.sequences[s]);
+    const int64_t n = blocks_of(op_.sequences[s]);
+    const int64_t begin = index % n * block_rows_, rows = op_.sequences[s].n_rows * sizes_.group;
+    return {&op_.sequences[s], index / n, begin, rows - begin < block_rows_ ? rows - begin : block_rows_};
+  }
+
+ private:
+  int64_t blocks_of(const SequenceRows& rows) const {
+    return (rows.n_rows * sizes_.group + block_rows_ - 1) / block_rows_;
+  }
+
+  const Attention& op_;
+  const AttentionSizes& sizes_;
+  int64_t n_blocks_ = 0;
+  int64_t n_segments_ = 0;
+  int64_t block_rows_ = 0;
+  bool is_split_ = false;
+};
+
+// One task a block: its segments in order.
+void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& plan, Work& work) {
+  const size_t segment_bytes = (SegmentScratch::bytes(sizes, plan.block_rows()) + 63) / 64 * 64;
+  const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
+  work.pool.parallel_for(plan.n_blocks(), [&](int64_t task, int thread) {
+    // The last blocks of a sequence see most, so they go first.
+    const RowBlock block = plan.block(plan.n_blocks() - 1 - task);
+    std::byte* memory =
+        work.scratch[static_cast<size_t>(thread)].get(segment_bytes + static_cast<size_t>(2 * floats) * sizeof(float));
+    auto* partials = reinterpret_cast<float*>(memory + segment_bytes);
+    const SegmentWorker worker(op, sizes, block, SegmentScratch(sizes, plan.block_rows(), memory));
+    const Partial total = partial_at(partials, plan.block_rows(), sizes.columns);
+    const Partial next = partial_at(partials + floats, plan.block_rows(), sizes.columns);
+    worker.load_queries();
+    worker.attend(0, total);
+    const int64_t visible = worker.visible(block.count - 1);
+    for (int64_t segment = 1; segment * kAttentionSegment < visible; ++segment) {
+      worker.attend(segment, next);
+      merge(total, next, worker.first_row(segment), block.count, sizes.columns);
+    }
+    finish(op, worker, total, block.count, sizes.columns);
+  });
+}
+
+// One task a block and segment, in rounds, each followed by the merge of its segments.
+void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& plan, Work& work) {
+  const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
+  auto* shared = reinterpret_cast<float*>(
+      work.shared.get(static_cast<size_t>(floats * plan.n_blocks() * (kRoundSegments + 1)) * sizeof(float)));
+  const auto partial = [&](int64_t block, int64_t slot) {
+    return partial_at(shared + (block * (kRoundSegments + 1) + slot) * floats, plan.block_rows(), sizes.columns);
+  };
+  for (int64_t begin = 0; begin < plan.n_segments(); begin += kRoundSegments) {
+    const int64_t rest = plan.n_segments() - begin;
+    const int64_t n_segments = rest < kRoundSegments ? rest : kRoundSegments;
+    work.pool.parallel_for(plan.n_blocks() * n_segments, [&](int64_t task, int thread) {
+      const int64_t index = task / n_segments, segment = begin + task % n_segments;
+      std::byte* memory =
+          work.scratch[static_cast<size_t>(thread)].get(SegmentScratch::bytes(sizes, plan.block_rows()));
+      const SegmentWorker worker(op, sizes, plan.block(index), SegmentScratch(sizes, plan.block_rows(), memory));
+      worker.load_queries();
+      worker.attend(segment, partial(index, segment == 0 ? 0 : 1 + segment - begin));
+    });
+    work.pool.parallel_for(plan.n_blocks(), [&](int64_t index, int) {
+      const RowBlock block = plan.block(index);
+      const SegmentWorker worker(op, sizes, block, SegmentScratch(sizes, plan.block_rows(), nullptr));
+      for (int64_t segment = begin; segment < begin + n_segments; ++segment) {
+        if (segment > 0)
+          merge(partial(index, 0), partial(index, 1 + segment - begin), worker.first_row(segment), block.count,
+                sizes.columns);
+      }
+      if (begin + n_segments == plan.n_segments()) finish(op, worker, partial(index, 0), block.count, sizes.columns);
+    });
+  }
+}
+
+}  // namespace
+
+Status attention(const Attention& op, Work& work, std::string_view* kernel) {
+  const AttentionSizes sizes(op);
+  *kernel = sizes.is_bf16 ? kKernelBF16 : std::string_view("attention_f32");
+  if (op.sequences.empty()) return {};
+  const Plan plan(op, sizes, work.pool.n_threads());
+  if (plan.is_split()) {
+    run_segments(op, sizes, plan, work);
+  } else {
+    run_blocks(op, sizes, plan, work);
+  }
+  return {};
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,115 @@
+// Rounds rows to their stream's dtype, refuses what is not finite, and stores them in the forms of cache_layout.h.
+#include "chips/cpu/cache_layout.h"
+#include "chips/cpu/kernels/row_loops.h"
+#include "chips/cpu/row_errors.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+using contract::CacheWrite;
+using contract::kCachePage;
+using contract::SequenceRows;
+
+// Row `index` of the batch's rows counted over its sequences: its place in the cache and in x.
+struct Place {
+  std::byte* page;
+  int64_t position;  // in the page
+  int64_t token;     // batch row
+};
+NARU_SIMD Place find_place(const CacheWrite& op, int64_t index) {
+  size_t s = 0;
+  for (; index >= op.sequences[s].n_rows; ++s) index -= op.sequences[s].n_rows;
+  const SequenceRows& rows = op.sequences[s];
+  const int64_t position = rows.position_begin + index;
+  std::byte* page = static_cast<std::byte*>(op.stream.data) + rows.pages[position / kCachePage] * op.stream.page_bytes;
+  return {page, position % kCachePage, rows.row_begin + index};
+}
+
+// Rounded values of one row in `out`; the column of the first that is not finite, or -1.
+NARU_SIMD int64_t round_row(const float* x, int64_t n, bool is_bf16, float* out) {
+  int64_t bad = -1;
+  for_lanes(n, [&](int64_t i, int64_t count) {
+    const F16 v = load_at(x, i, n);
+    const F16 rounded = is_bf16 ? round_bf16(v) : flush(v);
+    const uint32_t wrong = mask_bits(both(is_not_finite(rounded), first_lanes(count)));
+    if (wrong != 0 && bad < 0) bad = i + __builtin_ctz(wrong);
+    store_at(out, i, n, rounded);
+  });
+  return bad;
+}
+
+NARU_SIMD uint16_t upper_half(float x) {
+  return static_cast<uint16_t>(__builtin_bit_cast(uint32_t, x) >> 16);
+}
+
+void store_key_f32(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head) {
+  float* out = reinterpret_cast<float*>(head) + column * kCachePage + position;
+  for (int64_t k = 0; k < n; ++k) out[k * kCachePage] = x[k];
+}
+
+void store_key_bf16(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head, int64_t width) {
+  auto* out = reinterpret_cast<uint16_t*>(head);
+  const auto element = [&](int64_t c) -> uint16_t& {
+    const ChainPlace place = chain_place(c % 32);
+    return out[((c / 32 * kPageDwords + place.dword) * kCachePage + position) * 2 + place.half];
+  };
+  for (int64_t k = 0; k < n; ++k) element(column + k) = upper_half(x[k]);
+  if (column + n < width) return;
+  for (int64_t c = width; c % 32 != 0; ++c) element(c) = 0;
+}
+
+void store_value_f32(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head, int64_t width) {
+  float* out = reinterpret_cast<float*>(head) + position * value_columns(width) + column;
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, load_at(x, i, n)); });
+}
+
+void store_value_bf16(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head, int64_t width) {
+  const ChainPlace place = chain_place(position);
+  auto* out = reinterpret_cast<uint16_t*>(head) + (place.dword * value_columns(width) + column) * 2 + place.half;
+  for (int64_t k = 0; k < n; ++k) out[k * 2] = upper_half(x[k]);
+}
+
+void store_row(const contract::CacheShape& shape, const float* x, int64_t n, int64_t column, int64_t position,
+               std::byte* head) {
+  const bool is_bf16 = shape.dtype == DType::kBF16;
+  if (is_key_form(shape)) {
+    if (is_bf16) return store_key_bf16(x, n, column, position, head, shape.width);
+    return store_key_f32(x, n, column, position, head);
+  }
+  if (is_bf16) return store_value_bf16(x, n, column, position, head, shape.width);
+  return store_value_f32(x, n, column, position, head, shape.width);
+}
+
+}  // namespace
+
+Status cache_write(const CacheWrite& op, Work& work, std::string_view* kernel) {
+  const contract::CacheShape& shape = op.stream.shape;
+  const bool is_bf16 = shape.dtype == DType::kBF16;
+  *kernel = is_bf16 ? "pages_bf16" : "pages_f32";
+  const int64_t n = op.x.cols, head_bytes = cache_head_bytes(shape);
+  int64_t n_tokens = 0;
+  for (const SequenceRows& rows : op.sequences) n_tokens += rows.n_rows;
+  const int64_t heads_in_x = op.x.rows == n_tokens ? 1 : shape.heads;
+  FirstIndex bad;  // of (token, head of x, column)
+  for_row_ranges(work, n_tokens, shape.heads * n, [&](int64_t begin, int64_t end, int thread) {
+    auto* rounded =
+        reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(static_cast<size_t>(n) * sizeof(float)));
+    for (int64_t index = begin; index < end; ++index) {
+      const Place place = find_place(op, index);
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        if (head < heads_in_x) {
+          const int64_t column = round_row(op.x.f32(place.token * heads_in_x + head), n, is_bf16, rounded);
+          if (column >= 0) return bad.report((index * heads_in_x + head) * n + column);
+        }
+        store_row(shape, rounded, n, op.column, place.position, place.page + head * head_bytes);
+      }
+    }
+  });
+  if (!bad.found()) return {};
+  const int64_t row_of_tokens = bad.index() / n, column = bad.index() % n;
+  const int64_t row = find_place(op, row_of_tokens / heads_in_x).token * heads_in_x + row_of_tokens % heads_in_x;
+  const float x = op.x.f32(row)[column];
+  return non_finite_element("cache_write", row, column, is_bf16 ? first_lane(round_bf16(splat(x))) : x);
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

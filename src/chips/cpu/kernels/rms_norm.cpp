@@ -1,0 +1,32 @@
+// out = (x * r) * weight with r = 1 / sqrt(sum of squares / n + eps), row by row.
+#include "chips/cpu/kernels/row_loops.h"
+#include "chips/cpu/row_errors.h"
+
+namespace naru::cpu::NARU_LEVEL {
+
+Status rms_norm(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
+  *kernel = "rows";
+  const int64_t n = op.x.cols;
+  const float* weight = op.weight.f32();
+  FirstIndex bad;
+  for_row_ranges(work, op.x.rows, n, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* x = op.x.f32(t);
+      float* out = op.out.f32(t);
+      const float squares = row_sum_of_squares(x, n);
+      if (!is_finite(squares)) {
+        bad.report(t);
+        return;
+      }
+      const float mean = div(squares, static_cast<float>(n));
+      const F16 r = splat(div(1.0f, sqrt(add(mean, op.eps))));
+      for_lanes(n,
+                [&](int64_t i, int64_t) { store_at(out, i, n, mul(mul(load_at(x, i, n), r), load_at(weight, i, n))); });
+    }
+  });
+  if (!bad.found()) return {};
+  const int64_t row = bad.index();
+  return non_finite_row("rms_norm", row, "sum of squares", row_sum_of_squares(op.x.f32(row), n));
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

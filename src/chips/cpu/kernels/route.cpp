@@ -1,0 +1,120 @@
+// Selection of experts: scores, ranking of score (+ bias) among the experts of the groups that stay, gates.
+#include "chips/cpu/kernels/row_loops.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+using contract::GroupScore;
+using contract::Route;
+
+// contract::ranks_before by key: descending, NaN last, then index ascending.
+NARU_SIMD bool ranks_before(const float* keys, int64_t i, int64_t j) {
+  const float a = keys[i], b = keys[j];
+  if (is_nan(a) != is_nan(b)) return is_nan(b);
+  if (!is_nan(a) && a != b) return a > b;
+  return i < j;
+}
+
+// Puts candidate `index` in its place among the best `count`; `n` of them are there already, in ranking order.
+NARU_SIMD void offer(const float* keys, int32_t index, int32_t* best, int64_t& n, int64_t count) {
+  if (n == count && !ranks_before(keys, index, best[n - 1])) return;
+  int64_t place = n < count ? n++ : n - 1;
+  for (; place > 0 && ranks_before(keys, index, best[place - 1]); --place) best[place] = best[place - 1];
+  best[place] = index;
+}
+
+// Offers [begin, end), then leaves the best `count`, which must be there, in ranking order.
+NARU_SIMD int64_t best_of(const float* keys, int64_t begin, int64_t end, int32_t* best, int64_t count) {
+  int64_t n = 0;
+  for (int64_t i = begin; i < end; ++i) offer(keys, static_cast<int32_t>(i), best, n, count);
+  return n;
+}
+
+void sort_ascending(int32_t* x, int64_t n) {
+  for (int64_t i = 1; i < n; ++i) {
+    const int32_t value = x[i];
+    int64_t place = i;
+    for (; place > 0 && x[place - 1] > value; --place) x[place] = x[place - 1];
+    x[place] = value;
+  }
+}
+
+void make_scores(const Route& op, const float* x, float* scores) {
+  const int64_t n = op.logits.cols;
+  if (op.scoring == contract::Scoring::kSigmoid) {
+    for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, sigmoid(load_at(x, i, n))); });
+    return;
+  }
+  const F16 m = splat(row_max(x, n));
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, exp(sub(load_at(x, i, n), m))); });
+  const F16 l = splat(row_sum(scores, n));
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, div(load_at(scores, i, n), l)); });
+}
+
+struct RouteScratch {
+  float* scores;      // [E]
+  float* keys;        // [E]
+  float* group_keys;  // [groups]
+  int32_t* groups;    // [groups], those that stay
+};
+
+// The chosen experts of one row, in ranking order.
+void choose(const Route& op, const RouteScratch& scratch, int32_t* chosen) {
+  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
+  if (op.group_score == GroupScore::kNone) {
+    best_of(scratch.keys, 0, n, chosen, n_chosen);
+    return;
+  }
+  const int64_t size = n / op.n_group;
+  for (int64_t g = 0; g < op.n_group; ++g) {
+    int32_t top[2] = {};
+    const int64_t found = best_of(scratch.keys, g * size, (g + 1) * size, top, 2);
+    const float key = scratch.keys[top[0]];
+    const bool is_sum = op.group_score == GroupScore::kTopTwoSum && found > 1;
+    scratch.group_keys[g] = is_sum ? add(key, scratch.keys[top[1]]) : key;
+  }
+  best_of(scratch.group_keys, 0, op.n_group, scratch.groups, op.topk_group);
+  sort_ascending(scratch.groups, op.topk_group);
+  int64_t found = 0;
+  for (int64_t k = 0; k < op.topk_group; ++k) {
+    const int64_t begin = scratch.groups[k] * size;
+    for (int64_t e = begin; e < begin + size; ++e)
+      offer(scratch.keys, static_cast<int32_t>(e), chosen, found, n_chosen);
+  }
+}
+
+void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
+  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
+  make_scores(op, op.logits.f32(t), scratch.scores);
+  for_lanes(n, [&](int64_t i, int64_t) {
+    const F16 score = load_at(scratch.scores, i, n);
+    store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(op.bias.f32(), i, n)));
+  });
+  int32_t* experts = op.experts.i32(t);
+  float* gates = op.gates.f32(t);
+  choose(op, scratch, experts);
+  sort_ascending(experts, n_chosen);
+  for (int64_t s = 0; s < n_chosen; ++s) gates[s] = scratch.scores[experts[s]];
+  const float sum = add(row_sum(gates, n_chosen), 1e-20f);
+  for (int64_t s = 0; s < n_chosen; ++s) {
+    const float gate = op.normalise ? div(gates[s], sum) : gates[s];
+    gates[s] = mul(gate, op.scale);
+  }
+}
+
+}  // namespace
+
+Status route(const Route& op, Work& work, std::string_view* kernel) {
+  *kernel = "rows";
+  const int64_t n = op.logits.cols;
+  for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int thread) {
+    const auto bytes = static_cast<size_t>(2 * (n + op.n_group)) * sizeof(float);
+    auto* memory = reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(bytes));
+    const RouteScratch scratch{memory, memory + n, memory + 2 * n,
+                               reinterpret_cast<int32_t*>(memory + 2 * n + op.n_group)};
+    for (int64_t t = begin; t < end; ++t) route_row(op, t, scratch);
+  });
+  return {};
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,119 @@
+// Loops over rows in steps of sixteen lanes: how work is cut over threads, and the sum and the max of a row
+// (contract/rows.h) with vector lanes.
+#pragma once
+
+#include <cstdint>
+
+#include "chips/cpu/kernels/declarations.h"
+#include "chips/cpu/kernels/simd.h"
+
+namespace naru::cpu::NARU_LEVEL {
+
+// A thread is woken for no less than this many elements.
+constexpr int64_t kElementsPerTask = 16384;
+
+// body(row_begin, row_end, thread) over all rows, by tasks of about kElementsPerTask elements.
+template <typename Body>
+void for_row_ranges(Work& work, int64_t rows, int64_t elements_per_row, const Body& body) {
+  const int64_t per_task = elements_per_row >= kElementsPerTask ? 1 : kElementsPerTask / (elements_per_row + 1) + 1;
+  if (rows <= per_task) {
+    if (rows > 0) body(int64_t{0}, rows, 0);
+    return;
+  }
+  const int64_t n_tasks = (rows + per_task - 1) / per_task;
+  work.pool.parallel_for(n_tasks, [&](int64_t task, int thread) {
+    const int64_t begin = task * per_task;
+    body(begin, begin + per_task < rows ? begin + per_task : rows, thread);
+  });
+}
+
+NARU_SIMD F16 load_at(const float* x, int64_t i, int64_t n) {
+  return i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
+}
+NARU_SIMD void store_at(float* x, int64_t i, int64_t n, F16 v) {
+  if (i + 16 <= n) {
+    store(x + i, v);
+  } else {
+    store_first(x + i, v, n - i);
+  }
+}
+
+// body(i, count) for i = 0, 16, ... below n; `count` is 16 but for the last.
+template <typename Body>
+NARU_SIMD void for_lanes(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) body(i, int64_t{16});
+  if (i < n) body(i, n - i);
+}
+
+constexpr int64_t kRowSegment = 2048;
+
+// contract::SegmentSum by this level's additions.
+class TreeSum {
+ public:
+  NARU_SIMD void push(float value) {
+    int level = 0;
+    for (uint32_t n = count_; (n & 1u) != 0; n >>= 1) value = NARU_LEVEL::add(partial_[level++], value);
+    partial_[level] = value;
+    ++count_;
+  }
+  NARU_SIMD float total() const {
+    float sum = 0.0f;
+    bool is_first = true;
+    for (int level = 0; level < 32; ++level) {
+      if ((count_ >> level & 1u) == 0) continue;
+      sum = is_first ? partial_[level] : NARU_LEVEL::add(partial_[level], sum);
+      is_first = false;
+    }
+    return NARU_LEVEL::add(sum, 0.0f);
+  }
+
+ private:
+  float partial_[32];
+  uint32_t count_ = 0;
+};
+
+// Sum of a row where step(lanes, x) adds sixteen elements; elements past the end read as +0, which changes no lane.
+template <typename Step>
+NARU_SIMD float row_reduce(const float* x, int64_t n, const Step& step) {
+  TreeSum sum;
+  for (int64_t begin = 0; begin < n; begin += kRowSegment) {
+    const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
+    F16 lanes = zero();
+    int64_t i = begin;
+    for (; i + 16 <= end; i += 16) lanes = step(lanes, load(x + i));
+    if (i < end) lanes = step(lanes, load_first(x + i, end - i));
+    sum.push(sum_lanes(lanes));
+  }
+  return sum.total();
+}
+
+NARU_SIMD float row_sum(const float* x, int64_t n) {
+  return row_reduce(x, n, [](F16 lanes, F16 v) { return add(lanes, v); });
+}
+NARU_SIMD float row_sum_of_squares(const float* x, int64_t n) {
+  return row_reduce(x, n, [](F16 lanes, F16 v) { return fma(v, v, lanes); });
+}
+
+NARU_SIMD float max_lanes(F16 v) {
+  float all[16];
+  store(all, v);
+  float m = all[0];
+  for (int i = 1; i < 16; ++i) m = NARU_LEVEL::max(m, all[i]);
+  return NARU_LEVEL::add(m, 0.0f);
+}
+
+// The largest of n >= 1 elements; NaN when there is one; never -0.
+NARU_SIMD float row_max(const float* x, int64_t n) {
+  F16 m = splat(x[0]);
+  for_lanes(n, [&](int64_t i, int64_t count) {
+    m = max(m, count == 16 ? load(x + i) : select(first_lanes(count), load_first(x + i, count), m));
+  });
+  return max_lanes(m);
+}
+
+NARU_SIMD bool is_finite(float x) {
+  return (__builtin_bit_cast(uint32_t, x) & 0x7f800000u) != 0x7f800000u;
+}
+
+}  // namespace naru::cpu::NARU_LEVEL
