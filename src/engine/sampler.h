@@ -1,0 +1,117 @@
+// Sampling: from one row of logits to a token. Pure and on the host: the same logits, options, history and position
+// give the same token on every machine, whatever else runs.
+//
+// Order of operations (x: the model's logits; every f32 operation is that of contract/scalar.h):
+//  1. z = x. For each token of the history (prompt and generated): z = z > 0 ? z / repetition : z * repetition. For
+//  each
+//     generated token: z = fma(-f32(its count), frequency, z), then z = z - presence. For each biased token: z = z +
+//     bias. A step whose option is neutral (1, 0, none) is not done.
+//  2. Tokens are ranked by z descending, ties by ascending id (docs/arithmetic.md section 1). Temperature 0: the first
+//  one
+//     is the answer, and nothing below happens.
+//  3. d = (z - m) / temperature, m the largest z. Weight q = the integer nearest (ties to even) to exp(d) * 2^40. Sums
+//  of
+//     weights are integer sums: exact, so their order does not matter. A token below 2^-41 of the first is never drawn.
+//  4. Kept are the ranked tokens up to: the first top_k; then the fewest whose q sum to at least top_p times the sum
+//  over
+//     those (compared in double); then those with q >= min_p * 2^40 (in double). Always at least one.
+//  5. One Philox block of (seed; kSample, sample, position): its first 64 bits u pick t = floor(u * sum / 2^64),
+//  exactly;
+//     the answer is the first kept token, in ascending id order, at which the running sum of q exceeds t.
+// Log-probabilities are of x, not of z: what the model says, by the arithmetic of the LogProb op.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace naru::formats {
+struct GenerationConfig;
+}
+
+namespace naru::engine {
+
+struct SamplingOptions {
+  double temperature = 1.0;                           // [0, 1000]; 0: greedy
+  int64_t top_k = 0;                                  // >= 0; 0: off
+  double top_p = 1.0;                                 // (0, 1]; 1: off
+  double min_p = 0.0;                                 // [0, 1]; 0: off
+  double repetition_penalty = 1.0;                    // [0.01, 100]; 1: off
+  double presence_penalty = 0.0;                      // [-100, 100]; 0: off
+  double frequency_penalty = 0.0;                     // [-100, 100]; 0: off
+  std::vector<std::pair<int32_t, float>> logit_bias;  // each id once, bias finite
+  uint64_t seed = 0;
+};
+
+// kInvalidArgument, naming the option, what was given and what may be.
+Status validate_sampling(const SamplingOptions& options, int64_t vocab);
+
+// The makers' advice for what `options` (the defaults, or what a user set before) leaves open is the caller's business;
+// this gives the options of a generation config, and ours where it says nothing: greedy where do_sample is false.
+SamplingOptions sampling_from(const formats::GenerationConfig& config);
+
+// Which tokens a sequence holds, as penalties count them.
+class TokenHistory {
+ public:
+  struct Counts {
+    int32_t generated = 0;
+  };
+  void add_prompt(std::span<const int32_t> ids);
+  void add_generated(int32_t id);
+  const std::unordered_map<int32_t, Counts>& counts() const { return counts_; }
+
+ private:
+  std::unordered_map<int32_t, Counts> counts_;
+};
+
+struct TokenLogProb {
+  int32_t id = 0;
+  float logprob = 0;
+};
+
+// Chooses tokens; holds room to work in, and no state that a result depends on.
+class Sampler {
+ public:
+  // `sample`: which of several answers to one prompt this is. `position`: the place of the token in its sequence.
+  // kOutOfRange where penalties or biases take the largest z out of f32's range.
+  Result<int32_t> sample(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history,
+                         uint32_t sample, uint64_t position);
+
+  // The first by rank: what temperature 0 without penalties chooses.
+  static int32_t argmax(std::span<const float> logits);
+
+ private:
+  struct Ranked {
+    float key;
+    int32_t id;
+  };
+  void adjust(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history);
+  void rank_first(std::span<const float> z, int64_t n);
+  void weigh(std::span<const float> z, float m, float temperature);
+  int32_t draw_from_all(uint64_t random) const;
+  int32_t draw_from_ranked(std::span<const float> z, const SamplingOptions& options, float m, uint64_t random);
+
+  std::vector<float> z_;
+  std::vector<uint64_t> weights_;
+  std::vector<Ranked> ranked_;
+};
+
+// Log-probabilities of one row, by the arithmetic of the LogProb op.
+class LogProbs {
+ public:
+  explicit LogProbs(std::span<const float> logits);
+  float of(int32_t id) const;
+  // The n best, by rank.
+  std::vector<TokenLogProb> top(int64_t n) const;
+
+ private:
+  std::span<const float> logits_;
+  float m_ = 0;
+  float log_l_ = 0;
+};
+
+}  // namespace naru::engine

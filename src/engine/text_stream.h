@@ -1,0 +1,88 @@
+// TextStream: the text of one answer, token by token. Gives out whole characters only, never a part of a stop string,
+// and tells reasoning from content. However tokens cut the text, the texts given out, joined, are the same.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "text/tokenizer.h"
+
+namespace naru::engine {
+
+inline constexpr int64_t kStopStringsMax = 64;
+inline constexpr int64_t kStopStringBytesMax = 4096;
+
+struct TextOptions {
+  // The first of these to be complete ends the answer; it is no part of the text. Of several that end at the same
+  // byte the longest counts. Searched for in reasoning and content alike.
+  std::vector<std::string> stop;
+  bool skip_special = true;  // special tokens give no text
+  // Text between the markers is reasoning; the markers are no part of the text. Reasoning can only come first, after
+  // white space at most.
+  bool split_reasoning = false;
+  bool starts_in_reasoning = false;  // the prompt ended with the open marker
+  std::string reasoning_open = "<think>";
+  std::string reasoning_close = "</think>";
+};
+
+// New text of an answer.
+struct TextDelta {
+  std::string reasoning;
+  std::string content;
+  bool is_stopped = false;  // a stop string was found: the answer ends here
+  bool empty() const { return reasoning.empty() && content.empty(); }
+};
+
+// Finds the first of a set of strings in a stream of bytes, holding back only what may still become one of them.
+class StringFinder {
+ public:
+  explicit StringFinder(std::vector<std::string> strings);
+  // Appends to `out` the text that is surely before any match. Returns true when a match is complete: then `rest` is
+  // the text behind it, and the finder starts anew.
+  bool push(std::string_view text, std::string& out, std::string& rest);
+  // The end of the stream: what was held back is text after all.
+  void finish(std::string& out);
+
+ private:
+  struct Pattern {
+    std::string text;
+    std::vector<int32_t> fallback;  // Knuth, Morris, Pratt
+    int32_t matched = 0;
+  };
+  std::vector<Pattern> patterns_;
+  std::string held_;
+};
+
+class TextStream {
+ public:
+  // kInvalidArgument: too many or too long stop strings, an empty one, one that is not UTF-8. The tokenizer must
+  // outlive the stream.
+  static Result<TextStream> create(const text::Tokenizer& tokenizer, TextOptions options);
+
+  // Stop tokens (Event::is_stop_token) are not pushed. Nothing may be pushed after a delta with is_stopped.
+  TextDelta push(int32_t id);
+  // The end of the answer: everything held back.
+  TextDelta finish();
+
+  // True while the text is reasoning.
+  bool is_reasoning() const { return state_ == State::kReasoning; }
+
+ private:
+  enum class State : uint8_t { kStart, kReasoning, kContent };
+  TextStream(const text::Tokenizer& tokenizer, TextOptions options);
+  void split(std::string_view text, TextDelta& delta);
+
+  const text::Tokenizer* tokenizer_;
+  TextOptions options_;
+  text::StreamDecoder decoder_;
+  StringFinder stops_;
+  StringFinder close_;
+  State state_;
+  std::string start_;  // held back while it may still become white space and the open marker
+  bool is_stopped_ = false;
+};
+
+}  // namespace naru::engine
