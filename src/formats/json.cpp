@@ -22,12 +22,16 @@ class StrictReader final : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override { return count() && events_->on_bool(value); }
   bool number_integer(int64_t value) override { return count() && events_->on_integer(value); }
   bool number_unsigned(uint64_t value) override {
-    if (value > static_cast<uint64_t>(INT64_MAX)) return refuse(out_of_range_text(std::to_string(value)));
+    if (value > static_cast<uint64_t>(INT64_MAX)) {
+      if (limits_.wide_integers) return count() && events_->on_double(static_cast<double>(value));
+      return refuse(out_of_range_text(std::to_string(value)));
+    }
     return count() && events_->on_integer(static_cast<int64_t>(value));
   }
   bool number_float(double value, const std::string& text) override {
     // The reader turns an integer that fits no 64 bits into a double; its text tells.
-    if (text.find_first_of(".eE") == std::string::npos) return refuse(out_of_range_text(text));
+    if (!limits_.wide_integers && text.find_first_of(".eE") == std::string::npos)
+      return refuse(out_of_range_text(text));
     return count() && events_->on_double(value);
   }
   bool string(std::string& value) override { return count() && events_->on_string(std::move(value)); }

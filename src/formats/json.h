@@ -22,6 +22,7 @@ struct JsonLimits {
   int64_t depth_max = 64;        // objects and arrays inside each other
   int64_t values_max = 4000000;  // values of every kind; each costs some tens of bytes once parsed
   bool object_root = true;       // refuse a document that is not an object
+  bool wide_integers = false;    // integers outside int64 become doubles instead of errors
 };
 
 // What walk_json tells of a document, in order. An event returns false to stop; it calls fail() first.

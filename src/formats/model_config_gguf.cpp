@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "formats/gguf.h"
@@ -127,6 +128,15 @@ Status read_divisors(const ArchKeys& keys, const ModelConfig& config, RopeConfig
   return {};
 }
 
+// Ten times a number that was a short decimal, as the double nearest to that decimal: 0.0707 gives 0.707.
+double ten_times(double value) {
+  char text[40];
+  const auto written = std::to_chars(text, text + sizeof(text), value * 10, std::chars_format::general, 9);
+  double result = value * 10;
+  std::from_chars(text, written.ptr, result);
+  return result;
+}
+
 Status read_rope(const ArchKeys& keys, ModelConfig* config) {
   RopeConfig& rope = config->rope;
   NARU_ASSIGN(rope.theta, keys.number_or("rope.freq_base", 10000.0));
@@ -152,7 +162,7 @@ Status read_rope(const ArchKeys& keys, ModelConfig* config) {
     // The key holds 0.1 * mscale_all_dim. Published models have mscale == mscale_all_dim, so cos and sin stay as they
     // are; llama.cpp does the same for this architecture whatever the key says.
     NARU_ASSIGN(const double log_multiplier, keys.number_or("rope.scaling.yarn_log_multiplier", 0.0));
-    rope.mscale_all_dim = log_multiplier * 10;
+    rope.mscale_all_dim = ten_times(log_multiplier);
     rope.attention_factor = 1.0;
   }
   return read_divisors(keys, *config, &rope);

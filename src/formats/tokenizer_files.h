@@ -25,9 +25,9 @@ class GgufIndex;
 
 inline constexpr int64_t kTokenIdsMax = int64_t{1} << 22;        // ids are below this
 inline constexpr int64_t kMergesMax = int64_t{1} << 23;          // merges a file may hold
-inline constexpr int64_t kAddedTokensMax = int64_t{1} << 20;     // added tokens a file may hold
+inline constexpr int64_t kAddedTokensMax = int64_t{1} << 17;     // added tokens a file may hold
 inline constexpr int64_t kTokenBytesMax = 64 * 1024;             // bytes of one token's text
-inline constexpr int64_t kTokenizerJsonBytesMax = 256ll << 20;   // bytes of tokenizer.json
+inline constexpr int64_t kTokenizerJsonBytesMax = 128ll << 20;   // bytes of tokenizer.json
 inline constexpr int64_t kTokenizerConfigBytesMax = 64ll << 20;  // bytes of each companion file
 inline constexpr int64_t kChatTemplateBytesMax = 4ll << 20;      // bytes of one chat template
 
@@ -83,8 +83,8 @@ struct NamedTemplate {
 struct TokenizerData {
   // Text of the model's token by id, in the byte-to-unicode alphabet, exactly as in the file ("Ġthe"). Empty where the
   // id has no model token: a gap, or an id that is only an added token. The size is the largest id of any token + 1.
-  // In a GGUF file the tokens of type 3 (control) and 4 (user defined) are added tokens only, those of type 5 (unused)
-  // are gaps.
+  // In a GGUF file the tokens of type 3 (control) and 4 (user defined) are added tokens only (unless a merge makes
+  // their text), those of type 5 (unused) are gaps.
   std::vector<std::string> vocab;
   std::vector<Merge> merges;             // in rank order
   std::vector<AddedToken> added_tokens;  // ascending id; no id twice, no text twice. May share an id with `vocab`

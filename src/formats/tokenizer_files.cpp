@@ -1,0 +1,418 @@
+// tokenizer.json and its companions to TokenizerData.
+#include "formats/tokenizer_files.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <system_error>
+
+#include "base/file.h"
+#include "formats/json.h"
+#include "formats/tokenizer_table.h"
+#include "formats/utf8.h"
+
+namespace naru::formats {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::string_view kDamaged = "the file is damaged, get it again";
+constexpr std::string_view kOtherModel = "use a model with a byte-level BPE tokenizer";
+constexpr size_t kStepsMax = 64;
+constexpr size_t kTemplatesMax = 64;
+
+// Applies `visit` to an object, or in order to the members of a Sequence (`list` is the key of its array), however
+// deep; the parser bounds the depth.
+template <typename Visit>
+Status for_each_step(const JsonObject& object, std::string_view list, const Visit& visit) {
+  NARU_ASSIGN(const std::string type, object.get_string("type"));
+  if (type != "Sequence") return visit(object, type);
+  NARU_ASSIGN(const auto members, object.find_array(list));
+  for (size_t i = 0; i < members.size(); ++i) {
+    NARU_ASSIGN(const JsonObject member,
+                JsonObject::of(*members[i], object.document(), fmt::format("{}.{}[{}]", object.path(), list, i)));
+    NARU_TRY(for_each_step(member, list, visit));
+  }
+  return {};
+}
+
+// --- the parts of tokenizer.json ----------------------------------------------------------------------------------
+
+Status read_merges(const JsonObject& model, TokenizerTable* table) {
+  NARU_ASSIGN(const auto merges, model.find_array("merges"));
+  for (size_t i = 0; i < merges.size(); ++i) {
+    const nlohmann::json& merge = *merges[i];
+    if (merge.is_string()) {
+      NARU_TRY(table->add_merge(merge.get_ref<const std::string&>()));
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      NARU_TRY(table->add_merge(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()));
+    } else {
+      return model.wrong(Code::kCorrupt, fmt::format("merges[{}]", i), json_brief(merge), "\"a b\" or [\"a\", \"b\"]",
+                         kDamaged);
+    }
+  }
+  return {};
+}
+
+Status read_model(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
+  NARU_ASSIGN(const JsonObject model, root.get_object("model"));
+  // The oldest files leave the type out; what has merges is BPE.
+  NARU_ASSIGN(const std::string type, model.get_string_or("type", model.has("merges") ? "BPE" : "missing"));
+  if (type != "BPE") {
+    return model.wrong(Code::kUnsupported, "type", fmt::format("\"{}\"", printable(type)), "\"BPE\"", kOtherModel);
+  }
+  for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    NARU_ASSIGN(const std::string affix, model.get_string_or(key, ""));
+    if (!affix.empty()) {
+      return model.wrong(Code::kUnsupported, key, fmt::format("\"{}\"", printable(affix)), "null or empty",
+                         kOtherModel);
+    }
+  }
+  NARU_ASSIGN(const double dropout, model.get_double_or("dropout", 0));
+  if (dropout != 0) {
+    return model.wrong(Code::kUnsupported, "dropout", fmt::format("{}", dropout), "null or 0 (one text, one encoding)",
+                       kOtherModel);
+  }
+  NARU_ASSIGN(data->ignore_merges, model.get_bool_or("ignore_merges", false));
+  NARU_ASSIGN(data->byte_fallback, model.get_bool_or("byte_fallback", false));
+  NARU_ASSIGN(data->fuse_unk, model.get_bool_or("fuse_unk", false));
+  NARU_ASSIGN(const JsonObject vocab, model.get_object("vocab"));
+  for (const auto& [text, id] : vocab.value().items()) {
+    if (!id.is_number_integer()) {
+      return vocab.wrong(Code::kCorrupt, text, json_brief(id), "a token id", kDamaged);
+    }
+    if (text.empty()) continue;  // no text can become it
+    NARU_TRY(table->add_token(id.get<int64_t>(), text));
+  }
+  NARU_TRY(table->check_density());
+  return read_merges(model, table);
+}
+
+Result<AddedToken> read_added_token(const JsonObject& object, int64_t id) {
+  AddedToken token;
+  if (id < 0 || id >= kTokenIdsMax) {
+    return object.wrong(Code::kCorrupt, "id", std::to_string(id),
+                        fmt::format("a token id from 0 to {}", kTokenIdsMax - 1), kDamaged);
+  }
+  token.id = static_cast<int32_t>(id);
+  NARU_ASSIGN(token.text, object.get_string("content"));
+  NARU_ASSIGN(token.special, object.get_bool_or("special", false));
+  NARU_ASSIGN(token.lstrip, object.get_bool_or("lstrip", false));
+  NARU_ASSIGN(token.rstrip, object.get_bool_or("rstrip", false));
+  NARU_ASSIGN(token.normalized, object.get_bool_or("normalized", !token.special));
+  NARU_ASSIGN(token.single_word, object.get_bool_or("single_word", false));
+  return token;
+}
+
+Status read_added_tokens(const JsonObject& root, TokenizerTable* table) {
+  NARU_ASSIGN(const auto tokens, root.find_array("added_tokens"));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    NARU_ASSIGN(const JsonObject object,
+                JsonObject::of(*tokens[i], root.document(), fmt::format("added_tokens[{}]", i)));
+    NARU_ASSIGN(const int64_t id, object.get_int("id", 0, kTokenIdsMax - 1));
+    NARU_ASSIGN(AddedToken token, read_added_token(object, id));
+    NARU_TRY(table->add_added(std::move(token)));
+  }
+  return {};
+}
+
+Status read_normalizer(const JsonObject& root, TokenizerData* data) {
+  NARU_ASSIGN(const auto object, root.find_object("normalizer"));
+  if (!object) return {};
+  std::vector<std::string> names;
+  NARU_TRY(for_each_step(*object, "normalizers", [&](const JsonObject&, const std::string& type) -> Status {
+    if (names.size() < kStepsMax) names.push_back(printable(type, 40));
+    return {};
+  }));
+  if (names.empty()) return {};
+  if (names.size() == 1 && names[0] == "NFC") {
+    data->normalizer = NormalizerKind::kNfc;
+    return {};
+  }
+  data->normalizer = NormalizerKind::kOther;
+  for (const std::string& name : names) data->normalizer_name += (data->normalizer_name.empty() ? "" : ", ") + name;
+  return {};
+}
+
+Status read_split(const JsonObject& object, PreTokenizerStep* step) {
+  NARU_ASSIGN(const JsonObject pattern, object.get_object("pattern"));
+  const bool is_regex = pattern.has("Regex");
+  step->kind = is_regex ? PreTokenizerKind::kSplitRegex : PreTokenizerKind::kSplitLiteral;
+  NARU_ASSIGN(step->pattern, pattern.get_string(is_regex ? "Regex" : "String"));
+  NARU_ASSIGN(step->invert, object.get_bool_or("invert", false));
+  NARU_ASSIGN(const std::string behavior, object.get_string("behavior"));
+  constexpr std::pair<std::string_view, SplitBehavior> kBehaviors[] = {
+      {"Removed", SplitBehavior::kRemoved},
+      {"Isolated", SplitBehavior::kIsolated},
+      {"MergedWithPrevious", SplitBehavior::kMergedWithPrevious},
+      {"MergedWithNext", SplitBehavior::kMergedWithNext},
+      {"Contiguous", SplitBehavior::kContiguous},
+  };
+  for (const auto& [name, value] : kBehaviors) {
+    if (name != behavior) continue;
+    step->behavior = value;
+    return {};
+  }
+  return object.wrong(Code::kCorrupt, "behavior", fmt::format("\"{}\"", printable(behavior)),
+                      "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous", kDamaged);
+}
+
+Status read_pre_tokenizer(const JsonObject& root, TokenizerData* data) {
+  NARU_ASSIGN(const auto object, root.find_object("pre_tokenizer"));
+  if (!object) return {};
+  return for_each_step(*object, "pretokenizers", [&](const JsonObject& step_object, const std::string& type) -> Status {
+    if (data->pre_tokenizer.size() >= kStepsMax) {
+      return root.wrong(Code::kUnsupported, "pre_tokenizer", fmt::format("a sequence of more than {} steps", kStepsMax),
+                        "fewer", kOtherModel);
+    }
+    PreTokenizerStep& step = data->pre_tokenizer.emplace_back();
+    step.name = printable(type);
+    if (type == "Split") return read_split(step_object, &step);
+    if (type == "ByteLevel") {
+      step.kind = PreTokenizerKind::kByteLevel;
+      NARU_ASSIGN(step.add_prefix_space, step_object.get_bool_or("add_prefix_space", true));
+      NARU_ASSIGN(step.use_regex, step_object.get_bool_or("use_regex", true));
+    } else if (type == "Digits") {
+      step.kind = PreTokenizerKind::kDigits;
+      NARU_ASSIGN(step.individual_digits, step_object.get_bool_or("individual_digits", false));
+    }
+    return {};
+  });
+}
+
+Status read_decoder(const JsonObject& root, TokenizerData* data) {
+  NARU_ASSIGN(const auto object, root.find_object("decoder"));
+  if (!object) return {};
+  size_t n_steps = 0;
+  return for_each_step(*object, "decoders", [&](const JsonObject&, const std::string& type) -> Status {
+    if (++n_steps <= kStepsMax) data->decoder += (data->decoder.empty() ? "" : ", ") + printable(type, 40);
+    return {};
+  });
+}
+
+// --- the post-processor -------------------------------------------------------------------------------------------
+
+// The ids of the special token called `name` in a TemplateProcessing.
+Status add_template_ids(const JsonObject& object, std::string_view name, const TokenizerTable& table,
+                        std::vector<int32_t>* out) {
+  NARU_ASSIGN(const JsonObject tokens, object.get_object("special_tokens"));
+  NARU_ASSIGN(const JsonObject token, tokens.get_object(name));
+  NARU_ASSIGN(const auto ids, token.find_ids("ids", 0, static_cast<int32_t>(kTokenIdsMax - 1)));
+  for (const int32_t id : ids) {
+    if (!table.has_id(id)) return token.wrong(Code::kCorrupt, "ids", std::to_string(id), "the id of a token", kDamaged);
+    if (out->size() >= kStepsMax)
+      return token.wrong(Code::kUnsupported, "ids", "a longer list", "a short one", kOtherModel);
+    out->push_back(id);
+  }
+  return {};
+}
+
+Status read_template(const JsonObject& object, const TokenizerTable& table, TokenizerData* data) {
+  NARU_ASSIGN(const auto parts, object.find_array("single"));
+  bool seen_text = false;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    NARU_ASSIGN(const JsonObject part,
+                JsonObject::of(*parts[i], object.document(), fmt::format("{}.single[{}]", object.path(), i)));
+    NARU_ASSIGN(const auto special, part.find_object("SpecialToken"));
+    if (special) {
+      NARU_ASSIGN(const std::string name, special->get_string("id"));
+      NARU_TRY(add_template_ids(object, name, table, seen_text ? &data->suffix_ids : &data->prefix_ids));
+      continue;
+    }
+    NARU_ASSIGN(const JsonObject sequence, part.get_object("Sequence"));
+    NARU_ASSIGN(const std::string name, sequence.get_string("id"));
+    if (seen_text || name != "A") {
+      return part.wrong(Code::kCorrupt, "Sequence", fmt::format("\"{}\"", printable(name)), "\"A\" once", kDamaged);
+    }
+    seen_text = true;
+  }
+  return {};
+}
+
+// BertProcessing and RobertaProcessing: "cls" before the text, "sep" after it, each as ["text", id].
+Status read_cls_sep(const JsonObject& object, const TokenizerTable& table, TokenizerData* data) {
+  for (const std::string_view key : {"cls", "sep"}) {
+    NARU_ASSIGN(const auto pair, object.find_array(key));
+    if (pair.size() != 2 || !pair[1]->is_number_integer() || !table.has_id(pair[1]->get<int64_t>())) {
+      return object.wrong(Code::kCorrupt, key, "something else", "a pair of a token's text and id", kDamaged);
+    }
+    (key == "cls" ? data->prefix_ids : data->suffix_ids).push_back(pair[1]->get<int32_t>());
+  }
+  return {};
+}
+
+Status read_post_processor(const JsonObject& root, const TokenizerTable& table, TokenizerData* data) {
+  NARU_ASSIGN(const auto object, root.find_object("post_processor"));
+  if (!object) return {};
+  int n_templates = 0;
+  return for_each_step(*object, "processors", [&](const JsonObject& step, const std::string& type) -> Status {
+    if (type == "ByteLevel") return {};  // moves offsets, not tokens
+    if (++n_templates > 1) {
+      return root.wrong(Code::kUnsupported, "post_processor", "a sequence of several that add tokens", "one of them",
+                        kOtherModel);
+    }
+    if (type == "TemplateProcessing") return read_template(step, table, data);
+    if (type == "BertProcessing" || type == "RobertaProcessing") return read_cls_sep(step, table, data);
+    return step.wrong(Code::kUnsupported, "type", fmt::format("\"{}\"", printable(type)),
+                      "ByteLevel, TemplateProcessing or Sequence", kOtherModel);
+  });
+}
+
+// --- tokenizer_config.json and special_tokens_map.json -------------------------------------------------------------
+
+// A special token's text: a string, or an object with "content". Nothing where absent.
+Result<std::optional<std::string>> read_token_text(const JsonObject& root, std::string_view key) {
+  const nlohmann::json* value = root.find(key);
+  if (value == nullptr) return std::optional<std::string>();
+  if (value->is_string()) return std::optional(value->get<std::string>());
+  NARU_ASSIGN(const JsonObject object, JsonObject::of(*value, root.document(), root.path_of(key)));
+  return object.find_string("content");
+}
+
+Status read_roles(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
+  const std::pair<std::string_view, std::optional<int32_t>*> roles[] = {{"bos_token", &data->bos_id},
+                                                                        {"eos_token", &data->eos_id},
+                                                                        {"unk_token", &data->unk_id},
+                                                                        {"pad_token", &data->pad_id}};
+  for (const auto& [key, id] : roles) {
+    NARU_ASSIGN(const auto text, read_token_text(root, key));
+    if (text && !*id) *id = table->find(*text);
+    table->mark_special(*id);
+  }
+  return {};
+}
+
+// "added_tokens_decoder": {"ID": {"content": ...}}. Its flags win over those of tokenizer.json, as in transformers.
+Status read_added_decoder(const JsonObject& root, TokenizerTable* table) {
+  NARU_ASSIGN(const auto decoder, root.find_object("added_tokens_decoder"));
+  if (!decoder) return {};
+  for (const auto& [key, value] : decoder->value().items()) {
+    NARU_ASSIGN(const JsonObject object, JsonObject::of(value, root.document(), decoder->path_of(key)));
+    if (key.empty() || key.size() > 7 || key.find_first_not_of("0123456789") != std::string::npos) {
+      return decoder->wrong(Code::kCorrupt, key, "no token id", "a number as key", kDamaged);
+    }
+    int64_t id = 0;
+    for (const char digit : key) id = id * 10 + (digit - '0');
+    NARU_ASSIGN(AddedToken token, read_added_token(object, id));
+    NARU_TRY(table->add_added(std::move(token)));
+  }
+  return {};
+}
+
+Status add_chat_template(std::string_view name, std::string text, std::string_view document, TokenizerData* data) {
+  if (static_cast<int64_t>(text.size()) > kChatTemplateBytesMax || data->named_chat_templates.size() >= kTemplatesMax) {
+    return Error{Code::kCorrupt,
+                 fmt::format("reading {}: the chat template '{}' has {} bytes, at most {} templates of {} bytes were "
+                             "wanted; {}",
+                             document, printable(name), text.size(), kTemplatesMax, kChatTemplateBytesMax, kDamaged)};
+  }
+  if (name == "default") {
+    if (!data->chat_template) data->chat_template = std::move(text);
+  } else {
+    data->named_chat_templates.push_back({std::string(name), std::move(text)});
+  }
+  return {};
+}
+
+Status read_chat_templates(const JsonObject& root, TokenizerData* data) {
+  const nlohmann::json* value = root.find("chat_template");
+  if (value == nullptr) return {};
+  if (value->is_string()) return add_chat_template("default", value->get<std::string>(), root.document(), data);
+  NARU_ASSIGN(const auto templates, root.find_array("chat_template"));
+  for (size_t i = 0; i < templates.size(); ++i) {
+    NARU_ASSIGN(const JsonObject object,
+                JsonObject::of(*templates[i], root.document(), fmt::format("chat_template[{}]", i)));
+    NARU_ASSIGN(const std::string name, object.get_string("name"));
+    NARU_ASSIGN(std::string text, object.get_string("template"));
+    NARU_TRY(add_chat_template(name, std::move(text), root.document(), data));
+  }
+  return {};
+}
+
+Status read_config(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
+  NARU_TRY(read_added_decoder(root, table));
+  NARU_TRY(read_roles(root, table, data));
+  NARU_TRY(read_chat_templates(root, data));
+  NARU_ASSIGN(data->add_bos, root.find_bool("add_bos_token"));
+  NARU_ASSIGN(data->add_eos, root.find_bool("add_eos_token"));
+  NARU_ASSIGN(data->tokenizer_class, root.get_string_or("tokenizer_class", ""));
+  const nlohmann::json* length = root.find("model_max_length");
+  if (length != nullptr && length->is_number_integer() && length->get<int64_t>() > 0) {
+    data->model_max_length = length->get<int64_t>();
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::string_view name) {
+  const auto limits_of = [](int64_t bytes_max) {
+    return JsonLimits{.bytes_max = bytes_max, .depth_max = 64, .values_max = 3000000, .wide_integers = true};
+  };
+  const std::string document = fmt::format("{}/tokenizer.json", name);
+  TokenizerData data;
+  TokenizerTable table(document);
+  {
+    NARU_ASSIGN(const nlohmann::json json,
+                parse_json(sources.tokenizer_json, document, limits_of(kTokenizerJsonBytesMax)));
+    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, document));
+    NARU_TRY(read_model(root, &table, &data));
+    NARU_TRY(read_added_tokens(root, &table));
+    NARU_TRY(read_normalizer(root, &data));
+    NARU_TRY(read_pre_tokenizer(root, &data));
+    NARU_TRY(read_decoder(root, &data));
+    NARU_TRY(read_post_processor(root, table, &data));
+    NARU_ASSIGN(const JsonObject model, root.get_object("model"));
+    NARU_ASSIGN(const auto unk, model.find_string("unk_token"));
+    if (unk) data.unk_id = table.find(*unk);
+  }
+  if (sources.chat_template_jinja) {
+    const std::string_view text = as_text(*sources.chat_template_jinja);
+    if (!is_valid_utf8(text)) {
+      return Error{Code::kCorrupt, fmt::format("reading {}/chat_template.jinja: at byte {}: no valid UTF-8; {}", name,
+                                               utf8_valid_prefix(text), kDamaged)};
+    }
+    NARU_TRY(add_chat_template("default", std::string(text), name, &data));
+  }
+  if (sources.tokenizer_config_json) {
+    const std::string config_name = fmt::format("{}/tokenizer_config.json", name);
+    NARU_ASSIGN(const nlohmann::json json,
+                parse_json(*sources.tokenizer_config_json, config_name, limits_of(kTokenizerConfigBytesMax)));
+    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, config_name));
+    NARU_TRY(read_config(root, &table, &data));
+  }
+  if (sources.special_tokens_map_json) {
+    const std::string map_name = fmt::format("{}/special_tokens_map.json", name);
+    NARU_ASSIGN(const nlohmann::json json,
+                parse_json(*sources.special_tokens_map_json, map_name, limits_of(kTokenizerConfigBytesMax)));
+    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, map_name));
+    NARU_TRY(read_roles(root, &table, &data));
+  }
+  table.move_into(&data);
+  return data;
+}
+
+bool has_tokenizer(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / "tokenizer.json", ignored);
+}
+
+Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder) {
+  NARU_ASSIGN(const std::string tokenizer, read_file(folder / "tokenizer.json", kTokenizerJsonBytesMax));
+  TokenizerSources sources;
+  sources.tokenizer_json = as_bytes(tokenizer);
+  const std::pair<std::string_view, std::optional<Bytes>*> companions[] = {
+      {"tokenizer_config.json", &sources.tokenizer_config_json},
+      {"special_tokens_map.json", &sources.special_tokens_map_json},
+      {"chat_template.jinja", &sources.chat_template_jinja}};
+  std::array<std::string, 3> texts;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const fs::path path = folder / companions[i].first;
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) continue;
+    NARU_ASSIGN(texts[i], read_file(path, kTokenizerConfigBytesMax));
+    *companions[i].second = as_bytes(texts[i]);
+  }
+  return parse_tokenizer(sources, folder.string());
+}
+
+}  // namespace naru::formats

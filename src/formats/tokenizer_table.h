@@ -1,0 +1,54 @@
+// The vocabulary while it is being read: gathers tokens, added tokens and merges from either kind of file, keeps the
+// rules that both share, and hands them over to a TokenizerData.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/tokenizer_files.h"
+
+namespace naru::formats {
+
+class TokenizerTable {
+ public:
+  explicit TokenizerTable(std::string document) : document_(std::move(document)) {}
+
+  // A model's token. Ids and texts once; an empty text makes a gap.
+  Status add_token(int64_t id, std::string text);
+  // The largest id must stay near the number of tokens, so that a few bytes cannot ask for a table of millions.
+  Status check_density() const;
+  // One merge of two tokens that are there, whose concatenation is there too.
+  Status add_merge(std::string_view left, std::string_view right);
+  Status add_merge(std::string_view both);  // "left right"
+  // A token of the added list. The same id with the same text twice counts once, with the flags of the later.
+  Status add_added(AddedToken token);
+
+  // The id of a text: an added token's, else a model token's.
+  std::optional<int32_t> find(std::string_view text) const;
+  bool has_id(int64_t id) const;
+  // An added token that the file names as one of its special roles is special.
+  void mark_special(std::optional<int32_t> id);
+
+  // Takes everything; the table is empty afterwards.
+  void move_into(TokenizerData* data);
+
+  Error error(std::string_view what, std::string_view wanted) const;
+
+ private:
+  Status check_id(int64_t id, std::string_view text) const;
+
+  std::string document_;
+  std::unordered_map<std::string, int32_t> id_of_;  // model tokens
+  std::vector<const std::string*> text_of_;         // by id, into id_of_; nullptr at gaps
+  std::vector<Merge> merges_;
+  std::vector<AddedToken> added_;
+  std::unordered_map<std::string, size_t> added_by_text_;
+  std::unordered_map<int32_t, size_t> added_by_id_;
+};
+
+}  // namespace naru::formats
