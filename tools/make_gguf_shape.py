@@ -28,7 +28,9 @@ PIECE_BLOCKS = 1 << 18  # 4.7 MB of Q4_0 a piece
 U32, F32_VALUE, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5
 NORMAL, CONTROL, UNUSED = 1, 3, 5
 SPECIAL = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"]
-MERGES = "h e|t h|i n|e r|a n|r e|o n|Ġ t|th e|Ġ a|in g|Ġt he|l l|o u|Ġ s|e n|o r|he ll|hell o|Ġ w|w or|l d".split("|")
+MERGES = (
+    "h e|t h|i n|e r|a n|r e|o n|Ġ t|th e|Ġ a|in g|Ġt he|l l|o u|Ġ s|e n|o r|he ll|hell o|Ġ w|w or|l d"
+).split("|")
 CHAT_TEMPLATE = (
     "{{ '<｜begin▁of▁sentence｜>' }}{% for message in messages %}{% if message['role'] == 'system' %}"
     "{{ message['content'] }}{% elif message['role'] == 'user' %}{{ '<｜User｜>' + message['content'] }}{% else %}"
@@ -246,7 +248,8 @@ class Progress:
             self.said = step
             speed = self.done / max(time.monotonic() - self.begin, 1e-9) / 1e6
             end = "\r" if sys.stderr.isatty() and percent < 100 else "\n"
-            print(f"{percent:3d} % of {self.total / 1e9:.2f} GB, {speed:.0f} MB/s", file=sys.stderr, end=end, flush=True)
+            line = f"{percent:3d} % of {self.total / 1e9:.2f} GB, {speed:.0f} MB/s"
+            print(line, file=sys.stderr, end=end, flush=True)
 
 
 def write(path, c, seed, tokenizer):

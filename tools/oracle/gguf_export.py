@@ -33,7 +33,9 @@ ARCHITECTURES = {
 }
 PRE_TOKENIZERS = {"llama": "smollm", "qwen2": "qwen2", "qwen3": "qwen2"}
 SPECIAL = ["<|begin|>", "<|im_end|>", "<|im_start|>", "<|pad|>"]
-MERGES = "h e|t h|i n|e r|a n|r e|o n|Ġ t|th e|Ġ a|in g|Ġt he|l l|o u|Ġ s|e n|o r|he ll|hell o|Ġ w|w or|l d".split("|")
+MERGES = (
+    "h e|t h|i n|e r|a n|r e|o n|Ġ t|th e|Ġ a|in g|Ġt he|l l|o u|Ġ s|e n|o r|he ll|hell o|Ġ w|w or|l d"
+).split("|")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
     "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -77,7 +79,8 @@ def llama3_divisors(rope, head_dim):
     out = []
     for i in range(0, head_dim, 2):
         wave = 2 * math.pi * rope["rope_theta"] ** (i / head_dim)
-        original, low, high = rope["original_max_position_embeddings"], rope["low_freq_factor"], rope["high_freq_factor"]
+        original = rope["original_max_position_embeddings"]
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
         if wave < original / high:
             out.append(1.0)
         elif wave > original / low:

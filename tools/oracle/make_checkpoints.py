@@ -72,7 +72,8 @@ def replace_state(folder, state):
     """Rewrites a folder's tensors as one file."""
     for path in pathlib.Path(folder).glob("model*.safetensors*"):
         path.unlink()
-    save_file({k: v.contiguous() for k, v in state.items()}, pathlib.Path(folder) / "model.safetensors", {"format": "pt"})
+    state = {k: v.contiguous() for k, v in state.items()}
+    save_file(state, pathlib.Path(folder) / "model.safetensors", {"format": "pt"})
 
 
 def fuse_experts(state):

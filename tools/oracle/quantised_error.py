@@ -105,7 +105,8 @@ def main():
             kl[who].append(divergence(exact, values))
     for who in [w for w in agree if agree[w]]:
         share, mean = float(np.concatenate(agree[who]).mean()), float(np.concatenate(kl[who]).mean())
-        print(f"{who:10s} on {len(np.concatenate(kl[who]))} answer tokens: top-1 {100 * share:.1f} %, mean KL {mean:.5f}")
+        count = len(np.concatenate(kl[who]))
+        print(f"{who:10s} on {count} answer tokens: top-1 {100 * share:.1f} %, mean KL {mean:.5f}")
         if who == "naru":
             good &= share >= TOP1_SHARE and mean <= MEAN_KL
     print("within the limits" if good else "OVER THE LIMITS")
