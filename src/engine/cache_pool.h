@@ -19,6 +19,8 @@ class CachePool {
 
   int64_t n_pages() const { return static_cast<int64_t>(references_.size()); }
   int64_t n_free() const { return static_cast<int64_t>(free_.size()); }
+  // Pages that only the prefix cache refers to.
+  int64_t n_cached() const { return n_cached_; }
   int32_t references(int32_t page) const { return references_[static_cast<size_t>(page)]; }
 
   // A page with one reference, or -1 where none is free. Its rows are whatever was there.
@@ -28,6 +30,9 @@ class CachePool {
   void release(int32_t page);
   // A page of one reference with the rows of `page`; -1 where none is free.
   Result<int32_t> copy(int32_t page);
+
+  // Says that one of the page's references is, or no longer is, that of the prefix cache.
+  void set_cached(int32_t page, bool is_cached);
 
   std::span<const nn::LayerCache> layers() const { return layers_; }
 
@@ -41,7 +46,9 @@ class CachePool {
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;
   std::vector<nn::LayerCache> layers_;
   std::vector<int32_t> references_;
+  std::vector<char> is_cached_;
   std::vector<int32_t> free_;  // the next one is at the back
+  int64_t n_cached_ = 0;
 };
 
 }  // namespace naru::engine

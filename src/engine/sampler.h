@@ -36,7 +36,7 @@ struct GenerationConfig;
 namespace naru::engine {
 
 struct SamplingOptions {
-  double temperature = 1.0;                           // [0, 1000]; 0: greedy
+  double temperature = 1.0;                           // [0, 1000]; 0 (also below 2^-126): greedy
   int64_t top_k = 0;                                  // >= 0; 0: off
   double top_p = 1.0;                                 // (0, 1]; 1: off
   double min_p = 0.0;                                 // [0, 1]; 0: off
@@ -50,22 +50,19 @@ struct SamplingOptions {
 // kInvalidArgument, naming the option, what was given and what may be.
 Status validate_sampling(const SamplingOptions& options, int64_t vocab);
 
-// The makers' advice for what `options` (the defaults, or what a user set before) leaves open is the caller's business;
-// this gives the options of a generation config, and ours where it says nothing: greedy where do_sample is false.
+// The options that the model's makers advise, ours where they say nothing; greedy where do_sample is false.
 SamplingOptions sampling_from(const formats::GenerationConfig& config);
 
 // Which tokens a sequence holds, as penalties count them.
 class TokenHistory {
  public:
-  struct Counts {
-    int32_t generated = 0;
-  };
   void add_prompt(std::span<const int32_t> ids);
   void add_generated(int32_t id);
-  const std::unordered_map<int32_t, Counts>& counts() const { return counts_; }
+  // Every token of the sequence, and how often it was generated.
+  const std::unordered_map<int32_t, int32_t>& counts() const { return counts_; }
 
  private:
-  std::unordered_map<int32_t, Counts> counts_;
+  std::unordered_map<int32_t, int32_t> counts_;
 };
 
 struct TokenLogProb {
@@ -85,19 +82,22 @@ class Sampler {
   static int32_t argmax(std::span<const float> logits);
 
  private:
-  struct Ranked {
-    float key;
-    int32_t id;
-  };
-  void adjust(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history);
-  void rank_first(std::span<const float> z, int64_t n);
-  void weigh(std::span<const float> z, float m, float temperature);
+  // The logits after step 1: themselves where nothing is asked for.
+  std::span<const float> adjust(std::span<const float> logits, const SamplingOptions& options,
+                                const TokenHistory& history);
+  // Weights of all tokens, and their total.
+  void weigh_all(std::span<const float> z, float m, float temperature);
+  // Ranks as many tokens of all as top_p and min_p keep.
+  void keep_of_all(std::span<const float> z, const SamplingOptions& options);
+  // Cuts the ranked tokens by top_p of the total and min_p; false where the cut is not inside them.
+  bool cut_ranked(const SamplingOptions& options);
   int32_t draw_from_all(uint64_t random) const;
-  int32_t draw_from_ranked(std::span<const float> z, const SamplingOptions& options, float m, uint64_t random);
+  int32_t draw_from_ranked(uint64_t random);
 
   std::vector<float> z_;
-  std::vector<uint64_t> weights_;
-  std::vector<Ranked> ranked_;
+  std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on
+  uint64_t total_ = 0;             // of the tokens that top_p is a part of
+  std::vector<int32_t> ranked_;
 };
 
 // Log-probabilities of one row, by the arithmetic of the LogProb op.

@@ -78,7 +78,7 @@ class Scheduler {
   // step() (kStop: the caller saw a stop string). Unknown or finished ids do nothing.
   void abort(RequestId id, FinishReason reason = FinishReason::kAborted);
 
-  // One batch. Events are in order of request within a step. Empty when idle.
+  // One batch, and what happened since the last one. Empty when idle.
   std::vector<Event> step();
   bool is_idle() const;
   int64_t n_running() const { return static_cast<int64_t>(running_.size()); }
@@ -87,13 +87,15 @@ class Scheduler {
 
  private:
   struct Entry;
-  using EntryPtr = std::unique_ptr<Entry>;
 
+  // Starts waiting requests as long as their pages are there.
   void admit();
-  void plan_step();
-  bool preempt_newest();
+  // What each running request feeds now; the newest are preempted until the pages suffice.
+  std::vector<Feed> plan_feeds();
+  std::vector<Feed> try_feeds();
+  void preempt_newest();
   void take_result(Entry& entry, const FeedOutput& output);
-  void take_token(Entry& entry, const Logits& logits);
+  void take_token(Entry& entry, std::span<const float> logits);
   void finish(Entry& entry, FinishReason reason, std::optional<Error> error = std::nullopt);
 
   Engine& engine_;
@@ -102,8 +104,8 @@ class Scheduler {
   RequestId next_id_ = 1;
   int64_t n_preemptions_ = 0;
   Sampler sampler_;
-  std::deque<EntryPtr> waiting_;   // by id
-  std::vector<EntryPtr> running_;  // by id
+  std::deque<std::unique_ptr<Entry>> waiting_;   // by id, all above the running ones
+  std::vector<std::unique_ptr<Entry>> running_;  // by id
   std::vector<Event> events_;
 };
 

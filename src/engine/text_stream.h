@@ -73,6 +73,8 @@ class TextStream {
  private:
   enum class State : uint8_t { kStart, kReasoning, kContent };
   TextStream(const text::Tokenizer& tokenizer, TextOptions options);
+  // Decoded text through the search for stop strings, then split.
+  void take(std::string_view text, TextDelta& delta);
   void split(std::string_view text, TextDelta& delta);
 
   const text::Tokenizer* tokenizer_;

@@ -1,0 +1,146 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "engine/engine_state.h"
+#include "formats/gguf.h"
+
+namespace naru::engine {
+namespace {
+
+Result<formats::TokenizerData> read_tokenizer(const models::ModelFiles& files) {
+  const bool is_in_folder = formats::has_tokenizer(files.tensors.folder());
+  if (files.tensors.gguf() != nullptr) {
+    auto data = formats::tokenizer_from_gguf(*files.tensors.gguf());
+    if (data.ok() || data.error().code != Code::kNotFound || !is_in_folder) return data;
+  }
+  return formats::read_tokenizer_folder(files.tensors.folder());
+}
+
+// A model without a tokenizer is a model: what is wrong is kept for whoever needs one.
+void open_tokenizer(EngineState& state) {
+  auto data = read_tokenizer(state.files);
+  if (!data.ok()) {
+    state.tokenizer_status = std::move(data).error();
+    return;
+  }
+  state.tokenizer_info = *data;
+  state.tokenizer_info.vocab.clear();
+  state.tokenizer_info.merges.clear();
+  auto tokenizer = text::Tokenizer::create(std::move(data).value());
+  if (tokenizer.ok()) {
+    state.tokenizer = std::move(tokenizer).value();
+  } else {
+    state.tokenizer_status = std::move(tokenizer).error();
+  }
+}
+
+std::vector<int32_t> find_eos_ids(const EngineState& state) {
+  std::vector<int32_t> ids = state.model.config.eos_ids;
+  const auto& advised = state.generation_config.eos_ids;
+  ids.insert(ids.end(), advised.begin(), advised.end());
+  if (state.tokenizer) {
+    for (const auto& id : {state.tokenizer->eos_id(), state.tokenizer->eot_id()}) {
+      if (id) ids.push_back(*id);
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const int64_t vocab = state.decoder.vocab;
+  ids.erase(std::remove_if(ids.begin(), ids.end(), [&](int32_t id) { return id < 0 || id >= vocab; }), ids.end());
+  return ids;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& path, const EngineOptions& options,
+                                             contract::Chip& chip, contract::Chip& counting_chip) {
+  NARU_ASSIGN(auto files, models::open_model_files(path));
+  return open(std::move(files), options, chip, counting_chip);
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const EngineOptions& options,
+                                             contract::Chip& chip, contract::Chip& counting_chip) {
+  auto state = std::make_unique<EngineState>(chip, std::move(files));
+  NARU_ASSIGN(state->model, models::plan_model(state->files, chip, options.load));
+  NARU_ASSIGN(state->memory, plan_memory(state->model, counting_chip, options.memory));
+  if (state->files.tensors.gguf() == nullptr) {
+    NARU_ASSIGN(state->generation_config, formats::read_generation_config(state->files.tensors.folder()));
+  }
+  open_tokenizer(*state);
+  NARU_ASSIGN(state->decoder, models::load_model(state->files, state->model, chip, options.progress));
+  const auto shapes = state->decoder.cache_shapes(state->model.cache_dtype);
+  NARU_ASSIGN(state->pool, CachePool::create(chip, shapes, state->memory.n_pages));
+  NARU_ASSIGN(const int64_t work_bytes,
+              state->model.workspace_bytes(counting_chip, state->memory.prefill_chunk, state->memory.logit_rows));
+  NARU_ASSIGN(state->workspace, nn::Workspace::create(chip, work_bytes));
+  if (options.share_prefixes) state->prefixes.emplace(*state->pool);
+  state->eos_ids = find_eos_ids(*state);
+  return std::unique_ptr<Engine>(new Engine(std::move(state)));
+}
+
+Engine::Engine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
+
+Engine::~Engine() {
+  NARU_CHECK(state_->n_sessions == 0, "sessions or snapshots outlive their engine:", state_->n_sessions);
+}
+
+const models::ModelPlan& Engine::model() const {
+  return state_->model;
+}
+const models::ModelFiles& Engine::files() const {
+  return state_->files;
+}
+const MemoryPlan& Engine::memory() const {
+  return state_->memory;
+}
+contract::Chip& Engine::chip() const {
+  return state_->chip;
+}
+int64_t Engine::vocab() const {
+  return state_->decoder.vocab;
+}
+const text::Tokenizer* Engine::tokenizer() const {
+  return state_->tokenizer ? &*state_->tokenizer : nullptr;
+}
+const Status& Engine::tokenizer_status() const {
+  return state_->tokenizer_status;
+}
+const TokenizerInfo* Engine::tokenizer_info() const {
+  return state_->tokenizer ? &state_->tokenizer_info : nullptr;
+}
+const formats::GenerationConfig& Engine::generation_config() const {
+  return state_->generation_config;
+}
+const std::vector<int32_t>& Engine::eos_ids() const {
+  return state_->eos_ids;
+}
+
+std::unique_ptr<Session> Engine::new_session(uint64_t cache_scope) {
+  ++state_->n_sessions;
+  return std::unique_ptr<Session>(new Session(state_.get(), cache_scope));
+}
+
+int64_t Engine::pages_needed(const Session& session, int64_t n_tokens) const {
+  return state_->pages_needed(session, n_tokens);
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats = state_->stats;
+  stats.n_pages_total = state_->pool->n_pages();
+  stats.n_pages_free = state_->pool->n_free();
+  stats.n_pages_cached = state_->pool->n_cached();
+  stats.n_evictions = state_->prefixes ? state_->prefixes->n_evictions() : 0;
+  return stats;
+}
+
+void Engine::drop_prefix_cache() {
+  while (state_->prefixes && state_->prefixes->evict_one()) {
+  }
+}
+
+void Engine::shuffle_free_pages(uint64_t seed) {
+  state_->pool->shuffle_free(seed);
+}
+
+}  // namespace naru::engine

@@ -1,0 +1,43 @@
+// What an engine, its sessions and their snapshots share. Private to this folder.
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/prefix_cache.h"
+
+namespace naru::engine {
+
+struct EngineState {
+  explicit EngineState(contract::Chip& chip_in, models::ModelFiles files_in)
+      : chip(chip_in), files(std::move(files_in)) {}
+
+  contract::Chip& chip;
+  models::ModelFiles files;
+  models::ModelPlan model;
+  MemoryPlan memory;
+  models::Decoder decoder;
+  std::optional<CachePool> pool;
+  std::optional<nn::Workspace> workspace;
+  std::optional<PrefixCache> prefixes;  // absent where sharing is off; freed before the pool
+
+  std::optional<text::Tokenizer> tokenizer;
+  Status tokenizer_status;
+  TokenizerInfo tokenizer_info;
+  formats::GenerationConfig generation_config;
+  std::vector<int32_t> eos_ids;
+
+  std::unique_ptr<float[]> logits;  // of the last step
+  int64_t logits_capacity = 0;      // floats
+  EngineStats stats;
+  int64_t n_sessions = 0;  // sessions and snapshots alive
+
+  static const int32_t* pages_of(const Session& session) { return session.pages_.data(); }
+  // A page with one reference, taken from the prefix cache where none is free; -1 where there is none at all.
+  int32_t take_page();
+  int64_t pages_needed(const Session& session, int64_t n_tokens) const;
+  // Makes the session's pages ready for n more tokens: new pages at the end, a copy of a shared last page.
+  Status reserve(Session& session, int64_t n_tokens);
+  // The tokens' rows are in the cache: lengthens the session, and shares its full pages.
+  void commit(Session& session, std::span<const int32_t> ids);
+};
+
+}  // namespace naru::engine

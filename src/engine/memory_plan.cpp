@@ -1,0 +1,110 @@
+#include "engine/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+namespace naru::engine {
+namespace {
+
+constexpr int64_t kReserveMin = int64_t{64} << 20;
+constexpr int64_t kLogitRowsMax = 64;
+
+Status check_option(std::string_view name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("planning memory: {} is {}, but must be between {} and {}", name, value, low, high)};
+}
+
+Status check_options(const models::ModelPlan& model, const MemoryOptions& options) {
+  NARU_TRY(check_option("the number of sessions", options.sessions_max, 1, kSessionsMax));
+  NARU_TRY(check_option("the prefill chunk", options.prefill_chunk, 1, kPrefillChunkMax));
+  if (options.context_tokens < 0) {
+    return Error{Code::kInvalidArgument, fmt::format("planning memory: a context of {} tokens was asked for; give a "
+                                                     "positive number, or 0 for the default",
+                                                     options.context_tokens)};
+  }
+  const int64_t limit = model.config.max_positions;
+  if (limit > 0 && options.context_tokens > limit) {
+    return Error{
+        Code::kOutOfRange,
+        fmt::format("planning memory: a context of {} tokens was asked for, but the model was made for {}; ask "
+                    "for at most that",
+                    options.context_tokens, limit)};
+  }
+  return {};
+}
+
+// Sets the context and what follows from it. False where the sizes pass all bounds.
+bool set_context(const models::ModelPlan& model, int64_t context, MemoryPlan& plan) {
+  const int64_t pages = ceil_div(context, contract::kCachePage);
+  const auto n_pages = checked_mul(pages, plan.sessions_max);
+  if (!n_pages || *n_pages > INT32_MAX) return false;
+  const auto bytes = checked_mul(*n_pages, model.cache_bytes_per_page);
+  if (!bytes || *bytes > INT64_MAX / 4) return false;
+  plan.context_tokens = context;
+  plan.n_pages = *n_pages;
+  plan.cache_bytes = *bytes;
+  return true;
+}
+
+// The largest context that fits, a multiple of a page; 0 where not even one page does.
+int64_t fitting_context(const models::ModelPlan& model, const MemoryPlan& plan) {
+  const int64_t rest = plan.available_bytes - plan.weight_bytes - plan.workspace_bytes - plan.reserve_bytes;
+  const int64_t page_bytes = std::max<int64_t>(1, model.cache_bytes_per_page) * plan.sessions_max;
+  const int64_t pages = std::min<int64_t>(std::max<int64_t>(0, rest) / page_bytes, INT32_MAX / plan.sessions_max);
+  return pages * contract::kCachePage;
+}
+
+Error too_big(const models::ModelPlan& model, const MemoryPlan& plan, int64_t context) {
+  const int64_t fitting = fitting_context(model, plan);
+  const std::string advice =
+      fitting > 0 ? fmt::format("ask for a context of at most {} tokens{}", fitting,
+                                plan.sessions_max > 1 ? " or fewer sessions" : "")
+                  : fmt::format("free memory, {}or use a checkpoint with smaller weights (a quantised kind)",
+                                plan.sessions_max > 1 ? "ask for fewer sessions " : "");
+  return Error{Code::kResourceExhausted,
+               fmt::format("planning memory: {} for weights, {} for a cache of {} x {} tokens, {} for work and {} in "
+                           "reserve make {}, but {} are available; {}",
+                           format_bytes(plan.weight_bytes), format_bytes(plan.cache_bytes), plan.sessions_max, context,
+                           format_bytes(plan.workspace_bytes), format_bytes(plan.reserve_bytes),
+                           format_bytes(plan.needed_bytes()), format_bytes(plan.available_bytes), advice)};
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const models::ModelPlan& model, contract::Chip& counting_chip,
+                               const MemoryOptions& options) {
+  NARU_TRY(check_options(model, options));
+  MemoryPlan plan;
+  plan.sessions_max = options.sessions_max;
+  plan.prefill_chunk = options.prefill_chunk;
+  plan.logit_rows = std::min(options.prefill_chunk, kLogitRowsMax);
+  plan.available_bytes = options.memory_bytes.value_or(available_memory_bytes());
+  plan.weight_bytes = model.weight_bytes;
+  NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(counting_chip, plan.prefill_chunk, plan.logit_rows));
+  plan.workspace_bytes = work_bytes + plan.logit_rows * model.shape.vocab * int64_t{sizeof(float)};
+  plan.reserve_bytes = kReserveMin + (plan.weight_bytes + plan.workspace_bytes) / 64;
+
+  const int64_t limit = model.config.max_positions > 0 ? model.config.max_positions : kContextDefaultMax;
+  const bool is_default = options.context_tokens == 0;
+  const int64_t wanted = is_default ? std::min(limit, kContextDefaultMax) : options.context_tokens;
+  if (!set_context(model, wanted, plan)) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("planning memory: a cache of {} x {} tokens is beyond all bounds; ask for less",
+                             plan.sessions_max, wanted)};
+  }
+  if (plan.needed_bytes() <= plan.available_bytes) return plan;
+  const int64_t fitting = fitting_context(model, plan);
+  if (!is_default || fitting == 0) return too_big(model, plan, wanted);
+  NARU_CHECK(fitting < wanted && set_context(model, fitting, plan), fitting, wanted);
+  plan.is_context_reduced = true;
+  plan.note = fmt::format("the context is {} tokens instead of {}: more does not fit the {} available", fitting, wanted,
+                          format_bytes(plan.available_bytes));
+  return plan;
+}
+
+}  // namespace naru::engine

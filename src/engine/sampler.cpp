@@ -1,0 +1,257 @@
+#include "engine/sampler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/philox.h"
+#include "contract/rows.h"
+#include "contract/scalar.h"
+#include "formats/model_config.h"
+
+namespace naru::engine {
+namespace {
+
+constexpr double kWeightOne = 0x1p40;  // the weight of the first token; 2^22 of them fit 64 bits
+
+Status check_range(std::string_view name, double value, double low, double high) {
+  if (value >= low && value <= high) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("sampling: {} is {}, but must be between {} and {}", name, value, low, high)};
+}
+
+bool ranks_before(const float* z, int32_t a, int32_t b) {
+  return contract::ranks_before(z[a], a, z[b], b);
+}
+
+// The n first of z by rank, in order of rank: one pass that keeps up to 2n candidates, thinned when full.
+void select_first(std::span<const float> z, int64_t n, std::vector<int32_t>& ranked) {
+  const auto before = [&](int32_t a, int32_t b) { return ranks_before(z.data(), a, b); };
+  const auto wanted = static_cast<size_t>(std::min(n, static_cast<int64_t>(z.size())));
+  ranked.clear();
+  float least = 0;  // of the n best so far; what is below it cannot be among them
+  bool has_least = false;
+  for (size_t i = 0; i < z.size(); ++i) {
+    if (has_least && !(z[i] > least)) continue;  // equal: ranks behind, its id is larger
+    ranked.push_back(static_cast<int32_t>(i));
+    if (ranked.size() < 2 * wanted) continue;
+    std::nth_element(ranked.begin(), ranked.begin() + static_cast<int64_t>(wanted) - 1, ranked.end(), before);
+    ranked.resize(wanted);
+    least = z[static_cast<size_t>(ranked.back())];
+    has_least = true;
+  }
+  const size_t n_kept = std::min(wanted, ranked.size());
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<int64_t>(n_kept), ranked.end(), before);
+  ranked.resize(n_kept);
+}
+
+uint64_t weight(float z, float m, float temperature) {
+  const float d = contract::div(contract::sub(z, m), temperature);
+  const double scaled = static_cast<double>(contract::exp(d)) * kWeightOne;
+  return static_cast<uint64_t>((scaled + 0x1p52) - 0x1p52);  // nearest even
+}
+
+// floor(random * total / 2^64)
+uint64_t scale_random(uint64_t random, uint64_t total) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<uint64_t>((static_cast<Wide>(random) * total) >> 64);
+}
+
+}  // namespace
+
+Status validate_sampling(const SamplingOptions& options, int64_t vocab) {
+  NARU_TRY(check_range("the temperature", options.temperature, 0, 1000));
+  NARU_TRY(check_range("top_k", static_cast<double>(options.top_k), 0, 0x1p53));
+  NARU_TRY(check_range("min_p", options.min_p, 0, 1));
+  NARU_TRY(check_range("the repetition penalty", options.repetition_penalty, 0.01, 100));
+  NARU_TRY(check_range("the presence penalty", options.presence_penalty, -100, 100));
+  NARU_TRY(check_range("the frequency penalty", options.frequency_penalty, -100, 100));
+  if (!(options.top_p > 0 && options.top_p <= 1)) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("sampling: top_p is {}, but must be above 0 and at most 1", options.top_p)};
+  }
+  std::set<int32_t> seen;
+  for (const auto& [id, bias] : options.logit_bias) {
+    if (id < 0 || id >= vocab) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("sampling: a bias for id {}, but ids are 0 to {}", id, vocab - 1)};
+    }
+    if (!std::isfinite(bias) || !seen.insert(id).second) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("sampling: the bias for id {} is {}; give each id one finite number", id, bias)};
+    }
+  }
+  return {};
+}
+
+SamplingOptions sampling_from(const formats::GenerationConfig& config) {
+  SamplingOptions options;
+  options.temperature = config.temperature.value_or(options.temperature);
+  options.top_k = config.top_k.value_or(options.top_k);
+  options.top_p = config.top_p.value_or(options.top_p);
+  options.min_p = config.min_p.value_or(options.min_p);
+  options.repetition_penalty = config.repetition_penalty.value_or(options.repetition_penalty);
+  if (config.do_sample.has_value() && !*config.do_sample) options.temperature = 0;
+  return options;
+}
+
+void TokenHistory::add_prompt(std::span<const int32_t> ids) {
+  for (const int32_t id : ids) counts_.try_emplace(id, 0);
+}
+
+void TokenHistory::add_generated(int32_t id) {
+  ++counts_[id];
+}
+
+int32_t Sampler::argmax(std::span<const float> logits) {
+  NARU_CHECK(!logits.empty());
+  size_t best = 0;
+  for (size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > logits[best]) best = i;
+  }
+  return static_cast<int32_t>(best);
+}
+
+std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingOptions& options,
+                                       const TokenHistory& history) {
+  const auto repetition = static_cast<float>(options.repetition_penalty);
+  const auto frequency = static_cast<float>(options.frequency_penalty);
+  const auto presence = static_cast<float>(options.presence_penalty);
+  const bool is_penalised = repetition != 1.0f || frequency != 0.0f || presence != 0.0f;
+  if (!is_penalised && options.logit_bias.empty()) return logits;
+  z_.assign(logits.begin(), logits.end());
+  if (is_penalised) {
+    for (const auto& [id, n_generated] : history.counts()) {
+      if (id < 0 || static_cast<size_t>(id) >= z_.size()) continue;
+      float& z = z_[static_cast<size_t>(id)];
+      if (repetition != 1.0f) z = z > 0.0f ? contract::div(z, repetition) : contract::mul(z, repetition);
+      if (n_generated == 0) continue;
+      if (frequency != 0.0f) z = contract::fma(-static_cast<float>(n_generated), frequency, z);
+      if (presence != 0.0f) z = contract::sub(z, presence);
+    }
+  }
+  for (const auto& [id, bias] : options.logit_bias) {
+    z_[static_cast<size_t>(id)] = contract::add(z_[static_cast<size_t>(id)], bias);
+  }
+  return z_;
+}
+
+Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOptions& options,
+                                const TokenHistory& history, uint32_t sample, uint64_t position) {
+  const std::span<const float> z = adjust(logits, options, history);
+  const int32_t first = argmax(z);
+  const float m = contract::add(z[static_cast<size_t>(first)], 0.0f);
+  if (!std::isfinite(m)) {
+    return Error{Code::kOutOfRange,
+                 fmt::format("sampling: with penalties and biases the largest logit is {}; use smaller ones", m)};
+  }
+  const float temperature = contract::flush(static_cast<float>(options.temperature));
+  if (temperature == 0.0f) return first;
+  const PhiloxBlock block = draw(options.seed, DrawPurpose::kSample, sample, position);
+  const uint64_t random = static_cast<uint64_t>(block[0]) << 32 | block[1];
+
+  const auto vocab = static_cast<int64_t>(z.size());
+  const bool has_top_k = options.top_k > 0 && options.top_k < vocab;
+  if (!has_top_k) {
+    weigh_all(z, m, temperature);
+    if (options.top_p >= 1.0 && options.min_p <= 0.0) return draw_from_all(random);
+    keep_of_all(z, options);
+  } else {
+    select_first(z, options.top_k, ranked_);
+    weights_.resize(z.size());
+    total_ = 0;
+    for (const int32_t id : ranked_) {
+      const uint64_t q = weight(z[static_cast<size_t>(id)], m, temperature);
+      weights_[static_cast<size_t>(id)] = q;
+      total_ += q;
+    }
+    cut_ranked(options);
+  }
+  return draw_from_ranked(random);
+}
+
+void Sampler::weigh_all(std::span<const float> z, float m, float temperature) {
+  weights_.resize(z.size());
+  total_ = 0;
+  for (size_t i = 0; i < z.size(); ++i) {
+    weights_[i] = weight(z[i], m, temperature);
+    total_ += weights_[i];
+  }
+}
+
+// Ranks ever more tokens until the cut falls inside them.
+void Sampler::keep_of_all(std::span<const float> z, const SamplingOptions& options) {
+  const auto vocab = static_cast<int64_t>(z.size());
+  for (int64_t n = 64;; n *= 8) {
+    select_first(z, std::min(n, vocab), ranked_);
+    if (cut_ranked(options) || n >= vocab) return;
+  }
+}
+
+bool Sampler::cut_ranked(const SamplingOptions& options) {
+  const double enough = options.top_p * static_cast<double>(total_);
+  const double least = options.min_p * kWeightOne;
+  uint64_t sum = 0;
+  for (size_t i = 0; i < ranked_.size(); ++i) {
+    const uint64_t q = weights_[static_cast<size_t>(ranked_[i])];
+    const bool is_too_small = i > 0 && static_cast<double>(q) < least;
+    const bool is_enough = options.top_p < 1.0 && i > 0 && static_cast<double>(sum) >= enough;
+    if (is_too_small || is_enough) {
+      ranked_.resize(i);
+      return true;
+    }
+    sum += q;
+  }
+  return false;
+}
+
+int32_t Sampler::draw_from_all(uint64_t random) const {
+  const uint64_t target = scale_random(random, total_);
+  uint64_t sum = 0;
+  size_t i = 0;
+  for (; i + 1 < weights_.size(); ++i) {
+    sum += weights_[i];
+    if (sum > target) break;
+  }
+  return static_cast<int32_t>(i);
+}
+
+int32_t Sampler::draw_from_ranked(uint64_t random) {
+  std::sort(ranked_.begin(), ranked_.end());
+  uint64_t total = 0;
+  for (const int32_t id : ranked_) total += weights_[static_cast<size_t>(id)];
+  const uint64_t target = scale_random(random, total);
+  uint64_t sum = 0;
+  for (const int32_t id : ranked_) {
+    sum += weights_[static_cast<size_t>(id)];
+    if (sum > target) return id;
+  }
+  NARU_CHECK(false, sum, target);
+}
+
+LogProbs::LogProbs(std::span<const float> logits) : logits_(logits) {
+  const auto n = static_cast<int64_t>(logits.size());
+  NARU_CHECK(n > 0);
+  m_ = contract::row_max(logits.data(), n);
+  const float l = contract::row_reduce(n, [&](int64_t i, float lane) {
+    return contract::add(lane, contract::exp(contract::sub(logits[static_cast<size_t>(i)], m_)));
+  });
+  log_l_ = contract::log(l);
+}
+
+float LogProbs::of(int32_t id) const {
+  return contract::sub(contract::sub(logits_[static_cast<size_t>(id)], m_), log_l_);
+}
+
+std::vector<TokenLogProb> LogProbs::top(int64_t n) const {
+  std::vector<TokenLogProb> best;
+  if (n <= 0) return best;
+  std::vector<int32_t> ranked;
+  select_first(logits_, n, ranked);
+  for (const int32_t id : ranked) best.push_back({id, of(id)});
+  return best;
+}
+
+}  // namespace naru::engine

@@ -1,0 +1,248 @@
+#include "engine/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace naru::engine {
+
+// A request from submission to its end. Its session holds the first tokens of `ids`; what is missing there is fed next,
+// whether it is a prompt, the token sampled last, or everything again after a preemption.
+struct Scheduler::Entry {
+  RequestId id = 0;
+  Request request;
+  std::vector<int32_t> ids;  // prompt and generated
+  TokenHistory history;
+  std::unique_ptr<Session> session;  // absent while waiting
+  int64_t completion_max = 0;
+  bool was_preempted = false;
+  bool is_finished = false;
+  Usage usage;
+
+  int64_t n_missing() const { return static_cast<int64_t>(ids.size()) - session->length(); }
+  bool is_decoding() const { return usage.completion_tokens > 0 && n_missing() == 1; }
+  void adopt_prefix() {
+    const int64_t gained = session->adopt_prefix(ids);
+    if (usage.completion_tokens == 0 && !was_preempted) usage.cached_tokens += gained;
+  }
+};
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kAborted: return "aborted";
+    case FinishReason::kError: return "error";
+  }
+  return "";
+}
+
+Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options)
+    : engine_(engine),
+      running_max_(options.running_max > 0 ? options.running_max : engine.memory().sessions_max),
+      waiting_max_(options.waiting_max) {}
+
+Scheduler::~Scheduler() = default;
+
+Result<RequestId> Scheduler::submit(Request request) {
+  const auto n_prompt = static_cast<int64_t>(request.ids.size());
+  const int64_t context = engine_.context_tokens();
+  if (n_prompt == 0) {
+    return Error{Code::kInvalidArgument, "queueing a request: the prompt has no tokens; give at least one"};
+  }
+  if (n_prompt >= context) {
+    return Error{Code::kOutOfRange,
+                 fmt::format("queueing a request: the prompt has {} tokens and the context holds {}, with one at least "
+                             "for the answer; shorten the prompt, or open the model with a longer context",
+                             n_prompt, context)};
+  }
+  for (const int32_t id : request.ids) {
+    if (id >= 0 && id < engine_.vocab()) continue;
+    return Error{Code::kInvalidArgument,
+                 fmt::format("queueing a request: the prompt has the id {}, but the vocabulary has ids 0 to {}; were "
+                             "the ids made with this model's tokenizer?",
+                             id, engine_.vocab() - 1)};
+  }
+  NARU_TRY(validate_sampling(request.sampling, engine_.vocab()));
+  const int64_t top = request.top_logprobs.value_or(0);
+  if (request.max_tokens < 0 || top < 0 || top > kTopLogProbsMax) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("queueing a request: max_tokens {} and top_logprobs {} were given; max_tokens must not be "
+                             "negative, top_logprobs at most {}",
+                             request.max_tokens, top, kTopLogProbsMax)};
+  }
+  if (n_waiting() >= waiting_max_) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("queueing a request: {} are waiting already; try again later", n_waiting())};
+  }
+  auto entry = std::make_unique<Entry>();
+  entry->id = next_id_++;
+  entry->ids = request.ids;
+  entry->history.add_prompt(request.ids);
+  entry->completion_max = context - n_prompt;
+  if (request.max_tokens > 0) entry->completion_max = std::min(entry->completion_max, request.max_tokens);
+  entry->usage.prompt_tokens = n_prompt;
+  entry->request = std::move(request);
+  const RequestId id = entry->id;
+  waiting_.push_back(std::move(entry));
+  return id;
+}
+
+void Scheduler::abort(RequestId id, FinishReason reason) {
+  const auto has_id = [id](const std::unique_ptr<Entry>& entry) { return entry->id == id; };
+  if (const auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
+    finish(**it, reason);
+    running_.erase(it);
+  } else if (const auto at = std::find_if(waiting_.begin(), waiting_.end(), has_id); at != waiting_.end()) {
+    finish(**at, reason);
+    waiting_.erase(at);
+  }
+}
+
+bool Scheduler::is_idle() const {
+  return running_.empty() && waiting_.empty() && events_.empty();
+}
+
+std::vector<Event> Scheduler::step() {
+  admit();
+  const std::vector<Feed> feeds = plan_feeds();
+  const std::vector<FeedOutput> outputs = engine_.step(feeds);
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    for (const auto& entry : running_) {
+      if (entry->session.get() == feeds[i].session) {
+        take_result(*entry, outputs[i]);
+        break;
+      }
+    }
+  }
+  std::erase_if(running_, [](const std::unique_ptr<Entry>& entry) { return entry->is_finished; });
+  return std::exchange(events_, {});
+}
+
+void Scheduler::admit() {
+  int64_t n_reserved = 0;  // pages that running requests will need for what they have, and one each to grow
+  for (const auto& entry : running_) n_reserved += engine_.pages_needed(*entry->session, entry->n_missing()) + 1;
+  while (!waiting_.empty() && n_running() < running_max_) {
+    Entry& entry = *waiting_.front();
+    entry.session = engine_.new_session(entry.request.cache_scope);
+    entry.adopt_prefix();
+    const int64_t n_needed = engine_.pages_needed(*entry.session, entry.n_missing()) + 1;
+    if (!running_.empty() && n_reserved + n_needed > engine_.stats().n_pages_available()) {
+      entry.session.reset();
+      if (!entry.was_preempted) entry.usage.cached_tokens = 0;
+      return;
+    }
+    n_reserved += n_needed;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+std::vector<Feed> Scheduler::plan_feeds() {
+  for (;;) {
+    const std::vector<Feed> feeds = try_feeds();
+    int64_t n_needed = 0;
+    for (const Feed& feed : feeds) {
+      n_needed += engine_.pages_needed(*feed.session, static_cast<int64_t>(feed.ids.size()));
+    }
+    if (n_needed <= engine_.stats().n_pages_available() || running_.size() <= 1) return feeds;
+    preempt_newest();
+  }
+}
+
+std::vector<Feed> Scheduler::try_feeds() {
+  std::vector<Feed> feeds;
+  int64_t n_decoding = 0;
+  for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 : 0;
+  int64_t rows_left = std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding);
+  for (const auto& entry : running_) {
+    int64_t n = 1;
+    if (!entry->is_decoding()) {
+      if (rows_left == 0) continue;
+      entry->adopt_prefix();
+      n = std::min(entry->n_missing(), rows_left);
+      rows_left -= n;
+    }
+    const std::span<const int32_t> ids(entry->ids);
+    const bool is_last = n == entry->n_missing();
+    feeds.push_back({entry->session.get(),
+                     ids.subspan(static_cast<size_t>(entry->session->length()), static_cast<size_t>(n)),
+                     is_last ? LogitsWanted::kLast : LogitsWanted::kNone});
+  }
+  return feeds;
+}
+
+void Scheduler::preempt_newest() {
+  std::unique_ptr<Entry> entry = std::move(running_.back());
+  running_.pop_back();
+  entry->session.reset();
+  entry->was_preempted = true;
+  ++n_preemptions_;
+  waiting_.push_front(std::move(entry));
+}
+
+void Scheduler::take_result(Entry& entry, const FeedOutput& output) {
+  if (!output.status.ok()) {
+    finish(entry, FinishReason::kError, output.status.error());
+    return;
+  }
+  if (entry.usage.completion_tokens == 0) {
+    Event event;
+    event.kind = Event::Kind::kPrefill;
+    event.request = entry.id;
+    event.prompt_done = entry.session->length();
+    event.usage = entry.usage;
+    events_.push_back(std::move(event));
+  }
+  if (output.logits.rows > 0) take_token(entry, output.logits.row(output.logits.rows - 1));
+}
+
+void Scheduler::take_token(Entry& entry, std::span<const float> logits) {
+  const Request& request = entry.request;
+  const Result<int32_t> sampled =
+      sampler_.sample(logits, request.sampling, entry.history, request.sample, entry.ids.size());
+  if (!sampled.ok()) {
+    finish(entry, FinishReason::kError, sampled.error());
+    return;
+  }
+  const int32_t id = *sampled;
+  entry.ids.push_back(id);
+  entry.history.add_generated(id);
+  ++entry.usage.completion_tokens;
+  Event event;
+  event.kind = Event::Kind::kToken;
+  event.request = entry.id;
+  event.id = id;
+  event.usage = entry.usage;
+  if (request.top_logprobs) {
+    const LogProbs logprobs(logits);
+    event.logprob = logprobs.of(id);
+    event.top = logprobs.top(*request.top_logprobs);
+  }
+  const auto& eos = engine_.eos_ids();
+  event.is_stop_token = std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
+                        (!request.ignore_eos && std::binary_search(eos.begin(), eos.end(), id));
+  const bool is_stop = event.is_stop_token;
+  events_.push_back(std::move(event));
+  if (is_stop) {
+    finish(entry, FinishReason::kStop);
+  } else if (entry.usage.completion_tokens >= entry.completion_max) {
+    finish(entry, FinishReason::kLength);
+  }
+}
+
+void Scheduler::finish(Entry& entry, FinishReason reason, std::optional<Error> error) {
+  entry.session.reset();
+  entry.is_finished = true;
+  Event event;
+  event.kind = Event::Kind::kFinished;
+  event.request = entry.id;
+  event.reason = reason;
+  event.error = std::move(error);
+  event.usage = entry.usage;
+  events_.push_back(std::move(event));
+}
+
+}  // namespace naru::engine

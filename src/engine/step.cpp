@@ -1,0 +1,247 @@
+// Engine::step: feeds cut into pieces, pieces packed into forward passes of bounded rows, logits brought to the host.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/memory.h"
+#include "engine/engine_state.h"
+
+namespace naru::engine {
+namespace {
+
+// A feed on its way.
+struct Work {
+  const Feed* feed = nullptr;
+  FeedOutput* output = nullptr;
+  int64_t length_before = 0;
+  int64_t n_done = 0;  // tokens in the cache
+  int64_t n_logits = 0;
+  int64_t logits_begin = 0;  // row in the host's logits
+  bool is_failed = false;
+
+  int64_t n_left() const { return is_failed ? 0 : static_cast<int64_t>(feed->ids.size()) - n_done; }
+
+  void fail(Error error) {
+    feed->session->truncate(length_before);
+    output->status = std::move(error);
+    is_failed = true;
+  }
+};
+
+// Tokens [begin, begin + n) of a feed in one forward pass.
+struct Piece {
+  Work* work = nullptr;
+  int64_t begin = 0;
+  int64_t n = 0;
+
+  Session& session() const { return *work->feed->session; }
+  std::span<const int32_t> ids() const {
+    return work->feed->ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+  }
+  // Its last n_logits() rows have logits.
+  int64_t n_logits() const {
+    if (work->feed->logits == LogitsWanted::kAll) return n;
+    const bool is_last = begin + n == static_cast<int64_t>(work->feed->ids.size());
+    return is_last ? work->n_logits : 0;
+  }
+  int64_t logits_row() const {  // in the host's logits
+    return work->logits_begin + (work->feed->logits == LogitsWanted::kAll ? begin : 0);
+  }
+};
+
+Status check_feed(const EngineState& state, const Feed& feed) {
+  NARU_CHECK(!feed.ids.empty());
+  const auto n = static_cast<int64_t>(feed.ids.size());
+  const int64_t length = feed.session->length();
+  if (n > state.memory.context_tokens - length) {
+    return Error{
+        Code::kOutOfRange,
+        fmt::format("growing a sequence of {} tokens by {}: the context holds {}; shorten the text, or open the "
+                    "model with a longer context (its own limit is {})",
+                    length, n, state.memory.context_tokens, state.model.config.max_positions)};
+  }
+  for (size_t i = 0; i < feed.ids.size(); ++i) {
+    if (feed.ids[i] >= 0 && feed.ids[i] < state.decoder.vocab) continue;
+    return Error{Code::kInvalidArgument,
+                 fmt::format("growing a sequence: token {} of {} has id {}, but the vocabulary has ids 0 to {}; were "
+                             "the ids made with this model's tokenizer?",
+                             i, n, feed.ids[i], state.decoder.vocab - 1)};
+  }
+  return {};
+}
+
+// Room on the host for n_rows of logits.
+Status reserve_logits(EngineState& state, int64_t n_rows) {
+  const int64_t n = n_rows * state.decoder.vocab;
+  if (n <= state.logits_capacity) return {};
+  const int64_t bytes = n * int64_t{sizeof(float)};
+  state.logits.reset();
+  state.logits_capacity = 0;
+  const bool is_planned = n_rows <= state.memory.logit_rows;
+  if (is_planned || bytes <= available_memory_bytes()) {
+    state.logits.reset(new (std::nothrow) float[static_cast<size_t>(n)]);
+  }
+  if (state.logits == nullptr) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("running a step: the logits of {} tokens take {}, which are not available; ask for the "
+                             "logits of fewer tokens at once",
+                             n_rows, format_bytes(bytes))};
+  }
+  state.logits_capacity = n;
+  return {};
+}
+
+// The next pieces, in order of feeds, as many as one forward pass takes.
+std::vector<Piece> next_pieces(const EngineState& state, std::vector<Work>& works) {
+  std::vector<Piece> pieces;
+  int64_t rows_left = state.memory.prefill_chunk;
+  int64_t logits_left = state.memory.logit_rows;
+  for (Work& work : works) {
+    if (rows_left == 0 || logits_left == 0) break;
+    if (work.n_left() == 0) continue;
+    Piece piece{&work, work.n_done, std::min(work.n_left(), rows_left)};
+    if (work.feed->logits == LogitsWanted::kAll) piece.n = std::min(piece.n, logits_left);
+    rows_left -= piece.n;
+    logits_left -= piece.n_logits();
+    pieces.push_back(piece);
+  }
+  return pieces;
+}
+
+models::Batch make_batch(std::span<const Piece> pieces) {
+  models::Batch batch;
+  for (const Piece& piece : pieces) {
+    const auto row_begin = static_cast<int64_t>(batch.ids.size());
+    const int64_t position = piece.session().length();
+    batch.sequences.push_back({row_begin, piece.n, position, EngineState::pages_of(piece.session())});
+    for (int64_t i = 0; i < piece.n; ++i) {
+      batch.ids.push_back(piece.ids()[static_cast<size_t>(i)]);
+      batch.positions.push_back(static_cast<int32_t>(position + i));
+      if (i >= piece.n - piece.n_logits()) batch.logit_rows.push_back(static_cast<int32_t>(row_begin + i));
+    }
+  }
+  return batch;
+}
+
+// The first value that is no finite number, or -1.
+int64_t find_non_finite(const float* x, int64_t n) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::bit_cast<uint32_t>(x[i]) & 0x7f800000u);
+  if (largest != 0x7f800000u) return -1;
+  return std::find_if(x, x + n, [](float value) { return !std::isfinite(value); }) - x;
+}
+
+// Checks a piece's logits, then makes its tokens part of the session.
+void take_piece(EngineState& state, const Piece& piece) {
+  const int64_t vocab = state.decoder.vocab;
+  const float* logits = state.logits.get() + piece.logits_row() * vocab;
+  const int64_t bad = find_non_finite(logits, piece.n_logits() * vocab);
+  if (bad >= 0) {
+    piece.work->fail(
+        {Code::kOutOfRange,
+         fmt::format("running token {} of a sequence: the logit of id {} is {}, a finite number was wanted; "
+                     "the weights or a layer overflowed: check the file, or try --compute f32",
+                     piece.session().length() + piece.n - piece.n_logits() + bad / vocab, bad % vocab, logits[bad])});
+    return;
+  }
+  state.commit(piece.session(), piece.ids());
+  piece.work->n_done += piece.n;
+}
+
+Error in_piece(Error error, const Piece& piece) {
+  error.message = fmt::format("running tokens {} to {} of a sequence: {}", piece.session().length(),
+                              piece.session().length() + piece.n - 1, error.message);
+  return error;
+}
+
+// One forward pass; pages are reserved. On success the logits of all pieces are on the host.
+Status forward(EngineState& state, std::span<const Piece> pieces) {
+  const models::Batch batch = make_batch(pieces);
+  const nn::WorkspaceScope scope(*state.workspace);
+  ++state.stats.n_forwards;
+  state.stats.n_rows += static_cast<int64_t>(batch.ids.size());
+  NARU_ASSIGN(const View logits, state.decoder.forward(state.chip, *state.workspace, batch, state.pool->layers()));
+  NARU_TRY(state.chip.wait());
+  const int64_t vocab = state.decoder.vocab;
+  int64_t row = 0;
+  for (const Piece& piece : pieces) {
+    const int64_t n = piece.n_logits();
+    if (n == 0) continue;
+    NARU_TRY(state.chip.copy_out(state.logits.get() + piece.logits_row() * vocab, logits.slice_rows(row, n).data,
+                                 n * vocab * int64_t{sizeof(float)}));
+    row += n;
+  }
+  return {};
+}
+
+// Runs the pieces together; where that fails, each alone, so that only the guilty fail.
+void run_pieces(EngineState& state, std::vector<Piece>& pieces) {
+  std::erase_if(pieces, [&](const Piece& piece) {
+    Status status = state.reserve(piece.session(), piece.n);
+    if (!status.ok()) piece.work->fail(std::move(status).error());
+    return piece.work->is_failed;
+  });
+  if (pieces.empty()) return;
+  Status status = forward(state, pieces);
+  for (const Piece& piece : pieces) {
+    if (!status.ok() && pieces.size() > 1) {
+      Status alone = forward(state, {&piece, 1});
+      if (!alone.ok()) piece.work->fail(in_piece(std::move(alone).error(), piece));
+    } else if (!status.ok()) {
+      piece.work->fail(in_piece(std::move(status).error(), piece));
+    }
+    if (!piece.work->is_failed) take_piece(state, piece);
+  }
+}
+
+std::vector<Work> make_works(const EngineState& state, std::span<const Feed> feeds, std::vector<FeedOutput>& outputs) {
+  std::vector<Work> works;
+  std::vector<const Session*> sessions;
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    Work work{.feed = &feeds[i], .output = &outputs[i], .length_before = feeds[i].session->length()};
+    sessions.push_back(feeds[i].session);
+    Status status = check_feed(state, feeds[i]);
+    if (!status.ok()) work.fail(std::move(status).error());
+    const bool is_all = feeds[i].logits == LogitsWanted::kAll;
+    const bool is_none = feeds[i].logits == LogitsWanted::kNone;
+    work.n_logits = work.is_failed || is_none ? 0 : is_all ? static_cast<int64_t>(feeds[i].ids.size()) : 1;
+    work.logits_begin = works.empty() ? 0 : works.back().logits_begin + works.back().n_logits;
+    works.push_back(work);
+  }
+  std::sort(sessions.begin(), sessions.end());
+  NARU_CHECK(std::adjacent_find(sessions.begin(), sessions.end()) == sessions.end(), "a session twice in one step");
+  return works;
+}
+
+}  // namespace
+
+std::vector<FeedOutput> Engine::step(std::span<const Feed> feeds) {
+  EngineState& state = *state_;
+  std::vector<FeedOutput> outputs(feeds.size());
+  if (feeds.empty()) return outputs;
+  std::vector<Work> works = make_works(state, feeds, outputs);
+  const int64_t n_logits = works.back().logits_begin + works.back().n_logits;
+  const Status room = reserve_logits(state, n_logits);
+  for (Work& work : works) {
+    if (!room.ok() && !work.is_failed) work.fail(room.error());
+  }
+  for (auto pieces = next_pieces(state, works); !pieces.empty(); pieces = next_pieces(state, works)) {
+    run_pieces(state, pieces);
+  }
+  const int64_t vocab = state.decoder.vocab;
+  for (const Work& work : works) {
+    if (work.is_failed || work.n_logits == 0) continue;
+    work.output->logits = {state.logits.get() + work.logits_begin * vocab, work.n_logits, vocab};
+  }
+  return outputs;
+}
+
+Result<Logits> Engine::feed(Session& session, std::span<const int32_t> ids, LogitsWanted logits) {
+  const Feed one{&session, ids, logits};
+  std::vector<FeedOutput> outputs = step({&one, 1});
+  if (!outputs[0].status.ok()) return std::move(outputs[0].status).error();
+  return outputs[0].logits;
+}
+
+}  // namespace naru::engine
