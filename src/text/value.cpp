@@ -41,7 +41,7 @@ class Builder : public formats::JsonEvents {
     open_.pop_back();
     return put(std::move(done));
   }
-  bool put(Value value) {
+  [[gnu::noinline]] bool put(Value&& value) {
     if (open_.empty()) {
       root_ = std::move(value);
     } else if (auto* list = open_.back().value.as_list()) {
