@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct Work {
   ThreadPool& pool;
   std::vector<Scratch>& scratch;
   Scratch& shared;
+  bool bf16_dot = false;       // level avx512vnni: bf16 products by VDPBF16PS, not by f32 fma
+  bool emulate_tiles = false;  // for tests: the kernels of AMX on a plain model of its tiles, at any level
 };
 
 struct KernelTable {

@@ -1,0 +1,258 @@
+// Segments of the float rules. Rule f32: one chain of fma an output, inputs ascending. Rule bf16: per block of 32 a
+// chain of the even and one of the odd inputs from +0, then acc + (even + odd).
+//
+// The blocks of rows and panels keep a tile of accumulators in registers: each weight vector loaded serves R rows,
+// each broadcast activation all panels of the tile.
+
+#include "chips/cpu/kernels/matmul_kernels.h"
+#include "chips/cpu/kernels/matmul_lanes.h"
+#include "contract/rows.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
+
+struct F32Weights {
+  static constexpr int kBytes = 4;
+  static NARU_INLINE Vec load(const std::byte* p) { return v_load(p); }
+};
+struct F16Weights {
+  static constexpr int kBytes = 2;
+  static NARU_INLINE Vec load(const std::byte* p) { return v_load_f16(p); }
+};
+struct BF16Weights {
+  static constexpr int kBytes = 2;
+  static NARU_INLINE Vec load(const std::byte* p) { return v_load_bf16(p); }
+};
+
+template <int R, int NV>
+NARU_INLINE void clear(Vec (&acc)[R][NV]) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) acc[r][v] = v_zero();
+  }
+}
+
+template <int R, int NV>
+NARU_INLINE void store_tile(const Vec (&acc)[R][NV], float* tile) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) v_store(tile + (r * NV + v) * kLanes, acc[r][v]);
+  }
+}
+
+// acc += x (one dword a row) * w (one vector a vector of outputs).
+template <int R, int NV>
+NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[NV]) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+    const Vec a = v_splat(x + 4 * r);
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) acc[r][v] = v_fma(a, w[v], acc[r][v]);
+  }
+}
+
+template <typename Weights, int R, int P>
+void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+  constexpr int NV = P * kPanelVectors;
+  Vec acc[R][NV];
+  clear(acc);
+  for (int64_t k = 0; k < steps; ++k) {
+    Vec b[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      b[v] = Weights::load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kLanes * Weights::kBytes);
+    }
+    multiply(acc, x, b);
+    w += kPanel * Weights::kBytes;
+    x += 4 * R;
+  }
+  store_tile(acc, tile);
+}
+
+// acc + (even + odd) of a block; tile holds acc.
+template <int R, int NV>
+NARU_INLINE void add_block(const Vec (&odd)[R][NV], const float* even, float* tile) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      const int at = (r * NV + v) * kLanes;
+      v_store(tile + at, v_add(v_load(tile + at), v_add(v_load(even + at), odd[r][v])));
+    }
+  }
+}
+
+NARU_INLINE void clear_tile(float* tile, int n) {
+  for (int i = 0; i < n; i += kLanes) v_store(tile + i, v_zero());
+}
+
+// First the even chains of a block, then its odd ones, with the same registers.
+template <int R, int P>
+void split_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+  constexpr int NV = P * kPanelVectors;
+  alignas(64) float even[R * NV * kLanes];
+  clear_tile(tile, R * NV * kLanes);
+  for (int64_t block = 0; block < steps; ++block) {
+    Vec acc[R][NV];
+    clear(acc);
+    for (int i = 0; i < 16; ++i) {
+      Vec b[NV];
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) {
+        b[v] = v_low_half(w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4);
+      }
+      multiply(acc, x + i * 4 * R, b);
+    }
+    store_tile(acc, even);
+    clear(acc);
+    for (int i = 0; i < 16; ++i) {
+      Vec b[NV];
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) {
+        b[v] = v_high_half(w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4);
+      }
+      multiply(acc, x + (16 + i) * 4 * R, b);
+    }
+    add_block(acc, even, tile);
+    w += 16 * 64;
+    x += 32 * 4 * R;
+  }
+}
+
+constexpr int64_t kSegment = contract::kSegment;
+constexpr int64_t kSegmentBlocks = kSegment / contract::kBlock;
+
+#if defined(NARU_LANES_512)
+template <typename Weights>
+constexpr RowSize kF32Sizes[] = {
+    {1, {{8, f32_segment<Weights, 1, 8>}, {1, f32_segment<Weights, 1, 1>}}},
+    {2, {{4, f32_segment<Weights, 2, 4>}, {1, f32_segment<Weights, 2, 1>}}},
+    {4, {{4, f32_segment<Weights, 4, 4>}, {2, f32_segment<Weights, 4, 2>}, {1, f32_segment<Weights, 4, 1>}}},
+    {8, {{2, f32_segment<Weights, 8, 2>}, {1, f32_segment<Weights, 8, 1>}}},
+    {14, {{2, f32_segment<Weights, 14, 2>}, {1, f32_segment<Weights, 14, 1>}}},
+};
+constexpr RowSize kSplitSizes[] = {
+    {1, {{4, split_segment<1, 4>}, {1, split_segment<1, 1>}}},
+    {2, {{4, split_segment<2, 4>}, {1, split_segment<2, 1>}}},
+    {4, {{4, split_segment<4, 4>}, {2, split_segment<4, 2>}, {1, split_segment<4, 1>}}},
+    {8, {{2, split_segment<8, 2>}, {1, split_segment<8, 1>}}},
+    {14, {{2, split_segment<14, 2>}, {1, split_segment<14, 1>}}},
+};
+#elif defined(NARU_LANES_256)
+template <typename Weights>
+constexpr RowSize kF32Sizes[] = {
+    {1, {{4, f32_segment<Weights, 1, 4>}, {1, f32_segment<Weights, 1, 1>}}},
+    {2, {{2, f32_segment<Weights, 2, 2>}, {1, f32_segment<Weights, 2, 1>}}},
+    {4, {{1, f32_segment<Weights, 4, 1>}}},
+    {6, {{1, f32_segment<Weights, 6, 1>}}},
+};
+constexpr RowSize kSplitSizes[] = {
+    {1, {{4, split_segment<1, 4>}, {1, split_segment<1, 1>}}},
+    {2, {{2, split_segment<2, 2>}, {1, split_segment<2, 1>}}},
+    {4, {{1, split_segment<4, 1>}}},
+    {6, {{1, split_segment<6, 1>}}},
+};
+#else
+template <typename Weights>
+constexpr RowSize kF32Sizes[] = {{1, {{1, f32_segment<Weights, 1, 1>}}}, {4, {{1, f32_segment<Weights, 4, 1>}}}};
+constexpr RowSize kSplitSizes[] = {{1, {{1, split_segment<1, 1>}}}, {4, {{1, split_segment<4, 1>}}}};
+#endif
+
+template <typename Weights>
+constexpr Family f32_family(std::string_view name) {
+  return {.name = name,
+          .form = {.kind = RowKind::kF32},
+          .sizes = kF32Sizes<Weights>,
+          .step_inputs = 1,
+          .segment_steps = kSegment,
+          .segment_bytes = kSegment * kPanel * Weights::kBytes,
+          .segment_dwords = kSegment};
+}
+
+constexpr Family kF32Family = f32_family<F32Weights>("f32_fma");
+constexpr Family kF16Family = f32_family<F16Weights>("f32_fma_f16_weights");
+constexpr Family kBF16Family = f32_family<BF16Weights>("f32_fma_bf16_weights");
+constexpr Family kSplitFamily = {.name = "bf16_fma",
+                                 .form = {.kind = RowKind::kSplit},
+                                 .sizes = kSplitSizes,
+                                 .step_inputs = contract::kBlock,
+                                 .segment_steps = kSegmentBlocks,
+                                 .segment_bytes = kSegment * kPanel * 2,
+                                 .segment_dwords = kSegment};
+
+#if defined(NARU_LANES_VNNI)
+
+NARU_INLINE __m512 dot(__m512 acc, __m512i a, __m512i b) {
+  return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+
+// acc += the two products of each dword, the high half first: two successive steps of one chain.
+template <int R, int NV>
+NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    __m512i b[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) b[v] = _mm512_loadu_si512(w + v * panel_bytes + i * 64);
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+      const __m512i a = vi_splat(x + (i * R + r) * 4);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], a, b[v]);
+    }
+  }
+}
+
+template <int R, int P>
+void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+  alignas(64) float even[R * P * kLanes];
+  clear_tile(tile, R * P * kLanes);
+  for (int64_t block = 0; block < steps; ++block) {
+    Vec acc[R][P];
+    clear(acc);
+    dot_chain(acc, w, panel_bytes, x);
+    store_tile(acc, even);
+    clear(acc);
+    dot_chain(acc, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
+    add_block(acc, even, tile);
+    w += 16 * 64;
+    x += 16 * 4 * R;
+  }
+}
+
+constexpr RowSize kDotSizes[] = {
+    {1, {{4, dot_segment<1, 4>}, {1, dot_segment<1, 1>}}},
+    {2, {{4, dot_segment<2, 4>}, {1, dot_segment<2, 1>}}},
+    {4, {{4, dot_segment<4, 4>}, {2, dot_segment<4, 2>}, {1, dot_segment<4, 1>}}},
+    {8, {{2, dot_segment<8, 2>}, {1, dot_segment<8, 1>}}},
+    {14, {{2, dot_segment<14, 2>}, {1, dot_segment<14, 1>}}},
+};
+constexpr Family kDotFamily = {.name = "bf16_dot",
+                               .form = {.kind = RowKind::kDot},
+                               .sizes = kDotSizes,
+                               .step_inputs = contract::kBlock,
+                               .segment_steps = kSegmentBlocks,
+                               .segment_bytes = kSegment * kPanel * 2,
+                               .segment_dwords = kSegment / 2};
+#endif
+
+}  // namespace
+
+const Family& float_family(Layout layout) {
+  switch (layout) {
+    case Layout::kF32: return kF32Family;
+    case Layout::kF16: return kF16Family;
+    case Layout::kBF16: return kBF16Family;
+    case Layout::kPairs: return kSplitFamily;
+#if defined(NARU_LANES_VNNI)
+    case Layout::kDotPairs: return kDotFamily;
+#endif
+    default: NARU_CHECK(false, "no float layout of this level:", static_cast<int>(layout));
+  }
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,330 @@
+// Segments of the integer rules: the integer dot of a block of 32 is exact in any order; the f32 steps that follow are
+// those of docs/arithmetic.md section 3 in their order. Weights are unsigned with an offset; start() of a dot takes off
+// offset * (sum of the activations), which comes with the row.
+//
+// Products of two integers with a scale of a K kind stay below 2^24, so they are exact in f32.
+
+#include <array>
+#include <utility>
+
+#include "chips/cpu/kernels/matmul_kernels.h"
+#include "chips/cpu/kernels/matmul_lanes.h"
+#include "contract/rows.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+using contract::Rule;
+
+constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
+constexpr int kVectorBytes = 4 * kLanes;  // of a vector of dwords
+
+// The unsigned weights of group kGroup (four inputs a lane) of the block at `data`.
+template <int kBits, int kGroup>
+NARU_INLINE VecBytes load_group(const std::byte* data) {
+  if constexpr (kBits == 8) return vb_load(data + kGroup * 64);
+  constexpr int kPlanes = kBits == 5 ? 64 : kBits == 6 ? 128 : 0;
+  const VecBytes both = vb_load(data + kPlanes + kGroup % 4 * 64);
+  const VecBytes nibbles = kGroup < 4 ? vb_low_nibbles(both) : vb_high_nibbles(both);
+  if constexpr (kBits == 5) return vb_put_above<kGroup, 0x10>(nibbles, vb_load(data));
+  if constexpr (kBits == 6) return vb_put_above<2 * (kGroup % 4), 0x30>(nibbles, vb_load(data + kGroup / 4 * 64));
+  return nibbles;
+}
+
+// One step of the dots of R rows: the weights of kGroup.
+template <int kBits, int kGroup, int kStep, int R, int kMax>
+NARU_INLINE void dot_group(Dots<kMax> (&dots)[R], const std::byte* data, const std::byte* x) {
+  const auto w = Dots<kMax>::prepare(load_group<kBits, kGroup>(data));
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) dots[r].template step<kStep>(w, x + (kGroup * R + r) * 4);
+}
+
+// All eight groups, the two nibbles of a byte one after the other.
+template <int kBits, int R, int kMax>
+NARU_INLINE void dot_block(Dots<kMax> (&dots)[R], const std::byte* data, const std::byte* x) {
+  dot_group<kBits, 0, 0>(dots, data, x);
+  dot_group<kBits, 4, 1>(dots, data, x);
+  dot_group<kBits, 1, 2>(dots, data, x);
+  dot_group<kBits, 5, 3>(dots, data, x);
+  dot_group<kBits, 2, 4>(dots, data, x);
+  dot_group<kBits, 6, 5>(dots, data, x);
+  dot_group<kBits, 3, 6>(dots, data, x);
+  dot_group<kBits, 7, 7>(dots, data, x);
+}
+
+// Groups kFirst to kFirst + 3: one half of a block of Q6_K.
+template <int kBits, int kFirst, int R, int kMax>
+NARU_INLINE void dot_half(Dots<kMax> (&dots)[R], const std::byte* data, const std::byte* x) {
+  dot_group<kBits, kFirst, 0>(dots, data, x);
+  dot_group<kBits, kFirst + 1, 1>(dots, data, x);
+  dot_group<kBits, kFirst + 2, 2>(dots, data, x);
+  dot_group<kBits, kFirst + 3, 3>(dots, data, x);
+}
+
+// Dwords of a row a block: the integers, the scale, one more or two.
+constexpr int block_dwords(Rule rule) {
+  return rule == Rule::kQ6_K ? 11 : 10;
+}
+
+constexpr bool has_minimum(Rule rule) {
+  return rule == Rule::kQ4_1 || rule == Rule::kQ5_1;
+}
+constexpr bool is_super(Rule rule) {
+  return rule == Rule::kQ4_K || rule == Rule::kQ5_K;
+}
+
+template <Rule kRule>
+constexpr int kWeightMax = (1 << block_geometry(kRule).bits) - 1;
+
+// Block j of a chunk, kinds whose blocks have their own scale.
+template <Rule kRule, int R>
+NARU_INLINE void simple_block(Vec (&acc)[R], const std::byte* header, const std::byte* data, const std::byte* x) {
+  constexpr int kBits = block_geometry(kRule).bits;
+  Dots<kWeightMax<kRule>> dots[R];
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+    if constexpr (has_minimum(kRule)) {
+      dots[r].start_zero();
+    } else {
+      dots[r].start(x + (9 * R + r) * 4);
+    }
+  }
+  dot_block<kBits>(dots, data, x);
+  const Vec d = v_load_f16(header);
+  const Vec m = has_minimum(kRule) ? v_load_f16(header + 32) : v_zero();
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+    const Vec da = v_splat(x + (8 * R + r) * 4);
+    acc[r] = v_fma(v_from_int(dots[r].finish()), v_mul(d, da), acc[r]);
+    if constexpr (has_minimum(kRule)) acc[r] = v_fma(v_splat(x + (9 * R + r) * 4), v_mul(m, da), acc[r]);
+  }
+}
+
+template <Rule kRule, int R, int NV>
+NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
+                              int64_t blocks) {
+  constexpr BlockGeometry kGeometry = block_geometry(kRule);
+  const int64_t header = kGeometry.header_bytes(blocks);
+  for (int64_t j = 0; j < blocks; ++j) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
+      const int lane = v % kPanelVectors * kLanes;
+      simple_block<kRule, R>(acc[v], chunk + j * kGeometry.header_block + 2 * lane,
+                             chunk + header + j * kGeometry.block_bytes + 4 * lane,
+                             x + j * block_dwords(kRule) * 4 * R);
+    }
+  }
+}
+
+// A super-block of Q4_K or Q5_K: s and t over its eight blocks, then two steps of acc.
+template <Rule kRule, int R, int NV>
+NARU_INLINE void super_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t) {
+  constexpr BlockGeometry kGeometry = block_geometry(kRule);
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const int lane = v % kPanelVectors * kLanes;
+    const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
+    Vec s[R], t[R];
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) s[r] = v_zero(), t[r] = v_zero();
+    for (int j = 0; j < 8; ++j) {
+      const std::byte* xb = x + j * 10 * 4 * R;
+      Dots<kWeightMax<kRule>> dots[R];
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) dots[r].start_zero();
+      dot_block<kGeometry.bits>(dots, chunk + kGeometry.header_chunk + j * kGeometry.block_bytes + 4 * lane, xb);
+      const Vec sc = v_load_u8(chunk + 64 + 16 * j + lane);
+      const Vec mn = v_load_u8(chunk + 192 + 16 * j + lane);
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) {
+        s[r] = v_fma(v_mul(v_from_int(dots[r].finish()), sc), v_splat(xb + (8 * R + r) * 4), s[r]);
+        t[r] = v_fma(mn, v_splat(xb + (9 * R + r) * 4), t[r]);
+      }
+    }
+    const Vec d = v_load_f16(chunk + 2 * lane);
+    const Vec dmin = v_load_f16(chunk + 32 + 2 * lane);
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) acc[v][r] = v_fnma(dmin, t[r], v_fma(d, s[r], acc[v][r]));
+  }
+}
+
+template <int R, int NV>
+NARU_INLINE void q6_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t) {
+  constexpr BlockGeometry kGeometry = block_geometry(Rule::kQ6_K);
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const int lane = v % kPanelVectors * kLanes;
+    const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
+    const Vec d = v_load_f16(chunk + 2 * lane);
+    for (int j = 0; j < 8; ++j) {
+      const std::byte* xb = x + j * 11 * 4 * R;
+      const std::byte* data = chunk + kGeometry.header_chunk + j * kGeometry.block_bytes + 4 * lane;
+      Dots<63> dots[R];
+      Vec scaled[R];
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) dots[r].start(xb + (9 * R + r) * 4);
+      dot_half<6, 0>(dots, data, xb);
+      const Vec sc0 = v_load_i8(chunk + 64 + 32 * j + lane);
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) scaled[r] = v_mul(v_from_int(dots[r].finish()), sc0);
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) dots[r].start(xb + (10 * R + r) * 4);
+      dot_half<6, 4>(dots, data, xb);
+      const Vec sc1 = v_load_i8(chunk + 80 + 32 * j + lane);
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) {
+        const Vec sum = v_fma(v_from_int(dots[r].finish()), sc1, scaled[r]);
+        acc[v][r] = v_fma(sum, v_mul(d, v_splat(xb + (8 * R + r) * 4)), acc[v][r]);
+      }
+    }
+  }
+}
+
+template <int R, int NV>
+NARU_INLINE void store_tile(const Vec (&acc)[NV][R], float* tile) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) v_store(tile + (r * NV + v) * kLanes, acc[v][r]);
+  }
+}
+
+template <Rule kRule, int R, int P>
+void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+  constexpr int NV = P * kPanelVectors;
+  Vec acc[NV][R];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) acc[v][r] = v_zero();
+  }
+  for (int64_t block = 0; block < steps; block += kChunkBlocks) {
+    const int64_t n = steps - block < kChunkBlocks ? steps - block : kChunkBlocks;
+    if constexpr (kRule == Rule::kQ6_K) {
+      q6_chunk<R, NV>(acc, w, panel_bytes, x, n);
+    } else if constexpr (is_super(kRule)) {
+      super_chunk<kRule, R, NV>(acc, w, panel_bytes, x, n);
+    } else {
+      simple_chunk<kRule, R, NV>(acc, w, panel_bytes, x, n);
+    }
+    w += block_geometry(kRule).chunk_bytes();
+    x += kChunkBlocks * block_dwords(kRule) * 4 * R;
+  }
+  store_tile<R, NV>(acc, tile);
+}
+
+// w8a8: one integer sum over all of K, then (f32(I) * s_row) * s_out.
+template <int R, int P>
+void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+  constexpr int NV = P * kPanelVectors;
+  const std::byte* tail = x + steps * 8 * 4 * R;
+  Dots<255> dots[NV][R];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) dots[v][r].start(tail + (R + r) * 4);
+  }
+  const std::byte* data = w + kPanel * 4;
+  for (int64_t group = 0; group < steps * 8; ++group) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const auto weights =
+          Dots<255>::prepare(vb_load(data + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes));
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r) dots[v][r].template step<0>(weights, x + r * 4);
+    }
+    data += 64;
+    x += 4 * R;
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const Vec s_out = v_load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes);
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r) {
+      const Vec scaled = v_mul(v_from_int(dots[v][r].finish()), v_splat(tail + r * 4));
+      v_store(tile + (r * NV + v) * kLanes, v_mul(scaled, s_out));
+    }
+  }
+}
+
+#if defined(NARU_LANES_512)
+template <Rule kRule>
+constexpr RowSize kBlockSizes[] = {
+    {1, {{4, block_segment<kRule, 1, 4>}, {1, block_segment<kRule, 1, 1>}}},
+    {2, {{2, block_segment<kRule, 2, 2>}, {1, block_segment<kRule, 2, 1>}}},
+    {4, {{1, block_segment<kRule, 4, 1>}}},
+    {8, {{1, block_segment<kRule, 8, 1>}}},
+};
+constexpr RowSize kBytesSizes[] = {
+    {1, {{4, bytes_segment<1, 4>}, {1, bytes_segment<1, 1>}}},
+    {2, {{4, bytes_segment<2, 4>}, {1, bytes_segment<2, 1>}}},
+    {4, {{4, bytes_segment<4, 4>}, {1, bytes_segment<4, 1>}}},
+    {8, {{2, bytes_segment<8, 2>}, {1, bytes_segment<8, 1>}}},
+};
+#elif defined(NARU_LANES_256)
+template <Rule kRule>
+constexpr RowSize kBlockSizes[] = {
+    {1, {{2, block_segment<kRule, 1, 2>}, {1, block_segment<kRule, 1, 1>}}},
+    {2, {{1, block_segment<kRule, 2, 1>}}},
+    {4, {{1, block_segment<kRule, 4, 1>}}},
+};
+constexpr RowSize kBytesSizes[] = {
+    {1, {{2, bytes_segment<1, 2>}, {1, bytes_segment<1, 1>}}},
+    {2, {{1, bytes_segment<2, 1>}}},
+    {4, {{1, bytes_segment<4, 1>}}},
+};
+#else
+template <Rule kRule>
+constexpr RowSize kBlockSizes[] = {{1, {{1, block_segment<kRule, 1, 1>}}}, {4, {{1, block_segment<kRule, 4, 1>}}}};
+constexpr RowSize kBytesSizes[] = {{1, {{1, bytes_segment<1, 1>}}}, {4, {{1, bytes_segment<4, 1>}}}};
+#endif
+
+#if defined(NARU_LANES_VNNI)
+#define NARU_DOT_NAME "_vnni"
+#else
+#define NARU_DOT_NAME "_int16"
+#endif
+
+template <Rule kRule>
+constexpr Family block_family(std::string_view name) {
+  return {.name = name,
+          .form = {.kind = RowKind::kBlocks, .rule = kRule},
+          .sizes = kBlockSizes<kRule>,
+          .step_inputs = contract::kBlock,
+          .segment_steps = contract::kSegment / contract::kBlock,
+          .segment_bytes = contract::kSegment / 256 * block_geometry(kRule).chunk_bytes(),
+          .segment_dwords = contract::kSegment / contract::kBlock * block_dwords(kRule)};
+}
+
+constexpr Family kW8A8Family = {.name = "w8a8" NARU_DOT_NAME,
+                                .form = {.kind = RowKind::kBytes},
+                                .sizes = kBytesSizes,
+                                .step_inputs = contract::kBlock};
+constexpr Family kQ8_0Family = block_family<Rule::kQ8_0>("q8_0" NARU_DOT_NAME);
+constexpr Family kQ4_0Family = block_family<Rule::kQ4_0>("q4_0" NARU_DOT_NAME);
+constexpr Family kQ4_1Family = block_family<Rule::kQ4_1>("q4_1" NARU_DOT_NAME);
+constexpr Family kQ5_0Family = block_family<Rule::kQ5_0>("q5_0" NARU_DOT_NAME);
+constexpr Family kQ5_1Family = block_family<Rule::kQ5_1>("q5_1" NARU_DOT_NAME);
+constexpr Family kQ4_KFamily = block_family<Rule::kQ4_K>("q4_k" NARU_DOT_NAME);
+constexpr Family kQ5_KFamily = block_family<Rule::kQ5_K>("q5_k" NARU_DOT_NAME);
+constexpr Family kQ6_KFamily = block_family<Rule::kQ6_K>("q6_k" NARU_DOT_NAME);
+
+}  // namespace
+
+const Family& integer_family(Rule rule) {
+  switch (rule) {
+    case Rule::kW8A8: return kW8A8Family;
+    case Rule::kQ8_0: return kQ8_0Family;
+    case Rule::kQ4_0: return kQ4_0Family;
+    case Rule::kQ4_1: return kQ4_1Family;
+    case Rule::kQ5_0: return kQ5_0Family;
+    case Rule::kQ5_1: return kQ5_1Family;
+    case Rule::kQ4_K: return kQ4_KFamily;
+    case Rule::kQ5_K: return kQ5_KFamily;
+    case Rule::kQ6_K: return kQ6_KFamily;
+    default: NARU_CHECK(false, "no integer rule:", static_cast<int>(rule));
+  }
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,73 @@
+// The parts of a product at one level. Rows of activations are brought into the form that a kernel reads (RowForm), in
+// blocks of as many rows as the kernel takes (RowSize); a kernel computes one segment of K for one block of rows and a
+// few panels of outputs (SegmentFunction). matmul.cpp joins segments and spreads the work over threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "chips/cpu/kernels/kernels.h"
+#include "chips/cpu/packed.h"
+
+namespace naru::cpu::NARU_LEVEL {
+
+// A row of activations as a sequence of dwords. In a block of R rows, unit u of row r lies at unit u * R + r.
+//   kF32        dword k = x[k]
+//   kSplit      bf16 rule by f32 fma: a block of 32 is its 16 even inputs, then its 16 odd ones, rounded, as f32
+//   kDot        bf16 rule by VDPBF16PS: a block is 16 dwords in the order of Layout::kDotPairs
+//   kPairTiles  bf16 rule by tiles: a block is 16 dwords of pairs; the unit is the block
+//   kBlocks     a block is 8 dwords of int8, then its scale, then one dword (two for Q6_K) that the rule needs
+//   kBytes      w8a8: 8 dwords of int8 a block, then the row's scale, then -128 * (sum of the int8)
+//   kByteTiles  w8a8 by tiles: units of 16 dwords = 64 inputs, then one unit that begins with scale and -128 * sum
+enum class RowKind : uint8_t { kF32, kSplit, kDot, kPairTiles, kBlocks, kBytes, kByteTiles };
+
+struct RowForm {
+  RowKind kind = RowKind::kF32;
+  contract::Rule rule = contract::Rule::kF32;  // of kBlocks
+  bool operator==(const RowForm&) const = default;
+};
+
+int64_t row_dwords(const RowForm& form, int64_t inputs);
+// Brings one row of `inputs` f32 into the form; out has row_dwords() dwords.
+void write_row(const RowForm& form, const float* x, int64_t inputs, uint32_t* out);
+// The block of n_rows written rows of `dwords` dwords each.
+void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_rows, int64_t dwords, uint32_t* out);
+
+// One segment: `steps` steps of K (see Family) of `panels` panels, `panel_bytes` apart, and one block of rows; writes
+// tile[rows][panels][16], without the final + (+0).
+using SegmentFunction = void (*)(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps,
+                                 float* tile);
+
+struct PanelFunction {
+  int panels = 0;
+  SegmentFunction run = nullptr;
+};
+
+struct RowSize {
+  int rows = 0;
+  PanelFunction functions[3];  // widest first; the last one that is set takes a single panel
+};
+
+constexpr int kRowsOfBlockMax = 32;
+constexpr int kPanelsMax = 8;
+
+struct Family {
+  std::string_view name;  // of the kernel, for kernel_uses()
+  RowForm form;
+  std::span<const RowSize> sizes;  // ascending
+  int64_t step_inputs = 1;         // of a step
+  int64_t segment_steps = 0;       // of a full segment; 0: all of K is one
+  int64_t segment_bytes = 0;       // of a panel, a full segment
+  int64_t segment_dwords = 0;      // of a row in its form, a full segment
+};
+
+// The kernel for `rows` rows.
+const Family& family_of(const CpuMatrix& matrix, int64_t rows, const Work& work);
+
+const Family& float_family(Layout layout);                   // matmul_float.cpp: kF32 to kDotPairs
+const Family& integer_family(contract::Rule rule);           // matmul_integer.cpp: w8a8 and the GGUF kinds
+const Family* tile_family(Layout layout, bool is_emulated);  // amx.cpp: null where tiles do not serve
+
+}  // namespace naru::cpu::NARU_LEVEL
