@@ -85,8 +85,11 @@ NARU_SIMD F16 exp(F16 x) {
   const I16 exponent = add(shift_right<23>(bits), n);
   const F16 infinity = as_float(splat_int(0x7f800000));
   F16 y = as_float(add(bits, shift_left<23>(n)));
-  y = select(either(less(exponent, splat_int(1)), less(x, splat(-88.0f))), zero(), y);
-  y = select(either(less(splat_int(254), exponent), less(splat(0x1.62e42ep+6f), x)), infinity, y);
+  y = select(less(exponent, splat_int(1)), zero(), y);
+  y = select(less(splat_int(254), exponent), infinity, y);
+  // Last, since n means nothing far outside of the range.
+  y = select(less(x, splat(-88.0f)), zero(), y);
+  y = select(less(splat(0x1.62e42ep+6f), x), infinity, y);
   return select(is_nan(x), x, y);
 }
 

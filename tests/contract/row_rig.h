@@ -1,0 +1,158 @@
+// What tests of the CPU chip against the reference chip share: the chips (every level that the machine has, with one
+// and with two threads), rows of test values, and the comparison of bits.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/philox.h"
+#include "chips/cpu/cpu_chip.h"
+#include "chips/reference/reference_chip.h"
+#include "contract/chip.h"
+#include "contract/scalar.h"
+
+namespace naru::row_tests {
+
+struct NamedChip {
+  std::string name;
+  bool is_slow = false;  // baseline: large cases are left out
+  std::unique_ptr<contract::Chip> chip;
+};
+
+// All levels of the machine with one and two threads; at avx512vnni also with the other kernel for bf16 products.
+inline std::vector<NamedChip>& cpu_chips() {
+  static std::vector<NamedChip> chips = [] {
+    std::vector<NamedChip> made;
+    for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+      const std::string name(level.name);
+      if (!level.present) {
+        std::printf("[  SKIPPED ] level %s: this machine lacks it (%s)\n", name.c_str(), level.why_not.c_str());
+        continue;
+      }
+      for (const int n_threads : {1, 2}) {
+        for (const bool bf16_dot : {true, false}) {
+          if (!bf16_dot && name != "avx512vnni") continue;
+          auto chip = cpu::make_cpu_chip({.n_threads = n_threads, .level = name, .bf16_dot = bf16_dot});
+          NARU_CHECK(chip.ok(), chip.error().message);
+          made.push_back({name + "/" + std::to_string(n_threads) + (bf16_dot ? "" : "/fma"), name == "baseline",
+                          std::move(chip).value()});
+        }
+      }
+    }
+    return made;
+  }();
+  return chips;
+}
+
+inline contract::Chip& reference_chip() {
+  static const std::unique_ptr<contract::Chip> chip = reference::make_reference_chip();
+  return *chip;
+}
+
+// Values of the kinds that arithmetic can go wrong on.
+enum class Values {
+  kPlain,      // about 1
+  kAll,        // any finite bit pattern, subnormals and zeros too
+  kLow,        // around the smallest normal
+  kNonFinite,  // about 1, with an infinity or a NaN here and there
+};
+
+class Filler {
+ public:
+  explicit Filler(uint64_t seed) : seed_(seed) {}
+  uint32_t bits() {
+    if (next_ == 4) block_ = draw(seed_, DrawPurpose::kTest, 1, position_++), next_ = 0;
+    return block_[next_++];
+  }
+  float value(Values values) {
+    const uint32_t random = bits();
+    const float plain = (static_cast<float>(random) * 0x1p-31f - 1.0f) * 2.0f;
+    switch (values) {
+      case Values::kPlain: return plain;
+      case Values::kAll: {
+        const uint32_t kind = bits() % 8;
+        if (kind == 0) return std::bit_cast<float>(random & 0x80000000u);
+        if (kind == 1) return std::bit_cast<float>(random & 0x807fffffu);
+        return (random & 0x7f800000u) == 0x7f800000u ? plain : std::bit_cast<float>(random);
+      }
+      case Values::kLow: return std::bit_cast<float>((random & 0x807fffffu) | (bits() % 4) << 23);
+      case Values::kNonFinite: break;
+    }
+    const uint32_t kind = bits() % 32;
+    return kind == 0   ? std::bit_cast<float>(0x7fc00000u)
+           : kind == 1 ? std::bit_cast<float>(0x7f800000u | (random & 0x80000000u))
+                       : plain;
+  }
+
+ private:
+  uint64_t seed_;
+  uint64_t position_ = 0;
+  size_t next_ = 4;
+  PhiloxBlock block_{};
+};
+
+// Rows with a stride that is wider than they are; what lies between them must stay as it is.
+class Rows {
+ public:
+  Rows(int64_t rows, int64_t cols, int64_t gap = 3)
+      : rows_(rows), cols_(cols), stride_(cols + gap), data_(static_cast<size_t>(rows * stride_) + 1, kGap) {}
+  Rows(int64_t rows, int64_t cols, Filler& filler, Values values) : Rows(rows, cols) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c) row(r)[c] = filler.value(values);
+  }
+  float* row(int64_t r) { return data_.data() + r * stride_; }
+  const float* row(int64_t r) const { return data_.data() + r * stride_; }
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  View view() { return {data_.data(), DType::kF32, rows_, cols_, stride_}; }
+  View view_i32() { return {data_.data(), DType::kI32, rows_, cols_, stride_}; }
+  int32_t* row_i32(int64_t r) { return reinterpret_cast<int32_t*>(row(r)); }
+
+ private:
+  static constexpr float kGap = 12345.0f;
+  int64_t rows_, cols_, stride_;
+  std::vector<float> data_;
+};
+
+// The first element whose canonical bits differ, as text; empty where all are equal. Gaps count too.
+inline std::string difference(Rows& got, Rows& want) {
+  const int64_t n = got.view().row_stride * got.rows();
+  for (int64_t i = 0; i < n; ++i) {
+    const float a = got.row(0)[i], b = want.row(0)[i];
+    if (contract::canonical_bits(a) == contract::canonical_bits(b)) continue;
+    char text[160];
+    std::snprintf(text, sizeof(text), "row %ld, column %ld: %a, wanted %a",
+                  static_cast<long>(i / got.view().row_stride), static_cast<long>(i % got.view().row_stride),
+                  static_cast<double>(a), static_cast<double>(b));
+    return text;
+  }
+  return {};
+}
+
+// make(out) gives the op that writes `out`. Runs it on the reference chip and on all others, from the same bits in
+// `out` (in-place ops), and compares bits, or the errors where the reference reports one.
+inline void expect_equal(const std::string& what, const Rows& start, const std::function<contract::Op(Rows&)>& make,
+                         bool is_large = false) {
+  Rows want = start;
+  const Status wanted = reference_chip().run(make(want));
+  for (NamedChip& named : cpu_chips()) {
+    if (is_large && named.is_slow) continue;
+    Rows got = start;
+    const Status status = named.chip->run(make(got));
+    ASSERT_EQ(status.ok(), wanted.ok()) << what << " on " << named.name;
+    if (!wanted.ok()) {
+      ASSERT_EQ(status.error().message, wanted.error().message) << what << " on " << named.name;
+      ASSERT_EQ(status.error().code, wanted.error().code) << what << " on " << named.name;
+      continue;
+    }
+    ASSERT_EQ(difference(got, want), "") << what << " on " << named.name;
+  }
+}
+
+}  // namespace naru::row_tests
