@@ -113,8 +113,6 @@ Result<Bpe> Bpe::create(const formats::TokenizerData& data) {
     bpe.add_merge(pair_of(merge.left, merge.right), rank << 32 | static_cast<uint32_t>(merge.result));
   }
   bpe.ignore_merges_ = data.ignore_merges;
-  bpe.fuse_unk_ = data.fuse_unk;
-  bpe.unk_id_ = data.unk_id.value_or(-1);
   return bpe;
 }
 
@@ -183,15 +181,9 @@ void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_
 }
 
 void Bpe::start(std::string_view piece, std::vector<int32_t>& ids) const {
-  bool after_unknown = false;
   for (const char c : piece) {
     const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-    if (id >= 0) {
-      ids.push_back(id);
-    } else if (unk_id_ >= 0 && !(fuse_unk_ && after_unknown)) {
-      ids.push_back(unk_id_);
-    }
-    after_unknown = id < 0;
+    if (id >= 0) ids.push_back(id);
   }
 }
 

@@ -50,14 +50,14 @@ class BpeScratch {
 
 class Bpe {
  public:
-  // Uses vocab, merges, ignore_merges, unk_id and fuse_unk of the data.
+  // Uses vocab, merges and ignore_merges of the data.
   static Result<Bpe> create(const formats::TokenizerData& data);
   Bpe() = default;  // an empty vocabulary
   Bpe(Bpe&&) noexcept = default;
   Bpe& operator=(Bpe&&) noexcept = default;
 
-  // Appends the ids of one piece. A byte that has no token gives the unknown token, or nothing where there is none, as
-  // in the official library.
+  // Appends the ids of one piece. A byte that has no token gives nothing, as in the official library for models without
+  // an unknown token, which byte-level ones are (SmolLM2 lacks 21 bytes that rare characters need).
   void encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const;
 
   // The raw bytes of model token `id`; empty where there is none.
@@ -87,8 +87,6 @@ class Bpe {
   std::vector<int32_t> by_bytes_;  // the same, ids by hash of bytes
   int32_t byte_ids_[256] = {};
   bool ignore_merges_ = false;
-  bool fuse_unk_ = false;
-  int32_t unk_id_ = -1;
 };
 
 }  // namespace naru::text
