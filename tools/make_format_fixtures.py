@@ -98,7 +98,7 @@ def tiny_gguf():
 
 def tiny_safetensors():
     save_file({"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array(7, dtype=np.int64), "empty": np.zeros((0, 5), np.float16),
-               "bytes": np.arange(3, dtype=np.uint8)}, OUT / "tiny.safetensors", metadata={"format": "pt", "note": "α"})
+               "bytes": np.arange(3, dtype=np.uint8)}, OUT / "tiny.safetensors", metadata={"note": "α"})
 
 
 def verdicts():
@@ -249,7 +249,7 @@ def tiny_tokenizer():
     config = {"add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "tokenizer_class": "PreTrainedTokenizerFast",
               "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": False}, "pad_token": None, "unk_token": "<nowhere>",
               "model_max_length": 1000000000000000019884624838656, "auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]},
-              "added_tokens_decoder": {"300": {"content": "<think>", "special": True, "normalized": False, "lstrip": True}},
+              "added_tokens_decoder": {str(tokenizer.token_to_id("<think>")): {"content": "<think>", "special": True, "normalized": False, "lstrip": True}},
               "chat_template": [{"name": "default", "template": "{{ bos_token }}"}, {"name": "tool_use", "template": "tools"}]}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "</s>"}}) + "\n")

@@ -11,7 +11,7 @@ namespace naru::formats {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::string_view kDamaged = "the file is damaged or no JSON; get it again";
+constexpr std::string_view kDamaged = "the file is damaged or no JSON, get it again";
 
 // Between nlohmann's reader and JsonEvents: limits and number ranges.
 class StrictReader final : public nlohmann::json_sax<Json> {
