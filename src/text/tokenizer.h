@@ -21,6 +21,7 @@
 #include "formats/tokenizer_files.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/segment.h"
 #include "text/splitter.h"
 #include "text/utf8.h"
 
@@ -29,12 +30,6 @@ namespace naru::text {
 struct EncodeOptions {
   bool add_special = false;   // put what the tokenizer's files ask for around the text (BOS, sometimes EOS)
   bool parse_special = true;  // special tokens written in the text become their ids; else they are plain text
-};
-
-// A part of a rendered conversation.
-struct Segment {
-  std::string text;
-  bool is_content = false;  // came from outside: holds no control tokens, whatever it says
 };
 
 class Tokenizer {

@@ -1,0 +1,163 @@
+// What a template is given, and what becomes of its output; the language itself is in text/jinja.
+#include "text/chat_template.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "text/jinja/interpreter.h"
+#include "text/utf8.h"
+
+namespace naru::text {
+namespace {
+
+constexpr int64_t kOutputBytesBase = 1 << 20;
+constexpr int64_t kOutputBytesFactor = 4;
+constexpr int64_t kWorkFactor = 32;  // of all strings made on the way, over one output
+
+int64_t bytes_of(const Value& value, int depth = 0) {
+  if (const std::string* text = value.as_string()) return static_cast<int64_t>(text->size());
+  int64_t n = 8;
+  if (depth > jinja::kDataDepthMax) return n;  // refused when it is converted
+  if (const auto* list = value.as_list()) {
+    for (const Value& item : *list) n += bytes_of(item, depth + 1);
+  }
+  if (const auto* object = value.as_object()) {
+    for (const auto& [key, item] : *object) n += static_cast<int64_t>(key.size()) + bytes_of(item, depth + 1);
+  }
+  return n;
+}
+
+// Reasoning comes under several names; transformers gives templates the first that is there as "reasoning_content",
+// and as "thinking" where that name is not taken.
+Value with_reasoning_names(const Value& message) {
+  const Value* reasoning = nullptr;
+  for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+    const Value* found = message.find(name);
+    if (!reasoning && found && !found->is_null()) reasoning = found;
+  }
+  if (!reasoning) return message;
+  Value::Object object;
+  if (!message.find("thinking")) object.emplace_back("thinking", *reasoning);
+  object.insert(object.end(), message.as_object()->begin(), message.as_object()->end());
+  Value named(std::move(object));
+  named.set("reasoning_content", *reasoning);
+  return named;
+}
+
+std::vector<Segment> segments_of(const jinja::Text& text) {
+  std::vector<Segment> segments;
+  size_t at = 0;
+  const auto put = [&](size_t end, bool is_content) {
+    if (end > at) segments.push_back({text.bytes.substr(at, end - at), is_content});
+    at = end;
+  };
+  for (const auto& mark : text.marks) {
+    put(mark.begin, false);
+    put(mark.end, true);
+  }
+  put(text.bytes.size(), false);
+  return segments;
+}
+
+std::tm local_time() {
+  const std::time_t seconds = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&seconds, &parts);
+  return parts;
+}
+
+}  // namespace
+
+struct ChatTemplate::State {
+  jinja::Template tree;
+  int64_t source_bytes = 0;
+  std::vector<std::pair<std::string, std::string>> special_tokens;
+};
+
+ChatTemplate::ChatTemplate(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
+ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+ChatTemplate::~ChatTemplate() = default;
+
+Result<ChatTemplate> ChatTemplate::create(std::string_view source,
+                                          std::vector<std::pair<std::string, std::string>> special_tokens) {
+  if (!is_valid_utf8(source)) {
+    return Error{Code::kCorrupt, "reading the chat template: it is no valid UTF-8; get the model again"};
+  }
+  auto state = std::make_unique<State>();
+  NARU_ASSIGN(state->tree, jinja::parse_template(source));
+  state->source_bytes = static_cast<int64_t>(source.size());
+  state->special_tokens = std::move(special_tokens);
+  return ChatTemplate(std::move(state));
+}
+
+Result<ChatTemplate> ChatTemplate::create(const formats::TokenizerData& data, bool with_tools) {
+  const std::string* source = data.chat_template ? &*data.chat_template : nullptr;
+  for (const formats::NamedTemplate& named : data.named_chat_templates) {
+    if (with_tools && named.name == "tool_use") source = &named.text;
+  }
+  if (!source) {
+    return Error{Code::kNotFound,
+                 "rendering a conversation: the model has no chat template; use --raw, or a model that "
+                 "was made for conversations"};
+  }
+  std::vector<std::pair<std::string, std::string>> special_tokens;
+  const auto put = [&](const char* name, const std::optional<int32_t>& id) {
+    if (!id || *id < 0 || *id >= data.n_ids()) return;
+    std::string text = data.vocab[static_cast<size_t>(*id)];
+    for (const formats::AddedToken& token : data.added_tokens) {
+      if (token.id == *id) text = token.text;
+    }
+    special_tokens.emplace_back(name, std::move(text));
+  };
+  put("bos_token", data.bos_id);
+  put("eos_token", data.eos_id);
+  put("unk_token", data.unk_id);
+  put("pad_token", data.pad_id);
+  return create(*source, std::move(special_tokens));
+}
+
+Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const {
+  int64_t input_bytes = state_->source_bytes + bytes_of(input.tools) + bytes_of(input.documents);
+  std::vector<std::pair<std::string, jinja::Val>> variables;
+  for (const auto& [name, text] : state_->special_tokens) variables.emplace_back(name, jinja::Val::plain(text));
+  std::vector<jinja::Val> messages;
+  for (size_t i = 0; i < input.messages.size(); ++i) {
+    if (!input.messages[i].as_object()) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("rendering the chat template: message {} is no object; send objects with \"role\" and "
+                               "\"content\"",
+                               i)};
+    }
+    input_bytes += bytes_of(input.messages[i]);
+    NARU_ASSIGN(jinja::Val message, jinja::from_outside(with_reasoning_names(input.messages[i])));
+    messages.push_back(std::move(message));
+  }
+  NARU_ASSIGN(jinja::Val list, jinja::make_list(std::move(messages)));
+  variables.emplace_back("messages", std::move(list));
+  NARU_ASSIGN(jinja::Val tools, jinja::from_outside(input.tools));
+  variables.emplace_back("tools", std::move(tools));
+  NARU_ASSIGN(jinja::Val documents, jinja::from_outside(input.documents));
+  variables.emplace_back("documents", std::move(documents));
+  variables.emplace_back("add_generation_prompt", jinja::Val(input.add_generation_prompt));
+  for (const auto& [name, value] : input.settings) {
+    input_bytes += bytes_of(value);
+    NARU_ASSIGN(jinja::Val setting, jinja::from_outside(value));
+    variables.emplace_back(name, std::move(setting));
+  }
+  jinja::Limits limits;
+  limits.output_bytes_max = kOutputBytesFactor * input_bytes + kOutputBytesBase;
+  limits.work_bytes_max = kWorkFactor * limits.output_bytes_max;
+  jinja::Interpreter interpreter(state_->tree, std::move(variables), input.now ? *input.now : local_time(), limits);
+  NARU_ASSIGN(const jinja::Text text, interpreter.run());
+  return segments_of(text);
+}
+
+std::string join(const std::vector<Segment>& segments) {
+  std::string out;
+  for (const Segment& segment : segments) out += segment.text;
+  return out;
+}
+
+}  // namespace naru::text

@@ -1,0 +1,58 @@
+// Chat templates: a conversation as the text that a model was trained to see, in segments that tell what is scaffold
+// and what came from outside, so that Tokenizer::encode_segments() lets no message forge a control token.
+//
+// The template language is the part of Jinja that chat templates use, set up as transformers does it. A template runs
+// in bounds: a million steps, output of at most four times its input and 1 MiB, no way out of the data it is given.
+#pragma once
+
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/tokenizer_files.h"
+#include "text/segment.h"
+#include "text/value.h"
+
+namespace naru::text {
+
+struct ChatInput {
+  // Objects with "role", "content" and what else a template knows: "name", "tool_calls", "reasoning_content", ...
+  Value::List messages;
+  Value tools;      // a list of JSON schemas, or null
+  Value documents;  // a list of objects, or null
+  bool add_generation_prompt = true;
+  Value::Object settings;      // further variables: {"enable_thinking", false}, {"thinking", true}, ...
+  std::optional<std::tm> now;  // what strftime_now sees; the clock's local time where not set
+};
+
+class ChatTemplate {
+ public:
+  // `special_tokens` are variables with trusted text: {"bos_token", "<s>"}, ...
+  static Result<ChatTemplate> create(std::string_view source,
+                                     std::vector<std::pair<std::string, std::string>> special_tokens);
+  // A tokenizer's template with its special tokens; Code::kNotFound where it has none. With tools, a template named
+  // "tool_use" wins where there is one.
+  static Result<ChatTemplate> create(const formats::TokenizerData& data, bool with_tools = false);
+
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
+  ~ChatTemplate();
+
+  // Neighbouring segments differ in is_content; none is empty.
+  Result<std::vector<Segment>> render(const ChatInput& input) const;
+
+ private:
+  struct State;
+  explicit ChatTemplate(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The segments' texts joined.
+std::string join(const std::vector<Segment>& segments);
+
+}  // namespace naru::text
