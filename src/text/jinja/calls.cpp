@@ -61,7 +61,6 @@ Result<Val> Interpreter::call_macro(const Node& macro, const Arguments& argument
     }
   }
   const size_t old_frame = frame_;
-  const size_t old_loop_depth = std::exchange(loop_depth_, 0);
   const int32_t old_line = line_;
   scopes_.emplace_back();
   frame_ = scopes_.size() - 1;
@@ -85,7 +84,6 @@ Result<Val> Interpreter::call_macro(const Node& macro, const Arguments& argument
   auto text = run();
   scopes_.pop_back();
   frame_ = old_frame;
-  loop_depth_ = old_loop_depth;
   line_ = old_line;
   if (!text) return std::move(text).error();
   return made(std::move(text).value());

@@ -104,7 +104,6 @@ struct Namespace {  // owned by the interpreter
 };
 struct Loop {
   size_t index0 = 0;
-  size_t depth0 = 0;
   ListPtr items;
   Val changed;
   bool has_changed = false;

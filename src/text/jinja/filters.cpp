@@ -156,6 +156,7 @@ Result<Val> Interpreter::filter_round(const Val& value, const Arguments& argumen
     method = text->bytes;
   }
   if (method == "common") {
+    if (const auto whole = value.integer()) return Val(*whole);
     // The decimal form, correctly rounded with ties to even, is what Python's round() gives.
     return Val(std::strtod(fmt::format("{:.{}f}", *number, precision).c_str(), nullptr));
   }

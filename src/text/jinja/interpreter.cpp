@@ -179,7 +179,6 @@ Result<Interpreter::Flow> Interpreter::run_for(const Node& node, Text& out) {
   NARU_ASSIGN(const Val kept, filtered_items(node, std::move(all)));
   const auto loop = std::make_shared<Loop>();
   loop->items = *kept.as<ListPtr>();
-  loop->depth0 = loop_depth_;
   if (loop->items->items.empty()) {
     if (node.kids[4] == kNoNode) return Flow::kNext;
     return run_block(node.kids[4], out);
@@ -188,10 +187,8 @@ Result<Interpreter::Flow> Interpreter::run_for(const Node& node, Text& out) {
     loop->index0 = i;
     scopes_.emplace_back();  // what the body sets is gone with each turn
     scopes_.back()["loop"] = loop;
-    ++loop_depth_;
     auto status = assign(tree_.at(node.kids[0]), loop->items->items[i]);
     auto flow = status.ok() ? run_block(node.kids[3], out) : Result<Flow>(status.error());
-    --loop_depth_;
     scopes_.pop_back();
     if (!flow) return flow;
     if (*flow == Flow::kBreak) break;

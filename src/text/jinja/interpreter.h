@@ -163,7 +163,6 @@ class Interpreter {
   int32_t line_ = 0;
   std::deque<Scope> scopes_;  // the first is the template's; those below frame_ belong to callers
   size_t frame_ = 0;
-  size_t loop_depth_ = 0;
   std::deque<Namespace> namespaces_;
 };
 
