@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
+
+    python3 tools/make_fuzz_corpus.py OUT
+gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json, a folder for each target of those names.
+"""
+import json
+import pathlib
+import struct
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data" / "formats"
+
+
+def put(out, target, name, data):
+    folder = out / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def gguf(values, tensors, data):
+    """A GGUF file; values are (key, type, bytes), tensors (name, dims, type, offset)."""
+    def text(s):
+        return struct.pack("<Q", len(s)) + s
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(values))
+    for key, kind, value in values:
+        out += text(key.encode()) + struct.pack("<I", kind) + value
+    for name, dims, kind, offset in tensors:
+        out += text(name.encode()) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims)
+        out += struct.pack("<IQ", kind, offset)
+    return out + b"\0" * (-len(out) % 32) + data
+
+
+def deepseek2_gguf():
+    def u32(key, value):
+        return "deepseek2." + key, 4, struct.pack("<I", value)
+
+    def f32(key, value):
+        return "deepseek2." + key, 6, struct.pack("<f", value)
+    arch = b"deepseek2"
+    values = [("general.architecture", 8, struct.pack("<Q", len(arch)) + arch), u32("vocab_size", 7), u32("embedding_length", 8),
+              u32("feed_forward_length", 9), u32("block_count", 2), u32("attention.head_count", 2), u32("context_length", 64),
+              f32("attention.layer_norm_rms_epsilon", 1e-6), u32("attention.kv_lora_rank", 4), u32("rope.dimension_count", 2),
+              u32("attention.key_length_mla", 6), u32("attention.value_length_mla", 4), u32("expert_count", 8),
+              u32("expert_used_count", 2), u32("expert_feed_forward_length", 4), u32("expert_group_count", 2),
+              u32("expert_group_used_count", 1), u32("expert_gating_func", 2), f32("rope.scaling.factor", 40.0),
+              ("deepseek2.rope.scaling.type", 8, struct.pack("<Q", 4) + b"yarn"),
+              f32("rope.scaling.yarn_log_multiplier", 0.1), ("deepseek2.expert_weights_norm", 7, b"\1")]
+    return gguf(values, [("blk.0.exp_probs_b.bias", [8], 0, 0)], bytes(32))
+
+
+def block_ggufs():
+    sizes = {2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+             0: (1, 4), 1: (1, 2), 30: (1, 2), 24: (1, 1), 26: (1, 4), 27: (1, 8), 28: (1, 8)}
+    for kind, (elements, size) in sizes.items():
+        yield kind, gguf([("general.alignment", 4, struct.pack("<I", 8))], [("t", [elements, 2], kind, 0)], bytes(range(256))[:1] * 32 + bytes(2 * size))
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    for i, case in enumerate(json.loads((DATA / "configs.json").read_text())):
+        text = json.dumps(case["config"]).encode()
+        put(out, "config_json", f"config-{i}", text)
+        if i % 4 == 0:
+            put(out, "json", f"config-{i}", text)
+    put(out, "config_json", "generation", b'{"do_sample":true,"temperature":0.6,"top_k":20,"top_p":0.95,"eos_token_id":[1,2]}')
+    for i, text in enumerate([b"[1,-2,3.5e2,true,false,null]", b'{"a":"\\u00e9\\ud83d\\ude00"}', b'"x"', b"0", "[\"가\"]".encode()]):
+        put(out, "json", f"small-{i}", text)
+
+    put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
+    verdicts = (DATA / "safetensors_verdicts.bin").read_bytes()
+    at, n = 0, 0
+    while at < len(verdicts):
+        size, good = struct.unpack_from("<IB", verdicts, at)
+        if good or n % 50 == 0:
+            put(out, "safetensors", f"mutant-{n}", verdicts[at + 5:at + 5 + size])
+        at, n = at + 5 + size, n + 1
+
+    put(out, "gguf", "tiny", (DATA / "tiny.gguf").read_bytes())
+    put(out, "gguf", "deepseek2", deepseek2_gguf())
+    for kind, data in block_ggufs():
+        put(out, "gguf", f"block-{kind}", data)
+
+    folder = DATA / "tokenizer"
+    parts = [(folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")]
+    put(out, "tokenizer_json", "folder", b"\x1e".join(parts + [b"{{ messages }}"]))
+    small = {"added_tokens": [{"id": 5, "content": "<s>", "special": True}],
+             "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}]},
+             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                 {"type": "Split", "pattern": {"Regex": "x"}, "behavior": "Isolated", "invert": False},
+                 {"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "add_prefix_space": False}]},
+             "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+                                "special_tokens": {"<s>": {"id": "<s>", "ids": [5]}}},
+             "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3, "abc": 4}, "merges": ["a b", ["ab", "c"]]}}
+    put(out, "tokenizer_json", "small", json.dumps(small).encode())
+    put(out, "tokenizer_json", "config", json.dumps(small).encode() + b"\x1e" + parts[1])
+
+
+main()
