@@ -17,11 +17,20 @@ inline void pause_cpu() {
 
 // A worker spins this often before it sleeps: ops of one decode step follow each other within microseconds.
 constexpr int kSpins = 4000;
+constexpr uint64_t kClosed = 0xffffffffu;
+
+constexpr uint64_t loop_of(uint64_t claim) {
+  return claim >> 32;
+}
+constexpr uint64_t index_of(uint64_t claim) {
+  return claim & 0xffffffffu;
+}
 
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads, std::function<void()> on_start) : n_threads_(n_threads) {
   NARU_CHECK(n_threads >= 1, n_threads);
+  claim_.store(kClosed);
   if (on_start) on_start();
   for (int thread = 1; thread < n_threads; ++thread) {
     workers_.emplace_back([this, thread, on_start] { worker_main(thread, on_start); });
@@ -32,7 +41,6 @@ ThreadPool::~ThreadPool() {
   {
     const std::lock_guard lock(mutex_);
     stop_.store(true);
-    generation_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -40,44 +48,59 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::worker_main(int thread, const std::function<void()>& on_start) {
   if (on_start) on_start();
-  uint64_t seen = 0;
-  while (true) {
+  uint64_t seen = 0;  // the loop that this worker has worked on
+  const auto has_news = [&] {
+    const uint64_t claim = claim_.load();
+    return (loop_of(claim) != seen && index_of(claim) != kClosed) || stop_.load();
+  };
+  while (!stop_.load()) {
     int spins = 0;
-    while (generation_.load(std::memory_order_acquire) == seen) {
-      if (++spins < kSpins) {
-        pause_cpu();
-        continue;
-      }
+    while (!has_news() && ++spins < kSpins) pause_cpu();
+    if (!has_news()) {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+      n_asleep_.fetch_add(1);
+      wake_.wait(lock, has_news);
+      n_asleep_.fetch_sub(1);
     }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stop_.load()) return;
+    const uint64_t claim = claim_.load();
+    if (index_of(claim) == kClosed) continue;  // the next loop is about to start
+    seen = loop_of(claim);
     work(thread);
-    n_running_.fetch_sub(1, std::memory_order_release);
   }
 }
 
 void ThreadPool::work(int thread) {
-  for (int64_t index = next_.fetch_add(1); index < n_; index = next_.fetch_add(1)) task_(context_, index, thread);
+  uint64_t claim = claim_.load();
+  while (true) {
+    const uint64_t index = index_of(claim);
+    const Task task = task_.load();
+    const void* context = context_.load();
+    if (index == kClosed || index >= n_.load()) return;
+    if (!claim_.compare_exchange_weak(claim, claim + 1)) continue;
+    task(context, static_cast<int64_t>(index), thread);
+    n_done_.fetch_add(1);
+    claim = claim_.load();
+  }
 }
 
 void ThreadPool::run(int64_t n, Task task, const void* context) {
-  NARU_CHECK(n_running_.load() == 0, "parallel_for inside parallel_for");
-  task_ = task;
-  context_ = context;
-  n_ = n;
-  next_.store(0);
-  n_running_.store(n_threads_ - 1, std::memory_order_release);
-  {
-    // The lock orders this change with a worker that is about to sleep.
-    const std::lock_guard lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+  NARU_CHECK(n > 0 && n < static_cast<int64_t>(kClosed), n);
+  const uint64_t loop = loop_of(claim_.load()) + 1;
+  NARU_CHECK(n_done_.load() == n_.load(), "parallel_for inside parallel_for");
+  claim_.store(loop << 32 | kClosed);
+  task_.store(task);
+  context_.store(context);
+  n_done_.store(0);
+  n_.store(static_cast<uint32_t>(n));
+  claim_.store(loop << 32);
+  if (n_asleep_.load() > 0) {
+    // The lock orders the new loop before or after a worker's decision to sleep, never between.
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_all();
   }
-  wake_.notify_all();
   work(0);
   int spins = 0;
-  while (n_running_.load(std::memory_order_acquire) != 0) {
+  while (n_done_.load() != static_cast<uint32_t>(n)) {
     if (++spins < kSpins) {
       pause_cpu();
     } else {

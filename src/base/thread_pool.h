@@ -44,12 +44,16 @@ class ThreadPool {
   void worker_main(int thread, const std::function<void()>& on_start);
 
   int n_threads_;
-  Task task_ = nullptr;
-  const void* context_ = nullptr;
-  int64_t n_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<uint64_t> generation_{0};
-  alignas(64) std::atomic<int> n_running_{0};
+  // The loop in progress. `claim_` holds its number in the upper half and the next index in the lower; an index is
+  // owned by whoever moves it on. While a loop's fields change the index is kClosed, so that a claim that succeeds
+  // proves that the fields read before it belong to the same loop. A worker that is late finds nothing to claim, and
+  // nobody waits for it.
+  std::atomic<Task> task_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::atomic<uint32_t> n_{0};
+  alignas(64) std::atomic<uint64_t> claim_{0};
+  alignas(64) std::atomic<uint32_t> n_done_{0};
+  alignas(64) std::atomic<int> n_asleep_{0};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
