@@ -25,7 +25,9 @@ void merge(const Partial& total, const Partial& next, int64_t begin, int64_t cou
   }
 }
 
-void finish(const Attention& op, const SegmentWorker& worker, const Partial& total, int64_t count, int64_t columns) {
+template <typename Rule>
+void finish(const Attention& op, const SegmentWorker<Rule>& worker, const Partial& total, int64_t count,
+            int64_t columns) {
   for (int64_t r = 0; r < count; ++r) {
     float* out = op.out.f32(worker.operand_row(r));
     const F16 l = splat(total.l[r]);
@@ -80,8 +82,9 @@ class Plan {
 };
 
 // One task a block: its segments in order.
+template <typename Rule>
 void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& plan, Work& work) {
-  const size_t segment_bytes = (SegmentScratch::bytes(sizes, plan.block_rows()) + 63) / 64 * 64;
+  const size_t segment_bytes = (SegmentScratch<Rule>::bytes(sizes, plan.block_rows()) + 63) / 64 * 64;
   const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
   work.pool.parallel_for(plan.n_blocks(), [&](int64_t task, int thread) {
     // The last blocks of a sequence see most, so they go first.
@@ -89,7 +92,7 @@ void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& pl
     std::byte* memory =
         work.scratch[static_cast<size_t>(thread)].get(segment_bytes + static_cast<size_t>(2 * floats) * sizeof(float));
     auto* partials = reinterpret_cast<float*>(memory + segment_bytes);
-    const SegmentWorker worker(op, sizes, block, SegmentScratch(sizes, plan.block_rows(), memory));
+    const SegmentWorker<Rule> worker(op, sizes, block, SegmentScratch<Rule>(sizes, plan.block_rows(), memory));
     const Partial total = partial_at(partials, plan.block_rows(), sizes.columns);
     const Partial next = partial_at(partials + floats, plan.block_rows(), sizes.columns);
     worker.load_queries();
@@ -104,6 +107,7 @@ void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& pl
 }
 
 // One task a block and segment, in rounds, each followed by the merge of its segments.
+template <typename Rule>
 void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& plan, Work& work) {
   const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
   auto* shared = reinterpret_cast<float*>(
@@ -117,14 +121,15 @@ void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& 
     work.pool.parallel_for(plan.n_blocks() * n_segments, [&](int64_t task, int thread) {
       const int64_t index = task / n_segments, segment = begin + task % n_segments;
       std::byte* memory =
-          work.scratch[static_cast<size_t>(thread)].get(SegmentScratch::bytes(sizes, plan.block_rows()));
-      const SegmentWorker worker(op, sizes, plan.block(index), SegmentScratch(sizes, plan.block_rows(), memory));
+          work.scratch[static_cast<size_t>(thread)].get(SegmentScratch<Rule>::bytes(sizes, plan.block_rows()));
+      const SegmentWorker<Rule> worker(op, sizes, plan.block(index),
+                                       SegmentScratch<Rule>(sizes, plan.block_rows(), memory));
       worker.load_queries();
       worker.attend(segment, partial(index, segment == 0 ? 0 : 1 + segment - begin));
     });
     work.pool.parallel_for(plan.n_blocks(), [&](int64_t index, int) {
       const RowBlock block = plan.block(index);
-      const SegmentWorker worker(op, sizes, block, SegmentScratch(sizes, plan.block_rows(), nullptr));
+      const SegmentWorker<Rule> worker(op, sizes, block, SegmentScratch<Rule>(sizes, plan.block_rows(), nullptr));
       for (int64_t segment = begin; segment < begin + n_segments; ++segment) {
         if (segment > 0)
           merge(partial(index, 0), partial(index, 1 + segment - begin), worker.first_row(segment), block.count,
@@ -135,18 +140,33 @@ void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& 
   }
 }
 
+template <typename Rule>
+void run(const Attention& op, Work& work, std::string_view* kernel) {
+  *kernel = Rule::kName;
+  if (op.sequences.empty()) return;
+  const AttentionSizes sizes(op);
+  const Plan plan(op, sizes, work.pool.n_threads());
+  if (plan.is_split()) {
+    run_segments<Rule>(op, sizes, plan, work);
+  } else {
+    run_blocks<Rule>(op, sizes, plan, work);
+  }
+}
+
 }  // namespace
 
 Status attention(const Attention& op, Work& work, std::string_view* kernel) {
-  const AttentionSizes sizes(op);
-  *kernel = sizes.is_bf16 ? kKernelBF16 : std::string_view("attention_f32");
-  if (op.sequences.empty()) return {};
-  const Plan plan(op, sizes, work.pool.n_threads());
-  if (plan.is_split()) {
-    run_segments(op, sizes, plan, work);
-  } else {
-    run_blocks(op, sizes, plan, work);
+  if (op.key.shape.dtype == DType::kF32) {
+    run<F32Rule>(op, work, kernel);
+    return {};
   }
+#if defined(NARU_LEVEL_avx512vnni)
+  if (work.bf16_dot) {
+    run<DotRule>(op, work, kernel);
+    return {};
+  }
+#endif
+  run<FmaRule>(op, work, kernel);
   return {};
 }
 

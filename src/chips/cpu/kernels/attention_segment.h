@@ -11,18 +11,17 @@ namespace naru::cpu::NARU_LEVEL {
 constexpr int64_t kAttentionSegment = 512;
 constexpr int64_t kSegmentPages = kAttentionSegment / kCachePage;
 constexpr int64_t kMadePages = 4;  // value pages made in thread memory at a time
+constexpr int64_t kFewRows = 16;   // blocks of so few rows wait for memory: their pages are fetched ahead
 
 // Sizes that are the same for all blocks of one op.
 struct AttentionSizes {
   explicit AttentionSizes(const contract::Attention& op)
-      : is_bf16(op.key.shape.dtype == DType::kBF16),
-        is_latent(op.value.shape.use == contract::CacheUse::kKeyAndValue),
+      : is_latent(op.value.shape.use == contract::CacheUse::kKeyAndValue),
         group(op.heads / op.key.shape.heads),
         width(op.key.shape.width),
         key_blocks((op.key.shape.width + 31) / 32),
         columns(is_latent ? (op.out.cols + 31) / 32 * 32 : value_columns(op.out.cols)) {}
 
-  bool is_bf16;
   bool is_latent;
   int64_t group;       // query heads a key head
   int64_t width;       // of a key
@@ -44,54 +43,56 @@ struct Partial {
   float* o;
 };
 
-constexpr int64_t partial_floats(int64_t n_rows, int64_t columns) {
+NARU_SIMD int64_t partial_floats(int64_t n_rows, int64_t columns) {
   return n_rows * (columns + 2);
 }
-inline Partial partial_at(float* memory, int64_t n_rows, int64_t columns) {
+NARU_SIMD Partial partial_at(float* memory, int64_t n_rows, int64_t columns) {
   return {memory + n_rows * columns, memory + n_rows * (columns + 1), memory};
 }
 
 // Memory of one thread, for blocks of n_rows rows.
+template <typename Rule>
 struct SegmentScratch {
+  using Operand = typename Rule::Operand;
+  static constexpr int64_t kSegmentOperands = kSegmentPages * Rule::kBlockOperands;
+
   static size_t bytes(const AttentionSizes& sizes, int64_t n_rows) {
     const int64_t floats = n_rows * (sizes.key_blocks * 32 + 2 * kAttentionSegment) + kMadePages * sizes.columns * 32;
-    return static_cast<size_t>(floats + 16) * sizeof(float);
+    return static_cast<size_t>(floats) * sizeof(float) + static_cast<size_t>(n_rows) * sizeof(int64_t);
   }
   SegmentScratch(const AttentionSizes& sizes, int64_t n_rows, std::byte* memory) {
-    scores = reinterpret_cast<float*>(memory);
+    seen = reinterpret_cast<int64_t*>(memory);
+    scores = reinterpret_cast<float*>(seen + n_rows);
     made_pages = scores + n_rows * kAttentionSegment;
-    p = reinterpret_cast<PairOperand*>(made_pages + kMadePages * sizes.columns * 32);
-    q = p + n_rows * kAttentionSegment / 32 * kBlockOperands;
-    q_f32 = reinterpret_cast<float*>(p);
+    p = reinterpret_cast<Operand*>(made_pages + kMadePages * sizes.columns * 32);
+    q = p + n_rows * kSegmentOperands;
   }
-  float* scores;      // [rows][512]; under f32 the probabilities take their place
+  int64_t* seen;      // [rows], positions of the segment that a row sees
+  float* scores;      // [rows][512]
   float* made_pages;  // [kMadePages][32][columns] f32, or [kMadePages][16][columns] dwords
-  PairOperand* p;     // [rows][16 blocks]; bf16 only
-  PairOperand* q;     // [rows][key blocks]; bf16 only
-  float* q_f32;       // [rows][width]; f32 only
+  Operand* p;         // [rows][16 blocks], probabilities
+  Operand* q;         // [rows][key blocks]
 };
 
+template <typename Rule>
 class SegmentWorker {
  public:
   SegmentWorker(const contract::Attention& op, const AttentionSizes& sizes, const RowBlock& block,
-                const SegmentScratch& scratch)
+                const SegmentScratch<Rule>& scratch)
       : op_(op), sizes_(sizes), block_(block), scratch_(scratch) {}
 
   void load_queries() const {
     for (int64_t r = 0; r < block_.count; ++r) {
       const float* q = op_.q.f32(operand_row(r));
-      if (!sizes_.is_bf16) {
-        float* out = scratch_.q_f32 + r * sizes_.width;
-        for_lanes(sizes_.width,
-                  [&](int64_t i, int64_t) { store_at(out, i, sizes_.width, load_at(q, i, sizes_.width)); });
-        continue;
-      }
-      PairOperand* out = scratch_.q + r * sizes_.key_blocks * kBlockOperands;
-      for (int64_t b = 0; b < sizes_.key_blocks; ++b) {
-        const int64_t rest = sizes_.width - b * 32;
-        const F16 first = load_first(q + b * 32, rest < 16 ? rest : 16);
-        const F16 second = rest > 16 ? load_first(q + b * 32 + 16, rest < 32 ? rest - 16 : 16) : zero();
-        store_block(out + b * kBlockOperands, round_bf16(first), round_bf16(second));
+      Operand* out = scratch_.q + r * q_stride();
+      for (int64_t c = 0; c < sizes_.width; c += 32) {
+        const F16 first = load_at(q, c, sizes_.width);
+        const F16 second = c + 16 < sizes_.width ? load_at(q, c + 16, sizes_.width) : zero();
+        if constexpr (Rule::kIsBF16) {
+          Rule::store_block(out + c / 32 * Rule::kBlockOperands, round_bf16(first), round_bf16(second));
+        } else {
+          Rule::store_block(out + c, first, second);
+        }
       }
     }
   }
@@ -104,15 +105,10 @@ class SegmentWorker {
   }
   // Positions that row r sees.
   int64_t visible(int64_t r) const { return block_.rows->position_begin + (block_.begin + r) / sizes_.group + 1; }
-  // Positions of the segment that row r sees.
-  int64_t visible_in(int64_t segment, int64_t r) const {
-    const int64_t n = visible(r) - segment * kAttentionSegment;
-    return n < 0 ? 0 : n < kAttentionSegment ? n : kAttentionSegment;
-  }
   // The first row that sees anything of the segment.
   int64_t first_row(int64_t segment) const {
     int64_t r = 0;
-    while (r < block_.count && visible_in(segment, r) == 0) ++r;
+    while (r < block_.count && visible(r) <= segment * kAttentionSegment) ++r;
     return r;
   }
 
@@ -120,63 +116,59 @@ class SegmentWorker {
   void attend(int64_t segment, const Partial& out) const {
     const int64_t begin = first_row(segment);
     if (begin == block_.count) return;
-    const int64_t n_pages = (visible_in(segment, block_.count - 1) + kCachePage - 1) / kCachePage;
+    for (int64_t r = begin; r < block_.count; ++r) {
+      const int64_t n = visible(r) - segment * kAttentionSegment;
+      scratch_.seen[r] = n < kAttentionSegment ? n : kAttentionSegment;
+    }
+    const int64_t n_pages = (scratch_.seen[block_.count - 1] + kCachePage - 1) / kCachePage;
     for (int64_t page = 0; page < n_pages; ++page) {
-      if (sizes_.is_bf16) {
-        score_page_bf16(segment, page, begin);
-      } else {
-        score_page_f32(segment, page, begin);
-      }
+      if (block_.count <= kFewRows) fetch_ahead(segment * kSegmentPages + page, page + 1 < n_pages);
+      score_page(segment, page, begin);
     }
     for (int64_t r = begin; r < block_.count; ++r) {
-      const float* s = scratch_.scores + r * kAttentionSegment;
-      out.m[r] = row_max(s, visible_in(segment, r));
-      out.l[r] = make_probabilities(r, visible_in(segment, r), n_pages * kCachePage, out.m[r]);
+      out.m[r] = score_max(scratch_.scores + r * kAttentionSegment, scratch_.seen[r]);
+      out.l[r] = is_nan(out.m[r]) ? make_probabilities<true>(r, n_pages * kCachePage, out.m[r])
+                                  : make_probabilities<false>(r, n_pages * kCachePage, out.m[r]);
     }
     const int64_t step = sizes_.is_latent ? kMadePages : kSegmentPages;
-    for (int64_t page = 0; page < n_pages; page += step) {
-      const int64_t n = n_pages - page < step ? n_pages - page : step;
-      if (sizes_.is_bf16) {
-        add_values_bf16(segment, page, n, begin, out.o);
-      } else {
-        add_values_f32(segment, page, n, begin, out.o);
-      }
-    }
+    for (int64_t page = 0; page < n_pages; page += step)
+      add_values(segment, page, n_pages - page < step ? n_pages - page : step, begin, out.o);
   }
 
  private:
-  void score_page_bf16(int64_t segment, int64_t page, int64_t begin) const {
-    const auto* keys = reinterpret_cast<const uint32_t*>(
-        page_of(op_.key, *block_.rows, segment * kSegmentPages + page, block_.key_head));
-    const F16 scale = splat(op_.scale);
-    const int64_t q_stride = sizes_.key_blocks * kBlockOperands;
-    for_tiles<kTileRowsBF16>(begin, block_.count, [&](auto n_rows, int64_t r) {
-      constexpr int R = decltype(n_rows)::value, V = kTileVectors;
-      if (visible_in(segment, r + R - 1) <= page * kCachePage) return;
-      for (int64_t lane = 0; lane < kCachePage; lane += V * 16) {
-        F16 acc[R * V];
-        unroll<R * V>([&](auto i) { acc[i] = zero(); });
-        const auto block_at = [&](int64_t b) { return keys + b * kPageDwords * kCachePage + lane; };
-        multiply_blocks<R, V>(scratch_.q + r * q_stride, q_stride, sizes_.key_blocks, block_at, kCachePage, acc);
-        float* out = scratch_.scores + r * kAttentionSegment + page * kCachePage + lane;
-        unroll<R>([&](auto i) {
-          unroll<V>([&](auto v) { store(out + i * kAttentionSegment + v * 16, mul(acc[i * V + v], scale)); });
-        });
-      }
-    });
+  using Operand = typename Rule::Operand;
+  using Right = std::conditional_t<Rule::kIsBF16, uint32_t, float>;  // what a page holds
+  static constexpr int64_t kSegmentOperands = SegmentScratch<Rule>::kSegmentOperands;
+
+  int64_t q_stride() const { return sizes_.key_blocks * Rule::kBlockOperands; }
+
+  // The page's values are needed after its keys, the next page's keys after that.
+  void fetch_ahead(int64_t page, bool has_next) const {
+    if (!sizes_.is_latent)
+      fetch(page_of(op_.value, *block_.rows, page, block_.key_head), cache_head_bytes(op_.value.shape));
+    if (has_next) fetch(page_of(op_.key, *block_.rows, page + 1, block_.key_head), cache_head_bytes(op_.key.shape));
+  }
+  NARU_SIMD static void fetch(const std::byte* from, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
   }
 
-  void score_page_f32(int64_t segment, int64_t page, int64_t begin) const {
+  void score_page(int64_t segment, int64_t page, int64_t begin) const {
     const auto* keys =
-        reinterpret_cast<const float*>(page_of(op_.key, *block_.rows, segment * kSegmentPages + page, block_.key_head));
+        reinterpret_cast<const Right*>(page_of(op_.key, *block_.rows, segment * kSegmentPages + page, block_.key_head));
     const F16 scale = splat(op_.scale);
-    for_tiles<kTileRowsF32>(begin, block_.count, [&](auto n_rows, int64_t r) {
+    for_tiles<kTileRows>(begin, block_.count, [&](auto n_rows, int64_t r) {
       constexpr int R = decltype(n_rows)::value, V = kTileVectors;
-      if (visible_in(segment, r + R - 1) <= page * kCachePage) return;
+      if (scratch_.seen[r + R - 1] <= page * kCachePage) return;
       for (int64_t lane = 0; lane < kCachePage; lane += V * 16) {
         F16 acc[R * V];
         unroll<R * V>([&](auto i) { acc[i] = zero(); });
-        multiply_f32<R, V>(scratch_.q_f32 + r * sizes_.width, sizes_.width, sizes_.width, keys + lane, kCachePage, acc);
+        const Operand* q = scratch_.q + r * q_stride();
+        if constexpr (Rule::kIsBF16) {
+          const auto block_at = [&](int64_t b) { return keys + b * kPageDwords * kCachePage + lane; };
+          multiply_blocks<Rule, R, V>(q, q_stride(), sizes_.key_blocks, block_at, kCachePage, acc);
+        } else {
+          multiply_f32<R, V>(q, q_stride(), sizes_.width, keys + lane, kCachePage, acc);
+        }
         float* out = scratch_.scores + r * kAttentionSegment + page * kCachePage + lane;
         unroll<R>([&](auto i) {
           unroll<V>([&](auto v) { store(out + i * kAttentionSegment + v * 16, mul(acc[i * V + v], scale)); });
@@ -185,16 +177,19 @@ class SegmentWorker {
     });
   }
 
-  // Scores of row r to probabilities, +0 from `n` up to `end`; returns their sum.
-  float make_probabilities(int64_t r, int64_t n, int64_t end, float max) const {
-    float* s = scratch_.scores + r * kAttentionSegment;
-    PairOperand* p = scratch_.p + r * (kSegmentPages * kBlockOperands);
+  // Scores of row r to probabilities, +0 from what it sees up to `end`; returns their sum. kHasNaN: they may be NaN
+  // with any payload, which the quick rounding would not keep.
+  template <bool kHasNaN>
+  float make_probabilities(int64_t r, int64_t end, float max) const {
+    const float* s = scratch_.scores + r * kAttentionSegment;
+    Operand* p = scratch_.p + r * kSegmentOperands;
+    const int64_t n = scratch_.seen[r];
     const F16 m = splat(max), floor = splat(-38.0f);
     F16 lanes = zero();
     const auto probability = [&](int64_t i) __attribute__((always_inline)) {
       const F16 d = sub(load(s + i), m);
       F16 e = exp_near(d);
-      if (sizes_.is_bf16) e = round_bf16(e);
+      if constexpr (Rule::kIsBF16) e = kHasNaN ? round_bf16(e) : round_bf16_near(e);
       e = select(less(d, floor), zero(), e);
       if (i + 16 > n) e = select(first_lanes(n > i ? n - i : 0), e, zero());
       lanes = NARU_LEVEL::add(lanes, e);
@@ -202,96 +197,60 @@ class SegmentWorker {
     };
     for (int64_t i = 0; i < end; i += 32) {
       const F16 first = probability(i), second = probability(i + 16);
-      if (sizes_.is_bf16) {
-        store_block(p + i / 32 * kBlockOperands, first, second);
-      } else {
-        store(s + i, first);
-        store(s + i + 16, second);
-      }
+      Rule::store_block(p + i / 32 * Rule::kBlockOperands, first, second);
     }
     return NARU_LEVEL::add(sum_lanes(lanes), 0.0f);
   }
 
-  // Value form of pages [page, page + n) of the segment, where a page is in thread memory if it must be made.
-  template <typename Element>
-  void find_values(int64_t segment, int64_t page, int64_t n, const Element** out) const {
+  // Value form of pages [page, page + n) of the segment; in thread memory where it must be made.
+  void find_values(int64_t segment, int64_t page, int64_t n, const Right** out) const {
     const int64_t end = block_.rows->position_begin + block_.rows->n_rows;  // positions that were written
     for (int64_t i = 0; i < n; ++i) {
       const int64_t number = segment * kSegmentPages + page + i;
-      const int64_t n_written = end - number * kCachePage;
-      const std::byte* from = page_of(op_.value, *block_.rows, number, block_.key_head);
-      out[i] = reinterpret_cast<const Element*>(from);
-      if (sizes_.is_latent) {
-        float* made = scratch_.made_pages + i * sizes_.columns * 32;
-        if (sizes_.is_bf16) {
-          transpose_page_bf16(reinterpret_cast<const uint32_t*>(from), sizes_.columns,
-                              n_written < kCachePage ? n_written : kCachePage, reinterpret_cast<uint32_t*>(made));
-        } else {
-          transpose_page_f32(reinterpret_cast<const float*>(from), sizes_.width, sizes_.columns, made);
+      const int64_t n_written = end - number * kCachePage < kCachePage ? end - number * kCachePage : kCachePage;
+      const auto* from = reinterpret_cast<const Right*>(page_of(op_.value, *block_.rows, number, block_.key_head));
+      auto* made = reinterpret_cast<Right*>(scratch_.made_pages + i * sizes_.columns * 32);
+      out[i] = from;
+      if constexpr (Rule::kIsBF16) {
+        if (sizes_.is_latent) {
+          transpose_page_bf16(from, sizes_.columns, n_written, made);
+          out[i] = made;
+        } else if (n_written < kCachePage) {  // at most the last page
+          made = reinterpret_cast<Right*>(scratch_.made_pages);
+          mask_value_page(from, sizes_.columns, n_written, made);
+          out[i] = made;
         }
-        out[i] = reinterpret_cast<const Element*>(made);
-      } else if (sizes_.is_bf16 && n_written < kCachePage) {  // the f32 chain stops at the last visible position
-        mask_value_page(reinterpret_cast<const uint32_t*>(from), sizes_.columns, n_written,
-                        reinterpret_cast<uint32_t*>(scratch_.made_pages));
-        out[i] = reinterpret_cast<const Element*>(scratch_.made_pages);
+      } else if (sizes_.is_latent) {  // (the f32 chain stops at the last visible position)
+        transpose_page_f32(from, sizes_.width, sizes_.columns, made);
+        out[i] = made;
       }
     }
   }
 
-  // body(Constant<V>, column) for runs of vectors that cover all columns.
-  template <typename Body>
-  void for_columns(const Body& body) const {
-    for_tiles<kTileVectors>(0, sizes_.columns / 16, [&](auto v, int64_t vector) { body(v, vector * 16); });
-  }
-
-  template <int R, int V>
-  NARU_SIMD void begin_sums(bool is_first, const float* o, F16 (&acc)[R * V]) const {
-    unroll<R>([&](auto i) {
-      unroll<V>([&](auto v) { acc[i * V + v] = is_first ? zero() : load(o + i * sizes_.columns + v * 16); });
-    });
-  }
-  template <int R, int V>
-  NARU_SIMD void end_sums(const F16 (&acc)[R * V], float* o) const {
-    unroll<R>([&](auto i) {
-      unroll<V>([&](auto v) { store(o + i * sizes_.columns + v * 16, add(acc[i * V + v], zero())); });
-    });
-  }
-
   // Adds pages [page, page + n) to the weighted sums. (A sum's + (+0) after each run of pages changes no later bit.)
-  void add_values_bf16(int64_t segment, int64_t page, int64_t n, int64_t begin, float* o) const {
-    const uint32_t* values[kSegmentPages];
+  void add_values(int64_t segment, int64_t page, int64_t n, int64_t begin, float* o) const {
+    const Right* values[kSegmentPages];
     find_values(segment, page, n, values);
-    constexpr int64_t kStride = kSegmentPages * kBlockOperands;
-    for_columns([&](auto n_vectors, int64_t column) {
-      for_tiles<kTileRowsBF16>(begin, block_.count, [&](auto n_rows, int64_t r) {
+    for_tiles<kTileVectors>(0, sizes_.columns / 16, [&](auto n_vectors, int64_t vector) {
+      for_tiles<kTileRows>(begin, block_.count, [&](auto n_rows, int64_t r) {
         constexpr int R = decltype(n_rows)::value, V = decltype(n_vectors)::value;
-        const int64_t seen = (visible_in(segment, r + R - 1) + kCachePage - 1) / kCachePage - page;
+        const int64_t seen = scratch_.seen[r + R - 1] - page * kCachePage;
+        const int64_t n_pages = (seen + kCachePage - 1) / kCachePage;
+        const Operand* p = scratch_.p + r * kSegmentOperands + page * Rule::kBlockOperands;
+        float* sums = o + r * sizes_.columns + vector * 16;
         F16 acc[R * V];
-        begin_sums<R, V>(page == 0, o + r * sizes_.columns + column, acc);
-        multiply_blocks<R, V>(
-            scratch_.p + r * kStride + page * kBlockOperands, kStride, seen < n ? seen : n,
-            [&](int64_t b) { return values[b] + column; }, sizes_.columns, acc);
-        end_sums<R, V>(acc, o + r * sizes_.columns + column);
-      });
-    });
-  }
-
-  void add_values_f32(int64_t segment, int64_t page, int64_t n, int64_t begin, float* o) const {
-    const float* values[kSegmentPages];
-    find_values(segment, page, n, values);
-    for_columns([&](auto n_vectors, int64_t column) {
-      for_tiles<kTileRowsF32>(begin, block_.count, [&](auto n_rows, int64_t r) {
-        constexpr int R = decltype(n_rows)::value, V = decltype(n_vectors)::value;
-        const int64_t seen = visible_in(segment, r + R - 1) - page * kCachePage;
-        const float* p = scratch_.scores + r * kAttentionSegment + page * kCachePage;
-        F16 acc[R * V];
-        begin_sums<R, V>(page == 0, o + r * sizes_.columns + column, acc);
-        for (int64_t i = 0; i < n && i * kCachePage < seen; ++i) {
-          const int64_t rest = seen - i * kCachePage;
-          multiply_f32<R, V>(p + i * kCachePage, kAttentionSegment, rest < kCachePage ? rest : kCachePage,
-                             values[i] + column, sizes_.columns, acc);
+        unroll<R * V>([&](auto i) { acc[i] = page == 0 ? zero() : load(sums + i / V * sizes_.columns + i % V * 16); });
+        if constexpr (Rule::kIsBF16) {
+          const auto block_at = [&](int64_t b) { return values[b] + vector * 16; };
+          multiply_blocks<Rule, R, V>(p, kSegmentOperands, n_pages < n ? n_pages : n, block_at, sizes_.columns, acc);
+        } else {
+          for (int64_t i = 0; i < n && i < n_pages; ++i) {
+            const int64_t rest = seen - i * kCachePage;
+            multiply_f32<R, V>(p + i * kCachePage, kSegmentOperands, rest < kCachePage ? rest : kCachePage,
+                               values[i] + vector * 16, sizes_.columns, acc);
+          }
         }
-        end_sums<R, V>(acc, o + r * sizes_.columns + column);
+        unroll<R * V>([&](auto i) { store(sums + i / V * sizes_.columns + i % V * 16, add(acc[i], zero())); });
       });
     });
   }
@@ -299,7 +258,7 @@ class SegmentWorker {
   const contract::Attention& op_;
   const AttentionSizes& sizes_;
   const RowBlock block_;
-  const SegmentScratch scratch_;
+  const SegmentScratch<Rule> scratch_;
 };
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -47,15 +47,34 @@ void store_key_f32(const float* x, int64_t n, int64_t column, int64_t position, 
   for (int64_t k = 0; k < n; ++k) out[k * kCachePage] = x[k];
 }
 
+// Where column c of a block of 32 lies in a page in key form, in halves of dwords.
+struct ColumnOffsets {
+  int32_t of[32];
+};
+constexpr ColumnOffsets column_offsets() {
+  ColumnOffsets offsets{};
+  for (int64_t c = 0; c < 32; ++c) {
+    const ChainPlace place = chain_place(c);
+    offsets.of[c] = static_cast<int32_t>(place.dword * kCachePage * 2 + place.half);
+  }
+  return offsets;
+}
+constexpr ColumnOffsets kColumnOffsets = column_offsets();
+
 void store_key_bf16(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head, int64_t width) {
-  auto* out = reinterpret_cast<uint16_t*>(head);
-  const auto element = [&](int64_t c) -> uint16_t& {
-    const ChainPlace place = chain_place(c % 32);
-    return out[((c / 32 * kPageDwords + place.dword) * kCachePage + position) * 2 + place.half];
-  };
-  for (int64_t k = 0; k < n; ++k) element(column + k) = upper_half(x[k]);
-  if (column + n < width) return;
-  for (int64_t c = width; c % 32 != 0; ++c) element(c) = 0;
+  constexpr int64_t kBlockHalves = kPageDwords * kCachePage * 2;
+  auto* out = reinterpret_cast<uint16_t*>(head) + position * 2;
+  int64_t k = 0;
+  for (; k < n && (column + k) % 32 != 0; ++k)
+    out[(column + k) / 32 * kBlockHalves + kColumnOffsets.of[(column + k) % 32]] = upper_half(x[k]);
+  for (; k + 32 <= n; k += 32) {
+    uint16_t* block = out + (column + k) / 32 * kBlockHalves;
+#pragma GCC unroll 32
+    for (int i = 0; i < 32; ++i) block[kColumnOffsets.of[i]] = upper_half(x[k + i]);
+  }
+  const int64_t end = column + n == width ? (width + 31) / 32 * 32 - column : n;  // padding is written with the last
+  for (; k < end; ++k)
+    out[(column + k) / 32 * kBlockHalves + kColumnOffsets.of[(column + k) % 32]] = k < n ? upper_half(x[k]) : 0;
 }
 
 void store_value_f32(const float* x, int64_t n, int64_t column, int64_t position, std::byte* head, int64_t width) {

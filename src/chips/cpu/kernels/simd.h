@@ -29,7 +29,7 @@ namespace naru::cpu::NARU_LEVEL {
 // Names that the three implementations define, with M16 masks and n in [0, 16]:
 //   F16 zero(), splat(float), load(p), load_first(p, n) (the rest +0), load_bf16(p), load_bf16_first(p, n), load_f16(p)
 //   store(p, x), store_first(p, x, n)
-//   add sub mul div fma sqrt rint negate flush max(a, b: NaN wins)
+//   add sub mul div fma sqrt rint negate flush, max(a, b) where NaN wins, larger(a, b) for numbers
 //   I16 splat_int(i), load_int(p), load_i8(p), load_u8(p), store(p, i), store_first(p, i, n), store_i8(p, i)
 //   I16 add, sub, mul, bit_and, bit_or, shift_left<N>, shift_right<N> (with sign), shift_right_logical<N>
 //   as_int(F16), as_float(I16) bits; to_f32(I16) nearest even; to_int(F16) of integral values
@@ -45,6 +45,13 @@ NARU_SIMD F16 round_bf16(F16 x) {
   const M16 tiny = equal(bit_and(bits, splat_int(0x7f800000)), splat_int(0));
   rounded = select(tiny, bit_and(bits, splat_int(INT32_MIN)), rounded);
   return as_float(select(is_nan(x), splat_int(0x7fc00000), rounded));
+}
+
+// The same where x is +0 or a normal number that does not overflow, or the NaN that an operation makes of numbers.
+NARU_SIMD F16 round_bf16_near(F16 x) {
+  const I16 bits = as_int(x);
+  const I16 odd = bit_and(shift_right_logical<16>(bits), splat_int(1));
+  return as_float(bit_and(add(add(bits, splat_int(0x7fff)), odd), splat_int(static_cast<int32_t>(0xffff0000u))));
 }
 
 NARU_SIMD void store_bf16(uint16_t* p, F16 x) {

@@ -215,6 +215,9 @@ NARU_SIMD F16 flush(F16 x) {
   const M16 tiny = equal(bit_and(bits, splat_int(0x7f800000)), splat_int(0));
   return as_float(select(tiny, bit_and(bits, splat_int(INT32_MIN)), bits));
 }
+NARU_SIMD F16 larger(F16 x, F16 y) {
+  return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
 // vmaxps gives its second operand where one is NaN or both are zero, as a < b ? b : a does for a NaN in a.
 NARU_SIMD F16 max(F16 x, F16 y) {
   return flush(select(is_nan(y), y, F16{_mm256_max_ps(y.a, x.a), _mm256_max_ps(y.b, x.b)}));

@@ -197,6 +197,9 @@ NARU_SIMD F16 flush(F16 a) {
   const __mmask16 tiny = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
   return as_float({_mm512_mask_and_epi32(bits, tiny, bits, _mm512_set1_epi32(INT32_MIN))});
 }
+NARU_SIMD F16 larger(F16 a, F16 b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
 // vmaxps gives its second operand where one is NaN or both are zero, as a < b ? b : a does for a NaN in a.
 NARU_SIMD F16 max(F16 a, F16 b) {
   const __m512 larger = _mm512_max_ps(b.v, a.v);

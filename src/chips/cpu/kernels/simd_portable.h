@@ -121,6 +121,9 @@ NARU_SIMD F16 rint(F16 a) {
 NARU_SIMD F16 max(F16 a, F16 b) {
   return lanes<F16>([&](int i) { return contract::max(a.v[i], b.v[i]); });
 }
+NARU_SIMD F16 larger(F16 a, F16 b) {
+  return lanes<F16>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
 NARU_SIMD F16 flush(F16 a) {
   return lanes<F16>([&](int i) { return contract::flush(a.v[i]); });
 }
