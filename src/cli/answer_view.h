@@ -1,0 +1,51 @@
+// How answers look: on a terminal as they come, with the model's reasoning dimmed; through a pipe as plain text; and
+// the line of numbers behind an answer.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/generate.h"
+#include "cli/progress.h"
+
+namespace naru::cli {
+
+// Writes an answer to standard output while it is made.
+class StreamingView : public AnswerView {
+ public:
+  explicit StreamingView(bool hide_reasoning) : hide_reasoning_(hide_reasoning) {}
+
+  void on_prefill(int64_t done, int64_t total) override;
+  Status on_text(const engine::TextDelta& delta) override;
+  // Ends the line; nothing may follow.
+  Status finish();
+
+ private:
+  enum class Part : uint8_t { kNone, kReasoning, kContent };
+  Status write_reasoning(std::string_view text);
+  Status write_content(std::string_view text);
+  Status put(std::string_view text);
+  void show_thinking();
+
+  bool hide_reasoning_;
+  Part part_ = Part::kNone;
+  bool is_white_skipped_ = false;  // white space between reasoning and content
+  bool ends_in_newline_ = true;
+  int64_t n_hidden_ = 0;  // pieces of hidden reasoning
+  std::unique_ptr<Progress> progress_;
+};
+
+// Shows nothing but the progress of the prompt.
+class QuietView : public AnswerView {
+ public:
+  void on_prefill(int64_t done, int64_t total) override;
+  Status on_text(const engine::TextDelta&) override { return {}; }
+
+ private:
+  std::unique_ptr<Progress> progress_;
+};
+
+// "load 0.31 s · first token 42 ms · prompt 31 tokens, 1204 tokens/s · answer 128 tokens, 96.1 tokens/s"
+std::string stats_line(const Answer& answer, double load_ms);
+
+}  // namespace naru::cli

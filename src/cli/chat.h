@@ -1,0 +1,12 @@
+// The chat in the terminal.
+#pragma once
+
+#include "cli/open_model.h"
+#include "cli/options.h"
+
+namespace naru::cli {
+
+// Until the user leaves: /quit or Ctrl-D end well, a second Ctrl-C with kCancelled.
+Status chat(const RunOptions& options, OpenModel& model);
+
+}  // namespace naru::cli

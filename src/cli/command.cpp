@@ -1,0 +1,139 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+
+namespace naru::cli {
+namespace {
+
+struct Bound {
+  const Flag* flag;
+  CLI::Option* option;
+};
+
+Error usage_error(const Command& command, std::string_view found, std::string_view next) {
+  return {Code::kInvalidArgument, fmt::format("reading the command line: naru {}: {}; {}", command.name, found, next)};
+}
+
+// A flag that the command does not have, or one argument too many.
+Error unknown_argument(const Command& command, const std::string& word) {
+  const std::string see = fmt::format("`naru {} --help` lists what there is", command.name);
+  if (!word.starts_with('-') || word == "-")
+    return usage_error(command, fmt::format("'{}' is one argument too many", word), see);
+  const std::string name = word.substr(0, word.find('='));
+  std::vector<std::string> dashed = {"--help"};
+  for (const Flag& flag : command.flags) dashed.push_back(flag.dashed());
+  const std::vector<std::string_view> names(dashed.begin(), dashed.end());
+  const auto near = nearest(name, names);
+  const std::string found = fmt::format("it has no flag '{}'", name);
+  return usage_error(command, found, near ? fmt::format("did you mean {}? {}", *near, see) : see);
+}
+
+std::vector<Bound> bind_flags(CLI::App& app, const Command& command) {
+  std::vector<Bound> bound;
+  for (const Flag& flag : command.flags) {
+    std::string names = flag.dashed();
+    if (flag.short_name != 0) names = fmt::format("-{},{}", flag.short_name, names);
+    CLI::Option* option = flag.value.empty() ? app.add_flag(names) : app.add_option(names);
+    if (!flag.value.empty()) {
+      option->type_size(1)->expected(flag.is_repeatable ? -1 : 1)->allow_extra_args(false);
+      option->multi_option_policy(flag.is_repeatable ? CLI::MultiOptionPolicy::TakeAll
+                                                     : CLI::MultiOptionPolicy::TakeLast);
+    }
+    bound.push_back({&flag, option});
+  }
+  return bound;
+}
+
+Status set_flag(const Bound& bound) {
+  const Flag& flag = *bound.flag;
+  if (bound.option->count() > 0) {
+    if (flag.value.empty()) return flag.set({flag.dashed(), "on"});
+    const std::vector<std::string> results = bound.option->results();
+    const size_t begin = flag.is_repeatable || results.empty() ? 0 : results.size() - 1;
+    for (size_t i = begin; i < results.size(); ++i) NARU_TRY(flag.set({flag.dashed(), results[i]}));
+    return {};
+  }
+  if (!flag.has_environment) return {};
+  const std::string name = flag.environment();
+  const char* text = std::getenv(name.c_str());
+  if (text == nullptr || *text == '\0') return {};
+  const Given given{name, text};
+  if (!flag.value.empty()) return flag.set(given);
+  NARU_ASSIGN(const bool is_on, parse_switch(given));
+  return is_on ? flag.set(given) : Status();
+}
+
+Status set_arguments(const Command& command, const std::vector<CLI::Option*>& options) {
+  for (size_t i = 0; i < options.size(); ++i) {
+    const Argument& argument = command.arguments[i];
+    if (options[i]->count() > 0) {
+      NARU_TRY(argument.set({argument.name, options[i]->results().front()}));
+    } else if (argument.is_required) {
+      return usage_error(command, fmt::format("{} is missing", argument.name),
+                         fmt::format("it is {}; for example: {}", argument.help,
+                                     command.examples.empty() ? command.name : command.examples.front().line));
+    }
+  }
+  return {};
+}
+
+// The library's exceptions stop here. Nothing where the words were understood.
+std::optional<Error> parse_words(CLI::App& app, const Command& command, const std::vector<Bound>& bound,
+                                 std::vector<std::string> words) {
+  std::reverse(words.begin(), words.end());  // the library takes them from the back
+  try {
+    app.parse(words);
+    return std::nullopt;
+  } catch (const CLI::ArgumentMismatch& problem) {
+    for (const Bound& b : bound) {
+      if (std::string(problem.what()).find(b.flag->dashed()) == std::string::npos) continue;
+      return usage_error(command, fmt::format("nothing follows {}", b.flag->dashed()),
+                         fmt::format("give {} {}", b.flag->dashed(), b.flag->value));
+    }
+    return usage_error(command, problem.what(), fmt::format("see `naru {} --help`", command.name));
+  } catch (const std::exception& problem) {
+    return usage_error(command, problem.what(), fmt::format("see `naru {} --help`", command.name));
+  }
+}
+
+}  // namespace
+
+std::string Flag::environment() const {
+  std::string name = "NARU_";
+  for (const char c : long_name) name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+  return name;
+}
+
+Result<ParseOutcome> parse_command(const Command& command, const std::vector<std::string>& arguments) {
+  CLI::App app;
+  app.allow_extras(true);
+  app.set_help_flag();
+  CLI::Option* help = app.add_flag("-h,--help");
+  const std::vector<Bound> bound = bind_flags(app, command);
+  std::vector<CLI::Option*> positionals;
+  for (const Argument& argument : command.arguments) {
+    positionals.push_back(app.add_option(argument.name)->type_size(1)->expected(1)->allow_extra_args(false));
+  }
+  auto problem = parse_words(app, command, bound, arguments);
+  // Help is given also where the rest of the line is wrong.
+  const auto words_end = std::find(arguments.begin(), arguments.end(), "--");
+  if (std::find(arguments.begin(), words_end, "--help") != words_end || (!problem && help->count() > 0)) {
+    return ParseOutcome::kHelp;
+  }
+  if (problem) return *std::move(problem);
+  const std::vector<std::string> extras = app.remaining();
+  // A mistyped flag leaves its value behind as an extra word: the flag is what to speak of.
+  const auto flag_like =
+      std::find_if(extras.begin(), extras.end(), [](const auto& w) { return w.size() > 1 && w[0] == '-'; });
+  if (!extras.empty()) return unknown_argument(command, flag_like != extras.end() ? *flag_like : extras.front());
+  for (const Bound& b : bound) NARU_TRY(set_flag(b));
+  NARU_TRY(set_arguments(command, positionals));
+  if (command.check) NARU_TRY(command.check());
+  return ParseOutcome::kRun;
+}
+
+}  // namespace naru::cli

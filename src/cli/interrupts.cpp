@@ -1,0 +1,72 @@
+#include "cli/interrupts.h"
+
+#include <unistd.h>
+#include <csignal>
+#include <ctime>
+
+#include <atomic>
+#include <string_view>
+
+#include "cli/terminal.h"
+
+namespace naru::cli {
+namespace {
+
+// All that the handler touches is lock-free or set before it is installed.
+std::atomic<bool> interrupted{false};
+std::atomic<bool> asked_to_end{false};
+std::atomic<int64_t> last_ms{0};
+SecondInterrupt second_interrupt = SecondInterrupt::kIsLikeFirst;
+std::string_view reset_style;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
+
+constexpr int kStatusInterrupted = 130;
+constexpr int64_t kTwiceMs = 1000;
+
+int64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
+}
+
+void on_signal(int signal) {
+  const int64_t now = now_ms();
+  const bool is_twice = interrupted.load() && now - last_ms.load() < kTwiceMs;
+  if (is_twice && second_interrupt == SecondInterrupt::kEndsProgram) {
+    // Only what may be called in a signal handler.
+    if (!reset_style.empty()) (void)!::write(STDOUT_FILENO, reset_style.data(), reset_style.size());
+    (void)!::write(STDERR_FILENO, "\n", 1);
+    ::_exit(kStatusInterrupted);
+  }
+  last_ms = now;
+  if (signal != SIGINT) asked_to_end = true;
+  interrupted = true;
+}
+
+}  // namespace
+
+void install_interrupts(SecondInterrupt second) {
+  second_interrupt = second;
+  reset_style = style_code(Style::kPlain, Stream::kOut);
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  // No SA_RESTART: a read from the terminal must come back.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  sigemptyset(&ignore.sa_mask);
+  ::sigaction(SIGPIPE, &ignore, nullptr);
+}
+
+bool is_interrupted() {
+  return interrupted.load();
+}
+void forget_interrupts() {
+  interrupted = false;
+}
+bool is_asked_to_end() {
+  return asked_to_end.load();
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,22 @@
+// Interrupts: Ctrl-C, and the signals that ask a program to end, as a flag that long work looks at between two steps.
+#pragma once
+
+#include <cstdint>
+
+namespace naru::cli {
+
+enum class SecondInterrupt : uint8_t {
+  kEndsProgram,  // a second one within a second ends the program at once, status 130
+  kIsLikeFirst,  // work always ends by itself, so that nothing half-written stays behind
+};
+
+// Also makes writes to a closed pipe errors instead of the end of the program.
+void install_interrupts(SecondInterrupt second);
+
+// True if there was one since the last forget_interrupts().
+bool is_interrupted();
+void forget_interrupts();
+// The last one asked the program to end (not Ctrl-C).
+bool is_asked_to_end();
+
+}  // namespace naru::cli

@@ -1,0 +1,90 @@
+#include "cli/machine_limits.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <new>
+
+#include "base/memory.h"
+#include "base/thread_pool.h"
+#include "chips/cpu/cpu_level.h"
+#include "chips/cpu/machine.h"
+#include "cli/peak_kernels.h"
+
+namespace naru::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kRunSeconds = 0.05;
+constexpr int kRuns = 4;
+constexpr int64_t kMemoryBytesMin = int64_t{256} << 20;
+
+double seconds_of(const auto& work) {
+  const auto begin = Clock::now();
+  work();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// The best of some runs of about kRunSeconds on all threads together.
+Peak measure_peak(const PeakKernel& kernel, ThreadPool& pool) {
+  const int n = pool.n_threads();
+  int64_t rounds = 1000;
+  const auto run = [&] { return seconds_of([&] { pool.parallel_for(n, [&](int64_t, int) { kernel.run(rounds); }); }); };
+  double seconds = run();
+  while (seconds < kRunSeconds) {
+    rounds =
+        std::max(2 * rounds, static_cast<int64_t>(static_cast<double>(rounds) * kRunSeconds / std::max(seconds, 1e-6)));
+    seconds = run();
+  }
+  for (int i = 1; i < kRuns; ++i) seconds = std::min(seconds, run());
+  return {kernel.operations * static_cast<double>(rounds) * n / seconds, std::string(kernel.instruction)};
+}
+
+struct FreeAligned {
+  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
+};
+
+// Every thread reads a part of its own, far larger together than any cache; 0 where there is no room to measure.
+double measure_memory(ThreadPool& pool) {
+  const int64_t n = pool.n_threads();
+  int64_t bytes = std::max(kMemoryBytesMin, 4 * cpu::describe_machine().l3_bytes);
+  bytes = std::min(bytes, available_memory_bytes() / 4) / n / 4096 * 4096;  // of one thread
+  if (bytes == 0) return 0;
+  const std::unique_ptr<std::byte[], FreeAligned> memory(
+      static_cast<std::byte*>(::operator new[](static_cast<size_t>(bytes * n), std::align_val_t{64}, std::nothrow)));
+  if (memory == nullptr) return 0;
+  std::fill_n(memory.get(), bytes * n, std::byte{1});
+  std::atomic<uint64_t> sum{0};
+  double seconds = 1e30;
+  for (int i = 0; i < kRuns; ++i) {
+    seconds = std::min(seconds, seconds_of([&] {
+                         pool.parallel_for(
+                             n, [&](int64_t part, int) { sum += read_memory(memory.get() + part * bytes, bytes); });
+                       }));
+  }
+  return static_cast<double>(bytes * n) / seconds;
+}
+
+}  // namespace
+
+Result<MachineLimits> measure_machine(const std::string& level, int n_threads) {
+  NARU_ASSIGN(const cpu::KernelTable* table,
+              cpu::choose_level(level.empty() ? std::nullopt : std::optional<std::string>(level)));
+  const cpu::FloatMode mode(*table);
+  ThreadPool pool(n_threads, [table] { cpu::prepare_thread(*table); });
+  const PeakKernels kernels = peak_kernels(table->level);
+  MachineLimits limits;
+  limits.level = table->level;
+  limits.n_threads = n_threads;
+  limits.memory_bytes_per_s = measure_memory(pool);
+  limits.f32 = measure_peak(kernels.f32, pool);
+  limits.bf16 = measure_peak(kernels.bf16, pool);
+  // Where the dot instruction runs at half the rate, f32 fma is the better way to the same bits.
+  if (limits.bf16.per_s < limits.f32.per_s) limits.bf16 = limits.f32;
+  limits.int8 = measure_peak(kernels.int8, pool);
+  return limits;
+}
+
+}  // namespace naru::cli

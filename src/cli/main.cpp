@@ -1,0 +1,91 @@
+// The one binary: finds the command, runs it, and turns what went wrong into one message and an exit status.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/interrupts.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "cli/version.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr int kStatusReaderGone = 141;  // as of a program that SIGPIPE ended
+
+// The message on standard error, and with --json the same as an object on standard output.
+int report(const Error& error, bool is_json) {
+  if (reader_is_gone()) return kStatusReaderGone;
+  if (!error.message.empty()) {
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), without_controls(error.message)));
+    if (is_json) {
+      const nlohmann::ordered_json json = {{"error", {{"code", code_name(error.code)}, {"message", error.message}}}};
+      (void)write_out(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n").ok();
+    }
+  }
+  return exit_status(error.code);
+}
+
+int finish(const Status& status, bool is_json) {
+  return status.ok() ? 0 : report(status.error(), is_json);
+}
+
+Error unknown_command(const std::string& word, const std::vector<Command>& commands) {
+  std::vector<std::string_view> names = {"help", "--help", "--version"};
+  for (const Command& command : commands) names.push_back(command.name);
+  const auto near = nearest(word, names);
+  return {Code::kInvalidArgument,
+          fmt::format("reading the command line: there is no command '{}'; {}`naru --help` lists them", word,
+                      near ? fmt::format("did you mean {}? ", *near) : "")};
+}
+
+int run(std::vector<std::string> words) {
+  const std::vector<Command> commands = all_commands();
+  const bool is_json = std::find(words.begin(), words.end(), "--json") != words.end();
+  if (words.empty()) {
+    write_err(help_of_all(commands));
+    return exit_status(Code::kInvalidArgument);
+  }
+  std::string first = words.front();
+  words.erase(words.begin());
+  if (first == "--version" || first == "-V" || first == "version") {
+    return finish(write_out(version_text()), is_json);
+  }
+  if (first == "help" && !words.empty()) {
+    first = words.front();
+    words = {"--help"};
+  }
+  if (first == "--help" || first == "-h" || first == "help") return finish(write_out(help_of_all(commands)), is_json);
+  const auto command =
+      std::find_if(commands.begin(), commands.end(), [&first](const Command& c) { return c.name == first; });
+  if (command == commands.end()) return report(unknown_command(first, commands), is_json);
+  auto outcome = parse_command(*command, words);
+  if (!outcome.ok()) return report(outcome.error(), is_json);
+  if (*outcome == ParseOutcome::kHelp) return finish(write_out(help_of(*command)), is_json);
+  return finish(command->run(), is_json);
+}
+
+}  // namespace
+}  // namespace naru::cli
+
+int main(int argc, char** argv) {
+  naru::cli::install_interrupts(naru::cli::SecondInterrupt::kEndsProgram);
+  try {
+    return naru::cli::run(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+  } catch (const std::bad_alloc&) {
+    return naru::cli::report({naru::Code::kResourceExhausted,
+                              "running the command: the system gave no more memory; free "
+                              "memory, or ask for a smaller model or context"},
+                             false);
+  } catch (const std::exception& problem) {
+    return naru::cli::report(
+        {naru::Code::kInternal, fmt::format("running the command: a library stopped with: {}; please "
+                                            "report this with the command",
+                                            problem.what())},
+        false);
+  }
+}

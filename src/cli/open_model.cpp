@@ -1,0 +1,105 @@
+#include "cli/open_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "base/file.h"
+#include "chips/cpu/cpu_chip.h"
+#include "chips/null/null_chip.h"
+#include "chips/reference/reference_chip.h"
+#include "cli/interrupts.h"
+#include "cli/progress.h"
+#include "cli/terminal.h"
+#include "formats/gguf.h"
+
+namespace naru::cli {
+namespace fs = std::filesystem;
+
+Result<std::unique_ptr<contract::Chip>> make_chip(const ModelOptions& options) {
+  if (options.chip == ChipKind::kReference) return reference::make_reference_chip();
+  cpu::CpuOptions cpu_options;
+  cpu_options.n_threads = static_cast<int>(options.threads);
+  return cpu::make_cpu_chip(cpu_options);
+}
+
+models::LoadOptions load_options(const ModelOptions& options) {
+  return {.compute = options.compute, .cache_dtype = options.cache_dtype, .is_latent_form = options.is_latent};
+}
+
+Result<OpenModel> open_model(const ModelOptions& options, const OpenNeeds& needs) {
+  NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.path));
+  return open_model(std::move(files), options, needs);
+}
+
+Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& options, const OpenNeeds& needs) {
+  const auto begin = std::chrono::steady_clock::now();
+  OpenModel model;
+  NARU_ASSIGN(model.chip, make_chip(options));
+  const auto counting_chip = null::make_null_chip();
+  Progress progress(fmt::format("loading {}", short_name(options.path)), Progress::Unit::kBytes);
+  engine::EngineOptions engine_options;
+  engine_options.load = load_options(options);
+  engine_options.memory.context_tokens = needs.context_tokens;
+  engine_options.memory.sessions_max = needs.sessions_max;
+  engine_options.memory.prefill_chunk = options.prefill_chunk;
+  engine_options.share_prefixes = needs.share_prefixes;
+  engine_options.progress = [&progress](int64_t done, int64_t total) {
+    progress.update(done, total);
+    return !is_interrupted();
+  };
+  NARU_ASSIGN(model.engine, engine::Engine::open(std::move(files), engine_options, *model.chip, *counting_chip));
+  progress.clear();
+  if (!model.engine->memory().note.empty()) print_note(model.engine->memory().note);
+  model.load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  return model;
+}
+
+Result<formats::TokenizerData> read_tokenizer_data(const std::string& path) {
+  std::error_code ignored;
+  fs::path place = path;
+  if (!fs::exists(place, ignored)) {
+    return Error{Code::kNotFound,
+                 fmt::format("opening the tokenizer: {}: there is no such file or folder; check the path", path)};
+  }
+  if (!fs::is_directory(place, ignored) && place.extension() == ".gguf") {
+    NARU_ASSIGN(const MappedFile file, MappedFile::open(place));
+    NARU_ASSIGN(const formats::GgufIndex index, formats::parse_gguf(file.bytes(), place.filename().string()));
+    return formats::tokenizer_from_gguf(index);
+  }
+  if (!fs::is_directory(place, ignored)) place = place.has_parent_path() ? place.parent_path() : fs::path(".");
+  if (formats::has_tokenizer(place)) return formats::read_tokenizer_folder(place);
+  // A folder whose only model is one .gguf file is opened as that file.
+  auto tensors = formats::TensorFiles::open(place);
+  if (tensors.ok() && tensors->gguf() != nullptr) return formats::tokenizer_from_gguf(*tensors->gguf());
+  return formats::read_tokenizer_folder(place);
+}
+
+std::string kernel_table(const contract::Chip& chip) {
+  std::vector<contract::KernelUse> uses = chip.kernel_uses();
+  std::stable_sort(uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.calls > b.calls; });
+  size_t op_columns = 2, kernel_columns = 6;
+  for (const contract::KernelUse& use : uses) {
+    op_columns = std::max(op_columns, use.op.size());
+    kernel_columns = std::max(kernel_columns, use.kernel.size());
+  }
+  std::string text = fmt::format("{:<{}}  {:<{}}  {:>10}\n", "op", op_columns, "kernel", kernel_columns, "calls");
+  for (const contract::KernelUse& use : uses) {
+    text += fmt::format("{:<{}}  {:<{}}  {:>10}\n", use.op, op_columns, use.kernel, kernel_columns, use.calls);
+  }
+  return text;
+}
+
+std::string short_name(const std::string& path) {
+  fs::path place(path);
+  if (place.filename().empty() || place.filename() == ".") place = fs::absolute(place).lexically_normal().parent_path();
+  return place.filename().string();
+}
+
+void print_note(std::string_view text) {
+  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), text));
+}
+
+}  // namespace naru::cli

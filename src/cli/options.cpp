@@ -1,0 +1,349 @@
+#include "cli/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "engine/memory_plan.h"
+#include "engine/text_stream.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr int64_t kThreadsMax = 1024;
+constexpr int64_t kTokensMax = int64_t{1} << 31;
+
+using Set = std::function<Status(const Given&)>;
+
+template <typename T>
+Set set_integer(T* target, int64_t low, int64_t high) {
+  return [target, low, high](const Given& given) -> Status {
+    NARU_ASSIGN(const int64_t value, parse_integer(given, low, high));
+    *target = value;
+    return {};
+  };
+}
+
+Set set_number(std::optional<double>* target, double low, double high) {
+  return [target, low, high](const Given& given) -> Status {
+    NARU_ASSIGN(const double value, parse_number(given, low, high));
+    *target = value;
+    return {};
+  };
+}
+
+template <typename T>
+Set set_text(T* target) {
+  return [target](const Given& given) -> Status {
+    *target = given.text;
+    return {};
+  };
+}
+
+Set set_true(bool* target) {
+  return [target](const Given&) -> Status {
+    *target = true;
+    return {};
+  };
+}
+
+Set set_compute(contract::ComputeMode* target) {
+  return [target](const Given& given) -> Status {
+    const auto mode = contract::compute_mode_from_name(given.text);
+    if (!mode) return bad_value(given, "f32, bf16 or auto");
+    *target = *mode;
+    return {};
+  };
+}
+
+Set set_cache_dtype(std::optional<DType>* target) {
+  return [target](const Given& given) -> Status {
+    NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "bf16"}));
+    *target = index == 0 ? DType::kF32 : DType::kBF16;
+    return {};
+  };
+}
+
+Set set_logit_bias(std::vector<std::pair<int32_t, float>>* target) {
+  return [target](const Given& given) -> Status {
+    const size_t equals = given.text.find('=');
+    if (equals == std::string::npos) return bad_value(given, "ID=BIAS, as in 42=-5");
+    NARU_ASSIGN(const int64_t id, parse_integer({given.source, given.text.substr(0, equals)}, 0, INT32_MAX));
+    NARU_ASSIGN(const double bias, parse_number({given.source, given.text.substr(equals + 1)}, -1e4, 1e4));
+    for (const auto& [other, _] : *target) {
+      if (other == id) return bad_value(given, "every id once");
+    }
+    target->emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
+    return {};
+  };
+}
+
+Argument model_argument(std::string* path) {
+  return {"MODEL", "a model folder (config.json with .safetensors files) or a .gguf file", true, set_text(path)};
+}
+
+void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
+  flags.push_back(
+      {"compute", "MODE", kGroupNumbers,
+       "f32: exact weights and f32 products; bf16: both rounded; auto (default): by the kind of each tensor",
+       set_compute(&o.compute)});
+  flags.push_back({"cache-dtype", "TYPE", kGroupNumbers, "f32 or bf16; default: follows --compute",
+                   set_cache_dtype(&o.cache_dtype)});
+  flags.push_back(
+      {"latent", "on|off", kGroupNumbers,
+       "latent attention with its small cache, or expanded heads (DeepSeek models); default: what the model "
+       "says, else on",
+       [&o](const Given& given) -> Status {
+         NARU_ASSIGN(o.is_latent, parse_switch(given));
+         return {};
+       }});
+  flags.push_back({"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
+                   set_integer(&o.threads, 1, kThreadsMax), 't'});
+  flags.push_back({"prefill-chunk", "N", kGroupMachine, "tokens of the prompt in one pass; default 512",
+                   set_integer(&o.prefill_chunk, 1, engine::kPrefillChunkMax)});
+  flags.push_back({"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
+                   [&o](const Given& given) -> Status {
+                     NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
+                     o.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
+                     return {};
+                   }});
+  flags.push_back({"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_true(&o.explain)});
+}
+
+Flag context_flag(ModelOptions& o) {
+  return {"context",
+          "N",
+          kGroupMachine,
+          fmt::format("tokens that the cache holds; default: the model's own limit, {}, or what fits the memory",
+                      engine::kContextDefaultMax),
+          set_integer(&o.context, 1, kTokensMax),
+          'c'};
+}
+
+Flag json_flag(bool* target, std::string help) {
+  return {"json", "", kGroupOutput, std::move(help), set_true(target), 0, false, false};
+}
+
+void add_sampling_flags(SamplingFlags& o, std::vector<Flag>& flags) {
+  flags.push_back({"temperature", "X", kGroupSampling,
+                   "0: always the likeliest token; default: the makers' advice, else 1",
+                   set_number(&o.temperature, 0, 1000)});
+  flags.push_back(
+      {"top-k", "N", kGroupSampling, "only the N likeliest tokens; 0: off", set_integer(&o.top_k, 0, INT32_MAX)});
+  flags.push_back({"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; 1: off",
+                   set_number(&o.top_p, 1e-9, 1)});
+  flags.push_back({"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; 0: off",
+                   set_number(&o.min_p, 0, 1)});
+  flags.push_back({"repetition-penalty", "X", kGroupSampling, "makes tokens seen before less likely; 1: off",
+                   set_number(&o.repetition_penalty, 0.01, 100)});
+  flags.push_back({"presence-penalty", "X", kGroupSampling, "subtracted once for a token in the answer; 0: off",
+                   set_number(&o.presence_penalty, -100, 100)});
+  flags.push_back({"frequency-penalty", "X", kGroupSampling,
+                   "subtracted for each time a token is in the answer; 0: off",
+                   set_number(&o.frequency_penalty, -100, 100)});
+  flags.push_back({"logit-bias", "ID=BIAS", kGroupSampling, "added to the logit of a token; may be repeated",
+                   set_logit_bias(&o.logit_bias), 0, true});
+  flags.push_back({"seed", "N", kGroupSampling, "the same seed gives the same answer, on every machine; default 0",
+                   [&o](const Given& given) -> Status {
+                     NARU_ASSIGN(o.seed, parse_seed(given));
+                     return {};
+                   },
+                   's'});
+}
+
+Command make_run() {
+  auto o = std::make_shared<RunOptions>();
+  Command c{.name = "run",
+            .summary = "answer a prompt, or chat in the terminal",
+            .description =
+                "Answers a prompt. The prompt is PROMPT, or what comes through a pipe, or both (the pipe "
+                "first). With neither it starts a chat in the terminal."};
+  c.arguments = {model_argument(&o->model.path), {"PROMPT", "the question or task", false, set_text(&o->prompt)}};
+  c.flags = {
+      {"system", "TEXT", kGroupAnswer, "instructions to the model, before the conversation", set_text(&o->system)},
+      {"raw", "", kGroupAnswer, "the prompt as it is, without the model's chat template", set_true(&o->is_raw)},
+      {"max-tokens", "N", kGroupAnswer, "the longest answer; default: until the context is full",
+       set_integer(&o->max_tokens, 1, kTokensMax), 'n'},
+      {"stop", "TEXT", kGroupAnswer, "end the answer where this text would come; may be repeated",
+       [o](const Given& given) -> Status {
+         if (given.text.empty()) return bad_value(given, "a text of at least one character");
+         o->stop.push_back(given.text);
+         return {};
+       },
+       0, true},
+      {"hide-reasoning", "", kGroupAnswer, "do not show what the model thinks before it answers",
+       set_true(&o->hide_reasoning)},
+  };
+  add_sampling_flags(o->sampling, c.flags);
+  c.flags.push_back(json_flag(&o->json, "one JSON object: text, ids, logprobs, usage, timings"));
+  c.flags.push_back({"stats", "", kGroupOutput, "after the answer: load time, time to the first token, tokens/s",
+                     set_true(&o->show_stats)});
+  add_model_flags(o->model, c.flags);
+  c.flags.push_back(context_flag(o->model));
+  c.examples = {{"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
+                {"naru run model.gguf", "A chat. /help lists what can be typed there."},
+                {"git diff | naru run ./model \"Write a commit message for this.\" --temperature 0",
+                 "Both prompts joined; the likeliest answer."}};
+  c.run = [o] { return run_command(*o); };
+  return c;
+}
+
+Command make_show() {
+  auto o = std::make_shared<ShowOptions>();
+  Command c{.name = "show",
+            .summary = "what a model is and costs, or what this machine has",
+            .description =
+                "Shows a model: its shape, its parameters, the memory it takes at a context length and whether "
+                "that fits here. No weights are read, unless --sha256 asks for hashes. With --machine: what "
+                "this machine has and uses."};
+  Argument model = model_argument(&o->model.path);
+  model.is_required = false;
+  c.arguments = {std::move(model)};
+  c.flags = {
+      {"machine", "", kGroupInput, "show this machine instead of a model", set_true(&o->machine), 0, false, false},
+      {"sha256", "", kGroupInput, "SHA-256 of the model's files (--json always has it)", set_true(&o->sha256), 0, false,
+       false}};
+  c.flags.push_back(json_flag(&o->json, "one JSON object"));
+  add_model_flags(o->model, c.flags);
+  c.flags.push_back(context_flag(o->model));
+  std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
+  c.examples = {{"naru show model.gguf --context 4096", "What it takes to run with 4096 tokens."},
+                {"naru show --machine", "The processor, and the level of instructions in use."}};
+  c.check = [o]() -> Status {
+    if (o->model.path.empty() != o->machine) {
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format("reading the command line: naru show: {}; give one of them, for example: naru show "
+                      "model.gguf",
+                      o->machine ? "both MODEL and --machine were given" : "neither MODEL nor --machine was given")};
+    }
+    return {};
+  };
+  c.run = [o] { return show_command(*o); };
+  return c;
+}
+
+Command make_logits() {
+  auto o = std::make_shared<LogitsOptions>();
+  Command c{.name = "logits",
+            .summary = "the logits of given tokens, for comparing engines",
+            .description =
+                "Runs a model over token ids and writes the logits at every position as a float32 array "
+                "[tokens, vocabulary] in NumPy's format. Needs no tokenizer."};
+  c.arguments = {model_argument(&o->model.path)};
+  c.flags = {{"ids", "FILE", kGroupInput, "a JSON array of token ids", set_text(&o->ids_path), 0, false, false},
+             {"out", "FILE", kGroupInput, "the .npy file to write; it appears when it is whole", set_text(&o->out_path),
+              0, false, false}};
+  c.flags.push_back(json_flag(&o->json, "what was done as one JSON object on standard output"));
+  add_model_flags(o->model, c.flags);
+  c.flags.push_back(context_flag(o->model));
+  c.examples = {{"naru logits ./model --ids ids.json --out logits.npy --compute f32",
+                 "Exact weights and f32 products: the mode to compare with other engines in."}};
+  c.check = [o]() -> Status {
+    for (const auto& [name, value] : {std::pair{"--ids", &o->ids_path}, std::pair{"--out", &o->out_path}}) {
+      if (!value->empty()) continue;
+      return Error{Code::kInvalidArgument, fmt::format("reading the command line: naru logits: {} is missing; for "
+                                                       "example: naru logits ./model --ids ids.json --out logits.npy",
+                                                       name)};
+    }
+    return {};
+  };
+  c.run = [o] { return logits_command(*o); };
+  return c;
+}
+
+Command make_tokenize() {
+  auto o = std::make_shared<TokenizeOptions>();
+  Command c{.name = "tokenize",
+            .summary = "text to token ids and back",
+            .description =
+                "Reads text from standard input, as it is, and prints its token ids, as the model's official "
+                "tokenizer gives them. With --decode the other way."};
+  c.arguments = {{"MODEL", "a folder with tokenizer.json, or a .gguf file", true, set_text(&o->path)}};
+  const auto flag = [](const char* name, const char* help, bool* target) {
+    return Flag{name, "", kGroupInput, help, set_true(target), 0, false, false};
+  };
+  c.flags = {flag("decode", "read ids (JSON array, {\"ids\": [...]}, or separated by spaces), write text", &o->decode),
+             flag("special",
+                  "special tokens written in the text become their ids (this is the default, as in the "
+                  "official tokenizers)",
+                  &o->parse_special),
+             {"no-special", "", kGroupInput, "special tokens written in the text are plain text",
+              [o](const Given&) -> Status {
+                o->parse_special = false;
+                return {};
+              },
+              0, false, false},
+             flag("add-special", "put around the text what the tokenizer asks for (begin of sequence and the like)",
+                  &o->add_special)};
+  c.flags.push_back(json_flag(&o->json, "{\"ids\": [...], \"pieces\": [...]}, or {\"text\": ...} with --decode"));
+  c.examples = {{"naru tokenize model.gguf --json < text.txt", "Ids and the text of each."},
+                {"naru tokenize ./model < text.txt | naru tokenize ./model --decode", "There and back."}};
+  c.run = [o] { return tokenize_command(*o); };
+  return c;
+}
+
+Command make_bench() {
+  auto o = std::make_shared<BenchOptions>();
+  Command c{.name = "bench",
+            .summary = "speed of a model beside the limits of this machine",
+            .description =
+                "Measures how fast a prompt is read and an answer is written when the cache already holds DEPTH "
+                "tokens, beside this machine's measured memory bandwidth and peak arithmetic."};
+  c.arguments = {model_argument(&o->model.path)};
+  c.flags = {{"depths", "LIST", kGroupBench, "tokens in the cache before each measurement; default 0,512,2048",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(o->depths, parse_integers(given, 0, kTokensMax, 32));
+                return {};
+              }},
+             {"prompt-tokens", "N", kGroupBench, "tokens read at each depth; default 512",
+              set_integer(&o->prompt_tokens, 1, kTokensMax)},
+             {"new-tokens", "N", kGroupBench, "tokens written at each depth; default 128",
+              set_integer(&o->new_tokens, 1, kTokensMax)},
+             {"batch", "LIST", kGroupBench, "sequences written at once; default 1; may be repeated",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(const auto values, parse_integers(given, 1, engine::kSessionsMax, 32));
+                o->batches.insert(o->batches.end(), values.begin(), values.end());
+                return {};
+              },
+              0, true},
+             {"repeat", "N", kGroupBench, "runs of each measurement, of which the median is shown; default 3",
+              set_integer(&o->repeat, 1, 1000)}};
+  c.flags.push_back(json_flag(&o->json, "one JSON object: machine, rows, kernels"));
+  add_model_flags(o->model, c.flags);
+  std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
+  c.examples = {{"naru bench model.gguf", "Depths 0, 512 and 2048, one sequence."},
+                {"naru bench model.gguf --depths 512 --batch 1,8 --json", "One sequence, and eight together."}};
+  c.run = [o] { return bench_command(*o); };
+  return c;
+}
+
+}  // namespace
+
+engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& makers) const {
+  engine::SamplingOptions o = engine::sampling_from(makers);
+  o.temperature = temperature.value_or(o.temperature);
+  o.top_k = top_k.value_or(o.top_k);
+  o.top_p = top_p.value_or(o.top_p);
+  o.min_p = min_p.value_or(o.min_p);
+  o.repetition_penalty = repetition_penalty.value_or(o.repetition_penalty);
+  o.presence_penalty = presence_penalty.value_or(o.presence_penalty);
+  o.frequency_penalty = frequency_penalty.value_or(o.frequency_penalty);
+  o.logit_bias = logit_bias;
+  o.seed = seed;
+  return o;
+}
+
+std::vector<Command> all_commands() {
+  std::vector<Command> commands;
+  commands.push_back(make_run());
+  commands.push_back(make_show());
+  commands.push_back(make_logits());
+  commands.push_back(make_tokenize());
+  commands.push_back(make_bench());
+  return commands;
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,95 @@
+// Options: what the flags of each command set, and the flags that all commands share that run a model.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "contract/kinds.h"
+#include "engine/sampler.h"
+#include "formats/model_config.h"
+#include "tensor/dtype.h"
+
+namespace naru::cli {
+
+enum class ChipKind : uint8_t { kCpu, kReference };
+
+struct ModelOptions {
+  std::string path;
+  ChipKind chip = ChipKind::kCpu;
+  int64_t threads = 0;          // 0: all cores that the process may use
+  int64_t prefill_chunk = 512;  // rows of one forward pass
+  int64_t context = 0;          // 0: by the model and the memory
+  contract::ComputeMode compute = contract::ComputeMode::kAuto;
+  std::optional<DType> cache_dtype;
+  std::optional<bool> is_latent;
+  bool explain = false;
+};
+
+// What the user said of sampling; the rest comes from the model's makers.
+struct SamplingFlags {
+  std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<int64_t> top_k;
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  uint64_t seed = 0;
+
+  engine::SamplingOptions over(const formats::GenerationConfig& makers) const;
+};
+
+struct RunOptions {
+  ModelOptions model;
+  std::optional<std::string> prompt;
+  std::optional<std::string> system;
+  SamplingFlags sampling;
+  int64_t max_tokens = 0;  // 0: until the context is full
+  std::vector<std::string> stop;
+  bool is_raw = false;
+  bool hide_reasoning = false;
+  bool show_stats = false;
+  bool json = false;
+};
+
+struct ShowOptions {
+  ModelOptions model;
+  bool machine = false;
+  bool sha256 = false;
+  bool json = false;
+};
+
+struct LogitsOptions {
+  ModelOptions model;
+  std::string ids_path;
+  std::string out_path;
+  bool json = false;
+};
+
+struct TokenizeOptions {
+  std::string path;
+  bool decode = false;
+  bool parse_special = true;
+  bool add_special = false;
+  bool json = false;
+};
+
+struct BenchOptions {
+  ModelOptions model;
+  std::vector<int64_t> depths;  // empty: 0, 512, 2048 as far as the model goes
+  int64_t prompt_tokens = 512;
+  int64_t new_tokens = 128;
+  std::vector<int64_t> batches;  // empty: 1
+  int64_t repeat = 3;
+  bool json = false;
+};
+
+// The commands, with their options inside.
+std::vector<Command> all_commands();
+
+Status run_command(const RunOptions& options);
+Status show_command(const ShowOptions& options);
+Status logits_command(const LogitsOptions& options);
+Status tokenize_command(const TokenizeOptions& options);
+Status bench_command(const BenchOptions& options);
+
+}  // namespace naru::cli

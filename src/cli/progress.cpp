@@ -1,0 +1,92 @@
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/memory.h"
+#include "cli/terminal.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr double kQuietSeconds = 0.15;     // work that ends sooner shows nothing
+constexpr double kRedrawSeconds = 0.1;     // on a terminal
+constexpr double kSparseLineSeconds = 10;  // elsewhere
+constexpr double kEstimateSeconds = 0.5;   // no time left before that
+constexpr int64_t kBarColumnsMax = 30;
+
+double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+std::string amount(int64_t n, Progress::Unit unit) {
+  return unit == Progress::Unit::kBytes ? format_bytes(n) : fmt::format("{}", n);
+}
+
+}  // namespace
+
+std::string format_seconds(double seconds) {
+  if (seconds < 10) return fmt::format("{:.2f} s", seconds);
+  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<int64_t>(std::lround(std::min(seconds, 1e9)));
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+Progress::Progress(std::string label, Unit unit)
+    : label_(std::move(label)), unit_(unit), begin_(Clock::now()), drawn_(begin_) {}
+
+Progress::~Progress() {
+  clear();
+}
+
+void Progress::clear() {
+  if (is_drawn_) write_err("\r\x1b[K");
+  is_drawn_ = false;
+}
+
+void Progress::update(int64_t done, int64_t total) {
+  const Clock::time_point now = Clock::now();
+  if (first_done_ < 0) {
+    first_done_ = done;
+    begin_ = drawn_ = now;
+  }
+  const double seconds = seconds_between(begin_, now);
+  if (stderr_is_terminal()) {
+    if (seconds < kQuietSeconds || (is_drawn_ && seconds_between(drawn_, now) < kRedrawSeconds)) return;
+    const std::string words = line(done, total, seconds);
+    const int64_t columns = terminal_columns() - 3 - static_cast<int64_t>(label_.size() + words.size());
+    write_err(fmt::format("\r{} {} {}\x1b[K", label_, bar(done, total, std::min(columns, kBarColumnsMax)),
+                          styled(words, Style::kDim, Stream::kErr)));
+    is_drawn_ = true;
+  } else {
+    if (seconds_between(drawn_, now) < kSparseLineSeconds) return;
+    write_err(fmt::format("{}: {}\n", label_, line(done, total, seconds)));
+  }
+  drawn_ = now;
+}
+
+std::string Progress::line(int64_t done, int64_t total, double seconds) const {
+  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+  std::string text = fmt::format("{:3.0f} %  {} of {}", 100 * share, amount(done, unit_), amount(total, unit_));
+  const auto moved = static_cast<double>(done - first_done_);
+  if (seconds < kEstimateSeconds || moved <= 0) return text;
+  const double speed = moved / seconds;
+  if (unit_ == Unit::kBytes) text += fmt::format("  {}/s", format_bytes(static_cast<int64_t>(speed)));
+  if (unit_ == Unit::kTokens) text += fmt::format(" tokens  {:.0f} tokens/s", speed);
+  if (done < total) text += fmt::format("  {} left", format_seconds(static_cast<double>(total - done) / speed));
+  return text;
+}
+
+std::string Progress::bar(int64_t done, int64_t total, int64_t columns) const {
+  if (columns < 5) return "";
+  const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0;
+  const auto full = static_cast<int64_t>(share * static_cast<double>(columns));
+  std::string text;
+  for (int64_t i = 0; i < columns; ++i) text += i < full ? "━" : "─";
+  return text;
+}
+
+}  // namespace naru::cli

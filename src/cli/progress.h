@@ -1,0 +1,41 @@
+// Progress of long work on standard error: a bar with speed and time left where that is a terminal, one line now and
+// then where it is not. Quick work shows nothing. No bar outlives the object.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace naru::cli {
+
+class Progress {
+ public:
+  enum class Unit : uint8_t { kBytes, kTokens, kSteps };
+
+  Progress(std::string label, Unit unit);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // Draws at most ten times a second.
+  void update(int64_t done, int64_t total);
+  // Takes the bar away.
+  void clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string line(int64_t done, int64_t total, double seconds) const;
+  std::string bar(int64_t done, int64_t total, int64_t columns) const;
+
+  std::string label_;
+  Unit unit_;
+  Clock::time_point begin_;
+  Clock::time_point drawn_;
+  int64_t first_done_ = -1;  // where the first update stood: speed counts from there
+  bool is_drawn_ = false;
+};
+
+// "0.35 s", "12.3 s", "4 min 05 s", "2 h 10 min"
+std::string format_seconds(double seconds);
+
+}  // namespace naru::cli

@@ -1,0 +1,136 @@
+// naru run: one answer to a prompt, or a chat where a person sits at the terminal and gave none.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/answer_view.h"
+#include "cli/chat.h"
+#include "cli/interrupts.h"
+#include "cli/open_model.h"
+#include "cli/options.h"
+#include "cli/prompt.h"
+#include "cli/terminal.h"
+
+namespace naru::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json answer_json(const Answer& answer, const OpenModel& model, const RunOptions& options) {
+  const Timings& t = answer.timings;
+  Json json;
+  json["text"] = answer.text;
+  if (!answer.reasoning.empty() && !options.hide_reasoning) json["reasoning"] = answer.reasoning;
+  json["finish_reason"] = engine::finish_reason_name(answer.reason);
+  json["ids"] = answer.ids;
+  json["logprobs"] = answer.logprobs;
+  json["usage"] = {{"prompt_tokens", answer.usage.prompt_tokens},
+                   {"completion_tokens", answer.usage.completion_tokens},
+                   {"cached_tokens", answer.usage.cached_tokens},
+                   {"total_tokens", answer.usage.prompt_tokens + answer.usage.completion_tokens}};
+  json["timings"] = {{"load_ms", model.load_ms},
+                     {"ttft_ms", t.prefill_ms},
+                     {"prefill_ms", t.prefill_ms},
+                     {"decode_ms", t.decode_ms},
+                     {"prefill_tokens_per_s", t.prefill_tokens_per_s()},
+                     {"decode_tokens_per_s", t.decode_tokens_per_s()}};
+  json["model"] = short_name(options.model.path);
+  json["numerics_id"] = model.engine->model().numerics_id;
+  return json;
+}
+
+// A model without a chat template continues the text instead, and says so.
+Result<bool> decide_raw(const RunOptions& options, const engine::Engine& engine) {
+  if (options.is_raw || has_chat_template(engine)) return options.is_raw;
+  const std::string name = short_name(options.model.path);
+  if (options.system) {
+    return Error{Code::kUnsupported,
+                 fmt::format("preparing the prompt: {}: it has no chat template, --system needs one; put the "
+                             "instructions into the prompt and give --raw",
+                             name)};
+  }
+  print_note(fmt::format(
+      "{} has no chat template: it continues the prompt as plain text (--raw says so without this note)", name));
+  return true;
+}
+
+Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engine, const std::string& text) {
+  NARU_ASSIGN(const bool is_raw, decide_raw(options, engine));
+  if (is_raw) return encode_raw(engine, text);
+  std::vector<Message> messages;
+  if (options.system) messages.push_back({"system", *options.system});
+  messages.push_back({"user", text});
+  return render_chat(engine, messages);
+}
+
+Status say_why_it_ended(const Answer& answer, const OpenModel& model, const RunOptions& options) {
+  if (answer.reason == engine::FinishReason::kAborted) return Error{Code::kCancelled, ""};
+  if (answer.reason != engine::FinishReason::kLength) return {};
+  const bool is_by_flag = options.max_tokens > 0 && answer.usage.completion_tokens >= options.max_tokens;
+  if (!is_by_flag) {
+    print_note(fmt::format("the answer stops here: the context of {} tokens is full (--context N makes it longer)",
+                           model.engine->context_tokens()));
+  } else if (stderr_is_terminal()) {
+    print_note(fmt::format("the answer stops here: --max-tokens {}", options.max_tokens));
+  }
+  return {};
+}
+
+Status answer_once(const RunOptions& options, OpenModel& model, const std::string& text) {
+  NARU_ASSIGN(Prompt prompt, make_prompt(options, *model.engine, text));
+  engine::Request request;
+  request.ids = std::move(prompt.ids);
+  request.sampling = options.sampling.over(model.engine->generation_config());
+  request.max_tokens = options.max_tokens;
+  if (options.json) request.top_logprobs = 0;
+  engine::TextOptions text_options;
+  text_options.stop = options.stop;
+  text_options.split_reasoning = !options.is_raw;
+  text_options.starts_in_reasoning = prompt.starts_in_reasoning;
+
+  if (options.json) {
+    QuietView view;
+    NARU_ASSIGN(const Answer answer, generate(*model.engine, std::move(request), text_options, view));
+    const Json json = answer_json(answer, model, options);
+    NARU_TRY(write_out(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+    if (options.show_stats) write_err(stats_line(answer, model.load_ms) + "\n");
+    return answer.reason == engine::FinishReason::kAborted ? Status(Error{Code::kCancelled, ""}) : Status();
+  }
+  StreamingView view(options.hide_reasoning);
+  auto answer = generate(*model.engine, std::move(request), text_options, view);
+  const Status ended = view.finish();
+  if (!answer.ok()) return std::move(answer).error();
+  NARU_TRY(ended);
+  if (options.show_stats) {
+    write_err(fmt::format("\n{}\n", styled(stats_line(*answer, model.load_ms), Style::kDim, Stream::kErr)));
+  }
+  return say_why_it_ended(*answer, model, options);
+}
+
+Status require_tokenizer(const RunOptions& options, const engine::Engine& engine) {
+  if (engine.tokenizer() != nullptr) return {};
+  const Error& why = engine.tokenizer_status().error();
+  return Error{why.code,
+               fmt::format("preparing the prompt: {}: no text without a tokenizer: {}; put the tokenizer's files "
+                           "beside the weights (`naru logits` works without them)",
+                           short_name(options.model.path), why.message)};
+}
+
+}  // namespace
+
+Status run_command(const RunOptions& options) {
+  NARU_ASSIGN(const std::optional<std::string> text, gather_prompt(options));
+  if (!text && options.json) {
+    return Error{Code::kInvalidArgument,
+                 "reading the command line: naru run: --json answers one prompt and none was given; "
+                 "for example: naru run model.gguf \"Why?\" --json"};
+  }
+  install_interrupts(SecondInterrupt::kEndsProgram);
+  NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context}));
+  NARU_TRY(require_tokenizer(options, *model.engine));
+  const Status status = text ? answer_once(options, model, *text) : chat(options, model);
+  if (options.model.explain) write_err("\n" + kernel_table(*model.chip));
+  return status;
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,42 @@
+// Terminal: what standard input, output and error are, how wide the screen is, which styles may be used, and writing to
+// standard output with every failure seen. Styles appear on a terminal only, and not where NO_COLOR is set.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace naru::cli {
+
+bool stdin_is_terminal();
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+
+enum class Style : uint8_t { kPlain, kDim, kBold, kRed, kGreen, kCyan };
+enum class Stream : uint8_t { kOut, kErr };
+
+// `text` in a style where the stream takes one, else as it is.
+std::string styled(std::string_view text, Style style, Stream stream);
+// The sequence that starts a style (kPlain ends them all); empty where the stream takes none.
+std::string_view style_code(Style style, Stream stream);
+
+// Columns of the terminal; 80 where it does not say.
+int terminal_columns();
+
+// Columns that valid UTF-8 takes on a screen: combining marks none, wide characters two.
+int64_t display_columns(std::string_view text);
+int64_t display_columns_of(uint32_t code_point);
+// The text with everything replaced that a terminal would act upon (control characters other than \n and \t), so that
+// an answer cannot move the cursor or set the window's title.
+std::string without_controls(std::string_view text);
+
+// All of it, at once. A reader that went away is an error with an empty message: nobody is left to read one.
+Status write_out(std::string_view text);
+// To standard error; failures are nobody's concern.
+void write_err(std::string_view text);
+// True once a reader of standard output has gone away.
+bool reader_is_gone();
+
+}  // namespace naru::cli

@@ -1,0 +1,122 @@
+#include "cli/values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace naru::cli {
+namespace {
+
+template <typename T>
+std::optional<T> parse_whole(std::string_view text) {
+  T value{};
+  if (text.starts_with('+')) text.remove_prefix(1);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+// Damerau's distance with neighbours swapped once (optimal string alignment).
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    before = last;
+    last = row;
+  }
+  return last[b.size()];
+}
+
+}  // namespace
+
+Error bad_value(const Given& given, std::string_view wanted, std::string_view next) {
+  constexpr size_t kShownMax = 80;
+  const std::string shown = given.text.size() <= kShownMax ? given.text : given.text.substr(0, kShownMax) + "...";
+  return {Code::kInvalidArgument,
+          fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}",
+                      given.source.starts_with("NARU_") ? "environment" : "command line", given.source, shown, wanted,
+                      next.empty() ? std::string_view("see --help for what it means") : next)};
+}
+
+Result<int64_t> parse_integer(const Given& given, int64_t low, int64_t high) {
+  const auto value = parse_whole<int64_t>(given.text);
+  if (value && *value >= low && *value <= high) return *value;
+  if (high == INT64_MAX) return bad_value(given, fmt::format("a whole number of at least {}", low));
+  return bad_value(given, fmt::format("a whole number from {} to {}", low, high));
+}
+
+Result<uint64_t> parse_seed(const Given& given) {
+  const auto value = parse_whole<uint64_t>(given.text);
+  if (value) return *value;
+  return bad_value(given, fmt::format("a whole number from 0 to {}", UINT64_MAX));
+}
+
+Result<double> parse_number(const Given& given, double low, double high) {
+  std::string_view text = given.text;
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool is_whole = error == std::errc() && end == text.data() + text.size() && !text.empty();
+  if (is_whole && std::isfinite(value) && value >= low && value <= high) return value;
+  return bad_value(given, fmt::format("a number from {} to {}", low, high));
+}
+
+Result<size_t> parse_word(const Given& given, std::initializer_list<std::string_view> words) {
+  const auto* const found = std::find(words.begin(), words.end(), given.text);
+  if (found != words.end()) return static_cast<size_t>(found - words.begin());
+  std::string list;
+  for (const std::string_view word : words) list += fmt::format("{}{}", list.empty() ? "" : ", ", word);
+  return bad_value(given, fmt::format("one of {}", list));
+}
+
+Result<bool> parse_switch(const Given& given) {
+  for (const std::string_view word : {"on", "true", "yes", "1"}) {
+    if (given.text == word) return true;
+  }
+  for (const std::string_view word : {"off", "false", "no", "0"}) {
+    if (given.text == word) return false;
+  }
+  return bad_value(given, "on or off");
+}
+
+Result<std::vector<int64_t>> parse_integers(const Given& given, int64_t low, int64_t high, size_t count_max) {
+  std::vector<int64_t> values;
+  std::string_view rest = given.text;
+  while (true) {
+    const size_t comma = rest.find(',');
+    const auto value = parse_whole<int64_t>(rest.substr(0, comma));
+    if (!value || *value < low || *value > high || values.size() == count_max) {
+      return bad_value(
+          given, fmt::format("a list like 0,512,2048 of at most {} whole numbers from {} to {}", count_max, low, high));
+    }
+    values.push_back(*value);
+    if (comma == std::string_view::npos) return values;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> names) {
+  constexpr size_t kWordMax = 64;  // bounds the work; no name of ours is longer
+  if (word.size() > kWordMax) return std::nullopt;
+  std::optional<std::string_view> best;
+  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  for (const std::string_view name : names) {
+    // What somebody began to type is near as well.
+    const bool is_prefix = word.size() >= 3 && name.starts_with(word);
+    const size_t distance = is_prefix ? 1 : edit_distance(word, name);
+    if (distance < best_distance) {
+      best = name;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+}  // namespace naru::cli
