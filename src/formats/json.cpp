@@ -81,66 +81,6 @@ class StrictReader final : public nlohmann::json_sax<Json> {
   std::string reason_;
 };
 
-// Builds the tree; refuses a key twice in one object.
-class TreeBuilder final : public JsonEvents {
- public:
-  bool on_null() override { return add(Json(nullptr)); }
-  bool on_bool(bool value) override { return add(Json(value)); }
-  bool on_integer(int64_t value) override { return add(Json(value)); }
-  bool on_double(double value) override { return add(Json(value)); }
-  bool on_string(std::string&& value) override { return add(Json(std::move(value))); }
-  bool on_key(std::string&& key) override {
-    const auto [place, inserted] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(key), nullptr);
-    if (!inserted) {
-      return fail(Code::kCorrupt,
-                  fmt::format("the key '{}' is there twice in one object; a document of one meaning was "
-                              "wanted; remove one of them",
-                              printable(place->first)));
-    }
-    slot_ = &place->second;
-    return true;
-  }
-  bool on_start_object() override { return open(Json(Json::value_t::object)); }
-  bool on_start_array() override { return open(Json(Json::value_t::array)); }
-  bool on_end_object() override { return close(); }
-  bool on_end_array() override { return close(); }
-
-  Json take() { return std::move(root_); }
-
- private:
-  // Where the next value goes: the root, the slot of the last key, or the end of the open array.
-  Json* place(Json&& value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-      return &root_;
-    }
-    if (open_.back()->is_array()) {
-      auto& array = open_.back()->get_ref<Json::array_t&>();
-      array.push_back(std::move(value));
-      return &array.back();
-    }
-    *slot_ = std::move(value);
-    return slot_;
-  }
-  bool add(Json&& value) {
-    place(std::move(value));
-    return true;
-  }
-  // The pointer stays good: an array grows only after its last element is closed, and map nodes do not move.
-  bool open(Json&& value) {
-    open_.push_back(place(std::move(value)));
-    return true;
-  }
-  bool close() {
-    open_.pop_back();
-    return true;
-  }
-
-  Json root_;
-  std::vector<Json*> open_;
-  Json* slot_ = nullptr;
-};
-
 Error json_error(std::string_view name, std::string_view reason) {
   return {Code::kCorrupt, fmt::format("reading {}: {}; {}", name, reason, kDamaged)};
 }
@@ -161,6 +101,53 @@ Result<T> with_fallback(Result<std::optional<T>> found, T fallback) {
 }
 
 }  // namespace
+
+// Where the next value goes: the root, the slot of the last key, or the end of the open array. The pointer stays good:
+// an array grows only after its last element is closed, and the nodes of a map do not move.
+nlohmann::json* JsonTree::place(nlohmann::json&& value) {
+  if (open_.empty()) {
+    root_ = std::move(value);
+    return &root_;
+  }
+  if (open_.back()->is_array()) {
+    auto& array = open_.back()->get_ref<Json::array_t&>();
+    array.push_back(std::move(value));
+    return &array.back();
+  }
+  *slot_ = std::move(value);
+  return slot_;
+}
+
+bool JsonTree::on_key(std::string&& key) {
+  const auto [found, inserted] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(key), nullptr);
+  if (!inserted) {
+    return fail(Code::kCorrupt, fmt::format("the key '{}' is there twice in one object, a document of one meaning was "
+                                            "wanted; remove one of them",
+                                            printable(found->first)));
+  }
+  slot_ = &found->second;
+  return true;
+}
+
+bool JsonTree::on_start_object() {
+  open_.push_back(place(Json(Json::value_t::object)));
+  return true;
+}
+
+bool JsonTree::on_start_array() {
+  open_.push_back(place(Json(Json::value_t::array)));
+  return true;
+}
+
+bool JsonTree::on_end_object() {
+  open_.pop_back();
+  return true;
+}
+
+bool JsonTree::on_end_array() {
+  open_.pop_back();
+  return true;
+}
 
 Status walk_json(Bytes text, std::string_view name, const JsonLimits& limits, JsonEvents* events) {
   const std::string_view view = as_text(text);
@@ -185,9 +172,9 @@ Status walk_json(Bytes text, std::string_view name, const JsonLimits& limits, Js
 }
 
 Result<nlohmann::json> parse_json(Bytes text, std::string_view name, const JsonLimits& limits) {
-  TreeBuilder builder;
-  NARU_TRY(walk_json(text, name, limits, &builder));
-  Json root = builder.take();
+  JsonTree tree;
+  NARU_TRY(walk_json(text, name, limits, &tree));
+  Json root = tree.take();
   if (limits.object_root && !root.is_object()) {
     return json_error(name, fmt::format("it is {} and an object was wanted", json_brief(root)));
   }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "formats/json.h"
+#include "formats/tokenizer_reader.h"
 #include "formats/tokenizer_table.h"
 #include "formats/utf8.h"
 
@@ -37,23 +38,8 @@ Status for_each_step(const JsonObject& object, std::string_view list, const Visi
 
 // --- the parts of tokenizer.json ----------------------------------------------------------------------------------
 
-Status read_merges(const JsonObject& model, TokenizerTable* table) {
-  NARU_ASSIGN(const auto merges, model.find_array("merges"));
-  for (size_t i = 0; i < merges.size(); ++i) {
-    const nlohmann::json& merge = *merges[i];
-    if (merge.is_string()) {
-      NARU_TRY(table->add_merge(merge.get_ref<const std::string&>()));
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-      NARU_TRY(table->add_merge(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()));
-    } else {
-      return model.wrong(Code::kCorrupt, fmt::format("merges[{}]", i), json_brief(merge), "\"a b\" or [\"a\", \"b\"]",
-                         kDamaged);
-    }
-  }
-  return {};
-}
-
-Status read_model(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
+// The contents of vocab and merges are in the reader and the table already; here is the rest of the model.
+Status read_model(const JsonObject& root, const TokenizerTable& table, TokenizerReader* reader, TokenizerData* data) {
   NARU_ASSIGN(const JsonObject model, root.get_object("model"));
   // The oldest files leave the type out; what has merges is BPE.
   NARU_ASSIGN(const std::string type, model.get_string_or("type", model.has("merges") ? "BPE" : "missing"));
@@ -76,15 +62,9 @@ Status read_model(const JsonObject& root, TokenizerTable* table, TokenizerData* 
   NARU_ASSIGN(data->byte_fallback, model.get_bool_or("byte_fallback", false));
   NARU_ASSIGN(data->fuse_unk, model.get_bool_or("fuse_unk", false));
   NARU_ASSIGN(const JsonObject vocab, model.get_object("vocab"));
-  for (const auto& [text, id] : vocab.value().items()) {
-    if (!id.is_number_integer()) {
-      return vocab.wrong(Code::kCorrupt, text, json_brief(id), "a token id", kDamaged);
-    }
-    if (text.empty()) continue;  // no text can become it
-    NARU_TRY(table->add_token(id.get<int64_t>(), text));
-  }
-  NARU_TRY(table->check_density());
-  return read_merges(model, table);
+  NARU_ASSIGN(const auto merges, model.find_array("merges"));
+  NARU_TRY(table.check_density());
+  return reader->add_merges();
 }
 
 Result<AddedToken> read_added_token(const JsonObject& object, int64_t id) {
@@ -352,10 +332,13 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
   TokenizerData data;
   TokenizerTable table(document);
   {
-    NARU_ASSIGN(const nlohmann::json json,
-                parse_json(sources.tokenizer_json, document, limits_of(kTokenizerJsonBytesMax)));
+    TokenizerReader reader(&table);
+    const Status walked = walk_json(sources.tokenizer_json, document, limits_of(kTokenizerJsonBytesMax), &reader);
+    NARU_TRY(reader.table_status());
+    NARU_TRY(walked);
+    const nlohmann::json json = reader.take_tree();
     NARU_ASSIGN(const JsonObject root, JsonObject::of(json, document));
-    NARU_TRY(read_model(root, &table, &data));
+    NARU_TRY(read_model(root, table, &reader, &data));
     NARU_TRY(read_added_tokens(root, &table));
     NARU_TRY(read_normalizer(root, &data));
     NARU_TRY(read_pre_tokenizer(root, &data));

@@ -133,8 +133,8 @@ TEST(TokenizerFiles, VocabulariesThatLie) {
   expect_error(with_vocab({{"a", -1}}), Code::kCorrupt, {"id -1"});
   expect_error(with_vocab({{"a", int64_t{1} << 40}}), Code::kCorrupt, {"id 1099511627776"});
   expect_error(with_vocab({{"a", 4000000}}), Code::kCorrupt, {"ids up to 4000000"});
-  expect_error(with_vocab({{"a", 1.0}}), Code::kCorrupt, {"vocab.a"});
-  expect_error(with_vocab({{"a", "0"}}), Code::kCorrupt, {"vocab.a"});
+  expect_error(with_vocab({{"a", 1.0}}), Code::kCorrupt, {"model.vocab", "'a'", "an integer"});
+  expect_error(with_vocab({{"a", "0"}}), Code::kCorrupt, {"model.vocab", "'a'", "an integer"});
   expect_error(with_vocab(Json::array({"a"})), Code::kCorrupt, {"model.vocab"});
   expect_error(with_vocab({{std::string(70000, 'a'), 0}}), Code::kCorrupt, {"70000 bytes"});
   expect_error(parse_text(R"({"model":{"type":"BPE","vocab":{"a":0,"a":1},"merges":[]}})"), Code::kCorrupt,
