@@ -207,18 +207,29 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
   }
 }
 
+// tile += even + odd.
+template <int R, int NV>
+NARU_INLINE void add_chains(const Vec (&even)[R][NV], const Vec (&odd)[R][NV], float* tile) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      float* at = tile + (r * NV + v) * kLanes;
+      v_store(at, v_add(v_load(at), v_add(even[r][v], odd[r][v])));
+    }
+  }
+}
+
 template <int R, int P>
 void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
-  alignas(64) float even[R * P * kLanes];
   clear_tile(tile, R * P * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
-    Vec acc[R][P];
-    clear(acc);
-    dot_chain(acc, w, panel_bytes, x);
-    store_tile(acc, even);
-    clear(acc);
-    dot_chain(acc, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
-    add_block(acc, even, tile);
+    Vec even[R][P], odd[R][P];
+    clear(even);
+    dot_chain(even, w, panel_bytes, x);
+    clear(odd);
+    dot_chain(odd, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
+    add_chains(even, odd, tile);
     w += 16 * 64;
     x += 16 * 4 * R;
   }
@@ -227,9 +238,8 @@ void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, in
 constexpr RowSize kDotSizes[] = {
     {1, {{4, dot_segment<1, 4>}, {1, dot_segment<1, 1>}}},
     {2, {{4, dot_segment<2, 4>}, {1, dot_segment<2, 1>}}},
-    {4, {{4, dot_segment<4, 4>}, {2, dot_segment<4, 2>}, {1, dot_segment<4, 1>}}},
-    {8, {{2, dot_segment<8, 2>}, {1, dot_segment<8, 1>}}},
-    {14, {{2, dot_segment<14, 2>}, {1, dot_segment<14, 1>}}},
+    {4, {{2, dot_segment<4, 2>}, {1, dot_segment<4, 1>}}},
+    {6, {{2, dot_segment<6, 2>}, {1, dot_segment<6, 1>}}},
 };
 constexpr Family kDotFamily = {.name = "bf16_dot",
                                .form = {.kind = RowKind::kDot},

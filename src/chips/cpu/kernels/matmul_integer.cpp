@@ -100,6 +100,15 @@ NARU_INLINE void simple_block(Vec (&acc)[R], const std::byte* header, const std:
   }
 }
 
+// Where several rows share the weights, one panel is one stream, read slower than the processor's own prefetching
+// expects: ask for what comes. A single row reads several panels at once and is better left alone (measured on Zen 4).
+constexpr int kPrefetchRowsMin = 4;
+constexpr int64_t kPrefetchBytes = 2048;
+
+// Cache lines of a block with its share of the header.
+template <Rule kRule>
+constexpr int kPrefetchLines = static_cast<int>((block_geometry(kRule).chunk_bytes() / kChunkBlocks + 63) / 64);
+
 template <Rule kRule, int R, int NV>
 NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
                               int64_t blocks) {
@@ -110,6 +119,9 @@ NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t pan
     for (int v = 0; v < NV; ++v) {
       const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
       const int lane = v % kPanelVectors * kLanes;
+      if constexpr (R >= kPrefetchRowsMin && NV == kPanelVectors) {
+        if (v == 0) prefetch_lines<kPrefetchLines<kRule>>(chunk + header + j * kGeometry.block_bytes + kPrefetchBytes);
+      }
       simple_block<kRule, R>(acc[v], chunk + j * kGeometry.header_block + 2 * lane,
                              chunk + header + j * kGeometry.block_bytes + 4 * lane,
                              x + j * block_dwords(kRule) * 4 * R);

@@ -290,6 +290,13 @@ inline VecBytes vb_put_above(VecBytes low, const VecBytes& plane) {
 
 #endif
 
+// Asks for `lines` cache lines from p on; p may lie past the end of the weights.
+template <int kCount>
+NARU_INLINE void prefetch_lines(const std::byte* p) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kCount; ++i) __builtin_prefetch(p + 64 * i);
+}
+
 // Dots<kMax>: start() at an int32 (the compensation of the offset), step<i>() with the weights and the four activations
 // of step i = 0, 1, ... of a block, finish() after the last. Weights for step() come from prepare(): kMax 255 needs its
 // sign apart where the instruction saturates (u8 x s8 pairs in int16).

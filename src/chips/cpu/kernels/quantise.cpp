@@ -200,7 +200,6 @@ void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_row
     case 4: return interleave<4>(rows, dwords, out);
     case 6: return interleave<6>(rows, dwords, out);
     case 8: return interleave<8>(rows, dwords, out);
-    case 12: return interleave<12>(rows, dwords, out);
     case 14: return interleave<14>(rows, dwords, out);
     default: NARU_CHECK(false, "no kernel takes this many rows:", n_rows);
   }

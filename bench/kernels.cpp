@@ -1,0 +1,327 @@
+// Speed of the CPU chip's products beside what the machine itself reaches in the same minute: peak loops of the
+// instructions on named registers, and the memory's read bandwidth. Every line is the median of rounds in which all
+// cases alternate, because shared machines change speed from minute to minute.
+//
+//   bench_kernels [--level L] [--threads N] [--rounds R] [--kind K] [--clock wall|cpu]
+//                 [--bf16-dot 0|1] [--shape TxKxN]
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/thread_pool.h"
+#include "chips/cpu/cpu_chip.h"
+#include "chips/cpu/machine.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace naru {
+namespace {
+
+using contract::Rule;
+
+bool is_cpu_clock = false;
+
+// Wall time; or, where others share the cores, the processor time of this process (use one thread then).
+double seconds() {
+  timespec now{};
+  ::clock_gettime(is_cpu_clock ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// One measured thing: `run` does `work` units (operations or bytes).
+struct Case {
+  std::string name;
+  double work = 0;
+  std::string unit;
+  std::function<void()> run;
+  std::vector<double> rates;
+};
+
+void measure_once(Case& c, double seconds_min) {
+  int64_t times = 1;
+  while (true) {
+    const double begin = seconds();
+    for (int64_t i = 0; i < times; ++i) c.run();
+    const double took = seconds() - begin;
+    if (took >= seconds_min) {
+      c.rates.push_back(static_cast<double>(times) * c.work / took * 1e-9);
+      return;
+    }
+    times = took < seconds_min / 20 ? times * 8 : times * 2;
+  }
+}
+
+#if defined(__x86_64__)
+
+// Twelve chains in registers of their own (an array of accumulators is spilled by GCC 12), each from its own start
+// (equal ones would be merged).
+#define NARU_CHAINS(type, set, u)                                                                                     \
+  type a0 = set(0), a1 = set(u), a2 = set(2 * u), a3 = set(3 * u), a4 = set(4 * u), a5 = set(5 * u), a6 = set(6 * u), \
+       a7 = set(7 * u), a8 = set(8 * u), a9 = set(9 * u), a10 = set(10 * u), a11 = set(11 * u);
+#define NARU_PEAK_LOOP(step)                                                                                      \
+  for (int64_t i = 0; i < n; ++i) {                                                                               \
+    step(a0) step(a1) step(a2) step(a3) step(a4) step(a5) step(a6) step(a7) step(a8) step(a9) step(a10) step(a11) \
+  }
+
+__attribute__((target("avx512f"))) float peak_fma_512(int64_t n) {
+  __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
+  NARU_CHAINS(__m512, _mm512_set1_ps, 0.01f)
+#define NARU_STEP(a) a = _mm512_fmadd_ps(a, x, y);
+  NARU_PEAK_LOOP(NARU_STEP)
+#undef NARU_STEP
+  const __m512 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
+  return s[0] + s[7];
+}
+
+__attribute__((target("avx512f,avx512bf16"))) float peak_bf16_512(int64_t n) {
+  const __m512 x = _mm512_set1_ps(0.5f);
+  const auto b = reinterpret_cast<__m512bh>(x);
+  NARU_CHAINS(__m512, _mm512_set1_ps, 0.01f)
+#define NARU_STEP(a) a = _mm512_dpbf16_ps(a, b, b);
+  NARU_PEAK_LOOP(NARU_STEP)
+#undef NARU_STEP
+  const __m512 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
+  return s[0] + s[7];
+}
+
+__attribute__((target("avx512f,avx512vnni"))) float peak_vnni_512(int64_t n) {
+  const __m512i x = _mm512_set1_epi8(3);
+  NARU_CHAINS(__m512i, _mm512_set1_epi32, 1)
+#define NARU_STEP(a) a = _mm512_dpbusd_epi32(a, x, x);
+  NARU_PEAK_LOOP(NARU_STEP)
+#undef NARU_STEP
+  const __m512i s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
+  return static_cast<float>(s[0] + s[7]);
+}
+
+__attribute__((target("avx2,fma"))) float peak_fma_256(int64_t n) {
+  __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
+  NARU_CHAINS(__m256, _mm256_set1_ps, 0.01f)
+#define NARU_STEP(a) a = _mm256_fmadd_ps(a, x, y);
+  NARU_PEAK_LOOP(NARU_STEP)
+#undef NARU_STEP
+  const __m256 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
+  return s[0] + s[7];
+}
+
+#endif
+
+float sink = 0;  // keeps results alive
+
+void add_peak(std::vector<Case>& cases, const std::string& name, double ops_per_step, ThreadPool& pool,
+              float (*loop)(int64_t)) {
+  constexpr int64_t kSteps = 200000;
+  const double work = ops_per_step * 12 * kSteps * pool.n_threads();
+  cases.push_back({name,
+                   work,
+                   "GOP/s",
+                   [&pool, loop] {
+                     std::vector<float> results(static_cast<size_t>(pool.n_threads()) * 16);
+                     pool.parallel_for(pool.n_threads(),
+                                       [&](int64_t i, int) { results[static_cast<size_t>(i) * 16] = loop(kSteps); });
+                     sink += results[0];
+                   },
+                   {}});
+}
+
+void add_machine_cases(std::vector<Case>& cases, ThreadPool& pool) {
+#if defined(__x86_64__)
+  const cpu::Features& f = cpu::features();
+  if (f.avx2 && f.fma) add_peak(cases, "peak f32 fma, 256 bit", 16, pool, peak_fma_256);
+  if (f.avx512f) add_peak(cases, "peak f32 fma, 512 bit", 32, pool, peak_fma_512);
+  if (f.avx512bf16) add_peak(cases, "peak vdpbf16ps, 512 bit", 64, pool, peak_bf16_512);
+  if (f.avx512vnni) add_peak(cases, "peak vpdpbusd, 512 bit", 128, pool, peak_vnni_512);
+#endif
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  static std::vector<uint64_t> memory(static_cast<size_t>(kBytes / 8), 1);
+  cases.push_back({"memory read",
+                   static_cast<double>(kBytes),
+                   "GB/s",
+                   [&pool] {
+                     const int64_t parts = pool.n_threads() * 8;
+                     const int64_t words = kBytes / 8 / parts;
+                     std::vector<uint64_t> sums(static_cast<size_t>(parts));
+                     pool.parallel_for(parts, [&](int64_t i, int) {
+                       const uint64_t* p = memory.data() + i * words;
+                       uint64_t s[8] = {};
+                       for (int64_t k = 0; k + 8 <= words; k += 8) {
+                         for (int64_t j = 0; j < 8; ++j) s[j] += p[k + j];
+                       }
+                       sums[static_cast<size_t>(i)] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+                     });
+                     sink += static_cast<float>(sums[0] & 1);
+                   },
+                   {}});
+}
+
+struct Kind {
+  DType stored;
+  Rule rule;
+};
+constexpr Kind kKinds[] = {
+    {DType::kF32, Rule::kF32},   {DType::kF16, Rule::kF32},   {DType::kBF16, Rule::kBF16}, {DType::kI8, Rule::kW8A8},
+    {DType::kQ8_0, Rule::kQ8_0}, {DType::kQ4_0, Rule::kQ4_0}, {DType::kQ4_1, Rule::kQ4_1}, {DType::kQ5_0, Rule::kQ5_0},
+    {DType::kQ5_1, Rule::kQ5_1}, {DType::kQ4_K, Rule::kQ4_K}, {DType::kQ5_K, Rule::kQ5_K}, {DType::kQ6_K, Rule::kQ6_K},
+};
+
+// A matrix of sensible random weights, all rows alike but for their position.
+std::unique_ptr<contract::PackedMatrix> make_matrix(contract::Chip& chip, const Kind& kind, int64_t outputs,
+                                                    int64_t inputs) {
+  const int64_t row_bytes = *dtype_bytes(kind.stored, inputs);
+  std::vector<std::byte> row(static_cast<size_t>(row_bytes));
+  std::mt19937 random(1);
+  const DTypeInfo& info = dtype_info(kind.stored);
+  const uint16_t scale = 0x2c00;  // 1/16 as f16, about 1e-11 as bf16
+  for (int64_t i = 0; i < row_bytes; ++i) row[static_cast<size_t>(i)] = static_cast<std::byte>(random());
+  for (int64_t i = 0; i < inputs; i += info.block_elements) {
+    std::byte* block = row.data() + i / info.block_elements * info.block_bytes;
+    const float value = 0.01f + static_cast<float>(i % 7);
+    if (kind.stored == DType::kF32) std::memcpy(block, &value, 4);
+    if (kind.stored == DType::kF16) std::memcpy(block, &scale, 2);
+    if (kind.stored == DType::kBF16) std::memcpy(block, reinterpret_cast<const std::byte*>(&value) + 2, 2);
+    if (is_quantised(kind.stored)) {
+      std::byte* at = kind.stored == DType::kQ6_K ? block + 208 : block;
+      std::memcpy(at, &scale, 2);
+      if (info.block_bytes == 20 || info.block_bytes == 24 || info.block_bytes == 144 || info.block_bytes == 176) {
+        std::memcpy(at + 2, &scale, 2);
+      }
+    }
+  }
+  const std::vector<float> scales(static_cast<size_t>(outputs), 0.01f);
+  const contract::MatrixSource source{
+      .dtype = kind.stored,
+      .groups = 1,
+      .outputs = outputs,
+      .inputs = inputs,
+      .row = [&](int64_t, int64_t, std::byte*) -> const std::byte* { return row.data(); },
+      .scales = scales.data()};
+  auto packed = chip.pack(source, kind.rule);
+  NARU_CHECK(packed.ok(), packed.ok() ? "" : packed.error().message);
+  return std::move(*packed);
+}
+
+struct Product {
+  std::shared_ptr<contract::PackedMatrix> weight;
+  std::vector<float> x, out;
+};
+
+void add_product(std::vector<Case>& cases, contract::Chip& chip, const Kind& kind, int64_t rows, int64_t outputs,
+                 int64_t inputs, std::shared_ptr<Product> product, bool is_bandwidth) {
+  product->x.resize(static_cast<size_t>(rows * inputs));
+  product->out.resize(static_cast<size_t>(rows * outputs));
+  std::mt19937 random(2);
+  for (float& value : product->x) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+  const double ops = 2.0 * static_cast<double>(rows * outputs) * static_cast<double>(inputs);
+  const double work = is_bandwidth ? static_cast<double>(product->weight->bytes) : ops;
+  cases.push_back(
+      {fmt::format("{} of {} {}x{}x{}", contract::rule_name(kind.rule), dtype_name(kind.stored), rows, inputs, outputs),
+       work,
+       is_bandwidth ? "GB/s" : "GOP/s",
+       [&chip, product, rows, outputs, inputs] {
+         contract::Matmul op;
+         op.x = make_view(product->x.data(), DType::kF32, rows, inputs);
+         op.targets[0] = {product->weight.get(), View{}, make_view(product->out.data(), DType::kF32, rows, outputs)};
+         NARU_CHECK(chip.run(op).ok());
+       },
+       {}});
+}
+
+void print(std::vector<Case>& cases) {
+  for (Case& c : cases) {
+    std::sort(c.rates.begin(), c.rates.end());
+    const double median = c.rates[c.rates.size() / 2];
+    fmt::print("{:<34} {:>9.1f} {:<6} ({:.1f} to {:.1f}); {:.3f} ms\n", c.name, median, c.unit, c.rates.front(),
+               c.rates.back(), c.work / median * 1e-6);
+  }
+}
+
+void run_rounds(std::vector<Case>& cases, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    for (Case& c : cases) measure_once(c, 0.02);
+  }
+}
+
+int run(const std::map<std::string, std::string>& options) {
+  const auto option = [&](const std::string& name, const std::string& otherwise) {
+    const auto found = options.find(name);
+    return found == options.end() ? otherwise : found->second;
+  };
+  cpu::CpuOptions cpu_options;
+  cpu_options.n_threads = std::atoi(option("--threads", "0").c_str());
+  if (options.contains("--level")) cpu_options.level = option("--level", "");
+  if (options.contains("--bf16-dot")) cpu_options.bf16_dot = option("--bf16-dot", "1") == "1";
+  auto made = cpu::make_cpu_chip(cpu_options);
+  if (!made.ok()) {
+    fmt::print(stderr, "{}\n", made.error().message);
+    return 2;
+  }
+  contract::Chip& chip = **made;
+  fmt::print("{}; level {}, {} threads\n", chip.info().detail, chip.info().level, chip.info().n_threads);
+  is_cpu_clock = option("--clock", "wall") == "cpu";
+  const int rounds = std::max(1, std::atoi(option("--rounds", "7").c_str()));
+  const std::string only = option("--kind", "");
+  ThreadPool pool(chip.info().n_threads);
+  std::vector<Case> cases;
+  add_machine_cases(cases, pool);
+  run_rounds(cases, rounds);
+  print(cases);
+  for (const Kind& kind : kKinds) {
+    if (!only.empty() && dtype_name(kind.stored) != only) continue;
+    cases.clear();
+    add_machine_cases(cases, pool);
+    const auto n_machine = static_cast<int64_t>(cases.size()) - 1;
+    long t = 0, k = 0, n = 0;
+    if (std::sscanf(option("--shape", "").c_str(), "%ldx%ldx%ld", &t, &k, &n) == 3) {
+      auto product = std::make_shared<Product>();
+      product->weight = make_matrix(chip, kind, n, k);
+      add_product(cases, chip, kind, t, n, k, product, t < 5);
+      run_rounds(cases, rounds);
+      cases.erase(cases.begin(), cases.begin() + n_machine);
+      print(cases);
+      continue;
+    }
+    const int64_t inputs = 2048;
+    const auto small = [&](int64_t rows) {
+      auto product = std::make_shared<Product>();
+      product->weight = make_matrix(chip, kind, 2048, inputs);
+      add_product(cases, chip, kind, rows, 2048, inputs, product, false);
+    };
+    small(512);
+    small(64);
+    // A matrix of about 160 MB streams from memory.
+    const double row_bytes = static_cast<double>(*dtype_bytes(kind.stored, inputs));
+    const int64_t outputs = round_up(static_cast<int64_t>(160e6 / row_bytes), 64);
+    const std::shared_ptr<contract::PackedMatrix> big = make_matrix(chip, kind, outputs, inputs);
+    for (const int64_t rows : {1, 2, 4, 8}) {
+      auto product = std::make_shared<Product>();
+      product->weight = big;
+      add_product(cases, chip, kind, rows, outputs, inputs, product, true);
+    }
+    run_rounds(cases, rounds);
+    cases.erase(cases.begin(), cases.begin() + n_machine);
+    print(cases);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace naru
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> options;
+  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
+  return naru::run(options);
+}

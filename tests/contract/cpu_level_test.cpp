@@ -1,0 +1,163 @@
+// Levels of the CPU chip: which there are, how one is chosen, what is refused, and that the chip leaves the caller's
+// floating-point mode as it was.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "chips/cpu/cpu_chip.h"
+#include "chips/cpu/machine.h"
+#include "tests/contract/cpu_chips.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace naru {
+namespace {
+
+// Sets NARU_CPU for the life of the object.
+class CpuVariable {
+ public:
+  explicit CpuVariable(const char* value) {
+    const char* old = std::getenv("NARU_CPU");
+    if (old != nullptr) old_ = old;
+    had_ = old != nullptr;
+    value == nullptr ? ::unsetenv("NARU_CPU") : ::setenv("NARU_CPU", value, 1);
+  }
+  ~CpuVariable() { had_ ? ::setenv("NARU_CPU", old_.c_str(), 1) : ::unsetenv("NARU_CPU"); }
+
+ private:
+  std::string old_;
+  bool had_ = false;
+};
+
+std::string best_level() {
+  std::string best;
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+    if (level.present) best = level.name;
+  }
+  return best;
+}
+
+TEST(CpuLevels, BaselineIsAlwaysThere) {
+  ASSERT_FALSE(cpu::cpu_levels().empty());
+  EXPECT_EQ(cpu::cpu_levels().front().name, "baseline");
+  EXPECT_TRUE(cpu::cpu_levels().front().present);
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) EXPECT_EQ(level.present, level.why_not.empty()) << level.name;
+}
+
+TEST(CpuLevels, TheBestIsChosenUnlessTheVariableSaysOtherwise) {
+  {
+    const CpuVariable none(nullptr);
+    auto chip = cpu::make_cpu_chip();
+    ASSERT_TRUE(chip.ok());
+    EXPECT_EQ((*chip)->info().level, best_level());
+  }
+  const CpuVariable baseline("baseline");
+  auto forced = cpu::make_cpu_chip();
+  ASSERT_TRUE(forced.ok());
+  EXPECT_EQ((*forced)->info().level, "baseline");
+  // What the caller names comes before the variable.
+  auto named = cpu::make_cpu_chip({.n_threads = 1, .level = best_level(), .bf16_dot = {}, .emulate_tiles = false});
+  ASSERT_TRUE(named.ok());
+  EXPECT_EQ((*named)->info().level, best_level());
+}
+
+TEST(CpuLevels, UnknownLevelsAreRefusedWithAList) {
+  const CpuVariable wrong("avx1024");
+  const auto chip = cpu::make_cpu_chip();
+  ASSERT_FALSE(chip.ok());
+  EXPECT_EQ(chip.error().code, Code::kUnsupported);
+  EXPECT_EQ(chip.error().message.find("choosing the CPU level from NARU_CPU: there is no level 'avx1024'"), 0u)
+      << chip.error().message;
+  EXPECT_NE(chip.error().message.find("baseline"), std::string::npos);
+}
+
+TEST(CpuLevels, AbsentLevelsAreRefusedWithTheReason) {
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+    if (level.present) continue;
+    const auto chip =
+        cpu::make_cpu_chip({.n_threads = 1, .level = std::string(level.name), .bf16_dot = {}, .emulate_tiles = false});
+    ASSERT_FALSE(chip.ok());
+    EXPECT_EQ(chip.error().code, Code::kUnsupported);
+    EXPECT_NE(chip.error().message.find(level.why_not), std::string::npos) << chip.error().message;
+    EXPECT_NE(chip.error().message.find("baseline"), std::string::npos) << chip.error().message;
+  }
+}
+
+TEST(CpuLevels, ThreadsOutOfRangeAreRefused) {
+  for (const int n_threads : {-1, 100000}) {
+    const auto chip =
+        cpu::make_cpu_chip({.n_threads = n_threads, .level = "baseline", .bf16_dot = {}, .emulate_tiles = false});
+    ASSERT_FALSE(chip.ok());
+    EXPECT_EQ(chip.error().code, Code::kInvalidArgument);
+  }
+}
+
+TEST(CpuMachine, DescribesItself) {
+  const cpu::Machine machine = cpu::describe_machine();
+  EXPECT_GE(machine.cores, 1);
+  EXPECT_FALSE(machine.processor.empty());
+  for (const test::NamedChip& chip : test::cpu_chips()) {
+    EXPECT_EQ(chip.chip->info().name, "cpu");
+    EXPECT_NE(chip.chip->info().detail.find(machine.processor), std::string::npos);
+  }
+}
+
+TEST(CpuChip, FreshMemoryIsZeroAndCostsNothingUntilTouched) {
+  const auto& chip = test::cpu_chips().front().chip;
+  auto buffer = chip->allocate(int64_t{64} << 30);  // more than the machine has
+  ASSERT_TRUE(buffer.ok());
+  const auto* bytes = static_cast<const unsigned char*>((*buffer)->data());
+  EXPECT_EQ(bytes[0], 0);
+  EXPECT_EQ(bytes[(int64_t{64} << 30) - 1], 0);
+  auto none = chip->allocate(0);
+  ASSERT_TRUE(none.ok());
+}
+
+TEST(CpuChip, MemoryThatCannotBeIsAnError) {
+  const auto buffer = test::cpu_chips().front().chip->allocate(int64_t{1} << 60);
+  ASSERT_FALSE(buffer.ok());
+  EXPECT_EQ(buffer.error().code, Code::kResourceExhausted);
+}
+
+TEST(CpuChip, CountsTheKernelsThatRan) {
+  auto chip = cpu::make_cpu_chip({.n_threads = 1, .level = "baseline", .bf16_dot = {}, .emulate_tiles = false});
+  ASSERT_TRUE(chip.ok());
+  EXPECT_TRUE((*chip)->kernel_uses().empty());
+  float a[4] = {1, 2, 3, 4}, b[4] = {1, 1, 1, 1}, out[4] = {};
+  const contract::Add add{make_view(a, DType::kF32, 1, 4), make_view(b, DType::kF32, 1, 4),
+                          make_view(out, DType::kF32, 1, 4)};
+  ASSERT_TRUE((*chip)->run(add).ok());
+  ASSERT_TRUE((*chip)->run(add).ok());
+  ASSERT_EQ((*chip)->kernel_uses().size(), 1u);
+  EXPECT_EQ((*chip)->kernel_uses()[0].op, "add");
+  EXPECT_EQ((*chip)->kernel_uses()[0].calls, 2);
+  EXPECT_EQ(out[3], 5.0f);
+}
+
+#if defined(__x86_64__)
+TEST(CpuChip, LeavesTheFloatingPointModeAsItWas) {
+  for (const uint32_t mode : {0x1f80u, 0x1f80u | 0x6000u, 0x9fc0u}) {
+    const uint32_t before = _mm_getcsr();
+    _mm_setcsr(mode);
+    auto chip = cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
+    const uint32_t after_start = _mm_getcsr();
+    float a[1] = {0x1p-126f}, b[1] = {-0x1.8p-126f}, out[1] = {7};
+    const contract::Add add{make_view(a, DType::kF32, 1, 1), make_view(b, DType::kF32, 1, 1),
+                            make_view(out, DType::kF32, 1, 1)};
+    const bool ran = chip.ok() && (*chip)->run(add).ok();
+    const uint32_t after_run = _mm_getcsr();
+    _mm_setcsr(before);
+    EXPECT_TRUE(ran);
+    // The sticky exception flags (low six bits) may be set.
+    EXPECT_EQ(after_start & ~0x3fu, mode & ~0x3fu);
+    EXPECT_EQ(after_run & ~0x3fu, mode & ~0x3fu);
+    EXPECT_EQ(std::bit_cast<uint32_t>(out[0]), 0x80000000u);  // flushed, whatever mode the caller had
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace naru
