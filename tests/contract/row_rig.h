@@ -1,5 +1,5 @@
-// What tests of the CPU chip against the reference chip share: the chips (every level that the machine has, with one
-// and with two threads), rows of test values, and the comparison of bits.
+// What tests of row ops and attention share beside the chips (cpu_chips.h): rows of test values, and the comparison of
+// the CPU chip's bits with the reference chip's.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,42 +12,19 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "chips/cpu/cpu_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "contract/chip.h"
 #include "contract/scalar.h"
+#include "tests/contract/cpu_chips.h"
 
 namespace naru::row_tests {
 
-struct NamedChip {
-  std::string name;
-  bool is_slow = false;  // baseline: large cases are left out
-  std::unique_ptr<contract::Chip> chip;
-};
+using test::cpu_chips;
+using test::NamedChip;
 
-// All levels of the machine with one and two threads; at avx512vnni also with the other kernel for bf16 products.
-inline std::vector<NamedChip>& cpu_chips() {
-  static std::vector<NamedChip> chips = [] {
-    std::vector<NamedChip> made;
-    for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
-      const std::string name(level.name);
-      if (!level.present) {
-        std::printf("[  SKIPPED ] level %s: this machine lacks it (%s)\n", name.c_str(), level.why_not.c_str());
-        continue;
-      }
-      for (const int n_threads : {1, 2}) {
-        for (const bool bf16_dot : {true, false}) {
-          if (!bf16_dot && name != "avx512vnni") continue;
-          auto chip = cpu::make_cpu_chip({.n_threads = n_threads, .level = name, .bf16_dot = bf16_dot});
-          NARU_CHECK(chip.ok(), chip.error().message);
-          made.push_back({name + "/" + std::to_string(n_threads) + (bf16_dot ? "" : "/fma"), name == "baseline",
-                          std::move(chip).value()});
-        }
-      }
-    }
-    return made;
-  }();
-  return chips;
+// Baseline is right, not fast: large cases are left out.
+inline bool is_slow(const NamedChip& named) {
+  return named.name.starts_with("baseline");
 }
 
 inline contract::Chip& reference_chip() {
@@ -141,8 +118,8 @@ inline void expect_equal(const std::string& what, const Rows& start, const std::
                          bool is_large = false) {
   Rows want = start;
   const Status wanted = reference_chip().run(make(want));
-  for (NamedChip& named : cpu_chips()) {
-    if (is_large && named.is_slow) continue;
+  for (const NamedChip& named : cpu_chips()) {
+    if (is_large && is_slow(named)) continue;
     Rows got = start;
     const Status status = named.chip->run(make(got));
     ASSERT_EQ(status.ok(), wanted.ok()) << what << " on " << named.name;

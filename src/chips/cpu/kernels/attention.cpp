@@ -50,7 +50,12 @@ class Plan {
     // A latent page is transposed once a block, so blocks are large there.
     const int64_t wanted = sizes.is_latent ? 128 : 48;
     block_rows_ = rows_max * sizes.group < wanted ? rows_max * sizes.group : wanted;
-    for (const SequenceRows& rows : op.sequences) n_blocks_ += op.key.shape.heads * blocks_of(rows);
+    count_blocks();
+    // A short cache of one key head makes too few tasks for the threads: smaller blocks, though each reads the pages.
+    while (n_threads > 1 && n_blocks_ * n_segments_ < 2 * n_threads && block_rows_ >= 16) {
+      block_rows_ = (block_rows_ + 1) / 2;
+      count_blocks();
+    }
     is_split_ = n_threads > 1 && n_segments_ > 1 && n_blocks_ < 4 * n_threads;
   }
 
@@ -71,6 +76,11 @@ class Plan {
  private:
   int64_t blocks_of(const SequenceRows& rows) const {
     return (rows.n_rows * sizes_.group + block_rows_ - 1) / block_rows_;
+  }
+
+  void count_blocks() {
+    n_blocks_ = 0;
+    for (const SequenceRows& rows : op_.sequences) n_blocks_ += op_.key.shape.heads * blocks_of(rows);
   }
 
   const Attention& op_;

@@ -127,8 +127,7 @@ class SegmentWorker {
     }
     for (int64_t r = begin; r < block_.count; ++r) {
       out.m[r] = score_max(scratch_.scores + r * kAttentionSegment, scratch_.seen[r]);
-      out.l[r] = is_nan(out.m[r]) ? make_probabilities<true>(r, n_pages * kCachePage, out.m[r])
-                                  : make_probabilities<false>(r, n_pages * kCachePage, out.m[r]);
+      out.l[r] = make_probabilities(r, n_pages * kCachePage, out.m[r]);
     }
     const int64_t step = sizes_.is_latent ? kMadePages : kSegmentPages;
     for (int64_t page = 0; page < n_pages; page += step)
@@ -177,9 +176,8 @@ class SegmentWorker {
     });
   }
 
-  // Scores of row r to probabilities, +0 from what it sees up to `end`; returns their sum. kHasNaN: they may be NaN
-  // with any payload, which the quick rounding would not keep.
-  template <bool kHasNaN>
+  // Scores of row r to probabilities, +0 from what it sees up to `end`; returns their sum. (Under the bf16 rules a NaN
+  // here is one that an operation made or that q's rounding did, so the quick rounding keeps it a NaN.)
   float make_probabilities(int64_t r, int64_t end, float max) const {
     const float* s = scratch_.scores + r * kAttentionSegment;
     Operand* p = scratch_.p + r * kSegmentOperands;
@@ -189,7 +187,7 @@ class SegmentWorker {
     const auto probability = [&](int64_t i) __attribute__((always_inline)) {
       const F16 d = sub(load(s + i), m);
       F16 e = exp_near(d);
-      if constexpr (Rule::kIsBF16) e = kHasNaN ? round_bf16(e) : round_bf16_near(e);
+      if constexpr (Rule::kIsBF16) e = round_bf16_near(e);
       e = select(less(d, floor), zero(), e);
       if (i + 16 > n) e = select(first_lanes(n > i ? n - i : 0), e, zero());
       lanes = NARU_LEVEL::add(lanes, e);
