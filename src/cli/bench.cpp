@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "base/memory.h"
 #include "base/philox.h"
 #include "chips/cpu/machine.h"
 #include "cli/interrupts.h"
@@ -175,10 +174,11 @@ class Bench {
   }
 
   Result<PassCost> cost_of(int64_t n_sequences, int64_t rows_each, int64_t depth) const {
-    return pass_cost(engine_.model().shape, {.n_sequences = n_sequences,
-                                             .rows_each = rows_each,
-                                             .depth = depth,
-                                             .cache_dtype = engine_.model().cache_dtype});
+    return pass_cost(engine_.model().shape, engine_.chip(),
+                     {.n_sequences = n_sequences,
+                      .rows_each = rows_each,
+                      .depth = depth,
+                      .cache_dtype = engine_.model().cache_dtype});
   }
   double arithmetic_seconds(const PassCost& cost) const {
     return cost.f32_ops / limits_.f32.per_s + cost.bf16_ops / limits_.bf16.per_s + cost.int8_ops / limits_.int8.per_s;
@@ -222,8 +222,8 @@ std::string table(const std::vector<Row>& rows, const OpenModel& model, const Ma
   }
   text += fmt::format(
       "\nMedians of {}. Prefill: {} tokens read by one sequence; decode: {} tokens written by each of the "
-      "batch, counted together.\nPeak memory {}. The kernels that ran:\n\n",
-      options.repeat, options.prompt_tokens, options.new_tokens, format_bytes(peak_resident_bytes()));
+      "batch, counted together.\nThe kernels that ran:\n\n",
+      options.repeat, options.prompt_tokens, options.new_tokens);
   return text + kernel_table(*model.chip);
 }
 
@@ -242,7 +242,6 @@ Json json_form(const std::vector<Row>& rows, const OpenModel& model, const Machi
       {"chip", model.chip->info().name}, {"level", m.level},          {"memory_bytes_per_s", m.memory_bytes_per_s},
       {"f32", peak_json(m.f32)},         {"bf16", peak_json(m.bf16)}, {"int8", peak_json(m.int8)}};
   json["load_ms"] = model.load_ms;
-  json["peak_resident_bytes"] = peak_resident_bytes();
   json["rows"] = Json::array();
   for (const Row& r : rows) {
     json["rows"].push_back({{"depth", r.depth},

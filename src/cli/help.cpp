@@ -66,7 +66,7 @@ std::string help_of(const Command& command) {
   for (const Argument& argument : command.arguments) {
     usage += argument.is_required ? " " + argument.name : " [" + argument.name + "]";
   }
-  std::string text = fmt::format("{}\n\n{} {} [flags]\n", wrapped(command.description, 0, 0),
+  std::string text = fmt::format("{}\n{} {} [flags]\n", wrapped(command.description, 0, 0),
                                  styled("Usage:", Style::kBold, Stream::kOut), usage);
   for (const Argument& argument : command.arguments) text += row(argument.name, argument.help);
   std::vector<std::string_view> groups;

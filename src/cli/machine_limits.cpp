@@ -49,7 +49,7 @@ struct FreeAligned {
 // Every thread reads a part of its own, far larger together than any cache; 0 where there is no room to measure.
 double measure_memory(ThreadPool& pool) {
   const int64_t n = pool.n_threads();
-  int64_t bytes = std::max(kMemoryBytesMin, 4 * cpu::describe_machine().l3_bytes);
+  int64_t bytes = std::max(kMemoryBytesMin, 2 * cpu::describe_machine().l3_bytes);
   bytes = std::min(bytes, available_memory_bytes() / 4) / n / 4096 * 4096;  // of one thread
   if (bytes == 0) return 0;
   const std::unique_ptr<std::byte[], FreeAligned> memory(

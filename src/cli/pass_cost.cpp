@@ -1,5 +1,6 @@
 #include "cli/pass_cost.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "chips/null/null_chip.h"
@@ -13,7 +14,7 @@ using contract::Chip;
 // The null chip, with the costs of its ops added up.
 class CostChip : public Chip {
  public:
-  CostChip() : null_(null::make_null_chip()) {}
+  explicit CostChip(const Chip& packing) : null_(null::make_null_chip()), packing_(packing) {}
   const PassCost& cost() const { return cost_; }
 
   contract::ChipInfo info() const override { return null_->info(); }
@@ -39,8 +40,10 @@ class CostChip : public Chip {
     const contract::Cost cost = contract::cost(op);
     cost_.bytes += cost.bytes;
     if (const auto* product = std::get_if<contract::Matmul>(&op)) {
+      for (int i = 0; i < product->n_targets; ++i) cost_.bytes += weight_bytes(*product->targets[i].weight, 1);
       add(product->targets[0].weight->rule, cost.flops);
     } else if (const auto* grouped = std::get_if<contract::GroupedMatmul>(&op)) {
+      cost_.bytes += weight_bytes(*grouped->weight, grouped->out.rows);
       add(grouped->weight->rule, cost.flops);
     } else if (const auto* attention = std::get_if<contract::Attention>(&op)) {
       add(attention->key.shape.dtype == DType::kBF16 ? contract::Rule::kBF16 : contract::Rule::kF32, cost.flops);
@@ -51,6 +54,12 @@ class CostChip : public Chip {
   }
 
  private:
+  // A plan's matrices have no bytes of their own, so the op's cost lacks them. Of many matrices n_used at most are
+  // read.
+  double weight_bytes(const contract::PackedMatrix& w, int64_t n_used) const {
+    const int64_t all = packing_.packed_bytes(w.stored, w.rule, w.groups, w.outputs, w.inputs);
+    return static_cast<double>(all) * static_cast<double>(std::min(n_used, w.groups)) / static_cast<double>(w.groups);
+  }
   void add(contract::Rule rule, double flops) {
     double& sum = contract::has_integer_activations(rule) ? cost_.int8_ops
                   : rule == contract::Rule::kBF16         ? cost_.bf16_ops
@@ -59,13 +68,14 @@ class CostChip : public Chip {
   }
 
   std::unique_ptr<Chip> null_;
+  const Chip& packing_;
   PassCost cost_;
 };
 
 }  // namespace
 
-Result<PassCost> pass_cost(const models::Decoder& decoder, const PassShape& shape) {
-  CostChip chip;
+Result<PassCost> pass_cost(const models::Decoder& decoder, const Chip& packing, const PassShape& shape) {
+  CostChip chip(packing);
   // Address space, no memory: nothing is ever written there.
   NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::create(chip, int64_t{1} << 44));
   char page = 0;

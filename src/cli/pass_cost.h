@@ -21,7 +21,7 @@ struct PassShape {
   DType cache_dtype = DType::kF32;
 };
 
-// `decoder` may be a plan's shape, without weights.
-Result<PassCost> pass_cost(const models::Decoder& decoder, const PassShape& shape);
+// `decoder` is a plan's shape, without weights; `packing` is the chip that says how large it keeps them.
+Result<PassCost> pass_cost(const models::Decoder& decoder, const contract::Chip& packing, const PassShape& shape);
 
 }  // namespace naru::cli

@@ -10,89 +10,101 @@
 namespace naru::cli {
 namespace {
 
-// Keeps a value in a register and the compiler from knowing it.
-#define NARU_OPAQUE(value) __asm__ volatile("" : "+v"(value))
-
 #if defined(__x86_64__)
 
 constexpr int kChains = 12;
+// Written out by the preprocessor: a loop over an array would keep the chains in memory, and a template's function
+// would lack the instructions that the attribute gives to its caller.
+#define NARU_CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
 
 void sse_f32(int64_t rounds) {
   const __m128 x = _mm_set1_ps(0.5f), y = _mm_set1_ps(1.0f);
   __m128 chains[kChains];
-  for (__m128& chain : chains) chain = y;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m128& chain : chains) {
-      chain = _mm_add_ps(_mm_mul_ps(chain, x), y);
-      __asm__ volatile("" : "+x"(chain));
-    }
+#define NARU_START(i) chains[i] = y;
+#define NARU_STEP(i)                                   \
+  chains[i] = _mm_add_ps(_mm_mul_ps(chains[i], x), y); \
+  __asm__ volatile("" : "+x"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 void sse_int8(int64_t rounds) {
   const __m128i x = _mm_set1_epi16(3);
   __m128i chains[kChains];
-  for (__m128i& chain : chains) chain = x;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m128i& chain : chains) {
-      chain = _mm_add_epi32(chain, _mm_madd_epi16(chain, x));
-      __asm__ volatile("" : "+x"(chain));
-    }
+#define NARU_START(i) chains[i] = x;
+#define NARU_STEP(i)                                                  \
+  chains[i] = _mm_add_epi32(chains[i], _mm_madd_epi16(chains[i], x)); \
+  __asm__ volatile("" : "+x"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx2,fma"))) void avx2_f32(int64_t rounds) {
   const __m256 x = _mm256_set1_ps(0.5f), y = _mm256_set1_ps(1.0f);
   __m256 chains[kChains];
-  for (__m256& chain : chains) chain = y;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m256& chain : chains) {
-      chain = _mm256_fmadd_ps(chain, x, y);
-      __asm__ volatile("" : "+x"(chain));
-    }
+#define NARU_START(i) chains[i] = y;
+#define NARU_STEP(i)                            \
+  chains[i] = _mm256_fmadd_ps(chains[i], x, y); \
+  __asm__ volatile("" : "+x"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx2"))) void avx2_int8(int64_t rounds) {
   const __m256i x = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
   __m256i chains[kChains];
-  for (__m256i& chain : chains) chain = x;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m256i& chain : chains) {
-      chain = _mm256_add_epi32(chain, _mm256_madd_epi16(_mm256_maddubs_epi16(chain, x), ones));
-      __asm__ volatile("" : "+x"(chain));
-    }
+#define NARU_START(i) chains[i] = x;
+#define NARU_STEP(i)                                                                                    \
+  chains[i] = _mm256_add_epi32(chains[i], _mm256_madd_epi16(_mm256_maddubs_epi16(chains[i], x), ones)); \
+  __asm__ volatile("" : "+x"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx512f"))) void avx512_f32(int64_t rounds) {
   const __m512 x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(1.0f);
   __m512 chains[kChains];
-  for (__m512& chain : chains) chain = y;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m512& chain : chains) {
-      chain = _mm512_fmadd_ps(chain, x, y);
-      NARU_OPAQUE(chain);
-    }
+#define NARU_START(i) chains[i] = y;
+#define NARU_STEP(i)                            \
+  chains[i] = _mm512_fmadd_ps(chains[i], x, y); \
+  __asm__ volatile("" : "+v"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx512f,avx512bw"))) void avx512_int8(int64_t rounds) {
   const __m512i x = _mm512_set1_epi8(3), ones = _mm512_set1_epi16(1);
   __m512i chains[kChains];
-  for (__m512i& chain : chains) chain = x;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m512i& chain : chains) {
-      chain = _mm512_add_epi32(chain, _mm512_madd_epi16(_mm512_maddubs_epi16(chain, x), ones));
-      NARU_OPAQUE(chain);
-    }
+#define NARU_START(i) chains[i] = x;
+#define NARU_STEP(i)                                                                                    \
+  chains[i] = _mm512_add_epi32(chains[i], _mm512_madd_epi16(_mm512_maddubs_epi16(chains[i], x), ones)); \
+  __asm__ volatile("" : "+v"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx512f,avx512bf16"))) void avx512_bf16(int64_t rounds) {
@@ -100,27 +112,31 @@ __attribute__((target("avx512f,avx512bf16"))) void avx512_bf16(int64_t rounds) {
   __m512bh x;
   std::memcpy(&x, &one, sizeof(x));
   __m512 chains[kChains];
-  for (__m512& chain : chains) chain = one;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m512& chain : chains) {
-      chain = _mm512_dpbf16_ps(chain, x, x);
-      NARU_OPAQUE(chain);
-    }
+#define NARU_START(i) chains[i] = one;
+#define NARU_STEP(i)                             \
+  chains[i] = _mm512_dpbf16_ps(chains[i], x, x); \
+  __asm__ volatile("" : "+v"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 __attribute__((target("avx512f,avx512vnni"))) void avx512_vnni(int64_t rounds) {
   const __m512i x = _mm512_set1_epi8(3);
   __m512i chains[kChains];
-  for (__m512i& chain : chains) chain = x;
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 16
-    for (__m512i& chain : chains) {
-      chain = _mm512_dpbusd_epi32(chain, x, x);
-      NARU_OPAQUE(chain);
-    }
+#define NARU_START(i) chains[i] = x;
+#define NARU_STEP(i)                                \
+  chains[i] = _mm512_dpbusd_epi32(chains[i], x, x); \
+  __asm__ volatile("" : "+v"(chains[i]));
+  NARU_CHAINS(NARU_START)
+  for (int64_t round = 0; round < rounds; ++round) {
+    NARU_CHAINS(NARU_STEP)
   }
+#undef NARU_START
+#undef NARU_STEP
 }
 
 // Four accumulators (tiles 0 to 3) from two tiles each of rows (4, 5) and weights (6, 7), as the chip's kernels do.
