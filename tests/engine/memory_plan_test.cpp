@@ -1,0 +1,110 @@
+// The memory plan: what is added up, what is refused and with which numbers, what the default context becomes.
+#include "engine/memory_plan.h"
+
+#include "base/memory.h"
+#include "tests/engine/harness.h"
+
+namespace naru::engine {
+namespace {
+
+struct Planner {
+  std::unique_ptr<contract::Chip> chip = reference::make_reference_chip();
+  std::unique_ptr<contract::Chip> counting = null::make_null_chip();
+  models::ModelPlan model;
+
+  explicit Planner(const std::string& name) {
+    const auto files = models::open_model_files(fixture_model(name));
+    EXPECT_TRUE(files.ok());
+    model = models::plan_model(*files, *chip, {}).value();
+  }
+  Result<MemoryPlan> plan(const MemoryOptions& options) { return plan_memory(model, *counting, options); }
+};
+
+constexpr int64_t kPlenty = int64_t{1} << 40;
+
+TEST(MemoryPlan, AddsUp) {
+  Planner planner("llama-gqa");
+  const auto plan =
+      planner.plan({.context_tokens = 100, .sessions_max = 3, .prefill_chunk = 64, .memory_bytes = kPlenty});
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  EXPECT_EQ(plan->context_tokens, 100);
+  EXPECT_EQ(plan->n_pages, 12);
+  // Two layers of keys and values, 2 heads x 8 columns x 32 positions of f32.
+  EXPECT_EQ(planner.model.cache_bytes_per_page, 2 * 2 * 2 * 8 * 32 * 4);
+  EXPECT_EQ(plan->cache_bytes, 12 * planner.model.cache_bytes_per_page);
+  EXPECT_EQ(plan->weight_bytes, planner.model.weight_bytes);
+  EXPECT_GT(plan->workspace_bytes, 64 * 32 * 4);
+  EXPECT_FALSE(plan->is_context_reduced);
+  EXPECT_EQ(plan->needed_bytes(), plan->weight_bytes + plan->cache_bytes + plan->workspace_bytes + plan->reserve_bytes);
+}
+
+TEST(MemoryPlan, TheDefaultContextIsTheModelsOwnWhereThatIsLess) {
+  Planner planner("llama-gqa");
+  MemoryOptions options;
+  options.memory_bytes = kPlenty;
+  EXPECT_EQ(planner.plan(options)->context_tokens, 2048);
+  planner.model.config.max_positions = 100000;
+  EXPECT_EQ(planner.plan(options)->context_tokens, kContextDefaultMax);
+}
+
+TEST(MemoryPlan, TheDefaultContextShrinksToWhatFitsAndSaysSo) {
+  Planner planner("llama-gqa");
+  MemoryOptions options;
+  options.memory_bytes = kPlenty;
+  const int64_t whole = planner.plan(options)->needed_bytes();
+  options.memory_bytes = whole;
+  EXPECT_FALSE(planner.plan(options)->is_context_reduced);
+  options.memory_bytes = whole - 1;
+  const auto plan = planner.plan(options);
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  EXPECT_TRUE(plan->is_context_reduced);
+  EXPECT_EQ(plan->context_tokens, 2048 - 32);
+  EXPECT_LE(plan->needed_bytes(), whole - 1);
+  EXPECT_NE(plan->note.find("2016 tokens instead of 2048"), std::string::npos) << plan->note;
+}
+
+TEST(MemoryPlan, AContextThatWasAskedForIsRefusedWithTheNumbers) {
+  Planner planner("llama-gqa");
+  MemoryOptions options{.context_tokens = 1000, .sessions_max = 2, .prefill_chunk = 32, .memory_bytes = kPlenty};
+  const int64_t whole = planner.plan(options)->needed_bytes();
+  options.memory_bytes = whole - 1;
+  const auto plan = planner.plan(options);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code, Code::kResourceExhausted);
+  const std::string& message = plan.error().message;
+  EXPECT_NE(message.find("2 x 1000 tokens"), std::string::npos) << message;
+  EXPECT_NE(message.find(format_bytes(whole)), std::string::npos) << message;
+  EXPECT_NE(message.find("at most 992 tokens or fewer sessions"), std::string::npos) << message;
+}
+
+TEST(MemoryPlan, WeightsAloneCanBeTooMuch) {
+  Planner planner("llama-gqa");
+  MemoryOptions options;
+  options.memory_bytes = planner.model.weight_bytes;
+  const auto plan = planner.plan(options);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code, Code::kResourceExhausted);
+  EXPECT_NE(plan.error().message.find("smaller weights"), std::string::npos) << plan.error().message;
+}
+
+TEST(MemoryPlan, LimitsAtAndBeyond) {
+  Planner planner("llama-gqa");
+  const auto code = [&](int64_t context, int64_t sessions, int64_t chunk) {
+    const auto plan = planner.plan(
+        {.context_tokens = context, .sessions_max = sessions, .prefill_chunk = chunk, .memory_bytes = kPlenty});
+    return plan.ok() ? std::string("ok") : std::string(code_name(plan.error().code));
+  };
+  EXPECT_EQ(code(2048, 1, 8), "ok");
+  EXPECT_EQ(code(2049, 1, 8), code_name(Code::kOutOfRange));
+  EXPECT_EQ(code(-1, 1, 8), code_name(Code::kInvalidArgument));
+  EXPECT_EQ(code(32, kSessionsMax, 8), "ok");
+  EXPECT_EQ(code(32, kSessionsMax + 1, 8), code_name(Code::kInvalidArgument));
+  EXPECT_EQ(code(32, 0, 8), code_name(Code::kInvalidArgument));
+  EXPECT_EQ(code(32, 1, 0), code_name(Code::kInvalidArgument));
+  EXPECT_EQ(code(32, 1, kPrefillChunkMax + 1), code_name(Code::kInvalidArgument));
+  planner.model.config.max_positions = INT64_MAX;
+  EXPECT_EQ(code(INT64_MAX / 2, kSessionsMax, 8), code_name(Code::kResourceExhausted));
+}
+
+}  // namespace
+}  // namespace naru::engine

@@ -1,0 +1,210 @@
+// The text of an answer: stop strings at every way to cut the text into tokens, whole characters, special tokens,
+// reasoning apart from content.
+#include "engine/text_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "text/utf8.h"
+
+namespace naru::engine {
+namespace {
+
+// The byte-to-unicode alphabet of byte-level vocabularies.
+std::string alphabet_text(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<uint32_t>(static_cast<unsigned char>(c));
+    const auto is_plain = [](uint32_t b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
+    uint32_t code = byte;
+    if (!is_plain(byte)) {
+      code = 256;
+      for (uint32_t b = 0; b < byte; ++b) code += is_plain(b) ? 0 : 1;
+    }
+    text::append_utf8(code, out);
+  }
+  return out;
+}
+
+// A vocabulary of all bytes and all given pieces, and two special tokens.
+class Vocabulary {
+ public:
+  explicit Vocabulary(const std::set<std::string>& pieces = {}) {
+    formats::TokenizerData data;
+    for (int byte = 0; byte < 256; ++byte) data.vocab.push_back(alphabet_text(std::string(1, static_cast<char>(byte))));
+    for (const std::string& piece : pieces) {
+      if (piece.size() > 1) data.vocab.push_back(alphabet_text(piece));
+    }
+    for (const char* text : {"<|end|>", "<think>", "</think>"}) {
+      formats::AddedToken token;
+      token.id = static_cast<int32_t>(data.vocab.size());
+      token.text = text;
+      token.special = true;
+      data.vocab.emplace_back();
+      data.added_tokens.push_back(token);
+    }
+    data.pre_tokenizer.push_back({.kind = formats::PreTokenizerKind::kByteLevel,
+                                  .name = "ByteLevel",
+                                  .pattern = {},
+                                  .behavior = formats::SplitBehavior::kIsolated,
+                                  .invert = false,
+                                  .add_prefix_space = false,
+                                  .use_regex = true,
+                                  .individual_digits = false});
+    data.decoder = "ByteLevel";
+    auto tokenizer = text::Tokenizer::create(std::move(data));
+    EXPECT_TRUE(tokenizer.ok()) << (tokenizer.ok() ? "" : tokenizer.error().message);
+    tokenizer_ = std::make_unique<text::Tokenizer>(std::move(tokenizer).value());
+  }
+  const text::Tokenizer& operator*() const { return *tokenizer_; }
+  int32_t id(std::string_view piece) const {
+    const auto found = tokenizer_->find(piece);
+    EXPECT_TRUE(found.has_value()) << piece;
+    return found.value_or(0);
+  }
+
+ private:
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+};
+
+std::set<std::string> all_pieces(const std::string& text) {
+  std::set<std::string> pieces;
+  for (size_t begin = 0; begin < text.size(); ++begin) {
+    for (size_t n = 1; begin + n <= text.size(); ++n) pieces.insert(text.substr(begin, n));
+  }
+  return pieces;
+}
+
+struct Outcome {
+  std::string reasoning, content;
+  bool is_stopped = false;
+  bool operator==(const Outcome&) const = default;
+};
+
+// Runs the text through a stream, cut behind byte i where bit i of `cuts` is set; checks what must hold at every token.
+Outcome run_cut(const Vocabulary& vocabulary, const TextOptions& options, const std::string& text, uint32_t cuts,
+                const Outcome* wanted) {
+  auto stream = TextStream::create(*vocabulary, options);
+  EXPECT_TRUE(stream.ok());
+  Outcome got;
+  const auto take = [&](const TextDelta& delta) {
+    EXPECT_TRUE(text::is_valid_utf8(delta.content) && text::is_valid_utf8(delta.reasoning));
+    got.reasoning += delta.reasoning;
+    got.content += delta.content;
+    got.is_stopped |= delta.is_stopped;
+    if (wanted == nullptr) return;
+    EXPECT_EQ(wanted->content.compare(0, got.content.size(), got.content), 0) << "gave out too much: " << got.content;
+    EXPECT_EQ(wanted->reasoning.compare(0, got.reasoning.size(), got.reasoning), 0) << got.reasoning;
+  };
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size() && !got.is_stopped; ++i) {
+    if (i + 1 < text.size() && (cuts >> i & 1u) == 0) continue;
+    take(stream->push(vocabulary.id(text.substr(begin, i + 1 - begin))));
+    begin = i + 1;
+  }
+  take(stream->finish());
+  return got;
+}
+
+void expect_at_every_cut(const TextOptions& options, const std::string& text, const Outcome& wanted) {
+  ASSERT_LE(text.size(), 14u);
+  const Vocabulary vocabulary(all_pieces(text));
+  for (uint32_t cuts = 0; cuts < 1u << (text.size() - 1); ++cuts) {
+    const Outcome got = run_cut(vocabulary, options, text, cuts, &wanted);
+    ASSERT_EQ(got, wanted) << text << " cut by " << cuts << ": '" << got.content << "' '" << got.reasoning << "'";
+  }
+}
+
+TextOptions with_stops(std::vector<std::string> stops) {
+  TextOptions options;
+  options.stop = std::move(stops);
+  return options;
+}
+
+TEST(TextStream, StopStringsAtEveryCut) {
+  expect_at_every_cut(with_stops({"STOP"}), "ab STOP cd", {"", "ab ", true});
+  expect_at_every_cut(with_stops({"STOP"}), "STSTOSTOPx", {"", "STSTO", true});
+  expect_at_every_cut(with_stops({"STOP"}), "no STO end", {"", "no STO end", false});
+  expect_at_every_cut(with_stops({"STOP"}), "ends in ST", {"", "ends in ST", false});
+  expect_at_every_cut(with_stops({"aab"}), "aaaab aab", {"", "aa", true});
+  expect_at_every_cut(with_stops({"abcd", "bc"}), "xabcdef", {"", "xa", true});
+  expect_at_every_cut(with_stops({"bc", "abc"}), "xxabcdef", {"", "xx", true});
+  expect_at_every_cut(with_stops({"\n\n", "\n#"}), "a\nb\n#c", {"", "a\nb", true});
+  expect_at_every_cut(with_stops({"a"}), "abc", {"", "", true});
+}
+
+TEST(TextStream, WholeCharactersAtEveryCut) {
+  expect_at_every_cut({}, "é나루😀", {"", "é나루😀", false});
+  expect_at_every_cut(with_stops({"루"}), "é나루😀", {"", "é나", true});
+  expect_at_every_cut(with_stops({"😀"}), "é😁😀", {"", "é😁", true});
+}
+
+TEST(TextStream, ACutCharacterAtTheEndIsReplaced) {
+  const Vocabulary vocabulary;
+  auto stream = TextStream::create(*vocabulary, {}).value();
+  EXPECT_EQ(stream.push('a').content, "a");
+  EXPECT_EQ(stream.push(0xF0).content, "");
+  EXPECT_EQ(stream.push(0x9F).content, "");
+  EXPECT_EQ(stream.finish().content, "\xEF\xBF\xBD");
+}
+
+TEST(TextStream, ReasoningAtEveryCut) {
+  TextOptions options;
+  options.split_reasoning = true;
+  options.reasoning_open = "<t>";
+  options.reasoning_close = "</t>";
+  expect_at_every_cut(options, "<t>ab</t>cd", {"ab", "cd", false});
+  expect_at_every_cut(options, "\n <t>a</t>", {"a", "", false});
+  expect_at_every_cut(options, "<t>a</<</t>b", {"a</<", "b", false});
+  expect_at_every_cut(options, "<t>abc</", {"abc</", "", false});
+  expect_at_every_cut(options, "a<t>b</t>c", {"", "a<t>b</t>c", false});
+  expect_at_every_cut(options, " <tx", {"", " <tx", false});
+  expect_at_every_cut(options, " <", {"", " <", false});
+  options.starts_in_reasoning = true;
+  expect_at_every_cut(options, "ab</t>c</t>", {"ab", "c</t>", false});
+  options.stop = {"b<"};
+  expect_at_every_cut(options, "ab</t>c", {"a", "", true});
+  options.stop = {"c"};
+  expect_at_every_cut(options, "ab</t>dc", {"ab", "d", true});
+}
+
+TEST(TextStream, SpecialTokensGiveNoTextButMarkersSplit) {
+  const Vocabulary vocabulary;
+  TextOptions options;
+  options.split_reasoning = true;
+  options.starts_in_reasoning = true;
+  auto stream = TextStream::create(*vocabulary, options).value();
+  EXPECT_TRUE(stream.is_reasoning());
+  EXPECT_EQ(stream.push('x').reasoning, "x");
+  EXPECT_TRUE(stream.push(vocabulary.id("<|end|>")).empty());
+  EXPECT_TRUE(stream.push(vocabulary.id("</think>")).empty());
+  EXPECT_FALSE(stream.is_reasoning());
+  EXPECT_EQ(stream.push('y').content, "y");
+  EXPECT_TRUE(stream.finish().empty());
+
+  options = {};
+  options.skip_special = false;
+  auto plain = TextStream::create(*vocabulary, options).value();
+  EXPECT_EQ(plain.push(vocabulary.id("<|end|>")).content, "<|end|>");
+}
+
+TEST(TextStream, RefusesBadStops) {
+  const Vocabulary vocabulary;
+  const auto is_fine = [&](std::vector<std::string> stops) {
+    const auto stream = TextStream::create(*vocabulary, with_stops(std::move(stops)));
+    if (!stream.ok()) {
+      EXPECT_EQ(stream.error().code, Code::kInvalidArgument);
+    }
+    return stream.ok();
+  };
+  EXPECT_TRUE(is_fine({std::string(kStopStringBytesMax, 'x')}));
+  EXPECT_FALSE(is_fine({std::string(kStopStringBytesMax + 1, 'x')}));
+  EXPECT_FALSE(is_fine({""}));
+  EXPECT_FALSE(is_fine({"\xFF"}));
+  EXPECT_TRUE(is_fine(std::vector<std::string>(kStopStringsMax, "x")));
+  EXPECT_FALSE(is_fine(std::vector<std::string>(kStopStringsMax + 1, "x")));
+}
+
+}  // namespace
+}  // namespace naru::engine
