@@ -6,7 +6,6 @@
 #include "base/float_bits.h"
 #include "chips/cpu/kernels/declarations.h"
 #include "chips/cpu/packed.h"
-#include "tensor/quant_blocks.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -121,43 +120,77 @@ void pack_simple_block(DType dtype, const BlockGeometry& geometry, const std::by
   for (int64_t i = 0; i < 4; ++i) store_u32(data + (i * kPanel + lane) * 4, load_u32(block + 4 * i));
 }
 
-PackedIntegers pack_integers(const int8_t* q, int offset) {
+constexpr uint32_t kLowNibbles = 0x0f0f0f0fu;
+
+// Sub-block j of Q4_K and Q5_K: sub-blocks 2p and 2p + 1 share 32 bytes, low and high nibbles. `fifth` holds bit j of
+// 32 bytes, or is null.
+PackedIntegers pack_k_integers(const std::byte* nibbles, const std::byte* fifth, int64_t j) {
   PackedIntegers packed;
-  for (uint32_t e = 0; e < 32; ++e) {
-    const uint32_t value = static_cast<uint32_t>(q[e] + offset);
-    const uint32_t group = e / 4, byte = e % 4;
-    packed.nibbles[group % 4] |= (value & 15u) << (8 * byte + (group < 4 ? 0 : 4));
-    if (offset == 32) {
-      packed.planes[group / 4] |= (value >> 4) << (8 * byte + 2 * (group % 4));
-    } else {
-      packed.planes[0] |= (value >> 4) << (8 * byte + group);
+  const std::byte* bytes = nibbles + j / 2 * 32;
+  for (int64_t i = 0; i < 4; ++i) {
+    const uint32_t first = load_u32(bytes + 4 * i), second = load_u32(bytes + 16 + 4 * i);
+    packed.nibbles[i] = j % 2 == 0 ? (first & kLowNibbles) | (second & kLowNibbles) << 4
+                                   : (first >> 4 & kLowNibbles) | (second & ~kLowNibbles);
+  }
+  for (int64_t group = 0; group < 8 && fifth != nullptr; ++group) {
+    packed.planes[0] |= (load_u32(fifth + 4 * group) >> j & 0x01010101u) << group;
+  }
+  return packed;
+}
+
+// Sub-block j of Q6_K: of each half of the super-block, sub-blocks 0 and 1 are the low nibbles of 64 bytes, 2 and 3 the
+// high ones; bit pair j % 4 of 32 bytes lies above.
+PackedIntegers pack_q6_integers(const std::byte* low, const std::byte* high, int64_t j) {
+  PackedIntegers packed;
+  const std::byte* nibbles = low + j / 4 * 64 + j % 2 * 32;
+  const std::byte* pairs = high + j / 4 * 32;
+  const int64_t shift = j % 4 < 2 ? 0 : 4;
+  for (int64_t i = 0; i < 4; ++i) {
+    const uint32_t first = load_u32(nibbles + 4 * i) >> shift, second = load_u32(nibbles + 16 + 4 * i) >> shift;
+    packed.nibbles[i] = (first & kLowNibbles) | (second & kLowNibbles) << 4;
+    for (int64_t h = 0; h < 2; ++h) {
+      packed.planes[h] |= (load_u32(pairs + 16 * h + 4 * i) >> (2 * (j % 4)) & 0x03030303u) << (2 * i);
     }
   }
   return packed;
 }
 
+void store_integers(const BlockGeometry& geometry, const PackedIntegers& packed, std::byte* data) {
+  const int64_t planes = geometry.bits - 4;
+  for (int64_t i = 0; i < planes; ++i) store_u32(data + 64 * i, packed.planes[i]);
+  for (int64_t i = 0; i < 4; ++i) store_u32(data + 64 * (planes + i), packed.nibbles[i]);
+}
+
+// Twelve bytes hold eight 6-bit scales and eight 6-bit minimums.
+void store_k_scales(const std::byte* bytes, std::byte* scales, std::byte* minimums) {
+  for (int64_t j = 0; j < 4; ++j) {
+    const int sc = byte_at(bytes, j), mn = byte_at(bytes, j + 4), both = byte_at(bytes, j + 8);
+    scales[16 * j] = static_cast<std::byte>(sc & 63);
+    minimums[16 * j] = static_cast<std::byte>(mn & 63);
+    scales[16 * (j + 4)] = static_cast<std::byte>((both & 15) | sc >> 6 << 4);
+    minimums[16 * (j + 4)] = static_cast<std::byte>(both >> 4 | mn >> 6 << 4);
+  }
+}
+
 // A super-block of 256: a whole chunk.
 void pack_super_block(DType dtype, const BlockGeometry& geometry, const std::byte* bytes, std::byte* chunk,
                       int64_t lane) {
-  QuantBlock block;
-  read_quant_block(dtype, bytes, block);
+  std::byte* data = chunk + geometry.header_chunk + 4 * lane;
   if (dtype == DType::kQ6_K) {
     store_u16(chunk + 2 * lane, load_u16(bytes + 208));
-    for (int64_t i = 0; i < 16; ++i) chunk[64 + 16 * i + lane] = static_cast<std::byte>(block.sc[i]);
-  } else {
-    store_u16(chunk + 2 * lane, load_u16(bytes));
-    store_u16(chunk + 32 + 2 * lane, load_u16(bytes + 2));
-    for (int64_t i = 0; i < 8; ++i) {
-      chunk[64 + 16 * i + lane] = static_cast<std::byte>(block.sc[i]);
-      chunk[192 + 16 * i + lane] = static_cast<std::byte>(block.mn[i]);
+    for (int64_t i = 0; i < 16; ++i) chunk[64 + 16 * i + lane] = bytes[192 + i];
+    for (int64_t j = 0; j < kChunkBlocks; ++j) {
+      store_integers(geometry, pack_q6_integers(bytes, bytes + 128, j), data + j * geometry.block_bytes);
     }
+    return;
   }
-  const int64_t planes = geometry.bits - 4;
+  store_u16(chunk + 2 * lane, load_u16(bytes));
+  store_u16(chunk + 32 + 2 * lane, load_u16(bytes + 2));
+  store_k_scales(bytes + 4, chunk + 64 + lane, chunk + 192 + lane);
+  const std::byte* fifth = dtype == DType::kQ5_K ? bytes + 16 : nullptr;
+  const std::byte* nibbles = bytes + (dtype == DType::kQ5_K ? 48 : 16);
   for (int64_t j = 0; j < kChunkBlocks; ++j) {
-    const PackedIntegers packed = pack_integers(block.q + 32 * j, geometry.offset);
-    std::byte* data = chunk + geometry.header_chunk + j * geometry.block_bytes + 4 * lane;
-    for (int64_t i = 0; i < planes; ++i) store_u32(data + 64 * i, packed.planes[i]);
-    for (int64_t i = 0; i < 4; ++i) store_u32(data + 64 * (planes + i), packed.nibbles[i]);
+    store_integers(geometry, pack_k_integers(nibbles, fifth, j), data + j * geometry.block_bytes);
   }
 }
 
