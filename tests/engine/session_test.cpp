@@ -164,32 +164,41 @@ TEST(Session, BadFeedsAreRefusedAlone) {
   EXPECT_EQ(full.error().code, Code::kOutOfRange);
 }
 
-// A copy of a fixture whose embedding of one token is not a number.
-std::filesystem::path poisoned_model(int32_t id) {
-  const auto from = fixture_model("llama-gqa");
-  const auto to = std::filesystem::path(::testing::TempDir()) / ("naru_poisoned_" + std::to_string(::getpid()));
-  std::filesystem::remove_all(to);
-  std::filesystem::copy(from, to);
-  int64_t offset = 0;
-  {
-    const auto files = formats::TensorFiles::open(to);
-    EXPECT_TRUE(files.ok());
-    const auto* entry = files->find("model.embed_tokens.weight");
-    offset = entry->offset + id * entry->shape[1] * int64_t{sizeof(float)};
+// A copy of llama-gqa to write other weights into.
+class PatchedModel {
+ public:
+  PatchedModel() : path_(std::filesystem::path(::testing::TempDir()) / ("naru_patched_" + std::to_string(::getpid()))) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::copy(fixture_model("llama-gqa"), path_);
   }
-  std::fstream file(to / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  file.seekp(offset);
-  file.write(reinterpret_cast<const char*>(&nan), sizeof nan);
-  return to;
-}
+  ~PatchedModel() { std::filesystem::remove_all(path_); }
+  const std::filesystem::path& path() const { return path_; }
+
+  void set(const std::string& tensor, int64_t row, int64_t column, float value) {
+    int64_t offset = 0;
+    {
+      const auto files = formats::TensorFiles::open(path_);
+      ASSERT_TRUE(files.ok());
+      const auto* entry = files->find(tensor);
+      ASSERT_NE(entry, nullptr);
+      offset = entry->offset + (row * entry->shape[1] + column) * int64_t{sizeof(float)};
+    }
+    std::fstream file(path_ / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(offset);
+    file.write(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+
+ private:
+  std::filesystem::path path_;
+};
 
 TEST(Session, NumbersNotFiniteFailTheirFeedOnly) {
   const int32_t poison = 17;
-  const auto path = poisoned_model(poison);
+  PatchedModel patched;
+  patched.set("model.embed_tokens.weight", poison, 0, std::numeric_limits<float>::quiet_NaN());
   for (const std::string chip : {"reference", "cpu"}) {
     Rig clean = open_rig(fixture_model("llama-gqa"), chip, small_options(64, 3));
-    Rig rig = open_rig(path, chip, small_options(64, 3));
+    Rig rig = open_rig(patched.path(), chip, small_options(64, 3));
     auto ids = make_ids(40, 9, rig->vocab());
     std::replace(ids.begin(), ids.end(), poison, 18);
     const auto alone = clean->new_session();
@@ -221,7 +230,46 @@ TEST(Session, NumbersNotFiniteFailTheirFeedOnly) {
     feed_bits(*rig, *fresh, std::span(bad).first(20));
     EXPECT_EQ(after, feed_bits(*rig, *fresh, std::span(ids).first(5)));
   }
-  std::filesystem::remove_all(path);
+}
+
+// Keys and values of one token overflow on their way into the cache. The pages they were in serve others later.
+TEST(Session, PagesOfAFailedFeedHarmNobody) {
+  const int32_t poison = 17;
+  PatchedModel patched;
+  for (int32_t id = 0; id < 97; ++id) patched.set("model.embed_tokens.weight", id, 0, id == poison ? 100.0f : 0.0f);
+  for (const std::string tensor : {"k_proj", "v_proj"}) {
+    for (int64_t row = 0; row < 16; ++row) {
+      patched.set("model.layers.0.self_attn." + tensor + ".weight", row, 0, 3e38f);
+    }
+  }
+  for (const std::string chip : {"reference", "cpu"}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      EngineOptions options = small_options(64, 2);
+      options.load.cache_dtype = dtype;
+      Rig rig = open_rig(patched.path(), chip, options);
+      auto ids = make_ids(40, 12, rig->vocab());
+      std::replace(ids.begin(), ids.end(), poison, 18);
+      Bits wanted;
+      for (int turn = 0; turn < 2; ++turn) {
+        const auto session = rig->new_session();
+        for (size_t i = 0; i < ids.size(); i += 10) {
+          const Bits bits = feed_bits(*rig, *session, std::span(ids).subspan(i, 10));
+          wanted.insert(wanted.end(), bits.begin(), bits.end());
+        }
+        session->truncate(0);
+        rig->drop_prefix_cache();
+        if (turn == 1) break;
+        const auto bad = rig->new_session();
+        const std::vector<int32_t> all_bad(64, poison);
+        const auto logits = rig->feed(*bad, all_bad);
+        ASSERT_FALSE(logits.ok());
+        EXPECT_NE(logits.error().message.find("layer 0: cache_write"), std::string::npos) << logits.error().message;
+      }
+      const auto half = static_cast<int64_t>(wanted.size()) / 2;
+      EXPECT_EQ(Bits(wanted.begin(), wanted.begin() + half), Bits(wanted.begin() + half, wanted.end()))
+          << chip << ' ' << dtype_name(dtype);
+    }
+  }
 }
 
 TEST(Engine, OpensWithoutATokenizerAndSaysWhy) {
