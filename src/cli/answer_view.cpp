@@ -21,6 +21,9 @@ std::string format_ms(double ms) {
 
 }  // namespace
 
+// A last column is left free: terminals differ in where the cursor stands behind it.
+StreamingView::StreamingView(bool hide_reasoning) : hide_reasoning_(hide_reasoning), wrap_(terminal_columns() - 1) {}
+
 void StreamingView::on_prefill(int64_t done, int64_t total) {
   show_prefill(progress_, done, total);
 }
@@ -39,7 +42,7 @@ Status StreamingView::put(std::string_view text) {
   if (text.empty()) return {};
   ends_in_newline_ = text.ends_with('\n');
   // A file or a pipe gets the answer as it is; a terminal only what it cannot act upon.
-  return write_out(stdout_is_terminal() ? without_controls(text) : std::string(text));
+  return write_out(stdout_is_terminal() ? wrap_.push(without_controls(text)) : std::string(text));
 }
 
 void StreamingView::show_thinking() {
@@ -109,10 +112,12 @@ std::string stats_line(const Answer& answer, double load_ms) {
   const Timings& t = answer.timings;
   std::string line;
   if (load_ms > 0) line += fmt::format("load {} · ", format_ms(load_ms));
-  line += fmt::format("first token {} · prompt {} tokens", format_ms(t.prefill_ms), answer.usage.prompt_tokens);
-  if (answer.usage.cached_tokens > 0) line += fmt::format(" ({} from the cache)", answer.usage.cached_tokens);
-  line += fmt::format(", {:.1f} tokens/s · answer {} tokens", t.prefill_tokens_per_s(), answer.usage.completion_tokens);
-  if (t.decoded > 0) line += fmt::format(", {:.1f} tokens/s", t.decode_tokens_per_s());
+  line += fmt::format("first token {} · prefill {:.1f} tokens/s ({}", format_ms(t.prefill_ms), t.prefill_tokens_per_s(),
+                      answer.usage.prompt_tokens);
+  if (answer.usage.cached_tokens > 0) line += fmt::format(", {} cached", answer.usage.cached_tokens);
+  line += t.decoded > 0
+              ? fmt::format(") · decode {:.1f} tokens/s ({})", t.decode_tokens_per_s(), answer.usage.completion_tokens)
+              : fmt::format(") · {} tokens", answer.usage.completion_tokens);
   return line;
 }
 

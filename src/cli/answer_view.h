@@ -7,13 +7,14 @@
 
 #include "cli/generate.h"
 #include "cli/progress.h"
+#include "cli/word_wrap.h"
 
 namespace naru::cli {
 
 // Writes an answer to standard output while it is made.
 class StreamingView : public AnswerView {
  public:
-  explicit StreamingView(bool hide_reasoning) : hide_reasoning_(hide_reasoning) {}
+  explicit StreamingView(bool hide_reasoning);
 
   void on_prefill(int64_t done, int64_t total) override;
   Status on_text(const engine::TextDelta& delta) override;
@@ -28,6 +29,7 @@ class StreamingView : public AnswerView {
   void show_thinking();
 
   bool hide_reasoning_;
+  WordWrap wrap_;
   Part part_ = Part::kNone;
   bool is_white_skipped_ = false;  // white space between reasoning and content
   bool ends_in_newline_ = true;
@@ -45,7 +47,7 @@ class QuietView : public AnswerView {
   std::unique_ptr<Progress> progress_;
 };
 
-// "load 0.31 s · first token 42 ms · prompt 31 tokens, 1204 tokens/s · answer 128 tokens, 96.1 tokens/s"
+// "load 310 ms · first token 42 ms · prefill 1204.0 tokens/s (31, 12 cached) · decode 96.1 tokens/s (128)"
 std::string stats_line(const Answer& answer, double load_ms);
 
 }  // namespace naru::cli

@@ -64,9 +64,8 @@ class Chat {
 
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
-    say(fmt::format("{} · {} parameters · context {} tokens · loaded in {:.1f} s · {}", short_name(options_.model.path),
-                    format_count(plan.n_parameters), model_.engine->context_tokens(), model_.load_ms / 1000,
-                    is_raw_ ? "raw text" : "chat"));
+    say(fmt::format("{} · {} parameters · context {}{}", short_name(options_.model.path),
+                    format_count(plan.n_parameters), model_.engine->context_tokens(), is_raw_ ? " · raw text" : ""));
   }
 
   void forget() {
@@ -132,6 +131,7 @@ class Chat {
     text_options.split_reasoning = !is_raw_;
     text_options.starts_in_reasoning = prompt.starts_in_reasoning;
     forget_interrupts();
+    const NoEcho quiet;
     StreamingView view(options_.hide_reasoning);
     auto answer = generate(*model_.engine, std::move(request), text_options, view);
     NARU_TRY(view.finish());

@@ -36,6 +36,7 @@ void on_signal(int signal) {
     // Only what may be called in a signal handler.
     if (!reset_style.empty()) (void)!::write(STDOUT_FILENO, reset_style.data(), reset_style.size());
     (void)!::write(STDERR_FILENO, "\n", 1);
+    restore_echo();
     ::_exit(kStatusInterrupted);
   }
   last_ms = now;

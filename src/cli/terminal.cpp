@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +18,10 @@ namespace naru::cli {
 namespace {
 
 bool reader_gone = false;
+
+// For restore_echo(): set before the flag, which a signal handler reads.
+termios terminal_before;
+std::atomic<bool> is_echo_off{false};
 
 // Environment variables that ask for text without styles; https://no-color.org has the first.
 bool may_style() {
@@ -123,6 +129,24 @@ std::string without_controls(std::string_view text) {
     }
   }
   return safe;
+}
+
+NoEcho::NoEcho() {
+  if (!stdin_is_terminal() || ::tcgetattr(STDIN_FILENO, &terminal_before) != 0) return;
+  termios quiet = terminal_before;
+  quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL);
+  is_echo_off = true;
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
+}
+
+NoEcho::~NoEcho() {
+  restore_echo();
+}
+
+void restore_echo() {
+  if (!is_echo_off.load()) return;
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal_before);
+  is_echo_off = false;
 }
 
 Status write_out(std::string_view text) {

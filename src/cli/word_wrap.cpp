@@ -1,0 +1,66 @@
+#include "cli/word_wrap.h"
+
+#include <fmt/format.h>
+
+#include "cli/terminal.h"
+#include "text/utf8.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr std::string_view kFence = "```";
+constexpr int64_t kTabColumns = 8;
+
+}  // namespace
+
+void WordWrap::end_line() {
+  if (line_begin_ == kFence) is_fenced_ = !is_fenced_;
+  line_begin_.clear();
+  word_.clear();
+  column_ = word_columns_ = 0;
+}
+
+std::string WordWrap::push(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    const text::CodePoint c = text::code_point_at(text.data() + i);
+    const std::string_view bytes = text.substr(i, c.bytes);
+    i += c.bytes;
+    if (c.value == '\n') {
+      out += bytes;
+      end_line();
+      continue;
+    }
+    if (line_begin_.size() < kFence.size()) line_begin_ += bytes;
+    const bool is_space = c.value == ' ' || c.value == '\t';
+    const int64_t width = c.value == '\t' ? kTabColumns - column_ % kTabColumns : display_columns_of(c.value);
+    const bool is_over = column_ + width > columns_ && !is_fenced_;
+    if (is_over && is_space) {
+      // The line breaks before the next word.
+      word_.clear();
+      word_columns_ = 0;
+      continue;
+    }
+    if (is_over) {
+      if (word_columns_ > 0 && word_columns_ < column_) {
+        out += fmt::format("\x1b[{}D\x1b[K\n{}", word_columns_, word_);
+        column_ = word_columns_;
+      } else {
+        out += '\n';
+        column_ = 0;
+      }
+    }
+    out += bytes;
+    column_ += width;
+    if (is_space) {
+      word_.clear();
+      word_columns_ = 0;
+    } else {
+      word_ += bytes;
+      word_columns_ += width;
+    }
+  }
+  return out;
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,29 @@
+// WordWrap: breaks a stream of text between words so that no line passes the width of the terminal. A word that turns
+// out too long for its line is taken back and written on the next one. Lines between ``` fences stay as they are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace naru::cli {
+
+class WordWrap {
+ public:
+  explicit WordWrap(int64_t columns) : columns_(columns) {}
+
+  // What to write for the next part of the text: valid UTF-8 that ends with a whole character.
+  std::string push(std::string_view text);
+
+ private:
+  void end_line();
+
+  int64_t columns_;
+  int64_t column_ = 0;
+  std::string word_;  // since the last white space
+  int64_t word_columns_ = 0;
+  std::string line_begin_;  // the first characters of the line, for finding fences
+  bool is_fenced_ = false;
+};
+
+}  // namespace naru::cli
