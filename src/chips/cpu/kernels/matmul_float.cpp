@@ -73,51 +73,48 @@ void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, in
   store_tile(acc, tile);
 }
 
-// acc + (even + odd) of a block; tile holds acc.
-template <int R, int NV>
-NARU_INLINE void add_block(const Vec (&odd)[R][NV], const float* even, float* tile) {
-#pragma GCC unroll 32
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) {
-      const int at = (r * NV + v) * kLanes;
-      v_store(tile + at, v_add(v_load(tile + at), v_add(v_load(even + at), odd[r][v])));
-    }
-  }
-}
-
 NARU_INLINE void clear_tile(float* tile, int n) {
   for (int i = 0; i < n; i += kLanes) v_store(tile + i, v_zero());
 }
 
-// First the even chains of a block, then its odd ones, with the same registers.
+// tile += even + odd.
+template <int R, int NV>
+NARU_INLINE void add_chains(const Vec (&even)[R][NV], const Vec (&odd)[R][NV], float* tile) {
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      float* at = tile + (r * NV + v) * kLanes;
+      v_store(at, v_add(v_load(at), v_add(even[r][v], odd[r][v])));
+    }
+  }
+}
+
+// One chain of a block: 16 dwords of weights, of which kIsOdd takes the high half.
+template <bool kIsOdd, int R, int NV>
+NARU_INLINE void split_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
+  for (int i = 0; i < 16; ++i) {
+    Vec b[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) {
+      const std::byte* at = w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4;
+      b[v] = kIsOdd ? v_high_half(at) : v_low_half(at);
+    }
+    multiply(acc, x + i * 4 * R, b);
+  }
+}
+
 template <int R, int P>
 void split_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
   constexpr int NV = P * kPanelVectors;
-  alignas(64) float even[R * NV * kLanes];
   clear_tile(tile, R * NV * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
-    Vec acc[R][NV];
-    clear(acc);
-    for (int i = 0; i < 16; ++i) {
-      Vec b[NV];
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) {
-        b[v] = v_low_half(w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4);
-      }
-      multiply(acc, x + i * 4 * R, b);
-    }
-    store_tile(acc, even);
-    clear(acc);
-    for (int i = 0; i < 16; ++i) {
-      Vec b[NV];
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) {
-        b[v] = v_high_half(w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4);
-      }
-      multiply(acc, x + (16 + i) * 4 * R, b);
-    }
-    add_block(acc, even, tile);
+    Vec even[R][NV], odd[R][NV];
+    clear(even);
+    split_chain<false>(even, w, panel_bytes, x);
+    clear(odd);
+    split_chain<true>(odd, w, panel_bytes, x + 16 * 4 * R);
+    add_chains(even, odd, tile);
     w += 16 * 64;
     x += 32 * 4 * R;
   }
@@ -138,9 +135,8 @@ constexpr RowSize kF32Sizes[] = {
 constexpr RowSize kSplitSizes[] = {
     {1, {{4, split_segment<1, 4>}, {1, split_segment<1, 1>}}},
     {2, {{4, split_segment<2, 4>}, {1, split_segment<2, 1>}}},
-    {4, {{4, split_segment<4, 4>}, {2, split_segment<4, 2>}, {1, split_segment<4, 1>}}},
-    {8, {{2, split_segment<8, 2>}, {1, split_segment<8, 1>}}},
-    {14, {{2, split_segment<14, 2>}, {1, split_segment<14, 1>}}},
+    {4, {{2, split_segment<4, 2>}, {1, split_segment<4, 1>}}},
+    {6, {{2, split_segment<6, 2>}, {1, split_segment<6, 1>}}},
 };
 #elif defined(NARU_LANES_256)
 template <typename Weights>
@@ -203,19 +199,6 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
       const __m512i a = vi_splat(x + (i * R + r) * 4);
 #pragma GCC unroll 16
       for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], a, b[v]);
-    }
-  }
-}
-
-// tile += even + odd.
-template <int R, int NV>
-NARU_INLINE void add_chains(const Vec (&even)[R][NV], const Vec (&odd)[R][NV], float* tile) {
-#pragma GCC unroll 32
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) {
-      float* at = tile + (r * NV + v) * kLanes;
-      v_store(at, v_add(v_load(at), v_add(even[r][v], odd[r][v])));
     }
   }
 }
