@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/philox.h"
 #include "chips/cpu/machine.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/machine_limits.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
@@ -22,7 +22,6 @@ namespace naru::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
 using SessionPtr = std::unique_ptr<engine::Session>;
 
 struct Row {
@@ -293,7 +292,7 @@ Status bench_command(const BenchOptions& options) {
   NARU_ASSIGN(const MachineLimits limits, measure_machine(info.level, info.n_threads));
   NARU_ASSIGN(const std::vector<Row> rows, Bench(options, model, limits).run(depths, batches));
   if (!options.json) return write_out(table(rows, model, limits, options));
-  return write_out(json_form(rows, model, limits, options).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return write_out(json_text(json_form(rows, model, limits, options)));
 }
 
 }  // namespace naru::cli

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/npy_writer.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
@@ -87,13 +87,13 @@ Status logits_command(const LogitsOptions& options) {
   NARU_TRY(out.finish());
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (options.json) {
-    const nlohmann::ordered_json json = {{"tokens", n_ids},
-                                         {"vocab", model.engine->vocab()},
-                                         {"out", options.out_path},
-                                         {"load_ms", model.load_ms},
-                                         {"run_ms", ms},
-                                         {"numerics_id", model.engine->model().numerics_id}};
-    NARU_TRY(write_out(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"));
+    const Json json = {{"tokens", n_ids},
+                       {"vocab", model.engine->vocab()},
+                       {"out", options.out_path},
+                       {"load_ms", model.load_ms},
+                       {"run_ms", ms},
+                       {"numerics_id", model.engine->model().numerics_id}};
+    NARU_TRY(write_out(json_text(json)));
   } else if (stderr_is_terminal()) {
     write_err(fmt::format("{}: float32 [{}, {}], {} in {}, {}\n", options.out_path, n_ids, model.engine->vocab(),
                           format_bytes(n_ids * model.engine->vocab() * 4), format_seconds(ms / 1000),

@@ -2,29 +2,43 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/command.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
+#include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
 
 constexpr int kStatusReaderGone = 141;  // as of a program that SIGPIPE ended
 
+// A message stays one line and moves no cursor, whatever a file's texts in it say.
+std::string printable(const std::string& message) {
+  std::string line;
+  for (const char c : text::repair_utf8(message)) {
+    if (c == '\n') {
+      line += "\\n";
+    } else {
+      line += c;
+    }
+  }
+  return without_controls(line);
+}
+
 // The message on standard error, and with --json the same as an object on standard output.
 int report(const Error& error, bool is_json) {
   if (reader_is_gone()) return kStatusReaderGone;
   if (!error.message.empty()) {
-    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), without_controls(error.message)));
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), printable(error.message)));
     if (is_json) {
-      const nlohmann::ordered_json json = {{"error", {{"code", code_name(error.code)}, {"message", error.message}}}};
-      (void)write_out(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n").ok();
+      const Json json = {{"error", {{"code", code_name(error.code)}, {"message", error.message}}}};
+      (void)write_out(json_text(json)).ok();
     }
   }
   return exit_status(error.code);
@@ -47,8 +61,9 @@ int run(std::vector<std::string> words) {
   const std::vector<Command> commands = all_commands();
   const bool is_json = std::find(words.begin(), words.end(), "--json") != words.end();
   if (words.empty()) {
-    write_err(help_of_all(commands));
-    return exit_status(Code::kInvalidArgument);
+    write_err(help_of_all(commands) + "\n");
+    return report({Code::kInvalidArgument, "reading the command line: no command was given; choose one of those above"},
+                  is_json);
   }
   std::string first = words.front();
   words.erase(words.begin());

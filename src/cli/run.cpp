@@ -1,11 +1,12 @@
 // naru run: one answer to a prompt, or a chat where a person sits at the terminal and gave none.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <charconv>
 
 #include "cli/answer_view.h"
 #include "cli/chat.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
@@ -14,7 +15,13 @@
 namespace naru::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// The shortest decimal that is this f32 again.
+double shortest(float value) {
+  const std::string digits = fmt::format("{}", value);
+  double result = value;
+  std::from_chars(digits.data(), digits.data() + digits.size(), result);
+  return result;
+}
 
 Json answer_json(const Answer& answer, const OpenModel& model, const RunOptions& options) {
   const Timings& t = answer.timings;
@@ -23,7 +30,8 @@ Json answer_json(const Answer& answer, const OpenModel& model, const RunOptions&
   if (!answer.reasoning.empty() && !options.hide_reasoning) json["reasoning"] = answer.reasoning;
   json["finish_reason"] = engine::finish_reason_name(answer.reason);
   json["ids"] = answer.ids;
-  json["logprobs"] = answer.logprobs;
+  json["logprobs"] = Json::array();
+  for (const float logprob : answer.logprobs) json["logprobs"].push_back(shortest(logprob));
   json["usage"] = {{"prompt_tokens", answer.usage.prompt_tokens},
                    {"completion_tokens", answer.usage.completion_tokens},
                    {"cached_tokens", answer.usage.cached_tokens},
@@ -91,8 +99,7 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   if (options.json) {
     QuietView view;
     NARU_ASSIGN(const Answer answer, generate(*model.engine, std::move(request), text_options, view));
-    const Json json = answer_json(answer, model, options);
-    NARU_TRY(write_out(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+    NARU_TRY(write_out(json_text(answer_json(answer, model, options))));
     if (options.show_stats) write_err(stats_line(answer, model.load_ms) + "\n");
     return answer.reason == engine::FinishReason::kAborted ? Status(Error{Code::kCancelled, ""}) : Status();
   }

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/memory.h"
 #include "chips/null/null_chip.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -19,7 +19,6 @@
 namespace naru::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using formats::ModelConfig;
 
 constexpr size_t kListedMax = 12;  // unknown keys and unused tensors in the text form
@@ -296,7 +295,7 @@ Status show_command(const ShowOptions& options) {
   if (options.machine) return show_machine(options);
   NARU_ASSIGN(const Facts facts, gather(options));
   if (!options.json) return write_out(text_form(facts));
-  return write_out(json_form(facts).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return write_out(json_text(json_form(facts)));
 }
 
 }  // namespace naru::cli

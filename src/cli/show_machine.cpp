@@ -2,18 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/memory.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
+#include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
   std::string text = styled("Machine", Style::kBold, Stream::kOut) + "\n";
@@ -65,7 +62,7 @@ Status show_machine(const ShowOptions& options) {
   NARU_ASSIGN(const auto chip, make_chip(cpu_options));
   const cpu::Machine machine = cpu::describe_machine();
   if (!options.json) return write_out(text_form(machine, chip->info()));
-  return write_out(json_form(machine, chip->info()).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return write_out(json_text(json_form(machine, chip->info())));
 }
 
 }  // namespace naru::cli

@@ -1,0 +1,56 @@
+#include "cli/json_text.h"
+
+#include <algorithm>
+
+namespace naru::cli {
+namespace {
+
+std::string plain(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Our own documents are a few levels deep; depth of the recursion is theirs.
+void write(const Json& json, size_t indent, std::string& out) {
+  const bool is_list_of_plain =
+      json.is_array() && std::none_of(json.begin(), json.end(), [](const Json& j) { return j.is_structured(); });
+  if (!json.is_structured() || json.empty()) {
+    out += plain(json);
+    return;
+  }
+  if (is_list_of_plain) {
+    out += '[';
+    for (size_t i = 0; i < json.size(); ++i) {
+      if (i > 0) out += ", ";
+      out += plain(json[i]);
+    }
+    out += ']';
+    return;
+  }
+  const std::string margin(indent + 2, ' ');
+  out += json.is_object() ? "{\n" : "[\n";
+  bool is_first = true;
+  for (const auto& [key, value] : json.items()) {
+    if (!is_first) out += ",\n";
+    is_first = false;
+    out += margin;
+    if (json.is_object()) {
+      out += plain(key);
+      out += ": ";
+    }
+    write(value, indent + 2, out);
+  }
+  out += '\n';
+  out.append(indent, ' ');
+  out += json.is_object() ? '}' : ']';
+}
+
+}  // namespace
+
+std::string json_text(const Json& json) {
+  std::string out;
+  write(json, 0, out);
+  out += '\n';
+  return out;
+}
+
+}  // namespace naru::cli
