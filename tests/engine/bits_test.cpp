@@ -121,6 +121,32 @@ TEST_P(EqualBits, SnapshotAndRestore) {
   expect_no_pages_held(*rig);
 }
 
+TEST_P(EqualBits, BranchesGrownInTurns) {
+  Rig rig = open(small_options(128, 4));
+  const auto trunk = make_ids(40, 14, rig->vocab());
+  std::vector<std::vector<int32_t>> ends;
+  std::vector<std::unique_ptr<Session>> branches;
+  std::vector<Bits> wanted;
+  for (uint64_t i = 0; i < 3; ++i) {
+    ends.push_back(make_ids(24, 15 + i, rig->vocab()));
+    std::vector<int32_t> whole = trunk;
+    whole.insert(whole.end(), ends.back().begin(), ends.back().end());
+    wanted.push_back(alone(rig, whole, {})[0]);
+    branches.push_back(rig->new_session());
+  }
+  feed_bits(*rig, *branches[0], trunk);
+  {
+    const Snapshot snapshot = branches[0]->snapshot();
+    for (size_t i = 1; i < 3; ++i) branches[i]->restore(snapshot);
+  }
+  std::vector<Bits> last(3);
+  for (size_t at = 0; at < 24; at += 4) {
+    for (size_t i = 0; i < 3; ++i) last[i] = feed_bits(*rig, *branches[i], std::span(ends[i]).subspan(at, 4));
+  }
+  EXPECT_EQ(last, wanted);
+  EXPECT_EQ(rig->stats().n_pages_copied, 2);
+}
+
 TEST_P(EqualBits, PrefixFoundAndComputed) {
   Rig rig = open(small_options(160, 3));
   const auto ids = make_ids(130, 9, rig->vocab());

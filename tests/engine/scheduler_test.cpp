@@ -138,6 +138,36 @@ TEST_P(OrderAndLoad, ChangeNoToken) {
 
 INSTANTIATE_TEST_SUITE_P(Chips, OrderAndLoad, ::testing::Values("reference", "cpu"));
 
+TEST(Scheduler, IsASamplerOverASession) {
+  Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(128, 2));
+  Scheduler scheduler(*rig);
+  Request request = make_request(2, rig->vocab());
+  request.sample = 5;
+  request.top_logprobs = 2;
+  const auto id = scheduler.submit(request);
+  const Answer answer = run_all(scheduler)[*id];
+  ASSERT_EQ(answer.ids.size(), 58u);
+
+  const auto session = rig->new_session();
+  Sampler sampler;
+  TokenHistory history;
+  history.add_prompt(request.ids);
+  std::vector<int32_t> ids = request.ids;
+  auto logits = rig->feed(*session, ids);
+  for (size_t i = 0; i < answer.ids.size(); ++i) {
+    ASSERT_TRUE(logits.ok());
+    const auto token = sampler.sample(logits->row(0), request.sampling, history, 5, ids.size());
+    ASSERT_TRUE(token.ok());
+    EXPECT_EQ(*token, answer.ids[i]);
+    const LogProbs logprobs(logits->row(0));
+    EXPECT_EQ(std::bit_cast<uint32_t>(logprobs.of(*token)), answer.logprobs[i]);
+    EXPECT_EQ(logprobs.top(2)[1].id, answer.top_ids[2 * i + 1]);
+    ids.push_back(*token);
+    history.add_generated(*token);
+    logits = rig->feed(*session, {&ids.back(), 1});
+  }
+}
+
 TEST(Scheduler, AbortsFreeEverythingAtOnce) {
   Rig rig = open_rig(fixture_model("llama-gqa"), "cpu", small_options(128, 3, 16));
   Scheduler scheduler(*rig, {.running_max = 6});
