@@ -91,7 +91,7 @@ dict(d, a=5).a ;; namespace(a=1).a ;; true ;; True ;; false ;; none ;; None ;; 1
 (1,) ;; () ;; (1, 'b') ;; {} ;; {'a': 1, 'b': 'x'} ;; {'a': {'b': [1]}} ;; ['it\\'s'] ;; ["it's"] ;; ['a"b\\'c']
 ['\\n\\t\\\\'] ;; [u] ;; 'a' 'b' ;; "x\\ty" ;; 'u\\u00e9' ;; '\\x41' ;; 'a\\d' ;; s[n] ;; d[s] ;; d[n]
 s.nope is defined ;; s.nope is undefined ;; l.nope ;; d.a.b is defined ;; strftime_now('%d %b %Y')
-strftime_now('%Y-%m-%d %H:%M:%S') ;; (l ;; length) + 1 ;; l | length + 1 ;; -l | length if false else 1
+strftime_now('%Y-%m-%d %H:%M:%S') ;; (l | length) + 1 ;; l | length + 1
 s | upper | lower ;; n ~ -1 ;; n - 1 ;; not n == 7 ;; not (n == 7) ;; n in l or t ;; 'a' ~ 'b' * 2 ;; 'a' < 'b'
 [1, 2] < [1, 3] ;; l == [3, 1, 2] ;; d == d ;; {'a': 1} == {'a': 1.0} ;; (1, 2) == [1, 2]
 """

@@ -102,7 +102,7 @@ void AddedTokenFinder::add(std::string_view reversed, int32_t token) {
     }
     node = next;
   }
-  if (nodes_[node].longest < 0) nodes_[node].longest = token;  // of two with one text the first counts
+  if (nodes_[node].token < 0) nodes_[node].token = token;  // of two with one text the first counts
 }
 
 // Failure links, breadth first: the longest proper suffix of a node's path that is a path too.
@@ -112,7 +112,12 @@ void AddedTokenFinder::link() {
   while (!queue.empty()) {
     const uint32_t node = queue.front();
     queue.pop_front();
-    if (nodes_[node].longest < 0) nodes_[node].longest = nodes_[nodes_[node].fail].longest;
+    Node& here = nodes_[node];
+    const Node& suffix = nodes_[here.fail];
+    here.shorter = suffix.token >= 0 ? here.fail : suffix.shorter;
+    here.longest = here.token >= 0 ? here.token : suffix.longest;
+    const bool is_plain = here.token >= 0 && !is_control_[static_cast<size_t>(here.token)];
+    here.longest_plain = is_plain ? here.token : suffix.longest_plain;
     for (uint32_t c = nodes_[node].first_child; c != 0; c = nodes_[c].next_sibling) {
       uint32_t fail = nodes_[node].fail;
       while (fail != 0 && child(fail, nodes_[c].byte) == 0) fail = nodes_[fail].fail;
@@ -122,10 +127,10 @@ void AddedTokenFinder::link() {
   }
 }
 
-// For each place in [begin, end) where a token begins: the longest. From right to left.
-void AddedTokenFinder::find_starts(std::string_view text, size_t begin, size_t end, std::vector<Start>& starts) const {
+// Each place where a token begins, from right to left.
+void AddedTokenFinder::find_starts(std::string_view text, std::vector<Start>& starts) const {
   uint32_t node = 0;
-  for (size_t i = end; i > begin; --i) {
+  for (size_t i = text.size(); i > 0; --i) {
     const auto byte = static_cast<unsigned char>(text[i - 1]);
     if (node == 0 && root_child_[byte] == 0) continue;
     uint32_t next = child(node, byte);
@@ -134,43 +139,45 @@ void AddedTokenFinder::find_starts(std::string_view text, size_t begin, size_t e
       next = child(node, byte);
     }
     node = next;
-    if (nodes_[node].longest >= 0) starts.push_back({i - 1, nodes_[node].longest});
+    if (nodes_[node].longest >= 0) starts.push_back({i - 1, node});
   }
 }
 
-bool AddedTokenFinder::is_allowed(const formats::AddedToken& token, Specials specials) const {
-  switch (specials) {
-    case Specials::kAll: return true;
-    case Specials::kNotSpecial: return !token.special;
-    case Specials::kNotControl: return !is_control_[static_cast<size_t>(&token - tokens_.data())];
+// The longest token at a place that may be there: a control token only where it lies inside a stretch of our own.
+int32_t AddedTokenFinder::choose(const Start& start, const Stretch& stretch) const {
+  if (stretch.specials == Specials::kNotControl) return nodes_[start.node].longest_plain;
+  uint32_t node = start.node;
+  if (nodes_[node].token < 0) node = nodes_[node].shorter;
+  for (; node != 0; node = nodes_[node].shorter) {
+    const auto token = static_cast<size_t>(nodes_[node].token);
+    if (!is_control_[token] || start.begin + lengths_[token] <= stretch.end) return nodes_[node].token;
   }
-  return false;
+  return -1;
 }
 
 void AddedTokenFinder::find(std::string_view text, std::span<const Stretch> stretches,
                             std::vector<TokenMatch>& matches) const {
   if (tokens_.empty()) return;
   std::vector<Start> starts;
-  size_t begin = 0;
-  size_t taken = 0;  // text before it belongs to a match
-  for (const Stretch& stretch : stretches) {
-    starts.clear();
-    find_starts(text, begin, stretch.end, starts);
-    size_t candidate_end = begin;  // candidates before it overlap the one before
-    begin = stretch.end;
-    for (auto start = starts.rbegin(); start != starts.rend(); ++start) {
-      if (start->begin < candidate_end) continue;
-      const formats::AddedToken& token = tokens_[static_cast<size_t>(start->token)];
-      TokenMatch match{start->begin, start->begin + lengths_[static_cast<size_t>(start->token)], token.id};
-      candidate_end = match.end;
-      if (!is_allowed(token, stretch.specials)) continue;
-      if (token.single_word && (touches_word_left(text, match.begin) || touches_word_right(text, match.end))) continue;
-      // After an rstrip a token of white space may begin before `taken`; the library keeps it, so it is kept here.
-      if (token.lstrip) match.begin = strip_left(text, match.begin, taken);
-      if (token.rstrip) match.end = strip_right(text, match.end);
-      matches.push_back(match);
-      taken = match.end;
-    }
+  find_starts(text, starts);
+  size_t taken = 0;          // text before it belongs to a match
+  size_t candidate_end = 0;  // candidates before it overlap the one before
+  auto stretch = stretches.begin();
+  for (auto start = starts.rbegin(); start != starts.rend(); ++start) {
+    if (start->begin < candidate_end) continue;
+    while (stretch->end <= start->begin) ++stretch;
+    const int32_t index = choose(*start, *stretch);
+    if (index < 0) continue;
+    const formats::AddedToken& token = tokens_[static_cast<size_t>(index)];
+    TokenMatch match{start->begin, start->begin + lengths_[static_cast<size_t>(index)], token.id};
+    candidate_end = match.end;
+    if (stretch->specials == Specials::kNotSpecial && token.special) continue;
+    if (token.single_word && (touches_word_left(text, match.begin) || touches_word_right(text, match.end))) continue;
+    // After an rstrip a token of white space may begin before `taken`; the library keeps it, so it is kept here.
+    if (token.lstrip) match.begin = strip_left(text, match.begin, taken);
+    if (token.rstrip) match.end = strip_right(text, match.end);
+    matches.push_back(match);
+    taken = match.end;
   }
 }
 

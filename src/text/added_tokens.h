@@ -26,7 +26,8 @@ enum class Specials : uint8_t {
   kNotControl,  // none that could steer the model, flagged special or not: text from outside
 };
 
-// Stretches of a text; the last ends where the text ends. No token is found across the border of two stretches.
+// Stretches of a text; the last ends where the text ends. No control token is found across the border of two stretches;
+// other tokens (plain words, white space) are found as if there were no borders.
 struct Stretch {
   size_t end;
   Specials specials;
@@ -58,19 +59,22 @@ class AddedTokenFinder {
     uint32_t first_child = 0;  // 0 for none: the root is nobody's child
     uint32_t next_sibling = 0;
     uint32_t fail = 0;
-    int32_t longest = -1;  // index of the longest token that ends (reversed: begins) here
+    uint32_t shorter = 0;        // the node of the longest token that begins here too, but is shorter than the path
+    int32_t token = -1;          // index of the token that the path spells (reversed), or -1
+    int32_t longest = -1;        // index of the longest token that begins here
+    int32_t longest_plain = -1;  // the same of those that are not control tokens
     unsigned char byte = 0;
   };
   struct Start {
     size_t begin;
-    int32_t token;
+    uint32_t node;
   };
 
   uint32_t child(uint32_t node, unsigned char byte) const;
   void add(std::string_view reversed, int32_t token);
   void link();
-  void find_starts(std::string_view text, size_t begin, size_t end, std::vector<Start>& starts) const;
-  bool is_allowed(const formats::AddedToken& token, Specials specials) const;
+  void find_starts(std::string_view text, std::vector<Start>& starts) const;
+  int32_t choose(const Start& start, const Stretch& stretch) const;
 
   std::vector<formats::AddedToken> tokens_;
   std::vector<size_t> lengths_;

@@ -98,10 +98,7 @@ struct Printed {
 
 Result<Text> finish(const Printed& printed) {
   if (printed.is_full()) {
-    return Error{Code::kResourceExhausted,
-                 fmt::format("rendering the chat template: a string of more than {} bytes; send less or use a simpler "
-                             "template",
-                             printed.bytes_max)};
+    return Error{Code::kResourceExhausted, fmt::format("a string of more than {} bytes", printed.bytes_max)};
   }
   Text text;
   text.append(printed.text, printed.is_content);
@@ -196,10 +193,7 @@ class JsonPrinter {
     } else if (const double* d = value.as<double>()) {
       out.text += std::isnan(*d) ? "NaN" : std::isinf(*d) ? (*d > 0 ? "Infinity" : "-Infinity") : double_repr(*d);
     } else {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("rendering the chat template: tojson of a value of type {}; use a template that fits "
-                               "these messages",
-                               type_name(value))};
+      return Error{Code::kInvalidArgument, fmt::format("tojson of a value of type {}", type_name(value))};
     }
     return {};
   }

@@ -130,7 +130,7 @@ bool are_equal(const Val& a, const Val& b, int64_t& fuel);
 // -1, 0, 1; nothing where the two have no order.
 std::optional<int> order(const Val& a, const Val& b, int64_t& fuel);
 
-// Python's str() and repr(); an error past `bytes_max`.
+// Python's str() and repr(); an error past `bytes_max`, whose message is for the interpreter to complete.
 Result<Text> to_text(const Val& value, size_t bytes_max);
 Result<Text> to_repr(const Val& value, size_t bytes_max);
 std::string double_repr(double value);
@@ -142,7 +142,7 @@ struct JsonStyle {
   std::string item_separator = ", ";
   std::string key_separator = ": ";
 };
-// Python's json.dumps; an error for what JSON cannot say.
+// Python's json.dumps; an error for what JSON cannot say, with such a message.
 Result<Text> to_json(const Val& value, const JsonStyle& style, size_t bytes_max);
 
 }  // namespace naru::text::jinja

@@ -95,8 +95,9 @@ Result<Val> Interpreter::filter_json(const Val& value, const Arguments& argument
     }
   }
   if (const Val* sort_keys = arguments.find(3, "sort_keys")) style.sort_keys = is_true(*sort_keys);
-  NARU_ASSIGN(Text text, to_json(value, style, static_cast<size_t>(limits_.output_bytes_max)));
-  return made(std::move(text));
+  auto text = to_json(value, style, static_cast<size_t>(limits_.output_bytes_max));
+  if (!text) return error(text.error().message, text.error().code);
+  return made(std::move(text).value());
 }
 
 Result<Val> Interpreter::filter_length(const Val& value) {

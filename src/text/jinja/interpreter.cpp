@@ -75,8 +75,9 @@ Result<Val> Interpreter::made_list(std::vector<Val> items, bool is_tuple) {
 }
 
 Result<Text> Interpreter::text_of(const Val& value) {
-  NARU_ASSIGN(Text text, to_text(value, static_cast<size_t>(limits_.output_bytes_max)));
-  NARU_TRY(count_bytes(text.bytes.size()));
+  auto text = to_text(value, static_cast<size_t>(limits_.output_bytes_max));
+  if (!text) return error(text.error().message, text.error().code);
+  NARU_TRY(count_bytes(text->bytes.size()));
   return text;
 }
 
