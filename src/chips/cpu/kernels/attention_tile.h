@@ -18,6 +18,8 @@ namespace naru::cpu::NARU_LEVEL {
 
 #if defined(NARU_LEVEL_baseline)
 constexpr int kTileRows = 1, kTileVectors = 1;
+#elif defined(NARU_DCHECKS)  // sanitizers and debug builds: the same loops, a tenth of the code to compile
+constexpr int kTileRows = 2, kTileVectors = 2;
 #elif defined(NARU_LEVEL_avx2)
 constexpr int kTileRows = 4, kTileVectors = 1;
 #else
