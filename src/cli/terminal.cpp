@@ -157,7 +157,7 @@ Status write_out(std::string_view text) {
     return Error{Code::kCancelled, ""};
   }
   return Error{Code::kUnavailable,
-               fmt::format("writing the answer: standard output: {} bytes could not be written: {}; "
+               fmt::format("writing standard output: {} bytes could not be written: {}; "
                            "free space there or send the output elsewhere",
                            text.size(), std::strerror(error_number))};
 }

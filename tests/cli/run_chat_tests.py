@@ -1,0 +1,234 @@
+"""The chat on a pseudo terminal: what a person types and sees. Python's standard library only.
+
+    python3 run_chat_tests.py BINARY [--data tests/data]
+
+The model is a tiny random one, so its words mean nothing; a large bias makes it say one letter where that helps.
+"""
+
+import argparse
+import fcntl
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import tempfile
+import termios
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+WAIT_SECONDS = 60
+CONTROL = {"C": b"\x03", "D": b"\x04", "U": b"\x15"}
+LETTER_D = ["--logit-bias", "100=1000"]  # the model says "d" for ever
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, arguments, columns=72, rows=24, environment=None):
+        self.seen = ""
+        self.status = None
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update({"TERM": "xterm", **(environment or {})})
+            os.execv(arguments[0], [str(a) for a in arguments])
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys):
+        os.write(self.fd, keys if isinstance(keys, bytes) else keys.encode())
+
+    def read_some(self, seconds):
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:  # the other side is closed
+            data = b""
+        self.seen += data.decode(errors="replace")
+        return bool(data)
+
+    def wait_for(self, pattern):
+        """Until what came since the last wait matches; forgets it then."""
+        end = time.monotonic() + WAIT_SECONDS
+        while not (match := re.search(pattern, self.seen, re.DOTALL)):
+            if time.monotonic() > end or (not self.read_some(1) and self.is_done()):
+                raise AssertionError(f"no {pattern!r} in {self.seen[-600:]!r}")
+        self.seen = self.seen[match.end():]
+        return match
+
+    def is_done(self):
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    def wait_end(self):
+        end = time.monotonic() + WAIT_SECONDS
+        while not self.is_done():
+            self.read_some(0.05)
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                raise AssertionError("the program does not end")
+        while self.read_some(0.05):
+            pass
+        os.close(self.fd)
+        return self.status
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
+
+PROMPT = r">>> "
+
+
+def test_a_conversation(naru, model):
+    t = Terminal([naru, "run", model, "-n", "5", *LETTER_D])
+    t.wait_for(r"model\.gguf · .* parameters · context")
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for(r"ddddd\r\n.*stopped at --max-tokens 5")
+    t.wait_for(PROMPT)
+    t.type("/stats\r")
+    t.wait_for(r"decode .* tokens/s .*context \d+ of")
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
+def test_help_and_a_mistyped_command(naru, model):
+    t = Terminal([naru, "run", model])
+    t.wait_for(PROMPT)
+    t.type("/hlep\r")
+    t.wait_for(r"there is no /hlep; did you mean /help\?")
+    t.type("/help\r")
+    t.wait_for(r"/clear .*Ctrl-C")
+    t.type("/clear\r")
+    t.wait_for("forgotten")
+    t.type(CONTROL["D"])
+    assert t.wait_end() == 0
+
+
+def test_control_c_stops_the_answer_not_the_program(naru, model):
+    t = Terminal([naru, "run", model, "--context", "512", "--chip", "reference", *LETTER_D])
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for("dddd")
+    assert not t.echoes()
+    t.type(CONTROL["C"])
+    t.wait_for(r"\(stopped\)")
+    t.wait_for(PROMPT)
+    t.type("more" + "\r")
+    t.wait_for("dddd")
+    t.type(CONTROL["C"])
+    t.wait_for(r"\(stopped\)")
+    t.wait_for(PROMPT)
+    t.type(CONTROL["C"])
+    t.wait_for("Ctrl-C again to leave")
+    t.type(CONTROL["C"])
+    assert t.wait_end() == 130
+
+
+def test_two_control_c_end_the_program(naru, model):
+    t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
+    t.wait_for("dddd")
+    os.kill(t.pid, signal.SIGINT)
+    os.kill(t.pid, signal.SIGINT)
+    assert t.wait_end() == 130
+
+
+def test_one_answer_ends_with_control_c(naru, model):
+    t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
+    t.wait_for("dddd")
+    t.type(CONTROL["C"])
+    assert t.wait_end() == 130
+
+
+def test_a_request_to_end(naru, model):
+    t = Terminal([naru, "run", model])
+    t.wait_for(PROMPT)
+    os.kill(t.pid, signal.SIGTERM)
+    assert t.wait_end() == 0
+
+
+def test_keys(naru, model):
+    t = Terminal([naru, "run", model, "-n", "1", *LETTER_D])
+    t.wait_for(PROMPT)
+    t.type("wrong" + "\x15" + "hallo" + 4 * "\x1b[D" + "\x1b[3~" + "\u00e9" + "\r")  # Ctrl-U, left, Delete
+    t.wait_for("stopped at --max-tokens 1")
+    t.wait_for(PROMPT)
+    t.type("\x1b[A")  # up: the message as it was sent
+    t.wait_for("h\u00e9llo")
+    t.type("\x15" + "\x1b[200~/two\rlines\x1b[201~")
+    t.wait_for(r"/two\s+.*lines")
+    t.type("\r")  # a message of two lines is no command
+    t.wait_for(r"stopped at --max-tokens 1")
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
+def test_a_full_context_is_said(naru, model):
+    t = Terminal([naru, "run", model, "--context", "64", *LETTER_D])
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for("the context is full")
+    t.type("more\r")
+    t.wait_for(r"naru:.* the context holds 64")
+    t.wait_for("/clear begins a new conversation")
+    t.type("/clear\r")
+    t.wait_for("forgotten")
+    t.type("hello\r")
+    t.wait_for("dddd")
+    t.wait_for("the context is full")
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
+def test_styles(naru, model):
+    t = Terminal([naru, "show", model])
+    t.wait_for("\x1b\\[1m")
+    assert t.wait_end() == 0
+    t = Terminal([naru, "show", model], environment={"NO_COLOR": "1"})
+    assert t.wait_end() == 0
+    assert "\x1b" not in t.seen and "Model" in t.seen
+
+
+def test_reasoning_is_dimmed(naru, model):
+    # A template that opens the reasoning itself, as DeepSeek's do; the model then says "d" for ever, all of it thought.
+    data = model.read_bytes()
+    old, new = b"{{ '<|im_start|>assistant\n' }}", b"{{ '<|im_start|>ai<think>\n' }}"
+    assert old in data and len(old) == len(new)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "thinker.gguf"
+        path.write_bytes(data.replace(old, new))
+        t = Terminal([naru, "run", path, "hello", "-n", "5", *LETTER_D])
+        t.wait_for("\x1b\\[2mddddd\x1b\\[0m")
+        assert t.wait_end() == 0
+        t = Terminal([naru, "run", path, "hello", "-n", "5", "--hide-reasoning", *LETTER_D])
+        assert t.wait_end() == 0
+        assert "ddd" not in t.seen and "thinking" in t.seen
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("binary", type=pathlib.Path)
+    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+    model = args.data.resolve() / "models" / "gguf-llama-f32" / "model.gguf"
+    tests = {name: test for name, test in globals().items() if name.startswith("test_") and args.only in name}
+    failed = 0
+    for name, test in tests.items():
+        try:
+            test(args.binary.resolve(), model)
+        except AssertionError as problem:
+            failed += 1
+            print(f"FAILED {name}: {problem or 'a wrong value'}")
+    print(f"{len(tests) - failed} of {len(tests)} tests passed")
+    return 1 if failed or not tests else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
