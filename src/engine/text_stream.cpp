@@ -9,8 +9,8 @@
 namespace naru::engine {
 namespace {
 
-bool is_white(char c) {
-  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+bool is_reasoning_tag(std::string_view piece) {
+  return piece == "<think>" || piece == "</think>";
 }
 
 Status validate_stops(const std::vector<std::string>& stops) {
@@ -47,7 +47,7 @@ StringFinder::StringFinder(std::vector<std::string> strings) {
   }
 }
 
-bool StringFinder::push(std::string_view text, std::string& out, std::string& rest) {
+bool StringFinder::push(std::string_view text, std::string& out) {
   for (size_t i = 0; i < text.size(); ++i) {
     held_.push_back(text[i]);
     size_t longest_match = 0;
@@ -59,7 +59,6 @@ bool StringFinder::push(std::string_view text, std::string& out, std::string& re
     }
     if (longest_match == 0) continue;
     out.append(held_, 0, held_.size() - longest_match);
-    rest.assign(text.substr(i + 1));
     held_.clear();
     for (Pattern& pattern : patterns_) pattern.matched = 0;
     return true;
@@ -80,9 +79,6 @@ void StringFinder::finish(std::string& out) {
 
 Result<TextStream> TextStream::create(const text::Tokenizer& tokenizer, TextOptions options) {
   NARU_TRY(validate_stops(options.stop));
-  if (options.split_reasoning && (options.reasoning_open.empty() || options.reasoning_close.empty())) {
-    return Error{Code::kInvalidArgument, "splitting reasoning: a marker is empty; give both"};
-  }
   return TextStream(tokenizer, std::move(options));
 }
 
@@ -91,22 +87,14 @@ TextStream::TextStream(const text::Tokenizer& tokenizer, TextOptions options)
       options_(std::move(options)),
       decoder_(tokenizer, false),
       stops_(options_.stop),
-      close_(options_.split_reasoning ? std::vector<std::string>{options_.reasoning_close}
-                                      : std::vector<std::string>{}),
-      state_(!options_.split_reasoning      ? State::kContent
-             : options_.starts_in_reasoning ? State::kReasoning
-                                            : State::kStart) {}
+      splitter_(options_.starts_in_reasoning) {}
 
 TextDelta TextStream::push(int32_t id) {
   NARU_CHECK(!is_stopped_);
   TextDelta delta;
-  if (options_.skip_special && tokenizer_->is_special(id)) {
-    // Markers split reasoning even where the vocabulary calls them special.
-    const std::string_view piece = tokenizer_->piece(id);
-    const bool is_marker =
-        options_.split_reasoning && (piece == options_.reasoning_open || piece == options_.reasoning_close);
-    if (!is_marker) return delta;
-  }
+  // Some vocabularies call the tags of reasoning special; they split all the same.
+  const bool is_tag = options_.split_reasoning && is_reasoning_tag(tokenizer_->piece(id));
+  if (options_.skip_special && tokenizer_->is_special(id) && !is_tag) return delta;
   take(decoder_.push(id), delta);
   return delta;
 }
@@ -115,48 +103,35 @@ TextDelta TextStream::finish() {
   TextDelta delta;
   if (is_stopped_) return delta;
   take(decoder_.finish(), delta);
-  if (!delta.is_stopped) {
-    std::string text;
-    stops_.finish(text);
-    split(text, delta);
-    if (state_ == State::kStart) delta.content += start_;
-    if (state_ == State::kReasoning) close_.finish(delta.reasoning);
-  }
+  if (is_stopped_) return delta;
+  std::string held;
+  stops_.finish(held);
+  split(held, true, delta);
   is_stopped_ = true;
   return delta;
 }
 
 void TextStream::take(std::string_view text, TextDelta& delta) {
-  std::string sure, rest;
-  is_stopped_ = stops_.push(text, sure, rest);
+  std::string sure;
+  is_stopped_ = stops_.push(text, sure);
   delta.is_stopped = is_stopped_;
-  split(sure, delta);
-  if (!is_stopped_) return;
-  if (state_ == State::kStart) delta.content += start_;
-  if (state_ == State::kReasoning) close_.finish(delta.reasoning);
+  split(sure, is_stopped_, delta);
 }
 
-void TextStream::split(std::string_view text, TextDelta& delta) {
-  std::string rest(text);
-  if (state_ == State::kStart) {
-    start_ += rest;
-    size_t n_white = 0;
-    while (n_white < start_.size() && is_white(start_[n_white])) ++n_white;
-    const std::string_view word = std::string_view(start_).substr(n_white);
-    const std::string_view open = options_.reasoning_open;
-    if (word.size() < open.size() && open.substr(0, word.size()) == word) return;
-    const bool is_open = word.substr(0, open.size()) == open;
-    state_ = is_open ? State::kReasoning : State::kContent;
-    rest = is_open ? std::string(word.substr(open.size())) : start_;
-    start_.clear();
+void TextStream::split(std::string_view text, bool is_end, TextDelta& delta) {
+  if (!options_.split_reasoning) {
+    delta.content += text;
+    return;
   }
-  if (state_ == State::kReasoning) {
-    std::string behind;
-    if (!close_.push(rest, delta.reasoning, behind)) return;
-    state_ = State::kContent;
-    rest = std::move(behind);
+  std::vector<text::AnswerPiece> pieces = splitter_.push(text);
+  if (is_end) {
+    for (text::AnswerPiece& piece : splitter_.finish()) pieces.push_back(std::move(piece));
   }
-  delta.content += rest;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const bool is_before_tag = i + 1 < pieces.size() && pieces[i + 1].part == text::AnswerPart::kTag;
+    if (pieces[i].part == text::AnswerPart::kReasoning) delta.reasoning += pieces[i].text;
+    if (pieces[i].part == text::AnswerPart::kContent && !is_before_tag) delta.content += pieces[i].text;
+  }
 }
 
 }  // namespace naru::engine

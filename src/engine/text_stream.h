@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/reasoning.h"
 #include "text/tokenizer.h"
 
 namespace naru::engine {
@@ -20,12 +21,9 @@ struct TextOptions {
   // byte the longest counts. Searched for in reasoning and content alike.
   std::vector<std::string> stop;
   bool skip_special = true;  // special tokens give no text
-  // Text between the markers is reasoning; the markers are no part of the text. Reasoning can only come first, after
-  // white space at most.
+  // Reasoning apart from content (text/reasoning.h says which is which); the tags are no part of the text.
   bool split_reasoning = false;
-  bool starts_in_reasoning = false;  // the prompt ended with the open marker
-  std::string reasoning_open = "<think>";
-  std::string reasoning_close = "</think>";
+  bool starts_in_reasoning = false;  // the prompt ended inside reasoning
 };
 
 // New text of an answer.
@@ -40,9 +38,9 @@ struct TextDelta {
 class StringFinder {
  public:
   explicit StringFinder(std::vector<std::string> strings);
-  // Appends to `out` the text that is surely before any match. Returns true when a match is complete: then `rest` is
-  // the text behind it, and the finder starts anew.
-  bool push(std::string_view text, std::string& out, std::string& rest);
+  // Appends to `out` the text that is surely before any match. Returns true when a match is complete; what is behind it
+  // is dropped.
+  bool push(std::string_view text, std::string& out);
   // The end of the stream: what was held back is text after all.
   void finish(std::string& out);
 
@@ -68,22 +66,19 @@ class TextStream {
   TextDelta finish();
 
   // True while the text is reasoning.
-  bool is_reasoning() const { return state_ == State::kReasoning; }
+  bool is_reasoning() const { return options_.split_reasoning && splitter_.in_reasoning(); }
 
  private:
-  enum class State : uint8_t { kStart, kReasoning, kContent };
   TextStream(const text::Tokenizer& tokenizer, TextOptions options);
   // Decoded text through the search for stop strings, then split.
   void take(std::string_view text, TextDelta& delta);
-  void split(std::string_view text, TextDelta& delta);
+  void split(std::string_view text, bool is_end, TextDelta& delta);
 
   const text::Tokenizer* tokenizer_;
   TextOptions options_;
   text::StreamDecoder decoder_;
   StringFinder stops_;
-  StringFinder close_;
-  State state_;
-  std::string start_;  // held back while it may still become white space and the open marker
+  text::ReasoningSplitter splitter_;
   bool is_stopped_ = false;
 };
 

@@ -108,7 +108,7 @@ Outcome run_cut(const Vocabulary& vocabulary, const TextOptions& options, const 
 }
 
 void expect_at_every_cut(const TextOptions& options, const std::string& text, const Outcome& wanted) {
-  ASSERT_LE(text.size(), 14u);
+  ASSERT_LE(text.size(), 17u);
   const Vocabulary vocabulary(all_pieces(text));
   for (uint32_t cuts = 0; cuts < 1u << (text.size() - 1); ++cuts) {
     const Outcome got = run_cut(vocabulary, options, text, cuts, &wanted);
@@ -152,21 +152,20 @@ TEST(TextStream, ACutCharacterAtTheEndIsReplaced) {
 TEST(TextStream, ReasoningAtEveryCut) {
   TextOptions options;
   options.split_reasoning = true;
-  options.reasoning_open = "<t>";
-  options.reasoning_close = "</t>";
-  expect_at_every_cut(options, "<t>ab</t>cd", {"ab", "cd", false});
-  expect_at_every_cut(options, "\n <t>a</t>", {"a", "", false});
-  expect_at_every_cut(options, "<t>a</<</t>b", {"a</<", "b", false});
-  expect_at_every_cut(options, "<t>abc</", {"abc</", "", false});
-  expect_at_every_cut(options, "a<t>b</t>c", {"", "a<t>b</t>c", false});
-  expect_at_every_cut(options, " <tx", {"", " <tx", false});
+  expect_at_every_cut(options, "<think>a</think>b", {"a", "b", false});
+  expect_at_every_cut(options, "\n <think>a<b", {"a<b", "", false});
+  expect_at_every_cut(options, "<think>a</thi", {"a</thi", "", false});
+  expect_at_every_cut(options, "a<think>b", {"", "a<think>b", false});
+  expect_at_every_cut(options, " <thinx", {"", " <thinx", false});
   expect_at_every_cut(options, " <", {"", " <", false});
   options.starts_in_reasoning = true;
-  expect_at_every_cut(options, "ab</t>c</t>", {"ab", "c</t>", false});
+  expect_at_every_cut(options, "a</</think>b", {"a</", "b", false});
   options.stop = {"b<"};
-  expect_at_every_cut(options, "ab</t>c", {"a", "", true});
+  expect_at_every_cut(options, "ab</think>c", {"a", "", true});
   options.stop = {"c"};
-  expect_at_every_cut(options, "ab</t>dc", {"ab", "d", true});
+  expect_at_every_cut(options, "ab</think>dc", {"ab", "d", true});
+  options.stop = {"think"};
+  expect_at_every_cut(options, "ab</think>dc", {"ab</", "", true});
 }
 
 TEST(TextStream, SpecialTokensGiveNoTextButMarkersSplit) {
