@@ -15,13 +15,15 @@ using formats::RopeKind;
 constexpr double kPi = 0x1.921fb54442d18p+1;
 
 // Llama 3: long waves are stretched by `factor`, short ones kept, those between mixed.
-double llama3_frequency(const RopeConfig& rope, double frequency) {
-  const double wavelength = 2 * kPi / frequency;
-  const auto original = static_cast<double>(rope.original_positions);
-  if (wavelength > original / rope.low_freq_factor) return frequency / rope.factor;
-  if (wavelength < original / rope.high_freq_factor) return frequency;
-  const double share = (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-  return (1 - share) * frequency / rope.factor + share * frequency;
+float llama3_frequency(const RopeConfig& rope, float frequency) {
+  const auto original = static_cast<float>(rope.original_positions);
+  const auto factor = static_cast<float>(rope.factor);
+  const auto low = static_cast<float>(rope.low_freq_factor), high = static_cast<float>(rope.high_freq_factor);
+  const float wavelength = static_cast<float>(2 * kPi) / frequency;
+  if (wavelength > original / low) return frequency / factor;
+  if (wavelength < original / high) return frequency;
+  const float share = (original / wavelength - low) / (high - low);
+  return (1 - share) * frequency / factor + share * frequency;
 }
 
 struct Range {
@@ -42,6 +44,14 @@ Range yarn_range(const RopeConfig& rope, double dim) {
   return range;
 }
 
+// YaRN: `power` is base^(2i/dim), the inverse of the frequency that is not stretched.
+float yarn_frequency(const RopeConfig& rope, const Range& range, float i, float power) {
+  const auto low = static_cast<float>(range.low);
+  const float ramp = std::clamp((i - low) / static_cast<float>(range.high - range.low), 0.0f, 1.0f);
+  const float kept = 1 - ramp;
+  return 1.0f / (static_cast<float>(rope.factor) * power) * (1 - kept) + 1.0f / power * kept;
+}
+
 }  // namespace
 
 std::vector<float> rope_frequencies(const RopeConfig& rope, int64_t dim, const std::vector<float>& divisors) {
@@ -50,23 +60,20 @@ std::vector<float> rope_frequencies(const RopeConfig& rope, int64_t dim, const s
   const Range range = rope.kind == RopeKind::kYarn ? yarn_range(rope, static_cast<double>(dim)) : Range{0, 1};
   std::vector<float> result;
   for (int64_t i = 0; i < n_pairs; ++i) {
-    const double exponent = static_cast<double>(2 * i) / static_cast<double>(dim);
-    double frequency = 1.0 / contract::pow_double(rope.theta, exponent);
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
+    const auto power = static_cast<float>(contract::pow_double(static_cast<float>(rope.theta), exponent));
+    float frequency = 1.0f / power;
     switch (rope.kind) {
       case RopeKind::kNone: break;
-      case RopeKind::kLinear: frequency /= rope.factor; break;
+      case RopeKind::kLinear: frequency /= static_cast<float>(rope.factor); break;
       case RopeKind::kLlama3: frequency = llama3_frequency(rope, frequency); break;
-      case RopeKind::kYarn: {
-        const double ramp = std::clamp((static_cast<double>(i) - range.low) / (range.high - range.low), 0.0, 1.0);
-        frequency = frequency * (1 - ramp) + frequency / rope.factor * ramp;
-        break;
-      }
+      case RopeKind::kYarn: frequency = yarn_frequency(rope, range, static_cast<float>(i), power); break;
       case RopeKind::kDivisors:
         NARU_CHECK(static_cast<int64_t>(divisors.size()) == n_pairs, divisors.size(), n_pairs);
-        frequency /= static_cast<double>(divisors[static_cast<size_t>(i)]);
+        frequency /= divisors[static_cast<size_t>(i)];
         break;
     }
-    result.push_back(static_cast<float>(frequency));
+    result.push_back(frequency);
   }
   return result;
 }
