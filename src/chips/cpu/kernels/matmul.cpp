@@ -15,6 +15,8 @@ namespace {
 
 // Rows are taken in runs whose blocks need about this much memory.
 constexpr int64_t kRunBytes = int64_t{24} << 20;
+// Rows that meet panels again and again should stay in the second-level cache, beside the panels.
+constexpr int64_t kRowGroupBytes = int64_t{384} << 10;
 constexpr int64_t kTasksPerThread = 6;
 constexpr int64_t kTileRowsMin = 8;  // fewer rows go by vectors, not by tiles
 
@@ -171,37 +173,47 @@ int64_t tiles_of(int64_t inputs) {
   return tiles + 1;
 }
 
-void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
-  const Product& product = plan.products[task.product];
+// One block of rows against the panels [begin, end) of a product.
+void run_block(const Product& product, const RowBlock& block, int64_t begin, int64_t end, float* tile) {
   const CpuMatrix& matrix = *product.matrix;
   const Family& family = *product.family;
+  const RowSize& size = family.sizes[static_cast<size_t>(block.size)];
   const int64_t steps = ceil_div(matrix.inputs, family.step_inputs);
-  auto* tile = reinterpret_cast<float*>(
-      scratch.get(static_cast<size_t>(tiles_of(matrix.inputs) * kTileFloatsMax) * sizeof(float)));
-  const int64_t width = family.sizes[static_cast<size_t>(plan.blocks[task.block_begin].size)].functions[0].panels;
-  for (int64_t begin = task.panel_begin; begin < task.panel_end; begin += width) {
-    const int64_t end = std::min(begin + width, task.panel_end);
-    for (size_t b = task.block_begin; b < task.block_end; ++b) {
-      const RowBlock& block = plan.blocks[b];
-      const RowSize& size = family.sizes[static_cast<size_t>(block.size)];
-      const auto* x = reinterpret_cast<const std::byte*>(block.x);
-      for (int64_t panel = begin; panel < end;) {
-        const PanelFunction* function = size.functions;
-        while (function->panels > end - panel) ++function;
-        const int64_t n = int64_t{size.rows} * function->panels * kPanel;
-        const std::byte* w = matrix.panel(product.group, panel);
-        if (matrix.inputs == 0) {
-          std::memset(tile, 0, static_cast<size_t>(n) * 4);
-        } else if (family.segment_steps == 0 || steps <= family.segment_steps) {
-          function->run(w, matrix.panel_bytes, x, steps, tile);
-        } else {
-          run_segments(family, function->run, w, matrix.panel_bytes, x, size.rows, steps, n, tile,
-                       tile + kTileFloatsMax);
-        }
-        store_rows(product, block, panel, function->panels, tile);
-        panel += function->panels;
-      }
+  const auto* x = reinterpret_cast<const std::byte*>(block.x);
+  for (int64_t panel = begin; panel < end;) {
+    const PanelFunction* function = size.functions;
+    while (function->panels > end - panel) ++function;
+    const int64_t n = int64_t{size.rows} * function->panels * kPanel;
+    const std::byte* w = matrix.panel(product.group, panel);
+    if (matrix.inputs == 0) {
+      std::memset(tile, 0, static_cast<size_t>(n) * 4);
+    } else if (family.segment_steps == 0 || steps <= family.segment_steps) {
+      function->run(w, matrix.panel_bytes, x, steps, tile);
+    } else {
+      run_segments(family, function->run, w, matrix.panel_bytes, x, size.rows, steps, n, tile, tile + kTileFloatsMax);
     }
+    store_rows(product, block, panel, function->panels, tile);
+    panel += function->panels;
+  }
+}
+
+// Blocks of rows that together stay in the second-level cache meet all panels of the task, a few panels at a time.
+void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
+  const Product& product = plan.products[task.product];
+  auto* tile = reinterpret_cast<float*>(
+      scratch.get(static_cast<size_t>(tiles_of(product.matrix->inputs) * kTileFloatsMax) * sizeof(float)));
+  const auto& sizes = product.family->sizes;
+  const int64_t width = sizes[static_cast<size_t>(plan.blocks[task.block_begin].size)].functions[0].panels;
+  for (size_t first = task.block_begin; first < task.block_end;) {
+    size_t last = first;
+    for (int64_t bytes = 0; last < task.block_end && (last == first || bytes < kRowGroupBytes); ++last) {
+      bytes += plan.blocks[last].dwords * plan.blocks[last].rows * 4;
+    }
+    for (int64_t begin = task.panel_begin; begin < task.panel_end; begin += width) {
+      const int64_t end = std::min(begin + width, task.panel_end);
+      for (size_t b = first; b < last; ++b) run_block(product, plan.blocks[b], begin, end, tile);
+    }
+    first = last;
   }
 }
 
