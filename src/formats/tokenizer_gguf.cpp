@@ -75,7 +75,7 @@ Status fill_table(const GgufTokens& tokens, const std::vector<std::string_view>&
         (is_added(tokens.types[i]) && !std::binary_search(merged.begin(), merged.end(), std::string(tokens.texts[i])));
     NARU_TRY(table->add_token(static_cast<int64_t>(i), is_gap ? std::string() : std::string(tokens.texts[i])));
   }
-  NARU_TRY(table->check_density());
+  NARU_TRY(table->check_density(static_cast<int64_t>(tokens.texts.size())));
   for (const std::string_view merge : merges) NARU_TRY(table->add_merge(merge));
   for (size_t i = 0; i < tokens.texts.size(); ++i) {
     if (!is_added(tokens.types[i])) continue;

@@ -46,11 +46,11 @@ Status TokenizerTable::add_token(int64_t id, std::string text) {
   return {};
 }
 
-Status TokenizerTable::check_density() const {
+Status TokenizerTable::check_density(int64_t n_listed) const {
   const auto slots = static_cast<int64_t>(text_of_.size());
   const auto tokens = static_cast<int64_t>(id_of_.size());
   if (tokens == 0) return error("the vocabulary is empty", "at least one token");
-  if (slots > 8 * tokens + 65536) {
+  if (slots > 8 * std::max(tokens, n_listed) + 65536) {
     return error(fmt::format("its {} tokens have ids up to {}", tokens, slots - 1), "ids without such gaps");
   }
   return {};

@@ -20,8 +20,9 @@ class TokenizerTable {
 
   // A model's token. Ids and texts once; an empty text makes a gap.
   Status add_token(int64_t id, std::string text);
-  // The largest id must stay near the number of tokens, so that a few bytes cannot ask for a table of millions.
-  Status check_density() const;
+  // The largest id must stay near the number of tokens, or of the ids that the file lists one by one, gaps included, so
+  // that a few bytes cannot ask for a table of millions. At least one token.
+  Status check_density(int64_t n_listed = 0) const;
   // One merge of two tokens that are there, whose concatenation is there too.
   Status add_merge(std::string_view left, std::string_view right);
   Status add_merge(std::string_view both);  // "left right"
