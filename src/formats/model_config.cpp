@@ -195,8 +195,10 @@ Result<GenerationConfig> parse_generation_config(Bytes json, std::string_view na
   NARU_ASSIGN(config.top_p, number("top_p", 0, 1));
   NARU_ASSIGN(config.min_p, number("min_p", 0, 1));
   NARU_ASSIGN(config.repetition_penalty, number("repetition_penalty", 1e-6, 1e6));
-  NARU_ASSIGN(config.bos_ids, root.find_ids("bos_token_id", 0, INT32_MAX));
-  NARU_ASSIGN(config.eos_ids, root.find_ids("eos_token_id", 0, INT32_MAX));
+  NARU_ASSIGN(config.bos_ids, root.find_ids("bos_token_id", -1, INT32_MAX));
+  NARU_ASSIGN(config.eos_ids, root.find_ids("eos_token_id", -1, INT32_MAX));
+  drop_foreign_ids(INT32_MAX, &config.bos_ids);  // -1 means none
+  drop_foreign_ids(INT32_MAX, &config.eos_ids);
   NARU_ASSIGN(const auto pad, root.find_int("pad_token_id", -1, INT32_MAX));
   if (pad && *pad >= 0) config.pad_id = static_cast<int32_t>(*pad);
   return config;
