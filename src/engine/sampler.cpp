@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "base/philox.h"
 #include "contract/rows.h"
 #include "contract/scalar.h"
+#include "engine/exp_row.h"
 #include "formats/model_config.h"
 
 namespace naru::engine {
@@ -47,10 +51,33 @@ void select_first(std::span<const float> z, int64_t n, std::vector<int32_t>& ran
   ranked.resize(n_kept);
 }
 
-uint64_t weight(float z, float m, float temperature) {
-  const float d = contract::div(contract::sub(z, m), temperature);
-  const double scaled = static_cast<double>(contract::exp(d)) * kWeightOne;
-  return static_cast<uint64_t>((scaled + 0x1p52) - 0x1p52);  // nearest even
+// The integer nearest to e * 2^40, ties to even: read from the low bits of a double whose unit is 1.
+uint64_t weight(float e) {
+  const double scaled = static_cast<double>(e) * kWeightOne + 0x1p52;
+  return std::bit_cast<uint64_t>(scaled) - std::bit_cast<uint64_t>(0x1p52);
+}
+
+// Buckets of equal width of m - z, the last one open: an order of z in which only one bucket need be ranked.
+constexpr int64_t kBuckets = 1024;
+int64_t bucket_of(float z, float m) {
+  const float distance = contract::mul(contract::sub(m, z), 32.0f);
+  return distance < static_cast<float>(kBuckets - 1) ? static_cast<int64_t>(distance) : kBuckets - 1;
+}
+
+// contract::row_sum of values that are zero or positive normals, of which no sum is subnormal: plain adds.
+float sum_row(const float* x, int64_t n) {
+  contract::SegmentSum sum;
+  for (int64_t begin = 0; begin < n; begin += contract::kSegment) {
+    const int64_t end = std::min(n, begin + contract::kSegment);
+    std::array<float, 16> lanes{};
+    int64_t i = begin;
+    for (; i + 16 <= end; i += 16) {
+      for (size_t lane = 0; lane < 16; ++lane) lanes[lane] += x[i + static_cast<int64_t>(lane)];
+    }
+    for (size_t lane = 0; i < end; ++i, ++lane) lanes[lane] += x[i];
+    sum.push(contract::sum_lanes(lanes));
+  }
+  return sum.total();
 }
 
 // floor(random * total / 2^64)
@@ -152,74 +179,89 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOpt
   const PhiloxBlock block = draw(options.seed, DrawPurpose::kSample, sample, position);
   const uint64_t random = static_cast<uint64_t>(block[0]) << 32 | block[1];
 
-  const auto vocab = static_cast<int64_t>(z.size());
-  const bool has_top_k = options.top_k > 0 && options.top_k < vocab;
-  if (!has_top_k) {
-    weigh_all(z, m, temperature);
-    if (options.top_p >= 1.0 && options.min_p <= 0.0) return draw_from_all(random);
-    keep_of_all(z, options);
-  } else {
-    select_first(z, options.top_k, ranked_);
-    weights_.resize(z.size());
-    total_ = 0;
-    for (const int32_t id : ranked_) {
-      const uint64_t q = weight(z[static_cast<size_t>(id)], m, temperature);
-      weights_[static_cast<size_t>(id)] = q;
-      total_ += q;
-    }
-    cut_ranked(options);
+  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(z.size())) {
+    weigh_ranked(z, m, options);
+    return draw_from_ranked(options.min_p, random);
   }
-  return draw_from_ranked(random);
+  weigh_all(z, m, options);
+  return draw_from_all(options.min_p, random);
 }
 
-void Sampler::weigh_all(std::span<const float> z, float m, float temperature) {
+void Sampler::weigh_all(std::span<const float> z, float m, const SamplingOptions& options) {
+  e_.resize(z.size());
   weights_.resize(z.size());
-  total_ = 0;
+  exp_row(z.data(), static_cast<int64_t>(z.size()), m, static_cast<float>(options.temperature), e_.data());
+  for (size_t i = 0; i < z.size(); ++i) weights_[i] = weight(e_[i]);
+  if (options.top_p < 1.0) cut_top_p(z, m, options.top_p);
+}
+
+void Sampler::cut_top_p(std::span<const float> z, float m, double top_p) {
+  std::array<uint64_t, kBuckets> sums{};
+  for (size_t i = 0; i < z.size(); ++i) sums[static_cast<size_t>(bucket_of(z[i], m))] += weights_[i];
+  const double enough = top_p * static_cast<double>(std::accumulate(sums.begin(), sums.end(), uint64_t{0}));
+  // The bucket in which the cut falls: all before it are kept, all behind it dropped.
+  uint64_t sum = 0;
+  int64_t cut = 0;
+  while (cut < kBuckets - 1 && static_cast<double>(sum + sums[static_cast<size_t>(cut)]) < enough) {
+    sum += sums[static_cast<size_t>(cut++)];
+  }
+  ranked_.clear();
   for (size_t i = 0; i < z.size(); ++i) {
-    weights_[i] = weight(z[i], m, temperature);
-    total_ += weights_[i];
+    const int64_t bucket = bucket_of(z[i], m);
+    if (bucket == cut) ranked_.push_back(static_cast<int32_t>(i));
+    if (bucket > cut) weights_[i] = 0;
   }
-}
-
-// Ranks ever more tokens until the cut falls inside them.
-void Sampler::keep_of_all(std::span<const float> z, const SamplingOptions& options) {
-  const auto vocab = static_cast<int64_t>(z.size());
-  for (int64_t n = 64;; n *= 8) {
-    select_first(z, std::min(n, vocab), ranked_);
-    if (cut_ranked(options) || n >= vocab) return;
-  }
-}
-
-bool Sampler::cut_ranked(const SamplingOptions& options) {
-  const double enough = options.top_p * static_cast<double>(total_);
-  const double least = options.min_p * kWeightOne;
-  uint64_t sum = 0;
-  for (size_t i = 0; i < ranked_.size(); ++i) {
-    const uint64_t q = weights_[static_cast<size_t>(ranked_[i])];
-    const bool is_too_small = i > 0 && static_cast<double>(q) < least;
-    const bool is_enough = options.top_p < 1.0 && i > 0 && static_cast<double>(sum) >= enough;
-    if (is_too_small || is_enough) {
-      ranked_.resize(i);
-      return true;
-    }
+  std::sort(ranked_.begin(), ranked_.end(), [&](int32_t a, int32_t b) { return ranks_before(z.data(), a, b); });
+  bool is_first = cut == 0;
+  for (const int32_t id : ranked_) {
+    uint64_t& q = weights_[static_cast<size_t>(id)];
+    if (!is_first && static_cast<double>(sum) >= enough) q = 0;
     sum += q;
+    is_first = false;
   }
-  return false;
 }
 
-int32_t Sampler::draw_from_all(uint64_t random) const {
-  const uint64_t target = scale_random(random, total_);
-  uint64_t sum = 0;
-  size_t i = 0;
-  for (; i + 1 < weights_.size(); ++i) {
-    sum += weights_[i];
-    if (sum > target) break;
+void Sampler::weigh_ranked(std::span<const float> z, float m, const SamplingOptions& options) {
+  select_first(z, options.top_k, ranked_);
+  z_ranked_.clear();
+  for (const int32_t id : ranked_) z_ranked_.push_back(z[static_cast<size_t>(id)]);
+  e_.resize(ranked_.size());
+  exp_row(z_ranked_.data(), static_cast<int64_t>(z_ranked_.size()), m, static_cast<float>(options.temperature),
+          e_.data());
+  weights_.resize(z.size());
+  uint64_t total = 0;
+  for (size_t i = 0; i < ranked_.size(); ++i) total += weights_[static_cast<size_t>(ranked_[i])] = weight(e_[i]);
+  if (options.top_p < 1.0) {
+    const double enough = options.top_p * static_cast<double>(total);
+    uint64_t sum = 0;
+    size_t n = 0;
+    while (n < ranked_.size() && (n == 0 || static_cast<double>(sum) < enough)) {
+      sum += weights_[static_cast<size_t>(ranked_[n++])];
+    }
+    ranked_.resize(n);
   }
-  return static_cast<int32_t>(i);
-}
-
-int32_t Sampler::draw_from_ranked(uint64_t random) {
   std::sort(ranked_.begin(), ranked_.end());
+}
+
+int32_t Sampler::draw_from_all(double min_p, uint64_t random) {
+  const double least = min_p * kWeightOne;
+  uint64_t total = 0;
+  for (uint64_t& q : weights_) {
+    if (static_cast<double>(q) < least) q = 0;
+    total += q;
+  }
+  const uint64_t target = scale_random(random, total);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    sum += weights_[i];
+    if (sum > target) return static_cast<int32_t>(i);
+  }
+  NARU_CHECK(false, sum, target);
+}
+
+int32_t Sampler::draw_from_ranked(double min_p, uint64_t random) {
+  const double least = min_p * kWeightOne;
+  std::erase_if(ranked_, [&](int32_t id) { return static_cast<double>(weights_[static_cast<size_t>(id)]) < least; });
   uint64_t total = 0;
   for (const int32_t id : ranked_) total += weights_[static_cast<size_t>(id)];
   const uint64_t target = scale_random(random, total);
@@ -234,11 +276,11 @@ int32_t Sampler::draw_from_ranked(uint64_t random) {
 LogProbs::LogProbs(std::span<const float> logits) : logits_(logits) {
   const auto n = static_cast<int64_t>(logits.size());
   NARU_CHECK(n > 0);
-  m_ = contract::row_max(logits.data(), n);
-  const float l = contract::row_reduce(n, [&](int64_t i, float lane) {
-    return contract::add(lane, contract::exp(contract::sub(logits[static_cast<size_t>(i)], m_)));
-  });
-  log_l_ = contract::log(l);
+  const auto best = static_cast<size_t>(Sampler::argmax(logits));
+  m_ = contract::add(logits[best], 0.0f);
+  std::vector<float> e(logits.size());
+  exp_row(logits.data(), n, m_, 1.0f, e.data());
+  log_l_ = contract::log(sum_row(e.data(), n));
 }
 
 float LogProbs::of(int32_t id) const {

@@ -85,24 +85,25 @@ class Sampler {
   // The logits after step 1: themselves where nothing is asked for.
   std::span<const float> adjust(std::span<const float> logits, const SamplingOptions& options,
                                 const TokenHistory& history);
-  // Weights of all tokens, and their total.
-  void weigh_all(std::span<const float> z, float m, float temperature);
-  // Ranks as many tokens of all as top_p and min_p keep.
-  void keep_of_all(std::span<const float> z, const SamplingOptions& options);
-  // Cuts the ranked tokens by top_p of the total and min_p; false where the cut is not inside them.
-  bool cut_ranked(const SamplingOptions& options);
-  int32_t draw_from_all(uint64_t random) const;
-  int32_t draw_from_ranked(uint64_t random);
+  // The weights of all tokens; those that top_p drops are zero.
+  void weigh_all(std::span<const float> z, float m, const SamplingOptions& options);
+  void cut_top_p(std::span<const float> z, float m, double top_p);
+  // The weights of the top_k tokens that top_p keeps, and which they are, by ascending id.
+  void weigh_ranked(std::span<const float> z, float m, const SamplingOptions& options);
+  int32_t draw_from_all(double min_p, uint64_t random);
+  int32_t draw_from_ranked(double min_p, uint64_t random);
 
   std::vector<float> z_;
+  std::vector<float> z_ranked_;
+  std::vector<float> e_;
   std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on
-  uint64_t total_ = 0;             // of the tokens that top_p is a part of
   std::vector<int32_t> ranked_;
 };
 
 // Log-probabilities of one row, by the arithmetic of the LogProb op.
 class LogProbs {
  public:
+  // Finite logits, which must stay as long as this.
   explicit LogProbs(std::span<const float> logits);
   float of(int32_t id) const;
   // The n best, by rank.

@@ -8,6 +8,7 @@
 
 #include "contract/rows.h"
 #include "contract/scalar.h"
+#include "engine/exp_row.h"
 #include "formats/model_config.h"
 #include "tests/engine/harness.h"
 
@@ -122,9 +123,7 @@ int32_t naive_sample(std::span<const float> z, const SamplingOptions& options, u
     }
     ranked.resize(n);
   }
-  while (ranked.size() > 1 && static_cast<double>(weight(ranked.back())) < std::ldexp(options.min_p, 40)) {
-    ranked.pop_back();
-  }
+  std::erase_if(ranked, [&](int32_t id) { return static_cast<double>(weight(id)) < std::ldexp(options.min_p, 40); });
   std::sort(ranked.begin(), ranked.end());
   total = 0;
   for (const int32_t id : ranked) total += weight(id);
@@ -138,6 +137,35 @@ int32_t naive_sample(std::span<const float> z, const SamplingOptions& options, u
     if (sum > target) return id;
   }
   return -1;
+}
+
+TEST(ExpRow, IsTheContractsExp) {
+  std::vector<float> x;
+  for (const float edge : {0.0f, -0.0f, -1e-45f, -1e-38f, -0x1p-126f, -1e-10f, -87.0f, -87.33654f, -87.4f, -88.0f,
+                           -88.00001f, -89.0f, -1000.0f, -3e38f, -INFINITY}) {
+    x.push_back(edge);
+  }
+  for (uint64_t i = 0; i < 400000; ++i) {
+    const PhiloxBlock block = draw(21, DrawPurpose::kTest, 3, i);
+    const float unit = static_cast<float>(block[0] >> 8) * 0x1p-24f;
+    x.push_back(i % 4 == 0   ? -90.0f * unit
+                : i % 4 == 1 ? -unit
+                : i % 4 == 2 ? -86.5f - 2 * unit
+                             : -std::bit_cast<float>(block[1] & 0x7f7fffffu));
+  }
+  std::vector<float> e(x.size());
+  for (const float m : {0.0f, 3.25f}) {
+    for (const float temperature : {1.0f, 0.7f, 1e-20f, 50.0f}) {
+      for (float& value : x) value += m;
+      exp_row(x.data(), static_cast<int64_t>(x.size()), m, temperature, e.data());
+      for (size_t i = 0; i < x.size(); ++i) {
+        const float wanted = contract::exp(contract::div(contract::sub(x[i], m), temperature));
+        ASSERT_EQ(std::bit_cast<uint32_t>(e[i]), std::bit_cast<uint32_t>(wanted))
+            << x[i] << ' ' << m << ' ' << temperature;
+      }
+      for (float& value : x) value -= m;
+    }
+  }
 }
 
 TEST(Sampler, IsItsHeaderReadLiterally) {
