@@ -233,6 +233,30 @@ TEST(AttentionOp, LowAndWideValues) {
   }
 }
 
+// Scores on both sides of 38 below the largest, with values so large that a probability of exp(-38) shows.
+TEST(AttentionOp, ScoreFloor) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Filler filler(24);
+    const Config config{"floor", 1, 1, 1, 2, dtype, false, 1.0f};
+    std::vector<int32_t> free_pages = {0};
+    Document doc(config, 6, filler, Values::kPlain, free_pages);
+    const float keys[] = {0.0f, -37.75f, -38.0f, -38.25f, -88.0f, -37.0f};
+    for (int64_t r = 0; r < 6; ++r) {
+      doc.q.row(r)[0] = 1.0f;
+      doc.k.row(r)[0] = keys[r];
+      doc.v.row(r)[0] = r == 0 ? 0.0f : std::exp2(100.0f + static_cast<float>(r));
+      doc.v.row(r)[1] = r == 3 || r == 4 ? 0x1p120f : 0.0f;
+    }
+    Rows want = run_in_chunks(reference_chip(), config, doc, 1, 6);
+    EXPECT_EQ(want.row(5)[1], 0.0f);
+    EXPECT_GT(want.row(2)[0], want.row(1)[0]);  // -38 itself still counts
+    for (const NamedChip& named : cpu_chips()) {
+      Rows got = run_in_chunks(*named.chip, config, doc, 1, 6);
+      ASSERT_EQ(difference(got, want), "") << label(config, 6, 6, named.name);
+    }
+  }
+}
+
 TEST(AttentionOp, AllFiniteValues) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const float scale : {1.0f, 0x1p-100f, 0x1p-126f}) {

@@ -60,7 +60,7 @@ class TreeSum {
   NARU_SIMD float total() const {
     float sum = 0.0f;
     bool is_first = true;
-    for (int level = 0; level < 32; ++level) {
+    for (int level = 0; count_ >> level != 0; ++level) {
       if ((count_ >> level & 1u) == 0) continue;
       sum = is_first ? partial_[level] : NARU_LEVEL::add(partial_[level], sum);
       is_first = false;

@@ -1,4 +1,4 @@
-// out = silu(gate) * up.
+// out = silu(gate) * up. An exp and a division cost about four of the plain operations.
 #include "chips/cpu/kernels/row_loops.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -6,7 +6,7 @@ namespace naru::cpu::NARU_LEVEL {
 Status silu_mul(const contract::SiluMul& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.out.cols;
-  for_row_ranges(work, op.out.rows, n, [&](int64_t begin, int64_t end, int) {
+  for_row_ranges(work, op.out.rows, 4 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* gate = op.gate.f32(t);
       const float* up = op.up.f32(t);
