@@ -201,28 +201,35 @@ std::string rate(double per_s) {
   return fmt::format("{:.1f} G", per_s / 1e9);
 }
 
+std::string limits_table(const MachineLimits& m) {
+  std::string text = fmt::format("{}, measured with {} threads:\n", cpu::describe_machine().processor, m.n_threads);
+  text += fmt::format("  {:<7} {:>8}B/s\n", "memory", rate(m.memory_bytes_per_s));
+  text += fmt::format("  {:<7} {:>8}FLOP/s  {}\n", "f32", rate(m.f32.per_s), m.f32.instruction);
+  text += fmt::format("  {:<7} {:>8}FLOP/s  {}\n", "bf16", rate(m.bf16.per_s), m.bf16.instruction);
+  text += fmt::format("  {:<7} {:>8}OP/s    {}\n", "int8", rate(m.int8.per_s), m.int8.instruction);
+  return text;
+}
+
 std::string table(const std::vector<Row>& rows, const OpenModel& model, const MachineLimits& m,
                   const BenchOptions& options) {
-  std::string text = fmt::format("{} · {} · {} threads, level {}\n", short_name(options.model.path),
-                                 model.engine->model().numerics_id, m.n_threads, m.level);
-  text +=
-      fmt::format("{}: memory {}B/s · f32 {}FLOP/s ({}) · bf16 {}FLOP/s ({}) · int8 {}OP/s ({})\n\n",
-                  cpu::describe_machine().processor, rate(m.memory_bytes_per_s), rate(m.f32.per_s), m.f32.instruction,
-                  rate(m.bf16.per_s), m.bf16.instruction, rate(m.int8.per_s), m.int8.instruction);
-  text += fmt::format("{:>7} {:>6}  {:>16} {:>10} {:>8}  {:>16} {:>10} {:>8}\n", "", "", "prefill", "of the", "of the",
-                      "decode", "of the", "of the");
-  text += fmt::format("{:>7} {:>6}  {:>16} {:>10} {:>8}  {:>16} {:>10} {:>8}\n", "depth", "batch",
-                      fmt::format("{} tokens/s", options.prompt_tokens), "arithmetic", "memory",
-                      fmt::format("{} tokens/s", options.new_tokens), "arithmetic", "memory");
+  const std::string level = model.chip->info().level;
+  std::string text =
+      fmt::format("{}, {} threads, {}\n{}\n\n", short_name(options.model.path), model.chip->info().n_threads,
+                  level.empty() ? "reference chip" : "level " + level, model.engine->model().numerics_id);
+  text += limits_table(m);
+  text += fmt::format("\n{:>12} {:>30} {:>30}\n", "", fmt::format("prefill of {} tokens", options.prompt_tokens),
+                      fmt::format("decode of {} tokens", options.new_tokens));
+  text += fmt::format("{:>6} {:>5} {:>10} {:>11} {:>7} {:>10} {:>11} {:>7}\n", "depth", "batch", "tokens/s",
+                      "arithmetic", "memory", "tokens/s", "arithmetic", "memory");
   for (const Row& r : rows) {
-    text += fmt::format("{:>7} {:>6}  {:>16.1f} {:>8.0f} % {:>6.0f} %  {:>16.1f} {:>8.0f} % {:>6.0f} %\n", r.depth,
+    text += fmt::format("{:>6} {:>5} {:>10.1f} {:>9.0f} % {:>5.0f} % {:>10.1f} {:>9.0f} % {:>5.0f} %\n", r.depth,
                         r.batch, r.prefill, 100 * r.prefill_arithmetic, 100 * r.prefill_memory, r.decode,
                         100 * r.decode_arithmetic, 100 * r.decode_memory);
   }
   text += fmt::format(
-      "\nMedians of {}. Prefill: {} tokens read by one sequence; decode: {} tokens written by each of the "
-      "batch, counted together.\nThe kernels that ran:\n\n",
-      options.repeat, options.prompt_tokens, options.new_tokens);
+      "\nMedians of {}; shares of what the machine reached above. Prefill: one sequence.\nDecode: all "
+      "sequences of the batch together. The kernels that ran:\n\n",
+      options.repeat);
   return text + kernel_table(*model.chip);
 }
 

@@ -70,7 +70,7 @@ class Chat {
 
   void forget() {
     messages_.clear();
-    if (options_.system && !is_raw_) messages_.push_back({"system", *options_.system});
+    if (options_.system && !is_raw_) messages_.push_back({"system", repaired(*options_.system, "--system")});
     n_context_ = 0;
   }
 

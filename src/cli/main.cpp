@@ -88,6 +88,7 @@ int run(std::vector<std::string> words) {
 }  // namespace naru::cli
 
 int main(int argc, char** argv) {
+  naru::cli::open_standard_streams();
   naru::cli::install_interrupts(naru::cli::SecondInterrupt::kEndsProgram);
   try {
     return naru::cli::run(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));

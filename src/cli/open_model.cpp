@@ -52,6 +52,9 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
   };
   NARU_ASSIGN(model.engine, engine::Engine::open(std::move(files), engine_options, *model.chip, *counting_chip));
   progress.clear();
+  if (options.is_latent && !model.engine->model().config.is_mla()) {
+    print_note("--latent changes nothing: the model has no latent attention");
+  }
   if (!model.engine->memory().note.empty()) print_note(model.engine->memory().note);
   model.load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return model;

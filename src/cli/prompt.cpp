@@ -28,6 +28,12 @@ void wait_for_input() {
 
 }  // namespace
 
+std::string repaired(const std::string& text, std::string_view what) {
+  if (text::is_valid_utf8(text)) return text;
+  print_note(fmt::format("{} is not valid UTF-8: what is no character was replaced by U+FFFD", what));
+  return text::repair_utf8(text);
+}
+
 Result<std::string> read_standard_input() {
   std::string text;
   constexpr size_t kStep = size_t{1} << 20;
@@ -67,11 +73,7 @@ Result<std::optional<std::string>> gather_prompt(const RunOptions& options) {
                  "reading the prompt: it is empty, some text was wanted; give PROMPT, pipe text in, "
                  "or start in a terminal to chat"};
   }
-  if (!text::is_valid_utf8(*prompt)) {
-    print_note("the prompt is not valid UTF-8: what is no character was replaced by U+FFFD");
-    prompt = text::repair_utf8(*prompt);
-  }
-  return prompt;
+  return std::optional<std::string>(repaired(*prompt, "the prompt"));
 }
 
 bool has_chat_template(const engine::Engine& engine) {

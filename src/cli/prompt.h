@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/options.h"
@@ -28,6 +29,9 @@ Result<std::string> read_standard_input();
 // The prompt of the command line: what came through a pipe, then PROMPT. Nothing where a person sits at the terminal
 // and gave none.
 Result<std::optional<std::string>> gather_prompt(const RunOptions& options);
+
+// Valid UTF-8; a note says where something was replaced.
+std::string repaired(const std::string& text, std::string_view what);
 
 bool has_chat_template(const engine::Engine& engine);
 

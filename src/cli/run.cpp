@@ -66,7 +66,7 @@ Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engi
   NARU_ASSIGN(const bool is_raw, decide_raw(options, engine));
   if (is_raw) return encode_raw(engine, text);
   std::vector<Message> messages;
-  if (options.system) messages.push_back({"system", *options.system});
+  if (options.system) messages.push_back({"system", repaired(*options.system, "--system")});
   messages.push_back({"user", text});
   return render_chat(engine, messages);
 }

@@ -1,5 +1,6 @@
 #include "cli/terminal.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -55,6 +56,13 @@ int write_all(int fd, std::string_view text) {
 }
 
 }  // namespace
+
+void open_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    // The lowest free number is this one: those below are open.
+    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) (void)::open("/dev/null", O_RDWR);
+  }
+}
 
 bool stdin_is_terminal() {
   static const bool kIs = ::isatty(STDIN_FILENO) == 1;
@@ -156,10 +164,9 @@ Status write_out(std::string_view text) {
     reader_gone = true;
     return Error{Code::kCancelled, ""};
   }
-  return Error{Code::kUnavailable,
-               fmt::format("writing standard output: {} bytes could not be written: {}; "
-                           "free space there or send the output elsewhere",
-                           text.size(), std::strerror(error_number))};
+  return Error{Code::kUnavailable, fmt::format("writing standard output: {} bytes could not be written: {}; "
+                                               "free space there or send the output elsewhere",
+                                               text.size(), std::strerror(error_number))};
 }
 
 void write_err(std::string_view text) {

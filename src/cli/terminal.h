@@ -10,6 +10,9 @@
 
 namespace naru::cli {
 
+// Gives standard input, output and error a place where they were closed, so that no file of ours gets their numbers.
+void open_standard_streams();
+
 bool stdin_is_terminal();
 bool stdout_is_terminal();
 bool stderr_is_terminal();
