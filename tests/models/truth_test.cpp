@@ -44,8 +44,8 @@ TEST_P(Truth, LogitsAreTheOfficialOnes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Truth, ::testing::ValuesIn(fixture_names()), [](const auto& info) {
-  std::string name = info.param;
+INSTANTIATE_TEST_SUITE_P(Fixtures, Truth, ::testing::ValuesIn(fixture_names()), [](const auto& fixture) {
+  std::string name = fixture.param;
   for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
   return name;
 });
