@@ -38,8 +38,8 @@ class FloatMode {
   FloatMode& operator=(const FloatMode&) = delete;
 
  private:
-  uint32_t saved_ = 0;
-  bool has_tiles_ = false;
+  [[maybe_unused]] uint32_t saved_ = 0;
+  [[maybe_unused]] bool has_tiles_ = false;
 };
 
 }  // namespace naru::cpu

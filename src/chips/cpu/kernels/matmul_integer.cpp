@@ -110,6 +110,12 @@ template <Rule kRule>
 constexpr int kPrefetchLines = static_cast<int>((block_geometry(kRule).chunk_bytes() / kChunkBlocks + 63) / 64);
 
 template <Rule kRule, int R, int NV>
+NARU_INLINE void prefetch_block(const std::byte* data) {
+  if constexpr (R >= kPrefetchRowsMin && NV == kPanelVectors)
+    prefetch_lines<kPrefetchLines<kRule>>(data + kPrefetchBytes);
+}
+
+template <Rule kRule, int R, int NV>
 NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
                               int64_t blocks) {
   constexpr BlockGeometry kGeometry = block_geometry(kRule);
@@ -119,9 +125,7 @@ NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t pan
     for (int v = 0; v < NV; ++v) {
       const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
       const int lane = v % kPanelVectors * kLanes;
-      if constexpr (R >= kPrefetchRowsMin && NV == kPanelVectors) {
-        if (v == 0) prefetch_lines<kPrefetchLines<kRule>>(chunk + header + j * kGeometry.block_bytes + kPrefetchBytes);
-      }
+      if (v == 0) prefetch_block<kRule, R, NV>(chunk + header + j * kGeometry.block_bytes);
       simple_block<kRule, R>(acc[v], chunk + j * kGeometry.header_block + 2 * lane,
                              chunk + header + j * kGeometry.block_bytes + 4 * lane,
                              x + j * block_dwords(kRule) * 4 * R);
@@ -142,6 +146,7 @@ NARU_INLINE void super_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t pane
     for (int r = 0; r < R; ++r) s[r] = v_zero(), t[r] = v_zero();
     for (int j = 0; j < 8; ++j) {
       const std::byte* xb = x + j * 10 * 4 * R;
+      if (v == 0) prefetch_block<kRule, R, NV>(chunk + kGeometry.header_chunk + j * kGeometry.block_bytes);
       Dots<kWeightMax<kRule>> dots[R];
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) dots[r].start_zero();
@@ -172,6 +177,7 @@ NARU_INLINE void q6_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_b
     for (int j = 0; j < 8; ++j) {
       const std::byte* xb = x + j * 11 * 4 * R;
       const std::byte* data = chunk + kGeometry.header_chunk + j * kGeometry.block_bytes + 4 * lane;
+      if (v == 0) prefetch_block<Rule::kQ6_K, R, NV>(data);
       Dots<63> dots[R];
       Vec scaled[R];
 #pragma GCC unroll 32
