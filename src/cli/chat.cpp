@@ -37,6 +37,7 @@ class Chat {
   }
 
   Status run() {
+    const NoEcho quiet;  // but in the editor, which has a mode of its own
     greet();
     int n_interrupts = 0;
     while (true) {
@@ -131,7 +132,6 @@ class Chat {
     text_options.split_reasoning = !is_raw_;
     text_options.starts_in_reasoning = prompt.starts_in_reasoning;
     forget_interrupts();
-    const NoEcho quiet;
     StreamingView view(options_.hide_reasoning);
     auto answer = generate(*model_.engine, std::move(request), text_options, view);
     NARU_TRY(view.finish());

@@ -102,7 +102,9 @@ LineEditor::Outcome LineEditor::read(std::string& line) {
     if (byte == control('Z')) {
       leave();
       raw.leave();
+      restore_echo();
       ::raise(SIGTSTP);
+      stop_echo();
       raw.enter();
       cursor_row_ = last_row_ = 0;
     } else if (byte == 0x1b) {

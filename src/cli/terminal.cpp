@@ -139,16 +139,13 @@ std::string without_controls(std::string_view text) {
   return safe;
 }
 
-NoEcho::NoEcho() {
-  if (!stdin_is_terminal() || ::tcgetattr(STDIN_FILENO, &terminal_before) != 0) return;
+void stop_echo() {
+  if (is_echo_off.load() || !stdin_is_terminal() || ::tcgetattr(STDIN_FILENO, &terminal_before) != 0) return;
   termios quiet = terminal_before;
+  quiet.c_iflag &= ~static_cast<tcflag_t>(ICRNL);
   quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL);
   is_echo_off = true;
   ::tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
-}
-
-NoEcho::~NoEcho() {
-  restore_echo();
 }
 
 void restore_echo() {

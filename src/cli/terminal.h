@@ -35,16 +35,19 @@ int64_t display_columns_of(uint32_t code_point);
 // an answer cannot move the cursor or set the window's title.
 std::string without_controls(std::string_view text);
 
-// While it lives, keys typed at the terminal are not shown; Ctrl-C still interrupts. One at a time.
+// From here on, keys typed at the terminal are not shown, and Enter waits as it is typed for whoever reads next; Ctrl-C
+// still interrupts.
+void stop_echo();
+// Back to how the terminal was; may be called in a signal handler, and where nothing was stopped.
+void restore_echo();
+// stop_echo() for the life of the object.
 class NoEcho {
  public:
-  NoEcho();
-  ~NoEcho();
+  NoEcho() { stop_echo(); }
+  ~NoEcho() { restore_echo(); }
   NoEcho(const NoEcho&) = delete;
   NoEcho& operator=(const NoEcho&) = delete;
 };
-// Undoes a NoEcho; may be called in a signal handler.
-void restore_echo();
 
 // All of it, at once. A reader that went away is an error with an empty message: nobody is left to read one.
 Status write_out(std::string_view text);

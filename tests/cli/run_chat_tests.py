@@ -131,6 +131,18 @@ def test_control_c_stops_the_answer_not_the_program(naru, model):
     assert t.wait_end() == 130
 
 
+def test_a_message_typed_during_an_answer_comes_next(naru, model):
+    t = Terminal([naru, "run", model, "-n", "60", "--chip", "reference", *LETTER_D])
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for("dddd")
+    t.type("more\r")
+    t.wait_for("stopped at --max-tokens 60")
+    t.wait_for("stopped at --max-tokens 60")
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
 def test_two_control_c_end_the_program(naru, model):
     t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
     t.wait_for("dddd")
