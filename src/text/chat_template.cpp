@@ -11,6 +11,7 @@
 namespace naru::text {
 namespace {
 
+constexpr size_t kTemplateBytesMax = 1 << 20;  // the longest of the known families has some 10 KB
 constexpr int64_t kOutputBytesBase = 1 << 20;
 constexpr int64_t kOutputBytesFactor = 4;
 constexpr int64_t kWorkFactor = 32;  // of all strings made on the way, over one output
@@ -84,6 +85,11 @@ Result<ChatTemplate> ChatTemplate::create(std::string_view source,
                                           std::vector<std::pair<std::string, std::string>> special_tokens) {
   if (!is_valid_utf8(source)) {
     return Error{Code::kCorrupt, "reading the chat template: it is no valid UTF-8; get the model again"};
+  }
+  if (source.size() > kTemplateBytesMax) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("reading the chat template: it has {} bytes, at most {} are taken; use a simpler template",
+                             source.size(), kTemplateBytesMax)};
   }
   auto state = std::make_unique<State>();
   NARU_ASSIGN(state->tree, jinja::parse_template(source));

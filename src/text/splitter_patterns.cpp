@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/utf8.h"
 #include "text/splitter.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -147,9 +148,7 @@ Error unsupported(std::string_view what) {
 
 // The first characters of a pattern, for messages.
 std::string beginning(std::string_view pattern) {
-  size_t n = std::min<size_t>(pattern.size(), 60);
-  while (n < pattern.size() && (static_cast<unsigned char>(pattern[n]) & 0xC0) == 0x80) ++n;
-  return fmt::format("'{}{}'", pattern.substr(0, n), n < pattern.size() ? "..." : "");
+  return fmt::format("'{}'", formats::printable(pattern));
 }
 
 Result<SplitStep> regex_step(const PreTokenizerStep& file_step) {

@@ -17,6 +17,7 @@ Result<Arguments> Interpreter::evaluate_arguments(const Node& node) {
     if (i < n_items) {
       arguments.items.push_back(std::move(value));
     } else {
+      NARU_TRY(count_name(node.names[i - n_items]));
       arguments.named.emplace_back(node.names[i - n_items], std::move(value));
     }
   }
@@ -48,7 +49,8 @@ Result<Val> Interpreter::call(const Val& callee, const Arguments& arguments) {
 // A macro sees the template's own variables and its parameters, not those of its caller.
 Result<Val> Interpreter::call_macro(const Node& macro, const Arguments& arguments) {
   const Depth depth(depth_);
-  NARU_TRY(step());
+  NARU_TRY(step(static_cast<int64_t>(1 + macro.names.size() * (1 + arguments.named.size()))));
+  for (const std::string& name : macro.names) NARU_TRY(count_name(name));
   if (arguments.items.size() > macro.names.size()) {
     return error(
         fmt::format("macro '{}' takes {} arguments, not {}", macro.text, macro.names.size(), arguments.items.size()));
@@ -97,7 +99,7 @@ Result<Val> Interpreter::call_global(std::string_view name, const Arguments& arg
   if (name == "raise_exception") {
     const Val* message = arguments.find(0, "message");
     NARU_ASSIGN(const Text text, text_of(message ? *message : Val()));
-    return error(fmt::format("the template refuses: {}", text.bytes.substr(0, 400)));
+    return error(fmt::format("the template refuses: {}", text.bytes));
   }
   return error(fmt::format("the function '{}'", name), Code::kUnsupported);
 }

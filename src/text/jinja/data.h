@@ -68,7 +68,11 @@ class Val {
   template <typename T>
   Val(T value) : state_(std::move(value)) {}                                 // NOLINT: implicit by design
   Val(Text text) : state_(std::make_shared<const Text>(std::move(text))) {}  // NOLINT: implicit by design
-  static Val undefined(std::string what) { return Undefined{std::make_shared<const std::string>(std::move(what))}; }
+  // `what` becomes the message where the value is used; its end is left out where it is long.
+  static Val undefined(std::string what) {
+    if (what.size() > 200) what.resize(200);
+    return Undefined{std::make_shared<const std::string>(std::move(what))};
+  }
   static Val plain(std::string text) { return Val(Text(std::move(text))); }
 
   template <typename T>

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "text/jinja/interpreter.h"
+#include "text/jinja/python_text.h"
 #include "text/utf8.h"
 
 namespace naru::text::jinja {
@@ -59,6 +60,7 @@ Result<Val> Interpreter::evaluate_node(const Node& node) {
 }
 
 Result<Val> Interpreter::evaluate_name(const Node& node) {
+  NARU_TRY(count_name(node.text));
   if (const Val* found = find_variable(node.text)) return *found;
   return Val::undefined(fmt::format("'{}' is undefined", node.text));
 }
@@ -347,7 +349,7 @@ Result<bool> Interpreter::contains(const Val& container, const Val& item_wanted)
     const Text* wanted = item_wanted.text();
     if (!wanted) return wrong_operands("in", item_wanted, container);
     NARU_TRY(count_bytes(text->bytes.size()));
-    return text->bytes.find(wanted->bytes) != std::string::npos;
+    return find_text(text->bytes, wanted->bytes) != std::string::npos;
   }
   if (const List* list = container.list()) {
     for (const Val& item_found : list->items) {
@@ -383,6 +385,7 @@ Result<Val> Interpreter::evaluate_choice(const Node& node) {
 }
 
 Result<Val> Interpreter::attribute(const Val& object, std::string_view name) {
+  NARU_TRY(count_name(name));
   if (const auto* undefined = object.as<Undefined>()) return error(*undefined->what);
   const auto method = [&] { return Val(std::make_shared<const Bound>(Bound{std::string(name), object})); };
   if (const Dict* dict = object.dict()) {
@@ -430,6 +433,7 @@ Result<Val> Interpreter::attribute_path(const Val& object, const Val& path) {
   if (!path.text()) return error("an attribute that is no string");
   Val value = object;
   std::string_view rest = path.text()->bytes;
+  NARU_TRY(count_name(rest));
   while (true) {
     const size_t dot = rest.find('.');
     const std::string_view name = rest.substr(0, dot);

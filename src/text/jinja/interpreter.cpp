@@ -1,9 +1,11 @@
 // Statements, scopes and budgets of the interpreter.
 #include "text/jinja/interpreter.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
-#include <fmt/format.h>
+#include "formats/utf8.h"
 
 namespace naru::text::jinja {
 namespace {
@@ -57,8 +59,13 @@ Status Interpreter::count_bytes(size_t n) {
                Code::kResourceExhausted);
 }
 
+Status Interpreter::count_name(std::string_view name) {
+  if (name.size() <= 64) return {};
+  return count_bytes(name.size());
+}
+
 Error Interpreter::error(std::string_view what, Code code) const {
-  return {code, fmt::format("rendering the chat template: line {}: {}; {}", line_, what,
+  return {code, fmt::format("rendering the chat template: line {}: {}; {}", line_, formats::printable(what, 400),
                             code == Code::kResourceExhausted ? "send less, or use a simpler template"
                             : code == Code::kUnsupported     ? "use a template without it"
                                                              : "use messages and settings that this template takes")};
@@ -231,11 +238,13 @@ Status Interpreter::run_filter_block(const Node& node, Text& out) {
 }
 
 Status Interpreter::assign(const Node& target, Val value) {
+  NARU_TRY(count_name(target.text));
   if (target.kind == NodeKind::kName) {
     scopes_.back()[target.text] = std::move(value);
     return {};
   }
   if (target.kind == NodeKind::kAttrTarget) {
+    NARU_TRY(count_name(target.names[0]));
     const Val* found = find_variable(target.text);
     const auto* holder = found ? found->as<Namespace*>() : nullptr;
     if (!holder) return error(fmt::format("'{}' is no namespace, so its attributes cannot be set", target.text));

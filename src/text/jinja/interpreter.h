@@ -150,6 +150,7 @@ class Interpreter {
 
   Status step(int64_t n = 1);
   Status count_bytes(size_t n);
+  Status count_name(std::string_view name);  // names cost where they are long
   Error error(std::string_view what, Code code = Code::kInvalidArgument) const;
   Error wrong_operands(std::string_view op, const Val& a, const Val& b) const;
   const Val* find_variable(const std::string& name) const;

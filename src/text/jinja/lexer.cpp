@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/utf8.h"
 #include "text/utf8.h"
 
 namespace naru::text::jinja {
@@ -328,7 +329,7 @@ Result<std::vector<Token>> tokenize_template(std::string_view source) {
 }
 
 Error template_error(Code code, int32_t line, std::string_view what, std::string_view next) {
-  return {code, fmt::format("reading the chat template: line {}: {}; {}", line, what, next)};
+  return {code, fmt::format("reading the chat template: line {}: {}; {}", line, formats::printable(what, 300), next)};
 }
 
 }  // namespace naru::text::jinja

@@ -52,10 +52,6 @@ bool is_list_method(std::string_view name) {
   return std::find(kListMethods.begin(), kListMethods.end(), name) != kListMethods.end();
 }
 
-bool is_python_space(uint32_t c) {
-  return (c >= 0x1C && c <= 0x1F) || (char_flags(c) & kSpace) != 0;
-}
-
 Result<Val> Interpreter::strip(const Text& text, const Val* characters, bool left, bool right) {
   std::vector<uint32_t> set;
   const bool blank = !characters || characters->is_none();
@@ -101,18 +97,21 @@ Result<Val> Interpreter::split(const Text& text, const Val* separator, int64_t s
     return {};
   };
   if (!from_right) {
-    for (size_t at = bytes.find(mark); at != std::string::npos && more(); at = bytes.find(mark, begin)) {
+    for (size_t at = find_text(bytes, mark); at != std::string::npos && more(); at = find_text(bytes, mark, begin)) {
       NARU_TRY(take(begin, at));
       begin = at + mark.size();
     }
     NARU_TRY(take(begin, end));
     return made_list(std::move(parts));
   }
-  while (more() && end >= mark.size()) {
-    const size_t at = bytes.rfind(mark, end - mark.size());
-    if (at == std::string::npos) break;
-    NARU_TRY(take(at + mark.size(), end));
-    end = at;
+  // From the right: the places where the reversed mark is found in the reversed text.
+  const std::string reversed(bytes.rbegin(), bytes.rend()), reversed_mark(mark.rbegin(), mark.rend());
+  for (size_t from = 0; more(); from += mark.size()) {
+    from = find_text(reversed, reversed_mark, from);
+    if (from == std::string::npos) break;
+    const size_t mark_end = bytes.size() - from;
+    NARU_TRY(take(mark_end, end));
+    end = mark_end - mark.size();
   }
   NARU_TRY(take(0, end));
   std::reverse(parts.begin(), parts.end());
@@ -183,10 +182,10 @@ Result<Val> Interpreter::replace(const Text& text, const Text& from, const Text&
       at += at < bytes.size() ? code_point_at(bytes.data() + at).bytes : 1;
     }
   } else {
-    for (size_t at = bytes.find(from.bytes); at != std::string::npos && count != 0; --count) {
+    for (size_t at = find_text(bytes, from.bytes); at != std::string::npos && count != 0; --count) {
       NARU_TRY(put_one(at));
       begin = at + from.bytes.size();
-      at = bytes.find(from.bytes, begin);
+      at = find_text(bytes, from.bytes, begin);
     }
   }
   out.append(text, begin, bytes.size());
@@ -241,12 +240,12 @@ Result<Val> Interpreter::find_in(const Text& text, std::string_view name, const 
   if (name == "count") {
     if (wanted->bytes.empty()) return Val(count_code_points(text.bytes) + 1);
     int64_t n = 0;
-    for (size_t at = text.bytes.find(wanted->bytes); at != std::string::npos; ++n) {
-      at = text.bytes.find(wanted->bytes, at + wanted->bytes.size());
+    for (size_t at = find_text(text.bytes, wanted->bytes); at != std::string::npos; ++n) {
+      at = find_text(text.bytes, wanted->bytes, at + wanted->bytes.size());
     }
     return Val(n);
   }
-  const size_t at = name == "rfind" ? text.bytes.rfind(wanted->bytes) : text.bytes.find(wanted->bytes);
+  const size_t at = name == "rfind" ? rfind_text(text.bytes, wanted->bytes) : find_text(text.bytes, wanted->bytes);
   if (at == std::string::npos) {
     if (name == "index") return error("index: the string is not there");
     return Val(int64_t{-1});
@@ -258,7 +257,7 @@ Result<Val> Interpreter::partition(const Text& text, const Arguments& arguments,
   NARU_ASSIGN(const TextPtr mark, need_text(arguments, 0, "sep"));
   if (mark->bytes.empty()) return error("partition at an empty string");
   NARU_TRY(count_bytes(text.bytes.size()));
-  const size_t at = from_right ? text.bytes.rfind(mark->bytes) : text.bytes.find(mark->bytes);
+  const size_t at = from_right ? rfind_text(text.bytes, mark->bytes) : find_text(text.bytes, mark->bytes);
   if (at == std::string::npos) {
     if (from_right) return made_list({Val::plain(""), Val::plain(""), Val(text)}, true);
     return made_list({Val(text), Val::plain(""), Val::plain("")}, true);

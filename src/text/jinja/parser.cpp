@@ -14,7 +14,7 @@ namespace naru::text::jinja {
 namespace {
 
 constexpr int kDepthMax = 100;  // expressions and statements inside each other
-constexpr size_t kNodesMax = 1 << 20;
+constexpr size_t kNodesMax = 1 << 18;
 
 bool is_compare_operator(std::string_view text) {
   return text == "==" || text == "!=" || text == "<" || text == "<=" || text == ">" || text == ">=";
@@ -71,8 +71,8 @@ class Parser {
       case TokenKind::kEnd: return error("the template ends inside a block");
       case TokenKind::kVariableEnd:
       case TokenKind::kBlockEnd: return error("a tag ends too early");
-      case TokenKind::kBlockBegin: return error(fmt::format("'{}' does not belong here", token(1).text.substr(0, 60)));
-      default: return error(fmt::format("'{}' does not belong here", token().text.substr(0, 60)));
+      case TokenKind::kBlockBegin: return error(fmt::format("'{}' does not belong here", token(1).text));
+      default: return error(fmt::format("'{}' does not belong here", token().text));
     }
   }
   Status expect_operator(std::string_view text) {
@@ -177,7 +177,7 @@ class Parser {
                               fmt::format("the statement '{}' is not done here", name), "use a template without it");
       }
     }
-    return error(fmt::format("'{}' is no statement that belongs here", name.substr(0, 60)));
+    return error(fmt::format("'{}' is no statement that belongs here", name));
   }
 
   Result<NodeId> if_statement() {
