@@ -7,6 +7,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "base/double_math.h"
 #include "base/file.h"
 #include "formats/json.h"
 #include "formats/model_config_check.h"
@@ -40,8 +41,8 @@ struct Checker {
 };
 
 void check_rope(const RopeConfig& rope, Checker* check) {
-  check->require(std::isfinite(rope.theta) && rope.theta > 0, "rope_theta", fmt::format("{}", rope.theta),
-                 "a number above 0");
+  check->require(rope.theta >= 1 && rope.theta <= 1e30, "rope_theta", fmt::format("{}", rope.theta),
+                 "a number from 1 to 1e30");
   if (rope.kind == RopeKind::kNone || rope.kind == RopeKind::kDivisors) return;
   check->in_range(rope.mscale_all_dim, 0.0, 1e3, "mscale_all_dim");
   check->in_range(rope.factor, 1.0, kRopeFactorMax, "the rope scaling factor");
@@ -123,7 +124,7 @@ std::string supported_families() {
 
 namespace {
 double yarn_m(double factor, double mscale) {
-  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+  return factor <= 1 ? 1.0 : 0.1 * mscale * log_double(factor) + 1.0;
 }
 }  // namespace
 

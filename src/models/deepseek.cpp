@@ -81,6 +81,7 @@ Result<nn::LatentAttention> build_attention(const formats::ModelConfig& config, 
   attention.v_dim = config.mla.v_head_dim;
   attention.latent_dim = config.mla.kv_lora_rank;
   attention.is_latent_form = options.is_latent_form;
+  if (!config.rope.interleaved) attention.rope_layout = contract::RopeLayout::kHalfSplit;
   const int64_t head_dim = attention.nope_dim + attention.rope_dim;
   attention.scale =
       static_cast<float>(formats::mla_scale_factor(config.rope) / std::sqrt(static_cast<double>(head_dim)));

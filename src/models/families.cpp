@@ -1,5 +1,10 @@
 #include "models/families.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
 #include "models/rope_frequencies.h"
 
 namespace naru::models {
@@ -34,6 +39,37 @@ Result<nn::FeedForward> build_feed_forward(WeightLoader& loader, int64_t layer, 
   return result;
 }
 
+namespace {
+
+// What the arithmetic is defined for: a row of the cache is one chain of a dot product, and angles stay where sin and
+// cos are exact.
+Status check_limits(const ModelConfig& config, const BuildOptions& options, const std::vector<float>& frequencies) {
+  int64_t width = config.head_dim;
+  if (config.is_mla()) {
+    width = config.mla.qk_rope_head_dim +
+            std::max(config.mla.qk_nope_head_dim, options.is_latent_form ? config.mla.kv_lora_rank : int64_t{0});
+    width = std::max(width, config.mla.v_head_dim);
+  }
+  if (width > contract::kSegmentWidthMax) {
+    return Error{Code::kUnsupported,
+                 fmt::format("planning a {} model: its cache rows are {} wide, at most {} are supported; {}",
+                             family_name(config.family), width, contract::kSegmentWidthMax,
+                             config.is_mla() && options.is_latent_form ? "try --latent off" : "use another model")};
+  }
+  for (const float frequency : frequencies) {
+    if (std::isfinite(frequency) && std::fabs(frequency) * static_cast<double>(config.max_positions) <= 0x1p30)
+      continue;
+    return Error{
+        Code::kCorrupt,
+        fmt::format("planning a {} model: a rotation frequency is {}, one that keeps the angles of {} positions "
+                    "within 2^30 was wanted; rope_theta, its scaling or rope_freqs are damaged",
+                    family_name(config.family), frequency, config.max_positions)};
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, const BuildOptions& options) {
   Decoder decoder;
   decoder.vocab = config.vocab;
@@ -44,7 +80,9 @@ Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, c
   if (config.rope.kind == formats::RopeKind::kDivisors) {
     NARU_ASSIGN(divisors, loader.host_vector({.role = Role::kRopeDivisors}, decoder.rope_dim / 2));
   }
-  NARU_ASSIGN(decoder.rope_frequencies, loader.constant(rope_frequencies(config.rope, decoder.rope_dim, divisors)));
+  const std::vector<float> frequencies = rope_frequencies(config.rope, decoder.rope_dim, divisors);
+  NARU_TRY(check_limits(config, options, frequencies));
+  NARU_ASSIGN(decoder.rope_frequencies, loader.constant(frequencies));
   const bool is_tied = config.tie_embeddings || (config.from_gguf && !loader.has({.role = Role::kHead}));
   if (!is_tied) {
     NARU_ASSIGN(decoder.embed,

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "contract/double_math.h"
+#include "base/double_math.h"
 
 namespace naru::models {
 namespace {
@@ -35,7 +35,7 @@ struct Range {
 Range yarn_range(const RopeConfig& rope, double dim) {
   const auto original = static_cast<double>(rope.original_positions);
   const auto correction = [&](double rotations) {
-    return dim * contract::log_double(original / (rotations * 2 * kPi)) / (2 * contract::log_double(rope.theta));
+    return dim * log_double(original / (rotations * 2 * kPi)) / (2 * log_double(rope.theta));
   };
   Range range{correction(rope.beta_fast), correction(rope.beta_slow)};
   if (rope.truncate) range = {std::floor(range.low), std::ceil(range.high)};
@@ -61,7 +61,7 @@ std::vector<float> rope_frequencies(const RopeConfig& rope, int64_t dim, const s
   std::vector<float> result;
   for (int64_t i = 0; i < n_pairs; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
-    const auto power = static_cast<float>(contract::pow_double(static_cast<float>(rope.theta), exponent));
+    const auto power = static_cast<float>(pow_double(static_cast<float>(rope.theta), exponent));
     float frequency = 1.0f / power;
     switch (rope.kind) {
       case RopeKind::kNone: break;

@@ -68,7 +68,7 @@ Status LatentAttention::forward(Context& ctx, const LayerCache& cache, View x, V
   NARU_TRY(rms_norm(ctx, kv_a_norm, kv.slice_cols(0, latent_dim), latent));
   const View q = q_all.split_cols(heads);
   const View k_rope = kv.slice_cols(latent_dim, rope_dim);
-  NARU_TRY(rotate(ctx, k_rope, k_rope, 1, contract::RopeLayout::kInterleaved));
+  NARU_TRY(rotate(ctx, k_rope, k_rope, 1, rope_layout));
   NARU_TRY(round_to_cache(ctx, cache, latent));
   const View heads_out = workspace.take(x.rows, heads * v_dim);
   if (is_latent_form) {
@@ -90,8 +90,7 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
   const View query = workspace.take(q.rows, latent_dim + rope_dim);
   NARU_TRY(ctx.chip.run(contract::GroupedMatmul{
       .x = q_nope, .weight = absorb_k.get(), .groups = {}, .rows_share = 1, .out = query.slice_cols(0, latent_dim)}));
-  NARU_TRY(rotate(ctx, q.slice_cols(nope_dim, rope_dim), query.slice_cols(latent_dim, rope_dim), heads,
-                  contract::RopeLayout::kInterleaved));
+  NARU_TRY(rotate(ctx, q.slice_cols(nope_dim, rope_dim), query.slice_cols(latent_dim, rope_dim), heads, rope_layout));
   const View mixed = workspace.take(q.rows, latent_dim);
   NARU_TRY(ctx.chip.run(contract::Attention{.q = query,
                                             .key = cache.key,
@@ -117,7 +116,7 @@ Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, 
   NARU_TRY(write_cache(ctx, cache.key, k_rope, nope_dim));
   NARU_TRY(write_cache(ctx, cache.value, v, 0));
   const View q_rope = q.slice_cols(nope_dim, rope_dim);
-  NARU_TRY(rotate(ctx, q_rope, q_rope, heads, contract::RopeLayout::kInterleaved));
+  NARU_TRY(rotate(ctx, q_rope, q_rope, heads, rope_layout));
   return ctx.chip.run(contract::Attention{.q = q,
                                           .key = cache.key,
                                           .value = cache.value,

@@ -43,6 +43,7 @@ struct LatentAttention {
   int64_t latent_dim = 0;
   float scale = 0;
   bool is_latent_form = true;
+  contract::RopeLayout rope_layout = contract::RopeLayout::kInterleaved;
   Linear q_a;  // absent where the model has no query rank: then q_b is the whole projection
   Norm q_a_norm;
   Linear q_b;

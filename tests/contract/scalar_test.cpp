@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "contract/double_math.h"
+#include "base/double_math.h"
 #include "contract/rows.h"
 
 #if defined(__x86_64__)
@@ -248,21 +248,21 @@ TEST(DoubleMath, AgainstLongDouble) {
   double exp_worst = 0, log_worst = 0, sin_worst = 0, cos_worst = 0, pow_worst = 0;
   for (int i = 0; i < 100000; ++i) {
     const double x = (draws.uniform() - 0.5) * 1400;
-    exp_worst = std::max(exp_worst, ulps_f64(contract::exp_double(x), std::exp(static_cast<long double>(x))));
+    exp_worst = std::max(exp_worst, ulps_f64(exp_double(x), std::exp(static_cast<long double>(x))));
     const double y = std::ldexp(1 + draws.uniform(), static_cast<int>(draws.bits() % 2000) - 1000);
-    log_worst = std::max(log_worst, ulps_f64(contract::log_double(y), std::log(static_cast<long double>(y))));
+    log_worst = std::max(log_worst, ulps_f64(log_double(y), std::log(static_cast<long double>(y))));
     const double near = 1 + (draws.uniform() - 0.5) * std::ldexp(1.0, -static_cast<int>(draws.bits() % 30));
     if (near != 1)
-      log_worst = std::max(log_worst, ulps_f64(contract::log_double(near), std::log(static_cast<long double>(near))));
+      log_worst = std::max(log_worst, ulps_f64(log_double(near), std::log(static_cast<long double>(near))));
     // Angles are f32 (position times frequency), of all sizes up to 2^30.
     const auto angle =
         static_cast<double>(static_cast<float>(std::ldexp(draws.uniform(), static_cast<int>(draws.bits() % 50) - 20)));
-    sin_worst = std::max(sin_worst, ulps_f64(contract::sin_double(angle), std::sin(static_cast<long double>(angle))));
-    cos_worst = std::max(cos_worst, ulps_f64(contract::cos_double(angle), std::cos(static_cast<long double>(angle))));
+    sin_worst = std::max(sin_worst, ulps_f64(sin_double(angle), std::sin(static_cast<long double>(angle))));
+    cos_worst = std::max(cos_worst, ulps_f64(cos_double(angle), std::cos(static_cast<long double>(angle))));
     const double base = std::ldexp(1 + draws.uniform(), static_cast<int>(draws.bits() % 30)),
                  power = (draws.uniform() - 0.5) * 40;
     pow_worst =
-        std::max(pow_worst, ulps_f64(contract::pow_double(base, power),
+        std::max(pow_worst, ulps_f64(pow_double(base, power),
                                      std::pow(static_cast<long double>(base), static_cast<long double>(power))));
   }
   EXPECT_LT(exp_worst, 1.0);

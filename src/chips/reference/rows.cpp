@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "chips/reference/ops.h"
-#include "contract/double_math.h"
+#include "base/double_math.h"
 
 namespace naru::reference {
 
@@ -32,8 +32,8 @@ Status run_rope_table(const contract::RopeTable& op) {
   for (int64_t t = 0; t < op.positions.rows; ++t) {
     for (int64_t i = 0; i < op.frequencies.cols; ++i) {
       const float angle = mul(contract::to_f32(*op.positions.i32(t)), op.frequencies.f32()[i]);
-      op.cos.f32(t)[i] = mul(static_cast<float>(contract::cos_double(angle)), op.factor);
-      op.sin.f32(t)[i] = mul(static_cast<float>(contract::sin_double(angle)), op.factor);
+      op.cos.f32(t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
+      op.sin.f32(t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
     }
   }
   return {};

@@ -1,6 +1,6 @@
 // Rotary positions: the table of cosines and sines of a batch, and the rotation of pairs by it.
 #include "chips/cpu/kernels/row_loops.h"
-#include "contract/double_math.h"
+#include "base/double_math.h"
 
 namespace naru::cpu::NARU_LEVEL {
 
@@ -14,8 +14,8 @@ Status rope_table(const contract::RopeTable& op, Work& work, std::string_view* k
       const auto position = static_cast<float>(*op.positions.i32(t));
       for (int64_t i = 0; i < n_pairs; ++i) {
         const float angle = mul(position, frequencies[i]);
-        op.cos.f32(t)[i] = mul(static_cast<float>(contract::cos_double(angle)), op.factor);
-        op.sin.f32(t)[i] = mul(static_cast<float>(contract::sin_double(angle)), op.factor);
+        op.cos.f32(t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
+        op.sin.f32(t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
       }
     }
   });

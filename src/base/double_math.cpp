@@ -1,4 +1,4 @@
-#include "contract/double_math.h"
+#include "base/double_math.h"
 
 #include <bit>
 #include <cmath>
@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-namespace naru::contract {
+namespace naru {
 namespace {
 
 constexpr double kLn2High = 0x1.62e42fee00000p-1;  // ln 2 with 20 trailing zero bits, so that n * kLn2High is exact
@@ -204,4 +204,4 @@ double cos_double(double x) {
   }
 }
 
-}  // namespace naru::contract
+}  // namespace naru
