@@ -100,6 +100,9 @@ contract::Chip& Engine::chip() const {
 int64_t Engine::vocab() const {
   return state_->decoder.vocab;
 }
+bool Engine::shares_prefixes() const {
+  return state_->prefixes.has_value();
+}
 const text::Tokenizer* Engine::tokenizer() const {
   return state_->tokenizer ? &*state_->tokenizer : nullptr;
 }

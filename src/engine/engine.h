@@ -93,6 +93,7 @@ class Engine {
   contract::Chip& chip() const;
   int64_t vocab() const;
   int64_t context_tokens() const { return memory().context_tokens; }
+  bool shares_prefixes() const;
 
   // A checkpoint without tokenizer files still opens: then nullptr, and tokenizer_status() says why.
   const text::Tokenizer* tokenizer() const;

@@ -152,8 +152,18 @@ std::vector<Feed> Scheduler::plan_feeds() {
   }
 }
 
+// True where another request fills the entry's next page in this step: the entry can have it in the next one.
+bool Scheduler::is_computed_by(const Entry& entry, const Entry& other, int64_t n_other) {
+  const int64_t end = entry.session->length() + contract::kCachePage;
+  if (entry.session->length() % contract::kCachePage != 0 || end >= static_cast<int64_t>(entry.ids.size()))
+    return false;
+  return entry.request.cache_scope == other.request.cache_scope && other.session->length() + n_other >= end &&
+         std::equal(entry.ids.begin(), entry.ids.begin() + end, other.ids.begin());
+}
+
 std::vector<Feed> Scheduler::try_feeds() {
   std::vector<Feed> feeds;
+  std::vector<std::pair<const Entry*, int64_t>> fed;  // prompts of this step, and how many of their tokens
   int64_t n_decoding = 0;
   for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 : 0;
   int64_t rows_left = std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding);
@@ -162,7 +172,12 @@ std::vector<Feed> Scheduler::try_feeds() {
     if (!entry->is_decoding()) {
       if (rows_left == 0) continue;
       entry->adopt_prefix();
+      const bool is_deferred = std::any_of(fed.begin(), fed.end(), [&](const auto& other) {
+        return is_computed_by(*entry, *other.first, other.second);
+      });
+      if (is_deferred && engine_.shares_prefixes()) continue;
       n = std::min(entry->n_missing(), rows_left);
+      fed.emplace_back(entry.get(), n);
       rows_left -= n;
     }
     const std::span<const int32_t> ids(entry->ids);

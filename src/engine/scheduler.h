@@ -38,7 +38,7 @@ std::string_view finish_reason_name(FinishReason reason);
 
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache when the request first started
+  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
   int64_t completion_tokens = 0;
 };
 
@@ -93,6 +93,7 @@ class Scheduler {
   // What each running request feeds now; the newest are preempted until the pages suffice.
   std::vector<Feed> plan_feeds();
   std::vector<Feed> try_feeds();
+  static bool is_computed_by(const Entry& entry, const Entry& other, int64_t n_other);
   void preempt_newest();
   void take_result(Entry& entry, const FeedOutput& output);
   void take_token(Entry& entry, std::span<const float> logits);

@@ -291,6 +291,23 @@ TEST(Scheduler, CountsWhatWasFoundInTheCache) {
   EXPECT_EQ(run_all(scheduler)[*stranger].usage.cached_tokens, 0);
 }
 
+TEST(Scheduler, OnePromptOfManyAnswersIsComputedOnce) {
+  Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(128, 4));
+  Scheduler scheduler(*rig);
+  Request request;
+  request.ids = make_ids(100, 4, rig->vocab());
+  request.max_tokens = 1;
+  std::vector<RequestId> ids;
+  for (uint32_t i = 0; i < 4; ++i) {
+    request.sample = i;
+    ids.push_back(*scheduler.submit(request));
+  }
+  auto answers = run_all(scheduler);
+  EXPECT_EQ(rig->stats().n_rows, 100 + 3 * 4);
+  EXPECT_EQ(answers[ids[0]].usage.cached_tokens, 0);
+  for (size_t i = 1; i < 4; ++i) EXPECT_EQ(answers[ids[i]].usage.cached_tokens, 96);
+}
+
 TEST(Scheduler, RefusesWhatCannotBeAsked) {
   Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(64, 1));
   Scheduler scheduler(*rig, {.running_max = 1, .waiting_max = 1});
