@@ -242,8 +242,7 @@ Status read_post_processor(const JsonObject& root, const TokenizerTable& table, 
 // A special token's text: a string, or an object with "content". Nothing where absent.
 Result<std::optional<std::string>> read_token_text(const JsonObject& root, std::string_view key) {
   const nlohmann::json* value = root.find(key);
-  if (value == nullptr) return std::optional<std::string>();
-  if (value->is_string()) return std::optional(value->get<std::string>());
+  if (value == nullptr || value->is_string()) return root.find_string(key);
   NARU_ASSIGN(const JsonObject object, JsonObject::of(*value, root.document(), root.path_of(key)));
   return object.find_string("content");
 }
