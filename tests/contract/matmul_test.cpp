@@ -106,7 +106,7 @@ std::unique_ptr<Stored> make_stored(DType dtype, int64_t groups, int64_t outputs
                     .inputs = inputs,
                     .row = [=](int64_t group, int64_t output, std::byte* scratch) -> const std::byte* {
                       const std::byte* row = data + (group * outputs + output) * row_bytes;
-                      if (output % 2 == 0) return row;
+                      if (output % 2 == 0 || row_bytes == 0) return row;
                       std::memcpy(scratch, row, static_cast<size_t>(row_bytes));
                       return scratch;
                     },

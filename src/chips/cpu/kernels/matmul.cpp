@@ -220,6 +220,7 @@ void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
 // Fills a block from the rows at `source(row of the run)`: written rows where `is_written`, else f32 activations.
 template <typename Source>
 void fill_block(const RowBlock& block, int64_t inputs, bool is_written, const Source& source, Scratch& scratch) {
+  if (block.dwords == 0) return;
   if (block.rows == 1 && !is_written) {
     write_row(block.form, static_cast<const float*>(source(block.first)), inputs, block.x);
     return;
