@@ -150,14 +150,15 @@ Result<Val> Interpreter::call_dict(const Arguments& arguments) {
     if (!dict || arguments.items.size() > 1) return error("dict takes one dict and named values");
     entries = dict->entries;
   }
-  for (const auto& [key, value] : arguments.named) {
+  for (const auto& argument : arguments.named) {
+    const std::string& key = argument.first;
     NARU_TRY(step(static_cast<int64_t>(entries.size())));
     const auto same =
         std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first->bytes == key; });
     if (same != entries.end()) {
-      same->second = value;
+      same->second = argument.second;
     } else {
-      entries.emplace_back(std::make_shared<const Text>(key), value);
+      entries.emplace_back(std::make_shared<const Text>(key), argument.second);
     }
   }
   NARU_TRY(step(static_cast<int64_t>(entries.size())));
