@@ -16,7 +16,8 @@ else()
     target_include_directories(naru_cpu_${level} PRIVATE ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(naru_cpu_${level} PRIVATE naru_contract)
     target_compile_definitions(naru_cpu_${level} PRIVATE NARU_LEVEL=${level} NARU_LEVEL_${level}=1)
-    target_compile_options(naru_cpu_${level} PRIVATE -O3 ${ARGN})
+    # With sanitizers the optimiser's work on instrumented kernels would take most of the build.
+    target_compile_options(naru_cpu_${level} PRIVATE $<IF:$<BOOL:${NARU_SANITIZE}>,-O1,-O3> ${ARGN})
     target_sources(naru_chips_cpu PRIVATE $<TARGET_OBJECTS:naru_cpu_${level}>)
   endfunction()
 

@@ -174,9 +174,12 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t 
   std::vector<Stored> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
   const Rule rule = rule_for(tensors[0].dtype, use);
-  return pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
+  const size_t n_rules = rules_.size();
+  auto packed = pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
     return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
   });
+  if (use == Use::kLookup) rules_.resize(n_rules);  // a table that is only looked up enters no product
+  return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::grouped_matrix(Place place, const Parts& parts) {
