@@ -11,13 +11,18 @@ else()
   target_include_directories(naru_chips_cpu PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(naru_chips_cpu PUBLIC naru_contract)
 
+  # With sanitizers the optimiser's work on instrumented kernels would take most of the build.
+  set(kernel_optimisation -O3)
+  if(NARU_SANITIZE)
+    set(kernel_optimisation -O1)
+  endif()
+
   function(naru_cpu_level level)
     add_library(naru_cpu_${level} OBJECT ${cpu_kernels})
     target_include_directories(naru_cpu_${level} PRIVATE ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(naru_cpu_${level} PRIVATE naru_contract)
     target_compile_definitions(naru_cpu_${level} PRIVATE NARU_LEVEL=${level} NARU_LEVEL_${level}=1)
-    # With sanitizers the optimiser's work on instrumented kernels would take most of the build.
-    target_compile_options(naru_cpu_${level} PRIVATE $<IF:$<BOOL:${NARU_SANITIZE}>,-O1,-O3> ${ARGN})
+    target_compile_options(naru_cpu_${level} PRIVATE ${kernel_optimisation} ${ARGN})
     target_sources(naru_chips_cpu PRIVATE $<TARGET_OBJECTS:naru_cpu_${level}>)
   endfunction()
 
