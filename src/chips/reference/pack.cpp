@@ -31,6 +31,7 @@ void widen_row(DType dtype, const std::byte* row, int64_t n, float* out) {
 }
 
 void pack_row(const MatrixSource& source, Rule rule, const std::byte* row, int64_t index, Matrix& matrix) {
+  if (source.inputs == 0) return;
   if (contract::is_block_rule(rule)) {
     const int64_t bytes = *dtype_bytes(source.dtype, source.inputs);
     std::memcpy(matrix.blocks.data() + index * bytes, row, static_cast<size_t>(bytes));
