@@ -1,0 +1,81 @@
+// BatchStream: the rows of a run, step by step, as a function of (recipe, step) alone. Documents of every source are
+// shuffled by counter (purpose kShuffle), packed best-fit into rows of `context` tokens, rows are drawn from sources by
+// weight, and cut into micro-batches. A document never attends to another: positions restart at each.
+//
+// Nothing here is padded: a micro-batch has the tokens of its documents and no others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "train/recipe.h"
+
+namespace naru::train {
+
+// One text as the model sees it. Token i+1 is a target of position i where loss[i + 1] is 1.
+struct Document {
+  std::vector<int32_t> ids;
+  std::vector<uint8_t> loss;  // as long as ids; loss[0] is never a target
+  int32_t source = 0;
+  int64_t index = 0;          // in its source: line of a .jsonl, number of a generated one
+};
+
+struct DocumentRows {
+  int64_t row_begin = 0;  // first row of the micro-batch
+  int64_t n_rows = 0;
+};
+
+struct MicroBatch {
+  std::vector<int32_t> ids;        // [T]
+  std::vector<int32_t> positions;  // [T], from the start of each document
+  std::vector<int32_t> targets;    // [T]: the next token of the document; 0 at its last row
+  std::vector<uint8_t> mask;       // [T]: 1 where the target counts
+  std::vector<DocumentRows> documents;
+};
+
+struct StepBatch {
+  std::vector<MicroBatch> micro_batches;
+  int64_t n_tokens = 0;
+  int64_t n_targets = 0;  // masked in; known before the first micro-batch
+};
+
+// What happened to lines that did not become documents whole, for `naru data` and the log.
+struct DataNote {
+  std::string place;   // "chat.jsonl:17"
+  std::string reason;  // "cut: 730 tokens, the context holds 512"
+};
+
+class BatchStream {
+ public:
+  // Reads and tokenizes every source. Errors name file and line.
+  static Result<BatchStream> open(const Recipe& recipe, const std::vector<SourceRecipe>& sources,
+                                  const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
+                                  const std::filesystem::path& recipe_folder);
+  BatchStream(BatchStream&&) noexcept;
+  BatchStream& operator=(BatchStream&&) noexcept;
+  ~BatchStream();
+
+  // The batch of a step, counted from 0. Any step may be asked for at any time: no state moves.
+  Result<StepBatch> step(int64_t step) const;
+  // For validation: all rows in order, at most rows_max, as micro-batches of micro_rows rows.
+  Result<StepBatch> all_rows(int64_t rows_max) const;
+
+  int64_t steps_per_epoch() const;  // until the smallest weight-adjusted source was seen once
+  int64_t n_documents() const;
+  int64_t n_tokens() const;
+  const std::vector<DataNote>& notes() const;
+  // Every document of source `source` in shuffled order of epoch 0, for `naru data` to show.
+  const Document& document(int64_t index) const;
+
+ private:
+  struct State;
+  explicit BatchStream(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace naru::train

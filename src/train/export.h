@@ -1,0 +1,40 @@
+// What is trained, as others load it: a Hugging Face folder (model.safetensors, config.json, tokenizer.json,
+// tokenizer_config.json with the chat template, generation_config.json), and GGUF made of it. Written whole or not at
+// all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/model_config.h"
+#include "models/parameters.h"
+
+namespace naru::train {
+
+enum class ExportDType : uint8_t { kF32, kBF16 };
+
+struct ModelToExport {
+  formats::ModelConfig config;
+  std::vector<models::Parameter> parameters;
+  // Values of parameter `index`, f32.
+  std::function<Status(int64_t index, float* out)> read;
+  ExportDType dtype = ExportDType::kF32;
+  std::filesystem::path tokenizer_from;  // folder or .gguf whose tokenizer goes with it; empty: none
+  std::string form;                      // "latent" or "expanded": naru_attention_form; "" for other attention
+};
+
+// Returns the SHA-256 of model.safetensors (of all shards in order where there are several).
+Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder);
+
+// A GGUF file (F32, F16, BF16 or Q8_0) of a checkpoint that naru reads.
+enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
+Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind);
+// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype.
+Status convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
+                               ExportDType dtype);
+
+}  // namespace naru::train
