@@ -50,4 +50,23 @@ Status run_route(const contract::Route& op);
 Status run_combine(const contract::Combine& op);
 Status run_log_prob(const contract::LogProb& op);
 
+Status run_repack(const contract::Pack& op);
+Status run_weight_grad(const contract::WeightGrad& op);
+Status run_product(const contract::Product& op);
+Status run_column_sum(const contract::ColumnSum& op);
+Status run_sum_slots(const contract::SumSlots& op);
+Status run_rms_norm_grad(const contract::RmsNormGrad& op);
+Status run_rope_grad(const contract::RopeGrad& op);
+Status run_attention_grad(const contract::AttentionGrad& op);
+Status run_silu_mul_grad(const contract::SiluMulGrad& op);
+Status run_combine_grad(const contract::CombineGrad& op);
+Status run_route_grad(const contract::RouteGrad& op);
+Status run_balance_loss(const contract::BalanceLoss& op);
+Status run_cross_entropy(const contract::CrossEntropy& op);
+Status run_embed_grad(const contract::EmbedGrad& op);
+Status run_fill(const contract::Fill& op);
+Status run_axpby(const contract::Axpby& op);
+Status run_sum_of_squares(const contract::SumOfSquares& op);
+Status run_adamw(const contract::AdamW& op);
+
 }  // namespace naru::reference
