@@ -14,8 +14,8 @@
 namespace naru::models {
 
 enum class ParameterUse : uint8_t {
-  kMatrix,       // [outputs, inputs] of a product inside a layer
-  kEmbedding,    // the table; also the head where they are tied
+  kMatrix,     // [outputs, inputs] of a product inside a layer
+  kEmbedding,  // the table; also the head where they are tied
   kHead,
   kRouter,       // [experts, width]
   kNorm,         // [n]
@@ -40,8 +40,8 @@ std::vector<Parameter> list_parameters(const formats::ModelConfig& config);
 Status read_parameter(const formats::TensorFiles& files, const formats::ModelConfig& config, const Parameter& parameter,
                       float* out);
 
-// Values drawn from the seed: normal with deviation `std` (by counter, purpose kInit; sample = index of the parameter in
-// the list), norms 1, biases 0. Residual outputs (o_proj, down_proj) are divided by sqrt(2 * layers).
+// Values drawn from the seed: normal with deviation `std` (by counter, purpose kInit; sample = index of the parameter
+// in the list), norms 1, biases 0. Residual outputs (o_proj, down_proj) are divided by sqrt(2 * layers).
 void draw_parameter(const formats::ModelConfig& config, const Parameter& parameter, int64_t index, uint64_t seed,
                     double std, float* out);
 

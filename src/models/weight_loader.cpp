@@ -169,15 +169,34 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
   return packed;
 }
 
+void WeightLoader::tell(PackedMatrix& matrix, const std::vector<Stored>& tensors, const Parts& parts,
+                        bool is_transposed, Use use) {
+  if (options_.loaded == nullptr) return;
+  LoadedParameters::Matrix loaded;
+  loaded.matrix = &matrix;
+  loaded.is_transposed = is_transposed;
+  loaded.is_rounded_first = use == Use::kRouter && options_.compute == ComputeMode::kBF16;
+  loaded.is_lookup = use == Use::kLookup;
+  for (int64_t group = 0; group < matrix.groups; ++group) {
+    const bool is_one = tensors.size() == 1;
+    const Stored& tensor = is_one ? tensors[0] : tensors[static_cast<size_t>(group)];
+    loaded.groups.push_back(
+        {tensor.entry->name, is_one ? group * parts.part_rows + parts.row_begin : 0, parts.outputs});
+  }
+  options_.loaded->matrices.push_back(std::move(loaded));
+}
+
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t outputs, int64_t inputs, Use use,
                                                            const RowOrder& row_order) {
   std::vector<Stored> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
   const Rule rule = rule_for(tensors[0].dtype, use);
   const size_t n_rules = rules_.size();
-  auto packed = pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
-    return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
-  });
+  NARU_CHECK(options_.loaded == nullptr || !row_order, "rows out of order cannot be trained");
+  NARU_ASSIGN(auto packed, pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
+                return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
+              }));
+  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, use);
   if (use == Use::kLookup) rules_.resize(n_rules);  // a table that is only looked up enters no product
   return packed;
 }
@@ -187,9 +206,12 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::grouped_matrix(Place place, 
   NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
                                {parts.groups, parts.part_rows, parts.inputs}));
   const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  return pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
-  });
+  NARU_ASSIGN(auto packed,
+              pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
+              }));
+  tell(*packed, tensors, parts, false, Use::kProduct);
+  return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place place, const Parts& parts) {
@@ -217,9 +239,12 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place plac
   transposed[0].data = reinterpret_cast<const std::byte*>(values.data());
   transposed[0].cols = parts.outputs;
   transposed[0].row_bytes = parts.outputs * 4;
-  return pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
-  });
+  NARU_ASSIGN(auto packed,
+              pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
+              }));
+  tell(*packed, tensors, parts, true, Use::kProduct);
+  return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::expert_matrices(Role role, int64_t layer, int64_t experts,
@@ -230,9 +255,11 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::expert_matrices(Role role, i
                 find({.role = role, .layer = layer, .expert = e}, {outputs, inputs}, {outputs, inputs}));
   }
   const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  return pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
-  });
+  NARU_ASSIGN(auto packed, pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
+              }));
+  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, Use::kProduct);
+  return packed;
 }
 
 Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
@@ -251,7 +278,11 @@ Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, c
   if (options_.compute == ComputeMode::kBF16 && !is_exact) {
     for (float& value : values) value = round_to_bf16(value);
   }
-  return constant(values);
+  NARU_ASSIGN(nn::Vector made, constant(values));
+  if (options_.loaded != nullptr) {
+    options_.loaded->vectors.push_back({made.view, taken_.back(), options_.compute == ComputeMode::kBF16 && !is_exact});
+  }
+  return made;
 }
 
 Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {

@@ -10,6 +10,7 @@
 #include "contract/chip.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
+#include "models/loaded_parameters.h"
 #include "models/names.h"
 #include "nn/context.h"
 
@@ -25,6 +26,7 @@ class WeightLoader {
     bool is_planning = false;
     LoadProgress progress;
     int64_t progress_total = 0;
+    LoadedParameters* loaded = nullptr;  // told of everything taken; rows must be in the file's own order
   };
 
   WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config, std::span<const NameRow> names,
@@ -87,6 +89,9 @@ class WeightLoader {
       const std::vector<Stored>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
       const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at);
   Status finish(const std::vector<Stored>& tensors);
+  // Tells options_.loaded: group g is `n_rows` rows of tensors[g] (or of the only tensor, `part_rows` apart).
+  void tell(contract::PackedMatrix& matrix, const std::vector<Stored>& tensors, const Parts& parts, bool is_transposed,
+            Use use);
 
   const formats::TensorFiles& files_;
   const formats::ModelConfig& config_;
