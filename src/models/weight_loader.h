@@ -11,6 +11,7 @@
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
 #include "models/names.h"
+#include "models/stored_tensor.h"
 #include "nn/context.h"
 
 namespace naru::models {
@@ -80,13 +81,12 @@ class WeightLoader {
   const std::vector<contract::Rule>& rules() const { return rules_; }
 
  private:
-  struct Stored;  // a found and checked tensor with its FP8 scales
-  Result<Stored> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
+  Result<StoredTensor> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
   contract::Rule rule_for(DType stored, Use use) const;
   Result<std::unique_ptr<contract::PackedMatrix>> pack(
-      const std::vector<Stored>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
+      const std::vector<StoredTensor>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
       const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at);
-  Status finish(const std::vector<Stored>& tensors);
+  Status finish(const std::vector<StoredTensor>& tensors);
 
   const formats::TensorFiles& files_;
   const formats::ModelConfig& config_;
