@@ -32,6 +32,10 @@ struct Parameter {
   int64_t cols() const { return shape.back(); }
 };
 
+// The config that belongs to these tensors once they are taken out of their file: Hugging Face names and row orders, no
+// FP8 blocks, no prediction layers; divisors of the rotation's frequencies are read out of the file.
+Result<formats::ModelConfig> plain_config(const formats::TensorFiles& files, const formats::ModelConfig& config);
+
 // All parameters of a config, in order of the model: embedding, layers, final norm, head (none where it is tied).
 std::vector<Parameter> list_parameters(const formats::ModelConfig& config);
 
