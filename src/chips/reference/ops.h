@@ -1,7 +1,9 @@
 // One function for each op, in the file of the op's name.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -34,6 +36,19 @@ inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64
 // a . b over n elements by the float rules, each from +0, with the final + (+0).
 float dot_f32(const float* a, const float* b, int64_t n);
 float dot_bf16(const float* a, const float* b, int64_t n);  // operands already rounded
+
+// The f32 dot of section 3 over n rows: step(t, acc) is acc with row t in it.
+float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& step);
+
+// Scores of the experts of one token, from its n router logits: softmax of section 4, or sigmoid.
+std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scoring scoring);
+
+// m = row max, e[k] = exp(x[k] - m), l = row sum of e; the error of `row` where m or l is not finite.
+struct SoftmaxRow {
+  float m = 0;
+  float l = 0;
+};
+Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e);
 
 Status run_embed(const contract::Embed& op);
 Status run_rms_norm(const contract::RmsNorm& op);
