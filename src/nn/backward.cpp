@@ -94,10 +94,4 @@ Status Backward::copy(View from, View to) {
   return run(contract::Axpby{.x = from, .y = {}, .a = 1, .b = 0, .out = to});
 }
 
-const MatrixBinding& Backward::binding_of(const contract::PackedMatrix* weight) const {
-  const auto found = tape_.matrices_.find(weight);
-  NARU_CHECK(found != tape_.matrices_.end(), "a matrix that no parameter is bound to", weight->outputs, weight->inputs);
-  return found->second;
-}
-
 }  // namespace naru::nn

@@ -55,7 +55,7 @@ class Backward {
 
   Status add_weight_grad(const MatrixBinding& binding, View dy, View x, View groups, int64_t rows_share);
   Result<View> balance_scores(const contract::Route& op);
-  const MatrixBinding& binding_of(const contract::PackedMatrix* weight) const;
+  const MatrixBinding& binding_of(const contract::PackedMatrix* weight) const { return tape_.bindings_.matrix(weight); }
 
   Tape& tape_;
   contract::Chip& chip_;

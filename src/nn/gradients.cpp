@@ -45,7 +45,7 @@ Status Backward::gradient(const contract::Matmul& op) {
     const View dy = gradient_of(target->out);
     NARU_TRY(add_weight_grad(binding_of(target->weight), dy, op.x, {}, 1));
     if (target->bias.empty()) continue;
-    const View grad = tape_.vectors_.at(target->bias.data);
+    const View grad = tape_.bindings_.vector_grad(target->bias);
     if (!grad.empty()) NARU_TRY(run(contract::ColumnSum{.x = dy, .out = grad}));
   }
   return contribute(op.x, [&](View out) -> Status {
@@ -84,7 +84,7 @@ Status Backward::gradient(const contract::RmsNorm& op) {
                                      .eps = op.eps,
                                      .dy = gradient_of(op.out),
                                      .dx = out,
-                                     .dweight = tape_.vectors_.at(op.weight.data)});
+                                     .dweight = tape_.bindings_.vector_grad(op.weight)});
   });
 }
 
@@ -167,7 +167,9 @@ Status Backward::gradient(const contract::Axpby& op) {
   const View dy = gradient_of(op.out);
   NARU_TRY(contribute(op.x,
                       [&](View out) { return run(contract::Axpby{.x = dy, .y = {}, .a = op.a, .b = 0, .out = out}); }));
-  if (op.y.empty()) return {};
+  // Added in place (an adapter's part): the gradient of y is where that of the sum is.
+  NARU_CHECK(op.y.empty() || op.out.data != op.y.data || op.b == 1, op.b);
+  if (op.y.empty() || op.out.data == op.y.data) return {};
   return contribute(op.y,
                     [&](View out) { return run(contract::Axpby{.x = dy, .y = {}, .a = op.b, .b = 0, .out = out}); });
 }

@@ -4,13 +4,25 @@
 
 namespace naru::nn {
 
-void Tape::bind(MatrixBinding binding) {
+void Bindings::bind(MatrixBinding binding) {
   NARU_CHECK(binding.weight != nullptr);
   matrices_[binding.weight] = std::move(binding);
 }
 
-void Tape::bind_vector(View vector, View grad) {
+void Bindings::bind_vector(View vector, View grad) {
   vectors_[vector.data] = grad;
+}
+
+const MatrixBinding& Bindings::matrix(const contract::PackedMatrix* weight) const {
+  const auto found = matrices_.find(weight);
+  NARU_CHECK(found != matrices_.end(), "a matrix that no parameter is bound to", weight->outputs, weight->inputs);
+  return found->second;
+}
+
+View Bindings::vector_grad(View vector) const {
+  const auto found = vectors_.find(vector.data);
+  NARU_CHECK(found != vectors_.end(), "a vector that no parameter is bound to", vector.cols);
+  return found->second;
 }
 
 void Tape::begin(const Workspace& workspace) {

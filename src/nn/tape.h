@@ -6,7 +6,7 @@
 // stretch's. So views of one value (heads, slices of columns) have views of one gradient. Values from before the
 // stretch that carry a gradient (the residual stream) are named with outside().
 //
-// Parameters are bound once. Their gradients are added to what their views hold.
+// Parameters are bound once, for all tapes. Their gradients are added to what their views hold.
 #pragma once
 
 #include <memory>
@@ -30,12 +30,22 @@ struct MatrixBinding {
   bool is_transposed = false;
 };
 
-class Tape {
+// What every tape of a model shares.
+class Bindings {
  public:
-  explicit Tape(contract::Chip& chip) : chip_(chip) {}
-
   void bind(MatrixBinding binding);
   void bind_vector(View vector, View grad);  // an empty grad: frozen
+  const MatrixBinding& matrix(const contract::PackedMatrix* weight) const;
+  View vector_grad(View vector) const;
+
+ private:
+  std::unordered_map<const contract::PackedMatrix*, MatrixBinding> matrices_;
+  std::unordered_map<const void*, View> vectors_;
+};
+
+class Tape {
+ public:
+  Tape(contract::Chip& chip, const Bindings& bindings) : chip_(chip), bindings_(bindings) {}
 
   // V3's balance loss of every Route over these documents: weight = alpha / documents of the step; 0: none.
   void set_balance(float weight, std::span<const contract::SequenceRows> sequences) {
@@ -66,8 +76,7 @@ class Tape {
   };
 
   contract::Chip& chip_;
-  std::unordered_map<const contract::PackedMatrix*, MatrixBinding> matrices_;
-  std::unordered_map<const void*, View> vectors_;
+  const Bindings& bindings_;
   std::vector<contract::Op> ops_;
   std::vector<Outside> outside_;
   const Workspace* workspace_ = nullptr;
