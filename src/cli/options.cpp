@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/grads.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -341,6 +342,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_run());
   commands.push_back(make_show());
   commands.push_back(make_logits());
+  commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
   return commands;

@@ -197,7 +197,10 @@ Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
 }
 
 Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, const RowOrder& order) {
-  NARU_ASSIGN(std::vector<float> values, host_vector(place, n));
+  NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
+  std::vector<float> values(static_cast<size_t>(n));
+  // A plan of a model in training has no values behind its tensors.
+  if (!options_.is_planning || options_.loaded == nullptr) stored.widen(0, values.data());
   if (order) {
     const std::vector<float> in_file = values;
     for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = in_file[static_cast<size_t>(order(i))];
@@ -216,7 +219,7 @@ Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {
   const auto n = static_cast<int64_t>(values.size());
   chip_bytes_ += n * 4;
   nn::Vector vector;
-  if (options_.is_planning) {
+  if (options_.is_planning && options_.loaded == nullptr) {
     static float no_memory = 0;  // an address for shape checks; a planned model is run on chips that read nothing
     vector.view = make_view(&no_memory, DType::kF32, 1, n);
     return vector;

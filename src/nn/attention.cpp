@@ -34,8 +34,7 @@ Status GroupedQueryAttention::forward(Context& ctx, const LayerCache& cache, Vie
   const View q_all = ctx.workspace.take(n_tokens, heads * head_dim);
   const View k_all = ctx.workspace.take(n_tokens, kv_heads * head_dim);
   const View v_all = ctx.workspace.take(n_tokens, kv_heads * head_dim);
-  NARU_TRY(ctx.run(
-      contract::Matmul{.x = x, .targets = {q.target(q_all), k.target(k_all), v.target(v_all)}, .n_targets = 3}));
+  NARU_TRY(matmul(ctx, x, {{q, q_all}, {k, k_all}, {v, v_all}}));
   NARU_ASSIGN(const View q_heads, norm_heads(ctx, q_norm, q_all.split_cols(heads)));
   NARU_ASSIGN(const View k_heads, norm_heads(ctx, k_norm, k_all.split_cols(kv_heads)));
   NARU_TRY(rotate(ctx, q_heads, q_heads, heads, contract::RopeLayout::kHalfSplit));
@@ -55,12 +54,10 @@ Status GroupedQueryAttention::forward(Context& ctx, const LayerCache& cache, Vie
 }
 
 Status LatentAttention::query(Context& ctx, View x, View kv, View q) const {
-  if (q_a.weight == nullptr) {
-    return ctx.run(contract::Matmul{.x = x, .targets = {q_b.target(q), kv_a.target(kv)}, .n_targets = 2});
-  }
+  if (q_a.weight == nullptr) return matmul(ctx, x, {{q_b, q}, {kv_a, kv}});
   const WorkspaceScope scope(ctx.workspace);
   const View rank = ctx.workspace.take(x.rows, q_a.outputs());
-  NARU_TRY(ctx.run(contract::Matmul{.x = x, .targets = {q_a.target(rank), kv_a.target(kv)}, .n_targets = 2}));
+  NARU_TRY(matmul(ctx, x, {{q_a, rank}, {kv_a, kv}}));
   const View normed = ctx.in_place_of(rank);
   NARU_TRY(rms_norm(ctx, q_a_norm, rank, normed));
   return matmul(ctx, q_b, normed, q);

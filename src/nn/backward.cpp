@@ -41,8 +41,7 @@ bool overlaps(const View& a, const View& b) {
 }  // namespace
 
 Backward::Backward(Tape& tape, Workspace& shadow) : tape_(tape), chip_(tape.chip_), shadow_(shadow) {
-  const int64_t bytes = tape.workspace_->mark() - tape.begin_;
-  shadow_begin_ = begin_of(shadow.take(1, ceil_div(bytes, int64_t{4})));
+  shadow_begin_ = begin_of(shadow.take(1, ceil_div(tape.bytes_, int64_t{4})));
   for (const Tape::Outside& outside : tape.outside_) {
     if (outside.is_given) written_.push_back(outside.grad);
   }
@@ -55,10 +54,8 @@ View Backward::gradient_of(View value) const {
     grad.data = static_cast<char*>(outside.grad.data) + (begin_of(value) - begin_of(outside.value));
     return grad;
   }
-  const char* begin = static_cast<const char*>(tape_.workspace_->data()) + tape_.begin_;
-  const int64_t at = begin_of(value) - begin;
-  NARU_CHECK(at >= 0 && at + extent(value) <= tape_.workspace_->mark() - tape_.begin_, "a value of another stretch",
-             at);
+  const int64_t at = begin_of(value) - tape_.begin_;
+  NARU_CHECK(at >= 0 && at + extent(value) <= tape_.bytes_, "a value of another stretch", at, tape_.bytes_);
   View grad = value;
   grad.data = const_cast<char*>(shadow_begin_) + at;
   return grad;

@@ -44,10 +44,18 @@ struct Vector {
   View view;
 };
 
-// A matrix with an optional bias.
+// A low-rank part beside a matrix (LoRA): scale * B (A x).
+struct Adapter {
+  std::unique_ptr<contract::PackedMatrix> a;  // [rank, inputs]
+  std::unique_ptr<contract::PackedMatrix> b;  // [outputs, rank]
+  float scale = 1;
+};
+
+// A matrix with an optional bias and an optional adapter.
 struct Linear {
   std::unique_ptr<contract::PackedMatrix> weight;
   Vector bias;
+  std::unique_ptr<Adapter> adapter;
 
   int64_t outputs() const { return weight->outputs; }
   contract::MatmulTarget target(View out) const { return {weight.get(), bias.view, out}; }

@@ -8,15 +8,39 @@ Status rms_norm(Context& ctx, const Norm& norm, View x, View out) {
   return ctx.run(contract::RmsNorm{.x = x, .weight = norm.weight.view, .eps = norm.eps, .out = out});
 }
 
+namespace {
+
+// out = out + scale * B (A x).
+Status add_adapter(Context& ctx, const Adapter& adapter, View x, View out) {
+  const WorkspaceScope scope(ctx.workspace);
+  const View low = ctx.workspace.take(x.rows, adapter.a->outputs);
+  const View part = ctx.workspace.take(out.rows, out.cols);
+  NARU_TRY(ctx.run(contract::Matmul{.x = x, .targets = {{adapter.a.get(), {}, low}}, .n_targets = 1}));
+  NARU_TRY(ctx.run(contract::Matmul{.x = low, .targets = {{adapter.b.get(), {}, part}}, .n_targets = 1}));
+  return ctx.run(contract::Axpby{.x = part, .y = out, .a = adapter.scale, .b = 1, .out = out});
+}
+
+}  // namespace
+
+Status matmul(Context& ctx, View x, std::initializer_list<Projection> projections) {
+  contract::Matmul op{.x = x, .targets = {}, .n_targets = 0};
+  for (const Projection& p : projections) op.targets[op.n_targets++] = p.linear.target(p.out);
+  NARU_TRY(ctx.run(op));
+  for (const Projection& p : projections) {
+    if (p.linear.adapter != nullptr) NARU_TRY(add_adapter(ctx, *p.linear.adapter, x, p.out));
+  }
+  return {};
+}
+
 Status matmul(Context& ctx, const Linear& linear, View x, View out) {
-  return ctx.run(contract::Matmul{.x = x, .targets = {linear.target(out)}, .n_targets = 1});
+  return matmul(ctx, x, {{linear, out}});
 }
 
 Status FeedForward::forward(Context& ctx, View x, View out) const {
   const WorkspaceScope scope(ctx.workspace);
   const View g = ctx.workspace.take(x.rows, gate.outputs());
   const View u = ctx.workspace.take(x.rows, up.outputs());
-  NARU_TRY(ctx.run(contract::Matmul{.x = x, .targets = {gate.target(g), up.target(u)}, .n_targets = 2}));
+  NARU_TRY(matmul(ctx, x, {{gate, g}, {up, u}}));
   const View a = ctx.in_place_of(g);
   NARU_TRY(ctx.run(contract::SiluMul{.gate = g, .up = u, .out = a}));
   return matmul(ctx, down, a, out);

@@ -28,8 +28,12 @@ View Bindings::vector_grad(View vector) const {
 void Tape::begin(const Workspace& workspace) {
   ops_.clear();
   outside_.clear();
-  workspace_ = &workspace;
-  begin_ = workspace.mark();
+  begin_ = static_cast<const char*>(workspace.data()) + workspace.mark();
+  bytes_ = 0;
+}
+
+void Tape::end(const Workspace& workspace) {
+  bytes_ = static_cast<const char*>(workspace.data()) + workspace.mark() - begin_;
 }
 
 void Tape::record(const contract::Op& op) {

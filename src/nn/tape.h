@@ -53,8 +53,9 @@ class Tape {
     sequences_ = sequences;
   }
 
-  // A stretch begins at the workspace's mark; values of it live there until it has run backwards.
+  // A stretch lies between two marks of the workspace; its values live there until it has run backwards.
   void begin(const Workspace& workspace);
+  void end(const Workspace& workspace);
   void record(const contract::Op& op);
   // Says where the gradient of a value lies that other stretches read or write. `is_given`: it holds one already.
   void outside(View value, View grad, bool is_given);
@@ -79,8 +80,8 @@ class Tape {
   const Bindings& bindings_;
   std::vector<contract::Op> ops_;
   std::vector<Outside> outside_;
-  const Workspace* workspace_ = nullptr;
-  int64_t begin_ = 0;  // the workspace's mark
+  const char* begin_ = nullptr;  // of the stretch's values
+  int64_t bytes_ = 0;
   float balance_weight_ = 0;
   std::span<const contract::SequenceRows> sequences_;
   std::vector<float> balance_losses_;
