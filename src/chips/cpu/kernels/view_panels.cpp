@@ -31,24 +31,59 @@ NARU_SIMD F16 load_columns(const float* row, int64_t c, int64_t n) {
   return c + 16 <= n ? load(row + c) : load_first(row + c, n - c);
 }
 
+// Both rounded to bf16, the halves of dwords.
 NARU_SIMD I16 pair(F16 low, F16 high) {
+#if defined(NARU_LANES_VNNI)
+  // Another NaN than round_bf16's, which no product and no comparison of bits tells apart.
+  const __m512i words = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high.v, low.v));
+  alignas(64) static constexpr uint16_t kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return {_mm512_permutexvar_epi16(_mm512_load_si512(kOrder), words)};
+#else
   return bit_or(shift_right_logical<16>(as_int(round_bf16(low))), as_int(round_bf16(high)));
+#endif
 }
 
-template <bool kIsDot>
-NARU_SIMD I16 column_pair(const Operand& from, int64_t block, int64_t i, int64_t c) {
-  return pair(load_columns(from.input(block * kBlock + low_input<kIsDot>(i)), c, from.n),
-              load_columns(from.input(block * kBlock + high_input<kIsDot>(i)), c, from.n));
+// Transposed operands: 32 inputs, of which those past the end are null.
+struct Window {
+  Window(const Operand& from, int64_t first, int64_t end) : n_columns(from.n), has_all(end - first >= kBlock) {
+    for (int64_t i = 0; i < kBlock; ++i) {
+      const int64_t k = first + i;
+      rows[i] = k < end ? from.view.f32(from.rows == nullptr ? k : from.rows[k]) : nullptr;
+    }
+  }
+  const float* rows[kBlock];
+  int64_t n_columns;
+  bool has_all;
+};
+
+// Dwords 0 to 15 of columns c to c + 15: write(i, dword).
+template <bool kIsDot, typename Write>
+NARU_SIMD void for_column_pairs(const Window& from, int64_t c, const Write& write) {
+  if (from.has_all && c + 16 <= from.n_columns) {
+    for (int64_t i = 0; i < 16; ++i) {
+      write(i, pair(load(from.rows[low_input<kIsDot>(i)] + c), load(from.rows[high_input<kIsDot>(i)] + c)));
+    }
+    return;
+  }
+  for (int64_t i = 0; i < 16; ++i) {
+    write(i, pair(load_columns(from.rows[low_input<kIsDot>(i)], c, from.n_columns),
+                  load_columns(from.rows[high_input<kIsDot>(i)], c, from.n_columns)));
+  }
 }
 
 // ---- panels ----
+
+NARU_SIMD std::byte* panel_of(const PanelTarget& to, int64_t panel) {
+  return to.panels + (panel - to.panel_begin) * to.panel_bytes;
+}
 
 template <bool kIsRounded>
 void fill_f32_from_columns(const FillPart& part) {
   const PanelTarget& to = *part.target;
   for (int64_t k = part.input_begin; k < part.input_end; ++k) {
-    const float* row = part.operand->input(k);
-    std::byte* at = to.panels + (part.begin - to.panel_begin) * to.panel_bytes + k * kPanel * 4;
+    const float* row = part.operand->view.f32(part.operand->rows == nullptr ? k : part.operand->rows[k]);
+    std::byte* at = panel_of(to, part.begin) + k * kPanel * 4;
     for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
       const F16 values = load_columns(row, p * kPanel, part.operand->n);
       store(reinterpret_cast<float*>(at), kIsRounded ? round_bf16(values) : values);
@@ -59,10 +94,11 @@ void fill_f32_from_columns(const FillPart& part) {
 template <bool kIsDot>
 void fill_pairs_from_columns(const FillPart& part) {
   const PanelTarget& to = *part.target;
-  for (int64_t block = part.input_begin / kBlock; block < ceil_div(part.input_end, kBlock); ++block) {
-    std::byte* at = to.panels + (part.begin - to.panel_begin) * to.panel_bytes + block * 1024;
+  for (int64_t k = part.input_begin; k < part.input_end; k += kBlock) {
+    const Window window(*part.operand, k, part.input_end);
+    std::byte* at = panel_of(to, part.begin) + k / kBlock * 1024;
     for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
-      for (int64_t i = 0; i < 16; ++i) store(at + 64 * i, column_pair<kIsDot>(*part.operand, block, i, p * kPanel));
+      for_column_pairs<kIsDot>(window, p * kPanel, [at](int64_t i, I16 dwords) { store(at + 64 * i, dwords); });
     }
   }
 }
@@ -77,7 +113,7 @@ void fill_f32_from_rows(const FillPart& part) {
   const PanelTarget& to = *part.target;
   const Operand& from = *part.operand;
   for (int64_t p = part.begin; p < part.end; ++p) {
-    auto* panel = reinterpret_cast<float*>(to.panels + (p - to.panel_begin) * to.panel_bytes);
+    auto* panel = reinterpret_cast<float*>(panel_of(to, p));
     for (int64_t k = part.input_begin; k < part.input_end; k += 16) {
       if (!kIsRounded && p * kPanel + kPanel <= from.n && k + 16 <= part.input_end) {
         transpose_block(from.view.f32(p * kPanel) + k, from.view.row_stride, panel + k * kPanel, kPanel);
@@ -112,7 +148,7 @@ void fill_pairs_from_rows(const FillPart& part) {
   const Operand& from = *part.operand;
   alignas(64) float rows[16 * 16];
   for (int64_t p = part.begin; p < part.end; ++p) {
-    std::byte* panel = to.panels + (p - to.panel_begin) * to.panel_bytes;
+    std::byte* panel = panel_of(to, p);
     for (int64_t k = part.input_begin; k < part.input_end; k += kBlock) {
       for (int64_t lane = 0; lane < kPanel; ++lane) {
         store(rows + 16 * lane, row_pairs<kIsDot>(output_row(from, p * kPanel + lane), k, from.inputs));
@@ -150,52 +186,47 @@ NARU_SIMD void store_rows_of_unit(uint32_t* to, F16 x) {
 #endif
 }
 
-// Inputs [begin, end) of one block, of a form whose unit is a dword.
+// The inputs of a window, k and on, in one block of a form whose unit is a dword.
 template <int R>
-void fill_block_columns(const Operand& from, const RowBlock& block, int64_t begin, int64_t end) {
+void fill_block_columns(const Window& from, const RowBlock& block, int64_t k) {
   const int64_t c = block.first;
-  if (block.form.kind == RowKind::kF32) {
-    for (int64_t k = begin; k < end; ++k) {
-      store_rows_of_unit<R>(block.x + k * R, load_columns(from.input(k), c, from.n));
+  if (block.form.kind == RowKind::kDot) {
+    uint32_t* to = block.x + k / 2 * R;
+    for_column_pairs<true>(from, c,
+                           [to](int64_t i, I16 dwords) { store_rows_of_unit<R>(to + i * R, as_float(dwords)); });
+    return;
+  }
+  uint32_t* to = block.x + k * R;
+  if (block.form.kind == RowKind::kSplit) {
+    for (int64_t i = 0; i < kBlock; ++i) {
+      const F16 values = load_columns(from.rows[i % 16 * 2 + i / 16], c, from.n_columns);
+      store_rows_of_unit<R>(to + i * R, round_bf16(values));
     }
     return;
   }
-  for (int64_t b = begin / kBlock; b < ceil_div(end, kBlock); ++b) {
-    if (block.form.kind == RowKind::kSplit) {
-      for (int64_t i = 0; i < kBlock; ++i) {
-        const int64_t input = b * kBlock + i % 16 * 2 + i / 16;
-        store_rows_of_unit<R>(block.x + (b * kBlock + i) * R, round_bf16(load_columns(from.input(input), c, from.n)));
-      }
-    } else {
-      for (int64_t i = 0; i < 16; ++i) {
-        store_rows_of_unit<R>(block.x + (b * 16 + i) * R, as_float(column_pair<true>(from, b, i, c)));
-      }
-    }
+  for (int64_t i = 0; i < kBlock && from.rows[i] != nullptr; ++i) {
+    store_rows_of_unit<R>(to + i * R, load_columns(from.rows[i], c, from.n_columns));
   }
 }
 
 // The same for tiles: units of 16 dwords a row.
-void fill_tile_columns(const Operand& from, const RowBlock& block, int64_t begin, int64_t end) {
+void fill_tile_columns(const Window& from, const RowBlock& block, int64_t k) {
   alignas(64) float pairs[16 * 16];
-  for (int64_t b = begin / kBlock; b < ceil_div(end, kBlock); ++b) {
-    for (int64_t r = 0; r < block.rows; r += 16) {
-      for (int64_t i = 0; i < 16; ++i) {
-        store(pairs + 16 * i, as_float(column_pair<false>(from, b, i, block.first + r)));
-      }
-      transpose_block(pairs, 16, reinterpret_cast<float*>(block.x + (b * block.rows + r) * 16), 16);
-    }
+  for (int64_t r = 0; r < block.rows; r += 16) {
+    for_column_pairs<false>(from, block.first + r, [&](int64_t i, I16 dwords) { store(pairs + 16 * i, dwords); });
+    transpose_block(pairs, 16, reinterpret_cast<float*>(block.x + (k / kBlock * block.rows + r) * 16), 16);
   }
 }
 
-void fill_from_columns(const Operand& from, const RowBlock& block, int64_t begin, int64_t end) {
-  if (block.form.kind == RowKind::kPairTiles) return fill_tile_columns(from, block, begin, end);
+void fill_from_columns(const Window& from, const RowBlock& block, int64_t k) {
+  if (block.form.kind == RowKind::kPairTiles) return fill_tile_columns(from, block, k);
   switch (block.rows) {
-    case 1: return fill_block_columns<1>(from, block, begin, end);
-    case 2: return fill_block_columns<2>(from, block, begin, end);
-    case 4: return fill_block_columns<4>(from, block, begin, end);
-    case 6: return fill_block_columns<6>(from, block, begin, end);
-    case 8: return fill_block_columns<8>(from, block, begin, end);
-    case 14: return fill_block_columns<14>(from, block, begin, end);
+    case 1: return fill_block_columns<1>(from, block, k);
+    case 2: return fill_block_columns<2>(from, block, k);
+    case 4: return fill_block_columns<4>(from, block, k);
+    case 6: return fill_block_columns<6>(from, block, k);
+    case 8: return fill_block_columns<8>(from, block, k);
+    case 14: return fill_block_columns<14>(from, block, k);
     default: NARU_CHECK(false, "no kernel takes this many rows:", block.rows);
   }
 }
@@ -212,8 +243,8 @@ void fill_blocks(const FillPart& part, Scratch& scratch) {
   }
   // A few inputs at a time, so that blocks side by side find the cache lines that they share.
   for (int64_t k = part.input_begin; k < part.input_end; k += kBlock) {
-    const int64_t end = std::min(k + kBlock, part.input_end);
-    for (int64_t b = part.begin; b < part.end; ++b) fill_from_columns(from, part.blocks[b], k, end);
+    const Window window(from, k, part.input_end);
+    for (int64_t b = part.begin; b < part.end; ++b) fill_from_columns(window, part.blocks[b], k);
   }
 }
 

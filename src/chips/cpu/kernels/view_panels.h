@@ -16,9 +16,6 @@ struct Operand {
   int64_t n = 0;
   int64_t inputs = 0;
   const int32_t* rows = nullptr;
-
-  // Transposed: the n elements of input k; null past the end.
-  const float* input(int64_t k) const { return k < inputs ? view.f32(rows == nullptr ? k : rows[k]) : nullptr; }
 };
 
 // Where an operand goes: panels of kF32, kPairs or kDotPairs.
