@@ -57,19 +57,12 @@ struct Window {
   bool has_all;
 };
 
-// Dwords 0 to 15 of columns c to c + 15: write(i, dword).
-template <bool kIsDot, typename Write>
-NARU_SIMD void for_column_pairs(const Window& from, int64_t c, const Write& write) {
-  if (from.has_all && c + 16 <= from.n_columns) {
-    for (int64_t i = 0; i < 16; ++i) {
-      write(i, pair(load(from.rows[low_input<kIsDot>(i)] + c), load(from.rows[high_input<kIsDot>(i)] + c)));
-    }
-    return;
-  }
-  for (int64_t i = 0; i < 16; ++i) {
-    write(i, pair(load_columns(from.rows[low_input<kIsDot>(i)], c, from.n_columns),
-                  load_columns(from.rows[high_input<kIsDot>(i)], c, from.n_columns)));
-  }
+// Dword i of columns c to c + 15.
+template <bool kIsDot>
+NARU_SIMD I16 column_pair(const Window& from, int64_t i, int64_t c) {
+  const float *low = from.rows[low_input<kIsDot>(i)], *high = from.rows[high_input<kIsDot>(i)];
+  if (from.has_all && c + 16 <= from.n_columns) return pair(load(low + c), load(high + c));
+  return pair(load_columns(low, c, from.n_columns), load_columns(high, c, from.n_columns));
 }
 
 // ---- panels ----
@@ -96,9 +89,11 @@ void fill_pairs_from_columns(const FillPart& part) {
   const PanelTarget& to = *part.target;
   for (int64_t k = part.input_begin; k < part.input_end; k += kBlock) {
     const Window window(*part.operand, k, part.input_end);
-    std::byte* at = panel_of(to, part.begin) + k / kBlock * 1024;
-    for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
-      for_column_pairs<kIsDot>(window, p * kPanel, [at](int64_t i, I16 dwords) { store(at + 64 * i, dwords); });
+    for (int64_t i = 0; i < 16; ++i) {
+      std::byte* at = panel_of(to, part.begin) + k / kBlock * 1024 + 64 * i;
+      for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
+        store(at, column_pair<kIsDot>(window, i, p * kPanel));
+      }
     }
   }
 }
@@ -192,8 +187,7 @@ void fill_block_columns(const Window& from, const RowBlock& block, int64_t k) {
   const int64_t c = block.first;
   if (block.form.kind == RowKind::kDot) {
     uint32_t* to = block.x + k / 2 * R;
-    for_column_pairs<true>(from, c,
-                           [to](int64_t i, I16 dwords) { store_rows_of_unit<R>(to + i * R, as_float(dwords)); });
+    for (int64_t i = 0; i < 16; ++i) store_rows_of_unit<R>(to + i * R, as_float(column_pair<true>(from, i, c)));
     return;
   }
   uint32_t* to = block.x + k * R;
@@ -213,7 +207,7 @@ void fill_block_columns(const Window& from, const RowBlock& block, int64_t k) {
 void fill_tile_columns(const Window& from, const RowBlock& block, int64_t k) {
   alignas(64) float pairs[16 * 16];
   for (int64_t r = 0; r < block.rows; r += 16) {
-    for_column_pairs<false>(from, block.first + r, [&](int64_t i, I16 dwords) { store(pairs + 16 * i, dwords); });
+    for (int64_t i = 0; i < 16; ++i) store(pairs + 16 * i, column_pair<false>(from, i, block.first + r));
     transpose_block(pairs, 16, reinterpret_cast<float*>(block.x + (k / kBlock * block.rows + r) * 16), 16);
   }
 }
