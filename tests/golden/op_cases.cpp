@@ -55,6 +55,67 @@ void add_products(std::vector<OpCase>& cases) {
   }
 }
 
+// A matrix of zeros is refreshed, then used: the bits of its products are those of a matrix packed anew.
+std::vector<View> run_pack(CaseMemory& m, Rule rule, bool is_transposed, bool is_rounded_first) {
+  constexpr int64_t kGroups = 2, kOutputs = 37, kInputs = 45;
+  contract::PackedMatrix* matrix = m.blank_matrix(rule, kGroups, kOutputs, kInputs);
+  std::vector<View> groups;
+  for (uint32_t g = 0; g < kGroups; ++g) {
+    groups.push_back(is_transposed ? m.random(30 + g, kInputs, kOutputs) : m.random(30 + g, kOutputs, kInputs));
+  }
+  m.run(contract::Pack{
+      .groups = groups, .is_transposed = is_transposed, .is_rounded_first = is_rounded_first, .out = matrix});
+  const View out = m.empty(6, kOutputs);
+  m.run(contract::GroupedMatmul{.x = m.random(32, 6, kInputs), .weight = matrix, .groups = {}, .out = out});
+  return {out};
+}
+
+// Experts: group 1 has no slots, group 0 more than a segment. Heads: group i mod 3.
+std::vector<View> run_weight_grad(CaseMemory& m, Rule rule, bool is_experts) {
+  constexpr int64_t kSlots = 2 * 1260, kOutputs = 21, kInputs = 35, kGroups = 3;
+  std::vector<int32_t> experts;
+  for (int64_t i = 0; i < kSlots; ++i) experts.push_back(i % 7 == 3 ? 2 : 0);
+  std::vector<View> out;
+  for (uint32_t g = 0; g < kGroups; ++g) out.push_back(m.random(33 + g, kOutputs, kInputs));
+  m.run(contract::WeightGrad{.dy = m.random(36, kSlots, kOutputs),
+                             .x = m.random(37, kSlots / 2, kInputs),
+                             .groups = is_experts ? m.ints(experts, kSlots, 1) : View{},
+                             .rows_share = 2,
+                             .rule = rule,
+                             .out = out});
+  return out;
+}
+
+std::vector<View> run_product(CaseMemory& m, Rule rule, bool a_transposed, bool b_transposed) {
+  constexpr int64_t kRows = 19, kOutputs = 33, kInputs = 2081;
+  const View out = m.empty(kRows, kOutputs);
+  m.run(contract::Product{.a = a_transposed ? m.random(38, kInputs, kRows) : m.random(38, kRows, kInputs),
+                          .b = b_transposed ? m.random(39, kInputs, kOutputs) : m.random(39, kOutputs, kInputs),
+                          .a_transposed = a_transposed,
+                          .b_transposed = b_transposed,
+                          .rule = rule,
+                          .out = out});
+  return {out};
+}
+
+void add_training_products(std::vector<OpCase>& cases) {
+  for (const Rule rule : {Rule::kF32, Rule::kBF16}) {
+    const std::string_view name = contract::rule_name(rule);
+    for (const bool is_second : {false, true}) {
+      const std::string_view side = is_second ? "columns" : "rows";
+      cases.push_back(
+          {fmt::format("pack/{}/{}", name, side), [=](CaseMemory& m) { return run_pack(m, rule, is_second, false); }});
+      cases.push_back({fmt::format("weight_grad/{}/{}", name, is_second ? "experts" : "heads"),
+                       [=](CaseMemory& m) { return run_weight_grad(m, rule, is_second); }});
+      cases.push_back({fmt::format("product/{}/a_{}_b_columns", name, side),
+                       [=](CaseMemory& m) { return run_product(m, rule, is_second, true); }});
+    }
+    cases.push_back({fmt::format("product/{}/a_rows_b_rows", name),
+                     [=](CaseMemory& m) { return run_product(m, rule, false, false); }});
+  }
+  cases.push_back({"pack/f32/rounded_first", [](CaseMemory& m) { return run_pack(m, Rule::kF32, false, true); }});
+}
+
 void add_rows(std::vector<OpCase>& cases) {
   for (const int64_t cols : {1, 33, 2049}) {
     cases.push_back({fmt::format("rms_norm/{}", cols), [=](CaseMemory& m) {
@@ -171,6 +232,7 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
 std::vector<OpCase> op_cases() {
   std::vector<OpCase> cases;
   add_products(cases);
+  add_training_products(cases);
   add_rows(cases);
   add_experts(cases);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
