@@ -68,6 +68,10 @@ def main():
     for i, text in enumerate([b"[1,-2,3.5e2,true,false,null]", b'{"a":"\\u00e9\\ud83d\\ude00"}', b'"x"', b"0", "[\"가\"]".encode()]):
         put(out, "json", f"small-{i}", text)
 
+    manifest = {"format": "naru-checkpoint", "version": 1, "step": 100, "state": {"seed": 7, "beta": 0.95},
+                "files": [{"name": "weights.safetensors", "bytes": 10, "sha256": "0" * 64}]}
+    put(out, "checkpoint_manifest", "one-file", json.dumps(manifest).encode())
+
     put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
     verdicts = (DATA / "safetensors_verdicts.bin").read_bytes()
     at, n = 0, 0

@@ -50,7 +50,7 @@ Status sync_folder(const fs::path& folder) {
 Result<AtomicFolder> AtomicFolder::create(const fs::path& target) {
   fs::path plain = target.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();  // "model/"
-  if (plain.empty() || plain.filename() == "." || plain.filename() == "..") {
+  if (!plain.has_filename() || plain.filename() == "." || plain.filename() == "..") {
     return Error{Code::kInvalidArgument,
                  fmt::format("making the folder '{}': it has no name of its own; give the path of a new folder",
                              target.string())};

@@ -175,12 +175,6 @@ SplitStep known_step(SplitStep::Kind kind) {
   return step;
 }
 
-SplitStep run_step(std::string_view pattern) {
-  auto step = parse_run(pattern);
-  NARU_CHECK(step.has_value(), std::string(pattern));
-  return *step;
-}
-
 SplitStep digit_step(bool individual) {
   SplitStep step;
   step.run_class.flags = kDigit;
@@ -215,29 +209,35 @@ constexpr std::string_view kDeepseekLlmPunctuation =
     "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+";
 constexpr std::string_view kDeepseekCjk = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
 
-std::optional<std::vector<SplitStep>> gguf_steps(std::string_view name) {
-  using Kind = SplitStep::Kind;
-  if (name == "gpt-2") return std::vector{known_step(Kind::kGpt2)};
-  if (name == "smollm") return std::vector{digit_step(true), known_step(Kind::kGpt2)};
-  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") return std::vector{known_step(Kind::kLlama3)};
-  if (name == "qwen2" || name == "deepseek-r1-qwen") return std::vector{known_step(Kind::kQwen2)};
-  if (name == "deepseek-v3") {
-    return std::vector{run_step("\\p{N}{1,3}"), run_step("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
-                       known_step(Kind::kDeepseekV3)};
+std::string_view pattern_of(SplitStep::Kind kind) {
+  for (const KnownPattern& known : kKnownPatterns) {
+    if (known.kind == kind) return known.pattern;
   }
-  if (name == "deepseek-llm") {
-    return std::vector{run_step("[\\r\\n]"),
-                       run_step(kDeepseekLlmLetters),
-                       run_step(kDeepseekLlmPunctuation),
-                       known_step(Kind::kTrailingSpace),
-                       run_step(kDeepseekCjk),
-                       digit_step(true)};
-  }
-  if (name == "deepseek-coder") {
-    return std::vector{run_step("[\\r\\n]"), run_step("\\s?\\p{L}+"), run_step("\\s?\\p{P}+"), run_step(kDeepseekCjk),
-                       digit_step(true)};
-  }
-  return std::nullopt;
+  return "";
+}
+
+PreTokenizerStep split_on(std::string_view pattern) {
+  PreTokenizerStep step;
+  step.kind = PreTokenizerKind::kSplitRegex;
+  step.name = "Split";
+  step.pattern = pattern;
+  return step;
+}
+
+PreTokenizerStep single_digits() {
+  PreTokenizerStep step;
+  step.kind = PreTokenizerKind::kDigits;
+  step.name = "Digits";
+  step.individual_digits = true;
+  return step;
+}
+
+PreTokenizerStep byte_level(bool use_regex) {
+  PreTokenizerStep step;
+  step.kind = PreTokenizerKind::kByteLevel;
+  step.name = "ByteLevel";
+  step.use_regex = use_regex;
+  return step;
 }
 
 }  // namespace
@@ -251,14 +251,13 @@ bool CharClass::contains(uint32_t c) const {
 
 Result<Splitter> Splitter::create(const formats::TokenizerData& data) {
   Splitter splitter;
+  std::vector<PreTokenizerStep> file_steps = data.pre_tokenizer;
   if (!data.gguf_pre.empty()) {
-    auto steps = gguf_steps(data.gguf_pre);
-    if (!steps) return unsupported(fmt::format("tokenizer.ggml.pre names '{}'", data.gguf_pre));
-    splitter.steps_ = std::move(*steps);
-    return splitter;
+    file_steps = gguf_pre_steps(data.gguf_pre);
+    if (file_steps.empty()) return unsupported(fmt::format("tokenizer.ggml.pre names '{}'", data.gguf_pre));
   }
   bool maps_bytes = false;
-  for (const PreTokenizerStep& step : data.pre_tokenizer) {
+  for (const PreTokenizerStep& step : file_steps) {
     if (maps_bytes) return unsupported(fmt::format("a step '{}' after ByteLevel", step.name));
     switch (step.kind) {
       case PreTokenizerKind::kSplitRegex: {
@@ -280,6 +279,59 @@ Result<Splitter> Splitter::create(const formats::TokenizerData& data) {
   NARU_TRY(check_line_ends_apart(splitter.steps_));
   if (!maps_bytes) return unsupported("no ByteLevel step, so this is no byte-level vocabulary");
   return splitter;
+}
+
+std::vector<PreTokenizerStep> gguf_pre_steps(std::string_view name) {
+  using Kind = SplitStep::Kind;
+  if (name == "gpt-2") return {byte_level(true)};
+  if (name == "smollm") return {single_digits(), byte_level(true)};
+  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") {
+    return {split_on(pattern_of(Kind::kLlama3)), byte_level(false)};
+  }
+  if (name == "qwen2" || name == "deepseek-r1-qwen") return {split_on(pattern_of(Kind::kQwen2)), byte_level(false)};
+  if (name == "deepseek-v3") {
+    return {split_on("\\p{N}{1,3}"), split_on("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+            split_on(pattern_of(Kind::kDeepseekV3)), byte_level(false)};
+  }
+  if (name == "deepseek-llm") {
+    return {split_on("[\\r\\n]"),
+            split_on(kDeepseekLlmLetters),
+            split_on(kDeepseekLlmPunctuation),
+            split_on(pattern_of(Kind::kTrailingSpace)),
+            split_on(kDeepseekCjk),
+            single_digits(),
+            byte_level(false)};
+  }
+  if (name == "deepseek-coder") {
+    return {split_on("[\\r\\n]"),   split_on("\\s?\\p{L}+"), split_on("\\s?\\p{P}+"),
+            split_on(kDeepseekCjk), single_digits(),         byte_level(false)};
+  }
+  return {};
+}
+
+std::string gguf_pre_of(const formats::TokenizerData& data) {
+  if (!data.gguf_pre.empty()) return data.gguf_pre;
+  const auto wanted = Splitter::create(data);
+  if (!wanted.ok()) return "";
+  for (const std::string_view name :
+       {"llama-bpe", "qwen2", "deepseek-v3", "deepseek-llm", "deepseek-coder", "smollm", "gpt-2"}) {
+    formats::TokenizerData named;
+    named.gguf_pre = name;
+    const bool is_nfc = data.normalizer == formats::NormalizerKind::kNfc;
+    if (Splitter::create(named)->steps() == wanted->steps() && gguf_pre_uses_nfc(name) == is_nfc &&
+        gguf_pre_ignores_merges(name) == data.ignore_merges) {
+      return std::string(name);
+    }
+  }
+  return "";
+}
+
+void spell_out_gguf_pre(formats::TokenizerData& data) {
+  if (data.gguf_pre.empty()) return;
+  data.pre_tokenizer = gguf_pre_steps(data.gguf_pre);
+  if (gguf_pre_uses_nfc(data.gguf_pre)) data.normalizer = formats::NormalizerKind::kNfc;
+  data.ignore_merges = data.ignore_merges || gguf_pre_ignores_merges(data.gguf_pre);
+  data.gguf_pre.clear();
 }
 
 bool gguf_pre_uses_nfc(std::string_view name) {
