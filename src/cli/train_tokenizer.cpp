@@ -47,6 +47,10 @@ Status check_interrupt() {
 class NewFolder {
  public:
   static Result<NewFolder> create(const fs::path& path) {
+    if (path.empty()) {
+      return Error{Code::kInvalidArgument,
+                   "training a tokenizer: no output was given, the name of a new folder was wanted; choose one"};
+    }
     NewFolder folder;
     folder.path_ = path.has_filename() ? path : path.parent_path();
     NARU_TRY(folder.check_is_free());
@@ -275,6 +279,7 @@ Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
 }  // namespace
 
 Status train_tokenizer_command(const TrainTokenizerOptions& options) {
+  install_interrupts(SecondInterrupt::kIsLikeFirst);
   NARU_ASSIGN(text::BpeTrainer trainer, make_trainer(options));
   NARU_ASSIGN(std::vector<MappedFile> files, open_inputs(options));
   NARU_ASSIGN(NewFolder folder, NewFolder::create(options.output));
