@@ -39,6 +39,9 @@ bool is_known_id(const TokenizerData& data, int32_t id) {
 }
 
 Status check_vocab(const TokenizerData& data) {
+  if (std::all_of(data.vocab.begin(), data.vocab.end(), [](const std::string& text) { return text.empty(); })) {
+    return cannot_write(Code::kInvalidArgument, "the vocabulary has no token, at least one was wanted; give it some");
+  }
   std::unordered_set<std::string_view> seen;
   for (const std::string& text : data.vocab) {
     if (text.empty()) continue;
@@ -208,7 +211,7 @@ Status append_model(const TokenizerData& data, std::string& out) {
     out += fmt::format("{}      {}: {}", separator, quoted(data.vocab[id]), id);
     separator = ",\n";
   }
-  out += *separator == ',' ? "\n    },\n" : "},\n";
+  out += "\n    },\n";
   out += "    \"merges\": [";
   separator = "\n";
   for (const Merge& merge : data.merges) {

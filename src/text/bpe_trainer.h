@@ -23,8 +23,9 @@
 
 namespace naru::text {
 
-// Raw bytes of a learnt token: its text in the byte alphabet has at most twice as many (formats::kTokenBytesMax).
-inline constexpr int64_t kLearntTokenBytesMax = formats::kTokenBytesMax / 2;
+// Raw bytes of a learnt token: its text in the byte alphabet has at most twice as many.
+inline constexpr int64_t kLearntTokenBytesMax = 32 * 1024;
+static_assert(2 * kLearntTokenBytesMax <= formats::kTokenBytesMax);
 inline constexpr int64_t kBytesInAlphabet = 256;
 
 struct NewToken {

@@ -7,7 +7,7 @@
 
 namespace naru::text {
 
-inline constexpr size_t kUncutBytesMax = size_t{1} << 24;  // a text with no place to cut is cut behind so many bytes
+inline constexpr size_t kUncutBytesMax = 16 << 20;  // a text with no place to cut is cut behind so many bytes
 
 // The last place to cut in (0, about], else the first behind it; text.size() where the text is no longer than `about`
 // or holds none. In a text with no such place within kUncutBytesMax, that many bytes, or a few less so that no
