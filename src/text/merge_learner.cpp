@@ -91,7 +91,9 @@ Status MergeLearner::count_byte_pairs() {
     ++begins[index_at(place) + 1];
     ++n_places;
   });
-  if (!budget_->reserve_more(places_, n_places) || !pairs_.reserve_more(kPairs)) return refusal();
+  const auto n_pairs =
+      static_cast<size_t>(std::count_if(counts.begin(), counts.end(), [](int64_t n) { return n > 0; }));
+  if (!budget_->reserve_more(places_, n_places) || !pairs_.reserve_more(n_pairs)) return refusal();
   places_.resize(n_places);
   for (size_t i = 0; i < kPairs; ++i) begins[i + 1] += begins[i];
   std::vector<uint32_t> next(begins.begin(), begins.end() - 1);

@@ -244,6 +244,7 @@ std::string_view canonical_name(std::string_view name) {
 
 bool CharClass::contains(uint32_t c) const {
   if (flags != 0 && (char_flags(c) & flags)) return true;
+  if (ranges.empty() || c < ranges.front().first) return false;  // most characters of most texts
   const auto after = std::upper_bound(ranges.begin(), ranges.end(), c,
                                       [](uint32_t value, const auto& range) { return value < range.first; });
   return after != ranges.begin() && c <= std::prev(after)->second;
