@@ -2,7 +2,8 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
     python3 tools/make_fuzz_corpus.py OUT
-gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json, a folder for each target of those names.
+gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer, a folder for each target of
+those names.
 """
 import json
 import pathlib
@@ -99,6 +100,12 @@ def main():
              "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3, "abc": 4}, "merges": ["a b", ["ab", "c"]]}}
     put(out, "tokenizer_json", "small", json.dumps(small).encode())
     put(out, "tokenizer_json", "config", json.dumps(small).encode() + b"\x1e" + parts[1])
+
+    # Six bytes of options, an added token, texts.
+    texts = json.loads((DATA.parent / "text" / "trained" / "corpus.json").read_text())
+    for i in range(14):
+        part = "\x1e".join(["<|x|>"] + texts[4 * i:4 * i + 4 + i]).encode()
+        put(out, "bpe_trainer", f"corpus-{i}", bytes([i, 40, 1 + i % 3, 200, i % 5 * 50, 20]) + part)
 
 
 main()
