@@ -175,13 +175,14 @@ class Reader {
   Reader(std::string place, Recipe* recipe) : place_(std::move(place)), recipe_(recipe) {}
 
   Status read(const TomlValue& root) {
-    for (const auto& [key, value] : root.table) {
+    for (const TomlValue& value : root.table) {
+      const std::string& key = value.key;
       const SectionRow* section = find_section(key);
       if (section == nullptr && (value.kind == TomlValue::Kind::kTable || is_list_of_tables(value))) {
         return unknown_section(at(value), key);
       }
       if (section == nullptr) {
-        NARU_TRY(read_key("", key, value, 0));
+        NARU_TRY(read_key("", value, 0));
       } else if (section->list != nullptr) {
         NARU_TRY(read_list(*section, value));
       } else {
@@ -235,15 +236,15 @@ class Reader {
 
   Source at(const TomlValue& value) const { return {fmt::format("{}: line {}", place_, value.line)}; }
 
-  Status read_key(std::string_view section, const std::string& key, const TomlValue& value, size_t index) {
-    const KeyRow* row = find_key(section, key);
-    if (row == nullptr) return unknown_key(at(value), section, key);
+  Status read_key(std::string_view section, const TomlValue& value, size_t index) {
+    const KeyRow* row = find_key(section, value.key);
+    if (row == nullptr) return unknown_key(at(value), section, value.key);
     lines_.try_emplace(row->path(), value.line);
     return set_field(*row, row->field(*recipe_, index), value, at(value), row->path());
   }
 
   Status read_section(const SectionRow& section, const TomlValue& table, size_t index) {
-    for (const auto& [key, value] : table.table) NARU_TRY(read_key(section.name, key, value, index));
+    for (const TomlValue& value : table.table) NARU_TRY(read_key(section.name, value, index));
     return {};
   }
 
@@ -315,7 +316,7 @@ class Reader {
     }
     NARU_ASSIGN(TomlValue root, parse_toml(fmt::format("value = {}", text), source.text));
     if (root.table.size() != 1) return bad(source.text + ": its value is no TOML value; " + std::string(kSeeDocs));
-    return std::move(root.table.front().second);
+    return std::move(root.table.front());
   }
 
   std::string place_;

@@ -152,7 +152,7 @@ TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_proj\", \"q_proj\"]\n"), {"lora.targets[1]", "each once"});
   expect_in(refusal(kSmall + "[lora]\ntargets = \"q_proj\"\n"), {"a list of"});
   expect_in(refusal(kSmall + "[sample]\nprompts = [1]\n"), {"sample.prompts[0] is 1"});
-  expect_in(refusal(kSmall + "[lora]\nalpha = 2000-01-01\n"), {"a date"});
+  expect_in(refusal(kSmall + "[lora]\nalpha = 2000-01-01\n"), {"lora.alpha is a date"});
   expect_in(refusal("seed = -1\n" + kSmall), {"seed is -1"});
   expect_in(refusal("name = \"a/b\"\n" + kSmall), {"name is", "without /"});
   expect_in(refusal("name = \"..\"\n" + kSmall), {"name is"});
@@ -230,24 +230,19 @@ TEST(Recipe, HostileText) {
   expect_in(refusal(std::string(kRecipeBytesMax + 1, '#')), {"1048577 bytes"});
   EXPECT_FALSE(parse_recipe(std::string(kRecipeBytesMax, '#'), "x.toml", {}).ok());
   std::string dotted = "a";
-  for (int i = 0; i < 400000; ++i) dotted += ".a";
-  expect_in(refusal(dotted + " = 1\n"), {"400000 dots", "at most 1024"});
-  expect_in(refusal("[" + dotted + "]\n"), {"dots"});
-  expect_in(refusal("x = {" + dotted + " = 1}\n"), {"dots"});
-  std::string deep = "a";
-  for (int64_t i = 0; i < kTomlDotsMax; ++i) deep += ".a";
-  EXPECT_EQ(refusal(deep + " = 1\n").find("dots"), std::string::npos);
-  // Dots inside of texts and comments do not count; a quotation mark inside either does not hide dots behind it.
-  const std::string dots(5000, '.');
-  EXPECT_TRUE(parse_recipe("# " + dots + "\"'\n" + kSmall + "[sample]\nprompts = ['''" + dots + "\n\" ''', \"\\\"" +
-                               dots + "\", '\"" + dots + "']\n",
-                           "x.toml", {})
-                  .ok());
-  expect_in(refusal("# \"\n" + dotted + " = 1 # \"\n"), {"dots"});
-  expect_in(refusal("a = '\"'\n" + dotted + " = 1 # \"\n"), {"dots"});
-  expect_in(refusal("a = \"\"\"x\"\"\"\"\n" + dotted + " = 1 # \"\n"), {"dots"});
+  for (int64_t i = 1; i < kTomlDepthMax; ++i) dotted += ".a";
+  expect_in(refusal(dotted + " = 1\n"), {"no section [a]"});
+  expect_in(refusal(dotted + ".a = 1\n"), {"line 1: a key of more than 16 parts"});
+  expect_in(refusal("[" + dotted + ".a]\n"), {"a key of more than 16 parts"});
+  expect_in(refusal("x = {" + dotted + ".a = 1}\n"), {"a key of more than 16 parts"});
+  std::string keys;
+  for (int64_t i = 0; i < kTomlKeysMax; ++i) keys += fmt::format("k{} = 1\n", i);
+  expect_in(refusal(keys), {"there is no key k0"});
+  expect_in(refusal(keys + "k = 1\n"), {"line 257: a table of more than 256 keys"});
+  const std::string deepest = std::string(kTomlDepthMax, '[') + std::string(kTomlDepthMax, ']');
+  expect_in(refusal("x = " + deepest + "\n"), {"no key x"});
+  expect_in(refusal("x = [" + deepest + "]\n"), {"values more than 16 deep"});
   expect_in(refusal("x = " + std::string(100000, '[') + "\n"), {"line 1"});
-  expect_in(refusal("x = " + std::string(200, '[') + std::string(200, ']') + "\n"), {"no key x"});
   std::string many = "steps = 1\n[model]\npath = \"m\"\n";
   for (int64_t i = 0; i < kRecipeSourcesMax; ++i) many += "[[data]]\npath = \"a\"\n";
   EXPECT_EQ(parse_good(many).data.size(), static_cast<size_t>(kRecipeSourcesMax));
