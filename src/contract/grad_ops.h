@@ -133,7 +133,7 @@ struct RouteGrad {
 // V3's sequence-wise balance loss. For each sequence of n rows: f_e = (E / (S * n)) * (slots that chose e); scores a as
 // in Route; sigmoid: D = row sum of a, a' = a / D; softmax: a' = a. P_e = (f32 dot over its rows of a' and 1) / n.
 // loss = weight * (row sum over e of fma(f, P)). b_e = f_e * (weight / n). Softmax: dscores = b; sigmoid: c = row sum
-// of fma(b, a'), dscores = (b - c) / D.
+// of fma(b, a'), dscores = (b - c) / D. Rows of no sequence get +0.
 struct BalanceLoss {
   View logits;   // [T, E]
   View experts;  // i32 [T, S]
@@ -161,7 +161,7 @@ struct EmbedGrad {
   View out;  // [V, C]
 };
 
-// out = value.
+// out = value, flushed.
 struct Fill {
   View out;
   float value = 0;
