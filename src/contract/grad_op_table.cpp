@@ -124,7 +124,9 @@ void grad_validate(const AttentionGrad& op) {
   check_f32(name, "dq", op.dq, rows, op.key.shape.width);
   check_f32(name, "dk", op.dk, key_rows, op.key.shape.width);
   check_f32(name, "dv", op.dv, key_rows, width);
-  NARU_CHECK(width <= op.value.shape.width, name, width, op.value.shape.width);
+  NARU_CHECK(op.key.shape.use != CacheUse::kValue && op.value.shape.use != CacheUse::kKey, name);
+  const bool is_shared = op.value.shape.use == CacheUse::kKeyAndValue;
+  NARU_CHECK(is_shared ? width <= op.value.shape.width : width == op.value.shape.width, name, width);
   check_sequences(name, op.sequences, rows / op.heads);
   for (const SequenceRows& s : op.sequences) NARU_CHECK(s.position_begin == 0, name, s.position_begin);
 }

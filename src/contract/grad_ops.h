@@ -81,7 +81,8 @@ struct RopeGrad {
 };
 
 // Section 7, of an Attention over whole documents: every sequence begins at position 0. `stats` and `out` are what the
-// forward gave. Positions of a document are one dot's elements; absent ones count as +0.
+// forward gave. Positions of a document are one dot's elements; absent ones count as +0. Where an element of q or dout
+// (as an operand) is not finite, its head's gradients of that document are NaN throughout.
 struct AttentionGrad {
   View q;  // [T * H, D], as the forward read it
   CacheStream key;

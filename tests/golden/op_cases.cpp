@@ -374,6 +374,51 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
   return {out};
 }
 
+// Two packed documents, forward with stats and then back.
+std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent) {
+  constexpr int64_t kRows = 100;
+  const int64_t heads = 6, kv_heads = is_latent ? 1 : 2, width = is_latent ? 72 : 40, value_width = is_latent ? 56 : 24;
+  const CacheShape key{kv_heads, width, dtype, is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey};
+  const CacheShape value{kv_heads, value_width, dtype, CacheUse::kValue};
+  const std::vector<int32_t> pages = {3, 0, 4, 1, 2};
+  const contract::SequenceRows documents[] = {
+      {.row_begin = 33, .n_rows = 67, .position_begin = 0, .pages = pages.data()},
+      {.row_begin = 0, .n_rows = 33, .position_begin = 0, .pages = pages.data() + 3}};
+  const contract::CacheStream keys = m.stream(key, 5);
+  m.run(contract::CacheWrite{
+      .x = m.random(23, kRows * kv_heads, width), .stream = keys, .column = 0, .sequences = documents});
+  contract::CacheStream values = keys;
+  if (!is_latent) {
+    values = m.stream(value, 5);
+    m.run(contract::CacheWrite{
+        .x = m.random(24, kRows * kv_heads, value_width), .stream = values, .column = 0, .sequences = documents});
+  }
+  const View q = m.random(25, kRows * heads, width), out = m.empty(kRows * heads, value_width);
+  const View stats = m.empty(kRows * heads, 2), dq = m.empty(kRows * heads, width);
+  const View dk = m.empty(kRows * kv_heads, width), dv = m.empty(kRows * kv_heads, value_width);
+  m.run(contract::Attention{.q = q,
+                            .key = keys,
+                            .value = values,
+                            .heads = heads,
+                            .scale = 0.0625f,
+                            .sequences = documents,
+                            .out = out,
+                            .stats = stats});
+  m.run(contract::AttentionGrad{.q = q,
+                                .key = keys,
+                                .value = values,
+                                .heads = heads,
+                                .scale = 0.0625f,
+                                .sequences = documents,
+                                .out = out,
+                                .stats = stats,
+                                .dout = m.random(26, kRows * heads, value_width),
+                                .dq = dq,
+                                .dk = dk,
+                                .dv = dv});
+  return {stats, dq, dk, dv};
+}
+
 }  // namespace
 
 std::vector<OpCase> op_cases() {
@@ -389,6 +434,12 @@ std::vector<OpCase> op_cases() {
     for (const bool is_latent : {false, true}) {
       cases.push_back({fmt::format("attention/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
                        [=](CaseMemory& m) { return run_attention(m, dtype, is_latent); }});
+    }
+  }
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool is_latent : {false, true}) {
+      cases.push_back({fmt::format("attention_grad/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
+                       [=](CaseMemory& m) { return run_attention_grad(m, dtype, is_latent); }});
     }
   }
   return cases;
