@@ -27,6 +27,8 @@ inline std::vector<Shape> grad_shapes() {
     for (const int64_t cols : {1, 17, 33}) shapes.push_back({rows, cols});
   }
   shapes.push_back({513, 100});
+  shapes.push_back({8200, 5});  // five segments and more: a tree is no chain
+  shapes.push_back({2, 10300});
   return shapes;
 }
 

@@ -29,7 +29,7 @@ struct Targets {
 };
 Targets random_targets(int64_t rows, int64_t cols, Filler& filler) {
   Targets targets{Rows(rows, 1), Rows(rows, 1)};
-  const float weights[] = {0x1p-11f, 1.0f / 300.0f, 0.0f, -0.0f, 0x1p-135f};
+  const float weights[] = {1.0f, 1.0f / 300.0f, 0.0f, -0.0f, 0x1p-135f};
   for (int64_t t = 0; t < rows; ++t) {
     *targets.ids.row_i32(t) = static_cast<int32_t>(filler.bits() % static_cast<uint32_t>(cols));
     *targets.weights.row(t) = weights[t % 5];

@@ -73,7 +73,7 @@ void mean_strip(const SequenceRows& rows, int64_t begin, int64_t end, const Bala
   for (int64_t first = 0; first < rows.n_rows; first += kRowSegment) {
     const int64_t last = rows.n_rows - first < kRowSegment ? rows.n_rows : first + kRowSegment;
     float partial[kStrip] = {};
-    chain_columns(first, last, 0, padded_columns(end - begin), partial, [&](F16 acc, int64_t t, int64_t i) {
+    chain_columns<4>(first, last, 0, padded_columns(end - begin), partial, [&](F16 acc, int64_t t, int64_t i) {
       return add(acc, load(shares + t * scratch.stride + begin + i));
     });
     for (int64_t i = 0; i < kStrip / 16; ++i) trees[i].push(load(partial + 16 * i));

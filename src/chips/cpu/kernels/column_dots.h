@@ -17,7 +17,7 @@ NARU_SIMD int64_t row_segments(int64_t rows) {
 // How many columns a task takes, a multiple of 16: wide enough for the memory's streams, narrow enough that
 // `n_segments` times the strips keep all threads busy.
 NARU_SIMD int64_t strip_columns(const Work& work, int64_t rows, int64_t n, int64_t n_segments) {
-  constexpr int64_t kWidest = 1024, kNarrowest = 64;
+  constexpr int64_t kWidest = 4096, kNarrowest = 64;
   const int64_t n_tasks = rows * n < 2 * kElementsPerTask ? 1 : 4 * work.pool.n_threads();
   int64_t strip = padded_columns(n) < kWidest ? padded_columns(n) : kWidest;
   while (strip > kNarrowest && n_segments * ((n + strip - 1) / strip) < n_tasks) strip = padded_columns(strip / 2);
@@ -25,15 +25,15 @@ NARU_SIMD int64_t strip_columns(const Work& work, int64_t rows, int64_t n, int64
 }
 
 // Takes rows [t, t_end) into the chains of columns [begin, end): step(acc, t, i) is acc with columns i to i + 15 of row
-// t in it. Four rows at a time, so that a partial sum is loaded and stored once for them.
-template <typename Step>
+// t in it. kRows at a time, so that a partial sum is loaded and stored once for them; few enough that their lines do
+// not meet in one set of the nearest cache, as rows of a power of two do.
+template <int kRows, typename Step>
 NARU_SIMD void chain_columns(int64_t t, int64_t t_end, int64_t begin, int64_t end, float* partial, const Step& step) {
-  for (; t + 4 <= t_end; t += 4) {
+  for (; t + kRows <= t_end; t += kRows) {
     for (int64_t i = begin; i < end; i += 16) {
-      F16 acc = step(load(partial + i), t, i);
-      acc = step(acc, t + 1, i);
-      acc = step(acc, t + 2, i);
-      store(partial + i, step(acc, t + 3, i));
+      F16 acc = load(partial + i);
+      for (int64_t j = 0; j < kRows; ++j) acc = step(acc, t + j, i);
+      store(partial + i, acc);
     }
   }
   for (; t < t_end; ++t) {

@@ -15,9 +15,11 @@ Status column_sum(const contract::ColumnSum& op, Work& work, std::string_view* k
     const int64_t end = stride - begin < strip ? stride : begin + strip;
     const int64_t last = rows - first < kRowSegment ? rows : first + kRowSegment;
     float* partial = partials + segment * stride;
+    const float* x = op.x.f32();
+    const int64_t row_stride = op.x.row_stride;
     clear(partial, begin, end);
-    chain_columns(first, last, begin, end, partial,
-                  [&](F16 acc, int64_t t, int64_t i) { return add(acc, load_at(op.x.f32(t), i, n)); });
+    chain_columns<4>(first, last, begin, end, partial,
+                     [&](F16 acc, int64_t t, int64_t i) { return add(acc, load_at(x + t * row_stride, i, n)); });
   });
   add_segments(partials, n_segments, op.out.f32(), n);
   return {};

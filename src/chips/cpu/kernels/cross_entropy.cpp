@@ -1,5 +1,6 @@
-// Loss and gradient of rows of logits. A row is one task: its maximum, its exponentials (kept in dlogits) with their
-// sum, then their quotients. A row and its gradient stay in a core's cache meanwhile, so memory sees each once.
+// Loss and gradient of rows of logits. A row stays with one thread: its maximum, its exponentials (kept in dlogits)
+// with their sum, then their quotients. A row and its gradient stay in a core's cache meanwhile, so memory sees each
+// once.
 #include "chips/cpu/kernels/row_loops.h"
 #include "chips/cpu/row_errors.h"
 
@@ -7,6 +8,8 @@ namespace naru::cpu::NARU_LEVEL {
 namespace {
 
 using contract::CrossEntropy;
+
+constexpr int64_t kRowsPerTask = 16;  // at most: enough that most rows are fetched while the one before is computed
 
 // contract::exp where x <= 0, not NaN: only the low end of the exponent is near, and what lies far below it is as good
 // as -89, whose exponential is +0.
@@ -17,10 +20,12 @@ NARU_SIMD F16 exp_of_shifted(F16 x) {
   return as_float(select(less(y, splat_int(0x00800000)), splat_int(0), y));
 }
 
-// l, the row sum of exp(x - m); the exponentials go to `e` unless that is null, where e may be x.
-NARU_SIMD float exponentials(const float* x, int64_t n, float m, float* e) {
+// l, the row sum of exp(x - m); the exponentials go to `e` unless that is null, where e may be x. Meanwhile the row
+// `next` is fetched.
+NARU_SIMD float exponentials(const float* x, int64_t n, float m, float* e, const float* next) {
   const F16 shift = splat(m);
   return row_reduce_at(n, [&](F16 lanes, int64_t i) {
+    __builtin_prefetch(next + i, 0, 2);
     const F16 value = exp_of_shifted(sub(load_at(x, i, n), shift));
     if (e != nullptr) store_at(e, i, n, value);
     return add(lanes, value);
@@ -43,8 +48,11 @@ NARU_SIMD void row_grad(float* e, int64_t n, float l, int64_t target, float weig
 Status cross_entropy(const CrossEntropy& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.logits.cols;
+  const int64_t rows = op.logits.rows, shared_rows = rows / (4 * work.pool.n_threads());
+  const int64_t per_task = shared_rows < 1 ? 1 : shared_rows > kRowsPerTask ? kRowsPerTask : shared_rows;
   FirstIndex bad;
-  for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int) {
+  work.pool.parallel_for((rows + per_task - 1) / per_task, [&](int64_t task, int) {
+    const int64_t begin = task * per_task, end = rows - begin < per_task ? rows : begin + per_task;
     for (int64_t t = begin; t < end; ++t) {
       const float* x = op.logits.f32(t);
       const int64_t target = *op.targets.i32(t);
@@ -57,7 +65,7 @@ Status cross_entropy(const CrossEntropy& op, Work& work, std::string_view* kerne
       const float shifted = sub(x[target], m);
       float* out = op.dlogits.empty() ? nullptr : op.dlogits.f32(t);
       const float weight = flush(*op.weights.f32(t));
-      const float l = exponentials(x, n, m, out);
+      const float l = exponentials(x, n, m, out, op.logits.f32(t + 1 < end ? t + 1 : t));
       *op.loss.f32(t) = -sub(shifted, log(l));
       if (out != nullptr) row_grad(out, n, l, target, weight);
     }

@@ -10,7 +10,8 @@ namespace {
 using contract::RmsNormGrad;
 
 constexpr int64_t kGroup = 16;                // rows whose r and c are made in lanes
-constexpr int64_t kBlockBytes = 1024 * 1024;  // of x and dy, that a second pass finds in the caches
+constexpr int64_t kGroupBytes = 32 * 1024;    // of x and dy, that the nearest cache keeps for a second pass
+constexpr int64_t kBlockBytes = 1024 * 1024;  // the same of all caches of a core
 
 // r and c of rows [begin, end).
 void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, float* c) {
@@ -38,28 +39,32 @@ void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, fl
 // dx of rows [t, t_end) in columns [begin, end), and their place in the chains of dweight, where `partial` is given.
 void columns(const RmsNormGrad& op, int64_t t, int64_t t_end, int64_t begin, int64_t end, const float* r,
              const float* c, float* partial) {
-  const int64_t n = op.x.cols;
-  const float* weight = op.weight.f32();
-  const auto step = [&](F16 acc, int64_t row, int64_t i) {
-    const F16 inverse = splat(r[row]), dy = load_at(op.dy.f32(row), i, n);
-    const F16 xh = mul(load_at(op.x.f32(row), i, n), inverse);
-    const F16 dx = mul(inverse, fma(negate(xh), splat(c[row]), mul(dy, load_at(weight, i, n))));
-    store_at(op.dx.f32(row), i, n, dx);
-    return fma(dy, xh, acc);
-  };
-  if (partial != nullptr) {
-    chain_columns(t, t_end, begin, end, partial, step);
-    return;
-  }
+  const int64_t n = op.x.cols, x_stride = op.x.row_stride, dy_stride = op.dy.row_stride, dx_stride = op.dx.row_stride;
+  const float *weight = op.weight.f32(), *x = op.x.f32(), *dy = op.dy.f32();
+  float* dx = op.dx.f32();
   for (; t < t_end; ++t) {
-    for (int64_t i = begin; i < end; i += 16) (void)step(zero(), t, i);
+    const F16 inverse = splat(r[t]), share = splat(c[t]);
+    const auto step = [&](F16 acc, int64_t row, int64_t i) {
+      const F16 grad = load_at(dy + row * dy_stride, i, n);
+      const F16 xh = mul(load_at(x + row * x_stride, i, n), inverse);
+      const F16 g = mul(grad, load_at(weight, i, n));
+      store_at(dx + row * dx_stride, i, n, mul(inverse, fma(negate(xh), share, g)));
+      return fma(grad, xh, acc);
+    };
+    if (partial != nullptr) {
+      chain_columns<1>(t, t + 1, begin, end, partial, step);
+    } else {
+      for (int64_t i = begin; i < end; i += 16) (void)step(zero(), t, i);
+    }
   }
 }
 
-// Both passes over rows [begin, end), in groups that stay in the nearest caches.
+// Both passes over rows [begin, end), in groups of up to kGroup rows that stay in the nearest cache.
 void both_passes(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, float* c, float* partial) {
-  for (int64_t t = begin; t < end; t += kGroup) {
-    const int64_t t_end = end - t < kGroup ? end : t + kGroup;
+  const int64_t fitting = kGroupBytes / (8 * op.x.cols + 1);
+  const int64_t group = fitting < 1 ? 1 : fitting < kGroup ? fitting : kGroup;
+  for (int64_t t = begin; t < end; t += group) {
+    const int64_t t_end = end - t < group ? end : t + group;
     row_factors(op, t, t_end, r, c);
     columns(op, t, t_end, 0, padded_columns(op.x.cols), r, c, partial);
   }
