@@ -1,0 +1,155 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/checked.h"
+#include "base/double_math.h"
+
+namespace naru::train {
+namespace {
+
+using models::ParameterUse;
+
+// Newton-Schulz steps towards the nearest orthogonal matrix: eight fast ones, then two that settle.
+struct Coefficients {
+  float a, b, c;
+};
+constexpr Coefficients kFast = {3.4445f, -4.7750f, 2.0315f};
+constexpr Coefficients kSettling = {2.0f, -1.5f, 0.5f};
+constexpr int kFastSteps = 8, kSteps = 10;
+constexpr double kMuonScale = 0.2;  // so that AdamW's learning rates serve
+
+}  // namespace
+
+Optimizer::Optimizer(const OptimizerRecipe& recipe, const TrainableModel& model) : recipe_(recipe), model_(&model) {}
+
+Result<Optimizer> Optimizer::create(const OptimizerRecipe& recipe, const TrainableModel& model) {
+  Optimizer result(recipe, model);
+  contract::Chip& chip = model.chip();
+  std::vector<bool> has_second = model.trained();
+  for (size_t i = 0; i < has_second.size(); ++i) {
+    const models::Parameter& parameter = model.parameters()[i];
+    const bool is_muon = recipe.kind == "muon" && has_second[i] && parameter.use == ParameterUse::kMatrix;
+    result.is_muon_.push_back(is_muon);
+    if (!is_muon) continue;
+    has_second[i] = false;
+    const int64_t side = std::min(parameter.rows(), parameter.cols());
+    result.work_floats_ = std::max(result.work_floats_, round_up(parameter.n_elements(), 16));
+    result.side_floats_ = std::max(result.side_floats_, round_up(side * side, 16));
+  }
+  NARU_ASSIGN(result.first_, ParameterBuffer::create(chip, model.parameters(), model.trained()));
+  NARU_ASSIGN(result.second_, ParameterBuffer::create(chip, model.parameters(), has_second));
+  NARU_ASSIGN(result.scalar_, chip.allocate(64));
+  if (result.work_floats_ > 0) {
+    NARU_ASSIGN(result.work_, chip.allocate((2 * result.work_floats_ + 2 * result.side_floats_) * 4));
+  }
+  return result;
+}
+
+Result<double> Optimizer::sum_of_squares(View x) {
+  contract::Chip& chip = model_->chip();
+  const View out = make_view(scalar_->data(), DType::kF32, 1, 1);
+  NARU_TRY(chip.run(contract::SumOfSquares{.x = x, .out = out}));
+  NARU_TRY(chip.wait());
+  float sum = 0;
+  NARU_TRY(chip.copy_out(&sum, out.data, 4));
+  return static_cast<double>(sum);
+}
+
+Result<double> Optimizer::gradient_norm(const ParameterBuffer& grads) {
+  // Tensors are added in the order of their names.
+  const auto& parameters = model_->parameters();
+  std::vector<size_t> order(parameters.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return parameters[a].name < parameters[b].name; });
+  double total = 0;
+  for (const size_t i : order) {
+    if (!grads.holds(static_cast<int64_t>(i))) continue;
+    NARU_ASSIGN(const double sum, sum_of_squares(grads.view(static_cast<int64_t>(i))));
+    total += sum;
+  }
+  return std::sqrt(total);
+}
+
+double Optimizer::decay_of(int64_t index) const {
+  switch (model_->parameters()[static_cast<size_t>(index)].use) {
+    case ParameterUse::kMatrix:
+    case ParameterUse::kRouter: return recipe_.weight_decay;
+    case ParameterUse::kEmbedding:
+    case ParameterUse::kHead: return recipe_.decay_embeddings ? recipe_.weight_decay : 0;
+    case ParameterUse::kNorm:
+    case ParameterUse::kBias:
+    case ParameterUse::kRoutingBias: return 0;
+  }
+  return 0;
+}
+
+Status Optimizer::adamw(int64_t index, View grad, double lr, double grad_scale, int64_t t) {
+  const auto steps = static_cast<double>(t);
+  const double bias1 = 1 - pow_double(recipe_.beta1, steps), bias2 = 1 - pow_double(recipe_.beta2, steps);
+  return model_->chip().run(contract::AdamW{.weight = model_->values().view(index),
+                                            .grad = grad,
+                                            .m = first_.view(index),
+                                            .v = second_.view(index),
+                                            .grad_scale = static_cast<float>(grad_scale),
+                                            .beta1 = static_cast<float>(recipe_.beta1),
+                                            .one_minus_beta1 = static_cast<float>(1 - recipe_.beta1),
+                                            .beta2 = static_cast<float>(recipe_.beta2),
+                                            .one_minus_beta2 = static_cast<float>(1 - recipe_.beta2),
+                                            .inverse_root_bias2 = static_cast<float>(1 / std::sqrt(bias2)),
+                                            .eps = static_cast<float>(recipe_.eps),
+                                            .step_size = static_cast<float>(lr / bias1),
+                                            .decay = static_cast<float>(1 - lr * decay_of(index))});
+}
+
+Status Optimizer::muon(int64_t index, View grad, double lr, double grad_scale) {
+  contract::Chip& chip = model_->chip();
+  const View weight = model_->values().view(index), momentum = first_.view(index);
+  const int64_t rows = weight.rows, cols = weight.cols, side = std::min(rows, cols);
+  auto* memory = static_cast<float*>(work_->data());
+  const View x = make_view(memory, DType::kF32, rows, cols);
+  const View next = make_view(memory + work_floats_, DType::kF32, rows, cols);
+  const View gram = make_view(memory + 2 * work_floats_, DType::kF32, side, side);
+  const View square = make_view(memory + 2 * work_floats_ + side_floats_, DType::kF32, side, side);
+  const auto axpby = [&](View a_x, double a, View b_y, double b, View out) {
+    return chip.run(
+        contract::Axpby{.x = a_x, .y = b_y, .a = static_cast<float>(a), .b = static_cast<float>(b), .out = out});
+  };
+  const auto product = [&](View a, bool a_transposed, View b, bool b_transposed, View out) {
+    return chip.run(contract::Product{.a = a,
+                                      .b = b,
+                                      .a_transposed = a_transposed,
+                                      .b_transposed = b_transposed,
+                                      .rule = contract::Rule::kF32,
+                                      .out = out});
+  };
+  NARU_TRY(axpby(grad, grad_scale, momentum, recipe_.momentum, momentum));
+  NARU_TRY(axpby(grad, grad_scale, momentum, recipe_.momentum, x));
+  NARU_ASSIGN(const double squares, sum_of_squares(x));
+  const double decay = 1 - lr * decay_of(index);
+  if (squares == 0) return axpby(weight, decay, {}, 0, weight);
+  NARU_TRY(axpby(x, 1 / std::sqrt(squares), {}, 0, x));
+  const bool is_tall = rows > cols;
+  for (int step = 0; step < kSteps; ++step) {
+    const Coefficients k = step < kFastSteps ? kFast : kSettling;
+    NARU_TRY(product(x, is_tall, x, is_tall, gram));      // X X^T, of the smaller side
+    NARU_TRY(product(gram, false, gram, false, square));  // symmetric: its own transpose
+    NARU_TRY(axpby(square, static_cast<double>(k.c), gram, static_cast<double>(k.b), gram));
+    NARU_TRY(is_tall ? product(x, false, gram, false, next) : product(gram, false, x, true, next));
+    NARU_TRY(axpby(x, static_cast<double>(k.a), next, 1, x));
+  }
+  const double scale = kMuonScale * std::sqrt(static_cast<double>(std::max(rows, cols)));
+  return axpby(x, -lr * scale, weight, decay, weight);
+}
+
+Status Optimizer::update(const ParameterBuffer& grads, double lr, double grad_scale, int64_t t) {
+  for (int64_t i = 0; i < static_cast<int64_t>(model_->parameters().size()); ++i) {
+    if (!grads.holds(i)) continue;
+    NARU_TRY(is_muon(i) ? muon(i, grads.view(i), lr, grad_scale) : adamw(i, grads.view(i), lr, grad_scale, t));
+  }
+  return {};
+}
+
+}  // namespace naru::train

@@ -1,0 +1,71 @@
+// Trainer: one run of a recipe, from its folder to the finished model. open() reads everything, plans the memory and
+// refuses what does not fit before the first step; run() goes on from the newest good checkpoint until the steps are
+// done or it is asked to stop. The same recipe gives the same weights, bit for bit, however often it was interrupted,
+// on every exact chip.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "contract/chip.h"
+#include "train/recipe.h"
+
+namespace naru::train {
+
+// After each step, for whoever shows it.
+struct StepReport {
+  int64_t step = 0;  // done so far
+  int64_t steps = 0;
+  double loss = 0;
+  double lr = 0;
+  double grad_norm = 0;
+  double tokens_per_s = 0;
+  double flops_per_s = 0;  // 6 x active parameters x tokens / seconds
+  double seconds_left = 0;
+  int64_t memory_bytes = 0;  // of this process
+};
+
+struct TrainerEvents {
+  std::function<void(const StepReport&)> step;
+  std::function<void(std::string_view)> note;  // one line
+  std::function<bool()> should_stop;           // asked between micro-batches
+};
+
+// What a run takes, known before its first step.
+struct TrainingPlan {
+  int64_t n_parameters = 0, n_trained = 0, n_active = 0;
+  int64_t steps = 0;
+  int64_t batch_tokens = 0;  // of the largest micro-batch
+  int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0, cache_bytes = 0,
+          data_bytes = 0;
+  int64_t total_bytes() const {
+    return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes;
+  }
+  std::string numerics_id;
+};
+
+struct RunResult {
+  bool is_done = false;  // false: stopped as asked, with a checkpoint
+  int64_t step = 0;
+  double loss = 0;
+  std::optional<double> validation_loss;
+  std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts
+  std::string weights_sha256;
+};
+
+class Trainer {
+ public:
+  // `recipe_folder`: where relative paths count from. `counting_chip` computes nothing and is used while planning.
+  static Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
+                                               contract::Chip& chip, contract::Chip& counting_chip,
+                                               TrainerEvents events);
+  virtual ~Trainer() = default;
+
+  virtual const TrainingPlan& plan() const = 0;
+  virtual const std::filesystem::path& folder() const = 0;
+  virtual Result<RunResult> run() = 0;
+};
+
+}  // namespace naru::train

@@ -1,0 +1,34 @@
+// What a recipe names as its model: config, tokenizer, chat template, and where first values come from.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "formats/model_config.h"
+#include "formats/tokenizer_files.h"
+#include "models/model.h"
+#include "models/parameters.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "train/recipe.h"
+#include "train/trainable_model.h"
+
+namespace naru::train {
+
+struct TrainingModelFiles {
+  formats::ModelConfig config;  // plain (models::plain_config)
+  bool is_latent_form = false;
+  std::optional<models::ModelFiles> checkpoint;  // where the values come from; absent: drawn
+  std::vector<models::Parameter> parameters;
+  std::filesystem::path tokenizer_path;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+
+  // The first value of parameter `index`.
+  Status read(int64_t index, const Recipe& recipe, float* out) const;
+};
+
+Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const std::filesystem::path& recipe_folder);
+
+}  // namespace naru::train
