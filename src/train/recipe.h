@@ -18,11 +18,11 @@ namespace naru::train {
 
 // [model]: what is trained. Exactly one of `path` and `config`.
 struct ModelRecipe {
-  std::string path;           // a checkpoint to go on from: a Hugging Face folder or a .gguf file
-  std::string config;         // a config.json: the weights are drawn from the seed
-  std::string tokenizer;      // a folder with tokenizer.json; default: that of `path`
-  std::string form;           // latent attention: "expanded" (default) or "latent"
-  double init_std = 0.02;     // of drawn weights
+  std::string path;        // a checkpoint to go on from: a Hugging Face folder or a .gguf file
+  std::string config;      // a config.json: the weights are drawn from the seed
+  std::string tokenizer;   // a folder with tokenizer.json; default: that of `path`
+  std::string form;        // latent attention: "expanded" (default) or "latent"
+  double init_std = 0.02;  // of drawn weights
 };
 
 // [[data]] and [[validation]]: a source of documents.
@@ -37,10 +37,10 @@ struct SourceRecipe {
 
 // [batch]
 struct BatchRecipe {
-  int64_t context = 512;      // tokens of one packed row
-  int64_t rows = 16;          // rows of a step
-  int64_t micro_rows = 4;     // rows of a micro-batch; part of the arithmetic
-  int64_t groups = 8;         // absolute runs of micro-batches (docs/arithmetic.md section 7)
+  int64_t context = 512;         // tokens of one packed row
+  int64_t rows = 16;             // rows of a step
+  int64_t micro_rows = 4;        // rows of a micro-batch; part of the arithmetic
+  int64_t groups = 8;            // absolute runs of micro-batches (docs/arithmetic.md section 7)
   std::string overlong = "cut";  // a document longer than the context: "cut" into pieces (text), "drop"
 };
 
@@ -51,18 +51,18 @@ struct OptimizerRecipe {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
-  double weight_decay = 0.1;       // of matrices; never of norms and biases
-  bool decay_embeddings = false;   // whether embedding and head decay too
-  double clip_norm = 1.0;          // of the global gradient; 0: none
-  double momentum = 0.95;          // muon
+  double weight_decay = 0.1;      // of matrices; never of norms and biases
+  bool decay_embeddings = false;  // whether embedding and head decay too
+  double clip_norm = 1.0;         // of the global gradient; 0: none
+  double momentum = 0.95;         // muon
 };
 
 // [schedule]: the learning rate's factor over the steps.
 struct ScheduleRecipe {
   std::string kind = "cosine";  // "constant", "linear", "cosine", "wsd" (warm-up, stable, decay)
   int64_t warmup_steps = 0;
-  int64_t decay_steps = 0;      // of wsd: the last steps
-  double final_factor = 0.1;    // where linear, cosine and wsd end
+  int64_t decay_steps = 0;    // of wsd: the last steps
+  double final_factor = 0.1;  // where linear, cosine and wsd end
 };
 
 // [loss]
@@ -81,9 +81,9 @@ struct LoraRecipe {
 
 // [guard]
 struct GuardRecipe {
-  double clip_z = 2.5;          // z-score of the gradient norm above which it is clipped to its running mean
-  double skip_z = 6;            // above which the step is skipped; three in a row roll back
-  int64_t recheck_every = 0;    // steps between recomputations of one step, compared by hash; 0: never
+  double clip_z = 2.5;        // z-score of the gradient norm above which it is clipped to its running mean
+  double skip_z = 6;          // above which the step is skipped; three in a row roll back
+  int64_t recheck_every = 0;  // steps between recomputations of one step, compared by hash; 0: never
 };
 
 // [checkpoint], [validate], [sample]
@@ -92,8 +92,8 @@ struct CheckpointRecipe {
   int64_t keep = 2;     // beside the best
 };
 struct ValidateRecipe {
-  int64_t every = 100;   // steps; 0: only at the end
-  int64_t rows = 64;     // packed rows of the validation sources, at most
+  int64_t every = 100;  // steps; 0: only at the end
+  int64_t rows = 64;    // packed rows of the validation sources, at most
 };
 struct SampleRecipe {
   int64_t every = 0;  // steps; 0: only before and after
@@ -103,14 +103,14 @@ struct SampleRecipe {
 };
 
 struct Recipe {
-  std::string name;  // of the run; default: the file's name without .toml
+  std::string name;               // of the run; default: the file's name without .toml
   std::string kind = "pretrain";  // "pretrain" (loss on every token) or "sft" (loss on the assistant's turns)
   uint64_t seed = 1;
-  int64_t steps = 0;         // exactly one of steps and epochs is > 0
+  int64_t steps = 0;  // exactly one of steps and epochs is > 0
   double epochs = 0;
   contract::ComputeMode compute = contract::ComputeMode::kF32;  // f32 or bf16
-  bool recompute = false;    // keep a layer's input only and run it again backwards; changes no bit
-  std::string output;        // folder of the run; default: runs/NAME
+  bool recompute = false;  // keep a layer's input only and run it again backwards; changes no bit
+  std::string output;      // folder of the run; default: runs/NAME
   ModelRecipe model;
   std::vector<SourceRecipe> data;
   std::vector<SourceRecipe> validation;

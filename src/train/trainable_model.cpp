@@ -121,6 +121,27 @@ std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
   return {state_->values_memory->peak_bytes(), state_->shadow_memory->peak_bytes()};
 }
 
+int64_t TrainableModel::packed_bytes_on(const contract::Chip& chip) const {
+  int64_t bytes = 0;
+  for (const LoadedParameters::Matrix& matrix : state_->loaded.matrices) {
+    const contract::PackedMatrix& m = *matrix.matrix;
+    bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
+    if (!matrix.is_lookup) bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.inputs, m.outputs);
+  }
+  return bytes;
+}
+
+int64_t TrainableModel::cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
+  int64_t bytes = 0, largest = 0;
+  for (const auto& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
+    int64_t layer = chip.cache_page_bytes(shape.key) * n_pages;
+    if (shape.value) layer += chip.cache_page_bytes(*shape.value) * n_pages;
+    largest = std::max(largest, layer);
+    bytes += layer;
+  }
+  return state_->options.recompute ? largest : bytes;
+}
+
 TrainableModel::MemoryUse TrainableModel::memory() const {
   const State& s = *state_;
   MemoryUse use{.values = s.values.bytes(), .packed = s.packed_bytes, .activations = 0, .cache = s.cache_bytes};

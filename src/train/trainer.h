@@ -38,8 +38,8 @@ struct TrainingPlan {
   int64_t n_parameters = 0, n_trained = 0, n_active = 0;
   int64_t steps = 0;
   int64_t batch_tokens = 0;  // of the largest micro-batch
-  int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0, cache_bytes = 0,
-          data_bytes = 0;
+  int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0,
+          cache_bytes = 0, data_bytes = 0;
   int64_t total_bytes() const {
     return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes;
   }

@@ -23,9 +23,10 @@ Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
   if (fs::is_directory(path, ignored)) return formats::read_tokenizer_folder(path);
   NARU_ASSIGN(const formats::TensorFiles files, formats::TensorFiles::open(path));
   if (files.gguf() == nullptr) {
-    return Error{Code::kNotFound, fmt::format("opening the tokenizer: {}: it is neither a folder with tokenizer.json nor "
-                                              "a .gguf file; give model.tokenizer one of them",
-                                              path.string())};
+    return Error{Code::kNotFound,
+                 fmt::format("opening the tokenizer: {}: it is neither a folder with tokenizer.json nor "
+                             "a .gguf file; give model.tokenizer one of them",
+                             path.string())};
   }
   return formats::tokenizer_from_gguf(*files.gguf());
 }
@@ -67,10 +68,11 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   }
   NARU_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::create(std::move(data)));
   if (tokenizer.n_ids() > files.config.vocab) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("opening the tokenizer: {}: it has ids up to {}, but the model's vocabulary ends at {}; they "
-                             "do not belong together: choose another tokenizer or correct vocab_size",
-                             files.tokenizer_path.string(), tokenizer.n_ids() - 1, files.config.vocab)};
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("opening the tokenizer: {}: it has ids up to {}, but the model's vocabulary ends at {}; they "
+                    "do not belong together: choose another tokenizer or correct vocab_size",
+                    files.tokenizer_path.string(), tokenizer.n_ids() - 1, files.config.vocab)};
   }
   files.tokenizer = std::make_unique<text::Tokenizer>(std::move(tokenizer));
   files.parameters = models::list_parameters(files.config);

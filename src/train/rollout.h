@@ -1,0 +1,39 @@
+// Rollout: answers of the model in training, made by the engine on the trainer's own values (adapters merged).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "train/data/generators.h"
+#include "train/training_model_files.h"
+
+namespace naru::train {
+
+class Rollout {
+ public:
+  // Copies the values; the model may go on changing afterwards.
+  static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
+                              contract::Chip& counting_chip);
+
+  // One answer a prompt, special tokens left out; prompts run together.
+  struct Options {
+    int64_t max_tokens = 64;
+    double temperature = 0;
+    bool is_chat = false;  // prompts are a user's messages; else plain text that goes on
+  };
+  Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
+
+  // The share of held-out problems of a generator that are answered rightly, greedily.
+  Result<double> accuracy(const SourceRecipe& source, int64_t n_problems, bool is_chat);
+
+ private:
+  Rollout() = default;
+  const TrainingModelFiles* files_ = nullptr;
+  const Recipe* recipe_ = nullptr;
+  std::vector<std::vector<float>> values_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+}  // namespace naru::train

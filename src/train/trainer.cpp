@@ -1,0 +1,174 @@
+// Opening a run: files, data, the memory plan, the model, and where to go on.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/memory.h"
+#include "train/checkpoint.h"
+#include "train/trainer_state.h"
+
+namespace naru::train {
+namespace {
+
+constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch; a later, larger one is planned when it comes
+
+std::string numerics_id(const Recipe& recipe, const TrainingModelFiles& files) {
+  const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
+  const std::string_view form = !files.config.is_mla() ? "grouped" : files.is_latent_form ? "latent" : "expanded";
+  return fmt::format("naru1/{}/cache-{}/{}/train", is_bf16 ? "bf16" : "f32", is_bf16 ? "bf16" : "f32", form);
+}
+
+// Parameters that one token meets.
+int64_t n_active(const formats::ModelConfig& config, const std::vector<models::Parameter>& parameters) {
+  double n = 0;
+  for (const models::Parameter& parameter : parameters) {
+    const bool is_expert = parameter.name.find(".mlp.experts.") != std::string::npos;
+    const double share = is_expert ? static_cast<double>(config.moe.experts_per_token) /
+                                         static_cast<double>(std::max<int64_t>(1, config.moe.experts))
+                                   : 1.0;
+    n += share * static_cast<double>(parameter.n_elements());
+  }
+  return static_cast<int64_t>(n);
+}
+
+}  // namespace
+
+RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
+                               contract::Chip& counting_chip, TrainerEvents events)
+    : recipe_(recipe),
+      recipe_folder_(std::move(recipe_folder)),
+      chip_(chip),
+      counting_chip_(counting_chip),
+      events_(std::move(events)) {}
+
+TrainableModel::Options RunningTrainer::model_options() const {
+  return {.compute = recipe_.compute,
+          .is_latent_form = files_.is_latent_form,
+          .recompute = recipe_.recompute,
+          .lora = recipe_.lora};
+}
+
+Status RunningTrainer::open_data() {
+  const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;
+  NARU_ASSIGN(data_, BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
+  if (!recipe_.validation.empty()) {
+    NARU_ASSIGN(validation_, BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_));
+  }
+  plan_.steps = recipe_.steps > 0
+                    ? recipe_.steps
+                    : static_cast<int64_t>(std::ceil(recipe_.epochs * static_cast<double>(data_->steps_per_epoch())));
+  return {};
+}
+
+Status RunningTrainer::plan_memory() {
+  int64_t rows = 1, pages = 1, documents = 1;
+  const auto look_at = [&](const StepBatch& batch) {
+    for (const MicroBatch& micro : batch.micro_batches) {
+      rows = std::max(rows, static_cast<int64_t>(micro.ids.size()));
+      pages = std::max(pages, pages_of(micro));
+      documents = std::max(documents, static_cast<int64_t>(micro.documents.size()));
+    }
+  };
+  for (int64_t step = 0; step < std::min(plan_.steps, kStepsLookedAt); ++step) {
+    NARU_ASSIGN(const StepBatch batch, data_->step(step));
+    look_at(batch);
+  }
+  if (validation_) {
+    NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
+    look_at(batch);
+  }
+  const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
+  NARU_ASSIGN(room_, measure_room(counting_chip_, files_.config, model_options(), rows, documents, balance));
+  room_.pages = std::max(room_.pages, pages);
+  NARU_ASSIGN(const TrainableModel shape,
+              TrainableModel::create(counting_chip_, files_.config, model_options(), {}, 0));
+  int64_t trained = 0, all = 0, moments = 0;
+  for (size_t i = 0; i < shape.parameters().size(); ++i) {
+    const models::Parameter& parameter = shape.parameters()[i];
+    all += parameter.n_elements();
+    if (!shape.trained()[i]) continue;
+    trained += parameter.n_elements();
+    const bool is_muon = recipe_.optimizer.kind == "muon" && parameter.use == models::ParameterUse::kMatrix;
+    moments += parameter.n_elements() * (is_muon ? 1 : 2);
+  }
+  plan_.n_parameters = all;
+  plan_.n_trained = trained;
+  plan_.n_active = n_active(files_.config, files_.parameters);
+  plan_.batch_tokens = rows;
+  plan_.values_bytes = 4 * all;
+  plan_.packed_bytes = shape.packed_bytes_on(chip_);
+  plan_.gradient_bytes =
+      4 * trained *
+      GradientSum::copies((recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows,
+                          recipe_.batch.groups);
+  plan_.moment_bytes = 4 * moments;
+  plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
+  plan_.cache_bytes = shape.cache_bytes_on(chip_, room_.pages);
+  plan_.data_bytes = data_->n_tokens() * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
+  plan_.numerics_id = numerics_id(recipe_, files_);
+  const int64_t available = available_memory_bytes();
+  if (plan_.total_bytes() <= available) return {};
+  return Error{
+      Code::kResourceExhausted,
+      fmt::format("planning the run: it needs {} ({} parameters with gradients and moments {}, packed matrices {}, "
+                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
+                  "recompute = true",
+                  format_bytes(plan_.total_bytes()), plan_.n_parameters,
+                  format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes),
+                  format_bytes(plan_.packed_bytes), plan_.batch_tokens, format_bytes(plan_.activation_bytes),
+                  format_bytes(available))};
+}
+
+Status RunningTrainer::make_model() {
+  NARU_ASSIGN(model_, TrainableModel::create(
+                          chip_, files_.config, model_options(),
+                          [this](int64_t i, float* out) { return files_.read(i, recipe_, out); }, recipe_.seed));
+  NARU_TRY(model_->reserve(room_));
+  NARU_ASSIGN(optimizer_, Optimizer::create(recipe_.optimizer, *model_));
+  sum_.emplace(*model_);
+  return {};
+}
+
+Status RunningTrainer::begin_or_resume() {
+  std::vector<std::string> notes;
+  NARU_ASSIGN(const auto checkpoint, newest_good_checkpoint(run_->checkpoints(), &notes));
+  for (const std::string& line : notes) note(line);
+  if (checkpoint) {
+    NARU_TRY(load(checkpoint->folder));
+    note(fmt::format("going on from step {} of {}", state_.step, plan_.steps));
+  }
+  return run_->rewind(state_.step);
+}
+
+Status RunningTrainer::open() {
+  NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
+  NARU_TRY(open_data());
+  NARU_TRY(plan_memory());
+  std::filesystem::path folder =
+      recipe_.output.empty() ? std::filesystem::path("runs") / recipe_.name : std::filesystem::path(recipe_.output);
+  NARU_ASSIGN(run_, RunFolder::open(folder, recipe_));
+  NARU_TRY(make_model());
+  NARU_TRY(begin_or_resume());
+  const contract::ChipInfo info = chip_.info();
+  return run_->set({{"numerics_id", plan_.numerics_id},
+                    {"chip", info.level.empty() ? info.name : info.name + "/" + info.level},
+                    {"machine", info.detail},
+                    {"status", "running"}},
+                   {{"steps", static_cast<double>(plan_.steps)},
+                    {"parameters", static_cast<double>(plan_.n_parameters)},
+                    {"active_parameters", static_cast<double>(plan_.n_active)},
+                    {"trained_parameters", static_cast<double>(plan_.n_trained)},
+                    {"threads", static_cast<double>(info.n_threads)},
+                    {"planned_bytes", static_cast<double>(plan_.total_bytes())}});
+}
+
+Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
+                                               contract::Chip& chip, contract::Chip& counting_chip,
+                                               TrainerEvents events) {
+  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, counting_chip, std::move(events));
+  NARU_TRY(trainer->open());
+  return std::unique_ptr<Trainer>(std::move(trainer));
+}
+
+}  // namespace naru::train

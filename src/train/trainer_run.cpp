@@ -1,0 +1,296 @@
+// The steps of a run.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/memory.h"
+#include "base/sha256.h"
+#include "contract/scalar.h"
+#include "train/checkpoint.h"
+#include "train/export.h"
+#include "train/rollout.h"
+#include "train/schedule.h"
+#include "train/trainer_state.h"
+
+namespace naru::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kProblemsJudged = 200;  // of a generator, at the end
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double sum_of(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value);
+  return sum;
+}
+
+int64_t n_documents(const StepBatch& batch) {
+  int64_t n = 0;
+  for (const MicroBatch& micro : batch.micro_batches) n += static_cast<int64_t>(micro.documents.size());
+  return n;
+}
+
+std::string hash_of(const ParameterBuffer& buffer) {
+  const View all = buffer.all();
+  return sha256_hex({static_cast<const std::byte*>(all.data), static_cast<size_t>(all.rows * all.cols * 4)});
+}
+
+}  // namespace
+
+Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch, double* loss_sum, double* balance) {
+  const double alpha = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
+  const TrainableModel::StepScale scale{
+      .n_targets = std::max<int64_t>(1, batch.n_targets),
+      .balance_weight = alpha / static_cast<double>(std::max<int64_t>(1, n_documents(batch)))};
+  // The sum visits micro-batches in ascending order, so losses are added in that order too.
+  return sum_->run(static_cast<int64_t>(batch.micro_batches.size()), recipe_.batch.groups,
+                   [&](int64_t i, const ParameterBuffer& grads) -> Status {
+                     if (should_stop()) {
+                       is_cut_short_ = true;
+                       return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
+                     }
+                     const MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
+                     NARU_ASSIGN(const auto result, model_->run(micro, scale, &grads));
+                     *loss_sum += sum_of(result.losses);
+                     *balance += sum_of(result.balance);
+                     loads_.resize(result.loads.size());
+                     for (size_t layer = 0; layer < loads_.size(); ++layer) {
+                       loads_[layer].resize(result.loads[layer].size());
+                       for (size_t e = 0; e < loads_[layer].size(); ++e) loads_[layer][e] += result.loads[layer][e];
+                     }
+                     return {};
+                   });
+}
+
+// bias = bias + rate * sign(mean load - load), for each layer with experts and a bias.
+Status RunningTrainer::move_routing_bias() {
+  if (recipe_.loss.bias_update == 0 || recipe_.lora.rank > 0) return {};
+  size_t layer = 0;
+  for (size_t i = 0; i < files_.parameters.size(); ++i) {
+    const models::Parameter& parameter = files_.parameters[i];
+    if (parameter.use != models::ParameterUse::kRoutingBias) continue;
+    NARU_CHECK(layer < loads_.size(), layer, loads_.size());
+    const std::vector<int64_t>& load = loads_[layer++];
+    const View view = model_->values().view(static_cast<int64_t>(i));
+    std::vector<float> bias(load.size());
+    NARU_TRY(chip_.wait());
+    NARU_TRY(chip_.copy_out(bias.data(), view.data, static_cast<int64_t>(bias.size()) * 4));
+    int64_t total = 0;
+    for (const int64_t n : load) total += n;
+    const auto rate = static_cast<float>(recipe_.loss.bias_update);
+    const auto n_experts = static_cast<int64_t>(load.size());
+    for (size_t e = 0; e < load.size(); ++e) {
+      const int64_t below_mean = total - load[e] * n_experts;  // its sign is that of mean - load
+      if (below_mean != 0) bias[e] = contract::add(bias[e], below_mean > 0 ? rate : -rate);
+    }
+    NARU_TRY(chip_.copy_in(view.data, bias.data(), static_cast<int64_t>(bias.size()) * 4));
+  }
+  return {};
+}
+
+Status RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& grads) {
+  NARU_TRY(chip_.wait());
+  const std::string first = hash_of(grads);
+  auto loads = loads_;
+  double loss = 0, balance = 0;
+  NARU_ASSIGN(const ParameterBuffer* again, gradients(batch, &loss, &balance));
+  loads_ = std::move(loads);
+  NARU_TRY(chip_.wait());
+  const std::string second = hash_of(*again);
+  if (first == second) return {};
+  return Error{
+      Code::kInternal,
+      fmt::format("rechecking step {}: its gradients had the hash {} and now {}; the processor or the memory of "
+                  "this machine is not to be trusted: go on from the last checkpoint on another one",
+                  state_.step, first.substr(0, 12), second.substr(0, 12))};
+}
+
+Result<bool> RunningTrainer::roll_back() {
+  std::set<int64_t> left_out = state_.left_out;
+  for (int64_t step = state_.step - 2; step <= state_.step; ++step) left_out.insert(step);
+  std::vector<std::string> notes;
+  NARU_ASSIGN(const auto checkpoint, newest_good_checkpoint(run_->checkpoints(), &notes));
+  if (!checkpoint) return false;
+  const int64_t from = state_.step;
+  NARU_TRY(load(checkpoint->folder));
+  state_.left_out = std::move(left_out);
+  note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
+                   state_.step));
+  NARU_TRY(run_->rewind(state_.step));
+  return true;
+}
+
+Status RunningTrainer::report(const StepBatch& batch, double loss, double lr, double norm, double seconds) {
+  const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds, 1e-9);
+  NARU_TRY(run_->add(Metrics{.step = state_.step,
+                             .values = {{"loss", loss},
+                                        {"lr", lr},
+                                        {"grad_norm", norm},
+                                        {"tokens_per_s", tokens_per_s},
+                                        {"tokens", static_cast<double>(state_.tokens)}}}));
+  if (!events_.step) return {};
+  const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
+  events_.step({.step = state_.step,
+                .steps = plan_.steps,
+                .loss = loss,
+                .lr = lr,
+                .grad_norm = norm,
+                .tokens_per_s = tokens_per_s,
+                .flops_per_s = 6.0 * static_cast<double>(plan_.n_active) * tokens_per_s,
+                .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
+                .memory_bytes = peak_resident_bytes()});
+  return {};
+}
+
+Status RunningTrainer::train_step() {
+  const auto begin = Clock::now();
+  if (state_.left_out.contains(state_.step)) {
+    ++state_.step;
+    return {};
+  }
+  NARU_ASSIGN(const StepBatch batch, data_->step(state_.step));
+  for (const MicroBatch& micro : batch.micro_batches) {
+    if (static_cast<int64_t>(micro.ids.size()) <= room_.rows && pages_of(micro) <= room_.pages) continue;
+    const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
+    const int64_t pages = std::max(room_.pages, pages_of(micro));
+    NARU_ASSIGN(room_, measure_room(counting_chip_, files_.config, model_options(),
+                                    std::max(room_.rows, static_cast<int64_t>(micro.ids.size())),
+                                    static_cast<int64_t>(micro.documents.size()), balance));
+    room_.pages = std::max(room_.pages, pages);
+    NARU_TRY(model_->reserve(room_));
+  }
+  loads_.clear();
+  double loss_sum = 0, balance = 0;
+  NARU_ASSIGN(const ParameterBuffer* grads, gradients(batch, &loss_sum, &balance));
+  if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
+    NARU_TRY(recheck(batch, *grads));
+  }
+  const double loss = loss_sum / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
+  NARU_ASSIGN(const double norm, optimizer_->gradient_norm(*grads));
+  if (!std::isfinite(loss) || !std::isfinite(norm)) {
+    return Error{Code::kOutOfRange,
+                 fmt::format("training step {}: the loss is {} and the norm of the gradient {}, finite numbers were "
+                             "wanted; the last checkpoint is whole: lower optimizer.lr, or warm up longer",
+                             state_.step, loss, norm)};
+  }
+  const double lr = recipe_.optimizer.lr * learning_rate_factor(recipe_.schedule, state_.step, plan_.steps);
+  const GuardDecision decision = judge_norm(recipe_.guard, recipe_.optimizer.clip_norm, norm, state_.guard);
+  if (decision.verdict == StepVerdict::kRollBack) {
+    NARU_ASSIGN(const bool is_back, roll_back());
+    if (is_back) return {};
+  }
+  if (decision.verdict == StepVerdict::kUpdate) {
+    NARU_TRY(optimizer_->update(*grads, lr, decision.scale, ++state_.updates));
+    NARU_TRY(move_routing_bias());
+    NARU_TRY(model_->refresh());
+    NARU_TRY(chip_.wait());
+  } else {
+    note(fmt::format("step {}: skipped, the norm of its gradient is {:.3g}, {:.1f} deviations above the mean",
+                     state_.step, norm, decision.z));
+  }
+  ++state_.step;
+  state_.tokens += batch.n_tokens;
+  loss_ = loss;
+  const double seconds = seconds_since(begin);
+  state_.seconds += seconds;
+  return report(batch, loss, lr, norm, seconds);
+}
+
+Status RunningTrainer::validate() {
+  if (!validation_) return {};
+  NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
+  double sum = 0;
+  for (const MicroBatch& micro : batch.micro_batches) {
+    NARU_ASSIGN(const auto result, model_->run(micro, {.n_targets = 1, .balance_weight = 0}, nullptr));
+    sum += sum_of(result.losses);
+  }
+  const double loss = sum / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
+  validation_loss_ = loss;
+  if (state_.best_step < 0 || loss < state_.best_loss) {
+    state_.best_step = state_.step;
+    state_.best_loss = loss;
+  }
+  note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
+  return run_->add(Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
+}
+
+Status RunningTrainer::sample() {
+  if (recipe_.sample.prompts.empty()) return {};
+  NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_, counting_chip_));
+  NARU_ASSIGN(const std::vector<std::string> answers,
+              rollout.answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
+                                                      .temperature = recipe_.sample.temperature,
+                                                      .is_chat = recipe_.kind == "sft"}));
+  for (size_t i = 0; i < answers.size(); ++i) {
+    NARU_TRY(run_->add(Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
+  }
+  return {};
+}
+
+Result<RunResult> RunningTrainer::finish(bool is_done) {
+  RunResult result;
+  result.is_done = is_done;
+  result.step = state_.step;
+  result.loss = loss_;
+  result.validation_loss = validation_loss_;
+  std::vector<std::pair<std::string, double>> numbers = {{"step", static_cast<double>(state_.step)},
+                                                         {"loss", loss_},
+                                                         {"tokens", static_cast<double>(state_.tokens)},
+                                                         {"seconds", state_.seconds}};
+  if (validation_loss_) numbers.emplace_back("validation_loss", *validation_loss_);
+  if (!is_done) {
+    NARU_TRY(run_->set({{"status", "stopped"}}, numbers));
+    return result;
+  }
+  for (const SourceRecipe& source : recipe_.validation) {
+    if (source.generator.empty()) continue;
+    NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_, counting_chip_));
+    NARU_ASSIGN(result.accuracy, rollout.accuracy(source, kProblemsJudged, recipe_.kind == "sft"));
+    numbers.emplace_back("accuracy", *result.accuracy);
+    break;
+  }
+  ModelToExport exported;
+  exported.config = files_.config;
+  exported.parameters = files_.parameters;
+  exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
+  exported.dtype = ExportDType::kF32;
+  exported.tokenizer_from = files_.tokenizer_path;
+  if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
+  NARU_ASSIGN(result.weights_sha256, export_hugging_face(exported, run_->model()));
+  NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
+  NARU_TRY(write_report(run_->path()));
+  return result;
+}
+
+Result<RunResult> RunningTrainer::run() {
+  if (state_.step == 0) {
+    NARU_TRY(validate());
+    NARU_TRY(sample());
+  }
+  while (state_.step < plan_.steps) {
+    if (should_stop()) break;
+    const Status status = train_step();
+    if (is_cut_short_) break;
+    if (!status.ok()) {
+      (void)run_->set({{"status", "failed"}}, {{"step", static_cast<double>(state_.step)}}).ok();
+      return status.error();
+    }
+    const bool is_last = state_.step == plan_.steps;
+    const auto is_due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+    if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
+    if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
+    if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
+  }
+  if (state_.step == plan_.steps) return finish(true);
+  NARU_TRY(save());
+  note(fmt::format("stopped after step {} of {}; the checkpoint is written: the same command goes on from it",
+                   state_.step, plan_.steps));
+  return finish(false);
+}
+
+}  // namespace naru::train

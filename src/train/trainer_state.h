@@ -1,0 +1,83 @@
+// What a run at work holds; shared by the sources of the trainer.
+#pragma once
+
+#include <chrono>
+#include <set>
+
+#include "train/gradient_sum.h"
+#include "train/guard.h"
+#include "train/optimizer.h"
+#include "train/run_folder.h"
+#include "train/trainer.h"
+#include "train/training_model_files.h"
+
+namespace naru::train {
+
+// What a checkpoint keeps beside weights and moments.
+struct RunState {
+  int64_t step = 0;        // done: the next one is number `step`
+  int64_t updates = 0;     // of the optimizer
+  int64_t tokens = 0;      // trained on
+  double seconds = 0;      // at work, over all its starts
+  int64_t best_step = -1;  // by validation loss
+  double best_loss = 0;
+  GuardState guard;
+  std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
+};
+
+class RunningTrainer : public Trainer {
+ public:
+  RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
+                 contract::Chip& counting_chip, TrainerEvents events);
+
+  Status open();
+  const TrainingPlan& plan() const override { return plan_; }
+  const std::filesystem::path& folder() const override { return run_->path(); }
+  Result<RunResult> run() override;
+
+ private:
+  Status open_data();
+  Status plan_memory();
+  Status make_model();
+  Status begin_or_resume();
+  TrainableModel::Options model_options() const;
+
+  Status train_step();
+  Result<bool> roll_back();
+  Status recheck(const StepBatch& batch, const ParameterBuffer& grads);
+  Status move_routing_bias();
+  Result<const ParameterBuffer*> gradients(const StepBatch& batch, double* loss_sum, double* balance);
+  Status report(const StepBatch& batch, double loss, double lr, double norm, double seconds);
+  Status validate();
+  Status sample();
+  Result<RunResult> finish(bool is_done);
+
+  Status save();                              // training_checkpoint.cpp
+  Status load(const std::filesystem::path&);  // a verified checkpoint folder
+
+  void note(const std::string& line) const {
+    if (events_.note) events_.note(line);
+  }
+  bool should_stop() const { return events_.should_stop && events_.should_stop(); }
+
+  Recipe recipe_;
+  std::filesystem::path recipe_folder_;
+  contract::Chip& chip_;
+  contract::Chip& counting_chip_;
+  TrainerEvents events_;
+  TrainingPlan plan_;
+  TrainingRoom room_;
+  std::optional<RunFolder> run_;
+  TrainingModelFiles files_;
+  std::optional<BatchStream> data_, validation_;
+  std::optional<TrainableModel> model_;
+  std::optional<Optimizer> optimizer_;
+  std::optional<GradientSum> sum_;
+  RunState state_;
+  std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
+  double loss_ = 0;
+  std::optional<double> validation_loss_;
+  bool is_cut_short_ = false;  // asked to stop in the middle of a step, which then counts as not begun
+};
+
+}  // namespace naru::train

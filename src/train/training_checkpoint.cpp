@@ -1,0 +1,153 @@
+// What the next bit of a run depends on, to a checkpoint and back: values, moments, and RunState as JSON. With adapters
+// the frozen values stay in the checkpoint that the recipe names; their hash is kept, and compared on the way back.
+#include <fmt/format.h>
+
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/sha256.h"
+#include "train/checkpoint.h"
+#include "train/trainer_state.h"
+
+namespace naru::train {
+namespace {
+
+using Json = nlohmann::json;
+
+// Doubles as their bits: what is read back is what was written.
+std::string bits_of(double value) {
+  return fmt::format("{:016x}", std::bit_cast<uint64_t>(value));
+}
+
+Json state_json(const RunState& state) {
+  return {{"step", state.step},
+          {"updates", state.updates},
+          {"tokens", state.tokens},
+          {"seconds", state.seconds},
+          {"best_step", state.best_step},
+          {"best_loss", bits_of(state.best_loss)},
+          {"guard_seen", state.guard.n_seen},
+          {"guard_mean", bits_of(state.guard.mean)},
+          {"guard_variance", bits_of(state.guard.variance)},
+          {"guard_skipped", state.guard.n_skipped_in_row},
+          {"left_out", state.left_out}};
+}
+
+Error foreign(const std::filesystem::path& folder, std::string_view what) {
+  return {Code::kCorrupt,
+          fmt::format("resuming from {}: {}; the checkpoint is of another run or version: start in a new "
+                      "output folder, or remove this checkpoint",
+                      folder.string(), what)};
+}
+
+Result<double> double_of(const Json& json, const char* key, const std::filesystem::path& folder) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_string()) return foreign(folder, fmt::format("its state has no '{}'", key));
+  const std::string text = found->get<std::string>();
+  if (text.size() != 16 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return foreign(folder, fmt::format("its '{}' is '{}'", key, text));
+  }
+  return std::bit_cast<double>(std::stoull(text, nullptr, 16));
+}
+
+Result<int64_t> integer_of(const Json& json, const char* key, const std::filesystem::path& folder) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number_integer()) {
+    return foreign(folder, fmt::format("its state has no whole number '{}'", key));
+  }
+  return found->get<int64_t>();
+}
+
+Result<RunState> parse_state(const std::string& text, const std::filesystem::path& folder) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return foreign(folder, "its state is no object");
+  RunState state;
+  NARU_ASSIGN(state.step, integer_of(json, "step", folder));
+  NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
+  NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
+  NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
+  NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
+  NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
+  NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", folder));
+  NARU_ASSIGN(state.guard.variance, double_of(json, "guard_variance", folder));
+  NARU_ASSIGN(state.guard.n_skipped_in_row, integer_of(json, "guard_skipped", folder));
+  if (json.contains("seconds") && json["seconds"].is_number()) state.seconds = json["seconds"].get<double>();
+  if (json.contains("left_out") && json["left_out"].is_array()) {
+    for (const Json& step : json["left_out"]) {
+      if (step.is_number_integer()) state.left_out.insert(step.get<int64_t>());
+    }
+  }
+  if (state.step < 0 || state.updates < 0 || state.updates > state.step)
+    return foreign(folder, "its step is impossible");
+  return state;
+}
+
+bool is_kept(const TrainableModel& model, size_t index, bool has_adapters) {
+  return !has_adapters || model.is_trained(static_cast<int64_t>(index));
+}
+
+std::string frozen_sha256(const TrainableModel& model, const TrainingModelFiles& files) {
+  Sha256 hash;
+  for (size_t i = 0; i < files.parameters.size(); ++i) {
+    const View view = model.values().view(static_cast<int64_t>(i));
+    hash.update({static_cast<const std::byte*>(view.data), static_cast<size_t>(view.rows * view.cols * 4)});
+  }
+  return hash.finish_hex();
+}
+
+}  // namespace
+
+Status RunningTrainer::save() {
+  NARU_TRY(chip_.wait());
+  FileToWrite weights{"weights", {}}, moments{"moments", {}};
+  const auto add = [&](FileToWrite& file, const std::string& name, size_t index, View view) {
+    file.tensors.push_back({name, model_->parameters()[index].shape, [this, view](float* out) {
+                              return chip_.copy_out(out, view.data, view.rows * view.cols * 4);
+                            }});
+  };
+  for (size_t i = 0; i < model_->parameters().size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    const std::string& name = model_->parameters()[i].name;
+    if (is_kept(*model_, i, recipe_.lora.rank > 0)) add(weights, name, i, model_->values().view(index));
+    if (optimizer_->first().holds(index)) add(moments, "m." + name, i, optimizer_->first().view(index));
+    if (optimizer_->second().holds(index)) add(moments, "v." + name, i, optimizer_->second().view(index));
+  }
+  Json state = state_json(state_);
+  if (recipe_.lora.rank > 0) state["frozen_sha256"] = frozen_sha256(*model_, files_);
+  NARU_TRY(write_checkpoint(run_->checkpoints(), state_.step, {weights, moments}, state.dump()));
+  return prune_checkpoints(run_->checkpoints(), recipe_.checkpoint.keep, state_.best_step);
+}
+
+Status RunningTrainer::load(const std::filesystem::path& folder) {
+  NARU_ASSIGN(const CheckpointInfo checkpoint, verify_checkpoint(folder));
+  NARU_ASSIGN(RunState state, parse_state(checkpoint.state_json, folder));
+  if (recipe_.lora.rank > 0) {
+    const Json json = Json::parse(checkpoint.state_json, nullptr, false);
+    if (json.value("frozen_sha256", "") != frozen_sha256(*model_, files_)) {
+      return foreign(folder, "its adapters were trained beside other weights than those of model.path");
+    }
+  }
+  const auto read = [&](const formats::TensorFiles& files, const std::string& name, size_t index, View view) -> Status {
+    const formats::TensorEntry* entry = files.find(name);
+    const models::Parameter& parameter = model_->parameters()[index];
+    if (entry == nullptr || entry->dtype != DType::kF32 || entry->shape != parameter.shape) {
+      return foreign(folder,
+                     fmt::format("its tensor '{}' {}", name, entry == nullptr ? "is missing" : "has another shape"));
+    }
+    return chip_.copy_in(view.data, files.bytes(*entry).data(), entry->bytes);
+  };
+  NARU_ASSIGN(const formats::TensorFiles weights, open_checkpoint_file(checkpoint, "weights"));
+  NARU_ASSIGN(const formats::TensorFiles moments, open_checkpoint_file(checkpoint, "moments"));
+  for (size_t i = 0; i < model_->parameters().size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    const std::string& name = model_->parameters()[i].name;
+    if (is_kept(*model_, i, recipe_.lora.rank > 0)) NARU_TRY(read(weights, name, i, model_->values().view(index)));
+    if (optimizer_->first().holds(index)) NARU_TRY(read(moments, "m." + name, i, optimizer_->first().view(index)));
+    if (optimizer_->second().holds(index)) NARU_TRY(read(moments, "v." + name, i, optimizer_->second().view(index)));
+  }
+  state_ = std::move(state);
+  return model_->refresh();
+}
+
+}  // namespace naru::train
