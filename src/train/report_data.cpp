@@ -28,7 +28,8 @@ std::string clipped(std::string text) {
 
 // "1 234 567"
 std::string grouped(int64_t value) {
-  const std::string digits = fmt::format("{}", value < 0 ? -static_cast<double>(value) : static_cast<double>(value));
+  const uint64_t magnitude = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  const std::string digits = fmt::format("{}", magnitude);
   std::string out = value < 0 ? "-" : "";
   for (size_t i = 0; i < digits.size(); ++i) {
     if (i > 0 && (digits.size() - i) % 3 == 0) out += "\u202f";

@@ -32,7 +32,7 @@ section { margin-top: 34px; }
 .controls h2 { margin: 0; flex: 1; }
 .controls label { display: flex; gap: 8px; align-items: center; color: var(--dim); font-size: 13px; cursor: pointer; }
 input { accent-color: var(--c0); margin: 0; } input[type=range] { width: 110px; }
-#charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); gap: 16px; }
+#charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 16px; }
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 14px 8px; min-width: 0; }
 .chart.wide { grid-column: 1 / -1; }
 .head { display: flex; gap: 2px 16px; flex-wrap: wrap; align-items: baseline; font-size: 13px; min-height: 22px; }
@@ -91,7 +91,7 @@ const std::string_view kReportScript = R"js(
   const shown = v => {
     const a = Math.abs(v);
     if (v === 0) return "0";
-    if (a >= 1e6 || a < 1e-3) return v.toExponential(2).replace("e+", "e");
+    if (a >= 1e6 || a < 1e-3) return v.toExponential(2).replace("e+", "e").replace(/\.?0+e/, "e");
     if (a >= 1000) return Math.round(v).toLocaleString("en").replace(/,/g, "\u202f");
     return String(+v.toPrecision(4));
   };
@@ -116,12 +116,20 @@ const std::string_view kReportScript = R"js(
   const steps = curves.flatMap(c => c.steps.length ? [c.steps[0], c.steps[c.steps.length - 1]] : []);
   const first = Math.min(...steps), last = Math.max(...steps, first + 1);
 
-  // A running mean that forgets: each value counts by how far back it is. The start is freed of its pull.
+  // Two means over a window around each value. Towards the ends the window shrinks on both sides, to a few values, so that
+  // the curve neither lags behind the values nor bends away from them.
+  const mean = (values, radius) => {
+    const sums = [0];
+    values.forEach(v => sums.push(sums[sums.length - 1] + v));
+    return values.map((_, i) => {
+      const r = Math.min(radius, Math.max(4, Math.min(i, values.length - 1 - i)));
+      const from = Math.max(0, i - r), to = Math.min(values.length, i + r + 1);
+      return (sums[to] - sums[from]) / (to - from);
+    });
+  };
   const smoothed = (values, amount) => {
-    if (amount === 0 || values.length < 8) return null;
-    const keep = 1 - 1 / (1 + Math.pow(values.length / 12, amount) - 1);
-    let sum = 0, weight = 0;
-    return values.map(v => { sum = keep * sum + (1 - keep) * v; weight = keep * weight + (1 - keep); return sum / weight; });
+    const radius = Math.round((Math.pow(values.length / 6, amount) - 1) / 2);
+    return radius < 1 ? null : mean(mean(values, radius), radius);
   };
   const ticksOf = (low, high, n) => {
     const raw = (high - low) / n, power = Math.pow(10, Math.floor(Math.log10(raw)));
@@ -134,7 +142,7 @@ const std::string_view kReportScript = R"js(
     const out = [];
     for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e)
       for (const m of [1, 2, 5]) { const v = m * Math.pow(10, e); if (v >= low * .999 && v <= high * 1.001) out.push(v); }
-    return out.length > 8 ? out.filter(v => /^1(\.0*)?e/.test(v.toExponential())) : out.length > 1 ? out : ticksOf(low, high, 4);
+    return out.length > 8 ? out.filter(v => /^1(\.0*)?e/.test(v.toExponential())) : out.length > 3 ? out : ticksOf(low, high, 6);
   };
   const nearest = (sorted, x) => {
     let low = 0, high = sorted.length - 1;
@@ -149,7 +157,7 @@ const std::string_view kReportScript = R"js(
     chart.at = element("span", "key", "", head);
     chart.keys = chart.series.map((s, i) => {
       const key = element("span", "key", "", head);
-      element("i", "s" + i, "", key);
+      if (chart.series.length > 1) element("i", "s" + i, "", key);
       key.appendChild(document.createTextNode(labels[s.name] && chart.series.length > 1 ? labels[s.name] : ""));
       return element("em", "", "", key);
     });
@@ -221,7 +229,7 @@ const std::string_view kReportScript = R"js(
       chart.series.forEach((s, i) => {
         const index = step === null ? s.steps.length - 1 : nearest(s.steps, at);
         const value = (chart.smooth[i] || s.values)[index];
-        chart.keys[i].textContent = shown(s.values[index]) + (chart.smooth[i] && step !== null ? ` (smoothed ${shown(value)})` : "");
+        chart.keys[i].textContent = shown(s.values[index]) + (chart.smooth[i] && step !== null ? ` (≈ ${shown(value)})` : "");
         chart.dots[i].setAttribute("visibility", hidden);
         chart.dots[i].setAttribute("cx", chart.x(s.steps[index]));
         chart.dots[i].setAttribute("cy", chart.y(value));
