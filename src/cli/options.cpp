@@ -320,6 +320,22 @@ Command make_bench() {
   return c;
 }
 
+Command make_runs() {
+  auto o = std::make_shared<RunsOptions>();
+  Command c{.name = "runs",
+            .summary = "the training runs of a folder",
+            .description =
+                "Lists training runs: how far each is, its losses, how long it took, and the hash of its weights, by "
+                "which equal runs are known. A run whose process died is shown as stopped; the same naru train goes on "
+                "with it."};
+  c.arguments = {{"FOLDER", "the folder that holds runs, or one run; default: runs", false, set_text(&o->folder)}};
+  c.flags.push_back(json_flag(&o->json, "one JSON object: runs, with everything that is known of each"));
+  c.examples = {{"naru runs", "All runs in ./runs, oldest first."},
+                {"naru runs runs/pretrain-tiny-moe --json", "One run, for a program."}};
+  c.run = [o] { return runs_command(*o); };
+  return c;
+}
+
 }  // namespace
 
 engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& makers) const {
@@ -343,6 +359,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_logits());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_runs());
   return commands;
 }
 

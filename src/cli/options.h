@@ -83,6 +83,11 @@ struct BenchOptions {
   bool json = false;
 };
 
+struct RunsOptions {
+  std::string folder;  // empty: runs
+  bool json = false;
+};
+
 // The commands, with their options inside.
 std::vector<Command> all_commands();
 
@@ -91,5 +96,6 @@ Status show_command(const ShowOptions& options);
 Status logits_command(const LogitsOptions& options);
 Status tokenize_command(const TokenizeOptions& options);
 Status bench_command(const BenchOptions& options);
+Status runs_command(const RunsOptions& options);
 
 }  // namespace naru::cli
