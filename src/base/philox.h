@@ -23,7 +23,7 @@ inline PhiloxBlock philox4x32_10(PhiloxBlock counter, std::array<uint32_t, 2> ke
 }
 
 // What a draw is for; part of the counter, so two purposes never share a block.
-enum class DrawPurpose : uint32_t { kSample = 0, kInit = 1, kShuffle = 2, kTest = 3 };
+enum class DrawPurpose : uint32_t { kSample = 0, kInit = 1, kShuffle = 2, kTest = 3, kProblem = 4 };
 
 // The block of (seed; purpose, sample, position).
 inline PhiloxBlock draw(uint64_t seed, DrawPurpose purpose, uint32_t sample, uint64_t position) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ struct Document {
   std::vector<int32_t> ids;
   std::vector<uint8_t> loss;  // as long as ids; loss[0] is never a target
   int32_t source = 0;
-  int64_t index = 0;          // in its source: line of a .jsonl, number of a generated one
+  int64_t index = 0;  // in its source: line of a .jsonl, number of a generated one
 };
 
 struct DocumentRows {
@@ -50,9 +51,23 @@ struct DataNote {
   std::string reason;  // "cut: 730 tokens, the context holds 512"
 };
 
+// What became of one source, for `naru data` and the log.
+struct SourceStatistics {
+  std::string name;  // the path or generator, as the recipe says it
+  int64_t n_documents = 0;
+  int64_t n_tokens = 0;
+  int64_t n_targets = 0;
+  int64_t n_rows = 0;     // of an epoch, the same in every epoch
+  int64_t n_pieces = 0;   // documents that are parts of longer texts
+  int64_t n_cut = 0;      // documents cut at their end
+  int64_t n_dropped = 0;  // texts that became no document
+  double share = 0;       // of the rows of a step
+};
+
 class BatchStream {
  public:
-  // Reads and tokenizes every source. Errors name file and line.
+  // Reads and tokenizes every source. Errors name file and line. `sources` is recipe.data or recipe.validation itself:
+  // which of the two says from which half of their problems generators draw (train/data/generators.h).
   static Result<BatchStream> open(const Recipe& recipe, const std::vector<SourceRecipe>& sources,
                                   const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
                                   const std::filesystem::path& recipe_folder);
@@ -69,8 +84,13 @@ class BatchStream {
   int64_t n_documents() const;
   int64_t n_tokens() const;
   const std::vector<DataNote>& notes() const;
-  // Every document of source `source` in shuffled order of epoch 0, for `naru data` to show.
+  // At most kDataNotesMax of them are kept; the counts in statistics() are of all.
+  int64_t n_notes() const;
+  // Every document once, source by source, each in the shuffled order of epoch 0; index in [0, n_documents()).
   const Document& document(int64_t index) const;
+  const std::vector<SourceStatistics>& statistics() const;
+  // SHA-256 of all documents in reading order: changes when a file, the tokenizer or the template does.
+  const std::string& sha256() const;
 
  private:
   struct State;
