@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/grads.h"
+#include "cli/runs.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -358,22 +359,6 @@ Command make_bench() {
   c.examples = {{"naru bench model.gguf", "Depths 0, 512 and 2048, one sequence."},
                 {"naru bench model.gguf --depths 512 --batch 1,8 --json", "One sequence, and eight together."}};
   c.run = [o] { return bench_command(*o); };
-  return c;
-}
-
-Command make_runs() {
-  auto o = std::make_shared<RunsOptions>();
-  Command c{.name = "runs",
-            .summary = "the training runs of a folder",
-            .description =
-                "Lists training runs: how far each is, its losses, how long it took, and the hash of its weights, by "
-                "which equal runs are known. A run whose process died is shown as stopped; the same naru train goes on "
-                "with it."};
-  c.arguments = {{"FOLDER", "the folder that holds runs, or one run; default: runs", false, set_text(&o->folder)}};
-  c.flags.push_back(json_flag(&o->json, "one JSON object: runs, with everything that is known of each"));
-  c.examples = {{"naru runs", "All runs in ./runs, oldest first."},
-                {"naru runs runs/pretrain-tiny-moe --json", "One run, for a program."}};
-  c.run = [o] { return runs_command(*o); };
   return c;
 }
 

@@ -83,8 +83,6 @@ struct BenchOptions {
   bool json = false;
 };
 
-struct RunsOptions {
-  std::string folder;  // empty: runs
 struct ConvertOptions {
   enum class Target : uint8_t { kGguf, kHuggingFace };
   enum class Kind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
@@ -103,7 +101,6 @@ Status show_command(const ShowOptions& options);
 Status logits_command(const LogitsOptions& options);
 Status tokenize_command(const TokenizeOptions& options);
 Status bench_command(const BenchOptions& options);
-Status runs_command(const RunsOptions& options);
 Status convert_command(const ConvertOptions& options);
 
 }  // namespace naru::cli

@@ -1,12 +1,11 @@
-// `naru runs`: the training runs of a folder.
 #include "cli/runs.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
-#include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "text/utf8.h"
@@ -40,14 +39,7 @@ std::string optional_number(const std::optional<double>& value) {
   return value ? fmt::format("{:.4f}", *value) : "-";
 }
 
-// "2026-11-25 10:20" of "2026-11-25T10:20:05Z".
-std::string when(std::string_view started) {
-  std::string text = plain(started.substr(0, 16), 16);
-  if (text.size() == 16 && text[10] == 'T') text[10] = ' ';
-  return text.empty() ? "-" : text;
-}
-
-constexpr size_t kColumns = 8;
+constexpr size_t kColumns = 7;
 using Row = std::array<std::string, kColumns>;
 
 Row row_of(const train::RunSummary& run) {
@@ -58,15 +50,14 @@ Row row_of(const train::RunSummary& run) {
           optional_number(run.loss),
           optional_number(run.validation_loss),
           run.seconds > 0 ? format_seconds(run.seconds) : "-",
-          when(run.started),
           hash.empty() ? "-" : hash};
 }
 
 }  // namespace
 
 std::string runs_table(const std::vector<train::RunSummary>& runs) {
-  const Row head = {"name", "status", "step", "loss", "validation", "time", "started (UTC)", "weights"};
-  constexpr std::array<bool, kColumns> kIsRight = {false, false, true, true, true, true, false, false};
+  const Row head = {"name", "status", "step", "loss", "validation", "time", "weights"};
+  constexpr std::array<bool, kColumns> kIsRight = {false, false, true, true, true, true, false};
   std::vector<Row> rows = {head};
   for (const train::RunSummary& run : runs) rows.push_back(row_of(run));
   std::array<int64_t, kColumns> widths{};
@@ -123,6 +114,32 @@ Status runs_command(const RunsOptions& options) {
                     plain(folder, 200)));
   }
   return write_out(runs_table(list));
+}
+
+Command make_runs() {
+  auto o = std::make_shared<RunsOptions>();
+  Command c{.name = "runs",
+            .summary = "the training runs of a folder",
+            .description =
+                "Lists training runs: how far each is, its losses, how long it took, and the hash of its weights, by "
+                "which equal runs are known. A run whose process died is shown as stopped; the same naru train goes on "
+                "with it."};
+  c.arguments = {
+      {"FOLDER", "the folder that holds runs, or one run; default: runs", false, [o](const Given& given) -> Status {
+         if (given.text.empty()) return bad_value(given, "a folder");
+         o->folder = given.text;
+         return {};
+       }}};
+  c.flags = {{"json", "", kGroupOutput, "one JSON object: runs, with everything that is known of each",
+              [o](const Given&) -> Status {
+                o->json = true;
+                return {};
+              },
+              0, false, false}};
+  c.examples = {{"naru runs", "All runs in ./runs, oldest first."},
+                {"naru runs runs/pretrain-tiny-moe --json", "One run, for a program."}};
+  c.run = [o] { return runs_command(*o); };
+  return c;
 }
 
 }  // namespace naru::cli
