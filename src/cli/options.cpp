@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/grads.h"
+#include "cli/runs.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -385,6 +386,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_runs());
   commands.push_back(make_convert());
   return commands;
 }

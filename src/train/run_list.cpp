@@ -65,6 +65,7 @@ RunSummary summary_of(const fs::path& folder) {
   }
   if (const std::string name = json_text_of(*info, "name"); !name.empty()) run.name = name;
   run.status = json_text_of(*info, "status");
+  if (run.status.empty()) run.status = "damaged";
   if (run.status == "running" && !is_locked(folder)) run.status = "stopped";
   run.step = std::max<int64_t>(0, json_whole(*info, "step").value_or(0));
   run.steps = std::max<int64_t>(0, json_whole(*info, "steps").value_or(0));

@@ -1,0 +1,26 @@
+// naru runs: the training runs of a folder, as a table or as JSON.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/json_text.h"
+#include "cli/options.h"
+#include "train/run_folder.h"
+
+namespace naru::cli {
+
+struct RunsOptions {
+  std::string folder;  // empty: runs
+  bool json = false;
+};
+
+// A table, one line a run. Names come from outside: what a terminal would act upon is replaced.
+std::string runs_table(const std::vector<train::RunSummary>& runs);
+Json runs_json(const std::vector<train::RunSummary>& runs);
+
+Command make_runs();
+Status runs_command(const RunsOptions& options);
+
+}  // namespace naru::cli
