@@ -8,6 +8,7 @@
 
 #include "cli/grads.h"
 #include "cli/runs.h"
+#include "cli/train.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -386,6 +387,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_train());
   commands.push_back(make_runs());
   commands.push_back(make_convert());
   return commands;

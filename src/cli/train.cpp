@@ -1,0 +1,172 @@
+// naru train: reads the recipe, prints the plan, trains with a status line, and says where everything lies. Ctrl-C
+// saves and stops; a second one stops now (the checkpoint before stays whole).
+#include "cli/train.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "base/memory.h"
+#include "chips/null/null_chip.h"
+#include "cli/interrupts.h"
+#include "cli/json_text.h"
+#include "cli/machine_limits.h"
+#include "cli/open_model.h"
+#include "cli/progress.h"
+#include "cli/terminal.h"
+#include "cli/train_status.h"
+#include "train/trainer.h"
+
+namespace naru::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<train::Recipe> recipe_of(const TrainOptions& options) {
+  NARU_ASSIGN(train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
+  if (options.output) recipe.output = *options.output;
+  return recipe;
+}
+
+std::string plan_text(const train::Recipe& recipe, const train::TrainingPlan& plan) {
+  const auto share = [](std::string_view name, int64_t bytes) {
+    return fmt::format("{} {}", name, format_bytes(bytes));
+  };
+  return fmt::format(
+      "{}: {} parameters, {} trained, {} active a token; {} steps; {}\n"
+      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}\n",
+      recipe.name, plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
+      format_bytes(plan.total_bytes()), share("values", plan.values_bytes), share("packed", plan.packed_bytes),
+      share("gradients", plan.gradient_bytes), share("moments", plan.moment_bytes),
+      share("activations", plan.activation_bytes + plan.cache_bytes), plan.batch_tokens,
+      share("data", plan.data_bytes));
+}
+
+Json plan_json(const train::TrainingPlan& plan) {
+  return {{"parameters", plan.n_parameters}, {"trained", plan.n_trained},
+          {"active", plan.n_active},         {"steps", plan.steps},
+          {"bytes", plan.total_bytes()},     {"batch_tokens", plan.batch_tokens},
+          {"numerics_id", plan.numerics_id}};
+}
+
+Status say_result(const TrainOptions& options, const train::Trainer& trainer, const train::RunResult& result) {
+  const fs::path& folder = trainer.folder();
+  if (options.json) {
+    Json json = {{"done", result.is_done},
+                 {"step", result.step},
+                 {"loss", result.loss},
+                 {"folder", folder.string()},
+                 {"plan", plan_json(trainer.plan())},
+                 {"peak_bytes", peak_resident_bytes()}};
+    if (result.validation_loss) json["validation_loss"] = *result.validation_loss;
+    if (result.accuracy) json["accuracy"] = *result.accuracy;
+    if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
+    return write_out(json_text(json));
+  }
+  std::string text =
+      fmt::format("{} after {} steps: loss {:.4f}", result.is_done ? "done" : "stopped", result.step, result.loss);
+  if (result.validation_loss) text += fmt::format(", validation {:.4f}", *result.validation_loss);
+  if (result.accuracy) text += fmt::format(", {:.1f} % of held-out problems right", 100 * *result.accuracy);
+  text += '\n';
+  if (result.is_done) {
+    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     naru run {}\n", result.weights_sha256,
+                        (folder / "model").string(), (folder / "report.html").string(), (folder / "model").string());
+  }
+  return write_out(text);
+}
+
+}  // namespace
+
+Status train_command(const TrainOptions& options) {
+  install_interrupts(SecondInterrupt::kEndsProgram);
+  NARU_ASSIGN(const train::Recipe recipe, recipe_of(options));
+  NARU_ASSIGN(const auto chip, make_chip(options.machine));
+  const auto counting_chip = null::make_null_chip();
+  TrainStatus status;
+  double peak = 0;
+  train::TrainerEvents events;
+  events.note = [&status](std::string_view text) { status.note(std::string(text)); };
+  events.should_stop = [] { return is_interrupted(); };
+  events.step = [&](const train::StepReport& r) {
+    status.update({.step = r.step,
+                   .steps = r.steps,
+                   .loss = r.loss,
+                   .lr = r.lr,
+                   .grad_norm = r.grad_norm,
+                   .tokens_per_s = r.tokens_per_s,
+                   .peak_share = peak > 0 ? r.flops_per_s / peak : 0,
+                   .memory_bytes = r.memory_bytes,
+                   .seconds_left = r.seconds_left});
+  };
+  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
+  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, *counting_chip, events));
+  if (!options.json) write_err(plan_text(recipe, trainer->plan()));
+  if (options.machine.chip == ChipKind::kCpu && !options.json) {
+    const contract::ChipInfo info = chip->info();
+    const auto limits = measure_machine(info.level, info.n_threads);
+    if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
+  }
+  auto result = trainer->run();
+  status.finish(true);
+  if (!result.ok()) return result.error();
+  if (options.machine.explain) write_err(kernel_table(*chip));
+  return say_result(options, *trainer, *result);
+}
+
+Command make_train() {
+  auto o = std::make_shared<TrainOptions>();
+  Command c{
+      .name = "train",
+      .summary = "trains a model as a recipe says",
+      .description =
+          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, or adapters. The folder of the run "
+          "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
+          "after any interruption, it goes on by itself and ends with the same bits."};
+  c.arguments = {{"RECIPE", "a .toml file", true, [o](const Given& given) -> Status {
+                    o->recipe_path = given.text;
+                    return {};
+                  }}};
+  c.flags = {{"set", "KEY=VALUE", kGroupInput, "another value for a key of the recipe, as optimizer.lr=3e-4",
+              [o](const Given& given) -> Status {
+                o->overrides.push_back(given.text);
+                return {};
+              },
+              0, true, false},
+             {"out", "FOLDER", kGroupInput, "the folder of the run; default: the recipe's output, else runs/NAME",
+              [o](const Given& given) -> Status {
+                o->output = given.text;
+                return {};
+              },
+              0, false, false},
+             {"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(o->machine.threads, parse_integer(given, 1, 1024));
+                return {};
+              },
+              't'},
+             {"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
+                o->machine.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
+                return {};
+              }},
+             {"explain", "", kGroupMachine, "at the end, which kernels ran and how often",
+              [o](const Given&) -> Status {
+                o->machine.explain = true;
+                return {};
+              }},
+             {"json", "", kGroupOutput, "the result as one JSON object on standard output",
+              [o](const Given&) -> Status {
+                o->json = true;
+                return {};
+              },
+              0, false, false}};
+  c.examples = {
+      {"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
+      {"naru train recipe.toml --set steps=100 --set optimizer.lr=1e-3", "The same recipe with other values."}};
+  c.run = [o] { return train_command(*o); };
+  return c;
+}
+
+}  // namespace naru::cli

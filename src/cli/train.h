@@ -1,0 +1,23 @@
+// naru train: one run of a recipe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+
+namespace naru::cli {
+
+struct TrainOptions {
+  std::string recipe_path;
+  std::vector<std::string> overrides;
+  std::optional<std::string> output;
+  ModelOptions machine;  // chip and threads
+  bool json = false;
+};
+
+Command make_train();
+Status train_command(const TrainOptions& options);
+
+}  // namespace naru::cli
