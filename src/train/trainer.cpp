@@ -142,6 +142,11 @@ Status RunningTrainer::begin_or_resume() {
 }
 
 Status RunningTrainer::open() {
+  if (recipe_.loss.mtp > 0) {
+    return Error{Code::kUnsupported,
+                 fmt::format("opening the run: loss.mtp is {}, but prediction layers are not trained yet; set it to 0",
+                             recipe_.loss.mtp)};
+  }
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
   NARU_TRY(open_data());
   NARU_TRY(plan_memory());
