@@ -1,6 +1,8 @@
 #include "cli/interrupts.h"
 
+#include <poll.h>
 #include <unistd.h>
+
 #include <csignal>
 #include <ctime>
 
@@ -68,6 +70,20 @@ void forget_interrupts() {
 }
 bool is_asked_to_end() {
   return asked_to_end.load();
+}
+
+bool wait_to_read(int fd) {
+  sigset_t ends, before;
+  sigemptyset(&ends);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, signal);
+  ::pthread_sigmask(SIG_BLOCK, &ends, &before);
+  bool is_readable = false;
+  while (!is_readable && !is_asked_to_end()) {
+    pollfd wait{fd, POLLIN, 0};
+    is_readable = ::ppoll(&wait, 1, nullptr, &before) > 0;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return is_readable;
 }
 
 }  // namespace naru::cli

@@ -79,6 +79,7 @@ struct Place {
 int LineEditor::next_byte() {
   unsigned char byte = 0;
   while (true) {
+    if (!wait_to_read(STDIN_FILENO)) return -1;
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
     if (n == 1) return byte;
     if (n < 0 && errno == EINTR && !is_asked_to_end()) continue;
