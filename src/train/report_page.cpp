@@ -44,7 +44,7 @@ input { accent-color: var(--c0); margin: 0; } input[type=range] { width: 110px; 
 svg { display: block; width: 100%; touch-action: pan-y; cursor: crosshair; }
 svg text { fill: var(--dim); font-size: 11px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--line); }
-.tag { fill: var(--text); stroke: var(--card); stroke-width: 8; paint-order: stroke; } svg text.at { fill: var(--card); font-weight: 600; } svg:focus-visible { outline: 2px solid var(--c0); }
+.tag { fill: var(--text); } svg text.at { fill: var(--card); font-weight: 600; } svg:focus-visible { outline: 2px solid var(--c0); }
 .cross { stroke: var(--dim); stroke-dasharray: 3 3; }
 .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; } .curve.raw { opacity: .27; stroke-width: 1; }
 .l0 { stroke: var(--c0); } .l1 { stroke: var(--c1); } .l2 { stroke: var(--c2); } .l3 { stroke: var(--c3); }
@@ -214,10 +214,12 @@ const std::string_view kReportScript = R"js(
     }
     make("line", {x1: chart.left, x2: width - chart.right, y1: bottom, y2: bottom, "class": "axis"}, svg);
     const xticks = ticksOf(first, last, Math.max(2, width / 110)).filter(t => Number.isInteger(t));
-    for (const t of xticks) {
+    chart.xticks = xticks.map(t => {
       const anchor = x(t) > width - 24 ? "end" : x(t) < chart.left + 12 ? "start" : "middle";
-      make("text", {x: x(t), y: height - 5, "text-anchor": anchor}, svg).textContent = t >= 1e6 ? shown(t) : grouped(t);
-    }
+      const label = make("text", {x: x(t), y: height - 5, "text-anchor": anchor}, svg);
+      label.textContent = t >= 1e6 ? shown(t) : grouped(t);
+      return {x: x(t), label};
+    });
     const path = (s, values, className) => {
       let d = "";
       for (let i = 0; i < values.length; ++i) d += (i ? "L" : "M") + x(s.steps[i]).toFixed(1) + " " + y(values[i]).toFixed(1);
@@ -251,6 +253,7 @@ const std::string_view kReportScript = R"js(
         chart.dots[i].setAttribute("cy", chart.y(value));
       });
       if (at !== null) { chart.cross.setAttribute("x1", chart.x(at)); chart.cross.setAttribute("x2", chart.x(at)); }
+      for (const t of chart.xticks) t.label.setAttribute("visibility", "visible");
       chart.at.textContent = at === null ? "" : "step " + grouped(at);
       if (at === null) { chart.tag.setAttribute("visibility", hidden); continue; }
       const half = chart.at.getComputedTextLength() / 2 + 7;
@@ -259,6 +262,7 @@ const std::string_view kReportScript = R"js(
       chart.tag.setAttribute("x", middle - half);
       chart.tag.setAttribute("width", 2 * half);
       chart.tag.setAttribute("visibility", hidden);
+      for (const t of chart.xticks) if (Math.abs(t.x - middle) < half + 20) t.label.setAttribute("visibility", "hidden");
     }
   }
 
