@@ -7,15 +7,16 @@
 #include <vector>
 
 #include "base/memory.h"
-#include "cli/progress.h"
 #include "cli/terminal.h"
 #include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr double kRedrawSeconds = 0.2;
-constexpr double kSparseLineSeconds = 10;
+constexpr double kRedrawSeconds = 0.2;     // on a terminal
+constexpr double kSparseLineSeconds = 10;  // elsewhere
+constexpr int64_t kBarColumnsMax = 24;
+constexpr int64_t kBarColumnsMin = 6;
 
 // A part of the line. Where the line is too wide, parts of the highest rank leave first.
 struct Part {
@@ -24,30 +25,34 @@ struct Part {
 };
 
 std::string speed_text(double tokens_per_s) {
-  if (!std::isfinite(tokens_per_s) || tokens_per_s < 0) return "-";
-  if (tokens_per_s >= 1e6) return fmt::format("{:.2f} M", tokens_per_s / 1e6);
-  if (tokens_per_s >= 1e4) return fmt::format("{:.1f} k", tokens_per_s / 1e3);
-  return fmt::format("{:.0f} ", tokens_per_s);
+  if (tokens_per_s >= 1e6) return fmt::format("{:.2f} M tokens/s", tokens_per_s / 1e6);
+  if (tokens_per_s >= 1e4) return fmt::format("{:.1f} k tokens/s", tokens_per_s / 1e3);
+  return fmt::format("{:.0f} tokens/s", tokens_per_s);
 }
 
-// Widths are held where values move, so that the line does not jump.
+// As wide as its neighbours, so that the line does not jump.
+std::string norm_text(double norm) {
+  const bool is_plain = norm == 0 || (norm >= 1e-3 && norm < 1e4);
+  return is_plain ? fmt::format("grad {:.3f}", norm) : fmt::format("grad {:.2e}", norm);
+}
+
+// In the order they are shown. What is not known is left out; the loss and its like are shown even where they are no
+// numbers any more.
 std::vector<Part> parts_of(const TrainProgress& p) {
   const int width = static_cast<int>(fmt::formatted_size("{}", p.steps));
   std::vector<Part> parts = {
       {0, p.steps > 0 ? fmt::format("step {:>{}}/{}", p.step, width, p.steps) : fmt::format("step {}", p.step)},
       {1, fmt::format("loss {:.4f}", p.loss)},
       {6, fmt::format("lr {:.2e}", p.lr)},
-      {5, fmt::format("grad {:.3g}", p.grad_norm)},
-      {2, fmt::format("{}tokens/s", speed_text(p.tokens_per_s))}};
+      {5, norm_text(p.grad_norm)}};
+  if (p.tokens_per_s > 0 && std::isfinite(p.tokens_per_s)) parts.push_back({2, speed_text(p.tokens_per_s)});
   if (p.peak_share > 0) parts.push_back({4, fmt::format("{:.0f} % of peak", 100 * p.peak_share)});
   if (p.memory_bytes > 0) parts.push_back({7, format_bytes(p.memory_bytes)});
-  if (p.seconds_left >= 0)
-    parts.push_back({3, format_seconds(p.seconds_left < 10 ? std::ceil(p.seconds_left) : p.seconds_left) + " left"});
+  if (p.seconds_left >= 0) parts.push_back({3, time_left_text(p.seconds_left) + " left"});
   return parts;
 }
 
 std::string bar_of(const TrainProgress& p, int64_t columns) {
-  if (p.steps <= 0 || columns < 6) return "";
   const double share = std::clamp(static_cast<double>(p.step) / static_cast<double>(p.steps), 0.0, 1.0);
   const auto full = static_cast<int64_t>(share * static_cast<double>(columns));
   std::string text;
@@ -61,7 +66,7 @@ std::string joined(const std::vector<Part>& parts) {
   return line;
 }
 
-std::string one_line(const std::string& text) {
+std::string one_line(std::string_view text) {
   std::string line = without_controls(text::repair_utf8(text));
   std::replace(line.begin(), line.end(), '\n', ' ');
   return line;
@@ -69,17 +74,29 @@ std::string one_line(const std::string& text) {
 
 }  // namespace
 
-std::string train_line(const TrainProgress& progress, int64_t columns) {
+std::string time_left_text(double seconds) {
+  constexpr double kShownMax = 86400.0 * 99999;
+  const auto whole = static_cast<int64_t>(std::ceil(std::clamp(seconds, 0.0, kShownMax)));
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  if (whole < 86400) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  return fmt::format("{} d {} h", whole / 86400, whole % 86400 / 3600);
+}
+
+TrainLine train_line(const TrainProgress& progress, int64_t columns) {
   std::vector<Part> parts = parts_of(progress);
-  std::string line = joined(parts);
-  while (display_columns(line) > columns && parts.size() > 1) {
+  TrainLine line{"", joined(parts)};
+  // Every text of a part is ASCII: a byte is a column.
+  while (static_cast<int64_t>(line.text.size()) > columns && parts.size() > 1) {
     parts.erase(
         std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.rank < b.rank; }));
-    line = joined(parts);
+    line.text = joined(parts);
   }
-  if (display_columns(line) > columns) return line.substr(0, static_cast<size_t>(std::max<int64_t>(0, columns)));
-  constexpr int64_t kBarColumnsMax = 24;
-  return bar_of(progress, std::min(kBarColumnsMax, columns - display_columns(line) - 2)) + line;
+  const int64_t room = columns - static_cast<int64_t>(line.text.size());
+  if (room < 0) line.text.resize(static_cast<size_t>(std::max<int64_t>(0, columns)));
+  const int64_t bar_columns = std::min(kBarColumnsMax, room - 2);
+  if (progress.steps > 0 && bar_columns >= kBarColumnsMin) line.bar = bar_of(progress, bar_columns);
+  return line;
 }
 
 std::string train_log_line(const TrainProgress& progress) {
@@ -87,47 +104,38 @@ std::string train_log_line(const TrainProgress& progress) {
 }
 
 TrainStatus::~TrainStatus() {
-  finish(false);
+  clear();
 }
 
-void TrainStatus::draw() {
-  // One column stays free: some terminals wrap when the last one is filled. One write: nothing is seen half-drawn.
-  const std::string line = train_line(*last_, terminal_columns() - 1);
-  write_err(fmt::format("\r{}\x1b[K", line));
-  is_drawn_ = true;
+std::string TrainStatus::drawn_line() const {
+  // One column stays free: some terminals wrap when the last one is filled.
+  const TrainLine line = train_line(*last_, terminal_columns() - 1);
+  return styled(line.bar, Style::kDim, Stream::kErr) + line.text;
 }
 
 void TrainStatus::update(const TrainProgress& progress) {
-  const Clock::time_point now = Clock::now();
-  const bool has_note = !progress.note.empty();
   last_ = progress;
-  const double seconds = shown_ ? std::chrono::duration<double>(now - *shown_).count() : 1e9;
-  if (has_note) note(progress.note);
-  if (stderr_is_terminal()) {
-    if (!has_note && seconds < kRedrawSeconds) return;
-    draw();
-  } else {
-    if (!has_note && seconds < kSparseLineSeconds) return;
-    write_err(train_log_line(progress) + "\n");
-  }
+  const Clock::time_point now = Clock::now();
+  const bool is_terminal = stderr_is_terminal();
+  const double pause = is_terminal ? kRedrawSeconds : kSparseLineSeconds;
+  if (shown_ && std::chrono::duration<double>(now - *shown_).count() < pause) return;
   shown_ = now;
+  if (!is_terminal) return write_err(train_log_line(progress) + "\n");
+  // One write: nothing is seen half-drawn. What is left of a longer line goes last, so that nothing flickers.
+  write_err(fmt::format("\r{}\x1b[K", drawn_line()));
+  is_drawn_ = true;
 }
 
-void TrainStatus::note(const std::string& text) {
-  if (!is_drawn_) {
-    write_err(one_line(text) + "\n");
-    return;
-  }
-  // The line is wiped, the note takes its place, and the line comes again below, in one write.
-  const std::string line = train_line(*last_, terminal_columns() - 1);
-  write_err(fmt::format("\r\x1b[K{}\n{}", one_line(text), line));
+void TrainStatus::note(std::string_view line) {
+  // The note takes the line's place, and the line comes again below, in one write.
+  if (is_drawn_) return write_err(fmt::format("\r\x1b[K{}\n{}", one_line(line), drawn_line()));
+  write_err(one_line(line) + "\n");
 }
 
-void TrainStatus::finish(bool keep) {
+void TrainStatus::clear() {
   if (is_drawn_) write_err("\r\x1b[K");
   is_drawn_ = false;
-  if (keep && last_) write_err(train_log_line(*last_) + "\n");
-  last_.reset();
+  if (stderr_is_terminal()) shown_.reset();
 }
 
 }  // namespace naru::cli

@@ -6,26 +6,33 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace naru::cli {
 
 struct TrainProgress {
   int64_t step = 0;
-  int64_t steps = 0;
+  int64_t steps = 0;  // 0: not known
   double loss = 0;
   double lr = 0;
   double grad_norm = 0;
-  double tokens_per_s = 0;
+  double tokens_per_s = 0;   // 0: not known yet
   double peak_share = 0;     // of this machine's measured peak, 0 to 1; 0: not known
-  int64_t memory_bytes = 0;  // 0: not known
   double seconds_left = -1;  // below 0: not known
-  std::string note = {};     // a log event: a line of its own
+  int64_t memory_bytes = 0;  // 0: not known
 };
 
-// A line of at most `columns` columns: where they are few, the least important parts go first.
-std::string train_line(const TrainProgress& progress, int64_t columns);
+// The line on a terminal: a bar, and what it stands beside. Together at most `columns` columns: where they are few, the
+// bar shrinks first, then the least important parts go. The step is the last to go.
+struct TrainLine {
+  std::string bar;  // with the spaces behind it; empty where there is no room
+  std::string text;
+};
+TrainLine train_line(const TrainProgress& progress, int64_t columns);
 // All parts, for a log: "step 12/600  loss 2.1934  ...".
 std::string train_log_line(const TrainProgress& progress);
+// "8 s", "4 min 05 s", "2 h 10 min", "3 d 4 h"
+std::string time_left_text(double seconds);
 
 class TrainStatus {
  public:
@@ -34,17 +41,17 @@ class TrainStatus {
   TrainStatus(const TrainStatus&) = delete;
   TrainStatus& operator=(const TrainStatus&) = delete;
 
-  // Call as often as you like: a terminal is drawn at most five times a second, elsewhere a line comes at least every
-  // ten seconds and with each note.
+  // Call as often as you like: a terminal is drawn at most five times a second, elsewhere a line comes when ten seconds
+  // have passed.
   void update(const TrainProgress& progress);
-  // A message above the line, whole, whatever is drawn.
-  void note(const std::string& text);
-  // Takes the line away; the last state stays as a plain line where `keep` says so.
-  void finish(bool keep);
+  // A message above the line, on a line of its own.
+  void note(std::string_view line);
+  // Takes the line away, for other text; the next update draws it again.
+  void clear();
 
  private:
   using Clock = std::chrono::steady_clock;
-  void draw();
+  std::string drawn_line() const;
 
   std::optional<TrainProgress> last_;
   std::optional<Clock::time_point> shown_;

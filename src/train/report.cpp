@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -32,6 +33,13 @@ std::string policy_hash(std::string_view text) {
   return out + "'";
 }
 
+// What f32 holds is enough for a curve and takes half the characters; what it does not hold stays.
+double shortened(double value) {
+  const double magnitude = std::abs(value);
+  const bool is_f32 = magnitude == 0 || (magnitude > 1e-30 && magnitude < 1e30);
+  return is_f32 ? static_cast<double>(static_cast<float>(value)) : value;
+}
+
 // JSON inside of a script element: nothing in it can end the element.
 std::string curves_json(const ReportData& data) {
   nlohmann::ordered_json curves = nlohmann::ordered_json::array();
@@ -40,7 +48,7 @@ std::string curves_json(const ReportData& data) {
     nlohmann::ordered_json values = nlohmann::ordered_json::array();
     for (const auto& [step, value] : curve.points) {
       steps.push_back(step);
-      values.push_back(static_cast<double>(static_cast<float>(value)));
+      values.push_back(shortened(value));
     }
     curves.push_back({{"name", curve.name}, {"steps", std::move(steps)}, {"values", std::move(values)}});
   }
@@ -79,7 +87,8 @@ std::string samples_html(const ReportData& data) {
     if (sample.answers.size() > 1) out += answer(sample.answers.size() - 1, "after, ");
     out += "</div>";
     if (sample.answers.size() > 2) {
-      out += fmt::format("<details><summary>{} between</summary><div class=\"answers\">", sample.answers.size() - 2);
+      out += fmt::format("<details><summary>{} answers between</summary><div class=\"answers\">",
+                         sample.answers.size() - 2);
       for (size_t i = 1; i + 1 < sample.answers.size(); ++i) out += answer(i, "");
       out += "</div></details>";
     }
@@ -157,7 +166,7 @@ std::string report_html(const ReportData& data) {
   if (!data.curves.empty()) {
     out +=
         "<section><div class=\"controls\"><h2>Curves</h2><label>smoothing <input id=\"smooth\" type=\"range\" "
-        "min=\"0\" max=\"100\" value=\"60\"></label><label><input id=\"log\" type=\"checkbox\"> logarithmic</label>"
+        "min=\"0\" max=\"100\" value=\"65\"></label><label><input id=\"log\" type=\"checkbox\"> logarithmic</label>"
         "</div><div id=\"charts\"></div><noscript><p class=\"note\">The curves are drawn by a script of this page; "
         "their numbers are in metrics.jsonl.</p></noscript></section>\n";
   }

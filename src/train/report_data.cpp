@@ -65,6 +65,10 @@ std::optional<double> last_of(const std::vector<Curve>& curves, std::string_view
   return std::nullopt;
 }
 
+std::string unread_lines(int64_t n, const char* file) {
+  return fmt::format("{} {} of {} could not be read.", n, n == 1 ? "line" : "lines", file);
+}
+
 Status read_curves(const fs::path& folder, ReportData* data) {
   int64_t n_passed_over = 0;
   NARU_ASSIGN(const int64_t n_bad, for_each_json_line(folder / kMetricsFile, [&](const Json& line, std::string_view) {
@@ -88,7 +92,7 @@ Status read_curves(const fs::path& folder, ReportData* data) {
                   curve->points.emplace_back(*step, number);
                 }
               }));
-  if (n_bad > 0) data->notes.push_back(fmt::format("{} lines of {} could not be read.", n_bad, kMetricsFile));
+  if (n_bad > 0) data->notes.push_back(unread_lines(n_bad, kMetricsFile));
   if (n_passed_over > 0) data->notes.push_back(fmt::format("Only the first {} curves are shown.", kReportCurvesMax));
   return {};
 }
@@ -113,7 +117,7 @@ Status read_samples(const fs::path& folder, ReportData* data) {
                 sample->answers.emplace_back(json_whole(line, "step").value_or(0),
                                              clipped(json_text_of(line, "answer")));
               }));
-  if (n_bad > 0) data->notes.push_back(fmt::format("{} lines of {} could not be read.", n_bad, kSamplesFile));
+  if (n_bad > 0) data->notes.push_back(unread_lines(n_bad, kSamplesFile));
   if (n_passed_over > 0) data->notes.push_back(fmt::format("Only the first {} prompts are shown.", kReportPromptsMax));
   return {};
 }

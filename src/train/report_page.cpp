@@ -36,7 +36,7 @@ input { accent-color: var(--c0); margin: 0; } input[type=range] { width: 110px; 
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 14px 8px; min-width: 0; }
 .chart.wide { grid-column: 1 / -1; }
 .head { display: flex; gap: 2px 16px; flex-wrap: wrap; align-items: baseline; font-size: 13px; min-height: 22px; }
-.head b { font-size: 14px; font-weight: 600; margin-right: auto; overflow-wrap: anywhere; }
+.head b { font-size: 14px; font-weight: 600; margin-right: auto; overflow-wrap: anywhere; min-width: 0; }
 .key { color: var(--dim); white-space: nowrap; font-variant-numeric: tabular-nums; }
 .key i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
 .key em { font-style: normal; color: var(--text); margin-left: 6px; }
@@ -44,6 +44,7 @@ input { accent-color: var(--c0); margin: 0; } input[type=range] { width: 110px; 
 svg { display: block; width: 100%; touch-action: pan-y; cursor: crosshair; }
 svg text { fill: var(--dim); font-size: 11px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--line); }
+.tag { fill: var(--text); } svg text.at { fill: var(--card); font-weight: 600; } svg:focus-visible { outline: 2px solid var(--c0); }
 .cross { stroke: var(--dim); stroke-dasharray: 3 3; }
 .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; } .curve.raw { opacity: .27; stroke-width: 1; }
 .l0 { stroke: var(--c0); } .l1 { stroke: var(--c1); } .l2 { stroke: var(--c2); } .l3 { stroke: var(--c3); }
@@ -64,7 +65,7 @@ tr:first-child th, tr:first-child td { border-top: 0; }
 th { font-weight: 400; color: var(--dim); width: 230px; } td { font-variant-numeric: tabular-nums; }
 @media (max-width: 600px) { main { padding: 20px 12px 48px; } h1 { font-size: 22px; } .figure { padding: 11px 13px; }
   .figure b { font-size: 18px; } th, td { display: block; width: auto; padding: 6px 13px 0; border: 0; } td { padding: 0 13px 7px; }
-  tr + tr th { border-top: 1px solid var(--grid); } .controls h2 { flex-basis: 100%; } }
+  tr + tr th { border-top: 1px solid var(--grid); } .controls h2, .wide .head b { flex-basis: 100%; } }
 @media print { .controls label, .recipe { display: none; } body { background: #fff; } }
 )css";
 
@@ -88,17 +89,18 @@ const std::string_view kReportScript = R"js(
     parent.appendChild(node);
     return node;
   };
+  const grouped = v => v.toLocaleString("en").replace(/,/g, "\u202f");
   const shown = v => {
     const a = Math.abs(v);
     if (v === 0) return "0";
     if (a >= 1e6 || a < 1e-3) return v.toExponential(2).replace("e+", "e").replace(/\.?0+e/, "e");
-    if (a >= 1000) return Math.round(v).toLocaleString("en").replace(/,/g, "\u202f");
+    if (a >= 1000) return grouped(Math.round(v));
     return String(+v.toPrecision(4));
   };
 
   // What belongs together stands in one chart; the rest has one each.
-  const titles = {loss: "Loss", lr: "Learning rate", grad_norm: "Gradient norm", tokens_per_s: "Tokens a second"};
-  const labels = {loss: "training", validation_loss: "validation"};
+  const titles = {__proto__: null, loss: "Loss", lr: "Learning rate", grad_norm: "Gradient norm", tokens_per_s: "Tokens a second"};
+  const labels = {__proto__: null, loss: "training", validation_loss: "validation"};
   const together = [["loss", "validation_loss"]];
   const find = name => curves.find(c => c.name === name && c.steps.length);
   const charts = [], used = new Set();
@@ -128,7 +130,7 @@ const std::string_view kReportScript = R"js(
     });
   };
   const smoothed = (values, amount) => {
-    const radius = Math.round((Math.pow(values.length / 6, amount) - 1) / 2);
+    const radius = Math.round((Math.pow(values.length / 15, amount) - 1) / 2);
     return radius < 1 ? null : mean(mean(values, radius), radius);
   };
   const ticksOf = (low, high, n) => {
@@ -139,10 +141,13 @@ const std::string_view kReportScript = R"js(
     return ticks;
   };
   const logTicks = (low, high) => {
-    const out = [];
-    for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e)
-      for (const m of [1, 2, 5]) { const v = m * Math.pow(10, e); if (v >= low * .999 && v <= high * 1.001) out.push(v); }
-    return out.length > 8 ? out.filter(v => /^1(\.0*)?e/.test(v.toExponential())) : out.length > 3 ? out : ticksOf(low, high, 6);
+    for (const marks of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
+      const out = [];
+      for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e)
+        for (const m of marks) { const v = +(m * Math.pow(10, e)).toPrecision(3); if (v >= low && v <= high) out.push(v); }
+      if (out.length > 3) return out.filter((_, i) => i % Math.ceil(out.length / 8) === 0);
+    }
+    return ticksOf(low, high, 6);
   };
   const nearest = (sorted, x) => {
     let low = 0, high = sorted.length - 1;
@@ -154,14 +159,13 @@ const std::string_view kReportScript = R"js(
     chart.card = element("div", "chart" + (chart.wide ? " wide" : ""), "", holder);
     const head = element("div", "head", "", chart.card);
     element("b", "", chart.title, head);
-    chart.at = element("span", "key", "", head);
     chart.keys = chart.series.map((s, i) => {
       const key = element("span", "key", "", head);
       if (chart.series.length > 1) element("i", "s" + i, "", key);
       key.appendChild(document.createTextNode(labels[s.name] && chart.series.length > 1 ? labels[s.name] : ""));
       return element("em", "", "", key);
     });
-    chart.svg = make("svg", {role: "img", "aria-label": chart.title}, null);
+    chart.svg = make("svg", {role: "img", "aria-label": chart.title + "; arrow keys move the step", tabindex: 0}, null);
     chart.card.appendChild(chart.svg);
     const move = event => {
       const box = chart.svg.getBoundingClientRect();
@@ -171,6 +175,14 @@ const std::string_view kReportScript = R"js(
     chart.svg.addEventListener("pointermove", move);
     chart.svg.addEventListener("pointerdown", move);
     chart.svg.addEventListener("pointerleave", () => point(null));
+    chart.svg.addEventListener("blur", () => point(null));
+    chart.svg.addEventListener("keydown", event => {
+      const moves = {ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9};
+      if (!(event.key in moves)) return;
+      event.preventDefault();
+      const all = chart.series[0].steps, from = current === null ? all.length - 1 : nearest(all, current);
+      point(all[Math.max(0, Math.min(all.length - 1, from + moves[event.key]))]);
+    });
   }
 
   function draw(chart) {
@@ -202,10 +214,12 @@ const std::string_view kReportScript = R"js(
     }
     make("line", {x1: chart.left, x2: width - chart.right, y1: bottom, y2: bottom, "class": "axis"}, svg);
     const xticks = ticksOf(first, last, Math.max(2, width / 110)).filter(t => Number.isInteger(t));
-    for (const t of xticks) {
+    chart.xticks = xticks.map(t => {
       const anchor = x(t) > width - 24 ? "end" : x(t) < chart.left + 12 ? "start" : "middle";
-      make("text", {x: x(t), y: height - 5, "text-anchor": anchor}, svg).textContent = t >= 1e6 ? shown(t) : t.toLocaleString("en").replace(/,/g, "\u202f");
-    }
+      const label = make("text", {x: x(t), y: height - 5, "text-anchor": anchor}, svg);
+      label.textContent = t >= 1e6 ? shown(t) : grouped(t);
+      return {x: x(t), label};
+    });
     const path = (s, values, className) => {
       let d = "";
       for (let i = 0; i < values.length; ++i) d += (i ? "L" : "M") + x(s.steps[i]).toFixed(1) + " " + y(values[i]).toFixed(1);
@@ -217,11 +231,15 @@ const std::string_view kReportScript = R"js(
       if (s.steps.length <= 40) s.steps.forEach((t, j) => make("circle", {cx: x(t), cy: y(s.values[j]), r: 2.6, "class": `d${i}`}, svg));
     });
     chart.cross = make("line", {y1: top, y2: bottom, "class": "cross", visibility: "hidden"}, svg);
+    chart.tag = make("rect", {y: height - 19, height: 19, rx: 5, "class": "tag", visibility: "hidden"}, svg);
+    chart.at = make("text", {y: height - 5, "text-anchor": "middle", "class": "at"}, svg);
     chart.dots = chart.series.map((_, i) => make("circle", {r: 4.5, "class": `dot d${i}`, visibility: "hidden"}, svg));
   }
 
   // All charts show the same step.
+  let current = null;
   function point(step) {
+    current = step;
     for (const chart of charts) {
       const hidden = step === null ? "hidden" : "visible";
       chart.cross.setAttribute("visibility", hidden);
@@ -235,7 +253,16 @@ const std::string_view kReportScript = R"js(
         chart.dots[i].setAttribute("cy", chart.y(value));
       });
       if (at !== null) { chart.cross.setAttribute("x1", chart.x(at)); chart.cross.setAttribute("x2", chart.x(at)); }
-      chart.at.textContent = at === null ? "" : "step " + at.toLocaleString("en").replace(/,/g, "\u202f");
+      for (const t of chart.xticks) t.label.setAttribute("visibility", "visible");
+      chart.at.textContent = at === null ? "" : "step " + grouped(at);
+      if (at === null) { chart.tag.setAttribute("visibility", hidden); continue; }
+      const half = chart.at.getComputedTextLength() / 2 + 7;
+      const middle = Math.max(chart.left + half - 8, Math.min(chart.width - half - 1, chart.x(at)));
+      chart.at.setAttribute("x", middle);
+      chart.tag.setAttribute("x", middle - half);
+      chart.tag.setAttribute("width", 2 * half);
+      chart.tag.setAttribute("visibility", hidden);
+      for (const t of chart.xticks) if (Math.abs(t.x - middle) < half + 20) t.label.setAttribute("visibility", "hidden");
     }
   }
 

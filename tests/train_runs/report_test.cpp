@@ -138,10 +138,18 @@ TEST_F(ReportTest, ShowsTheRun) {
   const std::string page = report();
   for (const std::string_view part :
        {"<title>one", "status done", "2.2500", "2.5000", "1\u202f234\u202f567", "2 h 03 min", "12 teraoperations",
-        "6 × active", "abc123", "naru1/f32", "mystery", "1 lines of metrics.jsonl could not be read", "before, step 0",
+        "6 × active", "abc123", "naru1/f32", "mystery", "1 line of metrics.jsonl could not be read", "before, step 0",
         "fish", "after, step 3", "steps = 3", "\"steps\":[1,2],\"values\":[3.5,2.25]"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
   }
+}
+
+TEST_F(ReportTest, ValuesBeyondF32StayNumbers) {
+  write(kRunFile, "{}");
+  write(kMetricsFile, "{\"step\":1,\"loss\":1e300,\"lr\":1e-300}\n{\"step\":2,\"loss\":-1e39,\"lr\":0}\n");
+  const std::string page = report();
+  EXPECT_NE(page.find("\"values\":[1e+300,-1e+39]"), std::string::npos);
+  EXPECT_NE(page.find("\"values\":[1e-300,0.0]"), std::string::npos);
 }
 
 TEST_F(ReportTest, BoundsHold) {
