@@ -35,12 +35,12 @@ std::string plan_text(const train::Recipe& recipe, const train::TrainingPlan& pl
   };
   return fmt::format(
       "{}: {} parameters, {} trained, {} active a token; {} steps; {}\n"
-      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}\n",
+      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}, {}\n",
       recipe.name, plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
       format_bytes(plan.total_bytes()), share("values", plan.values_bytes), share("packed", plan.packed_bytes),
       share("gradients", plan.gradient_bytes), share("moments", plan.moment_bytes),
       share("activations", plan.activation_bytes + plan.cache_bytes), plan.batch_tokens,
-      share("data", plan.data_bytes));
+      share("answers", plan.rollout_bytes), share("program and data", plan.program_bytes + plan.data_bytes));
 }
 
 Json plan_json(const train::TrainingPlan& plan) {
@@ -86,7 +86,7 @@ Status train_command(const TrainOptions& options) {
   TrainStatus status;
   double peak = 0;
   train::TrainerEvents events;
-  events.note = [&status](std::string_view text) { status.note(std::string(text)); };
+  events.note = [&status](std::string_view text) { status.note(text); };
   events.should_stop = [] { return is_interrupted(); };
   events.step = [&](const train::StepReport& r) {
     status.update({.step = r.step,
@@ -108,7 +108,7 @@ Status train_command(const TrainOptions& options) {
     if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
   }
   auto result = trainer->run();
-  status.finish(true);
+  status.clear();
   if (!result.ok()) return result.error();
   if (options.machine.explain) write_err(kernel_table(*chip));
   return say_result(options, *trainer, *result);

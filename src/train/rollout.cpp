@@ -10,10 +10,14 @@
 namespace naru::train {
 namespace {
 
-constexpr int64_t kSessionsMax = 32;       // answered together
 constexpr int64_t kAnswerTokensMax = 256;  // of a problem's answer
 
 }  // namespace
+
+int64_t Rollout::context_tokens(const Recipe& recipe, const formats::ModelConfig& config) {
+  const int64_t wanted = 2 * recipe.batch.context;
+  return config.max_positions > 0 ? std::min(config.max_positions, wanted) : wanted;
+}
 
 Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
                               contract::Chip& counting_chip) {
@@ -33,9 +37,7 @@ Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& f
   options.load.compute = recipe.compute;
   options.load.is_latent_form = files.is_latent_form;
   options.memory.sessions_max = kSessionsMax;
-  options.memory.context_tokens = files.config.max_positions > 0
-                                      ? std::min<int64_t>(files.config.max_positions, 2 * recipe.batch.context)
-                                      : 2 * recipe.batch.context;
+  options.memory.context_tokens = context_tokens(recipe, files.config);
   NARU_ASSIGN(rollout.engine_, engine::Engine::open(std::move(memory), options, model.chip(), counting_chip));
   return rollout;
 }

@@ -13,6 +13,10 @@ namespace naru::train {
 
 class Rollout {
  public:
+  static constexpr int64_t kSessionsMax = 32;  // answered together
+  // Of one answer with its prompt.
+  static int64_t context_tokens(const Recipe& recipe, const formats::ModelConfig& config);
+
   // Copies the values; the model may go on changing afterwards.
   static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
                               contract::Chip& counting_chip);

@@ -131,15 +131,19 @@ int64_t TrainableModel::packed_bytes_on(const contract::Chip& chip) const {
   return bytes;
 }
 
-int64_t TrainableModel::cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
-  int64_t bytes = 0, largest = 0;
+int64_t TrainableModel::all_cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
+  int64_t bytes = 0;
   for (const auto& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
-    int64_t layer = chip.cache_page_bytes(shape.key) * n_pages;
-    if (shape.value) layer += chip.cache_page_bytes(*shape.value) * n_pages;
-    largest = std::max(largest, layer);
-    bytes += layer;
+    bytes += chip.cache_page_bytes(shape.key) * n_pages;
+    if (shape.value) bytes += chip.cache_page_bytes(*shape.value) * n_pages;
   }
-  return state_->options.recompute ? largest : bytes;
+  return bytes;
+}
+
+int64_t TrainableModel::cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
+  // All layers of a decoder are alike; with recompute one is kept at a time.
+  const int64_t bytes = all_cache_bytes_on(chip, n_pages);
+  return state_->options.recompute ? bytes / state_->config.layers : bytes;
 }
 
 TrainableModel::MemoryUse TrainableModel::memory() const {

@@ -105,7 +105,8 @@ class TrainableModel {
   std::pair<int64_t, int64_t> workspace_peaks() const;  // activations, their gradients
   // What packed matrices and a cache of n_pages would take on another chip (a plan's real one).
   int64_t packed_bytes_on(const contract::Chip& chip) const;
-  int64_t cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const;
+  int64_t cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const;      // as training keeps it
+  int64_t all_cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const;  // of every layer
 
  private:
   struct State;

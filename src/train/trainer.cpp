@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/checked.h"
 #include "base/memory.h"
 #include "train/checkpoint.h"
+#include "train/rollout.h"
 #include "train/trainer_state.h"
 
 namespace naru::train {
 namespace {
 
+constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, tables
 constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch; a later, larger one is planned when it comes
 
 std::string numerics_id(const Recipe& recipe, const TrainingModelFiles& files) {
@@ -30,6 +33,18 @@ int64_t n_active(const formats::ModelConfig& config, const std::vector<models::P
     n += share * static_cast<double>(parameter.n_elements());
   }
   return static_cast<int64_t>(n);
+}
+
+// What the kernels hold while a matrix's gradient is made: both operands once more.
+int64_t scratch_bytes(const std::vector<models::Parameter>& parameters, int64_t rows) {
+  int64_t most = 0;
+  for (const models::Parameter& parameter : parameters) {
+    const int64_t n = parameter.use == models::ParameterUse::kHead || parameter.use == models::ParameterUse::kEmbedding
+                          ? std::min(rows, kHeadRows)
+                          : rows;
+    most = std::max(most, n * (parameter.rows() + parameter.cols()) * 4);
+  }
+  return most;
 }
 
 }  // namespace
@@ -106,6 +121,16 @@ Status RunningTrainer::plan_memory() {
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.cache_bytes_on(chip_, room_.pages);
   plan_.data_bytes = data_->n_tokens() * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
+  plan_.program_bytes = kProgramBytes + scratch_bytes(files_.parameters, rows);
+  const bool has_problems = std::any_of(recipe_.validation.begin(), recipe_.validation.end(),
+                                        [](const SourceRecipe& source) { return !source.generator.empty(); });
+  if (has_problems || !recipe_.sample.prompts.empty()) {
+    const int64_t answer_pages = Rollout::kSessionsMax * ceil_div(Rollout::context_tokens(recipe_, files_.config), 32);
+    NARU_ASSIGN(const int64_t work,
+                models::workspace_bytes(shape.decoder(), counting_chip_, 512, Rollout::kSessionsMax,
+                                        recipe_.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32));
+    plan_.rollout_bytes = 4 * all + plan_.packed_bytes / 2 + shape.all_cache_bytes_on(chip_, answer_pages) + work;
+  }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const int64_t available = available_memory_bytes();
   if (plan_.total_bytes() <= available) return {};
@@ -159,13 +184,14 @@ Status RunningTrainer::open() {
   return run_->set({{"numerics_id", plan_.numerics_id},
                     {"chip", info.level.empty() ? info.name : info.name + "/" + info.level},
                     {"machine", info.detail},
+                    {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path},
                     {"status", "running"}},
                    {{"steps", static_cast<double>(plan_.steps)},
                     {"parameters", static_cast<double>(plan_.n_parameters)},
                     {"active_parameters", static_cast<double>(plan_.n_active)},
                     {"trained_parameters", static_cast<double>(plan_.n_trained)},
                     {"threads", static_cast<double>(info.n_threads)},
-                    {"planned_bytes", static_cast<double>(plan_.total_bytes())}});
+                    {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,

@@ -238,10 +238,12 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.step = state_.step;
   result.loss = loss_;
   result.validation_loss = validation_loss_;
-  std::vector<std::pair<std::string, double>> numbers = {{"step", static_cast<double>(state_.step)},
-                                                         {"loss", loss_},
-                                                         {"tokens", static_cast<double>(state_.tokens)},
-                                                         {"seconds", state_.seconds}};
+  std::vector<std::pair<std::string, double>> numbers = {
+      {"step", static_cast<double>(state_.step)},
+      {"loss", loss_},
+      {"tokens", static_cast<double>(state_.tokens)},
+      {"seconds", state_.seconds},
+      {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};
   if (validation_loss_) numbers.emplace_back("validation_loss", *validation_loss_);
   if (!is_done) {
     NARU_TRY(run_->set({{"status", "stopped"}}, numbers));
@@ -284,7 +286,9 @@ Result<RunResult> RunningTrainer::run() {
     const auto is_due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
     if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
-    if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
+    if (!is_last && !is_due(recipe_.checkpoint.every)) continue;
+    NARU_TRY(save());
+    NARU_TRY(run_->set({}, {{"seconds", state_.seconds}, {"step", static_cast<double>(state_.step)}}));
   }
   if (state_.step == plan_.steps) return finish(true);
   NARU_TRY(save());
