@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/data.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -343,6 +344,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_logits());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_data());
   return commands;
 }
 
