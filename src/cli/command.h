@@ -30,6 +30,7 @@ struct Argument {
   std::string help;
   bool is_required = true;
   std::function<Status(const Given&)> set;
+  bool is_repeatable = false;  // takes all words that are left; the last argument only
 };
 
 struct Example {

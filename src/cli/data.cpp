@@ -95,11 +95,6 @@ double fill_of(const train::SourceStatistics& s, int64_t context) {
   return static_cast<double>(s.n_tokens) / static_cast<double>(s.n_rows * context);
 }
 
-// A source by the document's place: "chat.jsonl:17".
-std::string place_of(const train::Document& document, const std::vector<train::SourceStatistics>& sources) {
-  return fmt::format("{}:{}", sources[static_cast<size_t>(document.source)].name, document.index);
-}
-
 // The first documents of every source, as indices for BatchStream::document.
 std::vector<int64_t> shown_documents(const train::BatchStream& stream, int64_t n_each) {
   std::vector<int64_t> indices;
@@ -207,8 +202,8 @@ std::string documents_text(const Data& data, int64_t n_each) {
     const auto n_learnt = std::count(document.loss.begin(), document.loss.end(), uint8_t{1});
     text += "\n" +
             styled(fmt::format("{} ({} tokens, {} learnt)",
-                               without_controls(text::repair_utf8(place_of(document, data.training.statistics()))),
-                               document.ids.size(), n_learnt),
+                               without_controls(text::repair_utf8(data.training.place(document))), document.ids.size(),
+                               n_learnt),
                    Style::kBold, Stream::kOut) +
             "\n  " + document_text(document, data.tokenizer) + "\n";
   }
@@ -284,7 +279,7 @@ Json json_of(const DataOptions& options, const Data& data) {
   json["documents"] = Json::array();
   for (const int64_t index : shown_documents(data.training, options.documents)) {
     const train::Document& document = data.training.document(index);
-    json["documents"].push_back({{"place", place_of(document, data.training.statistics())},
+    json["documents"].push_back({{"place", data.training.place(document)},
                                  {"ids", document.ids},
                                  {"learnt", document.loss},
                                  {"text", data.tokenizer.decode(document.ids)}});
@@ -313,10 +308,16 @@ Command make_data() {
                 "Reads the data of a recipe as training does and shows its documents, tokens and rows, every line that "
                 "was cut or dropped with the reason, and some documents token by token with what is learnt marked. "
                 "Nothing is trained and no weights are read."};
-  c.arguments = {{"RECIPE", "a recipe of training (.toml)", true, [o](const Given& given) -> Status {
-                    o->recipe_path = given.text;
-                    return {};
-                  }}};
+  const auto recipe = [o](const Given& given) -> Status {
+    o->recipe_path = given.text;
+    return {};
+  };
+  const auto add_override = [o](const Given& given) -> Status {
+    o->overrides.push_back(given.text);
+    return {};
+  };
+  c.arguments = {{"RECIPE", "a recipe of training (.toml)", true, recipe},
+                 {"KEY=VALUE", "other values for keys of the recipe, as batch.context=256", false, add_override, true}};
   c.flags = {
       {"documents", "N", kGroupOutput, "documents shown of each source; default 2",
        [o](const Given& given) -> Status {
@@ -327,14 +328,9 @@ Command make_data() {
        false},
       {"ngram", "", kGroupOutput, "also train a 5-gram model: the loss on [[validation]] to get below", on(&o->ngram),
        0, false, false},
-      {"set", "KEY=VALUE", kGroupInput, "another value for a key of the recipe, as batch.context=256; repeatable",
-       [o](const Given& given) -> Status {
-         o->overrides.push_back(given.text);
-         return {};
-       },
-       0, true, false},
       {"json", "", kGroupOutput, "everything as one JSON object on standard output", on(&o->json), 0, false, false}};
   c.examples = {{"naru data recipes/chat.toml", "Counts, notes and two documents of each source."},
+                {"naru data recipes/chat.toml batch.context=256 --notes", "What another context would cut."},
                 {"naru data recipes/story.toml --ngram --documents 0", "The loss that a 5-gram model reaches."}};
   c.run = [o] { return data_command(*o); };
   return c;
