@@ -3,7 +3,10 @@
 // cases alternate, because shared machines change speed from minute to minute.
 //
 //   bench_kernels [--level L] [--threads N] [--rounds R] [--kind K] [--clock wall|cpu]
-//                 [--bf16-dot 0|1] [--shape TxKxN]
+//                 [--bf16-dot 0|1] [--shape TxKxN] [--op matmul|weight_grad|product|pack]
+//
+// --op: weight_grad is [N, K] from T slots, of --experts E groups (default one); product [T, K] by [N, K]; pack is
+// [N, K], from rows and from columns. These take the kinds f32 and bf16, by the rule of that name.
 
 #include <fmt/format.h>
 
@@ -239,6 +242,110 @@ void add_product(std::vector<Case>& cases, contract::Chip& chip, const Kind& kin
        {}});
 }
 
+// Operands of the ops of training, by the rule of a kind.
+struct GradOperands {
+  std::vector<float> x, dy;
+  std::vector<int32_t> experts;
+  std::vector<std::vector<float>> out;
+  std::vector<View> out_views;
+  std::vector<View> rows;
+  std::shared_ptr<contract::PackedMatrix> matrix;
+};
+
+std::vector<float> random_floats(int64_t n) {
+  std::mt19937 random(3);
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& value : values) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+  return values;
+}
+
+View view_of(std::vector<float>& values, int64_t rows, int64_t cols) {
+  return make_view(values.data(), DType::kF32, rows, cols);
+}
+
+void add_weight_grad(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t slots, int64_t inputs,
+                     int64_t outputs, int64_t n_experts) {
+  auto o = std::make_shared<GradOperands>();
+  o->x = random_floats(slots * inputs);
+  o->dy = random_floats(slots * outputs);
+  for (int64_t i = 0; i < slots; ++i) o->experts.push_back(static_cast<int32_t>(i * 7 / 3 % n_experts));
+  for (int64_t e = 0; e < n_experts; ++e) o->out.push_back(random_floats(outputs * inputs));
+  for (auto& out : o->out) o->out_views.push_back(view_of(out, outputs, inputs));
+  cases.push_back(
+      {fmt::format("weight_grad {} {}x{}x{} of {}", contract::rule_name(rule), slots, inputs, outputs, n_experts),
+       2.0 * static_cast<double>(slots * inputs) * static_cast<double>(outputs),
+       "GOP/s",
+       [&chip, o, rule, slots, inputs, outputs, n_experts] {
+         const View experts = n_experts == 1 ? View{} : make_view(o->experts.data(), DType::kI32, slots, 1);
+         NARU_CHECK(chip.run(contract::WeightGrad{.dy = view_of(o->dy, slots, outputs),
+                                                  .x = view_of(o->x, slots, inputs),
+                                                  .groups = experts,
+                                                  .rule = rule,
+                                                  .out = o->out_views})
+                        .ok());
+       },
+       {}});
+}
+
+void add_view_product(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t rows, int64_t inputs,
+                      int64_t outputs) {
+  auto o = std::make_shared<GradOperands>();
+  o->x = random_floats(rows * inputs);
+  o->dy = random_floats(outputs * inputs);
+  o->out.push_back(std::vector<float>(static_cast<size_t>(rows * outputs)));
+  cases.push_back({fmt::format("product {} {}x{}x{}", contract::rule_name(rule), rows, inputs, outputs),
+                   2.0 * static_cast<double>(rows * inputs) * static_cast<double>(outputs),
+                   "GOP/s",
+                   [&chip, o, rule, rows, inputs, outputs] {
+                     NARU_CHECK(chip.run(contract::Product{.a = view_of(o->x, rows, inputs),
+                                                           .b = view_of(o->dy, outputs, inputs),
+                                                           .rule = rule,
+                                                           .out = view_of(o->out[0], rows, outputs)})
+                                    .ok());
+                   },
+                   {}});
+}
+
+void add_pack(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t inputs, int64_t outputs,
+              bool is_transposed) {
+  auto o = std::make_shared<GradOperands>();
+  o->x = random_floats(inputs * outputs);
+  o->rows = {is_transposed ? view_of(o->x, inputs, outputs) : view_of(o->x, outputs, inputs)};
+  o->matrix = make_matrix(chip, {DType::kF32, rule}, outputs, inputs);
+  const auto bytes = static_cast<double>(inputs * outputs * 4 + o->matrix->bytes);
+  cases.push_back(
+      {fmt::format("pack {} {}x{} from {}", contract::rule_name(rule), outputs, inputs,
+                   is_transposed ? "columns" : "rows"),
+       bytes,
+       "GB/s",
+       [&chip, o, is_transposed] {
+         NARU_CHECK(
+             chip.run(contract::Pack{.groups = o->rows, .is_transposed = is_transposed, .out = o->matrix.get()}).ok());
+       },
+       {}});
+}
+
+// The ops of training, of a shape or of a few usual ones.
+void add_grad_cases(std::vector<Case>& cases, contract::Chip& chip, const std::string& op, Rule rule, const long* shape,
+                    int64_t n_experts) {
+  constexpr long kUsual[][3] = {{2048, 1024, 1024}, {2048, 256, 256}, {2048, 256, 1024}, {2048, 1024, 256}};
+  for (const auto& usual : kUsual) {
+    const long* s = shape != nullptr ? shape : usual;
+    if (op == "weight_grad") add_weight_grad(cases, chip, rule, s[0], s[1], s[2], n_experts);
+    if (op != "pack") {  // the forward's product of the same size, to compare with
+      auto forward = std::make_shared<Product>();
+      forward->weight = make_matrix(chip, {DType::kF32, rule}, s[2], s[1]);
+      add_product(cases, chip, {DType::kF32, rule}, s[0], s[2], s[1], forward, false);
+    }
+    if (op == "product") add_view_product(cases, chip, rule, s[0], s[1], s[2]);
+    if (op == "pack") {
+      add_pack(cases, chip, rule, s[1], s[2], false);
+      add_pack(cases, chip, rule, s[1], s[2], true);
+    }
+    if (shape != nullptr) return;
+  }
+}
+
 void print(std::vector<Case>& cases) {
   for (Case& c : cases) {
     std::sort(c.rates.begin(), c.rates.end());
@@ -283,8 +390,21 @@ int run(const std::map<std::string, std::string>& options) {
     cases.clear();
     add_machine_cases(cases, pool);
     const auto n_machine = static_cast<int64_t>(cases.size()) - 1;
-    long t = 0, k = 0, n = 0;
-    if (std::sscanf(option("--shape", "").c_str(), "%ldx%ldx%ld", &t, &k, &n) == 3) {
+    long shape[3] = {};
+    const bool has_shape =
+        std::sscanf(option("--shape", "").c_str(), "%ldx%ldx%ld", &shape[0], &shape[1], &shape[2]) == 3;
+    const std::string op = option("--op", "matmul");
+    if (op != "matmul") {
+      if (kind.stored != DType::kF32 && kind.stored != DType::kBF16) continue;
+      add_grad_cases(cases, chip, op, kind.rule, has_shape ? shape : nullptr,
+                     std::max(1, std::atoi(option("--experts", "1").c_str())));
+      run_rounds(cases, rounds);
+      cases.erase(cases.begin(), cases.begin() + n_machine);
+      print(cases);
+      continue;
+    }
+    const auto [t, k, n] = shape;
+    if (has_shape) {
       auto product = std::make_shared<Product>();
       product->weight = make_matrix(chip, kind, n, k);
       add_product(cases, chip, kind, t, n, k, product, t < 5);

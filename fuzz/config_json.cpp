@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "formats/model_config.h"
+#include "formats/model_config_writer.h"
 #include "formats/utf8.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -28,6 +29,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const MoeConfig& moe = config->moe;
     NARU_CHECK(moe.experts % moe.n_group == 0 && moe.experts_per_token <= moe.experts / moe.n_group * moe.topk_group);
     NARU_CHECK(moe.first_dense >= 0 && moe.first_dense <= config->layers && std::isfinite(moe.routed_scaling));
+  }
+  // Written again it is a config that is accepted, of the same sizes.
+  if (const auto text = model_config_json(*config); text.ok()) {
+    const auto again = parse_model_config(as_bytes(*text), "written");
+    NARU_CHECK(again.ok(), again.error().message);
+    NARU_CHECK(again->family == config->family && again->layers == config->layers && again->vocab == config->vocab);
+    NARU_CHECK(again->rope.theta == config->rope.theta && again->moe.n_group == config->moe.n_group);
+    NARU_CHECK(again->eos_ids == config->eos_ids && again->tie_embeddings == config->tie_embeddings);
   }
   return 0;
 }

@@ -2,7 +2,8 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
     python3 tools/make_fuzz_corpus.py OUT
-gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json, a folder for each target of those names.
+gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer, a folder for each target of
+those names.
 """
 import json
 import pathlib
@@ -68,6 +69,10 @@ def main():
     for i, text in enumerate([b"[1,-2,3.5e2,true,false,null]", b'{"a":"\\u00e9\\ud83d\\ude00"}', b'"x"', b"0", "[\"가\"]".encode()]):
         put(out, "json", f"small-{i}", text)
 
+    manifest = {"format": "naru-checkpoint", "version": 1, "step": 100, "state": {"seed": 7, "beta": 0.95},
+                "files": [{"name": "weights.safetensors", "bytes": 10, "sha256": "0" * 64}]}
+    put(out, "checkpoint_manifest", "one-file", json.dumps(manifest).encode())
+
     put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
     verdicts = (DATA / "safetensors_verdicts.bin").read_bytes()
     at, n = 0, 0
@@ -95,6 +100,12 @@ def main():
              "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3, "abc": 4}, "merges": ["a b", ["ab", "c"]]}}
     put(out, "tokenizer_json", "small", json.dumps(small).encode())
     put(out, "tokenizer_json", "config", json.dumps(small).encode() + b"\x1e" + parts[1])
+
+    # Six bytes of options, an added token, texts.
+    texts = json.loads((DATA.parent / "text" / "trained" / "corpus.json").read_text())
+    for i in range(14):
+        part = "\x1e".join(["<|x|>"] + texts[4 * i:4 * i + 4 + i]).encode()
+        put(out, "bpe_trainer", f"corpus-{i}", bytes([i, 40, 1 + i % 3, 200, i % 5 * 50, 20]) + part)
 
 
 main()

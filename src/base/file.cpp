@@ -128,7 +128,7 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
   AtomicFile file;
   file.path_ = path;
   file.temporary_ = path;
-  file.temporary_ += fmt::format(".partial-{}", ::getpid());
+  file.temporary_ += fmt::format("{}{}", kPartialMark, ::getpid());
   file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file.fd_ < 0) {
     const int error_number = errno;

@@ -5,11 +5,14 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
 
 namespace naru {
+
+inline constexpr std::string_view kPartialMark = ".partial-";  // in the names of unfinished files and folders
 
 // A regular file mapped read-only. The mapping stays valid as long as the object lives; the file must not be
 // shortened meanwhile. Opening anything that is not a regular file (a FIFO, a device, a folder) is an error.

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/data.h"
+#include "cli/grads.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
 
@@ -286,6 +287,46 @@ Command make_tokenize() {
   return c;
 }
 
+Command make_convert() {
+  auto o = std::make_shared<ConvertOptions>();
+  Command c{
+      .name = "convert",
+      .summary = "a model as a Hugging Face folder or as GGUF",
+      .description =
+          "Writes a model again in the other form, with its tokenizer and chat template: a GGUF file as llama.cpp "
+          "reads it, or a Hugging Face folder (safetensors, config.json, tokenizer.json). What the other form "
+          "cannot say is refused by name."};
+  c.arguments = {model_argument(&o->path)};
+  c.flags = {{"out", "PATH", kGroupOutput, "the .gguf file or the folder to make; it appears when it is whole",
+              set_text(&o->out_path), 0, false, false},
+             {"to", "FORM", kGroupOutput, "gguf or hf; default: gguf where PATH ends in .gguf, else hf",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(const size_t index, parse_word(given, {"gguf", "hf"}));
+                o->target = static_cast<ConvertOptions::Target>(index);
+                return {};
+              },
+              0, false, false},
+             {"dtype", "TYPE", kGroupOutput,
+              "f32 or bf16, to GGUF also f16 or q8_0; default: f32 where the model is f32 throughout, else bf16",
+              [o](const Given& given) -> Status {
+                NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "f16", "bf16", "q8_0"}));
+                o->kind = static_cast<ConvertOptions::Kind>(index);
+                return {};
+              },
+              0, false, false}};
+  c.flags.push_back(json_flag(&o->json, "what was written as one JSON object on standard output"));
+  c.examples = {{"naru convert runs/words/model --out words.gguf", "A trained model for llama.cpp."},
+                {"naru convert model.gguf --out ./model --dtype bf16", "A folder that transformers loads."}};
+  c.check = [o]() -> Status {
+    if (!o->out_path.empty()) return {};
+    return Error{Code::kInvalidArgument,
+                 "reading the command line: naru convert: --out is missing; for example: naru "
+                 "convert ./model --out model.gguf"};
+  };
+  c.run = [o] { return convert_command(*o); };
+  return c;
+}
+
 Command make_bench() {
   auto o = std::make_shared<BenchOptions>();
   Command c{.name = "bench",
@@ -342,9 +383,11 @@ std::vector<Command> all_commands() {
   commands.push_back(make_run());
   commands.push_back(make_show());
   commands.push_back(make_logits());
+  commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
   commands.push_back(make_data());
+  commands.push_back(make_convert());
   return commands;
 }
 

@@ -83,6 +83,16 @@ struct BenchOptions {
   bool json = false;
 };
 
+struct ConvertOptions {
+  enum class Target : uint8_t { kGguf, kHuggingFace };
+  enum class Kind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
+  std::string path;
+  std::string out_path;
+  std::optional<Target> target;  // default: by the ending of out_path
+  std::optional<Kind> kind;      // default: f32 where the source is f32 throughout, else bf16
+  bool json = false;
+};
+
 // The commands, with their options inside.
 std::vector<Command> all_commands();
 
@@ -91,5 +101,6 @@ Status show_command(const ShowOptions& options);
 Status logits_command(const LogitsOptions& options);
 Status tokenize_command(const TokenizeOptions& options);
 Status bench_command(const BenchOptions& options);
+Status convert_command(const ConvertOptions& options);
 
 }  // namespace naru::cli

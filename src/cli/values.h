@@ -1,15 +1,15 @@
-// Values that people type: numbers with their limits, words out of a list, and the nearest of some names to a mistyped
-// one. Messages name where the value came from: a flag or a variable of the environment.
+// Values that people type: numbers with their limits, and words out of a list. Messages name where the value came from:
+// a flag or a variable of the environment.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/nearest.h"
 #include "base/result.h"
 
 namespace naru::cli {
@@ -32,8 +32,5 @@ Result<size_t> parse_word(const Given& given, std::initializer_list<std::string_
 Result<bool> parse_switch(const Given& given);  // on/off, true/false, yes/no, 1/0
 // "0,512,2048"
 Result<std::vector<int64_t>> parse_integers(const Given& given, int64_t low, int64_t high, size_t count_max);
-
-// The name that is the fewest edits away (insert, delete, replace, swap neighbours); nothing where all are far.
-std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> names);
 
 }  // namespace naru::cli

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "contract/op_checks.h"
 
 namespace naru::contract {
 namespace {
@@ -14,32 +14,6 @@ struct Visitor : Fs... {
 };
 template <typename... Fs>
 Visitor(Fs...) -> Visitor<Fs...>;
-
-void check_view(const char* op, const char* operand, const View& view, DType dtype, int64_t rows, int64_t cols) {
-  NARU_CHECK(!view.empty() || rows * cols == 0, op, operand, "is missing");
-  NARU_CHECK(view.dtype == dtype, op, operand, dtype_name(view.dtype), "wanted", dtype_name(dtype));
-  NARU_CHECK(view.rows == rows && view.cols == cols, op, operand, view.rows, view.cols, "wanted", rows, cols);
-  NARU_CHECK(view.rows <= 1 || view.row_stride >= view.cols, op, operand, view.row_stride, view.cols);
-}
-
-void check_f32(const char* op, const char* operand, const View& view, int64_t rows, int64_t cols) {
-  check_view(op, operand, view, DType::kF32, rows, cols);
-}
-
-void check_sequences(const char* op, std::span<const SequenceRows> sequences, int64_t n_rows) {
-  for (const SequenceRows& rows : sequences) {
-    NARU_CHECK(rows.pages != nullptr && rows.row_begin >= 0 && rows.n_rows > 0 && rows.position_begin >= 0, op);
-    NARU_CHECK(rows.row_begin + rows.n_rows <= n_rows, op, rows.row_begin, rows.n_rows, n_rows);
-  }
-}
-
-void check_stream(const char* op, const CacheStream& stream) {
-  NARU_CHECK(stream.data != nullptr && stream.page_bytes > 0, op);
-  NARU_CHECK(stream.shape.dtype == DType::kF32 || stream.shape.dtype == DType::kBF16, op,
-             dtype_name(stream.shape.dtype));
-  NARU_CHECK(stream.shape.heads > 0 && stream.shape.width > 0 && stream.shape.width <= kSegmentWidthMax, op,
-             stream.shape.heads, stream.shape.width);
-}
 
 void validate_attention(const Attention& op) {
   const char* name = "attention";
@@ -53,6 +27,7 @@ void validate_attention(const Attention& op) {
   const bool is_shared = op.value.shape.use == CacheUse::kKeyAndValue;
   NARU_CHECK(is_shared ? op.out.cols <= op.value.shape.width : op.out.cols == op.value.shape.width, name, op.out.cols);
   check_f32(name, "out", op.out, op.q.rows, op.out.cols);
+  if (!op.stats.empty()) check_f32(name, "stats", op.stats, op.q.rows, 2);
   check_sequences(name, op.sequences, op.q.rows / op.heads);
 }
 
@@ -79,10 +54,6 @@ void validate_route(const Route& op) {
   NARU_CHECK(n_chosen >= 1 && n_chosen <= n_present, n_chosen, n_present);
 }
 
-double view_bytes(const View& view) {
-  return static_cast<double>(view.rows * view.cols * dtype_info(view.dtype).block_bytes);
-}
-
 Cost attention_cost(const Attention& op) {
   Cost cost;
   const double width = static_cast<double>(op.key.shape.width + op.out.cols);
@@ -99,9 +70,13 @@ Cost attention_cost(const Attention& op) {
 }  // namespace
 
 std::string_view op_name(int op_index) {
-  static constexpr std::string_view kNames[] = {"embed", "rms_norm",   "matmul",      "grouped_matmul", "rope_table",
-                                                "rope",  "round_bf16", "cache_write", "attention",      "silu_mul",
-                                                "add",   "route",      "combine",     "log_prob"};
+  static constexpr std::string_view kNames[] = {
+      "embed",          "rms_norm",      "matmul",        "grouped_matmul", "rope_table",    "rope",
+      "round_bf16",     "cache_write",   "attention",     "silu_mul",       "add",           "route",
+      "combine",        "log_prob",      "pack",          "weight_grad",    "product",       "column_sum",
+      "sum_slots",      "rms_norm_grad", "rope_grad",     "attention_grad", "silu_mul_grad", "combine_grad",
+      "route_grad",     "balance_loss",  "cross_entropy", "embed_grad",     "fill",          "axpby",
+      "sum_of_squares", "adamw"};
   static_assert(sizeof(kNames) / sizeof(kNames[0]) == kOpCount);
   NARU_CHECK(op_index >= 0 && op_index < kOpCount, op_index);
   return kNames[op_index];
@@ -145,6 +120,7 @@ Cost cost(const Op& op) {
                           return Cost{2 * view_bytes(o.y) / 4, view_bytes(o.y) + 3 * view_bytes(o.out)};
                         },
                         [&](const LogProb& o) { return elementwise(14, o.logits, 1); },
+                        [](const auto& o) { return grad_cost(o); },
                     },
                     op);
 }
@@ -178,7 +154,7 @@ void validate(const Op& op) {
                    NARU_CHECK(o.rows_per_token >= 1 && o.x.rows == o.cos.rows * o.rows_per_token, o.x.rows, o.cos.rows);
                    check_f32("rope", "x", o.x, o.x.rows, 2 * o.cos.cols);
                    check_f32("rope", "sin", o.sin, o.cos.rows, o.cos.cols);
-            check_f32("rope", "out", o.out, o.x.rows, o.x.cols);
+                   check_f32("rope", "out", o.out, o.x.rows, o.x.cols);
                  },
                  [](const RoundBF16& o) { check_f32("round_bf16", "x", o.x, o.out.rows, o.out.cols); },
                  [](const CacheWrite& o) {
@@ -210,6 +186,7 @@ void validate(const Op& op) {
                    check_view("log_prob", "targets", o.targets, DType::kI32, o.logits.rows, 1);
                    check_f32("log_prob", "out", o.out, o.logits.rows, 1);
                  },
+                 [](const auto& o) { grad_validate(o); },
              },
              op);
 }

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "contract/cache.h"
+#include "contract/grad_ops.h"
 #include "contract/matrix.h"
 #include "tensor/view.h"
 
@@ -54,8 +55,6 @@ struct GroupedMatmul {
   int64_t rows_share = 1;
   View out;  // [I, N]
 };
-
-enum class RopeLayout : uint8_t { kInterleaved, kHalfSplit };  // pairs (2i, 2i+1), or (i, i + n/2)
 
 // Section 4. angle = f32(position) * frequency; cos and sin of that f32 in double, rounded, times factor.
 struct RopeTable {
@@ -103,7 +102,8 @@ struct Attention {
   int64_t heads = 1;
   float scale = 1;
   std::span<const SequenceRows> sequences;
-  View out;  // [T * H, value width]
+  View out;         // [T * H, value width]
+  View stats = {};  // [T * H, 2]: the merged m and l of each row, for the gradient; or empty
 };
 
 // out = silu(gate) * up.
@@ -119,9 +119,6 @@ struct Add {
   View b;    // [T, C]
   View out;  // may be a or b
 };
-
-enum class Scoring : uint8_t { kSoftmax, kSigmoid };
-enum class GroupScore : uint8_t { kNone, kMax, kTopTwoSum };
 
 // Section 6. Scores, selection by ranking of score (+ bias), and the weights of the chosen, ascending by expert.
 // Groups (contiguous runs of E / n_group experts): the best topk_group by their max, or by the sum of their two largest
@@ -156,7 +153,9 @@ struct LogProb {
 };
 
 using Op = std::variant<Embed, RmsNorm, Matmul, GroupedMatmul, RopeTable, Rope, RoundBF16, CacheWrite, Attention,
-                        SiluMul, Add, Route, Combine, LogProb>;
+                        SiluMul, Add, Route, Combine, LogProb, Pack, WeightGrad, Product, ColumnSum, SumSlots,
+                        RmsNormGrad, RopeGrad, AttentionGrad, SiluMulGrad, CombineGrad, RouteGrad, BalanceLoss,
+                        CrossEntropy, EmbedGrad, Fill, Axpby, SumOfSquares, AdamW>;
 constexpr int kOpCount = static_cast<int>(std::variant_size_v<Op>);
 
 }  // namespace naru::contract

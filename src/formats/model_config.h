@@ -52,6 +52,8 @@ struct RopeConfig {
   double mscale_all_dim = 0.0;             // 0: not given
   bool truncate = true;                    // the YaRN range rounded outwards to whole dimensions
   std::optional<double> attention_factor;  // given by the file; wins over mscale
+  // The values of kDivisors, where they were taken out of the file: [rotary dim / 2]; empty: they are in the file.
+  std::vector<float> divisors;
   // The rotated channels of q and k lie as pairs (2i, 2i+1) in the file's rows; otherwise as (i, i + n/2).
   bool interleaved = false;
 };

@@ -81,20 +81,27 @@ Status SafetensorsWriter::begin(const std::filesystem::path& path) {
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
   file_.emplace(std::move(file));
   const uint64_t size = text.size();
-  NARU_TRY(file_->write(std::as_bytes(std::span(&size, 1))));
-  return file_->write(as_bytes(text));
+  header_bytes_ = static_cast<int64_t>(sizeof(size) + text.size());
+  NARU_TRY(write_hashed(std::as_bytes(std::span(&size, 1))));
+  return write_hashed(as_bytes(text));
 }
 
 Status SafetensorsWriter::write(Bytes bytes) {
   NARU_CHECK(file_.has_value(), "write() before begin()");
   NARU_CHECK(static_cast<int64_t>(bytes.size()) <= data_bytes_ - written_, path_, bytes.size(), written_, data_bytes_);
   written_ += static_cast<int64_t>(bytes.size());
+  return write_hashed(bytes);
+}
+
+Status SafetensorsWriter::write_hashed(Bytes bytes) {
+  hash_.update(bytes);
   return file_->write(bytes);
 }
 
 Status SafetensorsWriter::finish() {
   NARU_CHECK(file_.has_value(), "finish() before begin()");
   NARU_CHECK(written_ == data_bytes_, path_, written_, data_bytes_);
+  sha256_ = hash_.finish_hex();
   return file_->commit();
 }
 

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/result.h"
+#include "base/sha256.h"
 #include "tensor/dtype.h"
 
 namespace naru::formats {
@@ -27,6 +28,10 @@ class SafetensorsWriter {
   // Every byte must have been written; syncs and renames.
   Status finish();
 
+  // After finish(): what the file has become.
+  int64_t file_bytes() const { return header_bytes_ + data_bytes_; }
+  const std::string& sha256() const { return sha256_; }
+
   // Bytes of all tensors added.
   int64_t data_bytes() const { return data_bytes_; }
 
@@ -39,11 +44,15 @@ class SafetensorsWriter {
     int64_t end;
   };
   std::string header() const;
+  Status write_hashed(Bytes bytes);
 
   std::vector<std::pair<std::string, std::string>> metadata_;
   std::vector<Tensor> tensors_;
   std::optional<AtomicFile> file_;
   std::string path_;
+  Sha256 hash_;
+  std::string sha256_;
+  int64_t header_bytes_ = 0;
   int64_t data_bytes_ = 0;
   int64_t written_ = 0;
 };

@@ -27,18 +27,30 @@ Error in_layer(Error error, size_t layer) {
   return error;
 }
 
-Status run_layer(nn::Context& ctx, const DecoderLayer& layer, const nn::LayerCache& cache, View x) {
+Result<View> add_residual(nn::Context& ctx, View x, View y) {
+  const View out = ctx.in_place_of(x);
+  NARU_TRY(ctx.run(contract::Add{.a = x, .b = y, .out = out}));
+  return out;
+}
+
+Result<View> run_one_layer(nn::Context& ctx, const DecoderLayer& layer, const nn::LayerCache& cache, View x) {
   const nn::WorkspaceScope scope(ctx.workspace);
   const View normed = ctx.workspace.take(x.rows, x.cols);
   const View y = ctx.workspace.take(x.rows, x.cols);
   NARU_TRY(nn::rms_norm(ctx, layer.attention_norm, x, normed));
   NARU_TRY(
       std::visit([&](const auto& attention) { return attention.forward(ctx, cache, normed, y); }, layer.attention));
-  NARU_TRY(ctx.chip.run(contract::Add{.a = x, .b = y, .out = x}));
-  NARU_TRY(nn::rms_norm(ctx, layer.feed_forward_norm, x, normed));
-  if (const auto* experts = std::get_if<nn::Experts>(&layer.feed_forward)) return experts->forward(ctx, normed, x, x);
-  NARU_TRY(std::get<nn::FeedForward>(layer.feed_forward).forward(ctx, normed, y));
-  return ctx.chip.run(contract::Add{.a = x, .b = y, .out = x});
+  NARU_ASSIGN(x, add_residual(ctx, x, y));
+  const View normed_again = ctx.in_place_of(normed);
+  NARU_TRY(nn::rms_norm(ctx, layer.feed_forward_norm, x, normed_again));
+  if (const auto* experts = std::get_if<nn::Experts>(&layer.feed_forward)) {
+    const View out = ctx.in_place_of(x);
+    NARU_TRY(experts->forward(ctx, normed_again, x, out));
+    return out;
+  }
+  const View z = ctx.in_place_of(y);
+  NARU_TRY(std::get<nn::FeedForward>(layer.feed_forward).forward(ctx, normed_again, z));
+  return add_residual(ctx, x, z);
 }
 
 // i32 [n, 1] on the chip.
@@ -60,26 +72,46 @@ std::vector<Decoder::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) c
   return shapes;
 }
 
-Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
-                              std::span<const nn::LayerCache> cache) const {
+Result<Decoder::Start> Decoder::begin(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch) const {
   const auto n_rows = static_cast<int64_t>(batch.ids.size());
-  NARU_CHECK(n_rows > 0 && batch.positions.size() == batch.ids.size() && cache.size() == layers.size(), n_rows);
+  NARU_CHECK(n_rows > 0 && batch.positions.size() == batch.ids.size(), n_rows, batch.positions.size());
   NARU_ASSIGN(const View ids, upload(chip, workspace, batch.ids));
   NARU_ASSIGN(const View positions, upload(chip, workspace, batch.positions));
-  nn::Context ctx{
-      .chip = chip, .workspace = workspace, .sequences = batch.sequences, .n_rows = n_rows, .cos = {}, .sin = {}};
-  ctx.cos = workspace.take(n_rows, rope_dim / 2);
-  ctx.sin = workspace.take(n_rows, rope_dim / 2);
+  Start start{.ctx = {.chip = chip,
+                      .workspace = workspace,
+                      .sequences = batch.sequences,
+                      .n_rows = n_rows,
+                      .cos = workspace.take(n_rows, rope_dim / 2),
+                      .sin = workspace.take(n_rows, rope_dim / 2)},
+              .ids = ids};
   NARU_TRY(chip.run(contract::RopeTable{.positions = positions,
                                         .frequencies = rope_frequencies.view,
                                         .factor = rope_factor,
-                                        .cos = ctx.cos,
-                                        .sin = ctx.sin}));
-  const View x = workspace.take(n_rows, width);
-  NARU_TRY(chip.run(contract::Embed{.ids = ids, .table = &table(), .out = x}));
+                                        .cos = start.ctx.cos,
+                                        .sin = start.ctx.sin}));
+  return start;
+}
+
+Result<View> Decoder::embed_rows(nn::Context& ctx, View ids) const {
+  const View x = ctx.workspace.take(ids.rows, width);
+  NARU_TRY(ctx.run(contract::Embed{.ids = ids, .table = &table(), .out = x}));
+  return x;
+}
+
+Result<View> Decoder::run_layer(nn::Context& ctx, size_t layer, const nn::LayerCache& cache, View x) const {
+  Result<View> out = run_one_layer(ctx, layers[layer], cache, x);
+  if (!out.ok()) return in_layer(std::move(out).error(), layer);
+  return out;
+}
+
+Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
+                              std::span<const nn::LayerCache> cache) const {
+  NARU_CHECK(cache.size() == layers.size(), cache.size(), layers.size());
+  NARU_ASSIGN(Start start, begin(chip, workspace, batch));
+  nn::Context& ctx = start.ctx;
+  NARU_ASSIGN(View x, embed_rows(ctx, start.ids));
   for (size_t layer = 0; layer < layers.size(); ++layer) {
-    Status status = run_layer(ctx, layers[layer], cache[layer], x);
-    if (!status.ok()) return in_layer(std::move(status).error(), layer);
+    NARU_ASSIGN(x, run_layer(ctx, layer, cache[layer], x));
   }
   const auto n_logits = static_cast<int64_t>(batch.logit_rows.size());
   const View logits = workspace.take(n_logits, vocab);

@@ -47,6 +47,16 @@ struct Decoder {
   };
   std::vector<LayerCacheShape> cache_shapes(DType cache_dtype) const;
 
+  // The parts of a forward pass, which training runs one by one. begin() puts ids, positions and rotation angles into
+  // the workspace; run_layer() gives the residual stream behind the layer (in x itself unless a tape records).
+  struct Start {
+    nn::Context ctx;
+    View ids;  // i32 [T, 1]
+  };
+  Result<Start> begin(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch) const;
+  Result<View> embed_rows(nn::Context& ctx, View ids) const;
+  Result<View> run_layer(nn::Context& ctx, size_t layer, const nn::LayerCache& cache, View x) const;
+
   // Logits [logit_rows, vocab] of the batch, in the workspace; appends every row to the cache.
   Result<View> forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
                        std::span<const nn::LayerCache> cache) const;

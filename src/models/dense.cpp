@@ -29,16 +29,6 @@ constexpr NameRow kNames[] = {
     {Role::kDown, "model.layers.{l}.mlp.down_proj.weight", "blk.{l}.ffn_down.weight"},
 };
 
-// GGUF files of the llama architecture hold the rows of q and k in interleaved order: file row 2i + j of a head is
-// channel j * head_dim / 2 + i. They are put back, so that the same weights give the same bits from either container.
-WeightLoader::RowOrder interleaved_rows(int64_t head_dim) {
-  const int64_t half = head_dim / 2;
-  return [=](int64_t row) {
-    const int64_t channel = row % head_dim;
-    return row - channel + 2 * (channel % half) + channel / half;
-  };
-}
-
 }  // namespace
 
 std::span<const NameRow> dense_names() {
@@ -52,7 +42,8 @@ Status build_dense_layer(const formats::ModelConfig& config, WeightLoader& loade
   attention.head_dim = config.head_dim;
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
   const int64_t q_rows = config.heads * config.head_dim, kv_rows = config.kv_heads * config.head_dim;
-  const WeightLoader::RowOrder order = config.rope.interleaved ? interleaved_rows(config.head_dim) : nullptr;
+  WeightLoader::RowOrder order;  // rows are put back, so that the same weights give the same bits from any container
+  if (config.rope.interleaved) order = [n = config.head_dim](int64_t row) { return interleaved_row(row, n); };
   const auto use = WeightLoader::Use::kProduct;
   NARU_ASSIGN(attention.q.weight, loader.matrix({.role = Role::kQ, .layer = layer}, q_rows, config.hidden, use, order));
   NARU_ASSIGN(attention.k.weight,

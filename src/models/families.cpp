@@ -76,8 +76,8 @@ Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, c
   decoder.width = config.hidden;
   decoder.rope_dim = config.is_mla() ? config.mla.qk_rope_head_dim : config.head_dim;
   decoder.rope_factor = static_cast<float>(formats::yarn_attention_factor(config.rope));
-  std::vector<float> divisors;
-  if (config.rope.kind == formats::RopeKind::kDivisors) {
+  std::vector<float> divisors = config.rope.divisors;
+  if (config.rope.kind == formats::RopeKind::kDivisors && divisors.empty()) {
     NARU_ASSIGN(divisors, loader.host_vector({.role = Role::kRopeDivisors}, decoder.rope_dim / 2));
   }
   const std::vector<float> frequencies = rope_frequencies(config.rope, decoder.rope_dim, divisors);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,5 +60,13 @@ struct NameRow {
 
 // The name of a role, or "" where the family has none in this container.
 std::string tensor_name(std::span<const NameRow> names, Role role, bool is_gguf, int64_t layer = 0, int64_t expert = 0);
+
+// What a Hugging Face name means in a family's table: the inverse of tensor_name. Nothing for a name it has not.
+struct NamedPlace {
+  Role role;
+  int64_t layer = 0;
+  int64_t expert = 0;
+};
+std::optional<NamedPlace> place_of(std::span<const NameRow> names, std::string_view hugging_face_name);
 
 }  // namespace naru::models

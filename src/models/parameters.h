@@ -14,8 +14,8 @@
 namespace naru::models {
 
 enum class ParameterUse : uint8_t {
-  kMatrix,       // [outputs, inputs] of a product inside a layer
-  kEmbedding,    // the table; also the head where they are tied
+  kMatrix,     // [outputs, inputs] of a product inside a layer
+  kEmbedding,  // the table; also the head where they are tied
   kHead,
   kRouter,       // [experts, width]
   kNorm,         // [n]
@@ -32,6 +32,10 @@ struct Parameter {
   int64_t cols() const { return shape.back(); }
 };
 
+// The config that belongs to these tensors once they are taken out of their file: Hugging Face names and row orders, no
+// FP8 blocks, no prediction layers; divisors of the rotation's frequencies are read out of the file.
+Result<formats::ModelConfig> plain_config(const formats::TensorFiles& files, const formats::ModelConfig& config);
+
 // All parameters of a config, in order of the model: embedding, layers, final norm, head (none where it is tied).
 std::vector<Parameter> list_parameters(const formats::ModelConfig& config);
 
@@ -40,8 +44,8 @@ std::vector<Parameter> list_parameters(const formats::ModelConfig& config);
 Status read_parameter(const formats::TensorFiles& files, const formats::ModelConfig& config, const Parameter& parameter,
                       float* out);
 
-// Values drawn from the seed: normal with deviation `std` (by counter, purpose kInit; sample = index of the parameter in
-// the list), norms 1, biases 0. Residual outputs (o_proj, down_proj) are divided by sqrt(2 * layers).
+// Values drawn from the seed: normal with deviation `std` (by counter, purpose kInit; sample = index of the parameter
+// in the list), norms 1, biases 0. Residual outputs (o_proj, down_proj) are divided by sqrt(2 * layers).
 void draw_parameter(const formats::ModelConfig& config, const Parameter& parameter, int64_t index, uint64_t seed,
                     double std, float* out);
 

@@ -78,4 +78,32 @@ std::vector<float> rope_frequencies(const RopeConfig& rope, int64_t dim, const s
   return result;
 }
 
+std::vector<float> llama3_divisors(const RopeConfig& rope, int64_t dim) {
+  RopeConfig kept = rope;
+  kept.kind = RopeKind::kNone;
+  std::vector<float> divisors = rope_frequencies(kept, dim, {});
+  const std::vector<float> stretched = rope_frequencies(rope, dim, {});
+  for (size_t i = 0; i < divisors.size(); ++i) divisors[i] /= stretched[i];
+  return divisors;
+}
+
+std::optional<RopeConfig> llama3_rule_of(const RopeConfig& rope) {
+  if (rope.kind != RopeKind::kDivisors || rope.divisors.empty()) return std::nullopt;
+  RopeConfig rule = rope;
+  rule.kind = RopeKind::kLlama3;
+  rule.divisors.clear();
+  rule.factor = *std::max_element(rope.divisors.begin(), rope.divisors.end());
+  rule.low_freq_factor = 1;
+  rule.high_freq_factor = 4;
+  if (!(rule.factor > 1)) return std::nullopt;
+  for (const int shift : {13, 12, 11, 10, 9, 8, 7, 6, 5, 14, 15, 16, 17}) {
+    rule.original_positions = int64_t{1} << shift;
+    const auto found = llama3_divisors(rule, 2 * static_cast<int64_t>(rope.divisors.size()));
+    const bool is_equal = std::equal(found.begin(), found.end(), rope.divisors.begin(),
+                                     [](float a, float b) { return std::fabs(a - b) <= 2e-6f * b; });
+    if (is_equal) return rule;
+  }
+  return std::nullopt;
+}
+
 }  // namespace naru::models

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/model_config.h"
@@ -13,5 +14,12 @@ namespace naru::models {
 
 // `dim` rotated channels, dim / 2 frequencies. Rule kDivisors needs `divisors` (dim / 2 of them).
 std::vector<float> rope_frequencies(const formats::RopeConfig& rope, int64_t dim, const std::vector<float>& divisors);
+
+// GGUF keeps what the llama3 rule divides each frequency by and not the rule's numbers. The rule that gives these
+// divisors to 2e-6, with low 1 and high 4 as in all released models, on a context of some power of two; nothing where
+// there is none.
+std::optional<formats::RopeConfig> llama3_rule_of(const formats::RopeConfig& rope);
+// The other way round.
+std::vector<float> llama3_divisors(const formats::RopeConfig& rope, int64_t dim);
 
 }  // namespace naru::models

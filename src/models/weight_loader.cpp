@@ -1,14 +1,10 @@
 #include "models/weight_loader.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "base/checked.h"
 #include "base/float_bits.h"
-#include "formats/ggml_blocks.h"
 
 namespace naru::models {
 
@@ -16,28 +12,6 @@ using contract::ComputeMode;
 using contract::MatrixSource;
 using contract::PackedMatrix;
 using contract::Rule;
-
-// One tensor of the file: `rows` rows of `cols` stored elements, with its block scales where it is FP8.
-struct WeightLoader::Stored {
-  const formats::TensorEntry* entry = nullptr;
-  const std::byte* data = nullptr;
-  DType dtype = DType::kF32;
-  int64_t cols = 0;
-  int64_t row_bytes = 0;
-  const float* scales = nullptr;  // [ceil(rows / block), ceil(cols / block)]
-  int64_t block_rows = 0;
-  int64_t block_cols = 0;
-  std::vector<float> scales_storage;
-
-  const std::byte* row(int64_t index) const { return data + index * row_bytes; }
-
-  // A row as f32: the exact value of each element, rounded once.
-  void widen(int64_t index, float* out) const {
-    if (scales == nullptr) return formats::dequantise_row(dtype, row(index), cols, out);
-    const int64_t scale_cols = ceil_div(cols, block_cols);
-    formats::dequantise_fp8_row(row(index), cols, scales + index / block_rows * scale_cols, block_cols, out);
-  }
-};
 
 WeightLoader::WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config,
                            std::span<const NameRow> names, contract::Chip& chip, Options options)
@@ -48,61 +22,14 @@ bool WeightLoader::has(Place place) const {
   return !name.empty() && files_.find(name) != nullptr;
 }
 
-Result<WeightLoader::Stored> WeightLoader::find(Place place, const std::vector<int64_t>& shape_a,
-                                                const std::vector<int64_t>& shape_b) {
+Result<StoredTensor> WeightLoader::find(Place place, const std::vector<int64_t>& shape_a,
+                                        const std::vector<int64_t>& shape_b) {
   const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
-  const formats::TensorEntry* entry = name.empty() ? nullptr : files_.find(name);
-  if (entry == nullptr) {
-    return Error{Code::kNotFound, fmt::format("loading {}: it has no tensor '{}', which a {} model needs; is a shard "
-                                              "missing, or is the file of another model?",
-                                              files_.folder().string(), name, family_name(config_.family))};
-  }
-  if (entry->shape != shape_a && entry->shape != shape_b) {
-    return Error{Code::kCorrupt,
-                 fmt::format("loading {}: tensor '{}' has the shape {}, the config says [{}]; config and "
-                             "weights are of different models",
-                             files_.folder().string(), name, entry->shape_text(), fmt::join(shape_a, ", "))};
-  }
-  Stored stored;
-  stored.entry = entry;
-  stored.dtype = entry->dtype;
-  stored.cols = entry->shape.back();
-  const auto row_bytes = dtype_bytes(entry->dtype, stored.cols);
-  const bool is_number = entry->dtype != DType::kI32 && entry->dtype != DType::kI64 && entry->dtype != DType::kU8 &&
-                         entry->dtype != DType::kBool && entry->dtype != DType::kI8;
-  if (!row_bytes || !is_number) {
-    return Error{Code::kUnsupported,
-                 fmt::format("loading {}: tensor '{}' is stored as {} in rows of {}; weights must be "
-                             "f32, f16, bf16, f8_e4m3 or a GGUF kind whose block divides the row; "
-                             "convert the file",
-                             files_.folder().string(), name, dtype_name(entry->dtype), stored.cols)};
-  }
-  stored.row_bytes = *row_bytes;
-  stored.data = files_.bytes(*entry).data();
-  if (entry->dtype == DType::kF8E4M3) {
-    stored.block_rows = config_.fp8_block_rows;
-    stored.block_cols = config_.fp8_block_cols;
-    std::string scale_name = name;
-    if (scale_name.ends_with(".weight")) scale_name.resize(scale_name.size() - 7);
-    scale_name += ".weight_scale_inv";
-    const formats::TensorEntry* scales = files_.find(scale_name);
-    const int64_t rows = stored.cols == 0 ? 0 : entry->n_elements() / stored.cols;
-    if (stored.block_rows <= 0 || stored.block_cols <= 0 || scales == nullptr || scales->dtype != DType::kF32 ||
-        scales->n_elements() != ceil_div(rows, stored.block_rows) * ceil_div(stored.cols, stored.block_cols)) {
-      return Error{Code::kCorrupt,
-                   fmt::format("loading {}: tensor '{}' is FP8 and needs f32 scales '{}' of one per {} x {} block; {}; "
-                               "fetch the checkpoint again",
-                               files_.folder().string(), name, scale_name, stored.block_rows, stored.block_cols,
-                               scales == nullptr ? "there are none" : "found " + scales->shape_text())};
-    }
-    stored.scales_storage.resize(static_cast<size_t>(scales->n_elements()));
-    std::memcpy(stored.scales_storage.data(), files_.bytes(*scales).data(), static_cast<size_t>(scales->bytes));
-    stored.scales = stored.scales_storage.data();
-    taken_.push_back(scale_name);
-  }
+  NARU_ASSIGN(StoredTensor stored, find_stored_tensor(files_, config_, name, shape_a, shape_b));
+  if (!stored.scale_name.empty()) taken_.push_back(stored.scale_name);
   taken_.push_back(name);
-  file_bytes_ += entry->bytes;
-  n_parameters_ += entry->n_elements();
+  file_bytes_ += stored.entry->bytes;
+  n_parameters_ += stored.entry->n_elements();
   return stored;
 }
 
@@ -112,8 +39,8 @@ Rule WeightLoader::rule_for(DType stored, Use use) const {
   return rule_of(stored, options_.compute);
 }
 
-Status WeightLoader::finish(const std::vector<Stored>& tensors) {
-  for (const Stored& tensor : tensors) files_.drop(*tensor.entry, 0, tensor.entry->bytes);
+Status WeightLoader::finish(const std::vector<StoredTensor>& tensors) {
+  for (const StoredTensor& tensor : tensors) files_.drop(*tensor.entry, 0, tensor.entry->bytes);
   if (options_.progress && !options_.progress(file_bytes_, options_.progress_total)) {
     return Error{Code::kCancelled, fmt::format("loading {}: stopped after {} of {} bytes as asked; nothing was changed",
                                                files_.folder().string(), file_bytes_, options_.progress_total)};
@@ -122,10 +49,10 @@ Status WeightLoader::finish(const std::vector<Stored>& tensors) {
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
-    const std::vector<Stored>& tensors, Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
+    const std::vector<StoredTensor>& tensors, Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
     const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at) {
   const DType stored = tensors.front().dtype;
-  for (const Stored& tensor : tensors) {
+  for (const StoredTensor& tensor : tensors) {
     if (tensor.dtype == stored) continue;
     return Error{Code::kUnsupported, fmt::format("loading {}: tensor '{}' is stored as {} but its neighbours as {}; "
                                                  "convert the file to one kind",
@@ -169,31 +96,53 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
   return packed;
 }
 
+void WeightLoader::tell(PackedMatrix& matrix, const std::vector<StoredTensor>& tensors, const Parts& parts,
+                        bool is_transposed, Use use) {
+  if (options_.loaded == nullptr) return;
+  LoadedParameters::Matrix loaded;
+  loaded.matrix = &matrix;
+  loaded.is_transposed = is_transposed;
+  loaded.is_rounded_first = use == Use::kRouter && options_.compute == ComputeMode::kBF16;
+  loaded.is_lookup = use == Use::kLookup;
+  for (int64_t group = 0; group < matrix.groups; ++group) {
+    const bool is_one = tensors.size() == 1;
+    const StoredTensor& tensor = is_one ? tensors[0] : tensors[static_cast<size_t>(group)];
+    loaded.groups.push_back(
+        {tensor.entry->name, is_one ? group * parts.part_rows + parts.row_begin : 0, parts.outputs});
+  }
+  options_.loaded->matrices.push_back(std::move(loaded));
+}
+
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t outputs, int64_t inputs, Use use,
                                                            const RowOrder& row_order) {
-  std::vector<Stored> tensors(1);
+  std::vector<StoredTensor> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
   const Rule rule = rule_for(tensors[0].dtype, use);
   const size_t n_rules = rules_.size();
-  auto packed = pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
-    return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
-  });
+  NARU_CHECK(options_.loaded == nullptr || !row_order, "rows out of order cannot be trained");
+  NARU_ASSIGN(auto packed, pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
+                return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
+              }));
+  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, use);
   if (use == Use::kLookup) rules_.resize(n_rules);  // a table that is only looked up enters no product
   return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::grouped_matrix(Place place, const Parts& parts) {
-  std::vector<Stored> tensors(1);
+  std::vector<StoredTensor> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
                                {parts.groups, parts.part_rows, parts.inputs}));
   const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  return pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
-  });
+  NARU_ASSIGN(auto packed,
+              pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
+              }));
+  tell(*packed, tensors, parts, false, Use::kProduct);
+  return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place place, const Parts& parts) {
-  std::vector<Stored> tensors(1);
+  std::vector<StoredTensor> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
                                {parts.groups, parts.part_rows, parts.inputs}));
   const Rule rule = transposed_rule_of(tensors[0].dtype, options_.compute);
@@ -212,38 +161,46 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place plac
       }
     }
   }
-  std::vector<Stored> transposed(1);
+  std::vector<StoredTensor> transposed(1);
   transposed[0].entry = tensors[0].entry;
   transposed[0].data = reinterpret_cast<const std::byte*>(values.data());
   transposed[0].cols = parts.outputs;
   transposed[0].row_bytes = parts.outputs * 4;
-  return pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
-  });
+  NARU_ASSIGN(auto packed,
+              pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
+              }));
+  tell(*packed, tensors, parts, true, Use::kProduct);
+  return packed;
 }
 
 Result<std::unique_ptr<PackedMatrix>> WeightLoader::expert_matrices(Role role, int64_t layer, int64_t experts,
                                                                     int64_t outputs, int64_t inputs) {
-  std::vector<Stored> tensors(static_cast<size_t>(experts));
+  std::vector<StoredTensor> tensors(static_cast<size_t>(experts));
   for (int64_t e = 0; e < experts; ++e) {
     NARU_ASSIGN(tensors[static_cast<size_t>(e)],
                 find({.role = role, .layer = layer, .expert = e}, {outputs, inputs}, {outputs, inputs}));
   }
   const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  return pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
-    return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
-  });
+  NARU_ASSIGN(auto packed, pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
+                return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
+              }));
+  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, Use::kProduct);
+  return packed;
 }
 
 Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
-  NARU_ASSIGN(const Stored stored, find(place, {n}, {n}));
+  NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
   std::vector<float> values(static_cast<size_t>(n));
   stored.widen(0, values.data());
   return values;
 }
 
 Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, const RowOrder& order) {
-  NARU_ASSIGN(std::vector<float> values, host_vector(place, n));
+  NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
+  std::vector<float> values(static_cast<size_t>(n));
+  // A plan of a model in training has no values behind its tensors.
+  if (!options_.is_planning || options_.loaded == nullptr) stored.widen(0, values.data());
   if (order) {
     const std::vector<float> in_file = values;
     for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = in_file[static_cast<size_t>(order(i))];
@@ -251,14 +208,18 @@ Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, c
   if (options_.compute == ComputeMode::kBF16 && !is_exact) {
     for (float& value : values) value = round_to_bf16(value);
   }
-  return constant(values);
+  NARU_ASSIGN(nn::Vector made, constant(values));
+  if (options_.loaded != nullptr) {
+    options_.loaded->vectors.push_back({made.view, taken_.back(), options_.compute == ComputeMode::kBF16 && !is_exact});
+  }
+  return made;
 }
 
 Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {
   const auto n = static_cast<int64_t>(values.size());
   chip_bytes_ += n * 4;
   nn::Vector vector;
-  if (options_.is_planning) {
+  if (options_.is_planning && options_.loaded == nullptr) {
     static float no_memory = 0;  // an address for shape checks; a planned model is run on chips that read nothing
     vector.view = make_view(&no_memory, DType::kF32, 1, n);
     return vector;

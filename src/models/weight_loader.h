@@ -10,7 +10,9 @@
 #include "contract/chip.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
+#include "models/loaded_parameters.h"
 #include "models/names.h"
+#include "models/stored_tensor.h"
 #include "nn/context.h"
 
 namespace naru::models {
@@ -25,6 +27,7 @@ class WeightLoader {
     bool is_planning = false;
     LoadProgress progress;
     int64_t progress_total = 0;
+    LoadedParameters* loaded = nullptr;  // told of everything taken; rows must be in the file's own order
   };
 
   WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config, std::span<const NameRow> names,
@@ -80,13 +83,15 @@ class WeightLoader {
   const std::vector<contract::Rule>& rules() const { return rules_; }
 
  private:
-  struct Stored;  // a found and checked tensor with its FP8 scales
-  Result<Stored> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
+  Result<StoredTensor> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
   contract::Rule rule_for(DType stored, Use use) const;
   Result<std::unique_ptr<contract::PackedMatrix>> pack(
-      const std::vector<Stored>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
+      const std::vector<StoredTensor>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
       const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at);
-  Status finish(const std::vector<Stored>& tensors);
+  Status finish(const std::vector<StoredTensor>& tensors);
+  // Tells options_.loaded: group g is `outputs` rows of tensors[g] (or of the only tensor, `part_rows` apart).
+  void tell(contract::PackedMatrix& matrix, const std::vector<StoredTensor>& tensors, const Parts& parts,
+            bool is_transposed, Use use);
 
   const formats::TensorFiles& files_;
   const formats::ModelConfig& config_;

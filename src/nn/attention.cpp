@@ -5,17 +5,25 @@ namespace naru::nn {
 namespace {
 
 Status rotate(Context& ctx, View x, View out, int64_t rows_per_token, contract::RopeLayout layout) {
-  return ctx.chip.run(contract::Rope{
+  return ctx.run(contract::Rope{
       .x = x, .cos = ctx.cos, .sin = ctx.sin, .rows_per_token = rows_per_token, .layout = layout, .out = out});
 }
 
 Status write_cache(Context& ctx, const contract::CacheStream& stream, View x, int64_t column) {
-  return ctx.chip.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = ctx.sequences});
+  return ctx.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = ctx.sequences});
+}
+
+// The heads normed, where the model norms them.
+Result<View> norm_heads(Context& ctx, const Norm& norm, View x) {
+  if (norm.weight.view.empty()) return x;
+  const View out = ctx.in_place_of(x);
+  NARU_TRY(rms_norm(ctx, norm, x, out));
+  return out;
 }
 
 Status round_to_cache(Context& ctx, const LayerCache& cache, View x) {
   if (cache.key.shape.dtype != DType::kBF16) return {};
-  return ctx.chip.run(contract::RoundBF16{.x = x, .out = x});
+  return ctx.run(contract::RoundBF16{.x = x, .out = x});
 }
 
 }  // namespace
@@ -26,36 +34,33 @@ Status GroupedQueryAttention::forward(Context& ctx, const LayerCache& cache, Vie
   const View q_all = ctx.workspace.take(n_tokens, heads * head_dim);
   const View k_all = ctx.workspace.take(n_tokens, kv_heads * head_dim);
   const View v_all = ctx.workspace.take(n_tokens, kv_heads * head_dim);
-  NARU_TRY(ctx.chip.run(
-      contract::Matmul{.x = x, .targets = {q.target(q_all), k.target(k_all), v.target(v_all)}, .n_targets = 3}));
-  const View q_heads = q_all.split_cols(heads);
-  const View k_heads = k_all.split_cols(kv_heads);
-  if (!q_norm.weight.view.empty()) NARU_TRY(rms_norm(ctx, q_norm, q_heads, q_heads));
-  if (!k_norm.weight.view.empty()) NARU_TRY(rms_norm(ctx, k_norm, k_heads, k_heads));
+  NARU_TRY(matmul(ctx, x, {{q, q_all}, {k, k_all}, {v, v_all}}));
+  NARU_ASSIGN(const View q_heads, norm_heads(ctx, q_norm, q_all.split_cols(heads)));
+  NARU_ASSIGN(const View k_heads, norm_heads(ctx, k_norm, k_all.split_cols(kv_heads)));
   NARU_TRY(rotate(ctx, q_heads, q_heads, heads, contract::RopeLayout::kHalfSplit));
   NARU_TRY(rotate(ctx, k_heads, k_heads, kv_heads, contract::RopeLayout::kHalfSplit));
   NARU_TRY(write_cache(ctx, cache.key, k_heads, 0));
   NARU_TRY(write_cache(ctx, cache.value, v_all.split_cols(kv_heads), 0));
   const View heads_out = ctx.workspace.take(n_tokens, heads * head_dim);
-  NARU_TRY(ctx.chip.run(contract::Attention{.q = q_heads,
-                                            .key = cache.key,
-                                            .value = cache.value,
-                                            .heads = heads,
-                                            .scale = scale,
-                                            .sequences = ctx.sequences,
-                                            .out = heads_out.split_cols(heads)}));
+  NARU_TRY(ctx.run(contract::Attention{.q = q_heads,
+                                       .key = cache.key,
+                                       .value = cache.value,
+                                       .heads = heads,
+                                       .scale = scale,
+                                       .sequences = ctx.sequences,
+                                       .out = heads_out.split_cols(heads),
+                                       .stats = ctx.for_gradient(n_tokens * heads, 2)}));
   return matmul(ctx, o, heads_out, out);
 }
 
 Status LatentAttention::query(Context& ctx, View x, View kv, View q) const {
-  if (q_a.weight == nullptr) {
-    return ctx.chip.run(contract::Matmul{.x = x, .targets = {q_b.target(q), kv_a.target(kv)}, .n_targets = 2});
-  }
+  if (q_a.weight == nullptr) return matmul(ctx, x, {{q_b, q}, {kv_a, kv}});
   const WorkspaceScope scope(ctx.workspace);
   const View rank = ctx.workspace.take(x.rows, q_a.outputs());
-  NARU_TRY(ctx.chip.run(contract::Matmul{.x = x, .targets = {q_a.target(rank), kv_a.target(kv)}, .n_targets = 2}));
-  NARU_TRY(rms_norm(ctx, q_a_norm, rank, rank));
-  return matmul(ctx, q_b, rank, q);
+  NARU_TRY(matmul(ctx, x, {{q_a, rank}, {kv_a, kv}}));
+  const View normed = ctx.in_place_of(rank);
+  NARU_TRY(rms_norm(ctx, q_a_norm, rank, normed));
+  return matmul(ctx, q_b, normed, q);
 }
 
 Status LatentAttention::forward(Context& ctx, const LayerCache& cache, View x, View out) const {
@@ -88,18 +93,19 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
   const View q_nope = q.slice_cols(0, nope_dim);
   NARU_TRY(round_to_cache(ctx, cache, q_nope));
   const View query = workspace.take(q.rows, latent_dim + rope_dim);
-  NARU_TRY(ctx.chip.run(contract::GroupedMatmul{
+  NARU_TRY(ctx.run(contract::GroupedMatmul{
       .x = q_nope, .weight = absorb_k.get(), .groups = {}, .rows_share = 1, .out = query.slice_cols(0, latent_dim)}));
   NARU_TRY(rotate(ctx, q.slice_cols(nope_dim, rope_dim), query.slice_cols(latent_dim, rope_dim), heads, rope_layout));
   const View mixed = workspace.take(q.rows, latent_dim);
-  NARU_TRY(ctx.chip.run(contract::Attention{.q = query,
-                                            .key = cache.key,
-                                            .value = cache.key,
-                                            .heads = heads,
-                                            .scale = scale,
-                                            .sequences = ctx.sequences,
-                                            .out = mixed}));
-  return ctx.chip.run(
+  NARU_TRY(ctx.run(contract::Attention{.q = query,
+                                       .key = cache.key,
+                                       .value = cache.key,
+                                       .heads = heads,
+                                       .scale = scale,
+                                       .sequences = ctx.sequences,
+                                       .out = mixed,
+                                       .stats = ctx.for_gradient(q.rows, 2)}));
+  return ctx.run(
       contract::GroupedMatmul{.x = mixed, .weight = expand_v.get(), .groups = {}, .rows_share = 1, .out = heads_out});
 }
 
@@ -108,22 +114,23 @@ Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, 
   Workspace& workspace = ctx.workspace;
   const View k_nope = workspace.take(q.rows, nope_dim);
   const View v = workspace.take(q.rows, v_dim);
-  NARU_TRY(ctx.chip.run(contract::GroupedMatmul{
+  NARU_TRY(ctx.run(contract::GroupedMatmul{
       .x = latent, .weight = expand_k.get(), .groups = {}, .rows_share = heads, .out = k_nope}));
-  NARU_TRY(ctx.chip.run(
+  NARU_TRY(ctx.run(
       contract::GroupedMatmul{.x = latent, .weight = expand_v.get(), .groups = {}, .rows_share = heads, .out = v}));
   NARU_TRY(write_cache(ctx, cache.key, k_nope, 0));
   NARU_TRY(write_cache(ctx, cache.key, k_rope, nope_dim));
   NARU_TRY(write_cache(ctx, cache.value, v, 0));
   const View q_rope = q.slice_cols(nope_dim, rope_dim);
   NARU_TRY(rotate(ctx, q_rope, q_rope, heads, rope_layout));
-  return ctx.chip.run(contract::Attention{.q = q,
-                                          .key = cache.key,
-                                          .value = cache.value,
-                                          .heads = heads,
-                                          .scale = scale,
-                                          .sequences = ctx.sequences,
-                                          .out = heads_out});
+  return ctx.run(contract::Attention{.q = q,
+                                     .key = cache.key,
+                                     .value = cache.value,
+                                     .heads = heads,
+                                     .scale = scale,
+                                     .sequences = ctx.sequences,
+                                     .out = heads_out,
+                                     .stats = ctx.for_gradient(q.rows, 2)});
 }
 
 }  // namespace naru::nn

@@ -1,10 +1,12 @@
-// Context: what the layers of one forward pass share: the chip, the workspace, the rows of the batch and their
-// rotation angles. Layers are structs of parameters with a forward function made of ops; they name no chip.
+// Context: what the layers of one forward pass share: the chip, the workspace, the rows of the batch, their rotation
+// angles, and in training the tape. Layers are structs of parameters with a forward function made of ops; they name no
+// chip, and issue every op through run(), so that the tape sees it.
 #pragma once
 
 #include <span>
 
 #include "contract/chip.h"
+#include "nn/tape.h"
 #include "nn/workspace.h"
 
 namespace naru::nn {
@@ -16,6 +18,18 @@ struct Context {
   int64_t n_rows = 0;  // T, tokens of the batch
   View cos;            // [T, pairs]
   View sin;            // [T, pairs]
+  Tape* tape = nullptr;
+
+  Status run(const contract::Op& op) {
+    NARU_TRY(chip.run(op));
+    if (tape != nullptr) tape->record(op);
+    return {};
+  }
+  // Where the result of an op goes that may overwrite its operand x: x itself, or fresh memory where the tape will need
+  // the old values.
+  View in_place_of(View x) const { return tape != nullptr ? workspace.take(x.rows, x.cols) : x; }
+  // Memory for what only a gradient reads; empty while nothing is recorded.
+  View for_gradient(int64_t rows, int64_t cols) const { return tape != nullptr ? workspace.take(rows, cols) : View{}; }
 };
 
 // The streams of one layer. Latent attention keeps one stream, in `key`, which is also the value.
@@ -30,10 +44,18 @@ struct Vector {
   View view;
 };
 
-// A matrix with an optional bias.
+// A low-rank part beside a matrix (LoRA): scale * B (A x).
+struct Adapter {
+  std::unique_ptr<contract::PackedMatrix> a;  // [rank, inputs]
+  std::unique_ptr<contract::PackedMatrix> b;  // [outputs, rank]
+  float scale = 1;
+};
+
+// A matrix with an optional bias and an optional adapter.
 struct Linear {
   std::unique_ptr<contract::PackedMatrix> weight;
   Vector bias;
+  std::unique_ptr<Adapter> adapter;
 
   int64_t outputs() const { return weight->outputs; }
   contract::MatmulTarget target(View out) const { return {weight.get(), bias.view, out}; }

@@ -5,20 +5,45 @@ namespace naru::nn {
 using contract::Op;
 
 Status rms_norm(Context& ctx, const Norm& norm, View x, View out) {
-  return ctx.chip.run(contract::RmsNorm{.x = x, .weight = norm.weight.view, .eps = norm.eps, .out = out});
+  return ctx.run(contract::RmsNorm{.x = x, .weight = norm.weight.view, .eps = norm.eps, .out = out});
+}
+
+namespace {
+
+// out = out + scale * B (A x).
+Status add_adapter(Context& ctx, const Adapter& adapter, View x, View out) {
+  const WorkspaceScope scope(ctx.workspace);
+  const View low = ctx.workspace.take(x.rows, adapter.a->outputs);
+  const View part = ctx.workspace.take(out.rows, out.cols);
+  NARU_TRY(ctx.run(contract::Matmul{.x = x, .targets = {{adapter.a.get(), {}, low}}, .n_targets = 1}));
+  NARU_TRY(ctx.run(contract::Matmul{.x = low, .targets = {{adapter.b.get(), {}, part}}, .n_targets = 1}));
+  return ctx.run(contract::Axpby{.x = part, .y = out, .a = adapter.scale, .b = 1, .out = out});
+}
+
+}  // namespace
+
+Status matmul(Context& ctx, View x, std::initializer_list<Projection> projections) {
+  contract::Matmul op{.x = x, .targets = {}, .n_targets = 0};
+  for (const Projection& p : projections) op.targets[op.n_targets++] = p.linear.target(p.out);
+  NARU_TRY(ctx.run(op));
+  for (const Projection& p : projections) {
+    if (p.linear.adapter != nullptr) NARU_TRY(add_adapter(ctx, *p.linear.adapter, x, p.out));
+  }
+  return {};
 }
 
 Status matmul(Context& ctx, const Linear& linear, View x, View out) {
-  return ctx.chip.run(contract::Matmul{.x = x, .targets = {linear.target(out)}, .n_targets = 1});
+  return matmul(ctx, x, {{linear, out}});
 }
 
 Status FeedForward::forward(Context& ctx, View x, View out) const {
   const WorkspaceScope scope(ctx.workspace);
   const View g = ctx.workspace.take(x.rows, gate.outputs());
   const View u = ctx.workspace.take(x.rows, up.outputs());
-  NARU_TRY(ctx.chip.run(contract::Matmul{.x = x, .targets = {gate.target(g), up.target(u)}, .n_targets = 2}));
-  NARU_TRY(ctx.chip.run(contract::SiluMul{.gate = g, .up = u, .out = g}));
-  return matmul(ctx, down, g, out);
+  NARU_TRY(matmul(ctx, x, {{gate, g}, {up, u}}));
+  const View a = ctx.in_place_of(g);
+  NARU_TRY(ctx.run(contract::SiluMul{.gate = g, .up = u, .out = a}));
+  return matmul(ctx, down, a, out);
 }
 
 Status Experts::forward(Context& ctx, View x, View residual, View out) const {
@@ -29,34 +54,33 @@ Status Experts::forward(Context& ctx, View x, View residual, View out) const {
   const View chosen = workspace.take(x.rows, n_chosen, DType::kI32);
   const View gates = workspace.take(x.rows, n_chosen);
   NARU_TRY(matmul(ctx, router, x, logits));
-  NARU_TRY(ctx.chip.run(contract::Route{.logits = logits,
-                                        .bias = router_bias.view,
-                                        .scoring = scoring,
-                                        .group_score = group_score,
-                                        .n_group = n_group,
-                                        .topk_group = topk_group,
-                                        .normalise = normalise,
-                                        .scale = routed_scale,
-                                        .experts = chosen,
-                                        .gates = gates}));
+  NARU_TRY(ctx.run(contract::Route{.logits = logits,
+                                   .bias = router_bias.view,
+                                   .scoring = scoring,
+                                   .group_score = group_score,
+                                   .n_group = n_group,
+                                   .topk_group = topk_group,
+                                   .normalise = normalise,
+                                   .scale = routed_scale,
+                                   .experts = chosen,
+                                   .gates = gates}));
   const View slots = chosen.split_cols(n_chosen);
   const View g = workspace.take(n_slots, gate->outputs);
   const View u = workspace.take(n_slots, up->outputs);
   const View y = workspace.take(n_slots, down->outputs);
-  NARU_TRY(ctx.chip.run(
+  NARU_TRY(ctx.run(
       contract::GroupedMatmul{.x = x, .weight = gate.get(), .groups = slots, .rows_share = n_chosen, .out = g}));
-  NARU_TRY(ctx.chip.run(
-      contract::GroupedMatmul{.x = x, .weight = up.get(), .groups = slots, .rows_share = n_chosen, .out = u}));
-  NARU_TRY(ctx.chip.run(contract::SiluMul{.gate = g, .up = u, .out = g}));
   NARU_TRY(
-      ctx.chip.run(contract::GroupedMatmul{.x = g, .weight = down.get(), .groups = slots, .rows_share = 1, .out = y}));
+      ctx.run(contract::GroupedMatmul{.x = x, .weight = up.get(), .groups = slots, .rows_share = n_chosen, .out = u}));
+  const View a = ctx.in_place_of(g);
+  NARU_TRY(ctx.run(contract::SiluMul{.gate = g, .up = u, .out = a}));
+  NARU_TRY(ctx.run(contract::GroupedMatmul{.x = a, .weight = down.get(), .groups = slots, .rows_share = 1, .out = y}));
   View shared_out;
   if (shared != nullptr) {
     shared_out = workspace.take(x.rows, out.cols);
     NARU_TRY(shared->forward(ctx, x, shared_out));
   }
-  return ctx.chip.run(
-      contract::Combine{.y = y, .gates = gates, .shared = shared_out, .residual = residual, .out = out});
+  return ctx.run(contract::Combine{.y = y, .gates = gates, .shared = shared_out, .residual = residual, .out = out});
 }
 
 }  // namespace naru::nn

@@ -2,6 +2,7 @@
 // SwiGLU feed-forward and the mixture of experts. Formulas: docs/architectures.md. Shapes: T tokens, C model width.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <variant>
 
@@ -15,8 +16,14 @@ struct Norm {
 };
 
 Status rms_norm(Context& ctx, const Norm& norm, View x, View out);
-// out = x W^T + b
+// out = x W^T + b (+ the adapter's part)
 Status matmul(Context& ctx, const Linear& linear, View x, View out);
+// The same for up to three that share x, its rounding and its quantisation.
+struct Projection {
+  const Linear& linear;
+  View out;
+};
+Status matmul(Context& ctx, View x, std::initializer_list<Projection> projections);
 
 // Attention with `kv_heads` key and value heads shared by groups of query heads; norms of q and k heads (Qwen3) where
 // their weight is not empty. Rotation on all of head_dim.

@@ -33,6 +33,11 @@ class Workspace {
 
   int64_t mark() const { return used_; }
   void release(int64_t mark) { used_ = mark; }
+  // While kept, scopes give nothing back: a tape (tape.h) needs the values of a layer until it has run backwards.
+  void keep(bool is_kept) { is_kept_ = is_kept; }
+  bool is_kept() const { return is_kept_; }
+  const void* data() const { return buffer_->data(); }
+  int64_t bytes() const { return buffer_->bytes(); }
   int64_t peak_bytes() const { return peak_; }
 
  private:
@@ -41,13 +46,16 @@ class Workspace {
   std::unique_ptr<contract::Buffer> buffer_;
   int64_t used_ = 0;
   int64_t peak_ = 0;
+  bool is_kept_ = false;
 };
 
 // Gives back on leaving a scope what the scope took.
 class WorkspaceScope {
  public:
   explicit WorkspaceScope(Workspace& workspace) : workspace_(workspace), mark_(workspace.mark()) {}
-  ~WorkspaceScope() { workspace_.release(mark_); }
+  ~WorkspaceScope() {
+    if (!workspace_.is_kept()) workspace_.release(mark_);
+  }
   WorkspaceScope(const WorkspaceScope&) = delete;
   WorkspaceScope& operator=(const WorkspaceScope&) = delete;
 

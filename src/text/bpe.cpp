@@ -9,35 +9,13 @@
 
 #include "base/check.h"
 #include "text/byte_level.h"
+#include "text/hash.h"
+#include "text/pair_table.h"
 
 namespace naru::text {
 namespace {
 
 constexpr size_t kShortPiece = 40;  // symbols; scanning beats the heap up to about here
-
-uint64_t mix(uint64_t x) {
-  x ^= x >> 32;
-  x *= 0x9E3779B97F4A7C15u;
-  return x ^ (x >> 29);
-}
-
-uint64_t hash_bytes(std::string_view bytes) {
-  uint64_t h = 0x243F6A8885A308D3u ^ bytes.size();
-  const char* p = bytes.data();
-  size_t n = bytes.size();
-  for (; n >= 8; p += 8, n -= 8) {
-    uint64_t word;
-    std::memcpy(&word, p, 8);
-    h = mix(h ^ word) * 0xD6E8FEB86659FD93u;
-  }
-  uint64_t tail = 0;
-  std::memcpy(&tail, p, n);
-  return mix(h ^ tail);
-}
-
-uint64_t pair_of(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
 
 // Order of a heap whose front is the candidate to merge next: least rank, then leftmost.
 constexpr auto later = [](const auto& a, const auto& b) {

@@ -24,11 +24,36 @@ constexpr std::array<int16_t, 0x144> make_bytes() {
 }
 constexpr auto kByteOfChar = make_bytes();
 
+constexpr std::array<uint16_t, 256> make_chars() {
+  std::array<uint16_t, 256> table{};
+  for (size_t c = 0; c < kByteOfChar.size(); ++c) {
+    if (kByteOfChar[c] >= 0) table[static_cast<size_t>(kByteOfChar[c])] = static_cast<uint16_t>(c);
+  }
+  return table;
+}
+constexpr auto kCharOfByte = make_chars();
+
 }  // namespace
 
 std::optional<uint8_t> byte_of_char(uint32_t code_point) {
   if (code_point >= kByteOfChar.size() || kByteOfChar[code_point] < 0) return std::nullopt;
   return static_cast<uint8_t>(kByteOfChar[code_point]);
+}
+
+std::string token_of_bytes(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size() + bytes.size() / 4);
+  for (const char byte : bytes) append_utf8(kCharOfByte[static_cast<unsigned char>(byte)], out);
+  return out;
+}
+
+std::array<uint8_t, 256> bytes_by_char() {
+  std::array<uint8_t, 256> bytes{};
+  size_t n = 0;
+  for (const int16_t byte : kByteOfChar) {
+    if (byte >= 0) bytes[n++] = static_cast<uint8_t>(byte);
+  }
+  return bytes;
 }
 
 std::optional<std::string> bytes_of_token(std::string_view token) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,7 @@ struct CharClass {
   std::vector<std::pair<uint32_t, uint32_t>> ranges;  // inclusive
 
   bool contains(uint32_t c) const;
+  bool operator==(const CharClass&) const = default;
 };
 
 // One step cuts every piece that the step before left. Matches and what lies between them are pieces alike.
@@ -39,6 +41,8 @@ struct SplitStep {
   CharClass run_class;
   bool optional_space = false;
   uint32_t run_max = UINT32_MAX;
+
+  bool operator==(const SplitStep&) const = default;
 };
 
 class Splitter {
@@ -57,8 +61,18 @@ class Splitter {
   std::vector<SplitStep> steps_;
 };
 
+// The families whose pre-tokenizer is known by name (the names of GGUF files; the one for new vocabularies first), and
+// the steps that their tokenizer.json has, down to the byte-to-unicode mapping; nothing for an unknown name.
+std::vector<std::string_view> pre_tokenizer_names();
+std::optional<std::vector<formats::PreTokenizerStep>> pre_tokenizer_steps(std::string_view name);
+
 // True where a GGUF pre-tokenizer name stands for a family whose normaliser is NFC / whose vocabulary wins over merges.
 bool gguf_pre_uses_nfc(std::string_view name);
 bool gguf_pre_ignores_merges(std::string_view name);
+
+// The name whose steps, normaliser and rule of merges are those of `data`; "" where no name is.
+std::string gguf_pre_of(const formats::TokenizerData& data);
+// Puts steps, normaliser and rule of merges in the place of the name.
+void spell_out_gguf_pre(formats::TokenizerData& data);
 
 }  // namespace naru::text

@@ -23,18 +23,22 @@ struct KnownPattern {
   SplitStep::Kind kind;
   bool is_total;  // every character is inside some match, so removing what is not matched changes nothing
 };
+constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kDeepseekV3Pattern =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
+    R"( ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::array kKnownPatterns = {
-    KnownPattern{R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitStep::kGpt2,
-                 true},
-    KnownPattern{R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-                 R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-                 SplitStep::kLlama3, true},
-    KnownPattern{R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-                 R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-                 SplitStep::kQwen2, true},
-    KnownPattern{R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
-                 R"( ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-                 SplitStep::kDeepseekV3, false},
+    KnownPattern{kGpt2Pattern, SplitStep::kGpt2, true},
+    KnownPattern{kLlama3Pattern, SplitStep::kLlama3, true},
+    KnownPattern{kQwen2Pattern, SplitStep::kQwen2, true},
+    KnownPattern{kDeepseekV3Pattern, SplitStep::kDeepseekV3, false},
     KnownPattern{R"(\s+$)", SplitStep::kTrailingSpace, false},
 };
 
@@ -175,12 +179,6 @@ SplitStep known_step(SplitStep::Kind kind) {
   return step;
 }
 
-SplitStep run_step(std::string_view pattern) {
-  auto step = parse_run(pattern);
-  NARU_CHECK(step.has_value(), std::string(pattern));
-  return *step;
-}
-
 SplitStep digit_step(bool individual) {
   SplitStep step;
   step.run_class.flags = kDigit;
@@ -215,50 +213,86 @@ constexpr std::string_view kDeepseekLlmPunctuation =
     "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+";
 constexpr std::string_view kDeepseekCjk = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
 
-std::optional<std::vector<SplitStep>> gguf_steps(std::string_view name) {
-  using Kind = SplitStep::Kind;
-  if (name == "gpt-2") return std::vector{known_step(Kind::kGpt2)};
-  if (name == "smollm") return std::vector{digit_step(true), known_step(Kind::kGpt2)};
-  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") return std::vector{known_step(Kind::kLlama3)};
-  if (name == "qwen2" || name == "deepseek-r1-qwen") return std::vector{known_step(Kind::kQwen2)};
-  if (name == "deepseek-v3") {
-    return std::vector{run_step("\\p{N}{1,3}"), run_step("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
-                       known_step(Kind::kDeepseekV3)};
-  }
-  if (name == "deepseek-llm") {
-    return std::vector{run_step("[\\r\\n]"),
-                       run_step(kDeepseekLlmLetters),
-                       run_step(kDeepseekLlmPunctuation),
-                       known_step(Kind::kTrailingSpace),
-                       run_step(kDeepseekCjk),
-                       digit_step(true)};
-  }
-  if (name == "deepseek-coder") {
-    return std::vector{run_step("[\\r\\n]"), run_step("\\s?\\p{L}+"), run_step("\\s?\\p{P}+"), run_step(kDeepseekCjk),
-                       digit_step(true)};
-  }
-  return std::nullopt;
+// The known families by the names that GGUF files give them, with their steps as a tokenizer.json has them; kByteLevel
+// is added behind the last. "digits" stands for the Digits step, "gpt-2" for the pattern inside ByteLevel.
+constexpr std::string_view kDigitsStep = "digits", kGpt2Step = "gpt-2";
+struct Family {
+  std::string_view name;
+  std::vector<std::string_view> steps;
+};
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> kFamilies = {
+      {"deepseek-v3", {"\\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", kDeepseekV3Pattern}},
+      {"llama-bpe", {kLlama3Pattern}},
+      {"qwen2", {kQwen2Pattern}},
+      {"smollm", {kDigitsStep, kGpt2Step}},
+      {"gpt-2", {kGpt2Step}},
+      {"deepseek-llm", {"[\\r\\n]", kDeepseekLlmLetters, kDeepseekLlmPunctuation, "\\s+$", kDeepseekCjk, kDigitsStep}},
+      {"deepseek-coder", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", kDeepseekCjk, kDigitsStep}},
+  };
+  return kFamilies;
+}
+
+std::string_view canonical_name(std::string_view name) {
+  if (name == "llama3" || name == "llama-v3") return "llama-bpe";
+  if (name == "deepseek-r1-qwen") return "qwen2";
+  return name;
 }
 
 }  // namespace
 
 bool CharClass::contains(uint32_t c) const {
   if (flags != 0 && (char_flags(c) & flags)) return true;
+  if (ranges.empty() || c < ranges.front().first) return false;  // most characters of most texts
   const auto after = std::upper_bound(ranges.begin(), ranges.end(), c,
                                       [](uint32_t value, const auto& range) { return value < range.first; });
   return after != ranges.begin() && c <= std::prev(after)->second;
 }
 
+std::vector<std::string_view> pre_tokenizer_names() {
+  std::vector<std::string_view> names;
+  for (const Family& family : families()) names.push_back(family.name);
+  return names;
+}
+
+std::optional<std::vector<PreTokenizerStep>> pre_tokenizer_steps(std::string_view name) {
+  const auto& all = families();
+  const auto family =
+      std::find_if(all.begin(), all.end(), [&](const Family& f) { return f.name == canonical_name(name); });
+  if (family == all.end()) return std::nullopt;
+  std::vector<PreTokenizerStep> steps;
+  PreTokenizerStep bytes;
+  bytes.kind = PreTokenizerKind::kByteLevel;
+  bytes.name = "ByteLevel";
+  for (const std::string_view pattern : family->steps) {
+    PreTokenizerStep step;
+    if (pattern == kGpt2Step) {
+      bytes.use_regex = true;
+      continue;
+    }
+    step.kind = pattern == kDigitsStep ? PreTokenizerKind::kDigits : PreTokenizerKind::kSplitRegex;
+    step.name = pattern == kDigitsStep ? "Digits" : "Split";
+    if (pattern == kDigitsStep) {
+      step.individual_digits = true;
+    } else {
+      step.pattern = pattern;
+    }
+    steps.push_back(std::move(step));
+  }
+  steps.push_back(std::move(bytes));
+  return steps;
+}
+
 Result<Splitter> Splitter::create(const formats::TokenizerData& data) {
   Splitter splitter;
+  std::optional<std::vector<PreTokenizerStep>> named;
   if (!data.gguf_pre.empty()) {
-    auto steps = gguf_steps(data.gguf_pre);
-    if (!steps) return unsupported(fmt::format("tokenizer.ggml.pre names '{}'", data.gguf_pre));
-    splitter.steps_ = std::move(*steps);
-    return splitter;
+    named = pre_tokenizer_steps(data.gguf_pre);
+    if (!named) return unsupported(fmt::format("tokenizer.ggml.pre names '{}'", data.gguf_pre));
   }
   bool maps_bytes = false;
-  for (const PreTokenizerStep& step : data.pre_tokenizer) {
+  for (const PreTokenizerStep& step : named ? *named : data.pre_tokenizer) {
     if (maps_bytes) return unsupported(fmt::format("a step '{}' after ByteLevel", step.name));
     switch (step.kind) {
       case PreTokenizerKind::kSplitRegex: {
@@ -282,12 +316,38 @@ Result<Splitter> Splitter::create(const formats::TokenizerData& data) {
   return splitter;
 }
 
+std::string gguf_pre_of(const formats::TokenizerData& data) {
+  if (!data.gguf_pre.empty()) return data.gguf_pre;
+  const auto wanted = Splitter::create(data);
+  if (!wanted.ok()) return "";
+  for (const std::string_view name : pre_tokenizer_names()) {
+    formats::TokenizerData named;
+    named.gguf_pre = name;
+    const bool is_nfc = data.normalizer == formats::NormalizerKind::kNfc;
+    if (Splitter::create(named)->steps() == wanted->steps() && gguf_pre_uses_nfc(name) == is_nfc &&
+        gguf_pre_ignores_merges(name) == data.ignore_merges) {
+      return std::string(name);
+    }
+  }
+  return "";
+}
+
+void spell_out_gguf_pre(formats::TokenizerData& data) {
+  if (data.gguf_pre.empty()) return;
+  auto steps = pre_tokenizer_steps(data.gguf_pre);
+  if (!steps) return;
+  data.pre_tokenizer = std::move(*steps);
+  if (gguf_pre_uses_nfc(data.gguf_pre)) data.normalizer = formats::NormalizerKind::kNfc;
+  data.ignore_merges = data.ignore_merges || gguf_pre_ignores_merges(data.gguf_pre);
+  data.gguf_pre.clear();
+}
+
 bool gguf_pre_uses_nfc(std::string_view name) {
-  return name == "qwen2" || name == "deepseek-r1-qwen";
+  return canonical_name(name) == "qwen2";
 }
 
 bool gguf_pre_ignores_merges(std::string_view name) {
-  return name == "llama-bpe" || name == "llama3" || name == "llama-v3";
+  return canonical_name(name) == "llama-bpe";
 }
 
 }  // namespace naru::text

@@ -35,14 +35,14 @@ struct FileToWrite {
 struct CheckpointInfo {
   std::filesystem::path folder;
   int64_t step = 0;
-  std::string state_json;  // what write_checkpoint was given
+  std::string state_json;  // what write_checkpoint was given (spaces and order of keys may differ); "" in a mere list
 };
 
 // `state_json` is a JSON object of the trainer's own (step, counters, hashes), kept in the manifest under "state".
 Status write_checkpoint(const std::filesystem::path& parent, int64_t step, const std::vector<FileToWrite>& files,
                         const std::string& state_json);
 
-// Checkpoints under `parent`, newest first, by name only.
+// Checkpoints under `parent`, newest first, by name only; none where there is no such folder.
 Result<std::vector<CheckpointInfo>> list_checkpoints(const std::filesystem::path& parent);
 
 // The newest that verifies (every file there, sizes and SHA-256 equal to the manifest's). Broken newer ones are passed
@@ -50,10 +50,14 @@ Result<std::vector<CheckpointInfo>> list_checkpoints(const std::filesystem::path
 Result<std::optional<CheckpointInfo>> newest_good_checkpoint(const std::filesystem::path& parent,
                                                              std::vector<std::string>* notes);
 
+// Checks one checkpoint folder: its manifest, and size and SHA-256 of every file.
+Result<CheckpointInfo> verify_checkpoint(const std::filesystem::path& folder);
+
 // Opens file `name` of a verified checkpoint.
 Result<formats::TensorFiles> open_checkpoint_file(const CheckpointInfo& checkpoint, const std::string& name);
 
-// Removes all but the newest `keep` and the one of step `best_step` (-1: none); left-over temporary folders too.
+// Removes all but the newest `keep` (at least one) and the one of step `best_step` (-1: none); left-over temporary
+// folders too. Checkpoints without a sound manifest or with files of other sizes do not count as kept, and stay.
 Status prune_checkpoints(const std::filesystem::path& parent, int64_t keep, int64_t best_step);
 
 }  // namespace naru::train

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "formats/model_config.h"
+#include "formats/tensor_file.h"
 #include "models/parameters.h"
 
 namespace naru::train {
@@ -27,14 +28,23 @@ struct ModelToExport {
   std::string form;                      // "latent" or "expanded": naru_attention_form; "" for other attention
 };
 
-// Returns the SHA-256 of model.safetensors (of all shards in order where there are several).
-Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder);
+// Returns the SHA-256 of model.safetensors. A model folder of the same name is replaced in one step; any other folder
+// that holds something is refused. Progress counts the bytes of tensors.
+Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder,
+                                        const formats::ProgressCallback& progress = {});
 
-// A GGUF file (F32, F16, BF16 or Q8_0) of a checkpoint that naru reads.
+// The tokenizer's files of a Hugging Face folder, from a folder (copied) or a .gguf file (written anew). kNotFound
+// where the source has none; kInvalidArgument where it has ids beyond `vocab`.
+Status export_tokenizer(const std::filesystem::path& from, int64_t vocab, const std::filesystem::path& folder);
+
+// A GGUF file of a checkpoint that naru reads, under the names and in the layout of llama.cpp. One-dimensional tensors
+// and routers are F32; rows that no Q8_0 block divides are F16. `out` must not be there yet.
 enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
-Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind);
-// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype.
+Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind,
+                       const formats::ProgressCallback& progress = {});
+// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. `folder` must be empty or not there
+// yet.
 Status convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
-                               ExportDType dtype);
+                               ExportDType dtype, const formats::ProgressCallback& progress = {});
 
 }  // namespace naru::train

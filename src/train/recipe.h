@@ -134,4 +134,8 @@ Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);
 
+// The first key that decides bits and differs, as "optimizer.lr is 0.001 there and 0.002 here"; nothing where both
+// recipes make the same run. What only watches a run or stores it (output, checkpoint, validation, sample) may differ.
+std::optional<std::string> recipe_difference(const Recipe& there, const Recipe& here);
+
 }  // namespace naru::train

@@ -65,12 +65,15 @@ Status write_report(const std::filesystem::path& run_folder);
 // What `naru runs` shows.
 struct RunSummary {
   std::filesystem::path folder;
-  std::string name, status;  // "running", "done", "stopped", "failed"
+  std::string name, status;  // "running", "done", "stopped", "failed"; "damaged" where run.json cannot be read
   int64_t step = 0, steps = 0;
   std::optional<double> loss, validation_loss;
   double seconds = 0;
   std::string weights_sha256;
+  std::string started, updated;  // "2026-11-25T10:20:05Z"
 };
+inline constexpr int64_t kRunsMax = 10000;  // runs that are listed
+// The runs under `folder`, oldest first, or the one that `folder` is.
 Result<std::vector<RunSummary>> list_runs(const std::filesystem::path& folder);
 
 }  // namespace naru::train

@@ -55,6 +55,67 @@ void add_products(std::vector<OpCase>& cases) {
   }
 }
 
+// A matrix of zeros is refreshed, then used: the bits of its products are those of a matrix packed anew.
+std::vector<View> run_pack(CaseMemory& m, Rule rule, bool is_transposed, bool is_rounded_first) {
+  constexpr int64_t kGroups = 2, kOutputs = 37, kInputs = 45;
+  contract::PackedMatrix* matrix = m.blank_matrix(rule, kGroups, kOutputs, kInputs);
+  std::vector<View> groups;
+  for (uint32_t g = 0; g < kGroups; ++g) {
+    groups.push_back(is_transposed ? m.random(30 + g, kInputs, kOutputs) : m.random(30 + g, kOutputs, kInputs));
+  }
+  m.run(contract::Pack{
+      .groups = groups, .is_transposed = is_transposed, .is_rounded_first = is_rounded_first, .out = matrix});
+  const View out = m.empty(6, kOutputs);
+  m.run(contract::GroupedMatmul{.x = m.random(32, 6, kInputs), .weight = matrix, .groups = {}, .out = out});
+  return {out};
+}
+
+// Experts: group 1 has no slots, group 0 more than a segment. Heads: group i mod 3.
+std::vector<View> run_weight_grad(CaseMemory& m, Rule rule, bool is_experts) {
+  constexpr int64_t kSlots = 2 * 1260, kOutputs = 21, kInputs = 35, kGroups = 3;
+  std::vector<int32_t> experts;
+  for (int64_t i = 0; i < kSlots; ++i) experts.push_back(i % 7 == 3 ? 2 : 0);
+  std::vector<View> out;
+  for (uint32_t g = 0; g < kGroups; ++g) out.push_back(m.random(33 + g, kOutputs, kInputs));
+  m.run(contract::WeightGrad{.dy = m.random(36, kSlots, kOutputs),
+                             .x = m.random(37, kSlots / 2, kInputs),
+                             .groups = is_experts ? m.ints(experts, kSlots, 1) : View{},
+                             .rows_share = 2,
+                             .rule = rule,
+                             .out = out});
+  return out;
+}
+
+std::vector<View> run_product(CaseMemory& m, Rule rule, bool a_transposed, bool b_transposed) {
+  constexpr int64_t kRows = 19, kOutputs = 33, kInputs = 2081;
+  const View out = m.empty(kRows, kOutputs);
+  m.run(contract::Product{.a = a_transposed ? m.random(38, kInputs, kRows) : m.random(38, kRows, kInputs),
+                          .b = b_transposed ? m.random(39, kInputs, kOutputs) : m.random(39, kOutputs, kInputs),
+                          .a_transposed = a_transposed,
+                          .b_transposed = b_transposed,
+                          .rule = rule,
+                          .out = out});
+  return {out};
+}
+
+void add_training_products(std::vector<OpCase>& cases) {
+  for (const Rule rule : {Rule::kF32, Rule::kBF16}) {
+    const std::string_view name = contract::rule_name(rule);
+    for (const bool is_second : {false, true}) {
+      const std::string_view side = is_second ? "columns" : "rows";
+      cases.push_back(
+          {fmt::format("pack/{}/{}", name, side), [=](CaseMemory& m) { return run_pack(m, rule, is_second, false); }});
+      cases.push_back({fmt::format("weight_grad/{}/{}", name, is_second ? "experts" : "heads"),
+                       [=](CaseMemory& m) { return run_weight_grad(m, rule, is_second); }});
+      cases.push_back({fmt::format("product/{}/a_{}_b_columns", name, side),
+                       [=](CaseMemory& m) { return run_product(m, rule, is_second, true); }});
+    }
+    cases.push_back({fmt::format("product/{}/a_rows_b_rows", name),
+                     [=](CaseMemory& m) { return run_product(m, rule, false, false); }});
+  }
+  cases.push_back({"pack/f32/rounded_first", [](CaseMemory& m) { return run_pack(m, Rule::kF32, false, true); }});
+}
+
 void add_rows(std::vector<OpCase>& cases) {
   for (const int64_t cols : {1, 33, 2049}) {
     cases.push_back({fmt::format("rms_norm/{}", cols), [=](CaseMemory& m) {
@@ -132,6 +193,153 @@ void add_experts(std::vector<OpCase>& cases) {
                    }});
 }
 
+void add_row_grads(std::vector<OpCase>& cases) {
+  for (const int64_t cols : {1, 33, 2049}) {
+    cases.push_back({fmt::format("rms_norm_grad/{}", cols), [=](CaseMemory& m) {
+                       const View dx = m.empty(5, cols), dweight = m.random(43, 1, cols);
+                       m.run(contract::RmsNormGrad{.x = m.random(40, 5, cols),
+                                                   .weight = m.random(41, 1, cols),
+                                                   .eps = 1e-6f,
+                                                   .dy = m.random(42, 5, cols),
+                                                   .dx = dx,
+                                                   .dweight = dweight});
+                       return std::vector<View>{dx, dweight};
+                     }});
+    cases.push_back({fmt::format("silu_mul_grad/{}", cols), [=](CaseMemory& m) {
+                       const View dgate = m.empty(3, cols), dup = m.empty(3, cols);
+                       m.run(contract::SiluMulGrad{.gate = m.random(44, 3, cols),
+                                                   .up = m.random(45, 3, cols),
+                                                   .dy = m.random(46, 3, cols),
+                                                   .dgate = dgate,
+                                                   .dup = dup});
+                       return std::vector<View>{dgate, dup};
+                     }});
+    cases.push_back({fmt::format("cross_entropy/{}", cols), [=](CaseMemory& m) {
+                       const View loss = m.empty(3, 1), dlogits = m.empty(3, cols);
+                       const auto last = static_cast<int32_t>(cols - 1);
+                       m.run(contract::CrossEntropy{.logits = m.random(47, 3, cols),
+                                                    .targets = m.ints({0, last, last / 2}, 3, 1),
+                                                    .weights = m.floats({0.25f, 0.001f, 0.0f}, 3, 1),
+                                                    .loss = loss,
+                                                    .dlogits = dlogits});
+                       return std::vector<View>{loss, dlogits};
+                     }});
+    cases.push_back({fmt::format("combine_grad/{}", cols), [=](CaseMemory& m) {
+                       const View dy = m.empty(12, cols), dgates = m.empty(3, 4);
+                       m.run(contract::CombineGrad{.y = m.random(48, 12, cols),
+                                                   .gates = m.random(49, 3, 4),
+                                                   .dout = m.random(50, 3, cols),
+                                                   .dy = dy,
+                                                   .dgates = dgates});
+                       return std::vector<View>{dy, dgates};
+                     }});
+  }
+  // Rows beyond a segment of 2048.
+  cases.push_back({"column_sum", [](CaseMemory& m) {
+                     const View out = m.random(51, 1, 19);
+                     m.run(contract::ColumnSum{.x = m.random(52, 4101, 19), .out = out});
+                     return std::vector<View>{out};
+                   }});
+  cases.push_back({"sum_slots", [](CaseMemory& m) {
+                     const View out = m.empty(5, 45);
+                     m.run(contract::SumSlots{.x = m.random(53, 30, 45), .out = out});
+                     return std::vector<View>{out};
+                   }});
+  cases.push_back(
+      {"embed_grad", [](CaseMemory& m) {
+         const View out = m.random(54, 9, 45);
+         m.run(contract::EmbedGrad{.ids = m.ints({3, 0, 8, 3, 3, 0}, 6, 1), .dy = m.random(55, 6, 45), .out = out});
+         return std::vector<View>{out};
+       }});
+  for (const auto layout : {contract::RopeLayout::kInterleaved, contract::RopeLayout::kHalfSplit}) {
+    const char* name = layout == contract::RopeLayout::kInterleaved ? "interleaved" : "half_split";
+    cases.push_back({fmt::format("rope_grad/{}", name), [=](CaseMemory& m) {
+                       const View dx = m.empty(12, 40);
+                       m.run(contract::RopeGrad{.dy = m.random(56, 12, 40),
+                                                .cos = m.random(57, 4, 20),
+                                                .sin = m.random(58, 4, 20),
+                                                .rows_per_token = 3,
+                                                .layout = layout,
+                                                .dx = dx});
+                       return std::vector<View>{dx};
+                     }});
+  }
+}
+
+void add_expert_grads(std::vector<OpCase>& cases) {
+  const std::vector<int32_t> experts = {0, 7, 23, 1, 2, 3, 5, 11, 22, 0, 8, 16, 4, 5, 6};
+  for (const auto scoring : {contract::Scoring::kSoftmax, contract::Scoring::kSigmoid}) {
+    const bool is_sigmoid = scoring == contract::Scoring::kSigmoid;
+    const char* name = is_sigmoid ? "sigmoid" : "softmax";
+    for (const bool normalise : {false, true}) {
+      cases.push_back({fmt::format("route_grad/{}{}", name, normalise ? "/normalised" : ""), [=](CaseMemory& m) {
+                         const View dlogits = m.empty(5, 24);
+                         m.run(contract::RouteGrad{.logits = m.random(59, 5, 24),
+                                                   .experts = m.ints(experts, 5, 3),
+                                                   .dgates = m.random(60, 5, 3),
+                                                   .dscores = normalise ? m.random(61, 5, 24) : View{},
+                                                   .scoring = scoring,
+                                                   .normalise = normalise,
+                                                   .scale = 2.5f,
+                                                   .dlogits = dlogits});
+                         return std::vector<View>{dlogits};
+                       }});
+    }
+    cases.push_back({fmt::format("balance_loss/{}", name), [=](CaseMemory& m) {
+                       constexpr int32_t kNoPages[1] = {};
+                       const contract::SequenceRows sequences[] = {{0, 3, 0, kNoPages}, {3, 1, 0, kNoPages}};
+                       const View loss = m.empty(2, 1), dscores = m.empty(5, 24);
+                       m.run(contract::BalanceLoss{.logits = m.random(62, 5, 24),
+                                                   .experts = m.ints(experts, 5, 3),
+                                                   .scoring = scoring,
+                                                   .weight = 0.01f,
+                                                   .sequences = sequences,
+                                                   .loss = loss,
+                                                   .dscores = dscores});
+                       return std::vector<View>{loss, dscores};
+                     }});
+  }
+}
+
+void add_optimizer(std::vector<OpCase>& cases) {
+  cases.push_back({"fill", [](CaseMemory& m) {
+                     const View out = m.empty(3, 21);
+                     m.run(contract::Fill{.out = out, .value = -1.75f});
+                     return std::vector<View>{out};
+                   }});
+  cases.push_back({"axpby", [](CaseMemory& m) {
+                     const View x = m.random(63, 3, 45), sum = m.empty(3, 45), scaled = m.empty(3, 45);
+                     m.run(contract::Axpby{.x = x, .y = m.random(64, 3, 45), .a = 0.3f, .b = -7.0f, .out = sum});
+                     m.run(contract::Axpby{.x = x, .y = {}, .a = 0.3f, .b = 1.0f, .out = scaled});
+                     return std::vector<View>{sum, scaled};
+                   }});
+  cases.push_back({"sum_of_squares", [](CaseMemory& m) {
+                     const View out = m.empty(1, 1);
+                     m.run(contract::SumOfSquares{.x = m.random(65, 11, 2081), .out = out});
+                     return std::vector<View>{out};
+                   }});
+  cases.push_back({"adamw", [](CaseMemory& m) {
+                     std::vector<float> squares = golden_floats(66, 3 * 45);
+                     for (float& value : squares) value *= value;
+                     const View weight = m.random(67, 3, 45), first = m.random(68, 3, 45);
+                     const View second = m.floats(squares, 3, 45);
+                     m.run(contract::AdamW{.weight = weight,
+                                           .grad = m.random(69, 3, 45),
+                                           .m = first,
+                                           .v = second,
+                                           .grad_scale = 0.7f,
+                                           .beta1 = 0.9f,
+                                           .one_minus_beta1 = 0.1f,
+                                           .beta2 = 0.95f,
+                                           .one_minus_beta2 = 0.05f,
+                                           .inverse_root_bias2 = 3.2f,
+                                           .eps = 1e-8f,
+                                           .step_size = 0.003f,
+                                           .decay = 0.9999f});
+                     return std::vector<View>{weight, first, second};
+                   }});
+}
+
 // A sequence of 530 positions written at once, then queries at its end: across cache pages and a segment of 512.
 std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
   constexpr int64_t kPositions = 530, kQueries = 21;
@@ -166,17 +374,72 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
   return {out};
 }
 
+// Two packed documents, forward with stats and then back.
+std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent) {
+  constexpr int64_t kRows = 100;
+  const int64_t heads = 6, kv_heads = is_latent ? 1 : 2, width = is_latent ? 72 : 40, value_width = is_latent ? 56 : 24;
+  const CacheShape key{kv_heads, width, dtype, is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey};
+  const CacheShape value{kv_heads, value_width, dtype, CacheUse::kValue};
+  const std::vector<int32_t> pages = {3, 0, 4, 1, 2};
+  const contract::SequenceRows documents[] = {
+      {.row_begin = 33, .n_rows = 67, .position_begin = 0, .pages = pages.data()},
+      {.row_begin = 0, .n_rows = 33, .position_begin = 0, .pages = pages.data() + 3}};
+  const contract::CacheStream keys = m.stream(key, 5);
+  m.run(contract::CacheWrite{
+      .x = m.random(23, kRows * kv_heads, width), .stream = keys, .column = 0, .sequences = documents});
+  contract::CacheStream values = keys;
+  if (!is_latent) {
+    values = m.stream(value, 5);
+    m.run(contract::CacheWrite{
+        .x = m.random(24, kRows * kv_heads, value_width), .stream = values, .column = 0, .sequences = documents});
+  }
+  const View q = m.random(25, kRows * heads, width), out = m.empty(kRows * heads, value_width);
+  const View stats = m.empty(kRows * heads, 2), dq = m.empty(kRows * heads, width);
+  const View dk = m.empty(kRows * kv_heads, width), dv = m.empty(kRows * kv_heads, value_width);
+  m.run(contract::Attention{.q = q,
+                            .key = keys,
+                            .value = values,
+                            .heads = heads,
+                            .scale = 0.0625f,
+                            .sequences = documents,
+                            .out = out,
+                            .stats = stats});
+  m.run(contract::AttentionGrad{.q = q,
+                                .key = keys,
+                                .value = values,
+                                .heads = heads,
+                                .scale = 0.0625f,
+                                .sequences = documents,
+                                .out = out,
+                                .stats = stats,
+                                .dout = m.random(26, kRows * heads, value_width),
+                                .dq = dq,
+                                .dk = dk,
+                                .dv = dv});
+  return {stats, dq, dk, dv};
+}
+
 }  // namespace
 
 std::vector<OpCase> op_cases() {
   std::vector<OpCase> cases;
   add_products(cases);
+  add_training_products(cases);
   add_rows(cases);
   add_experts(cases);
+  add_row_grads(cases);
+  add_expert_grads(cases);
+  add_optimizer(cases);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const bool is_latent : {false, true}) {
       cases.push_back({fmt::format("attention/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
                        [=](CaseMemory& m) { return run_attention(m, dtype, is_latent); }});
+    }
+  }
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool is_latent : {false, true}) {
+      cases.push_back({fmt::format("attention_grad/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
+                       [=](CaseMemory& m) { return run_attention_grad(m, dtype, is_latent); }});
     }
   }
   return cases;

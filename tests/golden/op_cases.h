@@ -100,6 +100,18 @@ class CaseMemory {
     return matrices_.back().get();
   }
 
+  // F32 zeros, to be refreshed.
+  contract::PackedMatrix* blank_matrix(contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs) {
+    const std::vector<float> row(static_cast<size_t>(inputs));
+    contract::MatrixSource source;
+    source.groups = groups;
+    source.outputs = outputs;
+    source.inputs = inputs;
+    source.row = [&](int64_t, int64_t, std::byte*) { return reinterpret_cast<const std::byte*>(row.data()); };
+    matrices_.push_back(chip_.pack(source, rule).value());
+    return matrices_.back().get();
+  }
+
   contract::CacheStream stream(const contract::CacheShape& shape, int64_t n_pages) {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     buffers_.push_back(chip_.allocate(page_bytes * n_pages).value());

@@ -64,16 +64,10 @@ class Runner {
   Runner(const std::filesystem::path& path, contract::Chip& chip, const LoadOptions& options) : chip_(chip) {
     auto files = open_model_files(path);
     EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
-    if (!files.ok()) return;
-    auto plan = plan_model(*files, chip, options);
-    EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
-    if (!plan.ok()) return;
-    plan_ = std::move(*plan);
-    auto decoder = load_model(*files, plan_, chip, {});
-    EXPECT_TRUE(decoder.ok()) << (decoder.ok() ? "" : decoder.error().message);
-    if (!decoder.ok()) return;
-    decoder_ = std::move(*decoder);
-    is_ready_ = true;
+    if (files.ok()) load(*files, options);
+  }
+  Runner(const ModelFiles& files, contract::Chip& chip, const LoadOptions& options) : chip_(chip) {
+    load(files, options);
   }
 
   bool is_ready() const { return is_ready_; }
@@ -111,6 +105,18 @@ class Runner {
   }
 
  private:
+  void load(const ModelFiles& files, const LoadOptions& options) {
+    auto plan = plan_model(files, chip_, options);
+    EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
+    if (!plan.ok()) return;
+    plan_ = std::move(*plan);
+    auto decoder = load_model(files, plan_, chip_, {});
+    EXPECT_TRUE(decoder.ok()) << (decoder.ok() ? "" : decoder.error().message);
+    if (!decoder.ok()) return;
+    decoder_ = std::move(*decoder);
+    is_ready_ = true;
+  }
+
   void make_cache(int64_t n_positions) {
     const int64_t n_pages = n_positions / contract::kCachePage + 1;
     pages_.clear();

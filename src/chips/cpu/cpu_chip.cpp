@@ -112,6 +112,46 @@ class CpuChip : public contract::Chip {
   Status run_op(const contract::Route& op, std::string_view* kernel) { return table_.route(op, work_, kernel); }
   Status run_op(const contract::Combine& op, std::string_view* kernel) { return table_.combine(op, work_, kernel); }
   Status run_op(const contract::LogProb& op, std::string_view* kernel) { return table_.log_prob(op, work_, kernel); }
+  Status run_op(const contract::Pack& op, std::string_view* kernel) { return table_.repack(op, work_, kernel); }
+  Status run_op(const contract::WeightGrad& op, std::string_view* kernel) {
+    return table_.weight_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::Product& op, std::string_view* kernel) { return table_.product(op, work_, kernel); }
+  Status run_op(const contract::ColumnSum& op, std::string_view* kernel) {
+    return table_.column_sum(op, work_, kernel);
+  }
+  Status run_op(const contract::SumSlots& op, std::string_view* kernel) { return table_.sum_slots(op, work_, kernel); }
+  Status run_op(const contract::RmsNormGrad& op, std::string_view* kernel) {
+    return table_.rms_norm_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::RopeGrad& op, std::string_view* kernel) { return table_.rope_grad(op, work_, kernel); }
+  Status run_op(const contract::AttentionGrad& op, std::string_view* kernel) {
+    return table_.attention_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::SiluMulGrad& op, std::string_view* kernel) {
+    return table_.silu_mul_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::CombineGrad& op, std::string_view* kernel) {
+    return table_.combine_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::RouteGrad& op, std::string_view* kernel) {
+    return table_.route_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::BalanceLoss& op, std::string_view* kernel) {
+    return table_.balance_loss(op, work_, kernel);
+  }
+  Status run_op(const contract::CrossEntropy& op, std::string_view* kernel) {
+    return table_.cross_entropy(op, work_, kernel);
+  }
+  Status run_op(const contract::EmbedGrad& op, std::string_view* kernel) {
+    return table_.embed_grad(op, work_, kernel);
+  }
+  Status run_op(const contract::Fill& op, std::string_view* kernel) { return table_.fill(op, work_, kernel); }
+  Status run_op(const contract::Axpby& op, std::string_view* kernel) { return table_.axpby(op, work_, kernel); }
+  Status run_op(const contract::SumOfSquares& op, std::string_view* kernel) {
+    return table_.sum_of_squares(op, work_, kernel);
+  }
+  Status run_op(const contract::AdamW& op, std::string_view* kernel) { return table_.adamw(op, work_, kernel); }
 
   void count(int op, std::string_view kernel) {
     const std::string_view name = contract::op_name(op);

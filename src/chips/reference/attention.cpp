@@ -116,6 +116,9 @@ Status run_attention(const Attention& op) {
         for (int64_t d = 0; d < op.out.cols; ++d) {
           op.out.f32(row)[d] = contract::div(total.o[static_cast<size_t>(d)], total.l);
         }
+        if (op.stats.empty()) continue;
+        op.stats.f32(row)[0] = total.m;
+        op.stats.f32(row)[1] = total.l;
       }
     }
   }

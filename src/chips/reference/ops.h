@@ -1,7 +1,9 @@
 // One function for each op, in the file of the op's name.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -35,6 +37,19 @@ inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64
 float dot_f32(const float* a, const float* b, int64_t n);
 float dot_bf16(const float* a, const float* b, int64_t n);  // operands already rounded
 
+// The f32 dot of section 3 over n rows: step(t, acc) is acc with row t in it.
+float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& step);
+
+// Scores of the experts of one token, from its n router logits: softmax of section 4, or sigmoid.
+std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scoring scoring);
+
+// m = row max, e[k] = exp(x[k] - m), l = row sum of e; the error of `row` where m or l is not finite.
+struct SoftmaxRow {
+  float m = 0;
+  float l = 0;
+};
+Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e);
+
 Status run_embed(const contract::Embed& op);
 Status run_rms_norm(const contract::RmsNorm& op);
 Status run_matmul(const contract::Matmul& op);
@@ -49,5 +64,24 @@ Status run_add(const contract::Add& op);
 Status run_route(const contract::Route& op);
 Status run_combine(const contract::Combine& op);
 Status run_log_prob(const contract::LogProb& op);
+
+Status run_repack(const contract::Pack& op);
+Status run_weight_grad(const contract::WeightGrad& op);
+Status run_product(const contract::Product& op);
+Status run_column_sum(const contract::ColumnSum& op);
+Status run_sum_slots(const contract::SumSlots& op);
+Status run_rms_norm_grad(const contract::RmsNormGrad& op);
+Status run_rope_grad(const contract::RopeGrad& op);
+Status run_attention_grad(const contract::AttentionGrad& op);
+Status run_silu_mul_grad(const contract::SiluMulGrad& op);
+Status run_combine_grad(const contract::CombineGrad& op);
+Status run_route_grad(const contract::RouteGrad& op);
+Status run_balance_loss(const contract::BalanceLoss& op);
+Status run_cross_entropy(const contract::CrossEntropy& op);
+Status run_embed_grad(const contract::EmbedGrad& op);
+Status run_fill(const contract::Fill& op);
+Status run_axpby(const contract::Axpby& op);
+Status run_sum_of_squares(const contract::SumOfSquares& op);
+Status run_adamw(const contract::AdamW& op);
 
 }  // namespace naru::reference

@@ -95,6 +95,24 @@ class ReferenceChip : public contract::Chip {
   static Status run_op(const contract::Route& op) { return run_route(op); }
   static Status run_op(const contract::Combine& op) { return run_combine(op); }
   static Status run_op(const contract::LogProb& op) { return run_log_prob(op); }
+  static Status run_op(const contract::Pack& op) { return run_repack(op); }
+  static Status run_op(const contract::WeightGrad& op) { return run_weight_grad(op); }
+  static Status run_op(const contract::Product& op) { return run_product(op); }
+  static Status run_op(const contract::ColumnSum& op) { return run_column_sum(op); }
+  static Status run_op(const contract::SumSlots& op) { return run_sum_slots(op); }
+  static Status run_op(const contract::RmsNormGrad& op) { return run_rms_norm_grad(op); }
+  static Status run_op(const contract::RopeGrad& op) { return run_rope_grad(op); }
+  static Status run_op(const contract::AttentionGrad& op) { return run_attention_grad(op); }
+  static Status run_op(const contract::SiluMulGrad& op) { return run_silu_mul_grad(op); }
+  static Status run_op(const contract::CombineGrad& op) { return run_combine_grad(op); }
+  static Status run_op(const contract::RouteGrad& op) { return run_route_grad(op); }
+  static Status run_op(const contract::BalanceLoss& op) { return run_balance_loss(op); }
+  static Status run_op(const contract::CrossEntropy& op) { return run_cross_entropy(op); }
+  static Status run_op(const contract::EmbedGrad& op) { return run_embed_grad(op); }
+  static Status run_op(const contract::Fill& op) { return run_fill(op); }
+  static Status run_op(const contract::Axpby& op) { return run_axpby(op); }
+  static Status run_op(const contract::SumOfSquares& op) { return run_sum_of_squares(op); }
+  static Status run_op(const contract::AdamW& op) { return run_adamw(op); }
 
   std::array<int64_t, contract::kOpCount> calls_{};
 };

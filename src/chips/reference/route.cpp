@@ -25,21 +25,6 @@ std::vector<int64_t> indices(int64_t begin, int64_t end) {
   return result;
 }
 
-std::vector<float> scores_of(const Route& op, int64_t t) {
-  const int64_t n = op.logits.cols;
-  const float* x = op.logits.f32(t);
-  std::vector<float> scores(static_cast<size_t>(n));
-  if (op.scoring == contract::Scoring::kSigmoid) {
-    for (int64_t e = 0; e < n; ++e) scores[static_cast<size_t>(e)] = contract::sigmoid(x[e]);
-    return scores;
-  }
-  const float m = contract::row_max(x, n);
-  for (int64_t e = 0; e < n; ++e) scores[static_cast<size_t>(e)] = contract::exp(contract::sub(x[e], m));
-  const float l = contract::row_sum(scores.data(), n);
-  for (float& score : scores) score = contract::div(score, l);
-  return scores;
-}
-
 // Experts of the groups that stay, ascending.
 std::vector<int64_t> candidates_of(const Route& op, const std::vector<float>& keys) {
   const int64_t n = op.logits.cols;
@@ -64,10 +49,23 @@ std::vector<int64_t> candidates_of(const Route& op, const std::vector<float>& ke
 
 }  // namespace
 
+std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scoring scoring) {
+  std::vector<float> scores(static_cast<size_t>(n));
+  if (scoring == contract::Scoring::kSigmoid) {
+    for (int64_t e = 0; e < n; ++e) scores[static_cast<size_t>(e)] = contract::sigmoid(logits[e]);
+    return scores;
+  }
+  const float m = contract::row_max(logits, n);
+  for (int64_t e = 0; e < n; ++e) scores[static_cast<size_t>(e)] = contract::exp(contract::sub(logits[e], m));
+  const float l = contract::row_sum(scores.data(), n);
+  for (float& score : scores) score = contract::div(score, l);
+  return scores;
+}
+
 Status run_route(const Route& op) {
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
-    const std::vector<float> scores = scores_of(op, t);
+    const std::vector<float> scores = expert_scores(op.logits.f32(t), op.logits.cols, op.scoring);
     std::vector<float> keys = scores;
     for (size_t e = 0; e < keys.size() && !op.bias.empty(); ++e) keys[e] = contract::add(keys[e], op.bias.f32()[e]);
     std::vector<int64_t> chosen = best(keys, candidates_of(op, keys), n_chosen);

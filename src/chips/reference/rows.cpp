@@ -1,8 +1,8 @@
 // Row functions and elementwise ops (docs/arithmetic.md sections 1, 4 and 6).
 #include <fmt/format.h>
 
-#include "chips/reference/ops.h"
 #include "base/double_math.h"
+#include "chips/reference/ops.h"
 
 namespace naru::reference {
 
@@ -92,22 +92,27 @@ Status run_combine(const contract::Combine& op) {
   return {};
 }
 
+Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e) {
+  const float m = contract::row_max(x, n);
+  for (int64_t k = 0; k < n; ++k) e[k] = contract::exp(contract::sub(x[k], m));
+  const float l = contract::row_sum(e, n);
+  if (!std::isfinite(m) || !std::isfinite(l)) {
+    return Error{Code::kOutOfRange, fmt::format("{}: row {}: the largest logit is {}, a finite number was wanted; the "
+                                                "weights or an earlier layer overflowed",
+                                                op, row, m)};
+  }
+  return SoftmaxRow{m, l};
+}
+
 Status run_log_prob(const contract::LogProb& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const float* x = op.logits.f32(t);
-    const float m = contract::row_max(x, n);
-    for (int64_t k = 0; k < n; ++k) e[static_cast<size_t>(k)] = contract::exp(contract::sub(x[k], m));
-    const float l = contract::row_sum(e.data(), n);
-    if (!std::isfinite(m) || !std::isfinite(l)) {
-      return Error{Code::kOutOfRange, fmt::format("log_prob: row {}: the largest logit is {}, a finite number was "
-                                                  "wanted; the weights or an earlier layer overflowed",
-                                                  t, m)};
-    }
+    NARU_ASSIGN(const SoftmaxRow row, softmax_row("log_prob", t, x, n, e.data()));
     const int64_t target = *op.targets.i32(t);
     NARU_CHECK(target >= 0 && target < n, target, n);
-    *op.out.f32(t) = contract::sub(contract::sub(x[target], m), contract::log(l));
+    *op.out.f32(t) = contract::sub(contract::sub(x[target], row.m), contract::log(row.l));
   }
   return {};
 }

@@ -33,6 +33,10 @@ void finish(const Attention& op, const SegmentWorker<Rule>& worker, const Partia
     const F16 l = splat(total.l[r]);
     const float* o = total.o + r * columns;
     for_lanes(op.out.cols, [&](int64_t i, int64_t) { store_at(out, i, op.out.cols, div(load(o + i), l)); });
+    if (op.stats.empty()) continue;
+    float* stats = op.stats.f32(worker.operand_row(r));
+    stats[0] = total.m[r];
+    stats[1] = total.l[r];
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "chips/cpu/cache_layout.h"
 #include "chips/cpu/kernels/row_loops.h"
+#include "chips/cpu/kernels/transpose.h"
 
 namespace naru::cpu::NARU_LEVEL {
 
@@ -13,18 +14,6 @@ NARU_SIMD const std::byte* page_of(const contract::CacheStream& stream, const co
                                    int64_t page, int64_t key_head) {
   return static_cast<const std::byte*>(stream.data) + rows.pages[page] * stream.page_bytes +
          key_head * cache_head_bytes(stream.shape);
-}
-
-// Transposes a block of 16 x 16 dwords.
-NARU_SIMD void transpose_block(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  // Four rounds of interleaving row i with row i + 8 move the bits of a dword's place around by one each.
-  F16 x[16], y[16];
-  for (int i = 0; i < 16; ++i) x[i] = load(from + i * from_stride);
-  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
-  for (int i = 0; i < 16; ++i) store(to + i * to_stride, x[i]);
 }
 
 // Value form (bf16) of a page in value form of which only the first `n` positions count: the rest become +0.

@@ -54,6 +54,24 @@ struct KernelTable {
   Status (*route)(const contract::Route&, Work&, std::string_view* kernel);
   Status (*combine)(const contract::Combine&, Work&, std::string_view* kernel);
   Status (*log_prob)(const contract::LogProb&, Work&, std::string_view* kernel);
+  Status (*repack)(const contract::Pack&, Work&, std::string_view* kernel);
+  Status (*weight_grad)(const contract::WeightGrad&, Work&, std::string_view* kernel);
+  Status (*product)(const contract::Product&, Work&, std::string_view* kernel);
+  Status (*column_sum)(const contract::ColumnSum&, Work&, std::string_view* kernel);
+  Status (*sum_slots)(const contract::SumSlots&, Work&, std::string_view* kernel);
+  Status (*rms_norm_grad)(const contract::RmsNormGrad&, Work&, std::string_view* kernel);
+  Status (*rope_grad)(const contract::RopeGrad&, Work&, std::string_view* kernel);
+  Status (*attention_grad)(const contract::AttentionGrad&, Work&, std::string_view* kernel);
+  Status (*silu_mul_grad)(const contract::SiluMulGrad&, Work&, std::string_view* kernel);
+  Status (*combine_grad)(const contract::CombineGrad&, Work&, std::string_view* kernel);
+  Status (*route_grad)(const contract::RouteGrad&, Work&, std::string_view* kernel);
+  Status (*balance_loss)(const contract::BalanceLoss&, Work&, std::string_view* kernel);
+  Status (*cross_entropy)(const contract::CrossEntropy&, Work&, std::string_view* kernel);
+  Status (*embed_grad)(const contract::EmbedGrad&, Work&, std::string_view* kernel);
+  Status (*fill)(const contract::Fill&, Work&, std::string_view* kernel);
+  Status (*axpby)(const contract::Axpby&, Work&, std::string_view* kernel);
+  Status (*sum_of_squares)(const contract::SumOfSquares&, Work&, std::string_view* kernel);
+  Status (*adamw)(const contract::AdamW&, Work&, std::string_view* kernel);
   // Packs a source (chips/cpu/packed.h); the layout may differ from level to level.
   Result<std::unique_ptr<contract::PackedMatrix>> (*pack)(const contract::MatrixSource&, contract::Rule, Work&);
   int64_t (*packed_bytes)(DType stored, contract::Rule, int64_t groups, int64_t outputs, int64_t inputs);

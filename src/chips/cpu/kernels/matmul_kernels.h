@@ -1,6 +1,6 @@
 // The parts of a product at one level. Rows of activations are brought into the form that a kernel reads (RowForm), in
 // blocks of as many rows as the kernel takes (RowSize); a kernel computes one segment of K for one block of rows and a
-// few panels of outputs (SegmentFunction). matmul.cpp joins segments and spreads the work over threads.
+// few panels of outputs (SegmentFunction). matmul_plan.h joins segments and spreads the work over threads.
 #pragma once
 
 #include <cstddef>
@@ -63,8 +63,17 @@ struct Family {
   int64_t segment_dwords = 0;      // of a row in its form, a full segment
 };
 
-// The kernel for `rows` rows.
-const Family& family_of(const CpuMatrix& matrix, int64_t rows, const Work& work);
+// The kernel for `rows` rows against panels of a layout and rule.
+const Family& family_of(Layout layout, contract::Rule rule, int64_t rows, const Work& work);
+
+// Whether bf16 matrices of this level are for VDPBF16PS (Layout::kDotPairs).
+inline bool has_bf16_dot([[maybe_unused]] const Work& work) {
+#if defined(NARU_LEVEL_avx512vnni)
+  return work.bf16_dot;
+#else
+  return false;
+#endif
+}
 
 const Family& float_family(Layout layout);                   // matmul_float.cpp: kF32 to kDotPairs
 const Family& integer_family(contract::Rule rule);           // matmul_integer.cpp: w8a8 and the GGUF kinds

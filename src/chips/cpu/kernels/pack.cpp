@@ -5,7 +5,7 @@
 
 #include "base/float_bits.h"
 #include "chips/cpu/kernels/declarations.h"
-#include "chips/cpu/packed.h"
+#include "chips/cpu/kernels/matmul_kernels.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -234,12 +234,7 @@ void pack_panel(const MatrixSource& source, CpuMatrix& matrix, int64_t group, in
 }  // namespace
 
 Result<std::unique_ptr<contract::PackedMatrix>> pack(const MatrixSource& source, Rule rule, Work& work) {
-#if defined(NARU_LEVEL_avx512vnni)
-  const bool bf16_dot = work.bf16_dot;
-#else
-  const bool bf16_dot = false;
-#endif
-  NARU_ASSIGN(std::unique_ptr<CpuMatrix> matrix, make_matrix(source, rule, bf16_dot));
+  NARU_ASSIGN(std::unique_ptr<CpuMatrix> matrix, make_matrix(source, rule, has_bf16_dot(work)));
   const size_t scratch_bytes = static_cast<size_t>(source.inputs) * 4 + 64;
   work.pool.parallel_for(matrix->groups * matrix->panels, [&](int64_t i, int thread) {
     std::byte* scratch = work.scratch[static_cast<size_t>(thread)].get(scratch_bytes);

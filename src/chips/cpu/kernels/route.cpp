@@ -1,5 +1,5 @@
 // Selection of experts: scores, ranking of score (+ bias) among the experts of the groups that stay, gates.
-#include "chips/cpu/kernels/row_loops.h"
+#include "chips/cpu/kernels/expert_scores.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -39,18 +39,6 @@ void sort_ascending(int32_t* x, int64_t n) {
   }
 }
 
-void make_scores(const Route& op, const float* x, float* scores) {
-  const int64_t n = op.logits.cols;
-  if (op.scoring == contract::Scoring::kSigmoid) {
-    for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, sigmoid(load_at(x, i, n))); });
-    return;
-  }
-  const F16 m = splat(row_max(x, n));
-  for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, exp(sub(load_at(x, i, n), m))); });
-  const F16 l = splat(row_sum(scores, n));
-  for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, div(load_at(scores, i, n), l)); });
-}
-
 struct RouteScratch {
   float* scores;      // [E]
   float* keys;        // [E]
@@ -85,7 +73,7 @@ void choose(const Route& op, const RouteScratch& scratch, int32_t* chosen) {
 
 void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
   const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
-  make_scores(op, op.logits.f32(t), scratch.scores);
+  make_scores(op.logits.f32(t), n, op.scoring, scratch.scores);
   for_lanes(n, [&](int64_t i, int64_t) {
     const F16 score = load_at(scratch.scores, i, n);
     store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(op.bias.f32(), i, n)));

@@ -27,6 +27,24 @@ void for_row_ranges(Work& work, int64_t rows, int64_t elements_per_row, const Bo
   });
 }
 
+// body(row, begin, end) over columns [begin, end) of every row, in chunks of at most kElementsPerTask. Where the rows
+// of all operands lie close together (is_contiguous), they are one row: row 0, of rows * cols columns.
+template <typename Body>
+void for_elements(Work& work, int64_t rows, int64_t cols, bool is_flat, const Body& body) {
+  if (is_flat && rows > 0) cols *= rows, rows = 1;
+  const int64_t n_chunks = (cols + kElementsPerTask - 1) / kElementsPerTask;
+  for_row_ranges(work, rows * n_chunks, n_chunks > 1 ? kElementsPerTask : cols, [&](int64_t first, int64_t last, int) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t begin = i % n_chunks * kElementsPerTask;
+      body(i / n_chunks, begin, cols - begin < kElementsPerTask ? cols : begin + kElementsPerTask);
+    }
+  });
+}
+
+NARU_SIMD bool is_contiguous(const View& view) {
+  return view.rows <= 1 || view.row_stride == view.cols;
+}
+
 NARU_SIMD F16 load_at(const float* x, int64_t i, int64_t n) {
   return i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
 }
@@ -48,30 +66,32 @@ NARU_SIMD void for_lanes(int64_t n, const Body& body) {
 
 constexpr int64_t kRowSegment = 2048;
 
-// contract::SegmentSum by this level's additions.
-class TreeSum {
+// contract::SegmentSum by this level's additions, of floats or of sixteen lanes at once.
+template <typename Value>
+class TreeOf {
  public:
-  NARU_SIMD void push(float value) {
+  NARU_SIMD void push(Value value) {
     int level = 0;
     for (uint32_t n = count_; (n & 1u) != 0; n >>= 1) value = NARU_LEVEL::add(partial_[level++], value);
     partial_[level] = value;
     ++count_;
   }
-  NARU_SIMD float total() const {
-    float sum = 0.0f;
+  NARU_SIMD Value total() const {
+    Value sum{};
     bool is_first = true;
     for (int level = 0; count_ >> level != 0; ++level) {
       if ((count_ >> level & 1u) == 0) continue;
       sum = is_first ? partial_[level] : NARU_LEVEL::add(partial_[level], sum);
       is_first = false;
     }
-    return NARU_LEVEL::add(sum, 0.0f);
+    return NARU_LEVEL::add(sum, Value{});
   }
 
  private:
-  float partial_[32];
+  Value partial_[32];
   uint32_t count_ = 0;
 };
+using TreeSum = TreeOf<float>;
 
 // Sum of a row where step(lanes, x) adds sixteen elements; elements past the end read as +0, which changes no lane.
 template <typename Step>
@@ -83,6 +103,21 @@ NARU_SIMD float row_reduce(const float* x, int64_t n, const Step& step) {
     int64_t i = begin;
     for (; i + 16 <= end; i += 16) lanes = step(lanes, load(x + i));
     if (i < end) lanes = step(lanes, load_first(x + i, end - i));
+    sum.push(sum_lanes(lanes));
+  }
+  return sum.total();
+}
+
+// The same where step(lanes, i) adds the elements at i to i + 15; what it gives for elements past the end is dropped.
+template <typename Step>
+NARU_SIMD float row_reduce_at(int64_t n, const Step& step) {
+  TreeSum sum;
+  for (int64_t begin = 0; begin < n; begin += kRowSegment) {
+    const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
+    F16 lanes = zero();
+    int64_t i = begin;
+    for (; i + 16 <= end; i += 16) lanes = step(lanes, i);
+    if (i < end) lanes = select(first_lanes(end - i), step(lanes, i), lanes);
     sum.push(sum_lanes(lanes));
   }
   return sum.total();
@@ -103,13 +138,26 @@ NARU_SIMD float max_lanes(F16 v) {
   return NARU_LEVEL::add(m, 0.0f);
 }
 
-// The largest of n >= 1 elements; NaN when there is one; never -0.
+// The largest of n >= 1 elements; NaN when there is one; never -0. Four at a time, since no order counts here.
 NARU_SIMD float row_max(const float* x, int64_t n) {
-  F16 m = splat(x[0]);
-  for_lanes(n, [&](int64_t i, int64_t count) {
-    m = max(m, count == 16 ? load(x + i) : select(first_lanes(count), load_first(x + i, count), m));
-  });
-  return max_lanes(m);
+  F16 m[4];
+  for (F16& v : m) v = splat(x[0]);
+  M16 wrong = is_nan(m[0]);
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    for (int64_t j = 0; j < 4; ++j) {
+      const F16 v = load(x + i + 16 * j);
+      wrong = either(wrong, is_nan(v));
+      m[j] = larger(v, m[j]);
+    }
+  }
+  for (; i < n; i += 16) {
+    const F16 v = i + 16 <= n ? load(x + i) : select(first_lanes(n - i), load_first(x + i, n - i), m[0]);
+    wrong = either(wrong, is_nan(v));
+    m[0] = larger(v, m[0]);
+  }
+  if (any(wrong)) return __builtin_bit_cast(float, 0x7fc00000u);
+  return max_lanes(larger(larger(m[0], m[1]), larger(m[2], m[3])));
 }
 
 // The same where elements are results of operations (no subnormal among them), in fewer instructions.

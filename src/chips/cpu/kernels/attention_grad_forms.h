@@ -1,0 +1,107 @@
+// The forms of operands of attention's gradient, made from 32 rows of f32 (rounded to bf16 already under the bf16
+// rules) or from cache pages. Key form: positions are lanes; value form: columns are lanes (cache_layout.h). Here both
+// are padded: the key form to 16 columns (f32) or 32 (bf16), the value form to 16.
+#pragma once
+
+#include "chips/cpu/kernels/attention_grad_tile.h"
+#include "chips/cpu/kernels/attention_pages.h"
+
+namespace naru::cpu::NARU_LEVEL {
+
+NARU_SIMD int64_t padded(int64_t n, int64_t to) {
+  return (n + to - 1) / to * to;
+}
+
+// Sizes of 32 positions of `width` columns, in floats or dwords.
+template <typename Rule>
+NARU_SIMD int64_t key_form_size(int64_t width) {
+  return Rule::kIsBF16 ? padded(width, 32) * kPageDwords : padded(width, 16) * kCachePage;
+}
+template <typename Rule>
+NARU_SIMD int64_t value_form_size(int64_t width) {
+  return padded(width, 16) * GradForm<Rule>::kChain;
+}
+
+// The dwords that two vectors of bf16 values make: `first` in the upper halves.
+NARU_SIMD I16 pair_dwords(F16 first, F16 second) {
+  return bit_or(as_int(first), shift_right_logical<16>(as_int(second)));
+}
+
+// [32][n] rows to their n columns' [16 dwords][n]; n is a multiple of 16.
+NARU_SIMD void combine_rows(const float* rows, int64_t row_stride, int64_t n, uint32_t* out, int64_t out_stride) {
+  for (int64_t w = 0; w < kPageDwords; ++w) {
+    const float* first = rows + (w % 8 * 4 + w / 8) * row_stride;
+    for (int64_t c = 0; c < n; c += 16)
+      store(out + w * out_stride + c, pair_dwords(load(first + c), load(first + 2 * row_stride + c)));
+  }
+}
+
+// Key form of rows [32][row_stride], whose columns from `width` to the padding are +0.
+template <typename Rule>
+void make_key_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out) {
+  if constexpr (Rule::kIsBF16) {
+    alignas(64) float columns[32 * kCachePage];
+    for (int64_t c = 0; c < width; c += 32) {
+      for (int64_t i = 0; i < 4; ++i) {
+        const int64_t half = i / 2 * 16, lanes = i % 2 * 16;
+        transpose_block(rows + lanes * row_stride + c + half, row_stride, columns + half * kCachePage + lanes,
+                        kCachePage);
+      }
+      combine_rows(columns, kCachePage, kCachePage, out + c * kPageDwords, kCachePage);
+    }
+  } else {
+    for (int64_t c = 0; c < width; c += 16) {
+      for (int64_t lanes = 0; lanes < kCachePage; lanes += 16)
+        transpose_block(rows + lanes * row_stride + c, row_stride, out + c * kCachePage + lanes, kCachePage);
+    }
+  }
+}
+
+// Value form of the same rows.
+template <typename Rule>
+void make_value_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out) {
+  const int64_t columns = padded(width, 16);
+  if constexpr (Rule::kIsBF16) {
+    combine_rows(rows, row_stride, columns, out, columns);
+  } else {
+    for (int64_t r = 0; r < kCachePage; ++r) {
+      for (int64_t c = 0; c < columns; c += 16) store(out + r * columns + c, load(rows + r * row_stride + c));
+    }
+  }
+}
+
+// Rows [32][row_stride] of a page in value form; columns from `width` to the padding become +0, so that garbage behind
+// the page's own columns never meets a product.
+template <typename Rule>
+void unpack_value_page(const typename GradForm<Rule>::Right* page, int64_t width, float* rows, int64_t row_stride) {
+  const int64_t columns = value_columns(width);
+  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
+  for (int64_t c = 0; c < row_stride; c += 16) {
+    const int64_t n = width - c < 0 ? 0 : width - c < 16 ? width - c : 16;
+    const M16 real = first_lanes(n);
+    for (int64_t w = 0; w < GradForm<Rule>::kChain; ++w) {
+      if constexpr (Rule::kIsBF16) {
+        const I16 dwords = select(real, n > 0 ? load_int(page + w * columns + c) : splat_int(0), splat_int(0));
+        float* first = rows + (w % 8 * 4 + w / 8) * row_stride + c;
+        store(first, as_float(bit_and(dwords, upper_half)));
+        store(first + 2 * row_stride, as_float(shift_left<16>(dwords)));
+      } else {
+        store(rows + w * row_stride + c, select(real, n > 0 ? load(page + w * columns + c) : zero(), zero()));
+      }
+    }
+  }
+}
+
+// Left operands of FmaRule from n dwords in rows of `row`: the upper halves of a row, then its lower halves.
+inline void split_halves(const uint32_t* dwords, int64_t n, int64_t row, float* out) {
+  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
+  for (int64_t i = 0; i < n; i += row, out += 2 * row) {
+    for (int64_t c = 0; c < row; c += 16) {
+      const I16 pair = load_int(dwords + i + c);
+      store(out + c, as_float(bit_and(pair, upper_half)));
+      store(out + row + c, as_float(shift_left<16>(pair)));
+    }
+  }
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,41 @@
+// Sums over rows: one of each column, added to what `out` holds; and of the S rows of each token.
+#include "chips/cpu/kernels/column_dots.h"
+
+namespace naru::cpu::NARU_LEVEL {
+
+// A product with 1 is exact, so the fma of a dot with ones is an addition.
+Status column_sum(const contract::ColumnSum& op, Work& work, std::string_view* kernel) {
+  *kernel = "strips";
+  const int64_t rows = op.x.rows, n = op.x.cols;
+  const int64_t n_segments = row_segments(rows), stride = padded_columns(n);
+  const int64_t strip = strip_columns(work, rows, n, n_segments), n_strips = strip > 0 ? (n + strip - 1) / strip : 0;
+  auto* partials = reinterpret_cast<float*>(work.shared.get(static_cast<size_t>(n_segments * stride) * sizeof(float)));
+  work.pool.parallel_for(n_segments * n_strips, [&](int64_t task, int) {
+    const int64_t segment = task / n_strips, begin = task % n_strips * strip, first = segment * kRowSegment;
+    const int64_t end = stride - begin < strip ? stride : begin + strip;
+    const int64_t last = rows - first < kRowSegment ? rows : first + kRowSegment;
+    float* partial = partials + segment * stride;
+    clear(partial, begin, end);
+    chain_columns(first, last, begin, end, partial,
+                  [&](F16 acc, int64_t t, int64_t i) { return add(acc, load_at(op.x.f32(t), i, n)); });
+  });
+  add_segments(partials, n_segments, op.out.f32(), n);
+  return {};
+}
+
+Status sum_slots(const contract::SumSlots& op, Work& work, std::string_view* kernel) {
+  *kernel = "rows";
+  const int64_t n = op.out.cols, n_slots = op.out.rows > 0 ? op.x.rows / op.out.rows : 0;
+  for_row_ranges(work, op.out.rows, n * (n_slots + 1), [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for_lanes(n, [&](int64_t i, int64_t) {
+        F16 acc = zero();
+        for (int64_t s = 0; s < n_slots; ++s) acc = add(acc, load_at(op.x.f32(t * n_slots + s), i, n));
+        store_at(op.out.f32(t), i, n, acc);
+      });
+    }
+  });
+  return {};
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

@@ -1,0 +1,97 @@
+// Gradients of the experts' combination and of their selection, row by row.
+#include "chips/cpu/kernels/expert_scores.h"
+#include "chips/cpu/row_errors.h"
+
+namespace naru::cpu::NARU_LEVEL {
+namespace {
+
+using contract::RouteGrad;
+
+struct RouteGradScratch {
+  float* a;       // [E] scores
+  float* u;       // [E] their gradients
+  float* chosen;  // [S] scores of the chosen
+  float* h;       // [S] their gradients
+};
+
+// u from the gates' gradients: +0 where an expert was not chosen.
+void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
+  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
+  const int32_t* experts = op.experts.i32(t);
+  const float* dgates = op.dgates.f32(t);
+  for (int64_t s = 0; s < n_chosen; ++s) {
+    check_index("route_grad", experts[s], n);
+    scratch.chosen[s] = scratch.a[experts[s]];
+    scratch.h[s] = mul(dgates[s], op.scale);
+  }
+  if (op.normalise) {
+    const F16 d = splat(add(row_sum(scratch.chosen, n_chosen), 1e-20f));
+    const float sum = row_reduce_at(n_chosen, [&](F16 lanes, int64_t i) {
+      return fma(load_at(scratch.h, i, n_chosen), div(load_at(scratch.chosen, i, n_chosen), d), lanes);
+    });
+    for_lanes(n_chosen, [&](int64_t i, int64_t) {
+      store_at(scratch.h, i, n_chosen, div(sub(load_at(scratch.h, i, n_chosen), splat(sum)), d));
+    });
+  }
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(scratch.u, i, n, zero()); });
+  for (int64_t s = 0; s < n_chosen; ++s) scratch.u[experts[s]] = scratch.h[s];
+  if (op.dscores.empty()) return;
+  const float* dscores = op.dscores.f32(t);
+  for_lanes(
+      n, [&](int64_t i, int64_t) { store_at(scratch.u, i, n, add(load_at(scratch.u, i, n), load_at(dscores, i, n))); });
+}
+
+void route_grad_row(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
+  const int64_t n = op.logits.cols;
+  const float *a = scratch.a, *u = scratch.u;
+  float* out = op.dlogits.f32(t);
+  make_scores(op.logits.f32(t), n, op.scoring, scratch.a);
+  score_grads(op, t, scratch);
+  if (op.scoring == contract::Scoring::kSigmoid) {
+    for_lanes(n, [&](int64_t i, int64_t) {
+      const F16 score = load_at(a, i, n);
+      store_at(out, i, n, mul(load_at(u, i, n), mul(score, sub(splat(1.0f), score))));
+    });
+    return;
+  }
+  const F16 c =
+      splat(row_reduce_at(n, [&](F16 lanes, int64_t i) { return fma(load_at(u, i, n), load_at(a, i, n), lanes); }));
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(load_at(a, i, n), sub(load_at(u, i, n), c))); });
+}
+
+}  // namespace
+
+Status combine_grad(const contract::CombineGrad& op, Work& work, std::string_view* kernel) {
+  *kernel = "rows";
+  const int64_t n = op.dout.cols, n_chosen = op.gates.cols;
+  for_row_ranges(work, op.y.rows, 2 * n, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t t = row / n_chosen, s = row % n_chosen;
+      const float* dout = op.dout.f32(t);
+      const float* y = op.y.f32(row);
+      float* dy = op.dy.f32(row);
+      const F16 gate = splat(op.gates.f32(t)[s]);
+      op.dgates.f32(t)[s] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
+        const F16 grad = load_at(dout, i, n);
+        const F16 sum = fma(grad, load_at(y, i, n), lanes);
+        store_at(dy, i, n, mul(gate, grad));
+        return sum;
+      });
+    }
+  });
+  return {};
+}
+
+Status route_grad(const RouteGrad& op, Work& work, std::string_view* kernel) {
+  *kernel = "rows";
+  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
+  for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int thread) {
+    const auto bytes = static_cast<size_t>(2 * (n + n_chosen)) * sizeof(float);
+    auto* memory = reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(bytes));
+    const RouteGradScratch scratch{memory, memory + n, memory + 2 * n, memory + 2 * n + n_chosen};
+    for (int64_t t = begin; t < end; ++t) route_grad_row(op, t, scratch);
+  });
+  return {};
+}
+
+}  // namespace naru::cpu::NARU_LEVEL

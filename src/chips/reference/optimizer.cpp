@@ -1,0 +1,51 @@
+// What optimizers are made of: fill, sums of two, the sum of squares of a tensor, and AdamW's update
+// (docs/arithmetic.md section 7).
+#include "chips/reference/ops.h"
+
+namespace naru::reference {
+
+using contract::div;
+using contract::fma;
+using contract::mul;
+
+Status run_fill(const contract::Fill& op) {
+  for (int64_t t = 0; t < op.out.rows; ++t) {
+    for (int64_t k = 0; k < op.out.cols; ++k) op.out.f32(t)[k] = contract::flush(op.value);
+  }
+  return {};
+}
+
+Status run_axpby(const contract::Axpby& op) {
+  for (int64_t t = 0; t < op.out.rows; ++t) {
+    for (int64_t k = 0; k < op.out.cols; ++k) {
+      const float x = op.x.f32(t)[k];
+      op.out.f32(t)[k] = op.y.empty() ? mul(op.a, x) : fma(op.a, x, mul(op.b, op.y.f32(t)[k]));
+    }
+  }
+  return {};
+}
+
+Status run_sum_of_squares(const contract::SumOfSquares& op) {
+  contract::SegmentSum sum;
+  for (int64_t t = 0; t < op.x.rows; ++t) sum.push(contract::row_sum_of_squares(op.x.f32(t), op.x.cols));
+  *op.out.f32() = sum.total();
+  return {};
+}
+
+Status run_adamw(const contract::AdamW& op) {
+  for (int64_t t = 0; t < op.weight.rows; ++t) {
+    for (int64_t k = 0; k < op.weight.cols; ++k) {
+      float& w = op.weight.f32(t)[k];
+      float& m = op.m.f32(t)[k];
+      float& v = op.v.f32(t)[k];
+      const float g = mul(op.grad.f32(t)[k], op.grad_scale);
+      m = fma(op.beta1, m, mul(op.one_minus_beta1, g));
+      v = fma(op.beta2, v, mul(op.one_minus_beta2, mul(g, g)));
+      const float u = div(m, fma(contract::sqrt(v), op.inverse_root_bias2, op.eps));
+      w = fma(-op.step_size, u, mul(w, op.decay));
+    }
+  }
+  return {};
+}
+
+}  // namespace naru::reference

@@ -1,0 +1,172 @@
+// Gradients of row functions, of the experts' combination and selection, and of the embedding; column sums and sums of
+// slots (docs/arithmetic.md section 7). Gradients of parameters are added to what `out` holds.
+#include "chips/reference/ops.h"
+
+namespace naru::reference {
+namespace {
+
+using contract::add;
+using contract::div;
+using contract::fma;
+using contract::mul;
+using contract::sub;
+
+// 1 / sqrt(mean of squares + eps), as rms_norm has it.
+float inverse_rms(const float* x, int64_t n, float eps) {
+  const float mean = div(contract::row_sum_of_squares(x, n), static_cast<float>(n));
+  return div(1.0f, contract::sqrt(add(mean, eps)));
+}
+
+// Gradients of the scores of one token, of its gates alone: +0 where an expert was not chosen.
+std::vector<float> score_grads(const contract::RouteGrad& op, int64_t t, const std::vector<float>& scores) {
+  const int64_t n_chosen = op.experts.cols;
+  std::vector<float> u(scores.size(), 0.0f), chosen, h, share;
+  for (int64_t s = 0; s < n_chosen; ++s) {
+    const int64_t e = op.experts.i32(t)[s];
+    NARU_CHECK(e >= 0 && e < op.logits.cols, e, op.logits.cols);
+    chosen.push_back(scores[static_cast<size_t>(e)]);
+    h.push_back(mul(op.dgates.f32(t)[s], op.scale));
+  }
+  if (op.normalise) {
+    const float d = add(contract::row_sum(chosen.data(), n_chosen), 1e-20f);
+    for (const float score : chosen) share.push_back(div(score, d));
+    const float c = contract::row_reduce(n_chosen, [&](int64_t s, float lane) {
+      return fma(h[static_cast<size_t>(s)], share[static_cast<size_t>(s)], lane);
+    });
+    for (float& value : h) value = div(sub(value, c), d);
+  }
+  for (int64_t s = 0; s < n_chosen; ++s) u[static_cast<size_t>(op.experts.i32(t)[s])] = h[static_cast<size_t>(s)];
+  return u;
+}
+
+}  // namespace
+
+float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& step) {
+  contract::SegmentSum sum;
+  for (int64_t begin = 0; begin < n; begin += contract::kSegment) {
+    float acc = 0.0f;
+    for (int64_t t = begin; t < n && t < begin + contract::kSegment; ++t) acc = step(t, acc);
+    sum.push(acc);
+  }
+  return sum.total();
+}
+
+Status run_column_sum(const contract::ColumnSum& op) {
+  for (int64_t c = 0; c < op.x.cols; ++c) {
+    const float sum = column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(op.x.f32(t)[c], 1.0f, acc); });
+    op.out.f32()[c] = add(op.out.f32()[c], sum);
+  }
+  return {};
+}
+
+Status run_sum_slots(const contract::SumSlots& op) {
+  const int64_t n_slots = op.out.rows > 0 ? op.x.rows / op.out.rows : 0;
+  for (int64_t t = 0; t < op.out.rows; ++t) {
+    for (int64_t k = 0; k < op.out.cols; ++k) {
+      float sum = 0.0f;
+      for (int64_t s = 0; s < n_slots; ++s) sum = add(sum, op.x.f32(t * n_slots + s)[k]);
+      op.out.f32(t)[k] = sum;
+    }
+  }
+  return {};
+}
+
+Status run_rms_norm_grad(const contract::RmsNormGrad& op) {
+  const int64_t n = op.x.cols;
+  const float* weight = op.weight.f32();
+  std::vector<float> r;
+  for (int64_t t = 0; t < op.x.rows; ++t) r.push_back(inverse_rms(op.x.f32(t), n, op.eps));
+  const auto normed = [&](int64_t t, int64_t k) { return mul(op.x.f32(t)[k], r[static_cast<size_t>(t)]); };
+  for (int64_t k = 0; k < n && !op.dweight.empty(); ++k) {  // first, since dx may be dy
+    const float dot =
+        column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(op.dy.f32(t)[k], normed(t, k), acc); });
+    op.dweight.f32()[k] = add(op.dweight.f32()[k], dot);
+  }
+  for (int64_t t = 0; t < op.x.rows; ++t) {
+    const float* dy = op.dy.f32(t);
+    const float sum =
+        contract::row_reduce(n, [&](int64_t k, float lane) { return fma(mul(dy[k], weight[k]), normed(t, k), lane); });
+    const float c = div(sum, static_cast<float>(n));
+    for (int64_t k = 0; k < n; ++k) {
+      op.dx.f32(t)[k] = mul(r[static_cast<size_t>(t)], fma(-normed(t, k), c, mul(dy[k], weight[k])));
+    }
+  }
+  return {};
+}
+
+Status run_rope_grad(const contract::RopeGrad& op) {
+  const int64_t n_pairs = op.cos.cols;
+  const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
+  for (int64_t row = 0; row < op.dx.rows; ++row) {
+    const float* cos = op.cos.f32(row / op.rows_per_token);
+    const float* sin = op.sin.f32(row / op.rows_per_token);
+    for (int64_t i = 0; i < n_pairs; ++i) {
+      const int64_t first = is_interleaved ? 2 * i : i;
+      const int64_t second = is_interleaved ? 2 * i + 1 : i + n_pairs;
+      const float a = op.dy.f32(row)[first], b = op.dy.f32(row)[second];
+      op.dx.f32(row)[first] = fma(a, cos[i], mul(b, sin[i]));
+      op.dx.f32(row)[second] = fma(b, cos[i], -mul(a, sin[i]));
+    }
+  }
+  return {};
+}
+
+Status run_silu_mul_grad(const contract::SiluMulGrad& op) {
+  for (int64_t t = 0; t < op.gate.rows; ++t) {
+    for (int64_t k = 0; k < op.gate.cols; ++k) {
+      const float gate = op.gate.f32(t)[k], up = op.up.f32(t)[k], dy = op.dy.f32(t)[k];
+      const float s = contract::sigmoid(gate), a = contract::silu(gate);
+      op.dup.f32(t)[k] = mul(dy, a);
+      op.dgate.f32(t)[k] = mul(mul(dy, up), fma(a, sub(1.0f, s), s));
+    }
+  }
+  return {};
+}
+
+Status run_combine_grad(const contract::CombineGrad& op) {
+  const int64_t n = op.dout.cols, n_chosen = op.gates.cols;
+  for (int64_t t = 0; t < op.dout.rows; ++t) {
+    const float* dout = op.dout.f32(t);
+    for (int64_t s = 0; s < n_chosen; ++s) {
+      const float* y = op.y.f32(t * n_chosen + s);
+      op.dgates.f32(t)[s] = contract::row_reduce(n, [&](int64_t k, float lane) { return fma(dout[k], y[k], lane); });
+      for (int64_t k = 0; k < n; ++k) op.dy.f32(t * n_chosen + s)[k] = mul(op.gates.f32(t)[s], dout[k]);
+    }
+  }
+  return {};
+}
+
+Status run_route_grad(const contract::RouteGrad& op) {
+  const int64_t n = op.logits.cols;
+  for (int64_t t = 0; t < op.logits.rows; ++t) {
+    const std::vector<float> a = expert_scores(op.logits.f32(t), n, op.scoring);
+    std::vector<float> u = score_grads(op, t, a);
+    for (size_t e = 0; e < u.size() && !op.dscores.empty(); ++e) u[e] = add(u[e], op.dscores.f32(t)[e]);
+    const float c = contract::row_reduce(
+        n, [&](int64_t e, float lane) { return fma(u[static_cast<size_t>(e)], a[static_cast<size_t>(e)], lane); });
+    for (size_t e = 0; e < u.size(); ++e) {
+      op.dlogits.f32(t)[e] =
+          op.scoring == contract::Scoring::kSigmoid ? mul(u[e], mul(a[e], sub(1.0f, a[e]))) : mul(a[e], sub(u[e], c));
+    }
+  }
+  return {};
+}
+
+Status run_embed_grad(const contract::EmbedGrad& op) {
+  const size_t n = static_cast<size_t>(op.out.cols);
+  std::vector<std::vector<float>> sums(static_cast<size_t>(op.out.rows));  // empty: no token
+  for (int64_t t = 0; t < op.ids.rows; ++t) {
+    const int64_t id = *op.ids.i32(t);
+    NARU_CHECK(id >= 0 && id < op.out.rows, id, op.out.rows);
+    std::vector<float>& sum = sums[static_cast<size_t>(id)];
+    sum.resize(n, 0.0f);
+    for (size_t k = 0; k < n; ++k) sum[k] = add(sum[k], op.dy.f32(t)[k]);
+  }
+  for (int64_t v = 0; v < op.out.rows; ++v) {
+    const std::vector<float>& sum = sums[static_cast<size_t>(v)];
+    for (size_t k = 0; k < sum.size(); ++k) op.out.f32(v)[k] = add(op.out.f32(v)[k], sum[k]);
+  }
+  return {};
+}
+
+}  // namespace naru::reference

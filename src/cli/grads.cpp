@@ -1,0 +1,247 @@
+// naru grads: token ids in, the mean next-token cross entropy and its gradient for every parameter out, for comparing
+// engines. Parameters keep the names of the checkpoint; its routing biases have no gradient.
+#include "cli/grads.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "chips/null/null_chip.h"
+#include "cli/json_text.h"
+#include "cli/open_model.h"
+#include "cli/terminal.h"
+#include "cli/token_ids.h"
+#include "formats/safetensors_writer.h"
+#include "train/trainable_model.h"
+
+namespace naru::cli {
+namespace {
+
+using formats::AttentionForm;
+using models::Parameter;
+
+// A tensor of the output: one parameter, or the experts of a layer stacked as the checkpoint stacks them.
+struct OutTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> parameters;  // written one after the other
+};
+
+// "PREFIX.experts." of an expert's parameter, or "".
+std::string stack_prefix(const std::string& name) {
+  const size_t at = name.find(".mlp.experts.");
+  return at == std::string::npos ? "" : name.substr(0, at) + ".mlp.experts.";
+}
+
+std::vector<OutTensor> out_tensors(const formats::TensorFiles& files, const train::TrainableModel& model) {
+  std::vector<OutTensor> result;
+  const auto& parameters = model.parameters();
+  const int64_t n_experts = model.config().moe.experts;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& p = parameters[i];
+    const auto index = static_cast<int64_t>(i);
+    if (!model.is_trained(index)) continue;
+    const std::string prefix = stack_prefix(p.name);
+    if (prefix.empty() || files.find(prefix + "gate_up_proj") == nullptr) {
+      result.push_back({p.name, p.shape, {index}});
+      continue;
+    }
+    const bool is_down = p.name.ends_with("down_proj.weight");
+    const std::string stacked = prefix + (is_down ? "down_proj" : "gate_up_proj");
+    const auto found =
+        std::find_if(result.begin(), result.end(), [&](const OutTensor& t) { return t.name == stacked; });
+    if (found != result.end()) {
+      found->parameters.push_back(index);
+    } else {
+      result.push_back({stacked, {n_experts, p.rows() * (is_down ? 1 : 2), p.cols()}, {index}});
+    }
+  }
+  return result;
+}
+
+Status write_grads(const GradsOptions& options, const formats::TensorFiles& files, const train::TrainableModel& model,
+                   const train::ParameterBuffer& grads, float loss) {
+  formats::SafetensorsWriter out;
+  out.add_metadata("format", "pt");
+  const std::vector<OutTensor> tensors = out_tensors(files, model);
+  NARU_TRY(out.add_tensor("loss", DType::kF32, {1}));
+  for (const OutTensor& tensor : tensors) NARU_TRY(out.add_tensor(tensor.name, DType::kF32, tensor.shape));
+  NARU_TRY(out.begin(options.out_path));
+  NARU_TRY(out.write(std::as_bytes(std::span(&loss, 1))));
+  std::vector<float> values;
+  for (const OutTensor& tensor : tensors) {
+    for (const int64_t index : tensor.parameters) {
+      const View view = grads.view(index);
+      values.resize(static_cast<size_t>(view.rows * view.cols));
+      NARU_TRY(model.chip().copy_out(values.data(), view.data, view.rows * view.cols * 4));
+      NARU_TRY(out.write(std::as_bytes(std::span(values))));
+    }
+  }
+  return out.finish();
+}
+
+Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const formats::ModelConfig& config) {
+  const auto n = static_cast<int64_t>(ids.size());
+  if (n < 2) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("reading the ids: there are {}, two at least were wanted: the loss is of the next token; "
+                             "give more ids",
+                             n)};
+  }
+  if (config.max_positions > 0 && n > config.max_positions) {
+    return Error{Code::kOutOfRange, fmt::format("reading the ids: there are {}, but the model was made for {} "
+                                                "positions; give fewer ids",
+                                                n, config.max_positions)};
+  }
+  train::MicroBatch batch;
+  batch.ids = ids;
+  for (int64_t i = 0; i < n; ++i) {
+    const bool is_last = i + 1 == n;
+    batch.positions.push_back(static_cast<int32_t>(i));
+    batch.targets.push_back(is_last ? 0 : ids[static_cast<size_t>(i + 1)]);
+    batch.mask.push_back(is_last ? 0 : 1);
+  }
+  batch.documents.push_back({0, n});
+  return batch;
+}
+
+Status check_memory(int64_t needed) {
+  const int64_t available = available_memory_bytes();
+  if (needed <= available) return {};
+  return Error{
+      Code::kResourceExhausted,
+      fmt::format("planning the gradients: they need {}, {} are available; give fewer ids, use --recompute, or "
+                  "a machine with more memory",
+                  format_bytes(needed), format_bytes(available))};
+}
+
+}  // namespace
+
+Status grads_command(const GradsOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.model.path));
+  NARU_ASSIGN(const formats::ModelConfig config, models::plain_config(files.tensors, files.config));
+  NARU_ASSIGN(const MappedFile ids_file, MappedFile::open(options.ids_path));
+  const std::string ids_name = short_name(options.ids_path);
+  NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids_array(ids_file.bytes(), ids_name));
+  NARU_TRY(check_ids(ids, config.vocab, ids_name));
+  NARU_ASSIGN(const train::MicroBatch batch, one_document(ids, config));
+
+  train::TrainableModel::Options how;
+  how.compute = options.model.compute;
+  how.is_latent_form = options.model.is_latent.value_or(config.attention_form != AttentionForm::kExpanded);
+  how.recompute = options.recompute;
+  const auto counting_chip = null::make_null_chip();
+  NARU_ASSIGN(const train::TrainingRoom room,
+              train::measure_room(*counting_chip, config, how, static_cast<int64_t>(ids.size()), 1, 0));
+  int64_t floats = 0;
+  for (const Parameter& p : models::list_parameters(config)) floats += p.n_elements();
+  // Values, gradients, and two packed forms of every matrix.
+  NARU_TRY(check_memory(room.activation_bytes + room.gradient_bytes + 16 * floats));
+
+  NARU_ASSIGN(const auto chip, make_chip(options.model));
+  const std::vector<Parameter> parameters = models::list_parameters(config);
+  NARU_ASSIGN(train::TrainableModel model, train::TrainableModel::create(
+                                               *chip, config, how,
+                                               [&](int64_t i, float* out) {
+                                                 return models::read_parameter(files.tensors, files.config,
+                                                                               parameters[static_cast<size_t>(i)], out);
+                                               },
+                                               0));
+  NARU_TRY(model.reserve(room));
+  NARU_ASSIGN(const train::ParameterBuffer grads,
+              train::ParameterBuffer::create(*chip, model.parameters(), model.trained()));
+  const auto n_targets = static_cast<int64_t>(ids.size()) - 1;
+  NARU_ASSIGN(const auto result, model.run(batch, {.n_targets = n_targets, .balance_weight = 0}, &grads));
+  double sum = 0;
+  for (const float loss : result.losses) sum += static_cast<double>(loss);
+  const auto loss = static_cast<float>(sum / static_cast<double>(n_targets));
+  NARU_TRY(write_grads(options, files.tensors, model, grads, loss));
+  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  if (options.json) {
+    const Json json = {{"loss", loss}, {"tokens", ids.size()}, {"out", options.out_path}, {"run_ms", ms}};
+    NARU_TRY(write_out(json_text(json)));
+  } else {
+    NARU_TRY(write_out(fmt::format("loss {:.6f} over {} tokens; gradients of {} parameters in {}\n", loss, n_targets,
+                                   floats, options.out_path)));
+  }
+  if (options.model.explain) write_err(kernel_table(*chip));
+  return {};
+}
+
+Command make_grads() {
+  auto o = std::make_shared<GradsOptions>();
+  o->model.compute = contract::ComputeMode::kF32;
+  const auto text = [](std::string* target) {
+    return [target](const Given& given) -> Status {
+      *target = given.text;
+      return {};
+    };
+  };
+  const auto on = [](bool* target) {
+    return [target](const Given&) -> Status {
+      *target = true;
+      return {};
+    };
+  };
+  Command c{.name = "grads",
+            .summary = "loss and gradients of given tokens, for comparing engines",
+            .description =
+                "Runs a model over token ids forward and backward and writes the mean next-token cross entropy "
+                "(tensor loss, [1]) and the gradient of every parameter, under its checkpoint name, as a "
+                ".safetensors file of f32. Needs no tokenizer."};
+  c.arguments = {
+      {"MODEL", "a model folder (config.json with .safetensors files) or a .gguf file", true, text(&o->model.path)}};
+  c.flags = {
+      {"ids", "FILE", kGroupInput, "a JSON array of token ids", text(&o->ids_path), 0, false, false},
+      {"out", "FILE", kGroupInput, "the .safetensors file to write; it appears when it is whole", text(&o->out_path), 0,
+       false, false},
+      {"compute", "MODE", kGroupNumbers, "f32 (default): f32 products; bf16: parameters and operands rounded",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "bf16"}));
+         o->model.compute = index == 0 ? contract::ComputeMode::kF32 : contract::ComputeMode::kBF16;
+         return {};
+       }},
+      {"latent", "on|off", kGroupNumbers,
+       "latent attention's form (DeepSeek models); default: what the model says, else on",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(o->model.is_latent, parse_switch(given));
+         return {};
+       }},
+      {"recompute", "", kGroupMachine, "run each layer again backwards instead of keeping it: less memory",
+       on(&o->recompute)},
+      {"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(o->model.threads, parse_integer(given, 1, 1024));
+         return {};
+       },
+       't'},
+      {"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
+         o->model.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
+         return {};
+       }},
+      {"explain", "", kGroupMachine, "at the end, which kernels ran and how often", on(&o->model.explain)},
+      {"json", "", kGroupOutput, "what was done as one JSON object on standard output", on(&o->json), 0, false, false}};
+  c.examples = {{"naru grads ./model --ids ids.json --out grads.safetensors", "In f32, to compare with PyTorch."}};
+  c.check = [o]() -> Status {
+    for (const auto& [name, value] : {std::pair{"--ids", &o->ids_path}, std::pair{"--out", &o->out_path}}) {
+      if (!value->empty()) continue;
+      return Error{Code::kInvalidArgument,
+                   fmt::format("reading the command line: naru grads: {} is missing; for example: naru grads ./model "
+                               "--ids ids.json --out grads.safetensors",
+                               name)};
+    }
+    return {};
+  };
+  c.run = [o] { return grads_command(*o); };
+  return c;
+}
+
+}  // namespace naru::cli

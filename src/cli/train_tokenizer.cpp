@@ -1,0 +1,327 @@
+// See train_tokenizer.h.
+#include "cli/train_tokenizer.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "cli/interrupts.h"
+#include "cli/json_text.h"
+#include "cli/progress.h"
+#include "cli/terminal.h"
+#include "formats/json.h"
+#include "formats/tokenizer_writer.h"
+#include "text/bpe_trainer.h"
+#include "text/chatml.h"
+#include "text/cut_text.h"
+
+namespace naru::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kTextLineBytesMax = int64_t{64} << 20;  // bytes of one line of a .jsonl file
+constexpr size_t kReadBytes = size_t{4} << 20;            // of a plain text between two looks at the clock
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+Status check_interrupt() {
+  if (is_interrupted()) return Error{Code::kCancelled, "training a tokenizer: stopped by you; nothing was written"};
+  return {};
+}
+
+// --- the folder -----------------------------------------------------------------------------------------------------
+
+// A folder that appears under its name when it is whole: made beside it, synced, renamed.
+class NewFolder {
+ public:
+  static Result<NewFolder> create(const fs::path& path) {
+    if (path.empty()) {
+      return Error{Code::kInvalidArgument,
+                   "training a tokenizer: no output was given, the name of a new folder was wanted; choose one"};
+    }
+    NewFolder folder;
+    folder.path_ = path.has_filename() ? path : path.parent_path();
+    NARU_TRY(folder.check_is_free());
+    fs::path temporary = folder.path_;
+    temporary += fmt::format(".partial-{}", ::getpid());
+    std::error_code error;
+    if (!fs::create_directory(temporary, error)) {
+      return Error{error == std::errc::no_such_file_or_directory ? Code::kNotFound : Code::kUnavailable,
+                   fmt::format("writing {}: making {}: {}; choose a place in a folder that exists and may be written",
+                               folder.path_.string(), temporary.string(),
+                               error ? error.message() : std::string("it is there already"))};
+    }
+    folder.temporary_ = std::move(temporary);
+    return folder;
+  }
+  NewFolder(NewFolder&& other) noexcept : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)) {
+    other.temporary_.clear();
+  }
+  NewFolder& operator=(NewFolder&&) = delete;
+  ~NewFolder() {
+    std::error_code ignored;
+    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  }
+
+  const fs::path& temporary() const { return temporary_; }
+
+  Status commit() {
+    NARU_TRY(check_is_free());
+    sync_folder(temporary_);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      return Error{Code::kUnavailable, fmt::format("writing {}: renaming the finished folder: {}; choose another place",
+                                                   path_.string(), std::strerror(errno))};
+    }
+    temporary_.clear();
+    const fs::path parent = path_.parent_path();
+    sync_folder(parent.empty() ? "." : parent);
+    return {};
+  }
+
+ private:
+  NewFolder() = default;
+
+  Status check_is_free() const {
+    std::error_code ignored;
+    const fs::file_status status = fs::status(path_, ignored);
+    if (!fs::exists(status)) return {};
+    if (fs::is_directory(status) && fs::is_empty(path_, ignored) && !ignored) return {};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: there is {} of that name, a new name or an empty folder was wanted; choose "
+                             "another name",
+                             path_.string(), fs::is_directory(status) ? "a folder with files" : "a file")};
+  }
+
+  static void sync_folder(const fs::path& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    ::fsync(fd);
+    ::close(fd);
+  }
+
+  fs::path path_;
+  fs::path temporary_;
+};
+
+// --- reading --------------------------------------------------------------------------------------------------------
+
+// Texts of all inputs into the trainer, with progress over their bytes.
+class InputReader {
+ public:
+  InputReader(std::vector<MappedFile> files, text::BpeTrainer* trainer)
+      : files_(std::move(files)), trainer_(trainer), progress_("reading", Progress::Unit::kBytes) {
+    for (const MappedFile& file : files_) n_bytes_ += file.size();
+  }
+
+  Status read() {
+    for (const MappedFile& file : files_) {
+      NARU_TRY(file.path().extension() == ".jsonl" ? read_lines(file) : read_plain(file));
+      if (!file.length_unchanged()) {
+        return Error{Code::kUnavailable, fmt::format("reading {}: it changed its length meanwhile; keep it still and "
+                                                     "start again",
+                                                     file.path().string())};
+      }
+    }
+    return {};
+  }
+  int64_t n_bytes() const { return n_bytes_; }
+
+ private:
+  Status moved_on(const MappedFile& file, size_t begin, size_t end) {
+    file.drop_pages(static_cast<int64_t>(begin), static_cast<int64_t>(end - begin));
+    n_done_ += static_cast<int64_t>(end - begin);
+    progress_.update(n_done_, n_bytes_);
+    return check_interrupt();
+  }
+
+  Status read_plain(const MappedFile& file) {
+    const std::string_view text = as_text(file.bytes());
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t n = text::place_to_cut(text.substr(begin), kReadBytes);
+      NARU_TRY(trainer_->add_text(text.substr(begin, n)));
+      NARU_TRY(moved_on(file, begin, begin + n));
+      begin += n;
+    }
+    return {};
+  }
+
+  Status read_lines(const MappedFile& file) {
+    const std::string_view text = as_text(file.bytes());
+    int64_t line_number = 0;
+    for (size_t begin = 0, seen = 0; begin < text.size();) {
+      size_t end = text.find('\n', begin);
+      if (end == std::string_view::npos) end = text.size();
+      const std::string_view line = text.substr(begin, end - begin);
+      ++line_number;
+      if (line.find_first_not_of(" \t\r") != std::string_view::npos) {
+        NARU_TRY(add_line(line, fmt::format("{}:{}", file.path().string(), line_number)));
+      }
+      begin = end + 1;
+      if (begin - seen < kReadBytes && begin < text.size()) continue;
+      NARU_TRY(moved_on(file, seen, std::min(begin, text.size())));
+      seen = begin;
+    }
+    return {};
+  }
+
+  Status add_line(std::string_view line, const std::string& name) {
+    const formats::JsonLimits limits{.bytes_max = kTextLineBytesMax};
+    NARU_ASSIGN(const nlohmann::json json, formats::parse_json(as_bytes(line), name, limits));
+    NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(json, name));
+    if (root.has("text")) {
+      NARU_ASSIGN(const std::string text, root.get_string("text"));
+      return trainer_->add_text(text);
+    }
+    if (!root.has("messages")) return root.missing("text", "the text of this line, or \"messages\",");
+    NARU_ASSIGN(const auto messages, root.find_array("messages"));
+    for (size_t i = 0; i < messages.size(); ++i) {
+      NARU_ASSIGN(const formats::JsonObject message,
+                  formats::JsonObject::of(*messages[i], name, fmt::format("messages[{}]", i)));
+      for (const std::string_view key : {"reasoning_content", "content"}) {
+        NARU_ASSIGN(const auto content, message.find_string(key));
+        if (content) NARU_TRY(trainer_->add_text(*content));
+      }
+    }
+    return {};
+  }
+
+  std::vector<MappedFile> files_;
+  text::BpeTrainer* trainer_;
+  Progress progress_;
+  int64_t n_bytes_ = 0;
+  int64_t n_done_ = 0;
+};
+
+Result<std::vector<MappedFile>> open_inputs(const TrainTokenizerOptions& options) {
+  if (options.inputs.empty()) {
+    return Error{Code::kInvalidArgument,
+                 "training a tokenizer: no input was given, text files or .jsonl files were wanted; name some"};
+  }
+  std::vector<MappedFile> files;
+  for (const std::string& path : options.inputs) {
+    NARU_ASSIGN(MappedFile file, MappedFile::open(path));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+// --- the summary ----------------------------------------------------------------------------------------------------
+
+struct Summary {
+  std::string folder;
+  int64_t n_file_bytes = 0, n_bytes = 0, n_words = 0, n_distinct = 0;
+  int64_t vocab_size = 0, vocab_wanted = 0, n_merges = 0, n_tokens = 0;
+  int64_t pair_count_min = 0, peak_bytes = 0;
+  bool has_repaired = false;
+  double read_s = 0, learn_s = 0;
+
+  double bytes_per_token() const {
+    return n_tokens > 0 ? static_cast<double>(n_bytes) / static_cast<double>(n_tokens) : 0;
+  }
+};
+
+Status print_summary(const Summary& s, bool as_json) {
+  if (as_json) {
+    const Json json = {{"folder", s.folder},
+                       {"file_bytes", s.n_file_bytes},
+                       {"text_bytes", s.n_bytes},
+                       {"words", s.n_words},
+                       {"distinct_words", s.n_distinct},
+                       {"vocab_size", s.vocab_size},
+                       {"vocab_size_wanted", s.vocab_wanted},
+                       {"merges", s.n_merges},
+                       {"tokens", s.n_tokens},
+                       {"bytes_per_token", s.bytes_per_token()},
+                       {"invalid_utf8_replaced", s.has_repaired},
+                       {"peak_table_bytes", s.peak_bytes},
+                       {"read_s", s.read_s},
+                       {"learn_s", s.learn_s}};
+    return write_out(json_text(json));
+  }
+  std::string text = fmt::format("{}: a vocabulary of {} with {} merges\n", s.folder, s.vocab_size, s.n_merges);
+  text += fmt::format("read      {} of text, {} words, {} of them different ({})\n", format_bytes(s.n_bytes), s.n_words,
+                      s.n_distinct, format_seconds(s.read_s));
+  text += fmt::format("learnt    {} tokens in these texts, {:.2f} bytes a token ({}, tables of {})\n", s.n_tokens,
+                      s.bytes_per_token(), format_seconds(s.learn_s), format_bytes(s.peak_bytes));
+  NARU_TRY(write_out(text));
+  const auto note = [](const std::string& words) { write_err(fmt::format("naru: note: {}\n", words)); };
+  if (s.vocab_size < s.vocab_wanted) {
+    note(fmt::format("{} ids were asked for; the texts hold no more pairs that come {} times or more", s.vocab_wanted,
+                     s.pair_count_min));
+  }
+  if (s.has_repaired) note("some text was no valid UTF-8; U+FFFD stands for the bytes that were not");
+  return {};
+}
+
+Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
+  text::BpeTrainerOptions trainer;
+  trainer.vocab_size = options.vocab_size;
+  if (!options.pre_tokenizer.empty()) trainer.pre_tokenizer = options.pre_tokenizer;
+  trainer.added_tokens = text::chatml_tokens();
+  for (const std::string& token : options.special_tokens) trainer.added_tokens.push_back({token, true});
+  trainer.pair_count_min = options.pair_count_min;
+  trainer.memory_bytes_max = options.memory_bytes_max > 0 ? options.memory_bytes_max : available_memory_bytes() / 4 * 3;
+  return text::BpeTrainer::create(std::move(trainer));
+}
+
+}  // namespace
+
+Status train_tokenizer_command(const TrainTokenizerOptions& options) {
+  install_interrupts(SecondInterrupt::kIsLikeFirst);
+  NARU_ASSIGN(text::BpeTrainer trainer, make_trainer(options));
+  NARU_ASSIGN(std::vector<MappedFile> files, open_inputs(options));
+  NARU_ASSIGN(NewFolder folder, NewFolder::create(options.output));
+  Summary summary;
+  const Clock::time_point begin = Clock::now();
+  {
+    InputReader reader(std::move(files), &trainer);
+    NARU_TRY(reader.read());
+    summary.n_file_bytes = reader.n_bytes();
+  }
+  if (trainer.n_bytes() == 0) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("training a tokenizer: {}{} no text, some text was wanted; give "
+                             "files with text",
+                             options.inputs.front(), options.inputs.size() > 1 ? " and the others hold" : " holds")};
+  }
+  summary.read_s = seconds_since(begin);
+  const Clock::time_point learn_begin = Clock::now();
+  std::optional<Progress> progress(std::in_place, "learning", Progress::Unit::kTokens);
+  NARU_ASSIGN(formats::TokenizerData data, trainer.train([&progress](int64_t done, int64_t total) -> Status {
+    progress->update(done, total);
+    return check_interrupt();
+  }));
+  progress.reset();
+  text::set_chatml(data);
+  summary.learn_s = seconds_since(learn_begin);
+  NARU_ASSIGN(summary.n_tokens, trainer.count_tokens(data));
+  NARU_TRY(
+      formats::write_tokenizer_folder(data, folder.temporary(), {.special_tokens_map = options.special_tokens_map}));
+  NARU_TRY(check_interrupt());
+  NARU_TRY(folder.commit());
+  summary.folder = options.output;
+  summary.n_bytes = trainer.n_bytes();
+  summary.n_words = trainer.words().n_words();
+  summary.n_distinct = trainer.words().size();
+  summary.vocab_size = data.n_ids();
+  summary.vocab_wanted = options.vocab_size;
+  summary.n_merges = static_cast<int64_t>(data.merges.size());
+  summary.pair_count_min = options.pair_count_min;
+  summary.has_repaired = trainer.has_repaired();
+  summary.peak_bytes = trainer.peak_bytes();
+  return print_summary(summary, options.json);
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,30 @@
+// Adapters (LoRA): low-rank parameters beside chosen matrices, W + scale * B A. Names follow the custom of PEFT:
+// "model.layers.0.self_attn.q_proj.lora_A.weight". A is drawn, B begins at zero, so an untrained adapter changes
+// nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/decoder.h"
+#include "models/loaded_parameters.h"
+#include "models/parameters.h"
+#include "train/recipe.h"
+
+namespace naru::train {
+
+// Appends A and B of every matrix that `lora.targets` chooses by the last part of its name. A target that chooses
+// nothing, or a matrix that cannot have an adapter (experts, kv_b), is an error.
+Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& parameters);
+
+// "model...q_proj.weight" of either of its adapter's names.
+std::string adapted_name(const std::string& adapter_name);
+
+// First values: A uniform in +-sqrt(3 / inputs) by counter (purpose kInit), B zero.
+void draw_adapter(const models::Parameter& parameter, int64_t index, uint64_t seed, float* out);
+
+// An empty adapter on the layer's matrix that was made of the parameter.
+Result<nn::Adapter*> attach_adapter(models::Decoder& decoder, const models::LoadedParameters& loaded,
+                                    const std::string& name);
+
+}  // namespace naru::train

@@ -1,0 +1,203 @@
+// Hugging Face folders: config.json and tokenizer, then the weights tensor by tensor, in a temporary folder that is
+// renamed at the end.
+#include "train/export.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+
+#include "base/file.h"
+#include "base/float_bits.h"
+#include "base/folder.h"
+#include "formats/gguf.h"
+#include "formats/model_config_writer.h"
+#include "formats/safetensors_writer.h"
+#include "formats/tokenizer_files.h"
+#include "formats/tokenizer_json_writer.h"
+#include "models/config_difference.h"
+#include "models/model.h"
+#include "models/rope_frequencies.h"
+#include "text/splitter.h"
+
+namespace naru::train {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::ModelConfig;
+
+// What a tokenizer may consist of in a folder; tokenizer.json alone is needed.
+constexpr std::array<std::string_view, 7> kTokenizerFiles = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
+    "merges.txt",     "added_tokens.json"};
+
+Status write_text(const fs::path& path, std::string_view text) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  NARU_TRY(file.write(as_bytes(text)));
+  return file.commit();
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
+
+bool is_empty_folder(const fs::path& path) {
+  std::error_code code;
+  return fs::is_directory(path, code) && fs::is_empty(path, code) && !code;
+}
+
+// A folder that was exported before may be replaced; anything else of that name is the user's.
+Status check_target(const fs::path& folder) {
+  if (!is_there(folder) || is_empty_folder(folder) || is_there(folder / "config.json")) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("exporting to {}: there is something of that name that is no model; give the path of a new "
+                           "folder",
+                           folder.string())};
+}
+
+// The config as config.json will say it.
+Result<std::string> config_text(const ModelToExport& model, ModelConfig& config) {
+  config = model.config;
+  config.from_gguf = false;
+  config.mtp_layers = 0;
+  config.fp8_block_rows = config.fp8_block_cols = 0;
+  if (!config.is_mla()) config.rope.interleaved = false;
+  config.dtype = model.dtype == ExportDType::kF32 ? "float32" : "bfloat16";
+  if (model.form == "latent") config.attention_form = formats::AttentionForm::kLatent;
+  if (model.form == "expanded") config.attention_form = formats::AttentionForm::kExpanded;
+  if (const auto rule = models::llama3_rule_of(config.rope)) config.rope = *rule;
+  NARU_ASSIGN(std::string text, formats::model_config_json(config));
+  NARU_ASSIGN(const ModelConfig again, formats::parse_model_config(as_bytes(text), "config.json"));
+  const std::string difference = models::config_difference(again, config);
+  if (difference.empty()) return text;
+  return Error{Code::kUnsupported,
+               fmt::format("exporting a {} model: config.json cannot say {} of this model; keep it as it is",
+                           family_name(config.family), difference)};
+}
+
+DType stored_dtype(const models::Parameter& parameter, ExportDType dtype) {
+  // The routing bias only orders experts by small differences: f32 in every published checkpoint.
+  return dtype == ExportDType::kF32 || parameter.use == models::ParameterUse::kRoutingBias ? DType::kF32 : DType::kBF16;
+}
+
+Result<std::string> write_weights(const ModelToExport& model, const fs::path& path,
+                                  const formats::ProgressCallback& progress) {
+  formats::SafetensorsWriter writer;
+  writer.add_metadata("format", "pt");
+  int64_t n_max = 0;
+  for (const models::Parameter& parameter : model.parameters) {
+    NARU_TRY(writer.add_tensor(parameter.name, stored_dtype(parameter, model.dtype), parameter.shape));
+    n_max = std::max(n_max, parameter.n_elements());
+  }
+  NARU_TRY(writer.begin(path));
+  std::vector<float> values(static_cast<size_t>(n_max));
+  std::vector<uint16_t> rounded(model.dtype == ExportDType::kBF16 ? values.size() : 0);
+  int64_t done = 0;
+  for (size_t i = 0; i < model.parameters.size(); ++i) {
+    const auto n = static_cast<size_t>(model.parameters[i].n_elements());
+    NARU_TRY(model.read(static_cast<int64_t>(i), values.data()));
+    Bytes bytes = std::as_bytes(std::span(values.data(), n));
+    if (stored_dtype(model.parameters[i], model.dtype) == DType::kBF16) {
+      std::transform(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(n), rounded.begin(), f32_to_bf16);
+      bytes = std::as_bytes(std::span(rounded.data(), n));
+    }
+    NARU_TRY(writer.write(bytes));
+    done += static_cast<int64_t>(bytes.size());
+    if (progress && !progress(done, writer.data_bytes())) {
+      return Error{Code::kCancelled,
+                   fmt::format("writing {}: stopped as asked; nothing was left behind", path.string())};
+    }
+  }
+  NARU_TRY(writer.finish());
+  return writer.sha256();
+}
+
+Status check_ids(const fs::path& from, int64_t n_ids, int64_t vocab) {
+  if (n_ids <= vocab) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("exporting the tokenizer of {}: it has ids up to {}, the model has a vocabulary of {}; give "
+                           "the tokenizer that the model was made with",
+                           from.string(), n_ids - 1, vocab)};
+}
+
+Status copy_tokenizer(const fs::path& from, int64_t vocab, const fs::path& folder) {
+  NARU_ASSIGN(const formats::TokenizerData data, formats::read_tokenizer_folder(from));
+  NARU_TRY(check_ids(from, data.n_ids(), vocab));
+  for (const std::string_view name : kTokenizerFiles) {
+    if (!is_there(from / name)) continue;
+    NARU_ASSIGN(const std::string text, read_file(from / name, formats::kTokenizerJsonBytesMax));
+    NARU_TRY(write_text(folder / name, text));
+  }
+  return {};
+}
+
+// The makers' advice for sampling, where the tokenizer's folder has it.
+Result<formats::GenerationConfig> advice_of(const fs::path& from) {
+  std::error_code ignored;
+  if (from.empty() || !fs::is_directory(from, ignored)) return formats::GenerationConfig{};
+  return formats::read_generation_config(from);
+}
+
+}  // namespace
+
+Status export_tokenizer(const fs::path& from, int64_t vocab, const fs::path& folder) {
+  std::error_code ignored;
+  if (fs::is_directory(from, ignored) && formats::has_tokenizer(from)) return copy_tokenizer(from, vocab, folder);
+  NARU_ASSIGN(const formats::TensorFiles files, formats::TensorFiles::open(from));
+  if (files.gguf() == nullptr) {
+    return Error{Code::kNotFound, fmt::format("exporting the tokenizer of {}: there is no tokenizer.json; give a "
+                                              "folder with one",
+                                              from.string())};
+  }
+  NARU_ASSIGN(formats::TokenizerData data, formats::tokenizer_from_gguf(*files.gguf()));
+  NARU_TRY(check_ids(from, data.n_ids(), vocab));
+  NARU_ASSIGN([[maybe_unused]] const text::Splitter known, text::Splitter::create(data));
+  text::spell_out_gguf_pre(data);
+  NARU_TRY(write_text(folder / "tokenizer.json", formats::tokenizer_json(data)));
+  return write_text(folder / "tokenizer_config.json", formats::tokenizer_config_json(data));
+}
+
+Result<std::string> export_hugging_face(const ModelToExport& model, const fs::path& folder,
+                                        const formats::ProgressCallback& progress) {
+  NARU_TRY(check_target(folder));
+  ModelConfig config;
+  NARU_ASSIGN(const std::string text, config_text(model, config));
+  NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder));
+  if (!model.tokenizer_from.empty()) NARU_TRY(export_tokenizer(model.tokenizer_from, config.vocab, target.path()));
+  NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from));
+  NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
+  NARU_TRY(write_text(target.path() / "config.json", text));
+  NARU_TRY(write_text(target.path() / "generation_config.json", formats::generation_config_json(config, advice)));
+  NARU_TRY(target.commit());
+  return sha256;
+}
+
+Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
+                               const formats::ProgressCallback& progress) {
+  if (is_there(folder) && !is_empty_folder(folder)) {
+    return Error{Code::kInvalidArgument, fmt::format("converting to {}: there is something of that name already; give "
+                                                     "the path of a new folder",
+                                                     folder.string())};
+  }
+  NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
+  NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
+  ModelToExport whole{.config = std::move(plain),
+                      .parameters = models::list_parameters(files.config),
+                      .read = {},
+                      .dtype = dtype,
+                      .tokenizer_from = {},
+                      .form = {}};
+  whole.read = [&](int64_t index, float* out) {
+    return models::read_parameter(files.tensors, files.config, whole.parameters[static_cast<size_t>(index)], out);
+  };
+  const formats::GgufIndex* gguf = files.tensors.gguf();
+  const bool has_tokenizer =
+      gguf != nullptr ? gguf->has("tokenizer.ggml.tokens") : formats::has_tokenizer(files.tensors.folder());
+  if (has_tokenizer) whole.tokenizer_from = gguf != nullptr ? files.tensors.file_path(0) : files.tensors.folder();
+  NARU_ASSIGN([[maybe_unused]] const std::string sha256, export_hugging_face(whole, folder, progress));
+  return {};
+}
+
+}  // namespace naru::train

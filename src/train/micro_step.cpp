@@ -1,0 +1,331 @@
+// One micro-batch forward and backward. Stretches of the tape: the embedding, each layer; the head runs by itself in
+// runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before it runs backwards.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "train/trainable_state.h"
+
+namespace naru::train {
+namespace {
+
+using contract::kCachePage;
+
+// The documents of a micro-batch as sequences of the engine, each with its own pages.
+struct Sequences {
+  std::vector<int32_t> pages;
+  std::vector<contract::SequenceRows> rows;
+};
+
+void fill_sequences(const MicroBatch& batch, Sequences& out) {
+  const int64_t n_pages = pages_of(batch);
+  for (int64_t page = 0; page < n_pages; ++page) out.pages.push_back(static_cast<int32_t>(page));
+  int64_t page = 0;
+  for (const DocumentRows& document : batch.documents) {
+    out.rows.push_back({document.row_begin, document.n_rows, 0, out.pages.data() + page});
+    page += ceil_div(document.n_rows, kCachePage);
+  }
+}
+
+// Places of the micro-batch in the workspace, all live until the end of the pass.
+struct Pass {
+  nn::Context ctx;
+  View ids, targets, weights, losses;
+  std::vector<View> x;  // the residual stream before each layer, and behind the last
+  View grad[2];         // of the residual stream: behind and before the layer at work
+};
+
+}  // namespace
+
+int64_t pages_of(const MicroBatch& batch) {
+  int64_t n_pages = 0;
+  for (const DocumentRows& document : batch.documents) n_pages += ceil_div(document.n_rows, kCachePage);
+  return n_pages;
+}
+
+namespace {
+
+class MicroStep {
+ public:
+  MicroStep(contract::Chip& chip, const models::Decoder& decoder, nn::Workspace& values, nn::Workspace& shadow,
+            const std::vector<nn::LayerCache>& cache, const nn::Bindings& bindings, bool recompute)
+      : chip_(chip),
+        decoder_(decoder),
+        values_(values),
+        shadow_(shadow),
+        cache_(cache),
+        bindings_(bindings),
+        recompute_(recompute) {}
+
+  Result<TrainableModel::MicroResult> run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
+                                          bool wants_gradients);
+
+ private:
+  Result<View> upload(const void* data, int64_t n, DType dtype);
+  Status upload_targets(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
+  Status forward(Pass& pass, bool records);
+  Status head(const MicroBatch& batch, Pass& pass, bool wants_gradients);
+  Status head_rows(Pass& pass, int64_t begin, int64_t n, bool wants_gradients);
+  Status backward(Pass& pass);
+  Status count_loads(const nn::Tape& tape, std::vector<std::vector<int64_t>>& loads);
+  nn::Tape& new_tape() {
+    tapes_.push_back(std::make_unique<nn::Tape>(chip_, bindings_));
+    return *tapes_.back();
+  }
+
+  contract::Chip& chip_;
+  const models::Decoder& decoder_;
+  nn::Workspace& values_;
+  nn::Workspace& shadow_;
+  const std::vector<nn::LayerCache>& cache_;
+  const nn::Bindings& bindings_;
+  bool recompute_;
+  float balance_weight_ = 0;
+  std::vector<std::unique_ptr<nn::Tape>> tapes_;  // embedding, then layers
+  std::vector<std::vector<int64_t>> loads_;       // by layer, last first
+  std::vector<float> balance_;
+};
+
+Result<View> MicroStep::upload(const void* data, int64_t n, DType dtype) {
+  const View view = values_.take(n, 1, dtype);
+  NARU_TRY(chip_.copy_in(view.data, data, n * 4));
+  return view;
+}
+
+Status MicroStep::upload_targets(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass) {
+  const auto n = static_cast<int64_t>(batch.ids.size());
+  const auto weight = static_cast<float>(1.0 / static_cast<double>(scale.n_targets));
+  std::vector<float> weights(batch.mask.size());
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = batch.mask[i] != 0 ? weight : 0.0f;
+  NARU_ASSIGN(pass.targets, upload(batch.targets.data(), n, DType::kI32));
+  NARU_ASSIGN(pass.weights, upload(weights.data(), n, DType::kF32));
+  pass.losses = values_.take(n, 1);
+  return {};
+}
+
+Status MicroStep::forward(Pass& pass, bool records) {
+  nn::Context& ctx = pass.ctx;
+  values_.keep(records);
+  if (records) {
+    ctx.tape = &new_tape();
+    ctx.tape->begin(values_);
+  }
+  NARU_ASSIGN(View x, decoder_.embed_rows(ctx, pass.ids));
+  if (records) ctx.tape->end(values_);
+  pass.x.push_back(x);
+  if (records && recompute_) values_.keep(false);
+  for (size_t layer = 0; layer < decoder_.layers.size(); ++layer) {
+    if (records && !recompute_) {
+      ctx.tape = &new_tape();
+      ctx.tape->begin(values_);
+    } else {
+      ctx.tape = nullptr;
+    }
+    if (records && recompute_) {  // the layer runs in place on a copy
+      const View next = values_.take(x.rows, x.cols);
+      NARU_TRY(chip_.run(contract::Axpby{.x = x, .y = {}, .a = 1, .b = 0, .out = next}));
+      x = next;
+    }
+    NARU_ASSIGN(x, decoder_.run_layer(ctx, layer, cache_[layer], x));
+    if (ctx.tape != nullptr) ctx.tape->end(values_);
+    pass.x.push_back(x);
+  }
+  ctx.tape = nullptr;
+  values_.keep(false);
+  return {};
+}
+
+Status MicroStep::head_rows(Pass& pass, int64_t begin, int64_t n, bool wants_gradients) {
+  const nn::WorkspaceScope scope(values_);
+  nn::Context& ctx = pass.ctx;
+  const View x = pass.x.back().slice_rows(begin, n);
+  const View normed = values_.take(n, x.cols);
+  const View logits = values_.take(n, decoder_.vocab);
+  NARU_TRY(nn::rms_norm(ctx, decoder_.final_norm, x, normed));
+  NARU_TRY(nn::matmul(ctx, decoder_.head, normed, logits));
+  NARU_TRY(chip_.run(contract::CrossEntropy{.logits = logits,
+                                            .targets = pass.targets.slice_rows(begin, n),
+                                            .weights = pass.weights.slice_rows(begin, n),
+                                            .loss = pass.losses.slice_rows(begin, n),
+                                            .dlogits = wants_gradients ? logits : View{}}));
+  if (!wants_gradients) return {};
+  const nn::MatrixBinding& binding = bindings_.matrix(decoder_.head.weight.get());
+  if (!binding.grads.empty()) {
+    NARU_TRY(chip_.run(contract::WeightGrad{
+        .dy = logits, .x = normed, .groups = {}, .rows_share = 1, .rule = binding.weight->rule, .out = binding.grads}));
+  }
+  const View dnormed = values_.take(n, x.cols);
+  NARU_TRY(chip_.run(contract::Matmul{.x = logits, .targets = {{binding.transposed, {}, dnormed}}, .n_targets = 1}));
+  return chip_.run(contract::RmsNormGrad{.x = x,
+                                         .weight = decoder_.final_norm.weight.view,
+                                         .eps = decoder_.final_norm.eps,
+                                         .dy = dnormed,
+                                         .dx = pass.grad[0].slice_rows(begin, n),
+                                         .dweight = bindings_.vector_grad(decoder_.final_norm.weight.view)});
+}
+
+Status MicroStep::head(const MicroBatch& batch, Pass& pass, bool wants_gradients) {
+  const auto n_rows = static_cast<int64_t>(batch.ids.size());
+  for (int64_t begin = 0; begin < n_rows; begin += kHeadRows) {
+    const int64_t n = std::min(kHeadRows, n_rows - begin);
+    const auto first = batch.mask.begin() + begin;
+    if (std::any_of(first, first + n, [](uint8_t m) { return m != 0; })) {
+      NARU_TRY(head_rows(pass, begin, n, wants_gradients));
+      continue;
+    }
+    NARU_TRY(chip_.run(contract::Fill{.out = pass.losses.slice_rows(begin, n), .value = 0}));
+    if (wants_gradients) NARU_TRY(chip_.run(contract::Fill{.out = pass.grad[0].slice_rows(begin, n), .value = 0}));
+  }
+  return {};
+}
+
+Status MicroStep::count_loads(const nn::Tape& tape, std::vector<std::vector<int64_t>>& loads) {
+  for (const contract::Op& op : tape.ops()) {
+    const auto* route = std::get_if<contract::Route>(&op);
+    if (route == nullptr) continue;
+    std::vector<int32_t> experts(static_cast<size_t>(route->experts.rows * route->experts.cols));
+    NARU_TRY(chip_.wait());
+    NARU_TRY(chip_.copy_out(experts.data(), route->experts.data, static_cast<int64_t>(experts.size()) * 4));
+    std::vector<int64_t> load(static_cast<size_t>(route->logits.cols));
+    for (const int32_t expert : experts) ++load[static_cast<size_t>(expert)];
+    loads.push_back(std::move(load));
+  }
+  return {};
+}
+
+Status MicroStep::backward(Pass& pass) {
+  View behind = pass.grad[0], before = pass.grad[1];
+  for (size_t layer = decoder_.layers.size(); layer-- > 0;) {
+    const nn::WorkspaceScope scope(values_);
+    View out = pass.x[layer + 1];
+    if (recompute_) {
+      pass.ctx.tape = &new_tape();
+      pass.ctx.tape->begin(values_);
+      values_.keep(true);
+      auto again = decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]);
+      values_.keep(false);
+      NARU_ASSIGN(out, std::move(again));
+      pass.ctx.tape->end(values_);
+    }
+    nn::Tape& tape = *tapes_.back();
+    NARU_TRY(count_loads(tape, loads_));
+    tape.set_balance(balance_weight_, pass.ctx.sequences);
+    tape.outside(out, behind, true);
+    tape.outside(pass.x[layer], before, false);
+    NARU_TRY(tape.backward(shadow_));
+    for (const float loss : tape.take_balance_losses()) balance_.push_back(loss);
+    std::swap(behind, before);
+    tapes_.pop_back();
+  }
+  nn::Tape& embedding = *tapes_.back();
+  embedding.outside(pass.x[0], behind, true);
+  return embedding.backward(shadow_);
+}
+
+Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
+                                                   bool wants_gradients) {
+  values_.keep(false);
+  values_.release(0);
+  balance_weight_ = static_cast<float>(scale.balance_weight);
+  Sequences sequences;
+  fill_sequences(batch, sequences);
+  models::Batch rows;
+  rows.ids = batch.ids;
+  rows.positions = batch.positions;
+  rows.sequences = sequences.rows;
+  NARU_ASSIGN(models::Decoder::Start start, decoder_.begin(chip_, values_, rows));
+  Pass pass{.ctx = start.ctx, .ids = start.ids, .targets = {}, .weights = {}, .losses = {}, .x = {}, .grad = {}};
+  NARU_TRY(upload_targets(batch, scale, pass));
+  if (wants_gradients) {
+    for (View& grad : pass.grad) grad = values_.take(pass.ids.rows, decoder_.width);
+  }
+  NARU_TRY(forward(pass, wants_gradients));
+  NARU_TRY(head(batch, pass, wants_gradients));
+  if (wants_gradients) NARU_TRY(backward(pass));
+  NARU_TRY(chip_.wait());
+  TrainableModel::MicroResult result;
+  result.losses.resize(batch.ids.size());
+  NARU_TRY(chip_.copy_out(result.losses.data(), pass.losses.data, static_cast<int64_t>(batch.ids.size()) * 4));
+  for (size_t i = 0; i < batch.mask.size(); ++i) {
+    if (batch.mask[i] == 0) result.losses[i] = 0;
+  }
+  result.balance = std::move(balance_);
+  result.loads.assign(loads_.rbegin(), loads_.rend());
+  return result;
+}
+
+}  // namespace
+
+Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::ModelConfig& config,
+                                  const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
+                                  double balance_weight) {
+  NARU_ASSIGN(TrainableModel model, TrainableModel::create(counting_chip, config, options, {}, 0));
+  constexpr int64_t kAddresses = int64_t{1} << 44;  // nothing lies behind them
+  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, kAddresses, kAddresses};
+  NARU_TRY(model.reserve(room));
+  MicroBatch batch;
+  const auto n = static_cast<size_t>(n_rows);
+  batch.ids.assign(n, 0);
+  batch.positions.assign(n, 0);
+  batch.targets.assign(n, 0);
+  batch.mask.assign(n, 1);
+  // The first documents have one token, the last one the rest.
+  for (int64_t d = 0; d < n_documents; ++d) {
+    const bool is_last = d + 1 == n_documents;
+    batch.documents.push_back({d, is_last ? n_rows - d : 1});
+  }
+  NARU_ASSIGN(const ParameterBuffer grads, ParameterBuffer::create(counting_chip, model.parameters(), model.trained()));
+  NARU_TRY(model.run(batch, {.n_targets = 1, .balance_weight = balance_weight}, &grads));
+  const auto [values, shadow] = model.workspace_peaks();
+  room.activation_bytes = values;
+  room.gradient_bytes = shadow;
+  return room;
+}
+
+Status TrainableModel::reserve(const TrainingRoom& room) {
+  State& s = *state_;
+  s.room = room;
+  const int64_t n_pages = room.pages;
+  NARU_ASSIGN(nn::Workspace values, nn::Workspace::create(*s.chip, room.activation_bytes));
+  NARU_ASSIGN(nn::Workspace shadow, nn::Workspace::create(*s.chip, room.gradient_bytes));
+  s.values_memory = std::make_unique<nn::Workspace>(std::move(values));
+  s.shadow_memory = std::make_unique<nn::Workspace>(std::move(shadow));
+  const auto shapes = s.decoder.cache_shapes(s.cache_dtype);
+  const auto bytes_of = [&](const contract::CacheShape& shape) { return s.chip->cache_page_bytes(shape) * n_pages; };
+  // With recompute one layer's rows are needed at a time.
+  int64_t bytes = 0, largest = 0;
+  for (const auto& shape : shapes) {
+    const int64_t layer = round_up(bytes_of(shape.key), 64) + (shape.value ? round_up(bytes_of(*shape.value), 64) : 0);
+    largest = std::max(largest, layer);
+    bytes += layer;
+  }
+  s.cache_bytes = s.options.recompute ? largest : bytes;
+  s.cache.clear();
+  NARU_ASSIGN(s.cache_memory, s.chip->allocate(std::max<int64_t>(s.cache_bytes, 1)));
+  auto* next = static_cast<char*>(s.cache_memory->data());
+  for (const auto& shape : shapes) {
+    if (s.options.recompute) next = static_cast<char*>(s.cache_memory->data());
+    const auto stream = [&](const contract::CacheShape& of) {
+      const contract::CacheStream result{of, next, s.chip->cache_page_bytes(of)};
+      next += round_up(bytes_of(of), 64);
+      return result;
+    };
+    nn::LayerCache layer;
+    layer.key = stream(shape.key);
+    if (shape.value) layer.value = stream(*shape.value);
+    s.cache.push_back(layer);
+  }
+  return {};
+}
+
+Result<TrainableModel::MicroResult> TrainableModel::run(const MicroBatch& batch, const StepScale& scale,
+                                                        const ParameterBuffer* grads) {
+  State& s = *state_;
+  NARU_CHECK(static_cast<int64_t>(batch.ids.size()) <= s.room.rows && pages_of(batch) <= s.room.pages, batch.ids.size(),
+             pages_of(batch), s.room.rows, s.room.pages);
+  nn::Bindings bindings;
+  s.bind(grads, bindings);
+  MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache, bindings, s.options.recompute);
+  return step.run(batch, scale, grads != nullptr);
+}
+
+}  // namespace naru::train

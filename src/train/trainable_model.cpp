@@ -1,0 +1,267 @@
+// Building a trainable model and making its matrices again from its values.
+#include "train/trainable_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.h"
+#include "models/families.h"
+#include "train/adapters.h"
+#include "train/trainable_state.h"
+
+namespace naru::train {
+namespace {
+
+using models::LoadedParameters;
+
+constexpr int64_t kAlignFloats = 16;
+constexpr int64_t kAllCols = 1024;  // elementwise ops cut rows over threads
+
+contract::MatrixSource zeros(int64_t groups, int64_t outputs, int64_t inputs) {
+  contract::MatrixSource source;
+  source.dtype = DType::kF32;
+  source.groups = groups;
+  source.outputs = outputs;
+  source.inputs = inputs;
+  source.row = [inputs](int64_t, int64_t, std::byte* scratch) {
+    std::fill_n(scratch, static_cast<size_t>(inputs) * 4, std::byte{0});
+    return static_cast<const std::byte*>(scratch);
+  };
+  return source;
+}
+
+}  // namespace
+
+Result<ParameterBuffer> ParameterBuffer::create(contract::Chip& chip, const std::vector<models::Parameter>& parameters,
+                                                const std::vector<bool>& is_held) {
+  ParameterBuffer result;
+  int64_t floats = 0;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (is_held[i]) floats += round_up(parameters[i].n_elements(), kAlignFloats);
+  }
+  floats = round_up(std::max<int64_t>(floats, 1), kAllCols);
+  NARU_ASSIGN(result.buffer_, chip.allocate(floats * 4));
+  auto* data = static_cast<char*>(result.buffer_->data());
+  result.all_ = make_view(data, DType::kF32, floats / kAllCols, kAllCols);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const models::Parameter& parameter = parameters[i];
+    if (!is_held[i]) {
+      result.views_.push_back({});
+      continue;
+    }
+    result.views_.push_back(make_view(data, DType::kF32, parameter.rows(), parameter.cols()));
+    data += round_up(parameter.n_elements(), kAlignFloats) * 4;
+  }
+  return result;
+}
+
+int64_t TrainableModel::State::index_of(const std::string& name) const {
+  const auto found = index_by_name.find(name);
+  NARU_CHECK(found != index_by_name.end(), "no parameter of this name", name);
+  return found->second;
+}
+
+View TrainableModel::State::rows_of(const ParameterBuffer& buffer, const LoadedParameters::Rows& rows) const {
+  const View all = buffer.view(index_of(rows.tensor));
+  return all.empty() ? View{} : all.slice_rows(rows.row_begin, rows.n_rows);
+}
+
+void TrainableModel::State::bind(const ParameterBuffer* grads, nn::Bindings& bindings) const {
+  for (size_t i = 0; i < loaded.matrices.size(); ++i) {
+    const LoadedParameters::Matrix& matrix = loaded.matrices[i];
+    nn::MatrixBinding binding{matrix.matrix, transposed[i].get(), {}, matrix.is_transposed};
+    for (const LoadedParameters::Rows& rows : matrix.groups) {
+      const View grad = grads == nullptr ? View{} : rows_of(*grads, rows);
+      if (!grad.empty()) binding.grads.push_back(grad);
+    }
+    bindings.bind(std::move(binding));
+  }
+  for (const LoadedParameters::Vector& vector : loaded.vectors) {
+    bindings.bind_vector(vector.view, grads == nullptr ? View{} : grads->view(index_of(vector.tensor)));
+  }
+  for (const LoadedAdapter& low : adapters) {
+    const auto grad = [&](int64_t index) {
+      return grads == nullptr ? std::vector<View>{} : std::vector<View>{grads->view(index)};
+    };
+    bindings.bind({low.adapter->a.get(), low.a_transposed.get(), grad(low.a), false});
+    bindings.bind({low.adapter->b.get(), low.b_transposed.get(), grad(low.a + 1), false});
+  }
+}
+
+TrainableModel::TrainableModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TrainableModel::TrainableModel(TrainableModel&&) noexcept = default;
+TrainableModel& TrainableModel::operator=(TrainableModel&&) noexcept = default;
+TrainableModel::~TrainableModel() = default;
+
+const std::vector<models::Parameter>& TrainableModel::parameters() const {
+  return state_->parameters;
+}
+const formats::ModelConfig& TrainableModel::config() const {
+  return state_->config;
+}
+bool TrainableModel::is_trained(int64_t index) const {
+  return state_->is_trained[static_cast<size_t>(index)];
+}
+const std::vector<bool>& TrainableModel::trained() const {
+  return state_->is_trained;
+}
+const ParameterBuffer& TrainableModel::values() const {
+  return state_->values;
+}
+const models::Decoder& TrainableModel::decoder() const {
+  return state_->decoder;
+}
+contract::Chip& TrainableModel::chip() const {
+  return *state_->chip;
+}
+
+std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
+  return {state_->values_memory->peak_bytes(), state_->shadow_memory->peak_bytes()};
+}
+
+TrainableModel::MemoryUse TrainableModel::memory() const {
+  const State& s = *state_;
+  MemoryUse use{.values = s.values.bytes(), .packed = s.packed_bytes, .activations = 0, .cache = s.cache_bytes};
+  use.activations = s.room.activation_bytes + s.room.gradient_bytes;
+  return use;
+}
+
+namespace {
+
+// The decoder of the values, through the loader that serves files.
+Result<models::Decoder> build(TrainableModel::Options options, const formats::ModelConfig& config, contract::Chip& chip,
+                              const std::vector<models::Parameter>& parameters, const ParameterBuffer& values,
+                              bool is_planning, LoadedParameters* loaded) {
+  std::vector<formats::MemoryTensor> tensors;
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    tensors.push_back({parameters[i].name, parameters[i].shape, values.view(static_cast<int64_t>(i)).f32()});
+  }
+  const formats::TensorFiles files = formats::TensorFiles::from_memory(std::move(tensors), "the model in training");
+  models::WeightLoader loader(
+      files, config, models::names_of(config.family), chip,
+      {.compute = options.compute, .is_planning = is_planning, .progress = {}, .progress_total = 0, .loaded = loaded});
+  return models::build_decoder(config, loader, {.is_latent_form = options.is_latent_form});
+}
+
+}  // namespace
+
+Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const formats::ModelConfig& config,
+                                              const Options& options, const ReadParameter& read, uint64_t seed) {
+  NARU_CHECK(options.compute != contract::ComputeMode::kAuto);
+  auto state = std::make_unique<State>();
+  State& s = *state;
+  s.chip = &chip;
+  s.config = config;
+  s.options = options;
+  s.is_planning = !chip.info().is_host_addressable;
+  s.cache_dtype = options.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32;
+  s.parameters = models::list_parameters(config);
+  const auto n_own = static_cast<int64_t>(s.parameters.size());
+  const bool has_adapters = options.lora.rank > 0;
+  for (const models::Parameter& parameter : s.parameters) {
+    s.is_trained.push_back(!has_adapters && parameter.use != models::ParameterUse::kRoutingBias);
+  }
+  if (has_adapters) NARU_TRY(list_adapters(options.lora, s.parameters));
+  s.is_trained.resize(s.parameters.size(), true);
+  for (size_t i = 0; i < s.parameters.size(); ++i) s.index_by_name[s.parameters[i].name] = static_cast<int64_t>(i);
+  NARU_ASSIGN(s.values, ParameterBuffer::create(chip, s.parameters, std::vector<bool>(s.parameters.size(), true)));
+  for (int64_t i = 0; i < static_cast<int64_t>(s.parameters.size()) && !s.is_planning; ++i) {
+    float* out = s.values.view(i).f32();
+    if (i < n_own) {
+      NARU_TRY(read(i, out));
+    } else {
+      draw_adapter(s.parameters[static_cast<size_t>(i)], i, seed, out);
+    }
+  }
+  NARU_ASSIGN(s.decoder, build(options, config, chip, {s.parameters.begin(), s.parameters.begin() + n_own}, s.values,
+                               s.is_planning, &s.loaded));
+  for (const LoadedParameters::Matrix& matrix : s.loaded.matrices) {
+    const contract::PackedMatrix& m = *matrix.matrix;
+    s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
+    s.transposed.push_back(nullptr);
+    if (matrix.is_lookup) continue;
+    NARU_ASSIGN(s.transposed.back(), chip.pack(zeros(m.groups, m.inputs, m.outputs), m.rule));
+    s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.inputs, m.outputs);
+  }
+  const contract::Rule rule = contract::rule_of(DType::kF32, options.compute);
+  for (int64_t a = n_own; a < static_cast<int64_t>(s.parameters.size()); a += 2) {
+    State::LoadedAdapter low;
+    low.parameter = s.index_of(adapted_name(s.parameters[static_cast<size_t>(a)].name));
+    low.a = a;
+    const View full = s.values.view(low.parameter);
+    NARU_ASSIGN(low.adapter,
+                attach_adapter(s.decoder, s.loaded, s.parameters[static_cast<size_t>(low.parameter)].name));
+    low.adapter->scale = static_cast<float>(options.lora.alpha / static_cast<double>(options.lora.rank));
+    NARU_ASSIGN(low.adapter->a, chip.pack(zeros(1, options.lora.rank, full.cols), rule));
+    NARU_ASSIGN(low.adapter->b, chip.pack(zeros(1, full.rows, options.lora.rank), rule));
+    NARU_ASSIGN(low.a_transposed, chip.pack(zeros(1, full.cols, options.lora.rank), rule));
+    NARU_ASSIGN(low.b_transposed, chip.pack(zeros(1, options.lora.rank, full.rows), rule));
+    s.adapters.push_back(std::move(low));
+  }
+  TrainableModel model(std::move(state));
+  NARU_TRY(model.refresh());
+  return model;
+}
+
+Status TrainableModel::refresh() {
+  State& s = *state_;
+  for (size_t i = 0; i < s.loaded.matrices.size(); ++i) {
+    const LoadedParameters::Matrix& matrix = s.loaded.matrices[i];
+    std::vector<View> groups;
+    for (const LoadedParameters::Rows& rows : matrix.groups) groups.push_back(s.rows_of(s.values, rows));
+    contract::Pack pack{.groups = groups,
+                        .is_transposed = matrix.is_transposed,
+                        .is_rounded_first = matrix.is_rounded_first,
+                        .out = matrix.matrix};
+    NARU_TRY(s.chip->run(pack));
+    if (s.transposed[i] == nullptr) continue;
+    pack.is_transposed = !matrix.is_transposed;
+    pack.out = s.transposed[i].get();
+    NARU_TRY(s.chip->run(pack));
+  }
+  for (const LoadedParameters::Vector& vector : s.loaded.vectors) {
+    const View value = s.values.view(s.index_of(vector.tensor));
+    if (vector.is_rounded) {
+      NARU_TRY(s.chip->run(contract::RoundBF16{.x = value, .out = vector.view}));
+    } else {
+      NARU_TRY(s.chip->run(contract::Axpby{.x = value, .y = {}, .a = 1, .b = 0, .out = vector.view}));
+    }
+  }
+  for (const State::LoadedAdapter& low : s.adapters) {
+    const View a = s.values.view(low.a), b = s.values.view(low.a + 1);
+    const auto pack = [&](const View& value, bool is_transposed, contract::PackedMatrix* out) {
+      return s.chip->run(
+          contract::Pack{.groups = {&value, 1}, .is_transposed = is_transposed, .is_rounded_first = false, .out = out});
+    };
+    NARU_TRY(pack(a, false, low.adapter->a.get()));
+    NARU_TRY(pack(b, false, low.adapter->b.get()));
+    NARU_TRY(pack(a, true, low.a_transposed.get()));
+    NARU_TRY(pack(b, true, low.b_transposed.get()));
+  }
+  return {};
+}
+
+Status TrainableModel::merged_value(int64_t index, float* out) {
+  State& s = *state_;
+  const View value = s.values.view(index);
+  const int64_t bytes = value.rows * value.cols * 4;
+  const auto low = std::find_if(s.adapters.begin(), s.adapters.end(),
+                                [&](const State::LoadedAdapter& l) { return l.parameter == index; });
+  NARU_TRY(s.chip->wait());
+  if (low == s.adapters.end()) return s.chip->copy_out(out, value.data, bytes);
+  NARU_ASSIGN(const auto buffer, s.chip->allocate(bytes));
+  const View sum = make_view(buffer->data(), DType::kF32, value.rows, value.cols);
+  NARU_TRY(s.chip->run(contract::Product{.a = s.values.view(low->a + 1),
+                                         .b = s.values.view(low->a),
+                                         .a_transposed = false,
+                                         .b_transposed = true,
+                                         .rule = contract::Rule::kF32,
+                                         .out = sum}));
+  NARU_TRY(s.chip->run(contract::Axpby{.x = sum, .y = value, .a = low->adapter->scale, .b = 1, .out = sum}));
+  NARU_TRY(s.chip->wait());
+  return s.chip->copy_out(out, sum.data, bytes);
+}
+
+}  // namespace naru::train

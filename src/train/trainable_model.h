@@ -1,0 +1,121 @@
+// TrainableModel: a model on a chip whose parameters can change. It keeps every parameter in f32 (the master values,
+// under Hugging Face names), builds the engine's own decoder from them, and runs a micro-batch forward and backward:
+// the forward is Decoder's, op for op, so the trainer and the server agree to the bit.
+//
+// Created on the null chip it computes nothing and tells the memory that a run takes (measure_room).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "contract/chip.h"
+#include "models/decoder.h"
+#include "models/loaded_parameters.h"
+#include "models/parameters.h"
+#include "nn/tape.h"
+#include "train/data/batches.h"
+#include "train/recipe.h"
+
+namespace naru::train {
+
+constexpr int64_t kHeadRows = 512;  // token slots of the head that run together; part of the arithmetic
+
+// One f32 value, gradient or moment a parameter, in one buffer.
+class ParameterBuffer {
+ public:
+  ParameterBuffer() = default;
+  // A place for each parameter whose entry of `is_held` is true.
+  static Result<ParameterBuffer> create(contract::Chip& chip, const std::vector<models::Parameter>& parameters,
+                                        const std::vector<bool>& is_held);
+
+  bool holds(int64_t index) const { return !views_[static_cast<size_t>(index)].empty(); }
+  View view(int64_t index) const { return views_[static_cast<size_t>(index)]; }  // [rows, cols]
+  View all() const { return all_; }                                              // everything, for elementwise ops
+  int64_t bytes() const { return all_.rows * all_.cols * 4; }
+
+ private:
+  std::unique_ptr<contract::Buffer> buffer_;
+  std::vector<View> views_;
+  View all_;
+};
+
+// What a micro-batch takes on the chip.
+struct TrainingRoom {
+  int64_t rows = 0;   // tokens
+  int64_t pages = 0;  // of the cache
+  int64_t activation_bytes = 0;
+  int64_t gradient_bytes = 0;  // of activations
+};
+
+class TrainableModel {
+ public:
+  struct Options {
+    contract::ComputeMode compute = contract::ComputeMode::kF32;
+    bool is_latent_form = false;
+    bool recompute = false;
+    LoraRecipe lora;
+  };
+  // Writes the values of parameter `index` of list_parameters(config); empty on the null chip.
+  using ReadParameter = std::function<Status(int64_t index, float* out)>;
+
+  static Result<TrainableModel> create(contract::Chip& chip, const formats::ModelConfig& config, const Options& options,
+                                       const ReadParameter& read, uint64_t seed);
+  TrainableModel(TrainableModel&&) noexcept;
+  TrainableModel& operator=(TrainableModel&&) noexcept;
+  ~TrainableModel();
+
+  // The model's own parameters, then the adapters'.
+  const std::vector<models::Parameter>& parameters() const;
+  const formats::ModelConfig& config() const;
+  bool is_trained(int64_t index) const;
+  const std::vector<bool>& trained() const;
+  const ParameterBuffer& values() const;
+  const models::Decoder& decoder() const;
+  contract::Chip& chip() const;
+
+  // Makes every matrix and vector of the decoder again from the values; after each change of them.
+  Status refresh();
+
+  // Before run(): memory for micro-batches that fit the room.
+  Status reserve(const TrainingRoom& room);
+
+  struct StepScale {
+    int64_t n_targets = 1;      // of the whole step: the loss of a target has the weight 1 / n_targets
+    double balance_weight = 0;  // alpha / documents of the step
+  };
+  struct MicroResult {
+    std::vector<float> losses;                // [T]: -log p of the target; +0 where it does not count
+    std::vector<float> balance;               // balance losses, weighted
+    std::vector<std::vector<int64_t>> loads;  // layers with experts, in order: slots that chose each
+  };
+  // Forward alone where `grads` is null; otherwise gradients are added to it.
+  Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const ParameterBuffer* grads);
+
+  // A low-rank parameter's full matrix: values of parameter `index`, with its adapter merged in where it has one.
+  Status merged_value(int64_t index, float* out);
+
+  // Bytes that the last reserve() and all of create() took on the chip, and of the packed matrices.
+  struct MemoryUse {
+    int64_t values = 0, packed = 0, activations = 0, cache = 0;
+    int64_t total() const { return values + packed + activations + cache; }
+  };
+  MemoryUse memory() const;
+  std::pair<int64_t, int64_t> workspace_peaks() const;  // activations, their gradients
+
+ private:
+  struct State;
+  explicit TrainableModel(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The room of a micro-batch of n_rows tokens in n_documents documents, learnt on a chip that computes nothing.
+Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::ModelConfig& config,
+                                  const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
+                                  double balance_weight);
+
+// Cache pages that the documents of a micro-batch take.
+int64_t pages_of(const MicroBatch& batch);
+
+}  // namespace naru::train

@@ -1,0 +1,194 @@
+// What optimizers are made of: every level against the reference chip, bit for bit, and the reference against double.
+#include "tests/contract/grad_rig.h"
+
+namespace naru::row_tests {
+namespace {
+
+// Beside the shapes of all: one row longer than a task of elements, and many short rows.
+std::vector<Shape> optimizer_shapes() {
+  std::vector<Shape> shapes = grad_shapes();
+  shapes.push_back({1, 50001});
+  shapes.push_back({20000, 1});
+  return shapes;
+}
+
+// The same elements without gaps between rows, which kernels take as one row.
+View without_gaps(std::vector<float>& values, const Rows& rows) {
+  values.clear();
+  for (int64_t r = 0; r < rows.rows(); ++r) values.insert(values.end(), rows.row(r), rows.row(r) + rows.cols());
+  return make_view(values.data(), DType::kF32, rows.rows(), rows.cols());
+}
+
+// Views without gaps give the bits of views with them, on every chip.
+void expect_gaps_do_not_count(const std::string& what, const Outputs& start,
+                              const std::function<contract::Op(const std::vector<View>&)>& make) {
+  Outputs want = start;
+  std::vector<View> views;
+  for (Rows& rows : want) views.push_back(rows.view());
+  ASSERT_TRUE(reference_chip().run(make(views)).ok());
+  for (const NamedChip& named : cpu_chips()) {
+    std::vector<std::vector<float>> close(start.size());
+    for (size_t i = 0; i < start.size(); ++i) views[i] = without_gaps(close[i], start[i]);
+    ASSERT_TRUE(named.chip->run(make(views)).ok());
+    for (size_t i = 0; i < start.size(); ++i) {
+      Rows got = start[i];
+      for (int64_t r = 0; r < got.rows(); ++r) std::copy_n(views[i].f32(r), got.cols(), got.row(r));
+      ASSERT_EQ(difference(got, want[i]), "") << what << ", output " << i << ", on " << named.name;
+    }
+  }
+}
+
+TEST(Optimizer, Fill) {
+  for (const Shape shape : optimizer_shapes()) {
+    for (const float value : {0.0f, -0.0f, 1.5f, 0x1p-140f, -0x1p-140f, std::numeric_limits<float>::quiet_NaN()}) {
+      const Rows start(shape.rows, shape.cols);
+      expect_equal(label("fill", shape, Values::kPlain), start, [&](Rows& out) {
+        return contract::Fill{out.view(), value};
+      });
+      expect_gaps_do_not_count("fill", {start}, [&](const std::vector<View>& out) {
+        return contract::Fill{out[0], value};
+      });
+    }
+  }
+}
+
+TEST(Optimizer, Axpby) {
+  Filler filler(301);
+  for (const Values values : kEveryValues) {
+    for (const Shape shape : optimizer_shapes()) {
+      Rows x(shape.rows, shape.cols, filler, values), y(shape.rows, shape.cols, filler, values);
+      const Rows empty(shape.rows, shape.cols);
+      const std::string what = label("axpby", shape, values);
+      for (const float a : {1.0f, -0.37f}) {
+        const float b = a == 1.0f ? 1.0f : 0x1p-20f;
+        expect_equal(what, empty, [&](Rows& out) { return contract::Axpby{x.view(), y.view(), a, b, out.view()}; });
+        expect_equal(what + " in x", x, [&](Rows& out) {
+          return contract::Axpby{out.view(), y.view(), a, b, out.view()};
+        });
+        expect_equal(what + " in y", y, [&](Rows& out) {
+          return contract::Axpby{x.view(), out.view(), a, b, out.view()};
+        });
+        expect_equal(what + " without y", x, [&](Rows& out) {
+          return contract::Axpby{out.view(), {}, a, b, out.view()};
+        });
+        expect_gaps_do_not_count(what, {x, y}, [&](const std::vector<View>& out) {
+          return contract::Axpby{out[0], out[1], a, b, out[1]};
+        });
+      }
+    }
+  }
+}
+
+TEST(Optimizer, SumOfSquares) {
+  Filler filler(302);
+  for (const Values values : kEveryValues) {
+    for (const Shape shape : optimizer_shapes()) {
+      Rows x(shape.rows, shape.cols, filler, values);
+      expect_equal(label("sum_of_squares", shape, values), Rows(1, 1), [&](Rows& out) {
+        return contract::SumOfSquares{x.view(), out.view()};
+      });
+    }
+  }
+  Rows none(0, 5), out(1, 1);
+  expect_equal("sum_of_squares of no rows", out, [&](Rows& o) {
+    return contract::SumOfSquares{none.view(), o.view()};
+  });
+}
+
+// The factors of step t, made in double as training makes them.
+contract::AdamW adamw_op(int t, double lr, double weight_decay) {
+  const double beta1 = 0.9, beta2 = 0.95;
+  contract::AdamW op;
+  op.grad_scale = 0.73f;
+  op.beta1 = static_cast<float>(beta1), op.one_minus_beta1 = static_cast<float>(1 - beta1);
+  op.beta2 = static_cast<float>(beta2), op.one_minus_beta2 = static_cast<float>(1 - beta2);
+  op.inverse_root_bias2 = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, t)));
+  op.eps = 1e-8f;
+  op.step_size = static_cast<float>(lr / (1 - std::pow(beta1, t)));
+  op.decay = static_cast<float>(1 - lr * weight_decay);
+  return op;
+}
+
+TEST(Optimizer, AdamW) {
+  Filler filler(303);
+  for (const Values values : kEveryValues) {
+    for (const Shape shape : optimizer_shapes()) {
+      Rows grad(shape.rows, shape.cols, filler, values);
+      Rows weight(shape.rows, shape.cols, filler, values), m(shape.rows, shape.cols, filler, values);
+      Rows v(shape.rows, shape.cols, filler, values);
+      for (int64_t r = 0; r < shape.rows; ++r)  // negative ones stay where anything may stand
+        for (int64_t k = 0; k < shape.cols && values != Values::kAll; ++k) v.row(r)[k] = std::fabs(v.row(r)[k]);
+      for (const int t : {1, 1000}) {
+        const contract::AdamW op = adamw_op(t, 3e-4, 0.1);
+        expect_outputs_equal(label("adamw", shape, values), {weight, m, v}, [&](Outputs& out) {
+          contract::AdamW step = op;
+          step.weight = out[0].view(), step.grad = grad.view(), step.m = out[1].view(), step.v = out[2].view();
+          return step;
+        });
+        expect_gaps_do_not_count(label("adamw", shape, values), {weight, m, v, grad},
+                                 [&](const std::vector<View>& out) {
+                                   contract::AdamW step = op;
+                                   step.weight = out[0], step.m = out[1], step.v = out[2], step.grad = out[3];
+                                   return step;
+                                 });
+      }
+    }
+  }
+}
+
+// Against the textbook in double: m / (1 - beta1^t) over sqrt(v / (1 - beta2^t)) + eps, decay apart from the gradient.
+// Bounds count roundings of kUnit, those of the factors included: three in m's parts (factor, product, fma), five in
+// v's, which the root halves; so u is within 16 of its size with m's terms taken absolutely, and w within 3 more.
+TEST(Optimizer, AdamWIsTheTextbook) {
+  Filler filler(304);
+  const int64_t n = 400;
+  Rows weight(1, n, filler, Values::kPlain), grad(1, n, filler, Values::kPlain);
+  Rows m(1, n, filler, Values::kPlain), v(1, n, filler, Values::kPlain);
+  for (int64_t k = 0; k < n; ++k) v.row(0)[k] = std::fabs(v.row(0)[k]) + 0x1p-10f;
+  for (const int t : {1, 2, 10, 5000}) {
+    const double lr = 2e-2, weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95;
+    Rows w1 = weight, m1 = m, v1 = v;
+    contract::AdamW op = adamw_op(t, lr, weight_decay);
+    op.weight = w1.view(), op.grad = grad.view(), op.m = m1.view(), op.v = v1.view();
+    run_reference(op);
+    for (int64_t k = 0; k < n; ++k) {
+      const double g = static_cast<double>(grad.row(0)[k]) * 0.73f, m0 = m.row(0)[k], v0 = v.row(0)[k];
+      const double w0 = weight.row(0)[k];
+      const double m_true = beta1 * m0 + (1 - beta1) * g, v_true = beta2 * v0 + (1 - beta2) * g * g;
+      const double m_size = std::fabs(beta1 * m0) + std::fabs((1 - beta1) * g);
+      const double divisor = std::sqrt(v_true / (1 - std::pow(beta2, t))) + 1e-8;
+      const double step = lr / (1 - std::pow(beta1, t));
+      EXPECT_NEAR(m1.row(0)[k], m_true, 4 * kUnit * m_size) << k;
+      EXPECT_NEAR(v1.row(0)[k], v_true, 5 * kUnit * v_true) << k;
+      EXPECT_NEAR(w1.row(0)[k], w0 - step * m_true / divisor - lr * weight_decay * w0,
+                  kUnit * (16 * step * m_size / divisor + 3 * std::fabs(w0)))
+          << k << ", step " << t;
+    }
+  }
+}
+
+TEST(Optimizer, SumOfSquaresIsTheSum) {
+  Filler filler(305);
+  Rows x(37, 3000, filler, Values::kPlain), out(1, 1);
+  double sum = 0;
+  for (int64_t r = 0; r < 37; ++r)
+    for (int64_t k = 0; k < 3000; ++k) sum += static_cast<double>(x.row(r)[k]) * x.row(r)[k];
+  run_reference(contract::SumOfSquares{x.view(), out.view()});
+  // 128 fma of a lane, 4 of the fold, 1 of the row's tree and its + 0, 6 of the rows' tree and its + 0.
+  EXPECT_NEAR(*out.row(0), sum, 141 * kUnit * sum);
+}
+
+TEST(Optimizer, AxpbyIsTheSum) {
+  Filler filler(306);
+  Rows x(3, 100, filler, Values::kPlain), y(3, 100, filler, Values::kPlain), out(3, 100);
+  run_reference(contract::Axpby{x.view(), y.view(), 0.3f, -7.0f, out.view()});
+  for (int64_t r = 0; r < 3; ++r) {
+    for (int64_t k = 0; k < 100; ++k) {
+      const double a = static_cast<double>(0.3f) * x.row(r)[k], b = -7.0 * y.row(r)[k];
+      EXPECT_NEAR(out.row(r)[k], a + b, kUnit * (std::fabs(b) + std::fabs(a + b) * 1.001));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace naru::row_tests

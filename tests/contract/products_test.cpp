@@ -1,0 +1,356 @@
+// The products of training: pack, weight_grad and product at every level and with 1 and 2 threads, equal to the
+// reference chip on bits; and the reference chip against sums in double.
+#include "base/float_bits.h"
+#include "chips/cpu/packed.h"
+#include "tests/contract/row_rig.h"
+
+namespace naru::row_tests {
+namespace {
+
+using contract::Pack;
+using contract::Rule;
+using contract::WeightGrad;
+using ProductOp = contract::Product;
+
+constexpr Rule kRules[] = {Rule::kF32, Rule::kBF16};
+constexpr Values kValues[] = {Values::kPlain, Values::kAll, Values::kLow, Values::kNonFinite};
+
+std::string text_of(Rule rule, Values values) {
+  return std::string(contract::rule_name(rule)) + " values " + std::to_string(static_cast<int>(values));
+}
+
+// ---- weight_grad ----
+
+// All groups' gradients lie in one Rows, group after group.
+struct GradCase {
+  int64_t slots, outputs, inputs;
+  int64_t n_groups = 1;
+  int64_t rows_share = 1;
+  std::vector<int32_t> chosen = {};  // empty: by head
+  bool is_large = false;
+};
+
+void check_grad(const GradCase& c, Rule rule, Values values, uint64_t seed) {
+  Filler filler(seed);
+  Rows dy(c.slots, c.outputs, filler, values), x(c.slots / c.rows_share, c.inputs, filler, values);
+  Rows groups(c.slots, 1);
+  for (size_t i = 0; i < c.chosen.size(); ++i) *groups.row_i32(static_cast<int64_t>(i)) = c.chosen[i];
+  Rows start(c.n_groups * c.outputs, c.inputs, filler, values == Values::kNonFinite ? Values::kPlain : values);
+  std::vector<View> out(static_cast<size_t>(c.n_groups));
+  const auto make = [&](Rows& rows) -> contract::Op {
+    for (int64_t g = 0; g < c.n_groups; ++g) {
+      out[static_cast<size_t>(g)] = rows.view().slice_rows(g * c.outputs, c.outputs);
+    }
+    return WeightGrad{.dy = dy.view(),
+                      .x = x.view(),
+                      .groups = c.chosen.empty() ? View{} : groups.view_i32(),
+                      .rows_share = c.rows_share,
+                      .rule = rule,
+                      .out = out};
+  };
+  expect_equal("weight_grad " + text_of(rule, values) + " slots " + std::to_string(c.slots) + " N " +
+                   std::to_string(c.outputs) + " K " + std::to_string(c.inputs) + " groups " +
+                   std::to_string(c.n_groups) + " share " + std::to_string(c.rows_share),
+               start, make, c.is_large);
+}
+
+TEST(WeightGradTest, Tokens) {
+  uint64_t seed = 1;
+  for (const Rule rule : kRules) {
+    for (const int64_t slots : {0, 1, 31, 32, 33, 511, 2047, 2048, 2049, 5000}) {
+      check_grad({.slots = slots, .outputs = 17, .inputs = 19}, rule, Values::kPlain, ++seed);
+    }
+    check_grad({.slots = 8193, .outputs = 3, .inputs = 5}, rule, Values::kPlain, ++seed);
+  }
+}
+
+TEST(WeightGradTest, OddWidths) {
+  uint64_t seed = 100;
+  for (const Rule rule : kRules) {
+    for (const int64_t outputs : {1, 2, 5, 8, 15, 16, 17, 33, 100}) {
+      for (const int64_t inputs : {1, 15, 16, 17, 33, 100}) {
+        check_grad({.slots = 45, .outputs = outputs, .inputs = inputs}, rule, Values::kPlain, ++seed);
+      }
+    }
+    for (int64_t outputs = 1; outputs <= 34; ++outputs) {
+      check_grad({.slots = 37, .outputs = outputs, .inputs = 18}, rule, Values::kPlain, ++seed);
+    }
+    check_grad({.slots = 600, .outputs = 200, .inputs = 130, .is_large = true}, rule, Values::kPlain, ++seed);
+  }
+}
+
+TEST(WeightGradTest, AllExponentsAndNotFinite) {
+  uint64_t seed = 300;
+  for (const Rule rule : kRules) {
+    for (const Values values : kValues) {
+      for (const int64_t slots : {1, 33, 2050}) {
+        check_grad({.slots = slots, .outputs = 21, .inputs = 18}, rule, values, ++seed);
+      }
+    }
+  }
+}
+
+TEST(WeightGradTest, ExpertsWithAndWithoutSlots) {
+  constexpr int32_t kExperts[] = {0, 3, 0, 1, 4, 0, 1};  // none chooses 2
+  uint64_t seed = 400;
+  for (const Rule rule : kRules) {
+    for (const int64_t tokens : {1, 7, 40, 1100}) {
+      for (const int64_t share : {1, 3}) {
+        GradCase c{.slots = tokens * share, .outputs = 19, .inputs = 35, .n_groups = 5, .rows_share = share};
+        for (int64_t i = 0; i < c.slots; ++i) c.chosen.push_back(kExperts[i % 7]);
+        check_grad(c, rule, Values::kPlain, ++seed);
+      }
+    }
+    // One expert with more slots than a segment, interleaved with others.
+    GradCase c{.slots = 6000, .outputs = 6, .inputs = 17, .n_groups = 3, .rows_share = 2};
+    for (int64_t i = 0; i < c.slots; ++i) c.chosen.push_back(i % 5 == 2 ? 2 : 0);
+    check_grad(c, rule, Values::kPlain, ++seed);
+    GradCase one{.slots = 40, .outputs = 6, .inputs = 17, .n_groups = 1, .rows_share = 4};
+    check_grad(one, rule, Values::kPlain, ++seed);
+  }
+}
+
+TEST(WeightGradTest, Heads) {
+  uint64_t seed = 500;
+  for (const Rule rule : kRules) {
+    for (const int64_t share : {1, 4}) {
+      check_grad({.slots = 4 * 70, .outputs = 24, .inputs = 33, .n_groups = 4, .rows_share = share}, rule,
+                 Values::kPlain, ++seed);
+    }
+  }
+}
+
+// More memory than one run takes: the operands are cut into chunks of rows and panels.
+TEST(WeightGradTest, LargerThanOneRun) {
+  for (const Rule rule : kRules) {
+    check_grad({.slots = 100003, .outputs = 30, .inputs = 66, .is_large = true}, rule, Values::kPlain, 600);
+  }
+}
+
+void check_kept_bits(contract::Chip& chip, const std::string& name) {
+  Rows dy(2, 1), x(2, 1), groups(2, 1), out(2, 1);
+  for (int64_t i = 0; i < 2; ++i) *dy.row(i) = 1, *x.row(i) = 0, *groups.row_i32(i) = 1, *out.row(i) = -0.0f;
+  const std::vector<View> views = {out.view().slice_rows(0, 1), out.view().slice_rows(1, 1)};
+  const WeightGrad op{.dy = dy.view(), .x = x.view(), .groups = groups.view_i32(), .out = views};
+  ASSERT_TRUE(chip.run(op).ok());
+  EXPECT_EQ(std::bit_cast<uint32_t>(*out.row(0)), 0x80000000u) << name;
+  EXPECT_EQ(std::bit_cast<uint32_t>(*out.row(1)), 0u) << name;
+}
+
+TEST(WeightGradTest, GroupsWithoutSlotsKeepTheirBits) {
+  check_kept_bits(reference_chip(), "reference");
+  for (const NamedChip& named : cpu_chips()) check_kept_bits(*named.chip, named.name);
+}
+
+// ---- product ----
+
+void check_product(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed, Rule rule, Values values,
+                   uint64_t seed, bool is_large) {
+  Filler filler(seed);
+  Rows a(a_transposed ? k : m, a_transposed ? m : k, filler, values);
+  Rows b(b_transposed ? k : n, b_transposed ? n : k, filler, values);
+  const auto make = [&](Rows& out) -> contract::Op {
+    return ProductOp{.a = a.view(),
+                     .b = b.view(),
+                     .a_transposed = a_transposed,
+                     .b_transposed = b_transposed,
+                     .rule = rule,
+                     .out = out.view()};
+  };
+  expect_equal("product " + text_of(rule, values) + " " + std::to_string(m) + " " + std::to_string(n) + " " +
+                   std::to_string(k) + (a_transposed ? " a transposed" : "") + (b_transposed ? " b transposed" : ""),
+               Rows(m, n, filler, Values::kPlain), make, is_large);
+}
+
+void check_product(int64_t m, int64_t n, int64_t k, Rule rule, Values values, uint64_t seed) {
+  for (const bool a_transposed : {false, true}) {
+    for (const bool b_transposed : {false, true}) {
+      check_product(m, n, k, a_transposed, b_transposed, rule, values, seed, false);
+    }
+  }
+}
+
+TEST(ProductTest, OddShapes) {
+  uint64_t seed = 700;
+  for (const Rule rule : kRules) {
+    for (const int64_t k : {0, 1, 15, 16, 17, 31, 32, 33, 100, 2047, 2048, 2049, 5000}) {
+      check_product(9, 17, k, rule, Values::kPlain, ++seed);
+    }
+    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{1, 1}, {1, 33}, {33, 1}, {15, 16}, {31, 47}, {100, 100}}) {
+      check_product(m, n, 70, rule, Values::kPlain, ++seed);
+    }
+    check_product(0, 5, 7, rule, Values::kPlain, ++seed);
+    check_product(5, 0, 7, rule, Values::kPlain, ++seed);
+    for (const Values values : kValues) check_product(18, 21, 33, rule, values, ++seed);
+  }
+}
+
+TEST(ProductTest, LargerThanOneRun) {
+  for (const Rule rule : kRules) check_product(30, 66, 100003, false, false, rule, Values::kPlain, 800, true);
+}
+
+// ---- pack ----
+
+struct Packed {
+  std::vector<float> values;  // [groups][outputs][inputs]
+  int64_t groups, outputs, inputs;
+
+  contract::MatrixSource source(const std::vector<float>& from) const {
+    return {.dtype = DType::kF32,
+            .groups = groups,
+            .outputs = outputs,
+            .inputs = inputs,
+            .row = [this, &from](int64_t group, int64_t output, std::byte*) {
+              return reinterpret_cast<const std::byte*>(from.data() + (group * outputs + output) * inputs);
+            }};
+  }
+};
+
+std::unique_ptr<contract::PackedMatrix> pack(contract::Chip& chip, const contract::MatrixSource& source, Rule rule) {
+  auto matrix = chip.pack(source, rule);
+  NARU_CHECK(matrix.ok());
+  return std::move(*matrix);
+}
+
+// What a matrix holds: its product with rows of values, by group. NaN weights stay visible.
+Rows use(contract::Chip& chip, const contract::PackedMatrix& matrix, Filler filler) {
+  Rows x(12 * matrix.groups, matrix.inputs, filler, Values::kPlain), out(12 * matrix.groups, matrix.outputs);
+  NARU_CHECK(chip.run(contract::GroupedMatmul{x.view(), &matrix, {}, 1, out.view()}).ok());
+  return out;
+}
+
+// Memory of the CPU chip's matrices is compared byte for byte; of the reference chip, through a product.
+void check_pack(const Packed& p, Rule rule, bool is_transposed, bool is_rounded_first, contract::Chip& chip,
+                const std::string& name) {
+  std::vector<Rows> views;
+  std::vector<View> groups;
+  std::vector<float> wanted = p.values;
+  for (int64_t g = 0; g < p.groups; ++g) {
+    const int64_t rows = is_transposed ? p.inputs : p.outputs, cols = is_transposed ? p.outputs : p.inputs;
+    Rows view(rows, cols);
+    for (int64_t o = 0; o < p.outputs; ++o) {
+      for (int64_t k = 0; k < p.inputs; ++k) {
+        const float value = p.values[static_cast<size_t>((g * p.outputs + o) * p.inputs + k)];
+        (is_transposed ? view.row(k)[o] : view.row(o)[k]) = value;
+      }
+    }
+    views.push_back(view);
+  }
+  for (Rows& view : views) groups.push_back(view.view());
+  if (is_rounded_first) {
+    for (float& value : wanted) value = round_to_bf16(value);
+  }
+  // A matrix of other values first: all of them must be replaced.
+  const std::vector<float> ones(p.values.size(), 1.0f);
+  const auto got = pack(chip, p.source(ones), rule), want = pack(chip, p.source(wanted), rule);
+  ASSERT_TRUE(
+      chip
+          .run(Pack{
+              .groups = groups, .is_transposed = is_transposed, .is_rounded_first = is_rounded_first, .out = got.get()})
+          .ok());
+  const std::string what = name + " " + std::string(contract::rule_name(rule)) + " " + std::to_string(p.groups) +
+                           " x " + std::to_string(p.outputs) + " x " + std::to_string(p.inputs) +
+                           (is_transposed ? " transposed" : "") + (is_rounded_first ? " rounded" : "");
+  if (const auto* cpu_want = dynamic_cast<const cpu::CpuMatrix*>(want.get())) {
+    const auto& cpu_got = static_cast<const cpu::CpuMatrix&>(*got);
+    ASSERT_EQ(cpu_got.memory.bytes(), cpu_want->memory.bytes()) << what;
+    ASSERT_EQ(cpu_got.bytes, cpu_want->bytes) << what;
+    if (cpu_want->bytes > 0) {
+      ASSERT_EQ(std::memcmp(cpu_got.memory.data(), cpu_want->memory.data(), static_cast<size_t>(cpu_want->bytes)), 0)
+          << what;
+    }
+    return;
+  }
+  Rows a = use(chip, *got, Filler(3)), b = use(chip, *want, Filler(3));
+  ASSERT_EQ(difference(a, b), "") << what;
+}
+
+TEST(PackTest, EqualsPackingAnew) {
+  struct Shape {
+    int64_t groups, outputs, inputs;
+  };
+  constexpr Shape kShapes[] = {{1, 1, 1},   {1, 16, 16}, {1, 17, 33},   {3, 15, 31},  {2, 100, 70},
+                               {1, 64, 64}, {1, 5, 600}, {1, 70, 1100}, {2, 32, 512}, {1, 40, 0}};
+  uint64_t seed = 900;
+  for (const Shape& shape : kShapes) {
+    for (const Values values : kValues) {
+      Packed p{.values = {}, .groups = shape.groups, .outputs = shape.outputs, .inputs = shape.inputs};
+      Filler filler(++seed);
+      for (int64_t i = 0; i < p.groups * p.outputs * p.inputs; ++i) p.values.push_back(filler.value(values));
+      for (const Rule rule : kRules) {
+        for (const int flags : {0, 1, 2, 3}) {
+          check_pack(p, rule, (flags & 1) != 0, (flags & 2) != 0, reference_chip(), "reference");
+          for (const NamedChip& named : cpu_chips()) {
+            check_pack(p, rule, (flags & 1) != 0, (flags & 2) != 0, *named.chip, named.name);
+          }
+        }
+      }
+    }
+  }
+}
+
+// ---- the reference chip against double ----
+
+TEST(ReferenceProducts, AreCloseToDouble) {
+  constexpr int64_t kSlots = 4500, kOutputs = 3, kInputs = 4, kShare = 2;
+  for (const Rule rule : kRules) {
+    Filler filler(1000);
+    Rows dy(kSlots, kOutputs, filler, Values::kPlain), x(kSlots / kShare, kInputs, filler, Values::kPlain);
+    Rows groups(kSlots, 1), out(2 * kOutputs, kInputs, filler, Values::kPlain);
+    const Rows start = out;
+    for (int64_t i = 0; i < kSlots; ++i) *groups.row_i32(i) = i % 3 == 0 ? 1 : 0;
+    const std::vector<View> views = {out.view().slice_rows(0, kOutputs), out.view().slice_rows(kOutputs, kOutputs)};
+    ASSERT_TRUE(reference_chip()
+                    .run(WeightGrad{.dy = dy.view(),
+                                    .x = x.view(),
+                                    .groups = groups.view_i32(),
+                                    .rows_share = kShare,
+                                    .rule = rule,
+                                    .out = views})
+                    .ok());
+    const auto operand = [&](float value) {
+      return static_cast<double>(rule == Rule::kBF16 ? round_to_bf16(value) : value);
+    };
+    for (int64_t row = 0; row < 2 * kOutputs; ++row) {
+      for (int64_t k = 0; k < kInputs; ++k) {
+        double sum = static_cast<double>(start.row(row)[k]), size = std::fabs(sum);
+        for (int64_t i = 0; i < kSlots; ++i) {
+          if ((i % 3 == 0 ? 1 : 0) != row / kOutputs) continue;
+          const double product = operand(dy.row(i)[row % kOutputs]) * operand(x.row(i / kShare)[k]);
+          sum += product;
+          size += std::fabs(product);
+        }
+        // At most 2048 roundings of a chain, two of the tree and the addition, each of at most 2^-24 of the sum of
+        // magnitudes.
+        EXPECT_NEAR(out.row(row)[k], sum, size * 2060 * 0x1p-24) << rule_name(rule) << " " << row << " " << k;
+        EXPECT_NEAR(out.row(row)[k], sum, 1e-3) << rule_name(rule) << " " << row << " " << k;
+      }
+    }
+  }
+}
+
+TEST(ReferenceProducts, TransposedOperandsAreTheSameProduct) {
+  Filler filler(1100);
+  Rows a(5, 40, filler, Values::kPlain), b(6, 40, filler, Values::kPlain), at(40, 5), bt(40, 6);
+  for (int64_t k = 0; k < 40; ++k) {
+    for (int64_t i = 0; i < 5; ++i) at.row(k)[i] = a.row(i)[k];
+    for (int64_t j = 0; j < 6; ++j) bt.row(k)[j] = b.row(j)[k];
+  }
+  Rows plain(5, 6), turned(5, 6);
+  ASSERT_TRUE(reference_chip().run(ProductOp{.a = a.view(), .b = b.view(), .out = plain.view()}).ok());
+  ASSERT_TRUE(reference_chip()
+                  .run(ProductOp{
+                      .a = at.view(), .b = bt.view(), .a_transposed = true, .b_transposed = true, .out = turned.view()})
+                  .ok());
+  EXPECT_EQ(difference(plain, turned), "");
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int64_t j = 0; j < 6; ++j) {
+      double sum = 0;
+      for (int64_t k = 0; k < 40; ++k) sum += static_cast<double>(a.row(i)[k]) * static_cast<double>(b.row(j)[k]);
+      EXPECT_NEAR(plain.row(i)[j], sum, 1e-4);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace naru::row_tests

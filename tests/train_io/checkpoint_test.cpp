@@ -1,0 +1,325 @@
+// Checkpoints: what is written comes back; killed or out of space at any call that changes the disk, the last good
+// checkpoint is intact; damaged and foreign ones are passed over, each with a reason.
+#include "train/checkpoint.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/sha256.h"
+#include "tests/formats/helpers.h"
+#include "tests/train_io/faults.h"
+#include "train/checkpoint_manifest.h"
+
+namespace naru::train {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::expect_error;
+using formats::TempFolder;
+
+float value_at(int64_t step, int64_t tensor, int64_t i) {
+  return static_cast<float>(step) + 100.0f * static_cast<float>(tensor) + 0.125f * static_cast<float>(i);
+}
+
+FileToWrite file_of(const std::string& name, int64_t step) {
+  FileToWrite file{.name = name, .tensors = {}};
+  const std::vector<std::vector<int64_t>> shapes{{3, 4}, {5}, {2, 2}};
+  for (int64_t t = 0; t < 3; ++t) {
+    TensorToWrite tensor{.name = "tensor." + std::to_string(t), .shape = shapes[static_cast<size_t>(t)], .read = {}};
+    int64_t n = 1;
+    for (const int64_t dim : tensor.shape) n *= dim;
+    tensor.read = [=](float* out) -> Status {
+      for (int64_t i = 0; i < n; ++i) out[i] = value_at(step, t, i);
+      return {};
+    };
+    file.tensors.push_back(std::move(tensor));
+  }
+  return file;
+}
+
+Status save(const fs::path& parent, int64_t step) {
+  return write_checkpoint(parent, step, {file_of("weights", step), file_of("moments", step + 1)},
+                          "{\"step\": " + std::to_string(step) + ", \"hash\": \"\\u00e9\", \"beta\": 0.95}");
+}
+
+// The newest good checkpoint's step with all its values checked; -1: none.
+int64_t newest(const fs::path& parent, std::vector<std::string>* notes = nullptr) {
+  const auto found = newest_good_checkpoint(parent, notes);
+  EXPECT_TRUE(found.ok()) << found.error().message;
+  if (!found.ok() || !found->has_value()) return -1;
+  const CheckpointInfo& checkpoint = **found;
+  for (const int64_t moments : {0, 1}) {
+    const auto files = open_checkpoint_file(checkpoint, moments != 0 ? "moments" : "weights");
+    EXPECT_TRUE(files.ok()) << files.error().message;
+    EXPECT_EQ(files->entries().size(), 3u);
+    for (int64_t t = 0; t < 3; ++t) {
+      const auto* entry = files->find("tensor." + std::to_string(t));
+      const auto* values = reinterpret_cast<const float*>(files->bytes(*entry).data());
+      for (int64_t i = 0; i < entry->n_elements(); ++i) {
+        EXPECT_EQ(values[i], value_at(checkpoint.step + moments, t, i));
+      }
+    }
+  }
+  return checkpoint.step;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& item : fs::directory_iterator(folder)) names.push_back(item.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(Checkpoint, ComesBackAsItWasWritten) {
+  const TempFolder folder;
+  const fs::path parent = folder / "run/checkpoints";
+  EXPECT_EQ(newest(parent), -1);  // no such folder: none
+  ASSERT_TRUE(save(parent, 100).ok());
+  ASSERT_TRUE(save(parent, 20).ok());
+  EXPECT_EQ(newest(parent), 100);
+  EXPECT_EQ(names_in(parent), (std::vector<std::string>{"step-00000020", "step-00000100"}));
+  EXPECT_EQ(names_in(parent / "step-00000100"),
+            (std::vector<std::string>{"manifest.json", "moments.safetensors", "weights.safetensors"}));
+  const auto state = newest_good_checkpoint(parent, nullptr).value()->state_json;
+  EXPECT_EQ(nlohmann::json::parse(state), nlohmann::json::parse(R"({"step": 100, "hash": "é", "beta": 0.95})"));
+}
+
+TEST(Checkpoint, TheSameStepIsReplaced) {
+  const TempFolder folder;
+  ASSERT_TRUE(save(folder.path(), 7).ok());
+  const auto before = read_file(folder / "step-00000007/weights.safetensors", 1 << 20).value();
+  folder.write("step-00000007/weights.safetensors", "damaged");
+  EXPECT_EQ(newest(folder.path()), -1);
+  ASSERT_TRUE(save(folder.path(), 7).ok());
+  EXPECT_EQ(newest(folder.path()), 7);
+  EXPECT_EQ(read_file(folder / "step-00000007/weights.safetensors", 1 << 20).value(), before);
+  EXPECT_EQ(names_in(folder.path()).size(), 1u);
+}
+
+TEST(Checkpoint, KilledAtAnyCallTheLastGoodOneIsThere) {
+  int n_kills = 0;
+  for (int at = 0;; ++at) {
+    const TempFolder folder;
+    ASSERT_TRUE(save(folder.path(), 100).ok());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const FaultAt fault(at, 0);
+      ::_exit(save(folder.path(), 200).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    std::vector<std::string> notes;
+    const int64_t step = newest(folder.path(), &notes);
+    EXPECT_TRUE(notes.empty()) << notes.front();  // nothing half is ever under a checkpoint's name
+    if (WEXITSTATUS(status) == 0) {
+      EXPECT_EQ(step, 200);
+      break;
+    }
+    ASSERT_EQ(WEXITSTATUS(status), 7);
+    EXPECT_TRUE(step == 100 || step == 200) << step;
+    ++n_kills;
+    ASSERT_TRUE(prune_checkpoints(folder.path(), 5, -1).ok());
+    for (const std::string& name : names_in(folder.path())) EXPECT_EQ(name.find("partial"), std::string::npos) << name;
+    EXPECT_EQ(newest(folder.path()), step);
+  }
+  EXPECT_GT(n_kills, 20);  // 6 tensors, 3 headers, syncs, renames
+}
+
+TEST(Checkpoint, KilledWhileReplacingOneIsThere) {
+  for (int at = 0;; ++at) {
+    const TempFolder folder;
+    ASSERT_TRUE(save(folder.path(), 100).ok());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const FaultAt fault(at, 0);
+      ::_exit(save(folder.path(), 100).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(newest(folder.path()), 100);
+    if (WEXITSTATUS(status) == 0) break;
+  }
+}
+
+TEST(Checkpoint, AFullDiskIsOneMessageAndNothingLeft) {
+  int n_errors = 0;
+  for (const bool is_lasting : {false, true}) {
+    for (int at = 0;; ++at) {
+      const TempFolder folder;
+      ASSERT_TRUE(save(folder.path(), 100).ok());
+      Status status;
+      {
+        const FaultAt fault(at, ENOSPC, is_lasting);
+        status = save(folder.path(), 200);
+      }
+      if (status.ok()) {
+        EXPECT_EQ(newest(folder.path()), 200);
+        if (at > 80) break;
+        continue;
+      }
+      ++n_errors;
+      EXPECT_NE(status.error().message.find("saving the checkpoint of step 200"), std::string::npos);
+      EXPECT_NE(status.error().message.find("No space left on device"), std::string::npos) << status.error().message;
+      const auto names = names_in(folder.path());
+      EXPECT_EQ(names.front(), "step-00000100");
+      for (const std::string& name : names) EXPECT_EQ(name.find("partial"), std::string::npos) << name;
+      EXPECT_GE(newest(folder.path()), 100);
+    }
+  }
+  EXPECT_GT(n_errors, 40);
+}
+
+TEST(Checkpoint, WithoutAnExchangeOfNamesItIsStillReplaced) {
+  const TempFolder folder;
+  ASSERT_TRUE(save(folder.path(), 3).ok());
+  int n_calls = 0;
+  {
+    const FaultAt count(1 << 30, 0);
+    ASSERT_TRUE(save(folder.path(), 3).ok());
+    n_calls = faults.n_calls;
+  }
+  {
+    const FaultAt fault(n_calls - 2, EINVAL);  // renameat2, then the sync of the parent
+    ASSERT_TRUE(save(folder.path(), 3).ok());
+    EXPECT_GT(faults.n_calls, n_calls);
+  }
+  EXPECT_EQ(newest(folder.path()), 3);
+  EXPECT_EQ(names_in(folder.path()).size(), 1u);
+}
+
+TEST(Checkpoint, AFolderThatMayNotBeWrittenIsSaid) {
+  const TempFolder folder;
+  ASSERT_TRUE(save(folder.path(), 100).ok());
+  {
+    const FaultAt fault(0, EROFS, true);
+    expect_error(save(folder.path(), 200), Code::kUnavailable, {"step 200", "Read-only file system", "may be written"});
+  }
+  EXPECT_EQ(newest(folder.path()), 100);
+  folder.write("file", "x");
+  expect_error(save(folder / "file", 1), Code::kUnavailable, {"step 1"});
+}
+
+TEST(Checkpoint, AReaderThatFailsLeavesNothing) {
+  const TempFolder folder;
+  FileToWrite file = file_of("weights", 1);
+  file.tensors[1].read = [](float*) -> Status { return Error{Code::kCancelled, "reading: stopped; go on later"}; };
+  expect_error(write_checkpoint(folder.path(), 1, {file}, "{}"), Code::kCancelled, {"step 1", "stopped"});
+  expect_error(write_checkpoint(folder.path(), 1, {file_of("weights", 1)}, "[1]"), Code::kCorrupt, {"state"});
+  EXPECT_TRUE(names_in(folder.path()).empty());
+}
+
+TEST(Checkpoint, AnyFlippedByteIsFound) {
+  const TempFolder folder;
+  ASSERT_TRUE(save(folder.path(), 100).ok());
+  for (const std::string name : {"weights.safetensors", "moments.safetensors", "manifest.json"}) {
+    const fs::path path = folder / "step-00000100" / name;
+    const std::string good = read_file(path, 1 << 20).value();
+    for (size_t i = 0; i + 1 < good.size(); ++i) {  // the last byte of the manifest is its line end
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ (1 << i % 8));
+      std::ofstream(path, std::ios::binary) << bad;
+      ASSERT_FALSE(verify_checkpoint(folder / "step-00000100").ok()) << name << " at " << i;
+    }
+    for (const size_t n : {size_t{0}, size_t{1}, good.size() / 2, good.size() - 2}) {
+      std::ofstream(path, std::ios::binary) << good.substr(0, n);
+      ASSERT_FALSE(verify_checkpoint(folder / "step-00000100").ok()) << name << " cut to " << n;
+    }
+    std::ofstream(path, std::ios::binary) << good;
+  }
+  EXPECT_EQ(newest(folder.path()), 100);
+}
+
+TEST(Checkpoint, DamagedOnesArePassedOverWithTheReason) {
+  const TempFolder folder;
+  for (const int64_t step : {1, 2, 3, 4}) ASSERT_TRUE(save(folder.path(), step).ok());
+  fs::remove(folder / "step-00000004/moments.safetensors");
+  fs::resize_file(folder / "step-00000003/weights.safetensors", 100);
+  fs::remove(folder / "step-00000002/manifest.json");
+  folder.write("step-00000009", "a file");  // not a folder: no checkpoint
+  fs::create_directory(folder / "step-9");  // not our name
+  fs::create_directory(folder / "step-00000010.partial-1");
+  std::vector<std::string> notes;
+  EXPECT_EQ(newest(folder.path(), &notes), 1);
+  ASSERT_EQ(notes.size(), 3u);
+  EXPECT_NE(notes[0].find("moments.safetensors"), std::string::npos);
+  EXPECT_NE(notes[1].find("100 bytes"), std::string::npos);
+  EXPECT_NE(notes[2].find("manifest.json"), std::string::npos);
+}
+
+TEST(Checkpoint, AFolderOfAnotherStepsNameIsRefused) {
+  const TempFolder folder;
+  ASSERT_TRUE(save(folder.path(), 5).ok());
+  fs::rename(folder / "step-00000005", folder / "step-00000006");
+  expect_error(verify_checkpoint(folder / "step-00000006"), Code::kCorrupt, {"its step is 5", "step-00000006"});
+}
+
+TEST(Checkpoint, PruningKeepsTheNewestTheBestAndWhatIsWholeAlone) {
+  const TempFolder folder;
+  for (const int64_t step : {1, 2, 3, 4, 5, 6}) ASSERT_TRUE(save(folder.path(), step).ok());
+  fs::remove(folder / "step-00000006/weights.safetensors");  // does not count as kept
+  fs::create_directory(folder / "step-00000007.partial-99");
+  fs::create_directory(folder / "mine.partial-99");
+  ASSERT_TRUE(prune_checkpoints(folder.path(), 2, 1).ok());
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"mine.partial-99", "step-00000001", "step-00000004",
+                                                               "step-00000005", "step-00000006"}));
+  ASSERT_TRUE(prune_checkpoints(folder.path(), 0, -1).ok());
+  EXPECT_EQ(newest(folder.path()), 5);
+  EXPECT_TRUE(prune_checkpoints(folder / "nowhere", 1, -1).ok());
+}
+
+std::string signed_manifest(nlohmann::json document) {
+  document.erase("sha256");
+  document["sha256"] = sha256_hex(as_bytes(document.dump()));
+  return document.dump();
+}
+
+TEST(Manifest, EveryWrongFieldIsNamed) {
+  const std::string digest(64, 'a');
+  const CheckpointManifest good{.step = 3, .files = {{"weights.safetensors", 10, digest}}, .state_json = "{\"x\":1}"};
+  const auto document = nlohmann::json::parse(manifest_text(good).value());
+  const auto parse = [](const nlohmann::json& json) {
+    return parse_manifest(as_bytes(signed_manifest(json)), "m.json");
+  };
+  ASSERT_TRUE(parse(document).ok());
+  EXPECT_EQ(parse(document)->state_json, "{\"x\":1}");
+
+  auto changed = document;
+  changed["format"] = "another";
+  expect_error(parse(changed), Code::kUnsupported, {"m.json", "format", "naru-checkpoint"});
+  changed = document, changed["version"] = 2;
+  expect_error(parse(changed), Code::kUnsupported, {"version", "2", "version of naru"});
+  changed = document, changed["step"] = -1;
+  expect_error(parse(changed), Code::kCorrupt, {"step"});
+  changed = document, changed["state"] = 3;
+  expect_error(parse(changed), Code::kCorrupt, {"state"});
+  changed = document, changed["files"] = nlohmann::json::array();
+  expect_error(parse(changed), Code::kCorrupt, {"files"});
+  changed = document, changed["files"].push_back(changed["files"][0]);
+  expect_error(parse(changed), Code::kCorrupt, {"twice"});
+  changed = document, changed["files"][0]["bytes"] = -5;
+  expect_error(parse(changed), Code::kCorrupt, {"bytes"});
+  changed = document, changed["files"][0]["sha256"] = "abc";
+  expect_error(parse(changed), Code::kCorrupt, {"sha256"});
+  for (const std::string name :
+       {"../weights.safetensors", "/etc/x.safetensors", "a/b.safetensors", ".safetensors", "..safetensors",
+        ".hidden.safetensors", "weights.bin", "w\\x.safetensors", "w\n.safetensors", ""}) {
+    changed = document, changed["files"][0]["name"] = name;
+    expect_error(parse(changed), Code::kCorrupt, {"files[0].name", "plain name"});
+  }
+  changed = document, changed["state"]["x"] = 2;  // without a new digest
+  expect_error(parse_manifest(as_bytes(changed.dump()), "m.json"), Code::kCorrupt, {"sha256"});
+  changed = document;
+  while (static_cast<int64_t>(changed["files"].size()) <= kCheckpointFilesMax) {
+    changed["files"].push_back(
+        {{"name", "w" + std::to_string(changed["files"].size()) + ".safetensors"}, {"bytes", 1}, {"sha256", digest}});
+  }
+  expect_error(parse(changed), Code::kCorrupt, {"files", "1000"});
+  changed["files"].erase(changed["files"].end() - 1);
+  EXPECT_TRUE(parse(changed).ok());
+}
+
+}  // namespace
+}  // namespace naru::train
