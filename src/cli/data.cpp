@@ -9,14 +9,18 @@
 #include <optional>
 
 #include "base/double_math.h"
+#include "base/file.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
+#include "cli/train_tokenizer.h"
+#include "formats/model_config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "train/data/batches.h"
 #include "train/data/ngram.h"
+#include "train/data/texts.h"
 #include "train/recipe.h"
 
 namespace naru::cli {
@@ -36,6 +40,15 @@ struct Data {
   std::optional<train::NgramBaseline> baseline;
 };
 
+Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const train::Recipe& recipe,
+                                              const std::string& path) {
+  auto data = read_tokenizer_data(path);
+  if (data.ok() || data.error().code != Code::kNotFound || recipe.model.tokenizer.empty()) return data;
+  return Error{Code::kNotFound,
+               fmt::format("{}; `naru data {} --train-tokenizer {}` makes one of the recipe's own data",
+                           data.error().message, options.recipe_path, path)};
+}
+
 Result<Data> open_data(const DataOptions& options) {
   NARU_ASSIGN(train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
@@ -52,7 +65,7 @@ Result<Data> open_data(const DataOptions& options) {
                              options.recipe_path)};
   }
   const std::string tokenizer_path = (folder / written).string();
-  NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer_data(tokenizer_path));
+  NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
   std::optional<text::ChatTemplate> chat;
   auto made = text::ChatTemplate::create(tokenizer_data);
   if (made.ok()) {
@@ -287,18 +300,115 @@ Json json_of(const DataOptions& options, const Data& data) {
   return json;
 }
 
+bool is_recipe(const std::string& path) {
+  return fs::path(path).extension() == ".toml";
+}
+
+// As many ids as the recipe's new model has rows for.
+Result<std::optional<int64_t>> vocab_of_config(const train::Recipe& recipe, const fs::path& folder) {
+  if (recipe.model.config.empty()) return std::optional<int64_t>();
+  const fs::path path = folder / recipe.model.config;
+  NARU_ASSIGN(const std::string json, read_file(path, formats::kConfigBytesMax));
+  NARU_ASSIGN(const formats::ModelConfig config, formats::parse_model_config(as_bytes(json), path.string()));
+  return std::optional<int64_t>(config.vocab);
+}
+
+Status train_tokenizer(const DataOptions& options) {
+  const NewTokenizerOptions& wanted = options.tokenizer;
+  TrainTokenizerOptions how;
+  how.inputs = {options.recipe_path};
+  how.output = wanted.output;
+  how.pre_tokenizer = wanted.pre_tokenizer;
+  how.special_tokens = wanted.special_tokens;
+  how.json = options.json;
+  how.vocab_size = wanted.vocab_size.value_or(how.vocab_size);
+  if (!is_recipe(options.recipe_path)) {
+    how.inputs.insert(how.inputs.end(), options.overrides.begin(), options.overrides.end());
+    return train_tokenizer_command(how);
+  }
+  NARU_ASSIGN(const train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
+  const fs::path folder = fs::path(options.recipe_path).parent_path();
+  if (!wanted.vocab_size) {
+    NARU_ASSIGN(const auto vocab, vocab_of_config(recipe, folder));
+    how.vocab_size = vocab.value_or(how.vocab_size);
+  }
+  how.texts = [&](const TextVisit& visit) { return train::visit_texts(recipe, folder, visit); };
+  return train_tokenizer_command(how);
+}
+
 }  // namespace
 
 Status data_command(const DataOptions& options) {
+  if (!options.tokenizer.output.empty()) return train_tokenizer(options);
   NARU_ASSIGN(const Data data, open_data(options));
   return write_out(options.json ? json_text(json_of(options, data)) : text_of(options, data));
 }
 
+namespace {
+
+Error misused(std::string_view what, std::string_view next) {
+  return {Code::kInvalidArgument, fmt::format("reading the command line: naru data: {}; {}", what, next)};
+}
+
+// Every flag belongs to one of the two things that the command does, showing or training.
+Status check_data(const DataOptions& options, bool has_show_flags) {
+  const NewTokenizerOptions& t = options.tokenizer;
+  const bool is_training = !t.output.empty();
+  if (options.recipe_path.empty()) {
+    return is_training ? misused("--train-tokenizer has nothing to learn from",
+                                 "name a recipe, or text files (.jsonl, or any other as plain text)")
+                       : misused("RECIPE is missing",
+                                 "it is a recipe of training (.toml); for example: naru data recipes/chat.toml");
+  }
+  if (!is_training && (t.vocab_size || !t.pre_tokenizer.empty() || !t.special_tokens.empty())) {
+    return misused("--vocab, --pre-tokenizer and --special are of a new tokenizer, and none is asked for",
+                   "add --train-tokenizer OUT, or leave them out");
+  }
+  if (is_training && has_show_flags) {
+    return misused("--documents, --notes and --ngram show data, and --train-tokenizer shows none",
+                   "leave them out, or train the tokenizer first");
+  }
+  return {};
+}
+
+std::vector<Flag> tokenizer_flags(const std::shared_ptr<DataOptions>& o) {
+  const auto text = [](std::string* target) {
+    return [target](const Given& given) -> Status {
+      if (given.text.empty()) return bad_value(given, "some text");
+      *target = given.text;
+      return {};
+    };
+  };
+  return {
+      {"train-tokenizer", "OUT", kGroupTokenizer,
+       "make a tokenizer of a recipe's data, or of files, in this new folder", text(&o->tokenizer.output), 0, false,
+       false},
+      {"vocab", "N", kGroupTokenizer, "its ids in all; default: those of the model that a recipe begins, else 32000",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(o->tokenizer.vocab_size, parse_integer(given, 1, formats::kTokenIdsMax));
+         return {};
+       },
+       0, false, false},
+      {"pre-tokenizer", "NAME", kGroupTokenizer,
+       "the family whose way of cutting text into words it takes; default deepseek-v3",
+       text(&o->tokenizer.pre_tokenizer), 0, false, false},
+      {"special", "TOKEN", kGroupTokenizer,
+       "a control token beside those of ChatML and <think>, </think>; may be repeated",
+       [o](const Given& given) -> Status {
+         o->tokenizer.special_tokens.push_back(given.text);
+         return {};
+       },
+       0, true, false}};
+}
+
+}  // namespace
+
 Command make_data() {
   auto o = std::make_shared<DataOptions>();
-  const auto on = [](bool* target) {
-    return [target](const Given&) -> Status {
-      *target = true;
+  const auto has_show_flags = std::make_shared<bool>(false);
+  const auto on = [has_show_flags](bool* target) {
+    return [target, has_show_flags](const Given&) -> Status {
+      *target = *has_show_flags = true;
       return {};
     };
   };
@@ -307,7 +417,8 @@ Command make_data() {
             .description =
                 "Reads the data of a recipe as training does and shows its documents, tokens and rows, every line that "
                 "was cut or dropped with the reason, and some documents token by token with what is learnt marked. "
-                "Nothing is trained and no weights are read."};
+                "No model is trained and no weights are read. With --train-tokenizer it makes a tokenizer instead, of "
+                "the same data or of files."};
   const auto recipe = [o](const Given& given) -> Status {
     o->recipe_path = given.text;
     return {};
@@ -316,22 +427,33 @@ Command make_data() {
     o->overrides.push_back(given.text);
     return {};
   };
-  c.arguments = {{"RECIPE", "a recipe of training (.toml)", true, recipe},
-                 {"KEY=VALUE", "other values for keys of the recipe, as batch.context=256", false, add_override, true}};
-  c.flags = {
-      {"documents", "N", kGroupOutput, "documents shown of each source; default 2",
-       [o](const Given& given) -> Status {
-         NARU_ASSIGN(o->documents, parse_integer(given, 0, kShownDocumentsMax));
-         return {};
-       }},
-      {"notes", "", kGroupOutput, "every note on lines cut or dropped; else the first 20", on(&o->all_notes), 0, false,
-       false},
-      {"ngram", "", kGroupOutput, "also train a 5-gram model: the loss on [[validation]] to get below", on(&o->ngram),
-       0, false, false},
-      {"json", "", kGroupOutput, "everything as one JSON object on standard output", on(&o->json), 0, false, false}};
+  c.arguments = {{"RECIPE", "a recipe of training (.toml); for a new tokenizer it may be a text file", false, recipe},
+                 {"KEY=VALUE", "other values for keys of the recipe, as batch.context=256; or more text files", false,
+                  add_override, true}};
+  c.flags = {{"documents", "N", kGroupOutput, "documents shown of each source; default 2",
+              [o, has_show_flags](const Given& given) -> Status {
+                NARU_ASSIGN(o->documents, parse_integer(given, 0, kShownDocumentsMax));
+                *has_show_flags = true;
+                return {};
+              },
+              0, false, false},
+             {"notes", "", kGroupOutput, "every note on lines cut or dropped; else the first 20", on(&o->all_notes), 0,
+              false, false},
+             {"ngram", "", kGroupOutput, "also train a 5-gram model: the loss on [[validation]] to get below",
+              on(&o->ngram), 0, false, false},
+             {"json", "", kGroupOutput, "everything as one JSON object on standard output",
+              [o](const Given&) -> Status {
+                o->json = true;
+                return {};
+              },
+              0, false, false}};
+  for (Flag& flag : tokenizer_flags(o)) c.flags.push_back(std::move(flag));
   c.examples = {{"naru data recipes/chat.toml", "Counts, notes and two documents of each source."},
                 {"naru data recipes/chat.toml batch.context=256 --notes", "What another context would cut."},
-                {"naru data recipes/story.toml --ngram --documents 0", "The loss that a 5-gram model reaches."}};
+                {"naru data recipes/story.toml --ngram --documents 0", "The loss that a 5-gram model reaches."},
+                {"naru data recipes/story.toml --train-tokenizer ./tokenizer", "A tokenizer of the recipe's data."},
+                {"naru data --train-tokenizer ./tokenizer --vocab 8000 a.txt b.jsonl", "A tokenizer of files."}};
+  c.check = [o, has_show_flags] { return check_data(*o, *has_show_flags); };
   c.run = [o] { return data_command(*o); };
   return c;
 }

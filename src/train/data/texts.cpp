@@ -13,8 +13,10 @@ class TextVisitor final : public SourceEvents {
   Status on_sample(const Sample& sample, std::string_view, int64_t) override {
     if (!sample.is_chat) return visit_(sample.text);
     for (const text::Value& message : sample.messages) {
-      const text::Value* content = message.find("content");
-      if (content && content->as_string()) NARU_TRY(visit_(*content->as_string()));
+      for (const std::string_view key : {"reasoning_content", "content"}) {
+        const text::Value* said = message.find(key);
+        if (said && said->as_string()) NARU_TRY(visit_(*said->as_string()));
+      }
     }
     return {};
   }

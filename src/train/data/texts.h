@@ -10,9 +10,9 @@
 
 namespace naru::train {
 
-// Calls `visit` for every text of recipe.data, in the order of reading: the "text" or the contents of the messages of
-// every line, blocks of plain text files (line_reader.h; cut between lines), and problems as plain text, or for kind
-// "sft" as question and answer. Weights do not count. Memory is bounded by the longest line. Errors are those of
+// Calls `visit` for every text of recipe.data, in the order of reading: the "text" or the contents (and reasoning) of
+// the messages of every line, blocks of plain text files (line_reader.h), and problems as plain text, or for kind "sft"
+// as question and answer. Weights do not count. Memory is bounded by the longest line. Errors are those of
 // BatchStream::open, or what `visit` returns.
 Status visit_texts(const Recipe& recipe, const std::filesystem::path& recipe_folder,
                    const std::function<Status(std::string_view)>& visit);
