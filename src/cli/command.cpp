@@ -71,7 +71,7 @@ Status set_arguments(const Command& command, const std::vector<CLI::Option*>& op
   for (size_t i = 0; i < options.size(); ++i) {
     const Argument& argument = command.arguments[i];
     if (options[i]->count() > 0) {
-      NARU_TRY(argument.set({argument.name, options[i]->results().front()}));
+      for (const std::string& text : options[i]->results()) NARU_TRY(argument.set({argument.name, text}));
     } else if (argument.is_required) {
       return usage_error(command, fmt::format("{} is missing", argument.name),
                          fmt::format("it is {}; for example: {}", argument.help,
@@ -116,7 +116,9 @@ Result<ParseOutcome> parse_command(const Command& command, const std::vector<std
   const std::vector<Bound> bound = bind_flags(app, command);
   std::vector<CLI::Option*> positionals;
   for (const Argument& argument : command.arguments) {
-    positionals.push_back(app.add_option(argument.name)->type_size(1)->expected(1)->allow_extra_args(false));
+    CLI::Option* option = app.add_option(argument.name)->type_size(1)->expected(argument.is_repeatable ? -1 : 1);
+    option->allow_extra_args(argument.is_repeatable)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    positionals.push_back(option);
   }
   auto problem = parse_words(app, command, bound, arguments);
   // Help is given also where the rest of the line is wrong.

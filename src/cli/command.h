@@ -30,6 +30,7 @@ struct Argument {
   std::string help;
   bool is_required = true;
   std::function<Status(const Given&)> set;
+  bool is_repeatable = false;  // takes all words that are left; the last argument only
 };
 
 struct Example {
@@ -53,6 +54,7 @@ inline constexpr std::string_view kGroupAnswer = "Answer";
 inline constexpr std::string_view kGroupSampling = "Sampling";
 inline constexpr std::string_view kGroupInput = "Input and output";
 inline constexpr std::string_view kGroupBench = "Measuring";
+inline constexpr std::string_view kGroupTokenizer = "Training a tokenizer";
 inline constexpr std::string_view kGroupNumbers = "Numbers (each choice has its own numerics id)";
 inline constexpr std::string_view kGroupMachine = "Machine (no flag here changes a bit)";
 inline constexpr std::string_view kGroupOutput = "Output";

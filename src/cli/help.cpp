@@ -65,6 +65,7 @@ std::string help_of(const Command& command) {
   std::string usage = "naru " + command.name;
   for (const Argument& argument : command.arguments) {
     usage += argument.is_required ? " " + argument.name : " [" + argument.name + "]";
+    if (argument.is_repeatable) usage += "...";
   }
   std::string text = fmt::format("{}\n{} {} [flags]\n", wrapped(command.description, 0, 0),
                                  styled("Usage:", Style::kBold, Stream::kOut), usage);

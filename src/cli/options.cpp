@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/data.h"
 #include "cli/grads.h"
 #include "cli/runs.h"
 #include "cli/train.h"
@@ -389,6 +390,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_bench());
   commands.push_back(make_train());
   commands.push_back(make_runs());
+  commands.push_back(make_data());
   commands.push_back(make_convert());
   return commands;
 }

@@ -69,8 +69,11 @@ void Progress::update(int64_t done, int64_t total) {
 }
 
 std::string Progress::line(int64_t done, int64_t total, double seconds) const {
-  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
-  std::string text = fmt::format("{:3.0f} %  {} of {}", 100 * share, amount(done, unit_), amount(total, unit_));
+  std::string text = amount(done, unit_);
+  if (total > 0) {
+    const double share = static_cast<double>(done) / static_cast<double>(total);
+    text = fmt::format("{:3.0f} %  {} of {}", 100 * share, text, amount(total, unit_));
+  }
   const auto moved = static_cast<double>(done - first_done_);
   if (seconds < kEstimateSeconds || moved <= 0) return text;
   const double speed = moved / seconds;
@@ -81,8 +84,8 @@ std::string Progress::line(int64_t done, int64_t total, double seconds) const {
 }
 
 std::string Progress::bar(int64_t done, int64_t total, int64_t columns) const {
-  if (columns < 5) return "";
-  const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0;
+  if (columns < 5 || total <= 0) return "";
+  const double share = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
   const auto full = static_cast<int64_t>(share * static_cast<double>(columns));
   std::string text;
   for (int64_t i = 0; i < columns; ++i) text += i < full ? "━" : "─";

@@ -17,7 +17,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Draws at most ten times a second.
+  // Draws at most ten times a second. A total of 0 is one that is not known.
   void update(int64_t done, int64_t total);
   // Takes the bar away.
   void clear();

@@ -96,8 +96,8 @@ Status train_command(const TrainOptions& options) {
                    .grad_norm = r.grad_norm,
                    .tokens_per_s = r.tokens_per_s,
                    .peak_share = peak > 0 ? r.flops_per_s / peak : 0,
-                   .memory_bytes = r.memory_bytes,
-                   .seconds_left = r.seconds_left});
+                   .seconds_left = r.seconds_left,
+                   .memory_bytes = r.memory_bytes});
   };
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, *counting_chip, events));

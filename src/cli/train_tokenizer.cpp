@@ -31,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kTextLineBytesMax = int64_t{64} << 20;  // bytes of one line of a .jsonl file
 constexpr size_t kReadBytes = size_t{4} << 20;            // of a plain text between two looks at the clock
+constexpr int64_t kLookBytes = int64_t{1} << 18;          // the same for texts of the caller, which are short
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -217,6 +218,26 @@ Result<std::vector<MappedFile>> open_inputs(const TrainTokenizerOptions& options
   return files;
 }
 
+// Texts of the caller into the trainer; how many there will be is not known.
+Status read_texts(const TrainTokenizerOptions& options, text::BpeTrainer& trainer) {
+  Progress progress("reading", Progress::Unit::kBytes);
+  int64_t n_done = 0, n_seen = 0;
+  return options.texts([&](std::string_view text) -> Status {
+    NARU_TRY(trainer.add_text(text));
+    n_done += static_cast<int64_t>(text.size());
+    if (n_done - n_seen < kLookBytes) return {};
+    n_seen = n_done;
+    progress.update(n_done, 0);
+    return check_interrupt();
+  });
+}
+
+Result<int64_t> read_files(std::vector<MappedFile> files, text::BpeTrainer& trainer) {
+  InputReader reader(std::move(files), &trainer);
+  NARU_TRY(reader.read());
+  return reader.n_bytes();
+}
+
 // --- the summary ----------------------------------------------------------------------------------------------------
 
 struct Summary {
@@ -234,20 +255,20 @@ struct Summary {
 
 Status print_summary(const Summary& s, bool as_json) {
   if (as_json) {
-    const Json json = {{"folder", s.folder},
-                       {"file_bytes", s.n_file_bytes},
-                       {"text_bytes", s.n_bytes},
-                       {"words", s.n_words},
-                       {"distinct_words", s.n_distinct},
-                       {"vocab_size", s.vocab_size},
-                       {"vocab_size_wanted", s.vocab_wanted},
-                       {"merges", s.n_merges},
-                       {"tokens", s.n_tokens},
-                       {"bytes_per_token", s.bytes_per_token()},
-                       {"invalid_utf8_replaced", s.has_repaired},
-                       {"peak_table_bytes", s.peak_bytes},
-                       {"read_s", s.read_s},
-                       {"learn_s", s.learn_s}};
+    Json json = {{"folder", s.folder},
+                 {"text_bytes", s.n_bytes},
+                 {"words", s.n_words},
+                 {"distinct_words", s.n_distinct},
+                 {"vocab_size", s.vocab_size},
+                 {"vocab_size_wanted", s.vocab_wanted},
+                 {"merges", s.n_merges},
+                 {"tokens", s.n_tokens},
+                 {"bytes_per_token", s.bytes_per_token()},
+                 {"invalid_utf8_replaced", s.has_repaired},
+                 {"peak_table_bytes", s.peak_bytes},
+                 {"read_s", s.read_s},
+                 {"learn_s", s.learn_s}};
+    if (s.n_file_bytes > 0) json["file_bytes"] = s.n_file_bytes;
     return write_out(json_text(json));
   }
   std::string text = fmt::format("{}: a vocabulary of {} with {} merges\n", s.folder, s.vocab_size, s.n_merges);
@@ -281,14 +302,17 @@ Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
 Status train_tokenizer_command(const TrainTokenizerOptions& options) {
   install_interrupts(SecondInterrupt::kIsLikeFirst);
   NARU_ASSIGN(text::BpeTrainer trainer, make_trainer(options));
-  NARU_ASSIGN(std::vector<MappedFile> files, open_inputs(options));
+  std::vector<MappedFile> files;
+  if (!options.texts) {
+    NARU_ASSIGN(files, open_inputs(options));
+  }
   NARU_ASSIGN(NewFolder folder, NewFolder::create(options.output));
   Summary summary;
   const Clock::time_point begin = Clock::now();
-  {
-    InputReader reader(std::move(files), &trainer);
-    NARU_TRY(reader.read());
-    summary.n_file_bytes = reader.n_bytes();
+  if (options.texts) {
+    NARU_TRY(read_texts(options, trainer));
+  } else {
+    NARU_ASSIGN(summary.n_file_bytes, read_files(std::move(files), trainer));
   }
   if (trainer.n_bytes() == 0) {
     return Error{Code::kInvalidArgument,

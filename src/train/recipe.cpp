@@ -370,7 +370,7 @@ Status check_model(const Recipe& r, const Reader& reader) {
   if (!m.config.empty() && m.tokenizer.empty()) {
     return clash(reader.where("model.config"), "model.config begins a new model and model.tokenizer is not given",
                  "a folder with tokenizer.json",
-                 "set model.tokenizer; `naru data RECIPE --train-tokenizer` makes one from the recipe's data");
+                 "set model.tokenizer; `naru data RECIPE --train-tokenizer FOLDER` makes one from the recipe's data");
   }
   return {};
 }

@@ -377,6 +377,7 @@ TEST(Batches, BadFilesAreNamed) {
   folder.write("bytes.txt", "good\nbad \xff here\n");
   folder.write("late.txt", std::string(2000000, 'a') + "\n\n\xc3");
   folder.write("long.jsonl", "{\"text\": \"a\"}\n{\"text\": \"" + std::string(kDataLineBytesMax, 'a') + "\"}\n");
+  folder.write("plain.txt", "some text\n");
   folder.write("noword.csv", "a");
   folder.write("none/x.csv", "a");
   folder.write("text.jsonl", "{\"text\": \"a\"}\n");
@@ -401,7 +402,7 @@ TEST(Batches, BadFilesAreNamed) {
       {"noword.csv", "pretrain", "chatml", "'.csv'"},
       {"none", "pretrain", "chatml", "no .txt and no .jsonl"},
       {"text.jsonl", "sft", "chatml", "text.jsonl:1: it has \"text\""},
-      {"bytes.txt", "sft", "chatml", "bytes.txt: it is plain text"},
+      {"plain.txt", "sft", "chatml", "plain.txt: it is plain text"},
       {"chat.jsonl", "sft", nullptr, "chat.jsonl:1: it is a conversation"},
       {"/dev/null", "pretrain", "chatml", "/dev/null"},
   };

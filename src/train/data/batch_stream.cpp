@@ -106,6 +106,7 @@ struct BatchStream::State {
   std::unique_ptr<Mixture> mixture;   // of steps, by weight
   std::unique_ptr<Mixture> all_rows;  // of validation: every row of every source once
   std::vector<DataNote> notes;
+  std::vector<std::string> files;
   int64_t n_notes = 0;
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
@@ -183,7 +184,7 @@ Result<BatchStream> BatchStream::open(const Recipe& recipe, const std::vector<So
   state->seed = recipe.seed;
   state->split = &sources == &recipe.data ? Split::kTrain : Split::kValidation;
   state->batch = recipe.batch;
-  SourceContext context{recipe, tokenizer, chat_template, recipe_folder, state->split, {}, 0, 0, 0};
+  SourceContext context{recipe, tokenizer, chat_template, recipe_folder, state->split, {}, 0, {}, 0, 0};
   if (!tokenizer.eos_id()) {
     context.notes.push_back({"the tokenizer", "it has no end of sequence: documents end without one"});
     context.n_notes = 1;
@@ -207,6 +208,7 @@ Result<BatchStream> BatchStream::open(const Recipe& recipe, const std::vector<So
   state->mixture = std::make_unique<Mixture>(mixture_parts(weights));
   state->all_rows = std::make_unique<Mixture>(std::move(row_counts));
   state->notes = std::move(context.notes);
+  state->files = std::move(context.files);
   state->n_notes = context.n_notes;
   state->n_documents = context.n_documents;
   state->n_tokens = context.n_tokens;
@@ -265,6 +267,10 @@ int64_t BatchStream::n_notes() const {
 
 const std::vector<SourceStatistics>& BatchStream::statistics() const {
   return state_->statistics;
+}
+
+std::string BatchStream::place(const Document& document) const {
+  return fmt::format("{}:{}", state_->files[static_cast<size_t>(document.file)], document.index);
 }
 
 const std::string& BatchStream::sha256() const {

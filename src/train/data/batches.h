@@ -23,7 +23,8 @@ struct Document {
   std::vector<int32_t> ids;
   std::vector<uint8_t> loss;  // as long as ids; loss[0] is never a target
   int32_t source = 0;
-  int64_t index = 0;  // in its source: line of a .jsonl, number of a generated one
+  int32_t file = 0;   // of all files of the stream; BatchStream::place says its name
+  int64_t index = 0;  // in its file: line of a .jsonl, number of a generated one; 1 of a .txt
 };
 
 struct DocumentRows {
@@ -89,6 +90,7 @@ class BatchStream {
   // Every document once, source by source, each in the shuffled order of epoch 0; index in [0, n_documents()).
   const Document& document(int64_t index) const;
   const std::vector<SourceStatistics>& statistics() const;
+  std::string place(const Document& document) const;  // "chat.jsonl:17"
   // SHA-256 of all documents in reading order: changes when a file, the tokenizer or the template does.
   const std::string& sha256() const;
 

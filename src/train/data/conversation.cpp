@@ -196,15 +196,23 @@ Result<Document> whole_conversation(const Sample& sample, const text::ChatTempla
   return document;
 }
 
-Document text_document(std::string_view text, const text::Tokenizer& tokenizer) {
-  Document document;
-  document.ids = tokenizer.prefix_ids();
+void append_content(std::string_view text, const text::Tokenizer& tokenizer, Document& document) {
   const Segment segment{std::string(text), true};
   const std::vector<int32_t> ids = tokenizer.encode_segments({&segment, 1});
   document.ids.insert(document.ids.end(), ids.begin(), ids.end());
+}
+
+void finish_text(const text::Tokenizer& tokenizer, Document& document) {
   if (const auto eos = tokenizer.eos_id()) document.ids.push_back(*eos);
   document.loss.assign(document.ids.size(), 1);
   if (!document.loss.empty()) document.loss[0] = 0;
+}
+
+Document text_document(std::string_view text, const text::Tokenizer& tokenizer) {
+  Document document;
+  document.ids = tokenizer.prefix_ids();
+  append_content(text, tokenizer, document);
+  finish_text(tokenizer, document);
   return document;
 }
 

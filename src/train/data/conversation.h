@@ -34,8 +34,13 @@ Result<ConversationDocuments> assistant_documents(const Sample& sample, const te
 Result<Document> whole_conversation(const Sample& sample, const text::ChatTemplate& chat_template,
                                     const text::Tokenizer& tokenizer, std::string_view place);
 
-// The document of a text: what the tokenizer puts before any text, the text without control tokens, the end of
-// sequence where the tokenizer has one. Loss on every token but the first, which is nobody's target.
+// Adds text without control tokens to the ids of a document.
+void append_content(std::string_view text, const text::Tokenizer& tokenizer, Document& document);
+// Ends a text: the end of sequence where the tokenizer has one, and loss on every token but the first, which is
+// nobody's target.
+void finish_text(const text::Tokenizer& tokenizer, Document& document);
+
+// The document of a text: what the tokenizer puts before any text, the content, the end.
 Document text_document(std::string_view text, const text::Tokenizer& tokenizer);
 
 }  // namespace naru::train

@@ -25,6 +25,7 @@ struct SourceContext {
   Split split = Split::kTrain;
   std::vector<DataNote> notes;  // the first kDataNotesMax
   int64_t n_notes = 0;
+  std::vector<std::string> files;  // read so far, and generators
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
 };
