@@ -54,6 +54,10 @@ int64_t peak_resident_bytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
+int64_t resident_bytes() {
+  return std::max<int64_t>(0, field_in("/proc/self/status", "VmRSS:", 1024));
+}
+
 std::string format_bytes(int64_t bytes) {
   const auto value = static_cast<double>(bytes);
   if (bytes >= int64_t{1} << 30) return fmt::format("{:.2f} GiB", value / (1 << 30));

@@ -10,6 +10,8 @@ namespace naru {
 int64_t available_memory_bytes();
 // The largest resident size of this process so far.
 int64_t peak_resident_bytes();
+// Memory of this process that is in use now; 0 where the system does not say.
+int64_t resident_bytes();
 // "1.2 GiB", "340 MiB", "17 KiB", "12 B"
 std::string format_bytes(int64_t bytes);
 

@@ -123,17 +123,18 @@ Command make_train() {
           "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, or adapters. The folder of the run "
           "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits."};
-  c.arguments = {{"RECIPE", "a .toml file", true, [o](const Given& given) -> Status {
+  c.arguments = {{"RECIPE", "a .toml file", true,
+                  [o](const Given& given) -> Status {
                     o->recipe_path = given.text;
                     return {};
-                  }}};
-  c.flags = {{"set", "KEY=VALUE", kGroupInput, "another value for a key of the recipe, as optimizer.lr=3e-4",
-              [o](const Given& given) -> Status {
-                o->overrides.push_back(given.text);
-                return {};
-              },
-              0, true, false},
-             {"out", "FOLDER", kGroupInput, "the folder of the run; default: the recipe's output, else runs/NAME",
+                  }},
+                 {"KEY=VALUE", "other values for keys of the recipe, as optimizer.lr=3e-4", false,
+                  [o](const Given& given) -> Status {
+                    o->overrides.push_back(given.text);
+                    return {};
+                  },
+                  true}};
+  c.flags = {{"out", "FOLDER", kGroupInput, "the folder of the run; default: the recipe's output, else runs/NAME",
               [o](const Given& given) -> Status {
                 o->output = given.text;
                 return {};
@@ -162,9 +163,8 @@ Command make_train() {
                 return {};
               },
               0, false, false}};
-  c.examples = {
-      {"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
-      {"naru train recipe.toml --set steps=100 --set optimizer.lr=1e-3", "The same recipe with other values."}};
+  c.examples = {{"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
+                {"naru train recipe.toml steps=100 optimizer.lr=1e-3", "The same recipe with other values."}};
   c.run = [o] { return train_command(*o); };
   return c;
 }

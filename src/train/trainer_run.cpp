@@ -143,7 +143,7 @@ Status RunningTrainer::report(const StepBatch& batch, double loss, double lr, do
                 .tokens_per_s = tokens_per_s,
                 .flops_per_s = 6.0 * static_cast<double>(plan_.n_active) * tokens_per_s,
                 .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
-                .memory_bytes = peak_resident_bytes()});
+                .memory_bytes = resident_bytes()});
   return {};
 }
 
