@@ -113,7 +113,8 @@ class HeadGrad {
       const float difference = sub(mul(dot(q_.row(i), k_.row(j), width_), op_.scale), m);
       const float p = difference < contract::kScoreFloor ? 0.0f : mul(contract::exp(difference), rl);
       const float dp = dot(dout_.row(i), v_.row(j), value_width_);
-      const float ds = mul(mul(p, sub(dp, delta)), op_.scale);
+      // The first position sees itself alone: its one probability is 1 whatever the score.
+      const float ds = i == 0 ? 0.0f : mul(mul(p, sub(dp, delta)), op_.scale);
       p_.row(i)[j] = p;
       ds_.row(i)[j] = is_bf16() ? round_to_bf16(ds) : ds;
     }

@@ -359,6 +359,7 @@ class HeadWorker {
           probability[v] = select(unseen, zero(), e);
           ds[v] = select(unseen, zero(), g);
         });
+        if (b == 0 && j == 0) ds[0] = select(first_lanes(1), zero(), ds[0]);  // query 0 sees itself alone
       }
       if constexpr (Rule::kIsBF16) {
         ds[0] = round_bf16(ds[0]), ds[1] = round_bf16(ds[1]);
