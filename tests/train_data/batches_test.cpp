@@ -255,7 +255,9 @@ TEST(Batches, LongTextsAreCutIntoPiecesOrDropped) {
       n_tokens += std::ssize(stream.document(i).ids);
     }
     EXPECT_EQ(n_tokens, stream.n_tokens());
-    EXPECT_EQ(stream.n_notes(), 0);
+    ASSERT_EQ(stream.n_notes(), 1);
+    EXPECT_EQ(stream.notes()[0].place, "a.jsonl:1");
+    EXPECT_NE(stream.notes()[0].reason.find("cut into pieces"), std::string::npos);
   }
   recipe.batch.overlong = "drop";
   const BatchStream stream = open_stream(recipe, folder).value();
@@ -275,8 +277,8 @@ TEST(Batches, ALastPieceOfOneTokenIsNoted) {
   const BatchStream stream = open_stream(recipe, folder).value();
   EXPECT_EQ(stream.n_documents(), 1);
   EXPECT_EQ(stream.n_tokens(), n - 1);
-  ASSERT_EQ(stream.notes().size(), 1u);
-  EXPECT_NE(stream.notes()[0].reason.find("last token left out"), std::string::npos);
+  ASSERT_EQ(stream.notes().size(), 2u);
+  EXPECT_NE(stream.notes()[1].reason.find("last token left out"), std::string::npos);
 }
 
 TEST(Batches, LongConversationsAreCutAndNoted) {
