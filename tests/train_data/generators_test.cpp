@@ -206,6 +206,26 @@ TEST(Verifiers, Countdown) {
   EXPECT_TRUE(verify(problem, "1 / 3 * 3").is_right);
 }
 
+TEST(Verifiers, BoundsOfExpressionsAndNumbers) {
+  Problem problem;
+  problem.generator = Generator::kCountdown;
+  problem.numbers = {5, 7};
+  problem.answer = 12;
+  EXPECT_TRUE(verify(problem, "5 +" + std::string(508, ' ') + "7").is_right);
+  EXPECT_NE(verify(problem, "5 +" + std::string(509, ' ') + "7").reason.find("too long"), std::string::npos);
+  EXPECT_TRUE(verify(problem, std::string(32, '(') + "5+7" + std::string(32, ')')).is_right);
+  EXPECT_NE(verify(problem, std::string(33, '(') + "5+7" + std::string(33, ')')).reason.find("too many parentheses"),
+            std::string::npos);
+  problem.numbers = {1000000};
+  problem.answer = 1000000;
+  EXPECT_TRUE(verify(problem, "1000000").is_right);
+  EXPECT_NE(verify(problem, "1000001").reason.find("too large"), std::string::npos);
+  problem.generator = Generator::kWordProblems;
+  problem.answer = 12;
+  EXPECT_TRUE(verify(problem, std::string(16, '0') + "12").is_right);
+  EXPECT_NE(verify(problem, std::string(17, '0') + "12").reason.find("too long"), std::string::npos);
+}
+
 TEST(Verifiers, WordProblems) {
   Problem problem;
   problem.generator = Generator::kWordProblems;
