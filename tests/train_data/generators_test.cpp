@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -49,6 +50,38 @@ TEST(Generators, OwnSolutionsAreRightAndProblemsRepeat) {
     }
     if (options.trace == Trace::kMixed) {
       EXPECT_NEAR(n_steps, 100, 40);
+    }
+  }
+}
+
+// Wrong answers made from right ones: another number, a number too many, an operator changed, the end cut off.
+TEST(Generators, SpoiltSolutionsAreRefused) {
+  for (const GeneratorOptions& options : all_options()) {
+    for (int64_t i = 0; i < 300; ++i) {
+      const Problem problem = make_problem(options, 11, i, i % 2 == 0 ? Split::kTrain : Split::kValidation);
+      const std::string& right = problem.solution;
+      std::vector<std::string> wrong = {"", "####", right + " ####", right + " + 1"};
+      std::string other = right;
+      char& last = *std::find_if(other.rbegin(), other.rend(), [](char c) { return c >= '0' && c <= '9'; });
+      last = last == '9' ? '0' : static_cast<char>(last + 1);
+      wrong.push_back(other);
+      if (problem.generator == Generator::kCountdown) {
+        wrong.push_back("#### " + std::to_string(problem.answer));
+        Problem harder = problem;
+        ++harder.answer;
+        EXPECT_FALSE(verify(harder, right).is_right) << right;
+        harder = problem;
+        harder.numbers.push_back(problem.numbers.front());
+        EXPECT_FALSE(verify(harder, right).is_right) << right;
+      } else {
+        wrong.push_back(fmt::format("#### {}", problem.answer + 10));
+        wrong.push_back(fmt::format("#### -{}", problem.answer));
+      }
+      for (const std::string& answer : wrong) {
+        const Verdict verdict = verify(problem, answer);
+        ASSERT_FALSE(verdict.is_right) << problem.prompt << ": " << answer;
+        ASSERT_FALSE(verdict.reason.empty()) << answer;
+      }
     }
   }
 }
@@ -171,6 +204,26 @@ TEST(Verifiers, Countdown) {
   problem.numbers = {1, 3, 3};
   problem.answer = 1;
   EXPECT_TRUE(verify(problem, "1 / 3 * 3").is_right);
+}
+
+TEST(Verifiers, BoundsOfExpressionsAndNumbers) {
+  Problem problem;
+  problem.generator = Generator::kCountdown;
+  problem.numbers = {5, 7};
+  problem.answer = 12;
+  EXPECT_TRUE(verify(problem, "5 +" + std::string(508, ' ') + "7").is_right);
+  EXPECT_NE(verify(problem, "5 +" + std::string(509, ' ') + "7").reason.find("too long"), std::string::npos);
+  EXPECT_TRUE(verify(problem, std::string(32, '(') + "5+7" + std::string(32, ')')).is_right);
+  EXPECT_NE(verify(problem, std::string(33, '(') + "5+7" + std::string(33, ')')).reason.find("too many parentheses"),
+            std::string::npos);
+  problem.numbers = {1000000};
+  problem.answer = 1000000;
+  EXPECT_TRUE(verify(problem, "1000000").is_right);
+  EXPECT_NE(verify(problem, "1000001").reason.find("too large"), std::string::npos);
+  problem.generator = Generator::kWordProblems;
+  problem.answer = 12;
+  EXPECT_TRUE(verify(problem, std::string(16, '0') + "12").is_right);
+  EXPECT_NE(verify(problem, std::string(17, '0') + "12").reason.find("too long"), std::string::npos);
 }
 
 TEST(Verifiers, WordProblems) {

@@ -136,5 +136,20 @@ TEST(Ngram, TheBaselineSeesTheSameTargetsAsTraining) {
   EXPECT_EQ(baseline.nll, ngram_baseline(train, held_out, tokenizer.n_ids()).nll);
 }
 
+TEST(Ngram, StopsAtItsLimit) {
+  // Fifteen n-grams may come of one token, and one is there from the start.
+  const auto fits = static_cast<size_t>((kNgramNodesMax - 1) / 15);
+  NgramModel model(10);
+  Document document;
+  document.ids.assign(fits + 1, 1);
+  document.loss.assign(fits + 1, 1);
+  EXPECT_FALSE(model.add(document));
+  EXPECT_EQ(model.n_events(), 0);
+  document.ids.resize(fits);
+  document.loss.resize(fits);
+  EXPECT_TRUE(model.add(document));
+  EXPECT_EQ(model.n_events(), static_cast<int64_t>(fits) - 1);
+}
+
 }  // namespace
 }  // namespace naru::train

@@ -17,8 +17,8 @@
 namespace naru::train {
 
 inline constexpr int64_t kNgramOrder = 5;
-inline constexpr int64_t kNgramNodesMax = int64_t{1}
-                                          << 23;  // different n-grams of all orders; at most some 60 bytes each
+// Different n-grams of all orders; one takes at most some 60 bytes.
+inline constexpr int64_t kNgramNodesMax = int64_t{1} << 23;
 
 class NgramModel {
  public:

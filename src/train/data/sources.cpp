@@ -114,6 +114,7 @@ Status SourceReader::add(Document document, std::string_view place) {
     on_note(place, fmt::format("cut at the end: {} tokens, the context holds {}", n_tokens, context()));
     return keep(std::move(document), place);
   }
+  on_note(place, fmt::format("cut into pieces: {} tokens, the context holds {}", n_tokens, context()));
   for (int64_t begin = 0; begin < n_tokens; begin += context()) {
     const int64_t end = std::min(n_tokens, begin + context());
     if (end - begin < 2) {

@@ -1,0 +1,102 @@
+// A file of training data, as the trainer reads it: lines of JSON or plain text, for either kind of training, cut and
+// packed. The first two bytes are options. Whatever the file says, documents keep their bounds, what is said in it
+// becomes no control token, and every token is accounted for.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+#include "formats/utf8.h"
+#include "text/bpe_trainer.h"
+#include "text/chat_template.h"
+#include "text/chatml.h"
+#include "text/tokenizer.h"
+#include "train/data/batches.h"
+
+namespace {
+
+using namespace naru;
+using namespace naru::train;
+namespace fs = std::filesystem;
+
+// A small vocabulary with ChatML's tokens and template, and a folder for the file.
+struct Rig {
+  std::optional<text::Tokenizer> tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+  fs::path folder;
+
+  Rig() {
+    text::BpeTrainerOptions options;
+    options.vocab_size = 300;
+    options.added_tokens = text::chatml_tokens();
+    auto trainer = text::BpeTrainer::create(options).value();
+    NARU_CHECK(trainer.add_text("user assistant system tool the ferry, the river, the ferry 강 강 강").ok());
+    formats::TokenizerData data = trainer.train().value();
+    text::set_chatml(data);
+    chat_template = text::ChatTemplate::create(data).value();
+    tokenizer = text::Tokenizer::create(std::move(data)).value();
+    std::string pattern = (fs::temp_directory_path() / "naru-fuzz-XXXXXX").string();
+    NARU_CHECK(::mkdtemp(pattern.data()) != nullptr);
+    folder = pattern;
+  }
+  ~Rig() {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+};
+
+void check_document(const Document& document, const Recipe& recipe, const text::Tokenizer& tokenizer, bool is_text) {
+  const auto n = std::ssize(document.ids);
+  NARU_CHECK(n >= 2 && n <= recipe.batch.context && std::ssize(document.loss) == n, n);
+  NARU_CHECK(document.loss[0] == 0);
+  NARU_CHECK(std::find(document.loss.begin(), document.loss.end(), 1) != document.loss.end());
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t id = document.ids[static_cast<size_t>(i)];
+    NARU_CHECK(id >= 0 && id < tokenizer.n_ids(), id);
+    NARU_CHECK(!is_text || !tokenizer.is_control(id) || (i + 1 == n && id == *tokenizer.eos_id()), id, i);
+  }
+}
+
+void check_stream(const BatchStream& stream, const Recipe& recipe, const text::Tokenizer& tokenizer, bool is_text) {
+  int64_t n_tokens = 0;
+  for (int64_t i = 0; i < stream.n_documents(); ++i) {
+    check_document(stream.document(i), recipe, tokenizer, is_text);
+    n_tokens += std::ssize(stream.document(i).ids);
+  }
+  const SourceStatistics& statistics = stream.statistics()[0];
+  NARU_CHECK(n_tokens == stream.n_tokens() && n_tokens == statistics.n_tokens);
+  NARU_CHECK(n_tokens <= statistics.n_rows * recipe.batch.context);
+  for (const DataNote& note : stream.notes()) NARU_CHECK(!note.place.empty() && !note.reason.empty());
+  const StepBatch all = stream.all_rows(INT64_MAX).value();
+  NARU_CHECK(all.n_tokens == n_tokens && all.n_targets == statistics.n_targets);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
+  static const Rig rig;
+  if (size < 2) return 0;
+  Recipe recipe;
+  recipe.kind = bytes[0] & 1 ? "sft" : "pretrain";
+  recipe.batch.overlong = bytes[0] & 2 ? "drop" : "cut";
+  const bool is_text = (bytes[0] & 4) != 0;
+  recipe.batch.context = 2 + 16 * bytes[1];
+  recipe.batch.rows = recipe.batch.micro_rows = 2;
+  recipe.data.push_back({.path = is_text ? "fuzz.txt" : "fuzz.jsonl"});
+  std::ofstream(rig.folder / recipe.data[0].path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes + 2), static_cast<std::streamsize>(size - 2));
+  const auto stream = BatchStream::open(recipe, recipe.data, *rig.tokenizer, &*rig.chat_template, rig.folder);
+  if (stream.ok()) {
+    const std::string_view text(reinterpret_cast<const char*>(bytes + 2), size - 2);
+    check_stream(*stream, recipe, *rig.tokenizer, is_text || text.find("messages") == std::string_view::npos);
+  } else {
+    NARU_CHECK(formats::is_valid_utf8(stream.error().message), stream.error().message);
+  }
+  return 0;
+}
