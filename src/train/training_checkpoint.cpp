@@ -25,6 +25,7 @@ Json state_json(const RunState& state) {
           {"updates", state.updates},
           {"tokens", state.tokens},
           {"seconds", state.seconds},
+          {"loss", bits_of(state.loss)},
           {"best_step", state.best_step},
           {"best_loss", bits_of(state.best_loss)},
           {"guard_seen", state.guard.n_seen},
@@ -67,6 +68,7 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
   NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
   NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
+  NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
   NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
   NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
   NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", folder));
