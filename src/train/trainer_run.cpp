@@ -17,6 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::string_view kAfterOverflow = "; the last checkpoint is whole: lower optimizer.lr, or warm up longer";
+constexpr int64_t kRollBacksMax = 3;      // of a run
 constexpr int64_t kProblemsJudged = 200;  // of a generator, at the end
 
 double seconds_since(Clock::time_point begin) {
@@ -116,9 +118,13 @@ Result<bool> RunningTrainer::roll_back() {
   std::vector<std::string> notes;
   NARU_ASSIGN(const auto checkpoint, newest_good_checkpoint(run_->checkpoints(), &notes));
   if (!checkpoint) return false;
-  const int64_t from = state_.step;
+  const int64_t from = state_.step, n_roll_backs = state_.n_roll_backs + 1;
   NARU_TRY(load(checkpoint->folder));
   state_.left_out = std::move(left_out);
+  state_.n_roll_backs = n_roll_backs;
+  // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
+  // not stopped goes back further, and forgets them on its way.
+  state_.guard.n_skipped_in_row = 0;
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
   NARU_TRY(run_->rewind(state_.step));
@@ -147,6 +153,15 @@ Status RunningTrainer::report(const StepBatch& batch, double loss, double lr, do
   return {};
 }
 
+// What a chip says of values that are not finite, with the step and what to do.
+Error RunningTrainer::failed_step(Error error) const {
+  if (is_cut_short_) return error;
+  const bool is_not_finite = error.code == Code::kOutOfRange;
+  error.message = fmt::format("training step {}: {}{}", state_.step, error.message,
+                              is_not_finite ? kAfterOverflow : std::string_view());
+  return error;
+}
+
 Status RunningTrainer::train_step() {
   const auto begin = Clock::now();
   if (state_.left_out.contains(state_.step)) {
@@ -166,7 +181,9 @@ Status RunningTrainer::train_step() {
   }
   loads_.clear();
   double loss_sum = 0, balance = 0;
-  NARU_ASSIGN(const ParameterBuffer* grads, gradients(batch, &loss_sum, &balance));
+  auto computed = gradients(batch, &loss_sum, &balance);
+  if (!computed.ok()) return failed_step(std::move(computed).error());
+  const ParameterBuffer* grads = *computed;
   if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
     NARU_TRY(recheck(batch, *grads));
   }
@@ -175,16 +192,17 @@ Status RunningTrainer::train_step() {
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     return Error{Code::kOutOfRange,
                  fmt::format("training step {}: the loss is {} and the norm of the gradient {}, finite numbers were "
-                             "wanted; the last checkpoint is whole: lower optimizer.lr, or warm up longer",
-                             state_.step, loss, norm)};
+                             "wanted{}",
+                             state_.step, loss, norm, kAfterOverflow)};
   }
   const double lr = recipe_.optimizer.lr * learning_rate_factor(recipe_.schedule, state_.step, plan_.steps);
   const GuardDecision decision = judge_norm(recipe_.guard, recipe_.optimizer.clip_norm, norm, state_.guard);
-  if (decision.verdict == StepVerdict::kRollBack) {
+  if (decision.verdict == StepVerdict::kRollBack && state_.n_roll_backs < kRollBacksMax) {
     NARU_ASSIGN(const bool is_back, roll_back());
     if (is_back) return {};
   }
-  if (decision.verdict == StepVerdict::kUpdate) {
+  // A run that went back often enough learns from such gradients too, clipped.
+  if (decision.verdict == StepVerdict::kUpdate || state_.n_roll_backs >= kRollBacksMax) {
     NARU_TRY(optimizer_->update(*grads, lr, decision.scale, ++state_.updates));
     NARU_TRY(move_routing_bias());
     NARU_TRY(model_->refresh());
@@ -195,7 +213,7 @@ Status RunningTrainer::train_step() {
   }
   ++state_.step;
   state_.tokens += batch.n_tokens;
-  loss_ = loss;
+  state_.loss = loss;
   const double seconds = seconds_since(begin);
   state_.seconds += seconds;
   return report(batch, loss, lr, norm, seconds);
@@ -236,11 +254,11 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   RunResult result;
   result.is_done = is_done;
   result.step = state_.step;
-  result.loss = loss_;
+  result.loss = state_.loss;
   result.validation_loss = validation_loss_;
   std::vector<std::pair<std::string, double>> numbers = {
       {"step", static_cast<double>(state_.step)},
-      {"loss", loss_},
+      {"loss", state_.loss},
       {"tokens", static_cast<double>(state_.tokens)},
       {"seconds", state_.seconds},
       {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};

@@ -19,9 +19,11 @@ struct RunState {
   int64_t updates = 0;     // of the optimizer
   int64_t tokens = 0;      // trained on
   double seconds = 0;      // at work, over all its starts
+  double loss = 0;         // of the step done last
   int64_t best_step = -1;  // by validation loss
   double best_loss = 0;
   GuardState guard;
+  int64_t n_roll_backs = 0;
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
 };
 
@@ -43,6 +45,7 @@ class RunningTrainer : public Trainer {
   TrainableModel::Options model_options() const;
 
   Status train_step();
+  Error failed_step(Error error) const;
   Result<bool> roll_back();
   Status recheck(const StepBatch& batch, const ParameterBuffer& grads);
   Status move_routing_bias();
@@ -75,7 +78,6 @@ class RunningTrainer : public Trainer {
   std::optional<GradientSum> sum_;
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
-  double loss_ = 0;
   std::optional<double> validation_loss_;
   bool is_cut_short_ = false;  // asked to stop in the middle of a step, which then counts as not begun
 };

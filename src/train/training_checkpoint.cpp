@@ -25,12 +25,14 @@ Json state_json(const RunState& state) {
           {"updates", state.updates},
           {"tokens", state.tokens},
           {"seconds", state.seconds},
+          {"loss", bits_of(state.loss)},
           {"best_step", state.best_step},
           {"best_loss", bits_of(state.best_loss)},
           {"guard_seen", state.guard.n_seen},
           {"guard_mean", bits_of(state.guard.mean)},
           {"guard_variance", bits_of(state.guard.variance)},
           {"guard_skipped", state.guard.n_skipped_in_row},
+          {"roll_backs", state.n_roll_backs},
           {"left_out", state.left_out}};
 }
 
@@ -67,10 +69,12 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
   NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
   NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
+  NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
   NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
   NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
   NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", folder));
   NARU_ASSIGN(state.guard.variance, double_of(json, "guard_variance", folder));
+  NARU_ASSIGN(state.n_roll_backs, integer_of(json, "roll_backs", folder));
   NARU_ASSIGN(state.guard.n_skipped_in_row, integer_of(json, "guard_skipped", folder));
   if (json.contains("seconds") && json["seconds"].is_number()) state.seconds = json["seconds"].get<double>();
   if (json.contains("left_out") && json["left_out"].is_array()) {

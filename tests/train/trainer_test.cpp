@@ -1,0 +1,327 @@
+// Runs of the trainer: however a run is interrupted or damaged it ends in the same weights; what cannot go well is
+// refused before it begins, and what goes wrong stops before it spoils anything.
+#include "tests/train/faulty_chip.h"
+#include "tests/train/trainer_rig.h"
+#include "train/checkpoint.h"
+#include "train/run_folder.h"
+
+namespace naru::train {
+namespace {
+
+// Runs until done, asked to stop after every k questions.
+std::string finished_in_pieces(const TrainerRig& rig, const Recipe& recipe, int64_t k, int64_t* n_pieces = nullptr) {
+  int64_t step = 0;
+  for (int64_t piece = 1; piece < 200; ++piece) {
+    const auto result = rig.run(recipe, best_cpu(), stop_after(k));
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
+    if (!result.ok()) return "failed";
+    if (n_pieces != nullptr) *n_pieces = piece;
+    if (result->is_done) return result->weights_sha256;
+    EXPECT_GE(result->step, step);
+    step = result->step;
+  }
+  return "never done";
+}
+
+// A step asks five times: before it, and before each of its four micro-batches.
+void check_interruptions(const TrainerRig& rig, Recipe recipe, const std::vector<int64_t>& ks) {
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  ASSERT_EQ(wanted.size(), 64u);
+  for (const int64_t k : ks) {
+    recipe.output = rig.run_folder(recipe.name + "-stopped-" + std::to_string(k)).string();
+    const auto stopped = rig.run(recipe, best_cpu(), stop_after(k));
+    ASSERT_TRUE(stopped.ok()) << stopped.error().message;
+    EXPECT_FALSE(stopped->is_done);
+    EXPECT_EQ(stopped->step, k / 5) << "a step is done whole or not at all";
+    EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted) << recipe.name << " stopped after " << k;
+  }
+  recipe.output = rig.run_folder(recipe.name + "-pieces").string();
+  int64_t n_pieces = 0;
+  EXPECT_EQ(finished_in_pieces(rig, recipe, 6, &n_pieces), wanted) << recipe.name;
+  EXPECT_GE(n_pieces, 5);
+}
+
+TEST(Trainer, InterruptedIsUninterrupted) {
+  const TrainerRig rig;
+  check_interruptions(rig, rig.recipe("llama"), {0, 1, 4, 5, 8, 10, 11, 17, 29});
+}
+
+TEST(Trainer, InterruptedExpertsWithMuonInBF16) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("v3", "v3.json");
+  recipe.compute = contract::ComputeMode::kBF16;
+  recipe.optimizer.kind = "muon";
+  recipe.loss.bias_update = 0.01;
+  check_interruptions(rig, recipe, {3, 10, 18, 26});
+  // recompute changes no bit.
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  recipe.recompute = true;
+  recipe.output = rig.run_folder("recompute").string();
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+}
+
+TEST(Trainer, InterruptedAdapters) {
+  const TrainerRig rig;
+  rig.finished(rig.recipe("base"), best_cpu());
+  Recipe recipe = rig.recipe("lora");
+  recipe.model.config = "";
+  recipe.model.tokenizer = "";
+  recipe.model.path = (rig.run_folder("base") / "model").string();
+  recipe.lora.rank = 2;
+  check_interruptions(rig, recipe, {2, 10, 21});
+  // Beside other weights the adapters of a checkpoint mean nothing.
+  const auto stopped = rig.run(
+      [&] {
+        recipe.output = rig.run_folder("other").string();
+        return recipe;
+      }(),
+      best_cpu(), stop_after(7));
+  ASSERT_TRUE(stopped.ok());
+  Recipe base = rig.recipe("base2");
+  base.seed = 2;
+  rig.finished(base, best_cpu());
+  fs::remove_all(rig.run_folder("base") / "model");
+  fs::copy(rig.run_folder("base2") / "model", rig.run_folder("base") / "model");
+  const auto resumed = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(resumed.ok());
+  EXPECT_NE(resumed.error().message.find("other weights"), std::string::npos) << resumed.error().message;
+}
+
+void flip_a_byte(const fs::path& path) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  ASSERT_TRUE(file.good()) << path;
+  file.seekg(-5, std::ios::end);
+  const auto byte = static_cast<char>(file.get() ^ 4);
+  file.seekp(-5, std::ios::end);
+  file.put(byte);
+}
+
+TEST(Trainer, ADamagedCheckpointFallsBackToTheOneBefore) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("whole");
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  for (const char* file : {"weights.safetensors", "moments.safetensors", "manifest.json"}) {
+    recipe.output = rig.run_folder(std::string("damaged-") + file).string();
+    ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
+    const auto found = list_checkpoints(fs::path(recipe.output) / "checkpoints").value();
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(found[0].step, 5);
+    if (std::string(file) == "manifest.json") {
+      fs::resize_file(found[0].folder / file, 20);
+    } else {
+      flip_a_byte(found[0].folder / file);
+    }
+    std::vector<std::string> notes;
+    EXPECT_EQ(rig.finished(recipe, best_cpu(), keep_notes(notes)), wanted) << file;
+    EXPECT_TRUE(has_note(notes, "going on from step 4 of 6")) << file;
+    EXPECT_TRUE(has_note(notes, "step-00000005")) << file;
+  }
+  // Every one of them: from the beginning.
+  recipe.output = rig.run_folder("all-damaged").string();
+  ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
+  const auto damaged = list_checkpoints(fs::path(recipe.output) / "checkpoints").value();
+  ASSERT_EQ(damaged.size(), 2u);
+  for (const auto& checkpoint : damaged) {
+    flip_a_byte(checkpoint.folder / "weights.safetensors");
+  }
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+}
+
+TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("twice");
+  const auto first = rig.run(recipe, best_cpu());
+  ASSERT_TRUE(first.ok());
+  TrainerEvents events;
+  int64_t n_steps = 0;
+  events.step = [&](const StepReport&) { ++n_steps; };
+  const auto second = rig.run(recipe, best_cpu(), std::move(events));
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(n_steps, 0);
+  EXPECT_EQ(second->weights_sha256, first->weights_sha256);
+  EXPECT_EQ(second->loss, first->loss);
+}
+
+TEST(Trainer, StepsAreReportedAndTheLossFalls) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("falls");
+  recipe.steps = 30;
+  std::ofstream(rig.path() / "held.txt") << "12 + 7 = 19\n3 + 4 = 7\n";
+  SourceRecipe held;
+  held.path = "held.txt";
+  recipe.validation = {held};
+  recipe.validate = {.every = 10, .rows = 4};
+  recipe.sample.prompts = {"1 + 1"};
+  recipe.sample.max_tokens = 4;
+  std::vector<StepReport> reports;
+  TrainerEvents events;
+  events.step = [&](const StepReport& report) { reports.push_back(report); };
+  const auto result = rig.run(recipe, best_cpu(), std::move(events));
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  ASSERT_EQ(reports.size(), 30u);
+  for (size_t i = 0; i < reports.size(); ++i) {
+    EXPECT_EQ(reports[i].step, static_cast<int64_t>(i) + 1);
+    EXPECT_EQ(reports[i].steps, 30);
+    EXPECT_GT(reports[i].grad_norm, 0);
+  }
+  EXPECT_EQ(reports[0].lr, 0.005);  // the first of two steps of warm-up
+  EXPECT_LT(reports.back().loss, 0.6 * reports.front().loss);
+  EXPECT_EQ(result->loss, reports.back().loss);
+  ASSERT_TRUE(result->validation_loss.has_value());
+  for (const char* file : {"model/model.safetensors", "model/config.json", "model/tokenizer.json", "report.html"}) {
+    EXPECT_TRUE(fs::exists(rig.run_folder("falls") / file)) << file;
+  }
+  const auto runs = list_runs(rig.run_folder("falls")).value();
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].status, "done");
+  EXPECT_EQ(runs[0].weights_sha256, result->weights_sha256);
+}
+
+TEST(Trainer, WhatIsNotFiniteStopsBeforeTheUpdate) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("explodes");
+  recipe.optimizer.lr = 1e36;
+  recipe.optimizer.weight_decay = 0;
+  recipe.schedule.warmup_steps = 0;
+  recipe.checkpoint = {.every = 1, .keep = 9};
+  const auto result = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Code::kOutOfRange);
+  for (const char* part : {"training step ", "finite", "the last checkpoint is whole", "lower optimizer.lr"}) {
+    EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
+  }
+  const auto found = list_checkpoints(rig.run_folder("explodes") / "checkpoints").value();
+  ASSERT_FALSE(found.empty());
+  const std::string step = "training step " + std::to_string(found[0].step) + ":";
+  EXPECT_NE(result.error().message.find(step), std::string::npos) << result.error().message;
+  EXPECT_EQ(list_runs(rig.run_folder("explodes")).value()[0].status, "failed");
+  EXPECT_FALSE(fs::exists(rig.run_folder("explodes") / "model"));
+}
+
+TEST(Trainer, AGradientThatIsNotANumberStopsBeforeTheUpdate) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("nan");
+  test::FaultyChip chip(best_cpu(), 4 * 15 * 3 + 20, test::Fault::kNaN);  // in step 3
+  const auto result = rig.run(recipe, chip);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Code::kOutOfRange);
+  EXPECT_NE(result.error().message.find("training step 3: the loss is "), std::string::npos) << result.error().message;
+  EXPECT_NE(result.error().message.find("the norm of the gradient nan"), std::string::npos) << result.error().message;
+  // What was saved is sound: on a good chip the run ends as if nothing had been.
+  const std::string wanted = rig.finished(rig.recipe("no-nan"), best_cpu());
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+}
+
+// Thresholds so low that half of all steps are far out.
+Recipe guarded(const TrainerRig& rig, const std::string& name) {
+  Recipe recipe = rig.recipe(name);
+  recipe.steps = 110;
+  recipe.batch = {.context = 32, .rows = 2, .micro_rows = 1, .groups = 1, .overlong = "cut"};
+  recipe.optimizer.lr = 0.03;
+  recipe.schedule.kind = "constant";
+  recipe.guard.clip_z = 1e-7;
+  recipe.guard.skip_z = 1e-6;
+  recipe.checkpoint = {.every = 20, .keep = 2};
+  return recipe;
+}
+
+TEST(Trainer, SkipsAndRollsBackAndStillEndsInTheSameWeights) {
+  const TrainerRig rig;
+  std::vector<std::string> notes;
+  const std::string wanted = rig.finished(guarded(rig, "guarded"), best_cpu(), keep_notes(notes));
+  ASSERT_EQ(wanted.size(), 64u);
+  EXPECT_TRUE(has_note(notes, "skipped, the norm of its gradient is "));
+  EXPECT_TRUE(has_note(notes, "three gradients in a row were far out; back to step "));
+  // Stopped anywhere, so that there are checkpoints between skipped steps.
+  for (const int64_t k : {5, 8, 17, 23}) {
+    const Recipe recipe = guarded(rig, "guarded-" + std::to_string(k));
+    EXPECT_EQ(finished_in_pieces(rig, recipe, k), wanted) << k;
+  }
+  Recipe off = guarded(rig, "unguarded");
+  off.guard.skip_z = off.guard.clip_z = 0;
+  EXPECT_NE(rig.finished(off, best_cpu()), wanted);
+}
+
+TEST(Trainer, RecheckingChangesNothingAndFindsABadChip) {
+  const TrainerRig rig;
+  const std::string wanted = rig.finished(rig.recipe("plain"), best_cpu());
+  Recipe recipe = rig.recipe("rechecked");
+  recipe.guard.recheck_every = 2;
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+  // Matrices of a micro-batch: seven a layer and the head, twice that in the step that is checked.
+  const int64_t a_step = 4 * (7 * 2 + 1);
+  for (const int64_t fault_at : {a_step, a_step + 17, 2 * a_step + 3, 3 * a_step - 1}) {
+    recipe.output = rig.run_folder("faulty-" + std::to_string(fault_at)).string();
+    test::FaultyChip chip(best_cpu(), fault_at);
+    const auto result = rig.run(recipe, chip);
+    ASSERT_FALSE(result.ok()) << fault_at;
+    EXPECT_EQ(result.error().code, Code::kInternal);
+    EXPECT_NE(result.error().message.find("rechecking step 1"), std::string::npos) << result.error().message;
+  }
+}
+
+TEST(Trainer, RefusesWhatDoesNotFitInMemory) {
+  const TrainerRig rig;
+  rig.write_config("huge.json", {{"model_type", "llama"},
+                                 {"architectures", {"LlamaForCausalLM"}},
+                                 {"hidden_size", 32768},
+                                 {"intermediate_size", 131072},
+                                 {"num_hidden_layers", 8},
+                                 {"num_attention_heads", 256},
+                                 {"num_key_value_heads", 256},
+                                 {"rms_norm_eps", 1e-5},
+                                 {"tie_word_embeddings", true}});
+  const auto trainer = rig.open(rig.recipe("huge", "huge.json"), best_cpu());
+  ASSERT_FALSE(trainer.ok());
+  EXPECT_EQ(trainer.error().code, Code::kResourceExhausted);
+  // 8 layers of 4 H^2 + 3 H F + 2 H, the table and the last norm.
+  for (const char* part : {"137452781568 parameters", "GiB are available", "batch.micro_rows", "recompute"}) {
+    EXPECT_NE(trainer.error().message.find(part), std::string::npos) << trainer.error().message;
+  }
+  EXPECT_FALSE(fs::exists(rig.run_folder("huge"))) << "refused before anything is made";
+}
+
+TEST(Trainer, PlansWhatItTakes) {
+  const TrainerRig rig;
+  const auto trainer = rig.open(rig.recipe("planned", "v3.json"), best_cpu());
+  ASSERT_TRUE(trainer.ok()) << trainer.error().message;
+  const TrainingPlan& plan = (*trainer)->plan();
+  EXPECT_EQ(plan.values_bytes, 4 * plan.n_parameters);
+  EXPECT_EQ(plan.moment_bytes, 8 * plan.n_trained);
+  EXPECT_EQ(plan.n_parameters - plan.n_trained, 4) << "the routing bias of one layer";
+  EXPECT_LT(plan.n_active, plan.n_parameters);
+  EXPECT_GT(plan.activation_bytes, 0);
+  EXPECT_EQ(plan.steps, 6);
+  EXPECT_LE(plan.batch_tokens, 48);
+  EXPECT_EQ(plan.numerics_id, "naru1/f32/cache-f32/expanded/train");
+}
+
+TEST(Trainer, ASecondOneInTheFolderIsRefused) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("shared");
+  {
+    const auto first = rig.open(recipe, best_cpu());
+    ASSERT_TRUE(first.ok());
+    const auto second = rig.open(recipe, best_cpu());
+    ASSERT_FALSE(second.ok());
+    EXPECT_NE(second.error().message.find("another trainer"), std::string::npos) << second.error().message;
+  }
+  EXPECT_TRUE(rig.open(recipe, best_cpu()).ok()) << "the lock ends with its holder";
+}
+
+TEST(Trainer, RefusesAdaptersThatNoMatrixCanHave) {
+  const TrainerRig rig;
+  for (const auto& [target, part] :
+       {std::pair{"kv_b_proj", "cannot have an adapter"}, std::pair{"q_a_proj", "names no matrix of this model"},
+        std::pair{"nonsense", "cannot have an adapter"}}) {
+    Recipe recipe = rig.recipe("adapters", "v3.json");
+    recipe.lora.rank = 2;
+    recipe.lora.targets = {"o_proj", target};
+    const auto trainer = rig.open(recipe, best_cpu());
+    ASSERT_FALSE(trainer.ok());
+    EXPECT_NE(trainer.error().message.find(part), std::string::npos) << trainer.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace naru::train
