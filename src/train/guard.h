@@ -1,6 +1,7 @@
 // Guard: watches the norm of the gradient. A norm that is not finite stops the run before the update. One that leaves
-// its running mean by more than clip_z deviations is clipped to the mean; by more than skip_z, the step is skipped;
-// three skipped in a row ask for the last good checkpoint, from which their batches are left out.
+// its running mean by more than clip_z deviations, and that the recipe's clip_norm would clip anyway, is clipped to the
+// mean; by more than skip_z, the step is skipped; three skipped in a row ask for the last good checkpoint, from which
+// their batches are left out.
 #pragma once
 
 #include <cstdint>
