@@ -120,9 +120,6 @@ Result<bool> RunningTrainer::roll_back() {
   const int64_t from = state_.step;
   NARU_TRY(load(checkpoint->folder));
   state_.left_out = std::move(left_out);
-  // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
-  // not stopped goes back further, and forgets them on its way.
-  state_.guard.n_skipped_in_row = 0;
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
   NARU_TRY(run_->rewind(state_.step));
