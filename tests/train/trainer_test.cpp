@@ -296,6 +296,19 @@ TEST(Trainer, PlansWhatItTakes) {
   EXPECT_EQ(plan.numerics_id, "naru1/f32/cache-f32/expanded/train");
 }
 
+// Rows, pages and documents each decide.
+TEST(Trainer, RoomIsForWhatWasMeasured) {
+  const Source& source = fixture_source("v3-f32");
+  const auto counting = null::make_null_chip();
+  const TrainingRoom room = measure_room(*counting, source.config, {}, 40, 2, 0.1).value();
+  const auto ids = [&](size_t n) { return slice(source.ids, 0, n); };
+  EXPECT_TRUE(room.fits(batch_of({ids(20), ids(20)})));
+  EXPECT_TRUE(room.fits(batch_of({ids(39), ids(1)})));
+  EXPECT_FALSE(room.fits(batch_of({ids(20), ids(21)})));
+  EXPECT_FALSE(room.fits(batch_of({ids(2), ids(2), ids(2)})));
+  EXPECT_FALSE(TrainingRoom({.rows = 40, .pages = 1, .documents = 2}).fits(batch_of({ids(2), ids(2)})));
+}
+
 TEST(Trainer, ASecondOneInTheFolderIsRefused) {
   const TrainerRig rig;
   const Recipe recipe = rig.recipe("shared");
