@@ -42,6 +42,11 @@ int64_t pages_of(const MicroBatch& batch) {
   return n_pages;
 }
 
+bool TrainingRoom::fits(const MicroBatch& batch) const {
+  return static_cast<int64_t>(batch.ids.size()) <= rows && pages_of(batch) <= pages &&
+         static_cast<int64_t>(batch.documents.size()) <= documents;
+}
+
 namespace {
 
 class MicroStep {
@@ -260,7 +265,7 @@ Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::
                                   double balance_weight) {
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(counting_chip, config, options, {}, 0));
   constexpr int64_t kAddresses = int64_t{1} << 44;  // nothing lies behind them
-  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, kAddresses, kAddresses};
+  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, kAddresses, kAddresses};
   NARU_TRY(model.reserve(room));
   MicroBatch batch;
   const auto n = static_cast<size_t>(n_rows);
@@ -320,8 +325,8 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
 Result<TrainableModel::MicroResult> TrainableModel::run(const MicroBatch& batch, const StepScale& scale,
                                                         const ParameterBuffer* grads) {
   State& s = *state_;
-  NARU_CHECK(static_cast<int64_t>(batch.ids.size()) <= s.room.rows && pages_of(batch) <= s.room.pages, batch.ids.size(),
-             pages_of(batch), s.room.rows, s.room.pages);
+  NARU_CHECK(s.room.fits(batch), batch.ids.size(), batch.documents.size(), pages_of(batch), s.room.rows,
+             s.room.documents, s.room.pages);
   nn::Bindings bindings;
   s.bind(grads, bindings);
   MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache, bindings, s.options.recompute);

@@ -45,8 +45,11 @@ class ParameterBuffer {
 struct TrainingRoom {
   int64_t rows = 0;   // tokens
   int64_t pages = 0;  // of the cache
+  int64_t documents = 0;
   int64_t activation_bytes = 0;
   int64_t gradient_bytes = 0;  // of activations
+
+  bool fits(const MicroBatch& batch) const;
 };
 
 class TrainableModel {

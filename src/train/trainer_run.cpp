@@ -122,9 +122,6 @@ Result<bool> RunningTrainer::roll_back() {
   NARU_TRY(load(checkpoint->folder));
   state_.left_out = std::move(left_out);
   state_.n_roll_backs = n_roll_backs;
-  // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
-  // not stopped goes back further, and forgets them on its way.
-  state_.guard.n_skipped_in_row = 0;
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
   NARU_TRY(run_->rewind(state_.step));
@@ -170,12 +167,12 @@ Status RunningTrainer::train_step() {
   }
   NARU_ASSIGN(const StepBatch batch, data_->step(state_.step));
   for (const MicroBatch& micro : batch.micro_batches) {
-    if (static_cast<int64_t>(micro.ids.size()) <= room_.rows && pages_of(micro) <= room_.pages) continue;
+    if (room_.fits(micro)) continue;
     const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
     const int64_t pages = std::max(room_.pages, pages_of(micro));
     NARU_ASSIGN(room_, measure_room(counting_chip_, files_.config, model_options(),
                                     std::max(room_.rows, static_cast<int64_t>(micro.ids.size())),
-                                    static_cast<int64_t>(micro.documents.size()), balance));
+                                    std::max(room_.documents, static_cast<int64_t>(micro.documents.size())), balance));
     room_.pages = std::max(room_.pages, pages);
     NARU_TRY(model_->reserve(room_));
   }

@@ -69,7 +69,9 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
   NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
   NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
-  NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
+  if (json.contains("loss")) {  // older checkpoints have none; it is only shown
+    NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
+  }
   NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
   NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
   NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", folder));
