@@ -3,15 +3,16 @@ AdamW), the same model, the same rows of token ids, the same threads, taking tur
 
     python3 bench/compare_pytorch_training.py                       both models, 5 rounds
     python3 bench/compare_pytorch_training.py --models llama --rounds 3 --json out.json
-    python3 bench/compare_pytorch_training.py --rows 8 --context 256 --wanted 1.0
+    python3 bench/compare_pytorch_training.py --threads 1 --clock processor       on a machine that is busy otherwise
 
 Two models of about ten million parameters: a DeepSeek-V3 (latent attention, experts) and a llama. Every row is one
 document of exactly `--context` tokens, so both sides do the same attention. Each run is a process of its own. First
-every variant runs once: of PyTorch (the transformers classes) eager and sdpa attention, the ways it computes experts,
-f32, f32 with bf16 products, bf16 autocast and bf16 weights, each in one and in several micro-batches; of naru f32 and
-bf16 with several micro-batches. Then the best of each side's f32 and bf16 take turns. The first steps of a run are
-left out. A run's figure is that of its median step; beside it stands the fastest step of all rounds, which a machine
-that is busy with other things disturbs least. "cpu" is how much of the threads' time the processes really got.
+variants are tried: of PyTorch (the transformers classes) f32, f32 with bf16 products, bf16 autocast and bf16 weights,
+then with the best of f32 and of bf16 the other ways of attention and experts, and several micro-batches; of naru f32 and
+bf16 with several micro-batches. Then the best of each side's f32 and bf16 take turns. The first steps of a run are left
+out. A run's figure is that of its median step; beside it stands the fastest step of all rounds. "cpu" is how much of
+the threads' time the processes really got: figures of the wall clock mean little where it is far below 100 %. There
+--threads 1 --clock processor helps: it counts the time that a process computed, whatever else ran between.
 
 Peak is measured by naru itself (registers only); the share of it counts 6 operations a token and active parameter.
 Exit status 1 when naru's best is below --wanted times PyTorch's best. Needs tools/requirements-oracle.txt.
@@ -125,9 +126,10 @@ def run_peer(spec):
     per_step, micro = spec["rows"], spec["micro_rows"]
     n_targets = per_step * (rows.shape[1] - 1)
     precision = torch.autocast("cpu", torch.bfloat16) if numbers == "autocast" else contextlib.nullcontext()
+    clock = time.process_time if spec["clock"] == "processor" else time.perf_counter
     seconds, loss_sum = [], 0.0
     for step in range(spec["steps"]):
-        begin = time.perf_counter()
+        begin = clock()
         loss_sum = 0.0
         for at in range(0, per_step, micro):
             place = (step * per_step + at) % (len(rows) - micro + 1)
@@ -141,7 +143,7 @@ def run_peer(spec):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(clock() - begin)
     print(json.dumps({"seconds": seconds, "loss": loss_sum, "parameters": sum(p.numel() for p in model.parameters()),
                       "version": torch.__version__, "transformers": transformers.__version__}))
 
@@ -149,25 +151,33 @@ def run_peer(spec):
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
-def call(command, stdin=None):
-    """(stdout, processor seconds over wall seconds) of a process that must not fail."""
+def call(command):
+    """(stdout, wall seconds, processor seconds) of a process that must not fail."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([str(c) for c in command], input=stdin, capture_output=True, check=False)
+    done = subprocess.run([str(c) for c in command], capture_output=True, check=False)
     wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))[:300]}: exit status {done.returncode}\n{done.stderr.decode()[-2000:]}")
-    return done.stdout, (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / wall
+    return done.stdout, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def peer(args, work, model, variant, steps):
     spec = {"model": model, "rows_file": str(work / "rows.json"), "rows": args.rows, "steps": steps,
-            "threads": args.threads, **variant}
-    out, share = call([sys.executable, __file__, "--peer-run", json.dumps(spec)])
-    return {**json.loads(out), "cpu": share / args.threads}
+            "threads": args.threads, "clock": args.clock, **variant}
+    out, wall, processor = call([sys.executable, __file__, "--peer-run", json.dumps(spec)])
+    return {**json.loads(out), "cpu": processor / wall / args.threads}
 
 
 def naru(args, work, model, variant, steps):
-    """One run of `naru train`, with the speed of each step from its metrics."""
+    """A run of `naru train`. By the processor's clock a step is the difference between a long and a short run."""
+    run = run_naru(args, work, model, variant, steps)
+    if args.clock == "processor":
+        short = run_naru(args, work, model, variant, args.warm_up)
+        run["seconds"] = [(run["processor"] - short["processor"]) / (steps - args.warm_up)] * steps
+    return run
+
+
+def run_naru(args, work, model, variant, steps):
     with tempfile.TemporaryDirectory(dir=work) as folder:
         recipe = pathlib.Path(folder, "recipe.toml")
         recipe.write_text(f"""
@@ -197,13 +207,13 @@ skip_z = 1e9
 [checkpoint]
 every = 1000000
 """)
-        out, share = call([args.naru, "train", recipe, "--out", f"{folder}/run", "--threads", args.threads, "--json"])
+        out, wall, processor = call([args.naru, "train", recipe, "--out", f"{folder}/run", "--threads", args.threads, "--json"])
         answer = json.loads(out)
         lines = [json.loads(line) for line in pathlib.Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
         speeds = [line["tokens_per_s"] for line in lines if "tokens_per_s" in line]
         per_step = args.rows * args.context
         result = {"seconds": [per_step / s for s in speeds], "loss": answer["loss"], "plan": answer["plan"],
-                  "cpu": share / args.threads}
+                  "processor": processor, "cpu": processor / wall / args.threads}
         if variant.get("measures_peak"):
             command = [args.naru, "bench", f"{folder}/run/model", "--json", "--threads", args.threads, "--depths", 0,
                        "--repeat", 1, "--prompt-tokens", 16, "--new-tokens", 2]
@@ -247,54 +257,75 @@ def prepare(args, work):
 # --- variants and tables -------------------------------------------------------------------------------------------
 
 
-def peer_variants(args, model):
-    experts = ("eager", "batched_mm", "grouped_mm") if model == "deepseek-v3" else (None,)
-    for numbers in PEER_NUMBERS:
-        for attention in ("sdpa", "eager"):
-            for way in experts:
-                yield {"numbers": numbers, "attention": attention, "experts": way, "micro_rows": args.rows}
-
-
 def name_of(variant):
-    return " ".join(f"{v}" if k != "micro_rows" else f"micro {v}" for k, v in variant.items() if v)
+    return " ".join(f"micro {v}" if k == "micro_rows" else f"{v}" for k, v in variant.items() if v)
 
 
 def best_step(run, args):
     return min(run["seconds"][args.warm_up :])
 
 
-def choose(args, work, model, side, variants, kind_of, log):
-    """The best variant of each kind of numbers by one run each; micro-batches are tried with the best of a kind."""
-    best = {}
+class Choice:
+    """The best variant of each kind of numbers, by a short run of each."""
 
-    def attempt(variant):
-        try:
-            run = side(args, work, model, variant, args.warm_up + 3)
-        except RuntimeError as error:
-            log.append({"variant": name_of(variant), "error": str(error)[-300:]})
-            print(f"  {name_of(variant):44s} failed: {str(error).strip().splitlines()[-1][:110]}", flush=True)
+    def __init__(self, args, work, model, side, kind_of):
+        self.args, self.work, self.model, self.side, self.kind_of = args, work, model, side, kind_of
+        self.best, self.log = {}, {}
+
+    def attempt(self, variant):
+        name = name_of(variant)
+        if name in self.log:
             return
-        speed = args.rows * args.context / best_step(run, args)
-        log.append({"variant": name_of(variant), "tokens_per_s": speed})
-        print(f"  {name_of(variant):44s} {speed:9.0f} tokens/s", flush=True)
-        kind = kind_of(variant)
-        if kind not in best or speed > best[kind][0]:
-            best[kind] = (speed, variant)
+        try:
+            run = self.side(self.args, self.work, self.model, variant, self.args.warm_up + self.args.trial_steps)
+        except RuntimeError as error:
+            self.log[name] = str(error)[-300:]
+            print(f"  {name:44s} failed: {str(error).strip().splitlines()[-1][:110]}", flush=True)
+            return
+        speed = self.log[name] = self.args.rows * self.args.context / best_step(run, self.args)
+        print(f"  {name:44s} {speed:9.0f} tokens/s", flush=True)
+        kind = self.kind_of(variant)
+        if kind not in self.best or speed > self.best[kind][0]:
+            self.best[kind] = (speed, variant)
 
-    for variant in variants:
-        attempt(variant)
-    for kind in list(best):
-        for micro in sorted({max(1, args.rows // 2), max(1, args.rows // 4)} - {args.rows}, reverse=True):
-            attempt({**best[kind][1], "micro_rows": micro})
-    return {kind: variant for kind, (_, variant) in best.items()}
+    def change(self, key, values):
+        """Other values of one key, with what was best so far of each kind."""
+        for kind in list(self.best):
+            for value in values:
+                self.attempt({**self.best[kind][1], key: value})
+
+
+def choose_peer(args, work, model):
+    choice = Choice(args, work, model, peer, lambda v: PEER_NUMBERS[v["numbers"]])
+    has_experts = model == "deepseek-v3"
+    for numbers in PEER_NUMBERS:
+        choice.attempt({"numbers": numbers, "attention": "sdpa", "experts": "grouped_mm" if has_experts else None,
+                        "micro_rows": args.rows})
+    choice.change("attention", ["eager"])
+    if has_experts:
+        choice.change("experts", ["eager", "batched_mm"])
+        for numbers in PEER_NUMBERS:
+            choice.attempt({"numbers": numbers, "attention": "sdpa", "experts": "eager", "micro_rows": args.rows})
+    choice.change("micro_rows", micro_choices(args))
+    return choice
+
+
+def choose_naru(args, work, model):
+    choice = Choice(args, work, model, naru, lambda v: v["compute"])
+    for kind in KINDS:
+        choice.attempt({"compute": kind, "micro_rows": args.rows})
+    choice.change("micro_rows", micro_choices(args))
+    return choice
+
+
+def micro_choices(args):
+    return sorted({max(1, args.rows // 2), max(1, args.rows // 4)} - {args.rows}, reverse=True)
 
 
 def compare(args, work, model, peak):
-    print(f"{model}: variants, fastest of 3 steps", flush=True)
-    tried = {"peer": [], "naru": []}
-    peers = choose(args, work, model, peer, peer_variants(args, model), lambda v: PEER_NUMBERS[v["numbers"]], tried["peer"])
-    ours = choose(args, work, model, naru, [{"compute": k, "micro_rows": args.rows} for k in KINDS],
-                  lambda v: v["compute"], tried["naru"])
+    print(f"{model}: variants, fastest of {args.trial_steps} steps", flush=True)
+    choices = {"peer": choose_peer(args, work, model), "naru": choose_naru(args, work, model)}
+    peers, ours = ({kind: variant for kind, (_, variant) in choice.best.items()} for choice in choices.values())
     sides = [("naru", kind, naru, ours[kind]) for kind in ours] + [("PyTorch", kind, peer, peers[kind]) for kind in peers]
     sides.sort(key=lambda s: s[1])
     runs = {(name, kind): [] for name, kind, _, _ in sides}
@@ -326,7 +357,7 @@ def compare(args, work, model, peak):
         ratios[what]["best"] = best("naru", KINDS) / best("PyTorch", KINDS)
         print(f"naru over PyTorch, by the {what:8s}" + "".join(f"{k:>8s} {v:.2f}" for k, v in ratios[what].items()))
     version = runs["PyTorch", "f32"][0]
-    return {"plan": plan, "table": table, "ratios": ratios, "tried": tried,
+    return {"plan": plan, "table": table, "ratios": ratios, "tried": {side: choice.log for side, choice in choices.items()},
             "peer": {"torch": version["version"], "transformers": version["transformers"]}}
 
 
@@ -340,6 +371,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="timed steps of a run")
     parser.add_argument("--warm-up", type=int, default=2, help="first steps of a run, left out")
+    parser.add_argument("--trial-steps", type=int, default=2, help="timed steps of a variant's first run")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--wanted", type=float, default=1.0)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--keep", type=pathlib.Path, help="make text, tokenizer and configurations in this new folder, and keep them")
@@ -352,9 +385,9 @@ def main():
         work = args.keep.resolve() if args.keep else pathlib.Path(scratch)
         work.mkdir(exist_ok=True)
         prepare(args, work)
-        first = naru(args, work, "llama", {"compute": "f32", "micro_rows": 1, "measures_peak": True}, 1)
+        first = run_naru(args, work, "llama", {"compute": "f32", "micro_rows": 1, "measures_peak": True}, 1)
         peak = {kind: first["machine"][kind]["per_s"] for kind in KINDS}
-        print(f"peak f32 {peak['f32'] / 1e9:.0f}, bf16 {peak['bf16'] / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]:.1f}", flush=True)
+        print(f"{args.clock} clock, {args.threads} threads; peak f32 {peak['f32'] / 1e9:.0f}, bf16 {peak['bf16'] / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]:.1f}", flush=True)
         result = {"peak": peak, "load": os.getloadavg(), "models": {m: compare(args, work, m, peak) for m in args.models}}
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
