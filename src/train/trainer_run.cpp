@@ -122,6 +122,9 @@ Result<bool> RunningTrainer::roll_back() {
   NARU_TRY(load(checkpoint->folder));
   state_.left_out = std::move(left_out);
   state_.n_roll_backs = n_roll_backs;
+  // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
+  // not stopped goes back further, and forgets them on its way.
+  state_.guard.n_skipped_in_row = 0;
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
   NARU_TRY(run_->rewind(state_.step));
