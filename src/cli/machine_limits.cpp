@@ -67,9 +67,7 @@ double measure_memory(ThreadPool& pool) {
   return static_cast<double>(bytes * n) / seconds;
 }
 
-}  // namespace
-
-Result<MachineLimits> measure_machine(const std::string& level, int n_threads) {
+Result<MachineLimits> measure(const std::string& level, int n_threads, bool with_memory) {
   NARU_ASSIGN(const cpu::KernelTable* table,
               cpu::choose_level(level.empty() ? std::nullopt : std::optional<std::string>(level)));
   const cpu::FloatMode mode(*table);
@@ -78,13 +76,23 @@ Result<MachineLimits> measure_machine(const std::string& level, int n_threads) {
   MachineLimits limits;
   limits.level = table->level;
   limits.n_threads = n_threads;
-  limits.memory_bytes_per_s = measure_memory(pool);
+  if (with_memory) limits.memory_bytes_per_s = measure_memory(pool);
   limits.f32 = measure_peak(kernels.f32, pool);
   limits.bf16 = measure_peak(kernels.bf16, pool);
   // Where the dot instruction runs at half the rate, f32 fma is the better way to the same bits.
   if (limits.bf16.per_s < limits.f32.per_s) limits.bf16 = limits.f32;
   limits.int8 = measure_peak(kernels.int8, pool);
   return limits;
+}
+
+}  // namespace
+
+Result<MachineLimits> measure_machine(const std::string& level, int n_threads) {
+  return measure(level, n_threads, true);
+}
+
+Result<MachineLimits> measure_arithmetic(const std::string& level, int n_threads) {
+  return measure(level, n_threads, false);
 }
 
 }  // namespace naru::cli

@@ -27,5 +27,7 @@ struct MachineLimits {
 
 // Takes about a second. `level` is one that the machine has; "" stands for the best.
 Result<MachineLimits> measure_machine(const std::string& level, int n_threads);
+// The arithmetic alone: takes no memory, and memory_bytes_per_s stays 0.
+Result<MachineLimits> measure_arithmetic(const std::string& level, int n_threads);
 
 }  // namespace naru::cli

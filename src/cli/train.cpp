@@ -104,7 +104,7 @@ Status train_command(const TrainOptions& options) {
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   if (options.machine.chip == ChipKind::kCpu && !options.json) {
     const contract::ChipInfo info = chip->info();
-    const auto limits = measure_machine(info.level, info.n_threads);
+    const auto limits = measure_arithmetic(info.level, info.n_threads);
     if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
   }
   auto result = trainer->run();
