@@ -142,32 +142,65 @@ inline void run_segments(const Family& family, SegmentFunction run, const std::b
   }
 }
 
-// The final + (+0), what is added to it, and the rows of the tile [rows][panels][16] to their places.
+// Where row r of a block lies in the product's output.
+NARU_INLINE float* out_row(const PanelProduct& product, const RowBlock& block, int r) {
+  const int64_t row = block.first + r;
+  return product.out + (product.slots == nullptr ? row : product.slots[row]) * product.out_stride;
+}
+
+// Rows of outputs lie far apart: the caches are asked for them while the product is computed.
+inline void fetch_rows(const PanelProduct& product, const RowBlock& block, int64_t panel, int64_t panels) {
+  for (int r = 0; r < block.n; ++r) {
+    const float* out = out_row(product, block, r) + panel * kPanel;
+    for (int64_t p = 0; p < panels; ++p) __builtin_prefetch(out + p * kPanel, 1, 3);
+  }
+}
+
+// The last panel of a matrix whose outputs do not fill it.
+inline void store_part(const float* from, const float* add, int64_t n, float* out) {
+  alignas(64) float padded[kPanel] = {}, sum[kPanel];
+  if (add != nullptr) std::memcpy(padded, add, static_cast<size_t>(n) * 4);
+  for (int64_t i = 0; i < kPanel; i += kLanes) {
+    const Vec value = v_add(v_load(from + i), v_zero());
+    v_store(sum + i, add == nullptr ? value : v_add(v_load(padded + i), value));
+  }
+  std::memcpy(out, sum, static_cast<size_t>(n) * 4);
+}
+
+// `panels` whole panels of every row. kAdds: what is added lies at add(row), as far along as the outputs.
+template <bool kAdds, typename AddAt>
+NARU_INLINE void store_whole(const PanelProduct& product, const RowBlock& block, int64_t panel, int64_t panels,
+                             int64_t tile_panels, const float* tile, const AddAt& add_at) {
+  for (int r = 0; r < block.n; ++r) {
+    float* out = out_row(product, block, r) + panel * kPanel;
+    const float* from = tile + r * tile_panels * kPanel;
+    [[maybe_unused]] const float* add = add_at(out);
+    for (int64_t i = 0; i < panels * kPanel; i += kLanes) {
+      Vec value = v_add(v_load(from + i), v_zero());
+      if constexpr (kAdds) value = v_add(v_load(add + i), value);
+      v_store(out + i, value);
+    }
+  }
+}
+
+// The final + (+0), the bias or the sum so far, and the rows of the tile [rows][panels][16] to their places.
 inline void store_rows(const PanelProduct& product, const RowBlock& block, int64_t panel, int64_t panels,
                        const float* tile) {
-  const int64_t outputs = product.outputs;
+  const int64_t whole = std::min(panels, product.outputs / kPanel - panel);
+  if (product.is_added) {
+    store_whole<true>(product, block, panel, whole, panels, tile, [](const float* out) { return out; });
+  } else if (product.bias != nullptr) {
+    const float* bias = product.bias + panel * kPanel;
+    store_whole<true>(product, block, panel, whole, panels, tile, [bias](const float*) { return bias; });
+  } else {
+    store_whole<false>(product, block, panel, whole, panels, tile, [](const float* out) { return out; });
+  }
+  if (whole == panels) return;
+  const int64_t first = (panel + whole) * kPanel, n = product.outputs - first;
   for (int r = 0; r < block.n; ++r) {
-    const int64_t row = block.first + r;
-    float* out = product.out + (product.slots == nullptr ? row : product.slots[row]) * product.out_stride;
-    for (int64_t p = 0; p < panels; ++p) {
-      const int64_t first = (panel + p) * kPanel;
-      const int64_t n = std::min(kPanel, outputs - first);
-      alignas(64) float rest[kPanel] = {};
-      alignas(64) float added[kPanel] = {};
-      const float* from = tile + (r * panels + p) * kPanel;
-      float* to = n == kPanel ? out + first : rest;
-      const float* add = product.is_added ? out + first : product.bias == nullptr ? nullptr : product.bias + first;
-      if (add != nullptr && n != kPanel) {
-        std::memcpy(added, add, static_cast<size_t>(n) * 4);
-        add = added;
-      }
-      for (int64_t i = 0; i < kPanel; i += kLanes) {
-        Vec value = v_add(v_load(from + i), v_zero());
-        if (add != nullptr) value = v_add(v_load(add + i), value);
-        v_store(to + i, value);
-      }
-      if (n != kPanel) std::memcpy(out + first, rest, static_cast<size_t>(n) * 4);
-    }
+    float* out = out_row(product, block, r) + first;
+    const float* add = product.is_added ? out : product.bias == nullptr ? nullptr : product.bias + first;
+    store_part(tile + (r * panels + whole) * kPanel, add, n, out);
   }
 }
 
@@ -191,6 +224,7 @@ inline void run_block(const PanelProduct& product, const RowBlock& block, int64_
     while (function->panels > end - panel) ++function;
     const int64_t n = int64_t{size.rows} * function->panels * kPanel;
     const std::byte* w = product.panels + panel * product.panel_bytes;
+    fetch_rows(product, block, panel, function->panels);
     if (product.inputs == 0) {
       std::memset(tile, 0, static_cast<size_t>(n) * 4);
     } else if (family.segment_steps == 0 || steps <= family.segment_steps) {
