@@ -110,6 +110,22 @@ Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const fo
   return batch;
 }
 
+// The mean over the targets; each depth of prediction layers adds its own mean, weighted.
+float total_loss(const train::TrainableModel::MicroResult& result, const train::TrainableModel::StepScale& scale) {
+  const auto mean = [](const std::vector<float>& losses, int64_t n_targets) {
+    double sum = 0;
+    for (const float loss : losses) sum += static_cast<double>(loss);
+    return sum / static_cast<double>(std::max<int64_t>(1, n_targets));
+  };
+  double loss = mean(result.losses, scale.n_targets);
+  const size_t n_depths = result.prediction_losses.size();
+  for (size_t depth = 0; depth < n_depths; ++depth) {
+    loss += scale.prediction_weight / static_cast<double>(n_depths) *
+            mean(result.prediction_losses[depth], scale.n_prediction_targets[depth]);
+  }
+  return static_cast<float>(loss);
+}
+
 Status check_memory(int64_t needed) {
   const int64_t available = available_memory_bytes();
   if (needed <= available) return {};
@@ -125,7 +141,15 @@ Status check_memory(int64_t needed) {
 Status grads_command(const GradsOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.model.path));
-  NARU_ASSIGN(const formats::ModelConfig config, models::plain_config(files.tensors, files.config));
+  NARU_ASSIGN(formats::ModelConfig config, models::plain_config(files.tensors, files.config));
+  if (options.mtp > 0) {
+    config.mtp_layers = files.config.mtp_layers;
+    if (config.mtp_layers == 0) {
+      return Error{Code::kInvalidArgument, fmt::format("reading {}: --mtp is {}, but the model has no prediction layer; "
+                                                       "leave --mtp out",
+                                                       files.path.string(), options.mtp)};
+    }
+  }
   NARU_ASSIGN(const MappedFile ids_file, MappedFile::open(options.ids_path));
   const std::string ids_name = short_name(options.ids_path);
   NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids_array(ids_file.bytes(), ids_name));
@@ -157,10 +181,12 @@ Status grads_command(const GradsOptions& options) {
   NARU_ASSIGN(const train::ParameterBuffer grads,
               train::ParameterBuffer::create(*chip, model.parameters(), model.trained()));
   const auto n_targets = static_cast<int64_t>(ids.size()) - 1;
-  NARU_ASSIGN(const auto result, model.run(batch, {.n_targets = n_targets, .balance_weight = 0}, &grads));
-  double sum = 0;
-  for (const float loss : result.losses) sum += static_cast<double>(loss);
-  const auto loss = static_cast<float>(sum / static_cast<double>(n_targets));
+  train::TrainableModel::StepScale scale{.n_targets = n_targets, .prediction_weight = options.mtp};
+  for (int64_t depth = 0; depth < config.mtp_layers; ++depth) {
+    scale.n_prediction_targets.push_back(std::max<int64_t>(0, n_targets - depth - 1));
+  }
+  NARU_ASSIGN(const auto result, model.run(batch, scale, &grads));
+  const float loss = total_loss(result, scale);
   NARU_TRY(write_grads(options, files.tensors, model, grads, loss));
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (options.json) {
@@ -211,6 +237,12 @@ Command make_grads() {
        "latent attention's form (DeepSeek models); default: what the model says, else on",
        [o](const Given& given) -> Status {
          NARU_ASSIGN(o->model.is_latent, parse_switch(given));
+         return {};
+       }},
+      {"mtp", "WEIGHT", kGroupNumbers,
+       "adds the loss of the prediction layers (DeepSeek-V3) with this weight; default 0: without them",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(o->mtp, parse_number(given, 0, 10));
          return {};
        }},
       {"recompute", "", kGroupMachine, "run each layer again backwards instead of keeping it: less memory",

@@ -11,6 +11,7 @@ struct GradsOptions {
   ModelOptions model;
   std::string ids_path;
   std::string out_path;
+  double mtp = 0;  // weight of the prediction layers' loss
   bool recompute = false;
   bool json = false;
 };

@@ -95,7 +95,7 @@ void add_latent(const ModelConfig& config, Json& json) {
   json["v_head_dim"] = mla.v_head_dim;
   if (config.family == Family::kDeepseekV3) {
     json["rope_interleave"] = config.rope.interleaved;
-    json["num_nextn_predict_layers"] = 0;
+    json["num_nextn_predict_layers"] = config.mtp_layers;
   }
   if (config.attention_form != AttentionForm::kUnset) {
     json["naru_attention_form"] = config.attention_form == AttentionForm::kLatent ? "latent" : "expanded";

@@ -55,6 +55,7 @@ std::string moe_difference(const ModelConfig& a, const ModelConfig& b) {
 std::string config_difference(const ModelConfig& a, const ModelConfig& b) {
   if (a.family != b.family) return "the family";
   if (a.vocab != b.vocab || a.hidden != b.hidden || a.layers != b.layers || a.ffn != b.ffn) return "the sizes";
+  if (a.mtp_layers != b.mtp_layers) return "the number of prediction layers";
   if (a.heads != b.heads || a.kv_heads != b.kv_heads || a.head_dim != b.head_dim) return "the heads";
   if (!same(a.rms_eps, b.rms_eps) || !same(a.mla_norm_eps, b.mla_norm_eps)) return "the norms' epsilon";
   if (a.tie_embeddings != b.tie_embeddings) return "the head's tie to the embedding";

@@ -65,10 +65,12 @@ Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::v
 
 std::vector<Decoder::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
   std::vector<LayerCacheShape> shapes;
-  for (const DecoderLayer& layer : layers) {
+  const auto add = [&](const DecoderLayer& layer) {
     shapes.push_back(
         std::visit([&](const auto& attention) { return shape_of(attention, cache_dtype); }, layer.attention));
-  }
+  };
+  for (const DecoderLayer& layer : layers) add(layer);
+  for (const PredictionLayer& prediction : predictions) add(prediction.layer);
   return shapes;
 }
 
@@ -104,9 +106,27 @@ Result<View> Decoder::run_layer(nn::Context& ctx, size_t layer, const nn::LayerC
   return out;
 }
 
+Result<View> Decoder::run_prediction(nn::Context& ctx, size_t depth, const nn::LayerCache& cache, View state,
+                                     View ids) const {
+  const PredictionLayer& prediction = predictions[depth];
+  const View x = ctx.workspace.take(state.rows, width);
+  {
+    const nn::WorkspaceScope scope(ctx.workspace);
+    const View embedded = ctx.workspace.take(ids.rows, width);
+    const View both = ctx.workspace.take(ids.rows, 2 * width);
+    NARU_TRY(ctx.run(contract::Embed{.ids = ids, .table = &table(), .out = embedded}));
+    NARU_TRY(nn::rms_norm(ctx, prediction.embed_norm, embedded, both.slice_cols(0, width)));
+    NARU_TRY(nn::rms_norm(ctx, prediction.hidden_norm, state, both.slice_cols(width, width)));
+    NARU_TRY(nn::matmul(ctx, prediction.join, both, x));
+  }
+  Result<View> out = run_one_layer(ctx, prediction.layer, cache, x);
+  if (!out.ok()) return in_layer(std::move(out).error(), layers.size() + depth);
+  return out;
+}
+
 Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
                               std::span<const nn::LayerCache> cache) const {
-  NARU_CHECK(cache.size() == layers.size(), cache.size(), layers.size());
+  NARU_CHECK(cache.size() >= layers.size(), cache.size(), layers.size());
   NARU_ASSIGN(Start start, begin(chip, workspace, batch));
   nn::Context& ctx = start.ctx;
   NARU_ASSIGN(View x, embed_rows(ctx, start.ids));

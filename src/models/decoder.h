@@ -19,6 +19,16 @@ struct DecoderLayer {
   std::variant<nn::FeedForward, nn::Experts> feed_forward;
 };
 
+// A prediction layer (MTP, DeepSeek-V3 report section 2.2): from the state at a token and the embedding of the next one
+// it predicts the one after that, with the model's own embedding and head.
+struct PredictionLayer {
+  nn::Norm embed_norm;
+  nn::Norm hidden_norm;
+  nn::Linear join;  // [C, 2C]: the embedding's half first
+  DecoderLayer layer;
+  nn::Norm head_norm;
+};
+
 // The tokens of one forward pass. Sequences cover rows [0, ids.size()) in order without holes.
 struct Batch {
   std::vector<int32_t> ids;
@@ -37,10 +47,11 @@ struct Decoder {
   std::vector<DecoderLayer> layers;
   nn::Norm final_norm;
   nn::Linear head;
+  std::vector<PredictionLayer> predictions;  // where they were asked for
 
   const contract::PackedMatrix& table() const { return embed != nullptr ? *embed : *head.weight; }
 
-  // What the cache of each layer must hold.
+  // What the cache of each layer, then of each prediction layer, must hold.
   struct LayerCacheShape {
     contract::CacheShape key;
     std::optional<contract::CacheShape> value;  // absent: the key's rows are the values too
@@ -56,6 +67,9 @@ struct Decoder {
   Result<Start> begin(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch) const;
   Result<View> embed_rows(nn::Context& ctx, View ids) const;
   Result<View> run_layer(nn::Context& ctx, size_t layer, const nn::LayerCache& cache, View x) const;
+  // The state behind prediction layer `depth`, of the state before it (at depth 0 that behind the last layer, before
+  // the final norm) and the ids of the tokens depth + 1 places on, i32 [T, 1].
+  Result<View> run_prediction(nn::Context& ctx, size_t depth, const nn::LayerCache& cache, View state, View ids) const;
 
   // Logits [logit_rows, vocab] of the batch, in the workspace; appends every row to the cache.
   Result<View> forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,

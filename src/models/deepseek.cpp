@@ -39,6 +39,12 @@ constexpr NameRow kNames[] = {
     {Role::kSharedGate, "model.layers.{l}.mlp.shared_experts.gate_proj.weight", "blk.{l}.ffn_gate_shexp.weight"},
     {Role::kSharedUp, "model.layers.{l}.mlp.shared_experts.up_proj.weight", "blk.{l}.ffn_up_shexp.weight"},
     {Role::kSharedDown, "model.layers.{l}.mlp.shared_experts.down_proj.weight", "blk.{l}.ffn_down_shexp.weight"},
+    {Role::kPredictionEmbedNorm, "model.layers.{l}.enorm.weight", "blk.{l}.nextn.enorm.weight"},
+    {Role::kPredictionHiddenNorm, "model.layers.{l}.hnorm.weight", "blk.{l}.nextn.hnorm.weight"},
+    {Role::kPredictionJoin, "model.layers.{l}.eh_proj.weight", "blk.{l}.nextn.eh_proj.weight"},
+    {Role::kPredictionHeadNorm, "model.layers.{l}.shared_head.norm.weight", "blk.{l}.nextn.shared_head_norm.weight"},
+    {Role::kPredictionEmbed, "model.layers.{l}.embed_tokens.weight", "blk.{l}.nextn.embed_tokens.weight"},
+    {Role::kPredictionHead, "model.layers.{l}.shared_head.head.weight", "blk.{l}.nextn.shared_head_head.weight"},
 };
 
 using Parts = WeightLoader::Parts;

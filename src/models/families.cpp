@@ -68,6 +68,33 @@ Status check_limits(const ModelConfig& config, const BuildOptions& options, cons
   return {};
 }
 
+Result<DecoderLayer> build_layer(const ModelConfig& config, WeightLoader& loader, int64_t layer,
+                                 const BuildOptions& options) {
+  DecoderLayer result;
+  NARU_ASSIGN(result.attention_norm,
+              build_norm(loader, {.role = Role::kAttentionNorm, .layer = layer}, config.hidden, config.rms_eps));
+  NARU_ASSIGN(result.feed_forward_norm,
+              build_norm(loader, {.role = Role::kFeedForwardNorm, .layer = layer}, config.hidden, config.rms_eps));
+  NARU_TRY(formats::is_deepseek(config.family) ? build_deepseek_layer(config, loader, layer, options, result)
+                                               : build_dense_layer(config, loader, layer, result));
+  return result;
+}
+
+Result<PredictionLayer> build_prediction(const ModelConfig& config, WeightLoader& loader, int64_t layer,
+                                         const BuildOptions& options) {
+  const auto norm = [&](Role role) {
+    return build_norm(loader, {.role = role, .layer = layer}, config.hidden, config.rms_eps);
+  };
+  PredictionLayer result;
+  NARU_ASSIGN(result.embed_norm, norm(Role::kPredictionEmbedNorm));
+  NARU_ASSIGN(result.hidden_norm, norm(Role::kPredictionHiddenNorm));
+  NARU_ASSIGN(result.join.weight,
+              loader.matrix({.role = Role::kPredictionJoin, .layer = layer}, config.hidden, 2 * config.hidden));
+  NARU_ASSIGN(result.layer, build_layer(config, loader, layer, options));
+  NARU_ASSIGN(result.head_norm, norm(Role::kPredictionHeadNorm));
+  return result;
+}
+
 }  // namespace
 
 Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, const BuildOptions& options) {
@@ -89,18 +116,16 @@ Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, c
                 loader.matrix({.role = Role::kEmbed}, config.vocab, config.hidden, WeightLoader::Use::kLookup));
   }
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    DecoderLayer result;
-    NARU_ASSIGN(result.attention_norm,
-                build_norm(loader, {.role = Role::kAttentionNorm, .layer = layer}, config.hidden, config.rms_eps));
-    NARU_ASSIGN(result.feed_forward_norm,
-                build_norm(loader, {.role = Role::kFeedForwardNorm, .layer = layer}, config.hidden, config.rms_eps));
-    NARU_TRY(formats::is_deepseek(config.family) ? build_deepseek_layer(config, loader, layer, options, result)
-                                                 : build_dense_layer(config, loader, layer, result));
-    decoder.layers.push_back(std::move(result));
+    NARU_ASSIGN(DecoderLayer built, build_layer(config, loader, layer, options));
+    decoder.layers.push_back(std::move(built));
   }
   NARU_ASSIGN(decoder.final_norm, build_norm(loader, {.role = Role::kFinalNorm}, config.hidden, config.rms_eps));
   NARU_ASSIGN(decoder.head.weight,
               loader.matrix({.role = is_tied ? Role::kEmbed : Role::kHead}, config.vocab, config.hidden));
+  for (int64_t depth = 0; options.with_predictions && depth < config.mtp_layers; ++depth) {
+    NARU_ASSIGN(PredictionLayer built, build_prediction(config, loader, config.layers + depth, options));
+    decoder.predictions.push_back(std::move(built));
+  }
   return decoder;
 }
 

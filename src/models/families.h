@@ -11,7 +11,8 @@ namespace naru::models {
 std::span<const NameRow> names_of(formats::Family family);
 
 struct BuildOptions {
-  bool is_latent_form = true;  // of latent attention
+  bool is_latent_form = true;     // of latent attention
+  bool with_predictions = false;  // the config's prediction layers too; inference needs none
 };
 
 // The decoder of the loader's checkpoint; in the loader's planning mode its shape alone.

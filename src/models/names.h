@@ -50,6 +50,13 @@ enum class Role {
   kSharedGate,
   kSharedUp,
   kSharedDown,
+  // V3's prediction layers (MTP), counted behind the last layer.
+  kPredictionEmbedNorm,
+  kPredictionHiddenNorm,
+  kPredictionJoin,      // [C, 2C]
+  kPredictionHeadNorm,  // before the shared head
+  kPredictionEmbed,     // files hold copies of the embedding and of the head
+  kPredictionHead,
 };
 
 struct NameRow {

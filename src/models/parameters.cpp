@@ -99,6 +99,14 @@ void add_layer(const ModelConfig& config, int64_t layer, List& list) {
   list.matrix(Role::kDown, config.hidden, config.ffn, layer);
 }
 
+void add_prediction(const ModelConfig& config, int64_t layer, List& list) {
+  list.norm(Role::kPredictionEmbedNorm, config.hidden, layer);
+  list.norm(Role::kPredictionHiddenNorm, config.hidden, layer);
+  list.matrix(Role::kPredictionJoin, config.hidden, 2 * config.hidden, layer);
+  add_layer(config, layer, list);
+  list.norm(Role::kPredictionHeadNorm, config.hidden, layer);
+}
+
 // Reads one parameter out of whatever layout the file has.
 class Reader {
  public:
@@ -246,6 +254,7 @@ std::vector<Parameter> list_parameters(const ModelConfig& config) {
   for (int64_t layer = 0; layer < config.layers; ++layer) add_layer(config, layer, list);
   list.norm(Role::kFinalNorm, config.hidden);
   if (!config.tie_embeddings) list.add(Role::kHead, ParameterUse::kHead, {config.vocab, config.hidden});
+  for (int64_t depth = 0; depth < config.mtp_layers; ++depth) add_prediction(config, config.layers + depth, list);
   return list.take();
 }
 

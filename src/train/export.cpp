@@ -17,6 +17,7 @@
 #include "formats/tokenizer_files.h"
 #include "formats/tokenizer_json_writer.h"
 #include "models/config_difference.h"
+#include "models/families.h"
 #include "models/model.h"
 #include "models/rope_frequencies.h"
 #include "text/splitter.h"
@@ -61,7 +62,6 @@ Status check_target(const fs::path& folder) {
 Result<std::string> config_text(const ModelToExport& model, ModelConfig& config) {
   config = model.config;
   config.from_gguf = false;
-  config.mtp_layers = 0;
   config.fp8_block_rows = config.fp8_block_cols = 0;
   if (!config.is_mla()) config.rope.interleaved = false;
   config.dtype = model.dtype == ExportDType::kF32 ? "float32" : "bfloat16";
@@ -82,24 +82,52 @@ DType stored_dtype(const models::Parameter& parameter, ExportDType dtype) {
   return dtype == ExportDType::kF32 || parameter.use == models::ParameterUse::kRoutingBias ? DType::kF32 : DType::kBF16;
 }
 
+// A tensor of the file and the parameter whose values it holds.
+struct OutTensor {
+  std::string name;
+  int64_t parameter = 0;
+};
+
+// Every parameter; and for each prediction layer the copies of embedding and head that files of DeepSeek-V3 hold.
+std::vector<OutTensor> out_tensors(const ModelToExport& model) {
+  std::vector<OutTensor> tensors;
+  int64_t embed = -1, head = -1;
+  for (const models::Parameter& parameter : model.parameters) {
+    const auto index = static_cast<int64_t>(tensors.size());
+    tensors.push_back({parameter.name, index});
+    if (parameter.use == models::ParameterUse::kEmbedding) embed = index;
+    if (parameter.use == models::ParameterUse::kHead) head = index;
+  }
+  const auto names = models::names_of(model.config.family);
+  for (int64_t depth = 0; depth < model.config.mtp_layers; ++depth) {
+    const int64_t layer = model.config.layers + depth;
+    tensors.push_back({models::tensor_name(names, models::Role::kPredictionEmbed, false, layer), embed});
+    tensors.push_back({models::tensor_name(names, models::Role::kPredictionHead, false, layer), head < 0 ? embed : head});
+  }
+  return tensors;
+}
+
 Result<std::string> write_weights(const ModelToExport& model, const fs::path& path,
                                   const formats::ProgressCallback& progress) {
   formats::SafetensorsWriter writer;
   writer.add_metadata("format", "pt");
   int64_t n_max = 0;
-  for (const models::Parameter& parameter : model.parameters) {
-    NARU_TRY(writer.add_tensor(parameter.name, stored_dtype(parameter, model.dtype), parameter.shape));
+  const std::vector<OutTensor> tensors = out_tensors(model);
+  for (const OutTensor& tensor : tensors) {
+    const models::Parameter& parameter = model.parameters[static_cast<size_t>(tensor.parameter)];
+    NARU_TRY(writer.add_tensor(tensor.name, stored_dtype(parameter, model.dtype), parameter.shape));
     n_max = std::max(n_max, parameter.n_elements());
   }
   NARU_TRY(writer.begin(path));
   std::vector<float> values(static_cast<size_t>(n_max));
   std::vector<uint16_t> rounded(model.dtype == ExportDType::kBF16 ? values.size() : 0);
   int64_t done = 0;
-  for (size_t i = 0; i < model.parameters.size(); ++i) {
-    const auto n = static_cast<size_t>(model.parameters[i].n_elements());
-    NARU_TRY(model.read(static_cast<int64_t>(i), values.data()));
+  for (const OutTensor& tensor : tensors) {
+    const models::Parameter& parameter = model.parameters[static_cast<size_t>(tensor.parameter)];
+    const auto n = static_cast<size_t>(parameter.n_elements());
+    NARU_TRY(model.read(tensor.parameter, values.data()));
     Bytes bytes = std::as_bytes(std::span(values.data(), n));
-    if (stored_dtype(model.parameters[i], model.dtype) == DType::kBF16) {
+    if (stored_dtype(parameter, model.dtype) == DType::kBF16) {
       std::transform(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(n), rounded.begin(), f32_to_bf16);
       bytes = std::as_bytes(std::span(rounded.data(), n));
     }
@@ -174,6 +202,21 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   return sha256;
 }
 
+namespace {
+
+// Prediction layers whose tensors are in the file, and not only in the config.
+bool has_predictions(const models::ModelFiles& files) {
+  const auto names = models::names_of(files.config.family);
+  for (int64_t depth = 0; depth < files.config.mtp_layers; ++depth) {
+    const std::string name = models::tensor_name(names, models::Role::kPredictionJoin, files.config.from_gguf,
+                                                 files.config.layers + depth);
+    if (name.empty() || files.tensors.find(name) == nullptr) return false;
+  }
+  return files.config.mtp_layers > 0;
+}
+
+}  // namespace
+
 Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
                                const formats::ProgressCallback& progress) {
   if (is_there(folder) && !is_empty_folder(folder)) {
@@ -183,12 +226,14 @@ Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, Ex
   }
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
+  if (has_predictions(files)) plain.mtp_layers = files.config.mtp_layers;
   ModelToExport whole{.config = std::move(plain),
-                      .parameters = models::list_parameters(files.config),
+                      .parameters = {},
                       .read = {},
                       .dtype = dtype,
                       .tokenizer_from = {},
                       .form = {}};
+  whole.parameters = models::list_parameters(whole.config);
   whole.read = [&](int64_t index, float* out) {
     return models::read_parameter(files.tensors, files.config, whole.parameters[static_cast<size_t>(index)], out);
   };

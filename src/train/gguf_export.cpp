@@ -302,7 +302,7 @@ Status write_tensors(const models::ModelFiles& files, const std::vector<Paramete
 
 Status write_file(const models::ModelFiles& files, const ModelConfig& plain, const fs::path& path,
                   const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
-  const std::vector<Parameter> parameters = models::list_parameters(files.config);
+  const std::vector<Parameter> parameters = models::list_parameters(plain);  // without prediction layers
   const Plan plan(files.config, parameters, kind);
   GgufWriter writer;
   add_config(plain, name, kind, writer);

@@ -1,8 +1,9 @@
-// One micro-batch forward and backward. Stretches of the tape: the embedding, each layer; the head runs by itself in
-// runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before it runs backwards.
+// One micro-batch forward and backward. Stretches of the tape: the embedding, each layer, each prediction layer; heads
+// run by themselves in runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before it runs backwards.
 #include <algorithm>
 
 #include "base/checked.h"
+#include "train/prediction_targets.h"
 #include "train/trainable_state.h"
 
 namespace naru::train {
@@ -26,12 +27,23 @@ void fill_sequences(const MicroBatch& batch, Sequences& out) {
   }
 }
 
+// The head behind one residual stream: the model's own, or that of a prediction layer.
+struct HeadWork {
+  const nn::Norm* norm = nullptr;
+  std::vector<uint8_t> mask;
+  View ids;  // of a prediction layer: the tokens that it sees
+  View targets, weights, losses;
+  View grad;  // of the stream
+};
+
 // Places of the micro-batch in the workspace, all live until the end of the pass.
 struct Pass {
   nn::Context ctx;
-  View ids, targets, weights, losses;
-  std::vector<View> x;  // the residual stream before each layer, and behind the last
-  View grad[2];         // of the residual stream: behind and before the layer at work
+  View ids;
+  std::vector<View> x;          // the residual stream before each layer, and behind the last
+  View before;                  // the gradient of the stream before the layer at work, in turn with heads[0].grad
+  std::vector<HeadWork> heads;  // the model's, then by depth
+  std::vector<View> states;     // what each of them reads
 };
 
 }  // namespace
@@ -66,11 +78,16 @@ class MicroStep {
 
  private:
   Result<View> upload(const void* data, int64_t n, DType dtype);
-  Status upload_targets(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
+  Status add_head(const nn::Norm& norm, const PredictionTargets& of, float weight, Pass& pass);
+  Status add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, bool wants_gradients, Pass& pass);
   Status forward(Pass& pass, bool records);
-  Status head(const MicroBatch& batch, Pass& pass, bool wants_gradients);
-  Status head_rows(Pass& pass, int64_t begin, int64_t n, bool wants_gradients);
+  Status predict(Pass& pass);
+  Status head(Pass& pass, size_t index, bool wants_gradients);
+  Status head_rows(Pass& pass, size_t index, int64_t begin, int64_t n, bool wants_gradients);
+  template <typename Run>  // Result<View>(): the stretch once more
+  Status backward_stretch(Pass& pass, View in, View in_grad, bool is_in_given, View out, View out_grad, const Run& run);
   Status backward(Pass& pass);
+  Result<std::vector<float>> losses_of(const HeadWork& work);
   Status count_loads(const nn::Tape& tape, std::vector<std::vector<int64_t>>& loads);
   nn::Tape& new_tape() {
     tapes_.push_back(std::make_unique<nn::Tape>(chip_, bindings_));
@@ -96,14 +113,41 @@ Result<View> MicroStep::upload(const void* data, int64_t n, DType dtype) {
   return view;
 }
 
-Status MicroStep::upload_targets(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass) {
-  const auto n = static_cast<int64_t>(batch.ids.size());
-  const auto weight = static_cast<float>(1.0 / static_cast<double>(scale.n_targets));
-  std::vector<float> weights(batch.mask.size());
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = batch.mask[i] != 0 ? weight : 0.0f;
-  NARU_ASSIGN(pass.targets, upload(batch.targets.data(), n, DType::kI32));
-  NARU_ASSIGN(pass.weights, upload(weights.data(), n, DType::kF32));
-  pass.losses = values_.take(n, 1);
+Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, float weight, Pass& pass) {
+  const auto n = static_cast<int64_t>(of.mask.size());
+  std::vector<float> weights(of.mask.size());
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = of.mask[i] != 0 ? weight : 0.0f;
+  HeadWork work;
+  work.norm = &norm;
+  work.mask = of.mask;
+  if (!pass.heads.empty()) {
+    NARU_ASSIGN(work.ids, upload(of.ids.data(), n, DType::kI32));
+  }
+  NARU_ASSIGN(work.targets, upload(of.targets.data(), n, DType::kI32));
+  NARU_ASSIGN(work.weights, upload(weights.data(), n, DType::kF32));
+  work.losses = values_.take(n, 1);
+  pass.heads.push_back(std::move(work));
+  return {};
+}
+
+// The model's head; in training that of each prediction layer too.
+Status MicroStep::add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, bool wants_gradients,
+                            Pass& pass) {
+  const auto share = [](double weight, int64_t n) {
+    return static_cast<float>(weight / static_cast<double>(std::max<int64_t>(1, n)));
+  };
+  NARU_TRY(add_head(decoder_.final_norm, {batch.ids, batch.targets, batch.mask}, share(1.0, scale.n_targets), pass));
+  const size_t n_depths = decoder_.predictions.size();
+  for (size_t depth = 0; wants_gradients && depth < n_depths; ++depth) {
+    NARU_CHECK(scale.n_prediction_targets.size() == n_depths, scale.n_prediction_targets.size(), n_depths);
+    const float weight =
+        share(scale.prediction_weight / static_cast<double>(n_depths), scale.n_prediction_targets[depth]);
+    NARU_TRY(add_head(decoder_.predictions[depth].head_norm, prediction_targets(batch, static_cast<int64_t>(depth)),
+                      weight, pass));
+  }
+  if (!wants_gradients) return {};
+  for (HeadWork& work : pass.heads) work.grad = values_.take(pass.ids.rows, decoder_.width);
+  pass.before = values_.take(pass.ids.rows, decoder_.width);
   return {};
 }
 
@@ -136,21 +180,43 @@ Status MicroStep::forward(Pass& pass, bool records) {
   }
   ctx.tape = nullptr;
   values_.keep(false);
+  pass.states.push_back(x);
   return {};
 }
 
-Status MicroStep::head_rows(Pass& pass, int64_t begin, int64_t n, bool wants_gradients) {
+// The prediction layers, forward: each a stretch of the tape as a layer is.
+Status MicroStep::predict(Pass& pass) {
+  nn::Context& ctx = pass.ctx;
+  for (size_t depth = 0; depth + 1 < pass.heads.size(); ++depth) {
+    const nn::LayerCache& cache = cache_[decoder_.layers.size() + depth];
+    if (!recompute_) {
+      values_.keep(true);
+      ctx.tape = &new_tape();
+      ctx.tape->begin(values_);
+    }
+    auto state = decoder_.run_prediction(ctx, depth, cache, pass.states[depth], pass.heads[depth + 1].ids);
+    values_.keep(false);
+    if (ctx.tape != nullptr) ctx.tape->end(values_);
+    ctx.tape = nullptr;
+    NARU_ASSIGN(const View next, std::move(state));
+    pass.states.push_back(next);
+  }
+  return {};
+}
+
+Status MicroStep::head_rows(Pass& pass, size_t index, int64_t begin, int64_t n, bool wants_gradients) {
   const nn::WorkspaceScope scope(values_);
   nn::Context& ctx = pass.ctx;
-  const View x = pass.x.back().slice_rows(begin, n);
+  const HeadWork& work = pass.heads[index];
+  const View x = pass.states[index].slice_rows(begin, n);
   const View normed = values_.take(n, x.cols);
   const View logits = values_.take(n, decoder_.vocab);
-  NARU_TRY(nn::rms_norm(ctx, decoder_.final_norm, x, normed));
+  NARU_TRY(nn::rms_norm(ctx, *work.norm, x, normed));
   NARU_TRY(nn::matmul(ctx, decoder_.head, normed, logits));
   NARU_TRY(chip_.run(contract::CrossEntropy{.logits = logits,
-                                            .targets = pass.targets.slice_rows(begin, n),
-                                            .weights = pass.weights.slice_rows(begin, n),
-                                            .loss = pass.losses.slice_rows(begin, n),
+                                            .targets = work.targets.slice_rows(begin, n),
+                                            .weights = work.weights.slice_rows(begin, n),
+                                            .loss = work.losses.slice_rows(begin, n),
                                             .dlogits = wants_gradients ? logits : View{}}));
   if (!wants_gradients) return {};
   const nn::MatrixBinding& binding = bindings_.matrix(decoder_.head.weight.get());
@@ -161,24 +227,25 @@ Status MicroStep::head_rows(Pass& pass, int64_t begin, int64_t n, bool wants_gra
   const View dnormed = values_.take(n, x.cols);
   NARU_TRY(chip_.run(contract::Matmul{.x = logits, .targets = {{binding.transposed, {}, dnormed}}, .n_targets = 1}));
   return chip_.run(contract::RmsNormGrad{.x = x,
-                                         .weight = decoder_.final_norm.weight.view,
-                                         .eps = decoder_.final_norm.eps,
+                                         .weight = work.norm->weight.view,
+                                         .eps = work.norm->eps,
                                          .dy = dnormed,
-                                         .dx = pass.grad[0].slice_rows(begin, n),
-                                         .dweight = bindings_.vector_grad(decoder_.final_norm.weight.view)});
+                                         .dx = work.grad.slice_rows(begin, n),
+                                         .dweight = bindings_.vector_grad(work.norm->weight.view)});
 }
 
-Status MicroStep::head(const MicroBatch& batch, Pass& pass, bool wants_gradients) {
-  const auto n_rows = static_cast<int64_t>(batch.ids.size());
+Status MicroStep::head(Pass& pass, size_t index, bool wants_gradients) {
+  const HeadWork& work = pass.heads[index];
+  const auto n_rows = static_cast<int64_t>(work.mask.size());
   for (int64_t begin = 0; begin < n_rows; begin += kHeadRows) {
     const int64_t n = std::min(kHeadRows, n_rows - begin);
-    const auto first = batch.mask.begin() + begin;
+    const auto first = work.mask.begin() + begin;
     if (std::any_of(first, first + n, [](uint8_t m) { return m != 0; })) {
-      NARU_TRY(head_rows(pass, begin, n, wants_gradients));
+      NARU_TRY(head_rows(pass, index, begin, n, wants_gradients));
       continue;
     }
-    NARU_TRY(chip_.run(contract::Fill{.out = pass.losses.slice_rows(begin, n), .value = 0}));
-    if (wants_gradients) NARU_TRY(chip_.run(contract::Fill{.out = pass.grad[0].slice_rows(begin, n), .value = 0}));
+    NARU_TRY(chip_.run(contract::Fill{.out = work.losses.slice_rows(begin, n), .value = 0}));
+    if (wants_gradients) NARU_TRY(chip_.run(contract::Fill{.out = work.grad.slice_rows(begin, n), .value = 0}));
   }
   return {};
 }
@@ -197,33 +264,58 @@ Status MicroStep::count_loads(const nn::Tape& tape, std::vector<std::vector<int6
   return {};
 }
 
+template <typename Run>
+Status MicroStep::backward_stretch(Pass& pass, View in, View in_grad, bool is_in_given, View out, View out_grad,
+                                   const Run& run) {
+  const nn::WorkspaceScope scope(values_);
+  if (recompute_) {
+    pass.ctx.tape = &new_tape();
+    pass.ctx.tape->begin(values_);
+    values_.keep(true);
+    auto again = run();
+    values_.keep(false);
+    NARU_ASSIGN(out, std::move(again));
+    pass.ctx.tape->end(values_);
+  }
+  nn::Tape& tape = *tapes_.back();
+  NARU_TRY(count_loads(tape, loads_));
+  tape.set_balance(balance_weight_, pass.ctx.sequences);
+  tape.outside(out, out_grad, true);
+  tape.outside(in, in_grad, is_in_given);
+  NARU_TRY(tape.backward(shadow_));
+  for (const float loss : tape.take_balance_losses()) balance_.push_back(loss);
+  tapes_.pop_back();
+  return {};
+}
+
 Status MicroStep::backward(Pass& pass) {
-  View behind = pass.grad[0], before = pass.grad[1];
+  for (size_t depth = pass.heads.size() - 1; depth-- > 0;) {
+    const nn::LayerCache& cache = cache_[decoder_.layers.size() + depth];
+    NARU_TRY(backward_stretch(pass, pass.states[depth], pass.heads[depth].grad, true, pass.states[depth + 1],
+                              pass.heads[depth + 1].grad, [&] {
+                                return decoder_.run_prediction(pass.ctx, depth, cache, pass.states[depth],
+                                                               pass.heads[depth + 1].ids);
+                              }));
+  }
+  View behind = pass.heads[0].grad, before = pass.before;
   for (size_t layer = decoder_.layers.size(); layer-- > 0;) {
-    const nn::WorkspaceScope scope(values_);
-    View out = pass.x[layer + 1];
-    if (recompute_) {
-      pass.ctx.tape = &new_tape();
-      pass.ctx.tape->begin(values_);
-      values_.keep(true);
-      auto again = decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]);
-      values_.keep(false);
-      NARU_ASSIGN(out, std::move(again));
-      pass.ctx.tape->end(values_);
-    }
-    nn::Tape& tape = *tapes_.back();
-    NARU_TRY(count_loads(tape, loads_));
-    tape.set_balance(balance_weight_, pass.ctx.sequences);
-    tape.outside(out, behind, true);
-    tape.outside(pass.x[layer], before, false);
-    NARU_TRY(tape.backward(shadow_));
-    for (const float loss : tape.take_balance_losses()) balance_.push_back(loss);
+    NARU_TRY(backward_stretch(pass, pass.x[layer], before, false, pass.x[layer + 1], behind, [&] {
+      return decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]);
+    }));
     std::swap(behind, before);
-    tapes_.pop_back();
   }
   nn::Tape& embedding = *tapes_.back();
   embedding.outside(pass.x[0], behind, true);
   return embedding.backward(shadow_);
+}
+
+Result<std::vector<float>> MicroStep::losses_of(const HeadWork& work) {
+  std::vector<float> losses(work.mask.size());
+  NARU_TRY(chip_.copy_out(losses.data(), work.losses.data, static_cast<int64_t>(losses.size()) * 4));
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (work.mask[i] == 0) losses[i] = 0;
+  }
+  return losses;
 }
 
 Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
@@ -238,20 +330,18 @@ Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, cons
   rows.positions = batch.positions;
   rows.sequences = sequences.rows;
   NARU_ASSIGN(models::Decoder::Start start, decoder_.begin(chip_, values_, rows));
-  Pass pass{.ctx = start.ctx, .ids = start.ids, .targets = {}, .weights = {}, .losses = {}, .x = {}, .grad = {}};
-  NARU_TRY(upload_targets(batch, scale, pass));
-  if (wants_gradients) {
-    for (View& grad : pass.grad) grad = values_.take(pass.ids.rows, decoder_.width);
-  }
+  Pass pass{.ctx = start.ctx, .ids = start.ids, .x = {}, .before = {}, .heads = {}, .states = {}};
+  NARU_TRY(add_heads(batch, scale, wants_gradients, pass));
   NARU_TRY(forward(pass, wants_gradients));
-  NARU_TRY(head(batch, pass, wants_gradients));
+  NARU_TRY(predict(pass));
+  for (size_t i = 0; i < pass.heads.size(); ++i) NARU_TRY(head(pass, i, wants_gradients));
   if (wants_gradients) NARU_TRY(backward(pass));
   NARU_TRY(chip_.wait());
   TrainableModel::MicroResult result;
-  result.losses.resize(batch.ids.size());
-  NARU_TRY(chip_.copy_out(result.losses.data(), pass.losses.data, static_cast<int64_t>(batch.ids.size()) * 4));
-  for (size_t i = 0; i < batch.mask.size(); ++i) {
-    if (batch.mask[i] == 0) result.losses[i] = 0;
+  NARU_ASSIGN(result.losses, losses_of(pass.heads[0]));
+  for (size_t i = 1; i < pass.heads.size(); ++i) {
+    NARU_ASSIGN(std::vector<float> losses, losses_of(pass.heads[i]));
+    result.prediction_losses.push_back(std::move(losses));
   }
   result.balance = std::move(balance_);
   result.loads.assign(loads_.rbegin(), loads_.rend());
@@ -279,7 +369,12 @@ Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::
     batch.documents.push_back({d, is_last ? n_rows - d : 1});
   }
   NARU_ASSIGN(const ParameterBuffer grads, ParameterBuffer::create(counting_chip, model.parameters(), model.trained()));
-  NARU_TRY(model.run(batch, {.n_targets = 1, .balance_weight = balance_weight}, &grads));
+  NARU_TRY(model.run(batch,
+                     {.n_targets = 1,
+                      .balance_weight = balance_weight,
+                      .prediction_weight = 1,
+                      .n_prediction_targets = std::vector<int64_t>(static_cast<size_t>(config.mtp_layers), 1)},
+                     &grads));
   const auto [values, shadow] = model.workspace_peaks();
   room.activation_bytes = values;
   room.gradient_bytes = shadow;

@@ -69,7 +69,7 @@ struct ScheduleRecipe {
 struct LossRecipe {
   double bias_update = 0.001;  // V3's routing bias, per step; 0: off
   double balance = 1e-4;       // V3's sequence-wise balance loss; 0: off
-  double mtp = 0;              // weight of the prediction layer's loss; 0: off
+  double mtp = 0;              // weight of the prediction layers' losses together; 0: off
 };
 
 // [lora]: absent (rank 0) trains all weights.

@@ -318,7 +318,7 @@ constexpr KeyRow kKeys[] = {
     {.section = "loss",
      .key = "mtp",
      .field = in<kLoss, &LossRecipe::mtp>,
-     .meaning = "weight of the prediction layer's loss; 0: none",
+     .meaning = "weight of the prediction layers' loss (MTP; DeepSeek-V3: 0.3, later 0.1); 0: they are left out",
      .range = {0, 10}},
 
     {.section = "lora",

@@ -143,7 +143,7 @@ int64_t TrainableModel::all_cache_bytes_on(const contract::Chip& chip, int64_t n
 int64_t TrainableModel::cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
   // All layers of a decoder are alike; with recompute one is kept at a time.
   const int64_t bytes = all_cache_bytes_on(chip, n_pages);
-  return state_->options.recompute ? bytes / state_->config.layers : bytes;
+  return state_->options.recompute ? bytes / (state_->config.layers + state_->config.mtp_layers) : bytes;
 }
 
 TrainableModel::MemoryUse TrainableModel::memory() const {
@@ -167,7 +167,7 @@ Result<models::Decoder> build(TrainableModel::Options options, const formats::Mo
   models::WeightLoader loader(
       files, config, models::names_of(config.family), chip,
       {.compute = options.compute, .is_planning = is_planning, .progress = {}, .progress_total = 0, .loaded = loaded});
-  return models::build_decoder(config, loader, {.is_latent_form = options.is_latent_form});
+  return models::build_decoder(config, loader, {.is_latent_form = options.is_latent_form, .with_predictions = true});
 }
 
 }  // namespace

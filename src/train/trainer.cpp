@@ -167,12 +167,11 @@ Status RunningTrainer::begin_or_resume() {
 }
 
 Status RunningTrainer::open() {
-  if (recipe_.loss.mtp > 0) {
-    return Error{Code::kUnsupported,
-                 fmt::format("opening the run: loss.mtp is {}, but prediction layers are not trained yet; set it to 0",
-                             recipe_.loss.mtp)};
-  }
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
+  if (files_.n_predictions_left_out > 0) {
+    note(fmt::format("the model's prediction layers ({}) are left out, as loss.mtp is 0; the result has none",
+                     files_.n_predictions_left_out));
+  }
   NARU_TRY(open_data());
   NARU_TRY(plan_memory());
   std::filesystem::path folder =

@@ -8,6 +8,7 @@
 #include "contract/scalar.h"
 #include "train/checkpoint.h"
 #include "train/export.h"
+#include "train/prediction_targets.h"
 #include "train/rollout.h"
 #include "train/schedule.h"
 #include "train/trainer_state.h"
@@ -44,11 +45,14 @@ std::string hash_of(const ParameterBuffer& buffer) {
 
 }  // namespace
 
-Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch, double* loss_sum, double* balance) {
+Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch, StepLosses* losses) {
   const double alpha = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
   const TrainableModel::StepScale scale{
       .n_targets = std::max<int64_t>(1, batch.n_targets),
-      .balance_weight = alpha / static_cast<double>(std::max<int64_t>(1, n_documents(batch)))};
+      .balance_weight = alpha / static_cast<double>(std::max<int64_t>(1, n_documents(batch))),
+      .prediction_weight = recipe_.loss.mtp,
+      .n_prediction_targets = count_prediction_targets(batch, files_.config.mtp_layers)};
+  losses->predictions.assign(static_cast<size_t>(files_.config.mtp_layers), 0);
   // The sum visits micro-batches in ascending order, so losses are added in that order too.
   return sum_->run(static_cast<int64_t>(batch.micro_batches.size()), recipe_.batch.groups,
                    [&](int64_t i, const ParameterBuffer& grads) -> Status {
@@ -58,8 +62,11 @@ Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch,
                      }
                      const MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
                      NARU_ASSIGN(const auto result, model_->run(micro, scale, &grads));
-                     *loss_sum += sum_of(result.losses);
-                     *balance += sum_of(result.balance);
+                     losses->main += sum_of(result.losses);
+                     losses->balance += sum_of(result.balance);
+                     for (size_t depth = 0; depth < result.prediction_losses.size(); ++depth) {
+                       losses->predictions[depth] += sum_of(result.prediction_losses[depth]);
+                     }
                      loads_.resize(result.loads.size());
                      for (size_t layer = 0; layer < loads_.size(); ++layer) {
                        loads_[layer].resize(result.loads[layer].size());
@@ -99,8 +106,8 @@ Status RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& gr
   NARU_TRY(chip_.wait());
   const std::string first = hash_of(grads);
   auto loads = loads_;
-  double loss = 0, balance = 0;
-  NARU_ASSIGN(const ParameterBuffer* again, gradients(batch, &loss, &balance));
+  StepLosses losses;
+  NARU_ASSIGN(const ParameterBuffer* again, gradients(batch, &losses));
   loads_ = std::move(loads);
   NARU_TRY(chip_.wait());
   const std::string second = hash_of(*again);
@@ -131,14 +138,25 @@ Result<bool> RunningTrainer::roll_back() {
   return true;
 }
 
-Status RunningTrainer::report(const StepBatch& batch, double loss, double lr, double norm, double seconds) {
+Status RunningTrainer::report(const StepBatch& batch, const StepLosses& losses, double lr, double norm,
+                              double seconds) {
   const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds, 1e-9);
-  NARU_TRY(run_->add(Metrics{.step = state_.step,
-                             .values = {{"loss", loss},
-                                        {"lr", lr},
-                                        {"grad_norm", norm},
-                                        {"tokens_per_s", tokens_per_s},
-                                        {"tokens", static_cast<double>(state_.tokens)}}}));
+  const double loss = state_.loss;
+  Metrics metrics{.step = state_.step,
+                  .values = {{"loss", loss},
+                             {"lr", lr},
+                             {"grad_norm", norm},
+                             {"tokens_per_s", tokens_per_s},
+                             {"tokens", static_cast<double>(state_.tokens)}}};
+  if (!losses.predictions.empty()) {
+    const auto n_targets = count_prediction_targets(batch, files_.config.mtp_layers);
+    double mean = 0;
+    for (size_t depth = 0; depth < n_targets.size(); ++depth) {
+      mean += losses.predictions[depth] / static_cast<double>(std::max<int64_t>(1, n_targets[depth]));
+    }
+    metrics.values.emplace_back("mtp_loss", mean / static_cast<double>(n_targets.size()));
+  }
+  NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
   events_.step({.step = state_.step,
@@ -180,14 +198,14 @@ Status RunningTrainer::train_step() {
     NARU_TRY(model_->reserve(room_));
   }
   loads_.clear();
-  double loss_sum = 0, balance = 0;
-  auto computed = gradients(batch, &loss_sum, &balance);
+  StepLosses losses;
+  auto computed = gradients(batch, &losses);
   if (!computed.ok()) return failed_step(std::move(computed).error());
   const ParameterBuffer* grads = *computed;
   if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
     NARU_TRY(recheck(batch, *grads));
   }
-  const double loss = loss_sum / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
+  const double loss = losses.main / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
   NARU_ASSIGN(const double norm, optimizer_->gradient_norm(*grads));
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     return Error{Code::kOutOfRange,
@@ -216,7 +234,7 @@ Status RunningTrainer::train_step() {
   state_.loss = loss;
   const double seconds = seconds_since(begin);
   state_.seconds += seconds;
-  return report(batch, loss, lr, norm, seconds);
+  return report(batch, losses, lr, norm, seconds);
 }
 
 Status RunningTrainer::validate() {

@@ -27,6 +27,13 @@ struct RunState {
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
 };
 
+// Losses of a step, summed over its targets.
+struct StepLosses {
+  double main = 0;
+  std::vector<double> predictions;  // by depth
+  double balance = 0;               // weighted
+};
+
 class RunningTrainer : public Trainer {
  public:
   RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
@@ -49,8 +56,8 @@ class RunningTrainer : public Trainer {
   Result<bool> roll_back();
   Status recheck(const StepBatch& batch, const ParameterBuffer& grads);
   Status move_routing_bias();
-  Result<const ParameterBuffer*> gradients(const StepBatch& batch, double* loss_sum, double* balance);
-  Status report(const StepBatch& batch, double loss, double lr, double norm, double seconds);
+  Result<const ParameterBuffer*> gradients(const StepBatch& batch, StepLosses* losses);
+  Status report(const StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate();
   Status sample();
   Result<RunResult> finish(bool is_done);

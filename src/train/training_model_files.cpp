@@ -31,6 +31,25 @@ Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
   return formats::tokenizer_from_gguf(*files.gguf());
 }
 
+// Prediction layers are there where their loss counts.
+Status choose_predictions(const Recipe& recipe, int64_t n_of_model, TrainingModelFiles& files) {
+  files.config.mtp_layers = recipe.loss.mtp > 0 ? n_of_model : 0;
+  files.n_predictions_left_out = n_of_model - files.config.mtp_layers;
+  if (recipe.loss.mtp == 0) return {};
+  if (n_of_model == 0) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("opening the model: loss.mtp is {}, but the model has no prediction layer; set "
+                             "num_nextn_predict_layers to 1 in the config.json of a new DeepSeek-V3 model, or loss.mtp "
+                             "to 0",
+                             recipe.loss.mtp)};
+  }
+  if (recipe.lora.rank == 0) return {};
+  return Error{Code::kUnsupported,
+               fmt::format("opening the model: loss.mtp is {} and lora.rank {}, but prediction layers learn with all "
+                           "weights only; set one of the two to 0",
+                           recipe.loss.mtp, recipe.lora.rank)};
+}
+
 }  // namespace
 
 Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out) const {
@@ -42,17 +61,20 @@ Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out)
 
 Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::path& recipe_folder) {
   TrainingModelFiles files;
+  int64_t n_predictions = 0;
   if (!recipe.model.path.empty()) {
     NARU_ASSIGN(files.checkpoint, models::open_model_files(resolved(recipe.model.path, recipe_folder)));
     NARU_ASSIGN(files.config, models::plain_config(files.checkpoint->tensors, files.checkpoint->config));
     files.tokenizer_path = resolved(recipe.model.path, recipe_folder);
+    n_predictions = files.checkpoint->config.mtp_layers;
   } else {
     const fs::path path = resolved(recipe.model.config, recipe_folder);
     NARU_ASSIGN(const std::string text, read_file(path, formats::kConfigBytesMax));
     NARU_ASSIGN(files.config, formats::parse_model_config(std::as_bytes(std::span(text)), path.filename().string()));
-    files.config.mtp_layers = 0;
+    n_predictions = files.config.mtp_layers;
     files.config.fp8_block_rows = files.config.fp8_block_cols = 0;
   }
+  NARU_TRY(choose_predictions(recipe, n_predictions, files));
   if (!recipe.model.tokenizer.empty()) files.tokenizer_path = resolved(recipe.model.tokenizer, recipe_folder);
   if (files.tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,

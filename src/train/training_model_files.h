@@ -17,8 +17,9 @@
 namespace naru::train {
 
 struct TrainingModelFiles {
-  formats::ModelConfig config;  // plain (models::plain_config)
+  formats::ModelConfig config;  // plain (models::plain_config), with the prediction layers that are trained
   bool is_latent_form = false;
+  int64_t n_predictions_left_out = 0;            // prediction layers of the model that the recipe does not train
   std::optional<models::ModelFiles> checkpoint;  // where the values come from; absent: drawn
   std::vector<models::Parameter> parameters;
   std::filesystem::path tokenizer_path;

@@ -32,7 +32,7 @@ Taken take(const std::filesystem::path& path) {
   EXPECT_TRUE(files.ok()) << (files.ok() ? "" : files.error().message);
   auto plain = plain_config(files->tensors, files->config);
   EXPECT_TRUE(plain.ok());
-  Taken taken{*plain, list_parameters(files->config), {}};
+  Taken taken{*plain, list_parameters(*plain), {}};
   for (const Parameter& parameter : taken.parameters) {
     taken.values.emplace_back(static_cast<size_t>(parameter.n_elements()), std::nanf(""));
     const Status status = read_parameter(files->tensors, files->config, parameter, taken.values.back().data());

@@ -26,6 +26,7 @@ std::vector<GoldenRun> golden_runs() {
   with_adapters.lora.rank = 4;
   return {{"v3/f32/expanded/adamw", "v3-f32", options(f32, false), adamw},
           {"v3/bf16/latent/recompute/adamw", "v3-odd", options(bf16, true, true), adamw},
+          {"v3/f32/predictions/adamw", "v3-mtp", options(f32, false), adamw},
           {"llama/bf16/adamw", "llama-tied-llama3", options(bf16, false), adamw},
           {"v3/f32/latent/muon", "v3-qlora", options(f32, true), muon},
           {"qwen2/f32/lora", "qwen2-gqa", with_adapters, adamw}};
@@ -56,7 +57,7 @@ std::string hash_of_run(const GoldenRun& run, contract::Chip& chip) {
     const auto grads = sum.run(kMicroBatches, kRunGroups, [&](int64_t i, const ParameterBuffer& into) -> Status {
       const MicroBatch batch = drawn_batch(source.config.vocab, static_cast<uint32_t>(step), static_cast<uint64_t>(i));
       const int64_t n = n_targets_of(batch) * kMicroBatches;
-      NARU_TRY(model.run(batch, {.n_targets = n, .balance_weight = balance}, &into));
+      NARU_TRY(model.run(batch, scale_of(model, std::vector(kMicroBatches, batch), n, balance), &into));
       return {};
     });
     NARU_CHECK(grads.ok(), grads.ok() ? "" : grads.error().message);
@@ -87,6 +88,10 @@ GoldenHashes hashes_on(contract::Chip& chip) {
   recipe.steps = 4;
   recipe.loss.bias_update = 0.01;
   hashes["trainer/v3/f32"] = rig.finished(recipe, chip);
+  Recipe predicting = rig.recipe("golden-predictions", "v3-mtp.json");
+  predicting.steps = 4;
+  predicting.loss.mtp = 0.3;
+  hashes["trainer/v3/predictions"] = rig.finished(predicting, chip);
   return hashes;
 }
 

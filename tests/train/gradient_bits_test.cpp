@@ -7,7 +7,7 @@ namespace naru::train {
 namespace {
 
 const std::vector<std::string> kFixtures = {"llama-tied-llama3", "llama-odd", "qwen2-gqa", "qwen3-wide-head",
-                                            "v2-group",          "v3-odd",    "v3-qlora"};
+                                            "v2-group",          "v3-odd",    "v3-qlora",  "v3-mtp"};
 
 contract::Chip& reference_chip() {
   static const auto kChip = reference::make_reference_chip();

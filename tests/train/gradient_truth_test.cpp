@@ -9,7 +9,7 @@ namespace {
 TEST(GradientTruth, EqualsPyTorch) {
   const std::filesystem::path folder = std::filesystem::path(NARU_TEST_DATA) / "train";
   const auto manifest = models::read_json(folder / "grads.json");
-  ASSERT_EQ(manifest["models"].size(), 3u);
+  ASSERT_EQ(manifest["models"].size(), 4u);
   for (const auto& [fixture, wanted] : manifest["models"].items()) {
     const Source& source = fixture_source(fixture);
     const auto files = formats::TensorFiles::open(folder / (fixture + ".safetensors"));
@@ -137,6 +137,10 @@ TEST(GradientTruth, CentralDifferencesOfDeepseekV3WithBalance) {
   check_slopes("v3-qlora", {}, 0.02);
   check_slopes("v3-qlora",
                {.compute = contract::ComputeMode::kF32, .is_latent_form = true, .recompute = false, .lora = {}}, 0);
+}
+
+TEST(GradientTruth, CentralDifferencesOfPredictionLayers) {
+  check_slopes("v3-mtp", {}, 0.02);
 }
 
 TEST(GradientTruth, CentralDifferencesOfDeepseekV2WithBalance) {

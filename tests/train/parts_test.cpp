@@ -208,6 +208,21 @@ ParameterBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
   return grads;
 }
 
+TEST(PredictionTargets, StayWithinTheirDocument) {
+  MicroBatch batch = batch_of({{10, 11, 12, 13}, {20, 21}, {30}});
+  batch.mask[2] = 0;
+  const PredictionTargets first = prediction_targets(batch, 0), second = prediction_targets(batch, 1);
+  EXPECT_EQ(first.ids, (std::vector<int32_t>{11, 12, 13, 13, 21, 21, 30}));
+  EXPECT_EQ(first.targets, (std::vector<int32_t>{12, 13, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(first.mask, (std::vector<uint8_t>{1, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(second.ids, (std::vector<int32_t>{12, 13, 12, 13, 20, 21, 30}));
+  EXPECT_EQ(second.mask, (std::vector<uint8_t>(7, 0)));
+  batch.mask[2] = 1;
+  StepBatch step;
+  step.micro_batches = {batch, batch};
+  EXPECT_EQ(count_prediction_targets(step, 2), (std::vector<int64_t>{4, 2}));
+}
+
 TEST(Optimizer, NormIsThatOfAllGradients) {
   TrainableModel model = make_model(best_cpu(), fixture_source("qwen2-gqa"), {}, 8, 1);
   Optimizer optimizer = Optimizer::create({}, model).value();

@@ -17,6 +17,7 @@
 #include "contract/scalar.h"
 #include "models/parameters.h"
 #include "tests/models/harness.h"
+#include "train/prediction_targets.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -58,6 +59,7 @@ inline const Source& fixture_source(const std::string& name) {
   const auto files = models::open_model_files(models::fixture_model(name));
   NARU_CHECK(files.ok(), files.ok() ? "" : files.error().message);
   source.config = models::plain_config(files->tensors, files->config).value();
+  source.config.mtp_layers = files->config.mtp_layers;
   source.parameters = models::list_parameters(source.config);
   for (const models::Parameter& parameter : source.parameters) {
     source.values.emplace_back(static_cast<size_t>(parameter.n_elements()));
@@ -124,17 +126,34 @@ inline TrainableModel make_model(contract::Chip& chip, const Source& source, con
                     static_cast<int64_t>(batch.documents.size()), balance);
 }
 
+constexpr double kPredictionWeight = 0.3;
+
+// How losses of these micro-batches count in one step.
+inline TrainableModel::StepScale scale_of(const TrainableModel& model, const std::vector<MicroBatch>& batches,
+                                          int64_t n_targets, double balance) {
+  StepBatch step;
+  step.micro_batches = batches;
+  return {.n_targets = n_targets,
+          .balance_weight = balance,
+          .prediction_weight = kPredictionWeight,
+          .n_prediction_targets = count_prediction_targets(step, model.config().mtp_layers)};
+}
+
 struct Gradients {
   TrainableModel::MicroResult result;
   std::vector<std::vector<float>> grads;  // by parameter; empty where frozen
 
-  double loss() const {  // mean over targets, and the balance losses
-    double sum = 0, balance = 0;
-    int64_t n = 0;
-    for (const float loss : result.losses) sum += static_cast<double>(loss);
-    for (const float loss : result.balance) balance += static_cast<double>(loss);
-    for (const float loss : result.losses) n += loss != 0 ? 1 : 0;
-    return sum / static_cast<double>(n) + balance;
+  double loss() const {  // mean over targets, the predictions' mean and the balance losses
+    const auto mean = [](const std::vector<float>& losses) {
+      double sum = 0;
+      for (const float loss : losses) sum += static_cast<double>(loss);
+      return sum / static_cast<double>(std::count_if(losses.begin(), losses.end(), [](float l) { return l != 0; }));
+    };
+    double loss = mean(result.losses);
+    for (const float balance : result.balance) loss += static_cast<double>(balance);
+    const auto n_depths = static_cast<double>(result.prediction_losses.size());
+    for (const auto& losses : result.prediction_losses) loss += kPredictionWeight / n_depths * mean(losses);
+    return loss;
   }
 };
 
@@ -159,7 +178,7 @@ inline Gradients chained_gradients(TrainableModel& model, const std::vector<Micr
   const ParameterBuffer grads = zero_grads(model);
   Gradients out;
   for (const MicroBatch& batch : batches) {
-    auto result = model.run(batch, {.n_targets = n_targets, .balance_weight = balance}, &grads);
+    auto result = model.run(batch, scale_of(model, batches, n_targets, balance), &grads);
     NARU_CHECK(result.ok(), result.ok() ? "" : result.error().message);
     out.result = std::move(*result);
   }
@@ -186,6 +205,10 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 // The first parameter whose gradient has other bits, or what else differs; "" where all is equal.
 inline std::string difference(const TrainableModel& model, const Gradients& a, const Gradients& b) {
   if (!same_bits(a.result.losses, b.result.losses)) return "losses";
+  if (a.result.prediction_losses.size() != b.result.prediction_losses.size()) return "prediction layers";
+  for (size_t depth = 0; depth < a.result.prediction_losses.size(); ++depth) {
+    if (!same_bits(a.result.prediction_losses[depth], b.result.prediction_losses[depth])) return "prediction losses";
+  }
   if (!same_bits(a.result.balance, b.result.balance)) return "balance losses";
   if (a.result.loads != b.result.loads) return "loads";
   for (size_t i = 0; i < a.grads.size(); ++i) {

@@ -25,7 +25,13 @@ class TrainerRig {
                                 {"num_key_value_heads", 1},
                                 {"rms_norm_eps", 1e-5},
                                 {"tie_word_embeddings", true}});
-    write_config("v3.json", {{"model_type", "deepseek_v3"},
+    write_config("v3.json", v3_config());
+    nlohmann::json predicting = v3_config();
+    predicting["num_nextn_predict_layers"] = 2;
+    write_config("v3-mtp.json", predicting);
+  }
+  static nlohmann::json v3_config() {
+    return {{"model_type", "deepseek_v3"},
                              {"architectures", {"DeepseekV3ForCausalLM"}},
                              {"num_key_value_heads", 2},
                              {"rms_norm_eps", 1e-6},
@@ -45,7 +51,7 @@ class TrainerRig {
                              {"topk_method", "noaux_tc"},
                              {"scoring_func", "sigmoid"},
                              {"norm_topk_prob", true},
-                             {"routed_scaling_factor", 1.0}});
+                             {"routed_scaling_factor", 1.0}};
   }
   ~TrainerRig() { fs::remove_all(path_); }
   TrainerRig(const TrainerRig&) = delete;

@@ -60,6 +60,58 @@ TEST(Trainer, InterruptedExpertsWithMuonInBF16) {
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
 }
 
+TEST(Trainer, InterruptedPredictionLayers) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("mtp", "v3-mtp.json");
+  recipe.loss.mtp = 0.3;
+  recipe.loss.bias_update = 0.01;
+  check_interruptions(rig, recipe, {7, 18});
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  recipe.recompute = true;
+  recipe.output = rig.run_folder("recompute").string();
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+  // What was trained is trained on, and its files are those of DeepSeek-V3: copies of embedding and head beside it.
+  const fs::path model = rig.run_folder("mtp") / "model";
+  const auto files = models::open_model_files(model);
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  EXPECT_EQ(files->config.mtp_layers, 2);
+  for (const auto& [copy, of] : {std::pair{"model.layers.3.embed_tokens.weight", "model.embed_tokens.weight"},
+                                 std::pair{"model.layers.2.shared_head.head.weight", "lm_head.weight"}}) {
+    const formats::TensorEntry* entry = files->tensors.find(copy);
+    ASSERT_NE(entry, nullptr) << copy;
+    const auto a = files->tensors.bytes(*entry), b = files->tensors.bytes(*files->tensors.find(of));
+    EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << copy;
+  }
+  Recipe further = rig.recipe("further");
+  further.model.config = further.model.tokenizer = "";
+  further.model.path = model.string();
+  further.loss.mtp = 0.1;
+  further.steps = 2;
+  EXPECT_NE(rig.finished(further, best_cpu()), wanted);
+  // Without their loss they are left out, which is said.
+  std::vector<std::string> notes;
+  further.loss.mtp = 0;
+  further.output = rig.run_folder("without").string();
+  rig.finished(further, best_cpu(), keep_notes(notes));
+  EXPECT_TRUE(std::any_of(notes.begin(), notes.end(),
+                          [](const std::string& n) { return n.find("left out") != std::string::npos; }));
+  EXPECT_EQ(models::open_model_files(rig.run_folder("without") / "model")->config.mtp_layers, 0);
+}
+
+TEST(Trainer, RefusesPredictionLayersThatItCannotTrain) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("none", "v3.json");
+  recipe.loss.mtp = 0.3;
+  const auto none = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(none.ok());
+  EXPECT_NE(none.error().message.find("num_nextn_predict_layers"), std::string::npos) << none.error().message;
+  recipe.model.config = "v3-mtp.json";
+  recipe.lora.rank = 2;
+  const auto adapted = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(adapted.ok());
+  EXPECT_NE(adapted.error().message.find("lora.rank"), std::string::npos) << adapted.error().message;
+}
+
 TEST(Trainer, InterruptedAdapters) {
   const TrainerRig rig;
   rig.finished(rig.recipe("base"), best_cpu());

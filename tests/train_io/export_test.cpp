@@ -207,6 +207,23 @@ TEST(ExportFolder, TheDigestIsThatOfTheWeightsAndTheFormIsKept) {
   }
 }
 
+TEST(ExportFolder, PredictionLayersStayInFoldersAndOutOfGguf) {
+  const TempFolder folder;
+  const fs::path model = fixture_model("v3-mtp");
+  ASSERT_TRUE(convert_to_hugging_face(model, folder / "hf", ExportDType::kF32).ok());
+  const auto source = models::open_model_files(model).value(), out = models::open_model_files(folder / "hf").value();
+  EXPECT_EQ(out.config.mtp_layers, 1);
+  EXPECT_EQ(out.tensors.entries().size(), source.tensors.entries().size());
+  for (const models::Parameter& parameter : models::list_parameters(source.config)) {
+    std::vector<float> wanted(static_cast<size_t>(parameter.n_elements())), found(wanted.size());
+    ASSERT_TRUE(models::read_parameter(source.tensors, source.config, parameter, wanted.data()).ok());
+    ASSERT_TRUE(models::read_parameter(out.tensors, out.config, parameter, found.data()).ok()) << parameter.name;
+    EXPECT_EQ(found, wanted) << parameter.name;
+  }
+  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", GgufKind::kF32).ok());
+  EXPECT_EQ(models::open_model_files(folder / "m.gguf")->config.mtp_layers, 0);
+}
+
 TEST(ExportFolder, ATargetThatIsThereIsRefused) {
   const TempFolder folder;
   folder.write("there", "x");

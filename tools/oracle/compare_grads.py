@@ -22,10 +22,12 @@ from safetensors.torch import load_file
 import logits as oracle
 import make_checkpoints
 import naru_cli
+import prediction
 import shapes
 from compare_logits import forms_of
 
 LOSS_LIMIT = 1e-5
+MTP_WEIGHT = 0.3  # of the prediction layers' loss, where a shape has one
 
 
 def reference_grads(model, ids):
@@ -90,12 +92,12 @@ def check(naru, reference, totals):
     return worst, where
 
 
-def naru_grads(args, folder, ids, form):
+def naru_grads(args, folder, ids, form, mtp):
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         (scratch / "ids.json").write_text(json.dumps([int(i) for i in ids]))
         out = scratch / "grads.safetensors"
-        flags = ["--threads", args.threads, *(["--latent", form] if form else [])]
+        flags = ["--threads", args.threads, *(["--latent", form] if form else []), *(["--mtp", mtp] if mtp else [])]
         naru_cli.call(args.naru, ["grads", folder, "--ids", scratch / "ids.json", "--out", out, *flags], level=args.level)
         return load_file(out)
 
@@ -104,20 +106,26 @@ def compare(label, shape, seed, args, totals):
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch) / "hf"
         reference = oracle.load(make_checkpoints.write_checkpoint(shape, seed, folder))
+        mtp = MTP_WEIGHT if shape.get("mtp") else 0
+        layer = prediction.Prediction(reference, folder) if mtp else None
+
+        def wanted(model, ids):
+            return prediction.grads(model, layer, ids, mtp) if mtp else reference_grads(model, ids)
+
         rng = np.random.default_rng(seed)
         runs = []
         for length in args.lengths:
             ids, _, margins, _ = oracle.draw_ids(reference, rng, length)
             decided = oracle.decided(margins) == len(ids)
-            runs.append((ids, reference_grads(reference, [int(i) for i in ids]) if decided else None))
+            runs.append((ids, wanted(reference, [int(i) for i in ids]) if decided else None))
         for form in forms_of(shape["family"], args.latent):
             cells = []
-            for ids, wanted in runs:
-                if wanted is None:
+            for ids, truth in runs:
+                if truth is None:
                     totals.left_out += 1
                     cells.append("  close")
                     continue
-                worst, words = check(naru_grads(args, folder, ids, form), wanted, totals)
+                worst, words = check(naru_grads(args, folder, ids, form, mtp), truth, totals)
                 totals.runs += 1
                 bad = not worst <= 1.0
                 totals.failures += bad

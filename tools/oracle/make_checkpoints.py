@@ -101,13 +101,15 @@ def add_mtp(state, config, seed):
     hidden = config["hidden_size"]
     for name in [n for n in state if n.startswith(f"model.layers.{last}.")]:
         value = state[name]
-        noise = torch.randn(value.shape, generator=generator, dtype=torch.float32).to(value.dtype)
-        state[name.replace(f"layers.{last}.", f"layers.{new}.")] = noise
+        noise = torch.randn(value.shape, generator=generator, dtype=torch.float32)
+        spread, mean = float(value.float().std()), 1.0 if name.endswith("norm.weight") else 0.0
+        state[name.replace(f"layers.{last}.", f"layers.{new}.")] = (mean + spread * noise).to(value.dtype)
     prefix = f"model.layers.{new}."
     dtype = state["model.norm.weight"].dtype
     for name in ("enorm.weight", "hnorm.weight", "shared_head.norm.weight"):
         state[prefix + name] = (1 + 0.3 * torch.randn(hidden, generator=generator)).to(dtype)
-    state[prefix + "eh_proj.weight"] = torch.randn(hidden, 2 * hidden, generator=generator).to(dtype)
+    join = torch.randn(hidden, 2 * hidden, generator=generator) / (2 * hidden) ** 0.5
+    state[prefix + "eh_proj.weight"] = join.to(dtype)
     state[prefix + "embed_tokens.weight"] = state["model.embed_tokens.weight"].clone()
     state[prefix + "shared_head.head.weight"] = state["lm_head.weight"].clone()
     return state

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import logits as oracle
-from compare_grads import reference_grads, split_experts
+import prediction
+from compare_grads import MTP_WEIGHT, reference_grads, split_experts
 
-MODELS = ("llama-gqa", "v2-group", "v3-f32")
+MODELS = ("llama-gqa", "v2-group", "v3-f32", "v3-mtp")
 TOKENS = 48
 KEPT = 96
 MODELS_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data" / "models"
@@ -27,7 +28,11 @@ def make(name, out):
     folder = MODELS_FOLDER / name / "hf"
     known = {n for path in folder.glob("*.safetensors") for n in load_file(path)}
     ids = json.loads((MODELS_FOLDER / name / "ids.json").read_text())[:TOKENS]
-    loss, grads = reference_grads(oracle.load(folder), ids)
+    model = oracle.load(folder)
+    if getattr(model.config, "num_nextn_predict_layers", 0):
+        loss, grads = prediction.grads(model, prediction.Prediction(model, folder), ids, MTP_WEIGHT)
+    else:
+        loss, grads = reference_grads(model, ids)
     tensors, norms, total = {}, {}, 0.0
     for stacked, value in grads.items():
         for parameter, grad in split_experts(stacked, value, known):

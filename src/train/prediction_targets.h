@@ -1,0 +1,19 @@
+// What prediction layers (MTP) learn from: at depth d, row t sees the token d + 1 places on and predicts the one
+// after it. Rows at the end of a document, whose tokens lie behind it, see their own token and have no target.
+#pragma once
+
+#include "train/data/batches.h"
+
+namespace naru::train {
+
+struct PredictionTargets {
+  std::vector<int32_t> ids;      // [T]
+  std::vector<int32_t> targets;  // [T]
+  std::vector<uint8_t> mask;     // [T]
+};
+PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth);
+
+// Targets of each depth in [0, n_depths), over the micro-batches of a step.
+std::vector<int64_t> count_prediction_targets(const StepBatch& batch, int64_t n_depths);
+
+}  // namespace naru::train
