@@ -145,9 +145,10 @@ Status grads_command(const GradsOptions& options) {
   if (options.mtp > 0) {
     config.mtp_layers = files.config.mtp_layers;
     if (config.mtp_layers == 0) {
-      return Error{Code::kInvalidArgument, fmt::format("reading {}: --mtp is {}, but the model has no prediction layer; "
-                                                       "leave --mtp out",
-                                                       files.path.string(), options.mtp)};
+      return Error{Code::kInvalidArgument,
+                   fmt::format("reading {}: --mtp is {}, but the model has no prediction layer; "
+                               "leave --mtp out",
+                               files.path.string(), options.mtp)};
     }
   }
   NARU_ASSIGN(const MappedFile ids_file, MappedFile::open(options.ids_path));

@@ -33,7 +33,8 @@ struct Parameter {
 };
 
 // The config that belongs to these tensors once they are taken out of their file: Hugging Face names and row orders, no
-// FP8 blocks, no prediction layers (who wants them sets mtp_layers again); divisors of the rotation's frequencies are read out of the file.
+// FP8 blocks, no prediction layers (who wants them sets mtp_layers again); divisors of the rotation's frequencies are
+// read out of the file.
 Result<formats::ModelConfig> plain_config(const formats::TensorFiles& files, const formats::ModelConfig& config);
 
 // All parameters of a config, in order of the model: embedding, layers, final norm, head (none where it is tied), and

@@ -102,7 +102,8 @@ std::vector<OutTensor> out_tensors(const ModelToExport& model) {
   for (int64_t depth = 0; depth < model.config.mtp_layers; ++depth) {
     const int64_t layer = model.config.layers + depth;
     tensors.push_back({models::tensor_name(names, models::Role::kPredictionEmbed, false, layer), embed});
-    tensors.push_back({models::tensor_name(names, models::Role::kPredictionHead, false, layer), head < 0 ? embed : head});
+    tensors.push_back(
+        {models::tensor_name(names, models::Role::kPredictionHead, false, layer), head < 0 ? embed : head});
   }
   return tensors;
 }
@@ -208,8 +209,8 @@ namespace {
 bool has_predictions(const models::ModelFiles& files) {
   const auto names = models::names_of(files.config.family);
   for (int64_t depth = 0; depth < files.config.mtp_layers; ++depth) {
-    const std::string name = models::tensor_name(names, models::Role::kPredictionJoin, files.config.from_gguf,
-                                                 files.config.layers + depth);
+    const std::string name =
+        models::tensor_name(names, models::Role::kPredictionJoin, files.config.from_gguf, files.config.layers + depth);
     if (name.empty() || files.tensors.find(name) == nullptr) return false;
   }
   return files.config.mtp_layers > 0;
@@ -227,12 +228,8 @@ Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, Ex
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
   if (has_predictions(files)) plain.mtp_layers = files.config.mtp_layers;
-  ModelToExport whole{.config = std::move(plain),
-                      .parameters = {},
-                      .read = {},
-                      .dtype = dtype,
-                      .tokenizer_from = {},
-                      .form = {}};
+  ModelToExport whole{
+      .config = std::move(plain), .parameters = {}, .read = {}, .dtype = dtype, .tokenizer_from = {}, .form = {}};
   whole.parameters = models::list_parameters(whole.config);
   whole.read = [&](int64_t index, float* out) {
     return models::read_parameter(files.tensors, files.config, whole.parameters[static_cast<size_t>(index)], out);

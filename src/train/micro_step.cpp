@@ -1,5 +1,6 @@
 // One micro-batch forward and backward. Stretches of the tape: the embedding, each layer, each prediction layer; heads
-// run by themselves in runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before it runs backwards.
+// run by themselves in runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before
+// it runs backwards.
 #include <algorithm>
 
 #include "base/checked.h"
@@ -299,9 +300,8 @@ Status MicroStep::backward(Pass& pass) {
   }
   View behind = pass.heads[0].grad, before = pass.before;
   for (size_t layer = decoder_.layers.size(); layer-- > 0;) {
-    NARU_TRY(backward_stretch(pass, pass.x[layer], before, false, pass.x[layer + 1], behind, [&] {
-      return decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]);
-    }));
+    NARU_TRY(backward_stretch(pass, pass.x[layer], before, false, pass.x[layer + 1], behind,
+                              [&] { return decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]); }));
     std::swap(behind, before);
   }
   nn::Tape& embedding = *tapes_.back();

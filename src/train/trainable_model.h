@@ -85,15 +85,15 @@ class TrainableModel {
   Status reserve(const TrainingRoom& room);
 
   struct StepScale {
-    int64_t n_targets = 1;      // of the whole step: the loss of a target has the weight 1 / n_targets
-    double balance_weight = 0;  // alpha / documents of the step
-    double prediction_weight = 0;                // of the prediction layers' losses together (lambda)
+    int64_t n_targets = 1;         // of the whole step: the loss of a target has the weight 1 / n_targets
+    double balance_weight = 0;     // alpha / documents of the step
+    double prediction_weight = 0;  // of the prediction layers' losses together (lambda)
     std::vector<int64_t> n_prediction_targets{};  // of the whole step, by depth
   };
   struct MicroResult {
-    std::vector<float> losses;                // [T]: -log p of the target; +0 where it does not count
+    std::vector<float> losses;                          // [T]: -log p of the target; +0 where it does not count
     std::vector<std::vector<float>> prediction_losses;  // by depth, as losses; of a run with gradients
-    std::vector<float> balance;               // balance losses, weighted
+    std::vector<float> balance;                         // balance losses, weighted
     std::vector<std::vector<int64_t>> loads;  // layers with experts, prediction layers last: slots that chose each
   };
   // Forward alone where `grads` is null; otherwise gradients are added to it.
