@@ -10,13 +10,34 @@
 namespace naru::train {
 namespace {
 
+constexpr int64_t kSessionsMax = 32;       // answered together
 constexpr int64_t kAnswerTokensMax = 256;  // of a problem's answer
+
+Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const std::string& prompt, bool is_chat) {
+  if (!is_chat || !files.chat_template) {
+    return files.tokenizer->encode(prompt, {.add_special = true, .parse_special = false});
+  }
+  text::ChatInput input;
+  input.messages.emplace_back(text::Value::Object{{"role", std::string("user")}, {"content", prompt}});
+  NARU_ASSIGN(const auto segments, files.chat_template->render(input));
+  return files.tokenizer->encode_segments(segments);
+}
 
 }  // namespace
 
-int64_t Rollout::context_tokens(const Recipe& recipe, const formats::ModelConfig& config) {
-  const int64_t wanted = 2 * recipe.batch.context;
-  return config.max_positions > 0 ? std::min(config.max_positions, wanted) : wanted;
+Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFiles& files) {
+  Size size;
+  for (const std::string& prompt : recipe.sample.prompts) {
+    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == "sft"));
+    size.sessions = std::min(kSessionsMax, size.sessions + 1);
+    size.context_tokens =
+        std::max(size.context_tokens, static_cast<int64_t>(ids.size()) + recipe.sample.max_tokens + 1);
+  }
+  const bool has_problems = std::any_of(recipe.validation.begin(), recipe.validation.end(),
+                                        [](const SourceRecipe& source) { return !source.generator.empty(); });
+  if (has_problems) size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + kAnswerTokensMax)};
+  if (files.config.max_positions > 0) size.context_tokens = std::min(size.context_tokens, files.config.max_positions);
+  return size;
 }
 
 Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
@@ -25,19 +46,26 @@ Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& f
   rollout.files_ = &files;
   rollout.recipe_ = &recipe;
   std::vector<formats::MemoryTensor> tensors;
+  NARU_TRY(model.chip().wait());
   for (size_t i = 0; i < files.parameters.size(); ++i) {
     const models::Parameter& parameter = files.parameters[i];
-    rollout.values_.emplace_back(static_cast<size_t>(parameter.n_elements()));
-    NARU_TRY(model.merged_value(static_cast<int64_t>(i), rollout.values_.back().data()));
-    tensors.push_back({parameter.name, parameter.shape, rollout.values_.back().data()});
+    const auto index = static_cast<int64_t>(i);
+    const float* values = model.host_value(index);
+    if (values == nullptr) {
+      rollout.merged_.emplace_back(static_cast<size_t>(parameter.n_elements()));
+      NARU_TRY(model.merged_value(index, rollout.merged_.back().data()));
+      values = rollout.merged_.back().data();
+    }
+    tensors.push_back({parameter.name, parameter.shape, values});
   }
   const std::filesystem::path name = "the model in training";
   models::ModelFiles memory{name, formats::TensorFiles::from_memory(std::move(tensors), name), files.config};
   engine::EngineOptions options;
   options.load.compute = recipe.compute;
   options.load.is_latent_form = files.is_latent_form;
-  options.memory.sessions_max = kSessionsMax;
-  options.memory.context_tokens = context_tokens(recipe, files.config);
+  NARU_ASSIGN(const Size size, Rollout::size(recipe, files));
+  options.memory.sessions_max = size.sessions;
+  options.memory.context_tokens = size.context_tokens;
   NARU_ASSIGN(rollout.engine_, engine::Engine::open(std::move(memory), options, model.chip(), counting_chip));
   return rollout;
 }
@@ -49,14 +77,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
   std::map<engine::RequestId, size_t> index_of;
   for (size_t i = 0; i < prompts.size(); ++i) {
     engine::Request request;
-    if (options.is_chat && files_->chat_template) {
-      text::ChatInput input;
-      input.messages.emplace_back(text::Value::Object{{"role", std::string("user")}, {"content", prompts[i]}});
-      NARU_ASSIGN(const auto segments, files_->chat_template->render(input));
-      request.ids = files_->tokenizer->encode_segments(segments);
-    } else {
-      request.ids = files_->tokenizer->encode(prompts[i], {.add_special = true, .parse_special = false});
-    }
+    NARU_ASSIGN(request.ids, prompt_ids(*files_, prompts[i], options.is_chat));
     if (request.ids.empty() || static_cast<int64_t>(request.ids.size()) >= engine_->context_tokens()) continue;
     request.sampling.temperature = options.temperature;
     request.sampling.seed = recipe_->seed;

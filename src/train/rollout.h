@@ -13,11 +13,15 @@ namespace naru::train {
 
 class Rollout {
  public:
-  static constexpr int64_t kSessionsMax = 32;  // answered together
-  // Of one answer with its prompt.
-  static int64_t context_tokens(const Recipe& recipe, const formats::ModelConfig& config);
+  // What the engine is opened for: answers together, and tokens of one with its prompt. No sessions: the recipe asks
+  // for no answers.
+  struct Size {
+    int64_t sessions = 0;
+    int64_t context_tokens = 0;
+  };
+  static Result<Size> size(const Recipe& recipe, const TrainingModelFiles& files);
 
-  // Copies the values; the model may go on changing afterwards.
+  // The engine packs the values; the model may go on changing afterwards.
   static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
                               contract::Chip& counting_chip);
 
@@ -36,7 +40,7 @@ class Rollout {
   Rollout() = default;
   const TrainingModelFiles* files_ = nullptr;
   const Recipe* recipe_ = nullptr;
-  std::vector<std::vector<float>> values_;
+  std::vector<std::vector<float>> merged_;  // values that lie nowhere else
   std::unique_ptr<engine::Engine> engine_;
 };
 

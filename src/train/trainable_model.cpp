@@ -268,6 +268,13 @@ Status TrainableModel::refresh() {
   return {};
 }
 
+const float* TrainableModel::host_value(int64_t index) const {
+  const State& s = *state_;
+  const bool is_adapted = std::any_of(s.adapters.begin(), s.adapters.end(),
+                                      [&](const State::LoadedAdapter& low) { return low.parameter == index; });
+  return is_adapted || !s.chip->info().is_host_addressable ? nullptr : s.values.view(index).f32();
+}
+
 Status TrainableModel::merged_value(int64_t index, float* out) {
   State& s = *state_;
   const View value = s.values.view(index);

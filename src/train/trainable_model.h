@@ -99,6 +99,8 @@ class TrainableModel {
   // Forward alone where `grads` is null; otherwise gradients are added to it.
   Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const ParameterBuffer* grads);
 
+  // Where the host can read parameter `index` as it is served; null: only merged_value() gives it.
+  const float* host_value(int64_t index) const;
   // A low-rank parameter's full matrix: values of parameter `index`, with its adapter merged in where it has one.
   Status merged_value(int64_t index, float* out);
 

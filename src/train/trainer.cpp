@@ -122,14 +122,14 @@ Status RunningTrainer::plan_memory() {
   plan_.cache_bytes = shape.cache_bytes_on(chip_, room_.pages);
   plan_.data_bytes = data_->n_tokens() * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
   plan_.program_bytes = kProgramBytes + scratch_bytes(files_.parameters, rows);
-  const bool has_problems = std::any_of(recipe_.validation.begin(), recipe_.validation.end(),
-                                        [](const SourceRecipe& source) { return !source.generator.empty(); });
-  if (has_problems || !recipe_.sample.prompts.empty()) {
-    const int64_t answer_pages = Rollout::kSessionsMax * ceil_div(Rollout::context_tokens(recipe_, files_.config), 32);
+  NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
+  if (answers.sessions > 0) {
+    const int64_t answer_pages = answers.sessions * ceil_div(answers.context_tokens, contract::kCachePage);
     NARU_ASSIGN(const int64_t work,
-                models::workspace_bytes(shape.decoder(), counting_chip_, 512, Rollout::kSessionsMax,
+                models::workspace_bytes(shape.decoder(), counting_chip_, 512, answers.sessions,
                                         recipe_.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32));
-    plan_.rollout_bytes = 4 * all + plan_.packed_bytes / 2 + shape.all_cache_bytes_on(chip_, answer_pages) + work;
+    const int64_t merged = recipe_.lora.rank > 0 ? 4 * all : 0;
+    plan_.rollout_bytes = merged + plan_.packed_bytes / 2 + shape.all_cache_bytes_on(chip_, answer_pages) + work;
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const int64_t available = available_memory_bytes();

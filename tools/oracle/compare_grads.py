@@ -41,7 +41,7 @@ def reference_grads(model, ids):
     loss = torch.nn.functional.cross_entropy(out.logits[0, :-1].float(), tokens[0, 1:])
     loss.backward()
     grads = {n: (p.grad if p.grad is not None else torch.zeros_like(p)) for n, p in model.named_parameters()}
-    return float(loss), {name: grad.detach() for name, grad in grads.items()}
+    return float(loss.detach()), {name: grad.detach() for name, grad in grads.items()}
 
 
 def split_experts(name, value, known):

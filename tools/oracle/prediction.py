@@ -74,6 +74,6 @@ def grads(model, prediction, ids, weight):
         logits = prediction(model, tokens, seen["state"])[0, :-1].float()
         loss = loss + weight * torch.nn.functional.cross_entropy(logits, tokens[0, 2:])
     loss.backward()
-    return float(loss), {
+    return float(loss.detach()), {
         name: (p.grad if p.grad is not None else torch.zeros_like(p)).detach() for name, p in parameters.items()
     }
