@@ -10,6 +10,7 @@
 
 #include "base/double_math.h"
 #include "base/file.h"
+#include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
@@ -340,6 +341,7 @@ Status train_tokenizer(const DataOptions& options) {
 
 Status data_command(const DataOptions& options) {
   if (!options.tokenizer.output.empty()) return train_tokenizer(options);
+  end_at_first_interrupt();
   NARU_ASSIGN(const Data data, open_data(options));
   return write_out(options.json ? json_text(json_of(options, data)) : text_of(options, data));
 }

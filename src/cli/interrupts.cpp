@@ -62,6 +62,11 @@ void install_interrupts(SecondInterrupt second) {
   ::sigaction(SIGPIPE, &ignore, nullptr);
 }
 
+void end_at_first_interrupt() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
+  if (interrupted.load()) ::_exit(kStatusInterrupted);  // one that came before
+}
+
 bool is_interrupted() {
   return interrupted.load();
 }

@@ -28,6 +28,7 @@ Result<StoredTensor> WeightLoader::find(Place place, const std::vector<int64_t>&
   NARU_ASSIGN(StoredTensor stored, find_stored_tensor(files_, config_, name, shape_a, shape_b));
   if (!stored.scale_name.empty()) taken_.push_back(stored.scale_name);
   taken_.push_back(name);
+  if (!counted_.insert(name).second) return stored;  // one tensor may be the source of two matrices
   file_bytes_ += stored.entry->bytes;
   n_parameters_ += stored.entry->n_elements();
   return stored;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "contract/chip.h"
@@ -75,7 +76,7 @@ class WeightLoader {
   Result<std::vector<float>> host_vector(Place place, int64_t n);
 
   int64_t chip_bytes() const { return chip_bytes_; }  // of everything taken so far
-  int64_t file_bytes() const { return file_bytes_; }  // read from the file
+  int64_t file_bytes() const { return file_bytes_; }  // of the tensors taken, each once
   int64_t n_parameters() const { return n_parameters_; }
   // Names of tensors taken, for finding those that nobody asked for.
   const std::vector<std::string>& taken() const { return taken_; }
@@ -102,6 +103,7 @@ class WeightLoader {
   int64_t file_bytes_ = 0;
   int64_t n_parameters_ = 0;
   std::vector<std::string> taken_;
+  std::unordered_set<std::string> counted_;
   std::vector<contract::Rule> rules_;
 };
 

@@ -18,6 +18,11 @@ struct Taken {
   std::vector<Parameter> parameters;
   std::vector<std::vector<float>> values;
 
+  int64_t n_elements() const {
+    int64_t sum = 0;
+    for (const Parameter& parameter : parameters) sum += parameter.n_elements();
+    return sum;
+  }
   formats::TensorFiles in_memory() const {
     std::vector<formats::MemoryTensor> tensors;
     for (size_t i = 0; i < parameters.size(); ++i) {
@@ -60,6 +65,7 @@ TEST_P(ParameterFixtures, ReadAndBuiltBackGiveTheSameBits) {
     Runner from_memory({"the trainer", taken.in_memory(), taken.config}, *chip, options);
     ASSERT_TRUE(from_file.is_ready() && from_memory.is_ready());
     EXPECT_TRUE(from_memory.plan().unused_tensors.empty());
+    EXPECT_EQ(from_memory.plan().n_parameters, taken.n_elements()) << "each tensor counts once";
     EXPECT_EQ(first_difference(from_file.logits(ids, 24), from_memory.logits(ids, 24)), -1);
     if (!taken.config.is_mla()) break;
   }
