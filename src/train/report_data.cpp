@@ -157,6 +157,9 @@ void put_figures(const Json& info, ReportData* data) {
   if (const auto value = held ? held : last_of(data->curves, "validation_loss")) {
     put("validation loss", fmt::format("{:.4f}", *value));
   }
+  if (const auto accuracy = json_number(info, "accuracy")) {
+    put("held-out problems right", fmt::format("{:.1f} %", 100 * *accuracy));
+  }
   const int64_t step = json_whole(info, "step").value_or(0);
   const int64_t steps = json_whole(info, "steps").value_or(0);
   put("steps", steps > 0 && steps != step ? fmt::format("{} / {}", grouped(step), grouped(steps)) : grouped(step));
@@ -185,8 +188,8 @@ void put_facts(const Json& info, ReportData* data) {
                                                             {"planned_memory_bytes", "planned memory"}};
   constexpr std::pair<const char*, const char*> kCounts[] = {
       {"parameters", "parameters"}, {"active_parameters", "active parameters of a token"}, {"threads", "threads"}};
-  std::vector<std::string> said = {"name",   "status",  "step",  "steps", "loss", "validation_loss",
-                                   "tokens", "seconds", "format"};
+  std::vector<std::string> said = {"name",     "status", "step",    "steps", "loss", "validation_loss",
+                                   "accuracy", "tokens", "seconds", "format"};
   for (const auto& [key, label] : kTexts) {
     if (const std::string text = json_text_of(info, key); !text.empty()) put(label, text);
     said.emplace_back(key);

@@ -100,10 +100,10 @@ const std::string_view kReportScript = R"js(
 
   // What belongs together stands in one chart; the rest has one each.
   const titles = {__proto__: null, loss: "Loss", lr: "Learning rate", grad_norm: "Gradient norm", tokens_per_s: "Tokens a second"};
-  const labels = {__proto__: null, loss: "training", validation_loss: "validation"};
-  const together = [["loss", "validation_loss"]];
+  const labels = {__proto__: null, loss: "training", validation_loss: "validation", mtp_loss: "prediction layers"};
+  const together = [["loss", "validation_loss", "mtp_loss"]];
   const find = name => curves.find(c => c.name === name && c.steps.length);
-  const charts = [], used = new Set();
+  const charts = [], used = new Set(["tokens"]);  // a straight line that the figures above say better
   for (const names of together) {
     const series = names.map(find).filter(Boolean);
     series.forEach(s => used.add(s.name));

@@ -102,7 +102,7 @@ Status RunningTrainer::move_routing_bias() {
   return {};
 }
 
-Status RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& grads) {
+Result<const ParameterBuffer*> RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& grads) {
   NARU_TRY(chip_.wait());
   const std::string first = hash_of(grads);
   auto loads = loads_;
@@ -111,7 +111,7 @@ Status RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& gr
   loads_ = std::move(loads);
   NARU_TRY(chip_.wait());
   const std::string second = hash_of(*again);
-  if (first == second) return {};
+  if (first == second) return again;
   return Error{
       Code::kInternal,
       fmt::format("rechecking step {}: its gradients had the hash {} and now {}; the processor or the memory of "
@@ -203,7 +203,7 @@ Status RunningTrainer::train_step() {
   if (!computed.ok()) return failed_step(std::move(computed).error());
   const ParameterBuffer* grads = *computed;
   if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
-    NARU_TRY(recheck(batch, *grads));
+    NARU_ASSIGN(grads, recheck(batch, *grads));
   }
   const double loss = losses.main / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
   NARU_ASSIGN(const double norm, optimizer_->gradient_norm(*grads));

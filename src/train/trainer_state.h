@@ -54,7 +54,8 @@ class RunningTrainer : public Trainer {
   Status train_step();
   Error failed_step(Error error) const;
   Result<bool> roll_back();
-  Status recheck(const StepBatch& batch, const ParameterBuffer& grads);
+  // The step's gradients once more, which must be equal; they are the valid ones from then on.
+  Result<const ParameterBuffer*> recheck(const StepBatch& batch, const ParameterBuffer& grads);
   Status move_routing_bias();
   Result<const ParameterBuffer*> gradients(const StepBatch& batch, StepLosses* losses);
   Status report(const StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
