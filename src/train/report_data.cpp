@@ -77,7 +77,7 @@ Status read_curves(const fs::path& folder, ReportData* data) {
                 for (const auto& [name, value] : line.items()) {
                   if (name == "step" || name == "time" || !value.is_number()) continue;
                   auto curve = std::find_if(data->curves.begin(), data->curves.end(),
-                                            [&](const Curve& c) { return c.name == name; });
+                                            [&wanted = name](const Curve& c) { return c.name == wanted; });
                   if (curve == data->curves.end()) {
                     if (static_cast<int64_t>(data->curves.size()) == kReportCurvesMax) {
                       ++n_passed_over;

@@ -67,7 +67,7 @@ class ReferenceChip : public contract::Chip {
   Status run(const contract::Op& op) override {
     contract::validate(op);
     ++calls_[op.index()];
-    return std::visit([this](const auto& o) { return run_op(o); }, op);
+    return std::visit([](const auto& o) { return run_op(o); }, op);
   }
   Status wait() override { return {}; }
 
