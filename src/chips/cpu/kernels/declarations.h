@@ -1,5 +1,5 @@
-// The functions that every level defines, under the names of KernelTable's members. Included by the kernels' sources,
-// which are compiled once a level; level.cpp gathers them in table().
+// The functions that a level defines, under the names of KernelTable's members. Included by the kernels' sources, which
+// are compiled once a level; level.cpp gathers them in table(), with those of the lower level that this one lacks.
 #pragma once
 
 #include "chips/cpu/kernels/kernels.h"

@@ -1,6 +1,7 @@
-// The kernels of the CPU chip. Every .cpp in this folder is compiled once for each level (cmake/cpu_levels.cmake) with
-// NARU_LEVEL naming it, and defines its functions in namespace naru::cpu::NARU_LEVEL; level.cpp gathers them in one
-// KernelTable a level. What a function computes is defined by contract/ops.h; all levels give the same bits.
+// The kernels of the CPU chip. The sources in this folder are compiled once for each level that has instructions of
+// their own for them (cmake/cpu_levels.cmake) with NARU_LEVEL naming it, and define their functions in namespace
+// naru::cpu::NARU_LEVEL; level.cpp gathers them in one KernelTable a level. What a function computes is defined by
+// contract/ops.h; all levels give the same bits.
 #pragma once
 
 #include <cstddef>
