@@ -24,4 +24,8 @@ function(naru_precompile target owner)
   else()
     target_precompile_headers(${target} PRIVATE ${naru_headers})
   endif()
+  # What std::char_traits turns off for itself, and GCC forgets when the header is precompiled.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
+  endif()
 endfunction()
