@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Trains a recipe twice, once undisturbed and once killed (SIGKILL) at random moments, and compares the weights.
 
-    python3 tools/check_kills.py recipes/pretrain-tiny-moe.toml --kills 10 -- steps=60 checkpoint.every=5
+    python3 tools/check_kills.py recipes/pretrain-tiny-moe.toml --kills 10 steps=60 schedule.warmup_steps=10 checkpoint.every=5
 
-What follows -- overrides keys of the recipe. The exit status is 0 where both runs end with the same SHA-256.
+KEY=VALUE overrides keys of the recipe. The exit status is 0 where both runs end with the same SHA-256.
 """
 import argparse
 import json
@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--seed", type=int, help="of the moments; default: another each time")
     parser.add_argument("--naru", default=str(ROOT / "build" / "release" / "naru"))
     parser.add_argument("keys", nargs="*", help="KEY=VALUE")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     seed = args.seed if args.seed is not None else time.time_ns() % 1_000_000
     moments = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -42,20 +42,28 @@ def main():
             return [args.naru, "train", args.recipe, *args.keys, "--out", str(folder), "--json"]
 
         def finish(folder):
-            done = subprocess.run(command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            if done.returncode != 0:
-                sys.exit(f"naru ended with {done.returncode}: {done.stderr[-1000:]}")
-            return json.loads(done.stdout)["weights_sha256"]
+            """The weights, and the seconds until the first step and until the end."""
+            begin, first = time.monotonic(), None
+            with open(pathlib.Path(scratch) / "said", "w+") as said:
+                process = subprocess.Popen(command(folder), stdout=subprocess.PIPE, stderr=said, text=True)
+                while process.poll() is None:
+                    time.sleep(0.05)
+                    if first is None and steps_done(folder) > 0:
+                        first = time.monotonic() - begin
+                if process.returncode != 0:
+                    said.seek(0)
+                    sys.exit(f"naru ended with {process.returncode}: {said.read()[-1000:]}")
+            return json.loads(process.stdout.read())["weights_sha256"], first or 0.0, time.monotonic() - begin
 
-        begin = time.monotonic()
-        wanted = finish(quiet)
-        seconds = time.monotonic() - begin
-        print(f"undisturbed {seconds:.1f} s {wanted}", flush=True)
+        wanted, opening, seconds = finish(quiet)
+        print(f"undisturbed {seconds:.1f} s, the first step after {opening:.1f} s, {wanted}", flush=True)
         kills = 0
         while kills < args.kills:
             process = subprocess.Popen(command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            # Early moments too: while it opens, and while the first checkpoint is not there yet.
-            wait = moments.uniform(0.01, 2 * seconds / args.kills)
+            # One in four while it opens; the others during its steps, before and after a checkpoint.
+            wait = moments.uniform(0.01, opening)
+            if moments.random() > 0.25:
+                wait = opening + moments.uniform(0, 2 * (seconds - opening) / args.kills)
             try:
                 process.wait(timeout=wait)
                 print(f"done before kill {kills + 1}: {kills} kills it was; train longer for more", flush=True)
@@ -65,7 +73,7 @@ def main():
                 process.wait()
             kills += 1
             print(f"kill {kills:2d} after {wait:5.2f} s, step {steps_done(killed)}", flush=True)
-        found = finish(killed)
+        found, _, _ = finish(killed)
         print(f"killed {kills} times (seed {seed}) {found}: {'the same' if found == wanted else 'DIFFERENT'}")
         sys.exit(0 if found == wanted and kills == args.kills else 1)
 
