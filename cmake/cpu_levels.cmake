@@ -17,7 +17,6 @@ else()
   add_library(naru_chips_cpu STATIC ${cpu_sources})
   target_include_directories(naru_chips_cpu PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(naru_chips_cpu PUBLIC naru_contract)
-  naru_precompile(naru_chips_cpu naru_base)
 
   # The baseline is there for its bits, and -O3 of its portable vectors takes as long as two other levels. With
   # sanitizers the optimiser's work on instrumented kernels would take most of the build.
@@ -39,7 +38,6 @@ else()
       target_compile_definitions(naru_cpu_${level} PRIVATE NARU_LOWER_LEVEL=${arg_LOWER})
     endif()
     target_compile_options(naru_cpu_${level} PRIVATE ${arg_FLAGS})
-    naru_precompile(naru_cpu_${level} naru_cpu_${level} ${naru_kernel_headers})
     target_sources(naru_chips_cpu PRIVATE $<TARGET_OBJECTS:naru_cpu_${level}>)
   endfunction()
 
