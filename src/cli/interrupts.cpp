@@ -83,7 +83,7 @@ bool wait_to_read(int fd) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, signal);
   ::pthread_sigmask(SIG_BLOCK, &ends, &before);
   bool is_readable = false;
-  while (!is_readable && !is_asked_to_end()) {
+  while (!is_readable && !is_interrupted()) {
     pollfd wait{fd, POLLIN, 0};
     is_readable = ::ppoll(&wait, 1, nullptr, &before) > 0;
   }

@@ -22,8 +22,8 @@ void forget_interrupts();
 // The last one asked the program to end (not Ctrl-C).
 bool is_asked_to_end();
 
-// Waits until there is something to read (true), or the program was asked to end (false), before the call or during it:
-// no signal falls between the look at it and the wait.
+// Waits until there is something to read (true), or there was an interrupt (false), before the call or during it: no
+// signal falls between the look at it and the wait.
 bool wait_to_read(int fd);
 
 }  // namespace naru::cli

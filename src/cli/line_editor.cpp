@@ -79,7 +79,12 @@ struct Place {
 int LineEditor::next_byte() {
   unsigned char byte = 0;
   while (true) {
-    if (!wait_to_read(STDIN_FILENO)) return -1;
+    if (!wait_to_read(STDIN_FILENO)) {
+      if (is_asked_to_end()) return -1;
+      forget_interrupts();  // a Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the
+                            // same
+      return control('C');
+    }
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
     if (n == 1) return byte;
     if (n < 0 && errno == EINTR && !is_asked_to_end()) continue;

@@ -131,6 +131,15 @@ def test_control_c_stops_the_answer_not_the_program(naru, model):
     assert t.wait_end() == 130
 
 
+def test_an_interrupt_outside_of_the_editor_counts(naru, model):
+    t = Terminal([naru, "run", model, "--context", "512"])
+    t.wait_for(PROMPT)
+    os.kill(t.pid, signal.SIGINT)
+    t.wait_for("Ctrl-C again to leave")
+    os.kill(t.pid, signal.SIGINT)
+    assert t.wait_end() == 130
+
+
 def test_a_message_typed_during_an_answer_comes_next(naru, model):
     t = Terminal([naru, "run", model, "-n", "60", "--chip", "reference", *LETTER_D])
     t.wait_for(PROMPT)
