@@ -17,6 +17,7 @@
 #include "cli/terminal.h"
 #include "cli/token_ids.h"
 #include "formats/safetensors_writer.h"
+#include "train/prediction_targets.h"
 #include "train/trainable_model.h"
 
 namespace naru::cli {
@@ -182,10 +183,12 @@ Status grads_command(const GradsOptions& options) {
   NARU_ASSIGN(const train::ParameterBuffer grads,
               train::ParameterBuffer::create(*chip, model.parameters(), model.trained()));
   const auto n_targets = static_cast<int64_t>(ids.size()) - 1;
-  train::TrainableModel::StepScale scale{.n_targets = n_targets, .prediction_weight = options.mtp};
-  for (int64_t depth = 0; depth < config.mtp_layers; ++depth) {
-    scale.n_prediction_targets.push_back(std::max<int64_t>(0, n_targets - depth - 1));
-  }
+  train::StepBatch step;
+  step.micro_batches = {batch};
+  const train::TrainableModel::StepScale scale{
+      .n_targets = n_targets,
+      .prediction_weight = options.mtp,
+      .n_prediction_targets = train::count_prediction_targets(step, config.mtp_layers)};
   NARU_ASSIGN(const auto result, model.run(batch, scale, &grads));
   const float loss = total_loss(result, scale);
   NARU_TRY(write_grads(options, files.tensors, model, grads, loss));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "base/memory.h"
 #include "base/sha256.h"
@@ -65,7 +66,8 @@ Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch,
                      losses->main += sum_of(result.losses);
                      losses->balance += sum_of(result.balance);
                      for (size_t depth = 0; depth < result.prediction_losses.size(); ++depth) {
-                       losses->predictions[depth] += sum_of(result.prediction_losses[depth]);
+                       const auto n = static_cast<double>(std::max<int64_t>(1, scale.n_prediction_targets[depth]));
+                       losses->predictions[depth] += sum_of(result.prediction_losses[depth]) / n;
                      }
                      loads_.resize(result.loads.size());
                      for (size_t layer = 0; layer < loads_.size(); ++layer) {
@@ -149,12 +151,8 @@ Status RunningTrainer::report(const StepBatch& batch, const StepLosses& losses, 
                              {"tokens_per_s", tokens_per_s},
                              {"tokens", static_cast<double>(state_.tokens)}}};
   if (!losses.predictions.empty()) {
-    const auto n_targets = count_prediction_targets(batch, files_.config.mtp_layers);
-    double mean = 0;
-    for (size_t depth = 0; depth < n_targets.size(); ++depth) {
-      mean += losses.predictions[depth] / static_cast<double>(std::max<int64_t>(1, n_targets[depth]));
-    }
-    metrics.values.emplace_back("mtp_loss", mean / static_cast<double>(n_targets.size()));
+    const double sum = std::accumulate(losses.predictions.begin(), losses.predictions.end(), 0.0);
+    metrics.values.emplace_back("mtp_loss", sum / static_cast<double>(losses.predictions.size()));
   }
   NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};

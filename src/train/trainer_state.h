@@ -27,10 +27,10 @@ struct RunState {
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
 };
 
-// Losses of a step, summed over its targets.
+// Losses of a step.
 struct StepLosses {
-  double main = 0;
-  std::vector<double> predictions;  // by depth
+  double main = 0;                  // summed over its targets
+  std::vector<double> predictions;  // by depth, the mean over its targets
   double balance = 0;               // weighted
 };
 

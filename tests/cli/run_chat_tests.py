@@ -1,4 +1,5 @@
-"""The chat on a pseudo terminal: what a person types and sees. Python's standard library only.
+"""The chat, and Ctrl-C in other long work, on a pseudo terminal: what a person types and sees. Python's standard
+library only.
 
     python3 run_chat_tests.py BINARY [--data tests/data]
 
@@ -230,6 +231,26 @@ def test_reasoning_is_dimmed(naru, model):
         t = Terminal([naru, "run", path, "hello", "-n", "5", "--hide-reasoning", *LETTER_D])
         assert t.wait_end() == 0
         assert "ddd" not in t.seen and "thinking" in t.seen
+
+
+def test_one_control_c_ends_the_reading_of_data(naru, model):
+    root = HERE.parent.parent
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "tokenizer").mkdir()
+        trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
+        (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
+        (folder / "recipe.toml").write_text(
+            f'steps = 1\n[model]\nconfig = "{root}/recipes/configs/tiny-moe.json"\ntokenizer = "tokenizer"\n'
+            '[[data]]\ngenerator = "word_problems"\ndocuments = 1000000\n'
+        )
+        t = Terminal([naru, "data", folder / "recipe.toml"])
+        t.read_some(1)  # in the middle of it
+        assert not t.is_done(), t.seen
+        t.type(CONTROL["C"])
+        begin = time.monotonic()
+        assert t.wait_end() in (-signal.SIGINT, 130), t.status
+        assert time.monotonic() - begin < 5, "it went on"
 
 
 def main():

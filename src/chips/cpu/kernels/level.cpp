@@ -13,43 +13,13 @@ const KernelTable& table();
 #endif
 
 namespace naru::cpu::NARU_LEVEL {
+
+#if defined(NARU_LOWER_LEVEL)
 namespace {
 
-KernelTable make_table() {
-#if defined(NARU_LOWER_LEVEL)
+KernelTable over_lower_level() {
   KernelTable table = NARU_LOWER_LEVEL::table();
-#else
-  KernelTable table{};
-  table.embed = embed;
-  table.rms_norm = rms_norm;
-  table.rope_table = rope_table;
-  table.rope = rope;
-  table.round_bf16 = round_bf16;
-  table.cache_write = cache_write;
-  table.silu_mul = silu_mul;
-  table.add = add;
-  table.route = route;
-  table.combine = combine;
-  table.log_prob = log_prob;
-  table.column_sum = column_sum;
-  table.sum_slots = sum_slots;
-  table.rms_norm_grad = rms_norm_grad;
-  table.rope_grad = rope_grad;
-  table.silu_mul_grad = silu_mul_grad;
-  table.combine_grad = combine_grad;
-  table.route_grad = route_grad;
-  table.balance_loss = balance_loss;
-  table.cross_entropy = cross_entropy;
-  table.embed_grad = embed_grad;
-  table.fill = fill;
-  table.axpby = axpby;
-  table.sum_of_squares = sum_of_squares;
-  table.adamw = adamw;
-#endif
-#if !defined(NARU_LOWER_LEVEL) || defined(NARU_LEVEL_avx512vnni)
-  table.attention = attention;
-  table.attention_grad = attention_grad;
-#endif
+  table.level = NARU_TEXT(NARU_LEVEL);
   table.matmul = matmul;
   table.grouped_matmul = grouped_matmul;
   table.repack = repack;
@@ -57,15 +27,59 @@ KernelTable make_table() {
   table.product = product;
   table.pack = pack;
   table.packed_bytes = packed_bytes;
-  table.level = NARU_TEXT(NARU_LEVEL);
+#if defined(NARU_LEVEL_avx512vnni)
+  table.attention = attention;
+  table.attention_grad = attention_grad;
+#endif
   return table;
 }
 
 }  // namespace
 
 const KernelTable& table() {
-  static const KernelTable kTable = make_table();
+  static const KernelTable kTable = over_lower_level();
   return kTable;
 }
+#else
+const KernelTable& table() {
+  // By name, so that the compiler misses a member that is forgotten.
+  static const KernelTable kTable = {.level = NARU_TEXT(NARU_LEVEL),
+                                     .embed = embed,
+                                     .rms_norm = rms_norm,
+                                     .matmul = matmul,
+                                     .grouped_matmul = grouped_matmul,
+                                     .rope_table = rope_table,
+                                     .rope = rope,
+                                     .round_bf16 = round_bf16,
+                                     .cache_write = cache_write,
+                                     .attention = attention,
+                                     .silu_mul = silu_mul,
+                                     .add = add,
+                                     .route = route,
+                                     .combine = combine,
+                                     .log_prob = log_prob,
+                                     .repack = repack,
+                                     .weight_grad = weight_grad,
+                                     .product = product,
+                                     .column_sum = column_sum,
+                                     .sum_slots = sum_slots,
+                                     .rms_norm_grad = rms_norm_grad,
+                                     .rope_grad = rope_grad,
+                                     .attention_grad = attention_grad,
+                                     .silu_mul_grad = silu_mul_grad,
+                                     .combine_grad = combine_grad,
+                                     .route_grad = route_grad,
+                                     .balance_loss = balance_loss,
+                                     .cross_entropy = cross_entropy,
+                                     .embed_grad = embed_grad,
+                                     .fill = fill,
+                                     .axpby = axpby,
+                                     .sum_of_squares = sum_of_squares,
+                                     .adamw = adamw,
+                                     .pack = pack,
+                                     .packed_bytes = packed_bytes};
+  return kTable;
+}
+#endif
 
 }  // namespace naru::cpu::NARU_LEVEL
