@@ -31,6 +31,16 @@ Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
   return formats::tokenizer_from_gguf(*files.gguf());
 }
 
+// That of the recipe; where it names one that is not there, what makes it.
+Result<formats::TokenizerData> tokenizer_of(const Recipe& recipe, const fs::path& path) {
+  auto data = read_tokenizer(path);
+  if (data.ok() || data.error().code != Code::kNotFound || recipe.model.tokenizer.empty()) return data;
+  return Error{Code::kNotFound,
+               fmt::format("{}; `naru data RECIPE --train-tokenizer {}` makes one of the recipe's own data, and the "
+                           "shipped recipes say how in their first lines",
+                           data.error().message, path.string())};
+}
+
 // Prediction layers are there where their loss counts.
 Status choose_predictions(const Recipe& recipe, int64_t n_of_model, TrainingModelFiles& files) {
   files.config.mtp_layers = recipe.loss.mtp > 0 ? n_of_model : 0;
@@ -84,7 +94,7 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   // The form: the recipe's word, else the checkpoint's own, else expanded.
   files.is_latent_form = recipe.model.form.empty() ? files.config.attention_form == formats::AttentionForm::kLatent
                                                    : recipe.model.form == "latent";
-  NARU_ASSIGN(formats::TokenizerData data, read_tokenizer(files.tokenizer_path));
+  NARU_ASSIGN(formats::TokenizerData data, tokenizer_of(recipe, files.tokenizer_path));
   if (data.chat_template) {
     NARU_ASSIGN(files.chat_template, text::ChatTemplate::create(data));
   }

@@ -98,6 +98,16 @@ TEST(Trainer, InterruptedPredictionLayers) {
   EXPECT_EQ(models::open_model_files(rig.run_folder("without") / "model")->config.mtp_layers, 0);
 }
 
+TEST(Trainer, AMissingTokenizerIsSaidWithWhatMakesOne) {
+  const TrainerRig rig;
+  Recipe recipe = rig.recipe("untokenized");
+  recipe.model.tokenizer = "nowhere";
+  const auto result = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Code::kNotFound);
+  EXPECT_NE(result.error().message.find("--train-tokenizer"), std::string::npos) << result.error().message;
+}
+
 TEST(Trainer, RefusesPredictionLayersThatItCannotTrain) {
   const TrainerRig rig;
   Recipe recipe = rig.recipe("none", "v3.json");
