@@ -17,6 +17,7 @@ else()
   add_library(naru_chips_cpu STATIC ${cpu_sources})
   target_include_directories(naru_chips_cpu PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(naru_chips_cpu PUBLIC naru_contract)
+  naru_unity(naru_chips_cpu)
 
   # The baseline is there for its bits, and -O3 of its portable vectors takes as long as two other levels. With
   # sanitizers the optimiser's work on instrumented kernels would take most of the build.
@@ -39,6 +40,7 @@ else()
     endif()
     target_compile_options(naru_cpu_${level} PRIVATE ${arg_FLAGS})
     target_sources(naru_chips_cpu PRIVATE $<TARGET_OBJECTS:naru_cpu_${level}>)
+    naru_unity(naru_cpu_${level} 10)
   endfunction()
 
   naru_cpu_level(baseline KERNELS ${cpu_kernels} FLAGS ${baseline_optimisation})

@@ -16,13 +16,14 @@ print_help() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$1"; }
 
 n_jobs() { printf '%s' "${NARU_JOBS:-$(nproc)}"; }
 
-# configure PRESET: only where it was not done yet; ninja repeats it by itself when a CMakeLists.txt or a list of
-# sources changed.
+# configure PRESET: each time, as the preset may have changed; where nothing did it takes no time.
 configure() {
-  if [[ ! -f build/$1/build.ninja ]]; then
-    cmake --preset "$1" || fail 70 "configuring build/$1" "CMakeLists.txt" "cmake stopped, see above" \
+  local log
+  log=$(cmake --preset "$1" 2>&1) || {
+    printf '%s\n' "$log" >&2
+    fail 70 "configuring build/$1" "CMakeLists.txt" "cmake stopped, see above" \
       "run ./scripts/setup, or remove build/$1 and try again"
-  fi
+  }
 }
 
 # compile PRESET [TARGET...]

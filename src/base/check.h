@@ -10,6 +10,11 @@ namespace naru {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& values);
 
 namespace detail {
+// A kernel is compiled once for each instruction level; each has copies of its own, for the linker keeps one copy of
+// what has one name, and that one must run on every processor.
+#ifdef NARU_LEVEL
+inline namespace NARU_LEVEL {
+#endif
 inline std::string check_values() {
   return {};
 }
@@ -19,6 +24,9 @@ std::string check_values(const Values&... values) {
   ((out << ' ' << values), ...);
   return out.str();
 }
+#ifdef NARU_LEVEL
+}  // namespace NARU_LEVEL
+#endif
 }  // namespace detail
 
 }  // namespace naru

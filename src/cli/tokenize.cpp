@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
@@ -10,19 +9,14 @@
 #include "cli/prompt.h"
 #include "cli/terminal.h"
 #include "cli/token_ids.h"
+#include "formats/json.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr size_t kWriteBytes = size_t{1} << 20;
-
-std::string json_string(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Text for standard output, written in large parts.
 class Output {
@@ -60,7 +54,7 @@ Status write_pieces(const text::Tokenizer& tokenizer, const std::vector<int32_t>
   std::vector<std::string> made(static_cast<size_t>(tokenizer.n_ids()));
   for (size_t i = 0; i < ids.size(); ++i) {
     std::string& piece = made[static_cast<size_t>(ids[i])];
-    if (piece.empty()) piece = json_string(text::repair_utf8(tokenizer.piece(ids[i])));
+    if (piece.empty()) piece = formats::json_quoted(text::repair_utf8(tokenizer.piece(ids[i])));
     if (i > 0) NARU_TRY(out.add(", "));
     NARU_TRY(out.add(piece));
   }
@@ -89,7 +83,7 @@ Status decode(const TokenizeOptions& options, const text::Tokenizer& tokenizer, 
   NARU_TRY(check_ids(ids, tokenizer.n_ids(), "standard input"));
   const std::string text = tokenizer.decode(ids);
   if (!options.json) return write_out(text);
-  return write_out(fmt::format("{{\"text\": {}}}\n", json_string(text)));
+  return write_out(fmt::format("{{\"text\": {}}}\n", formats::json_quoted(text)));
 }
 
 }  // namespace

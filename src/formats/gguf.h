@@ -25,6 +25,9 @@ inline constexpr int64_t kGgufNameBytesMax = 64;     // bytes of a tensor's name
 inline constexpr int64_t kGgufRankMax = 4;           // dimensions
 inline constexpr int64_t kGgufAlignmentMax = 65536;  // general.alignment: a power of two from 8 to this
 
+// What to do about a file that is whole but says wrong things, for messages.
+inline constexpr std::string_view kConvertAgain = "convert the model again with a current converter";
+
 enum class GgufType : uint32_t {
   kU8 = 0,
   kI8 = 1,

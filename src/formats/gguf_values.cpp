@@ -11,7 +11,7 @@
 namespace naru::formats {
 namespace {
 
-constexpr std::string_view kConvertAgain = "the file is damaged or of another kind; convert or get it again";
+constexpr std::string_view kDamagedOrOther = "the file is damaged or of another kind; convert or get it again";
 
 std::string describe(const GgufValue& value) {
   if (value.type != GgufType::kArray) return fmt::format("a value of type {}", gguf_type_name(value.type));
@@ -120,11 +120,11 @@ Result<std::optional<int64_t>> GgufIndex::find_int(std::string_view key, int64_t
   const GgufValue* value = find(key);
   if (value == nullptr) return std::optional<int64_t>();
   const std::string wanted = fmt::format("an integer from {} to {}", min, max);
-  if (!is_integer(value->type)) return wrong(Code::kCorrupt, key, describe(*value), wanted, kConvertAgain);
+  if (!is_integer(value->type)) return wrong(Code::kCorrupt, key, describe(*value), wanted, kDamagedOrOther);
   ByteCursor cursor(payload(*value));
   const auto number = read_integer(value->type, &cursor);
   if (!number || *number < min || *number > max) {
-    return wrong(Code::kCorrupt, key, number ? std::to_string(*number) : "above 2^63", wanted, kConvertAgain);
+    return wrong(Code::kCorrupt, key, number ? std::to_string(*number) : "above 2^63", wanted, kDamagedOrOther);
   }
   return std::optional(*number);
 }
@@ -139,10 +139,10 @@ Result<std::optional<double>> GgufIndex::find_double(std::string_view key) const
   } else if (value->type == GgufType::kF64) {
     number = cursor.read<double>();
   } else {
-    return wrong(Code::kCorrupt, key, describe(*value), "an f32 or f64 number", kConvertAgain);
+    return wrong(Code::kCorrupt, key, describe(*value), "an f32 or f64 number", kDamagedOrOther);
   }
   if (!number || !std::isfinite(*number)) {
-    return wrong(Code::kCorrupt, key, "not finite", "a finite number", kConvertAgain);
+    return wrong(Code::kCorrupt, key, "not finite", "a finite number", kDamagedOrOther);
   }
   return number;
 }
@@ -150,7 +150,7 @@ Result<std::optional<double>> GgufIndex::find_double(std::string_view key) const
 Result<std::optional<bool>> GgufIndex::find_bool(std::string_view key) const {
   const GgufValue* value = find(key);
   if (value == nullptr) return std::optional<bool>();
-  if (value->type != GgufType::kBool) return wrong(Code::kCorrupt, key, describe(*value), "a boolean", kConvertAgain);
+  if (value->type != GgufType::kBool) return wrong(Code::kCorrupt, key, describe(*value), "a boolean", kDamagedOrOther);
   ByteCursor cursor(payload(*value));
   const auto byte = cursor.read<uint8_t>();
   return std::optional(byte.value_or(0) != 0);
@@ -159,11 +159,12 @@ Result<std::optional<bool>> GgufIndex::find_bool(std::string_view key) const {
 Result<std::optional<std::string_view>> GgufIndex::find_string(std::string_view key) const {
   const GgufValue* value = find(key);
   if (value == nullptr) return std::optional<std::string_view>();
-  if (value->type != GgufType::kString) return wrong(Code::kCorrupt, key, describe(*value), "a string", kConvertAgain);
+  if (value->type != GgufType::kString)
+    return wrong(Code::kCorrupt, key, describe(*value), "a string", kDamagedOrOther);
   ByteCursor cursor(payload(*value));
   const auto text = read_text(&cursor);
   if (!text || !is_valid_utf8(*text)) {
-    return wrong(Code::kCorrupt, key, "no valid UTF-8", "UTF-8 text", kConvertAgain);
+    return wrong(Code::kCorrupt, key, "no valid UTF-8", "UTF-8 text", kDamagedOrOther);
   }
   return text;
 }
@@ -172,7 +173,7 @@ Result<std::optional<std::vector<std::string_view>>> GgufIndex::find_strings(std
   const GgufValue* value = find(key);
   if (value == nullptr) return std::optional<std::vector<std::string_view>>();
   if (value->type != GgufType::kArray || value->element_type != GgufType::kString) {
-    return wrong(Code::kCorrupt, key, describe(*value), "an array of strings", kConvertAgain);
+    return wrong(Code::kCorrupt, key, describe(*value), "an array of strings", kDamagedOrOther);
   }
   ByteCursor cursor(payload(*value));
   std::vector<std::string_view> texts;
@@ -180,7 +181,7 @@ Result<std::optional<std::vector<std::string_view>>> GgufIndex::find_strings(std
   for (int64_t i = 0; i < value->count; ++i) {
     const auto text = read_text(&cursor);
     if (!text || !is_valid_utf8(*text)) {
-      return wrong(Code::kCorrupt, fmt::format("{}[{}]", key, i), "no valid UTF-8", "UTF-8 text", kConvertAgain);
+      return wrong(Code::kCorrupt, fmt::format("{}[{}]", key, i), "no valid UTF-8", "UTF-8 text", kDamagedOrOther);
     }
     texts.push_back(*text);
   }
@@ -191,7 +192,7 @@ Result<std::optional<std::vector<int64_t>>> GgufIndex::find_ints(std::string_vie
   const GgufValue* value = find(key);
   if (value == nullptr) return std::optional<std::vector<int64_t>>();
   if (value->type != GgufType::kArray || !is_integer(value->element_type)) {
-    return wrong(Code::kCorrupt, key, describe(*value), "an array of integers", kConvertAgain);
+    return wrong(Code::kCorrupt, key, describe(*value), "an array of integers", kDamagedOrOther);
   }
   ByteCursor cursor(payload(*value));
   std::vector<int64_t> numbers;
@@ -200,7 +201,7 @@ Result<std::optional<std::vector<int64_t>>> GgufIndex::find_ints(std::string_vie
     const auto number = read_integer(value->element_type, &cursor);
     if (!number || *number < min || *number > max) {
       return wrong(Code::kCorrupt, fmt::format("{}[{}]", key, i), number ? std::to_string(*number) : "above 2^63",
-                   fmt::format("an integer from {} to {}", min, max), kConvertAgain);
+                   fmt::format("an integer from {} to {}", min, max), kDamagedOrOther);
     }
     numbers.push_back(*number);
   }

@@ -336,4 +336,8 @@ Result<std::string> JsonObject::get_string_or(std::string_view key, std::string 
   return with_fallback(find_string(key), std::move(fallback));
 }
 
+std::string json_quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace naru::formats

@@ -143,5 +143,7 @@ class JsonObject {
 
 // A value as a message shows it: "an array", "the string \"x\"", "12".
 std::string json_brief(const nlohmann::json& value);
+// The text as a JSON string with its quotes; what is no UTF-8 comes out as U+FFFD.
+std::string json_quoted(const std::string& text);
 
 }  // namespace naru::formats

@@ -15,8 +15,6 @@
 namespace naru::formats {
 namespace {
 
-constexpr std::string_view kCorrect = "correct the file or get it again";
-
 // One consistency rule: where it is broken, a message with `field` as the place.
 struct Checker {
   std::string_view name;
@@ -25,7 +23,7 @@ struct Checker {
   void require(bool good, std::string_view field, std::string_view found, std::string_view wanted) {
     if (good || !status.ok()) return;
     status = Error{Code::kCorrupt,
-                   fmt::format("reading {}: {} is {}, {} was wanted; {}", name, field, found, wanted, kCorrect)};
+                   fmt::format("reading {}: {} is {}, {} was wanted; {}", name, field, found, wanted, kCorrectConfig)};
   }
   void in_range(int64_t value, int64_t min, int64_t max, std::string_view field) {
     require(value >= min && value <= max, field, std::to_string(value),
@@ -186,7 +184,7 @@ Result<GenerationConfig> parse_generation_config(Bytes json, std::string_view na
     NARU_ASSIGN(const auto value, root.find_double(key));
     if (value && !(*value >= min && *value <= max)) {
       return root.wrong(Code::kCorrupt, key, fmt::format("{}", *value), fmt::format("a number from {} to {}", min, max),
-                        kCorrect);
+                        kCorrectConfig);
     }
     return value;
   };

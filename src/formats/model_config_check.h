@@ -20,6 +20,10 @@ inline constexpr int64_t kExpertsMax = 1 << 16;
 inline constexpr int64_t kMtpLayersMax = 16;
 inline constexpr double kRopeFactorMax = 1e6;
 
+// What to do about a wrong configuration, for messages.
+inline constexpr std::string_view kCorrectConfig = "correct the file or get it again";
+inline constexpr std::string_view kOtherModel = "use a model without it";
+
 // "llama, qwen2, ...": for messages that refuse another one.
 std::string supported_families();
 

@@ -14,9 +14,6 @@
 namespace naru::formats {
 namespace {
 
-constexpr std::string_view kOtherModel = "use a model without it";
-constexpr std::string_view kConvertAgain = "convert the model again with a current converter";
-
 // Typed look-ups of "{arch}.KEY".
 struct ArchKeys {
   const GgufIndex& gguf;

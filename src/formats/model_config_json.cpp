@@ -15,9 +15,6 @@
 namespace naru::formats {
 namespace {
 
-constexpr std::string_view kCorrect = "correct the file or get it again";
-constexpr std::string_view kOtherModel = "use a model without it";
-
 // What the official class of a family assumes where config.json is silent.
 struct Defaults {
   Family family;
@@ -142,7 +139,7 @@ Status read_sizes(const JsonObject& root, const Defaults& defaults, ModelConfig*
     config->head_dim = 128;
   } else if (config->hidden % config->heads != 0) {
     return root.wrong(Code::kCorrupt, "num_attention_heads", std::to_string(config->heads),
-                      fmt::format("a divisor of hidden_size {}", config->hidden), kCorrect);
+                      fmt::format("a divisor of hidden_size {}", config->hidden), kCorrectConfig);
   } else {
     config->head_dim = config->hidden / config->heads;
   }
@@ -285,7 +282,7 @@ Status read_mla(const JsonObject& root, ModelConfig* config) {
     config->attention_form = AttentionForm::kExpanded;
   } else if (form) {
     return root.wrong(Code::kCorrupt, "naru_attention_form", json_brief(nlohmann::json(*form)),
-                      "\"latent\" or \"expanded\"", kCorrect);
+                      "\"latent\" or \"expanded\"", kCorrectConfig);
   }
   return {};
 }

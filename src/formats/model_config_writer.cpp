@@ -7,7 +7,7 @@
 namespace naru::formats {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 Error no_word_for(const ModelConfig& config, std::string_view what) {
   return {Code::kUnsupported, fmt::format("writing config.json: the {} classes have no word for {}; keep the model as "
@@ -16,18 +16,18 @@ Error no_word_for(const ModelConfig& config, std::string_view what) {
 }
 
 // One id as a number, several as a list, none as null.
-Json ids_json(const std::vector<int32_t>& ids) {
+OrderedJson ids_json(const std::vector<int32_t>& ids) {
   if (ids.empty()) return nullptr;
-  return ids.size() == 1 ? Json(ids[0]) : Json(ids);
+  return ids.size() == 1 ? OrderedJson(ids[0]) : OrderedJson(ids);
 }
 
-Json yarn_json(const RopeConfig& rope) {
-  Json json = {{"type", "yarn"},
-               {"rope_type", "yarn"},
-               {"factor", rope.factor},
-               {"original_max_position_embeddings", rope.original_positions},
-               {"beta_fast", rope.beta_fast},
-               {"beta_slow", rope.beta_slow}};
+OrderedJson yarn_json(const RopeConfig& rope) {
+  OrderedJson json = {{"type", "yarn"},
+                      {"rope_type", "yarn"},
+                      {"factor", rope.factor},
+                      {"original_max_position_embeddings", rope.original_positions},
+                      {"beta_fast", rope.beta_fast},
+                      {"beta_slow", rope.beta_slow}};
   // mscale equal to mscale_all_dim leaves cos and sin alone, and more readers know it than attention_factor.
   const bool is_neutral = rope.attention_factor == 1.0 && rope.mscale_all_dim != 0;
   if (is_neutral || rope.mscale != 0) json["mscale"] = is_neutral ? rope.mscale_all_dim : rope.mscale;
@@ -37,9 +37,9 @@ Json yarn_json(const RopeConfig& rope) {
   return json;
 }
 
-Result<Json> rope_scaling_json(const ModelConfig& config) {
+Result<OrderedJson> rope_scaling_json(const ModelConfig& config) {
   const RopeConfig& rope = config.rope;
-  Json json;
+  OrderedJson json;
   switch (rope.kind) {
     case RopeKind::kNone: break;
     case RopeKind::kDivisors: return no_word_for(config, "rotation divisors (rope_freqs.weight) of no known rule");
@@ -61,7 +61,7 @@ Result<Json> rope_scaling_json(const ModelConfig& config) {
   return json;
 }
 
-void add_experts(const ModelConfig& config, Json& json) {
+void add_experts(const ModelConfig& config, OrderedJson& json) {
   const bool is_v3 = config.family == Family::kDeepseekV3;
   MoeConfig moe = config.moe;
   if (moe.experts == 0) {  // the classes know no model without experts, but one whose layers are all dense
@@ -72,7 +72,7 @@ void add_experts(const ModelConfig& config, Json& json) {
   json["n_routed_experts"] = moe.experts;
   json["num_experts_per_tok"] = moe.experts_per_token;
   // The V2 class takes null for none, the V3 class 0.
-  json["n_shared_experts"] = moe.shared_experts == 0 && !is_v3 ? Json(nullptr) : Json(moe.shared_experts);
+  json["n_shared_experts"] = moe.shared_experts == 0 && !is_v3 ? OrderedJson(nullptr) : OrderedJson(moe.shared_experts);
   json["moe_intermediate_size"] = moe.ffn;
   json["first_k_dense_replace"] = moe.first_dense;
   json["moe_layer_freq"] = 1;
@@ -86,9 +86,9 @@ void add_experts(const ModelConfig& config, Json& json) {
   json["routed_scaling_factor"] = moe.routed_scaling;
 }
 
-void add_latent(const ModelConfig& config, Json& json) {
+void add_latent(const ModelConfig& config, OrderedJson& json) {
   const MlaConfig& mla = config.mla;
-  json["q_lora_rank"] = mla.q_lora_rank == 0 ? Json(nullptr) : Json(mla.q_lora_rank);
+  json["q_lora_rank"] = mla.q_lora_rank == 0 ? OrderedJson(nullptr) : OrderedJson(mla.q_lora_rank);
   json["kv_lora_rank"] = mla.kv_lora_rank;
   json["qk_nope_head_dim"] = mla.qk_nope_head_dim;
   json["qk_rope_head_dim"] = mla.qk_rope_head_dim;
@@ -135,9 +135,9 @@ std::string_view architecture_name(Family family) {
 
 Result<std::string> model_config_json(const ModelConfig& config) {
   NARU_TRY(check_words(config));
-  NARU_ASSIGN(Json scaling, rope_scaling_json(config));
-  Json json;
-  json["architectures"] = Json::array({architecture_name(config.family)});
+  NARU_ASSIGN(OrderedJson scaling, rope_scaling_json(config));
+  OrderedJson json;
+  json["architectures"] = OrderedJson::array({architecture_name(config.family)});
   json["model_type"] = family_name(config.family);
   json["vocab_size"] = config.vocab;
   json["hidden_size"] = config.hidden;
@@ -161,7 +161,7 @@ Result<std::string> model_config_json(const ModelConfig& config) {
   json["tie_word_embeddings"] = config.tie_embeddings;
   json["bos_token_id"] = ids_json(config.bos_ids);
   json["eos_token_id"] = ids_json(config.eos_ids);
-  json["pad_token_id"] = config.pad_id ? Json(*config.pad_id) : Json(nullptr);
+  json["pad_token_id"] = config.pad_id ? OrderedJson(*config.pad_id) : OrderedJson(nullptr);
   json["initializer_range"] = 0.02;
   json["use_cache"] = true;
   if (!config.dtype.empty()) json["torch_dtype"] = config.dtype;
@@ -169,7 +169,7 @@ Result<std::string> model_config_json(const ModelConfig& config) {
 }
 
 std::string generation_config_json(const ModelConfig& config, const GenerationConfig& advice) {
-  Json json;
+  OrderedJson json;
   if (advice.do_sample) json["do_sample"] = *advice.do_sample;
   if (advice.temperature) json["temperature"] = *advice.temperature;
   if (advice.top_k) json["top_k"] = *advice.top_k;
@@ -183,7 +183,7 @@ std::string generation_config_json(const ModelConfig& config, const GenerationCo
   add_ids("eos_token_id", advice.eos_ids.empty() ? config.eos_ids : advice.eos_ids);
   const auto pad = advice.pad_id ? advice.pad_id : config.pad_id;
   if (pad) json["pad_token_id"] = *pad;
-  if (json.is_null()) json = Json::object();
+  if (json.is_null()) json = OrderedJson::object();
   return json.dump(2) + "\n";
 }
 

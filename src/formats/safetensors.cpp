@@ -16,7 +16,7 @@ namespace naru::formats {
 namespace {
 
 constexpr int64_t kMetadataKeysMax = 100000;
-constexpr std::string_view kGetAgain = "the file is damaged or was cut; get it again";
+constexpr std::string_view kDamagedOrCut = "the file is damaged or was cut; get it again";
 
 struct NamedDType {
   std::string_view name;
@@ -87,7 +87,8 @@ class HeaderReader final : public JsonEvents {
     if (depth_ == 1) return start_entry(std::move(key));
     if (in_metadata_) {
       if (static_cast<int64_t>(index_->metadata.size()) >= kMetadataKeysMax) {
-        return fail(Code::kCorrupt, fmt::format("__metadata__ has more than {} keys; {}", kMetadataKeysMax, kGetAgain));
+        return fail(Code::kCorrupt,
+                    fmt::format("__metadata__ has more than {} keys; {}", kMetadataKeysMax, kDamagedOrCut));
       }
       index_->metadata.emplace_back(std::move(key), std::string());
       field_ = Field::kMetadata;
@@ -106,17 +107,17 @@ class HeaderReader final : public JsonEvents {
   bool say(fmt::format_string<Args...> format, Args&&... args) {
     const std::string what = fmt::format(format, std::forward<Args>(args)...);
     if (index_->entries.empty() || in_metadata_)
-      return fail(Code::kCorrupt, fmt::format("the header {}; {}", what, kGetAgain));
+      return fail(Code::kCorrupt, fmt::format("the header {}; {}", what, kDamagedOrCut));
     return fail(Code::kCorrupt,
-                fmt::format("tensor '{}' {}; {}", printable(index_->entries.back().name), what, kGetAgain));
+                fmt::format("tensor '{}' {}; {}", printable(index_->entries.back().name), what, kDamagedOrCut));
   }
 
   bool unexpected(std::string_view found) {
     if (depth_ == 0)
-      return fail(Code::kCorrupt, fmt::format("the header is {}, an object was wanted; {}", found, kGetAgain));
+      return fail(Code::kCorrupt, fmt::format("the header is {}, an object was wanted; {}", found, kDamagedOrCut));
     if (in_metadata_) {
       return fail(Code::kCorrupt,
-                  fmt::format("__metadata__ has {} where only strings are legal; {}", found, kGetAgain));
+                  fmt::format("__metadata__ has {} where only strings are legal; {}", found, kDamagedOrCut));
     }
     if (depth_ == 1) return say("is {}, an object was wanted", found);
     switch (field_) {
@@ -134,7 +135,7 @@ class HeaderReader final : public JsonEvents {
   bool start_entry(std::string&& name) {
     in_metadata_ = name == "__metadata__";
     if (in_metadata_) {
-      if (seen_metadata_) return fail(Code::kCorrupt, fmt::format("__metadata__ is there twice; {}", kGetAgain));
+      if (seen_metadata_) return fail(Code::kCorrupt, fmt::format("__metadata__ is there twice; {}", kDamagedOrCut));
       seen_metadata_ = true;
       return true;
     }
@@ -145,7 +146,7 @@ class HeaderReader final : public JsonEvents {
     if (name.empty() || static_cast<int64_t>(name.size()) > kTensorNameBytesMax || has_control_characters(name)) {
       return fail(Code::kCorrupt, fmt::format("a tensor is called '{}', a name of 1 to {} bytes without control "
                                               "characters was wanted; {}",
-                                              printable(name), kTensorNameBytesMax, kGetAgain));
+                                              printable(name), kTensorNameBytesMax, kDamagedOrCut));
     }
     index_->entries.emplace_back().name = std::move(name);
     n_offsets_ = 0;
@@ -173,7 +174,7 @@ class HeaderReader final : public JsonEvents {
         fmt::format("tensor '{}' has the dtype '{}', one of F32, F16, BF16, F8_E4M3, I8, I32, I64, U8, BOOL, F64 "
                     "was wanted; {}",
                     printable(index_->entries.back().name), printable(word, 40),
-                    is_legal ? "convert the tensor to one of these" : kGetAgain));
+                    is_legal ? "convert the tensor to one of these" : kDamagedOrCut));
   }
 
   bool add_dim(int64_t value) {
@@ -204,7 +205,8 @@ class HeaderReader final : public JsonEvents {
 };
 
 Error tensor_error(std::string_view file, const SafetensorsEntry& entry, std::string_view what) {
-  return {Code::kCorrupt, fmt::format("reading {}: tensor '{}' {}; {}", file, printable(entry.name), what, kGetAgain)};
+  return {Code::kCorrupt,
+          fmt::format("reading {}: tensor '{}' {}; {}", file, printable(entry.name), what, kDamagedOrCut)};
 }
 
 // The bytes that shape and dtype ask for; nothing on overflow.
@@ -226,13 +228,13 @@ Status check_names(std::string_view file, const SafetensorsIndex& index) {
   for (size_t i = 1; i < names.size(); ++i) {
     if (*names[i - 1] == *names[i]) {
       return Error{Code::kCorrupt, fmt::format("reading {}: tensor '{}' is there twice, every name once was wanted; {}",
-                                               file, printable(*names[i]), kGetAgain)};
+                                               file, printable(*names[i]), kDamagedOrCut)};
     }
   }
   for (size_t i = 1; i < index.metadata.size(); ++i) {
     if (index.metadata[i - 1].first == index.metadata[i].first) {
       return Error{Code::kCorrupt, fmt::format("reading {}: __metadata__ has the key '{}' twice; {}", file,
-                                               printable(index.metadata[i].first), kGetAgain)};
+                                               printable(index.metadata[i].first), kDamagedOrCut)};
     }
   }
   return {};
@@ -266,7 +268,7 @@ Status check_ranges(std::string_view file, const SafetensorsIndex& index, int64_
   if (expected != data_bytes) {
     return Error{Code::kCorrupt,
                  fmt::format("reading {}: its tensors end at {} and the file holds {} bytes of tensors; {}", file,
-                             expected, data_bytes, kGetAgain)};
+                             expected, data_bytes, kDamagedOrCut)};
   }
   return {};
 }
@@ -278,7 +280,7 @@ Result<SafetensorsIndex> parse_safetensors(Bytes file, std::string_view name) {
   const auto header_size = cursor.read<uint64_t>();
   if (!header_size) {
     return Error{Code::kCorrupt, fmt::format("reading {}: it has {} bytes, a safetensors file has 8 or more; {}", name,
-                                             file.size(), kGetAgain)};
+                                             file.size(), kDamagedOrCut)};
   }
   const auto size = checked_count(*header_size, kSafetensorsHeaderMax);
   if (!size || *size < 2) {
@@ -290,7 +292,7 @@ Result<SafetensorsIndex> parse_safetensors(Bytes file, std::string_view name) {
   if (*size > cursor.remaining()) {
     return Error{Code::kCorrupt,
                  fmt::format("reading {}: at byte 0: its header has {} bytes and the file ends after {}; {}", name,
-                             *size, cursor.remaining(), kGetAgain)};
+                             *size, cursor.remaining(), kDamagedOrCut)};
   }
   const Bytes header = *cursor.take(static_cast<uint64_t>(*size));
   if (header[0] != std::byte{'{'}) {
@@ -300,8 +302,8 @@ Result<SafetensorsIndex> parse_safetensors(Bytes file, std::string_view name) {
                              name)};
   }
   if (const int64_t good = utf8_valid_prefix(as_text(header)); good != *size) {
-    return Error{Code::kCorrupt,
-                 fmt::format("reading {}: at byte {}: its header is no valid UTF-8; {}", name, 8 + good, kGetAgain)};
+    return Error{Code::kCorrupt, fmt::format("reading {}: at byte {}: its header is no valid UTF-8; {}", name, 8 + good,
+                                             kDamagedOrCut)};
   }
   SafetensorsIndex index;
   HeaderReader reader(&index);

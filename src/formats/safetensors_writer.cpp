@@ -4,22 +4,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/checked.h"
+#include "formats/json.h"
 #include "formats/safetensors.h"
 #include "formats/tensor_file.h"
 #include "formats/utf8.h"
 
 namespace naru::formats {
-namespace {
-
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-}  // namespace
-
 void SafetensorsWriter::add_metadata(std::string key, std::string value) {
   NARU_CHECK(!file_, "metadata after begin()");
   metadata_.emplace_back(std::move(key), std::move(value));
@@ -54,13 +45,14 @@ std::string SafetensorsWriter::header() const {
   if (!metadata_.empty()) {
     text += "\"__metadata__\":{";
     for (size_t i = 0; i < metadata_.size(); ++i) {
-      text += fmt::format("{}{}:{}", i == 0 ? "" : ",", quoted(metadata_[i].first), quoted(metadata_[i].second));
+      text +=
+          fmt::format("{}{}:{}", i == 0 ? "" : ",", json_quoted(metadata_[i].first), json_quoted(metadata_[i].second));
     }
     text += '}';
   }
   for (const Tensor& tensor : tensors_) {
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                        text.size() == 1 ? "" : ",", quoted(tensor.name), safetensors_dtype_name(tensor.dtype),
+                        text.size() == 1 ? "" : ",", json_quoted(tensor.name), safetensors_dtype_name(tensor.dtype),
                         fmt::join(tensor.shape, ","), tensor.begin, tensor.end);
   }
   text += '}';

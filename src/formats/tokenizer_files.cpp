@@ -17,9 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::string_view kDamaged = "the file is damaged, get it again";
-constexpr std::string_view kOtherModel = "use a model with a byte-level BPE tokenizer";
+constexpr std::string_view kOtherTokenizer = "use a model with a byte-level BPE tokenizer";
 constexpr size_t kStepsMax = 64;
-constexpr size_t kTemplatesMax = 64;
 
 // Applies `visit` to an object, or in order to the members of a Sequence (`list` is the key of its array), however
 // deep; the parser bounds the depth.
@@ -44,19 +43,19 @@ Status read_model(const JsonObject& root, const TokenizerTable& table, Tokenizer
   // The oldest files leave the type out; what has merges is BPE.
   NARU_ASSIGN(const std::string type, model.get_string_or("type", model.has("merges") ? "BPE" : "missing"));
   if (type != "BPE") {
-    return model.wrong(Code::kUnsupported, "type", fmt::format("\"{}\"", printable(type)), "\"BPE\"", kOtherModel);
+    return model.wrong(Code::kUnsupported, "type", fmt::format("\"{}\"", printable(type)), "\"BPE\"", kOtherTokenizer);
   }
   for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     NARU_ASSIGN(const std::string affix, model.get_string_or(key, ""));
     if (!affix.empty()) {
       return model.wrong(Code::kUnsupported, key, fmt::format("\"{}\"", printable(affix)), "null or empty",
-                         kOtherModel);
+                         kOtherTokenizer);
     }
   }
   NARU_ASSIGN(const double dropout, model.get_double_or("dropout", 0));
   if (dropout != 0) {
     return model.wrong(Code::kUnsupported, "dropout", fmt::format("{}", dropout), "null or 0 (one text, one encoding)",
-                       kOtherModel);
+                       kOtherTokenizer);
   }
   NARU_ASSIGN(data->ignore_merges, model.get_bool_or("ignore_merges", false));
   NARU_ASSIGN(data->byte_fallback, model.get_bool_or("byte_fallback", false));
@@ -142,7 +141,7 @@ Status read_pre_tokenizer(const JsonObject& root, TokenizerData* data) {
   return for_each_step(*object, "pretokenizers", [&](const JsonObject& step_object, const std::string& type) -> Status {
     if (data->pre_tokenizer.size() >= kStepsMax) {
       return root.wrong(Code::kUnsupported, "pre_tokenizer", fmt::format("a sequence of more than {} steps", kStepsMax),
-                        "fewer", kOtherModel);
+                        "fewer", kOtherTokenizer);
     }
     PreTokenizerStep& step = data->pre_tokenizer.emplace_back();
     step.name = printable(type);
@@ -180,7 +179,7 @@ Status add_template_ids(const JsonObject& object, std::string_view name, const T
   for (const int32_t id : ids) {
     if (!table.has_id(id)) return token.wrong(Code::kCorrupt, "ids", std::to_string(id), "the id of a token", kDamaged);
     if (out->size() >= kStepsMax)
-      return token.wrong(Code::kUnsupported, "ids", "a longer list", "a short one", kOtherModel);
+      return token.wrong(Code::kUnsupported, "ids", "a longer list", "a short one", kOtherTokenizer);
     out->push_back(id);
   }
   return {};
@@ -228,12 +227,12 @@ Status read_post_processor(const JsonObject& root, const TokenizerTable& table, 
     if (type == "ByteLevel") return {};  // moves offsets, not tokens
     if (++n_templates > 1) {
       return root.wrong(Code::kUnsupported, "post_processor", "a sequence of several that add tokens", "one of them",
-                        kOtherModel);
+                        kOtherTokenizer);
     }
     if (type == "TemplateProcessing") return read_template(step, table, data);
     if (type == "BertProcessing" || type == "RobertaProcessing") return read_cls_sep(step, table, data);
     return step.wrong(Code::kUnsupported, "type", fmt::format("\"{}\"", printable(type)),
-                      "ByteLevel, TemplateProcessing or Sequence", kOtherModel);
+                      "ByteLevel, TemplateProcessing or Sequence", kOtherTokenizer);
   });
 }
 
@@ -278,11 +277,13 @@ Status read_added_decoder(const JsonObject& root, TokenizerTable* table) {
 }
 
 Status add_chat_template(std::string_view name, std::string text, std::string_view document, TokenizerData* data) {
-  if (static_cast<int64_t>(text.size()) > kChatTemplateBytesMax || data->named_chat_templates.size() >= kTemplatesMax) {
-    return Error{Code::kCorrupt,
-                 fmt::format("reading {}: the chat template '{}' has {} bytes, at most {} templates of {} bytes were "
-                             "wanted; {}",
-                             document, printable(name), text.size(), kTemplatesMax, kChatTemplateBytesMax, kDamaged)};
+  if (static_cast<int64_t>(text.size()) > kChatTemplateBytesMax ||
+      data->named_chat_templates.size() >= kChatTemplatesMax) {
+    return Error{
+        Code::kCorrupt,
+        fmt::format("reading {}: the chat template '{}' has {} bytes, at most {} templates of {} bytes were "
+                    "wanted; {}",
+                    document, printable(name), text.size(), kChatTemplatesMax, kChatTemplateBytesMax, kDamaged)};
   }
   if (name == "default") {
     if (!data->chat_template) data->chat_template = std::move(text);

@@ -30,6 +30,7 @@ inline constexpr int64_t kTokenBytesMax = 64 * 1024;             // bytes of one
 inline constexpr int64_t kTokenizerJsonBytesMax = 128ll << 20;   // bytes of tokenizer.json
 inline constexpr int64_t kTokenizerConfigBytesMax = 64ll << 20;  // bytes of each companion file
 inline constexpr int64_t kChatTemplateBytesMax = 4ll << 20;      // bytes of one chat template
+inline constexpr size_t kChatTemplatesMax = 64;                  // named chat templates
 
 // A token that is found in the text before the pre-tokenizer runs. Its text is plain UTF-8, as the user writes it
 // (not mapped by the byte-to-unicode table). `special` ones are control tokens and left out of decoded text on demand.

@@ -11,8 +11,6 @@
 namespace naru::formats {
 namespace {
 
-constexpr std::string_view kConvertAgain = "convert the model again with a current converter";
-
 // tokenizer.ggml.token_type
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
@@ -98,7 +96,6 @@ Result<std::optional<int32_t>> read_id(const GgufIndex& gguf, std::string_view k
 }
 
 Status read_templates(const GgufIndex& gguf, TokenizerData* data) {
-  constexpr size_t kTemplatesMax = 64;
   const auto check = [&](std::string_view key, std::string_view text) -> Status {
     if (static_cast<int64_t>(text.size()) <= kChatTemplateBytesMax) return {};
     return gguf.wrong(Code::kCorrupt, key, fmt::format("{} bytes long", text.size()),
@@ -112,7 +109,7 @@ Status read_templates(const GgufIndex& gguf, TokenizerData* data) {
   NARU_ASSIGN(const auto names, gguf.find_strings("tokenizer.chat_templates"));
   if (!names) return {};
   for (const std::string_view name : *names) {
-    if (data->named_chat_templates.size() >= kTemplatesMax) break;
+    if (data->named_chat_templates.size() >= kChatTemplatesMax) break;
     const std::string key = fmt::format("tokenizer.chat_template.{}", name);
     NARU_ASSIGN(const auto named, gguf.find_string(key));
     if (!named) continue;

@@ -5,24 +5,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/file.h"
+#include "formats/json.h"
 #include "formats/utf8.h"
 
 namespace naru::formats {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 Error cannot_write(Code code, std::string_view what) {
   return {code, fmt::format("writing a tokenizer: {}", what)};
-}
-
-// Every text was checked to be valid UTF-8 before.
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump();
 }
 
 // --- what is written must be sayable and right ----------------------------------------------------------------------
@@ -100,30 +95,31 @@ Result<std::string> text_of(const TokenizerData& data, int32_t id, std::string_v
 
 // --- tokenizer.json -------------------------------------------------------------------------------------------------
 
-Json added_token_json(const AddedToken& token) {
+OrderedJson added_token_json(const AddedToken& token) {
   return {{"id", token.id},          {"content", token.text},  {"single_word", token.single_word},
           {"lstrip", token.lstrip},  {"rstrip", token.rstrip}, {"normalized", token.normalized},
           {"special", token.special}};
 }
 
-Result<Json> step_json(const PreTokenizerStep& step) {
+Result<OrderedJson> step_json(const PreTokenizerStep& step) {
   constexpr const char* kBehaviors[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
   switch (step.kind) {
     case PreTokenizerKind::kSplitRegex:
     case PreTokenizerKind::kSplitLiteral: {
       NARU_TRY(check_text(step.pattern, kTokenBytesMax, "pattern"));
       const char* how = step.kind == PreTokenizerKind::kSplitRegex ? "Regex" : "String";
-      return Json{{"type", "Split"},
-                  {"pattern", {{how, step.pattern}}},
-                  {"behavior", kBehaviors[static_cast<size_t>(step.behavior)]},
-                  {"invert", step.invert}};
+      return OrderedJson{{"type", "Split"},
+                         {"pattern", {{how, step.pattern}}},
+                         {"behavior", kBehaviors[static_cast<size_t>(step.behavior)]},
+                         {"invert", step.invert}};
     }
     case PreTokenizerKind::kByteLevel:
-      return Json{{"type", "ByteLevel"},
-                  {"add_prefix_space", step.add_prefix_space},
-                  {"trim_offsets", true},
-                  {"use_regex", step.use_regex}};
-    case PreTokenizerKind::kDigits: return Json{{"type", "Digits"}, {"individual_digits", step.individual_digits}};
+      return OrderedJson{{"type", "ByteLevel"},
+                         {"add_prefix_space", step.add_prefix_space},
+                         {"trim_offsets", true},
+                         {"use_regex", step.use_regex}};
+    case PreTokenizerKind::kDigits:
+      return OrderedJson{{"type", "Digits"}, {"individual_digits", step.individual_digits}};
     case PreTokenizerKind::kOther: break;
   }
   return cannot_write(Code::kUnsupported, fmt::format("the pre-tokenizer '{}' is not known, Split, ByteLevel or Digits "
@@ -131,28 +127,28 @@ Result<Json> step_json(const PreTokenizerStep& step) {
                                                       printable(step.name)));
 }
 
-Result<Json> pre_tokenizer_json(const TokenizerData& data) {
+Result<OrderedJson> pre_tokenizer_json(const TokenizerData& data) {
   if (!data.gguf_pre.empty()) {
     return cannot_write(Code::kUnsupported, fmt::format("it has the pre-tokenizer name '{}' of a GGUF file, steps were "
                                                         "wanted; put the steps of that name in its place",
                                                         printable(data.gguf_pre)));
   }
-  Json steps = Json::array();
+  OrderedJson steps = OrderedJson::array();
   for (const PreTokenizerStep& step : data.pre_tokenizer) {
-    NARU_ASSIGN(Json json, step_json(step));
+    NARU_ASSIGN(OrderedJson json, step_json(step));
     steps.push_back(std::move(json));
   }
-  if (steps.empty()) return Json();
-  if (steps.size() == 1) return Json(std::move(steps.front()));
-  return Json{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+  if (steps.empty()) return OrderedJson();
+  if (steps.size() == 1) return OrderedJson(std::move(steps.front()));
+  return OrderedJson{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 
 // The template that puts prefix and suffix around a text, for one text and for two.
-Result<Json> post_processor_json(const TokenizerData& data) {
-  if (data.prefix_ids.empty() && data.suffix_ids.empty()) return Json();
-  Json tokens = Json::object();
-  Json single = Json::array(), pair = Json::array();
-  const auto add_ids = [&](const std::vector<int32_t>& ids, Json& parts, int type_id) -> Status {
+Result<OrderedJson> post_processor_json(const TokenizerData& data) {
+  if (data.prefix_ids.empty() && data.suffix_ids.empty()) return OrderedJson();
+  OrderedJson tokens = OrderedJson::object();
+  OrderedJson single = OrderedJson::array(), pair = OrderedJson::array();
+  const auto add_ids = [&](const std::vector<int32_t>& ids, OrderedJson& parts, int type_id) -> Status {
     for (const int32_t id : ids) {
       NARU_ASSIGN(const std::string text, text_of(data, id, "token around a text"));
       parts.push_back({{"SpecialToken", {{"id", text}, {"type_id", type_id}}}});
@@ -160,10 +156,10 @@ Result<Json> post_processor_json(const TokenizerData& data) {
     }
     return {};
   };
-  const auto add_text = [](const char* name, Json& parts, int type_id) {
+  const auto add_text = [](const char* name, OrderedJson& parts, int type_id) {
     parts.push_back({{"Sequence", {{"id", name}, {"type_id", type_id}}}});
   };
-  const auto add_all = [&](const char* name, Json& parts, int type_id) -> Status {
+  const auto add_all = [&](const char* name, OrderedJson& parts, int type_id) -> Status {
     NARU_TRY(add_ids(data.prefix_ids, parts, type_id));
     add_text(name, parts, type_id);
     return add_ids(data.suffix_ids, parts, type_id);
@@ -171,18 +167,18 @@ Result<Json> post_processor_json(const TokenizerData& data) {
   NARU_TRY(add_all("A", single, 0));
   NARU_TRY(add_all("A", pair, 0));
   NARU_TRY(add_all("B", pair, 1));
-  std::vector<std::pair<std::string, Json>> sorted;
+  std::vector<std::pair<std::string, OrderedJson>> sorted;
   for (auto& [text, token] : tokens.items()) sorted.emplace_back(text, token);
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  Json special = Json::object();
+  OrderedJson special = OrderedJson::object();
   for (auto& [text, token] : sorted) special[text] = std::move(token);
-  return Json{{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
+  return OrderedJson{{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
 }
 
-Result<Json> decoder_json(const TokenizerData& data) {
-  if (data.decoder.empty()) return Json();
+Result<OrderedJson> decoder_json(const TokenizerData& data) {
+  if (data.decoder.empty()) return OrderedJson();
   if (data.decoder == "ByteLevel") {
-    return Json{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+    return OrderedJson{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   }
   return cannot_write(Code::kUnsupported,
                       fmt::format("the decoder '{}' is not known, ByteLevel or none was wanted; use "
@@ -191,14 +187,14 @@ Result<Json> decoder_json(const TokenizerData& data) {
 }
 
 Status append_model(const TokenizerData& data, std::string& out) {
-  Json head = {{"type", "BPE"},
-               {"dropout", nullptr},
-               {"unk_token", nullptr},
-               {"continuing_subword_prefix", nullptr},
-               {"end_of_word_suffix", nullptr},
-               {"fuse_unk", data.fuse_unk},
-               {"byte_fallback", data.byte_fallback},
-               {"ignore_merges", data.ignore_merges}};
+  OrderedJson head = {{"type", "BPE"},
+                      {"dropout", nullptr},
+                      {"unk_token", nullptr},
+                      {"continuing_subword_prefix", nullptr},
+                      {"end_of_word_suffix", nullptr},
+                      {"fuse_unk", data.fuse_unk},
+                      {"byte_fallback", data.byte_fallback},
+                      {"ignore_merges", data.ignore_merges}};
   if (data.unk_id) {
     NARU_ASSIGN(head["unk_token"], text_of(data, *data.unk_id, "unknown token"));
   }
@@ -208,7 +204,7 @@ Status append_model(const TokenizerData& data, std::string& out) {
   const char* separator = "\n";
   for (size_t id = 0; id < data.vocab.size(); ++id) {
     if (data.vocab[id].empty()) continue;
-    out += fmt::format("{}      {}: {}", separator, quoted(data.vocab[id]), id);
+    out += fmt::format("{}      {}: {}", separator, json_quoted(data.vocab[id]), id);
     separator = ",\n";
   }
   out += "\n    },\n";
@@ -216,8 +212,8 @@ Status append_model(const TokenizerData& data, std::string& out) {
   separator = "\n";
   for (const Merge& merge : data.merges) {
     out += fmt::format("{}      [\n        {},\n        {}\n      ]", separator,
-                       quoted(data.vocab[static_cast<size_t>(merge.left)]),
-                       quoted(data.vocab[static_cast<size_t>(merge.right)]));
+                       json_quoted(data.vocab[static_cast<size_t>(merge.left)]),
+                       json_quoted(data.vocab[static_cast<size_t>(merge.right)]));
     separator = ",\n";
   }
   out += *separator == ',' ? "\n    ]\n" : "]\n";
@@ -232,9 +228,10 @@ Result<std::string> tokenizer_json(const TokenizerData& data) {
                                     "tokenizer of a known family",
                                     printable(data.normalizer_name)));
   }
-  Json root = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", Json::array()}};
+  OrderedJson root = {
+      {"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", OrderedJson::array()}};
   for (const AddedToken& token : data.added_tokens) root["added_tokens"].push_back(added_token_json(token));
-  root["normalizer"] = data.normalizer == NormalizerKind::kNfc ? Json{{"type", "NFC"}} : Json();
+  root["normalizer"] = data.normalizer == NormalizerKind::kNfc ? OrderedJson{{"type", "NFC"}} : OrderedJson();
   NARU_ASSIGN(root["pre_tokenizer"], pre_tokenizer_json(data));
   NARU_ASSIGN(root["post_processor"], post_processor_json(data));
   NARU_ASSIGN(root["decoder"], decoder_json(data));
@@ -254,8 +251,8 @@ Result<std::string> tokenizer_json(const TokenizerData& data) {
 
 // --- the companions -------------------------------------------------------------------------------------------------
 
-Result<Json> roles_json(const TokenizerData& data) {
-  Json roles = Json::object();
+Result<OrderedJson> roles_json(const TokenizerData& data) {
+  OrderedJson roles = OrderedJson::object();
   const std::pair<const char*, std::optional<int32_t>> ids[] = {
       {"bos_token", data.bos_id}, {"eos_token", data.eos_id}, {"pad_token", data.pad_id}, {"unk_token", data.unk_id}};
   for (const auto& [role, id] : ids) {
@@ -265,8 +262,8 @@ Result<Json> roles_json(const TokenizerData& data) {
   return roles;
 }
 
-Result<Json> config_json(const TokenizerData& data) {
-  NARU_ASSIGN(Json config, roles_json(data));
+Result<OrderedJson> config_json(const TokenizerData& data) {
+  NARU_ASSIGN(OrderedJson config, roles_json(data));
   if (data.add_bos) config["add_bos_token"] = *data.add_bos;
   if (data.add_eos) config["add_eos_token"] = *data.add_eos;
   if (data.chat_template) {
@@ -274,7 +271,7 @@ Result<Json> config_json(const TokenizerData& data) {
     config["chat_template"] = *data.chat_template;
   }
   if (!data.named_chat_templates.empty()) {
-    Json templates = Json::array();
+    OrderedJson templates = OrderedJson::array();
     if (data.chat_template) templates.push_back({{"name", "default"}, {"template", *data.chat_template}});
     for (const NamedTemplate& named : data.named_chat_templates) {
       NARU_TRY(check_text(named.name, kTokenBytesMax, "name of a chat template"));
@@ -297,8 +294,8 @@ Result<TokenizerTexts> tokenizer_texts(const TokenizerData& data) {
   NARU_TRY(check_added_tokens(data));
   TokenizerTexts texts;
   NARU_ASSIGN(texts.tokenizer_json, tokenizer_json(data));
-  NARU_ASSIGN(const Json config, config_json(data));
-  NARU_ASSIGN(const Json roles, roles_json(data));
+  NARU_ASSIGN(const OrderedJson config, config_json(data));
+  NARU_ASSIGN(const OrderedJson roles, roles_json(data));
   texts.tokenizer_config_json = config.dump(2) + "\n";
   texts.special_tokens_map_json = roles.dump(2) + "\n";
   return texts;

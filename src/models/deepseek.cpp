@@ -7,7 +7,7 @@
 namespace naru::models {
 namespace {
 
-constexpr NameRow kNames[] = {
+constexpr NameRow kDeepseekNames[] = {
     {Role::kEmbed, "model.embed_tokens.weight", "token_embd.weight"},
     {Role::kHead, "lm_head.weight", "output.weight"},
     {Role::kFinalNorm, "model.norm.weight", "output_norm.weight"},
@@ -173,7 +173,7 @@ Result<nn::Experts> build_experts(const formats::ModelConfig& config, WeightLoad
 }  // namespace
 
 std::span<const NameRow> deepseek_names() {
-  return kNames;
+  return kDeepseekNames;
 }
 
 Status build_deepseek_layer(const formats::ModelConfig& config, WeightLoader& loader, int64_t layer,

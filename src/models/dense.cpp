@@ -7,7 +7,7 @@
 namespace naru::models {
 namespace {
 
-constexpr NameRow kNames[] = {
+constexpr NameRow kDenseNames[] = {
     {Role::kEmbed, "model.embed_tokens.weight", "token_embd.weight"},
     {Role::kHead, "lm_head.weight", "output.weight"},
     {Role::kFinalNorm, "model.norm.weight", "output_norm.weight"},
@@ -32,7 +32,7 @@ constexpr NameRow kNames[] = {
 }  // namespace
 
 std::span<const NameRow> dense_names() {
-  return kNames;
+  return kDenseNames;
 }
 
 Status build_dense_layer(const formats::ModelConfig& config, WeightLoader& loader, int64_t layer, DecoderLayer& out) {

@@ -24,12 +24,12 @@ constexpr uint32_t kSyllables = 0xAC00, kLeads = 0x1100, kVowels = 0x1161, kTail
 constexpr uint32_t kLeadCount = 19, kVowelCount = 21, kTailCount = 28;
 constexpr uint32_t kSyllableCount = kLeadCount * kVowelCount * kTailCount;
 
-struct Char {
+struct MarkedChar {
   uint32_t value;
   uint8_t combining_class;
 };
 
-void decompose(uint32_t c, std::vector<Char>& out) {
+void decompose(uint32_t c, std::vector<MarkedChar>& out) {
   if (c - kSyllables < kSyllableCount) {
     const uint32_t index = c - kSyllables;
     out.push_back({kLeads + index / (kVowelCount * kTailCount), 0});
@@ -65,7 +65,7 @@ uint32_t compose(uint32_t first, uint32_t second) {
   return found != end && found->first == first && found->second == second ? found->composed : 0;
 }
 
-void order_marks(std::vector<Char>& chars) {
+void order_marks(std::vector<MarkedChar>& chars) {
   for (size_t i = 0; i < chars.size();) {
     if (chars[i].combining_class == 0) {
       ++i;
@@ -74,17 +74,17 @@ void order_marks(std::vector<Char>& chars) {
     size_t end = i;
     while (end < chars.size() && chars[end].combining_class != 0) ++end;
     std::stable_sort(chars.begin() + static_cast<ptrdiff_t>(i), chars.begin() + static_cast<ptrdiff_t>(end),
-                     [](const Char& a, const Char& b) { return a.combining_class < b.combining_class; });
+                     [](const MarkedChar& a, const MarkedChar& b) { return a.combining_class < b.combining_class; });
     i = end;
   }
 }
 
 // Composes in place; a character is blocked from the last starter by one between them of no smaller class.
-void compose_all(std::vector<Char>& chars) {
+void compose_all(std::vector<MarkedChar>& chars) {
   size_t out = 0;
   size_t starter = SIZE_MAX;
   for (size_t i = 0; i < chars.size(); ++i) {
-    const Char c = chars[i];
+    const MarkedChar c = chars[i];
     const bool adjacent = starter != SIZE_MAX && starter + 1 == out;
     const bool open = starter != SIZE_MAX && (adjacent || chars[out - 1].combining_class < c.combining_class);
     if (open) {
@@ -132,7 +132,7 @@ size_t last_apart_for_nfc(std::string_view text) {
 }
 
 void append_nfc(std::string_view text, std::string& out) {
-  std::vector<Char> chars;
+  std::vector<MarkedChar> chars;
   const char* p = text.data();
   const char* const end = p + text.size();
   while (p < end) {
@@ -158,7 +158,7 @@ void append_nfc(std::string_view text, std::string& out) {
     }
     order_marks(chars);
     compose_all(chars);
-    for (const Char& c : chars) append_utf8(c.value, out);
+    for (const MarkedChar& c : chars) append_utf8(c.value, out);
   }
 }
 

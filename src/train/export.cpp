@@ -15,7 +15,7 @@
 #include "formats/model_config_writer.h"
 #include "formats/safetensors_writer.h"
 #include "formats/tokenizer_files.h"
-#include "formats/tokenizer_json_writer.h"
+#include "formats/tokenizer_writer.h"
 #include "models/config_difference.h"
 #include "models/families.h"
 #include "models/model.h"
@@ -162,6 +162,18 @@ Status copy_tokenizer(const fs::path& from, int64_t vocab, const fs::path& folde
   return {};
 }
 
+// What a GGUF file says by names and flags, said as folders say it: added tokens stand in the vocabulary too, in the
+// order of their ids, and the tokens around a text are listed.
+void settle_as_folder(formats::TokenizerData& data) {
+  text::spell_out_gguf_pre(data);
+  for (const formats::AddedToken& token : data.added_tokens) data.vocab[static_cast<size_t>(token.id)] = token.text;
+  std::ranges::sort(data.added_tokens, {}, &formats::AddedToken::id);
+  if (data.prefix_ids.empty() && data.suffix_ids.empty()) {
+    if (data.add_bos.value_or(false) && data.bos_id) data.prefix_ids = {*data.bos_id};
+    if (data.add_eos.value_or(false) && data.eos_id) data.suffix_ids = {*data.eos_id};
+  }
+}
+
 // The makers' advice for sampling, where the tokenizer's folder has it.
 Result<formats::GenerationConfig> advice_of(const fs::path& from) {
   std::error_code ignored;
@@ -183,9 +195,8 @@ Status export_tokenizer(const fs::path& from, int64_t vocab, const fs::path& fol
   NARU_ASSIGN(formats::TokenizerData data, formats::tokenizer_from_gguf(*files.gguf()));
   NARU_TRY(check_ids(from, data.n_ids(), vocab));
   NARU_ASSIGN([[maybe_unused]] const text::Splitter known, text::Splitter::create(data));
-  text::spell_out_gguf_pre(data);
-  NARU_TRY(write_text(folder / "tokenizer.json", formats::tokenizer_json(data)));
-  return write_text(folder / "tokenizer_config.json", formats::tokenizer_config_json(data));
+  settle_as_folder(data);
+  return formats::write_tokenizer_folder(data, folder);
 }
 
 Result<std::string> export_hugging_face(const ModelToExport& model, const fs::path& folder,

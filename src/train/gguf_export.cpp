@@ -141,7 +141,7 @@ void add_config(const ModelConfig& config, const std::string& name, GgufKind kin
 enum class Layout { kPlain, kInterleaved, kKeysTransposed, kValues };
 
 // A tensor of the GGUF file: one parameter in a layout, or one after another the parameters of all experts.
-struct OutTensor {
+struct GgufOutTensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
@@ -157,7 +157,7 @@ class Plan {
     for (size_t i = 0; i < parameters.size(); ++i) add(i);
   }
 
-  const std::vector<OutTensor>& tensors() const { return tensors_; }
+  const std::vector<GgufOutTensor>& tensors() const { return tensors_; }
 
  private:
   void add(size_t index) {
@@ -214,7 +214,7 @@ class Plan {
   std::span<const models::NameRow> names_;
   GgufKind kind_;
   std::map<std::string, size_t> index_of_;
-  std::vector<OutTensor> tensors_;
+  std::vector<GgufOutTensor> tensors_;
 };
 
 // The parameter [rows, cols] in its layout, as rows of `row_cols` values.
@@ -248,7 +248,7 @@ std::vector<float> laid_out(const ModelConfig& config, const Parameter& paramete
 }
 
 // f16 ends at 65504; a Q8_0 block has an f16 scale of its largest value / 127.
-Status check_range(const OutTensor& tensor, const std::vector<float>& values) {
+Status check_range(const GgufOutTensor& tensor, const std::vector<float>& values) {
   const float limit = tensor.dtype == DType::kF16 ? 65504.0f : tensor.dtype == DType::kQ8_0 ? 65504.0f * 127 : INFINITY;
   for (const float value : values) {
     if (std::fabs(value) <= limit) continue;
@@ -259,7 +259,7 @@ Status check_range(const OutTensor& tensor, const std::vector<float>& values) {
   return {};
 }
 
-Status write_values(const OutTensor& tensor, const std::vector<float>& values, GgufWriter& writer) {
+Status write_values(const GgufOutTensor& tensor, const std::vector<float>& values, GgufWriter& writer) {
   NARU_TRY(check_range(tensor, values));
   const auto n = static_cast<int64_t>(values.size());
   std::vector<std::byte> bytes(static_cast<size_t>(dtype_bytes(tensor.dtype, n).value()));
@@ -268,7 +268,7 @@ Status write_values(const OutTensor& tensor, const std::vector<float>& values, G
 }
 
 // The bytes that a parameter takes in its tensor, which may hold a part of it only.
-int64_t bytes_of(const OutTensor& tensor, const Parameter& parameter) {
+int64_t bytes_of(const GgufOutTensor& tensor, const Parameter& parameter) {
   int64_t n = 1;
   for (const int64_t dim : tensor.shape) n *= dim;
   n = tensor.parameters.size() > 1 ? parameter.n_elements() : n;
@@ -278,12 +278,12 @@ int64_t bytes_of(const OutTensor& tensor, const Parameter& parameter) {
 Status write_tensors(const models::ModelFiles& files, const std::vector<Parameter>& parameters, const Plan& plan,
                      GgufWriter& writer, const formats::ProgressCallback& progress) {
   int64_t done = 0, total = 0;
-  for (const OutTensor& tensor : plan.tensors()) {
+  for (const GgufOutTensor& tensor : plan.tensors()) {
     for (const size_t index : tensor.parameters) {
       total += bytes_of(tensor, parameters[index]);
     }
   }
-  for (const OutTensor& tensor : plan.tensors()) {
+  for (const GgufOutTensor& tensor : plan.tensors()) {
     for (const size_t index : tensor.parameters) {
       const Parameter& parameter = parameters[index];
       std::vector<float> values(static_cast<size_t>(parameter.n_elements()));
@@ -311,7 +311,8 @@ Status write_file(const models::ModelFiles& files, const ModelConfig& plain, con
   const int64_t rotated = plain.is_mla() ? plain.mla.qk_rope_head_dim : plain.head_dim;
   if (plain.rope.kind == RopeKind::kLlama3) divisors = models::llama3_divisors(plain.rope, rotated);
   if (!divisors.empty()) NARU_TRY(writer.add_tensor("rope_freqs.weight", DType::kF32, {rotated / 2}));
-  for (const OutTensor& tensor : plan.tensors()) NARU_TRY(writer.add_tensor(tensor.name, tensor.dtype, tensor.shape));
+  for (const GgufOutTensor& tensor : plan.tensors())
+    NARU_TRY(writer.add_tensor(tensor.name, tensor.dtype, tensor.shape));
   NARU_TRY(writer.begin(path));
   if (!divisors.empty()) NARU_TRY(writer.write(std::as_bytes(std::span(divisors))));
   NARU_TRY(write_tensors(files, parameters, plan, writer, progress));

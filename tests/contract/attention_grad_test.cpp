@@ -18,7 +18,7 @@ using contract::CacheUse;
 using contract::kCachePage;
 using contract::SequenceRows;
 
-struct Config {
+struct GradConfig {
   const char* name;
   int64_t heads, key_heads, width, value_width;
   DType dtype;
@@ -28,7 +28,7 @@ struct Config {
 
 // Packed documents with all operands; pages in an order of their own.
 struct Batch {
-  Batch(const Config& config_, const std::vector<int64_t>& lengths, uint64_t seed, Values values = Values::kPlain)
+  Batch(const GradConfig& config_, const std::vector<int64_t>& lengths, uint64_t seed, Values values = Values::kPlain)
       : config(config_),
         n_rows(std::accumulate(lengths.begin(), lengths.end(), int64_t{0})),
         filler(seed),
@@ -46,7 +46,7 @@ struct Batch {
       page += (n + kCachePage - 1) / kCachePage;
     }
   }
-  Config config;
+  GradConfig config;
   int64_t n_rows, n_pages = 0;
   Filler filler;
   Rows q, k, v, dout;
@@ -65,21 +65,21 @@ struct Gradient {
 class Cache {
  public:
   Cache(contract::Chip& chip, Batch& batch) : chip_(chip), batch_(batch) {
-    const Config& c = batch.config;
+    const GradConfig& c = batch.config;
     key_ = make({c.key_heads, c.width, c.dtype, c.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey});
     value_ = c.is_latent ? key_ : make({c.key_heads, c.value_width, c.dtype, CacheUse::kValue});
     run(contract::CacheWrite{batch.k.view(), key_, 0, batch.sequences});
     if (!c.is_latent) run(contract::CacheWrite{batch.v.view(), value_, 0, batch.sequences});
   }
   Forward forward(bool with_stats = true) {
-    const Config& c = batch_.config;
+    const GradConfig& c = batch_.config;
     Forward f{Rows(batch_.n_rows * c.heads, c.value_width), Rows(batch_.n_rows * c.heads, 2)};
     run(Attention{batch_.q.view(), key_, value_, c.heads, c.scale, batch_.sequences, f.out.view(),
                   with_stats ? f.stats.view() : View{}});
     return f;
   }
   Gradient gradient(Forward& f) {
-    const Config& c = batch_.config;
+    const GradConfig& c = batch_.config;
     Gradient g{Rows(batch_.n_rows * c.heads, c.width), Rows(batch_.n_rows * c.key_heads, c.width),
                Rows(batch_.n_rows * c.key_heads, c.value_width)};
     run(AttentionGrad{batch_.q.view(), key_, value_, c.heads, c.scale, batch_.sequences, f.out.view(), f.stats.view(),
@@ -132,7 +132,7 @@ Gradient check_batch(Batch& batch, const std::string& what, bool is_large = fals
   return want;
 }
 
-std::string label(const Config& config, const std::vector<int64_t>& lengths) {
+std::string label(const GradConfig& config, const std::vector<int64_t>& lengths) {
   std::string text = std::string(config.name) + ", " + std::to_string(config.heads) + " heads on " +
                      std::to_string(config.key_heads) + ", widths " + std::to_string(config.width) + " and " +
                      std::to_string(config.value_width) + ", lengths";
@@ -140,12 +140,12 @@ std::string label(const Config& config, const std::vector<int64_t>& lengths) {
   return text;
 }
 
-void check(const Config& config, const std::vector<int64_t>& lengths, uint64_t seed, bool is_large = false) {
+void check(const GradConfig& config, const std::vector<int64_t>& lengths, uint64_t seed, bool is_large = false) {
   Batch batch(config, lengths, seed);
   check_batch(batch, label(config, lengths), is_large);
 }
 
-constexpr Config kConfigs[] = {
+constexpr GradConfig kGradConfigs[] = {
     {"f32", 2, 2, 16, 16, DType::kF32},
     {"bf16", 2, 2, 16, 16, DType::kBF16},
     {"f32", 4, 2, 33, 17, DType::kF32},
@@ -155,19 +155,19 @@ constexpr Config kConfigs[] = {
 };
 
 TEST(AttentionGradOp, ShortDocuments) {
-  for (const Config& config : kConfigs) {
+  for (const GradConfig& config : kGradConfigs) {
     for (const int64_t n : {1, 2, 31, 32, 33, 65, 97}) check(config, {n}, 30);
   }
 }
 
 TEST(AttentionGradOp, LongDocuments) {
-  for (const Config& config : kConfigs) {
+  for (const GradConfig& config : kGradConfigs) {
     for (const int64_t n : {511, 513}) check(config, {n}, 31, true);
   }
 }
 
 TEST(AttentionGradOp, PackedDocuments) {
-  for (const Config& config : kConfigs) {
+  for (const GradConfig& config : kGradConfigs) {
     check(config, {1, 40, 33, 2, 64, 31}, 32);
     check(config, {5, 300, 70, 513, 100, 1, 32}, 32, true);
     check(config, std::vector<int64_t>(20, 37), 32, true);
@@ -208,7 +208,7 @@ TEST(AttentionGradOp, SharedDocuments) {
 
 // The forward's bits are the same with stats and without.
 TEST(AttentionGradOp, StatsChangeNothing) {
-  for (const Config& config : kConfigs) {
+  for (const GradConfig& config : kGradConfigs) {
     Batch batch(config, {530, 3}, 38);
     for (const NamedChip& named : cpu_chips()) {
       if (is_slow(named)) continue;
@@ -289,7 +289,7 @@ TEST(AttentionGradOp, NonFiniteOperands) {
 // Sum of out * dout in double: P by plain softmax over what each query sees.
 double loss_of(const Batch& b, const std::vector<double>& q, const std::vector<double>& k,
                const std::vector<double>& v) {
-  const Config& c = b.config;
+  const GradConfig& c = b.config;
   double loss = 0;
   for (const SequenceRows& rows : b.sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {

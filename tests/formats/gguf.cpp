@@ -11,13 +11,13 @@
 namespace naru::formats {
 namespace {
 
-Result<GgufIndex> parse(std::string_view file) {
+Result<GgufIndex> parse_file(std::string_view file) {
   return parse_gguf(as_bytes(file), "x.gguf");
 }
 
 TEST(Gguf, ReadsAFileOfTheOfficialWriter) {
   const std::string file = fixture("tiny.gguf");
-  const auto index = parse(file);
+  const auto index = parse_file(file);
   ASSERT_TRUE(index.ok()) << message_of(index);
   EXPECT_EQ(index->version(), 3u);
   EXPECT_EQ(index->tensors().size(), 11u);
@@ -37,7 +37,7 @@ TEST(Gguf, ReadsAFileOfTheOfficialWriter) {
 
 TEST(Gguf, EveryTypeOfValue) {
   const std::string file = fixture("tiny.gguf");
-  const auto index = parse(file);
+  const auto index = parse_file(file);
   ASSERT_TRUE(index.ok());
   const auto integer = [&](std::string_view key) { return index->get_int(key, INT64_MIN, INT64_MAX); };
   EXPECT_EQ(*integer("test.u8"), 200);
@@ -59,7 +59,7 @@ TEST(Gguf, EveryTypeOfValue) {
 
 TEST(Gguf, WrongTypesAreNamed) {
   const std::string file = fixture("tiny.gguf");
-  const auto index = parse(file);
+  const auto index = parse_file(file);
   ASSERT_TRUE(index.ok());
   expect_error(index->get_int("test.f32", 0, 9), Code::kCorrupt,
                {"x.gguf", "'test.f32'", "type f32", "an integer from 0 to 9"});
@@ -76,15 +76,15 @@ TEST(Gguf, WrongTypesAreNamed) {
 }
 
 TEST(Gguf, HeadersThatLie) {
-  expect_error(parse(""), Code::kCorrupt, {"'GGUF' was wanted"});
-  expect_error(parse("GGML" + std::string(20, '\0')), Code::kCorrupt, {"'GGML'"});
-  expect_error(parse(GgufBytes(0, 0, 1).text), Code::kUnsupported, {"version 1", "2 or 3"});
-  expect_error(parse(GgufBytes(0, 0, 4).text), Code::kUnsupported, {"version 4"});
-  expect_error(parse(GgufBytes(0, 0, 0x03000000).text), Code::kUnsupported, {"big-endian"});
-  EXPECT_TRUE(parse(GgufBytes(0, 0, 2).text).ok());
+  expect_error(parse_file(""), Code::kCorrupt, {"'GGUF' was wanted"});
+  expect_error(parse_file("GGML" + std::string(20, '\0')), Code::kCorrupt, {"'GGML'"});
+  expect_error(parse_file(GgufBytes(0, 0, 1).text), Code::kUnsupported, {"version 1", "2 or 3"});
+  expect_error(parse_file(GgufBytes(0, 0, 4).text), Code::kUnsupported, {"version 4"});
+  expect_error(parse_file(GgufBytes(0, 0, 0x03000000).text), Code::kUnsupported, {"big-endian"});
+  EXPECT_TRUE(parse_file(GgufBytes(0, 0, 2).text).ok());
   for (const uint64_t n : {uint64_t{1}, uint64_t{1} << 32, uint64_t{1} << 63, ~uint64_t{0}}) {
-    expect_error(parse(GgufBytes(0, n).text), Code::kCorrupt, {std::to_string(n) + " metadata keys"});
-    expect_error(parse(GgufBytes(n, 0).text), Code::kCorrupt, {std::to_string(n) + " tensors"});
+    expect_error(parse_file(GgufBytes(0, n).text), Code::kCorrupt, {std::to_string(n) + " metadata keys"});
+    expect_error(parse_file(GgufBytes(n, 0).text), Code::kCorrupt, {std::to_string(n) + " tensors"});
   }
 }
 
@@ -92,13 +92,13 @@ TEST(Gguf, StringsAndArraysThatLie) {
   for (const uint64_t length : {uint64_t{1} << 40, ~uint64_t{0}, uint64_t{1} << 63, uint64_t{200}}) {
     GgufBytes file(0, 1);
     file.key("a.key", 8).number(length).text.append(100, 'x');
-    expect_error(parse(file.text), Code::kCorrupt, {"'a.key'", std::to_string(length) + " bytes"});
+    expect_error(parse_file(file.text), Code::kCorrupt, {"'a.key'", std::to_string(length) + " bytes"});
     GgufBytes name(0, 1);
     name.number(length).text.append(150, 'x');
-    expect_error(parse(name.text), Code::kCorrupt, {"a metadata key"});
+    expect_error(parse_file(name.text), Code::kCorrupt, {"a metadata key"});
     GgufBytes array(0, 1);
     array.key("a.key", 9).number<uint32_t>(4).number(length).text.append(100, 'x');
-    expect_error(parse(array.text), Code::kCorrupt, {"array of " + std::to_string(length)});
+    expect_error(parse_file(array.text), Code::kCorrupt, {"array of " + std::to_string(length)});
   }
   GgufBytes nested(0, 1);
   nested.key("a.key", 9)
@@ -107,33 +107,35 @@ TEST(Gguf, StringsAndArraysThatLie) {
       .number<uint32_t>(0)
       .number<uint64_t>(1)
       .number<uint8_t>(1);
-  expect_error(parse(nested.text), Code::kCorrupt, {"array of type 9"});
-  expect_error(parse(GgufBytes(0, 1).key("a", 13).number<uint64_t>(0).text), Code::kCorrupt, {"value type 13"});
-  expect_error(parse(GgufBytes(0, 1).key("a", 9).number<uint32_t>(13).number<uint64_t>(0).text), Code::kCorrupt,
+  expect_error(parse_file(nested.text), Code::kCorrupt, {"array of type 9"});
+  expect_error(parse_file(GgufBytes(0, 1).key("a", 13).number<uint64_t>(0).text), Code::kCorrupt, {"value type 13"});
+  expect_error(parse_file(GgufBytes(0, 1).key("a", 9).number<uint32_t>(13).number<uint64_t>(0).text), Code::kCorrupt,
                {"array of type 13"});
-  expect_error(parse(GgufBytes(0, 1).key("a", 7).number<uint8_t>(2).text), Code::kCorrupt, {"neither 0 nor 1"});
+  expect_error(parse_file(GgufBytes(0, 1).key("a", 7).number<uint8_t>(2).text), Code::kCorrupt, {"neither 0 nor 1"});
 }
 
 TEST(Gguf, Keys) {
-  expect_error(parse(GgufBytes(0, 2).u32("same", 1).u32("same", 1).text), Code::kCorrupt, {"'same' is there twice"});
-  expect_error(parse(GgufBytes(0, 1).u32("", 1).number<uint8_t>(0).text), Code::kCorrupt, {"a metadata key is ''"});
-  expect_error(parse(GgufBytes(0, 1).u32("a\nb", 1).text), Code::kCorrupt, {"a\\x0ab"});
-  expect_error(parse(GgufBytes(0, 1).u32("\xff", 1).text), Code::kCorrupt, {"\\xff"});
-  EXPECT_TRUE(parse(GgufBytes(0, 1).u32(std::string(kGgufKeyBytesMax, 'k'), 1).text).ok());
-  expect_error(parse(GgufBytes(0, 1).u32(std::string(kGgufKeyBytesMax + 1, 'k'), 1).text), Code::kCorrupt,
+  expect_error(parse_file(GgufBytes(0, 2).u32("same", 1).u32("same", 1).text), Code::kCorrupt,
+               {"'same' is there twice"});
+  expect_error(parse_file(GgufBytes(0, 1).u32("", 1).number<uint8_t>(0).text), Code::kCorrupt,
+               {"a metadata key is ''"});
+  expect_error(parse_file(GgufBytes(0, 1).u32("a\nb", 1).text), Code::kCorrupt, {"a\\x0ab"});
+  expect_error(parse_file(GgufBytes(0, 1).u32("\xff", 1).text), Code::kCorrupt, {"\\xff"});
+  EXPECT_TRUE(parse_file(GgufBytes(0, 1).u32(std::string(kGgufKeyBytesMax, 'k'), 1).text).ok());
+  expect_error(parse_file(GgufBytes(0, 1).u32(std::string(kGgufKeyBytesMax + 1, 'k'), 1).text), Code::kCorrupt,
                {"1025 bytes"});
 }
 
 TEST(Gguf, BrokenTextIsFoundWhenItIsRead) {
   const std::string file = GgufBytes(0, 1).str("a", "x\xff").text;
-  const auto index = parse(file);
+  const auto index = parse_file(file);
   ASSERT_TRUE(index.ok());
   expect_error(index->find_string("a"), Code::kCorrupt, {"'a'", "UTF-8"});
 }
 
 TEST(Gguf, Alignment) {
   const auto with = [](uint32_t alignment, size_t real) {
-    return parse(GgufBytes(1, 1).u32("general.alignment", alignment).tensor("t", {4}, 0, 0).data(16, real).text);
+    return parse_file(GgufBytes(1, 1).u32("general.alignment", alignment).tensor("t", {4}, 0, 0).data(16, real).text);
   };
   for (const uint32_t good : {8u, 16u, 64u, 65536u}) EXPECT_TRUE(with(good, good).ok()) << good;
   for (const uint32_t bad : {0u, 1u, 3u, 4u, 48u, 131072u, 1u << 31, ~0u}) {
@@ -141,14 +143,14 @@ TEST(Gguf, Alignment) {
   }
   GgufBytes typed(0, 1);
   typed.key("general.alignment", 10).number<uint64_t>(32);
-  expect_error(parse(typed.text), Code::kCorrupt, {"general.alignment", "u64", "u32 was wanted"});
+  expect_error(parse_file(typed.text), Code::kCorrupt, {"general.alignment", "u64", "u32 was wanted"});
 }
 
 TEST(Gguf, TensorTables) {
-  EXPECT_TRUE(parse(GgufBytes(1, 0).tensor("t", {4}, 0, 0).data(16).text).ok());
-  EXPECT_TRUE(parse(GgufBytes(1, 0).tensor("t", {32, 2, 1, 1}, 8, 0).data(68).text).ok());
+  EXPECT_TRUE(parse_file(GgufBytes(1, 0).tensor("t", {4}, 0, 0).data(16).text).ok());
+  EXPECT_TRUE(parse_file(GgufBytes(1, 0).tensor("t", {32, 2, 1, 1}, 8, 0).data(68).text).ok());
   const auto refused = [](GgufBytes file, std::initializer_list<std::string_view> words) {
-    expect_error(parse(file.data(4096).text), Code::kCorrupt, words);
+    expect_error(parse_file(file.data(4096).text), Code::kCorrupt, words);
   };
   refused(GgufBytes(1, 0).tensor("t", {}, 0, 0), {"0 dimensions"});
   refused(GgufBytes(1, 0).tensor("t", {1, 1, 1, 1, 1}, 0, 0), {"5 dimensions"});
@@ -167,7 +169,7 @@ TEST(Gguf, TensorTables) {
   refused(GgufBytes(2, 0).tensor("a", {4}, 0, 0).tensor("a", {4}, 0, 32), {"'a' is there twice"});
   refused(GgufBytes(1, 0).tensor("", {4}, 0, 0), {"a tensor's name is ''"});
   refused(GgufBytes(1, 0).tensor(std::string(65, 'n'), {4}, 0, 0), {"65 bytes"});
-  EXPECT_TRUE(parse(GgufBytes(1, 0).tensor(std::string(64, 'n'), {4}, 0, 0).data(16).text).ok());
+  EXPECT_TRUE(parse_file(GgufBytes(1, 0).tensor(std::string(64, 'n'), {4}, 0, 0).data(16).text).ok());
 }
 
 TEST(Gguf, TypesThatAreNotDoneAreRefusedByName) {
@@ -175,34 +177,34 @@ TEST(Gguf, TypesThatAreNotDoneAreRefusedByName) {
                                                          {20, "IQ4_NL"}, {25, "I16"},     {39, "MXFP4"},
                                                          {4, "Q4_2"},    {31, "Q4_0_4_4"}};
   for (const auto& [id, name] : types) {
-    expect_error(parse(GgufBytes(1, 0).tensor("blk.0.ffn", {256}, id, 0).data(4096).text), Code::kUnsupported,
+    expect_error(parse_file(GgufBytes(1, 0).tensor("blk.0.ffn", {256}, id, 0).data(4096).text), Code::kUnsupported,
                  {"'blk.0.ffn'", name, "Q4_K_M"});
   }
-  expect_error(parse(GgufBytes(1, 0).tensor("t", {256}, 4242, 0).data(4096).text), Code::kCorrupt,
+  expect_error(parse_file(GgufBytes(1, 0).tensor("t", {256}, 4242, 0).data(4096).text), Code::kCorrupt,
                {"unknown type 4242"});
 }
 
 TEST(Gguf, EveryCutOfAGoodFileIsRefused) {
   const std::string good = fixture("tiny.gguf");
-  const auto index = parse(good);
+  const auto index = parse_file(good);
   ASSERT_TRUE(index.ok());
   const GgufTensor& last = index->tensors().back();
   const auto end = static_cast<size_t>(last.offset + last.bytes);  // what follows is padding
-  for (size_t n = 0; n < end; ++n) ASSERT_FALSE(parse(good.substr(0, n)).ok()) << "cut at " << n;
-  EXPECT_TRUE(parse(good.substr(0, end)).ok());
+  for (size_t n = 0; n < end; ++n) ASSERT_FALSE(parse_file(good.substr(0, n)).ok()) << "cut at " << n;
+  EXPECT_TRUE(parse_file(good.substr(0, end)).ok());
 }
 
 // A flipped bit may leave a good file; then everything above must still take it or refuse it, and nothing may lie
 // outside the file.
 TEST(Gguf, EveryFlippedBitIsRefusedOrConsistent) {
   std::string file = fixture("tiny.gguf");
-  const auto whole = parse(file);
+  const auto whole = parse_file(file);
   ASSERT_TRUE(whole.ok());
   const auto header = static_cast<size_t>(whole->tensors().front().offset);
   int n_good = 0, n_configs = 0;
   for (size_t bit = 0; bit < header * 8; ++bit) {
     file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << (bit % 8)));
-    const auto index = parse(file);
+    const auto index = parse_file(file);
     if (index.ok()) {
       ++n_good;
       for (const GgufTensor& tensor : index->tensors())
@@ -220,16 +222,16 @@ TEST(Gguf, MemoryStaysNearTheHeader) {
   // As many keys as are read, and arrays of empty strings as large as the file.
   GgufBytes keys(0, static_cast<uint64_t>(kGgufKeysMax));
   for (int64_t i = 0; i < kGgufKeysMax; ++i) keys.key("k" + std::to_string(i), 0).number<uint8_t>(1);
-  EXPECT_TRUE(parse(keys.text).ok());
+  EXPECT_TRUE(parse_file(keys.text).ok());
   GgufBytes strings(0, 1);
   strings.key("a", 9).number<uint32_t>(8).number<uint64_t>(1000000).text.append(8000000, '\0');
-  EXPECT_TRUE(parse(strings.text).ok());
+  EXPECT_TRUE(parse_file(strings.text).ok());
   if (!kMemoryIsMeasured) return;
-  const int64_t for_keys = peak_growth_of([&] { static_cast<void>(parse(keys.text).ok()); });
+  const int64_t for_keys = peak_growth_of([&] { static_cast<void>(parse_file(keys.text).ok()); });
   EXPECT_GE(for_keys, 0);
   EXPECT_LT(for_keys, 200 * kGgufKeysMax);
   const int64_t for_strings = peak_growth_of([&] {
-    const auto index = parse(strings.text);
+    const auto index = parse_file(strings.text);
     static_cast<void>(index->find_strings("a").ok());
   });
   EXPECT_GE(for_strings, 0);
@@ -268,7 +270,7 @@ TEST(GgufWriter, WritesWhatTheReaderReads) {
   const auto file = read_file(folder / "x.gguf", 1 << 20);
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(static_cast<int64_t>(file->size()), writer.file_bytes());
-  const auto index = parse(*file);
+  const auto index = parse_file(*file);
   ASSERT_TRUE(index.ok()) << message_of(index);
   EXPECT_EQ(*index->get_int("u", 0, 9), 7);
   EXPECT_EQ(*index->get_int("i", -9, 9), -7);

@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-Result<ModelConfig> parse(const Json& config) {
+Result<ModelConfig> parse_config(const Json& config) {
   const std::string text = config.dump();
   return parse_model_config(as_bytes(text), "config.json");
 }
@@ -87,7 +87,7 @@ TEST(ModelConfig, AsTheOfficialClassesReadThem) {
   ASSERT_GE(cases.size(), 30u);
   for (const Json& one : cases) {
     SCOPED_TRACE(one["name"].get<std::string>());
-    const auto config = parse(one["config"]);
+    const auto config = parse_config(one["config"]);
     ASSERT_TRUE(config.ok()) << message_of(config);
     expect_as_official(*config, one["expected"]);
   }
@@ -111,7 +111,7 @@ Json deepseek(std::string_view type) {
 
 Result<ModelConfig> with(Json config, std::string_view key, const Json& value) {
   config[std::string(key)] = value;
-  return parse(config);
+  return parse_config(config);
 }
 
 TEST(ModelConfig, NumbersThatLie) {
@@ -174,7 +174,7 @@ TEST(ModelConfig, LatentAttentionAndExpertsThatLie) {
   }
   Json missing = deepseek("deepseek_v2");
   missing.erase("num_experts_per_tok");
-  expect_error(parse(missing), Code::kCorrupt, {"num_experts_per_tok is missing"});
+  expect_error(parse_config(missing), Code::kCorrupt, {"num_experts_per_tok is missing"});
 }
 
 TEST(ModelConfig, RotarySettingsThatLie) {
@@ -238,13 +238,13 @@ TEST(ModelConfig, KeysThatNameCodeDoNothingAndAreListed) {
   config["auto_map"] = {{"AutoModelForCausalLM", "https://example.org/evil.Model"}};
   config["trust_remote_code"] = true;
   config["_attn_implementation_internal"] = "evil/kernel";
-  const auto parsed = parse(config);
+  const auto parsed = parse_config(config);
   ASSERT_TRUE(parsed.ok()) << message_of(parsed);
   EXPECT_EQ(parsed->unknown_keys,
             (std::vector<std::string>{"_attn_implementation_internal", "auto_map", "trust_remote_code"}));
   Json many = llama();
   for (int i = 0; i < 1000; ++i) many["key" + std::to_string(i)] = i;
-  EXPECT_EQ(parse(many)->unknown_keys.size(), 64u);
+  EXPECT_EQ(parse_config(many)->unknown_keys.size(), 64u);
 }
 
 TEST(ModelConfig, SmallThings) {
@@ -257,11 +257,11 @@ TEST(ModelConfig, SmallThings) {
   EXPECT_EQ(with(deepseek("deepseek_v3"), "quantization_config", fp8)->fp8_block_cols, 128);
   EXPECT_EQ(with(deepseek("deepseek_v3"), "naru_attention_form", "latent")->attention_form, AttentionForm::kLatent);
   EXPECT_EQ(with(deepseek("deepseek_v2"), "naru_attention_form", "expanded")->attention_form, AttentionForm::kExpanded);
-  EXPECT_EQ(parse(deepseek("deepseek_v2"))->attention_form, AttentionForm::kUnset);
+  EXPECT_EQ(parse_config(deepseek("deepseek_v2"))->attention_form, AttentionForm::kUnset);
   EXPECT_EQ(with(deepseek("deepseek_v3"), "num_nextn_predict_layers", 1)->mtp_layers, 1);
   EXPECT_TRUE(with(deepseek("deepseek_v3"), "first_k_dense_replace", 9)->moe.first_dense == 3);
-  expect_error(parse(Json::array()), Code::kCorrupt, {"an object was wanted"});
-  expect_error(parse(Json::object()), Code::kCorrupt, {"model_type is missing"});
+  expect_error(parse_config(Json::array()), Code::kCorrupt, {"an object was wanted"});
+  expect_error(parse_config(Json::object()), Code::kCorrupt, {"model_type is missing"});
 }
 
 TEST(ModelConfig, EveryPrefixIsRefused) {

@@ -12,12 +12,12 @@
 namespace naru::formats {
 namespace {
 
-Result<SafetensorsIndex> parse(std::string_view file) {
+Result<SafetensorsIndex> parse_bytes(std::string_view file) {
   return parse_safetensors(as_bytes(file), "x.safetensors");
 }
 
 Result<SafetensorsIndex> parse_header(std::string_view header, size_t data_bytes) {
-  return parse(safetensors_file(header, data_bytes));
+  return parse_bytes(safetensors_file(header, data_bytes));
 }
 
 // One tensor of these fields.
@@ -27,7 +27,7 @@ std::string one(std::string_view dtype, std::string_view shape, std::string_view
 }
 
 TEST(Safetensors, ReadsAFileOfTheOfficialWriter) {
-  const auto index = parse(fixture("tiny.safetensors"));
+  const auto index = parse_bytes(fixture("tiny.safetensors"));
   ASSERT_TRUE(index.ok()) << message_of(index);
   ASSERT_EQ(index->entries.size(), 4u);
   EXPECT_EQ(index->metadata, (std::vector<std::pair<std::string, std::string>>{{"note", "α"}}));
@@ -51,14 +51,14 @@ TEST(Safetensors, RankZeroAndEmptyTensorsAreLegal) {
 }
 
 TEST(Safetensors, HeaderLength) {
-  expect_error(parse(""), Code::kCorrupt, {"x.safetensors", "0 bytes"});
-  expect_error(parse("1234567"), Code::kCorrupt, {"7 bytes"});
+  expect_error(parse_bytes(""), Code::kCorrupt, {"x.safetensors", "0 bytes"});
+  expect_error(parse_bytes("1234567"), Code::kCorrupt, {"7 bytes"});
   for (const uint64_t n : {~uint64_t{0}, uint64_t{1} << 63, uint64_t{0}, uint64_t{1},
                            uint64_t{kSafetensorsHeaderMax} + 1, uint64_t{10}, uint64_t{3}}) {
     std::string file;
     append(&file, n);
     file += "{}";
-    expect_error(parse(file), Code::kCorrupt, {"header has " + std::to_string(n)});
+    expect_error(parse_bytes(file), Code::kCorrupt, {"header has " + std::to_string(n)});
   }
 }
 
@@ -165,8 +165,8 @@ TEST(Safetensors, Names) {
 TEST(Safetensors, EveryCutOfAGoodFileIsRefused) {
   const std::string good = fixture("tiny.safetensors");
   ASSERT_GT(good.size(), 100u);
-  for (size_t n = 0; n < good.size(); ++n) ASSERT_FALSE(parse(good.substr(0, n)).ok()) << "cut at " << n;
-  EXPECT_FALSE(parse(good + "x").ok());
+  for (size_t n = 0; n < good.size(); ++n) ASSERT_FALSE(parse_bytes(good.substr(0, n)).ok()) << "cut at " << n;
+  EXPECT_FALSE(parse_bytes(good + "x").ok());
 }
 
 // A flipped bit may give another good file (a letter of a name); it must never give one whose ranges leave the data.
@@ -177,7 +177,7 @@ TEST(Safetensors, EveryFlippedBitIsRefusedOrConsistent) {
   int n_good = 0;
   for (size_t bit = 0; bit < (8 + header) * 8; ++bit) {
     file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << (bit % 8)));
-    const auto index = parse(file);
+    const auto index = parse_bytes(file);
     file[bit / 8] = static_cast<char>(file[bit / 8] ^ (1 << (bit % 8)));
     if (!index.ok()) continue;
     ++n_good;
@@ -231,16 +231,16 @@ TEST(Safetensors, MemoryStaysNearTheHeader) {
   const std::string file = safetensors_file(header + "}", 0);
   const std::string beyond =
       safetensors_file(header + ",\"last\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0);
-  const auto index = parse(file);
+  const auto index = parse_bytes(file);
   ASSERT_TRUE(index.ok()) << message_of(index);
   EXPECT_EQ(index->entries.size(), 200000u);
-  const int64_t growth = peak_growth_of([&] { static_cast<void>(parse(file).ok()); });
+  const int64_t growth = peak_growth_of([&] { static_cast<void>(parse_bytes(file).ok()); });
   EXPECT_GE(growth, 0);
   if (kMemoryIsMeasured) {
     EXPECT_LT(growth, static_cast<int64_t>(file.size()) + 200 * int64_t{n});
   }
   RecordProperty("bytes_a_tensor", static_cast<int>(growth / n));
-  expect_error(parse(beyond), Code::kCorrupt, {"more than 200000 tensors"});
+  expect_error(parse_bytes(beyond), Code::kCorrupt, {"more than 200000 tensors"});
 }
 
 TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
@@ -261,7 +261,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   ASSERT_TRUE(writer.finish().ok());
   const auto file = read_file(folder / "x.safetensors", 1 << 20);
   ASSERT_TRUE(file.ok());
-  const auto index = parse(*file);
+  const auto index = parse_bytes(*file);
   ASSERT_TRUE(index.ok()) << message_of(index);
   EXPECT_EQ(index->metadata[0].second, "pt \"quoted\"\n");
   EXPECT_EQ(index->data_begin % 8, 0);

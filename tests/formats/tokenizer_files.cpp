@@ -19,7 +19,7 @@ Result<TokenizerData> parse_text(std::string_view text) {
   sources.tokenizer_json = as_bytes(text);
   return parse_tokenizer(sources, "m");
 }
-Result<TokenizerData> parse(const Json& tokenizer) {
+Result<TokenizerData> parse_document(const Json& tokenizer) {
   return parse_text(tokenizer.dump());
 }
 
@@ -33,7 +33,7 @@ Result<TokenizerData> parse_with_config(const Json& tokenizer, const Json& confi
   return parse_tokenizer(sources, "m");
 }
 
-Json small() {
+Json small_document() {
   return Json::parse(R"({"added_tokens": [{"id": 5, "content": "<s>", "special": true}],
       "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3, "abc": 4}, "merges": ["a b", "ab c"]}})");
 }
@@ -110,21 +110,21 @@ TEST(TokenizerFiles, ReadsGguf) {
 }
 
 TEST(TokenizerFiles, BothFormsOfMergesAndOldFiles) {
-  Json pairs = small();
+  Json pairs = small_document();
   pairs["model"]["merges"] = Json::array({Json::array({"a", "b"}), Json::array({"ab", "c"})});
-  EXPECT_EQ(parse(pairs)->merges[1].result, 4);
-  EXPECT_EQ(parse(small())->merges[1].result, 4);
-  Json old = small();
+  EXPECT_EQ(parse_document(pairs)->merges[1].result, 4);
+  EXPECT_EQ(parse_document(small_document())->merges[1].result, 4);
+  Json old = small_document();
   old["model"].erase("type");
-  EXPECT_TRUE(parse(old).ok());
-  Json again = small();
+  EXPECT_TRUE(parse_document(old).ok());
+  Json again = small_document();
   again["model"]["merges"] = {"a b", "ab c", "a b"};
-  EXPECT_EQ(parse(again)->merges.size(), 3u);  // kept in order: the later one counts
+  EXPECT_EQ(parse_document(again)->merges.size(), 3u);  // kept in order: the later one counts
 }
 
 Result<TokenizerData> with_vocab(const Json& vocab, const std::vector<Json>& merges = {},
                                  const std::vector<Json>& added = {}) {
-  return parse({{"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}}}, {"added_tokens", added}});
+  return parse_document({{"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}}}, {"added_tokens", added}});
 }
 
 TEST(TokenizerFiles, VocabulariesThatLie) {
@@ -217,29 +217,29 @@ TEST(TokenizerFiles, ManyPrefixTokensAreFine) {
 }
 
 TEST(TokenizerFiles, ModelsThatAreNotDone) {
-  Json model = small();
+  Json model = small_document();
   model["model"]["type"] = "Unigram";
-  expect_error(parse(model), Code::kUnsupported, {"model.type is \"Unigram\"", "\"BPE\""});
-  model = small();
+  expect_error(parse_document(model), Code::kUnsupported, {"model.type is \"Unigram\"", "\"BPE\""});
+  model = small_document();
   model["model"]["dropout"] = 0.1;
-  expect_error(parse(model), Code::kUnsupported, {"dropout"});
-  model = small();
+  expect_error(parse_document(model), Code::kUnsupported, {"dropout"});
+  model = small_document();
   model["model"]["end_of_word_suffix"] = "</w>";
-  expect_error(parse(model), Code::kUnsupported, {"end_of_word_suffix", "</w>"});
-  model = small();
+  expect_error(parse_document(model), Code::kUnsupported, {"end_of_word_suffix", "</w>"});
+  model = small_document();
   model["post_processor"] = {{"type", "Odd"}};
-  expect_error(parse(model), Code::kUnsupported, {"post_processor.type is \"Odd\""});
-  expect_error(parse(Json::object()), Code::kCorrupt, {"model is missing"});
+  expect_error(parse_document(model), Code::kUnsupported, {"post_processor.type is \"Odd\""});
+  expect_error(parse_document(Json::object()), Code::kCorrupt, {"model is missing"});
 }
 
 TEST(TokenizerFiles, StepsOfOtherKindsKeepTheirNames) {
-  Json other = small();
+  Json other = small_document();
   other.update(Json::parse(R"({
       "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"},
                      {"type": "Sequence", "normalizers": [{"type": "Lowercase"}]}]},
       "pre_tokenizer": {"type": "Whitespace"},
       "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}, {"type": "Fuse"}]}})"));
-  const auto data = parse(other);
+  const auto data = parse_document(other);
   ASSERT_TRUE(data.ok()) << message_of(data);
   EXPECT_EQ(data->normalizer, NormalizerKind::kOther);
   EXPECT_EQ(data->normalizer_name, "NFKC, Lowercase");
@@ -247,14 +247,14 @@ TEST(TokenizerFiles, StepsOfOtherKindsKeepTheirNames) {
   EXPECT_EQ(data->pre_tokenizer.at(0).name, "Whitespace");
   EXPECT_EQ(data->decoder, "Replace, Fuse");
   other["normalizer"] = {{"type", "Sequence"}, {"normalizers", Json::array()}};
-  EXPECT_EQ(parse(other)->normalizer, NormalizerKind::kNone);
+  EXPECT_EQ(parse_document(other)->normalizer, NormalizerKind::kNone);
 }
 
 TEST(TokenizerFiles, StepsThatLie) {
   const auto pre = [](const Json& step) {
-    Json tokenizer = small();
+    Json tokenizer = small_document();
     tokenizer["pre_tokenizer"] = step;
-    return parse(tokenizer);
+    return parse_document(tokenizer);
   };
   const Json split = {{"type", "Split"}, {"pattern", {{"Regex", "x"}}}, {"behavior", "Isolated"}};
   EXPECT_TRUE(pre(split).ok());
@@ -280,9 +280,9 @@ TEST(TokenizerFiles, StepsThatLie) {
 
 TEST(TokenizerFiles, PostProcessors) {
   const auto post = [](const Json& processor) {
-    Json tokenizer = small();
+    Json tokenizer = small_document();
     tokenizer["post_processor"] = processor;
-    return parse(tokenizer);
+    return parse_document(tokenizer);
   };
   const Json special = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}},
              text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
@@ -311,33 +311,35 @@ TEST(TokenizerFiles, PostProcessors) {
 }
 
 TEST(TokenizerFiles, Companions) {
-  EXPECT_EQ(parse_with_config(small(), {{"bos_token", "<s>"}, {"model_max_length", 4096}})->bos_id, 5);
-  EXPECT_EQ(parse_with_config(small(), {{"model_max_length", 4096}})->model_max_length, 4096);
-  EXPECT_EQ(parse_with_config(small(), {{"chat_template", "one"}})->chat_template, "one");
-  EXPECT_EQ(parse_with_config(small(), {{"chat_template", "one"}}, "two")->chat_template, "two");  // the file wins
-  EXPECT_FALSE(parse_with_config(small(), {{"chat_template", nullptr}})->chat_template.has_value());
+  EXPECT_EQ(parse_with_config(small_document(), {{"bos_token", "<s>"}, {"model_max_length", 4096}})->bos_id, 5);
+  EXPECT_EQ(parse_with_config(small_document(), {{"model_max_length", 4096}})->model_max_length, 4096);
+  EXPECT_EQ(parse_with_config(small_document(), {{"chat_template", "one"}})->chat_template, "one");
+  EXPECT_EQ(parse_with_config(small_document(), {{"chat_template", "one"}}, "two")->chat_template,
+            "two");  // the file wins
+  EXPECT_FALSE(parse_with_config(small_document(), {{"chat_template", nullptr}})->chat_template.has_value());
   const Json decoder = {{"added_tokens_decoder", {{"6", {{"content", "<new>"}, {"special", true}}}}}};
-  EXPECT_EQ(parse_with_config(small(), decoder)->added_tokens.at(1).text, "<new>");
-  expect_error(parse_with_config(small(), {{"added_tokens_decoder", {{"x", {{"content", "y"}}}}}}), Code::kCorrupt,
-               {"m/tokenizer_config.json"});
-  expect_error(parse_with_config(small(), {{"added_tokens_decoder", {{"0", {{"content", "y"}}}}}}), Code::kCorrupt,
-               {"both have the id 0"});
-  expect_error(parse_with_config(small(), {{"bos_token", 5}}), Code::kCorrupt, {"bos_token is 5"});
-  expect_error(parse_with_config(small(), {{"add_bos_token", "yes"}}), Code::kCorrupt, {"add_bos_token"});
-  expect_error(parse_with_config(small(), {{"chat_template", 5}}), Code::kCorrupt, {"chat_template"});
-  expect_error(parse_with_config(small(), {{"chat_template", std::string(5 << 20, 'x')}}), Code::kCorrupt,
+  EXPECT_EQ(parse_with_config(small_document(), decoder)->added_tokens.at(1).text, "<new>");
+  expect_error(parse_with_config(small_document(), {{"added_tokens_decoder", {{"x", {{"content", "y"}}}}}}),
+               Code::kCorrupt, {"m/tokenizer_config.json"});
+  expect_error(parse_with_config(small_document(), {{"added_tokens_decoder", {{"0", {{"content", "y"}}}}}}),
+               Code::kCorrupt, {"both have the id 0"});
+  expect_error(parse_with_config(small_document(), {{"bos_token", 5}}), Code::kCorrupt, {"bos_token is 5"});
+  expect_error(parse_with_config(small_document(), {{"add_bos_token", "yes"}}), Code::kCorrupt, {"add_bos_token"});
+  expect_error(parse_with_config(small_document(), {{"chat_template", 5}}), Code::kCorrupt, {"chat_template"});
+  expect_error(parse_with_config(small_document(), {{"chat_template", std::string(5 << 20, 'x')}}), Code::kCorrupt,
                {"chat template 'default'"});
-  expect_error(parse_with_config(small(), Json::object(), "\xff"), Code::kCorrupt, {"chat_template.jinja", "UTF-8"});
+  expect_error(parse_with_config(small_document(), Json::object(), "\xff"), Code::kCorrupt,
+               {"chat_template.jinja", "UTF-8"});
   const TempFolder folder;
   EXPECT_FALSE(has_tokenizer(folder.path()));
   EXPECT_EQ(read_tokenizer_folder(folder.path()).error().code, Code::kNotFound);
-  folder.write("tokenizer.json", small().dump());
+  folder.write("tokenizer.json", small_document().dump());
   EXPECT_TRUE(has_tokenizer(folder.path()) && read_tokenizer_folder(folder.path()).ok());
 }
 
 TEST(TokenizerFiles, EveryPrefixIsRefusedAndEveryFlippedBitIsTakenOrRefused) {
   std::string text = fixture("tokenizer/tokenizer.json");
-  const std::string cut = small().dump();
+  const std::string cut = small_document().dump();
   for (size_t n = 0; n < cut.size(); ++n) ASSERT_FALSE(parse_text(cut.substr(0, n)).ok()) << n;
   for (size_t n = 0; n < text.size(); n += 97) ASSERT_FALSE(parse_text(std::string_view(text).substr(0, n)).ok()) << n;
   int n_good = 0;

@@ -9,13 +9,13 @@
 namespace naru::formats {
 namespace {
 
-TokenizerData parse(std::string_view json) {
+TokenizerData read_document(std::string_view json) {
   TokenizerSources sources;
   sources.tokenizer_json = as_bytes(json);
   return parse_tokenizer(sources, "fixture").value();
 }
 
-TokenizerData parse(const TokenizerTexts& texts) {
+TokenizerData read_document(const TokenizerTexts& texts) {
   TokenizerSources sources;
   sources.tokenizer_json = as_bytes(texts.tokenizer_json);
   sources.tokenizer_config_json = as_bytes(texts.tokenizer_config_json);
@@ -78,14 +78,14 @@ TEST(TokenizerWriter, LibraryFilesComeOutWithTheLibrarysValues) {
   for (const char* name : {"gpt2", "smollm", "llama3", "qwen2", "deepseek_v3", "deepseek_v2", "deepseek_coder"}) {
     const std::string json =
         read_file(std::string(NARU_TEST_DATA) + "/text/tokenizers/" + name + ".json", 1 << 24).value();
-    const TokenizerData data = parse(json);
+    const TokenizerData data = read_document(json);
     const auto texts = tokenizer_texts(data);
     ASSERT_TRUE(texts.ok()) << name << ": " << texts.error().message;
     nlohmann::json wanted = nlohmann::json::parse(json);
     auto& steps = wanted["pre_tokenizer"]["pretokenizers"];
     if (steps.size() == 1) wanted["pre_tokenizer"] = nlohmann::json(steps[0]);  // one step needs no sequence
     EXPECT_TRUE(nlohmann::json::parse(texts->tokenizer_json) == wanted) << name;
-    expect_equal(parse(*texts), data);
+    expect_equal(read_document(*texts), data);
   }
 }
 
@@ -121,8 +121,8 @@ TEST(TokenizerWriter, EverythingComesBack) {
   digits.individual_digits = true;
   data.pre_tokenizer.insert(data.pre_tokenizer.begin(), {split, digits});
   const TokenizerTexts texts = tokenizer_texts(data).value();
-  expect_equal(parse(texts), data);
-  EXPECT_EQ(parse(texts).tokenizer_class, "PreTrainedTokenizerFast");
+  expect_equal(read_document(texts), data);
+  EXPECT_EQ(read_document(texts).tokenizer_class, "PreTrainedTokenizerFast");
   const auto config = nlohmann::json::parse(texts.tokenizer_config_json);
   EXPECT_EQ(config["clean_up_tokenization_spaces"], false);
   EXPECT_EQ(config["eos_token"], "<e>");

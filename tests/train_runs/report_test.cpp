@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <sstream>
 
 #include "base/sha256.h"
 #include "formats/utf8.h"
+#include "tests/train_runs/file_content.h"
 #include "train/json_lines.h"
 #include "train/report_page.h"
 #include "train/run_files.h"
@@ -20,12 +20,6 @@ namespace fs = std::filesystem;
 
 const std::string kHostile =
     "</pre></script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"&amp;<!--\x01\x80\xf0\x9f";
-
-std::string content(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 size_t count(const std::string& text, std::string_view part) {
   size_t n = 0;

@@ -10,8 +10,8 @@
 #include <csignal>
 #include <fstream>
 #include <limits>
-#include <sstream>
 
+#include "tests/train_runs/file_content.h"
 #include "train/append_file.h"
 #include "train/json_lines.h"
 #include "train/run_files.h"
@@ -21,12 +21,6 @@ namespace naru::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string content(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 class RunFolderTest : public ::testing::Test {
  protected:

@@ -67,7 +67,7 @@ void pairs_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
 
 template <typename Tiles, int RT, int P>
 void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
-  constexpr int R = RT * kTileRows;
+  constexpr int R = RT * kAmxTileRows;
   alignas(64) uint32_t sums[R * P * 16];
   Tiles tiles;
   multiply_steps<true, RT, P>(tiles, w + kPanel * 4, panel_bytes, x, steps);
@@ -90,12 +90,12 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
 }
 
 template <typename Tiles>
-constexpr RowSize kPairsSizes[] = {
+constexpr RowSize kTilePairsSizes[] = {
     {16, {{2, pairs_segment<Tiles, 1, 2>}, {1, pairs_segment<Tiles, 1, 1>}}},
     {32, {{2, pairs_segment<Tiles, 2, 2>}, {1, pairs_segment<Tiles, 2, 1>}}},
 };
 template <typename Tiles>
-constexpr RowSize kBytesSizes[] = {
+constexpr RowSize kTileBytesSizes[] = {
     {16, {{2, bytes_segment<Tiles, 1, 2>}, {1, bytes_segment<Tiles, 1, 1>}}},
     {32, {{2, bytes_segment<Tiles, 2, 2>}, {1, bytes_segment<Tiles, 2, 1>}}},
 };
@@ -104,7 +104,7 @@ template <typename Tiles>
 constexpr Family pairs_family(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kPairTiles},
-          .sizes = kPairsSizes<Tiles>,
+          .sizes = kTilePairsSizes<Tiles>,
           .step_inputs = contract::kBlock,
           .segment_steps = contract::kSegment / contract::kBlock,
           .segment_bytes = contract::kSegment * kPanel * 2,
@@ -112,7 +112,7 @@ constexpr Family pairs_family(std::string_view name) {
 }
 template <typename Tiles>
 constexpr Family bytes_family(std::string_view name) {
-  return {.name = name, .form = {.kind = RowKind::kByteTiles}, .sizes = kBytesSizes<Tiles>, .step_inputs = 64};
+  return {.name = name, .form = {.kind = RowKind::kByteTiles}, .sizes = kTileBytesSizes<Tiles>, .step_inputs = 64};
 }
 
 constexpr Family kModelPairs = pairs_family<ModelTiles>("bf16_tiles_model");

@@ -15,7 +15,7 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-constexpr int kTileRows = 16;
+constexpr int kAmxTileRows = 16;
 constexpr int kTileBytes = 1024;
 
 // What the instructions do: docs/arithmetic.md section 3 for bf16; int32 sums that wrap for bytes.
@@ -31,7 +31,7 @@ class ModelTiles {
   }
   template <int kTile>
   void store(void* to, int64_t stride) const {
-    for (int row = 0; row < kTileRows; ++row) {
+    for (int row = 0; row < kAmxTileRows; ++row) {
       std::memcpy(static_cast<std::byte*>(to) + row * stride, tiles_[kTile] + row * 64, 64);
     }
   }
@@ -39,7 +39,7 @@ class ModelTiles {
   // tile kC += tile kA (activations, pairs of bf16) * tile kB (weights, pairs of bf16).
   template <int kC, int kA, int kB>
   void multiply_bf16() {
-    for (int m = 0; m < kTileRows; ++m) {
+    for (int m = 0; m < kAmxTileRows; ++m) {
       for (int n = 0; n < 16; ++n) {
         float even = 0.0f, odd = 0.0f;
         for (int k = 0; k < 16; ++k) {
@@ -55,7 +55,7 @@ class ModelTiles {
   // tile kC += tile kA (activations, s8) * tile kB (weights, u8).
   template <int kC, int kA, int kB>
   void multiply_bytes() {
-    for (int m = 0; m < kTileRows; ++m) {
+    for (int m = 0; m < kAmxTileRows; ++m) {
       for (int n = 0; n < 16; ++n) {
         uint32_t sum = element<uint32_t>(kC, m, 4 * n);
         for (int k = 0; k < 64; ++k) {

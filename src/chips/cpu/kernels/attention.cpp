@@ -68,7 +68,7 @@ class Plan {
   int64_t block_rows() const { return block_rows_; }
   bool is_split() const { return is_split_; }
 
-  RowBlock block(int64_t index) const {
+  AttentionBlock block(int64_t index) const {
     size_t s = 0;
     for (; index >= op_.key.shape.heads * blocks_of(op_.sequences[s]); ++s)
       index -= op_.key.shape.heads * blocks_of(op_.sequences[s]);
@@ -102,7 +102,7 @@ void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& pl
   const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
   work.pool.parallel_for(plan.n_blocks(), [&](int64_t task, int thread) {
     // The last blocks of a sequence see most, so they go first.
-    const RowBlock block = plan.block(plan.n_blocks() - 1 - task);
+    const AttentionBlock block = plan.block(plan.n_blocks() - 1 - task);
     std::byte* memory =
         work.scratch[static_cast<size_t>(thread)].get(segment_bytes + static_cast<size_t>(2 * floats) * sizeof(float));
     auto* partials = reinterpret_cast<float*>(memory + segment_bytes);
@@ -142,7 +142,7 @@ void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& 
       worker.attend(segment, partial(index, segment == 0 ? 0 : 1 + segment - begin));
     });
     work.pool.parallel_for(plan.n_blocks(), [&](int64_t index, int) {
-      const RowBlock block = plan.block(index);
+      const AttentionBlock block = plan.block(index);
       const SegmentWorker<Rule> worker(op, sizes, block, SegmentScratch<Rule>(sizes, plan.block_rows(), nullptr));
       for (int64_t segment = begin; segment < begin + n_segments; ++segment) {
         if (segment > 0)

@@ -88,7 +88,7 @@ class Runner {
   void run_together(const SequenceRows& rows, int64_t head) {
     const int64_t n_blocks = (rows.n_rows + 31) / 32;
     int64_t batch = 8;  // pages; a divisor of a segment's
-    while (batch < kSegmentBlocks && batch < 4 * work_.pool.n_threads()) batch *= 2;
+    while (batch < kDotSegmentBlocks && batch < 4 * work_.pool.n_threads()) batch *= 2;
     const auto carve = [&](Carver& carver) {
       const HeadMemory<Rule> memory(carver, sizes_, n_blocks);
       auto* key_rows = carver.take<Left>(batch * PageMemory<Rule>::key_rows_size(sizes_));

@@ -14,7 +14,7 @@ namespace naru::cpu::NARU_LEVEL {
 
 constexpr int64_t kGradChunk = 2;  // blocks of queries whose tiles are kept before dK and dV take them
 constexpr int64_t kTile = 32 * 32;
-constexpr int64_t kSegmentBlocks = 2048 / 32;  // a dot's segment, in blocks
+constexpr int64_t kDotSegmentBlocks = 2048 / 32;  // a dot's segment, in blocks
 
 // Sizes that are the same for all heads of one op.
 struct GradSizes {
@@ -86,7 +86,7 @@ template <typename Rule>
 struct HeadMemory {
   using Right = typename GradForm<Rule>::Right;
   HeadMemory(Carver& carver, const GradSizes& sizes, int64_t n_blocks)
-      : levels(tree_levels((n_blocks + kSegmentBlocks - 1) / kSegmentBlocks)),
+      : levels(tree_levels((n_blocks + kDotSegmentBlocks - 1) / kDotSegmentBlocks)),
         q_key(carver.take<Right>(n_blocks * key_form_size<Rule>(sizes.width))),
         dout_key(carver.take<Right>(n_blocks * key_form_size<Rule>(sizes.value_width))),
         q_value(carver.take<Right>(n_blocks * value_form_size<Rule>(sizes.width))),
@@ -146,7 +146,7 @@ class HeadWorker {
       : op_(op), sizes_(sizes), rows_(rows), head_(head), key_head_(head / sizes.group), memory_(memory) {}
 
   int64_t n_blocks() const { return (rows_.n_rows + 31) / 32; }
-  int64_t n_segments() const { return (n_blocks() + kSegmentBlocks - 1) / kSegmentBlocks; }
+  int64_t n_segments() const { return (n_blocks() + kDotSegmentBlocks - 1) / kDotSegmentBlocks; }
 
   // Makes the operands of block b; false where one is not finite.
   bool load_block(int64_t b, float* rows) const {
@@ -201,9 +201,9 @@ class HeadWorker {
       clear(page.dk + key_floats, memory_.levels * key_floats);
       clear(page.dv + value_floats, memory_.levels * value_floats);
     }
-    for (int64_t segment = p / kSegmentBlocks; segment < n_segments(); ++segment) {
-      const int64_t first = segment * kSegmentBlocks > p ? segment * kSegmentBlocks : p;
-      const int64_t after = (segment + 1) * kSegmentBlocks, last = after < n_blocks() ? after : n_blocks();
+    for (int64_t segment = p / kDotSegmentBlocks; segment < n_segments(); ++segment) {
+      const int64_t first = segment * kDotSegmentBlocks > p ? segment * kDotSegmentBlocks : p;
+      const int64_t after = (segment + 1) * kDotSegmentBlocks, last = after < n_blocks() ? after : n_blocks();
       for (int64_t b = first; b < last; b += kGradChunk) {
         const int64_t end = b + kGradChunk < last ? b + kGradChunk : last;
         for (int64_t i = b; i < end; ++i)
@@ -230,7 +230,7 @@ class HeadWorker {
   // dQ^T of block b takes page p: key_rows its value form, ds its dS^T.
   void add_to_dq(int64_t p, int64_t b, const Left* key_rows, const Right* ds) const {
     constexpr int R = kGradRows, V = kGradVectors;
-    const bool is_first = p % kSegmentBlocks == 0;
+    const bool is_first = p % kDotSegmentBlocks == 0;
     float* dq = dq_of(b);
     for (int64_t c = 0; c < sizes_.width; c += R) {
       for (int64_t lane = 0; lane < 32; lane += V * 16) {
@@ -242,14 +242,14 @@ class HeadWorker {
         unroll<R * V>([&](auto i) { store(out + i / V * 32 + i % V * 16, acc[i]); });
       }
     }
-    if (memory_.levels > 0 && (p == b || (p + 1) % kSegmentBlocks == 0))
-      push_segment(dq, dq_floats(), p / kSegmentBlocks, dq + dq_floats());
+    if (memory_.levels > 0 && (p == b || (p + 1) % kDotSegmentBlocks == 0))
+      push_segment(dq, dq_floats(), p / kDotSegmentBlocks, dq + dq_floats());
   }
 
   // After the last page that block b sees.
   void write_dq(int64_t b, float* rows) const {
     float* dq = dq_of(b);
-    if (memory_.levels > 0) total_segments(dq + dq_floats(), dq_floats(), b / kSegmentBlocks + 1, dq);
+    if (memory_.levels > 0) total_segments(dq + dq_floats(), dq_floats(), b / kDotSegmentBlocks + 1, dq);
     for (int64_t c = 0; c < sizes_.width; c += 16) {
       for (int64_t lane = 0; lane < 32; lane += 16)
         transpose_block(dq + c * 32 + lane, 32, rows + lane * sizes_.row_columns + c, sizes_.row_columns);

@@ -29,7 +29,7 @@ struct AttentionSizes {
   int64_t columns;     // of a value, padded
 };
 
-struct RowBlock {
+struct AttentionBlock {
   const contract::SequenceRows* rows = nullptr;
   int64_t key_head = 0;
   int64_t begin = 0;  // first row, counted over (token, head of the group)
@@ -77,7 +77,7 @@ struct SegmentScratch {
 template <typename Rule>
 class SegmentWorker {
  public:
-  SegmentWorker(const contract::Attention& op, const AttentionSizes& sizes, const RowBlock& block,
+  SegmentWorker(const contract::Attention& op, const AttentionSizes& sizes, const AttentionBlock& block,
                 const SegmentScratch<Rule>& scratch)
       : op_(op), sizes_(sizes), block_(block), scratch_(scratch) {}
 
@@ -255,7 +255,7 @@ class SegmentWorker {
 
   const contract::Attention& op_;
   const AttentionSizes& sizes_;
-  const RowBlock block_;
+  const AttentionBlock block_;
   const SegmentScratch<Rule> scratch_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 using contract::BalanceLoss;
 using contract::SequenceRows;
 
-constexpr int64_t kStrip = 64;  // experts
+constexpr int64_t kExpertStrip = 64;  // experts
 
 // In shared scratch; rows of experts are `stride` floats.
 struct BalanceScratch {
@@ -53,7 +53,7 @@ void make_shares(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch
 
 // f of experts [begin, end): all indices are checked, those of the strip counted.
 void count_strip(const BalanceLoss& op, const SequenceRows& rows, int64_t begin, int64_t end, float* loads) {
-  int32_t counts[kStrip] = {};
+  int32_t counts[kExpertStrip] = {};
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = rows.row_begin; t < rows.row_begin + rows.n_rows; ++t) {
     const int32_t* experts = op.experts.i32(t);
@@ -68,15 +68,15 @@ void count_strip(const BalanceLoss& op, const SequenceRows& rows, int64_t begin,
 
 // P of experts [begin, end).
 void mean_strip(const SequenceRows& rows, int64_t begin, int64_t end, const BalanceScratch& scratch, float* means) {
-  TreeOf<F16> trees[kStrip / 16];
+  TreeOf<F16> trees[kExpertStrip / 16];
   const float* shares = scratch.shares + rows.row_begin * scratch.stride;
   for (int64_t first = 0; first < rows.n_rows; first += kRowSegment) {
     const int64_t last = rows.n_rows - first < kRowSegment ? rows.n_rows : first + kRowSegment;
-    float partial[kStrip] = {};
+    float partial[kExpertStrip] = {};
     chain_columns<4>(first, last, 0, padded_columns(end - begin), partial, [&](F16 acc, int64_t t, int64_t i) {
       return add(acc, load(shares + t * scratch.stride + begin + i));
     });
-    for (int64_t i = 0; i < kStrip / 16; ++i) trees[i].push(load(partial + 16 * i));
+    for (int64_t i = 0; i < kExpertStrip / 16; ++i) trees[i].push(load(partial + 16 * i));
   }
   const F16 n = splat(static_cast<float>(rows.n_rows));
   for_lanes(end - begin,
@@ -114,10 +114,10 @@ Status balance_loss(const BalanceLoss& op, Work& work, std::string_view* kernel)
   for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) make_shares(op, t, scratch);
   });
-  const int64_t n_strips = (n + kStrip - 1) / kStrip;
+  const int64_t n_strips = (n + kExpertStrip - 1) / kExpertStrip;
   work.pool.parallel_for(n_sequences * n_strips, [&](int64_t task, int) {
-    const int64_t i = task / n_strips, begin = task % n_strips * kStrip;
-    const int64_t end = n - begin < kStrip ? n : begin + kStrip;
+    const int64_t i = task / n_strips, begin = task % n_strips * kExpertStrip;
+    const int64_t end = n - begin < kExpertStrip ? n : begin + kExpertStrip;
     const SequenceRows& rows = op.sequences[static_cast<size_t>(i)];
     count_strip(op, rows, begin, end, scratch.loads + i * scratch.stride);
     mean_strip(rows, begin, end, scratch, scratch.means + i * scratch.stride);

@@ -6,7 +6,7 @@
 namespace naru::cpu::NARU_LEVEL {
 namespace {
 
-constexpr int64_t kStrip = 256;  // columns
+constexpr int64_t kColumnStrip = 256;  // columns
 
 // Tokens by id: those of the i-th id that occurs, ids[i], are tokens[begins[i]] to tokens[begins[i + 1]].
 struct TokensById {
@@ -58,20 +58,21 @@ NARU_SIMD void add_tokens(const View& dy, const int32_t* tokens, int64_t n_token
 
 Status embed_grad(const contract::EmbedGrad& op, Work& work, std::string_view* kernel) {
   *kernel = "by_id";
-  const int64_t n = op.out.cols, n_strips = (n + kStrip - 1) / kStrip;
+  const int64_t n = op.out.cols, n_strips = (n + kColumnStrip - 1) / kColumnStrip;
   const TokensById sorted = sort_tokens(op.ids, op.out.rows, work);
-  for_row_ranges(work, sorted.n_ids * n_strips, 4 * (n < kStrip ? n : kStrip), [&](int64_t first, int64_t last, int) {
-    for (int64_t task = first; task < last; ++task) {
-      const int64_t id = task / n_strips, begin = task % n_strips * kStrip;
-      const int64_t end = n - begin < kStrip ? n : begin + kStrip;
-      const int32_t* tokens = sorted.tokens + sorted.begins[id];
-      const int64_t n_tokens = sorted.begins[id + 1] - sorted.begins[id];
-      float* out = op.out.f32(sorted.ids[id]);
-      int64_t i = begin;
-      for (; i + 64 <= end; i += 64) add_tokens<4>(op.dy, tokens, n_tokens, out, i, end);
-      for (; i < end; i += 16) add_tokens<1>(op.dy, tokens, n_tokens, out, i, end);
-    }
-  });
+  for_row_ranges(work, sorted.n_ids * n_strips, 4 * (n < kColumnStrip ? n : kColumnStrip),
+                 [&](int64_t first, int64_t last, int) {
+                   for (int64_t task = first; task < last; ++task) {
+                     const int64_t id = task / n_strips, begin = task % n_strips * kColumnStrip;
+                     const int64_t end = n - begin < kColumnStrip ? n : begin + kColumnStrip;
+                     const int32_t* tokens = sorted.tokens + sorted.begins[id];
+                     const int64_t n_tokens = sorted.begins[id + 1] - sorted.begins[id];
+                     float* out = op.out.f32(sorted.ids[id]);
+                     int64_t i = begin;
+                     for (; i + 64 <= end; i += 64) add_tokens<4>(op.dy, tokens, n_tokens, out, i, end);
+                     for (; i < end; i += 16) add_tokens<1>(op.dy, tokens, n_tokens, out, i, end);
+                   }
+                 });
   return {};
 }
 

@@ -11,8 +11,6 @@
 namespace naru::cpu::NARU_LEVEL {
 namespace {
 
-constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
-
 struct F32Weights {
   static constexpr int kBytes = 4;
   static NARU_INLINE Vec load(const std::byte* p) { return v_load(p); }

@@ -16,7 +16,6 @@ namespace {
 
 using contract::Rule;
 
-constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
 constexpr int kVectorBytes = 4 * kLanes;  // of a vector of dwords
 
 // The unsigned weights of group kGroup (four inputs a lane) of the block at `data`.
@@ -200,7 +199,7 @@ NARU_INLINE void q6_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_b
 }
 
 template <int R, int NV>
-NARU_INLINE void store_tile(const Vec (&acc)[NV][R], float* tile) {
+NARU_INLINE void store_columns(const Vec (&acc)[NV][R], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -229,7 +228,7 @@ void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
     w += block_geometry(kRule).chunk_bytes();
     x += kChunkBlocks * block_dwords(kRule) * 4 * R;
   }
-  store_tile<R, NV>(acc, tile);
+  store_columns<R, NV>(acc, tile);
 }
 
 // w8a8: one integer sum over all of K, then (f32(I) * s_row) * s_out.

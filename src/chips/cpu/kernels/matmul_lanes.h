@@ -29,6 +29,7 @@
 #pragma GCC diagnostic pop
 #else
 #include "base/float_bits.h"
+#include "chips/cpu/packed.h"
 #include "contract/scalar.h"
 #endif
 #if defined(NARU_LEVEL_avx512vnni) || defined(NARU_LEVEL_amx)
@@ -433,5 +434,7 @@ struct Dots {
 };
 
 #endif
+
+constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;  // vectors of a panel
 
 }  // namespace naru::cpu::NARU_LEVEL

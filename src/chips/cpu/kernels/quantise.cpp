@@ -10,13 +10,13 @@
 
 #include "base/float_bits.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
+#include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
 
+using contract::kBlock;
 using contract::Rule;
-
-constexpr int64_t kBlock = 32;
 
 // One dword of two bf16: `low` in the low half.
 inline uint32_t pair(uint32_t low, uint32_t high) {

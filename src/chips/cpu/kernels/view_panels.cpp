@@ -4,11 +4,13 @@
 #include "chips/cpu/kernels/view_panels.h"
 
 #include "chips/cpu/kernels/transpose.h"
+#include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
 
-constexpr int64_t kBlock = 32;
+using contract::kBlock;
+
 // A part of a thread's work: columns read side by side, so that whole cache lines are used, and inputs.
 constexpr int64_t kPanelsPerPart = 4;
 constexpr int64_t kBlocksPerPart = 4;
