@@ -36,7 +36,9 @@ class CpuChip : public contract::Chip {
               .scratch = scratch_,
               .shared = shared_,
               .bf16_dot = bf16_dot,
-              .emulate_tiles = emulate_tiles} {}
+              .emulate_tiles = emulate_tiles} {
+    if (machine_.l2_bytes > 0) work_.row_group_bytes = machine_.l2_bytes * 3 / 8;
+  }
 
   contract::ChipInfo info() const override {
     return {.name = "cpu",

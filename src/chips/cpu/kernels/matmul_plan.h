@@ -16,8 +16,6 @@ namespace naru::cpu::NARU_LEVEL {
 
 // Rows are taken in runs whose blocks need about this much memory.
 constexpr int64_t kRunBytes = int64_t{24} << 20;
-// Rows that meet panels again and again should stay in the second-level cache, beside the panels.
-constexpr int64_t kRowGroupBytes = int64_t{384} << 10;
 constexpr int64_t kTasksPerThread = 6;
 
 // Rows [first, first + n) of a run in one block of `size` (index into the sizes of the form's families).
@@ -238,7 +236,7 @@ inline void run_block(const PanelProduct& product, const RowBlock& block, int64_
 }
 
 // Blocks of rows that together stay in the second-level cache meet all panels of the task, a few panels at a time.
-inline void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
+inline void run_task(const Plan& plan, const Task& task, int64_t row_group_bytes, Scratch& scratch) {
   const PanelProduct& product = plan.products[task.product];
   auto* tile = reinterpret_cast<float*>(
       scratch.get(static_cast<size_t>(tiles_of(product.inputs) * kTileFloatsMax) * sizeof(float)));
@@ -246,7 +244,7 @@ inline void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
   const int64_t width = sizes[static_cast<size_t>(plan.blocks[task.block_begin].size)].functions[0].panels;
   for (size_t first = task.block_begin; first < task.block_end;) {
     size_t last = first;
-    for (int64_t bytes = 0; last < task.block_end && (last == first || bytes < kRowGroupBytes); ++last) {
+    for (int64_t bytes = 0; last < task.block_end && (last == first || bytes < row_group_bytes); ++last) {
       bytes += plan.blocks[last].dwords * plan.blocks[last].rows * 4;
     }
     for (int64_t begin = task.panel_begin; begin < task.panel_end; begin += width) {
@@ -301,7 +299,7 @@ inline uint32_t* place_blocks(Plan& plan, int64_t reserved, Work& work) {
 inline void run_tasks(Plan& plan, Work& work) {
   plan_tasks(plan, work.pool.n_threads());
   work.pool.parallel_for(static_cast<int64_t>(plan.tasks.size()), [&](int64_t i, int thread) {
-    run_task(plan, plan.tasks[static_cast<size_t>(i)], work.scratch[static_cast<size_t>(thread)]);
+    run_task(plan, plan.tasks[static_cast<size_t>(i)], work.row_group_bytes, work.scratch[static_cast<size_t>(thread)]);
   });
 }
 
