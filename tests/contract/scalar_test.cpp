@@ -8,8 +8,8 @@
 #include <array>
 #include <vector>
 
-#include "base/philox.h"
 #include "base/double_math.h"
+#include "base/philox.h"
 #include "contract/rows.h"
 
 #if defined(__x86_64__)
@@ -261,9 +261,8 @@ TEST(DoubleMath, AgainstLongDouble) {
     cos_worst = std::max(cos_worst, ulps_f64(cos_double(angle), std::cos(static_cast<long double>(angle))));
     const double base = std::ldexp(1 + draws.uniform(), static_cast<int>(draws.bits() % 30)),
                  power = (draws.uniform() - 0.5) * 40;
-    pow_worst =
-        std::max(pow_worst, ulps_f64(pow_double(base, power),
-                                     std::pow(static_cast<long double>(base), static_cast<long double>(power))));
+    pow_worst = std::max(pow_worst, ulps_f64(pow_double(base, power), std::pow(static_cast<long double>(base),
+                                                                               static_cast<long double>(power))));
   }
   EXPECT_LT(exp_worst, 1.0);
   EXPECT_LT(log_worst, 1.0);
