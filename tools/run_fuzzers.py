@@ -13,14 +13,17 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Bytes of the longest input: where one run costs much, short ones find more in the same time.
+LENGTH_MAX = {"bpe_trainer": 2048, "tokenizer": 8192}
 
 
 def run(binary, corpus, finds, seconds, memory_mb):
     corpus.mkdir(parents=True, exist_ok=True)
     finds.mkdir(parents=True, exist_ok=True)
-    dictionary = ROOT / "fuzz" / (binary.name.removeprefix("fuzz_") + ".dict")
+    name = binary.name.removeprefix("fuzz_")
+    dictionary = ROOT / "fuzz" / f"{name}.dict"
     command = [str(binary), str(corpus), f"-max_total_time={seconds}", f"-rss_limit_mb={memory_mb}", "-timeout=10", "-print_final_stats=1",
-               f"-artifact_prefix={finds}/", "-max_len=65536"]
+               f"-artifact_prefix={finds}/", f"-max_len={LENGTH_MAX.get(name, 65536)}"]
     if dictionary.exists():
         command.append(f"-dict={dictionary}")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
