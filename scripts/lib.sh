@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Words and steps that the scripts share. Sourced, never run; the caller has set -euo pipefail and stands in the root
 # of the project.
 
