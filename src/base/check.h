@@ -10,8 +10,8 @@ namespace naru {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& values);
 
 namespace detail {
-// A kernel is compiled once for each instruction level; each has copies of its own, for the linker keeps one copy of
-// what has one name, and that one must run on every processor.
+// Kernels are compiled once for each instruction level. The linker keeps one of all functions with the same name, and
+// that of a level would not run on older processors: so each level's have names of their own.
 #ifdef NARU_LEVEL
 inline namespace NARU_LEVEL {
 #endif
