@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "base/float_bits.h"
 #include "base/sha256.h"
@@ -332,6 +334,22 @@ TEST(ExportTokenizer, FromGgufItGivesTheSameIds) {
   }
 }
 
+// The first added token becomes the one that begins every text.
+void put_token_before_texts(const fs::path& folder) {
+  auto json = nlohmann::ordered_json::parse(std::ifstream(folder / "tokenizer.json"));
+  const std::string text = json["added_tokens"][0]["content"];
+  const auto special = nlohmann::ordered_json{{"SpecialToken", {{"id", text}, {"type_id", 0}}}};
+  const auto sequence = nlohmann::ordered_json{{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  json["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single", nlohmann::ordered_json::array({special, sequence})},
+      {"pair", nlohmann::ordered_json::array({special, sequence})},
+      {"special_tokens", {{text, {{"id", text}, {"ids", {json["added_tokens"][0]["id"]}}, {"tokens", {text}}}}}}};
+  std::ofstream(folder / "tokenizer.json") << json.dump();
+  std::ofstream(folder / "tokenizer_config.json")
+      << nlohmann::json{{"chat_template", "{{ messages }}"}, {"bos_token", text}}.dump();
+}
+
 TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
   for (const std::string name : {"deepseek_coder", "deepseek_v2", "deepseek_v3", "gpt2", "llama3", "qwen2", "smollm"}) {
     SCOPED_TRACE(name);
@@ -339,6 +357,7 @@ TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
     fs::create_directory(folder / "source");
     fs::copy_file(fs::path(NARU_TEST_DATA) / "text/tokenizers" / (name + ".json"), folder / "source/tokenizer.json");
     folder.write("source/tokenizer_config.json", R"({"chat_template": "{{ messages }}"})");
+    if (name == "smollm") put_token_before_texts(folder / "source");
     const auto data = formats::read_tokenizer_folder(folder / "source").value();
     const auto tokenizer = text::Tokenizer::create(data).value();
     // A model of that vocabulary and three ids more, with one value everywhere.
@@ -368,8 +387,11 @@ TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
     EXPECT_EQ(again.chat_template, data.chat_template);
     expect_same_ids(tokenizer, text::Tokenizer::create(again).value());
     ASSERT_TRUE(convert_to_hugging_face(folder / "m.gguf", folder / "back", ExportDType::kBF16).ok());
-    expect_same_ids(tokenizer,
-                    text::Tokenizer::create(formats::read_tokenizer_folder(folder / "back").value()).value());
+    const auto back = formats::read_tokenizer_folder(folder / "back").value();
+    expect_same_ids(tokenizer, text::Tokenizer::create(back).value());
+    // GGUF says by flags which tokens stand around a text; readers of tokenizer.json look for them there.
+    EXPECT_EQ(back.prefix_ids, data.prefix_ids);
+    EXPECT_EQ(back.suffix_ids, data.suffix_ids);
   }
 }
 
