@@ -37,7 +37,7 @@ class CpuChip : public contract::Chip {
               .shared = shared_,
               .bf16_dot = bf16_dot,
               .emulate_tiles = emulate_tiles} {
-    if (machine_.l2_bytes > 0) work_.row_group_bytes = machine_.l2_bytes * 3 / 8;
+    if (machine_.l2_bytes > 0) work_.row_group_bytes = machine_.l2_bytes / 2;
   }
 
   contract::ChipInfo info() const override {

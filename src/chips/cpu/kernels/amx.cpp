@@ -22,12 +22,16 @@ NARU_INLINE void multiply(Tiles& tiles) {
 
 template <bool kIsBytes, int RT, int P, typename Tiles>
 NARU_INLINE void multiply_steps(Tiles& tiles, const std::byte* w, int64_t panel_bytes, const std::byte* x,
-                                int64_t steps) {
+                                int64_t steps, const std::byte* ahead) {
   tiles.template zero<0>();
   tiles.template zero<1>();
   tiles.template zero<2>();
   tiles.template zero<3>();
   for (int64_t step = 0; step < steps; ++step) {
+    for (int64_t i = 0; i < kTileBytes / kAheadBlocks; i += 64) {
+      for (int64_t p = 0; p < P; ++p) fetch_line(ahead + p * panel_bytes + i);
+    }
+    ahead += kTileBytes / kAheadBlocks;
     tiles.template load<4>(x);
     tiles.template load<6>(w);
     multiply<kIsBytes, 4, 6, 0>(tiles);
@@ -59,18 +63,20 @@ NARU_INLINE void store_steps(const Tiles& tiles, void* out) {
 }
 
 template <typename Tiles, int RT, int P>
-void pairs_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+void pairs_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                   float* tile) {
   Tiles tiles;
-  multiply_steps<false, RT, P>(tiles, w, panel_bytes, x, steps);
+  multiply_steps<false, RT, P>(tiles, w, panel_bytes, x, steps, ahead);
   store_steps<RT, P>(tiles, tile);
 }
 
 template <typename Tiles, int RT, int P>
-void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                   float* tile) {
   constexpr int R = RT * kAmxTileRows;
   alignas(64) uint32_t sums[R * P * 16];
   Tiles tiles;
-  multiply_steps<true, RT, P>(tiles, w + kPanel * 4, panel_bytes, x, steps);
+  multiply_steps<true, RT, P>(tiles, w + kPanel * 4, panel_bytes, x, steps, ahead);
   store_steps<RT, P>(tiles, sums);
   const std::byte* tail = x + steps * RT * kTileBytes;
   for (int r = 0; r < R; ++r) {
@@ -173,12 +179,12 @@ bool tiles_give_defined_bits() {
     for (uint32_t& bits : x) bits = (next_bits(state) & keep) | base;
     const auto* wb = reinterpret_cast<const std::byte*>(w + 16);
     const auto* xb = reinterpret_cast<const std::byte*>(x);
-    pairs_segment<MachineTiles, 2, 2>(wb, kSteps * kTileBytes, xb, kSteps, got);
-    pairs_segment<ModelTiles, 2, 2>(wb, kSteps * kTileBytes, xb, kSteps, want);
+    pairs_segment<MachineTiles, 2, 2>(wb, kSteps * kTileBytes, xb, kSteps, wb, got);
+    pairs_segment<ModelTiles, 2, 2>(wb, kSteps * kTileBytes, xb, kSteps, wb, want);
     if (!same_bits(got, want, 1024)) return false;
     wb = reinterpret_cast<const std::byte*>(w);
-    bytes_segment<MachineTiles, 2, 1>(wb, 0, xb, kSteps, got);
-    bytes_segment<ModelTiles, 2, 1>(wb, 0, xb, kSteps, want);
+    bytes_segment<MachineTiles, 2, 1>(wb, 0, xb, kSteps, wb, got);
+    bytes_segment<ModelTiles, 2, 1>(wb, 0, xb, kSteps, wb, want);
     if (!same_bits(got, want, 512)) return false;
   }
   return true;

@@ -34,8 +34,8 @@ struct Work {
   ThreadPool& pool;
   std::vector<Scratch>& scratch;
   Scratch& shared;
-  // Rows that meet panels again and again should stay in the second-level cache, beside the panels: 3/8 of it.
-  int64_t row_group_bytes = int64_t{384} << 10;
+  // Rows that meet panels again and again should stay in the second-level cache, beside the panels: half of it.
+  int64_t row_group_bytes = int64_t{512} << 10;
   bool bf16_dot = false;       // level avx512vnni: bf16 products by VDPBF16PS, not by f32 fma
   bool emulate_tiles = false;  // for tests: the kernels of AMX on a plain model of its tiles, at any level
 };

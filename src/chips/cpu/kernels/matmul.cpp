@@ -1,9 +1,9 @@
-// Matmul and GroupedMatmul: rows of activations meet the panels of packed matrices (matmul_plan.h).
+// Matmul and GroupedMatmul: rows of activations meet the panels of packed matrices (matmul_plan.h, matmul_run.h).
 
 #include <algorithm>
 #include <vector>
 
-#include "chips/cpu/kernels/matmul_plan.h"
+#include "chips/cpu/kernels/matmul_run.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {

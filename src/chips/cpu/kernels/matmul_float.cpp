@@ -42,30 +42,69 @@ NARU_INLINE void store_tile(const Vec (&acc)[R][NV], float* tile) {
   }
 }
 
-// acc += x (one dword a row) * w (one vector a vector of outputs).
+// acc += x (one dword a row) * w (one vector a vector of outputs). Every second row of a tall block is read by the
+// multiplications themselves: issuing instructions is what bounds the others when two threads share a core, and a core
+// that loads one vector a cycle still keeps up.
 template <int R, int NV>
 NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[NV]) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
+    if (R >= 4 && NV <= 2 && r % 2 == 1) {
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[r][v] = v_fma_splat(x + 4 * r, w[v], acc[r][v]);
+      continue;
+    }
     const Vec a = v_splat(x + 4 * r);
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) acc[r][v] = v_fma(a, w[v], acc[r][v]);
   }
 }
 
+// Fewer rows read panels as fast as they come.
+constexpr int kAheadRowsMin = 6;
+
+// One line of each panel at `ahead`.
+template <int R, int P>
+NARU_INLINE void fetch_ahead(const std::byte* ahead, int64_t panel_bytes) {
+  if constexpr (R >= kAheadRowsMin) {
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) fetch_line(ahead + p * panel_bytes);
+  }
+}
+
 template <typename Weights, int R, int P>
-void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+NARU_INLINE void f32_step(Vec (&acc)[R][P * kPanelVectors], const std::byte* w, int64_t panel_bytes,
+                          const std::byte* x) {
   constexpr int NV = P * kPanelVectors;
-  Vec acc[R][NV];
-  clear(acc);
-  for (int64_t k = 0; k < steps; ++k) {
-    Vec b[NV];
+  Vec b[NV];
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) {
-      b[v] = Weights::load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kLanes * Weights::kBytes);
+  for (int v = 0; v < NV; ++v) {
+    b[v] = Weights::load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kLanes * Weights::kBytes);
+  }
+  multiply(acc, x, b);
+}
+
+template <typename Weights, int R, int P>
+void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                 float* tile) {
+  constexpr int64_t kStepBytes = kPanel * Weights::kBytes;
+  constexpr int64_t kStepsPerLine = kAheadBlocks * 64 / kStepBytes;
+  Vec acc[R][P * kPanelVectors];
+  clear(acc);
+  int64_t k = 0;
+  for (; k + kStepsPerLine <= steps; k += kStepsPerLine) {
+    fetch_ahead<R, P>(ahead, panel_bytes);
+    ahead += 64;
+#pragma GCC unroll 1
+    for (int64_t i = 0; i < kStepsPerLine; ++i) {
+      f32_step<Weights, R, P>(acc, w, panel_bytes, x);
+      w += kStepBytes;
+      x += 4 * R;
     }
-    multiply(acc, x, b);
-    w += kPanel * Weights::kBytes;
+  }
+  for (; k < steps; ++k) {
+    f32_step<Weights, R, P>(acc, w, panel_bytes, x);
+    w += kStepBytes;
     x += 4 * R;
   }
   store_tile(acc, tile);
@@ -102,11 +141,20 @@ NARU_INLINE void split_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t pane
   }
 }
 
+// The share of a block of bf16 pairs, 1024 bytes a panel.
 template <int R, int P>
-void split_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+NARU_INLINE void fetch_pairs(const std::byte* ahead, int64_t panel_bytes) {
+#pragma GCC unroll 8
+  for (int i = 0; i < 1024 / kAheadBlocks / 64; ++i) fetch_ahead<R, P>(ahead + 64 * i, panel_bytes);
+}
+
+template <int R, int P>
+void split_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                   float* tile) {
   constexpr int NV = P * kPanelVectors;
   clear_tile(tile, R * NV * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
+    fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
     Vec even[R][NV], odd[R][NV];
     clear(even);
     split_chain<false>(even, w, panel_bytes, x);
@@ -202,9 +250,11 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
 }
 
 template <int R, int P>
-void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                 float* tile) {
   clear_tile(tile, R * P * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
+    fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
     Vec even[R][P], odd[R][P];
     clear(even);
     dot_chain(even, w, panel_bytes, x);

@@ -208,7 +208,8 @@ NARU_INLINE void store_columns(const Vec (&acc)[NV][R], float* tile) {
 }
 
 template <Rule kRule, int R, int P>
-void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte*,
+                   float* tile) {
   constexpr int NV = P * kPanelVectors;
   Vec acc[NV][R];
 #pragma GCC unroll 8
@@ -233,7 +234,8 @@ void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
 
 // w8a8: one integer sum over all of K, then (f32(I) * s_row) * s_out.
 template <int R, int P>
-void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, float* tile) {
+void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte*,
+                   float* tile) {
   constexpr int NV = P * kPanelVectors;
   const std::byte* tail = x + steps * 8 * 4 * R;
   Dots<255> dots[NV][R];

@@ -1,6 +1,6 @@
 // The parts of a product at one level. Rows of activations are brought into the form that a kernel reads (RowForm), in
 // blocks of as many rows as the kernel takes (RowSize); a kernel computes one segment of K for one block of rows and a
-// few panels of outputs (SegmentFunction). matmul_plan.h joins segments and spreads the work over threads.
+// few panels of outputs (SegmentFunction). matmul_plan.h spreads the work over threads, matmul_run.h joins segments.
 #pragma once
 
 #include <cstddef>
@@ -36,9 +36,12 @@ void write_row(const RowForm& form, const float* x, int64_t inputs, uint32_t* ou
 void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_rows, int64_t dwords, uint32_t* out);
 
 // One segment: `steps` steps of K (see Family) of `panels` panels, `panel_bytes` apart, and one block of rows; writes
-// tile[rows][panels][16], without the final + (+0).
+// tile[rows][panels][16], without the final + (+0). Blocks of many rows, which compute longer than their panels take to
+// read, also ask the second-level cache for what `steps / kAheadBlocks` steps of the panels at `ahead` hold, as far
+// apart as those at w; the processor's own prefetching stops at each page.
 using SegmentFunction = void (*)(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps,
-                                 float* tile);
+                                 const std::byte* ahead, float* tile);
+constexpr int64_t kAheadBlocks = 4;
 
 struct PanelFunction {
   int panels = 0;

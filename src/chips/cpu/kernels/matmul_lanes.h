@@ -62,6 +62,13 @@ NARU_INLINE void v_store(float* p, Vec x) {
 NARU_INLINE Vec v_fma(Vec a, Vec b, Vec c) {
   return _mm512_fmadd_ps(a, b, c);
 }
+// c + (the float at p) * b in one instruction, where v_fma(v_splat(p), b, c) would share a register with its
+// neighbours: fewer instructions to issue, more loads.
+NARU_INLINE Vec v_fma_splat(const std::byte* p, Vec b, Vec c) {
+  using Float [[gnu::may_alias]] = float;
+  __asm__("vfmadd231ps %1%{1to16%}, %2, %0" : "+v"(c) : "m"(*reinterpret_cast<const Float*>(p)), "v"(b));
+  return c;
+}
 NARU_INLINE Vec v_fnma(Vec a, Vec b, Vec c) {
   return _mm512_fnmadd_ps(a, b, c);
 }
@@ -136,6 +143,9 @@ NARU_INLINE void v_store(float* p, Vec x) {
 }
 NARU_INLINE Vec v_fma(Vec a, Vec b, Vec c) {
   return _mm256_fmadd_ps(a, b, c);
+}
+NARU_INLINE Vec v_fma_splat(const std::byte* p, Vec b, Vec c) {
+  return v_fma(v_splat(p), b, c);
 }
 NARU_INLINE Vec v_fnma(Vec a, Vec b, Vec c) {
   return _mm256_fnmadd_ps(a, b, c);
@@ -236,6 +246,9 @@ inline void v_store(float* p, const Vec& x) {
 inline Vec v_fma(const Vec& a, const Vec& b, const Vec& c) {
   return v_each<Vec>([&](int i) { return contract::fma(a.v[i], b.v[i], c.v[i]); });
 }
+inline Vec v_fma_splat(const std::byte* p, const Vec& b, const Vec& c) {
+  return v_fma(v_splat(p), b, c);
+}
 inline Vec v_fnma(const Vec& a, const Vec& b, const Vec& c) {
   return v_each<Vec>([&](int i) { return contract::fma(-a.v[i], b.v[i], c.v[i]); });
 }
@@ -290,6 +303,11 @@ inline VecBytes vb_put_above(VecBytes low, const VecBytes& plane) {
 }
 
 #endif
+
+// Asks the second-level cache for the line at p, which may lie past the end of the weights.
+NARU_INLINE void fetch_line(const std::byte* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 
 // Asks for `lines` cache lines from p on; p may lie past the end of the weights.
 template <int kCount>

@@ -1,6 +1,7 @@
 // WeightGrad, Product and Pack: products of two f32 views. Both operands are brought into the forms that the level's
 // best kernel of the rule reads, as many of them at a time as fit a bounded memory; then they meet as in Matmul.
 
+#include "chips/cpu/kernels/matmul_run.h"
 #include "chips/cpu/kernels/view_panels.h"
 
 namespace naru::cpu::NARU_LEVEL {
