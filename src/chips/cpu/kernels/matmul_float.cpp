@@ -116,20 +116,25 @@ NARU_INLINE void clear_tile(float* tile, int n) {
 
 // tile += even + odd.
 template <int R, int NV>
-NARU_INLINE void add_chains(const Vec (&even)[R][NV], const Vec (&odd)[R][NV], float* tile) {
+NARU_INLINE void add_chains(const float* even, const Vec (&odd)[R][NV], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
-      float* at = tile + (r * NV + v) * kLanes;
-      v_store(at, v_add(v_load(at), v_add(even[r][v], odd[r][v])));
+      const int at = (r * NV + v) * kLanes;
+      v_store(tile + at, v_add(v_load(tile + at), v_add(v_load(even + at), odd[r][v])));
     }
   }
 }
 
-// One chain of a block: 16 dwords of weights, of which kIsOdd takes the high half.
-template <bool kIsOdd, int R, int NV>
-NARU_INLINE void split_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
+// One chain of a block: 16 dwords of weights, of which kIsOdd takes the high half. The even chain is left in `even`;
+// the odd one completes the block: tile += even + odd.
+template <bool kIsOdd, int R, int P>
+NARU_INLINE void split_chain(const std::byte* w, int64_t panel_bytes, const std::byte* x, float* even, float* tile) {
+  constexpr int NV = P * kPanelVectors;
+  Vec acc[R][NV];
+  clear(acc);
+#pragma GCC unroll 1
   for (int i = 0; i < 16; ++i) {
     Vec b[NV];
 #pragma GCC unroll 16
@@ -139,6 +144,18 @@ NARU_INLINE void split_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t pane
     }
     multiply(acc, x + i * 4 * R, b);
   }
+  if constexpr (kIsOdd) {
+    add_chains(even, acc, tile);
+  } else {
+    store_tile(acc, even);
+  }
+}
+
+// The same as a function of its own: where the chain takes nearly all registers, none is kept for its caller.
+template <bool kIsOdd, int R, int P>
+[[gnu::noinline]] void split_chain_apart(const std::byte* w, int64_t panel_bytes, const std::byte* x, float* even,
+                                         float* tile) {
+  split_chain<kIsOdd, R, P>(w, panel_bytes, x, even, tile);
 }
 
 // The share of a block of bf16 pairs, 1024 bytes a panel.
@@ -152,15 +169,18 @@ template <int R, int P>
 void split_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
                    float* tile) {
   constexpr int NV = P * kPanelVectors;
+  alignas(64) float even[R * NV * kLanes];
   clear_tile(tile, R * NV * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
     fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
-    Vec even[R][NV], odd[R][NV];
-    clear(even);
-    split_chain<false>(even, w, panel_bytes, x);
-    clear(odd);
-    split_chain<true>(odd, w, panel_bytes, x + 16 * 4 * R);
-    add_chains(even, odd, tile);
+    const std::byte* odd_x = x + 16 * 4 * R;
+    if constexpr (R * NV > 12) {
+      split_chain_apart<false, R, P>(w, panel_bytes, x, even, tile);
+      split_chain_apart<true, R, P>(w, panel_bytes, odd_x, even, tile);
+    } else {
+      split_chain<false, R, P>(w, panel_bytes, x, even, tile);
+      split_chain<true, R, P>(w, panel_bytes, odd_x, even, tile);
+    }
     w += 16 * 64;
     x += 32 * 4 * R;
   }
@@ -182,7 +202,8 @@ constexpr RowSize kSplitSizes[] = {
     {1, {{4, split_segment<1, 4>}, {1, split_segment<1, 1>}}},
     {2, {{4, split_segment<2, 4>}, {1, split_segment<2, 1>}}},
     {4, {{2, split_segment<4, 2>}, {1, split_segment<4, 1>}}},
-    {6, {{2, split_segment<6, 2>}, {1, split_segment<6, 1>}}},
+    {8, {{2, split_segment<8, 2>}, {1, split_segment<8, 1>}}},
+    {14, {{2, split_segment<14, 2>}, {1, split_segment<14, 1>}}},
 };
 #elif defined(NARU_LANES_256)
 template <typename Weights>
@@ -252,15 +273,17 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
 template <int R, int P>
 void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
                  float* tile) {
+  alignas(64) float even[R * P * kLanes];
   clear_tile(tile, R * P * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
     fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
-    Vec even[R][P], odd[R][P];
-    clear(even);
-    dot_chain(even, w, panel_bytes, x);
-    clear(odd);
-    dot_chain(odd, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
-    add_chains(even, odd, tile);
+    Vec acc[R][P];
+    clear(acc);
+    dot_chain(acc, w, panel_bytes, x);
+    store_tile(acc, even);
+    clear(acc);
+    dot_chain(acc, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
+    add_chains(even, acc, tile);
     w += 16 * 64;
     x += 16 * 4 * R;
   }

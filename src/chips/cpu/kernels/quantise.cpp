@@ -10,6 +10,7 @@
 
 #include "base/float_bits.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
+#include "chips/cpu/kernels/transpose.h"
 #include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -147,11 +148,28 @@ void write_bytes(const float* x, int64_t inputs, int64_t dwords, uint32_t* out) 
   out[dwords + 1] = static_cast<uint32_t>(-128) * static_cast<uint32_t>(sum_of(q, inputs));
 }
 
+// Dwords d, d + 1, ... of R rows, 16 at a time. Each vector's lanes past R are written again by what follows it, so the
+// last dwords are left to the caller; returns the first of them.
 template <int R>
-void interleave(const uint32_t* const* rows, int64_t dwords, uint32_t* out) {
+int64_t interleave_blocks(const uint32_t* const* rows, int64_t dwords, uint32_t* out) {
+  static_assert(R >= 8 && R <= 16);
+  int64_t d = 0;
+  for (; d + 16 < dwords; d += 16) {
+    F16 x[16];
+    for (int r = 0; r < 16; ++r) x[r] = r < R ? load(reinterpret_cast<const float*>(rows[r] + d)) : zero();
+    transpose(x);
+    for (int i = 0; i < 16; ++i) store(reinterpret_cast<float*>(out + (d + i) * R), x[i]);
+  }
+  return d;
+}
+
+template <int R>
+void interleave_rows_of(const uint32_t* const* rows, int64_t dwords, uint32_t* out) {
   const uint32_t* row[R];
   for (int r = 0; r < R; ++r) row[r] = rows[r];
-  for (int64_t d = 0; d < dwords; ++d) {
+  int64_t first = 0;
+  if constexpr (R >= 8) first = interleave_blocks<R>(rows, dwords, out);
+  for (int64_t d = first; d < dwords; ++d) {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) out[d * R + r] = row[r][d];
   }
@@ -196,11 +214,11 @@ void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_row
   }
   switch (n_rows) {
     case 1: std::memcpy(out, rows[0], static_cast<size_t>(dwords) * 4); return;
-    case 2: return interleave<2>(rows, dwords, out);
-    case 4: return interleave<4>(rows, dwords, out);
-    case 6: return interleave<6>(rows, dwords, out);
-    case 8: return interleave<8>(rows, dwords, out);
-    case 14: return interleave<14>(rows, dwords, out);
+    case 2: return interleave_rows_of<2>(rows, dwords, out);
+    case 4: return interleave_rows_of<4>(rows, dwords, out);
+    case 6: return interleave_rows_of<6>(rows, dwords, out);
+    case 8: return interleave_rows_of<8>(rows, dwords, out);
+    case 14: return interleave_rows_of<14>(rows, dwords, out);
     default: NARU_CHECK(false, "no kernel takes this many rows:", n_rows);
   }
 }

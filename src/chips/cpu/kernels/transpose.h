@@ -5,15 +5,21 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-// Transposes a block of 16 x 16 dwords.
-NARU_SIMD void transpose_block(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+// Rows of dwords become columns.
+NARU_SIMD void transpose(F16 (&x)[16]) {
   // Four rounds of interleaving row i with row i + 8 move the bits of a dword's place around by one each.
-  F16 x[16], y[16];
+  F16 y[16];
+  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
+  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
+  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
+  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
+}
+
+// The same from memory to memory.
+NARU_SIMD void transpose_block(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  F16 x[16];
   for (int i = 0; i < 16; ++i) x[i] = load(from + i * from_stride);
-  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
-  for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
+  transpose(x);
   for (int i = 0; i < 16; ++i) store(to + i * to_stride, x[i]);
 }
 
