@@ -42,14 +42,20 @@ NARU_INLINE void store_tile(const Vec (&acc)[R][NV], float* tile) {
   }
 }
 
-// acc += x (one dword a row) * w (one vector a vector of outputs). Every second row of a tall block is read by the
-// multiplications themselves: issuing instructions is what bounds the others when two threads share a core, and a core
-// that loads one vector a cycle still keeps up.
+// Whether a row's activations are read by the multiplications themselves: every second row of a tall block. Issuing
+// instructions is what bounds a kernel when two threads share a core, and a core that loads one vector a cycle keeps
+// up.
+template <int R, int NV>
+NARU_INLINE constexpr bool is_read_in_place(int row) {
+  return R >= 4 && NV <= 2 && row % 2 == 1;
+}
+
+// acc += x (one dword a row) * w (one vector a vector of outputs).
 template <int R, int NV>
 NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[NV]) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
-    if (R >= 4 && NV <= 2 && r % 2 == 1) {
+    if (is_read_in_place<R, NV>(r)) {
 #pragma GCC unroll 16
       for (int v = 0; v < NV; ++v) acc[r][v] = v_fma_splat(x + 4 * r, w[v], acc[r][v]);
       continue;
@@ -57,18 +63,6 @@ NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[
     const Vec a = v_splat(x + 4 * r);
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) acc[r][v] = v_fma(a, w[v], acc[r][v]);
-  }
-}
-
-// Fewer rows read panels as fast as they come.
-constexpr int kAheadRowsMin = 6;
-
-// One line of each panel at `ahead`.
-template <int R, int P>
-NARU_INLINE void fetch_ahead(const std::byte* ahead, int64_t panel_bytes) {
-  if constexpr (R >= kAheadRowsMin) {
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) fetch_line(ahead + p * panel_bytes);
   }
 }
 
@@ -114,15 +108,15 @@ NARU_INLINE void clear_tile(float* tile, int n) {
   for (int i = 0; i < n; i += kLanes) v_store(tile + i, v_zero());
 }
 
-// tile += even + odd.
-template <int R, int NV>
-NARU_INLINE void add_chains(const float* even, const Vec (&odd)[R][NV], float* tile) {
+// tile += even + odd. even_at(r, v): vector v of row r of the even chain.
+template <int R, int NV, typename EvenAt>
+NARU_INLINE void add_chains(const EvenAt& even_at, const Vec (&odd)[R][NV], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
-      const int at = (r * NV + v) * kLanes;
-      v_store(tile + at, v_add(v_load(tile + at), v_add(v_load(even + at), odd[r][v])));
+      float* at = tile + (r * NV + v) * kLanes;
+      v_store(at, v_add(v_load(at), v_add(even_at(r, v), odd[r][v])));
     }
   }
 }
@@ -145,7 +139,7 @@ NARU_INLINE void split_chain(const std::byte* w, int64_t panel_bytes, const std:
     multiply(acc, x + i * 4 * R, b);
   }
   if constexpr (kIsOdd) {
-    add_chains(even, acc, tile);
+    add_chains([even](int r, int v) { return v_load(even + (r * NV + v) * kLanes); }, acc, tile);
   } else {
     store_tile(acc, even);
   }
@@ -249,8 +243,16 @@ constexpr Family kSplitFamily = {.name = "bf16_fma",
 
 #if defined(NARU_LANES_VNNI)
 
-NARU_INLINE __m512 dot(__m512 acc, __m512i a, __m512i b) {
-  return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+// acc + the pair of bf16 at p, or in each lane of a, times the pairs of w. GCC 12 copies the sums about where the
+// intrinsic is given them.
+NARU_INLINE Vec dot(VecInt a, VecInt w, Vec acc) {
+  __asm__("vdpbf16ps %1, %2, %0" : "+v"(acc) : "v"(a), "v"(w));
+  return acc;
+}
+NARU_INLINE Vec dot_splat(const std::byte* p, VecInt w, Vec acc) {
+  using Pair [[gnu::may_alias]] = uint32_t;
+  __asm__("vdpbf16ps %1%{1to16%}, %2, %0" : "+v"(acc) : "m"(*reinterpret_cast<const Pair*>(p)), "v"(w));
+  return acc;
 }
 
 // acc += the two products of each dword, the high half first: two successive steps of one chain.
@@ -258,14 +260,20 @@ template <int R, int NV>
 NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    __m512i b[NV];
+    VecInt b[NV];
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) b[v] = _mm512_loadu_si512(w + v * panel_bytes + i * 64);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      const __m512i a = vi_splat(x + (i * R + r) * 4);
+      const std::byte* at = x + (i * R + r) * 4;
+      if (is_read_in_place<R, NV>(r)) {
 #pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], a, b[v]);
+        for (int v = 0; v < NV; ++v) acc[r][v] = dot_splat(at, b[v], acc[r][v]);
+        continue;
+      }
+      const VecInt a = vi_splat(at);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[r][v] = dot(a, b[v], acc[r][v]);
     }
   }
 }
@@ -273,17 +281,15 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
 template <int R, int P>
 void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
                  float* tile) {
-  alignas(64) float even[R * P * kLanes];
   clear_tile(tile, R * P * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
     fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
-    Vec acc[R][P];
-    clear(acc);
-    dot_chain(acc, w, panel_bytes, x);
-    store_tile(acc, even);
-    clear(acc);
-    dot_chain(acc, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
-    add_chains(even, acc, tile);
+    Vec even[R][P], odd[R][P];
+    clear(even);
+    dot_chain(even, w, panel_bytes, x);
+    clear(odd);
+    dot_chain(odd, w + 8 * 64, panel_bytes, x + 8 * 4 * R);
+    add_chains([&even](int r, int v) { return even[r][v]; }, odd, tile);
     w += 16 * 64;
     x += 16 * 4 * R;
   }

@@ -234,7 +234,7 @@ void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
 
 // w8a8: one integer sum over all of K, then (f32(I) * s_row) * s_out.
 template <int R, int P>
-void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte*,
+void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
                    float* tile) {
   constexpr int NV = P * kPanelVectors;
   const std::byte* tail = x + steps * 8 * 4 * R;
@@ -246,6 +246,7 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   }
   const std::byte* data = w + kPanel * 4;
   for (int64_t group = 0; group < steps * 8; ++group) {
+    if (group % kAheadBlocks == 0) fetch_ahead<R, P>(ahead + group / kAheadBlocks * 64, panel_bytes);
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) {
       const auto weights =
