@@ -1,5 +1,5 @@
-// Speed of the CPU chip's products beside what the machine itself reaches in the same minute: peak loops of the
-// instructions on named registers, and the memory's read bandwidth. Every line is the median of rounds in which all
+// Speed of the CPU chip's products beside what the machine itself reaches in the same minute: its instructions
+// on registers alone, and the memory's read bandwidth. Every line is the median of rounds in which all
 // cases alternate, because shared machines change speed from minute to minute.
 //
 //   bench_kernels [--level L] [--threads N] [--rounds R] [--kind K] [--clock wall|cpu]
@@ -24,11 +24,9 @@
 #include "base/checked.h"
 #include "base/thread_pool.h"
 #include "chips/cpu/cpu_chip.h"
-#include "chips/cpu/machine.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "chips/cpu/cpu_level.h"
+#include "chips/cpu/memory.h"
+#include "cli/peak_kernels.h"
 
 namespace naru {
 namespace {
@@ -67,103 +65,40 @@ void measure_once(Case& c, double seconds_min) {
   }
 }
 
-#if defined(__x86_64__)
-
-// Twelve chains in registers of their own (an array of accumulators is spilled by GCC 12), each from its own start
-// (equal ones would be merged).
-#define NARU_CHAINS(type, set, u)                                                                                     \
-  type a0 = set(0), a1 = set(u), a2 = set(2 * u), a3 = set(3 * u), a4 = set(4 * u), a5 = set(5 * u), a6 = set(6 * u), \
-       a7 = set(7 * u), a8 = set(8 * u), a9 = set(9 * u), a10 = set(10 * u), a11 = set(11 * u);
-#define NARU_PEAK_LOOP(step)                                                                                      \
-  for (int64_t i = 0; i < n; ++i) {                                                                               \
-    step(a0) step(a1) step(a2) step(a3) step(a4) step(a5) step(a6) step(a7) step(a8) step(a9) step(a10) step(a11) \
-  }
-
-__attribute__((target("avx512f"))) float peak_fma_512(int64_t n) {
-  __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
-  NARU_CHAINS(__m512, _mm512_set1_ps, 0.01f)
-#define NARU_STEP(a) a = _mm512_fmadd_ps(a, x, y);
-  NARU_PEAK_LOOP(NARU_STEP)
-#undef NARU_STEP
-  const __m512 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
-  return s[0] + s[7];
-}
-
-__attribute__((target("avx512f,avx512bf16"))) float peak_bf16_512(int64_t n) {
-  const __m512 x = _mm512_set1_ps(0.5f);
-  const auto b = reinterpret_cast<__m512bh>(x);
-  NARU_CHAINS(__m512, _mm512_set1_ps, 0.01f)
-#define NARU_STEP(a) a = _mm512_dpbf16_ps(a, b, b);
-  NARU_PEAK_LOOP(NARU_STEP)
-#undef NARU_STEP
-  const __m512 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
-  return s[0] + s[7];
-}
-
-__attribute__((target("avx512f,avx512vnni"))) float peak_vnni_512(int64_t n) {
-  const __m512i x = _mm512_set1_epi8(3);
-  NARU_CHAINS(__m512i, _mm512_set1_epi32, 1)
-#define NARU_STEP(a) a = _mm512_dpbusd_epi32(a, x, x);
-  NARU_PEAK_LOOP(NARU_STEP)
-#undef NARU_STEP
-  const __m512i s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
-  return static_cast<float>(s[0] + s[7]);
-}
-
-__attribute__((target("avx2,fma"))) float peak_fma_256(int64_t n) {
-  __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
-  NARU_CHAINS(__m256, _mm256_set1_ps, 0.01f)
-#define NARU_STEP(a) a = _mm256_fmadd_ps(a, x, y);
-  NARU_PEAK_LOOP(NARU_STEP)
-#undef NARU_STEP
-  const __m256 s = (a0 + a1) + (a2 + a3) + (a4 + a5) + (a6 + a7) + (a8 + a9) + (a10 + a11);
-  return s[0] + s[7];
-}
-
-#endif
-
 float sink = 0;  // keeps results alive
 
-void add_peak(std::vector<Case>& cases, const std::string& name, double ops_per_step, ThreadPool& pool,
-              float (*loop)(int64_t)) {
-  constexpr int64_t kSteps = 200000;
-  const double work = ops_per_step * 12 * kSteps * pool.n_threads();
-  cases.push_back({name,
-                   work,
-                   "GOP/s",
-                   [&pool, loop] {
-                     std::vector<float> results(static_cast<size_t>(pool.n_threads()) * 16);
-                     pool.parallel_for(pool.n_threads(),
-                                       [&](int64_t i, int) { results[static_cast<size_t>(i) * 16] = loop(kSteps); });
-                     sink += results[0];
-                   },
-                   {}});
+void add_peak(std::vector<Case>& cases, std::string_view what, const cli::PeakKernel& kernel, ThreadPool& pool) {
+  constexpr int64_t kRounds = 100000;
+  cases.push_back(
+      {fmt::format("peak {}, {}", what, kernel.instruction),
+       kernel.operations * kRounds * pool.n_threads(),
+       "GOP/s",
+       [&pool, run = kernel.run] { pool.parallel_for(pool.n_threads(), [&](int64_t, int) { run(kRounds); }); },
+       {}});
 }
 
-void add_machine_cases(std::vector<Case>& cases, ThreadPool& pool) {
-#if defined(__x86_64__)
-  const cpu::Features& f = cpu::features();
-  if (f.avx2 && f.fma) add_peak(cases, "peak f32 fma, 256 bit", 16, pool, peak_fma_256);
-  if (f.avx512f) add_peak(cases, "peak f32 fma, 512 bit", 32, pool, peak_fma_512);
-  if (f.avx512bf16) add_peak(cases, "peak vdpbf16ps, 512 bit", 64, pool, peak_bf16_512);
-  if (f.avx512vnni) add_peak(cases, "peak vpdpbusd, 512 bit", 128, pool, peak_vnni_512);
-#endif
+void add_machine_cases(std::vector<Case>& cases, std::string_view level, ThreadPool& pool) {
+  const cli::PeakKernels kernels = cli::peak_kernels(level);
+  add_peak(cases, "f32", kernels.f32, pool);
+  if (kernels.bf16.instruction != kernels.f32.instruction) add_peak(cases, "bf16", kernels.bf16, pool);
+  add_peak(cases, "int8", kernels.int8, pool);
   constexpr int64_t kBytes = int64_t{256} << 20;
-  static std::vector<uint64_t> memory(static_cast<size_t>(kBytes / 8), 1);
+  static cpu::Memory memory;
+  if (memory.data() == nullptr) {
+    auto mapped = cpu::Memory::map(kBytes, "reading");
+    NARU_CHECK(mapped.ok(), mapped.ok() ? "" : mapped.error().message);
+    memory = std::move(*mapped);
+    std::memset(memory.data(), 1, kBytes);
+  }
   cases.push_back({"memory read",
                    static_cast<double>(kBytes),
                    "GB/s",
                    [&pool] {
                      const int64_t parts = pool.n_threads() * 8;
-                     const int64_t words = kBytes / 8 / parts;
+                     const int64_t part = kBytes / parts / 4096 * 4096;
                      std::vector<uint64_t> sums(static_cast<size_t>(parts));
                      pool.parallel_for(parts, [&](int64_t i, int) {
-                       const uint64_t* p = memory.data() + i * words;
-                       uint64_t s[8] = {};
-                       for (int64_t k = 0; k + 8 <= words; k += 8) {
-                         for (int64_t j = 0; j < 8; ++j) s[j] += p[k + j];
-                       }
-                       sums[static_cast<size_t>(i)] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+                       sums[static_cast<size_t>(i)] = cli::read_memory(memory.data() + i * part, part);
                      });
                      sink += static_cast<float>(sums[0] & 1);
                    },
@@ -380,15 +315,17 @@ int run(const std::map<std::string, std::string>& options) {
   is_cpu_clock = option("--clock", "wall") == "cpu";
   const int rounds = std::max(1, std::atoi(option("--rounds", "7").c_str()));
   const std::string only = option("--kind", "");
-  ThreadPool pool(chip.info().n_threads);
+  auto table = cpu::choose_level(std::string(chip.info().level));
+  NARU_CHECK(table.ok());
+  ThreadPool pool(chip.info().n_threads, [table = *table] { cpu::prepare_thread(*table); });
   std::vector<Case> cases;
-  add_machine_cases(cases, pool);
+  add_machine_cases(cases, chip.info().level, pool);
   run_rounds(cases, rounds);
   print(cases);
   for (const Kind& kind : kKinds) {
     if (!only.empty() && dtype_name(kind.stored) != only) continue;
     cases.clear();
-    add_machine_cases(cases, pool);
+    add_machine_cases(cases, chip.info().level, pool);
     const auto n_machine = static_cast<int64_t>(cases.size()) - 1;
     long shape[3] = {};
     const bool has_shape =

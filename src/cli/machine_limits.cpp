@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <memory>
-#include <new>
+#include <cstring>
 
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
+#include "chips/cpu/memory.h"
 #include "cli/peak_kernels.h"
 
 namespace naru::cli {
@@ -42,26 +42,21 @@ Peak measure_peak(const PeakKernel& kernel, ThreadPool& pool) {
   return {kernel.operations * static_cast<double>(rounds) * n / seconds, std::string(kernel.instruction)};
 }
 
-struct FreeAligned {
-  void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
-};
-
 // Every thread reads a part of its own, far larger together than any cache; 0 where there is no room to measure.
 double measure_memory(ThreadPool& pool) {
   const int64_t n = pool.n_threads();
   int64_t bytes = std::max(kMemoryBytesMin, 2 * cpu::describe_machine().l3_bytes);
   bytes = std::min(bytes, available_memory_bytes() / 4) / n / 4096 * 4096;  // of one thread
   if (bytes == 0) return 0;
-  const std::unique_ptr<std::byte[], FreeAligned> memory(
-      static_cast<std::byte*>(::operator new[](static_cast<size_t>(bytes * n), std::align_val_t{64}, std::nothrow)));
-  if (memory == nullptr) return 0;
-  std::fill_n(memory.get(), bytes * n, std::byte{1});
+  const auto memory = cpu::Memory::map(bytes * n, "measuring how fast it is read");
+  if (!memory.ok()) return 0;
+  std::memset(memory->data(), 1, static_cast<size_t>(bytes * n));
   std::atomic<uint64_t> sum{0};
   double seconds = 1e30;
   for (int i = 0; i < kRuns; ++i) {
     seconds = std::min(seconds, seconds_of([&] {
                          pool.parallel_for(
-                             n, [&](int64_t part, int) { sum += read_memory(memory.get() + part * bytes, bytes); });
+                             n, [&](int64_t part, int) { sum += read_memory(memory->data() + part * bytes, bytes); });
                        }));
   }
   return static_cast<double>(bytes * n) / seconds;
