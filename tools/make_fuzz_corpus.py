@@ -3,7 +3,7 @@
 
     python3 tools/make_fuzz_corpus.py OUT
 gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers, a folder for each target of those names.
+OUT/problem_answers OUT/run_folder, a folder for each target of those names.
 """
 import json
 import pathlib
@@ -72,6 +72,12 @@ def main():
     manifest = {"format": "naru-checkpoint", "version": 1, "step": 100, "state": {"seed": 7, "beta": 0.95},
                 "files": [{"name": "weights.safetensors", "bytes": 10, "sha256": "0" * 64}]}
     put(out, "checkpoint_manifest", "one-file", json.dumps(manifest).encode())
+
+    parts = [b'{"format":"naru-run","name":"tiny","status":"running","step":9,"steps":20,"loss":2.5,"tokens":4096,"seconds":3.5,'
+             b'"active_parameters":1000,"peak_memory_bytes":9e6,"machine":"<b>cpu</b>"}',
+             b'{"step":1,"loss":3.5,"lr":0.001}\n{"step":2,"loss":3.25,"validation_loss":3.5}\nno object\n',
+             b'{"step":2,"prompt":"2+2","answer":"4 </script>"}\n{"step":4,"prompt":"2+2","answer":"5"}\n', b'steps = 20 # <script>\n']
+    put(out, "run_folder", "tiny", b"\x1e".join(parts))
 
     put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
     verdicts = (DATA / "safetensors_verdicts.bin").read_bytes()

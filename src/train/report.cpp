@@ -120,16 +120,12 @@ std::string html_escaped(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const std::string_view rest = text.substr(i);
     const auto byte = static_cast<unsigned char>(rest.front());
-    const int64_t valid = byte < 0x80 ? 1 : std::min<int64_t>(formats::utf8_valid_prefix(rest.substr(0, 4)), 4);
-    if (valid == 0) {
-      out += "\xef\xbf\xbd";
-      ++i;
-      continue;
-    }
     if (byte >= 0x80) {
-      out += byte;
-      ++i;
-      while (i < text.size() && (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80) out += text[i++];
+      const size_t length = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+      const std::string_view character = rest.substr(0, length);
+      const bool is_good = character.size() == length && formats::is_valid_utf8(character);
+      out += is_good ? character : "\xef\xbf\xbd";
+      i += is_good ? length : 1;
       continue;
     }
     ++i;

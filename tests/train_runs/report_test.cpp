@@ -49,6 +49,7 @@ TEST(HtmlEscaped, LeavesNoWayOut) {
   EXPECT_EQ(html_escaped("한\n\té"), "한\n\té");
   EXPECT_EQ(html_escaped(std::string_view("\0\x01\x7f", 3)), "\xef\xbf\xbd\xef\xbf\xbd\x7f");
   EXPECT_EQ(html_escaped("\x80z\xed\x9f"), "\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(html_escaped("é\x80z"), "é\xef\xbf\xbdz");  // one continuation too many
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) {
       const std::string pair = {static_cast<char>(a), static_cast<char>(b), '<'};
