@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -134,11 +135,19 @@ void TokenHistory::add_generated(int32_t id) {
 
 int32_t Sampler::argmax(std::span<const float> logits) {
   NARU_CHECK(!logits.empty());
-  size_t best = 0;
-  for (size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > logits[best]) best = i;
+  // The largest value by sixteen maxima side by side, which become vectors; then its first place.
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    const float* x = logits.data() + i;
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] = x[j] > lanes[j] ? x[j] : lanes[j];
   }
-  return static_cast<int32_t>(best);
+  float largest = *std::max_element(lanes, lanes + kLanes);
+  for (; i < logits.size(); ++i) largest = std::max(largest, logits[i]);
+  const auto place = std::find(logits.begin(), logits.end(), largest);
+  return place == logits.end() ? 0 : static_cast<int32_t>(place - logits.begin());
 }
 
 std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingOptions& options,

@@ -48,6 +48,15 @@ TEST(Sampler, GreedyTakesTheFirstByRank) {
   EXPECT_EQ(Sampler::argmax(std::vector<float>{-0.0f, 0.0f}), 0);
   EXPECT_EQ(Sampler::argmax(std::vector<float>{0.0f, -0.0f}), 0);
   EXPECT_EQ(Sampler::argmax(std::vector<float>{-5}), 0);
+  for (const size_t n : {15u, 16u, 17u, 31u, 32u, 100u}) {
+    std::vector<float> logits(n, -7.0f);
+    for (size_t i = 0; i < n; ++i) {
+      logits[i] = static_cast<float>(i);
+      EXPECT_EQ(Sampler::argmax(logits), static_cast<int32_t>(i)) << n;
+    }
+    logits[n / 2] = logits[n - 1];
+    EXPECT_EQ(Sampler::argmax(logits), static_cast<int32_t>(n / 2)) << n;
+  }
   for (uint64_t seed = 0; seed < 20; ++seed) {
     SamplingOptions options = greedy();
     options.seed = seed;
