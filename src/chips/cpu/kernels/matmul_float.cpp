@@ -42,14 +42,6 @@ NARU_INLINE void store_tile(const Vec (&acc)[R][NV], float* tile) {
   }
 }
 
-// Whether a row's activations are read by the multiplications themselves: every second row of a tall block. Issuing
-// instructions is what bounds a kernel when two threads share a core, and a core that loads one vector a cycle keeps
-// up.
-template <int R, int NV>
-NARU_INLINE constexpr bool is_read_in_place(int row) {
-  return R >= 4 && NV <= 2 && row % 2 == 1;
-}
-
 // acc += x (one dword a row) * w (one vector a vector of outputs).
 template <int R, int NV>
 NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[NV]) {
@@ -243,18 +235,11 @@ constexpr Family kSplitFamily = {.name = "bf16_fma",
 
 #if defined(NARU_LANES_VNNI)
 
-// acc + the pair of bf16 at p, or in each lane of a, times the pairs of w. GCC 12 copies the sums about where the
-// intrinsic is given them.
+// acc + the pairs of a times the pairs of w. GCC 12 copies the sums about where the intrinsic is given them.
 NARU_INLINE Vec dot(VecInt a, VecInt w, Vec acc) {
   __asm__("vdpbf16ps %1, %2, %0" : "+v"(acc) : "v"(a), "v"(w));
   return acc;
 }
-NARU_INLINE Vec dot_splat(const std::byte* p, VecInt w, Vec acc) {
-  using Pair [[gnu::may_alias]] = uint32_t;
-  __asm__("vdpbf16ps %1%{1to16%}, %2, %0" : "+v"(acc) : "m"(*reinterpret_cast<const Pair*>(p)), "v"(w));
-  return acc;
-}
-
 // acc += the two products of each dword, the high half first: two successive steps of one chain.
 template <int R, int NV>
 NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
@@ -265,13 +250,7 @@ NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_
     for (int v = 0; v < NV; ++v) b[v] = _mm512_loadu_si512(w + v * panel_bytes + i * 64);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      const std::byte* at = x + (i * R + r) * 4;
-      if (is_read_in_place<R, NV>(r)) {
-#pragma GCC unroll 16
-        for (int v = 0; v < NV; ++v) acc[r][v] = dot_splat(at, b[v], acc[r][v]);
-        continue;
-      }
-      const VecInt a = vi_splat(at);
+      const VecInt a = vi_splat(x + (i * R + r) * 4);
 #pragma GCC unroll 16
       for (int v = 0; v < NV; ++v) acc[r][v] = dot(a, b[v], acc[r][v]);
     }

@@ -247,12 +247,23 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   const std::byte* data = w + kPanel * 4;
   for (int64_t group = 0; group < steps * 8; ++group) {
     if (group % kAheadBlocks == 0) fetch_ahead<R, P>(ahead + group / kAheadBlocks * 64, panel_bytes);
+    typename Dots<255>::Weights weights[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) {
-      const auto weights =
+      weights[v] =
           Dots<255>::prepare(vb_load(data + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes));
+    }
 #pragma GCC unroll 32
-      for (int r = 0; r < R; ++r) dots[v][r].template step<0>(weights, x + r * 4);
+    for (int r = 0; r < R; ++r) {
+      const std::byte* at = x + r * 4;
+      if (NV == 1 || is_read_in_place<R, NV>(r)) {
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) dots[v][r].template step<0>(weights[v], at);
+        continue;
+      }
+      const auto shared = Dots<255>::share(at);
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) dots[v][r].template step<0>(weights[v], shared);
     }
     data += 64;
     x += 4 * R;

@@ -321,6 +321,14 @@ NARU_INLINE void fetch_ahead(const std::byte* ahead, int64_t panel_bytes) {
   }
 }
 
+// Whether a row's activations are read by the multiplications themselves: every second row of a tall block. Issuing
+// instructions is what bounds a kernel when two threads share a core, and a core that loads one vector a cycle keeps
+// up.
+template <int R, int NV>
+NARU_INLINE constexpr bool is_read_in_place(int row) {
+  return R >= 4 && NV <= 2 && row % 2 == 1;
+}
+
 // Asks for `lines` cache lines from p on; p may lie past the end of the weights.
 template <int kCount>
 NARU_INLINE void prefetch_lines(const std::byte* p) {
@@ -329,8 +337,9 @@ NARU_INLINE void prefetch_lines(const std::byte* p) {
 }
 
 // Dots<kMax>: start() at an int32 (the compensation of the offset), step<i>() with the weights and the four activations
-// of step i = 0, 1, ... of a block, finish() after the last. Weights for step() come from prepare(): kMax 255 needs its
-// sign apart where the instruction saturates (u8 x s8 pairs in int16).
+// of step i = 0, 1, ... of a block, finish() after the last; share() of the activations is for steps of several dots.
+// Weights for step() come from prepare(): kMax 255 needs its sign apart where the instruction saturates (u8 x s8 pairs
+// in int16).
 #if defined(NARU_LANES_VNNI)
 
 // sum + the dots of four unsigned bytes a lane with the four signed ones at p. GCC 12 copies the sums about where the
@@ -341,16 +350,26 @@ NARU_INLINE VecInt vi_dot_splat(const void* p, VecBytes w, VecInt sum) {
   return sum;
 }
 
+NARU_INLINE VecInt vi_dot(VecInt a, VecBytes w, VecInt sum) {
+  __asm__("vpdpbusd %1, %2, %0" : "+v"(sum) : "v"(a), "v"(w));
+  return sum;
+}
+
 template <int kMax>
 struct Dots {
   using Weights = VecBytes;
   VecInt sum;
   static NARU_INLINE Weights prepare(VecBytes w) { return w; }
+  static NARU_INLINE VecInt share(const void* x) { return vi_splat(x); }
   NARU_INLINE void start(const void* init) { sum = vi_splat(init); }
   NARU_INLINE void start_zero() { sum = _mm512_setzero_si512(); }
   template <int kStep>
   NARU_INLINE void step(const Weights& w, const void* x) {
     sum = vi_dot_splat(x, w, sum);
+  }
+  template <int kStep>
+  NARU_INLINE void step(const Weights& w, VecInt shared) {
+    sum = vi_dot(shared, w, sum);
   }
   NARU_INLINE VecInt finish() { return sum; }
 };
@@ -421,6 +440,7 @@ struct Dots {
   using Weights = VecBytes;
   VecInt sum, pairs;
   static NARU_INLINE Weights prepare(VecBytes w) { return w; }
+  static NARU_INLINE const void* share(const void* x) { return x; }
   NARU_INLINE void start(const void* init) { sum = vi_splat(init); }
   NARU_INLINE void start_zero() { sum = vi_zero(); }
   template <int kStep>
@@ -439,6 +459,7 @@ struct Dots<255> {
   using Weights = SignedWeights;
   VecInt sum;
   static NARU_INLINE Weights prepare(VecBytes w) { return split_sign(w); }
+  static NARU_INLINE const void* share(const void* x) { return x; }
   NARU_INLINE void start(const void*) { sum = vi_zero(); }
   NARU_INLINE void start_zero() { sum = vi_zero(); }
   template <int kStep>
@@ -455,6 +476,7 @@ struct Dots {
   using Weights = VecBytes;
   VecInt sum;
   static Weights prepare(const VecBytes& w) { return w; }
+  static const void* share(const void* x) { return x; }
   void start(const void* init) { sum = vi_splat(init); }
   void start_zero() { sum = VecInt{}; }
   template <int kStep>
