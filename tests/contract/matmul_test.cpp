@@ -212,6 +212,8 @@ TEST_P(MatmulTest, OddShapes) {
     }
   }
   expect_equal(GetParam(), {2049, 100, 33}, Numbers::kPlain, seed++);
+  expect_equal(GetParam(), {2049, 1100, 70}, Numbers::kPlain, seed++);  // several passes of panels over two segments
+  expect_equal(GetParam(), {2048, 40, 300}, Numbers::kPlain, seed++);   // several groups of rows
   expect_equal(GetParam(), {320, 100, 47}, Numbers::kPlain, seed++);
   for (int64_t rows = 1; rows <= 34; ++rows) expect_equal(GetParam(), {40, 17, rows}, Numbers::kPlain, seed++);
 }
