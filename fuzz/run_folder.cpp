@@ -1,6 +1,6 @@
 // The folder of a run as `naru runs` and the report read it: run.json, metrics.jsonl, samples.jsonl and recipe.toml, in
 // this order, parted by the byte 0x1e. Whatever they hold, the page is UTF-8 and runs no script but its own.
-#include <stdlib.h>
+#include <unistd.h>
 
 #include <array>
 #include <filesystem>
@@ -16,13 +16,19 @@ namespace fs = std::filesystem;
 using namespace naru;
 using namespace naru::train;
 
+// One folder for the whole process, gone when it ends.
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("naru-fuzz-" + std::to_string(::getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+};
+
 const fs::path& folder() {
-  static const fs::path path = [] {
-    std::string name = (fs::temp_directory_path() / "naru-fuzz-XXXXXX").string();
-    NARU_CHECK(::mkdtemp(name.data()) != nullptr, name);
-    return fs::path(name);
-  }();
-  return path;
+  static const Folder made;
+  return made.path;
 }
 
 int64_t count(std::string_view text, std::string_view what) {
