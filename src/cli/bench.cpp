@@ -214,7 +214,7 @@ std::string table(const std::vector<Row>& rows, const OpenModel& model, const Ma
                   const BenchOptions& options) {
   const std::string level = model.chip->info().level;
   std::string text =
-      fmt::format("{}, {} threads, {}\n{}\n\n", short_name(options.model.path), model.chip->info().n_threads,
+      fmt::format("{}, {} threads, {}\n{}\n\n", one_line(short_name(options.model.path)), model.chip->info().n_threads,
                   level.empty() ? "reference chip" : "level " + level, model.engine->model().numerics_id);
   text += limits_table(m);
   text += fmt::format("\n{:>12} {:>30} {:>30}\n", "", fmt::format("prefill of {} tokens", options.prompt_tokens),

@@ -43,7 +43,8 @@ class Chat {
     while (true) {
       std::string line;
       const LineEditor::Outcome outcome = editor_.read(line);
-      if (outcome == LineEditor::Outcome::kEnd || is_asked_to_end()) return {};
+      if (is_asked_to_end()) return Error{Code::kCancelled, ""};
+      if (outcome == LineEditor::Outcome::kEnd) return {};
       if (outcome == LineEditor::Outcome::kInterrupt) {
         if (++n_interrupts == 2) return Error{Code::kCancelled, ""};
         say("Ctrl-C again to leave, or /quit");
@@ -61,7 +62,7 @@ class Chat {
   }
 
  private:
-  void say(std::string_view text) { write_err(fmt::format("{}\n", styled(text, Style::kDim, Stream::kErr))); }
+  void say(std::string_view text) { write_err(fmt::format("{}\n", styled(one_line(text), Style::kDim, Stream::kErr))); }
 
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
@@ -103,7 +104,7 @@ class Chat {
     if (!made.ok()) {
       messages_.pop_back();
       if (reader_is_gone()) return std::move(made).error();
-      write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), made.error().message));
+      write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(made.error().message)));
       if (made.error().code == Code::kOutOfRange) say("/clear begins a new conversation");
       return {};
     }

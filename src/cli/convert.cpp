@@ -98,7 +98,7 @@ Status convert_command(const ConvertOptions& options) {
     return write_out(json_text(json));
   }
   if (stderr_is_terminal()) {
-    write_err(fmt::format("{}: {}, {} in {}\n", options.out_path, kind_name(kind), format_bytes(bytes),
+    write_err(fmt::format("{}: {}, {} in {}\n", one_line(options.out_path), kind_name(kind), format_bytes(bytes),
                           format_seconds(seconds)));
   }
   return {};

@@ -18,7 +18,6 @@
 #include "formats/model_config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 #include "train/data/batches.h"
 #include "train/data/ngram.h"
 #include "train/data/texts.h"
@@ -122,7 +121,7 @@ std::vector<int64_t> shown_documents(const train::BatchStream& stream, int64_t n
 
 // Names of any script, cut to `columns`, then filled up with spaces.
 std::string padded(const std::string& text, int64_t columns) {
-  std::string out = without_controls(text::repair_utf8(text));
+  std::string out = one_line(text);
   const int64_t width = display_columns(out);
   if (width < columns) out.append(static_cast<size_t>(columns - width), ' ');
   return out;
@@ -132,7 +131,7 @@ std::string table_text(std::string_view heading, const train::BatchStream& strea
   std::vector<train::SourceStatistics> rows = stream.statistics();
   if (rows.size() > 1) rows.push_back(sum_of(rows));
   int64_t columns = std::ssize(heading);
-  for (const auto& s : rows) columns = std::max(columns, display_columns(text::repair_utf8(s.name)));
+  for (const auto& s : rows) columns = std::max(columns, display_columns(one_line(s.name)));
   std::string text = fmt::format(
       "{}  {}\n", styled(padded(std::string(heading), columns), Style::kBold, Stream::kOut),
       styled(fmt::format("{:>10} {:>11} {:>11} {:>8} {:>7}{} {:>8} {:>6} {:>8}", "documents", "tokens", "learnt",
@@ -155,7 +154,7 @@ std::string notes_text(std::string_view of, const train::BatchStream& stream, bo
                             Style::kBold, Stream::kOut) +
                      "\n";
   for (size_t i = 0; i < n; ++i) {
-    text += fmt::format("  {}  {}\n", without_controls(text::repair_utf8(notes[i].place)), notes[i].reason);
+    text += fmt::format("  {}  {}\n", one_line(notes[i].place), one_line(notes[i].reason));
   }
   const int64_t n_left = stream.n_notes() - static_cast<int64_t>(n);
   if (n_left > 0) {
@@ -215,9 +214,8 @@ std::string documents_text(const Data& data, int64_t n_each) {
     const train::Document& document = data.training.document(index);
     const auto n_learnt = std::count(document.loss.begin(), document.loss.end(), uint8_t{1});
     text += "\n" +
-            styled(fmt::format("{} ({} tokens, {} learnt)",
-                               without_controls(text::repair_utf8(data.training.place(document))), document.ids.size(),
-                               n_learnt),
+            styled(fmt::format("{} ({} tokens, {} learnt)", one_line(data.training.place(document)),
+                               document.ids.size(), n_learnt),
                    Style::kBold, Stream::kOut) +
             "\n  " + document_text(document, data.tokenizer) + "\n";
   }
@@ -239,7 +237,7 @@ std::string baseline_text(const train::NgramBaseline& b) {
 std::string text_of(const DataOptions& options, const Data& data) {
   const train::BatchRecipe& batch = data.recipe.batch;
   std::string text = fmt::format("{}: {}, {} rows of {} tokens a step, {} in a micro-batch, seed {}\n\n",
-                                 short_name(options.recipe_path), data.recipe.kind, batch.rows, batch.context,
+                                 one_line(short_name(options.recipe_path)), data.recipe.kind, batch.rows, batch.context,
                                  batch.micro_rows, data.recipe.seed);
   text += table_text("Training", data.training, batch.context, true);
   const int64_t steps = data.training.steps_per_epoch();

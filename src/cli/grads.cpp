@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "chips/null/null_chip.h"
+#include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
@@ -191,6 +192,8 @@ Status grads_command(const GradsOptions& options) {
       .n_prediction_targets = train::count_prediction_targets(step, config.mtp_layers)};
   NARU_ASSIGN(const auto result, model.run(batch, scale, &grads));
   const float loss = total_loss(result, scale);
+  // From here on an interrupt waits: the file is written whole or not begun.
+  install_interrupts(SecondInterrupt::kIsLikeFirst);
   NARU_TRY(write_grads(options, files.tensors, model, grads, loss));
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (options.json) {
@@ -198,7 +201,7 @@ Status grads_command(const GradsOptions& options) {
     NARU_TRY(write_out(json_text(json)));
   } else {
     NARU_TRY(write_out(fmt::format("loss {:.6f} over {} tokens; gradients of {} parameters in {}\n", loss, n_targets,
-                                   floats, options.out_path)));
+                                   floats, one_line(options.out_path))));
   }
   if (options.model.explain) write_err(kernel_table(*chip));
   return {};

@@ -17,12 +17,14 @@ namespace {
 // All that the handler touches is lock-free or set before it is installed.
 std::atomic<bool> interrupted{false};
 std::atomic<bool> asked_to_end{false};
+std::atomic<int> last_signal{SIGINT};
 std::atomic<int64_t> last_ms{0};
 SecondInterrupt second_interrupt = SecondInterrupt::kIsLikeFirst;
 std::string_view reset_style;
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free);
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
+              std::atomic<int64_t>::is_always_lock_free);
 
-constexpr int kStatusInterrupted = 130;
+constexpr int kStatusOfSignal = 128;  // and its number
 constexpr int64_t kTwiceMs = 1000;
 
 int64_t now_ms() {
@@ -34,12 +36,13 @@ int64_t now_ms() {
 void on_signal(int signal) {
   const int64_t now = now_ms();
   const bool is_twice = interrupted.load() && now - last_ms.load() < kTwiceMs;
+  last_signal = signal;
   if (is_twice && second_interrupt == SecondInterrupt::kEndsProgram) {
     // Only what may be called in a signal handler.
     if (!reset_style.empty()) (void)!::write(STDOUT_FILENO, reset_style.data(), reset_style.size());
     (void)!::write(STDERR_FILENO, "\n", 1);
     restore_echo();
-    ::_exit(kStatusInterrupted);
+    ::_exit(kStatusOfSignal + signal);
   }
   last_ms = now;
   if (signal != SIGINT) asked_to_end = true;
@@ -64,7 +67,7 @@ void install_interrupts(SecondInterrupt second) {
 
 void end_at_first_interrupt() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
-  if (interrupted.load()) ::_exit(kStatusInterrupted);  // one that came before
+  if (interrupted.load()) ::_exit(interrupt_status());  // one that came before
 }
 
 bool is_interrupted() {
@@ -75,6 +78,9 @@ void forget_interrupts() {
 }
 bool is_asked_to_end() {
   return asked_to_end.load();
+}
+int interrupt_status() {
+  return kStatusOfSignal + last_signal.load();
 }
 
 bool wait_to_read(int fd) {

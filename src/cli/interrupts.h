@@ -6,7 +6,7 @@
 namespace naru::cli {
 
 enum class SecondInterrupt : uint8_t {
-  kEndsProgram,  // a second one within a second ends the program at once, status 130
+  kEndsProgram,  // a second one within a second ends the program at once, with interrupt_status()
   kIsLikeFirst,  // work always ends by itself, so that nothing half-written stays behind
 };
 
@@ -21,6 +21,9 @@ bool is_interrupted();
 void forget_interrupts();
 // The last one asked the program to end (not Ctrl-C).
 bool is_asked_to_end();
+// The exit status of work that was stopped: 128 and the number of the last signal, as shells have it (130 Ctrl-C, 143
+// terminate, 129 hang-up); 130 where no signal came, for Ctrl-C that was read as a key.
+int interrupt_status();
 
 // Waits until there is something to read (true), or there was an interrupt (false), before the call or during it: no
 // signal falls between the look at it and the wait.

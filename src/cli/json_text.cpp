@@ -1,12 +1,30 @@
 #include "cli/json_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace naru::cli {
 namespace {
 
+// The library escapes what is below U+0020. What else a terminal may obey, U+007F to U+009F, can stand in strings only.
 std::string plain(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string safe;
+  safe.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (byte == 0x7f) {
+      safe += "\\u007f";
+    } else if (byte == 0xc2 && next < 0xa0) {
+      safe += fmt::format("\\u{:04x}", next);
+      ++i;
+    } else {
+      safe += text[i];
+    }
+  }
+  return safe;
 }
 
 // Our own documents are a few levels deep; depth of the recursion is theirs.
@@ -45,6 +63,10 @@ void write(const Json& json, size_t indent, std::string& out) {
 }
 
 }  // namespace
+
+std::string json_string(std::string_view text) {
+  return plain(Json(text));
+}
 
 std::string json_text(const Json& json) {
   std::string out;

@@ -87,7 +87,7 @@ int LineEditor::next_byte() {
     }
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
     if (n == 1) return byte;
-    if (n < 0 && errno == EINTR && !is_asked_to_end()) continue;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN) && !is_asked_to_end()) continue;
     return -1;
   }
 }

@@ -95,9 +95,9 @@ Status logits_command(const LogitsOptions& options) {
                        {"numerics_id", model.engine->model().numerics_id}};
     NARU_TRY(write_out(json_text(json)));
   } else if (stderr_is_terminal()) {
-    write_err(fmt::format("{}: float32 [{}, {}], {} in {}, {}\n", options.out_path, n_ids, model.engine->vocab(),
-                          format_bytes(n_ids * model.engine->vocab() * 4), format_seconds(ms / 1000),
-                          model.engine->model().numerics_id));
+    write_err(fmt::format("{}: float32 [{}, {}], {} in {}, {}\n", one_line(options.out_path), n_ids,
+                          model.engine->vocab(), format_bytes(n_ids * model.engine->vocab() * 4),
+                          format_seconds(ms / 1000), model.engine->model().numerics_id));
   }
   if (options.model.explain) write_err(kernel_table(*model.chip));
   return {};

@@ -11,37 +11,23 @@
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
-#include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
 
 constexpr int kStatusReaderGone = 141;  // as of a program that SIGPIPE ended
 
-// A message stays one line and moves no cursor, whatever a file's texts in it say.
-std::string printable(const std::string& message) {
-  std::string line;
-  for (const char c : text::repair_utf8(message)) {
-    if (c == '\n') {
-      line += "\\n";
-    } else {
-      line += c;
-    }
-  }
-  return without_controls(line);
-}
-
 // The message on standard error, and with --json the same as an object on standard output.
 int report(const Error& error, bool is_json) {
   if (reader_is_gone()) return kStatusReaderGone;
   if (!error.message.empty()) {
-    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), printable(error.message)));
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
     if (is_json) {
       const Json json = {{"error", {{"code", code_name(error.code)}, {"message", error.message}}}};
       (void)write_out(json_text(json)).ok();
     }
   }
-  return exit_status(error.code);
+  return error.code == Code::kCancelled ? interrupt_status() : exit_status(error.code);
 }
 
 int finish(const Status& status, bool is_json) {

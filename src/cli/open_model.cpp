@@ -102,7 +102,7 @@ std::string short_name(const std::string& path) {
 }
 
 void print_note(std::string_view text) {
-  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), text));
+  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), one_line(text)));
 }
 
 }  // namespace naru::cli

@@ -36,7 +36,7 @@ std::string format_seconds(double seconds) {
 }
 
 Progress::Progress(std::string label, Unit unit)
-    : label_(std::move(label)), unit_(unit), begin_(Clock::now()), drawn_(begin_) {}
+    : label_(one_line(label)), unit_(unit), begin_(Clock::now()), drawn_(begin_) {}
 
 Progress::~Progress() {
   clear();
@@ -57,7 +57,7 @@ void Progress::update(int64_t done, int64_t total) {
   if (stderr_is_terminal()) {
     if (seconds < kQuietSeconds || (is_drawn_ && seconds_between(drawn_, now) < kRedrawSeconds)) return;
     const std::string words = line(done, total, seconds);
-    const int64_t columns = terminal_columns() - 3 - static_cast<int64_t>(label_.size() + words.size());
+    const int64_t columns = terminal_columns() - 3 - display_columns(label_) - static_cast<int64_t>(words.size());
     write_err(fmt::format("\r{} {} {}\x1b[K", label_, bar(done, total, std::min(columns, kBarColumnsMax)),
                           styled(words, Style::kDim, Stream::kErr)));
     is_drawn_ = true;

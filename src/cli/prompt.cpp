@@ -45,7 +45,9 @@ Result<std::string> read_standard_input() {
     text.resize(size + static_cast<size_t>(n > 0 ? n : 0));
     if (n == 0) return text;
     if (n < 0 && error_number == EINTR && !is_interrupted()) continue;
-    if (n < 0 && error_number == EINTR) return Error{Code::kCancelled, ""};
+    const bool is_early = n < 0 && (error_number == EAGAIN || error_number == EWOULDBLOCK);  // it does not block
+    if (is_early && wait_to_read(STDIN_FILENO)) continue;
+    if (is_early || (n < 0 && error_number == EINTR)) return Error{Code::kCancelled, ""};
     if (n < 0) {
       return Error{Code::kUnavailable, fmt::format("reading standard input: at byte {}: {}; give a file or a pipe",
                                                    size, std::strerror(error_number))};

@@ -6,9 +6,9 @@
 #include <array>
 #include <memory>
 
+#include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
-#include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
@@ -19,9 +19,7 @@ constexpr size_t kNameBytesShown = 60;
 
 // One line of plain text, whatever it was.
 std::string plain(std::string_view text, size_t bytes_max) {
-  std::string line = without_controls(text::repair_utf8(std::string(text)));
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  std::replace(line.begin(), line.end(), '\t', ' ');
+  std::string line = one_line(text);
   if (line.size() <= bytes_max) return line;
   size_t end = bytes_max;
   while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
@@ -100,6 +98,7 @@ Json runs_json(const std::vector<train::RunSummary>& runs) {
 }
 
 Status runs_command(const RunsOptions& options) {
+  end_at_first_interrupt();
   const std::string folder = options.folder.empty() ? std::string(kDefaultFolder) : options.folder;
   auto runs = train::list_runs(folder);
   // Nobody has trained here yet: that is no mistake.

@@ -114,13 +114,20 @@ std::string id_words(const std::optional<int32_t>& id) {
   return id ? fmt::format("{}", *id) : "-";
 }
 
+// Values may hold texts of the files shown; styles are put around them here.
 class Sheet {
  public:
+  void title(std::string_view name, std::string_view rest) {
+    out_ += styled(one_line(name), Style::kBold, Stream::kOut) + one_line(rest) + "\n";
+  }
   void heading(std::string_view text) { out_ += fmt::format("\n{}\n", styled(text, Style::kBold, Stream::kOut)); }
   void row(std::string_view name, std::string_view value) {
-    if (!value.empty()) out_ += fmt::format("  {:<18} {}\n", name, value);
+    if (!value.empty()) out_ += fmt::format("  {:<18} {}\n", name, one_line(value));
   }
-  void text(std::string_view text) { out_ += text; }
+  void row(std::string_view name, std::string_view value, std::string_view verdict, Style style) {
+    out_ += fmt::format("  {:<18} {}{}\n", name, one_line(value), styled(verdict, style, Stream::kOut));
+  }
+  void line(std::string_view text) { out_ += fmt::format("  {}\n", one_line(text)); }
   const std::string& str() const { return out_; }
 
  private:
@@ -129,8 +136,7 @@ class Sheet {
 
 void put_model(const Facts& f, Sheet& sheet) {
   const ModelConfig& c = f.plan.config;
-  sheet.text(styled(short_name(f.path), Style::kBold, Stream::kOut) +
-             (c.name.empty() ? std::string() : fmt::format(" · {}", c.name)) + "\n");
+  sheet.title(short_name(f.path), c.name.empty() ? std::string() : fmt::format(" · {}", c.name));
   sheet.heading("Model");
   sheet.row("family", formats::family_name(c.family));
   sheet.row("container",
@@ -167,9 +173,8 @@ void put_memory(const Facts& f, Sheet& sheet) {
   sheet.row("reserve", format_bytes(m.reserve_bytes));
   const bool fits = m.needed_bytes() <= m.available_bytes;
   sheet.row("together",
-            fmt::format("{}, {} available: {}", format_bytes(m.needed_bytes()), format_bytes(m.available_bytes),
-                        fits ? styled("fits", Style::kGreen, Stream::kOut)
-                             : styled("does not fit", Style::kRed, Stream::kOut)));
+            fmt::format("{}, {} available: ", format_bytes(m.needed_bytes()), format_bytes(m.available_bytes)),
+            fits ? "fits" : "does not fit", fits ? Style::kGreen : Style::kRed);
 }
 
 void put_tokenizer(const Facts& f, Sheet& sheet) {
@@ -201,7 +206,7 @@ std::string text_form(const Facts& f) {
   }
   if (!f.digests.empty()) {
     sheet.heading("SHA-256");
-    for (const formats::FileDigest& d : f.digests) sheet.text(fmt::format("  {}  {}\n", d.sha256, d.name));
+    for (const formats::FileDigest& d : f.digests) sheet.line(fmt::format("{}  {}", d.sha256, d.name));
   }
   return sheet.str();
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -49,6 +50,11 @@ int write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      pollfd wait{fd, POLLOUT, 0};
+      (void)::poll(&wait, 1, -1);
+      continue;
+    }
     if (n < 0) return errno;
     text.remove_prefix(static_cast<size_t>(n));
   }
@@ -137,6 +143,18 @@ std::string without_controls(std::string_view text) {
     }
   }
   return safe;
+}
+
+std::string one_line(std::string_view text) {
+  std::string line;
+  for (const char c : without_controls(text::repair_utf8(text))) {
+    if (c == '\n') {
+      line += "\\n";
+    } else {
+      line += c == '\t' ? ' ' : c;
+    }
+  }
+  return line;
 }
 
 void stop_echo() {

@@ -34,6 +34,9 @@ int64_t display_columns_of(uint32_t code_point);
 // The text with everything replaced that a terminal would act upon (control characters other than \n and \t), so that
 // an answer cannot move the cursor or set the window's title.
 std::string without_controls(std::string_view text);
+// A file's name or a text from a file as one line that a terminal only shows: made valid UTF-8, without_controls, line
+// breaks as \n, tabs as spaces.
+std::string one_line(std::string_view text);
 
 // From here on, keys typed at the terminal are not shown, and Enter waits as it is typed for whoever reads next; Ctrl-C
 // still interrupts.
@@ -49,7 +52,8 @@ class NoEcho {
   NoEcho& operator=(const NoEcho&) = delete;
 };
 
-// All of it, at once. A reader that went away is an error with an empty message: nobody is left to read one.
+// All of it, at once, waiting where the stream does not block and is full. A reader that went away is an error with an
+// empty message: nobody is left to read one.
 Status write_out(std::string_view text);
 // To standard error; failures are nobody's concern.
 void write_err(std::string_view text);

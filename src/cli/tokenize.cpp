@@ -4,12 +4,12 @@
 #include <charconv>
 
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
 #include "cli/terminal.h"
 #include "cli/token_ids.h"
-#include "formats/json.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -54,7 +54,7 @@ Status write_pieces(const text::Tokenizer& tokenizer, const std::vector<int32_t>
   std::vector<std::string> made(static_cast<size_t>(tokenizer.n_ids()));
   for (size_t i = 0; i < ids.size(); ++i) {
     std::string& piece = made[static_cast<size_t>(ids[i])];
-    if (piece.empty()) piece = formats::json_quoted(text::repair_utf8(tokenizer.piece(ids[i])));
+    if (piece.empty()) piece = json_string(text::repair_utf8(tokenizer.piece(ids[i])));
     if (i > 0) NARU_TRY(out.add(", "));
     NARU_TRY(out.add(piece));
   }
@@ -82,13 +82,15 @@ Status decode(const TokenizeOptions& options, const text::Tokenizer& tokenizer, 
   NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids(input, "standard input"));
   NARU_TRY(check_ids(ids, tokenizer.n_ids(), "standard input"));
   const std::string text = tokenizer.decode(ids);
-  if (!options.json) return write_out(text);
-  return write_out(fmt::format("{{\"text\": {}}}\n", formats::json_quoted(text)));
+  // A file or a pipe gets the text as it is.
+  if (!options.json) return write_out(stdout_is_terminal() ? without_controls(text) : text);
+  return write_out(fmt::format("{{\"text\": {}}}\n", json_string(text)));
 }
 
 }  // namespace
 
 Status tokenize_command(const TokenizeOptions& options) {
+  end_at_first_interrupt();
   NARU_ASSIGN(formats::TokenizerData data, read_tokenizer_data(options.path));
   NARU_ASSIGN(const text::Tokenizer tokenizer, text::Tokenizer::create(std::move(data)));
   if (stdin_is_terminal()) {

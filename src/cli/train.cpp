@@ -36,7 +36,7 @@ std::string plan_text(const train::Recipe& recipe, const train::TrainingPlan& pl
   return fmt::format(
       "{}: {} parameters, {} trained, {} active a token; {} steps; {}\n"
       "memory {}: {}, {}, {}, {}, {} ({} tokens), {}, {}\n",
-      recipe.name, plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
+      one_line(recipe.name), plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
       format_bytes(plan.total_bytes()), share("values", plan.values_bytes), share("packed", plan.packed_bytes),
       share("gradients", plan.gradient_bytes), share("moments", plan.moment_bytes),
       share("activations", plan.activation_bytes + plan.cache_bytes), plan.batch_tokens,
@@ -50,8 +50,10 @@ Json plan_json(const train::TrainingPlan& plan) {
           {"numerics_id", plan.numerics_id}};
 }
 
+// What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
 Status say_result(const TrainOptions& options, const train::Trainer& trainer, const train::RunResult& result) {
   const fs::path& folder = trainer.folder();
+  const Status ended = result.is_done ? Status() : Status(Error{Code::kCancelled, ""});
   if (options.json) {
     Json json = {{"done", result.is_done},
                  {"step", result.step},
@@ -62,7 +64,8 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
     if (result.validation_loss) json["validation_loss"] = *result.validation_loss;
     if (result.accuracy) json["accuracy"] = *result.accuracy;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
-    return write_out(json_text(json));
+    NARU_TRY(write_out(json_text(json)));
+    return ended;
   }
   std::string text =
       fmt::format("{} after {} steps: loss {:.4f}", result.is_done ? "done" : "stopped", result.step, result.loss);
@@ -71,9 +74,11 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
   text += '\n';
   if (result.is_done) {
     text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     naru run {}\n", result.weights_sha256,
-                        (folder / "model").string(), (folder / "report.html").string(), (folder / "model").string());
+                        one_line((folder / "model").string()), one_line((folder / "report.html").string()),
+                        one_line((folder / "model").string()));
   }
-  return write_out(text);
+  NARU_TRY(write_out(text));
+  return ended;
 }
 
 }  // namespace

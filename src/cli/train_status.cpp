@@ -8,7 +8,6 @@
 
 #include "base/memory.h"
 #include "cli/terminal.h"
-#include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
@@ -63,12 +62,6 @@ std::string bar_of(const TrainProgress& p, int64_t columns) {
 std::string joined(const std::vector<Part>& parts) {
   std::string line;
   for (const Part& part : parts) line += (line.empty() ? "" : "  ") + part.text;
-  return line;
-}
-
-std::string one_line(std::string_view text) {
-  std::string line = without_controls(text::repair_utf8(text));
-  std::replace(line.begin(), line.end(), '\n', ' ');
   return line;
 }
 

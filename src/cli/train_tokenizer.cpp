@@ -271,7 +271,8 @@ Status print_summary(const Summary& s, bool as_json) {
     if (s.n_file_bytes > 0) json["file_bytes"] = s.n_file_bytes;
     return write_out(json_text(json));
   }
-  std::string text = fmt::format("{}: a vocabulary of {} with {} merges\n", s.folder, s.vocab_size, s.n_merges);
+  std::string text =
+      fmt::format("{}: a vocabulary of {} with {} merges\n", one_line(s.folder), s.vocab_size, s.n_merges);
   text += fmt::format("read      {} of text, {} words, {} of them different ({})\n", format_bytes(s.n_bytes), s.n_words,
                       s.n_distinct, format_seconds(s.read_s));
   text += fmt::format("learnt    {} tokens in these texts, {:.2f} bytes a token ({}, tables of {})\n", s.n_tokens,

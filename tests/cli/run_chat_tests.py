@@ -1,5 +1,5 @@
-"""The chat, and Ctrl-C in other long work, on a pseudo terminal: what a person types and sees. Python's standard
-library only.
+"""The chat, and signals in other long work, on a pseudo terminal: what a person types and sees; and streams that do not
+block. Python's standard library only.
 
     python3 run_chat_tests.py BINARY [--data tests/data]
 
@@ -15,9 +15,11 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -81,6 +83,11 @@ class Terminal:
 
     def echoes(self):
         return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
+
+def write_all(fd, data):
+    while data:
+        data = data[os.write(fd, data):]
 
 
 PROMPT = r">>> "
@@ -169,10 +176,90 @@ def test_one_answer_ends_with_control_c(naru, model):
 
 
 def test_a_request_to_end(naru, model):
-    t = Terminal([naru, "run", model])
-    t.wait_for(PROMPT)
-    os.kill(t.pid, signal.SIGTERM)
-    assert t.wait_end() == 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        t = Terminal([naru, "run", model])
+        t.wait_for(PROMPT)
+        os.kill(t.pid, number)
+        assert t.wait_end() == 128 + number
+        t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
+        t.wait_for("dddd")
+        os.kill(t.pid, number)
+        assert t.wait_end() == 128 + number
+
+
+def test_a_stopped_training_is_no_success(naru, model):
+    root = HERE.parent.parent
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "tokenizer").mkdir()
+        trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
+        (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
+        (folder / "recipe.toml").write_text(
+            'steps = 100000\n[batch]\nrows = 1\nmicro_rows = 1\ncontext = 32\n'
+            f'[model]\nconfig = "{root}/recipes/configs/tiny-llama.json"\ntokenizer = "tokenizer"\n'
+            '[[data]]\ngenerator = "digits"\ndocuments = 20\n'
+        )
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            t = Terminal([naru, "train", folder / "recipe.toml", f"output={folder}/run"])
+            t.wait_for(r"step +\d+/100000")
+            os.kill(t.pid, number)
+            t.wait_for("stopped after")
+            assert t.wait_end() == 128 + number, t.status
+        assert list((folder / "run" / "checkpoints").iterdir())
+
+
+def test_a_terminal_gets_no_foreign_escapes(naru, model):
+    """Names of files and texts inside of them are shown, never obeyed: ESC, DEL, and U+009B, which is ESC [ in one."""
+    evil = "\x1b]0;title\x07\x7f\u009b2J"
+    controls = re.compile("[\x00-\x06\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[[0-9;?]*[A-Za-z])|\x07")
+    data = model.read_bytes()
+    old, new = b"tiny random llama", evil.encode()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / f"{evil}.gguf"
+        path.write_bytes(data.replace(old, new + b"." * (len(old) - len(new))))
+        ids = pathlib.Path(folder) / "ids.json"
+        ids.write_text("[1, 2, 3]")
+        for words in (["show", path], ["show", path, "--json"], ["show", path, "--sha256"],
+                      ["run", path, "hi", "-n", "2", "--system", "x", "--stats"],
+                      ["bench", path, "--depths", "0", "--prompt-tokens", "4", "--new-tokens", "2", "--repeat", "1"],
+                      ["logits", path, "--ids", ids, "--out", path.with_suffix(".npy")],
+                      ["grads", path, "--ids", ids, "--out", path.with_suffix(".safetensors")],
+                      ["convert", path, path.with_suffix(".f32.gguf")],
+                      ["show", path.with_name(evil)], ["data", path.with_name(evil + ".toml")]):
+            t = Terminal([naru, *words])
+            t.wait_end()
+            found = controls.search(t.seen.replace("\r", ""))
+            assert found is None, f"{words[0]}: {t.seen[max(0, found.start() - 60):found.end() + 20]!r}"
+            assert "\x1b]" not in t.seen and "\x1b[2J" not in t.seen, words[0]
+        t = Terminal([naru, "run", path])
+        t.wait_for(r"parameters · context")
+        t.wait_for(PROMPT)
+        t.type(CONTROL["D"])
+        assert t.wait_end() == 0
+
+
+def test_streams_that_do_not_block_are_waited_for(naru, model):
+    text = ("the quick brown fox " * 20000).encode()
+    for name in ("ids", "json"):
+        in_read, in_write = os.pipe()
+        out_read, out_write = os.pipe()
+        os.set_blocking(in_read, False)
+        os.set_blocking(out_write, False)
+        child = subprocess.Popen([naru, "tokenize", model] + (["--json"] if name == "json" else []), stdin=in_read,
+                                 stdout=out_write, stderr=subprocess.PIPE)
+        os.close(in_read)
+        os.close(out_write)
+        writer = threading.Thread(target=lambda: (time.sleep(0.2), write_all(in_write, text), os.close(in_write)))
+        writer.start()
+        time.sleep(0.4)  # the reader is late: the pipe is full before anybody takes from it
+        out = b""
+        while part := os.read(out_read, 65536):
+            out += part
+        writer.join()
+        os.close(out_read)
+        assert child.wait() == 0, child.stderr.read()
+        child.stderr.close()
+        assert len(out) > 200000 and out.endswith(b"\n"), len(out)
 
 
 def test_keys(naru, model):

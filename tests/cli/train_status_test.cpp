@@ -182,7 +182,7 @@ TEST(TrainStatusTest, WithoutATerminalLinesAreFew) {
   });
   EXPECT_EQ(count(text, "\n"), 2) << text;
   EXPECT_TRUE(text.starts_with("step   1/600  loss"));
-  EXPECT_TRUE(text.ends_with("left\ncheckpoint step-100 written\xef\xbf\xbd[2J\n")) << text;
+  EXPECT_TRUE(text.ends_with("left\ncheckpoint step-100\\nwritten\xef\xbf\xbd[2J\n")) << text;
   EXPECT_EQ(text.find('\r'), std::string::npos);
 }
 
