@@ -76,8 +76,7 @@ class CostChip : public Chip {
 
 Result<PassCost> pass_cost(const models::Decoder& decoder, const Chip& packing, const PassShape& shape) {
   CostChip chip(packing);
-  // Address space, no memory: nothing is ever written there.
-  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::create(chip, int64_t{1} << 44));
+  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(chip));
   char page = 0;
   std::vector<nn::LayerCache> cache;
   for (const models::Decoder::LayerCacheShape& layer_shape : decoder.cache_shapes(shape.cache_dtype)) {

@@ -150,7 +150,7 @@ Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, co
 
 Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting_chip, int64_t n_rows,
                                 int64_t n_logit_rows, DType cache_dtype) {
-  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::create(counting_chip, int64_t{1} << 44));
+  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(counting_chip));
   char page = 0;
   std::vector<nn::LayerCache> cache;
   for (const Decoder::LayerCacheShape& shape : decoder.cache_shapes(cache_dtype)) {

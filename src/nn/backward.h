@@ -33,7 +33,10 @@ class Backward {
 
   View gradient_of(View value) const;  // its place, written or not
   bool has_gradient(View value) const;
-  Status run(const contract::Op& op) { return chip_.run(op); }
+  Status run(const contract::Op& op) {
+    NARU_TRY(shadow_.within_bounds());
+    return chip_.run(op);
+  }
   Status copy(View from, View to);
 
   // The gradient rules, one an op (gradients.cpp).

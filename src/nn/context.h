@@ -21,6 +21,7 @@ struct Context {
   Tape* tape = nullptr;
 
   Status run(const contract::Op& op) {
+    NARU_TRY(workspace.within_bounds());
     NARU_TRY(chip.run(op));
     if (tape != nullptr) tape->record(op);
     return {};

@@ -1,10 +1,13 @@
 // Workspace: the memory of a forward pass, handed out from one chip buffer like a stack. Layers take views, and give
-// back everything since a mark. With a measuring workspace (bytes_max only) a program runs on the null chip to learn
-// how much it needs.
+// back everything since a mark. A measuring workspace has no memory and no size: a program runs on it, on the null
+// chip, to learn how much it needs (peak_bytes). A program that needs more than kMeasuredBytesMax ends with an error of
+// within_bounds(), which whoever runs ops asks for before each.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -13,6 +16,8 @@
 
 namespace naru::nn {
 
+inline constexpr int64_t kMeasuredBytesMax = int64_t{1} << 50;
+
 class Workspace {
  public:
   static Result<Workspace> create(contract::Chip& chip, int64_t bytes) {
@@ -20,15 +25,36 @@ class Workspace {
     NARU_ASSIGN(workspace.buffer_, chip.allocate(bytes));
     return workspace;
   }
+  // `chip` computes nothing: its addresses cost nothing, and nobody follows them.
+  static Result<Workspace> measuring(contract::Chip& chip) {
+    NARU_CHECK(!chip.info().is_host_addressable, "measuring takes a chip without memory", chip.info().name);
+    NARU_ASSIGN(Workspace workspace, create(chip, kMeasuredBytesMax));
+    workspace.is_measuring_ = true;
+    return workspace;
+  }
 
   // A contiguous [rows, cols] view; its contents are whatever was there before.
   View take(int64_t rows, int64_t cols, DType dtype = DType::kF32) {
-    const int64_t bytes = round_up(rows * cols * dtype_info(dtype).block_bytes, kAlignment);
-    NARU_CHECK(used_ + bytes <= buffer_->bytes(), "workspace too small:", used_, bytes, buffer_->bytes());
+    const std::optional<int64_t> bytes = bytes_of(rows, cols, dtype);
+    const bool fits = bytes && *bytes <= buffer_->bytes() - used_;
+    if (!fits && is_measuring_) {  // any place does: no op will see it
+      is_beyond_ = true;
+      return make_view(buffer_->data(), dtype, rows, cols);
+    }
+    NARU_CHECK(fits, "workspace too small:", used_, rows, cols, buffer_->bytes());
     void* data = static_cast<char*>(buffer_->data()) + used_;
-    used_ += bytes;
+    used_ += *bytes;
     peak_ = std::max(peak_, used_);
     return make_view(data, dtype, rows, cols);
+  }
+
+  // Only a measuring workspace can fail, and stays so.
+  Status within_bounds() const {
+    if (!is_beyond_) return {};
+    return Error{
+        Code::kResourceExhausted,
+        "planning memory: the values of one pass: they take more bytes than a plan counts to (2^50); use fewer "
+        "rows at once or a smaller model"};
   }
 
   int64_t mark() const { return used_; }
@@ -43,10 +69,19 @@ class Workspace {
  private:
   static constexpr int64_t kAlignment = 64;
   Workspace() = default;
+  static std::optional<int64_t> bytes_of(int64_t rows, int64_t cols, DType dtype) {
+    const std::optional<int64_t> elements = checked_mul(rows, cols);
+    if (!elements) return std::nullopt;
+    const std::optional<int64_t> bytes = checked_mul(*elements, dtype_info(dtype).block_bytes);
+    return bytes ? checked_align_up(*bytes, kAlignment) : std::nullopt;
+  }
+
   std::unique_ptr<contract::Buffer> buffer_;
   int64_t used_ = 0;
   int64_t peak_ = 0;
   bool is_kept_ = false;
+  bool is_measuring_ = false;
+  bool is_beyond_ = false;
 };
 
 // Gives back on leaving a scope what the scope took.

@@ -1,6 +1,8 @@
 // One micro-batch forward and backward. Stretches of the tape: the embedding, each layer, each prediction layer; heads
 // run by themselves in runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before
 // it runs backwards.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/checked.h"
@@ -354,8 +356,7 @@ Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
                                   double balance_weight) {
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(counting_chip, config, options, {}, 0));
-  constexpr int64_t kAddresses = int64_t{1} << 44;  // nothing lies behind them
-  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, kAddresses, kAddresses};
+  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, 0, 0};
   NARU_TRY(model.reserve(room));
   MicroBatch batch;
   const auto n = static_cast<size_t>(n_rows);
@@ -385,8 +386,11 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
   State& s = *state_;
   s.room = room;
   const int64_t n_pages = room.pages;
-  NARU_ASSIGN(nn::Workspace values, nn::Workspace::create(*s.chip, room.activation_bytes));
-  NARU_ASSIGN(nn::Workspace shadow, nn::Workspace::create(*s.chip, room.gradient_bytes));
+  const auto workspace = [&](int64_t bytes) {
+    return s.is_planning ? nn::Workspace::measuring(*s.chip) : nn::Workspace::create(*s.chip, bytes);
+  };
+  NARU_ASSIGN(nn::Workspace values, workspace(room.activation_bytes));
+  NARU_ASSIGN(nn::Workspace shadow, workspace(room.gradient_bytes));
   s.values_memory = std::make_unique<nn::Workspace>(std::move(values));
   s.shadow_memory = std::make_unique<nn::Workspace>(std::move(shadow));
   const auto shapes = s.decoder.cache_shapes(s.cache_dtype);
@@ -397,6 +401,13 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
     const int64_t layer = round_up(bytes_of(shape.key), 64) + (shape.value ? round_up(bytes_of(*shape.value), 64) : 0);
     largest = std::max(largest, layer);
     bytes += layer;
+    if (bytes > nn::kMeasuredBytesMax) {
+      return Error{
+          Code::kResourceExhausted,
+          fmt::format("planning memory: a cache of {} pages takes more bytes than a plan counts to (2^50); use "
+                      "fewer rows at once or a smaller model",
+                      n_pages)};
+    }
   }
   s.cache_bytes = s.options.recompute ? largest : bytes;
   s.cache.clear();

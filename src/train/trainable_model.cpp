@@ -39,7 +39,14 @@ Result<ParameterBuffer> ParameterBuffer::create(contract::Chip& chip, const std:
   ParameterBuffer result;
   int64_t floats = 0;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    if (is_held[i]) floats += round_up(parameters[i].n_elements(), kAlignFloats);
+    if (!is_held[i]) continue;
+    floats += round_up(parameters[i].n_elements(), kAlignFloats);
+    if (floats > nn::kMeasuredBytesMax / 4) {
+      return Error{Code::kResourceExhausted,
+                   fmt::format("planning memory: the first {} of {} parameters alone take {} bytes, more than a plan "
+                               "counts to (2^50); use a smaller model",
+                               i + 1, parameters.size(), 4 * floats)};
+    }
   }
   floats = round_up(std::max<int64_t>(floats, 1), kAllCols);
   NARU_ASSIGN(result.buffer_, chip.allocate(floats * 4));
