@@ -317,7 +317,12 @@ int run(const std::map<std::string, std::string>& options) {
   const std::string only = option("--kind", "");
   auto table = cpu::choose_level(std::string(chip.info().level));
   NARU_CHECK(table.ok());
-  ThreadPool pool(chip.info().n_threads, [table = *table] { cpu::prepare_thread(*table); });
+  auto threads = ThreadPool::create(chip.info().n_threads, [table = *table] { cpu::prepare_thread(*table); });
+  if (!threads.ok()) {
+    fmt::print(stderr, "{}\n", threads.error().message);
+    return 2;
+  }
+  ThreadPool& pool = **threads;
   std::vector<Case> cases;
   add_machine_cases(cases, chip.info().level, pool);
   run_rounds(cases, rounds);

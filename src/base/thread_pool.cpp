@@ -1,5 +1,9 @@
 #include "base/thread_pool.h"
 
+#include <fmt/format.h>
+
+#include <system_error>
+
 #include "base/check.h"
 
 #if defined(__x86_64__)
@@ -28,13 +32,32 @@ constexpr uint64_t index_of(uint64_t claim) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads, std::function<void()> on_start) : n_threads_(n_threads) {
+Result<std::unique_ptr<ThreadPool>> ThreadPool::create(int n_threads, const std::function<void()>& on_start) {
   NARU_CHECK(n_threads >= 1, n_threads);
-  claim_.store(kClosed);
+  std::unique_ptr<ThreadPool> pool(new ThreadPool(n_threads));
   if (on_start) on_start();
-  for (int thread = 1; thread < n_threads; ++thread) {
-    workers_.emplace_back([this, thread, on_start] { worker_main(thread, on_start); });
+  NARU_TRY(pool->start_workers(on_start));
+  return pool;
+}
+
+ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads) {
+  claim_.store(kClosed);
+}
+
+// Where one thread cannot be had, those before it are ended by the destructor as after any other life of a pool.
+Status ThreadPool::start_workers(const std::function<void()>& on_start) {
+  workers_.reserve(static_cast<size_t>(n_threads_) - 1);
+  for (int thread = 1; thread < n_threads_; ++thread) {
+    try {
+      workers_.emplace_back([this, thread, on_start] { worker_main(thread, on_start); });
+    } catch (const std::system_error& problem) {
+      return Error{Code::kResourceExhausted,
+                   fmt::format("starting {} threads: the system gave {}, then: {}; ask for fewer with --threads N, or "
+                               "raise the limit (ulimit -u, ulimit -v, the container's limit of processes)",
+                               n_threads_, thread, problem.code().message())};
+    }
   }
+  return {};
 }
 
 ThreadPool::~ThreadPool() {

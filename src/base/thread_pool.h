@@ -11,13 +11,15 @@
 #include <thread>
 #include <vector>
 
+#include "base/result.h"
+
 namespace naru {
 
 class ThreadPool {
  public:
-  // n_threads >= 1 counts the calling thread. `on_start` runs once on every worker and on the constructing thread
-  // (floating-point mode, tile configuration).
-  explicit ThreadPool(int n_threads, std::function<void()> on_start = {});
+  // n_threads >= 1 counts the calling thread. `on_start` runs once on every worker and on the calling thread
+  // (floating-point mode, tile configuration). kResourceExhausted where the system gives fewer threads.
+  static Result<std::unique_ptr<ThreadPool>> create(int n_threads, const std::function<void()>& on_start = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -38,6 +40,9 @@ class ThreadPool {
   }
 
  private:
+  explicit ThreadPool(int n_threads);
+  Status start_workers(const std::function<void()>& on_start);
+
   using Task = void (*)(const void* context, int64_t index, int thread);
   void run(int64_t n, Task task, const void* context);
   void work(int thread);

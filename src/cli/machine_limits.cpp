@@ -66,17 +66,17 @@ Result<MachineLimits> measure(const std::string& level, int n_threads, bool with
   NARU_ASSIGN(const cpu::KernelTable* table,
               cpu::choose_level(level.empty() ? std::nullopt : std::optional<std::string>(level)));
   const cpu::FloatMode mode(*table);
-  ThreadPool pool(n_threads, [table] { cpu::prepare_thread(*table); });
+  NARU_ASSIGN(const auto pool, ThreadPool::create(n_threads, [table] { cpu::prepare_thread(*table); }));
   const PeakKernels kernels = peak_kernels(table->level);
   MachineLimits limits;
   limits.level = table->level;
   limits.n_threads = n_threads;
-  if (with_memory) limits.memory_bytes_per_s = measure_memory(pool);
-  limits.f32 = measure_peak(kernels.f32, pool);
-  limits.bf16 = measure_peak(kernels.bf16, pool);
+  if (with_memory) limits.memory_bytes_per_s = measure_memory(*pool);
+  limits.f32 = measure_peak(kernels.f32, *pool);
+  limits.bf16 = measure_peak(kernels.bf16, *pool);
   // Where the dot instruction runs at half the rate, f32 fma is the better way to the same bits.
   if (limits.bf16.per_s < limits.f32.per_s) limits.bf16 = limits.f32;
-  limits.int8 = measure_peak(kernels.int8, pool);
+  limits.int8 = measure_peak(kernels.int8, *pool);
   return limits;
 }
 

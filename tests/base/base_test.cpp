@@ -1,6 +1,8 @@
 // Floor 0: results, checked arithmetic, byte cursor, files, hashes, random numbers, threads.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -173,16 +175,37 @@ TEST(FloatBits, Bf16RoundsToNearestEvenAndFlushes) {
 
 TEST(ThreadPool, RunsEveryIndexOnce) {
   for (const int n_threads : {1, 2, 3}) {
-    ThreadPool pool(n_threads);
+    const auto pool = ThreadPool::create(n_threads).value();
     for (int repeat = 0; repeat < 200; ++repeat) {
       std::vector<std::atomic<int>> counts(37);
-      pool.parallel_for(37, [&](int64_t index, int thread) {
+      pool->parallel_for(37, [&](int64_t index, int thread) {
         ASSERT_LT(thread, n_threads);
         counts[static_cast<size_t>(index)].fetch_add(1);
       });
       for (const auto& count : counts) ASSERT_EQ(count.load(), 1);
     }
   }
+}
+
+// Ends with 0 where a pool of 64 threads is refused as it should be, in a process that may have only a few. The limit
+// does not bind the superuser, so that one becomes nobody first.
+[[noreturn]] void make_pool_with_few_threads() {
+  constexpr uid_t kNobody = 65534;
+  constexpr rlim_t kFew = 3;
+  const rlimit limit{kFew, kFew};
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) ::_exit(1);
+  if (::geteuid() == 0 && ::setuid(kNobody) != 0) ::_exit(2);
+  const auto pool = ThreadPool::create(64);
+  if (pool.ok()) ::_exit(3);
+  const Error& error = pool.error();
+  const bool is_right = error.code == Code::kResourceExhausted &&
+                        error.message.find("starting 64 threads") != std::string::npos &&
+                        error.message.find("--threads N") != std::string::npos;
+  ::_exit(is_right && ThreadPool::create(1).ok() ? 0 : 4);
+}
+
+TEST(ThreadPool, IsAnErrorWhereThreadsRunOut) {
+  EXPECT_EXIT(make_pool_with_few_threads(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Memory, SaysSomethingSensible) {

@@ -27,12 +27,12 @@ class CpuBuffer : public contract::Buffer {
 
 class CpuChip : public contract::Chip {
  public:
-  CpuChip(const KernelTable& table, int n_threads, bool bf16_dot, bool emulate_tiles)
+  CpuChip(const KernelTable& table, std::unique_ptr<ThreadPool> pool, bool bf16_dot, bool emulate_tiles)
       : table_(table),
         machine_(describe_machine()),
-        pool_(n_threads, [&table] { prepare_thread(table); }),
-        scratch_(static_cast<size_t>(n_threads)),
-        work_{.pool = pool_,
+        pool_(std::move(pool)),
+        scratch_(static_cast<size_t>(pool_->n_threads())),
+        work_{.pool = *pool_,
               .scratch = scratch_,
               .shared = shared_,
               .bf16_dot = bf16_dot,
@@ -46,7 +46,7 @@ class CpuChip : public contract::Chip {
             .detail = fmt::format("{}; {} cores; caches {} KiB, {} KiB, {} KiB; {}", machine_.processor, machine_.cores,
                                   machine_.l1_bytes / 1024, machine_.l2_bytes / 1024, machine_.l3_bytes / 1024,
                                   feature_names(features())),
-            .n_threads = pool_.n_threads()};
+            .n_threads = pool_->n_threads()};
   }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
@@ -168,7 +168,7 @@ class CpuChip : public contract::Chip {
 
   const KernelTable& table_;
   Machine machine_;
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> pool_;
   std::vector<Scratch> scratch_;
   Scratch shared_;
   Work work_;
@@ -176,10 +176,11 @@ class CpuChip : public contract::Chip {
 };
 
 // Restores the constructing thread's floating-point mode, which the pool's start changes.
-std::unique_ptr<contract::Chip> make_chip(const KernelTable& table, int n_threads, const CpuOptions& options) {
+Result<std::unique_ptr<contract::Chip>> make_chip(const KernelTable& table, int n_threads, const CpuOptions& options) {
   const FloatMode mode(table);
-  return std::make_unique<CpuChip>(table, n_threads, options.bf16_dot.value_or(features().is_amd),
-                                   options.emulate_tiles);
+  NARU_ASSIGN(auto pool, ThreadPool::create(n_threads, [&table] { prepare_thread(table); }));
+  return std::unique_ptr<contract::Chip>(std::make_unique<CpuChip>(
+      table, std::move(pool), options.bf16_dot.value_or(features().is_amd), options.emulate_tiles));
 }
 
 }  // namespace
