@@ -16,8 +16,7 @@
 #include "cli/terminal.h"
 #include "cli/train_tokenizer.h"
 #include "formats/model_config.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "text/chat_tokenizer.h"
 #include "train/data/batches.h"
 #include "train/data/ngram.h"
 #include "train/data/texts.h"
@@ -66,15 +65,12 @@ Result<Data> open_data(const DataOptions& options) {
   }
   const std::string tokenizer_path = (folder / written).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
-  std::optional<text::ChatTemplate> chat;
-  auto made = text::ChatTemplate::create(tokenizer_data);
-  if (made.ok()) {
-    chat = std::move(made).value();
-  } else if (made.error().code != Code::kNotFound) {
-    return std::move(made).error();
+  NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(tokenizer_data)));
+  if (!made.template_status.ok() && made.template_status.error().code != Code::kNotFound) {
+    return made.template_status.error();
   }
-  NARU_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::create(std::move(tokenizer_data)));
-  const text::ChatTemplate* chat_template = chat ? &*chat : nullptr;
+  text::Tokenizer tokenizer = std::move(made.tokenizer);
+  const text::ChatTemplate* chat_template = made.chat_template ? &*made.chat_template : nullptr;
   NARU_ASSIGN(train::BatchStream training,
               train::BatchStream::open(recipe, recipe.data, tokenizer, chat_template, folder));
   std::optional<train::BatchStream> validation;

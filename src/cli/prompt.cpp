@@ -10,8 +10,7 @@
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
-#include "text/chat_template.h"
-#include "text/reasoning.h"
+#include "text/chat_tokenizer.h"
 #include "text/utf8.h"
 
 namespace naru::cli {
@@ -79,26 +78,24 @@ Result<std::optional<std::string>> gather_prompt(const RunOptions& options) {
 }
 
 bool has_chat_template(const engine::Engine& engine) {
-  const engine::TokenizerInfo* info = engine.tokenizer_info();
-  return info != nullptr && info->chat_template.has_value();
+  const text::ChatTemplate* chat = engine.chat_template();
+  if (chat != nullptr) return chat->can_render(false);
+  return !engine.template_status().ok() && engine.template_status().error().code != Code::kNotFound;
 }
 
 Result<Prompt> render_chat(const engine::Engine& engine, const std::vector<Message>& messages) {
-  NARU_ASSIGN(const text::ChatTemplate chat, text::ChatTemplate::create(*engine.tokenizer_info()));
+  if (engine.chat_template() == nullptr) return engine.template_status().error();
   text::ChatInput input;
   for (const Message& message : messages) {
     input.messages.emplace_back(text::Value::Object{{"role", message.role}, {"content", message.content}});
   }
-  NARU_ASSIGN(const std::vector<text::Segment> segments, chat.render(input));
-  Prompt prompt;
-  prompt.ids = engine.tokenizer()->encode_segments(segments);
-  prompt.starts_in_reasoning = text::prompt_opens_reasoning(text::join(segments));
-  if (prompt.ids.empty()) {
+  NARU_ASSIGN(text::ChatPrompt chat, text::encode_chat(*engine.chat_template(), *engine.tokenizer(), input));
+  if (chat.ids.empty()) {
     return Error{Code::kUnsupported,
                  "preparing the prompt: the model's chat template makes no text of it, some was wanted; "
                  "give --raw to go without the template"};
   }
-  return prompt;
+  return Prompt{std::move(chat.ids), chat.opens_reasoning};
 }
 
 Result<Prompt> encode_raw(const engine::Engine& engine, const std::string& text) {

@@ -33,6 +33,7 @@ Result<std::optional<std::string>> gather_prompt(const RunOptions& options);
 // Valid UTF-8; a note says where something was replaced.
 std::string repaired(const std::string& text, std::string_view what);
 
+// True too where the model has a template that cannot be used: render_chat() says why then.
 bool has_chat_template(const engine::Engine& engine);
 
 // kUnsupported: no template, or one that cannot be done here; kInvalidArgument: the template refuses the conversation.

@@ -18,20 +18,18 @@ Result<formats::TokenizerData> read_tokenizer(const models::ModelFiles& files) {
 }
 
 // A model without a tokenizer is a model: what is wrong is kept for whoever needs one.
-void open_tokenizer(EngineState& state) {
+void open_tokenizer(const EngineOptions& options, EngineState& state) {
   auto data = read_tokenizer(state.files);
   if (!data.ok()) {
     state.tokenizer_status = std::move(data).error();
     return;
   }
-  state.tokenizer_info = *data;
-  state.tokenizer_info.vocab.clear();
-  state.tokenizer_info.merges.clear();
-  auto tokenizer = text::Tokenizer::create(std::move(data).value());
-  if (tokenizer.ok()) {
-    state.tokenizer = std::move(tokenizer).value();
+  if (options.chat_template) text::replace_chat_template(*data, *options.chat_template);
+  auto made = text::ChatTokenizer::create(std::move(data).value());
+  if (made.ok()) {
+    state.text = std::move(made).value();
   } else {
-    state.tokenizer_status = std::move(tokenizer).error();
+    state.tokenizer_status = std::move(made).error();
   }
 }
 
@@ -39,8 +37,8 @@ std::vector<int32_t> find_eos_ids(const EngineState& state) {
   std::vector<int32_t> ids = state.model.config.eos_ids;
   const auto& advised = state.generation_config.eos_ids;
   ids.insert(ids.end(), advised.begin(), advised.end());
-  if (state.tokenizer) {
-    for (const auto& id : {state.tokenizer->eos_id(), state.tokenizer->eot_id()}) {
+  if (state.text) {
+    for (const auto& id : {state.text->tokenizer.eos_id(), state.text->tokenizer.eot_id()}) {
       if (id) ids.push_back(*id);
     }
   }
@@ -67,7 +65,7 @@ Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const Eng
   if (state->files.tensors.gguf() == nullptr) {
     NARU_ASSIGN(state->generation_config, formats::read_generation_config(state->files.tensors.folder()));
   }
-  open_tokenizer(*state);
+  open_tokenizer(options, *state);
   NARU_ASSIGN(state->decoder, models::load_model(state->files, state->model, chip, options.progress));
   const auto shapes = state->decoder.cache_shapes(state->model.cache_dtype);
   NARU_ASSIGN(state->pool, CachePool::create(chip, shapes, state->memory.n_pages));
@@ -104,13 +102,16 @@ bool Engine::shares_prefixes() const {
   return state_->prefixes.has_value();
 }
 const text::Tokenizer* Engine::tokenizer() const {
-  return state_->tokenizer ? &*state_->tokenizer : nullptr;
+  return state_->text ? &state_->text->tokenizer : nullptr;
 }
 const Status& Engine::tokenizer_status() const {
   return state_->tokenizer_status;
 }
-const TokenizerInfo* Engine::tokenizer_info() const {
-  return state_->tokenizer ? &state_->tokenizer_info : nullptr;
+const text::ChatTemplate* Engine::chat_template() const {
+  return state_->text && state_->text->chat_template ? &*state_->text->chat_template : nullptr;
+}
+const Status& Engine::template_status() const {
+  return state_->text ? state_->text->template_status : state_->tokenizer_status;
 }
 const formats::GenerationConfig& Engine::generation_config() const {
   return state_->generation_config;

@@ -18,9 +18,8 @@
 #include "engine/memory_plan.h"
 #include "engine/session.h"
 #include "formats/model_config.h"
-#include "formats/tokenizer_files.h"
 #include "models/model.h"
-#include "text/tokenizer.h"
+#include "text/chat_tokenizer.h"
 
 namespace naru::engine {
 
@@ -28,6 +27,7 @@ struct EngineOptions {
   models::LoadOptions load;
   MemoryOptions memory;
   bool share_prefixes = true;     // changes speed, never a bit
+  std::optional<std::string> chat_template;  // Jinja text, in the place of the model's own
   models::LoadProgress progress;  // bytes of weights done and in all; false cancels
 };
 
@@ -72,9 +72,6 @@ struct EngineStats {
   int64_t n_pages_available() const { return n_pages_free + n_pages_cached; }
 };
 
-// What the makers' files say about chats, for whoever renders one: the tokenizer files without their tables.
-using TokenizerInfo = formats::TokenizerData;
-
 class Engine {
  public:
   // `path`: a model folder or a .gguf file. `counting_chip` computes nothing and is used while planning only.
@@ -98,7 +95,9 @@ class Engine {
   // A checkpoint without tokenizer files still opens: then nullptr, and tokenizer_status() says why.
   const text::Tokenizer* tokenizer() const;
   const Status& tokenizer_status() const;
-  const TokenizerInfo* tokenizer_info() const;
+  // nullptr where there is no tokenizer or no template; template_status() says why: kNotFound for none at all.
+  const text::ChatTemplate* chat_template() const;
+  const Status& template_status() const;
   const formats::GenerationConfig& generation_config() const;
   // Ids that end an answer: of the generation config, the config and the tokenizer; ascending.
   const std::vector<int32_t>& eos_ids() const;

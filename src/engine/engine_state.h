@@ -19,9 +19,8 @@ struct EngineState {
   std::optional<nn::Workspace> workspace;
   std::optional<PrefixCache> prefixes;  // absent where sharing is off; freed before the pool
 
-  std::optional<text::Tokenizer> tokenizer;
+  std::optional<text::ChatTokenizer> text;
   Status tokenizer_status;
-  TokenizerInfo tokenizer_info;
   formats::GenerationConfig generation_config;
   std::vector<int32_t> eos_ids;
 

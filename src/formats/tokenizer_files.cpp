@@ -331,19 +331,19 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
   const std::string document = fmt::format("{}/tokenizer.json", name);
   TokenizerData data;
   TokenizerTable table(document);
+  nlohmann::json model_tree;
   {
     TokenizerReader reader(&table);
     const Status walked = walk_json(sources.tokenizer_json, document, limits_of(kTokenizerJsonBytesMax), &reader);
     NARU_TRY(reader.table_status());
     NARU_TRY(walked);
-    const nlohmann::json json = reader.take_tree();
-    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, document));
+    model_tree = reader.take_tree();
+    NARU_ASSIGN(const JsonObject root, JsonObject::of(model_tree, document));
     NARU_TRY(read_model(root, table, &reader, &data));
     NARU_TRY(read_added_tokens(root, &table));
     NARU_TRY(read_normalizer(root, &data));
     NARU_TRY(read_pre_tokenizer(root, &data));
     NARU_TRY(read_decoder(root, &data));
-    NARU_TRY(read_post_processor(root, table, &data));
     NARU_ASSIGN(const JsonObject model, root.get_object("model"));
     NARU_ASSIGN(const auto unk, model.find_string("unk_token"));
     if (unk) data.unk_id = table.find(*unk);
@@ -370,8 +370,19 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
     NARU_ASSIGN(const JsonObject root, JsonObject::of(json, map_name));
     NARU_TRY(read_roles(root, &table, &data));
   }
+  // Last, since what stands around a text may be named by the companions alone.
+  NARU_ASSIGN(const JsonObject root, JsonObject::of(model_tree, document));
+  NARU_TRY(read_post_processor(root, table, &data));
   table.move_into(&data);
   return data;
+}
+
+std::optional<std::string> token_text(const TokenizerData& data, int32_t id) {
+  for (const AddedToken& token : data.added_tokens) {
+    if (token.id == id) return token.text;
+  }
+  if (id < 0 || id >= data.n_ids() || data.vocab[static_cast<size_t>(id)].empty()) return std::nullopt;
+  return data.vocab[static_cast<size_t>(id)];
 }
 
 bool has_tokenizer(const std::filesystem::path& folder) {

@@ -81,6 +81,11 @@ struct NamedTemplate {
   std::string text;
 };
 
+struct NamedToken {
+  std::string name;  // "cls_token", "image_token", ...
+  int32_t id = 0;
+};
+
 struct TokenizerData {
   // Text of the model's token by id, in the byte-to-unicode alphabet, exactly as in the file ("Ġthe"). Empty where the
   // id has no model token: a gap, or an id that is only an added token. The size is the largest id of any token + 1.
@@ -108,6 +113,7 @@ struct TokenizerData {
   std::optional<int32_t> eos_id;
   std::optional<int32_t> pad_id;
   std::optional<int32_t> eot_id;  // end of turn; GGUF only
+  std::vector<NamedToken> other_roles;  // further roles that templates know by name, each once
   std::optional<bool> add_bos;    // tokenizer_config.json / tokenizer.ggml.add_bos_token, where the file says so
   std::optional<bool> add_eos;
 
@@ -122,6 +128,9 @@ struct TokenizerData {
 
   int64_t n_ids() const { return static_cast<int64_t>(vocab.size()); }
 };
+
+// The text of an id: an added token's, else a model token's as it stands in `vocab`. Nothing where no token has the id.
+std::optional<std::string> token_text(const TokenizerData& data, int32_t id);
 
 // The bytes of a tokenizer's files. Only tokenizer_json is needed.
 struct TokenizerSources {

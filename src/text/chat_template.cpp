@@ -61,6 +61,12 @@ std::vector<Segment> segments_of(const jinja::Text& text) {
   return segments;
 }
 
+Error no_template() {
+  return {Code::kNotFound,
+          "rendering a conversation: the model has no chat template (one named \"tool_use\" serves conversations with "
+          "tools only); use --raw, give --chat-template, or take a model that was made for conversations"};
+}
+
 std::tm local_time() {
   const std::time_t seconds = std::time(nullptr);
   std::tm parts{};
@@ -68,11 +74,47 @@ std::tm local_time() {
   return parts;
 }
 
+// The variables that a template knows its tokenizer's special tokens by.
+std::vector<std::pair<std::string, std::string>> special_tokens_of(const formats::TokenizerData& data) {
+  std::vector<std::pair<std::string, std::string>> variables;
+  const auto put = [&](std::string name, const std::optional<int32_t>& id) {
+    if (const auto text = id ? formats::token_text(data, *id) : std::nullopt) variables.emplace_back(name, *text);
+  };
+  put("bos_token", data.bos_id);
+  put("eos_token", data.eos_id);
+  put("unk_token", data.unk_id);
+  put("pad_token", data.pad_id);
+  for (const formats::NamedToken& token : data.other_roles) put(token.name, token.id);
+  return variables;
+}
+
 }  // namespace
 
-struct ChatTemplate::State {
+// A template as it is run.
+struct ParsedTemplate {
   jinja::Template tree;
-  int64_t source_bytes = 0;
+  int64_t n_bytes = 0;
+
+  static Result<ParsedTemplate> parse(std::string_view text) {
+    if (!is_valid_utf8(text)) {
+      return Error{Code::kCorrupt, "reading the chat template: it is no valid UTF-8; get the model again"};
+    }
+    if (text.size() > kTemplateBytesMax) {
+      return Error{
+          Code::kResourceExhausted,
+          fmt::format("reading the chat template: it has {} bytes, at most {} are taken; use a simpler template",
+                      text.size(), kTemplateBytesMax)};
+    }
+    ParsedTemplate parsed;
+    NARU_ASSIGN(parsed.tree, jinja::parse_template(text));
+    parsed.n_bytes = static_cast<int64_t>(text.size());
+    return parsed;
+  }
+};
+
+struct ChatTemplate::State {
+  std::optional<ParsedTemplate> plain;
+  std::optional<Result<ParsedTemplate>> with_tools;  // one that cannot be parsed costs conversations with tools alone
   std::vector<std::pair<std::string, std::string>> special_tokens;
 };
 
@@ -83,49 +125,36 @@ ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::create(std::string_view source,
                                           std::vector<std::pair<std::string, std::string>> special_tokens) {
-  if (!is_valid_utf8(source)) {
-    return Error{Code::kCorrupt, "reading the chat template: it is no valid UTF-8; get the model again"};
-  }
-  if (source.size() > kTemplateBytesMax) {
-    return Error{Code::kResourceExhausted,
-                 fmt::format("reading the chat template: it has {} bytes, at most {} are taken; use a simpler template",
-                             source.size(), kTemplateBytesMax)};
-  }
   auto state = std::make_unique<State>();
-  NARU_ASSIGN(state->tree, jinja::parse_template(source));
-  state->source_bytes = static_cast<int64_t>(source.size());
+  NARU_ASSIGN(state->plain, ParsedTemplate::parse(source));
   state->special_tokens = std::move(special_tokens);
   return ChatTemplate(std::move(state));
 }
 
-Result<ChatTemplate> ChatTemplate::create(const formats::TokenizerData& data, bool with_tools) {
-  const std::string* source = data.chat_template ? &*data.chat_template : nullptr;
+Result<ChatTemplate> ChatTemplate::create(const formats::TokenizerData& data) {
+  auto state = std::make_unique<State>();
+  if (data.chat_template) {
+    NARU_ASSIGN(state->plain, ParsedTemplate::parse(*data.chat_template));
+  }
   for (const formats::NamedTemplate& named : data.named_chat_templates) {
-    if (with_tools && named.name == "tool_use") source = &named.text;
+    if (named.name == "tool_use") state->with_tools = ParsedTemplate::parse(named.text);
   }
-  if (!source) {
-    return Error{Code::kNotFound,
-                 "rendering a conversation: the model has no chat template; use --raw, or a model that "
-                 "was made for conversations"};
-  }
-  std::vector<std::pair<std::string, std::string>> special_tokens;
-  const auto put = [&](const char* name, const std::optional<int32_t>& id) {
-    if (!id || *id < 0 || *id >= data.n_ids()) return;
-    std::string text = data.vocab[static_cast<size_t>(*id)];
-    for (const formats::AddedToken& token : data.added_tokens) {
-      if (token.id == *id) text = token.text;
-    }
-    special_tokens.emplace_back(name, std::move(text));
-  };
-  put("bos_token", data.bos_id);
-  put("eos_token", data.eos_id);
-  put("unk_token", data.unk_id);
-  put("pad_token", data.pad_id);
-  return create(*source, std::move(special_tokens));
+  if (!state->plain && !state->with_tools) return no_template();
+  state->special_tokens = special_tokens_of(data);
+  return ChatTemplate(std::move(state));
+}
+
+bool ChatTemplate::can_render(bool with_tools) const {
+  return state_->plain || (with_tools && state_->with_tools);
 }
 
 Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const {
-  int64_t input_bytes = state_->source_bytes + bytes_of(input.tools) + bytes_of(input.documents);
+  const bool has_tools = !input.tools.is_null();
+  if (!can_render(has_tools)) return no_template();
+  const bool takes_named = has_tools && state_->with_tools;
+  if (takes_named && !state_->with_tools->ok()) return state_->with_tools->error();
+  const ParsedTemplate& source = takes_named ? state_->with_tools->value() : *state_->plain;
+  int64_t input_bytes = source.n_bytes + bytes_of(input.tools) + bytes_of(input.documents);
   std::vector<std::pair<std::string, jinja::Val>> variables;
   for (const auto& [name, text] : state_->special_tokens) variables.emplace_back(name, jinja::Val::plain(text));
   std::vector<jinja::Val> messages;
@@ -155,7 +184,7 @@ Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const 
   jinja::Limits limits;
   limits.output_bytes_max = kOutputBytesFactor * input_bytes + kOutputBytesBase;
   limits.work_bytes_max = kWorkFactor * limits.output_bytes_max;
-  jinja::Interpreter interpreter(state_->tree, std::move(variables), input.now ? *input.now : local_time(), limits);
+  jinja::Interpreter interpreter(source.tree, std::move(variables), input.now ? *input.now : local_time(), limits);
   NARU_ASSIGN(const jinja::Text text, interpreter.run());
   return segments_of(text);
 }

@@ -35,13 +35,17 @@ class ChatTemplate {
   // `special_tokens` are variables with trusted text: {"bos_token", "<s>"}, ...
   static Result<ChatTemplate> create(std::string_view source,
                                      std::vector<std::pair<std::string, std::string>> special_tokens);
-  // A tokenizer's template with its special tokens; Code::kNotFound where it has none. With tools, a template named
-  // "tool_use" wins where there is one.
-  static Result<ChatTemplate> create(const formats::TokenizerData& data, bool with_tools = false);
+  // A tokenizer's templates with its special tokens; Code::kNotFound where it has neither a default one nor one named
+  // "tool_use". The data must be whole: the texts of special tokens come from its tables.
+  static Result<ChatTemplate> create(const formats::TokenizerData& data);
 
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
+
+  // Where tools are given, even an empty list of them, the template named "tool_use" is taken if there is one, else the
+  // default one; without tools the default one. True where there is such a template.
+  bool can_render(bool with_tools) const;
 
   // Neighbouring segments differ in is_content; none is empty.
   Result<std::vector<Segment>> render(const ChatInput& input) const;

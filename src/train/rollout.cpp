@@ -14,13 +14,13 @@ constexpr int64_t kSessionsMax = 32;       // answered together
 constexpr int64_t kAnswerTokensMax = 256;  // of a problem's answer
 
 Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const std::string& prompt, bool is_chat) {
-  if (!is_chat || !files.chat_template) {
+  if (!is_chat || !files.chat_template || !files.chat_template->can_render(false)) {
     return files.tokenizer->encode(prompt, {.add_special = true, .parse_special = false});
   }
   text::ChatInput input;
   input.messages.emplace_back(text::Value::Object{{"role", std::string("user")}, {"content", prompt}});
-  NARU_ASSIGN(const auto segments, files.chat_template->render(input));
-  return files.tokenizer->encode_segments(segments);
+  NARU_ASSIGN(text::ChatPrompt chat, text::encode_chat(*files.chat_template, *files.tokenizer, input));
+  return std::move(chat.ids);
 }
 
 }  // namespace

@@ -95,10 +95,12 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   files.is_latent_form = recipe.model.form.empty() ? files.config.attention_form == formats::AttentionForm::kLatent
                                                    : recipe.model.form == "latent";
   NARU_ASSIGN(formats::TokenizerData data, tokenizer_of(recipe, files.tokenizer_path));
-  if (data.chat_template) {
-    NARU_ASSIGN(files.chat_template, text::ChatTemplate::create(data));
+  NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(data)));
+  if (!made.template_status.ok() && made.template_status.error().code != Code::kNotFound) {
+    return made.template_status.error();
   }
-  NARU_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::create(std::move(data)));
+  files.chat_template = std::move(made.chat_template);
+  text::Tokenizer tokenizer = std::move(made.tokenizer);
   if (tokenizer.n_ids() > files.config.vocab) {
     return Error{
         Code::kInvalidArgument,

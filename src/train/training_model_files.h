@@ -9,8 +9,7 @@
 #include "formats/tokenizer_files.h"
 #include "models/model.h"
 #include "models/parameters.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "text/chat_tokenizer.h"
 #include "train/recipe.h"
 #include "train/trainable_model.h"
 

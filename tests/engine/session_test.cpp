@@ -275,7 +275,7 @@ TEST(Session, PagesOfAFailedFeedHarmNobody) {
 TEST(Engine, OpensWithoutATokenizerAndSaysWhy) {
   Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(64, 1));
   EXPECT_EQ(rig->tokenizer(), nullptr);
-  EXPECT_EQ(rig->tokenizer_info(), nullptr);
+  EXPECT_EQ(rig->chat_template(), nullptr);
   EXPECT_EQ(rig->tokenizer_status().error().code, Code::kNotFound);
   EXPECT_EQ(rig->eos_ids(), std::vector<int32_t>{1});
   EXPECT_EQ(rig->vocab(), 97);

@@ -280,7 +280,9 @@ TEST(ChatTemplate, TakesTheTokenizersTemplateAndTokens) {
   data.named_chat_templates = {{"tool_use", "t"}};
   data.bos_id = *make_tokenizer("llama3").find("<bos>");
   EXPECT_EQ(join(ChatTemplate::create(data).value().render({}).value()), "<bos>d");
-  EXPECT_EQ(join(ChatTemplate::create(data, true).value().render({}).value()), "t");
+  ChatInput with_tools;
+  with_tools.tools = Value::List{};
+  EXPECT_EQ(join(ChatTemplate::create(data).value().render(with_tools).value()), "t");
 }
 
 std::string shape(const std::vector<AnswerPiece>& pieces) {

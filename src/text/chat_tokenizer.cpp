@@ -1,0 +1,30 @@
+// See chat_tokenizer.h.
+#include "text/chat_tokenizer.h"
+
+#include "text/reasoning.h"
+
+namespace naru::text {
+
+Result<ChatTokenizer> ChatTokenizer::create(formats::TokenizerData data) {
+  auto made = ChatTemplate::create(data);
+  NARU_ASSIGN(Tokenizer tokenizer, Tokenizer::create(std::move(data)));
+  ChatTokenizer both{std::move(tokenizer), std::nullopt, {}};
+  if (made.ok()) {
+    both.chat_template = std::move(made).value();
+  } else {
+    both.template_status = std::move(made).error();
+  }
+  return both;
+}
+
+Result<ChatPrompt> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer, const ChatInput& input) {
+  NARU_ASSIGN(const std::vector<Segment> segments, chat_template.render(input));
+  return ChatPrompt{tokenizer.encode_segments(segments), prompt_opens_reasoning(join(segments))};
+}
+
+void replace_chat_template(formats::TokenizerData& data, std::string source) {
+  data.chat_template = std::move(source);
+  data.named_chat_templates.clear();
+}
+
+}  // namespace naru::text
