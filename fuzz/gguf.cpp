@@ -24,11 +24,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<float> row;
   for (const GgufTensor& tensor : index->tensors()) {
     NARU_CHECK(tensor.offset >= 0 && tensor.bytes >= 0 && tensor.offset + tensor.bytes <= static_cast<int64_t>(size));
-    const int64_t n = std::min<int64_t>(
-        tensor.shape.back(), 4096 / dtype_info(tensor.dtype).block_elements * dtype_info(tensor.dtype).block_elements);
+    NARU_CHECK(index->find_tensor(tensor.name) == &tensor);
+    if (!tensor.unread.empty()) continue;
+    const int64_t n =
+        std::min<int64_t>(tensor.bytes == 0      ? 0
+                          : tensor.shape.empty() ? 1
+                                                 : tensor.shape.back(),
+                          4096 / dtype_info(tensor.dtype).block_elements * dtype_info(tensor.dtype).block_elements);
     row.resize(static_cast<size_t>(n));
     dequantise_row(tensor.dtype, bytes.data() + tensor.offset, n, row.data());
-    NARU_CHECK(index->find_tensor(tensor.name) == &tensor);
   }
   if (const auto config = model_config_from_gguf(*index); !config.ok())
     NARU_CHECK(is_valid_utf8(config.error().message));

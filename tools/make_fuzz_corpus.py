@@ -51,9 +51,23 @@ def deepseek2_gguf():
     return gguf(values, [("blk.0.exp_probs_b.bias", [8], 0, 0)], bytes(32))
 
 
+def per_layer_gguf():
+    def array(key, *layers):
+        return "llama." + key, 9, struct.pack("<IQ", 5, len(layers)) + struct.pack(f"<{len(layers)}i", *layers)
+
+    def u32(key, value):
+        return "llama." + key, 4, struct.pack("<I", value)
+    values = [("general.architecture", 8, struct.pack("<Q", 5) + b"llama"), u32("vocab_size", 7), u32("embedding_length", 8),
+              array("feed_forward_length", 9, 9), u32("block_count", 2), array("attention.head_count", 2, 2),
+              array("attention.head_count_kv", 1, 1), u32("context_length", 64),
+              ("llama.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-6))]
+    return gguf(values, [], b"")
+
+
 def block_ggufs():
     sizes = {2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 12: (256, 144), 13: (256, 176), 14: (256, 210),
-             0: (1, 4), 1: (1, 2), 30: (1, 2), 24: (1, 1), 26: (1, 4), 27: (1, 8), 28: (1, 8)}
+             0: (1, 4), 1: (1, 2), 30: (1, 2), 24: (1, 1), 26: (1, 4), 27: (1, 8), 28: (1, 8),
+             10: (256, 84), 20: (32, 18), 25: (1, 2), 39: (32, 17)}  # the last four: sized and not read
     for kind, (elements, size) in sizes.items():
         yield kind, gguf([("general.alignment", 4, struct.pack("<I", 8))], [("t", [elements, 2], kind, 0)], bytes(range(256))[:1] * 32 + bytes(2 * size))
 
@@ -80,6 +94,9 @@ def main():
     put(out, "run_folder", "tiny", b"\x1e".join(parts))
 
     put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
+    for dtype, shape, size in [("F8_E8M0", "[2]", 2), ("F4", "[2,2]", 2), ("C64", "[]", 8), ("F6_E2M3", "[4]", 3)]:
+        header = f'{{"__metadata__":null,"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{size}]}}}}'.encode()
+        put(out, "safetensors", f"unread-{dtype}", struct.pack("<Q", len(header)) + header + bytes(size))
     verdicts = (DATA / "safetensors_verdicts.bin").read_bytes()
     at, n = 0, 0
     while at < len(verdicts):
@@ -90,6 +107,8 @@ def main():
 
     put(out, "gguf", "tiny", (DATA / "tiny.gguf").read_bytes())
     put(out, "gguf", "deepseek2", deepseek2_gguf())
+    put(out, "gguf", "per-layer", per_layer_gguf())
+    put(out, "gguf", "empty-and-scalar", gguf([], [("none", [0, 3], 0, 0), ("scalar", [], 0, 0)], bytes(4)))
     for kind, data in block_ggufs():
         put(out, "gguf", f"block-{kind}", data)
 

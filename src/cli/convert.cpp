@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/memory.h"
+#include "chips/null/null_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -36,12 +37,11 @@ train::GgufKind gguf_kind(Kind kind) {
   return train::GgufKind::kF32;
 }
 
-// f32 where rounding would lose something, else bf16.
-Result<Kind> default_kind(const std::string& path) {
-  NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(path));
-  const auto& entries = files.tensors.entries();
-  const bool is_f32 = std::all_of(entries.begin(), entries.end(), [](const auto& e) { return e.dtype == DType::kF32; });
-  return is_f32 ? Kind::kF32 : Kind::kBF16;
+// f32 where rounding would lose something, else bf16: by the tensors that are used.
+Result<Kind> default_kind(const models::ModelFiles& files) {
+  const auto counting_chip = null::make_null_chip();
+  NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *counting_chip, {}));
+  return plan.stores_only_f32() ? Kind::kF32 : Kind::kBF16;
 }
 
 // Bytes of a file, or of all files of a folder.
@@ -71,10 +71,14 @@ Status convert_command(const ConvertOptions& options) {
                              kind_name(*options.kind))};
   }
   Kind kind = Kind::kF32;
-  if (options.kind) {
-    kind = *options.kind;
-  } else {
-    NARU_ASSIGN(kind, default_kind(options.path));
+  {
+    NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.path));
+    for (const std::string& note : files.notes) print_note(note);
+    if (options.kind) {
+      kind = *options.kind;
+    } else {
+      NARU_ASSIGN(kind, default_kind(files));
+    }
   }
   {
     Progress progress(fmt::format("converting {}", short_name(options.path)), Progress::Unit::kBytes);

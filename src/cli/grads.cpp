@@ -143,6 +143,7 @@ Status check_memory(int64_t needed) {
 Status grads_command(const GradsOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.model.path));
+  for (const std::string& note : files.notes) print_note(note);
   NARU_ASSIGN(formats::ModelConfig config, models::plain_config(files.tensors, files.config));
   if (options.mtp > 0) {
     config.mtp_layers = files.config.mtp_layers;

@@ -37,6 +37,7 @@ Result<OpenModel> open_model(const ModelOptions& options, const OpenNeeds& needs
 Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& options, const OpenNeeds& needs) {
   const auto begin = std::chrono::steady_clock::now();
   OpenModel model;
+  for (const std::string& note : files.notes) print_note(note);
   NARU_ASSIGN(model.chip, make_chip(options));
   const auto counting_chip = null::make_null_chip();
   Progress progress(fmt::format("loading {}", short_name(options.path)), Progress::Unit::kBytes);

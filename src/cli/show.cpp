@@ -45,6 +45,7 @@ Result<std::vector<formats::FileDigest>> digest(formats::TensorFiles& tensors) {
 
 Result<Facts> gather(const ShowOptions& options) {
   NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.model.path));
+  for (const std::string& note : files.notes) print_note(note);
   NARU_ASSIGN(const auto chip, make_chip(options.model));
   NARU_ASSIGN(models::ModelPlan plan, models::plan_model(files, *chip, load_options(options.model)));
   const auto counting_chip = null::make_null_chip();

@@ -22,7 +22,9 @@ struct TensorType {
   uint32_t id;
   std::string_view name;
   TypeStatus status;
-  DType dtype = DType::kF32;
+  DType dtype = DType::kU8;
+  int64_t block_elements = 0;  // of a kind that is not done: what ggml says of it, so that its range can be checked
+  int64_t block_bytes = 0;
 };
 
 constexpr TensorType kTensorTypes[] = {
@@ -35,39 +37,39 @@ constexpr TensorType kTensorTypes[] = {
     {6, "Q5_0", TypeStatus::kRead, DType::kQ5_0},
     {7, "Q5_1", TypeStatus::kRead, DType::kQ5_1},
     {8, "Q8_0", TypeStatus::kRead, DType::kQ8_0},
-    {9, "Q8_1", TypeStatus::kNotDone},
-    {10, "Q2_K", TypeStatus::kNotDone},
-    {11, "Q3_K", TypeStatus::kNotDone},
+    {9, "Q8_1", TypeStatus::kNotDone, DType::kU8, 32, 36},
+    {10, "Q2_K", TypeStatus::kNotDone, DType::kU8, 256, 84},
+    {11, "Q3_K", TypeStatus::kNotDone, DType::kU8, 256, 110},
     {12, "Q4_K", TypeStatus::kRead, DType::kQ4_K},
     {13, "Q5_K", TypeStatus::kRead, DType::kQ5_K},
     {14, "Q6_K", TypeStatus::kRead, DType::kQ6_K},
-    {15, "Q8_K", TypeStatus::kNotDone},
-    {16, "IQ2_XXS", TypeStatus::kNotDone},
-    {17, "IQ2_XS", TypeStatus::kNotDone},
-    {18, "IQ3_XXS", TypeStatus::kNotDone},
-    {19, "IQ1_S", TypeStatus::kNotDone},
-    {20, "IQ4_NL", TypeStatus::kNotDone},
-    {21, "IQ3_S", TypeStatus::kNotDone},
-    {22, "IQ2_S", TypeStatus::kNotDone},
-    {23, "IQ4_XS", TypeStatus::kNotDone},
+    {15, "Q8_K", TypeStatus::kNotDone, DType::kU8, 256, 292},
+    {16, "IQ2_XXS", TypeStatus::kNotDone, DType::kU8, 256, 66},
+    {17, "IQ2_XS", TypeStatus::kNotDone, DType::kU8, 256, 74},
+    {18, "IQ3_XXS", TypeStatus::kNotDone, DType::kU8, 256, 98},
+    {19, "IQ1_S", TypeStatus::kNotDone, DType::kU8, 256, 50},
+    {20, "IQ4_NL", TypeStatus::kNotDone, DType::kU8, 32, 18},
+    {21, "IQ3_S", TypeStatus::kNotDone, DType::kU8, 256, 110},
+    {22, "IQ2_S", TypeStatus::kNotDone, DType::kU8, 256, 82},
+    {23, "IQ4_XS", TypeStatus::kNotDone, DType::kU8, 256, 136},
     {24, "I8", TypeStatus::kRead, DType::kI8},
-    {25, "I16", TypeStatus::kNotDone},
+    {25, "I16", TypeStatus::kNotDone, DType::kU8, 1, 2},
     {26, "I32", TypeStatus::kRead, DType::kI32},
     {27, "I64", TypeStatus::kRead, DType::kI64},
     {28, "F64", TypeStatus::kRead, DType::kF64},
-    {29, "IQ1_M", TypeStatus::kNotDone},
+    {29, "IQ1_M", TypeStatus::kNotDone, DType::kU8, 256, 56},
     {30, "BF16", TypeStatus::kRead, DType::kBF16},
     {31, "Q4_0_4_4", TypeStatus::kRemoved},
     {32, "Q4_0_4_8", TypeStatus::kRemoved},
     {33, "Q4_0_8_8", TypeStatus::kRemoved},
-    {34, "TQ1_0", TypeStatus::kNotDone},
-    {35, "TQ2_0", TypeStatus::kNotDone},
+    {34, "TQ1_0", TypeStatus::kNotDone, DType::kU8, 256, 54},
+    {35, "TQ2_0", TypeStatus::kNotDone, DType::kU8, 256, 66},
     {36, "IQ4_NL_4_4", TypeStatus::kRemoved},
     {37, "IQ4_NL_4_8", TypeStatus::kRemoved},
     {38, "IQ4_NL_8_8", TypeStatus::kRemoved},
-    {39, "MXFP4", TypeStatus::kNotDone},
-    {40, "NVFP4", TypeStatus::kNotDone},
-    {41, "Q1_0", TypeStatus::kNotDone},
+    {39, "MXFP4", TypeStatus::kNotDone, DType::kU8, 32, 17},
+    {40, "NVFP4", TypeStatus::kNotDone, DType::kU8, 64, 36},
+    {41, "Q1_0", TypeStatus::kNotDone, DType::kU8, 128, 18},
 };
 constexpr std::string_view kReadable =
     "F32, F16, BF16, F64, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, I8, I32 or I64";
@@ -240,21 +242,18 @@ class GgufReader {
     return {};
   }
 
-  Result<DType> read_type(std::string_view tensor, uint32_t id) const {
+  Result<const TensorType*> read_type(std::string_view tensor, uint32_t id) const {
     const auto* type =
         std::find_if(std::begin(kTensorTypes), std::end(kTensorTypes), [&](const auto& t) { return t.id == id; });
     if (type == std::end(kTensorTypes)) {
       return error(fmt::format("tensor '{}' has the unknown type {}, {} was wanted", printable(tensor), id, kReadable),
                    "the file is damaged or newer than this program; get another quantisation of the model");
     }
-    if (type->status == TypeStatus::kRead) return type->dtype;
+    if (type->status != TypeStatus::kRemoved) return type;
     return Error{
         Code::kUnsupported,
-        fmt::format("reading {}: tensor '{}' has the type {}, which {}; {} can be read: get such a quantisation "
-                    "of the model (Q4_K_M, Q5_K_M and Q8_0 files qualify)",
-                    index_->name_, printable(tensor), type->name,
-                    type->status == TypeStatus::kRemoved ? "was removed from the format" : "is not done here",
-                    kReadable)};
+        fmt::format("reading {}: tensor '{}' has the type {}, which was removed from the format and cannot be read; {}",
+                    index_->name_, printable(tensor), type->name, kOtherQuantisation)};
   }
 
   Status read_tensors() {
@@ -264,43 +263,48 @@ class GgufReader {
       NARU_ASSIGN(tensor.name, read_name("a tensor's name", kGgufNameBytesMax));
       const auto rank = cursor_.read<uint32_t>();
       if (!rank) return cut("a tensor's entry");
-      if (*rank < 1 || *rank > kGgufRankMax) {
-        return error(fmt::format("tensor '{}' has {} dimensions, 1 to {} were wanted", printable(tensor.name), *rank,
+      if (*rank > kGgufRankMax) {
+        return error(fmt::format("tensor '{}' has {} dimensions, 0 to {} were wanted", printable(tensor.name), *rank,
                                  kGgufRankMax));
       }
       for (uint32_t d = 0; d < *rank; ++d) {
         const auto dim = cursor_.read<uint64_t>();
         if (!dim) return cut("a tensor's entry");
         const auto checked = checked_count(*dim, INT64_MAX);
-        if (!checked || *checked == 0) {
+        if (!checked) {
           return error(
-              fmt::format("tensor '{}' has the dimension {}, 1 to 2^63-1 was wanted", printable(tensor.name), *dim));
+              fmt::format("tensor '{}' has the dimension {}, 0 to 2^63-1 was wanted", printable(tensor.name), *dim));
         }
         tensor.shape.insert(tensor.shape.begin(), *checked);
       }
       const auto type = cursor_.read<uint32_t>();
       const auto offset = cursor_.read<uint64_t>();
       if (!type || !offset) return cut("a tensor's entry");
-      NARU_ASSIGN(tensor.dtype, read_type(tensor.name, *type));
-      NARU_TRY(size_tensor(&tensor, *offset));
+      NARU_ASSIGN(const TensorType* const known, read_type(tensor.name, *type));
+      tensor.dtype = known->dtype;
+      if (known->status == TypeStatus::kNotDone) tensor.unread = known->name;
+      NARU_TRY(size_tensor(*known, &tensor, *offset));
       index_->tensors_.push_back(std::move(tensor));
     }
     return check_names();
   }
 
   // Fills bytes and the offset as the file says it (from the start of the data).
-  Status size_tensor(GgufTensor* tensor, uint64_t offset) const {
-    const int64_t row = tensor->shape.back();
-    const DTypeInfo& info = dtype_info(tensor->dtype);
-    if (row % info.block_elements != 0) {
+  Status size_tensor(const TensorType& type, GgufTensor* tensor, uint64_t offset) const {
+    const bool is_read = type.status == TypeStatus::kRead;
+    const int64_t block_elements = is_read ? dtype_info(type.dtype).block_elements : type.block_elements;
+    const int64_t block_bytes = is_read ? dtype_info(type.dtype).block_bytes : type.block_bytes;
+    const int64_t row = tensor->shape.empty() ? 1 : tensor->shape.back();
+    if (row % block_elements != 0) {
       return error(fmt::format("tensor '{}' has rows of {} elements, a multiple of the {} of a {} block was wanted",
-                               printable(tensor->name), row, info.block_elements, info.name));
+                               printable(tensor->name), row, block_elements,
+                               is_read ? dtype_name(type.dtype) : type.name));
     }
     std::optional<int64_t> elements = 1;
     for (const int64_t dim : tensor->shape) {
       if (elements) elements = checked_mul(*elements, dim);
     }
-    const auto bytes = elements ? dtype_bytes(tensor->dtype, *elements) : std::nullopt;
+    const auto bytes = elements ? checked_mul(*elements / block_elements, block_bytes) : std::nullopt;
     const auto begin = checked_count(offset, INT64_MAX);
     if (!bytes || !begin) {
       return error(fmt::format("tensor '{}' has a shape or offset that fits no 64 bits", printable(tensor->name)));

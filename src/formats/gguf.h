@@ -28,6 +28,11 @@ inline constexpr int64_t kGgufAlignmentMax = 65536;  // general.alignment: a pow
 // What to do about a file that is whole but says wrong things, for messages.
 inline constexpr std::string_view kConvertAgain = "convert the model again with a current converter";
 
+// The same about a tensor of a kind that is not done here.
+inline constexpr std::string_view kOtherQuantisation =
+    "get the model as F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K (Q4_K_M and Q5_K_M files "
+    "qualify)";
+
 enum class GgufType : uint32_t {
   kU8 = 0,
   kI8 = 1,
@@ -58,6 +63,7 @@ struct GgufValue {
 struct GgufTensor {
   std::string name;
   DType dtype = DType::kF32;
+  std::string_view unread;     // the format's word for a kind that is not done here (then dtype is kU8); else empty
   std::vector<int64_t> shape;  // outermost first: the reverse of the file's order
   int64_t offset = 0;          // from the start of the file
   int64_t bytes = 0;

@@ -21,16 +21,40 @@ struct ArchKeys {
 
   std::string key(std::string_view name) const { return fmt::format("{}.{}", arch, name); }
   Result<int64_t> get(std::string_view name, int64_t min, int64_t max) const {
-    return gguf.get_int(key(name), min, max);
+    NARU_ASSIGN(const auto value, find(name, min, max));
+    if (!value) return gguf.missing(key(name));
+    return *value;
   }
+  // Converters write some keys as an array of one value for each layer: read where all are the same.
   Result<std::optional<int64_t>> find(std::string_view name, int64_t min, int64_t max) const {
-    return gguf.find_int(key(name), min, max);
+    const GgufValue* value = gguf.find(key(name));
+    if (value == nullptr || value->type != GgufType::kArray) return gguf.find_int(key(name), min, max);
+    NARU_ASSIGN(const int64_t layers, gguf.get_int(key("block_count"), 1, kLayersMax + kMtpLayersMax));
+    NARU_ASSIGN(const auto numbers, gguf.find_ints(key(name), INT64_MIN, INT64_MAX));
+    if (value->count != layers) {
+      return gguf.wrong(Code::kCorrupt, key(name), fmt::format("an array of {} values", value->count),
+                        fmt::format("one for each of the {} layers", layers), kConvertAgain);
+    }
+    const int64_t first = numbers->front();
+    const auto other = std::find_if(numbers->begin(), numbers->end(), [&](int64_t n) { return n != first; });
+    if (other != numbers->end()) {
+      return refuse(name, fmt::format("{} in layer 0 and {} in layer {}", first, *other, other - numbers->begin()),
+                    "the same in every layer");
+    }
+    if (first < min || first > max) {
+      return gguf.wrong(Code::kCorrupt, key(name), fmt::format("{} in every layer", first),
+                        fmt::format("an integer from {} to {}", min, max), kConvertAgain);
+    }
+    return std::optional(first);
   }
   Result<int64_t> get_or(std::string_view name, int64_t min, int64_t max, int64_t fallback) const {
     NARU_ASSIGN(const auto value, find(name, min, max));
     return value.value_or(fallback);
   }
   Result<double> number_or(std::string_view name, double fallback) const {
+    const GgufValue* found = gguf.find(key(name));
+    if (found != nullptr && found->type == GgufType::kArray)
+      return refuse(name, "an array", "one number for all layers");
     NARU_ASSIGN(const auto value, gguf.find_double(key(name)));
     return value.value_or(fallback);
   }
@@ -45,6 +69,11 @@ Result<int64_t> read_vocab(const ArchKeys& keys) {
   if (embedding == nullptr) {
     if (said) return *said;
     return keys.gguf.missing(keys.key("vocab_size"));
+  }
+  if (embedding->shape.size() != 2) {
+    return Error{Code::kCorrupt,
+                 fmt::format("reading {}: tensor 'token_embd.weight' has {} dimensions, 2 were wanted; {}",
+                             keys.gguf.name(), embedding->shape.size(), kConvertAgain)};
   }
   const int64_t rows = embedding->shape[0];
   if (said && *said != rows) {

@@ -27,16 +27,25 @@ constexpr NamedDType kDTypes[] = {
     {"I8", DType::kI8},     {"I32", DType::kI32}, {"I64", DType::kI64},   {"U8", DType::kU8},
     {"BOOL", DType::kBool}, {"F64", DType::kF64},
 };
-// Words that the format knows and naru does not do.
-constexpr std::string_view kOtherDTypes[] = {"F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F4",  "F6_E2M3",
-                                             "F6_E3M2", "I16",     "U16",         "U32",         "U64", "C64"};
+// Words that the format knows and naru does not do, with their bits an element.
+struct OtherDType {
+  std::string_view name;
+  int64_t bits;
+};
+constexpr OtherDType kOtherDTypes[] = {
+    {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F4", 4},   {"F6_E2M3", 6},
+    {"F6_E3M2", 6}, {"I16", 16},    {"U16", 16},        {"U32", 32},        {"U64", 64}, {"C64", 64},
+};
 
 // The header's grammar is one object of objects, so a state machine reads it without a tree.
 class HeaderReader final : public JsonEvents {
  public:
   explicit HeaderReader(SafetensorsIndex* index) : index_(index) {}
 
-  bool on_null() override { return unexpected("null"); }
+  bool on_null() override {
+    if (depth_ == 1 && in_metadata_) return true;  // the official reader takes it for none
+    return unexpected("null");
+  }
   bool on_bool(bool) override { return unexpected("true or false"); }
   bool on_double(double value) override { return unexpected(fmt::format("{}", value)); }
   bool on_integer(int64_t value) override {
@@ -168,13 +177,14 @@ class HeaderReader final : public JsonEvents {
         return true;
       }
     }
-    const bool is_legal = std::find(std::begin(kOtherDTypes), std::end(kOtherDTypes), word) != std::end(kOtherDTypes);
-    return fail(
-        is_legal ? Code::kUnsupported : Code::kCorrupt,
-        fmt::format("tensor '{}' has the dtype '{}', one of F32, F16, BF16, F8_E4M3, I8, I32, I64, U8, BOOL, F64 "
-                    "was wanted; {}",
-                    printable(index_->entries.back().name), printable(word, 40),
-                    is_legal ? "convert the tensor to one of these" : kDamagedOrCut));
+    for (const OtherDType& other : kOtherDTypes) {
+      if (other.name == word) {
+        index_->entries.back().dtype = DType::kU8;
+        index_->entries.back().unread = other.name;
+        return true;
+      }
+    }
+    return say("has the dtype '{}', which the format does not know", printable(word, 40));
   }
 
   bool add_dim(int64_t value) {
@@ -209,7 +219,7 @@ Error tensor_error(std::string_view file, const SafetensorsEntry& entry, std::st
           fmt::format("reading {}: tensor '{}' {}; {}", file, printable(entry.name), what, kDamagedOrCut)};
 }
 
-// The bytes that shape and dtype ask for; nothing on overflow.
+// The bytes that shape and dtype ask for; nothing on overflow, or where they are no whole bytes.
 std::optional<int64_t> wanted_bytes(const SafetensorsEntry& entry) {
   int64_t elements = 1;
   for (const int64_t dim : entry.shape) {
@@ -217,7 +227,11 @@ std::optional<int64_t> wanted_bytes(const SafetensorsEntry& entry) {
     if (!product) return std::nullopt;
     elements = *product;
   }
-  return dtype_bytes(entry.dtype, elements);
+  if (entry.unread.empty()) return dtype_bytes(entry.dtype, elements);
+  const auto* other = std::find_if(std::begin(kOtherDTypes), std::end(kOtherDTypes),
+                                   [&](const OtherDType& dtype) { return dtype.name == entry.unread; });
+  const auto bits = checked_mul(elements, other->bits);
+  return bits && *bits % 8 == 0 ? std::optional(*bits / 8) : std::nullopt;
 }
 
 Status check_names(std::string_view file, const SafetensorsIndex& index) {
@@ -248,7 +262,7 @@ Status check_ranges(std::string_view file, const SafetensorsIndex& index, int64_
       return tensor_error(file, entry, fmt::format("ends at {} before it begins at {}", entry.end, entry.begin));
     }
     const auto wanted = wanted_bytes(entry);
-    if (!wanted) return tensor_error(file, entry, "has a shape whose size fits no 64 bits");
+    if (!wanted) return tensor_error(file, entry, "has a shape whose size is no number of bytes below 2^63");
     if (*wanted != entry.end - entry.begin) {
       return tensor_error(file, entry,
                           fmt::format("has {} bytes and its shape asks for {}", entry.end - entry.begin, *wanted));

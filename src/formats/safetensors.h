@@ -20,6 +20,7 @@ namespace naru::formats {
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::kF32;
+  std::string_view unread;     // the format's word for a kind that is not done here (then dtype is kU8); else empty
   std::vector<int64_t> shape;  // outermost first
   int64_t begin = 0;           // from the first byte after the header
   int64_t end = 0;

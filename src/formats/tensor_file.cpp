@@ -144,6 +144,7 @@ struct TensorFiles::State {
     for (SafetensorsEntry& entry : index.entries) {
       entries.push_back({.name = std::move(entry.name),
                          .dtype = entry.dtype,
+                         .unread = entry.unread,
                          .shape = std::move(entry.shape),
                          .file_index = file_index,
                          .offset = index.data_begin + entry.begin,
@@ -169,7 +170,7 @@ struct TensorFiles::State {
                                file.path().string(), *splits)};
     }
     for (const GgufTensor& tensor : index.tensors()) {
-      entries.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.offset, tensor.bytes});
+      entries.push_back({tensor.name, tensor.dtype, tensor.unread, tensor.shape, 0, tensor.offset, tensor.bytes});
     }
     gguf = std::make_unique<GgufIndex>(std::move(index));
     files.push_back(std::move(file));
@@ -259,7 +260,9 @@ TensorFiles TensorFiles::from_memory(std::vector<MemoryTensor> tensors, std::fil
   auto state = std::make_unique<State>();
   state->folder = std::move(folder);
   for (MemoryTensor& tensor : tensors) {
-    TensorEntry entry{.name = std::move(tensor.name), .dtype = DType::kF32, .shape = std::move(tensor.shape)};
+    TensorEntry entry;
+    entry.name = std::move(tensor.name);
+    entry.shape = std::move(tensor.shape);
     entry.file_index = static_cast<int32_t>(state->memory.size());
     entry.bytes = entry.n_elements() * 4;
     state->tensor_bytes += entry.bytes;

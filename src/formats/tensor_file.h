@@ -32,6 +32,9 @@ inline constexpr int64_t kSafetensorsHeaderMax = 64ll << 20;  // bytes of a safe
 struct TensorEntry {
   std::string name;  // as in the file: Hugging Face names, or GGUF names
   DType dtype = DType::kF32;
+  // The format's word for a kind of elements that naru does not read ("F8_E5M2", "IQ4_NL"); else empty. Such a tensor
+  // refuses no file that can do without it: its range was checked, its dtype is kU8, which is no weight's.
+  std::string_view unread;
   std::vector<int64_t> shape;  // outermost first: [outputs, inputs]; the inputs of one output are contiguous
   int32_t file_index = 0;
   int64_t offset = 0;  // first byte in its file

@@ -120,8 +120,10 @@ Result<Decoder> build_decoder(const ModelConfig& config, WeightLoader& loader, c
     decoder.layers.push_back(std::move(built));
   }
   NARU_ASSIGN(decoder.final_norm, build_norm(loader, {.role = Role::kFinalNorm}, config.hidden, config.rms_eps));
+  const bool is_table = is_tied && (config.from_gguf || loader.has({.role = Role::kEmbed}) ||
+                                    !loader.has({.role = Role::kHead}));  // tied_head.h says which of the two
   NARU_ASSIGN(decoder.head.weight,
-              loader.matrix({.role = is_tied ? Role::kEmbed : Role::kHead}, config.vocab, config.hidden));
+              loader.matrix({.role = is_table ? Role::kEmbed : Role::kHead}, config.vocab, config.hidden));
   for (int64_t depth = 0; options.with_predictions && depth < config.mtp_layers; ++depth) {
     NARU_ASSIGN(PredictionLayer built, build_prediction(config, loader, config.layers + depth, options));
     decoder.predictions.push_back(std::move(built));

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "models/families.h"
+#include "models/tied_head.h"
 
 namespace naru::models {
 namespace {
@@ -16,13 +17,11 @@ using formats::AttentionForm;
 
 constexpr std::string_view kArithmeticVersion = "naru1";
 
-DType default_cache_dtype(const formats::TensorFiles& files, ComputeMode compute) {
-  if (compute == ComputeMode::kF32) return DType::kF32;
-  if (compute == ComputeMode::kBF16) return DType::kBF16;
-  const auto& entries = files.entries();
-  const bool is_all_f32 =
-      std::all_of(entries.begin(), entries.end(), [](const auto& e) { return e.dtype == DType::kF32; });
-  return is_all_f32 ? DType::kF32 : DType::kBF16;
+// Of the tensors that are used: one that nobody reads changes no bit.
+DType default_cache_dtype(const ModelPlan& plan) {
+  if (plan.compute == ComputeMode::kF32) return DType::kF32;
+  if (plan.compute == ComputeMode::kBF16) return DType::kBF16;
+  return plan.stores_only_f32() ? DType::kF32 : DType::kBF16;
 }
 
 std::string make_numerics_id(const ModelPlan& plan, std::vector<contract::Rule> rules) {
@@ -64,6 +63,10 @@ void list_tensors(const formats::TensorFiles& files, const std::vector<std::stri
 
 }  // namespace
 
+bool ModelPlan::stores_only_f32() const {
+  return stored_kinds.size() == 1 && stored_kinds[0].first == dtype_name(DType::kF32);
+}
+
 int64_t ModelPlan::cache_bytes(int64_t n_positions) const {
   return ceil_div(n_positions, contract::kCachePage) * cache_bytes_per_page;
 }
@@ -76,14 +79,14 @@ Result<ModelFiles> open_model_files(const std::filesystem::path& path) {
   } else {
     NARU_ASSIGN(config, formats::read_model_config(tensors.folder()));
   }
-  return ModelFiles{path, std::move(tensors), std::move(config)};
+  NARU_ASSIGN(std::vector<std::string> notes, settle_tied_head(tensors, config));
+  return ModelFiles{path, std::move(tensors), std::move(config), std::move(notes)};
 }
 
 Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, const LoadOptions& options) {
   ModelPlan plan;
   plan.config = files.config;
   plan.compute = options.compute;
-  plan.cache_dtype = options.cache_dtype.value_or(default_cache_dtype(files.tensors, options.compute));
   plan.is_latent_form = options.is_latent_form.value_or(files.config.attention_form != AttentionForm::kExpanded);
   WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), chip,
                       {.compute = plan.compute, .is_planning = true, .progress = {}, .progress_total = 0});
@@ -92,11 +95,12 @@ Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, cons
   plan.n_active_parameters = active_parameters(plan.config, plan.n_parameters);
   plan.file_bytes = loader.file_bytes();
   plan.weight_bytes = loader.chip_bytes();
+  list_tensors(files.tensors, loader.taken(), plan);
+  plan.cache_dtype = options.cache_dtype.value_or(default_cache_dtype(plan));
   for (const Decoder::LayerCacheShape& shape : plan.shape.cache_shapes(plan.cache_dtype)) {
     plan.cache_bytes_per_page += chip.cache_page_bytes(shape.key);
     if (shape.value) plan.cache_bytes_per_page += chip.cache_page_bytes(*shape.value);
   }
-  list_tensors(files.tensors, loader.taken(), plan);
   plan.numerics_id = make_numerics_id(plan, loader.rules());
   return plan;
 }

@@ -35,6 +35,7 @@ struct ModelPlan {
   std::string numerics_id;  // arithmetic version, compute mode, cache dtype, attention form, product rules
   Decoder shape;            // the decoder without weights, for counting chips
 
+  bool stores_only_f32() const;  // every tensor that is used
   // Bytes of the cache of `n_positions` positions of one sequence.
   int64_t cache_bytes(int64_t n_positions) const;
   // Workspace of a batch of n_rows rows.
@@ -48,6 +49,7 @@ struct ModelFiles {
   std::filesystem::path path;
   formats::TensorFiles tensors;
   formats::ModelConfig config;
+  std::vector<std::string> notes = {};  // for the user: where the files were not what they say
 };
 Result<ModelFiles> open_model_files(const std::filesystem::path& path);
 

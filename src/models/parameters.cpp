@@ -123,6 +123,9 @@ class Reader {
     NARU_TRY(files_.check_unchanged());
     if (!has(place_.role)) {
       switch (place_.role) {
+        case Role::kEmbed:
+          if (config_.tie_embeddings && has(Role::kHead)) place_.role = Role::kHead;  // one of the two is enough
+          break;
         case Role::kKvB: return read_split_latent(out);
         case Role::kExpertGate:
           return has(Role::kExpertsGateUp) ? read_part(Role::kExpertsGateUp, 2 * rows_, 0, out)

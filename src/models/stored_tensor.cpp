@@ -7,9 +7,12 @@
 
 #include "base/checked.h"
 #include "formats/ggml_blocks.h"
+#include "formats/gguf.h"
 
 namespace naru::models {
 namespace {
+
+constexpr std::string_view kOtherDType = "convert it to F32, F16, BF16, or F8_E4M3 with block scales";
 
 bool is_number(DType dtype) {
   return dtype != DType::kI32 && dtype != DType::kI64 && dtype != DType::kU8 && dtype != DType::kBool &&
@@ -66,6 +69,11 @@ Result<StoredTensor> find_stored_tensor(const formats::TensorFiles& files, const
   stored.entry = entry;
   stored.dtype = entry->dtype;
   stored.cols = entry->shape.back();
+  if (!entry->unread.empty()) {
+    return Error{Code::kUnsupported, fmt::format("loading {}: tensor '{}' is stored as {}, which is not done here; {}",
+                                                 files.folder().string(), name, entry->unread,
+                                                 files.gguf() != nullptr ? formats::kOtherQuantisation : kOtherDType)};
+  }
   const auto row_bytes = dtype_bytes(entry->dtype, stored.cols);
   if (!row_bytes || !is_number(entry->dtype)) {
     return Error{Code::kUnsupported,

@@ -168,6 +168,9 @@ Status RunningTrainer::begin_or_resume() {
 
 Status RunningTrainer::open() {
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
+  if (files_.checkpoint) {
+    for (const std::string& line : files_.checkpoint->notes) note(line);
+  }
   if (files_.n_predictions_left_out > 0) {
     note(fmt::format("the model's prediction layers ({}) are left out, as loss.mtp is 0; the result has none",
                      files_.n_predictions_left_out));

@@ -469,6 +469,50 @@ TEST(ModelConfigGguf, EveryKeyOfAWrongTypeOrValue) {
   }
 }
 
+// llama.cpp's converter writes some keys as one value for each layer.
+TEST(ModelConfigGguf, ArraysOfOneValueALayer) {
+  const auto array = [](std::initializer_list<int32_t> values, uint32_t type = 5) {
+    std::string bytes;
+    append<uint32_t>(&bytes, 9);
+    append<uint32_t>(&bytes, type);
+    append<uint64_t>(&bytes, values.size());
+    for (const int32_t value : values) append(&bytes, value);
+    return bytes;
+  };
+  for (const std::string name : {"attention.head_count", "attention.head_count_kv", "feed_forward_length",
+                                 "attention.key_length", "rope.dimension_count"}) {
+    SCOPED_TRACE(name);
+    const std::string key = "llama." + name;
+    const auto with = [&](const std::string& bytes) { return common("llama").put(key, bytes).parse(); };
+    for (const int32_t n : {2, 4}) {
+      const auto one = common("llama").u32(key, static_cast<uint32_t>(n)).parse();
+      const auto all = with(array({n, n, n}));
+      ASSERT_EQ(all.ok(), one.ok()) << message_of(all) << message_of(one);
+      if (!one.ok()) continue;  // these widths do not go together, and say so either way
+      EXPECT_EQ(all->heads, one->heads);
+      EXPECT_EQ(all->kv_heads, one->kv_heads);
+      EXPECT_EQ(all->ffn, one->ffn);
+      EXPECT_EQ(all->head_dim, one->head_dim);
+    }
+    expect_error(with(array({4, 4, 2})), Code::kUnsupported, {key, "4 in layer 0 and 2 in layer 2", "every layer"});
+    expect_error(with(array({0, 4, 4})), Code::kUnsupported, {key, "0 in layer 0 and 4 in layer 1"});
+    expect_error(with(array({0, 0, 0})), Code::kCorrupt, {key, "0 in every layer", "an integer from 1"});
+    for (const auto& values : {array({4, 4}), array({4, 4, 4, 4}), array({})}) {
+      expect_error(with(values), Code::kCorrupt, {key, "one for each of the 3 layers"});
+    }
+    expect_error(with(array({1, 1, 1}, 6)), Code::kCorrupt, {key, "an array of 3 f32"});
+  }
+  const auto all = common("llama").put("llama.attention.head_count_kv", array({2, 2, 2})).parse();
+  ASSERT_TRUE(all.ok()) << message_of(all);
+  EXPECT_EQ(all->kv_heads, 2);
+  expect_error(common("llama").put("llama.rope.freq_base", array({1, 1, 1}, 6)).parse(), Code::kUnsupported,
+               {"llama.rope.freq_base", "an array"});
+  // Prediction layers count.
+  Metadata mtp = deepseek2();
+  mtp.u32("deepseek2.nextn_predict_layers", 1);
+  EXPECT_TRUE(mtp.put("deepseek2.feed_forward_length", array({96, 96, 96})).parse().ok());
+}
+
 TEST(ModelConfigGguf, RefusedByName) {
   expect_error(common("gemma").parse(), Code::kUnsupported, {"general.architecture", "\"gemma\"", "deepseek2"});
   expect_error(common("llama").u32("llama.expert_count", 8).parse(), Code::kUnsupported, {"llama.expert_count"});
