@@ -1,9 +1,7 @@
 // Speed of the CPU chip's attention and of its gradient, over packed documents of one length, in GFLOP/s of what the
 // ops cost (contract/op_table.h; what is masked is not counted). All cases alternate; every line is the median of
 // rounds.
-//
-//   bench_attention [--level L] [--threads N] [--rounds R] [--bf16-dot 0|1] [--clock wall|cpu]
-//                   [--shape ROWSxDOCUMENTSxHEADSxKEYHEADSxWIDTH]
+// bench_attention --help lists its options.
 
 #include <fmt/format.h>
 
@@ -11,13 +9,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/options.h"
 #include "chips/cpu/cpu_chip.h"
 #include "contract/op_table.h"
 
@@ -38,7 +36,7 @@ double seconds() {
 }
 
 struct Shape {
-  long rows, documents, heads, key_heads, width;
+  int64_t rows, documents, heads, key_heads, width;
   bool is_latent = false;
 };
 
@@ -52,7 +50,7 @@ class Case {
                         shape.heads, shape.key_heads, shape.width, shape.is_latent ? " latent" : "");
     pages_.resize(static_cast<size_t>(pages_each * shape.documents));
     std::iota(pages_.begin(), pages_.end(), 0);
-    for (long d = 0; d < shape.documents; ++d)
+    for (int64_t d = 0; d < shape.documents; ++d)
       sequences_.push_back({d * shape.rows, shape.rows, 0, pages_.data() + d * pages_each});
     const CacheStream key =
         stream({shape.key_heads, shape.width, dtype, shape.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey},
@@ -123,15 +121,26 @@ class Case {
   std::vector<std::vector<double>> rates_;
 };
 
-int run(const std::map<std::string, std::string>& options) {
-  const auto option = [&](const std::string& name, const std::string& otherwise) {
-    const auto found = options.find(name);
-    return found == options.end() ? otherwise : found->second;
-  };
+const std::vector<Options::Option> kOptions = {
+    {"--level", "level of the CPU chip (default: the best)"},
+    {"--threads", "threads (default 0: all cores)"},
+    {"--rounds", "rounds, of which the median is taken (default 5)"},
+    {"--clock", "wall (default) or cpu: this process's own time; use one thread then"},
+    {"--bf16-dot", "1: bf16 by the dot instruction; 0: by f32 fma (default: as the chip chooses)"},
+    {"--shape", "ROWSxDOCUMENTSxHEADSxKEYHEADSxWIDTH: only this one"},
+};
+constexpr std::string_view kHelp =
+    "bench_attention: speed of the CPU chip's attention and of its gradient over packed documents, in GFLOP/s.";
+
+int run(const Options& options) {
   cpu::CpuOptions cpu_options;
-  cpu_options.n_threads = std::atoi(option("--threads", "0").c_str());
-  if (options.contains("--level")) cpu_options.level = option("--level", "");
-  if (options.contains("--bf16-dot")) cpu_options.bf16_dot = option("--bf16-dot", "1") == "1";
+  cpu_options.n_threads = static_cast<int>(options.number("--threads", 0, 0, 1024));
+  if (options.has("--level")) cpu_options.level = options.text("--level");
+  if (options.has("--bf16-dot")) cpu_options.bf16_dot = options.flag("--bf16-dot", true);
+  const std::vector<int64_t> s = options.sizes("--shape", 5);
+  if (!s.empty() && (s[2] % s[3] != 0 || s[4] > contract::kSegmentWidthMax || s[4] % 2 != 0)) {
+    Options::refuse("--shape", "has heads that the key heads do not divide, or a width that no cache has");
+  }
   auto made = cpu::make_cpu_chip(cpu_options);
   if (!made.ok()) {
     fmt::print(stderr, "{}\n", made.error().message);
@@ -139,18 +148,14 @@ int run(const std::map<std::string, std::string>& options) {
   }
   contract::Chip& chip = **made;
   fmt::print("{}; level {}, {} threads; GFLOP/s\n", chip.info().detail, chip.info().level, chip.info().n_threads);
-  is_cpu_clock = option("--clock", "wall") == "cpu";
+  is_cpu_clock = options.text("--clock", "wall") == "cpu";
   std::vector<Shape> shapes = {{512, 1, 8, 8, 64},  {512, 8, 8, 8, 64},  {100, 40, 8, 8, 64},     {30, 100, 8, 8, 64},
                                {100, 40, 8, 2, 64}, {2048, 1, 1, 1, 64}, {512, 4, 4, 1, 64, true}};
-  Shape s{};
-  if (std::sscanf(option("--shape", "").c_str(), "%ldx%ldx%ldx%ldx%ld", &s.rows, &s.documents, &s.heads, &s.key_heads,
-                  &s.width) == 5) {
-    shapes = {s};
-  }
+  if (!s.empty()) shapes = {{s[0], s[1], s[2], s[3], s[4]}};
   std::vector<std::unique_ptr<Case>> cases;
   for (const DType dtype : {DType::kF32, DType::kBF16})
     for (const Shape& shape : shapes) cases.push_back(std::make_unique<Case>(chip, shape, dtype));
-  for (int round = std::max(1, std::atoi(option("--rounds", "5").c_str())); round > 0; --round)
+  for (int64_t round = options.number("--rounds", 5, 1, 1000); round > 0; --round)
     for (const auto& c : cases) c->measure_once();
   for (const auto& c : cases) c->print();
   return 0;
@@ -160,7 +165,5 @@ int run(const std::map<std::string, std::string>& options) {
 }  // namespace naru
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options;
-  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
-  return naru::run(options);
+  return naru::run(naru::Options(argc, argv, naru::kHelp, naru::kOptions));
 }

@@ -2,11 +2,7 @@
 // on registers alone, and the memory's read bandwidth. Every line is the median of rounds in which all
 // cases alternate, because shared machines change speed from minute to minute.
 //
-//   bench_kernels [--level L] [--threads N] [--rounds R] [--kind K] [--clock wall|cpu]
-//                 [--bf16-dot 0|1] [--shape TxKxN] [--op matmul|weight_grad|product|pack]
-//
-// --op: weight_grad is [N, K] from T slots, of --experts E groups (default one); product [T, K] by [N, K]; pack is
-// [N, K], from rows and from columns. These take the kinds f32 and bf16, by the rule of that name.
+// bench_kernels --help lists its options.
 
 #include <fmt/format.h>
 
@@ -16,13 +12,15 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
-#include <map>
+#include <iterator>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/checked.h"
 #include "base/thread_pool.h"
+#include "bench/options.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/memory.h"
@@ -67,21 +65,28 @@ void measure_once(Case& c, double seconds_min) {
 
 float sink = 0;  // keeps results alive
 
-void add_peak(std::vector<Case>& cases, std::string_view what, const cli::PeakKernel& kernel, ThreadPool& pool) {
+// The calling thread takes part in the pool, and is in the mode of the level only as long as a FloatMode says so.
+void add_peak(std::vector<Case>& cases, std::string_view what, const cli::PeakKernel& kernel,
+              const cpu::KernelTable& table, ThreadPool& pool) {
   constexpr int64_t kRounds = 100000;
-  cases.push_back(
-      {fmt::format("peak {}, {}", what, kernel.instruction),
-       kernel.operations * kRounds * pool.n_threads(),
-       "GOP/s",
-       [&pool, run = kernel.run] { pool.parallel_for(pool.n_threads(), [&](int64_t, int) { run(kRounds); }); },
-       {}});
+  cases.push_back({fmt::format("peak {}, {}", what, kernel.instruction),
+                   kernel.operations * kRounds * pool.n_threads(),
+                   "GOP/s",
+                   [&pool, &table, run = kernel.run] {
+                     const cpu::FloatMode mode(table);
+                     pool.parallel_for(pool.n_threads(), [&](int64_t, int) {
+                       NARU_CHECK(cpu::is_prepared(table), table.level);
+                       run(kRounds);
+                     });
+                   },
+                   {}});
 }
 
-void add_machine_cases(std::vector<Case>& cases, std::string_view level, ThreadPool& pool) {
-  const cli::PeakKernels kernels = cli::peak_kernels(level);
-  add_peak(cases, "f32", kernels.f32, pool);
-  if (kernels.bf16.instruction != kernels.f32.instruction) add_peak(cases, "bf16", kernels.bf16, pool);
-  add_peak(cases, "int8", kernels.int8, pool);
+void add_machine_cases(std::vector<Case>& cases, const cpu::KernelTable& table, ThreadPool& pool) {
+  const cli::PeakKernels kernels = cli::peak_kernels(table.level);
+  add_peak(cases, "f32", kernels.f32, table, pool);
+  if (kernels.bf16.instruction != kernels.f32.instruction) add_peak(cases, "bf16", kernels.bf16, table, pool);
+  add_peak(cases, "int8", kernels.int8, table, pool);
   constexpr int64_t kBytes = int64_t{256} << 20;
   static cpu::Memory memory;
   if (memory.data() == nullptr) {
@@ -261,11 +266,11 @@ void add_pack(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t
 }
 
 // The ops of training, of a shape or of a few usual ones.
-void add_grad_cases(std::vector<Case>& cases, contract::Chip& chip, const std::string& op, Rule rule, const long* shape,
-                    int64_t n_experts) {
-  constexpr long kUsual[][3] = {{2048, 1024, 1024}, {2048, 256, 256}, {2048, 256, 1024}, {2048, 1024, 256}};
+void add_grad_cases(std::vector<Case>& cases, contract::Chip& chip, const std::string& op, Rule rule,
+                    const int64_t* shape, int64_t n_experts) {
+  constexpr int64_t kUsual[][3] = {{2048, 1024, 1024}, {2048, 256, 256}, {2048, 256, 1024}, {2048, 1024, 256}};
   for (const auto& usual : kUsual) {
-    const long* s = shape != nullptr ? shape : usual;
+    const int64_t* s = shape != nullptr ? shape : usual;
     if (op == "weight_grad") add_weight_grad(cases, chip, rule, s[0], s[1], s[2], n_experts);
     if (op != "pack") {  // the forward's product of the same size, to compare with
       auto forward = std::make_shared<Product>();
@@ -296,15 +301,82 @@ void run_rounds(std::vector<Case>& cases, int rounds) {
   }
 }
 
-int run(const std::map<std::string, std::string>& options) {
-  const auto option = [&](const std::string& name, const std::string& otherwise) {
-    const auto found = options.find(name);
-    return found == options.end() ? otherwise : found->second;
-  };
+const std::vector<Options::Option> kOptions = {
+    {"--level", "level of the CPU chip (default: the best)"},
+    {"--threads", "threads (default 0: all cores)"},
+    {"--rounds", "rounds, of which the median is taken (default 7)"},
+    {"--kind", "only weights of this dtype: f32, f16, bf16, i8, q8_0, ..."},
+    {"--clock", "wall (default) or cpu: this process's own time; use one thread then"},
+    {"--bf16-dot", "1: bf16 products by the dot instruction; 0: by f32 fma (default: as the chip chooses)"},
+    {"--shape", "TxKxN: only this product, of T rows and a matrix [N, K]"},
+    {"--op",
+     "matmul (default), weight_grad ([N, K] from T slots), product ([T, K] by [N, K]) or pack ([N, K], from "
+     "rows and from columns); all but matmul take the kinds f32 and bf16"},
+    {"--experts", "groups of weight_grad (default 1)"},
+};
+constexpr std::string_view kHelp =
+    "bench_kernels: speed of the CPU chip's products beside what the machine itself reaches in the same minute.";
+
+struct Bench {
+  contract::Chip& chip;
+  const cpu::KernelTable& table;
+  ThreadPool& pool;
+  int rounds;
+  std::string op;
+  std::vector<int64_t> shape;  // T, K, N; empty: the usual ones
+  int64_t n_experts;
+
+  // Rounds of the machine's cases and `cases` in turn; prints the latter, or all where there are none.
+  void measure(std::vector<Case> cases) const {
+    std::vector<Case> all;
+    add_machine_cases(all, table, pool);
+    const auto n_machine = static_cast<int64_t>(cases.empty() ? 0 : all.size());
+    std::move(cases.begin(), cases.end(), std::back_inserter(all));
+    run_rounds(all, rounds);
+    all.erase(all.begin(), all.begin() + n_machine);
+    print(all);
+  }
+
+  void products_of(const Kind& kind) const {
+    std::vector<Case> cases;
+    const auto add = [&](const std::shared_ptr<contract::PackedMatrix>& weight, int64_t rows, bool is_bandwidth) {
+      auto product = std::make_shared<Product>();
+      product->weight = weight;
+      add_product(cases, chip, kind, rows, weight->outputs, weight->inputs, product, is_bandwidth);
+    };
+    if (!shape.empty()) {
+      if (!dtype_bytes(kind.stored, shape[1])) {
+        Options::refuse("--shape", fmt::format("has a K that no row of {} has", dtype_name(kind.stored)));
+      }
+      add(make_matrix(chip, kind, shape[2], shape[1]), shape[0], shape[0] < 5);
+      return measure(std::move(cases));
+    }
+    const int64_t inputs = 2048;
+    const std::shared_ptr<contract::PackedMatrix> small = make_matrix(chip, kind, 2048, inputs);
+    for (const int64_t rows : {512, 64}) add(small, rows, false);
+    // A matrix of about 160 MB streams from memory.
+    const double row_bytes = static_cast<double>(*dtype_bytes(kind.stored, inputs));
+    const int64_t outputs = round_up(static_cast<int64_t>(160e6 / row_bytes), 64);
+    const std::shared_ptr<contract::PackedMatrix> big = make_matrix(chip, kind, outputs, inputs);
+    for (const int64_t rows : {1, 2, 4, 8}) add(big, rows, true);
+    measure(std::move(cases));
+  }
+};
+
+int run(const Options& options) {
   cpu::CpuOptions cpu_options;
-  cpu_options.n_threads = std::atoi(option("--threads", "0").c_str());
-  if (options.contains("--level")) cpu_options.level = option("--level", "");
-  if (options.contains("--bf16-dot")) cpu_options.bf16_dot = option("--bf16-dot", "1") == "1";
+  cpu_options.n_threads = static_cast<int>(options.number("--threads", 0, 0, 1024));
+  if (options.has("--level")) cpu_options.level = options.text("--level");
+  if (options.has("--bf16-dot")) cpu_options.bf16_dot = options.flag("--bf16-dot", true);
+  const std::string only = options.text("--kind"), op = options.text("--op", "matmul");
+  const auto is_known = [&](std::string_view name) {
+    return std::any_of(std::begin(kKinds), std::end(kKinds),
+                       [&](const Kind& k) { return dtype_name(k.stored) == name; });
+  };
+  if (!only.empty() && !is_known(only)) Options::refuse("--kind", "is no kind of weights");
+  if (op != "matmul" && op != "weight_grad" && op != "product" && op != "pack") {
+    Options::refuse("--op", "is none of matmul, weight_grad, product, pack");
+  }
   auto made = cpu::make_cpu_chip(cpu_options);
   if (!made.ok()) {
     fmt::print(stderr, "{}\n", made.error().message);
@@ -312,9 +384,7 @@ int run(const std::map<std::string, std::string>& options) {
   }
   contract::Chip& chip = **made;
   fmt::print("{}; level {}, {} threads\n", chip.info().detail, chip.info().level, chip.info().n_threads);
-  is_cpu_clock = option("--clock", "wall") == "cpu";
-  const int rounds = std::max(1, std::atoi(option("--rounds", "7").c_str()));
-  const std::string only = option("--kind", "");
+  is_cpu_clock = options.text("--clock", "wall") == "cpu";
   auto table = cpu::choose_level(std::string(chip.info().level));
   NARU_CHECK(table.ok());
   auto threads = ThreadPool::create(chip.info().n_threads, [table = *table] { cpu::prepare_thread(*table); });
@@ -323,58 +393,23 @@ int run(const std::map<std::string, std::string>& options) {
     return 2;
   }
   ThreadPool& pool = **threads;
-  std::vector<Case> cases;
-  add_machine_cases(cases, chip.info().level, pool);
-  run_rounds(cases, rounds);
-  print(cases);
+  const Bench bench{.chip = chip,
+                    .table = **table,
+                    .pool = pool,
+                    .rounds = static_cast<int>(options.number("--rounds", 7, 1, 1000)),
+                    .op = op,
+                    .shape = options.sizes("--shape", 3),
+                    .n_experts = options.number("--experts", 1, 1, 65536)};
+  bench.measure({});
   for (const Kind& kind : kKinds) {
     if (!only.empty() && dtype_name(kind.stored) != only) continue;
-    cases.clear();
-    add_machine_cases(cases, chip.info().level, pool);
-    const auto n_machine = static_cast<int64_t>(cases.size()) - 1;
-    long shape[3] = {};
-    const bool has_shape =
-        std::sscanf(option("--shape", "").c_str(), "%ldx%ldx%ld", &shape[0], &shape[1], &shape[2]) == 3;
-    const std::string op = option("--op", "matmul");
-    if (op != "matmul") {
-      if (kind.stored != DType::kF32 && kind.stored != DType::kBF16) continue;
-      add_grad_cases(cases, chip, op, kind.rule, has_shape ? shape : nullptr,
-                     std::max(1, std::atoi(option("--experts", "1").c_str())));
-      run_rounds(cases, rounds);
-      cases.erase(cases.begin(), cases.begin() + n_machine);
-      print(cases);
-      continue;
+    if (op == "matmul") {
+      bench.products_of(kind);
+    } else if (kind.stored == DType::kF32 || kind.stored == DType::kBF16) {
+      std::vector<Case> cases;
+      add_grad_cases(cases, chip, op, kind.rule, bench.shape.empty() ? nullptr : bench.shape.data(), bench.n_experts);
+      bench.measure(std::move(cases));
     }
-    const auto [t, k, n] = shape;
-    if (has_shape) {
-      auto product = std::make_shared<Product>();
-      product->weight = make_matrix(chip, kind, n, k);
-      add_product(cases, chip, kind, t, n, k, product, t < 5);
-      run_rounds(cases, rounds);
-      cases.erase(cases.begin(), cases.begin() + n_machine);
-      print(cases);
-      continue;
-    }
-    const int64_t inputs = 2048;
-    const auto small = [&](int64_t rows) {
-      auto product = std::make_shared<Product>();
-      product->weight = make_matrix(chip, kind, 2048, inputs);
-      add_product(cases, chip, kind, rows, 2048, inputs, product, false);
-    };
-    small(512);
-    small(64);
-    // A matrix of about 160 MB streams from memory.
-    const double row_bytes = static_cast<double>(*dtype_bytes(kind.stored, inputs));
-    const int64_t outputs = round_up(static_cast<int64_t>(160e6 / row_bytes), 64);
-    const std::shared_ptr<contract::PackedMatrix> big = make_matrix(chip, kind, outputs, inputs);
-    for (const int64_t rows : {1, 2, 4, 8}) {
-      auto product = std::make_shared<Product>();
-      product->weight = big;
-      add_product(cases, chip, kind, rows, outputs, inputs, product, true);
-    }
-    run_rounds(cases, rounds);
-    cases.erase(cases.begin(), cases.begin() + n_machine);
-    print(cases);
   }
   return 0;
 }
@@ -383,7 +418,5 @@ int run(const std::map<std::string, std::string>& options) {
 }  // namespace naru
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options;
-  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
-  return naru::run(options);
+  return naru::run(naru::Options(argc, argv, naru::kHelp, naru::kOptions));
 }

@@ -4,10 +4,9 @@
 Everything in them is made here, from the tables below: questions with an answer of one sentence, in a tone that a small
 model can pick up in a few minutes. No random numbers: the same script gives the same bytes. A conversation of the
 validation file shares its kind with some of chat.jsonl and its question with none.
-
-usage: tools/make_chat_examples.py [--check] [ROOT]      --check: compares with the files that are there
 """
 
+import argparse
 import json
 import pathlib
 import sys
@@ -200,8 +199,12 @@ def lines(conversations):
 
 
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--check"]
-    root = pathlib.Path(arguments[0]) if arguments else pathlib.Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the files that are there; write nothing")
+    parser.add_argument("root", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent,
+                        help="the project's root (default: that of this script)")
+    arguments = parser.parse_args()
+    root = arguments.root
     training, validation = split()
     assert len(training) == N_TRAINING and len(validation) == N_VALIDATION, (len(training), len(validation))
     asked = [c[-2]["content"] for c in training + validation]
@@ -210,7 +213,7 @@ def main():
     for name, conversations in (("chat.jsonl", training), ("chat-validation.jsonl", validation)):
         path, text = root / "examples" / "data" / name, lines(conversations)
         assert len(text) < BYTES_MAX, len(text)
-        if "--check" not in sys.argv:
+        if not arguments.check:
             path.write_bytes(text)
             print(f"{path}: {len(conversations)} conversations, {len(text)} bytes")
         elif not path.is_file() or path.read_bytes() != text:

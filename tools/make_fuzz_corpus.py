@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
-    python3 tools/make_fuzz_corpus.py OUT
-gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
+It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
 OUT/problem_answers OUT/run_folder, a folder for each target of those names.
 """
+import argparse
 import json
 import pathlib
 import struct
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data" / "formats"
@@ -73,7 +72,9 @@ def block_ggufs():
 
 
 def main():
-    out = pathlib.Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=pathlib.Path, metavar="OUT")
+    out = parser.parse_args().out
     for i, case in enumerate(json.loads((DATA / "configs.json").read_text())):
         text = json.dumps(case["config"]).encode()
         put(out, "config_json", f"config-{i}", text)

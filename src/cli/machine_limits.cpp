@@ -28,10 +28,17 @@ double seconds_of(const auto& work) {
 }
 
 // The best of some runs of about kRunSeconds on all threads together.
-Peak measure_peak(const PeakKernel& kernel, ThreadPool& pool) {
+Peak measure_peak(const PeakKernel& kernel, const cpu::KernelTable& table, ThreadPool& pool) {
   const int n = pool.n_threads();
   int64_t rounds = 1000;
-  const auto run = [&] { return seconds_of([&] { pool.parallel_for(n, [&](int64_t, int) { kernel.run(rounds); }); }); };
+  const auto run = [&] {
+    return seconds_of([&] {
+      pool.parallel_for(n, [&](int64_t, int) {
+        NARU_CHECK(cpu::is_prepared(table), table.level);
+        kernel.run(rounds);
+      });
+    });
+  };
   double seconds = run();
   while (seconds < kRunSeconds) {
     rounds =
@@ -72,11 +79,11 @@ Result<MachineLimits> measure(const std::string& level, int n_threads, bool with
   limits.level = table->level;
   limits.n_threads = n_threads;
   if (with_memory) limits.memory_bytes_per_s = measure_memory(*pool);
-  limits.f32 = measure_peak(kernels.f32, *pool);
-  limits.bf16 = measure_peak(kernels.bf16, *pool);
+  limits.f32 = measure_peak(kernels.f32, *table, *pool);
+  limits.bf16 = measure_peak(kernels.bf16, *table, *pool);
   // Where the dot instruction runs at half the rate, f32 fma is the better way to the same bits.
   if (limits.bf16.per_s < limits.f32.per_s) limits.bf16 = limits.f32;
-  limits.int8 = measure_peak(kernels.int8, *pool);
+  limits.int8 = measure_peak(kernels.int8, *table, *pool);
   return limits;
 }
 

@@ -159,5 +159,30 @@ TEST(CpuChip, LeavesTheFloatingPointModeAsItWas) {
 }
 #endif
 
+// The calling thread takes part in every pool: what a pool prepared it for must outlive the ops of a chip.
+TEST(CpuLevels, AThreadStaysPreparedBehindAnOp) {
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+    if (!level.present) continue;
+    const cpu::KernelTable& table = *cpu::choose_level(std::string(level.name)).value();
+    const cpu::FloatMode whole_test(table);
+    EXPECT_TRUE(cpu::is_prepared(table)) << level.name;
+    for (const test::NamedChip& chip : test::cpu_chips()) {  // of this and of other levels
+      float a[1] = {1}, out[1] = {};
+      const View x = make_view(a, DType::kF32, 1, 1), y = make_view(out, DType::kF32, 1, 1);
+      ASSERT_TRUE(chip.chip->run(contract::Add{x, x, y}).ok());
+      EXPECT_EQ(out[0], 2.0f);
+      EXPECT_TRUE(cpu::is_prepared(table)) << level.name << " behind an op of " << chip.name;
+    }
+    {
+      const cpu::FloatMode inner(*cpu::choose_level("baseline").value());
+      EXPECT_EQ(cpu::is_prepared(table), level.name == "baseline") << level.name;
+    }
+    EXPECT_TRUE(cpu::is_prepared(table)) << level.name;
+  }
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+    EXPECT_FALSE(level.present && cpu::is_prepared(**cpu::choose_level(std::string(level.name)))) << level.name;
+  }
+}
+
 }  // namespace
 }  // namespace naru

@@ -1,5 +1,5 @@
 // The command behind `naru data --train-tokenizer` alone, for bench/compare_tokenizer_training.py and
-// tools/trained_tokenizer_differential.py.
+// tools/trained_tokenizers.py.
 //
 //   naru_train_tokenizer OUTPUT VOCAB_SIZE PRE_TOKENIZER PAIR_COUNT_MIN INPUT...
 #include <cstdio>

@@ -160,34 +160,67 @@ Result<const KernelTable*> choose_level(const std::optional<std::string>& name) 
                fmt::format("{}: there is no level '{}'; this machine has {}", source, wanted, present_levels())};
 }
 
+namespace {
+
+// What the calling thread is prepared for. Tiles stay configured while a level without them runs in between.
+thread_local const KernelTable* prepared_for = nullptr;
+thread_local bool tiles_are_there = false;
+
 #if defined(__x86_64__)
 
-namespace {
 // All exceptions masked, round to nearest, flush to zero, denormals are zero.
 constexpr uint32_t kControl = 0x1f80u | 0x8000u | 0x0040u;
-}  // namespace
 
-void prepare_thread(const KernelTable& table) {
-  _mm_setcsr(kControl);
-  if (table.level == "amx") amx::configure_tiles();
+uint32_t control() {
+  return _mm_getcsr();
 }
-
-FloatMode::FloatMode(const KernelTable& table) : saved_(_mm_getcsr()), has_tiles_(table.level == "amx") {
-  prepare_thread(table);
+void set_control(uint32_t bits) {
+  _mm_setcsr(bits);
 }
-
-FloatMode::~FloatMode() {
-  if (has_tiles_) amx::release_tiles();
-  _mm_setcsr(saved_);
+void keep_tiles(bool wanted) {
+  if (wanted) amx::configure_tiles();
+  if (!wanted && tiles_are_there) amx::release_tiles();
+  tiles_are_there = wanted;
 }
 
 #else
 
 // The portable kernels flush by themselves.
-void prepare_thread(const KernelTable&) {}
-FloatMode::FloatMode(const KernelTable&) {}
-FloatMode::~FloatMode() = default;
+constexpr uint32_t kControl = 0;
+uint32_t control() {
+  return 0;
+}
+void set_control(uint32_t) {}
+void keep_tiles(bool) {}
 
 #endif
+
+bool needs_tiles(const KernelTable& table) {
+  return table.level == "amx";
+}
+
+}  // namespace
+
+void prepare_thread(const KernelTable& table) {
+  set_control(kControl);
+  if (needs_tiles(table)) keep_tiles(true);
+  prepared_for = &table;
+}
+
+bool is_prepared(const KernelTable& table) {
+  constexpr uint32_t kStickyFlags = 0x3f;  // of exceptions that happened
+  return prepared_for == &table && (control() & ~kStickyFlags) == kControl && (!needs_tiles(table) || tiles_are_there);
+}
+
+FloatMode::FloatMode(const KernelTable& table)
+    : saved_control_(control()), saved_prepared_for_(prepared_for), had_tiles_(tiles_are_there) {
+  prepare_thread(table);
+}
+
+FloatMode::~FloatMode() {
+  if (tiles_are_there != had_tiles_) keep_tiles(had_tiles_);
+  prepared_for = saved_prepared_for_;
+  set_control(saved_control_);
+}
 
 }  // namespace naru::cpu

@@ -28,8 +28,10 @@ Result<const KernelTable*> choose_level(const std::optional<std::string>& name);
 // Must run on every thread before it runs kernels of the level: round to nearest, subnormals read and written as zero,
 // and the tile configuration where the level has tiles.
 void prepare_thread(const KernelTable& table);
+// Whether the calling thread may run kernels of the level: prepared, and nothing has undone it since.
+bool is_prepared(const KernelTable& table);
 
-// prepare_thread for the life of the object; then the caller's own floating-point mode again.
+// prepare_thread for the life of the object; then what the thread had before, tiles too. One may stand inside another.
 class FloatMode {
  public:
   explicit FloatMode(const KernelTable& table);
@@ -38,8 +40,9 @@ class FloatMode {
   FloatMode& operator=(const FloatMode&) = delete;
 
  private:
-  [[maybe_unused]] uint32_t saved_ = 0;
-  [[maybe_unused]] bool has_tiles_ = false;
+  uint32_t saved_control_;
+  const KernelTable* saved_prepared_for_;
+  bool had_tiles_;
 };
 
 }  // namespace naru::cpu
