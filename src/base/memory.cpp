@@ -41,11 +41,19 @@ int64_t control_group_free_bytes() {
   return std::max<int64_t>(0, limit - used + reclaimable);
 }
 
+// What `ulimit -v` leaves of addresses.
+int64_t free_address_bytes() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  const auto bytes = static_cast<int64_t>(std::min(limit.rlim_cur, static_cast<rlim_t>(kUnlimited)));
+  return std::max<int64_t>(0, bytes - std::max<int64_t>(0, field_in("/proc/self/status", "VmSize:", 1024)));
+}
+
 }  // namespace
 
 int64_t available_memory_bytes() {
   const int64_t system = field_in("/proc/meminfo", "MemAvailable:", 1024);
-  return std::min(system < 0 ? kUnlimited : system, control_group_free_bytes());
+  return std::min({system < 0 ? kUnlimited : system, control_group_free_bytes(), free_address_bytes()});
 }
 
 int64_t peak_resident_bytes() {

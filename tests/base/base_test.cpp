@@ -215,5 +215,19 @@ TEST(Memory, SaysSomethingSensible) {
   EXPECT_EQ(format_bytes(int64_t{3} << 29), "1.50 GiB");
 }
 
+TEST(MemoryDeathTest, WhatIsAvailableKnowsTheLimitOfAddresses) {
+  const auto under_limit = [] {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    constexpr rlim_t kRoom = rlim_t{100} << 20;
+    const rlim_t limit = static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + kRoom;
+    const rlimit both{limit, limit};
+    const bool is_set = ::setrlimit(RLIMIT_AS, &both) == 0;
+    const int64_t available = available_memory_bytes();
+    ::_exit(is_set && available > 0 && available <= static_cast<int64_t>(kRoom) ? 0 : 1);
+  };
+  EXPECT_EXIT(under_limit(), testing::ExitedWithCode(0), "");
+}
+
 }  // namespace
 }  // namespace naru

@@ -6,6 +6,7 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
 
     $ run {models}/llama-gqa/hf hello     arguments, split as a shell does; no shell is involved
     env NAME=VALUE                        a variable of the environment
+    addresses KIB                         `ulimit -v` of the command; passed over under sanitizers, which reserve terabytes
     stdin TEXT                            default: empty; with Python's escapes (\\n, \\xff)
     make DEST TEXT                        a file with this text (escapes as above)
     copy SOURCE DEST                      a file or folder
@@ -108,7 +109,7 @@ class Case:
             pathlib.Path(target).write_bytes(bytes_before.replace(old, new))
 
     def run(self):
-        arguments, environment, stdin = [], dict(os.environ), b""
+        arguments, environment, stdin, limit = [], dict(os.environ), b"", []
         for name in [n for n in environment if n.startswith("NARU_")]:
             del environment[name]
         for word, rest in self.steps:
@@ -120,10 +121,12 @@ class Case:
                 environment[name] = value
             elif word == "stdin":
                 stdin = unescape(rest)
+            elif word == "addresses":
+                limit = ["sh", "-c", f'ulimit -v {int(rest)} && exec "$@"', "sh"]
             else:
                 self.prepare(word, rest)
         try:
-            done = subprocess.run([self.binary, *arguments], input=stdin, capture_output=True, env=environment,
+            done = subprocess.run([*limit, self.binary, *arguments], input=stdin, capture_output=True, env=environment,
                                   cwd=self.folder, timeout=TIMEOUT_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             self.problems.append(f"no end after {TIMEOUT_SECONDS} s")
@@ -162,7 +165,7 @@ class Case:
             self.expect(os.path.exists(rest), f"no file {rest}")
         elif word == "no-file":
             self.expect(not os.path.exists(rest), f"a file {rest}")
-        elif word not in ("$", "env", "stdin", "make", "copy", "cut", "patch", "status"):
+        elif word not in ("$", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "status"):
             self.problems.append(f"no such line: {word}")
 
     def check_json(self, word, rest):
@@ -189,8 +192,11 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
     parser.add_argument("--only", default="", help="cases whose title has this word")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--sanitized", action="store_true", help="the binary is one of a sanitizer")
     args = parser.parse_args()
     cases = [case for path in sorted(HERE.glob("*.test")) for case in parse(path) if args.only in case[0]]
+    if args.sanitized:
+        cases = [case for case in cases if all(word != "addresses" for word, _ in case[1])]
     if not cases:
         raise SystemExit("no cases")
     binary, data = args.binary.resolve(), args.data.resolve()
