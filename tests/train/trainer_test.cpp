@@ -371,6 +371,27 @@ TEST(Trainer, RoomIsForWhatWasMeasured) {
   EXPECT_FALSE(TrainingRoom({.rows = 40, .pages = 1, .documents = 2}).fits(batch_of({ids(2), ids(2)})));
 }
 
+// Legal numbers whose product is beyond what a plan counts to.
+TEST(Trainer, RoomBeyondAllBoundsIsAnError) {
+  const auto counting = null::make_null_chip();
+  formats::ModelConfig config = fixture_source("llama-gqa").config;
+  config.ffn = int64_t{1} << 24;
+  for (const bool recompute : {false, true}) {
+    TrainableModel::Options options;
+    options.recompute = recompute;
+    const auto room = measure_room(*counting, config, options, int64_t{1} << 23, 1, 0);
+    ASSERT_FALSE(room.ok());
+    EXPECT_EQ(room.error().code, Code::kResourceExhausted);
+    EXPECT_NE(room.error().message.find("more bytes than a plan counts to"), std::string::npos) << room.error().message;
+  }
+  config.layers = 1000;
+  config.hidden = int64_t{1} << 20;
+  const auto model = measure_room(*counting, config, {}, 1, 1, 0);
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().code, Code::kResourceExhausted);
+  EXPECT_NE(model.error().message.find("more than a plan counts to"), std::string::npos) << model.error().message;
+}
+
 TEST(Trainer, ASecondOneInTheFolderIsRefused) {
   const TrainerRig rig;
   const Recipe recipe = rig.recipe("shared");
