@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/data/text/families.json: conversations through a template of each family's constructs, as text and as ids.
+"""Writes the fixtures of tests/text/families.cpp under tests/data/text:
+
+ families.json        conversations through a template of each family's constructs, as text and as ids
+ special_tokens.json  which tokens a tokenizer has, by id, where its files name some in tokenizer_config.json,
+                      special_tokens_map.json or added_tokens.json alone
 
 The truth is transformers' apply_chat_template on a tokenizer folder: a small vocabulary of tests/data/text/tokenizers,
 with the special tokens, roles and flags that the family's own files have, said in the files that say them there. The
@@ -156,10 +160,74 @@ def make(family):
             "post_processor": processor, "cases": cases, "texts": texts}
 
 
-def main():
-    with open(os.path.join(OUT, "families.json"), "w", encoding="utf-8") as out:
-        json.dump([make(family) for family in FAMILIES], out, ensure_ascii=True, separators=(",", ":"))
+def listed(*tokens):
+    """added_tokens_decoder of (id, token)."""
+    return {"added_tokens_decoder": {str(i): token for i, token in tokens}}
+
+
+def special_token_cases(n):
+    """(name, tokenizer.json's added tokens, its companions); n is the first id behind the vocabulary."""
+    a, b = (n, added("<A>")), (n + 1, added("<B>"))
+    plain = lambda text, **flags: added(text, False, normalized=True, **flags)
+    config = lambda **values: {"tokenizer_config.json": values}
+    yield "a list alone", [a], config(additional_special_tokens=["<B>", "<C>"])
+    yield "the newer list", [a], config(extra_special_tokens=["<B>", "<C>"])
+    yield "both lists: the newer", [a], config(additional_special_tokens=["<B>"], extra_special_tokens=["<C>"])
+    yield "named ones", [a], config(extra_special_tokens={"wide_token": "<C>", "image_token": "<B>"})
+    yield "a model's own roles", [a], config(zoo_token="<C>", eos_token="<A>", audio_token="<B>")
+    yield "roles that are nowhere else", [a], config(pad_token="<C>", eos_token="<B>")
+    yield "all roles", [a], config(mask_token="<m>", cls_token="<c>", pad_token="<p>", sep_token="<s>", unk_token="<u>",
+                                   eos_token="<e>", bos_token="<b>", additional_special_tokens=["<B>"])
+    yield "a role makes special", [(n, plain("<A>"))], config(eos_token="<A>")
+    yield "a list does not", [(n, plain("<A>")), (n + 1, plain("<B>"))], config(additional_special_tokens=["<A>"])
+    yield "a role of a model token", [a], config(bos_token="\u0120the")
+    yield "the map alone", [a], {**config(), "special_tokens_map.json": {
+        "eos_token": "<B>", "additional_special_tokens": ["<C>"]}}
+    yield "the map wins", [a], {**config(eos_token="<B>"), "special_tokens_map.json": {"eos_token": "<C>", "pad_token": "<A>"}}
+    yield "the map's lists do not", [a], {**config(additional_special_tokens=["<B>"]), "special_tokens_map.json": {
+        "additional_special_tokens": ["<C>"]}}
+    yield "the map beside a list with ids", [a], {**config(**listed(a)), "special_tokens_map.json": {
+        "additional_special_tokens": ["<B>"]}}
+    yield "flags of the list with ids", [a], config(**listed((n, plain("<A>", lstrip=True))))
+    yield "new in the list with ids", [a], config(**listed(a, (n + 2, plain("<C>")), (n + 1, added("<B>"))))
+    yield "a gap in the list with ids", [a], config(**listed(a, (n + 7, added("<B>"))))
+    yield "added_tokens.json", [a], {**config(additional_special_tokens=["<C>"]),
+                                     "added_tokens.json": {"<A>": n, "<C>": n + 2, "<B>": n + 1}}
+    yield "added_tokens.json with a gap", [a], {**config(), "added_tokens.json": {"<B>": n + 7}}
+    yield "added_tokens.json and no config", [a], {"added_tokens.json": {"<B>": n + 1}}
+    yield "added_tokens.json changes no flag", [a], {**config(), "added_tokens.json": {"<A>": n}}
+    yield "added_tokens.json beside a list with ids", [a], {**config(**listed(a)), "added_tokens.json": {"<B>": n + 1}}
+    yield "a role in added_tokens.json", [], {**config(eos_token="<A>"), "added_tokens.json": {"<A>": n, "<B>": n + 1}}
+
+
+def special_tokens():
+    base = json.load(open(os.path.join(OUT, "tokenizers", "gpt2.json"), encoding="utf-8"))
+    n = max(base["model"]["vocab"].values()) + 1
+    cases = []
+    for name, tokens, files in special_token_cases(n):
+        model = dict(base, added_tokens=[{"id": i, **token} for i, token in tokens])
+        with tempfile.TemporaryDirectory() as folder:
+            for file, value in {"tokenizer.json": model, **files}.items():
+                if file == "tokenizer_config.json":
+                    value = dict(value, tokenizer_class="PreTrainedTokenizerFast")
+                json.dump(value, open(os.path.join(folder, file), "w", encoding="utf-8"))
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        found = [{"id": i, "content": t.content, "special": t.special, "lstrip": t.lstrip}
+                 for i, t in sorted(tokenizer.added_tokens_decoder.items())]
+        cases.append({"name": name, "added_tokens": model["added_tokens"], "files": files, "tokens": found,
+                      "roles": tokenizer.special_tokens_map})
+    return cases
+
+
+def write(name, value):
+    with open(os.path.join(OUT, name), "w", encoding="utf-8") as out:
+        json.dump(value, out, ensure_ascii=True, separators=(",", ":"))
         out.write("\n")
+
+
+def main():
+    write("families.json", [make(family) for family in FAMILIES])
+    write("special_tokens.json", special_tokens())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
 #include "train/data/ngram.h"
 #include "train/data/texts.h"
 #include "train/recipe.h"
+#include "train/training_model_files.h"
 
 namespace naru::cli {
 namespace {
@@ -65,6 +66,8 @@ Result<Data> open_data(const DataOptions& options) {
   }
   const std::string tokenizer_path = (folder / written).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
+  NARU_ASSIGN(std::optional<std::string> own_template, train::read_own_template(recipe, folder));
+  if (own_template) text::replace_chat_template(tokenizer_data, std::move(*own_template));
   NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(tokenizer_data)));
   if (!made.template_status.ok() && made.template_status.error().code != Code::kNotFound) {
     return made.template_status.error();

@@ -47,6 +47,7 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
   engine_options.memory.sessions_max = needs.sessions_max;
   engine_options.memory.prefill_chunk = options.prefill_chunk;
   engine_options.share_prefixes = needs.share_prefixes;
+  engine_options.chat_template = needs.chat_template;
   engine_options.progress = [&progress](int64_t done, int64_t total) {
     progress.update(done, total);
     return !is_interrupted();

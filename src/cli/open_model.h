@@ -26,6 +26,7 @@ struct OpenNeeds {
   int64_t context_tokens = 0;  // 0: the default of the engine
   int64_t sessions_max = 1;
   bool share_prefixes = true;
+  std::optional<std::string> chat_template = std::nullopt;  // its text, in the place of the model's own
 };
 
 // Notes of the plan (a context lowered to fit) go to standard error.

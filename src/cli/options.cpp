@@ -167,6 +167,8 @@ Command make_run() {
   c.arguments = {model_argument(&o->model.path), {"PROMPT", "the question or task", false, set_text(&o->prompt)}};
   c.flags = {
       {"system", "TEXT", kGroupAnswer, "instructions to the model, before the conversation", set_text(&o->system)},
+      {"chat-template", "FILE", kGroupAnswer, "a Jinja chat template, in the place of the model's own",
+       set_text(&o->chat_template)},
       {"raw", "", kGroupAnswer, "the prompt as it is, without the model's chat template", set_true(&o->is_raw)},
       {"max-tokens", "N", kGroupAnswer, "the longest answer; default: until the context is full",
        set_integer(&o->max_tokens, 1, kTokensMax), 'n'},
@@ -190,6 +192,13 @@ Command make_run() {
                 {"naru run model.gguf", "A chat. /help lists what can be typed there."},
                 {"git diff | naru run ./model \"Write a commit message for this.\" --temperature 0",
                  "Both prompts joined; the likeliest answer."}};
+  c.check = [o]() -> Status {
+    if (!o->is_raw || !o->chat_template) return {};
+    return Error{
+        Code::kInvalidArgument,
+        "reading the command line: naru run: --chat-template and --raw were both given, and --raw goes without a "
+        "template; give one of them"};
+  };
   c.run = [o] { return run_command(*o); };
   return c;
 }

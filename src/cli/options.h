@@ -42,6 +42,7 @@ struct RunOptions {
   ModelOptions model;
   std::optional<std::string> prompt;
   std::optional<std::string> system;
+  std::optional<std::string> chat_template;  // a file with a template, in the place of the model's
   SamplingFlags sampling;
   int64_t max_tokens = 0;  // 0: until the context is full
   std::vector<std::string> stop;

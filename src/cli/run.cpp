@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "base/file.h"
 #include "cli/answer_view.h"
 #include "cli/chat.h"
 #include "cli/interrupts.h"
@@ -11,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/prompt.h"
 #include "cli/terminal.h"
+#include "text/chat_template.h"
 
 namespace naru::cli {
 namespace {
@@ -123,6 +125,17 @@ Status require_tokenizer(const RunOptions& options, const engine::Engine& engine
                            short_name(options.model.path), why.message)};
 }
 
+// The text of --chat-template, known to be one before a model is loaded for it.
+Result<std::optional<std::string>> read_chat_template(const RunOptions& options) {
+  if (!options.chat_template) return std::optional<std::string>();
+  NARU_ASSIGN(std::string source, read_file(*options.chat_template, formats::kChatTemplateBytesMax));
+  const auto parsed = text::ChatTemplate::create(source, {});
+  if (!parsed.ok()) {
+    return Error{parsed.error().code, fmt::format("reading {}: {}", *options.chat_template, parsed.error().message)};
+  }
+  return std::optional<std::string>(std::move(source));
+}
+
 }  // namespace
 
 Status run_command(const RunOptions& options) {
@@ -132,8 +145,10 @@ Status run_command(const RunOptions& options) {
                  "reading the command line: naru run: --json answers one prompt and none was given; "
                  "for example: naru run model.gguf \"Why?\" --json"};
   }
+  NARU_ASSIGN(std::optional<std::string> chat_template, read_chat_template(options));
   install_interrupts(SecondInterrupt::kEndsProgram);
-  NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context}));
+  NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
+                                                          .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));
   const Status status = text ? answer_once(options, model, *text) : chat(options, model);
   if (options.model.explain) write_err("\n" + kernel_table(*model.chip));

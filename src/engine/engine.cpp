@@ -24,6 +24,7 @@ void open_tokenizer(const EngineOptions& options, EngineState& state) {
     state.tokenizer_status = std::move(data).error();
     return;
   }
+  formats::leave_out_foreign_tokens(*data, state.model.config.vocab);
   if (options.chat_template) text::replace_chat_template(*data, *options.chat_template);
   auto made = text::ChatTokenizer::create(std::move(data).value());
   if (made.ok()) {

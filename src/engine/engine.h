@@ -26,9 +26,9 @@ namespace naru::engine {
 struct EngineOptions {
   models::LoadOptions load;
   MemoryOptions memory;
-  bool share_prefixes = true;     // changes speed, never a bit
+  bool share_prefixes = true;                // changes speed, never a bit
   std::optional<std::string> chat_template;  // Jinja text, in the place of the model's own
-  models::LoadProgress progress;  // bytes of weights done and in all; false cancels
+  models::LoadProgress progress;             // bytes of weights done and in all; false cancels
 };
 
 enum class LogitsWanted : uint8_t { kNone, kLast, kAll };

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <system_error>
 
 #include "base/file.h"
 #include "formats/json.h"
+#include "formats/tokenizer_companions.h"
 #include "formats/tokenizer_reader.h"
 #include "formats/tokenizer_table.h"
 #include "formats/utf8.h"
@@ -66,29 +68,14 @@ Status read_model(const JsonObject& root, const TokenizerTable& table, Tokenizer
   return reader->add_merges();
 }
 
-Result<AddedToken> read_added_token(const JsonObject& object, int64_t id) {
-  AddedToken token;
-  if (id < 0 || id >= kTokenIdsMax) {
-    return object.wrong(Code::kCorrupt, "id", std::to_string(id),
-                        fmt::format("a token id from 0 to {}", kTokenIdsMax - 1), kDamaged);
-  }
-  token.id = static_cast<int32_t>(id);
-  NARU_ASSIGN(token.text, object.get_string("content"));
-  NARU_ASSIGN(token.special, object.get_bool_or("special", false));
-  NARU_ASSIGN(token.lstrip, object.get_bool_or("lstrip", false));
-  NARU_ASSIGN(token.rstrip, object.get_bool_or("rstrip", false));
-  NARU_ASSIGN(token.normalized, object.get_bool_or("normalized", !token.special));
-  NARU_ASSIGN(token.single_word, object.get_bool_or("single_word", false));
-  return token;
-}
-
 Status read_added_tokens(const JsonObject& root, TokenizerTable* table) {
   NARU_ASSIGN(const auto tokens, root.find_array("added_tokens"));
   for (size_t i = 0; i < tokens.size(); ++i) {
     NARU_ASSIGN(const JsonObject object,
                 JsonObject::of(*tokens[i], root.document(), fmt::format("added_tokens[{}]", i)));
+    NARU_ASSIGN(AddedToken token, read_added_token(object));
     NARU_ASSIGN(const int64_t id, object.get_int("id", 0, kTokenIdsMax - 1));
-    NARU_ASSIGN(AddedToken token, read_added_token(object, id));
+    token.id = static_cast<int32_t>(id);
     NARU_TRY(table->add_added(std::move(token)));
   }
   return {};
@@ -236,105 +223,18 @@ Status read_post_processor(const JsonObject& root, const TokenizerTable& table, 
   });
 }
 
-// --- tokenizer_config.json and special_tokens_map.json -------------------------------------------------------------
-
-// A special token's text: a string, or an object with "content". Nothing where absent.
-Result<std::optional<std::string>> read_token_text(const JsonObject& root, std::string_view key) {
-  const nlohmann::json* value = root.find(key);
-  if (value == nullptr || value->is_string()) return root.find_string(key);
-  NARU_ASSIGN(const JsonObject object, JsonObject::of(*value, root.document(), root.path_of(key)));
-  return object.find_string("content");
-}
-
-Status read_roles(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
-  const std::pair<std::string_view, std::optional<int32_t>*> roles[] = {{"bos_token", &data->bos_id},
-                                                                        {"eos_token", &data->eos_id},
-                                                                        {"unk_token", &data->unk_id},
-                                                                        {"pad_token", &data->pad_id}};
-  for (const auto& [key, id] : roles) {
-    NARU_ASSIGN(const auto text, read_token_text(root, key));
-    if (text && !*id) *id = table->find(*text);
-    table->mark_special(*id);
-  }
-  return {};
-}
-
-// "added_tokens_decoder": {"ID": {"content": ...}}. Its flags win over those of tokenizer.json, as in transformers.
-Status read_added_decoder(const JsonObject& root, TokenizerTable* table) {
-  NARU_ASSIGN(const auto decoder, root.find_object("added_tokens_decoder"));
-  if (!decoder) return {};
-  for (const auto& [key, value] : decoder->value().items()) {
-    NARU_ASSIGN(const JsonObject object, JsonObject::of(value, root.document(), decoder->path_of(key)));
-    if (key.empty() || key.size() > 7 || key.find_first_not_of("0123456789") != std::string::npos) {
-      return decoder->wrong(Code::kCorrupt, key, "no token id", "a number as key", kDamaged);
-    }
-    int64_t id = 0;
-    for (const char digit : key) id = id * 10 + (digit - '0');
-    NARU_ASSIGN(AddedToken token, read_added_token(object, id));
-    NARU_TRY(table->add_added(std::move(token)));
-  }
-  return {};
-}
-
-Status add_chat_template(std::string_view name, std::string text, std::string_view document, TokenizerData* data) {
-  if (static_cast<int64_t>(text.size()) > kChatTemplateBytesMax ||
-      data->named_chat_templates.size() >= kChatTemplatesMax) {
-    return Error{
-        Code::kCorrupt,
-        fmt::format("reading {}: the chat template '{}' has {} bytes, at most {} templates of {} bytes were "
-                    "wanted; {}",
-                    document, printable(name), text.size(), kChatTemplatesMax, kChatTemplateBytesMax, kDamaged)};
-  }
-  if (name == "default") {
-    if (!data->chat_template) data->chat_template = std::move(text);
-  } else {
-    data->named_chat_templates.push_back({std::string(name), std::move(text)});
-  }
-  return {};
-}
-
-Status read_chat_templates(const JsonObject& root, TokenizerData* data) {
-  const nlohmann::json* value = root.find("chat_template");
-  if (value == nullptr) return {};
-  if (value->is_string()) return add_chat_template("default", value->get<std::string>(), root.document(), data);
-  NARU_ASSIGN(const auto templates, root.find_array("chat_template"));
-  for (size_t i = 0; i < templates.size(); ++i) {
-    NARU_ASSIGN(const JsonObject object,
-                JsonObject::of(*templates[i], root.document(), fmt::format("chat_template[{}]", i)));
-    NARU_ASSIGN(const std::string name, object.get_string("name"));
-    NARU_ASSIGN(std::string text, object.get_string("template"));
-    NARU_TRY(add_chat_template(name, std::move(text), root.document(), data));
-  }
-  return {};
-}
-
-Status read_config(const JsonObject& root, TokenizerTable* table, TokenizerData* data) {
-  NARU_TRY(read_added_decoder(root, table));
-  NARU_TRY(read_roles(root, table, data));
-  NARU_TRY(read_chat_templates(root, data));
-  NARU_ASSIGN(data->add_bos, root.find_bool("add_bos_token"));
-  NARU_ASSIGN(data->add_eos, root.find_bool("add_eos_token"));
-  NARU_ASSIGN(data->tokenizer_class, root.get_string_or("tokenizer_class", ""));
-  const nlohmann::json* length = root.find("model_max_length");
-  if (length != nullptr && length->is_number_integer() && length->get<int64_t>() > 0) {
-    data->model_max_length = length->get<int64_t>();
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::string_view name) {
-  const auto limits_of = [](int64_t bytes_max) {
-    return JsonLimits{.bytes_max = bytes_max, .depth_max = 64, .values_max = 3000000, .wide_integers = true};
-  };
+  const JsonLimits limits{
+      .bytes_max = kTokenizerJsonBytesMax, .depth_max = 64, .values_max = 3000000, .wide_integers = true};
   const std::string document = fmt::format("{}/tokenizer.json", name);
   TokenizerData data;
   TokenizerTable table(document);
   nlohmann::json model_tree;
   {
     TokenizerReader reader(&table);
-    const Status walked = walk_json(sources.tokenizer_json, document, limits_of(kTokenizerJsonBytesMax), &reader);
+    const Status walked = walk_json(sources.tokenizer_json, document, limits, &reader);
     NARU_TRY(reader.table_status());
     NARU_TRY(walked);
     model_tree = reader.take_tree();
@@ -348,28 +248,7 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
     NARU_ASSIGN(const auto unk, model.find_string("unk_token"));
     if (unk) data.unk_id = table.find(*unk);
   }
-  if (sources.chat_template_jinja) {
-    const std::string_view text = as_text(*sources.chat_template_jinja);
-    if (!is_valid_utf8(text)) {
-      return Error{Code::kCorrupt, fmt::format("reading {}/chat_template.jinja: at byte {}: no valid UTF-8; {}", name,
-                                               utf8_valid_prefix(text), kDamaged)};
-    }
-    NARU_TRY(add_chat_template("default", std::string(text), name, &data));
-  }
-  if (sources.tokenizer_config_json) {
-    const std::string config_name = fmt::format("{}/tokenizer_config.json", name);
-    NARU_ASSIGN(const nlohmann::json json,
-                parse_json(*sources.tokenizer_config_json, config_name, limits_of(kTokenizerConfigBytesMax)));
-    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, config_name));
-    NARU_TRY(read_config(root, &table, &data));
-  }
-  if (sources.special_tokens_map_json) {
-    const std::string map_name = fmt::format("{}/special_tokens_map.json", name);
-    NARU_ASSIGN(const nlohmann::json json,
-                parse_json(*sources.special_tokens_map_json, map_name, limits_of(kTokenizerConfigBytesMax)));
-    NARU_ASSIGN(const JsonObject root, JsonObject::of(json, map_name));
-    NARU_TRY(read_roles(root, &table, &data));
-  }
+  NARU_TRY(read_companions(sources, name, &table, &data));
   // Last, since what stands around a text may be named by the companions alone.
   NARU_ASSIGN(const JsonObject root, JsonObject::of(model_tree, document));
   NARU_TRY(read_post_processor(root, table, &data));
@@ -390,6 +269,34 @@ bool has_tokenizer(const std::filesystem::path& folder) {
   return fs::exists(folder / "tokenizer.json", ignored);
 }
 
+namespace {
+
+// NAME.jinja each, by name; a folder that is not there has none.
+Result<std::vector<NamedTemplate>> read_named_templates(const fs::path& folder) {
+  std::vector<NamedTemplate> named;
+  std::error_code code;
+  for (fs::directory_iterator place(folder, code), end; !code && place != end; place.increment(code)) {
+    if (place->path().extension() != ".jinja" || named.size() > kChatTemplatesMax) continue;
+    NARU_ASSIGN(std::string text, read_file(place->path(), kChatTemplateBytesMax));
+    named.push_back({place->path().stem().string(), std::move(text)});
+  }
+  std::sort(named.begin(), named.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return named;
+}
+
+}  // namespace
+
+void leave_out_foreign_tokens(TokenizerData& data, int64_t vocab) {
+  const int64_t n_kept = std::min(data.n_ids(), std::max(vocab, data.n_ids() - data.n_named_only));
+  data.n_named_only -= data.n_ids() - n_kept;
+  std::erase_if(data.added_tokens, [n_kept](const AddedToken& token) { return token.id >= n_kept; });
+  std::erase_if(data.other_roles, [n_kept](const NamedToken& role) { return role.id >= n_kept; });
+  for (auto* role : {&data.bos_id, &data.eos_id, &data.unk_id, &data.pad_id}) {
+    if (*role && **role >= n_kept) role->reset();
+  }
+  data.vocab.resize(static_cast<size_t>(n_kept));
+}
+
 Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder) {
   NARU_ASSIGN(const std::string tokenizer, read_file(folder / "tokenizer.json", kTokenizerJsonBytesMax));
   TokenizerSources sources;
@@ -397,8 +304,9 @@ Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder)
   const std::pair<std::string_view, std::optional<Bytes>*> companions[] = {
       {"tokenizer_config.json", &sources.tokenizer_config_json},
       {"special_tokens_map.json", &sources.special_tokens_map_json},
+      {"added_tokens.json", &sources.added_tokens_json},
       {"chat_template.jinja", &sources.chat_template_jinja}};
-  std::array<std::string, 3> texts;
+  std::array<std::string, std::size(companions)> texts;
   for (size_t i = 0; i < texts.size(); ++i) {
     const fs::path path = folder / companions[i].first;
     std::error_code ignored;
@@ -406,6 +314,8 @@ Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder)
     NARU_ASSIGN(texts[i], read_file(path, kTokenizerConfigBytesMax));
     *companions[i].second = as_bytes(texts[i]);
   }
+  NARU_ASSIGN(const std::vector<NamedTemplate> named, read_named_templates(folder / kNamedTemplatesFolder));
+  for (const NamedTemplate& one : named) sources.named_templates_jinja.emplace_back(one.name, as_bytes(one.text));
   return parse_tokenizer(sources, folder.string());
 }
 

@@ -1,5 +1,6 @@
 // Tokenizer files: tokenizer.json with its companions (tokenizer_config.json, special_tokens_map.json,
-// chat_template.jinja), or the tokenizer.ggml.* keys of a GGUF file, as one checked struct.
+// added_tokens.json, chat_template.jinja, additional_chat_templates/NAME.jinja), or the tokenizer.ggml.* keys of a GGUF
+// file, as one checked struct.
 //
 // This is description only: nothing here splits, merges or decodes text (src/text does). Only BPE models are read;
 // any other model is refused by name. What is checked: every id in [0, kTokenIdsMax), no id and no text twice, all
@@ -31,6 +32,7 @@ inline constexpr int64_t kTokenizerJsonBytesMax = 128ll << 20;   // bytes of tok
 inline constexpr int64_t kTokenizerConfigBytesMax = 64ll << 20;  // bytes of each companion file
 inline constexpr int64_t kChatTemplateBytesMax = 4ll << 20;      // bytes of one chat template
 inline constexpr size_t kChatTemplatesMax = 64;                  // named chat templates
+inline constexpr std::string_view kNamedTemplatesFolder = "additional_chat_templates";
 
 // A token that is found in the text before the pre-tokenizer runs. Its text is plain UTF-8, as the user writes it
 // (not mapped by the byte-to-unicode table). `special` ones are control tokens and left out of decoded text on demand.
@@ -112,9 +114,9 @@ struct TokenizerData {
   std::optional<int32_t> bos_id;
   std::optional<int32_t> eos_id;
   std::optional<int32_t> pad_id;
-  std::optional<int32_t> eot_id;  // end of turn; GGUF only
+  std::optional<int32_t> eot_id;        // end of turn; GGUF only
   std::vector<NamedToken> other_roles;  // further roles that templates know by name, each once
-  std::optional<bool> add_bos;    // tokenizer_config.json / tokenizer.ggml.add_bos_token, where the file says so
+  std::optional<bool> add_bos;          // tokenizer_config.json / tokenizer.ggml.add_bos_token, where the file says so
   std::optional<bool> add_eos;
 
   // What the post-processor's template for a single text puts around it (TemplateProcessing, also inside a Sequence).
@@ -125,6 +127,8 @@ struct TokenizerData {
   std::vector<NamedTemplate> named_chat_templates;  // the others ("tool_use", "rag"), in file order
   std::optional<int64_t> model_max_length;          // absent also where the file says a number beyond int64
   std::string tokenizer_class;                      // tokenizer_config.json; empty where not said
+  int64_t n_named_only = 0;  // the last ids, of tokens that no file lists, only roles and lists of special tokens name:
+                             // a model need not have rows for them
 
   int64_t n_ids() const { return static_cast<int64_t>(vocab.size()); }
 };
@@ -137,7 +141,9 @@ struct TokenizerSources {
   Bytes tokenizer_json;
   std::optional<Bytes> tokenizer_config_json;
   std::optional<Bytes> special_tokens_map_json;
-  std::optional<Bytes> chat_template_jinja;  // wins over the template in tokenizer_config.json
+  std::optional<Bytes> added_tokens_json;
+  std::optional<Bytes> chat_template_jinja;  // wins over the templates in tokenizer_config.json, as do the named ones
+  std::vector<std::pair<std::string, Bytes>> named_templates_jinja;
 };
 
 // Pure; `name` (a folder or file) only appears in messages.
@@ -145,6 +151,9 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
 
 // From the tokenizer.ggml.* keys; a file without them is Code::kNotFound.
 Result<TokenizerData> tokenizer_from_gguf(const GgufIndex& gguf);
+
+// Takes away tokens that only companions name (n_named_only) and that a model of `vocab` ids has no row for.
+void leave_out_foreign_tokens(TokenizerData& data, int64_t vocab);
 
 // True where the folder holds a tokenizer.json.
 bool has_tokenizer(const std::filesystem::path& folder);

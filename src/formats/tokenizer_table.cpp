@@ -129,6 +129,7 @@ Status TokenizerTable::add_added(AddedToken token) {
     }
     text_of_.resize(index + 1, nullptr);
   }
+  last_added_ = std::max(last_added_, token.id);
   added_.push_back(std::move(token));
   return {};
 }
@@ -143,6 +144,15 @@ std::optional<int32_t> TokenizerTable::find(std::string_view text) const {
 bool TokenizerTable::has_id(int64_t id) const {
   if (id < 0 || id >= static_cast<int64_t>(text_of_.size())) return false;
   return text_of_[static_cast<size_t>(id)] != nullptr || added_by_id_.contains(static_cast<int32_t>(id));
+}
+
+bool TokenizerTable::is_added(std::string_view text) const {
+  return added_by_text_.contains(std::string(text));
+}
+
+int32_t TokenizerTable::next_id() const {
+  const auto n_model = static_cast<int32_t>(id_of_.size());
+  return last_added_ >= n_model ? last_added_ + 1 : n_model;
 }
 
 void TokenizerTable::mark_special(std::optional<int32_t> id) {

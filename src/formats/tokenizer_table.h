@@ -32,6 +32,10 @@ class TokenizerTable {
   // The id of a text: an added token's, else a model token's.
   std::optional<int32_t> find(std::string_view text) const;
   bool has_id(int64_t id) const;
+  bool is_added(std::string_view text) const;
+  int64_t n_ids() const { return static_cast<int64_t>(text_of_.size()); }  // the largest id + 1
+  // The id that the official library gives to the next added token that no vocabulary has.
+  int32_t next_id() const;
   // An added token that the file names as one of its special roles is special.
   void mark_special(std::optional<int32_t> id);
 
@@ -48,6 +52,7 @@ class TokenizerTable {
   std::vector<const std::string*> text_of_;         // by id, into id_of_; nullptr at gaps
   std::vector<Merge> merges_;
   std::vector<AddedToken> added_;
+  int32_t last_added_ = -1;  // the largest id of added_
   std::unordered_map<std::string, size_t> added_by_text_;
   std::unordered_map<int32_t, size_t> added_by_id_;
 };

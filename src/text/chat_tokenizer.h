@@ -1,5 +1,6 @@
 // ChatTokenizer: what a model's tokenizer files make of texts and of conversations, in training and in use alike. The
-// tokenizer and the chat template are made together, once, while the files' tables are whole; the tables are freed then.
+// tokenizer and the chat template are made together, once, while the files' tables are whole; the tables are freed
+// then.
 #pragma once
 
 #include <cstdint>

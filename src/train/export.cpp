@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "base/file.h"
@@ -152,14 +153,38 @@ Status check_ids(const fs::path& from, int64_t n_ids, int64_t vocab) {
 }
 
 Status copy_tokenizer(const fs::path& from, int64_t vocab, const fs::path& folder) {
-  NARU_ASSIGN(const formats::TokenizerData data, formats::read_tokenizer_folder(from));
+  NARU_ASSIGN(formats::TokenizerData data, formats::read_tokenizer_folder(from));
+  formats::leave_out_foreign_tokens(data, vocab);
   NARU_TRY(check_ids(from, data.n_ids(), vocab));
   for (const std::string_view name : kTokenizerFiles) {
     if (!is_there(from / name)) continue;
     NARU_ASSIGN(const std::string text, read_file(from / name, formats::kTokenizerJsonBytesMax));
     NARU_TRY(write_text(folder / name, text));
   }
+  const fs::path named = fs::path(formats::kNamedTemplatesFolder);
+  if (!is_there(from / named)) return {};
+  std::error_code code;
+  fs::create_directory(folder / named, code);
+  for (const formats::NamedTemplate& one : data.named_chat_templates) {
+    if (is_there(from / named / (one.name + ".jinja")))
+      NARU_TRY(write_text(folder / named / (one.name + ".jinja"), one.text));
+  }
   return {};
+}
+
+// A template of the user's in the place of all others: in the file that counts first, and for older readers in
+// tokenizer_config.json.
+Status put_chat_template(const std::string& source, const fs::path& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder / formats::kNamedTemplatesFolder, ignored);
+  NARU_TRY(write_text(folder / "chat_template.jinja", source));
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!is_there(path)) return {};
+  NARU_ASSIGN(const std::string text, read_file(path, formats::kTokenizerConfigBytesMax));
+  auto config = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!config.is_object()) return {};  // it was read before, so it is one
+  config["chat_template"] = source;
+  return write_text(path, config.dump(2) + "\n");
 }
 
 // What a GGUF file says by names and flags, said as folders say it: added tokens stand in the vocabulary too, in the
@@ -206,6 +231,7 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   NARU_ASSIGN(const std::string text, config_text(model, config));
   NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder));
   if (!model.tokenizer_from.empty()) NARU_TRY(export_tokenizer(model.tokenizer_from, config.vocab, target.path()));
+  if (model.chat_template) NARU_TRY(put_chat_template(*model.chat_template, target.path()));
   NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from));
   NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
   NARU_TRY(write_text(target.path() / "config.json", text));

@@ -24,8 +24,9 @@ struct ModelToExport {
   // Values of parameter `index`, f32.
   std::function<Status(int64_t index, float* out)> read;
   ExportDType dtype = ExportDType::kF32;
-  std::filesystem::path tokenizer_from;  // folder or .gguf whose tokenizer goes with it; empty: none
-  std::string form;                      // "latent" or "expanded": naru_attention_form; "" for other attention
+  std::filesystem::path tokenizer_from;                     // folder or .gguf whose tokenizer goes with it; empty: none
+  std::optional<std::string> chat_template = std::nullopt;  // in the place of the tokenizer's own
+  std::string form;  // "latent" or "expanded": naru_attention_form; "" for other attention
 };
 
 // Returns the SHA-256 of model.safetensors. A model folder of the same name is replaced in one step; any other folder

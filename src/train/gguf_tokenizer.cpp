@@ -139,7 +139,8 @@ Status add_gguf_tokenizer(const formats::TensorFiles& files, const ModelConfig& 
     return add_gguf_tokenizer(data, config, writer);
   }
   if (files.gguf() == nullptr && formats::has_tokenizer(files.folder())) {
-    NARU_ASSIGN(const TokenizerData data, formats::read_tokenizer_folder(files.folder()));
+    NARU_ASSIGN(TokenizerData data, formats::read_tokenizer_folder(files.folder()));
+    formats::leave_out_foreign_tokens(data, config.vocab);
     return add_gguf_tokenizer(data, config, writer);
   }
   writer.add_string("tokenizer.ggml.model", "none");

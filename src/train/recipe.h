@@ -18,11 +18,12 @@ namespace naru::train {
 
 // [model]: what is trained. Exactly one of `path` and `config`.
 struct ModelRecipe {
-  std::string path;        // a checkpoint to go on from: a Hugging Face folder or a .gguf file
-  std::string config;      // a config.json: the weights are drawn from the seed
-  std::string tokenizer;   // a folder with tokenizer.json; default: that of `path`
-  std::string form;        // latent attention: "expanded" (default) or "latent"
-  double init_std = 0.02;  // of drawn weights
+  std::string path;           // a checkpoint to go on from: a Hugging Face folder or a .gguf file
+  std::string config;         // a config.json: the weights are drawn from the seed
+  std::string tokenizer;      // a folder with tokenizer.json; default: that of `path`
+  std::string chat_template;  // a file with a Jinja template; default: that of the tokenizer
+  std::string form;           // latent attention: "expanded" (default) or "latent"
+  double init_std = 0.02;     // of drawn weights
 };
 
 // [[data]] and [[validation]]: a source of documents.

@@ -141,6 +141,12 @@ constexpr KeyRow kKeys[] = {
      .meaning = "a folder with `tokenizer.json`; default: that of `path`. A new model needs one",
      .text = TextKind::kPath},
     {.section = "model",
+     .key = "chat_template",
+     .field = in<kModel, &M::chat_template>,
+     .meaning =
+         "a file with a Jinja chat template, in training and in what is exported; default: that of the tokenizer",
+     .text = TextKind::kPath},
+    {.section = "model",
      .key = "form",
      .field = in<kModel, &M::form>,
      .meaning = "of latent attention, in training and in what is exported; empty: expanded",

@@ -296,6 +296,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
   exported.dtype = ExportDType::kF32;
   exported.tokenizer_from = files_.tokenizer_path;
+  exported.chat_template = files_.own_template;
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
   NARU_ASSIGN(result.weights_sha256, export_hugging_face(exported, run_->model()));
   NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));

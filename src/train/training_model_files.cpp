@@ -69,6 +69,17 @@ Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out)
   return {};
 }
 
+Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const fs::path& recipe_folder) {
+  if (recipe.model.chat_template.empty()) return std::optional<std::string>();
+  const fs::path path = resolved(recipe.model.chat_template, recipe_folder);
+  NARU_ASSIGN(std::string source, read_file(path, formats::kChatTemplateBytesMax));
+  const auto parsed = text::ChatTemplate::create(source, {});
+  if (!parsed.ok()) {
+    return Error{parsed.error().code, fmt::format("reading {}: {}", path.string(), parsed.error().message)};
+  }
+  return std::optional<std::string>(std::move(source));
+}
+
 Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::path& recipe_folder) {
   TrainingModelFiles files;
   int64_t n_predictions = 0;
@@ -95,6 +106,9 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   files.is_latent_form = recipe.model.form.empty() ? files.config.attention_form == formats::AttentionForm::kLatent
                                                    : recipe.model.form == "latent";
   NARU_ASSIGN(formats::TokenizerData data, tokenizer_of(recipe, files.tokenizer_path));
+  formats::leave_out_foreign_tokens(data, files.config.vocab);
+  NARU_ASSIGN(files.own_template, read_own_template(recipe, recipe_folder));
+  if (files.own_template) text::replace_chat_template(data, *files.own_template);
   NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(data)));
   if (!made.template_status.ok() && made.template_status.error().code != Code::kNotFound) {
     return made.template_status.error();

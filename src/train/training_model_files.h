@@ -24,10 +24,14 @@ struct TrainingModelFiles {
   std::filesystem::path tokenizer_path;
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::optional<text::ChatTemplate> chat_template;
+  std::optional<std::string> own_template;  // the text of model.chat_template, for the export
 
   // The first value of parameter `index`.
   Status read(int64_t index, const Recipe& recipe, float* out) const;
 };
+
+// The text of model.chat_template; nothing where the recipe names none.
+Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const std::filesystem::path& recipe_folder);
 
 Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const std::filesystem::path& recipe_folder);
 

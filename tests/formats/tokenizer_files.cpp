@@ -42,7 +42,10 @@ TEST(TokenizerFiles, ReadsAFolderOfTheOfficialLibrary) {
   const auto data = read_tokenizer_folder(fixture_path("tokenizer"));
   ASSERT_TRUE(data.ok()) << message_of(data);
   const Json official = Json::parse(fixture("tokenizer/tokenizer.json"));
-  EXPECT_EQ(data->n_ids(), official["added_tokens"].back()["id"].get<int64_t>() + 1);
+  const auto n_listed = official["added_tokens"].back()["id"].get<int32_t>() + 1;
+  EXPECT_EQ(data->n_ids(), n_listed + 1);
+  EXPECT_EQ(data->n_named_only, 1);
+  EXPECT_EQ(data->unk_id, n_listed);  // "<nowhere>", which tokenizer_config.json alone names
   for (const auto& [text, id] : official["model"]["vocab"].items()) EXPECT_EQ(data->vocab[id.get<size_t>()], text);
   ASSERT_EQ(data->merges.size(), official["model"]["merges"].size());
   for (size_t i = 0; i < data->merges.size(); ++i) {
@@ -67,7 +70,7 @@ TEST(TokenizerFiles, ReadsAFolderOfTheOfficialLibrary) {
   EXPECT_EQ(data->pre_tokenizer[3].kind, PreTokenizerKind::kByteLevel);
   EXPECT_FALSE(data->pre_tokenizer[3].add_prefix_space || data->pre_tokenizer[3].use_regex);
 
-  ASSERT_EQ(data->added_tokens.size(), 4u);
+  ASSERT_EQ(data->added_tokens.size(), 5u);
   EXPECT_EQ(data->added_tokens[0].text, "<s>");
   const AddedToken& think = data->added_tokens[2];
   EXPECT_EQ(think.text, "<think>");
@@ -80,7 +83,6 @@ TEST(TokenizerFiles, ReadsAFolderOfTheOfficialLibrary) {
   EXPECT_EQ(data->bos_id, 0);
   EXPECT_EQ(data->eos_id, 1);
   EXPECT_EQ(data->pad_id, 1);  // from special_tokens_map.json
-  EXPECT_FALSE(data->unk_id.has_value());
   EXPECT_EQ(data->add_bos, true);
   EXPECT_EQ(data->add_eos, false);
   EXPECT_FALSE(data->model_max_length.has_value());  // 10^30

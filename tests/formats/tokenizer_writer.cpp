@@ -94,7 +94,7 @@ TEST(TokenizerWriter, EverythingComesBack) {
   data.bos_id = 0;
   data.eos_id = 4;
   data.pad_id = 4;
-  data.unk_id = 1;
+  data.unk_id = 4;  // a role makes its token an added one
   data.add_bos = true;
   data.add_eos = false;
   data.prefix_ids = {0, 1};
