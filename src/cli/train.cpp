@@ -16,7 +16,6 @@
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/train_status.h"
-#include "train/trainer.h"
 
 namespace naru::cli {
 namespace {
@@ -105,7 +104,7 @@ Status train_command(const TrainOptions& options) {
                    .memory_bytes = r.memory_bytes});
   };
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
-  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, *counting_chip, events));
+  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, *counting_chip, events, options.start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   if (options.machine.chip == ChipKind::kCpu && !options.json) {
     const contract::ChipInfo info = chip->info();
@@ -127,7 +126,8 @@ Command make_train() {
       .description =
           "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, or adapters. The folder of the run "
           "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
-          "after any interruption, it goes on by itself and ends with the same bits."};
+          "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
+          "checkpoint that cannot be read, other data) is refused and changes nothing."};
   c.arguments = {{"RECIPE", "a .toml file", true,
                   [o](const Given& given) -> Status {
                     o->recipe_path = given.text;
@@ -142,6 +142,20 @@ Command make_train() {
   c.flags = {{"out", "FOLDER", kGroupInput, "the folder of the run; default: the recipe's output, else runs/NAME",
               [o](const Given& given) -> Status {
                 o->output = given.text;
+                return {};
+              },
+              0, false, false},
+             {"start-over", "", kGroupInput,
+              "begins at step 0; what is in the folder of the run is set aside in a folder set-aside-N of it",
+              [o](const Given&) -> Status {
+                o->start.starts_over = true;
+                return {};
+              },
+              0, false, false},
+             {"accept-changed-data", "", kGroupInput,
+              "goes on though the data is not what the run began with; its record and report will say so",
+              [o](const Given&) -> Status {
+                o->start.accepts_changed_data = true;
                 return {};
               },
               0, false, false},

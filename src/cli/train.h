@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/options.h"
+#include "train/trainer.h"
 
 namespace naru::cli {
 
@@ -14,6 +15,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;
   std::optional<std::string> output;
   ModelOptions machine;  // chip and threads
+  train::StartOptions start;
   bool json = false;
 };
 

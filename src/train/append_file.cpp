@@ -9,9 +9,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/file.h"
-#include "train/json_lines.h"
-
 namespace naru::train {
 namespace {
 
@@ -67,28 +64,6 @@ Status AppendFile::append(std::string_view record) {
   }
   size_ += static_cast<int64_t>(record.size());
   return {};
-}
-
-Result<int64_t> mend_lines(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return int64_t{0};
-  int64_t size = 0;
-  int64_t good = 0;
-  {
-    NARU_ASSIGN(const MappedFile file, MappedFile::open(path));
-    const std::string_view text = as_text(file.bytes());
-    size = file.size();
-    size_t end = text.rfind('\n') == std::string_view::npos ? 0 : text.rfind('\n') + 1;
-    while (end > 0) {
-      const size_t before = end < 2 ? std::string_view::npos : text.rfind('\n', end - 2);
-      const size_t begin = before == std::string_view::npos ? 0 : before + 1;
-      if (parse_json_line(text.substr(begin, end - 1 - begin))) break;
-      end = begin;
-    }
-    good = static_cast<int64_t>(end);
-  }
-  if (good < size && ::truncate(path.c_str(), good) != 0) return write_error(path, errno);
-  return size - good;
 }
 
 }  // namespace naru::train

@@ -1,5 +1,5 @@
-// A file that only grows: a record is written whole or taken back, and what a killed program left half-written is cut
-// off when the file is opened again.
+// A file that only grows: a record is written whole or taken back. What a killed program left half-written is dealt
+// with by whoever knows the records (run_lines.h).
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,5 @@ class AppendFile {
   int fd_ = -1;
   int64_t size_ = 0;
 };
-
-// Cuts lines off the end of a file of JSON lines until its last one is whole: ends with a newline and is an object.
-// A file that is not there is fine. Returns the bytes cut.
-Result<int64_t> mend_lines(const std::filesystem::path& path);
 
 }  // namespace naru::train

@@ -10,6 +10,7 @@
 #include "base/folder.h"
 #include "formats/safetensors_writer.h"
 #include "train/checkpoint_manifest.h"
+#include "train/file_digest.h"
 
 namespace naru::train {
 namespace {
@@ -36,14 +37,12 @@ bool is_left_over(const std::string& name) {
   return mark != std::string::npos && step_of(name.substr(0, mark)).has_value();
 }
 
-// Calls `each` with the name of every folder under `parent`, in no order; nothing where there is no such folder.
-Status for_each_folder(const fs::path& parent, const std::function<void(const std::string& name)>& each) {
+// Calls `each` with the name of every entry of `parent`, in no order; nothing where there is no such folder.
+Status for_each_entry(const fs::path& parent, const std::function<void(const fs::directory_entry&)>& each) {
+  NARU_ASSIGN(const bool is_there, is_anything(parent));
+  if (!is_there) return {};
   std::error_code code;
-  if (!fs::exists(parent, code) && (!code || code == std::errc::no_such_file_or_directory)) return {};
-  std::error_code ignored;
-  for (fs::directory_iterator place(parent, code), end; !code && place != end; place.increment(code)) {
-    if (place->is_directory(ignored)) each(place->path().filename().string());
-  }
+  for (fs::directory_iterator place(parent, code), end; !code && place != end; place.increment(code)) each(*place);
   if (!code) return {};
   return Error{Code::kUnavailable, fmt::format("looking for checkpoints in {}: {}; check that the folder may be read",
                                                parent.string(), code.message())};
@@ -88,10 +87,27 @@ Status write_whole(const fs::path& target, int64_t step, const std::vector<FileT
   return folder.commit();
 }
 
+Error damaged(const fs::path& path, std::string_view found, std::string_view wanted) {
+  return {Code::kCorrupt, fmt::format("checking {}: it has {}, its manifest says {}; the checkpoint is damaged, an "
+                                      "older one may be whole",
+                                      path.string(), found, wanted)};
+}
+
+Error missing(const fs::path& path) {
+  return {Code::kCorrupt, fmt::format("checking {}: there is no such file, and a checkpoint has one; the checkpoint is "
+                                      "damaged, an older one may be whole",
+                                      path.string())};
+}
+
 Result<CheckpointManifest> read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
-  NARU_ASSIGN(const std::string text, read_file(path, kManifestBytesMax));
-  NARU_ASSIGN(CheckpointManifest manifest, parse_manifest(as_bytes(text), path.string()));
+  NARU_ASSIGN(const bool is_there, is_anything(path));
+  if (!is_there) return missing(path);
+  auto text = read_file(path, kManifestBytesMax);
+  // It has the name, so what is not there is what it leads to.
+  if (!text.ok() && text.error().code == Code::kNotFound) return Error{Code::kUnavailable, text.error().message};
+  if (!text.ok()) return std::move(text).error();
+  NARU_ASSIGN(CheckpointManifest manifest, parse_manifest(as_bytes(*text), path.string()));
   const auto step = step_of(folder.filename().string());
   if (step && *step != manifest.step) {
     return Error{Code::kCorrupt,
@@ -102,24 +118,14 @@ Result<CheckpointManifest> read_manifest(const fs::path& folder) {
   return manifest;
 }
 
-Error damaged(const fs::path& path, std::string_view found, std::string_view wanted) {
-  return {Code::kCorrupt,
-          fmt::format("checking {}: it has {}, its manifest says {}; the checkpoint is damaged, an older one may be "
-                      "whole",
-                      path.string(), found, wanted)};
-}
-
-Status check_size(const fs::path& path, const CheckpointFile& file) {
-  NARU_ASSIGN(const MappedFile mapped, MappedFile::open(path));
-  if (mapped.size() == file.bytes) return {};
-  return damaged(path, fmt::format("{} bytes", mapped.size()), fmt::format("{}", file.bytes));
-}
-
-// True where the manifest is sound and every file has its size: as far as one can see without reading it all.
-bool looks_whole(const fs::path& folder) {
-  const auto manifest = read_manifest(folder);
-  return manifest.ok() && std::all_of(manifest->files.begin(), manifest->files.end(),
-                                      [&](const auto& file) { return check_size(folder / file.name, file).ok(); });
+Status verify_file(const fs::path& path, const CheckpointFile& file) {
+  auto content = digest_file(path);
+  if (!content.ok() && content.error().code == Code::kNotFound) return missing(path);
+  if (!content.ok()) return std::move(content).error();
+  if (content->bytes != file.bytes) {
+    return damaged(path, fmt::format("{} bytes", content->bytes), fmt::format("{}", file.bytes));
+  }
+  return content->sha256 == file.sha256 ? Status() : damaged(path, "another SHA-256", file.sha256);
 }
 
 }  // namespace
@@ -136,52 +142,39 @@ Status write_checkpoint(const fs::path& parent, int64_t step, const std::vector<
 
 Result<std::vector<CheckpointInfo>> list_checkpoints(const fs::path& parent) {
   std::vector<CheckpointInfo> found;
-  NARU_TRY(for_each_folder(parent, [&](const std::string& name) {
-    if (const auto step = step_of(name)) found.push_back({.folder = parent / name, .step = *step, .state_json = {}});
+  NARU_TRY(for_each_entry(parent, [&](const fs::directory_entry& entry) {
+    const auto step = step_of(entry.path().filename().string());
+    std::error_code code;
+    const bool is_other = entry.is_regular_file(code) && !entry.is_symlink(code);
+    if (step && !is_other) found.push_back({.folder = entry.path(), .step = *step, .state_json = {}});
   }));
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
   return found;
 }
 
 Result<CheckpointInfo> verify_checkpoint(const fs::path& folder) {
+  std::error_code code;
+  if (!fs::is_directory(folder, code)) {
+    return Error{Code::kUnavailable,
+                 fmt::format("checking {}: {}, a folder was wanted; put it back, or move away what "
+                             "has its name",
+                             folder.string(), code ? code.message() : std::string("it leads to none"))};
+  }
   NARU_ASSIGN(CheckpointManifest manifest, read_manifest(folder));
-  for (const CheckpointFile& file : manifest.files) {
-    const fs::path path = folder / file.name;
-    NARU_TRY(check_size(path, file));
-    NARU_ASSIGN(formats::TensorFiles tensors, formats::TensorFiles::open(path));
-    NARU_ASSIGN(const auto digests, tensors.digests());
-    if (digests.front().sha256 != file.sha256) return damaged(path, "another SHA-256", file.sha256);
-  }
+  for (const CheckpointFile& file : manifest.files) NARU_TRY(verify_file(folder / file.name, file));
   return CheckpointInfo{folder, manifest.step, std::move(manifest.state_json)};
-}
-
-Result<std::optional<CheckpointInfo>> newest_good_checkpoint(const fs::path& parent, std::vector<std::string>* notes) {
-  NARU_ASSIGN(const auto found, list_checkpoints(parent));
-  for (const CheckpointInfo& checkpoint : found) {
-    auto verified = verify_checkpoint(checkpoint.folder);
-    if (verified.ok()) return std::optional<CheckpointInfo>(std::move(*verified));
-    if (notes != nullptr) notes->push_back(verified.error().message);
-  }
-  return std::optional<CheckpointInfo>();
 }
 
 Result<formats::TensorFiles> open_checkpoint_file(const CheckpointInfo& checkpoint, const std::string& name) {
   return formats::TensorFiles::open(checkpoint.folder / (name + ".safetensors"));
 }
 
-Status prune_checkpoints(const fs::path& parent, int64_t keep, int64_t best_step) {
+Status remove_unfinished_checkpoints(const fs::path& parent) {
   std::vector<fs::path> left_over;
-  NARU_TRY(for_each_folder(parent, [&](const std::string& name) {
-    if (is_left_over(name)) left_over.push_back(parent / name);
+  NARU_TRY(for_each_entry(parent, [&](const fs::directory_entry& entry) {
+    if (is_left_over(entry.path().filename().string())) left_over.push_back(entry.path());
   }));
   for (const fs::path& folder : left_over) NARU_TRY(remove_folder(folder));
-  NARU_ASSIGN(const auto found, list_checkpoints(parent));
-  int64_t kept = 0;
-  for (const CheckpointInfo& checkpoint : found) {
-    if (!looks_whole(checkpoint.folder)) continue;
-    if (kept++ < std::max<int64_t>(keep, 1) || checkpoint.step == best_step) continue;
-    NARU_TRY(remove_folder(checkpoint.folder));
-  }
   return {};
 }
 

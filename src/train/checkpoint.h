@@ -3,14 +3,14 @@
 // name and synced, the manifest last, then the folder is renamed and its parent synced.
 //
 // It holds everything that the next bit depends on (weights, optimizer moments, step, counters, routing biases) and
-// nothing that it does not (threads, machine, paths).
+// nothing that it does not (threads, machine, paths). Which of a run's checkpoints is gone on from, and which are
+// removed, is checkpoint_store.h.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,22 +42,19 @@ struct CheckpointInfo {
 Status write_checkpoint(const std::filesystem::path& parent, int64_t step, const std::vector<FileToWrite>& files,
                         const std::string& state_json);
 
-// Checkpoints under `parent`, newest first, by name only; none where there is no such folder.
+// Checkpoints under `parent`, newest first, by name only; none where there is no such folder. Links of such a name are
+// among them, wherever they lead; plain files are not.
 Result<std::vector<CheckpointInfo>> list_checkpoints(const std::filesystem::path& parent);
 
-// The newest that verifies (every file there, sizes and SHA-256 equal to the manifest's). Broken newer ones are passed
-// over, and said in `notes`. Nothing where there is none.
-Result<std::optional<CheckpointInfo>> newest_good_checkpoint(const std::filesystem::path& parent,
-                                                             std::vector<std::string>* notes);
-
-// Checks one checkpoint folder: its manifest, and size and SHA-256 of every file.
+// Checks one checkpoint folder: its manifest, and size and SHA-256 of every file. kCorrupt says that it is damaged:
+// bytes are wrong, or a file is missing. Any other error says that it cannot be read now, or not by this version, and
+// nothing of what is in it.
 Result<CheckpointInfo> verify_checkpoint(const std::filesystem::path& folder);
 
 // Opens file `name` of a verified checkpoint.
 Result<formats::TensorFiles> open_checkpoint_file(const CheckpointInfo& checkpoint, const std::string& name);
 
-// Removes all but the newest `keep` (at least one) and the one of step `best_step` (-1: none); left-over temporary
-// folders too. Checkpoints without a sound manifest or with files of other sizes do not count as kept, and stay.
-Status prune_checkpoints(const std::filesystem::path& parent, int64_t keep, int64_t best_step);
+// Removes what killed writers left under temporary names.
+Status remove_unfinished_checkpoints(const std::filesystem::path& parent);
 
 }  // namespace naru::train

@@ -80,6 +80,11 @@ Result<std::string> manifest_text(const CheckpointManifest& manifest) {
 Result<CheckpointManifest> parse_manifest(Bytes text, std::string_view name) {
   NARU_ASSIGN(const json document, formats::parse_json(text, name, {.bytes_max = kManifestBytesMax}));
   NARU_ASSIGN(const JsonObject root, JsonObject::of(document, name));
+  // The digest first: a byte that flipped in `format` or `version` is damage, and not another program's file.
+  NARU_ASSIGN(const std::string digest, root.get_string_or("sha256", ""));
+  if (!digest.empty() && digest != own_digest(document)) {
+    return root.wrong(Code::kCorrupt, "sha256", "of other content", "the SHA-256 of the manifest itself", kNext);
+  }
   NARU_ASSIGN(const std::string format, root.get_string_or("format", ""));
   if (format != kFormat) {
     return root.wrong(Code::kUnsupported, "format", fmt::format("\"{}\"", formats::printable(format)),
@@ -91,10 +96,8 @@ Result<CheckpointManifest> parse_manifest(Bytes text, std::string_view name) {
     return root.wrong(Code::kUnsupported, "version", fmt::format("{}", version), fmt::format("{}", kVersion),
                       "go on with the version of naru that wrote it");
   }
-  NARU_ASSIGN(const std::string digest, root.get_string("sha256"));
-  if (digest != own_digest(document)) {
-    return root.wrong(Code::kCorrupt, "sha256", "of other content", "the SHA-256 of the manifest itself", kNext);
-  }
+  if (digest.empty())
+    return root.wrong(Code::kCorrupt, "sha256", "missing", "the SHA-256 of the manifest itself", kNext);
   CheckpointManifest manifest;
   NARU_ASSIGN(manifest.step, root.get_int("step", 0, std::numeric_limits<int64_t>::max()));
   NARU_ASSIGN(const auto files, root.find_array("files"));

@@ -1,5 +1,6 @@
 // manifest.json of a checkpoint: which files it has, their sizes and SHA-256, and the trainer's state. It carries the
-// SHA-256 of itself (of its JSON without that field, compact, keys sorted), so that no flipped byte goes unseen.
+// SHA-256 of itself (of its JSON without that field, compact, keys sorted), so that no flipped byte goes unseen. Every
+// version keeps that digest: a manifest of a later one is told from a damaged one by it.
 #pragma once
 
 #include <cstdint>

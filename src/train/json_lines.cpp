@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "formats/json.h"
+#include "train/file_digest.h"
 
 namespace naru::train {
 
@@ -18,9 +19,10 @@ std::optional<nlohmann::json> parse_json_line(std::string_view line) {
 }
 
 Result<int64_t> for_each_json_line(const std::filesystem::path& path,
-                                   const std::function<void(const nlohmann::json&, std::string_view)>& each) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return int64_t{0};
+                                   const std::function<void(const nlohmann::json&, std::string_view)>& each,
+                                   const std::function<void(std::string_view)>& other) {
+  NARU_ASSIGN(const bool is_there, is_anything(path));
+  if (!is_there) return int64_t{0};
   NARU_ASSIGN(const MappedFile file, MappedFile::open(path));
   if (file.size() > kJsonLinesBytesMax) {
     return Error{Code::kUnsupported, fmt::format("reading {}: it has {} bytes, at most {} are read; log less often",
@@ -36,6 +38,7 @@ Result<int64_t> for_each_json_line(const std::filesystem::path& path,
       each(*object, line);
     } else {
       ++n_bad;
+      if (other) other(line);
     }
   }
   return n_bad;

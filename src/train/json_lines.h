@@ -19,10 +19,11 @@ inline constexpr int64_t kJsonLinesBytesMax = int64_t{1} << 30;  // bytes of a f
 
 std::optional<nlohmann::json> parse_json_line(std::string_view line);
 
-// Calls `each` for every line that is an object, in order. Returns how many lines were none. A file that is not there
-// has no lines.
+// Calls `each` for every line that is an object, and `other` for every one that is none, in order. Returns how many
+// were none. A file that is not there has no lines.
 Result<int64_t> for_each_json_line(const std::filesystem::path& path,
-                                   const std::function<void(const nlohmann::json& line, std::string_view text)>& each);
+                                   const std::function<void(const nlohmann::json& line, std::string_view text)>& each,
+                                   const std::function<void(std::string_view text)>& other = {});
 
 // A whole number, and a finite number, of an object; nothing where it is not there or another thing.
 std::optional<int64_t> json_whole(const nlohmann::json& object, const char* key);

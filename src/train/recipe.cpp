@@ -480,28 +480,4 @@ std::string recipe_text(const Recipe& recipe) {
   return text;
 }
 
-std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& right) {
-  Recipe a = left;
-  Recipe b = right;
-  for (const SectionRow& section : recipe_sections()) {
-    if (section.list == nullptr || section.name == "validation") continue;
-    if ((a.*section.list).size() != (b.*section.list).size()) {
-      return fmt::format("{} sources in [[{}]] there and {} here", (a.*section.list).size(), section.name,
-                         (b.*section.list).size());
-    }
-  }
-  for (const KeyRow& row : recipe_keys()) {
-    if (!row.decides_bits) continue;
-    const SectionRow* section = find_section(row.section);
-    const bool is_list = section != nullptr && section->list != nullptr;
-    const size_t n = is_list ? (a.*section->list).size() : 1;
-    for (size_t i = 0; i < n; ++i) {
-      const std::string one = value_text(row.field(a, i));
-      const std::string other = value_text(row.field(b, i));
-      if (one != other) return fmt::format("{} is {} there and {} here", row.path(), one, other);
-    }
-  }
-  return std::nullopt;
-}
-
 }  // namespace naru::train

@@ -139,4 +139,8 @@ std::string recipe_text(const Recipe& recipe);
 // recipes make the same run. What only watches a run or stores it (output, checkpoint, validation, sample) may differ.
 std::optional<std::string> recipe_difference(const Recipe& there, const Recipe& here);
 
+// SHA-256 of those keys that decide bits and are not what they are by default: equal where recipe_difference finds
+// nothing, and the same again when a later version knows more keys.
+std::string recipe_identity(const Recipe& recipe);
+
 }  // namespace naru::train

@@ -221,6 +221,42 @@ void put_facts(const Json& info, ReportData* data) {
   }
 }
 
+// What run.json says of the data (data_record.h), read as any other file from outside.
+void put_data(const Json& info, ReportData* data) {
+  constexpr size_t kFilesShownMax = 20;
+  const auto put = [data](std::string label, std::string text) {
+    data->facts.emplace_back(std::move(label), clipped(std::move(text)));
+  };
+  const auto place = info.find("data");
+  if (place == info.end() || !place->is_object()) return;
+  const Json& record = *place;
+  for (const auto& [key, label] :
+       {std::pair{"training", "training data"}, std::pair{"validation", "validation data"}}) {
+    if (!record.contains(key) || !record[key].is_object()) continue;
+    const Json& stream = record[key];
+    put(label,
+        fmt::format("{} documents, {} tokens, SHA-256 {}", grouped(json_whole(stream, "documents").value_or(0)),
+                    grouped(json_whole(stream, "tokens").value_or(0)), json_text_of(stream, "documents_sha256")));
+    if (!stream.contains("files") || !stream["files"].is_array()) continue;
+    const Json& files = stream["files"];
+    for (size_t i = 0; i < std::min(files.size(), kFilesShownMax); ++i) {
+      put(i == 0 ? fmt::format("files of the {}", label) : "",
+          fmt::format("{}: {} bytes, SHA-256 {}", json_text_of(files[i], "name"),
+                      grouped(json_whole(files[i], "bytes").value_or(0)), json_text_of(files[i], "sha256")));
+    }
+    const int64_t n_files = json_whole(stream, "files_in_all").value_or(0);
+    if (n_files > static_cast<int64_t>(kFilesShownMax)) {
+      put("", fmt::format("and {} more", grouped(n_files - static_cast<int64_t>(kFilesShownMax))));
+    }
+  }
+  if (!record.contains("changes") || !record["changes"].is_array()) return;
+  for (const Json& change : record["changes"]) {
+    const std::string text = fmt::format("The data was changed, as was asked for, from step {} on: {}.",
+                                         json_whole(change, "from_step").value_or(0), json_text_of(change, "what"));
+    data->notes.push_back(clipped(text));
+  }
+}
+
 }  // namespace
 
 std::vector<std::pair<int64_t, double>> thinned(const std::vector<std::pair<int64_t, double>>& points,
@@ -254,6 +290,7 @@ Result<ReportData> read_report_data(const fs::path& run_folder) {
   read_checkpoints(run_folder, &data);
   put_figures(info, &data);
   put_facts(info, &data);
+  put_data(info, &data);
   for (Curve& curve : data.curves) curve.points = thinned(curve.points, kReportPointsMax);
   std::error_code error;
   if (fs::exists(run_folder / kRecipeFile, error)) {

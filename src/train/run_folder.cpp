@@ -1,10 +1,10 @@
 // The folder of a run: lock first, then the recipe that is in it against the one that is asked for, then its files.
 #include "train/run_folder.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -12,11 +12,15 @@
 #include <ctime>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/sha256.h"
 #include "formats/json.h"
 #include "train/append_file.h"
+#include "train/file_digest.h"
 #include "train/json_lines.h"
 #include "train/run_files.h"
+#include "train/run_lines.h"
+#include "train/run_lock.h"
 #include "train/tensorboard.h"
 
 namespace naru::train {
@@ -43,64 +47,12 @@ Status write_whole(const fs::path& path, std::string_view text) {
   return file.commit();
 }
 
-// A file descriptor that closes itself.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd = -1) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// The lock is the kernel's, on an open file: it ends with the process that holds it, whatever ends that. The number of
-// the process is written into the file for the message only.
-Result<OwnedFd> lock_folder(const fs::path& folder) {
-  const fs::path path = folder / kLockFile;
-  OwnedFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (fd.get() < 0) {
-    return Error{Code::kUnavailable, fmt::format("opening the run {}: {}: {}; choose a folder that may be written",
-                                                 folder.string(), kLockFile, std::strerror(errno))};
-  }
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (::fcntl(fd.get(), F_OFD_SETLK, &whole) != 0) {
-    const int error_number = errno;
-    if (error_number != EAGAIN && error_number != EACCES) {
-      return Error{Code::kUnavailable, fmt::format("opening the run {}: locking {}: {}; choose a folder on a disk that "
-                                                   "knows locks",
-                                                   folder.string(), kLockFile, std::strerror(error_number))};
-    }
-    char holder[16] = {};
-    const ssize_t n = ::pread(fd.get(), holder, sizeof holder - 1, 0);
-    std::string digits;
-    for (ssize_t i = 0; i < n && holder[i] >= '0' && holder[i] <= '9'; ++i) digits += holder[i];
-    return Error{Code::kUnavailable,
-                 fmt::format("opening the run {}: another trainer{} is at work in it, one at a time was wanted; wait "
-                             "for it, stop it, or give another output=FOLDER",
-                             folder.string(), digits.empty() ? "" : fmt::format(" (process {})", digits))};
-  }
-  const std::string number = fmt::format("{}\n", ::getpid());
-  (void)!::ftruncate(fd.get(), 0);
-  (void)!::pwrite(fd.get(), number.data(), number.size(), 0);
-  return fd;
-}
-
 // True where nothing is in the folder but what a run that was killed at once may have left.
 Result<bool> is_fresh(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name != kLockFile && !name.starts_with(kRecipeFile)) return false;
+    if (name != kLockFile && !name.starts_with(kRecipeFile) && !name.starts_with(kSetAsideMark)) return false;
   }
   if (error) {
     return Error{Code::kUnavailable, fmt::format("opening the run {}: listing it: {}; check that it may be read",
@@ -121,40 +73,77 @@ Status check_recipe(const fs::path& folder, const Recipe& recipe) {
   return {};
 }
 
+// What a run consists of. The records go last: a move that was cut short leaves a folder that still says that it was a
+// run, and how far it was.
+constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile, kSamplesFile, kTensorBoardFolder,
+                                       kModelFolder,       kReportFile,  kRunFile,     kRecipeFile};
+
+Error set_aside_error(const fs::path& folder, const fs::path& what, int error_number) {
+  return {Code::kUnavailable, fmt::format("setting the old run in {} aside: {}: {}; choose another output=FOLDER",
+                                          folder.string(), what.filename().string(), std::strerror(error_number))};
+}
+
+// Moves what a run left into a new folder inside of its own; "" where none left anything. A folder that never was a
+// run's is left alone.
+Result<fs::path> move_aside(const fs::path& folder) {
+  std::vector<fs::path> names;
+  NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
+  NARU_ASSIGN(const bool has_record, is_anything(folder / kRunFile));
+  if (!has_recipe && !has_record) return fs::path();
+  for (const char* name : kSetAsideNames) {
+    for (const fs::path& path : {aside_of(folder / name), folder / name}) {
+      NARU_ASSIGN(const bool is_there, is_anything(path));
+      if (is_there) names.push_back(path.filename());
+    }
+  }
+  if (names.empty()) return fs::path();
+  fs::path target;
+  for (int64_t number = 1; target.empty(); ++number) {
+    const fs::path path = folder / fmt::format("{}{}", kSetAsideMark, number);
+    if (::mkdir(path.c_str(), 0755) == 0) {
+      target = path;
+    } else if (errno != EEXIST) {
+      return set_aside_error(folder, path, errno);
+    }
+  }
+  for (const fs::path& name : names) {
+    if (::rename((folder / name).c_str(), (target / name).c_str()) != 0) return set_aside_error(folder, name, errno);
+  }
+  NARU_TRY(sync_folder(target));
+  NARU_TRY(sync_folder(folder));
+  return target;
+}
+
+Result<OrderedJson> read_info(const fs::path& path) {
+  NARU_ASSIGN(const bool is_there, is_anything(path));
+  if (!is_there) return OrderedJson();
+  NARU_ASSIGN(const std::string text, read_file(path, kRunFileBytesMax));
+  auto parsed = formats::parse_json(as_bytes(text), path.string());
+  if (parsed.ok() && parsed->is_object()) return OrderedJson(*parsed);
+  return Error{
+      Code::kCorrupt,
+      fmt::format("{}. It is only the record of the run: move it away, and the run goes on without it",
+                  parsed.ok() ? fmt::format("reading {}: it is no object", path.string()) : parsed.error().message)};
+}
+
 }  // namespace
 
 struct RunFolder::State {
   fs::path path;
-  OwnedFd lock;
+  RunLock lock;
   bool is_new = false;
+  fs::path set_aside;
+  std::string recipe;  // as it will be written
+  std::string name;
   AppendFile metrics;
   AppendFile samples;
   EventFile events;
-  int64_t rewound_to = -1;
+  std::optional<int64_t> first_again;  // steps from here on are in older event files too
   OrderedJson info;
 
   Status write_info() {
+    NARU_TRY(lock.check());
     return write_whole(path / kRunFile, info.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
-  }
-  Status open_lines() {
-    NARU_ASSIGN(metrics, AppendFile::open(path / kMetricsFile));
-    NARU_ASSIGN(samples, AppendFile::open(path / kSamplesFile));
-    return {};
-  }
-  // Lines of steps after `step` go; the file is replaced as a whole.
-  Status drop_after(const char* name, int64_t step) {
-    std::string kept;
-    int64_t n_dropped = 0;
-    NARU_ASSIGN(const int64_t n_bad,
-                for_each_json_line(path / name, [&](const nlohmann::json& line, std::string_view text) {
-                  if (json_whole(line, "step").value_or(0) > step) {
-                    ++n_dropped;
-                  } else {
-                    kept.append(text);
-                    kept += '\n';
-                  }
-                }));
-    return n_dropped + n_bad > 0 ? write_whole(path / name, kept) : Status();
   }
 };
 
@@ -163,7 +152,7 @@ RunFolder::RunFolder(RunFolder&&) noexcept = default;
 RunFolder& RunFolder::operator=(RunFolder&&) noexcept = default;
 RunFolder::~RunFolder() = default;
 
-Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe) {
+Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe, bool starts_over) {
   auto state = std::make_unique<State>();
   state->path = folder;
   std::error_code error;
@@ -172,8 +161,12 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe) 
     return Error{Code::kUnavailable, fmt::format("making the run {}: {}; choose a folder that may be written",
                                                  folder.string(), error.message())};
   }
-  NARU_ASSIGN(state->lock, lock_folder(folder));
-  if (fs::exists(folder / kRecipeFile, error)) {
+  NARU_ASSIGN(state->lock, RunLock::take(folder));
+  if (starts_over) {
+    NARU_ASSIGN(state->set_aside, move_aside(folder));
+  }
+  NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
+  if (has_recipe) {
     NARU_TRY(check_recipe(folder, recipe));
   } else {
     NARU_ASSIGN(const bool fresh, is_fresh(folder));
@@ -183,26 +176,28 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe) 
                                                        folder.string(), kRecipeFile)};
     }
   }
-  const std::string text = recipe_text(recipe);
-  NARU_TRY(write_whole(folder / kRecipeFile, text));
-  state->is_new = !fs::exists(folder / kRunFile, error);
-  if (!state->is_new) {
-    NARU_ASSIGN(const std::string run, read_file(folder / kRunFile, kRunFileBytesMax));
-    NARU_ASSIGN(const auto parsed, formats::parse_json(as_bytes(run), (folder / kRunFile).string()));
-    state->info = OrderedJson(parsed);
-  }
-  state->info["format"] = 1;
-  state->info["name"] = recipe.name;
-  state->info["status"] = "running";
-  state->info["recipe_sha256"] = sha256_hex(as_bytes(text));
-  if (state->is_new) state->info["started"] = utc_text(now_seconds());
-  state->info["updated"] = utc_text(now_seconds());
-  NARU_TRY(state->write_info());
-  for (const char* name : {kMetricsFile, kSamplesFile}) {
-    NARU_ASSIGN([[maybe_unused]] const int64_t cut, mend_lines(folder / name));
-  }
-  NARU_TRY(state->open_lines());
+  NARU_ASSIGN(state->info, read_info(folder / kRunFile));
+  state->is_new = state->info.is_null();
+  state->recipe = recipe_text(recipe);
+  state->name = recipe.name;
   return RunFolder(std::move(state));
+}
+
+Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
+  NARU_TRY(state_->lock.check());
+  NARU_TRY(write_whole(state_->path / kRecipeFile, state_->recipe));
+  NARU_TRY(rewind(step));
+  OrderedJson& info = state_->info;
+  const std::string now = utc_text(now_seconds());
+  info["format"] = 1;
+  info["name"] = state_->name;
+  info["status"] = "running";
+  info.erase("reason");
+  info["recipe_sha256"] = sha256_hex(as_bytes(state_->recipe));
+  if (!info.contains("started")) info["started"] = now;
+  info["updated"] = now;
+  info["data"] = OrderedJson(data);
+  return state_->write_info();
 }
 
 const fs::path& RunFolder::path() const {
@@ -217,6 +212,15 @@ fs::path RunFolder::model() const {
 bool RunFolder::is_new() const {
   return state_->is_new;
 }
+const fs::path& RunFolder::set_aside() const {
+  return state_->set_aside;
+}
+nlohmann::json RunFolder::field(const char* key) const {
+  return state_->info.contains(key) ? nlohmann::json(state_->info[key]) : nlohmann::json();
+}
+Status RunFolder::check() const {
+  return state_->lock.check();
+}
 
 Status RunFolder::add(const Metrics& metrics) {
   const double now = now_seconds();
@@ -228,7 +232,7 @@ Status RunFolder::add(const Metrics& metrics) {
   NARU_TRY(state_->metrics.append(json_line(line) + "\n"));
   if (!state_->events.is_open()) {
     NARU_ASSIGN(state_->events, EventFile::create(state_->path / kTensorBoardFolder, now));
-    if (state_->rewound_to >= 0) NARU_TRY(state_->events.restart(now, state_->rewound_to + 1));
+    if (state_->first_again) NARU_TRY(state_->events.restart(now, *state_->first_again));
   }
   return state_->events.add(now, metrics.step, metrics.values);
 }
@@ -238,12 +242,20 @@ Status RunFolder::add(const Sample& sample) {
   return state_->samples.append(json_line(line) + "\n");
 }
 
-Status RunFolder::rewind(int64_t resumed_step) {
-  NARU_TRY(state_->drop_after(kMetricsFile, resumed_step));
-  NARU_TRY(state_->drop_after(kSamplesFile, resumed_step));
-  state_->rewound_to = resumed_step;
+Status RunFolder::rewind(int64_t step) {
+  NARU_TRY(state_->lock.check());
+  NARU_TRY(rewind_lines(state_->path / kMetricsFile, step));
+  NARU_TRY(rewind_lines(state_->path / kSamplesFile, step));
+  state_->first_again = step + 1;
   state_->events = EventFile();
-  return state_->open_lines();
+  NARU_ASSIGN(state_->metrics, AppendFile::open(state_->path / kMetricsFile));
+  NARU_ASSIGN(state_->samples, AppendFile::open(state_->path / kSamplesFile));
+  return {};
+}
+
+Status RunFolder::settle(int64_t step, bool has_later) {
+  NARU_TRY(settle_lines(state_->path / kMetricsFile, step, has_later));
+  return settle_lines(state_->path / kSamplesFile, step, has_later);
 }
 
 Status RunFolder::set(const std::vector<std::pair<std::string, std::string>>& texts,

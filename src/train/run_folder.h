@@ -1,13 +1,14 @@
 // RunFolder: the folder of one run. recipe.toml (effective), run.json (what it is: status, machine, numerics id, steps,
 // times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, tensorboard/,
 // checkpoints/, model/ (the result), report.html. A lock keeps a second trainer out as long as the first one lives,
-// however it dies.
+// however it dies. Nothing but the lock is written until begin(): a start that is refused leaves the folder as it was.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,9 +32,10 @@ struct Sample {
 
 class RunFolder {
  public:
-  // Makes the folder, or opens one that a run of the same recipe left. Another recipe in it, or a trainer that is at
-  // work in it, is an error that says so. `is_new` tells which it was.
-  static Result<RunFolder> open(const std::filesystem::path& folder, const Recipe& recipe);
+  // Makes the folder, or opens one that a run of the same recipe left, and locks it. Another recipe in it, or a trainer
+  // that is at work in it, is an error that says so. With `starts_over` what a run left there is moved into a folder
+  // set-aside-N of it first, whatever it is.
+  static Result<RunFolder> open(const std::filesystem::path& folder, const Recipe& recipe, bool starts_over = false);
   RunFolder(RunFolder&&) noexcept;
   RunFolder& operator=(RunFolder&&) noexcept;
   ~RunFolder();
@@ -41,16 +43,28 @@ class RunFolder {
   const std::filesystem::path& path() const;
   std::filesystem::path checkpoints() const;
   std::filesystem::path model() const;
-  bool is_new() const;
+  bool is_new() const;                             // it has no run.json yet
+  const std::filesystem::path& set_aside() const;  // where an old run went; "" where none did
+  // A field of run.json; null where it has none.
+  nlohmann::json field(const char* key) const;
 
-  // Appends a line and the TensorBoard scalars. A half-written last line of a killed run is mended on opening, and
-  // lines of steps after `resumed_step` are dropped by rewind().
+  // The start is accepted: writes recipe.toml and run.json with status "running", leaves the lines of steps up to
+  // `step` (-1: none) in metrics.jsonl and samples.jsonl, and opens both. What is taken out is kept aside
+  // (run_lines.h).
+  Status begin(int64_t step, const nlohmann::json& data);
+  // The same for lines alone, when a run goes back by itself.
+  Status rewind(int64_t step);
+  // After the checkpoint of `step` is whole; `has_later`: whether there are checkpoints of later steps.
+  Status settle(int64_t step, bool has_later);
+
+  // Appends a line and the TensorBoard scalars.
   Status add(const Metrics& metrics);
   Status add(const Sample& sample);
-  Status rewind(int64_t resumed_step);
   // Fields of run.json, merged into what is there.
   Status set(const std::vector<std::pair<std::string, std::string>>& texts,
              const std::vector<std::pair<std::string, double>>& numbers);
+  // Whether the folder is still the one that was opened; asked before anything large is written into it.
+  Status check() const;
 
  private:
   struct State;

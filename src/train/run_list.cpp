@@ -1,8 +1,6 @@
 // What `naru runs` shows: every folder that holds a run.json, read without trusting any of it. A run whose process died
 // says "running" for ever in its run.json; its lock, which died with it, tells.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -11,6 +9,7 @@
 #include "train/json_lines.h"
 #include "train/run_files.h"
 #include "train/run_folder.h"
+#include "train/run_lock.h"
 
 namespace naru::train {
 namespace {
@@ -18,18 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kTailBytes = 65536;  // of metrics.jsonl: the last values of everything are in there
-
-bool is_locked(const fs::path& folder) {
-  const int fd = ::open((folder / kLockFile).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return false;
-  // Asks without taking it, so that a trainer that starts now is not kept out.
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  const bool is_taken = ::fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
-  ::close(fd);
-  return is_taken;
-}
 
 // The last values of metrics.jsonl, which are newer than run.json's while a run is at work.
 void read_tail(const fs::path& path, RunSummary* run) {
@@ -66,7 +53,7 @@ RunSummary summary_of(const fs::path& folder) {
   if (const std::string name = json_text_of(*info, "name"); !name.empty()) run.name = name;
   run.status = json_text_of(*info, "status");
   if (run.status.empty()) run.status = "damaged";
-  if (run.status == "running" && !is_locked(folder)) run.status = "stopped";
+  if (run.status == "running" && !is_run_locked(folder)) run.status = "stopped";
   run.step = std::max<int64_t>(0, json_whole(*info, "step").value_or(0));
   run.steps = std::max<int64_t>(0, json_whole(*info, "steps").value_or(0));
   run.loss = json_number(*info, "loss");

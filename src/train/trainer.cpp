@@ -1,4 +1,4 @@
-// Opening a run: files, data, the memory plan, the model, and where to go on.
+// Opening a run: files, data, the memory plan, the model. Where it goes on is trainer_start.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "train/checkpoint.h"
 #include "train/rollout.h"
 #include "train/trainer_state.h"
 
@@ -50,12 +49,13 @@ int64_t scratch_bytes(const std::vector<models::Parameter>& parameters, int64_t 
 }  // namespace
 
 RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
-                               contract::Chip& counting_chip, TrainerEvents events)
+                               contract::Chip& counting_chip, TrainerEvents events, const StartOptions& start)
     : recipe_(recipe),
       recipe_folder_(std::move(recipe_folder)),
       chip_(chip),
       counting_chip_(counting_chip),
-      events_(std::move(events)) {}
+      events_(std::move(events)),
+      start_(start) {}
 
 TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
@@ -155,17 +155,6 @@ Status RunningTrainer::make_model() {
   return {};
 }
 
-Status RunningTrainer::begin_or_resume() {
-  std::vector<std::string> notes;
-  NARU_ASSIGN(const auto checkpoint, newest_good_checkpoint(run_->checkpoints(), &notes));
-  for (const std::string& line : notes) note(line);
-  if (checkpoint) {
-    NARU_TRY(load(checkpoint->folder));
-    note(fmt::format("going on from step {} of {}", state_.step, plan_.steps));
-  }
-  return run_->rewind(state_.step);
-}
-
 Status RunningTrainer::open() {
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
   if (files_.checkpoint) {
@@ -179,15 +168,14 @@ Status RunningTrainer::open() {
   NARU_TRY(plan_memory());
   std::filesystem::path folder =
       recipe_.output.empty() ? std::filesystem::path("runs") / recipe_.name : std::filesystem::path(recipe_.output);
-  NARU_ASSIGN(run_, RunFolder::open(folder, recipe_));
+  NARU_ASSIGN(run_, RunFolder::open(folder, recipe_, start_.starts_over));
   NARU_TRY(make_model());
   NARU_TRY(begin_or_resume());
   const contract::ChipInfo info = chip_.info();
   return run_->set({{"numerics_id", plan_.numerics_id},
                     {"chip", info.level.empty() ? info.name : info.name + "/" + info.level},
                     {"machine", info.detail},
-                    {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path},
-                    {"status", "running"}},
+                    {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path}},
                    {{"steps", static_cast<double>(plan_.steps)},
                     {"parameters", static_cast<double>(plan_.n_parameters)},
                     {"active_parameters", static_cast<double>(plan_.n_active)},
@@ -198,8 +186,8 @@ Status RunningTrainer::open() {
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
                                                contract::Chip& chip, contract::Chip& counting_chip,
-                                               TrainerEvents events) {
-  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, counting_chip, std::move(events));
+                                               TrainerEvents events, const StartOptions& start) {
+  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, counting_chip, std::move(events), start);
   NARU_TRY(trainer->open());
   return std::unique_ptr<Trainer>(std::move(trainer));
 }

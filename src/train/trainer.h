@@ -1,5 +1,6 @@
 // Trainer: one run of a recipe, from its folder to the finished model. open() reads everything, plans the memory and
-// refuses what does not fit before the first step; run() goes on from the newest good checkpoint until the steps are
+// refuses what does not fit before the first step, and what is no going on: a checkpoint that cannot be read, other
+// data. A refused start leaves the folder as it was. run() goes on from the newest good checkpoint until the steps are
 // done or it is asked to stop. The same recipe gives the same weights, bit for bit, however often it was interrupted,
 // on every exact chip.
 #pragma once
@@ -49,6 +50,12 @@ struct TrainingPlan {
   std::string numerics_id;
 };
 
+// What a start may do beside going on.
+struct StartOptions {
+  bool starts_over = false;           // what a run left in the folder is set aside, and it begins at step 0
+  bool accepts_changed_data = false;  // going on with other data than the run began with is meant
+};
+
 struct RunResult {
   bool is_done = false;  // false: stopped as asked, with a checkpoint
   int64_t step = 0;
@@ -63,7 +70,7 @@ class Trainer {
   // `recipe_folder`: where relative paths count from. `counting_chip` computes nothing and is used while planning.
   static Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
                                                contract::Chip& chip, contract::Chip& counting_chip,
-                                               TrainerEvents events);
+                                               TrainerEvents events, const StartOptions& start = {});
   virtual ~Trainer() = default;
 
   virtual const TrainingPlan& plan() const = 0;

@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "contract/scalar.h"
-#include "train/checkpoint.h"
 #include "train/export.h"
 #include "train/prediction_targets.h"
 #include "train/rollout.h"
@@ -124,11 +123,13 @@ Result<const ParameterBuffer*> RunningTrainer::recheck(const StepBatch& batch, c
 Result<bool> RunningTrainer::roll_back() {
   std::set<int64_t> left_out = state_.left_out;
   for (int64_t step = state_.step - 2; step <= state_.step; ++step) left_out.insert(step);
-  std::vector<std::string> notes;
-  NARU_ASSIGN(const auto checkpoint, newest_good_checkpoint(run_->checkpoints(), &notes));
-  if (!checkpoint) return false;
+  NARU_ASSIGN(const auto checkpoint, store_->newest_good());
+  if (!checkpoint) {
+    NARU_TRY(check_nothing_lost());
+    return false;
+  }
   const int64_t from = state_.step, n_roll_backs = state_.n_roll_backs + 1;
-  NARU_TRY(load(checkpoint->folder));
+  NARU_TRY(load(*checkpoint));
   state_.left_out = std::move(left_out);
   state_.n_roll_backs = n_roll_backs;
   // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
@@ -244,7 +245,7 @@ Status RunningTrainer::validate() {
     sum += sum_of(result.losses);
   }
   const double loss = sum / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
-  validation_loss_ = loss;
+  state_.validation_loss = loss;
   if (state_.best_step < 0 || loss < state_.best_loss) {
     state_.best_step = state_.step;
     state_.best_loss = loss;
@@ -271,14 +272,14 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.is_done = is_done;
   result.step = state_.step;
   result.loss = state_.loss;
-  result.validation_loss = validation_loss_;
+  result.validation_loss = state_.validation_loss;
   std::vector<std::pair<std::string, double>> numbers = {
       {"step", static_cast<double>(state_.step)},
       {"loss", state_.loss},
       {"tokens", static_cast<double>(state_.tokens)},
       {"seconds", state_.seconds},
       {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};
-  if (validation_loss_) numbers.emplace_back("validation_loss", *validation_loss_);
+  if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (!is_done) {
     NARU_TRY(run_->set({{"status", "stopped"}}, numbers));
     return result;
@@ -304,8 +305,9 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   return result;
 }
 
-Result<RunResult> RunningTrainer::run() {
-  if (state_.step == 0) {
+Status RunningTrainer::run_steps() {
+  // A checkpoint of step 0 was written after its validation and its samples.
+  if (state_.step == 0 && !is_resumed_) {
     NARU_TRY(validate());
     NARU_TRY(sample());
   }
@@ -313,23 +315,29 @@ Result<RunResult> RunningTrainer::run() {
     if (should_stop()) break;
     const Status status = train_step();
     if (is_cut_short_) break;
-    if (!status.ok()) {
-      (void)run_->set({{"status", "failed"}}, {{"step", static_cast<double>(state_.step)}}).ok();
-      return status.error();
-    }
+    if (!status.ok()) return status.error();
     const bool is_last = state_.step == plan_.steps;
     const auto is_due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
     if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
-    if (!is_last && !is_due(recipe_.checkpoint.every)) continue;
-    NARU_TRY(save());
-    NARU_TRY(run_->set({}, {{"seconds", state_.seconds}, {"step", static_cast<double>(state_.step)}}));
+    if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
   }
-  if (state_.step == plan_.steps) return finish(true);
-  NARU_TRY(save());
-  note(fmt::format("stopped after step {} of {}; the checkpoint is written: the same command goes on from it",
-                   state_.step, plan_.steps));
-  return finish(false);
+  return saved_step_ == state_.step ? Status() : save();
+}
+
+Result<RunResult> RunningTrainer::run() {
+  const Status status = run_steps();
+  if (status.ok() && state_.step < plan_.steps) {
+    note(fmt::format("stopped after step {} of {}; the checkpoint is written: the same command goes on from it",
+                     state_.step, plan_.steps));
+  }
+  Result<RunResult> result = status.ok() ? finish(state_.step == plan_.steps) : Result<RunResult>(status.error());
+  if (!result.ok()) {
+    (void)run_
+        ->set({{"status", "failed"}, {"reason", result.error().message}}, {{"step", static_cast<double>(state_.step)}})
+        .ok();
+  }
+  return result;
 }
 
 }  // namespace naru::train

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <set>
 
+#include "train/checkpoint_store.h"
+#include "train/data_record.h"
 #include "train/gradient_sum.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
@@ -22,6 +24,7 @@ struct RunState {
   double loss = 0;         // of the step done last
   int64_t best_step = -1;  // by validation loss
   double best_loss = 0;
+  std::optional<double> validation_loss;  // the last one
   GuardState guard;
   int64_t n_roll_backs = 0;
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
@@ -37,7 +40,7 @@ struct StepLosses {
 class RunningTrainer : public Trainer {
  public:
   RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
-                 contract::Chip& counting_chip, TrainerEvents events);
+                 contract::Chip& counting_chip, TrainerEvents events, const StartOptions& start);
 
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
@@ -48,7 +51,13 @@ class RunningTrainer : public Trainer {
   Status open_data();
   Status plan_memory();
   Status make_model();
-  Status begin_or_resume();
+  Status begin_or_resume();  // trainer_start.cpp
+  std::optional<std::string> off_line(const CheckpointInfo& checkpoint) const;
+  Result<std::optional<DataRecord>> data_of(const CheckpointInfo& checkpoint) const;
+  Status check_nothing_lost() const;
+  Status settle_data(const std::optional<DataRecord>& of_checkpoint);
+  Result<std::string> changed_data(const DataRecord& there, const std::optional<DataRecord>& of_checkpoint,
+                                   const DataRecord& here) const;
   TrainableModel::Options model_options() const;
 
   Status train_step();
@@ -62,9 +71,10 @@ class RunningTrainer : public Trainer {
   Status validate();
   Status sample();
   Result<RunResult> finish(bool is_done);
+  Status run_steps();
 
-  Status save();                              // training_checkpoint.cpp
-  Status load(const std::filesystem::path&);  // a verified checkpoint folder
+  Status save();                                  // training_checkpoint.cpp
+  Status load(const CheckpointInfo& checkpoint);  // a good one
 
   void note(const std::string& line) const {
     if (events_.note) events_.note(line);
@@ -76,9 +86,12 @@ class RunningTrainer : public Trainer {
   contract::Chip& chip_;
   contract::Chip& counting_chip_;
   TrainerEvents events_;
+  StartOptions start_;
   TrainingPlan plan_;
   TrainingRoom room_;
   std::optional<RunFolder> run_;
+  std::optional<CheckpointStore> store_;
+  std::optional<DataRecord> data_record_;  // of the run: until it is settled, as run.json has it
   TrainingModelFiles files_;
   std::optional<BatchStream> data_, validation_;
   std::optional<TrainableModel> model_;
@@ -86,7 +99,8 @@ class RunningTrainer : public Trainer {
   std::optional<GradientSum> sum_;
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
-  std::optional<double> validation_loss_;
+  bool is_resumed_ = false;
+  int64_t saved_step_ = -1;    // whose checkpoint holds the present state
   bool is_cut_short_ = false;  // asked to stop in the middle of a step, which then counts as not begun
 };
 

@@ -21,25 +21,27 @@ std::string bits_of(double value) {
 }
 
 Json state_json(const RunState& state) {
-  return {{"step", state.step},
-          {"updates", state.updates},
-          {"tokens", state.tokens},
-          {"seconds", state.seconds},
-          {"loss", bits_of(state.loss)},
-          {"best_step", state.best_step},
-          {"best_loss", bits_of(state.best_loss)},
-          {"guard_seen", state.guard.n_seen},
-          {"guard_mean", bits_of(state.guard.mean)},
-          {"guard_variance", bits_of(state.guard.variance)},
-          {"guard_skipped", state.guard.n_skipped_in_row},
-          {"roll_backs", state.n_roll_backs},
-          {"left_out", state.left_out}};
+  Json json = {{"step", state.step},
+               {"updates", state.updates},
+               {"tokens", state.tokens},
+               {"seconds", state.seconds},
+               {"loss", bits_of(state.loss)},
+               {"best_step", state.best_step},
+               {"best_loss", bits_of(state.best_loss)},
+               {"guard_seen", state.guard.n_seen},
+               {"guard_mean", bits_of(state.guard.mean)},
+               {"guard_variance", bits_of(state.guard.variance)},
+               {"guard_skipped", state.guard.n_skipped_in_row},
+               {"roll_backs", state.n_roll_backs},
+               {"left_out", state.left_out}};
+  if (state.validation_loss) json["validation_loss"] = bits_of(*state.validation_loss);
+  return json;
 }
 
 Error foreign(const std::filesystem::path& folder, std::string_view what) {
   return {Code::kCorrupt,
           fmt::format("resuming from {}: {}; the checkpoint is of another run or version: start in a new "
-                      "output folder, or remove this checkpoint",
+                      "output folder, or move this checkpoint away",
                       folder.string(), what)};
 }
 
@@ -71,6 +73,9 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
   if (json.contains("loss")) {  // older checkpoints have none; it is only shown
     NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
+  }
+  if (json.contains("validation_loss")) {
+    NARU_ASSIGN(state.validation_loss, double_of(json, "validation_loss", folder));
   }
   NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
   NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
@@ -121,13 +126,22 @@ Status RunningTrainer::save() {
   }
   Json state = state_json(state_);
   if (recipe_.lora.rank > 0) state["frozen_sha256"] = frozen_sha256(*model_, files_);
-  NARU_TRY(write_checkpoint(run_->checkpoints(), state_.step, {weights, moments}, state.dump()));
-  return prune_checkpoints(run_->checkpoints(), recipe_.checkpoint.keep, state_.best_step);
+  state["recipe_identity"] = recipe_identity(recipe_);
+  state["data"] = to_json(*data_record_);
+  NARU_TRY(run_->check());
+  NARU_TRY(store_->write(state_.step, {weights, moments}, state.dump()));
+  saved_step_ = state_.step;
+  NARU_TRY(store_->prune(state_.step, recipe_.checkpoint.keep, state_.best_step));
+  NARU_ASSIGN(const bool has_later, store_->has_later(state_.step));
+  NARU_TRY(run_->settle(state_.step, has_later));
+  const auto step = static_cast<double>(state_.step);
+  return run_->set({}, {{"seconds", state_.seconds}, {"step", step}, {"saved_step", step}});
 }
 
-Status RunningTrainer::load(const std::filesystem::path& folder) {
-  NARU_ASSIGN(const CheckpointInfo checkpoint, verify_checkpoint(folder));
+Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
+  const std::filesystem::path& folder = checkpoint.folder;
   NARU_ASSIGN(RunState state, parse_state(checkpoint.state_json, folder));
+  if (state.step != checkpoint.step) return foreign(folder, fmt::format("its state is of step {}", state.step));
   if (recipe_.lora.rank > 0) {
     const Json json = Json::parse(checkpoint.state_json, nullptr, false);
     if (json.value("frozen_sha256", "") != frozen_sha256(*model_, files_)) {
@@ -152,7 +166,13 @@ Status RunningTrainer::load(const std::filesystem::path& folder) {
     if (optimizer_->first().holds(index)) NARU_TRY(read(moments, "m." + name, i, optimizer_->first().view(index)));
     if (optimizer_->second().holds(index)) NARU_TRY(read(moments, "v." + name, i, optimizer_->second().view(index)));
   }
+  // The best one by other validation data is not comparable.
+  NARU_ASSIGN(const auto data, data_of(checkpoint));
+  const bool is_comparable =
+      !validation_ || !data || !data->validation || data->validation->documents_sha256 == validation_->sha256();
+  if (!is_comparable) state.best_step = -1;
   state_ = std::move(state);
+  saved_step_ = state_.step;
   return model_->refresh();
 }
 

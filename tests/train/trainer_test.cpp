@@ -178,15 +178,6 @@ TEST(Trainer, ADamagedCheckpointFallsBackToTheOneBefore) {
     EXPECT_TRUE(has_note(notes, "going on from step 4 of 6")) << file;
     EXPECT_TRUE(has_note(notes, "step-00000005")) << file;
   }
-  // Every one of them: from the beginning.
-  recipe.output = rig.run_folder("all-damaged").string();
-  ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
-  const auto damaged = list_checkpoints(fs::path(recipe.output) / "checkpoints").value();
-  ASSERT_EQ(damaged.size(), 2u);
-  for (const auto& checkpoint : damaged) {
-    flip_a_byte(checkpoint.folder / "weights.safetensors");
-  }
-  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
 }
 
 TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {

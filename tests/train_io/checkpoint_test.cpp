@@ -2,6 +2,7 @@
 // checkpoint is intact; damaged and foreign ones are passed over, each with a reason.
 #include "train/checkpoint.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "tests/formats/helpers.h"
 #include "tests/train_io/faults.h"
 #include "train/checkpoint_manifest.h"
+#include "train/checkpoint_store.h"
 
 namespace naru::train {
 namespace {
@@ -44,11 +46,22 @@ Status save(const fs::path& parent, int64_t step) {
                           "{\"step\": " + std::to_string(step) + ", \"hash\": \"\\u00e9\", \"beta\": 0.95}");
 }
 
-// The newest good checkpoint's step with all its values checked; -1: none.
+CheckpointStore store_of(const fs::path& parent, std::vector<std::string>* notes = nullptr) {
+  return CheckpointStore(
+      parent, [](const CheckpointInfo&) { return std::nullopt; },
+      [notes](const std::string& line) {
+        if (notes != nullptr) notes->push_back(line);
+      });
+}
+
+// The newest good checkpoint's step with all its values checked; -1: there are none, -2: none is good.
 int64_t newest(const fs::path& parent, std::vector<std::string>* notes = nullptr) {
-  const auto found = newest_good_checkpoint(parent, notes);
-  EXPECT_TRUE(found.ok()) << found.error().message;
-  if (!found.ok() || !found->has_value()) return -1;
+  const auto found = store_of(parent, notes).newest_good();
+  if (!found.ok()) {
+    EXPECT_EQ(found.error().code, Code::kCorrupt) << found.error().message;
+    return -2;
+  }
+  if (!found->has_value()) return -1;
   const CheckpointInfo& checkpoint = **found;
   for (const int64_t moments : {0, 1}) {
     const auto files = open_checkpoint_file(checkpoint, moments != 0 ? "moments" : "weights");
@@ -82,7 +95,7 @@ TEST(Checkpoint, ComesBackAsItWasWritten) {
   EXPECT_EQ(names_in(parent), (std::vector<std::string>{"step-00000020", "step-00000100"}));
   EXPECT_EQ(names_in(parent / "step-00000100"),
             (std::vector<std::string>{"manifest.json", "moments.safetensors", "weights.safetensors"}));
-  const auto state = newest_good_checkpoint(parent, nullptr).value()->state_json;
+  const auto state = store_of(parent).newest_good().value()->state_json;
   EXPECT_EQ(nlohmann::json::parse(state), nlohmann::json::parse(R"({"step": 100, "hash": "é", "beta": 0.95})"));
 }
 
@@ -91,7 +104,7 @@ TEST(Checkpoint, TheSameStepIsReplaced) {
   ASSERT_TRUE(save(folder.path(), 7).ok());
   const auto before = read_file(folder / "step-00000007/weights.safetensors", 1 << 20).value();
   folder.write("step-00000007/weights.safetensors", "damaged");
-  EXPECT_EQ(newest(folder.path()), -1);
+  EXPECT_EQ(newest(folder.path()), -2);
   ASSERT_TRUE(save(folder.path(), 7).ok());
   EXPECT_EQ(newest(folder.path()), 7);
   EXPECT_EQ(read_file(folder / "step-00000007/weights.safetensors", 1 << 20).value(), before);
@@ -121,7 +134,7 @@ TEST(Checkpoint, KilledAtAnyCallTheLastGoodOneIsThere) {
     ASSERT_EQ(WEXITSTATUS(status), 7);
     EXPECT_TRUE(step == 100 || step == 200) << step;
     ++n_kills;
-    ASSERT_TRUE(prune_checkpoints(folder.path(), 5, -1).ok());
+    ASSERT_TRUE(store_of(folder.path()).prune(200, 5, -1).ok());
     for (const std::string& name : names_in(folder.path())) EXPECT_EQ(name.find("partial"), std::string::npos) << name;
     EXPECT_EQ(newest(folder.path()), step);
   }
@@ -262,12 +275,148 @@ TEST(Checkpoint, PruningKeepsTheNewestTheBestAndWhatIsWholeAlone) {
   fs::remove(folder / "step-00000006/weights.safetensors");  // does not count as kept
   fs::create_directory(folder / "step-00000007.partial-99");
   fs::create_directory(folder / "mine.partial-99");
-  ASSERT_TRUE(prune_checkpoints(folder.path(), 2, 1).ok());
+  ASSERT_TRUE(store_of(folder.path()).prune(6, 2, 1).ok());
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"mine.partial-99", "step-00000001", "step-00000004",
                                                                "step-00000005", "step-00000006"}));
-  ASSERT_TRUE(prune_checkpoints(folder.path(), 0, -1).ok());
+  ASSERT_TRUE(store_of(folder.path()).prune(6, 0, -1).ok());
   EXPECT_EQ(newest(folder.path()), 5);
-  EXPECT_TRUE(prune_checkpoints(folder / "nowhere", 1, -1).ok());
+  EXPECT_TRUE(store_of(folder / "nowhere").prune(6, 1, -1).ok());
+}
+
+void flip_last_byte(const fs::path& path) {
+  std::string bytes = read_file(path, 1 << 20).value();
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+// Two later ones of the right size with one byte wrong: the good one stays, and the one that was just written.
+TEST(Checkpoint, PruningTrustsOnlyWhatWasVerifiedOrWritten) {
+  const TempFolder folder;
+  for (const int64_t step : {100, 200, 300}) ASSERT_TRUE(save(folder.path(), step).ok());
+  for (const int64_t step : {200, 300}) {
+    flip_last_byte(folder / ("step-00000" + std::to_string(step) + "/weights.safetensors"));
+  }
+  std::vector<std::string> notes;
+  CheckpointStore store = store_of(folder.path(), &notes);
+  EXPECT_EQ(store.newest_good().value()->step, 100);
+  EXPECT_EQ(notes.size(), 2u);
+  ASSERT_TRUE(store.write(110, {file_of("weights", 110), file_of("moments", 111)}, "{}").ok());
+  ASSERT_TRUE(store.prune(110, 2, -1).ok());
+  EXPECT_EQ(names_in(folder.path()),
+            (std::vector<std::string>{"step-00000100", "step-00000110", "step-00000200", "step-00000300"}));
+  EXPECT_TRUE(store.has_later(110).value());
+  ASSERT_TRUE(store.prune(110, 1, -1).ok());
+  EXPECT_EQ(newest(folder.path()), 110);
+  EXPECT_EQ(names_in(folder.path()).size(), 3u);
+  // Written over at last, which is said.
+  notes.clear();
+  ASSERT_TRUE(store.write(200, {file_of("weights", 200), file_of("moments", 201)}, "{}").ok());
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("is written anew"), std::string::npos) << notes[0];
+  EXPECT_EQ(newest(folder.path()), 200);
+}
+
+// What rots, or is put in the place of a good one, while the process lives, is found by its times.
+TEST(Checkpoint, WhatChangesMeanwhileIsNotTrusted) {
+  const TempFolder folder;
+  CheckpointStore store = store_of(folder.path());
+  for (const int64_t step : {1, 2, 3}) {
+    ASSERT_TRUE(store.write(step, {file_of("weights", step), file_of("moments", step + 1)}, "{}").ok());
+  }
+  flip_last_byte(folder / "step-00000003/moments.safetensors");
+  flip_last_byte(folder / "step-00000001/moments.safetensors");
+  ASSERT_TRUE(store.prune(3, 1, 1).ok());
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-00000001", "step-00000002", "step-00000003"}));
+  EXPECT_EQ(store.newest_good().value()->step, 2);
+}
+
+TEST(Checkpoint, OnesOfAnotherLineArePassedOverAndStay) {
+  const TempFolder folder;
+  for (const int64_t step : {1, 2, 3, 4}) ASSERT_TRUE(save(folder.path(), step).ok());
+  std::vector<std::string> notes;
+  CheckpointStore store(
+      folder.path(),
+      [](const CheckpointInfo& checkpoint) {
+        return checkpoint.step % 2 == 0 ? std::optional<std::string>("it is foreign") : std::nullopt;
+      },
+      [&](const std::string& line) { notes.push_back(line); });
+  EXPECT_EQ(store.newest_good().value()->step, 3);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("it is foreign; it is left where it is"), std::string::npos) << notes[0];
+  ASSERT_TRUE(store.prune(4, 1, -1).ok());
+  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-00000002", "step-00000003", "step-00000004"}));
+}
+
+// None of these is damage: the start ends with the reason, and an older checkpoint does not take the place.
+TEST(Checkpoint, WhatCannotBeReadIsNotDamaged) {
+  const auto expect_refused = [](const fs::path& parent, Code code, const std::string& part) {
+    const auto found = store_of(parent).newest_good();
+    ASSERT_FALSE(found.ok()) << part;
+    EXPECT_EQ(found.error().code, code) << found.error().message;
+    EXPECT_NE(found.error().message.find(part), std::string::npos) << found.error().message;
+    EXPECT_NE(found.error().message.find("nothing was changed"), std::string::npos) << found.error().message;
+    EXPECT_TRUE(store_of(parent).prune(300, 1, -1).ok());
+    EXPECT_TRUE(fs::exists(fs::symlink_status(parent / "step-00000200")));
+    EXPECT_EQ(names_in(parent).size(), 2u) << "no good one is removed for the sake of one that cannot be read";
+  };
+  for (const std::string name : {"manifest.json", "weights.safetensors"}) {
+    const TempFolder folder;
+    for (const int64_t step : {100, 200}) ASSERT_TRUE(save(folder.path(), step).ok());
+    const fs::path path = folder / "step-00000200" / name;
+    fs::rename(path, folder / "step-00000200/away");
+    fs::create_symlink(name, path);  // to itself
+    expect_refused(folder.path(), Code::kUnavailable, "Too many levels of symbolic links");
+    fs::remove(path);
+    fs::create_symlink(folder / "not-mounted", path);
+    expect_refused(folder.path(), Code::kUnavailable, "No such file");
+    fs::remove(path);
+    fs::create_directory(path);
+    expect_refused(folder.path(), Code::kInvalidArgument, name);
+    fs::remove(path);
+    fs::rename(folder / "step-00000200/away", path);
+    EXPECT_EQ(newest(folder.path()), 200);
+  }
+  const TempFolder folder;
+  for (const int64_t step : {100, 200}) ASSERT_TRUE(save(folder.path(), step).ok());
+  fs::rename(folder / "step-00000200", folder / "away");
+  fs::create_symlink("nowhere", folder / "step-00000200");
+  fs::rename(folder / "away", folder.path().parent_path() / "naru-away");
+  expect_refused(folder.path(), Code::kUnavailable, "step-00000200");
+  fs::remove_all(folder.path().parent_path() / "naru-away");
+}
+
+TEST(Checkpoint, WithoutFilesToOpenNothingIsPassedOver) {
+  const TempFolder folder;
+  for (const int64_t step : {100, 200}) ASSERT_TRUE(save(folder.path(), step).ok());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  int lowest = ::dup(0);
+  ::close(lowest);
+  for (const int n_free : {0, 1}) {
+    const rlimit few{static_cast<rlim_t>(lowest + n_free), before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    const auto found = store_of(folder.path()).newest_good();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (found.ok()) {
+      EXPECT_EQ(n_free, 1);
+      EXPECT_EQ((*found)->step, 200);
+    } else {
+      EXPECT_NE(found.error().message.find("Too many open files"), std::string::npos) << found.error().message;
+    }
+  }
+}
+
+// The folder of checkpoints itself: a link to a disk that is not there is not a run without checkpoints.
+TEST(Checkpoint, AFolderOfCheckpointsOutOfReachIsNoEmptyOne) {
+  const TempFolder folder;
+  fs::create_symlink(folder / "not-mounted", folder / "checkpoints");
+  EXPECT_FALSE(store_of(folder / "checkpoints").newest_good().ok());
+  fs::remove(folder / "checkpoints");
+  fs::create_symlink("checkpoints", folder / "checkpoints");
+  EXPECT_FALSE(store_of(folder / "checkpoints").newest_good().ok());
+  fs::remove(folder / "checkpoints");
+  folder.write("checkpoints", "a file");
+  EXPECT_FALSE(store_of(folder / "checkpoints").newest_good().ok());
 }
 
 std::string signed_manifest(nlohmann::json document) {
@@ -309,6 +458,13 @@ TEST(Manifest, EveryWrongFieldIsNamed) {
     changed = document, changed["files"][0]["name"] = name;
     expect_error(parse(changed), Code::kCorrupt, {"files[0].name", "plain name"});
   }
+  // A flipped byte in what says the version is damage; another version signs itself as well.
+  changed = document, changed["version"] = 3;
+  expect_error(parse_manifest(as_bytes(changed.dump()), "m.json"), Code::kCorrupt, {"sha256"});
+  changed = document, changed["format"] = "naru-checkpoins";
+  expect_error(parse_manifest(as_bytes(changed.dump()), "m.json"), Code::kCorrupt, {"sha256"});
+  changed = document, changed.erase("sha256");
+  expect_error(parse_manifest(as_bytes(changed.dump()), "m.json"), Code::kCorrupt, {"sha256"});
   changed = document, changed["state"]["x"] = 2;  // without a new digest
   expect_error(parse_manifest(as_bytes(changed.dump()), "m.json"), Code::kCorrupt, {"sha256"});
   changed = document;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "train/append_file.h"
 #include "train/json_lines.h"
 #include "train/run_files.h"
+#include "train/run_lines.h"
 #include "train/tensorboard.h"
 
 namespace naru::train {
@@ -38,6 +40,13 @@ class RunFolderTest : public ::testing::Test {
     EXPECT_TRUE(run.ok()) << (run.ok() ? "" : run.error().message);
     return std::move(run).value();
   }
+  // A start that goes on from `step`.
+  RunFolder begin_good(const fs::path& path, int64_t step = 1000) {
+    RunFolder run = open_good(path);
+    const Status status = run.begin(step, nullptr);
+    EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().message);
+    return run;
+  }
   fs::path root_;
   Recipe recipe_;
 };
@@ -45,7 +54,7 @@ class RunFolderTest : public ::testing::Test {
 TEST_F(RunFolderTest, MakesOpensAndRefusesAnotherRecipe) {
   const fs::path path = root_ / "runs" / "one";
   {
-    RunFolder run = open_good(path);
+    RunFolder run = begin_good(path);
     EXPECT_TRUE(run.is_new());
     EXPECT_EQ(content(path / "recipe.toml"), recipe_text(recipe_));
     ASSERT_TRUE(run.set({{"status", "done"}, {"machine", "a \"box\"\xff"}}, {{"step", 10}, {"loss", 1.5}}).ok());
@@ -58,7 +67,11 @@ TEST_F(RunFolderTest, MakesOpensAndRefusesAnotherRecipe) {
   EXPECT_NE(refused.error().message.find("optimizer.lr is 0.001 there and 0.5 here"), std::string::npos);
   Recipe watched = recipe_;
   watched.checkpoint.every = 3;
-  EXPECT_TRUE(RunFolder::open(path, watched).ok());
+  {
+    auto run = RunFolder::open(path, watched);
+    ASSERT_TRUE(run.ok());
+    ASSERT_TRUE(run->begin(10, nullptr).ok());
+  }
   EXPECT_EQ(content(path / "recipe.toml"), recipe_text(watched));
 }
 
@@ -80,7 +93,8 @@ TEST_F(RunFolderTest, SecondTrainerIsRefusedUntilTheFirstDies) {
   const pid_t child = ::fork();
   if (child == 0) {
     auto run = RunFolder::open(path, recipe_);
-    (void)!::write(ready[1], run.ok() ? "y" : "n", 1);
+    const bool is_good = run.ok() && run->begin(-1, nullptr).ok();
+    (void)!::write(ready[1], is_good ? "y" : "n", 1);
     ::pause();
     ::_exit(0);
   }
@@ -105,7 +119,7 @@ TEST_F(RunFolderTest, SecondTrainerIsRefusedUntilTheFirstDies) {
 TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
   const fs::path path = root_ / "one";
   {
-    RunFolder run = open_good(path);
+    RunFolder run = begin_good(path);
     for (int64_t step = 1; step <= 5; ++step) {
       ASSERT_TRUE(run.add(Metrics{step, {{"loss", 1.0 / static_cast<double>(step)}, {"lr", 1e-3}}}).ok());
       ASSERT_TRUE(run.add(Sample{step, "p\n\"", "a\xff</script>"}).ok());
@@ -117,10 +131,10 @@ TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
        {std::string("{\"step\":7,\"lo"), std::string(40, '\0'), std::string("{\"step\":7}\0\n", 12),
         std::string("not json\n\n"), std::string("[1]\n")}) {
     std::ofstream(path / "metrics.jsonl", std::ios::app | std::ios::binary) << tail;
-    RunFolder run = open_good(path);
+    RunFolder run = begin_good(path);
     EXPECT_TRUE(content(path / "metrics.jsonl").ends_with("\"loss\":null}\n")) << content(path / "metrics.jsonl");
   }
-  RunFolder run = open_good(path);
+  RunFolder run = begin_good(path);
   ASSERT_TRUE(run.rewind(3).ok());
   ASSERT_TRUE(run.add(Metrics{4, {{"loss", 0.125}}}).ok());
   ASSERT_TRUE(run.add(Sample{4, "p", "again"}).ok());
@@ -142,18 +156,209 @@ TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
   EXPECT_EQ(answers[3], "again");
 }
 
-TEST_F(RunFolderTest, MendingKeepsWholeFilesAndEmptiesBrokenOnes) {
-  const fs::path path = root_ / "x.jsonl";
-  EXPECT_EQ(*mend_lines(path), 0);
-  std::ofstream(path) << "";
-  EXPECT_EQ(*mend_lines(path), 0);
-  std::ofstream(path) << "{\"a\":1}\n{\"a\":2}\n";
-  EXPECT_EQ(*mend_lines(path), 0);
-  std::ofstream(path) << "\n";
-  EXPECT_EQ(*mend_lines(path), 1);
-  std::ofstream(path) << "garbage";
-  EXPECT_EQ(*mend_lines(path), 7);
-  EXPECT_EQ(content(path), "");
+// The steps of the lines of a file, "-" for a line that is no object.
+std::string steps_in(const fs::path& path) {
+  std::string steps;
+  EXPECT_TRUE(for_each_json_line(
+                  path,
+                  [&](const nlohmann::json& line, std::string_view) {
+                    steps += fmt::format("{} ", json_whole(line, "step").value_or(-7));
+                  },
+                  [&](std::string_view) { steps += "- "; })
+                  .ok());
+  return steps;
+}
+
+TEST_F(RunFolderTest, LinesThatAreTakenOutStayAsideUntilALaterCheckpoint) {
+  const fs::path lines = root_ / "metrics.jsonl", aside = aside_of(lines);
+  EXPECT_EQ(aside, root_ / "metrics.aside.jsonl");
+  ASSERT_TRUE(rewind_lines(lines, 5).ok());
+  EXPECT_FALSE(fs::exists(lines) || fs::exists(aside));
+  std::ofstream(lines) << "{\"step\":0}\n{\"step\":1,\"loss\":1}\n{\"step\":2,\"loss\":2}\n"
+                       << "{\"step\":2,\"validation_loss\":3}\n{\"step\":3,\"lo";
+  ASSERT_TRUE(rewind_lines(lines, 1).ok());
+  EXPECT_EQ(steps_in(lines), "0 1 ");
+  EXPECT_EQ(steps_in(aside), "- 2 2 ");
+  ASSERT_TRUE(rewind_lines(lines, 1).ok());
+  EXPECT_EQ(steps_in(aside), "- 2 2 ") << "a second start loses nothing";
+  // A roll-back that takes out the same step again keeps the newer line of each kind.
+  std::ofstream(lines, std::ios::app) << "{\"step\":2,\"loss\":9}\n";
+  ASSERT_TRUE(rewind_lines(lines, 0).ok());
+  EXPECT_EQ(steps_in(lines), "0 ");
+  EXPECT_EQ(steps_in(aside), "- 1 2 2 ");
+  EXPECT_NE(content(aside).find("\"loss\":9"), std::string::npos);
+  EXPECT_EQ(content(aside).find("\"loss\":2"), std::string::npos);
+  // Going on from later than the lines reach brings back what is aside.
+  ASSERT_TRUE(rewind_lines(lines, 2).ok());
+  EXPECT_EQ(steps_in(lines), "0 1 2 2 ");
+  ASSERT_TRUE(rewind_lines(lines, 2).ok());
+  EXPECT_EQ(steps_in(lines), "0 1 2 2 ") << "once";
+  EXPECT_EQ(steps_in(aside), "- ");
+  ASSERT_TRUE(settle_lines(lines, 2, true).ok());
+  EXPECT_FALSE(fs::exists(aside));
+}
+
+TEST_F(RunFolderTest, WhatIsAsideGoesWhenNoLaterCheckpointCouldWantIt) {
+  const fs::path lines = root_ / "samples.jsonl", aside = aside_of(lines);
+  const std::string text =
+      "{\"step\":1,\"prompt\":\"p\"}\n{\"step\":2,\"prompt\":\"p\"}\n"
+      "{\"step\":2,\"prompt\":\"q\"}\n{\"step\":9,\"prompt\":\"q\"}\n";
+  std::ofstream(lines) << text;
+  ASSERT_TRUE(rewind_lines(lines, -1).ok());
+  EXPECT_EQ(content(lines), "");
+  EXPECT_EQ(content(aside), text);
+  ASSERT_TRUE(settle_lines(lines, 1, true).ok());
+  EXPECT_EQ(steps_in(aside), "2 2 9 ");
+  ASSERT_TRUE(settle_lines(lines, 1, false).ok());
+  EXPECT_FALSE(fs::exists(aside));
+}
+
+// Killed between the two writes, the lines are in both files; nothing is there twice afterwards.
+TEST_F(RunFolderTest, KilledBetweenTheTwoFilesNoLineIsLostOrTwice) {
+  const fs::path lines = root_ / "metrics.jsonl", aside = aside_of(lines);
+  const std::string text = "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n";
+  std::ofstream(lines) << text;
+  ASSERT_TRUE(rewind_lines(lines, 1).ok());
+  std::ofstream(lines) << text;  // as if the second write had not been
+  ASSERT_TRUE(rewind_lines(lines, 1).ok());
+  EXPECT_EQ(steps_in(lines), "1 ");
+  EXPECT_EQ(steps_in(aside), "2 3 ");
+  // The same when lines come back: aside is written first, and has them still.
+  std::ofstream(aside) << "{\"step\":2}\n{\"step\":3}\n";
+  ASSERT_TRUE(rewind_lines(lines, 3).ok());
+  EXPECT_EQ(steps_in(lines), "1 2 3 ");
+  EXPECT_EQ(steps_in(aside), "2 3 ");
+}
+
+TEST_F(RunFolderTest, AFileOfLinesThatCannotBeReadIsNoEmptyOne) {
+  const fs::path lines = root_ / "metrics.jsonl";
+  fs::create_symlink("metrics.jsonl", lines);
+  EXPECT_FALSE(rewind_lines(lines, 3).ok());
+  EXPECT_TRUE(fs::is_symlink(lines));
+}
+
+// A start that is refused changes nothing but the lock.
+TEST_F(RunFolderTest, OpeningWritesNothing) {
+  const fs::path path = root_ / "one";
+  {
+    RunFolder run = begin_good(path);
+    ASSERT_TRUE(run.add(Metrics{4, {{"loss", 2.25}}}).ok());
+    ASSERT_TRUE(run.set({{"status", "stopped"}}, {{"saved_step", 3}}).ok());
+  }
+  std::ofstream(path / "metrics.jsonl", std::ios::app) << "half";
+  const auto everything = [&] {
+    std::string all;
+    for (const char* name : {"run.json", "recipe.toml", "metrics.jsonl", "samples.jsonl"}) all += content(path / name);
+    return all;
+  };
+  const std::string before = everything();
+  const RunFolder run = open_good(path);
+  EXPECT_EQ(everything(), before);
+  EXPECT_EQ(run.field("saved_step"), 3);
+  EXPECT_TRUE(run.field("nothing").is_null());
+}
+
+TEST_F(RunFolderTest, TheLockIsOfTheFolderAndNotOfAName) {
+  const fs::path path = root_ / "one";
+  std::ofstream(root_ / "precious") << "12345678\nand more";
+  const RunFolder run = begin_good(path);
+  const auto expect_locked = [&](const char* what) {
+    const auto second = RunFolder::open(path, recipe_);
+    ASSERT_FALSE(second.ok()) << what;
+    EXPECT_NE(second.error().message.find("another trainer"), std::string::npos) << second.error().message;
+    EXPECT_EQ((*list_runs(path))[0].status, "running") << what;
+    EXPECT_EQ(content(root_ / "precious"), "12345678\nand more") << what;
+  };
+  expect_locked("as it is");
+  fs::remove(path / "lock");
+  expect_locked("removed");
+  fs::create_symlink(root_ / "precious", path / "lock");
+  expect_locked("a link");
+  fs::remove(path / "lock");
+  fs::create_hard_link(root_ / "precious", path / "lock");
+  expect_locked("another name of another file");
+  fs::remove(path / "lock");
+  std::ofstream(path / "lock") << "";
+  expect_locked("a new file");
+}
+
+TEST_F(RunFolderTest, APlantedLockIsNeitherFollowedNorCut) {
+  const fs::path path = root_ / "one";
+  fs::create_directories(path);
+  std::ofstream(root_ / "precious") << "4711\n";
+  const auto expect_refused = [&](const char* part) {
+    const auto run = RunFolder::open(path, recipe_);
+    ASSERT_FALSE(run.ok()) << part;
+    EXPECT_EQ(run.error().code, Code::kUnavailable);
+    EXPECT_NE(run.error().message.find(part), std::string::npos) << run.error().message;
+    fs::remove(path / "lock");
+  };
+  fs::create_symlink(root_ / "precious", path / "lock");
+  expect_refused("is a link");
+  fs::create_symlink(root_ / "nothing-yet", path / "lock");
+  expect_refused("is a link");
+  EXPECT_FALSE(fs::exists(root_ / "nothing-yet"));
+  fs::create_hard_link(root_ / "precious", path / "lock");
+  expect_refused("something else than a file of naru's");
+  std::ofstream(path / "lock") << "my notes";
+  expect_refused("something else than a file of naru's");
+  fs::create_directory(path / "lock");
+  expect_refused("lock");
+  ASSERT_EQ(::mkfifo((path / "lock").c_str(), 0600), 0);
+  expect_refused("something else than a file of naru's");
+  EXPECT_EQ(content(root_ / "precious"), "4711\n");
+  EXPECT_TRUE(RunFolder::open(path, recipe_).ok());
+}
+
+// A trainer whose folder was moved away does not write into the next one of the name.
+TEST_F(RunFolderTest, AMovedFolderIsNotWrittenIntoByItsName) {
+  const fs::path path = root_ / "one";
+  RunFolder run = begin_good(path);
+  fs::rename(path, root_ / "moved");
+  EXPECT_FALSE(run.set({}, {{"step", 1}}).ok());
+  EXPECT_FALSE(fs::exists(path));
+  RunFolder second = begin_good(path);
+  EXPECT_FALSE(run.check().ok());
+  EXPECT_FALSE(run.rewind(0).ok());
+  EXPECT_TRUE(second.check().ok());
+}
+
+TEST_F(RunFolderTest, StartingOverSetsAsideWhatWasThere) {
+  const fs::path path = root_ / "one";
+  for (const int round : {1, 2}) {
+    { RunFolder run = begin_good(path); }
+    fs::create_directories(path / "checkpoints" / "step-00000001");
+    std::ofstream(path / "mine.txt") << "mine";
+    Recipe other = recipe_;
+    other.optimizer.lr = 0.5 / round;
+    fs::remove(path / "mine.txt");
+    const auto run = RunFolder::open(path, round == 1 ? other : recipe_, true);
+    ASSERT_TRUE(run.ok()) << run.error().message;
+    EXPECT_TRUE(run->is_new());
+    const fs::path aside = path / fmt::format("set-aside-{}", round);
+    EXPECT_EQ(run->set_aside(), aside);
+    for (const char* name : {"checkpoints/step-00000001", "run.json", "recipe.toml", "metrics.jsonl"}) {
+      EXPECT_TRUE(fs::exists(aside / name)) << name;
+    }
+    EXPECT_FALSE(fs::exists(path / "checkpoints"));
+  }
+  // A folder that was never a run's is left alone.
+  fs::create_directories(root_ / "mine" / "checkpoints");
+  EXPECT_FALSE(RunFolder::open(root_ / "mine", recipe_, true).ok());
+  EXPECT_TRUE(fs::exists(root_ / "mine" / "checkpoints"));
+}
+
+TEST_F(RunFolderTest, ADamagedRecordIsSaidWithWhatToDo) {
+  const fs::path path = root_ / "one";
+  { RunFolder run = begin_good(path); }
+  for (const char* text : {"", "{\"status\": ", "[1]"}) {
+    std::ofstream(path / "run.json") << text;
+    const auto run = RunFolder::open(path, recipe_);
+    ASSERT_FALSE(run.ok());
+    EXPECT_EQ(run.error().code, Code::kCorrupt);
+    EXPECT_NE(run.error().message.find("move it away"), std::string::npos) << run.error().message;
+    EXPECT_EQ(content(path / "run.json"), text);
+  }
 }
 
 TEST_F(RunFolderTest, FullDiskLeavesWholeLines) {
@@ -168,12 +373,12 @@ TEST_F(RunFolderTest, FullDiskLeavesWholeLines) {
 
 TEST_F(RunFolderTest, ListsWhatIsThereAndTrustsNothing) {
   {
-    ASSERT_TRUE(open_good(root_ / "a")
+    ASSERT_TRUE(begin_good(root_ / "a")
                     .set({{"status", "done"}, {"weights_sha256", "abc"}}, {{"steps", 9}, {"seconds", 2.5}})
                     .ok());
   }
   {
-    RunFolder b = open_good(root_ / "b");
+    RunFolder b = begin_good(root_ / "b");
     ASSERT_TRUE(b.add(Metrics{4, {{"loss", 2.25}, {"validation_loss", 2.5}}}).ok());
     ASSERT_TRUE(b.add(Metrics{5, {{"loss", 2.0}}}).ok());
   }
@@ -239,7 +444,7 @@ TEST(TensorBoard, BytesAreGolden) {
 TEST_F(RunFolderTest, EachStartHasAnEventFileThatSortsLast) {
   std::string last;
   for (int round = 0; round < 3; ++round) {
-    RunFolder run = open_good(root_ / "one");
+    RunFolder run = begin_good(root_ / "one");
     if (round > 0) {
       ASSERT_TRUE(run.rewind(1).ok());
     }

@@ -106,7 +106,8 @@ struct BatchStream::State {
   std::unique_ptr<Mixture> mixture;   // of steps, by weight
   std::unique_ptr<Mixture> all_rows;  // of validation: every row of every source once
   std::vector<DataNote> notes;
-  std::vector<std::string> files;
+  std::vector<std::string> files;  // and generators, by Document::file
+  std::vector<DataFile> contents;
   int64_t n_notes = 0;
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
@@ -209,6 +210,7 @@ Result<BatchStream> BatchStream::open(const Recipe& recipe, const std::vector<So
   state->all_rows = std::make_unique<Mixture>(std::move(row_counts));
   state->notes = std::move(context.notes);
   state->files = std::move(context.files);
+  state->contents = std::move(context.contents);
   state->n_notes = context.n_notes;
   state->n_documents = context.n_documents;
   state->n_tokens = context.n_tokens;
@@ -271,6 +273,10 @@ const std::vector<SourceStatistics>& BatchStream::statistics() const {
 
 std::string BatchStream::place(const Document& document) const {
   return fmt::format("{}:{}", state_->files[static_cast<size_t>(document.file)], document.index);
+}
+
+const std::vector<DataFile>& BatchStream::files() const {
+  return state_->contents;
 }
 
 const std::string& BatchStream::sha256() const {

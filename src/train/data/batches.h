@@ -52,6 +52,13 @@ struct DataNote {
   std::string reason;  // "cut: 730 tokens, the context holds 512"
 };
 
+// A file that documents were made of: what was read of it.
+struct DataFile {
+  std::string name;  // as messages call it
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
 // What became of one source, for `naru data` and the log.
 struct SourceStatistics {
   std::string name;  // the path or generator, as the recipe says it
@@ -91,7 +98,9 @@ class BatchStream {
   const Document& document(int64_t index) const;
   const std::vector<SourceStatistics>& statistics() const;
   std::string place(const Document& document) const;  // "chat.jsonl:17"
-  // SHA-256 of all documents in reading order: changes when a file, the tokenizer or the template does.
+  // In reading order; generators have none.
+  const std::vector<DataFile>& files() const;
+  // SHA-256 of all documents (ids and masks) in reading order: changes when a file, the tokenizer or the template does.
   const std::string& sha256() const;
 
  private:

@@ -62,7 +62,8 @@ LineReader::LineReader(LineReader&& other) noexcept
       is_end_(other.is_end_),
       line_(other.line_),
       lines_given_(other.lines_given_),
-      bytes_read_(other.bytes_read_) {}
+      bytes_read_(other.bytes_read_),
+      hash_(std::move(other.hash_)) {}
 
 LineReader::~LineReader() {
   if (fd_ >= 0) ::close(fd_);
@@ -86,6 +87,7 @@ Status LineReader::fill(size_t wanted) {
     }
     if (n == 0) is_end_ = true;
     bytes_read_ += n;
+    hash_.update(as_bytes(std::string_view(buffer_).substr(size)));
   }
   return {};
 }

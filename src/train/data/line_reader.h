@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/sha256.h"
 
 namespace naru::train {
 
@@ -32,6 +33,8 @@ class LineReader {
 
   int64_t line() const { return line_; }  // number of the line (or of the first line of the block) given last; from 1
   int64_t bytes_read() const { return bytes_read_; }
+  // Of all bytes read, which are those of the file once its end was reached; once.
+  std::string sha256() { return hash_.finish_hex(); }
 
   static constexpr int64_t kBlockBytes = 1 << 20;
 
@@ -47,6 +50,7 @@ class LineReader {
   int64_t line_ = 0;
   int64_t lines_given_ = 0;
   int64_t bytes_read_ = 0;
+  Sha256 hash_;
 };
 
 }  // namespace naru::train

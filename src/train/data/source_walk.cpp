@@ -33,6 +33,7 @@ Status walk_lines(const fs::path& path, const std::string& name, SourceEvents& e
     NARU_ASSIGN(const Sample sample, parse_sample(*line, place));
     NARU_TRY(events.on_sample(sample, place, reader.line()));
   }
+  events.on_file_end(reader.bytes_read(), reader.sha256());
   if (n_samples > 0) return {};
   return Error{
       Code::kInvalidArgument,
@@ -61,6 +62,7 @@ Status walk_text(const fs::path& path, const std::string& name, SourceEvents& ev
     has_text |= text.find_first_not_of(" \t\r\n") != std::string_view::npos;
     NARU_TRY(events.on_text(text));
   }
+  events.on_file_end(reader.bytes_read(), reader.sha256());
   if (!has_text) {
     return Error{Code::kInvalidArgument,
                  fmt::format("reading {}: the file is empty, some text was wanted; take it out of the recipe", name)};

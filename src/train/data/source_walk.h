@@ -20,6 +20,8 @@ class SourceEvents {
   virtual ~SourceEvents() = default;
   // The file or generator that what follows is of, as messages call it.
   virtual Status on_file(const std::string& name) = 0;
+  // All of a file was read: its length, and the SHA-256 of the very bytes that were. Not for generators.
+  virtual void on_file_end(int64_t /*bytes*/, std::string /*sha256*/) {}
   // A line of a .jsonl file, counted from 1; `place` is "FILE:LINE".
   virtual Status on_sample(const Sample& sample, std::string_view place, int64_t line) = 0;
   // A .txt file: its text in blocks, cut between lines, valid UTF-8, each only good during the call; then its end.

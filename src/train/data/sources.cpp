@@ -28,6 +28,9 @@ class SourceReader final : public SourceEvents {
   }
 
   Status on_file(const std::string& name) override;
+  void on_file_end(int64_t bytes, std::string sha256) override {
+    context_.contents.push_back({context_.files.back(), bytes, std::move(sha256)});
+  }
   Status on_sample(const Sample& sample, std::string_view place, int64_t line) override;
   Status on_text(std::string_view block) override;
   Status on_text_end(std::string_view place) override;

@@ -28,6 +28,7 @@ struct SourceContext {
   std::vector<std::string> files;  // read so far, and generators
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
+  std::vector<DataFile> contents = {};  // of those that are files
 };
 
 // The documents of sources[index], in the order of their lines, and the counts of `statistics` that reading knows (rows

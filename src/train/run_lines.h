@@ -1,0 +1,25 @@
+// The lines of metrics.jsonl and samples.jsonl across starts and roll-backs. Lines of steps that come again are taken
+// out, and kept aside in a file beside them (metrics.aside.jsonl) until a later checkpoint is whole; where a run goes
+// on from later than its lines reach, because a checkpoint could be read again, they come back. The aside is written
+// before the file that they are taken from: killed at any moment, every line is in one of the two.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/result.h"
+
+namespace naru::train {
+
+// "metrics.aside.jsonl" of "metrics.jsonl".
+std::filesystem::path aside_of(const std::filesystem::path& lines);
+
+// Leaves the lines of steps up to `step` in `lines`; -1: none. Lines that are no objects go aside too, and so does what
+// a killed program left half-written.
+Status rewind_lines(const std::filesystem::path& lines, int64_t step);
+
+// After the checkpoint of `step` is whole: what is aside of steps up to it, and all of it where no later checkpoint is
+// there that could be gone on from, is in the past.
+Status settle_lines(const std::filesystem::path& lines, int64_t step, bool has_later);
+
+}  // namespace naru::train
