@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 namespace naru {
@@ -19,24 +22,136 @@ Error open_error(const std::filesystem::path& path, int error_number) {
   return {code, fmt::format("opening {}: {}; {}", path.string(), std::strerror(error_number), next)};
 }
 
-// Opens a regular file without ever blocking on a FIFO; on success `size` is its length.
-Result<int> open_regular(const std::filesystem::path& path, int64_t* size) {
+int64_t changed_ns(const struct stat& info) {
+  return static_cast<int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec;
+}
+
+// Of an open file that had `size` bytes and this time of its last change.
+Status check_same(int fd, const std::filesystem::path& path, int64_t size, int64_t changed) {
+  struct stat now {};
+  if (::fstat(fd, &now) != 0) {
+    return Error{Code::kUnavailable,
+                 fmt::format("reading {}: {}; check the disk", path.string(), std::strerror(errno))};
+  }
+  if (static_cast<int64_t>(now.st_size) != size) {
+    return Error{Code::kUnavailable,
+                 fmt::format("reading {}: it had {} bytes when it was opened and has {} now; let what writes it finish "
+                             "and try again",
+                             path.string(), size, static_cast<int64_t>(now.st_size))};
+  }
+  if (changed_ns(now) == changed) return {};
+  return Error{Code::kUnavailable,
+               fmt::format("reading {}: it was written to while it was read; let what writes it finish and try again",
+                           path.string())};
+}
+
+// Opens a regular file without ever blocking on a FIFO; on success `info` is what it is.
+Result<int> open_regular(const std::filesystem::path& path, struct stat* info) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return open_error(path, errno);
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) {
+  if (::fstat(fd, info) != 0) {
     const int error_number = errno;
     ::close(fd);
     return open_error(path, error_number);
   }
-  if (!S_ISREG(info.st_mode)) {
+  if (!S_ISREG(info->st_mode)) {
     ::close(fd);
     return Error{Code::kInvalidArgument,
                  fmt::format("opening {}: it is {}, a regular file was wanted; give the path of the file itself",
-                             path.string(), S_ISDIR(info.st_mode) ? "a folder" : "not a regular file")};
+                             path.string(), S_ISDIR(info->st_mode) ? "a folder" : "not a regular file")};
   }
-  *size = static_cast<int64_t>(info.st_size);
   return fd;
+}
+
+// --- the place of an output -----------------------------------------------------------------------------------------
+
+Error write_error(const std::filesystem::path& path, int error_number) {
+  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
+  const Code code = is_full ? Code::kResourceExhausted : is_missing ? Code::kNotFound : Code::kUnavailable;
+  return {code, fmt::format("writing {}: {}; {}", path.string(), std::strerror(error_number),
+                            is_full ? "free some space or choose another place"
+                                    : "choose a folder that exists and may be written")};
+}
+
+Error is_there_already(const std::filesystem::path& path) {
+  return {Code::kInvalidArgument,
+          fmt::format("writing {}: there is a file of that name already; choose another name, or replace it with "
+                      "--force",
+                      path.string())};
+}
+
+std::string_view kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+struct FilePlace {
+  std::filesystem::path path;           // no link
+  std::optional<struct stat> old = {};  // what is there
+};
+
+Result<FilePlace> look_at_place(const std::filesystem::path& path, Existing existing) {
+  if (!path.has_filename()) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing '{}': it names no file; give the name of a file", path.string())};
+  }
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return FilePlace{path};
+    return write_error(path, errno);
+  }
+  const bool is_link = S_ISLNK(info.st_mode);
+  if (is_link && ::stat(path.c_str(), &info) != 0) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: it is a link that leads nowhere: {}; choose another name", path.string(),
+                             std::strerror(errno))};
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: there is {} of that name, a file was wanted; choose another name",
+                             path.string(), kind_of(info.st_mode))};
+  }
+  if (existing == Existing::kRefuse) return is_there_already(path);
+  FilePlace place{path, info};
+  if (is_link) {
+    std::error_code code;
+    place.path = std::filesystem::canonical(path, code);
+    if (code) return write_error(path, code.value());
+  }
+  if (::faccessat(AT_FDCWD, place.path.c_str(), W_OK, AT_EACCESS) != 0) {
+    return Error{
+        Code::kUnavailable,
+        fmt::format("writing {}: there is a file of that name that may not be written: {}; choose another name "
+                    "or change its mode",
+                    path.string(), std::strerror(errno))};
+  }
+  return place;
+}
+
+// The new file as the old one was: a group that it cannot have gets no rights by it.
+void take_mode(int fd, const struct stat& old) {
+  struct stat now {};
+  if (::fstat(fd, &now) != 0) return;
+  mode_t mode = old.st_mode & 0777;
+  const bool is_other = now.st_uid != old.st_uid || now.st_gid != old.st_gid;
+  if (is_other && ::fchown(fd, old.st_uid, old.st_gid) != 0 && ::fchown(fd, static_cast<uid_t>(-1), old.st_gid) != 0 &&
+      now.st_gid != old.st_gid) {
+    mode &= 0707;
+  }
+  (void)!::fchmod(fd, mode);
+}
+
+// 0 or errno. Never replaces anything.
+int rename_to_nothing(const char* from, const char* to) {
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  // A file system that cannot promise it in one call: a second name is as good.
+  if (::link(from, to) != 0) return errno;
+  (void)!::unlink(from);
+  return 0;
 }
 
 }  // namespace
@@ -44,7 +159,10 @@ Result<int> open_regular(const std::filesystem::path& path, int64_t* size) {
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   MappedFile file;
   file.path_ = path;
-  NARU_ASSIGN(file.fd_, open_regular(path, &file.size_));
+  struct stat info {};
+  NARU_ASSIGN(file.fd_, open_regular(path, &info));
+  file.size_ = static_cast<int64_t>(info.st_size);
+  file.changed_ns_ = changed_ns(info);
   if (file.size_ > 0) {
     void* data = ::mmap(nullptr, static_cast<size_t>(file.size_), PROT_READ, MAP_PRIVATE, file.fd_, 0);
     if (data == MAP_FAILED) {
@@ -52,6 +170,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
                                                          path.string(), file.size_, std::strerror(errno))};
     }
     file.data_ = static_cast<const std::byte*>(data);
+    file.mapping_ = add_mapping(file.data_, file.size_, file.fd_, path);
   }
   return file;
 }
@@ -66,7 +185,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     path_ = std::move(other.path_);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    changed_ns_ = other.changed_ns_;
     fd_ = std::exchange(other.fd_, -1);
+    mapping_ = std::exchange(other.mapping_, nullptr);
   }
   return *this;
 }
@@ -76,8 +197,10 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::close() noexcept {
+  if (mapping_ != nullptr) remove_mapping(mapping_);
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
   if (fd_ >= 0) ::close(fd_);
+  mapping_ = nullptr;
   data_ = nullptr;
   fd_ = -1;
 }
@@ -91,14 +214,14 @@ void MappedFile::drop_pages(int64_t offset, int64_t size) const {
   ::madvise(const_cast<std::byte*>(data_) + begin, static_cast<size_t>(end - begin), MADV_DONTNEED);
 }
 
-bool MappedFile::length_unchanged() const {
-  struct stat info {};
-  return fd_ >= 0 && ::fstat(fd_, &info) == 0 && static_cast<int64_t>(info.st_size) == size_;
+Status MappedFile::check_unchanged() const {
+  return check_same(fd_, path_, size_, changed_ns_);
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, int64_t bytes_max) {
-  int64_t size = 0;
-  NARU_ASSIGN(const int fd, open_regular(path, &size));
+  struct stat info {};
+  NARU_ASSIGN(const int fd, open_regular(path, &info));
+  const auto size = static_cast<int64_t>(info.st_size);
   if (size > bytes_max) {
     ::close(fd);
     return Error{Code::kCorrupt,
@@ -116,45 +239,44 @@ Result<std::string> read_file(const std::filesystem::path& path, int64_t bytes_m
       return Error{Code::kUnavailable, fmt::format("reading {}: at byte {}: {}; check the disk", path.string(), done,
                                                    std::strerror(error_number))};
     }
-    if (n == 0) break;
+    if (n == 0) break;  // shortened, which the look at the end finds
     done += static_cast<size_t>(n);
   }
+  const Status same = check_same(fd, path, size, changed_ns(info));
   ::close(fd);
-  text.resize(done);
-  return text;
+  NARU_TRY(same);
+  if (done == text.size()) return text;
+  return Error{Code::kUnavailable,
+               fmt::format("reading {}: it ended at byte {} of {}; let what writes it finish and try again",
+                           path.string(), done, text.size())};
 }
 
-Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
-  AtomicFile file;
-  file.path_ = path;
-  file.temporary_ = path;
-  file.temporary_ += fmt::format("{}{}", kPartialMark, ::getpid());
-  file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file.fd_ < 0) {
-    const int error_number = errno;
-    file.temporary_.clear();
-    return Error{error_number == ENOENT ? Code::kNotFound : Code::kUnavailable,
-                 fmt::format("writing {}: {}; choose a folder that exists and may be written", path.string(),
-                             std::strerror(error_number))};
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path, Existing existing) {
+  NARU_ASSIGN(FilePlace place, look_at_place(path, existing));
+  auto partial = Partial::create(place.path, Partial::Kind::kFile, place.old ? 0600 : 0666);
+  if (!partial.ok()) {
+    const Error& error = partial.error();
+    return Error{error.code, fmt::format("writing {}: {}; {}", path.string(), error.message,
+                                         error.code == Code::kResourceExhausted
+                                             ? "free some space or choose another place"
+                                             : "choose a folder that exists and may be written")};
   }
-  return file;
-}
-
-AtomicFile::AtomicFile(AtomicFile&& other) noexcept
-    : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)), fd_(std::exchange(other.fd_, -1)) {
-  other.temporary_.clear();
-}
-
-AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) ::close(fd_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (place.old) take_mode(partial->fd(), *place.old);
+  return AtomicFile(std::move(place.path), existing, std::move(partial).value());
 }
 
 Status AtomicFile::write(Bytes bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = ::write(fd_, bytes.data() + done, bytes.size() - done);
+    const ssize_t n = ::write(partial_.fd(), bytes.data() + done, bytes.size() - done);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EFAULT) {  // the bytes are of a mapping, which the system reads for us: no signal comes
+      return Error{
+          Code::kUnavailable,
+          fmt::format("writing {}: the bytes to write cannot be read any more: the file that they come from was "
+                      "shortened, or its disk failed; bring it back and try again",
+                      path_.string())};
+    }
     if (n < 0) {
       return Error{
           errno == ENOSPC || errno == EDQUOT ? Code::kResourceExhausted : Code::kUnavailable,
@@ -166,19 +288,23 @@ Status AtomicFile::write(Bytes bytes) {
 }
 
 Status AtomicFile::commit() {
-  const bool synced = ::fsync(fd_) == 0;
-  const int sync_error = errno;
-  const bool closed = ::close(fd_) == 0;
-  fd_ = -1;
-  if (!synced || !closed) {
-    return Error{Code::kUnavailable, fmt::format("writing {}: syncing to disk: {}; check the disk", path_.string(),
-                                                 std::strerror(synced ? errno : sync_error))};
+  if (::fsync(partial_.fd()) != 0) {
+    return Error{Code::kUnavailable,
+                 fmt::format("writing {}: syncing to disk: {}; check the disk", path_.string(), std::strerror(errno))};
   }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  int error_number = 0;
+  if (existing_ == Existing::kRefuse) {
+    error_number = rename_to_nothing(partial_.path().c_str(), path_.c_str());
+    if (error_number == EEXIST) return is_there_already(path_);
+  } else {
+    NARU_TRY(look_at_place(path_, existing_));
+    error_number = ::rename(partial_.path().c_str(), path_.c_str()) == 0 ? 0 : errno;
+  }
+  if (error_number != 0) {
     return Error{Code::kUnavailable, fmt::format("writing {}: renaming the finished file: {}; choose another place",
-                                                 path_.string(), std::strerror(errno))};
+                                                 path_.string(), std::strerror(error_number))};
   }
-  temporary_.clear();
+  partial_.release();
   std::filesystem::path parent = path_.parent_path();
   if (parent.empty()) parent = ".";
   const int folder = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

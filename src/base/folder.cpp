@@ -29,13 +29,83 @@ fs::path parent_of(const fs::path& path) {
   return path.parent_path().empty() ? fs::path(".") : path.parent_path();
 }
 
-fs::path temporary_name(const fs::path& target) {
-  fs::path name = target;
-  name += fmt::format("{}{}", kPartialMark, ::getpid());
-  return name;
+// The path without a separator at its end; an error where there is no name.
+Result<fs::path> named_path(const fs::path& target) {
+  fs::path plain = target.lexically_normal();
+  if (!plain.has_filename()) plain = plain.parent_path();  // "model/"
+  if (plain.has_filename() && plain.filename() != "." && plain.filename() != "..") return plain;
+  return Error{
+      Code::kInvalidArgument,
+      fmt::format("making the folder '{}': it has no name of its own; give the path of a new folder", target.string())};
+}
+
+Error is_not_empty(const fs::path& path) {
+  return {Code::kInvalidArgument,
+          fmt::format("writing {}: there is a folder of that name already, with files in it; choose another name, or "
+                      "replace it with --force",
+                      path.string())};
+}
+
+struct FolderPlace {
+  fs::path path;       // no link
+  mode_t mode = 0777;  // of the folder that is there, else what the umask is taken from
+  bool is_there = false;
+};
+
+Result<FolderPlace> look_at_folder(const fs::path& target, Existing existing) {
+  FolderPlace place;
+  NARU_ASSIGN(place.path, named_path(target));
+  struct stat info {};
+  if (::lstat(place.path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return place;
+    return folder_error("making the folder", place.path, errno);
+  }
+  const bool is_link = S_ISLNK(info.st_mode);
+  if (is_link && ::stat(place.path.c_str(), &info) != 0) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: it is a link that leads nowhere: {}; choose another name",
+                             place.path.string(), std::strerror(errno))};
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: there is {} of that name already, a new name or a folder was wanted; choose "
+                             "another name",
+                             place.path.string(), S_ISREG(info.st_mode) ? "a file" : "something")};
+  }
+  std::error_code code;
+  if (is_link) place.path = fs::canonical(place.path, code);
+  const bool is_empty = !code && fs::is_empty(place.path, code);
+  if (code) return folder_error("looking at the folder", place.path, code.value());
+  if (!is_empty && existing == Existing::kRefuse) return is_not_empty(target);
+  place.mode = info.st_mode & 0777;
+  place.is_there = true;
+  return place;
 }
 
 }  // namespace
+
+Status check_folder_place(const fs::path& target, Existing existing,
+                          const std::function<bool(std::string_view name)>& is_ours) {
+  NARU_ASSIGN(const FolderPlace place, look_at_folder(target, existing));
+  std::error_code code;
+  if (!place.is_there) {
+    if (fs::is_directory(parent_of(place.path), code)) return {};
+    return Error{Code::kNotFound,
+                 fmt::format("writing {}: the folder {} is not there; make it, or choose another place",
+                             target.string(), parent_of(place.path).string())};
+  }
+  for (fs::directory_iterator entry(place.path, code), end; !code && entry != end; entry.increment(code)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (is_ours(name) && !entry->is_directory(ignored)) continue;
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: there is a folder of that name, and it holds '{}', which is not of such an "
+                             "output; choose another name",
+                             target.string(), name)};
+  }
+  if (code) return folder_error("looking at the folder", place.path, code.value());
+  return {};
+}
 
 Status sync_folder(const fs::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -47,63 +117,54 @@ Status sync_folder(const fs::path& folder) {
   return {};
 }
 
-Result<AtomicFolder> AtomicFolder::create(const fs::path& target) {
-  fs::path plain = target.lexically_normal();
-  if (!plain.has_filename()) plain = plain.parent_path();  // "model/"
-  if (!plain.has_filename() || plain.filename() == "." || plain.filename() == "..") {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("making the folder '{}': it has no name of its own; give the path of a new folder",
-                             target.string())};
-  }
+Result<AtomicFolder> AtomicFolder::create(const fs::path& target, Existing existing) {
+  NARU_ASSIGN(FolderPlace place, look_at_folder(target, existing));
   std::error_code code;
-  fs::create_directories(parent_of(plain), code);
-  if (code) return folder_error("making the folder", parent_of(plain), code.value());
-  AtomicFolder folder;
-  const fs::path temporary = temporary_name(plain);
-  fs::remove_all(temporary, code);  // of an earlier process with this id
-  if (::mkdir(temporary.c_str(), 0755) != 0) return folder_error("making the folder", temporary, errno);
-  folder.target_ = std::move(plain);
-  folder.temporary_ = temporary;
-  return folder;
-}
-
-AtomicFolder::AtomicFolder(AtomicFolder&& other) noexcept
-    : target_(std::move(other.target_)), temporary_(std::move(other.temporary_)) {
-  other.temporary_.clear();
-}
-
-AtomicFolder::~AtomicFolder() {
-  std::error_code ignored;
-  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  fs::create_directories(parent_of(place.path), code);
+  if (code) return folder_error("making the folder", parent_of(place.path), code.value());
+  auto partial = Partial::create(place.path, Partial::Kind::kFolder, 0777);
+  if (!partial.ok()) {
+    const Error& error = partial.error();
+    return Error{error.code,
+                 fmt::format("making the folder {}: {}; {}", place.path.string(), error.message,
+                             error.code == Code::kResourceExhausted ? "free some space or choose another place"
+                                                                    : "choose a place that exists and may be written")};
+  }
+  if (place.is_there) (void)!::fchmod(partial->fd(), place.mode);
+  return AtomicFolder(std::move(place.path), existing, std::move(partial).value());
 }
 
 Status AtomicFolder::commit() {
-  NARU_TRY(sync_folder(temporary_));
-  if (::rename(temporary_.c_str(), target_.c_str()) == 0) {
-    temporary_.clear();
+  const fs::path temporary = partial_.path();
+  NARU_TRY(sync_folder(temporary));
+  // This replaces nothing but an empty folder.
+  if (::rename(temporary.c_str(), target_.c_str()) == 0) {
+    partial_.release();
     return sync_folder(parent_of(target_));
   }
   if (errno != ENOTEMPTY && errno != EEXIST) return folder_error("renaming the finished folder to", target_, errno);
+  if (existing_ == Existing::kRefuse) return is_not_empty(target_);
   // The old folder gets the temporary name, and goes with this object.
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
     return sync_folder(parent_of(target_));
   }
   // A file system that cannot exchange two names: for a moment there is none.
-  fs::path old = temporary_;
+  fs::path old = temporary;
   old += "-old";
-  if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) {
+  if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(temporary.c_str(), target_.c_str()) != 0) {
     const int error_number = errno;
     ::rename(old.c_str(), target_.c_str());
     return folder_error("replacing the folder", target_, error_number);
   }
-  temporary_ = std::move(old);
+  partial_.take_over(std::move(old));
   return sync_folder(parent_of(target_));
 }
 
 Status remove_folder(const fs::path& folder) {
-  const fs::path gone = folder.string().find(kPartialMark) == std::string::npos ? temporary_name(folder) : folder;
-  if (gone != folder && ::rename(folder.c_str(), gone.c_str()) != 0) {
-    return folder_error("removing the folder", folder, errno);
+  fs::path gone = folder;
+  if (folder.filename().string().find(kPartialMark) == std::string::npos) {
+    NARU_ASSIGN(gone, partial_name(folder));
+    if (::rename(folder.c_str(), gone.c_str()) != 0) return folder_error("removing the folder", folder, errno);
   }
   std::error_code code;
   fs::remove_all(gone, code);

@@ -1,31 +1,43 @@
 // Folders that are there whole or not at all: their files are written under a temporary name, everything is synced, and
-// the folder takes its own name at the end. Whoever is killed in between leaves a folder named NAME.partial-PID.
+// the folder takes its own name at the end. Whoever is killed in between leaves a folder that the next writer of the
+// same name removes (base/partial.h).
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <string_view>
+#include <utility>
 
+#include "base/file.h"
+#include "base/partial.h"
 #include "base/result.h"
 
 namespace naru {
 
 class AtomicFolder {
  public:
-  // The folders above `target` are made where they are not there.
-  static Result<AtomicFolder> create(const std::filesystem::path& target);
-  AtomicFolder(AtomicFolder&& other) noexcept;
-  AtomicFolder& operator=(AtomicFolder&&) = delete;
-  ~AtomicFolder();  // removes the temporary folder unless commit() succeeded
+  // The folders above `target` are made where they are not there. A folder of that name that holds something is
+  // replaced in one step at the end, or refused; an empty one is as good as none. Anything but a folder is refused. A
+  // link is followed, as for files.
+  static Result<AtomicFolder> create(const std::filesystem::path& target, Existing existing = Existing::kReplace);
 
   // Where the files go meanwhile; each must be synced by its writer (AtomicFile does).
-  const std::filesystem::path& path() const { return temporary_; }
-  // A folder that has the name already is replaced in one step and removed.
-  Status commit();
+  const std::filesystem::path& path() const { return partial_.path(); }
+  Status commit();  // without it nothing stays
 
  private:
-  AtomicFolder() = default;
+  AtomicFolder(std::filesystem::path target, Existing existing, Partial partial)
+      : target_(std::move(target)), existing_(existing), partial_(std::move(partial)) {}
   std::filesystem::path target_;
-  std::filesystem::path temporary_;
+  Existing existing_;
+  Partial partial_;
 };
+
+// For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that is
+// not there. With kReplace also a folder that holds anything but files of `is_ours`: that is the user's, and is never
+// replaced.
+Status check_folder_place(const std::filesystem::path& target, Existing existing,
+                          const std::function<bool(std::string_view name)>& is_ours);
 
 // Removes a folder and all below it in such a way that a kill leaves no half of it under its own name.
 Status remove_folder(const std::filesystem::path& folder);

@@ -86,10 +86,11 @@ Status convert_command(const ConvertOptions& options) {
       progress.update(done, total);
       return !is_interrupted();
     };
-    NARU_TRY(is_gguf ? train::convert_to_gguf(options.path, options.out_path, gguf_kind(kind), show)
+    NARU_TRY(is_gguf ? train::convert_to_gguf(options.path, options.out_path, gguf_kind(kind), show, options.existing)
                      : train::convert_to_hugging_face(
                            options.path, options.out_path,
-                           kind == Kind::kF32 ? train::ExportDType::kF32 : train::ExportDType::kBF16, show));
+                           kind == Kind::kF32 ? train::ExportDType::kF32 : train::ExportDType::kBF16, show,
+                           options.existing));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const int64_t bytes = size_of(options.out_path);

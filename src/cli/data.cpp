@@ -13,6 +13,7 @@
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/train_tokenizer.h"
 #include "formats/model_config.h"
@@ -316,6 +317,7 @@ Status train_tokenizer(const DataOptions& options) {
   TrainTokenizerOptions how;
   how.inputs = {options.recipe_path};
   how.output = wanted.output;
+  how.existing = wanted.existing;
   how.pre_tokenizer = wanted.pre_tokenizer;
   how.special_tokens = wanted.special_tokens;
   how.json = options.json;
@@ -359,8 +361,9 @@ Status check_data(const DataOptions& options, bool has_show_flags) {
                        : misused("RECIPE is missing",
                                  "it is a recipe of training (.toml); for example: naru data recipes/chat.toml");
   }
-  if (!is_training && (t.vocab_size || !t.pre_tokenizer.empty() || !t.special_tokens.empty())) {
-    return misused("--vocab, --pre-tokenizer and --special are of a new tokenizer, and none is asked for",
+  const bool is_forced = t.existing == Existing::kReplace;
+  if (!is_training && (t.vocab_size || !t.pre_tokenizer.empty() || !t.special_tokens.empty() || is_forced)) {
+    return misused("--vocab, --pre-tokenizer, --special and --force are of a new tokenizer, and none is asked for",
                    "add --train-tokenizer OUT, or leave them out");
   }
   if (is_training && has_show_flags) {
@@ -368,6 +371,13 @@ Status check_data(const DataOptions& options, bool has_show_flags) {
                    "leave them out, or train the tokenizer first");
   }
   return {};
+}
+
+Flag tokenizer_force_flag(Existing* existing) {
+  Flag flag = force_flag(existing);
+  flag.group = kGroupTokenizer;
+  flag.help = "replace OUT where it holds a tokenizer already; else it is refused";
+  return flag;
 }
 
 std::vector<Flag> tokenizer_flags(const std::shared_ptr<DataOptions>& o) {
@@ -397,7 +407,8 @@ std::vector<Flag> tokenizer_flags(const std::shared_ptr<DataOptions>& o) {
          o->tokenizer.special_tokens.push_back(given.text);
          return {};
        },
-       0, true, false}};
+       0, true, false},
+      tokenizer_force_flag(&o->tokenizer.existing)};
 }
 
 }  // namespace

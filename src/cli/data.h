@@ -8,13 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "cli/command.h"
 
 namespace naru::cli {
 
 // What --train-tokenizer and the flags beside it say.
 struct NewTokenizerOptions {
-  std::string output;                 // a folder; empty: none is trained
+  std::string output;  // a folder; empty: none is trained
+  Existing existing = Existing::kRefuse;
   std::optional<int64_t> vocab_size;  // else that of the recipe's model.config, or train_tokenizer.h's default
   std::string pre_tokenizer;
   std::vector<std::string> special_tokens;

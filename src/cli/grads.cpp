@@ -66,14 +66,14 @@ std::vector<OutTensor> out_tensors(const formats::TensorFiles& files, const trai
   return result;
 }
 
-Status write_grads(const GradsOptions& options, const formats::TensorFiles& files, const train::TrainableModel& model,
+Status write_grads(AtomicFile file, const formats::TensorFiles& files, const train::TrainableModel& model,
                    const train::ParameterBuffer& grads, float loss) {
   formats::SafetensorsWriter out;
   out.add_metadata("format", "pt");
   const std::vector<OutTensor> tensors = out_tensors(files, model);
   NARU_TRY(out.add_tensor("loss", DType::kF32, {1}));
   for (const OutTensor& tensor : tensors) NARU_TRY(out.add_tensor(tensor.name, DType::kF32, tensor.shape));
-  NARU_TRY(out.begin(options.out_path));
+  NARU_TRY(out.begin(std::move(file)));
   NARU_TRY(out.write(std::as_bytes(std::span(&loss, 1))));
   std::vector<float> values;
   for (const OutTensor& tensor : tensors) {
@@ -141,6 +141,7 @@ Status check_memory(int64_t needed) {
 }  // namespace
 
 Status grads_command(const GradsOptions& options) {
+  end_at_first_interrupt();
   const auto begin = std::chrono::steady_clock::now();
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.model.path));
   for (const std::string& note : files.notes) print_note(note);
@@ -159,6 +160,8 @@ Status grads_command(const GradsOptions& options) {
   NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids_array(ids_file.bytes(), ids_name));
   NARU_TRY(check_ids(ids, config.vocab, ids_name));
   NARU_ASSIGN(const train::MicroBatch batch, one_document(ids, config));
+  // The output's place is tried before any work is done.
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(options.out_path, options.existing));
 
   train::TrainableModel::Options how;
   how.compute = options.model.compute;
@@ -195,7 +198,7 @@ Status grads_command(const GradsOptions& options) {
   const float loss = total_loss(result, scale);
   // From here on an interrupt waits: the file is written whole or not begun.
   install_interrupts(SecondInterrupt::kIsLikeFirst);
-  NARU_TRY(write_grads(options, files.tensors, model, grads, loss));
+  NARU_TRY(write_grads(std::move(file), files.tensors, model, grads, loss));
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (options.json) {
     const Json json = {{"loss", loss}, {"tokens", ids.size()}, {"out", options.out_path}, {"run_ms", ms}};
@@ -268,6 +271,7 @@ Command make_grads() {
          return {};
        }},
       {"explain", "", kGroupMachine, "at the end, which kernels ran and how often", on(&o->model.explain)},
+      force_flag(&o->existing),
       {"json", "", kGroupOutput, "what was done as one JSON object on standard output", on(&o->json), 0, false, false}};
   c.examples = {{"naru grads ./model --ids ids.json --out grads.safetensors", "In f32, to compare with PyTorch."}};
   c.check = [o]() -> Status {

@@ -11,7 +11,8 @@ struct GradsOptions {
   ModelOptions model;
   std::string ids_path;
   std::string out_path;
-  double mtp = 0;  // weight of the prediction layers' loss
+  Existing existing = Existing::kRefuse;  // of out_path
+  double mtp = 0;                         // weight of the prediction layers' loss
   bool recompute = false;
   bool json = false;
 };

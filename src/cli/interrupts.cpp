@@ -9,6 +9,7 @@
 #include <atomic>
 #include <string_view>
 
+#include "base/partial.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
@@ -42,11 +43,19 @@ void on_signal(int signal) {
     if (!reset_style.empty()) (void)!::write(STDOUT_FILENO, reset_style.data(), reset_style.size());
     (void)!::write(STDERR_FILENO, "\n", 1);
     restore_echo();
+    remove_all_partials();
     ::_exit(kStatusOfSignal + signal);
   }
   last_ms = now;
   if (signal != SIGINT) asked_to_end = true;
   interrupted = true;
+}
+
+// Ends as the system would have it end, so that shells see a signal, with nothing left behind.
+void on_ending_signal(int signal) {
+  remove_all_partials();
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
 }
 
 }  // namespace
@@ -66,7 +75,7 @@ void install_interrupts(SecondInterrupt second) {
 }
 
 void end_at_first_interrupt() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, on_ending_signal);
   if (interrupted.load()) ::_exit(interrupt_status());  // one that came before
 }
 

@@ -13,7 +13,7 @@ enum class SecondInterrupt : uint8_t {
 // Also makes writes to a closed pipe errors instead of the end of the program.
 void install_interrupts(SecondInterrupt second);
 
-// From now on the first one ends the program: for work that only reads, and never looks at the flag.
+// From now on the first one ends the program, unfinished outputs removed: for work that never looks at the flag.
 void end_at_first_interrupt();
 
 // True if there was one since the last forget_interrupts().

@@ -79,7 +79,7 @@ Status logits_command(const LogitsOptions& options) {
   const auto n_ids = static_cast<int64_t>(ids.size());
   NARU_ASSIGN(const int64_t context, context_for(options, files.config, n_ids));
   // The output's place is tried before any work is done.
-  NARU_ASSIGN(NpyWriter out, NpyWriter::create(options.out_path, n_ids, files.config.vocab));
+  NARU_ASSIGN(NpyWriter out, NpyWriter::create(options.out_path, options.existing, n_ids, files.config.vocab));
   NARU_ASSIGN(const OpenModel model,
               open_model(std::move(files), options.model, {.context_tokens = context, .share_prefixes = false}));
   const auto begin = std::chrono::steady_clock::now();

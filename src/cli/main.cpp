@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
+#include "cli/mapping_message.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
@@ -46,6 +47,7 @@ Error unknown_command(const std::string& word, const std::vector<Command>& comma
 int run(std::vector<std::string> words) {
   const std::vector<Command> commands = all_commands();
   const bool is_json = std::find(words.begin(), words.end(), "--json") != words.end();
+  say_when_a_mapping_fails(is_json);
   if (words.empty()) {
     write_err(help_of_all(commands) + "\n");
     return report({Code::kInvalidArgument, "reading the command line: no command was given; choose one of those above"},

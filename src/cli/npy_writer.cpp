@@ -20,14 +20,8 @@ std::string npy_header(int64_t rows, int64_t cols) {
   return header + text;
 }
 
-Result<NpyWriter> NpyWriter::create(const fs::path& path, int64_t rows, int64_t cols) {
-  std::error_code ignored;
-  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("writing {}: there is {} of that name, a file was wanted; choose another name",
-                             path.string(), fs::is_directory(path, ignored) ? "a folder" : "something")};
-  }
-  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+Result<NpyWriter> NpyWriter::create(const fs::path& path, Existing existing, int64_t rows, int64_t cols) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path, existing));
   NARU_TRY(file.write(as_bytes(npy_header(rows, cols))));
   return NpyWriter(std::move(file), rows * cols);
 }

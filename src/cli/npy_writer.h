@@ -13,8 +13,7 @@ namespace naru::cli {
 
 class NpyWriter {
  public:
-  // Refuses what cannot be replaced by a file (a folder, a device) and places that cannot be written.
-  static Result<NpyWriter> create(const std::filesystem::path& path, int64_t rows, int64_t cols);
+  static Result<NpyWriter> create(const std::filesystem::path& path, Existing existing, int64_t rows, int64_t cols);
 
   // Whole rows, in order.
   Status write(std::span<const float> rows);

@@ -249,6 +249,7 @@ Command make_logits() {
   c.flags = {{"ids", "FILE", kGroupInput, "a JSON array of token ids", set_text(&o->ids_path), 0, false, false},
              {"out", "FILE", kGroupInput, "the .npy file to write; it appears when it is whole", set_text(&o->out_path),
               0, false, false}};
+  c.flags.push_back(force_flag(&o->existing));
   c.flags.push_back(json_flag(&o->json, "what was done as one JSON object on standard output"));
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
@@ -325,6 +326,7 @@ Command make_convert() {
                 return {};
               },
               0, false, false}};
+  c.flags.push_back(force_flag(&o->existing));
   c.flags.push_back(json_flag(&o->json, "what was written as one JSON object on standard output"));
   c.examples = {{"naru convert runs/words/model --out words.gguf", "A trained model for llama.cpp."},
                 {"naru convert model.gguf --out ./model --dtype bf16", "A folder that transformers loads."}};
@@ -374,6 +376,20 @@ Command make_bench() {
 }
 
 }  // namespace
+
+Flag force_flag(Existing* existing) {
+  return {"force",
+          "",
+          kGroupOutput,
+          "replace an output that is there already; else it is refused",
+          [existing](const Given&) -> Status {
+            *existing = Existing::kReplace;
+            return {};
+          },
+          0,
+          false,
+          false};
+}
 
 engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& makers) const {
   engine::SamplingOptions o = engine::sampling_from(makers);

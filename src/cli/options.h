@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "cli/command.h"
 #include "contract/kinds.h"
 #include "engine/sampler.h"
@@ -63,6 +64,7 @@ struct LogitsOptions {
   ModelOptions model;
   std::string ids_path;
   std::string out_path;
+  Existing existing = Existing::kRefuse;  // of out_path
   bool json = false;
 };
 
@@ -89,10 +91,14 @@ struct ConvertOptions {
   enum class Kind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
   std::string path;
   std::string out_path;
-  std::optional<Target> target;  // default: by the ending of out_path
-  std::optional<Kind> kind;      // default: f32 where the source is f32 throughout, else bf16
+  Existing existing = Existing::kRefuse;  // of out_path
+  std::optional<Target> target;           // default: by the ending of out_path
+  std::optional<Kind> kind;               // default: f32 where the source is f32 throughout, else bf16
   bool json = false;
 };
+
+// --force, of every command that writes an output.
+Flag force_flag(Existing* existing);
 
 // The commands, with their options inside.
 std::vector<Command> all_commands();

@@ -1,17 +1,14 @@
 // See train_tokenizer.h.
 #include "cli/train_tokenizer.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/memory.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
@@ -42,80 +39,6 @@ Status check_interrupt() {
   return {};
 }
 
-// --- the folder -----------------------------------------------------------------------------------------------------
-
-// A folder that appears under its name when it is whole: made beside it, synced, renamed.
-class NewFolder {
- public:
-  static Result<NewFolder> create(const fs::path& path) {
-    if (path.empty()) {
-      return Error{Code::kInvalidArgument,
-                   "training a tokenizer: no output was given, the name of a new folder was wanted; choose one"};
-    }
-    NewFolder folder;
-    folder.path_ = path.has_filename() ? path : path.parent_path();
-    NARU_TRY(folder.check_is_free());
-    fs::path temporary = folder.path_;
-    temporary += fmt::format(".partial-{}", ::getpid());
-    std::error_code error;
-    if (!fs::create_directory(temporary, error)) {
-      return Error{error == std::errc::no_such_file_or_directory ? Code::kNotFound : Code::kUnavailable,
-                   fmt::format("writing {}: making {}: {}; choose a place in a folder that exists and may be written",
-                               folder.path_.string(), temporary.string(),
-                               error ? error.message() : std::string("it is there already"))};
-    }
-    folder.temporary_ = std::move(temporary);
-    return folder;
-  }
-  NewFolder(NewFolder&& other) noexcept : path_(std::move(other.path_)), temporary_(std::move(other.temporary_)) {
-    other.temporary_.clear();
-  }
-  NewFolder& operator=(NewFolder&&) = delete;
-  ~NewFolder() {
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
-  }
-
-  const fs::path& temporary() const { return temporary_; }
-
-  Status commit() {
-    NARU_TRY(check_is_free());
-    sync_folder(temporary_);
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      return Error{Code::kUnavailable, fmt::format("writing {}: renaming the finished folder: {}; choose another place",
-                                                   path_.string(), std::strerror(errno))};
-    }
-    temporary_.clear();
-    const fs::path parent = path_.parent_path();
-    sync_folder(parent.empty() ? "." : parent);
-    return {};
-  }
-
- private:
-  NewFolder() = default;
-
-  Status check_is_free() const {
-    std::error_code ignored;
-    const fs::file_status status = fs::status(path_, ignored);
-    if (!fs::exists(status)) return {};
-    if (fs::is_directory(status) && fs::is_empty(path_, ignored) && !ignored) return {};
-    return Error{Code::kInvalidArgument,
-                 fmt::format("writing {}: there is {} of that name, a new name or an empty folder was wanted; choose "
-                             "another name",
-                             path_.string(), fs::is_directory(status) ? "a folder with files" : "a file")};
-  }
-
-  static void sync_folder(const fs::path& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    ::fsync(fd);
-    ::close(fd);
-  }
-
-  fs::path path_;
-  fs::path temporary_;
-};
-
 // --- reading --------------------------------------------------------------------------------------------------------
 
 // Texts of all inputs into the trainer, with progress over their bytes.
@@ -129,11 +52,7 @@ class InputReader {
   Status read() {
     for (const MappedFile& file : files_) {
       NARU_TRY(file.path().extension() == ".jsonl" ? read_lines(file) : read_plain(file));
-      if (!file.length_unchanged()) {
-        return Error{Code::kUnavailable, fmt::format("reading {}: it changed its length meanwhile; keep it still and "
-                                                     "start again",
-                                                     file.path().string())};
-      }
+      NARU_TRY(file.check_unchanged());
     }
     return {};
   }
@@ -287,6 +206,11 @@ Status print_summary(const Summary& s, bool as_json) {
   return {};
 }
 
+// Of a folder that this command made before.
+bool is_tokenizer_file(std::string_view name) {
+  return name == "tokenizer.json" || name == "tokenizer_config.json" || name == "special_tokens_map.json";
+}
+
 Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
   text::BpeTrainerOptions trainer;
   trainer.vocab_size = options.vocab_size;
@@ -302,12 +226,17 @@ Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
 
 Status train_tokenizer_command(const TrainTokenizerOptions& options) {
   install_interrupts(SecondInterrupt::kIsLikeFirst);
+  if (options.output.empty()) {
+    return Error{Code::kInvalidArgument,
+                 "training a tokenizer: no output was given, the name of a new folder was wanted; choose one"};
+  }
+  NARU_TRY(check_folder_place(options.output, options.existing, is_tokenizer_file));
   NARU_ASSIGN(text::BpeTrainer trainer, make_trainer(options));
   std::vector<MappedFile> files;
   if (!options.texts) {
     NARU_ASSIGN(files, open_inputs(options));
   }
-  NARU_ASSIGN(NewFolder folder, NewFolder::create(options.output));
+  NARU_ASSIGN(AtomicFolder folder, AtomicFolder::create(options.output, options.existing));
   Summary summary;
   const Clock::time_point begin = Clock::now();
   if (options.texts) {
@@ -332,8 +261,7 @@ Status train_tokenizer_command(const TrainTokenizerOptions& options) {
   text::set_chatml(data);
   summary.learn_s = seconds_since(learn_begin);
   NARU_ASSIGN(summary.n_tokens, trainer.count_tokens(data));
-  NARU_TRY(
-      formats::write_tokenizer_folder(data, folder.temporary(), {.special_tokens_map = options.special_tokens_map}));
+  NARU_TRY(formats::write_tokenizer_folder(data, folder.path(), {.special_tokens_map = options.special_tokens_map}));
   NARU_TRY(check_interrupt());
   NARU_TRY(folder.commit());
   summary.folder = options.output;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 
 namespace naru::cli {
@@ -21,7 +22,8 @@ using TextVisit = std::function<Status(std::string_view)>;
 struct TrainTokenizerOptions {
   std::vector<std::string> inputs;                // files; with `texts`, how messages call where those come from
   std::function<Status(const TextVisit&)> texts;  // instead of files: calls the visit for every text
-  std::string output;                             // a folder; it must not exist, or be empty
+  std::string output;                             // a folder
+  Existing existing = Existing::kRefuse;          // kReplace: a folder with nothing but a tokenizer's files
   int64_t vocab_size = 32000;                     // ids in all, the bytes' and the added tokens' included
   std::string pre_tokenizer;                      // empty: text::BpeTrainerOptions' default
   std::vector<std::string> special_tokens;        // beside those of ChatML

@@ -130,9 +130,13 @@ int64_t GgufWriter::file_bytes() const {
 }
 
 Status GgufWriter::begin(const std::filesystem::path& path) {
-  NARU_CHECK(!file_, "begin() twice");
-  path_ = path.string();
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  return begin(std::move(file));
+}
+
+Status GgufWriter::begin(AtomicFile file) {
+  NARU_CHECK(!file_, "begin() twice");
+  path_ = file.path().string();
   file_.emplace(std::move(file));
   return file_->write(as_bytes(head()));
 }
@@ -161,9 +165,13 @@ Status GgufWriter::write(Bytes bytes) {
 }
 
 Status GgufWriter::finish() {
+  return take_file().commit();
+}
+
+AtomicFile GgufWriter::take_file() {
   NARU_CHECK(file_.has_value(), "finish() before begin()");
   NARU_CHECK(tensor_ == tensors_.size() && written_ == 0, path_, tensor_, tensors_.size(), written_);
-  return file_->commit();
+  return *std::move(file_);
 }
 
 }  // namespace naru::formats

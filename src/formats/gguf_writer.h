@@ -36,11 +36,14 @@ class GgufWriter {
   Status add_tensor(std::string name, DType dtype, std::vector<int64_t> shape);
 
   // Writes everything before the tensors' bytes.
-  Status begin(const std::filesystem::path& path);
+  Status begin(const std::filesystem::path& path);  // replaces what is there
+  Status begin(AtomicFile file);
   // Bytes of the tensors in the order they were added, without padding.
   Status write(Bytes bytes);
   // Every byte must have been written; syncs and renames.
   Status finish();
+  // The same without the end: the whole file, for the caller to look at and commit.
+  AtomicFile take_file();
 
   // The size the file will have.
   int64_t file_bytes() const;

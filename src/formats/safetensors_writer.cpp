@@ -61,8 +61,13 @@ std::string SafetensorsWriter::header() const {
 }
 
 Status SafetensorsWriter::begin(const std::filesystem::path& path) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  return begin(std::move(file));
+}
+
+Status SafetensorsWriter::begin(AtomicFile file) {
   NARU_CHECK(!file_, "begin() twice");
-  path_ = path.string();
+  path_ = file.path().string();
   const std::string text = header();
   if (static_cast<int64_t>(text.size()) > kSafetensorsHeaderMax) {
     return Error{Code::kInvalidArgument,
@@ -70,7 +75,6 @@ Status SafetensorsWriter::begin(const std::filesystem::path& path) {
                              "several files",
                              path_, text.size(), kSafetensorsHeaderMax)};
   }
-  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
   file_.emplace(std::move(file));
   const uint64_t size = text.size();
   header_bytes_ = static_cast<int64_t>(sizeof(size) + text.size());

@@ -22,7 +22,8 @@ class SafetensorsWriter {
   Status add_tensor(std::string name, DType dtype, std::vector<int64_t> shape);
 
   // Writes the header. The data begins at a multiple of 8.
-  Status begin(const std::filesystem::path& path);
+  Status begin(const std::filesystem::path& path);  // replaces what is there
+  Status begin(AtomicFile file);
   // Bytes of the tensors in the order they were added.
   Status write(Bytes bytes);
   // Every byte must have been written; syncs and renames.

@@ -319,14 +319,7 @@ void TensorFiles::drop(const TensorEntry& entry, int64_t offset, int64_t n) cons
 }
 
 Status TensorFiles::check_unchanged() const {
-  for (const MappedFile& file : state_->files) {
-    if (!file.length_unchanged()) {
-      return Error{Code::kCorrupt,
-                   fmt::format("reading {}: it had {} bytes when it was opened and has not now; let its "
-                               "download finish and try again",
-                               file.path().string(), file.size())};
-    }
-  }
+  for (const MappedFile& file : state_->files) NARU_TRY(file.check_unchanged());
   return {};
 }
 
@@ -349,6 +342,7 @@ Result<std::vector<FileDigest>> TensorFiles::digests(const ProgressCallback& pro
                                                    file.path().string(), offset + n)};
       }
     }
+    NARU_TRY(file.check_unchanged());
     digests.push_back({file.path().filename().string(), file.size(), hash.finish_hex()});
   }
   state_->digests = digests;

@@ -85,7 +85,7 @@ class TensorFiles {
   Bytes bytes(const TensorEntry& entry) const;
   // Tells the system that bytes [offset, offset + n) of the entry will not be read again soon.
   void drop(const TensorEntry& entry, int64_t offset, int64_t n) const;
-  // kCorrupt where a file no longer has the length it was opened with.
+  // kUnavailable where a file changed since it was opened (MappedFile::check_unchanged).
   Status check_unchanged() const;
 
   // The GGUF metadata, or nullptr where the checkpoint is safetensors. Lives as long as this object.

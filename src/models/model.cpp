@@ -110,7 +110,9 @@ Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contr
   WeightLoader loader(
       files.tensors, plan.config, names_of(plan.config.family), chip,
       {.compute = plan.compute, .is_planning = false, .progress = progress, .progress_total = plan.file_bytes});
-  return build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form});
+  NARU_ASSIGN(Decoder decoder, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
+  NARU_TRY(files.tensors.check_unchanged());  // else it may be of two models
+  return decoder;
 }
 
 }  // namespace naru::models

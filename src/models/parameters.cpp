@@ -265,7 +265,8 @@ Status read_parameter(const formats::TensorFiles& files, const ModelConfig& conf
                       float* out) {
   const auto place = place_of(names_of(config.family), parameter.name);
   NARU_CHECK(place.has_value(), parameter.name, family_name(config.family));
-  return Reader(files, config, parameter, *place).read(out);
+  NARU_TRY(Reader(files, config, parameter, *place).read(out));
+  return files.check_unchanged();
 }
 
 void draw_parameter(const ModelConfig& config, const Parameter& parameter, int64_t index, uint64_t seed, double std,

@@ -225,11 +225,11 @@ Status export_tokenizer(const fs::path& from, int64_t vocab, const fs::path& fol
 }
 
 Result<std::string> export_hugging_face(const ModelToExport& model, const fs::path& folder,
-                                        const formats::ProgressCallback& progress) {
+                                        const formats::ProgressCallback& progress, Existing existing) {
   NARU_TRY(check_target(folder));
   ModelConfig config;
   NARU_ASSIGN(const std::string text, config_text(model, config));
-  NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder));
+  NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder, existing));
   if (!model.tokenizer_from.empty()) NARU_TRY(export_tokenizer(model.tokenizer_from, config.vocab, target.path()));
   if (model.chat_template) NARU_TRY(put_chat_template(*model.chat_template, target.path()));
   NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from));
@@ -241,6 +241,12 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
 }
 
 namespace {
+
+// Of a folder that `convert` may have written, or a model's makers.
+bool is_model_file(std::string_view name) {
+  return name == "config.json" || name == "generation_config.json" || name == "model.safetensors.index.json" ||
+         name.ends_with(".safetensors") || std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
+}
 
 // Prediction layers whose tensors are in the file, and not only in the config.
 bool has_predictions(const models::ModelFiles& files) {
@@ -256,12 +262,8 @@ bool has_predictions(const models::ModelFiles& files) {
 }  // namespace
 
 Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
-                               const formats::ProgressCallback& progress) {
-  if (is_there(folder) && !is_empty_folder(folder)) {
-    return Error{Code::kInvalidArgument, fmt::format("converting to {}: there is something of that name already; give "
-                                                     "the path of a new folder",
-                                                     folder.string())};
-  }
+                               const formats::ProgressCallback& progress, Existing existing) {
+  NARU_TRY(check_folder_place(folder, existing, is_model_file));
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
   if (has_predictions(files)) plain.mtp_layers = files.config.mtp_layers;
@@ -275,7 +277,7 @@ Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, Ex
   const bool has_tokenizer =
       gguf != nullptr ? gguf->has("tokenizer.ggml.tokens") : formats::has_tokenizer(files.tensors.folder());
   if (has_tokenizer) whole.tokenizer_from = gguf != nullptr ? files.tensors.file_path(0) : files.tensors.folder();
-  NARU_ASSIGN([[maybe_unused]] const std::string sha256, export_hugging_face(whole, folder, progress));
+  NARU_ASSIGN([[maybe_unused]] const std::string sha256, export_hugging_face(whole, folder, progress, existing));
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
@@ -32,20 +33,22 @@ struct ModelToExport {
 // Returns the SHA-256 of model.safetensors. A model folder of the same name is replaced in one step; any other folder
 // that holds something is refused. Progress counts the bytes of tensors.
 Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder,
-                                        const formats::ProgressCallback& progress = {});
+                                        const formats::ProgressCallback& progress = {},
+                                        Existing existing = Existing::kReplace);
 
 // The tokenizer's files of a Hugging Face folder, from a folder (copied) or a .gguf file (written anew). kNotFound
 // where the source has none; kInvalidArgument where it has ids beyond `vocab`.
 Status export_tokenizer(const std::filesystem::path& from, int64_t vocab, const std::filesystem::path& folder);
 
 // A GGUF file of a checkpoint that naru reads, under the names and in the layout of llama.cpp. One-dimensional tensors
-// and routers are F32; rows that no Q8_0 block divides are F16. `out` must not be there yet.
+// and routers are F32; rows that no Q8_0 block divides are F16.
 enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
 Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind,
-                       const formats::ProgressCallback& progress = {});
-// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. `folder` must be empty or not there
-// yet.
+                       const formats::ProgressCallback& progress = {}, Existing existing = Existing::kRefuse);
+// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. kReplace replaces a folder that holds
+// nothing but a model's files.
 Status convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
-                               ExportDType dtype, const formats::ProgressCallback& progress = {});
+                               ExportDType dtype, const formats::ProgressCallback& progress = {},
+                               Existing existing = Existing::kRefuse);
 
 }  // namespace naru::train

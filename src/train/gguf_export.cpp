@@ -2,10 +2,8 @@
 // interleaved, kv_b as attn_k_b (transposed) and attn_v_b, experts stacked. What was written is read back and compared
 // with the source before the file gets its name.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -300,8 +298,9 @@ Status write_tensors(const models::ModelFiles& files, const std::vector<Paramete
   return {};
 }
 
-Status write_file(const models::ModelFiles& files, const ModelConfig& plain, const fs::path& path,
-                  const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
+// The whole file, which has its name still to come.
+Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig& plain, AtomicFile file,
+                              const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
   const std::vector<Parameter> parameters = models::list_parameters(plain);  // without prediction layers
   const Plan plan(files.config, parameters, kind);
   GgufWriter writer;
@@ -313,10 +312,11 @@ Status write_file(const models::ModelFiles& files, const ModelConfig& plain, con
   if (!divisors.empty()) NARU_TRY(writer.add_tensor("rope_freqs.weight", DType::kF32, {rotated / 2}));
   for (const GgufOutTensor& tensor : plan.tensors())
     NARU_TRY(writer.add_tensor(tensor.name, tensor.dtype, tensor.shape));
-  NARU_TRY(writer.begin(path));
+  NARU_TRY(writer.begin(std::move(file)));
   if (!divisors.empty()) NARU_TRY(writer.write(std::as_bytes(std::span(divisors))));
   NARU_TRY(write_tensors(files, parameters, plan, writer, progress));
-  return writer.finish();
+  NARU_TRY(files.tensors.check_unchanged());
+  return writer.take_file();
 }
 
 // What a reader will take the file for must be the model that was read.
@@ -342,25 +342,13 @@ std::string name_of(const fs::path& model, const ModelConfig& config) {
 }  // namespace
 
 Status convert_to_gguf(const fs::path& model, const fs::path& out, GgufKind kind,
-                       const formats::ProgressCallback& progress) {
-  std::error_code ignored;
-  if (fs::exists(fs::symlink_status(out, ignored))) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("converting to {}: there is something of that name already; give the path of a new file",
-                             out.string())};
-  }
+                       const formats::ProgressCallback& progress, Existing existing) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(out, existing));
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(const ModelConfig plain, models::plain_config(files.tensors, files.config));
-  fs::path temporary = out;
-  temporary += fmt::format("{}{}.gguf", kPartialMark, ::getpid());
-  Status status = write_file(files, plain, temporary, name_of(model, plain), kind, progress);
-  if (status.ok()) status = check_written(temporary, plain);
-  if (status.ok() && ::rename(temporary.c_str(), out.c_str()) != 0) {
-    status = Error{Code::kUnavailable, fmt::format("writing {}: renaming the finished file: {}; choose another place",
-                                                   out.string(), std::strerror(errno))};
-  }
-  if (!status.ok()) fs::remove(temporary, ignored);
-  return status;
+  NARU_ASSIGN(AtomicFile written, write_file(files, plain, std::move(file), name_of(model, plain), kind, progress));
+  NARU_TRY(check_written(written.temporary_path(), plain));
+  return written.commit();
 }
 
 }  // namespace naru::train

@@ -85,9 +85,9 @@ TEST(File, MapsRegularFilesOnly) {
   const auto file = MappedFile::open(folder / "a");
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(as_text(file->bytes()), "hello");
-  EXPECT_TRUE(file->length_unchanged());
+  EXPECT_TRUE(file->check_unchanged().ok());
   std::filesystem::resize_file(folder / "a", 2);
-  EXPECT_FALSE(file->length_unchanged());
+  EXPECT_EQ(file->check_unchanged().error().code, Code::kUnavailable);
 
   EXPECT_EQ(MappedFile::open(folder / "missing").error().code, Code::kNotFound);
   EXPECT_EQ(MappedFile::open(folder).error().code, Code::kInvalidArgument);

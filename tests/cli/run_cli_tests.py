@@ -12,6 +12,7 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
     copy SOURCE DEST                      a file or folder
     cut SOURCE DEST BYTES                 the first BYTES bytes
     patch FILE OLD => NEW                 replaces bytes in a file, once at least
+    link TARGET DEST                      a symbolic link
     status N                              wanted exit status; default 0
     out TEXT  /  err TEXT                 must be in standard output / error
     out~ REGEX  /  err~ REGEX             must match there (multi-line)
@@ -19,6 +20,8 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
     json PATH VALUE                       the output is JSON and PATH (a.b.0) has this JSON value
     has PATH                              the output is JSON and has PATH
     no-file NAME  /  file NAME            must not / must exist afterwards
+    text NAME TEXT                        a file that has this text afterwards
+    link-to NAME TARGET                   a link to this afterwards
 
 {tmp} is a folder of the case's own, {models} and {data} the fixtures. Whatever a case says, a failure must leave one
 message of one line that begins with "naru: ", no stack trace, and no file named *.partial-*.
@@ -100,6 +103,8 @@ class Case:
         elif word == "cut":
             source, target, size = rest.split(" ")
             pathlib.Path(target).write_bytes(pathlib.Path(source).read_bytes()[: int(size)])
+        elif word == "link":
+            os.symlink(*rest.split(" "))
         elif word == "patch":
             target, _, change = rest.partition(" ")
             old, new = (unescape(part) for part in change.split(" => "))
@@ -165,7 +170,13 @@ class Case:
             self.expect(os.path.exists(rest), f"no file {rest}")
         elif word == "no-file":
             self.expect(not os.path.exists(rest), f"a file {rest}")
-        elif word not in ("$", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "status"):
+        elif word == "text":
+            name, _, text = rest.partition(" ")
+            self.expect(pathlib.Path(name).read_bytes() == unescape(text), f"text: another one in {name}")
+        elif word == "link-to":
+            name, _, target = rest.partition(" ")
+            self.expect(os.path.islink(name) and os.readlink(name) == target, f"link-to: {name} is no link to {target}")
+        elif word not in ("$", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "link", "status"):
             self.problems.append(f"no such line: {word}")
 
     def check_json(self, word, rest):

@@ -98,9 +98,13 @@ TEST(TrainTokenizer, AnEmptyFolderIsFilledAndAnotherIsLeftAlone) {
   fs::create_directory(folder / "out");
   TrainTokenizerOptions options = options_of(folder, {"a.txt"});
   EXPECT_TRUE(run(options).status.ok());
-  formats::expect_error(run(options).status, Code::kInvalidArgument, {"a folder with files", "empty folder"});
+  formats::expect_error(run(options).status, Code::kInvalidArgument, {"already, with files in it", "--force"});
+  options.existing = Existing::kReplace;
+  EXPECT_TRUE(run(options).status.ok());
+  folder.write("out/thesis.txt", "mine");
+  formats::expect_error(run(options).status, Code::kInvalidArgument, {"thesis.txt"});
   options.output = folder / "a.txt";
-  formats::expect_error(run(options).status, Code::kInvalidArgument, {"a file of that name"});
+  formats::expect_error(run(options).status, Code::kInvalidArgument, {"a file of that name already"});
   options.output = folder / "absent" / "out";
   formats::expect_error(run(options).status, Code::kNotFound, {"absent"});
   options.output = (folder / "slash").string() + "/";

@@ -1,6 +1,10 @@
 // Checkpoints as they lie on disk: single files, shards, GGUF; and what is wrong with those that are not.
 #include <sys/stat.h>
 
+#include <chrono>
+#include <fstream>
+#include <thread>
+
 #include "formats/gguf.h"
 #include "formats/tensor_file.h"
 #include "tests/formats/helpers.h"
@@ -164,13 +168,25 @@ TEST(TensorFiles, ASparseTerabyteIsRefusedByItsHeader) {
   expect_error(TensorFiles::open(folder / "big.safetensors"), Code::kCorrupt, {"header has 0 bytes"});
 }
 
+TEST(TensorFiles, AFileThatIsWrittenOverAfterOpeningIsFound) {
+  const TempFolder folder;
+  const std::string bytes = fixture("tiny.safetensors");
+  auto files = TensorFiles::open(folder.write("a.safetensors", bytes));
+  ASSERT_TRUE(files.ok());
+  EXPECT_TRUE(files->check_unchanged().ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a file system's clock ticks up to 10 ms apart
+  std::fstream(folder / "a.safetensors", std::ios::in | std::ios::out | std::ios::binary) << bytes;
+  expect_error(files->check_unchanged(), Code::kUnavailable, {"a.safetensors", "was written to while it was read"});
+  expect_error(files->digests(), Code::kUnavailable, {"a.safetensors"});
+}
+
 TEST(TensorFiles, AFileThatIsCutAfterOpeningIsFound) {
   const TempFolder folder;
   auto files = TensorFiles::open(folder.write("a.safetensors", fixture("tiny.safetensors")));
   ASSERT_TRUE(files.ok());
   std::filesystem::resize_file(folder / "a.safetensors", 100);
-  expect_error(files->check_unchanged(), Code::kCorrupt, {"a.safetensors", "when it was opened"});
-  expect_error(files->digests(), Code::kCorrupt, {"a.safetensors"});
+  expect_error(files->check_unchanged(), Code::kUnavailable, {"a.safetensors", "when it was opened"});
+  expect_error(files->digests(), Code::kUnavailable, {"a.safetensors"});
 }
 
 }  // namespace

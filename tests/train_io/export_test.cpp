@@ -234,6 +234,25 @@ TEST(ExportFolder, ATargetThatIsThereIsRefused) {
   expect_error(convert_to_hugging_face(model, folder / "there", ExportDType::kF32), Code::kInvalidArgument,
                {"already"});
   expect_error(convert_to_gguf(model, folder / "no/where/m.gguf", GgufKind::kF32), Code::kNotFound, {"m.gguf"});
+  expect_error(convert_to_hugging_face(model, folder / "no/where/m", ExportDType::kF32), Code::kNotFound, {"no/where"});
+  EXPECT_FALSE(fs::exists(folder / "no"));
+  EXPECT_EQ(read_file(folder / "there", 100).value(), "x");
+}
+
+TEST(ExportFolder, ATargetIsReplacedWhereThatIsAskedForAndItIsAModel) {
+  const TempFolder folder;
+  const fs::path model = fixture_model("llama-gqa");
+  folder.write("m.gguf", "x");
+  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", GgufKind::kF32, {}, Existing::kReplace).ok());
+  EXPECT_TRUE(models::open_model_files(folder / "m.gguf").ok());
+  const auto convert = [&] {
+    return convert_to_hugging_face(model, folder / "hf", ExportDType::kF32, {}, Existing::kReplace);
+  };
+  ASSERT_TRUE(convert().ok());
+  ASSERT_TRUE(convert().ok());
+  folder.write("hf/thesis.txt", "mine");
+  expect_error(convert(), Code::kInvalidArgument, {"thesis.txt"});
+  EXPECT_EQ(read_file(folder / "hf/thesis.txt", 100).value(), "mine");
 }
 
 // --- config.json --------------------------------------------------------------------------------------------------

@@ -1,0 +1,224 @@
+"""What a command does when things happen to it from outside: files that shrink under it, kills and interrupts at a known
+moment, too few threads. Python's standard library only.
+
+    python3 run_fault_tests.py BINARY PRELOAD [--data tests/data]
+
+PRELOAD is the library of tests/tools/faults_preload.cpp.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+WAIT_SECONDS = 60
+NOBODY = 65534
+STATUS_UNAVAILABLE = 8
+
+
+class Rig:
+    def __init__(self, binary, preload, data, folder):
+        self.binary, self.preload, self.data, self.folder = binary, preload, data, folder
+        self.held, self.processes = folder / "held", []
+        (folder / "ids.json").write_text("[1, 2, 3, 4]")
+
+    def model(self, name="llama-gqa/hf"):
+        """A copy that may be damaged."""
+        source = self.data / "models" / name
+        target = self.folder / "models" / name
+        if target.exists():
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        return target
+
+    def environment(self, **variables):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
+        return {**clean, "LD_PRELOAD": str(self.preload), **variables}
+
+    def run(self, arguments, stdin=b"", **variables):
+        return subprocess.run([self.binary, *map(str, arguments)], input=stdin, capture_output=True, check=False,
+                              env=self.environment(**variables), cwd=self.folder, timeout=WAIT_SECONDS)
+
+    def hold(self, arguments):
+        """A command that has written its output and waits before it gives it its name."""
+        self.held.write_text("")
+        n_before = len(self.partials())
+        process = subprocess.Popen([self.binary, *map(str, arguments)],
+                                   env=self.environment(NARU_TEST_HOLD=str(self.held)), cwd=self.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.processes.append(process)
+        end = time.monotonic() + WAIT_SECONDS
+        while sum(path.stat().st_size > 0 for path in self.partials()) <= n_before:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, "nothing is written"
+            time.sleep(0.01)
+        time.sleep(0.1)
+        return process
+
+    def release(self, process):
+        """The end of a command that was held."""
+        self.held.unlink()
+        out, err = process.communicate(timeout=WAIT_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def partials(self):
+        return [path for path in self.folder.rglob("*.partial-*") if path.is_file()]
+
+
+def check_message(done, status, *words):
+    messages = [line for line in done.stderr.decode().splitlines() if line.startswith("naru: ")]
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert len(messages) == 1, done.stderr
+    for word in words:
+        assert word in messages[0], (word, messages[0])
+
+
+def test_every_command_that_maps_a_file_that_shrinks(rig):
+    """One message that names the file, status 8, nothing left behind; once it ended by SIGBUS."""
+    ids, out = ["--ids", rig.folder / "ids.json"], ["--out", rig.folder / "out"]
+    (rig.folder / "text.txt").write_text("some text " * 100)
+    (rig.folder / "r.toml").write_text(
+        'steps = 1\nkind = "sft"\n[model]\npath = "models/llama-gqa/hf"\ntokenizer = "t"\n[[data]]\npath = "c.jsonl"\n'
+        '[batch]\ncontext = 32\n')
+    (rig.folder / "t").mkdir()
+    shutil.copy(rig.data / "text/tokenizers/smollm.json", rig.folder / "t/tokenizer.json")
+    (rig.folder / "c.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n')
+    gguf = "gguf-qwen2-f16/model.gguf"
+    for arguments, model, file in [
+        (["run", "MODEL", "hello", "--raw"], gguf, "model.gguf"),
+        (["show", "MODEL", "--json"], None, "model.safetensors"),
+        (["show", "MODEL"], gguf, "model.gguf"),
+        (["logits", "MODEL", *ids, *out], None, "model.safetensors"),
+        (["logits", "MODEL", *ids, *out], None, "ids.json"),
+        (["grads", "MODEL", *ids, *out], None, "model.safetensors"),
+        (["grads", "MODEL", *ids, *out], None, "ids.json"),
+        (["bench", "MODEL"], None, "model.safetensors"),
+        (["convert", "MODEL", "--out", "out.gguf"], None, "model.safetensors"),
+        (["convert", "MODEL", "--out", "out", "--to", "hf"], gguf, "model.gguf"),
+        (["tokenize", "MODEL"], gguf, "model.gguf"),
+        (["data", "--train-tokenizer", "out", "--vocab", "300", "text.txt"], None, "text.txt"),
+        (["train", "r.toml"], None, "model.safetensors"),
+    ]:
+        path = rig.model(model) if model else rig.model()
+        (rig.folder / "ids.json").write_text("[1, 2, 3, 4]")
+        done = rig.run([path if word == "MODEL" else word for word in arguments], NARU_TEST_SHRINK=file)
+        try:
+            check_message(done, STATUS_UNAVAILABLE, f"{file}: it had ", "and has 0 now")
+            assert not rig.partials() and not (rig.folder / "out").exists()
+            if "--json" in arguments:
+                error = json.loads(done.stdout)["error"]
+                assert error["code"] == "unavailable" and error["message"] in done.stderr.decode(), done.stdout
+        except AssertionError as problem:
+            raise AssertionError(f"{' '.join(map(str, arguments))} with {file} cut: {problem}") from problem
+
+
+def test_a_model_that_is_loaded_needs_its_file_no_more(rig):
+    model = rig.model()
+    process = rig.hold(["logits", model, "--ids", "ids.json", "--out", "o.npy"])
+    os.truncate(model / "model.safetensors", 0)
+    done = rig.release(process)
+    assert done.returncode == 0 and (rig.folder / "o.npy").exists(), done.stderr
+
+
+def test_a_kill_leaves_what_the_next_command_removes(rig):
+    model = rig.model()
+    arguments = ["logits", model, "--ids", "ids.json", "--out", "o.npy"]
+    killed, alive = rig.hold(arguments), rig.hold(arguments)
+    killed.kill()
+    killed.communicate()
+    assert len(rig.partials()) == 2
+    done = rig.run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert len(rig.partials()) == 1, "what a living process writes is left alone"
+    alive.kill()
+    alive.communicate()
+    done = rig.run([*arguments, "--force"])
+    assert done.returncode == 0 and not rig.partials(), (done.stderr, rig.partials())
+    # The same for a folder.
+    arguments = ["convert", model, "--out", "folder"]
+    killed = rig.hold(arguments)
+    killed.kill()
+    killed.communicate()
+    assert rig.run(arguments).returncode == 0
+    assert not list(rig.folder.glob("*.partial-*"))
+
+
+def test_two_interrupts_leave_nothing(rig):
+    process = rig.hold(["grads", rig.model(), "--ids", "ids.json", "--out", "g.safetensors"])
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130, process.returncode
+    assert not rig.partials() and not (rig.folder / "g.safetensors").exists()
+
+
+def test_an_output_that_appears_meanwhile_is_kept(rig):
+    for arguments, name in [(["logits", rig.model(), "--ids", "ids.json", "--out", "o.npy"], "o.npy"),
+                            (["grads", rig.model(), "--ids", "ids.json", "--out", "g.npy"], "g.npy"),
+                            (["convert", rig.model(), "--out", "m.gguf"], "m.gguf")]:
+        process = rig.hold(arguments)
+        (rig.folder / name).write_text("mine")
+        check_message(rig.release(process), 2, name, "--force")
+        assert (rig.folder / name).read_text() == "mine" and not rig.partials()
+
+
+def test_too_few_threads(rig):
+    """The limit does not bind the superuser, so that one becomes nobody, with a binary that nobody may read."""
+    binary = rig.folder / "naru"
+    shutil.copy(rig.binary, binary)
+    binary.chmod(0o755)
+    rig.folder.chmod(0o755)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NPROC, (8, 8))
+        if os.geteuid() == 0:
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+    done = subprocess.run([binary, "show", "--machine", "--threads", "1024"], capture_output=True, check=False,
+                          preexec_fn=limit, cwd=rig.folder, timeout=WAIT_SECONDS)
+    check_message(done, 7, "starting 1024 threads", "--threads N")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("binary", type=pathlib.Path)
+    parser.add_argument("preload", type=pathlib.Path)
+    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--only", default="", help="tests whose name has this word")
+    args = parser.parse_args()
+    failed = 0
+    tests = [(name, test) for name, test in globals().items() if name.startswith("test_") and args.only in name]
+    for name, test in tests:
+        with tempfile.TemporaryDirectory(prefix="naru-faults-") as folder:
+            rig = Rig(args.binary.resolve(), args.preload.resolve(), args.data.resolve(), pathlib.Path(folder))
+            try:
+                test(rig)
+            except (AssertionError, subprocess.TimeoutExpired) as problem:
+                failed += 1
+                print(f"FAILED {name}: {problem}")
+            finally:
+                rig.end()
+    print(f"{len(tests) - failed} of {len(tests)} tests passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
