@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -114,6 +115,30 @@ Result<fs::path> move_aside(const fs::path& folder) {
   return target;
 }
 
+// Files and folders of a run that a killed process was writing. Nobody else writes here, as the folder is locked.
+Status remove_unfinished(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code code;
+  for (fs::directory_iterator place(folder, code), end; !code && place != end; place.increment(code)) {
+    const std::string name = place->path().filename().string();
+    const size_t mark = name.find(kPartialMark);
+    const bool is_ours = std::any_of(kSetAsideNames.begin(), kSetAsideNames.end(), [&](const char* ours) {
+      const std::string_view written = std::string_view(name).substr(0, mark);
+      return mark != std::string::npos && (written == ours || written == aside_of(ours).string());
+    });
+    if (is_ours) found.push_back(place->path());
+  }
+  for (const fs::path& path : found) {
+    fs::remove_all(path, code);
+    if (code) {
+      return Error{Code::kUnavailable, fmt::format("removing {}, which a killed process left: {}; check that it may be "
+                                                   "removed",
+                                                   path.string(), code.message())};
+    }
+  }
+  return {};
+}
+
 Result<OrderedJson> read_info(const fs::path& path) {
   NARU_ASSIGN(const bool is_there, is_anything(path));
   if (!is_there) return OrderedJson();
@@ -185,6 +210,7 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe, 
 
 Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
   NARU_TRY(state_->lock.check());
+  NARU_TRY(remove_unfinished(state_->path));
   NARU_TRY(write_whole(state_->path / kRecipeFile, state_->recipe));
   NARU_TRY(rewind(step));
   OrderedJson& info = state_->info;

@@ -127,6 +127,7 @@ Status RunningTrainer::begin_or_resume() {
                     run_->path().string(), state_.step, plan_.steps)};
   }
   NARU_TRY(run_->begin(is_resumed_ ? state_.step : -1, to_json(*data_record_)));
+  NARU_TRY(remove_unfinished_checkpoints(run_->checkpoints()));
   if (is_resumed_) note(fmt::format("going on from step {} of {}", state_.step, plan_.steps));
   return {};
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "base/sha256.h"
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
@@ -13,20 +14,6 @@
 
 namespace naru::train {
 namespace {
-
-// Every file below a folder but the lock, as bytes; links by where they lead.
-std::map<std::string, std::string> everything_in(const fs::path& folder) {
-  std::map<std::string, std::string> all;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = entry.path().lexically_relative(folder).string();
-    if (entry.is_symlink()) {
-      all[name] = "-> " + fs::read_symlink(entry.path()).string();
-    } else if (entry.is_regular_file() && name != "lock") {
-      all[name] = read_file(entry.path(), 1 << 24).value();
-    }
-  }
-  return all;
-}
 
 void flip_byte(const fs::path& path) {
   std::string bytes = read_file(path, 1 << 24).value();
@@ -374,6 +361,29 @@ TEST(RunStart, RunsWithoutARecordGoOnAndGetOne) {
   fs::remove(path);
   run.rig.finished(run.recipe, best_cpu());
   info = nlohmann::json::parse(read_file(path, 1 << 20).value());
+  EXPECT_EQ(info["data"]["training"]["files"].size(), 2u);
+}
+
+// As an earlier version wrote them: neither the record nor the checkpoints know the data.
+TEST(RunStart, RunsOfAnEarlierVersionGoOn) {
+  WithData run;
+  const fs::path record = fs::path(run.recipe.output) / "run.json";
+  auto info = nlohmann::json::parse(read_file(record, 1 << 20).value());
+  for (const char* key : {"data", "saved_step"}) info.erase(key);
+  std::ofstream(record) << info.dump();
+  const auto found = list_checkpoints(fs::path(run.recipe.output) / "checkpoints").value();
+  for (const auto& checkpoint : found) {
+    auto manifest = nlohmann::json::parse(read_file(checkpoint.folder / "manifest.json", 1 << 20).value());
+    for (const char* key : {"data", "recipe_identity", "validation_loss"}) manifest["state"].erase(key);
+    manifest.erase("sha256");
+    manifest["sha256"] = sha256_hex(as_bytes(manifest.dump()));
+    std::ofstream(checkpoint.folder / "manifest.json") << manifest.dump();
+  }
+  std::vector<std::string> notes;
+  run.rig.finished(run.recipe, best_cpu(), keep_notes(notes));
+  EXPECT_TRUE(has_note(notes, "this run has no record of the data"));
+  EXPECT_TRUE(has_note(notes, "going on from step 3"));
+  info = nlohmann::json::parse(read_file(record, 1 << 20).value());
   EXPECT_EQ(info["data"]["training"]["files"].size(), 2u);
 }
 

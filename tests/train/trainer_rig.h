@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
 
 #include "tests/train/rig.h"
 #include "train/trainer.h"
@@ -114,6 +115,20 @@ class TrainerRig {
  private:
   fs::path path_;
 };
+
+// Every file below a folder but the lock, as bytes; links by where they lead.
+inline std::map<std::string, std::string> everything_in(const fs::path& folder) {
+  std::map<std::string, std::string> all;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string name = entry.path().lexically_relative(folder).string();
+    if (entry.is_symlink()) {
+      all[name] = "-> " + fs::read_symlink(entry.path()).string();
+    } else if (entry.is_regular_file() && name != "lock") {
+      all[name] = read_file(entry.path(), 1 << 24).value();
+    }
+  }
+  return all;
+}
 
 // Asks to stop at the k-th question.
 inline TrainerEvents stop_after(int64_t k) {
