@@ -308,6 +308,11 @@ TEST(Checkpoint, PruningTrustsOnlyWhatWasVerifiedOrWritten) {
   ASSERT_TRUE(store.prune(110, 1, -1).ok());
   EXPECT_EQ(newest(folder.path()), 110);
   EXPECT_EQ(names_in(folder.path()).size(), 3u);
+  // A good one that lies later than the run stands pushes out nothing either.
+  ASSERT_TRUE(save(folder.path(), 400).ok());
+  ASSERT_TRUE(store.prune(110, 1, -1).ok());
+  EXPECT_TRUE(verify_checkpoint(folder / "step-00000110").ok());
+  fs::remove_all(folder / "step-00000400");
   // Written over at last, which is said.
   notes.clear();
   ASSERT_TRUE(store.write(200, {file_of("weights", 200), file_of("moments", 201)}, "{}").ok());
