@@ -132,6 +132,36 @@ SourceRecipe source_of(const std::string& path) {
   return source;
 }
 
+// Rolling back is a start as well: a checkpoint that cannot be read ends the run, and it goes on when it can.
+TEST(RunStart, ARollBackPassesOverNothingThatCannotBeRead) {
+  const TrainerRig rig;
+  const std::string wanted = rig.finished(guarded(rig, "undisturbed"), best_cpu());
+  const Recipe recipe = guarded(rig, "guarded");
+  std::map<fs::path, std::string> away;
+  TrainerEvents events;
+  events.step = [&](const StepReport&) {
+    const auto found = list_checkpoints(fs::path(recipe.output) / "checkpoints").value();
+    for (const CheckpointInfo& checkpoint : found) {
+      const fs::path path = checkpoint.folder / "weights.safetensors";
+      if (fs::is_symlink(path)) continue;
+      away[path] = read_file(path, 1 << 24).value();
+      fs::remove(path);
+      fs::create_symlink("weights.safetensors", path);
+    }
+  };
+  const auto result = rig.run(recipe, best_cpu(), std::move(events));
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Code::kUnavailable) << result.error().message;
+  EXPECT_NE(result.error().message.find("nothing was changed"), std::string::npos) << result.error().message;
+  EXPECT_EQ(list_runs(recipe.output).value()[0].status, "failed");
+  for (const auto& [path, bytes] : away) {
+    if (!fs::is_symlink(path)) continue;
+    fs::remove(path);
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+}
+
 Recipe watched(const TrainerRig& rig, const std::string& name) {
   std::ofstream(rig.path() / "held.txt") << "12 + 7 = 19\n3 + 4 = 7\n";
   Recipe recipe = rig.recipe(name);

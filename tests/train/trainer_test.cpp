@@ -265,19 +265,6 @@ TEST(Trainer, AGradientThatIsNotANumberStopsBeforeTheUpdate) {
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
 }
 
-// Thresholds so low that half of all steps are far out.
-Recipe guarded(const TrainerRig& rig, const std::string& name) {
-  Recipe recipe = rig.recipe(name);
-  recipe.steps = 110;
-  recipe.batch = {.context = 32, .rows = 2, .micro_rows = 1, .groups = 1, .overlong = "cut"};
-  recipe.optimizer.lr = 0.03;
-  recipe.schedule.kind = "constant";
-  recipe.guard.clip_z = 1e-7;
-  recipe.guard.skip_z = 1e-6;
-  recipe.checkpoint = {.every = 20, .keep = 2};
-  return recipe;
-}
-
 TEST(Trainer, SkipsAndRollsBackAndStillEndsInTheSameWeights) {
   const TrainerRig rig;
   std::vector<std::string> notes;
