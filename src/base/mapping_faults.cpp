@@ -68,7 +68,7 @@ class FixedText {
   std::string_view view() const { return {text_, size_}; }
 
  private:
-  char text_[8192];
+  char text_[8192] = {};
   size_t size_ = 0;
 };
 
@@ -89,7 +89,7 @@ void on_bus_error(int, siginfo_t* info, void*) {
     return;
   }
   while (is_ending.exchange(true)) ::pause();  // another thread is at it
-  static FixedText text;
+  static constinit FixedText text;
   text.add("reading ");
   text.add(mapping->path);
   struct stat now {};

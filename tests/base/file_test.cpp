@@ -251,6 +251,26 @@ TEST_F(MappingsDeathTest, AFileThatShrinksEndsTheProgramWithAMessage) {
   EXPECT_EQ(names(), (std::vector<std::string>{"model"})) << "the unfinished file is gone";
 }
 
+// A file that is as long as it was: its disk or network failed. That is played by the descriptor of another file.
+TEST_F(MappingsDeathTest, ADiskThatFailsEndsTheProgramWithAMessage) {
+  put("model", std::string(100000, 'a'));
+  put("whole", std::string(100000, 'a'));
+  const int fd = ::open(at("model").c_str(), O_RDONLY), whole = ::open(at("whole").c_str(), O_RDONLY);
+  void* data = ::mmap(nullptr, 100000, PROT_READ, MAP_PRIVATE, fd, 0);
+  ASSERT_NE(data, MAP_FAILED);
+  Mapping* mapping = add_mapping(static_cast<std::byte*>(data), 100000, whole, at("model"));
+  fs::resize_file(at("model"), 10);
+  const auto read = [&] {
+    end_when_a_mapping_fails(tell);
+    (void)*(static_cast<const volatile char*>(data) + 99999);
+  };
+  EXPECT_EXIT(read(), testing::ExitedWithCode(8), "/model: at byte 99999 of 100000: the system could not read it");
+  remove_mapping(mapping);
+  ::munmap(data, 100000);
+  ::close(fd);
+  ::close(whole);
+}
+
 TEST_F(MappingsDeathTest, ControlCharactersOfANameAreNotShown) {
   put("a\x1b[31m", std::string(100000, 'a'));
   const auto file = MappedFile::open(at("a\x1b[31m")).value();

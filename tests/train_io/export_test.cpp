@@ -3,9 +3,11 @@
 #include "train/export.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/float_bits.h"
 #include "base/sha256.h"
@@ -253,6 +255,27 @@ TEST(ExportFolder, ATargetIsReplacedWhereThatIsAskedForAndItIsAModel) {
   folder.write("hf/thesis.txt", "mine");
   expect_error(convert(), Code::kInvalidArgument, {"thesis.txt"});
   EXPECT_EQ(read_file(folder / "hf/thesis.txt", 100).value(), "mine");
+}
+
+// Written over at its own length after the first tensor: it would be of two models.
+TEST(ExportFolder, ASourceThatChangesMeanwhileIsRefused) {
+  const TempFolder folder;
+  fs::copy(fixture_model("llama-gqa"), folder / "model", fs::copy_options::recursive);
+  int n_calls = 0;
+  const auto write_over = [&](int64_t, int64_t) {
+    if (++n_calls != 1) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a file system's clock ticks up to 10 ms apart
+    std::fstream file(folder / "model/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file << "x";
+    return true;
+  };
+  expect_error(convert_to_gguf(folder / "model", folder / "m.gguf", GgufKind::kF32, write_over), Code::kUnavailable,
+               {"model.safetensors"});
+  n_calls = 0;
+  expect_error(convert_to_hugging_face(folder / "model", folder / "hf", ExportDType::kF32, write_over),
+               Code::kUnavailable, {"model.safetensors"});
+  EXPECT_FALSE(fs::exists(folder / "m.gguf") || fs::exists(folder / "hf"));
 }
 
 // --- config.json --------------------------------------------------------------------------------------------------
