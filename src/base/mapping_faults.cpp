@@ -120,6 +120,10 @@ void end_when_a_mapping_fails(void (*tell)(std::string_view message)) {
   action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGBUS, &action, nullptr);
+  sigset_t bus;  // whoever started us may have blocked it: a fault would end us without a word
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  ::pthread_sigmask(SIG_UNBLOCK, &bus, nullptr);
 }
 
 Mapping* add_mapping(const std::byte* data, int64_t size, int fd, const std::filesystem::path& path) {

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+from run_chat_tests import Terminal
+
 HERE = pathlib.Path(__file__).resolve().parent
 WAIT_SECONDS = 60
 NOBODY = 65534
@@ -133,6 +135,18 @@ def test_a_model_that_is_loaded_needs_its_file_no_more(rig):
     os.truncate(model / "model.safetensors", 0)
     done = rig.release(process)
     assert done.returncode == 0 and (rig.folder / "o.npy").exists(), done.stderr
+
+
+def test_a_chat_goes_on_without_its_file(rig):
+    """What is read at all is read before the prompt: nothing of the file is missed, and nothing ends the chat."""
+    model = rig.model("gguf-llama-f32/model.gguf")
+    terminal = Terminal([rig.binary, "run", model, "-n", "3"])
+    terminal.wait_for(">>> ")
+    os.truncate(model, 0)
+    terminal.type("hello\r")
+    terminal.wait_for(">>> ")
+    terminal.type("/quit\r")
+    assert terminal.wait_end() == 0, terminal.seen
 
 
 def test_a_kill_leaves_what_the_next_command_removes(rig):
