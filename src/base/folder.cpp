@@ -148,7 +148,8 @@ Status AtomicFolder::commit() {
   if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
     return sync_folder(parent_of(target_));
   }
-  // A file system that cannot exchange two names: for a moment there is none.
+  // A file system that cannot exchange two names: for a moment there is none. The old one's name is such that no writer
+  // takes it for a left-over.
   fs::path old = temporary;
   old += "-old";
   if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(temporary.c_str(), target_.c_str()) != 0) {

@@ -33,9 +33,9 @@ class AtomicFolder {
   Partial partial_;
 };
 
-// For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that is
-// not there. With kReplace also a folder that holds anything but files of `is_ours`: that is the user's, and is never
-// replaced.
+// For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that
+// is not there. With kReplace also a folder that holds anything but files of `is_ours`: that is the user's, and is
+// never replaced.
 Status check_folder_place(const std::filesystem::path& target, Existing existing,
                           const std::function<bool(std::string_view name)>& is_ours);
 

@@ -92,6 +92,7 @@ bool is_hexadecimal(std::string_view text) {
 std::optional<pid_t> maker_of(std::string_view ending) {
   constexpr std::string_view kGguf = ".gguf";
   if (ending.size() == kRandomDigits && is_hexadecimal(ending)) return 0;
+  ending = ending.substr(0, ending.find(kPartialMark));  // an unfinished file of an unfinished file
   if (ending.ends_with(kGguf)) ending.remove_suffix(kGguf.size());
   if (ending.empty() || ending.size() > kProcessDigitsMax) return std::nullopt;
   pid_t process = 0;

@@ -172,11 +172,14 @@ TEST_F(Files, TheNextWriterRemovesWhatAKilledOneLeft) {
   put("file.partial-0123456789abcdef.bak", "mine");
   put("file.partial-" + std::to_string(::getpid()), "of a process that lives");
   put("file.partial-4194999", "of one that does not");  // past the greatest number that Linux gives
+  put("file.partial-4194999.gguf.partial-4194999", "nor of this one");
+  put("file.partial-0123456789abcdef-old", "what was replaced");
   const auto alive = AtomicFile::create(at("file")).value();
   EXPECT_TRUE(write("file", Existing::kRefuse).ok());
   EXPECT_TRUE(write_folder("folder", Existing::kRefuse).ok());
   std::vector<std::string> wanted = {"file",
                                      "file.partial-" + std::to_string(::getpid()),
+                                     "file.partial-0123456789abcdef-old",
                                      "file.partial-0123456789abcdef.bak",
                                      "file.partial-notes",
                                      alive.temporary_path().filename().string(),
