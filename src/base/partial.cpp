@@ -151,7 +151,7 @@ int make(const fs::path& path, Partial::Kind kind, mode_t mode) {
   if (fd < 0) {
     const int error_number = errno;
     ::rmdir(path.c_str());
-    errno = error_number;
+    errno = error_number == ENOENT ? EEXIST : error_number;  // another writer took it for a left-over: try again
   }
   return fd;
 }
