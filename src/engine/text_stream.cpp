@@ -9,10 +9,6 @@
 namespace naru::engine {
 namespace {
 
-bool is_reasoning_tag(std::string_view piece) {
-  return piece == "<think>" || piece == "</think>";
-}
-
 Status validate_stops(const std::vector<std::string>& stops) {
   if (static_cast<int64_t>(stops.size()) > kStopStringsMax) {
     return Error{Code::kInvalidArgument,
@@ -87,15 +83,19 @@ TextStream::TextStream(const text::Tokenizer& tokenizer, TextOptions options)
       options_(std::move(options)),
       decoder_(tokenizer, false),
       stops_(options_.stop),
-      splitter_(options_.starts_in_reasoning) {}
+      tag_tokens_(text::reasoning_tokens(tokenizer)),
+      splitter_(options_.starts_in_reasoning, tag_tokens_) {}
 
 TextDelta TextStream::push(int32_t id) {
   NARU_CHECK(!is_stopped_);
   TextDelta delta;
   // Some vocabularies call the tags of reasoning special; they split all the same.
-  const bool is_tag = options_.split_reasoning && is_reasoning_tag(tokenizer_->piece(id));
+  const bool is_tag = options_.split_reasoning && (id == tag_tokens_.open || id == tag_tokens_.close);
   if (options_.skip_special && tokenizer_->is_special(id) && !is_tag) return delta;
-  take(decoder_.push(id), delta);
+  const std::string text = decoder_.push(id);
+  n_decoded_ += text.size();
+  if (is_tag) tags_.push_back({n_decoded_ - tokenizer_->piece(id).size(), tokenizer_->piece(id)});
+  take(text, delta);
   return delta;
 }
 
@@ -118,15 +118,38 @@ void TextStream::take(std::string_view text, TextDelta& delta) {
   split(sure, is_stopped_, delta);
 }
 
+// Tags keep their places in the text: what is held back for a stop string may hold one, and a stop string may cut one,
+// which is text then.
 void TextStream::split(std::string_view text, bool is_end, TextDelta& delta) {
   if (!options_.split_reasoning) {
     delta.content += text;
     return;
   }
-  std::vector<text::AnswerPiece> pieces = splitter_.push(text);
-  if (is_end) {
-    for (text::AnswerPiece& piece : splitter_.finish()) pieces.push_back(std::move(piece));
+  sure_ += text;
+  size_t n_done = 0, n_tags = 0;
+  const auto rest = [&] { return std::string_view(sure_).substr(n_done); };
+  while (n_done < sure_.size()) {
+    const bool has_tag = n_tags < tags_.size();
+    const size_t n_before = has_tag ? tags_[n_tags].begin - n_split_ - n_done : rest().size();
+    if (n_before > 0) {
+      const std::string_view plain = rest().substr(0, n_before);
+      add_pieces(splitter_.push(plain), delta);
+      n_done += plain.size();
+      continue;
+    }
+    const std::string_view tag = tags_[n_tags].text;
+    if (rest().size() < tag.size() && !is_end) break;
+    add_pieces(rest().size() < tag.size() ? splitter_.push(rest()) : splitter_.push_tag(tag), delta);
+    n_done += std::min(rest().size(), tag.size());
+    ++n_tags;
   }
+  n_split_ += n_done;
+  sure_.erase(0, n_done);
+  tags_.erase(tags_.begin(), tags_.begin() + static_cast<std::ptrdiff_t>(n_tags));
+  if (is_end) add_pieces(splitter_.finish(), delta);
+}
+
+void TextStream::add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta) {
   for (size_t i = 0; i < pieces.size(); ++i) {
     const bool is_before_tag = i + 1 < pieces.size() && pieces[i + 1].part == text::AnswerPart::kTag;
     if (pieces[i].part == text::AnswerPart::kReasoning) delta.reasoning += pieces[i].text;

@@ -1,5 +1,6 @@
 // TextStream: the text of one answer, token by token. Gives out whole characters only, never a part of a stop string,
-// and tells reasoning from content. However tokens cut the text, the texts given out, joined, are the same.
+// and tells reasoning from content. However tokens cut the text, the texts given out, joined, are the same; where the
+// vocabulary has the tags of reasoning as tokens, which part is reasoning is a matter of those tokens alone.
 #pragma once
 
 #include <cstdint>
@@ -73,12 +74,24 @@ class TextStream {
   // Decoded text through the search for stop strings, then split.
   void take(std::string_view text, TextDelta& delta);
   void split(std::string_view text, bool is_end, TextDelta& delta);
+  static void add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta);
+
+  // The token of a tag: the bytes of the decoded answer that are its text.
+  struct Tag {
+    size_t begin;
+    std::string_view text;
+  };
 
   const text::Tokenizer* tokenizer_;
   TextOptions options_;
   text::StreamDecoder decoder_;
   StringFinder stops_;
+  text::ReasoningTokens tag_tokens_;
   text::ReasoningSplitter splitter_;
+  std::vector<Tag> tags_;  // that are not split yet, in order
+  std::string sure_;       // text before any stop string that is not split yet: a tag that may still be cut
+  size_t n_decoded_ = 0;   // bytes of the answer so far
+  size_t n_split_ = 0;     // of them, those before sure_
   bool is_stopped_ = false;
 };
 

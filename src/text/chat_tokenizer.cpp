@@ -19,7 +19,9 @@ Result<ChatTokenizer> ChatTokenizer::create(formats::TokenizerData data) {
 
 Result<ChatPrompt> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer, const ChatInput& input) {
   NARU_ASSIGN(const std::vector<Segment> segments, chat_template.render(input));
-  return ChatPrompt{tokenizer.encode_segments(segments), prompt_opens_reasoning(join(segments))};
+  ChatPrompt prompt{tokenizer.encode_segments(segments)};
+  prompt.opens_reasoning = prompt_opens_reasoning(segments, prompt.ids, tokenizer);
+  return prompt;
 }
 
 void replace_chat_template(formats::TokenizerData& data, std::string source) {

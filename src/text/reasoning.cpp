@@ -20,9 +20,28 @@ size_t open_end(std::string_view text, std::string_view tag) {
 
 }  // namespace
 
-bool prompt_opens_reasoning(std::string_view prompt) {
-  const size_t last = prompt.find_last_not_of(kBlanks);
-  return last != std::string_view::npos && prompt.substr(0, last + 1).ends_with(kOpen);
+ReasoningTokens reasoning_tokens(const Tokenizer& tokenizer) {
+  const auto token_of = [&](std::string_view tag) {
+    const std::optional<int32_t> id = tokenizer.find(tag);
+    return id && tokenizer.is_control(*id) ? id : std::nullopt;
+  };
+  return {token_of(kOpen), token_of(kClose)};
+}
+
+bool prompt_opens_reasoning(std::span<const Segment> segments, std::span<const int32_t> ids,
+                            const Tokenizer& tokenizer) {
+  if (const auto open = reasoning_tokens(tokenizer).open) {
+    for (size_t i = ids.size(); i > 0; --i) {
+      if (ids[i - 1] == *open) return true;
+      if (tokenizer.piece(ids[i - 1]).find_first_not_of(kBlanks) != std::string_view::npos) return false;
+    }
+    return false;
+  }
+  // The template's own text at the end, back to what came from outside.
+  std::string own;
+  for (size_t i = segments.size(); i > 0 && !segments[i - 1].is_content; --i) own.insert(0, segments[i - 1].text);
+  const size_t last = own.find_last_not_of(kBlanks);
+  return last != std::string::npos && std::string_view(own).substr(0, last + 1).ends_with(kOpen);
 }
 
 std::vector<AnswerPiece> ReasoningSplitter::push(std::string_view text) {
@@ -32,41 +51,57 @@ std::vector<AnswerPiece> ReasoningSplitter::push(std::string_view text) {
   return pieces;
 }
 
+std::vector<AnswerPiece> ReasoningSplitter::push_tag(std::string_view tag) {
+  std::vector<AnswerPiece> pieces;
+  const bool opens = state_ == State::kStart && tag == kOpen && held_.find_first_not_of(kBlanks) == std::string::npos;
+  const bool closes = state_ == State::kReasoning && tag == kClose;
+  if (!opens && !closes) return push(tag);
+  give(opens ? AnswerPart::kContent : AnswerPart::kReasoning, held_.size(), pieces);
+  held_ = tag;
+  give(AnswerPart::kTag, held_.size(), pieces);
+  state_ = opens ? State::kReasoning : State::kContent;
+  return pieces;
+}
+
 std::vector<AnswerPiece> ReasoningSplitter::finish() {
   std::vector<AnswerPiece> pieces;
   scan(true, pieces);
   return pieces;
 }
 
+// The first n bytes that are held.
+void ReasoningSplitter::give(AnswerPart part, size_t n, std::vector<AnswerPiece>& pieces) {
+  if (n > 0) pieces.push_back({part, held_.substr(0, n)});
+  held_.erase(0, n);
+}
+
 void ReasoningSplitter::scan(bool is_end, std::vector<AnswerPiece>& pieces) {
-  const auto give = [&](AnswerPart part, size_t n) {
-    if (n > 0) pieces.push_back({part, held_.substr(0, n)});
-    held_.erase(0, n);
-  };
   if (state_ == State::kStart) {
     const size_t first = std::min(held_.find_first_not_of(kBlanks), held_.size());
     const std::string_view rest = std::string_view(held_).substr(first);
-    if (rest.starts_with(kOpen)) {
-      give(AnswerPart::kContent, first);
-      give(AnswerPart::kTag, kOpen.size());
+    const bool may_open = open_is_token_ ? rest.empty() : kOpen.starts_with(rest);
+    if (!open_is_token_ && rest.starts_with(kOpen)) {
+      give(AnswerPart::kContent, first, pieces);
+      give(AnswerPart::kTag, kOpen.size(), pieces);
       state_ = State::kReasoning;
-    } else if (is_end || !kOpen.starts_with(rest)) {
+    } else if (is_end || !may_open) {
       state_ = State::kContent;
     } else {
       return;
     }
   }
   if (state_ == State::kReasoning) {
-    const size_t close = held_.find(kClose);
+    const size_t close = close_is_token_ ? std::string::npos : held_.find(kClose);
     if (close == std::string::npos) {
-      give(AnswerPart::kReasoning, held_.size() - (is_end ? 0 : open_end(held_, kClose)));
+      const size_t n_open = is_end || close_is_token_ ? 0 : open_end(held_, kClose);
+      give(AnswerPart::kReasoning, held_.size() - n_open, pieces);
       return;
     }
-    give(AnswerPart::kReasoning, close);
-    give(AnswerPart::kTag, kClose.size());
+    give(AnswerPart::kReasoning, close, pieces);
+    give(AnswerPart::kTag, kClose.size(), pieces);
     state_ = State::kContent;
   }
-  give(AnswerPart::kContent, held_.size());
+  give(AnswerPart::kContent, held_.size(), pieces);
 }
 
 }  // namespace naru::text

@@ -27,16 +27,17 @@ std::string alphabet_text(std::string_view bytes) {
   return out;
 }
 
-// A vocabulary of all bytes and all given pieces, and two special tokens.
+// A vocabulary of all bytes and all given pieces, and three special tokens, of which two are the tags of reasoning.
 class Vocabulary {
  public:
-  explicit Vocabulary(const std::set<std::string>& pieces = {}) {
+  explicit Vocabulary(const std::set<std::string>& pieces = {}, bool has_tags = true) {
     formats::TokenizerData data;
     for (int byte = 0; byte < 256; ++byte) data.vocab.push_back(alphabet_text(std::string(1, static_cast<char>(byte))));
     for (const std::string& piece : pieces) {
       if (piece.size() > 1) data.vocab.push_back(alphabet_text(piece));
     }
     for (const char* text : {"<|end|>", "<think>", "</think>"}) {
+      if (!has_tags && text[1] != '|') continue;
       formats::AddedToken token;
       token.id = static_cast<int32_t>(data.vocab.size());
       token.text = text;
@@ -109,7 +110,7 @@ Outcome run_cut(const Vocabulary& vocabulary, const TextOptions& options, const 
 
 void expect_at_every_cut(const TextOptions& options, const std::string& text, const Outcome& wanted) {
   ASSERT_LE(text.size(), 17u);
-  const Vocabulary vocabulary(all_pieces(text));
+  const Vocabulary vocabulary(all_pieces(text), false);
   for (uint32_t cuts = 0; cuts < 1u << (text.size() - 1); ++cuts) {
     const Outcome got = run_cut(vocabulary, options, text, cuts, &wanted);
     ASSERT_EQ(got, wanted) << text << " cut by " << cuts << ": '" << got.content << "' '" << got.reasoning << "'";
@@ -186,6 +187,97 @@ TEST(TextStream, SpecialTokensGiveNoTextButMarkersSplit) {
   options.skip_special = false;
   auto plain = TextStream::create(*vocabulary, options).value();
   EXPECT_EQ(plain.push(vocabulary.id("<|end|>")).content, "<|end|>");
+}
+
+// The outcome of an answer, "[" and "]" in `text` standing for the tokens of the tags, the rest cut as `cuts` says.
+Outcome run_tagged(const Vocabulary& vocabulary, const TextOptions& options, const std::string& text, uint32_t cuts) {
+  auto stream = TextStream::create(*vocabulary, options).value();
+  Outcome got;
+  std::string waiting;
+  const auto take = [&](const TextDelta& delta) {
+    got.reasoning += delta.reasoning;
+    got.content += delta.content;
+    got.is_stopped |= delta.is_stopped;
+  };
+  const auto flush = [&] {
+    if (!waiting.empty() && !got.is_stopped) take(stream.push(vocabulary.id(waiting)));
+    waiting.clear();
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '[' || text[i] == ']') {
+      flush();
+      if (!got.is_stopped) take(stream.push(vocabulary.id(text[i] == '[' ? "<think>" : "</think>")));
+      continue;
+    }
+    waiting += text[i];
+    if ((cuts >> i & 1u) != 0) flush();
+  }
+  flush();
+  take(stream.finish());
+  return got;
+}
+
+void expect_tagged(const TextOptions& options, const std::string& text, const Outcome& wanted) {
+  // Pieces that spell a whole tag are the tags' own tokens here, and no answer spells a tag so.
+  std::set<std::string> pieces = all_pieces(text);
+  std::erase_if(pieces, [](const std::string& piece) { return piece == "<think>" || piece == "</think>"; });
+  const Vocabulary vocabulary(pieces);
+  ASSERT_LE(text.size(), 16u);
+  for (uint32_t cuts = 0; cuts < 1u << text.size(); ++cuts) {
+    bool spells_whole = false;
+    size_t begin = 0;
+    for (size_t i = 0; i <= text.size(); ++i) {
+      const bool is_border = i == text.size() || text[i] == '[' || text[i] == ']' || (cuts >> i & 1u) != 0;
+      if (!is_border) continue;
+      const size_t end = i < text.size() && text[i] != '[' && text[i] != ']' ? i + 1 : i;
+      const std::string piece = text.substr(begin, end - begin);
+      spells_whole |= piece == "<think>" || piece == "</think>";
+      begin = i + 1;
+    }
+    if (spells_whole) continue;
+    const Outcome got = run_tagged(vocabulary, options, text, cuts);
+    ASSERT_EQ(got, wanted) << text << " cut by " << cuts << ": '" << got.content << "' '" << got.reasoning << "'";
+  }
+}
+
+// Where the vocabulary has the tags as tokens, those who spell them have begun or ended nothing.
+TEST(TextStream, SpelledTagsAreTextWhereTheTagsAreTokens) {
+  TextOptions options;
+  options.split_reasoning = true;
+  expect_tagged(options, "[a</think>b]c", {"a</think>b", "c", false});
+  expect_tagged(options, "<think>a]b", {"", "<think>a</think>b", false});
+  expect_tagged(options, " <think>", {"", " <think>", false});
+  expect_tagged(options, "</think>a", {"", "</think>a", false});
+  expect_tagged(options, "\n [a<b", {"a<b", "", false});
+  expect_tagged(options, "[a</thi]b", {"a</thi", "b", false});
+  expect_tagged(options, "[[a]b]c", {"<think>a", "b</think>c", false});
+  expect_tagged(options, "a[b]", {"", "a<think>b</think>", false});
+  expect_tagged(options, "<t[b]", {"", "<t<think>b</think>", false});
+  expect_tagged(options, "]a", {"", "</think>a", false});
+  options.starts_in_reasoning = true;
+  expect_tagged(options, "a</think>b", {"a</think>b", "", false});  // cut by a limit before its end
+  expect_tagged(options, "</think>]b", {"</think>", "b", false});
+  expect_tagged(options, "<think>a]b", {"<think>a", "b", false});
+  // Stop strings are found in the text of the tags too, and across them.
+  options.stop = {"think"};
+  expect_tagged(options, "ab]dc", {"ab</", "", true});
+  options.stop = {"b<"};
+  expect_tagged(options, "ab]c", {"a", "", true});
+  options.stop = {">d"};
+  expect_tagged(options, "ab]c", {"ab", "c", false});
+  expect_tagged(options, "ab]dc", {"ab</think", "", true});
+  options.stop = {">xy"};
+  expect_tagged(options, "ab]xz", {"ab", "xz", false});
+  expect_tagged(options, "ab]x", {"ab", "x", false});
+  options.stop = {"think>c"};
+  expect_tagged(options, "[b]d", {"<think>b", "d", false});
+}
+
+TEST(TextStream, WithoutSplittingTagsAreText) {
+  expect_tagged({}, "[a]b", {"", "ab", false});  // they are special tokens here, which give no text
+  TextOptions options;
+  options.skip_special = false;
+  expect_tagged(options, "[a]b", {"", "<think>a</think>b", false});
 }
 
 TEST(TextStream, RefusesBadStops) {

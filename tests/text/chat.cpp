@@ -329,9 +329,27 @@ TEST(Reasoning, SplitsOnceAtTheStart) {
   EXPECT_EQ(split_answer("<thin"), "C(<thin)");
   EXPECT_EQ(split_answer("x</thi", true), "R(x</thi)");
   EXPECT_EQ(split_answer(""), "");
-  EXPECT_TRUE(prompt_opens_reasoning("<\uff5cAssistant\uff5c><think>\n"));
-  EXPECT_FALSE(prompt_opens_reasoning("<think>\n\n</think>\n\n"));
-  EXPECT_FALSE(prompt_opens_reasoning(""));
+}
+
+TEST(Reasoning, IsOpenedByThePromptOfATemplateOnly) {
+  const Tokenizer with_tags = make_tokenizer("qwen2");
+  formats::TokenizerData data = read_tokenizer_data("qwen2");
+  std::erase_if(data.added_tokens, [](const formats::AddedToken& token) { return token.text.ends_with("think>"); });
+  const Tokenizer without_tags = Tokenizer::create(data).value();
+  ASSERT_TRUE(reasoning_tokens(with_tags).open && reasoning_tokens(with_tags).close);
+  ASSERT_FALSE(reasoning_tokens(without_tags).open || reasoning_tokens(without_tags).close);
+  for (const Tokenizer* tokenizer : {&with_tags, &without_tags}) {
+    const auto opens = [tokenizer](const std::vector<Segment>& segments) {
+      return prompt_opens_reasoning(segments, tokenizer->encode_segments(segments), *tokenizer);
+    };
+    EXPECT_TRUE(opens({{"hi", true}, {"<|im_start|>ai<think>", false}}));
+    EXPECT_TRUE(opens({{"hi", true}, {"<think>\n \t\n", false}}));
+    EXPECT_FALSE(opens({{"hi", true}, {"<think>\n\n</think>\n\n", false}}));
+    EXPECT_FALSE(opens({{"<|im_start|>", false}, {"<think>", true}}));
+    EXPECT_FALSE(opens({{"<|im_start|>", false}, {"<think>", true}, {"\n", false}}));
+    EXPECT_FALSE(opens({{"x", false}}));
+    EXPECT_FALSE(opens({}));
+  }
 }
 
 }  // namespace
