@@ -39,9 +39,8 @@ std::vector<int32_t> find_eos_ids(const EngineState& state) {
   const auto& advised = state.generation_config.eos_ids;
   ids.insert(ids.end(), advised.begin(), advised.end());
   if (state.text) {
-    for (const auto& id : {state.text->tokenizer.eos_id(), state.text->tokenizer.eot_id()}) {
-      if (id) ids.push_back(*id);
-    }
+    const std::vector<int32_t>& ends = state.text->tokenizer.end_ids();
+    ids.insert(ids.end(), ends.begin(), ends.end());
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());

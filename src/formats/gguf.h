@@ -19,6 +19,9 @@
 
 namespace naru::formats {
 
+// Of GGUF files that naru writes: every id that ends an answer, where llama.cpp's keys have room for three.
+inline constexpr std::string_view kGgufEndIdsKey = "naru.eos_token_ids";
+
 inline constexpr int64_t kGgufKeysMax = 65536;       // metadata keys
 inline constexpr int64_t kGgufKeyBytesMax = 1024;    // bytes of a key
 inline constexpr int64_t kGgufNameBytesMax = 64;     // bytes of a tensor's name

@@ -267,6 +267,9 @@ Status read_ids(const GgufIndex& gguf, ModelConfig* config) {
   NARU_TRY(add("tokenizer.ggml.bos_token_id", &config->bos_ids));
   NARU_TRY(add("tokenizer.ggml.eos_token_id", &config->eos_ids));
   NARU_TRY(add("tokenizer.ggml.eot_token_id", &config->eos_ids));
+  NARU_TRY(add("tokenizer.ggml.eom_token_id", &config->eos_ids));
+  NARU_ASSIGN(const auto all_ends, gguf.find_ints(kGgufEndIdsKey, 0, INT32_MAX));
+  if (all_ends) config->eos_ids.assign(all_ends->begin(), all_ends->end());
   std::vector<int32_t> pad;
   NARU_TRY(add("tokenizer.ggml.padding_token_id", &pad));
   if (!pad.empty()) config->pad_id = pad[0];

@@ -115,6 +115,7 @@ struct TokenizerData {
   std::optional<int32_t> eos_id;
   std::optional<int32_t> pad_id;
   std::optional<int32_t> eot_id;        // end of turn; GGUF only
+  std::vector<int32_t> end_ids;         // all that end an answer, besides what the config of the model says; GGUF only
   std::vector<NamedToken> other_roles;  // further roles that templates know by name, each once
   std::optional<bool> add_bos;          // tokenizer_config.json / tokenizer.ggml.add_bos_token, where the file says so
   std::optional<bool> add_eos;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "formats/gguf.h"
 #include "formats/tokenizer_files.h"
@@ -13,6 +14,17 @@ namespace {
 
 // tokenizer.ggml.token_type
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+// Converters say little of what ends an answer, so llama.cpp knows such tokens by their texts as well, whatever type
+// the file gives them; files are made and tested with it.
+constexpr std::string_view kEndTexts[] = {
+    "<|im_end|>",  "<|eot_id|>",    "<|eom_id|>", "<|endoftext|>",    "<|end_of_text|>",
+    "<|end|>",     "<end_of_turn>", "<EOT>",      "_<EOT>",           "[EOT]",
+    "[EOS]",       "<eos>",         "</s>",       "<|return|>",       "<|call|>",
+    "<|calls|>",   "<|flush|>",     "<turn|>",    "<|tool_response>", "<end_of_utterance>",
+    "<|fim_pad|>", "<fim-pad>",     "<fim_pad>",  "<|fim_repo|>",     "<|repo_name|>",
+    "<fim-repo>",  "<REPO>",        "<reponame>", "<|file_sep|>"};
+constexpr std::string_view kEndKeys[] = {"eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"};
 
 struct GgufTokens {
   std::vector<std::string_view> texts;
@@ -84,6 +96,26 @@ Status fill_table(const GgufTokens& tokens, const std::vector<std::string_view>&
   return {};
 }
 
+// The ids of the texts that end an answer; their tokens become control tokens.
+std::vector<int32_t> find_end_texts(GgufTokens* tokens) {
+  std::vector<int32_t> ids;
+  std::set<std::string_view> found;
+  for (size_t i = 0; i < tokens->texts.size(); ++i) {
+    if (std::find(std::begin(kEndTexts), std::end(kEndTexts), tokens->texts[i]) == std::end(kEndTexts)) continue;
+    ids.push_back(static_cast<int32_t>(i));
+    found.insert(tokens->texts[i]);
+  }
+  // In two vocabularies a text of the list ends something else.
+  const auto drop = [&](std::string_view text) {
+    std::erase_if(ids, [&](int32_t id) { return tokens->texts[static_cast<size_t>(id)] == text; });
+  };
+  const bool has_call = found.contains("<|call|>") || found.contains("<|calls|>");
+  if (has_call && (found.contains("<|return|>") || found.contains("<|flush|>"))) drop("<|end|>");
+  if (found.contains("<|tool_response>")) drop("</s>");
+  for (const int32_t id : ids) tokens->types[static_cast<size_t>(id)] = kControl;
+  return ids;
+}
+
 // -1 and 2^32 - 1 mean none.
 Result<std::optional<int32_t>> read_id(const GgufIndex& gguf, std::string_view key, int64_t n_tokens) {
   NARU_ASSIGN(const auto id, gguf.find_int(key, -1, UINT32_MAX));
@@ -93,6 +125,15 @@ Result<std::optional<int32_t>> read_id(const GgufIndex& gguf, std::string_view k
                       kConvertAgain);
   }
   return std::optional(static_cast<int32_t>(*id));
+}
+
+// Of the keys for ends, the ids that `ids` lacks.
+Status add_end_keys(const GgufIndex& gguf, int64_t n_tokens, std::vector<int32_t>* ids) {
+  for (const std::string_view key : kEndKeys) {
+    NARU_ASSIGN(const auto id, read_id(gguf, fmt::format("tokenizer.ggml.{}_token_id", key), n_tokens));
+    if (id && std::find(ids->begin(), ids->end(), *id) == ids->end()) ids->push_back(*id);
+  }
+  return {};
 }
 
 Status read_templates(const GgufIndex& gguf, TokenizerData* data) {
@@ -122,24 +163,31 @@ Status read_templates(const GgufIndex& gguf, TokenizerData* data) {
 }  // namespace
 
 Result<TokenizerData> tokenizer_from_gguf(const GgufIndex& gguf) {
-  NARU_ASSIGN(const GgufTokens tokens, read_tokens(gguf));
+  NARU_ASSIGN(GgufTokens tokens, read_tokens(gguf));
   NARU_ASSIGN(const std::string_view model, gguf.get_string("tokenizer.ggml.model"));
   if (model != "gpt2") {
     return gguf.wrong(Code::kUnsupported, "tokenizer.ggml.model", fmt::format("\"{}\"", printable(model)),
                       "\"gpt2\" (byte-level BPE)", "use a model with such a tokenizer");
   }
   NARU_ASSIGN(const auto merges, gguf.find_strings("tokenizer.ggml.merges"));
+  TokenizerData data;
+  const auto n_tokens = static_cast<int64_t>(tokens.texts.size());
+  // The list of a file of naru's own says it all.
+  NARU_ASSIGN(const auto all_ends, gguf.find_ints(kGgufEndIdsKey, 0, n_tokens - 1));
+  if (all_ends) {
+    data.end_ids.assign(all_ends->begin(), all_ends->end());
+  } else {
+    data.end_ids = find_end_texts(&tokens);
+  }
   TokenizerTable table(gguf.name());
   NARU_TRY(fill_table(tokens, merges.value_or(std::vector<std::string_view>()), &table));
-
-  TokenizerData data;
   NARU_ASSIGN(const auto pre, gguf.find_string("tokenizer.ggml.pre"));
   data.gguf_pre = printable(pre.value_or("default"));
   data.decoder = "ByteLevel";
-  const auto n_tokens = static_cast<int64_t>(tokens.texts.size());
   NARU_ASSIGN(data.bos_id, read_id(gguf, "tokenizer.ggml.bos_token_id", n_tokens));
   NARU_ASSIGN(data.eos_id, read_id(gguf, "tokenizer.ggml.eos_token_id", n_tokens));
   NARU_ASSIGN(data.eot_id, read_id(gguf, "tokenizer.ggml.eot_token_id", n_tokens));
+  if (!all_ends) NARU_TRY(add_end_keys(gguf, n_tokens, &data.end_ids));
   NARU_ASSIGN(data.unk_id, read_id(gguf, "tokenizer.ggml.unknown_token_id", n_tokens));
   NARU_ASSIGN(data.pad_id, read_id(gguf, "tokenizer.ggml.padding_token_id", n_tokens));
   NARU_ASSIGN(data.add_bos, gguf.find_bool("tokenizer.ggml.add_bos_token"));

@@ -69,6 +69,8 @@ std::optional<std::vector<formats::PreTokenizerStep>> pre_tokenizer_steps(std::s
 // True where a GGUF pre-tokenizer name stands for a family whose normaliser is NFC / whose vocabulary wins over merges.
 bool gguf_pre_uses_nfc(std::string_view name);
 bool gguf_pre_ignores_merges(std::string_view name);
+// Whether BOS stands before a text where the file does not say so: llama.cpp's default for the name.
+bool gguf_pre_adds_bos(std::string_view name);
 
 // The name whose steps, normaliser and rule of merges are those of `data`; "" where no name is.
 std::string gguf_pre_of(const formats::TokenizerData& data);

@@ -339,6 +339,7 @@ void spell_out_gguf_pre(formats::TokenizerData& data) {
   data.pre_tokenizer = std::move(*steps);
   if (gguf_pre_uses_nfc(data.gguf_pre)) data.normalizer = formats::NormalizerKind::kNfc;
   data.ignore_merges = data.ignore_merges || gguf_pre_ignores_merges(data.gguf_pre);
+  if (!data.add_bos && gguf_pre_adds_bos(data.gguf_pre)) data.add_bos = true;
   data.gguf_pre.clear();
 }
 
@@ -347,6 +348,10 @@ bool gguf_pre_uses_nfc(std::string_view name) {
 }
 
 bool gguf_pre_ignores_merges(std::string_view name) {
+  return canonical_name(name) == "llama-bpe";
+}
+
+bool gguf_pre_adds_bos(std::string_view name) {
   return canonical_name(name) == "llama-bpe";
 }
 

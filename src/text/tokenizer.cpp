@@ -53,6 +53,7 @@ Result<Tokenizer> Tokenizer::create(formats::TokenizerData data) {
   if (!data.gguf_pre.empty()) {
     if (gguf_pre_ignores_merges(data.gguf_pre)) data.ignore_merges = true;
     if (gguf_pre_uses_nfc(data.gguf_pre)) data.normalizer = formats::NormalizerKind::kNfc;
+    if (!data.add_bos) data.add_bos = gguf_pre_adds_bos(data.gguf_pre);
   }
   tokenizer.uses_nfc_ = data.normalizer == formats::NormalizerKind::kNfc;
   NARU_ASSIGN(tokenizer.splitter_, Splitter::create(data));
@@ -90,6 +91,10 @@ void Tokenizer::take_special_ids(const formats::TokenizerData& data) {
   eos_id_ = data.eos_id;
   pad_id_ = data.pad_id;
   eot_id_ = data.eot_id;
+  end_ids_ = data.end_ids;
+  for (const auto& id : {data.eos_id, data.eot_id}) {
+    if (id && std::find(end_ids_.begin(), end_ids_.end(), *id) == end_ids_.end()) end_ids_.push_back(*id);
+  }
   // The post-processor's own template wins; without one, the flags of the configuration say what to add.
   prefix_ids_ = data.prefix_ids;
   suffix_ids_ = data.suffix_ids;

@@ -59,6 +59,8 @@ class Tokenizer {
   std::optional<int32_t> eos_id() const { return eos_id_; }
   std::optional<int32_t> pad_id() const { return pad_id_; }
   std::optional<int32_t> eot_id() const { return eot_id_; }
+  // All that end an answer as far as the tokenizer's files say; a model's config may name more.
+  const std::vector<int32_t>& end_ids() const { return end_ids_; }
   // What encode(add_special) puts before and after the text.
   const std::vector<int32_t>& prefix_ids() const { return prefix_ids_; }
   const std::vector<int32_t>& suffix_ids() const { return suffix_ids_; }
@@ -103,7 +105,7 @@ class Tokenizer {
   std::unordered_map<int32_t, AddedInfo> added_;
   std::unordered_map<std::string_view, int32_t> added_by_text_;  // views into added_
   std::optional<int32_t> bos_id_, eos_id_, pad_id_, eot_id_;
-  std::vector<int32_t> prefix_ids_, suffix_ids_;
+  std::vector<int32_t> end_ids_, prefix_ids_, suffix_ids_;
   std::unique_ptr<ScratchPool> scratch_pool_;
 };
 

@@ -199,11 +199,22 @@ void settle_as_folder(formats::TokenizerData& data) {
   }
 }
 
-// The makers' advice for sampling, where the tokenizer's folder has it.
-Result<formats::GenerationConfig> advice_of(const fs::path& from) {
+// The makers' advice for sampling, where the tokenizer's folder has it. A .gguf file advises what ends an answer: more
+// than its config says, since readers know some tokens by their texts.
+Result<formats::GenerationConfig> advice_of(const fs::path& from, const ModelConfig& config) {
   std::error_code ignored;
-  if (from.empty() || !fs::is_directory(from, ignored)) return formats::GenerationConfig{};
-  return formats::read_generation_config(from);
+  if (from.empty()) return formats::GenerationConfig{};
+  if (fs::is_directory(from, ignored) && formats::has_tokenizer(from)) return formats::read_generation_config(from);
+  formats::GenerationConfig advice;
+  NARU_ASSIGN(const formats::TensorFiles files, formats::TensorFiles::open(from));
+  if (files.gguf() == nullptr) return formats::read_generation_config(from);
+  NARU_ASSIGN(const formats::TokenizerData data, formats::tokenizer_from_gguf(*files.gguf()));
+  advice.eos_ids = config.eos_ids;
+  for (const int32_t id : data.end_ids) {
+    if (std::find(advice.eos_ids.begin(), advice.eos_ids.end(), id) == advice.eos_ids.end())
+      advice.eos_ids.push_back(id);
+  }
+  return advice;
 }
 
 }  // namespace
@@ -232,7 +243,7 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder, existing));
   if (!model.tokenizer_from.empty()) NARU_TRY(export_tokenizer(model.tokenizer_from, config.vocab, target.path()));
   if (model.chat_template) NARU_TRY(put_chat_template(*model.chat_template, target.path()));
-  NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from));
+  NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from, config));
   NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
   NARU_TRY(write_text(target.path() / "config.json", text));
   NARU_TRY(write_text(target.path() / "generation_config.json", formats::generation_config_json(config, advice)));

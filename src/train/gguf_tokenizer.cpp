@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "formats/gguf.h"
 #include "formats/utf8.h"
@@ -66,37 +67,52 @@ Status add_surroundings(const TokenizerData& data, GgufWriter& writer) {
       (!data.suffix_ids.empty() && !is_one(data.suffix_ids, data.eos_id))) {
     return no_word_for("other tokens around a text than BOS and EOS");
   }
-  const bool has_bos = has_template ? !data.prefix_ids.empty() : data.add_bos.value_or(false) && data.bos_id;
+  const bool adds_bos = data.add_bos.value_or(text::gguf_pre_adds_bos(data.gguf_pre));
+  const bool has_bos = has_template ? !data.prefix_ids.empty() : adds_bos && data.bos_id;
   const bool has_eos = has_template ? !data.suffix_ids.empty() : data.add_eos.value_or(false) && data.eos_id;
   writer.add_bool("tokenizer.ggml.add_bos_token", has_bos);
   writer.add_bool("tokenizer.ggml.add_eos_token", has_eos);
   return {};
 }
 
-// EOS, and the other ids that end an answer: of a turn, of a message.
-void add_ids(const std::optional<int32_t>& bos, const std::optional<int32_t>& eos, const std::optional<int32_t>& eot,
-             const ModelConfig& config, GgufWriter& writer) {
+// Whatever ends an answer by the tokenizer and the config, EOS first.
+std::vector<int32_t> ends_of(const TokenizerData& data, const ModelConfig& config) {
+  std::vector<int32_t> ends;
+  const auto add = [&ends](int32_t id) {
+    if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
+  };
+  // EOS of the tokenizer, where the model too takes it for an end.
+  const std::vector<int32_t>& of_config = config.eos_ids;
+  if (data.eos_id &&
+      (of_config.empty() || std::find(of_config.begin(), of_config.end(), *data.eos_id) != of_config.end())) {
+    add(*data.eos_id);
+  }
+  for (const int32_t id : of_config) add(id);
+  if (data.eot_id) add(*data.eot_id);
+  for (const int32_t id : data.end_ids) add(id);
+  return ends;
+}
+
+// BOS; then EOS, end of turn and end of message in the keys that all readers know, and the whole list in a key of our
+// own: a model may have more ends, and what only looks like one is none.
+void add_ids(const TokenizerData& data, const ModelConfig& config, GgufWriter& writer) {
   const auto add = [&](std::string_view key, int32_t id) { writer.add_u32(key, static_cast<uint32_t>(id)); };
-  if (bos) {
-    add("tokenizer.ggml.bos_token_id", *bos);
+  if (data.bos_id) {
+    add("tokenizer.ggml.bos_token_id", *data.bos_id);
   } else if (!config.bos_ids.empty()) {
     add("tokenizer.ggml.bos_token_id", config.bos_ids[0]);
   }
-  std::vector<int32_t> ends;
-  const auto add_end = [&](int32_t id) {
-    if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
-  };
-  // EOS of the tokenizer first, where the model too takes it for an end.
-  if (eos && (config.eos_ids.empty() ||
-              std::find(config.eos_ids.begin(), config.eos_ids.end(), *eos) != config.eos_ids.end())) {
-    add_end(*eos);
-  }
-  for (const int32_t id : config.eos_ids) add_end(id);
-  if (eot) add_end(*eot);
+  const std::vector<int32_t> all = ends_of(data, config);
+  if (!all.empty()) writer.add_i32s(formats::kGgufEndIdsKey, all);
+  std::vector<int32_t> keyed = all;
+  const auto is_eom = [&data](int32_t id) { return formats::token_text(data, id) == "<|eom_id|>"; };
+  if (keyed.size() > 1) std::stable_partition(keyed.begin() + 1, keyed.end(), std::not_fn(is_eom));
+  if (keyed.size() > 2 && is_eom(keyed.back())) std::swap(keyed[2], keyed.back());
   constexpr std::string_view kKeys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                         "tokenizer.ggml.eom_token_id"};
-  for (size_t i = 0; i < ends.size() && i < std::size(kKeys); ++i) add(kKeys[i], ends[i]);
-  if (config.pad_id) add("tokenizer.ggml.padding_token_id", *config.pad_id);
+  for (size_t i = 0; i < keyed.size() && i < std::size(kKeys); ++i) add(kKeys[i], keyed[i]);
+  const auto pad = config.pad_id ? config.pad_id : data.pad_id;
+  if (pad) add("tokenizer.ggml.padding_token_id", *pad);
 }
 
 }  // namespace
@@ -117,9 +133,7 @@ Status add_gguf_tokenizer(const TokenizerData& data, const ModelConfig& config, 
   writer.add_strings("tokenizer.ggml.tokens", tokens.texts);
   writer.add_i32s("tokenizer.ggml.token_type", tokens.types);
   writer.add_strings("tokenizer.ggml.merges", merges);
-  ModelConfig with_pad = config;
-  if (!with_pad.pad_id) with_pad.pad_id = data.pad_id;
-  add_ids(data.bos_id, data.eos_id, data.eot_id, with_pad, writer);
+  add_ids(data, config, writer);
   if (data.unk_id) writer.add_u32("tokenizer.ggml.unknown_token_id", static_cast<uint32_t>(*data.unk_id));
   NARU_TRY(add_surroundings(data, writer));
   if (data.chat_template) writer.add_string("tokenizer.chat_template", *data.chat_template);
@@ -138,13 +152,22 @@ Status add_gguf_tokenizer(const formats::TensorFiles& files, const ModelConfig& 
     NARU_ASSIGN(const TokenizerData data, formats::tokenizer_from_gguf(*files.gguf()));
     return add_gguf_tokenizer(data, config, writer);
   }
+  // What generation_config.json calls an end is one, whatever config.json says.
+  ModelConfig with_advice = config;
+  if (files.gguf() == nullptr) {
+    NARU_ASSIGN(const formats::GenerationConfig advice, formats::read_generation_config(files.folder()));
+    for (const int32_t id : advice.eos_ids) {
+      const auto& ends = with_advice.eos_ids;
+      if (id < config.vocab && std::find(ends.begin(), ends.end(), id) == ends.end()) with_advice.eos_ids.push_back(id);
+    }
+  }
   if (files.gguf() == nullptr && formats::has_tokenizer(files.folder())) {
     NARU_ASSIGN(TokenizerData data, formats::read_tokenizer_folder(files.folder()));
     formats::leave_out_foreign_tokens(data, config.vocab);
-    return add_gguf_tokenizer(data, config, writer);
+    return add_gguf_tokenizer(data, with_advice, writer);
   }
   writer.add_string("tokenizer.ggml.model", "none");
-  add_ids(std::nullopt, std::nullopt, std::nullopt, config, writer);
+  add_ids({}, with_advice, writer);
   return {};
 }
 

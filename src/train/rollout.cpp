@@ -82,9 +82,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
     request.sampling.temperature = options.temperature;
     request.sampling.seed = recipe_->seed;
     request.max_tokens = options.max_tokens;
-    for (const auto& stop : {files_->tokenizer->eos_id(), files_->tokenizer->eot_id()}) {
-      if (stop) request.stop_ids.push_back(*stop);
-    }
+    request.stop_ids = files_->tokenizer->end_ids();
     NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request)));
     index_of[id] = i;
   }

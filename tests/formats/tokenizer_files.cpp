@@ -362,9 +362,11 @@ struct GgufTokenizer {
   std::string model = "gpt2";
   uint32_t eos = 3;
   std::vector<std::pair<std::string, std::string>> texts = {};
+  std::vector<std::pair<std::string, uint32_t>> ids = {};
+  std::vector<int32_t> all_ends = {};
 
   Result<TokenizerData> parse() const {
-    GgufBytes file(0, 5 + texts.size());
+    GgufBytes file(0, 5 + texts.size() + ids.size() + (all_ends.empty() ? 0 : 1));
     const auto strings = [&](std::string_view key, const std::vector<std::string>& values) {
       file.key(key, 9).number<uint32_t>(8).number<uint64_t>(values.size());
       for (const std::string& value : values) file.string(value);
@@ -376,11 +378,48 @@ struct GgufTokenizer {
     strings("tokenizer.ggml.merges", merges);
     file.u32("tokenizer.ggml.eos_token_id", eos);
     for (const auto& [key, value] : texts) file.str(key, value);
+    for (const auto& [key, value] : ids) file.u32(key, value);
+    if (!all_ends.empty()) file.key("naru.eos_token_ids", 9).number<uint32_t>(5).number<uint64_t>(all_ends.size());
+    for (const int32_t id : all_ends) file.number(id);
     const auto index = parse_gguf(as_bytes(file.text), "x.gguf");
     if (!index.ok()) return index.error();
     return tokenizer_from_gguf(*index);
   }
 };
+
+// Which tokens end an answer: by the keys, by their texts as llama.cpp does it, or by the list of naru's own files.
+TEST(TokenizerGguf, EndsOfAnswers) {
+  const auto ends = [](std::vector<std::string> more, std::vector<std::pair<std::string, uint32_t>> ids = {},
+                       std::vector<int32_t> all = {}) {
+    GgufTokenizer file;
+    file.tokens.insert(file.tokens.end(), more.begin(), more.end());
+    file.types.resize(file.tokens.size(), 1);
+    file.ids = std::move(ids);
+    file.all_ends = std::move(all);
+    TokenizerData data = file.parse().value();
+    std::sort(data.end_ids.begin(), data.end_ids.end());
+    return data.end_ids;
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(ends({}), (Ids{3}));  // <s>: eos_token_id says so
+  EXPECT_EQ(ends({"<|im_start|>", "<|im_end|>"}), (Ids{3, 5}));
+  EXPECT_EQ(ends({"<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|file_sep|>", "<|fim_middle|>"}),
+            (Ids{3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(ends({"x", "y", "z"}, {{"tokenizer.ggml.eot_token_id", 4}, {"tokenizer.ggml.eom_token_id", 6}}),
+            (Ids{3, 4, 6}));
+  EXPECT_EQ(ends({"<|return|>", "<|call|>", "<|end|>"}), (Ids{3, 4, 5}));  // there it ends a message only
+  EXPECT_EQ(ends({"<|return|>", "<|end|>"}), (Ids{3, 4, 5}));
+  EXPECT_EQ(ends({"</s>", "<|tool_response>"}), (Ids{3, 5}));
+  EXPECT_EQ(ends({"<|im_end|>", "x"}, {}, {3, 5}), (Ids{3, 5}));  // the list is all
+  GgufTokenizer file;
+  file.tokens.push_back("<|im_end|>");
+  file.types.push_back(1);
+  const TokenizerData data = file.parse().value();
+  ASSERT_EQ(data.added_tokens.size(), 2u);
+  EXPECT_TRUE(data.added_tokens[1].special);  // whatever type the file gives it
+  file.all_ends = {5};
+  expect_error(file.parse(), Code::kCorrupt, {"naru.eos_token_ids"});
+}
 
 TEST(TokenizerGguf, GoodAndBad) {
   const auto data = GgufTokenizer{}.parse();

@@ -80,6 +80,35 @@ TEST(Tokenizer, SpecialTokensAroundTheText) {
   EXPECT_EQ(with_bos.decode(std::vector<int32_t>{-5, bos, 1 << 30}), "<bos>");
 }
 
+// llama.cpp's default for the names of pre-tokenizers, where a GGUF file says nothing of BOS.
+TEST(Tokenizer, AGgufFileWithoutAWordOnBosTakesTheDefaultOfItsPreTokenizer) {
+  for (const auto& [name, adds] : {std::pair{"llama-bpe", true},
+                                   {"llama3", true},
+                                   {"llama-v3", true},
+                                   {"gpt-2", false},
+                                   {"smollm", false},
+                                   {"qwen2", false},
+                                   {"deepseek-r1-qwen", false},
+                                   {"deepseek-llm", false},
+                                   {"deepseek-coder", false},
+                                   {"deepseek-v3", false}}) {
+    formats::TokenizerData data = read_tokenizer_data("llama3");
+    data.pre_tokenizer.clear();
+    data.gguf_pre = name;
+    data.bos_id = data.added_tokens[0].id;
+    const std::vector<int32_t> bos{*data.bos_id}, none;
+    EXPECT_EQ(Tokenizer::create(data)->prefix_ids(), adds ? bos : none) << name;
+    formats::TokenizerData spelled = data;
+    spell_out_gguf_pre(spelled);
+    EXPECT_EQ(Tokenizer::create(spelled)->prefix_ids(), adds ? bos : none) << name;
+    data.add_bos = !adds;  // what the file says wins
+    EXPECT_EQ(Tokenizer::create(data)->prefix_ids(), adds ? none : bos) << name;
+    data.add_bos.reset();
+    data.bos_id.reset();
+    EXPECT_EQ(Tokenizer::create(data)->prefix_ids(), none) << name;
+  }
+}
+
 TEST(Tokenizer, ContentNeverBecomesAControlToken) {
   for (const char* family : {"qwen2", "deepseek_v3", "gpt2"}) {
     const formats::TokenizerData data = read_tokenizer_data(family);

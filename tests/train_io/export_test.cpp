@@ -437,5 +437,75 @@ TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
   }
 }
 
+// However many tokens end a model's answers, as GGUF and back as a folder it has them all.
+TEST(ExportTokenizer, EveryEndOfAnswersComesBack) {
+  const TempFolder folder;
+  fs::create_directory(folder / "source");
+  fs::copy_file(fs::path(NARU_TEST_DATA) / "text/tokenizers/llama3.json", folder / "source/tokenizer.json");
+  const auto data = formats::read_tokenizer_folder(folder / "source").value();
+  auto config = models::open_model_files(fixture_model("llama-gqa"))->config;
+  config.vocab = data.n_ids();
+  config.eos_ids = {7, 9};
+  folder.write("source/tokenizer_config.json", R"({"eos_token": "<|eot_id|>"})");
+  folder.write("source/generation_config.json", R"({"eos_token_id": [9, 11, 604, 13]})");
+  ModelToExport model{.config = config,
+                      .parameters = models::list_parameters(config),
+                      .read = {},
+                      .dtype = ExportDType::kF32,
+                      .tokenizer_from = folder / "source",
+                      .form = {}};
+  model.read = [&](int64_t index, float* out) -> Status {
+    std::fill_n(out, model.parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
+    return {};
+  };
+  ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kQ8_0).ok());
+  const auto sorted = [](std::vector<int32_t> ids) {
+    std::sort(ids.begin(), ids.end());
+    return ids;
+  };
+  const std::vector<int32_t> wanted{7, 9, 11, 13, 604};
+  const auto files = models::open_model_files(folder / "m.gguf").value();
+  EXPECT_EQ(sorted(files.config.eos_ids), wanted);
+  EXPECT_EQ(sorted(formats::tokenizer_from_gguf(*files.tensors.gguf())->end_ids), wanted);
+  ASSERT_TRUE(convert_to_hugging_face(folder / "m.gguf", folder / "back", ExportDType::kBF16).ok());
+  EXPECT_EQ(sorted(formats::read_generation_config(folder / "back")->eos_ids), wanted);
+  ASSERT_TRUE(convert_to_gguf(folder / "m.gguf", folder / "again.gguf", GgufKind::kF32).ok());
+  EXPECT_EQ(sorted(models::open_model_files(folder / "again.gguf")->config.eos_ids), wanted);
+}
+
+TEST(ExportTokenizer, ATemplateOfTheUsersTakesThePlaceOfAllOthers) {
+  const TempFolder folder;
+  fs::create_directories(folder / "source/additional_chat_templates");
+  fs::copy_file(fs::path(NARU_TEST_DATA) / "text/tokenizers/llama3.json", folder / "source/tokenizer.json");
+  folder.write("source/tokenizer_config.json", R"({"chat_template": "old", "eos_token": "<eos>", "own_key": 1})");
+  folder.write("source/additional_chat_templates/tool_use.jinja", "tools");
+  auto config = models::open_model_files(fixture_model("llama-gqa"))->config;
+  config.vocab = formats::read_tokenizer_folder(folder / "source")->n_ids();
+  ModelToExport model{.config = config,
+                      .parameters = models::list_parameters(config),
+                      .read = {},
+                      .dtype = ExportDType::kF32,
+                      .tokenizer_from = folder / "source",
+                      .form = {}};
+  model.read = [&](int64_t index, float* out) -> Status {
+    std::fill_n(out, model.parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
+    return {};
+  };
+  ASSERT_TRUE(export_hugging_face(model, folder / "plain").ok());
+  const auto plain = formats::read_tokenizer_folder(folder / "plain").value();
+  ASSERT_EQ(plain.named_chat_templates.size(), 1u);  // templates in files of their own stand for all
+  EXPECT_EQ(plain.named_chat_templates[0].text, "tools");
+  EXPECT_FALSE(plain.chat_template.has_value());
+  model.chat_template = "new";
+  ASSERT_TRUE(export_hugging_face(model, folder / "own").ok());
+  const auto own = formats::read_tokenizer_folder(folder / "own").value();
+  EXPECT_EQ(own.chat_template, "new");
+  EXPECT_TRUE(own.named_chat_templates.empty());
+  const auto written = nlohmann::json::parse(std::ifstream(folder / "own/tokenizer_config.json"));
+  EXPECT_EQ(written["chat_template"], "new");  // for readers that know no chat_template.jinja
+  EXPECT_EQ(written["own_key"], 1);
+}
+
 }  // namespace
 }  // namespace naru::train
