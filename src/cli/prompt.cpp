@@ -10,6 +10,7 @@
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
+#include "formats/utf8.h"
 #include "text/chat_tokenizer.h"
 #include "text/utf8.h"
 
@@ -64,7 +65,11 @@ Result<std::optional<std::string>> gather_prompt(const RunOptions& options) {
   if (!stdin_is_terminal()) {
     if (prompt) wait_for_input();
     NARU_ASSIGN(std::string piped, read_standard_input());
-    if (!options.is_raw && piped.ends_with('\n')) piped.pop_back();
+    if (!options.is_raw) {
+      if (piped.ends_with('\n')) piped.pop_back();
+      if (piped.ends_with('\r')) piped.pop_back();
+      piped.erase(0, piped.size() - formats::without_byte_order_mark(piped).size());
+    }
     if (!piped.empty()) prompt = prompt ? piped + "\n\n" + *prompt : std::move(piped);
     if (!prompt) prompt = "";
   }

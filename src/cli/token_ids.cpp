@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "formats/json.h"
+#include "formats/utf8.h"
 
 namespace naru::cli {
 namespace {
@@ -99,10 +100,11 @@ Result<std::vector<int32_t>> read_json_ids(Bytes json, std::string_view name, bo
 }  // namespace
 
 Result<std::vector<int32_t>> parse_ids_array(Bytes json, std::string_view name) {
-  return read_json_ids(json, name, false);
+  return read_json_ids(as_bytes(formats::without_byte_order_mark(as_text(json))), name, false);
 }
 
 Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view name) {
+  text = formats::without_byte_order_mark(text);
   const size_t first = text.find_first_not_of(kWhite);
   if (first == std::string_view::npos) return std::vector<int32_t>();
   if (text[first] == '[' || text[first] == '{') return read_json_ids(as_bytes(text), name, true);

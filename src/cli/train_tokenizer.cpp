@@ -12,10 +12,12 @@
 #include "base/memory.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
+#include "cli/open_model.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "formats/json.h"
 #include "formats/tokenizer_writer.h"
+#include "formats/utf8.h"
 #include "text/bpe_trainer.h"
 #include "text/chatml.h"
 #include "text/cut_text.h"
@@ -59,6 +61,14 @@ class InputReader {
   int64_t n_bytes() const { return n_bytes_; }
 
  private:
+  // Of a byte order mark, which is no text.
+  static size_t mark_bytes(const MappedFile& file) {
+    const std::string_view text = as_text(file.bytes());
+    const size_t n = text.size() - formats::without_byte_order_mark(text).size();
+    if (n > 0) print_note(fmt::format("{}: its byte order mark left out", file.path().string()));
+    return n;
+  }
+
   Status moved_on(const MappedFile& file, size_t begin, size_t end) {
     file.drop_pages(static_cast<int64_t>(begin), static_cast<int64_t>(end - begin));
     n_done_ += static_cast<int64_t>(end - begin);
@@ -68,7 +78,7 @@ class InputReader {
 
   Status read_plain(const MappedFile& file) {
     const std::string_view text = as_text(file.bytes());
-    for (size_t begin = 0; begin < text.size();) {
+    for (size_t begin = mark_bytes(file); begin < text.size();) {
       const size_t n = text::place_to_cut(text.substr(begin), kReadBytes);
       NARU_TRY(trainer_->add_text(text.substr(begin, n)));
       NARU_TRY(moved_on(file, begin, begin + n));
@@ -80,7 +90,7 @@ class InputReader {
   Status read_lines(const MappedFile& file) {
     const std::string_view text = as_text(file.bytes());
     int64_t line_number = 0;
-    for (size_t begin = 0, seen = 0; begin < text.size();) {
+    for (size_t begin = mark_bytes(file), seen = 0; begin < text.size();) {
       size_t end = text.find('\n', begin);
       if (end == std::string_view::npos) end = text.size();
       const std::string_view line = text.substr(begin, end - begin);

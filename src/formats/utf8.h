@@ -22,4 +22,10 @@ bool has_control_characters(std::string_view text);
 // `bytes_max` bytes of it " ... (N bytes)".
 std::string printable(std::string_view text, int64_t bytes_max = 80);
 
+// The byte order mark that Windows editors put before a text; it is no part of the text.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+inline std::string_view without_byte_order_mark(std::string_view text) {
+  return text.starts_with(kByteOrderMark) ? text.substr(kByteOrderMark.size()) : text;
+}
+
 }  // namespace naru::formats

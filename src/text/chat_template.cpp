@@ -18,6 +18,7 @@ constexpr int64_t kWorkFactor = 32;  // of all strings made on the way, over one
 
 int64_t bytes_of(const Value& value, int depth = 0) {
   if (const std::string* text = value.as_string()) return static_cast<int64_t>(text->size());
+  if (const WideNumber* number = value.as_wide()) return static_cast<int64_t>(number->text.size());
   int64_t n = 8;
   if (depth > jinja::kDataDepthMax) return n;  // refused when it is converted
   if (const auto* list = value.as_list()) {
@@ -44,6 +45,24 @@ Value with_reasoning_names(const Value& message) {
   Value named(std::move(object));
   named.set("reasoning_content", *reasoning);
   return named;
+}
+
+// What an assistant says is from outside, its tags of reasoning are not: they become the control tokens that the model
+// writes, as in the official library. Other control tokens can no more be forged there than in any message.
+Result<jinja::Val> with_trusted_tags(const jinja::Val& message) {
+  const jinja::Dict& dict = *message.dict();
+  const jinja::Val* role = dict.find("role");
+  if (!role || !role->text() || role->text()->bytes != "assistant") return message;
+  std::vector<std::pair<jinja::TextPtr, jinja::Val>> entries = dict.entries;
+  for (auto& [key, value] : entries) {
+    const bool is_said = key->bytes == "content" || key->bytes == "reasoning_content" || key->bytes == "thinking" ||
+                         key->bytes == "reasoning";
+    if (!is_said || !value.text()) continue;
+    jinja::Text text;
+    for (const Segment& segment : split_at_tags(value.text()->bytes)) text.append(segment.text, segment.is_content);
+    value = jinja::Val(std::move(text));
+  }
+  return jinja::make_dict(std::move(entries));
 }
 
 std::vector<Segment> segments_of(const jinja::Text& text) {
@@ -167,6 +186,7 @@ Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const 
     }
     input_bytes += bytes_of(input.messages[i]);
     NARU_ASSIGN(jinja::Val message, jinja::from_outside(with_reasoning_names(input.messages[i])));
+    NARU_ASSIGN(message, with_trusted_tags(message));
     messages.push_back(std::move(message));
   }
   NARU_ASSIGN(jinja::Val list, jinja::make_list(std::move(messages)));
@@ -187,6 +207,24 @@ Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const 
   jinja::Interpreter interpreter(source.tree, std::move(variables), input.now ? *input.now : local_time(), limits);
   NARU_ASSIGN(const jinja::Text text, interpreter.run());
   return segments_of(text);
+}
+
+std::vector<Segment> split_at_tags(std::string_view said) {
+  std::vector<Segment> segments;
+  const auto put = [&](std::string_view text, bool is_content) {
+    if (!text.empty()) segments.push_back({std::string(text), is_content});
+  };
+  size_t at = 0;
+  for (size_t i = said.find('<'); i != std::string_view::npos; i = said.find('<', i + 1)) {
+    for (const std::string_view tag : {kThinkOpen, kThinkClose}) {
+      if (!said.substr(i).starts_with(tag)) continue;
+      put(said.substr(at, i - at), true);
+      put(tag, false);
+      at = i + tag.size();
+    }
+  }
+  put(said.substr(at), true);
+  return segments;
 }
 
 std::string join(const std::vector<Segment>& segments) {

@@ -1,5 +1,6 @@
 // Chat templates: a conversation as the text that a model was trained to see, in segments that tell what is scaffold
-// and what came from outside, so that Tokenizer::encode_segments() lets no message forge a control token.
+// and what came from outside, so that Tokenizer::encode_segments() lets no message forge a control token. Only the tags
+// of reasoning in an assistant's message count as scaffold.
 //
 // The template language is the part of Jinja that chat templates use, set up as transformers does it. A template runs
 // in bounds: a million steps, output of at most four times its input and 1 MiB, no way out of the data it is given.
@@ -55,6 +56,12 @@ class ChatTemplate {
   explicit ChatTemplate(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// The tags of reasoning in what an assistant says: the only text of a message that may become control tokens.
+inline constexpr std::string_view kThinkOpen = "<think>";
+inline constexpr std::string_view kThinkClose = "</think>";
+// An assistant's words with those tags as scaffold, the rest as content.
+std::vector<Segment> split_at_tags(std::string_view said);
 
 // The segments' texts joined.
 std::string join(const std::vector<Segment>& segments);

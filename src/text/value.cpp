@@ -1,19 +1,89 @@
 // See value.h.
 #include "text/value.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
 #include "base/bytes.h"
 #include "formats/json.h"
 
 namespace naru::text {
 namespace {
 
+// The number `index` of a document, which no int64 and no double holds.
+struct WideToken {
+  int64_t index;
+  std::string text;
+};
+
+// Whether these are all of a JSON number: -? int frac? exp?
+bool is_json_number(std::string_view text) {
+  const auto digits = [&] {
+    const size_t n = std::min(text.find_first_not_of("0123456789"), text.size());
+    text.remove_prefix(n);
+    return n;
+  };
+  if (text.starts_with('-')) text.remove_prefix(1);
+  const bool has_zero = text.starts_with('0');
+  const size_t n = digits();
+  if (n == 0 || (has_zero && n > 1)) return false;
+  if (text.starts_with('.')) {
+    text.remove_prefix(1);
+    if (digits() == 0) return false;
+  }
+  if (text.starts_with('e') || text.starts_with('E')) {
+    text.remove_prefix(1);
+    if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+    if (digits() == 0) return false;
+  }
+  return text.empty();
+}
+
+bool is_wide(const std::string& text) {
+  if (!is_json_number(text)) return false;  // the parser says what is wrong
+  if (text.find_first_of(".eE") != std::string::npos) return std::isinf(std::strtod(text.c_str(), nullptr));
+  int64_t value = 0;
+  return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc::result_out_of_range;
+}
+
+// Puts 0 in the place of wide numbers, which the parser refuses, and gives them back. Every other byte stays where it
+// is, for messages that name places.
+std::vector<WideToken> take_wide_numbers(std::string& json) {
+  std::vector<WideToken> wide;
+  int64_t index = 0;
+  for (size_t at = 0; at < json.size();) {
+    if (json[at] == '"') {
+      for (++at; at < json.size() && json[at] != '"'; ++at) at += json[at] == '\\' ? 1 : 0;
+      ++at;
+    } else if (json[at] == '-' || (json[at] >= '0' && json[at] <= '9')) {
+      const size_t end = std::min(json.find_first_not_of("+-.0123456789eE", at), json.size());
+      std::string text = json.substr(at, end - at);
+      if (text.size() > 18 || text.find_first_of("eE") != std::string::npos) {
+        if (is_wide(text)) {
+          json.replace(at, text.size(), "0" + std::string(text.size() - 1, ' '));
+          wide.push_back({index, std::move(text)});
+        }
+      }
+      ++index;
+      at = end;
+    } else {
+      ++at;
+    }
+  }
+  return wide;
+}
+
 // Builds the value while the document is walked, so that keys keep their order.
 class Builder : public formats::JsonEvents {
  public:
+  explicit Builder(std::vector<WideToken> wide) : wide_(std::move(wide)) {}
+
   bool on_null() override { return put(nullptr); }
   bool on_bool(bool value) override { return put(value); }
-  bool on_integer(int64_t value) override { return put(value); }
-  bool on_double(double value) override { return put(value); }
+  bool on_integer(int64_t value) override { return put_number(value); }
+  bool on_double(double value) override { return put_number(value); }
   bool on_string(std::string&& value) override { return put(std::move(value)); }
   bool on_key(std::string&& key) override {
     if (open_.back().value.find(key))
@@ -28,6 +98,11 @@ class Builder : public formats::JsonEvents {
   Value take() { return std::move(root_); }
 
  private:
+  bool put_number(Value&& value) {
+    const int64_t index = n_numbers_++;
+    if (n_wide_ == wide_.size() || wide_[n_wide_].index != index) return put(std::move(value));
+    return put(WideNumber{std::move(wide_[n_wide_++].text)});
+  }
   struct Open {
     Value value;
     std::string key;  // of the value to come
@@ -53,6 +128,9 @@ class Builder : public formats::JsonEvents {
   }
   std::vector<Open> open_;
   Value root_;
+  std::vector<WideToken> wide_;
+  size_t n_wide_ = 0;
+  int64_t n_numbers_ = 0;
 };
 
 }  // namespace
@@ -82,8 +160,9 @@ void Value::set(std::string_view key, Value value) {
 Result<Value> parse_value(std::string_view json, std::string_view name) {
   formats::JsonLimits limits;
   limits.object_root = false;
-  Builder builder;
-  NARU_TRY(formats::walk_json(as_bytes(json), name, limits, &builder));
+  std::string text(json.substr(0, static_cast<size_t>(limits.bytes_max) + 1));
+  Builder builder(take_wide_numbers(text));
+  NARU_TRY(formats::walk_json(as_bytes(text), name, limits, &builder));
   return builder.take();
 }
 

@@ -12,6 +12,12 @@
 
 namespace naru::text {
 
+// A JSON number that neither an int64 nor a double holds, as it is written: 18446744073709551616, 1e400.
+struct WideNumber {
+  std::string text;
+  bool is_integer() const { return text.find_first_of(".eE") == std::string::npos; }
+};
+
 class Value {
  public:
   using List = std::vector<Value>;
@@ -26,6 +32,7 @@ class Value {
   Value(const char* text) : state_(std::string(text)) {}       // NOLINT: implicit by design
   Value(std::string_view text) : state_(std::string(text)) {}  // NOLINT: implicit by design
   Value(std::string text) : state_(std::move(text)) {}         // NOLINT: implicit by design
+  Value(WideNumber number) : state_(std::move(number)) {}      // NOLINT: implicit by design
   Value(List list) : state_(std::move(list)) {}                // NOLINT: implicit by design
   Value(Object object) : state_(std::move(object)) {}          // NOLINT: implicit by design
 
@@ -33,6 +40,7 @@ class Value {
   const bool* as_bool() const { return std::get_if<bool>(&state_); }
   const int64_t* as_int() const { return std::get_if<int64_t>(&state_); }
   const double* as_double() const { return std::get_if<double>(&state_); }
+  const WideNumber* as_wide() const { return std::get_if<WideNumber>(&state_); }
   const std::string* as_string() const { return std::get_if<std::string>(&state_); }
   const List* as_list() const { return std::get_if<List>(&state_); }
   const Object* as_object() const { return std::get_if<Object>(&state_); }
@@ -45,11 +53,11 @@ class Value {
   void set(std::string_view key, Value value);
 
  private:
-  std::variant<std::nullptr_t, bool, int64_t, double, std::string, List, Object> state_ = nullptr;
+  std::variant<std::nullptr_t, bool, int64_t, double, std::string, List, Object, WideNumber> state_ = nullptr;
 };
 
 // From JSON text (limits and strictness of formats/json.h: depth 64, 16 MiB, no duplicate keys). `name` appears in
-// messages only.
+// messages only. Any JSON number is taken.
 Result<Value> parse_value(std::string_view json, std::string_view name);
 
 }  // namespace naru::text

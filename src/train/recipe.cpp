@@ -434,7 +434,7 @@ Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const 
     return bad(fmt::format("{}: it has {} bytes, at most {} were wanted; is it the right file?", place, toml.size(),
                            kRecipeBytesMax));
   }
-  NARU_ASSIGN(const TomlValue root, parse_toml(toml, place));
+  NARU_ASSIGN(const TomlValue root, parse_toml(formats::without_byte_order_mark(toml), place));
   Recipe recipe;
   Reader reader(place, &recipe);
   NARU_TRY(reader.read(root));

@@ -17,10 +17,17 @@ class Conversations : public ::testing::Test {
       texts.push_back(marked(document, tokenizer_));
     }
     notes_ = made.notes;
+    shared_notes_ = made.shared_notes;
     return texts;
   }
+  std::string refusal(const std::string& line, const char* chat_template = "chatml") {
+    const auto sample = parse_sample(line, "x.jsonl:1");
+    if (!sample.ok()) return sample.error().message;
+    const auto made = assistant_documents(*sample, make_test_template(chat_template), tokenizer_, "x.jsonl:1");
+    return made.ok() ? "" : made.error().message;
+  }
   text::Tokenizer tokenizer_ = make_test_tokenizer();
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_, shared_notes_;
 };
 
 TEST_F(Conversations, LossOnTheAssistantAndTheEndOfItsTurn) {
@@ -157,8 +164,8 @@ TEST_F(Conversations, WholeConversationsAreLearntAllOver) {
   const Sample sample =
       parse_sample(R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})", "x")
           .value();
-  const Document document = whole_conversation(sample, make_test_template("markers"), tokenizer_, "x").value();
-  EXPECT_EQ(marked(document, tokenizer_), "<bos>[<｜User｜>a<｜Assistant｜></think>b<｜end▁of▁sentence｜><|im_end|>]");
+  const auto whole = whole_conversation(sample, make_test_template("markers"), tokenizer_, "x").value();
+  EXPECT_EQ(marked(whole.documents.at(0), tokenizer_), "<bos>[<｜User｜>a<｜Assistant｜></think>b<｜end▁of▁sentence｜><|im_end|>]");
 }
 
 TEST_F(Conversations, BadLinesSayWhatIsWrong) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/utf8.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -25,6 +26,7 @@ Result<Val> convert(const Value& value, int depth) {
   if (value.as_bool()) return Val(*value.as_bool());
   if (value.as_int()) return Val(*value.as_int());
   if (value.as_double()) return Val(*value.as_double());
+  if (value.as_wide()) return Val(std::make_shared<const WideNumber>(*value.as_wide()));
   const auto content = [](std::string_view bytes) {
     Text text;
     text.append(is_valid_utf8(bytes) ? bytes : std::string_view(repair_utf8(bytes)), true);
@@ -91,12 +93,21 @@ struct Printed {
   size_t bytes_max;
   std::string text = {};
   bool is_content = false;
+  std::string unprintable = {};  // a wide number that Python would have rounded to infinity
 
+  void print(const WideNumber& number) {
+    if (number.is_integer()) text += number.text;
+    if (!number.is_integer()) unprintable = number.text;
+  }
   // Data can hold one string many times over, so printing stops by itself once past the limit.
   bool is_full() const { return text.size() > bytes_max; }
 };
 
 Result<Text> finish(const Printed& printed) {
+  if (!printed.unprintable.empty()) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("the number {}, which no double holds", formats::printable(printed.unprintable, 40))};
+  }
   if (printed.is_full()) {
     return Error{Code::kResourceExhausted, fmt::format("a string of more than {} bytes", printed.bytes_max)};
   }
@@ -137,6 +148,8 @@ void print_repr(const Val& value, Printed& out) {
     out.text += std::to_string(*i);
   } else if (const double* d = value.as<double>()) {
     out.text += double_repr(*d);
+  } else if (value.wide()) {
+    out.print(*value.wide());
   } else {
     out.text += fmt::format("<{}>", type_name(value));
   }
@@ -192,6 +205,8 @@ class JsonPrinter {
       out.text += std::to_string(*i);
     } else if (const double* d = value.as<double>()) {
       out.text += std::isnan(*d) ? "NaN" : std::isinf(*d) ? (*d > 0 ? "Infinity" : "-Infinity") : double_repr(*d);
+    } else if (value.wide()) {
+      out.print(*value.wide());
     } else {
       return Error{Code::kInvalidArgument, fmt::format("tojson of a value of type {}", type_name(value))};
     }
@@ -327,6 +342,7 @@ Result<Val> from_outside(const Value& value) {
 std::string_view type_name(const Val& value) {
   constexpr std::string_view kNames[] = {"undefined", "NoneType", "bool",      "int",  "float", "str",
                                          "list",      "dict",     "namespace", "loop", "macro", "function"};
+  if (value.wide()) return value.wide()->is_integer() ? "int" : "float";
   size_t i = 0;
   (void)((value.as<Undefined>() || (++i, value.as<None>()) || (++i, value.as<bool>()) || (++i, value.as<int64_t>()) ||
           (++i, value.as<double>()) || (++i, value.as<TextPtr>()) || (++i, value.as<ListPtr>()) ||
@@ -348,6 +364,7 @@ bool are_equal(const Val& a, const Val& b, int64_t& fuel) {
   if (--fuel <= 0) return false;
   if (const auto x = a.integer(), y = b.integer(); x && y) return *x == *y;
   if (const auto x = a.number(), y = b.number(); x && y) return *x == *y;
+  if (a.wide() && b.wide()) return a.wide()->text == b.wide()->text;
   if (a.text() && b.text()) return a.text()->bytes == b.text()->bytes;
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();

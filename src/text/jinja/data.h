@@ -59,11 +59,13 @@ struct MacroRef {
 using TextPtr = std::shared_ptr<const Text>;
 using ListPtr = std::shared_ptr<const List>;
 using DictPtr = std::shared_ptr<const Dict>;
+using WidePtr = std::shared_ptr<const WideNumber>;
 
 class Val {
  public:
+  // A wide number can be printed where its digits are what Python prints, and enters no arithmetic.
   using State = std::variant<Undefined, None, bool, int64_t, double, TextPtr, ListPtr, DictPtr, Namespace*,
-                             std::shared_ptr<Loop>, MacroRef, std::shared_ptr<const Bound>>;
+                             std::shared_ptr<Loop>, MacroRef, std::shared_ptr<const Bound>, WidePtr>;
   Val() : state_(None{}) {}
   template <typename T>
   Val(T value) : state_(std::move(value)) {}                                 // NOLINT: implicit by design
@@ -82,6 +84,7 @@ class Val {
   const Text* text() const { return as<TextPtr>() ? as<TextPtr>()->get() : nullptr; }
   const List* list() const { return as<ListPtr>() ? as<ListPtr>()->get() : nullptr; }
   const Dict* dict() const { return as<DictPtr>() ? as<DictPtr>()->get() : nullptr; }
+  const WideNumber* wide() const { return as<WidePtr>() ? as<WidePtr>()->get() : nullptr; }
   bool is_undefined() const { return as<Undefined>() != nullptr; }
   bool is_none() const { return as<None>() != nullptr; }
   // bool counts as a number, as in Python.

@@ -57,6 +57,9 @@ Result<Val> Interpreter::filter(std::string_view name, const Val& value, const A
     return replace(text, *from, *to, n);
   }
   if (name == "indent") return filter_indent(value, arguments);
+  if (value.wide() && (name == "int" || name == "float" || name == "abs" || name == "round")) {
+    return error(fmt::format("the filter '{}' of a number of more than 64 bits", name));
+  }
   if (name == "int" || name == "float" || name == "abs") return filter_number(name, value, arguments);
   if (name == "round") return filter_round(value, arguments);
   if (name == "escape" || name == "e") {

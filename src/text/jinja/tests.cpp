@@ -58,9 +58,9 @@ Result<bool> Interpreter::test(std::string_view name, const Val& value, const Ar
   if (name == "boolean") return value.as<bool>() != nullptr;
   if (name == "true") return value.as<bool>() && *value.as<bool>();
   if (name == "false") return value.as<bool>() && !*value.as<bool>();
-  if (name == "integer") return value.as<int64_t>() != nullptr;
-  if (name == "float") return value.as<double>() != nullptr;
-  if (name == "number") return value.number().has_value();
+  if (name == "integer") return value.as<int64_t>() || (value.wide() && value.wide()->is_integer());
+  if (name == "float") return value.as<double>() || (value.wide() && !value.wide()->is_integer());
+  if (name == "number") return value.number().has_value() || value.wide();
   if (name == "string") return value.text() != nullptr;
   if (name == "mapping") return value.dict() != nullptr;
   if (name == "sequence") return value.text() || value.list() || value.dict() || value.is_undefined();

@@ -24,15 +24,17 @@ namespace naru::train {
 struct ConversationDocuments {
   std::vector<Document> documents;  // in the order of their last turns; `source` and `index` are not set
   std::vector<std::string> notes;   // reasons, for a DataNote of the sample's place
+  // Reasons that every line of a file may have: told once, with the number of lines.
+  std::vector<std::string> shared_notes;
 };
 
 // Loss on the assistant's turns; a conversation without one gives no document and a note.
-Result<ConversationDocuments> assistant_documents(const Sample& sample, const text::ChatTemplate& chat_template,
+Result<ConversationDocuments> assistant_documents(Sample sample, const text::ChatTemplate& chat_template,
                                                   const text::Tokenizer& tokenizer, std::string_view place);
 
 // The whole rendered text as one document, loss on every token.
-Result<Document> whole_conversation(const Sample& sample, const text::ChatTemplate& chat_template,
-                                    const text::Tokenizer& tokenizer, std::string_view place);
+Result<ConversationDocuments> whole_conversation(Sample sample, const text::ChatTemplate& chat_template,
+                                                 const text::Tokenizer& tokenizer, std::string_view place);
 
 // Adds text without control tokens to the ids of a document.
 void append_content(std::string_view text, const text::Tokenizer& tokenizer, Document& document);

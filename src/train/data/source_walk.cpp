@@ -18,13 +18,29 @@ bool is_data_file(const fs::path& path) {
   return path.extension() == ".jsonl" || path.extension() == ".txt";
 }
 
+void leave_mark_out(std::string_view& text, const std::string& name, SourceEvents& events) {
+  if (!text.starts_with(formats::kByteOrderMark)) return;
+  text = formats::without_byte_order_mark(text);
+  events.on_note(name + ":1", "its byte order mark left out");
+}
+
+Status check_no_utf16(std::string_view text, const std::string& name) {
+  if (!text.starts_with("\xFF\xFE") && !text.starts_with("\xFE\xFF")) return {};
+  return Error{Code::kCorrupt,
+               fmt::format("reading {}:1: the file is UTF-16, UTF-8 was wanted; save it as UTF-8", name)};
+}
+
 Status walk_lines(const fs::path& path, const std::string& name, SourceEvents& events) {
   NARU_ASSIGN(LineReader reader, LineReader::open(path, name));
   int64_t n_samples = 0;
   while (true) {
-    NARU_ASSIGN(const auto line, reader.next_line());
+    NARU_ASSIGN(auto line, reader.next_line());
     if (!line) break;
     const std::string place = fmt::format("{}:{}", name, reader.line());
+    if (reader.line() == 1) {
+      NARU_TRY(check_no_utf16(*line, name));
+      leave_mark_out(*line, name, events);
+    }
     if (line->find_first_not_of(" \t") == std::string_view::npos) {
       events.on_note(place, "left out: the line is empty");
       continue;
@@ -49,16 +65,14 @@ Status walk_text(const fs::path& path, const std::string& name, SourceEvents& ev
     NARU_ASSIGN(const auto block, reader.next_block());
     if (!block) break;
     std::string_view text = *block;
+    if (reader.line() == 1) NARU_TRY(check_no_utf16(text, name));
     if (const int64_t good = formats::utf8_valid_prefix(text); good < static_cast<int64_t>(text.size())) {
       const auto line_ends = std::count(text.begin(), text.begin() + good, '\n');
       return Error{Code::kCorrupt,
                    fmt::format("reading {}:{}: byte \\x{:02X} is no valid UTF-8 there; convert the file to UTF-8", name,
                                reader.line() + line_ends, static_cast<unsigned char>(text[static_cast<size_t>(good)]))};
     }
-    if (reader.line() == 1 && text.starts_with("\xEF\xBB\xBF")) {
-      text.remove_prefix(3);
-      events.on_note(name + ":1", "its byte order mark left out");
-    }
+    if (reader.line() == 1) leave_mark_out(text, name, events);
     has_text |= text.find_first_not_of(" \t\r\n") != std::string_view::npos;
     NARU_TRY(events.on_text(text));
   }

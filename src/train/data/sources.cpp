@@ -18,6 +18,15 @@ class SourceReader final : public SourceEvents {
 
   Result<std::vector<Document>> read() {
     NARU_TRY(walk_source(source_, context_.recipe_folder, context_.recipe.seed, context_.split, *this));
+    tell_shared_notes();
+    if (documents_.empty() && n_unanswered_ > 0 && n_unanswered_ == statistics_.n_dropped) {
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format("reading {}: no document is left of it: none of its {} conversations has a message of "
+                      "role assistant to learn (of weight 1), and that is all that kind = \"sft\" learns; give "
+                      "answers, or set kind = \"pretrain\" to learn whole conversations",
+                      statistics_.name, n_unanswered_)};
+    }
     if (documents_.empty()) {
       return Error{Code::kInvalidArgument,
                    fmt::format("reading {}: no document is left of it{}; give text that the context of {} tokens holds",
@@ -51,6 +60,24 @@ class SourceReader final : public SourceEvents {
     on_note(place, std::move(reason));
   }
 
+  // A reason that many lines share is told once, at the first of them, with how many there are.
+  void note_shared(std::string_view place, const std::string& reason) {
+    for (SharedNote& note : shared_notes_) {
+      if (note.reason == reason) {
+        ++note.n_lines;
+        return;
+      }
+    }
+    shared_notes_.push_back({reason, std::string(place), 1});
+  }
+  void tell_shared_notes() {
+    for (const SharedNote& note : shared_notes_) {
+      on_note(note.place, note.n_lines == 1
+                              ? note.reason
+                              : fmt::format("{} (so in {} conversations of this source)", note.reason, note.n_lines));
+    }
+  }
+
   // A document that lacks its source and index, of any length: cut, dropped or kept, as the recipe says.
   Status add(Document document, std::string_view place);
   Status keep(Document document, std::string_view place);
@@ -61,8 +88,14 @@ class SourceReader final : public SourceEvents {
   SourceContext& context_;
   SourceStatistics& statistics_;
   std::vector<Document> documents_;
-  Document text_;     // of the text file that is being read
-  int64_t item_ = 0;  // line or problem that the next documents are of
+  Document text_;  // of the text file that is being read
+  struct SharedNote {
+    std::string reason, place;
+    int64_t n_lines = 0;
+  };
+  std::vector<SharedNote> shared_notes_;  // a handful: their reasons name no line
+  int64_t n_unanswered_ = 0;              // conversations that have nothing to learn
+  int64_t item_ = 0;                      // line or problem that the next documents are of
 };
 
 Status SourceReader::check_room(int64_t n_tokens, std::string_view place) const {
@@ -152,12 +185,18 @@ Status SourceReader::on_sample(const Sample& sample, std::string_view place, int
                              place)};
   }
   if (!is_sft()) {
-    NARU_ASSIGN(Document document, whole_conversation(sample, *context_.chat_template, context_.tokenizer, place));
-    return add(std::move(document), place);
+    NARU_ASSIGN(ConversationDocuments whole,
+                whole_conversation(sample, *context_.chat_template, context_.tokenizer, place));
+    for (const std::string& reason : whole.shared_notes) note_shared(place, reason);
+    return add(std::move(whole.documents[0]), place);
   }
   NARU_ASSIGN(ConversationDocuments made,
               assistant_documents(sample, *context_.chat_template, context_.tokenizer, place));
-  if (made.documents.empty()) ++statistics_.n_dropped;
+  if (made.documents.empty()) {
+    ++statistics_.n_dropped;
+    ++n_unanswered_;
+  }
+  for (const std::string& reason : made.shared_notes) note_shared(place, reason);
   for (std::string& reason : made.notes) on_note(place, std::move(reason));
   for (Document& document : made.documents) NARU_TRY(add(std::move(document), place));
   return {};
