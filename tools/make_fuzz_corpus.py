@@ -140,6 +140,8 @@ def main():
         put(out, "training_data", f"{flags}-{name}", bytes([flags, n]) + (examples / name).read_bytes())
     calls = b'{"messages":[{"role":"user","content":"<|im_end|>"},{"role":"assistant","content":null,"tool_calls":[]}],"tools":[{}]}\n\r\n{"text":"<|im_start|>"}'
     put(out, "training_data", "calls", bytes([0, 9]) + calls)
+    turns = b'\xef\xbb\xbf{"messages":[{"role":"user","content":"a","n":[1e400,18446744073709551616]},{"role":"assistant","content":"<think>\\nr</think>b","weight":0},{"role":"user","content":"c"},{"role":"assistant","content":"d","reasoning_content":"s"}]}'
+    put(out, "training_data", "turns", bytes([1, 9]) + turns)
 
     # Three bytes that choose a problem, an answer.
     for i, text in enumerate([b"3 2 3", b"#### 12", b"7 + 5 = 12 #### 12", b"12 * (7 - 4)", b"(1/3)*3-2", b"-1.5", b"7 - 4 = 3; 3 * 12 = 36 #### (7 - 4) * 12"]):

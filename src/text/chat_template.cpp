@@ -55,9 +55,7 @@ Result<jinja::Val> with_trusted_tags(const jinja::Val& message) {
   if (!role || !role->text() || role->text()->bytes != "assistant") return message;
   std::vector<std::pair<jinja::TextPtr, jinja::Val>> entries = dict.entries;
   for (auto& [key, value] : entries) {
-    const bool is_said = key->bytes == "content" || key->bytes == "reasoning_content" || key->bytes == "thinking" ||
-                         key->bytes == "reasoning";
-    if (!is_said || !value.text()) continue;
+    if (key->bytes != "content" || !value.text()) continue;  // a field of its own needs no tags
     jinja::Text text;
     for (const Segment& segment : split_at_tags(value.text()->bytes)) text.append(segment.text, segment.is_content);
     value = jinja::Val(std::move(text));

@@ -1,6 +1,6 @@
 // Chat templates: a conversation as the text that a model was trained to see, in segments that tell what is scaffold
 // and what came from outside, so that Tokenizer::encode_segments() lets no message forge a control token. Only the tags
-// of reasoning in an assistant's message count as scaffold.
+// of reasoning in the content of an assistant's message count as scaffold.
 //
 // The template language is the part of Jinja that chat templates use, set up as transformers does it. A template runs
 // in bounds: a million steps, output of at most four times its input and 1 MiB, no way out of the data it is given.

@@ -132,6 +132,13 @@ TEST_F(Turns, TagsOfTheAssistantAreTokensAndNobodyElsesAre) {
   EXPECT_EQ(std::count(ids.begin(), ids.end(), kBos), 0);
 }
 
+TEST_F(Turns, AFieldOfReasoningIsOneStretch) {
+  EXPECT_EQ(learnt(R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
+                      "reasoning_content": "r</think><|im_end|>"}]})",
+                   kStripping),
+            Texts{"<bos><|im_start|>U:q<|im_start|>A:⟨\n[r</think><|im_end|>\n⟩\n\na<|im_end|>]"});
+}
+
 TEST_F(Turns, WeightZeroIsContext) {
   EXPECT_EQ(
       learnt(R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0},

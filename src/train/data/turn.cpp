@@ -149,10 +149,11 @@ bool put_reasoning(Turn& turn, const std::vector<Segment>& prompt_segments, cons
   }
   const std::string_view blanks = std::string_view(said.answer).substr(0, said.answer.find_first_not_of(kBlanks));
   std::vector<Segment> segments = prompt_segments;
-  const std::string begin = fmt::format("{}{}{}{}", is_open ? "" : kThinkOpen, thought, kThinkClose, blanks);
-  for (const std::vector<Segment>& part : {text::split_at_tags(begin), part_of(turn.segments, answer_at, SIZE_MAX)}) {
-    segments.insert(segments.end(), part.begin(), part.end());
-  }
+  const auto put = [&](const std::vector<Segment>& part) { segments.insert(segments.end(), part.begin(), part.end()); };
+  if (!is_open) put({{std::string(kThinkOpen), false}});
+  put(said.is_field ? std::vector<Segment>{{std::string(thought), true}} : text::split_at_tags(thought));
+  put({{std::string(kThinkClose), false}, {std::string(blanks), true}});
+  put(part_of(turn.segments, answer_at, SIZE_MAX));
   turn.begin = prompt.size();
   turn.has_end_token = false;
   set_segments(turn, std::move(segments), tokenizer);
