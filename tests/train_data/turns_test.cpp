@@ -132,6 +132,29 @@ TEST_F(Turns, TagsOfTheAssistantAreTokensAndNobodyElsesAre) {
   EXPECT_EQ(std::count(ids.begin(), ids.end(), kBos), 0);
 }
 
+TEST_F(Turns, TagsThatTheVocabularyLacksAreSpeltOutAndNoted) {
+  std::string json = read_test_file("tokenizers/smollm.json");
+  for (size_t at = json.find("think>"); at != std::string::npos; at = json.find("think>"))
+    json.replace(at, 6, "thonk>");
+  formats::TokenizerSources sources;
+  sources.tokenizer_json = as_bytes(json);
+  tokenizer_ = text::Tokenizer::create(formats::parse_tokenizer(sources, "smollm").value()).value();
+  const std::string line = R"({"messages": [{"role": "user", "content": "q"},
+                             {"role": "assistant", "content": "<think>r</think>a"}]})";
+  EXPECT_EQ(learnt(line, kPlain),
+            Texts{"<|im_start|>user:q<|im_end|><|im_start|>assistant:[<think>r</think>a<|im_end|>]"});
+  ASSERT_EQ(shared_.size(), 1u);
+  EXPECT_NE(shared_[0].find("<think> is spelt out in ordinary tokens"), std::string::npos);
+  const Sample sample = parse_sample(line, "x").value();
+  EXPECT_EQ(whole_conversation(sample, make(kPlain), tokenizer_, "x")->shared_notes, shared_);
+  // A field that neither template nor vocabulary knows is left out, and said to be.
+  learnt(R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
+            "reasoning_content": "r"}]})",
+         kPlain);
+  ASSERT_EQ(shared_.size(), 1u);
+  EXPECT_NE(shared_[0].find("not learnt"), std::string::npos);
+}
+
 TEST_F(Turns, AFieldOfReasoningIsOneStretch) {
   EXPECT_EQ(learnt(R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
                       "reasoning_content": "r</think><|im_end|>"}]})",
