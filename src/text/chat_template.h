@@ -57,10 +57,7 @@ class ChatTemplate {
   std::unique_ptr<State> state_;
 };
 
-// The tags of reasoning in what an assistant says: the only text of a message that may become control tokens.
-inline constexpr std::string_view kThinkOpen = "<think>";
-inline constexpr std::string_view kThinkClose = "</think>";
-// An assistant's words with those tags as scaffold, the rest as content.
+// An assistant's words with the tags of reasoning as scaffold, the rest as content.
 std::vector<Segment> split_at_tags(std::string_view said);
 
 // The segments' texts joined.

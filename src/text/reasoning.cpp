@@ -6,8 +6,6 @@
 namespace naru::text {
 namespace {
 
-constexpr std::string_view kOpen = "<think>";
-constexpr std::string_view kClose = "</think>";
 constexpr std::string_view kBlanks = " \t\r\n";
 
 // How many bytes at the end of `text` are a beginning of `tag`, but not all of it.
@@ -25,7 +23,7 @@ ReasoningTokens reasoning_tokens(const Tokenizer& tokenizer) {
     const std::optional<int32_t> id = tokenizer.find(tag);
     return id && tokenizer.is_control(*id) ? id : std::nullopt;
   };
-  return {token_of(kOpen), token_of(kClose)};
+  return {token_of(kThinkOpen), token_of(kThinkClose)};
 }
 
 bool prompt_opens_reasoning(std::span<const Segment> segments, std::span<const int32_t> ids,
@@ -41,7 +39,7 @@ bool prompt_opens_reasoning(std::span<const Segment> segments, std::span<const i
   std::string own;
   for (size_t i = segments.size(); i > 0 && !segments[i - 1].is_content; --i) own.insert(0, segments[i - 1].text);
   const size_t last = own.find_last_not_of(kBlanks);
-  return last != std::string::npos && std::string_view(own).substr(0, last + 1).ends_with(kOpen);
+  return last != std::string::npos && std::string_view(own).substr(0, last + 1).ends_with(kThinkOpen);
 }
 
 std::vector<AnswerPiece> ReasoningSplitter::push(std::string_view text) {
@@ -53,8 +51,9 @@ std::vector<AnswerPiece> ReasoningSplitter::push(std::string_view text) {
 
 std::vector<AnswerPiece> ReasoningSplitter::push_tag(std::string_view tag) {
   std::vector<AnswerPiece> pieces;
-  const bool opens = state_ == State::kStart && tag == kOpen && held_.find_first_not_of(kBlanks) == std::string::npos;
-  const bool closes = state_ == State::kReasoning && tag == kClose;
+  const bool opens =
+      state_ == State::kStart && tag == kThinkOpen && held_.find_first_not_of(kBlanks) == std::string::npos;
+  const bool closes = state_ == State::kReasoning && tag == kThinkClose;
   if (!opens && !closes) return push(tag);
   give(opens ? AnswerPart::kContent : AnswerPart::kReasoning, held_.size(), pieces);
   held_ = tag;
@@ -79,10 +78,10 @@ void ReasoningSplitter::scan(bool is_end, std::vector<AnswerPiece>& pieces) {
   if (state_ == State::kStart) {
     const size_t first = std::min(held_.find_first_not_of(kBlanks), held_.size());
     const std::string_view rest = std::string_view(held_).substr(first);
-    const bool may_open = open_is_token_ ? rest.empty() : kOpen.starts_with(rest);
-    if (!open_is_token_ && rest.starts_with(kOpen)) {
+    const bool may_open = open_is_token_ ? rest.empty() : kThinkOpen.starts_with(rest);
+    if (!open_is_token_ && rest.starts_with(kThinkOpen)) {
       give(AnswerPart::kContent, first, pieces);
-      give(AnswerPart::kTag, kOpen.size(), pieces);
+      give(AnswerPart::kTag, kThinkOpen.size(), pieces);
       state_ = State::kReasoning;
     } else if (is_end || !may_open) {
       state_ = State::kContent;
@@ -91,14 +90,14 @@ void ReasoningSplitter::scan(bool is_end, std::vector<AnswerPiece>& pieces) {
     }
   }
   if (state_ == State::kReasoning) {
-    const size_t close = close_is_token_ ? std::string::npos : held_.find(kClose);
+    const size_t close = close_is_token_ ? std::string::npos : held_.find(kThinkClose);
     if (close == std::string::npos) {
-      const size_t n_open = is_end || close_is_token_ ? 0 : open_end(held_, kClose);
+      const size_t n_open = is_end || close_is_token_ ? 0 : open_end(held_, kThinkClose);
       give(AnswerPart::kReasoning, held_.size() - n_open, pieces);
       return;
     }
     give(AnswerPart::kReasoning, close, pieces);
-    give(AnswerPart::kTag, kClose.size(), pieces);
+    give(AnswerPart::kTag, kThinkClose.size(), pieces);
     state_ = State::kContent;
   }
   give(AnswerPart::kContent, held_.size(), pieces);

@@ -2,8 +2,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace naru::text {
+
+// The tags of reasoning: of what an assistant says, the only text that may become control tokens.
+inline constexpr std::string_view kThinkOpen = "<think>";
+inline constexpr std::string_view kThinkClose = "</think>";
 
 struct Segment {
   std::string text;

@@ -66,15 +66,23 @@ std::optional<Reasoning> reasoning_of(const text::Value& message) {
   return Reasoning{std::string(thought), std::string(content.substr(close + kThinkClose.size())), false};
 }
 
+// What the engine would give the model.
+struct Prompt {
+  std::vector<Segment> segments;
+  std::string text;              // the same joined
+  bool opens_reasoning = false;  // it ends in <think>
+};
+
 // Where the turn's own bytes begin: behind the prompt. Where the template writes another prompt than history (opens
 // reasoning, say), behind what both share, never inside what was said and never inside the tag that the prompt ends in.
-size_t turn_begin(const std::string& prompt, const std::string& text, const std::vector<Segment>& segments) {
+size_t turn_begin(const Prompt& asked, const std::string& text, const std::vector<Segment>& segments) {
+  const std::string& prompt = asked.text;
   const size_t limit = std::min(prompt.size(), text.size());
   const auto shared = static_cast<size_t>(
       std::mismatch(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(limit), text.begin()).first -
       prompt.begin());
   if (shared == prompt.size()) return shared;
-  if (text::prompt_opens_reasoning(prompt)) {
+  if (asked.opens_reasoning) {
     const size_t tag = prompt.rfind(kThinkOpen);
     if (shared > tag && shared < tag + kThinkOpen.size()) return tag;
   }
@@ -116,19 +124,19 @@ void set_segments(Turn& turn, std::vector<Segment> segments, const text::Tokeniz
 }
 
 // True where the template wrote what the message thought, behind the prompt that the engine would give.
-bool has_reasoning(const Turn& turn, const std::string& prompt, const Reasoning& said) {
-  if (!turn.text.starts_with(prompt)) return false;
+bool has_reasoning(const Turn& turn, const Prompt& prompt, const Reasoning& said) {
+  if (!turn.text.starts_with(prompt.text)) return false;
   const std::string_view written = std::string_view(turn.text).substr(turn.begin);
   const std::string_view thought = trimmed(said.thought);
   if (!thought.empty()) return count_of(written, thought) > count_of(said.answer, thought);
-  return written.find(kThinkClose) != std::string_view::npos || !text::prompt_opens_reasoning(prompt);
+  return written.find(kThinkClose) != std::string_view::npos || !prompt.opens_reasoning;
 }
 
 // The turn as prompt, reasoning and the template's answer. False where the template's words for the answer are not
 // found, or where neither the prompt nor the vocabulary knows such reasoning.
-bool put_reasoning(Turn& turn, const std::vector<Segment>& prompt_segments, const std::string& prompt,
-                   const Reasoning& said, const text::Tokenizer& tokenizer) {
-  const bool is_open = text::prompt_opens_reasoning(prompt);
+bool put_reasoning(Turn& turn, const Prompt& asked, const Reasoning& said, const text::Tokenizer& tokenizer) {
+  const std::string& prompt = asked.text;
+  const bool is_open = asked.opens_reasoning;
   if (trimmed(prompt).ends_with(kThinkClose)) return false;  // the prompt says: no reasoning
   if (said.is_field && !is_open && !is_control_word(kThinkClose, tokenizer)) return false;
   // Of what the template wrote: white space and tags, then the answer.
@@ -148,7 +156,7 @@ bool put_reasoning(Turn& turn, const std::vector<Segment>& prompt_segments, cons
         blanks.begin()));
   }
   const std::string_view blanks = std::string_view(said.answer).substr(0, said.answer.find_first_not_of(kBlanks));
-  std::vector<Segment> segments = prompt_segments;
+  std::vector<Segment> segments = asked.segments;
   const auto put = [&](const std::vector<Segment>& part) { segments.insert(segments.end(), part.begin(), part.end()); };
   if (!is_open) put({{std::string(kThinkOpen), false}});
   put(said.is_field ? std::vector<Segment>{{std::string(thought), true}} : text::split_at_tags(thought));
@@ -206,9 +214,12 @@ Result<Turn> make_turn(const Sample& sample, size_t message, const text::ChatTem
                     "a user's message first",
                     place)};
   }
-  NARU_ASSIGN(const std::vector<Segment> prompt_segments, render_messages(sample, message, true, chat_template, place));
+  Prompt prompt;
+  NARU_ASSIGN(prompt.segments, render_messages(sample, message, true, chat_template, place));
   NARU_ASSIGN(std::vector<Segment> segments, render_messages(sample, message + 1, false, chat_template, place));
-  const std::string prompt = text::join(prompt_segments);
+  prompt.text = text::join(prompt.segments);
+  prompt.opens_reasoning =
+      text::prompt_opens_reasoning(prompt.segments, tokenizer.encode_segments(prompt.segments), tokenizer);
   Turn turn;
   turn.message = message;
   turn.begin = turn_begin(prompt, text::join(segments), segments);
@@ -216,12 +227,12 @@ Result<Turn> make_turn(const Sample& sample, size_t message, const text::ChatTem
   set_segments(turn, std::move(segments), tokenizer);
   const auto said = reasoning_of(sample.messages[message]);
   if (!said) {
-    if (text::prompt_opens_reasoning(prompt) && !turn.text.starts_with(prompt)) {
+    if (prompt.opens_reasoning && !turn.text.starts_with(prompt.text)) {
       turn.note =
           "learnt as the chat template writes it, and not behind the <think> that its prompt ends in: the message has "
           "no reasoning; give it as reasoning_content, or as <think>...</think> before the answer";
     }
-  } else if (!has_reasoning(turn, prompt, *said) && !put_reasoning(turn, prompt_segments, prompt, *said, tokenizer)) {
+  } else if (!has_reasoning(turn, prompt, *said) && !put_reasoning(turn, prompt, *said, tokenizer)) {
     turn.note = "its reasoning is not learnt: the chat template takes it out of the assistant's message";
   }
   return turn;
