@@ -166,6 +166,7 @@ struct RunFolder::State {
   std::optional<int64_t> first_again;  // steps from here on are in older event files too
   OrderedJson info;
 
+  Status apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step);
   Status write_info() {
     NARU_TRY(lock.check());
     return write_whole(path / kRunFile, info.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
@@ -210,9 +211,11 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe, 
 
 Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
   NARU_TRY(state_->lock.check());
+  NARU_ASSIGN(const LineRewind metrics, LineRewind::plan(state_->path / kMetricsFile, step));
+  NARU_ASSIGN(const LineRewind samples, LineRewind::plan(state_->path / kSamplesFile, step));
   NARU_TRY(remove_unfinished(state_->path));
   NARU_TRY(write_whole(state_->path / kRecipeFile, state_->recipe));
-  NARU_TRY(rewind(step));
+  NARU_TRY(state_->apply(metrics, samples, step));
   OrderedJson& info = state_->info;
   const std::string now = utc_text(now_seconds());
   info["format"] = 1;
@@ -269,13 +272,19 @@ Status RunFolder::add(const Sample& sample) {
 }
 
 Status RunFolder::rewind(int64_t step) {
-  NARU_TRY(state_->lock.check());
-  NARU_TRY(rewind_lines(state_->path / kMetricsFile, step));
-  NARU_TRY(rewind_lines(state_->path / kSamplesFile, step));
-  state_->first_again = step + 1;
-  state_->events = EventFile();
-  NARU_ASSIGN(state_->metrics, AppendFile::open(state_->path / kMetricsFile));
-  NARU_ASSIGN(state_->samples, AppendFile::open(state_->path / kSamplesFile));
+  NARU_ASSIGN(const LineRewind metrics, LineRewind::plan(state_->path / kMetricsFile, step));
+  NARU_ASSIGN(const LineRewind samples, LineRewind::plan(state_->path / kSamplesFile, step));
+  return state_->apply(metrics, samples, step);
+}
+
+Status RunFolder::State::apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step) {
+  NARU_TRY(lock.check());
+  NARU_TRY(metrics_rewind.apply());
+  NARU_TRY(samples_rewind.apply());
+  first_again = step + 1;
+  events = EventFile();
+  NARU_ASSIGN(metrics, AppendFile::open(path / kMetricsFile));
+  NARU_ASSIGN(samples, AppendFile::open(path / kSamplesFile));
   return {};
 }
 

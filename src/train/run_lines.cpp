@@ -6,10 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <set>
-#include <string>
-#include <vector>
 
 #include "base/file.h"
 #include "train/file_digest.h"
@@ -19,12 +16,6 @@ namespace naru::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct StepLine {
-  std::optional<int64_t> step;  // nothing: the line is no object
-  std::string what;             // which line of its step it is: its names, and its prompt
-  std::string text;
-};
 
 std::string what_of(const nlohmann::json& line) {
   std::string what;
@@ -81,10 +72,16 @@ fs::path aside_of(const fs::path& lines) {
   return lines.parent_path() / (lines.stem().string() + ".aside" + lines.extension().string());
 }
 
-Status rewind_lines(const fs::path& path, int64_t step) {
+Result<LineRewind> LineRewind::plan(const fs::path& path, int64_t step) {
+  LineRewind rewind;
+  rewind.path_ = path;
+  std::vector<StepLine>&kept = rewind.kept_, &aside = rewind.aside_;
+  if (::access(path.c_str(), W_OK) != 0 && errno != ENOENT) {
+    return Error{Code::kUnavailable,
+                 fmt::format("opening {}: {}; check that it may be written", path.string(), std::strerror(errno))};
+  }
   NARU_ASSIGN(std::vector<StepLine> lines, read_lines(path));
   NARU_ASSIGN(const std::vector<StepLine> before, read_lines(aside_of(path)));
-  std::vector<StepLine> kept, aside;
   int64_t reach = -1;
   for (StepLine& line : lines) {
     const bool is_kept = line.step && *line.step <= step;
@@ -104,11 +101,15 @@ Status rewind_lines(const fs::path& path, int64_t step) {
     if (!is_past && !is_given) aside.push_back(line);
   }
   std::stable_sort(aside.begin(), aside.end(), [](const StepLine& a, const StepLine& b) { return a.step < b.step; });
-  NARU_TRY(put_lines(aside_of(path), aside, true));
   for (const StepLine& line : aside) {
     if (line.step && *line.step > reach && *line.step <= step) kept.push_back(line);
   }
-  return put_lines(path, kept, false);
+  return rewind;
+}
+
+Status LineRewind::apply() const {
+  NARU_TRY(put_lines(aside_of(path_), aside_, true));
+  return put_lines(path_, kept_, false);
 }
 
 Status settle_lines(const fs::path& path, int64_t step, bool has_later) {

@@ -6,6 +6,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -14,9 +17,24 @@ namespace naru::train {
 // "metrics.aside.jsonl" of "metrics.jsonl".
 std::filesystem::path aside_of(const std::filesystem::path& lines);
 
-// Leaves the lines of steps up to `step` in `lines`; -1: none. Lines that are no objects go aside too, and so does what
-// a killed program left half-written.
-Status rewind_lines(const std::filesystem::path& lines, int64_t step);
+struct StepLine {
+  std::optional<int64_t> step;  // nothing: the line is no object
+  std::string what;             // which line of its step it is: its names, and its prompt
+  std::string text;
+};
+
+// Leaves the lines of steps up to `step` in a file; -1: none. Lines that are no objects go aside too, and so does what
+// a killed program left half-written. In two parts, so that a start reads all that it needs before it changes anything.
+class LineRewind {
+ public:
+  // Reads. An error where the file may not be read or written.
+  static Result<LineRewind> plan(const std::filesystem::path& lines, int64_t step);
+  Status apply() const;
+
+ private:
+  std::filesystem::path path_;
+  std::vector<StepLine> kept_, aside_;
+};
 
 // After the checkpoint of `step` is whole: what is aside of steps up to it, and all of it where no later checkpoint is
 // there that could be gone on from, is in the past.

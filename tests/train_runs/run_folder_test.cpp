@@ -156,6 +156,11 @@ TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
   EXPECT_EQ(answers[3], "again");
 }
 
+Status rewind_lines(const fs::path& lines, int64_t step) {
+  NARU_ASSIGN(const LineRewind rewind, LineRewind::plan(lines, step));
+  return rewind.apply();
+}
+
 // The steps of the lines of a file, "-" for a line that is no object.
 std::string steps_in(const fs::path& path) {
   std::string steps;
@@ -256,6 +261,23 @@ TEST_F(RunFolderTest, OpeningWritesNothing) {
   EXPECT_EQ(everything(), before);
   EXPECT_EQ(run.field("saved_step"), 3);
   EXPECT_TRUE(run.field("nothing").is_null());
+}
+
+// Samples that cannot be read keep metrics as they are.
+TEST_F(RunFolderTest, BothFilesAreReadBeforeOneIsChanged) {
+  const fs::path path = root_ / "one";
+  {
+    RunFolder run = begin_good(path);
+    ASSERT_TRUE(run.add(Metrics{4, {{"loss", 2.25}}}).ok());
+  }
+  fs::remove(path / "samples.jsonl");
+  fs::create_symlink("/nowhere/at/all", path / "samples.jsonl");
+  const std::string lines = content(path / "metrics.jsonl"), record = content(path / "run.json");
+  RunFolder run = open_good(path);
+  EXPECT_FALSE(run.begin(2, nullptr).ok());
+  EXPECT_EQ(content(path / "metrics.jsonl"), lines);
+  EXPECT_EQ(content(path / "run.json"), record);
+  EXPECT_FALSE(fs::exists(path / "metrics.aside.jsonl"));
 }
 
 TEST_F(RunFolderTest, TheLockIsOfTheFolderAndNotOfAName) {
