@@ -157,6 +157,12 @@ def check_lines(folder, steps, are_all=True):
         raise Lost(f"left behind in {folder}: {left}")
 
 
+def lines_kept(path):
+    """Lines of a file and of what is aside of it: a run that began and could not go on has them in either."""
+    files = [path, path.with_name(path.stem + ".aside.jsonl")]
+    return {line for file in files if file.is_file() for line in file.read_bytes().split(b"\n")} | {b""}
+
+
 def check_kills(rig, args, moments):
     for kind in ["sft", "lora", "mtp"]:
         begin = time.monotonic()
@@ -300,7 +306,7 @@ def check_damage(rig, args, moments):
             check_lines(folder, 8, are_all=False)
         elif process.returncode in REFUSALS:
             lost = [name for name, text in had.items() if good_checkpoints(folder).get(name) != text]
-            changed = [str(p) for p, data in before.items() if (folder / p).read_bytes() != data]
+            changed = [str(p) for p, data in before.items() if not set(data.split(b"\n")) <= lines_kept(folder / p)]
             if lost or changed:
                 raise Lost(f"{lost + changed} lost by a refused start {said}")
         else:

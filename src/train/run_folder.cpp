@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -139,6 +140,16 @@ Status remove_unfinished(const fs::path& folder) {
   return {};
 }
 
+// Events come late; that they cannot be written is said before anything is changed.
+Status check_events(const fs::path& path) {
+  NARU_ASSIGN(const bool is_there, is_anything(path));
+  std::error_code code;
+  if (!is_there || (fs::is_directory(path, code) && ::access(path.c_str(), W_OK) == 0)) return {};
+  return Error{Code::kUnavailable, fmt::format("opening {}: it is no folder that may be written; move it away, and the "
+                                               "run makes a new one",
+                                               path.string())};
+}
+
 Result<OrderedJson> read_info(const fs::path& path) {
   NARU_ASSIGN(const bool is_there, is_anything(path));
   if (!is_there) return OrderedJson();
@@ -213,6 +224,7 @@ Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
   NARU_TRY(state_->lock.check());
   NARU_ASSIGN(const LineRewind metrics, LineRewind::plan(state_->path / kMetricsFile, step));
   NARU_ASSIGN(const LineRewind samples, LineRewind::plan(state_->path / kSamplesFile, step));
+  NARU_TRY(check_events(state_->path / kTensorBoardFolder));
   NARU_TRY(remove_unfinished(state_->path));
   NARU_TRY(write_whole(state_->path / kRecipeFile, state_->recipe));
   NARU_TRY(state_->apply(metrics, samples, step));

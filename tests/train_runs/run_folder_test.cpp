@@ -278,6 +278,14 @@ TEST_F(RunFolderTest, BothFilesAreReadBeforeOneIsChanged) {
   EXPECT_EQ(content(path / "metrics.jsonl"), lines);
   EXPECT_EQ(content(path / "run.json"), record);
   EXPECT_FALSE(fs::exists(path / "metrics.aside.jsonl"));
+  // Nor does a folder of events that leads nowhere.
+  fs::remove(path / "samples.jsonl");
+  fs::remove_all(path / "tensorboard");
+  fs::create_symlink("tensorboard", path / "tensorboard");
+  EXPECT_FALSE(run.begin(2, nullptr).ok());
+  EXPECT_EQ(content(path / "metrics.jsonl"), lines);
+  fs::remove(path / "tensorboard");
+  EXPECT_TRUE(run.begin(2, nullptr).ok());
 }
 
 TEST_F(RunFolderTest, TheLockIsOfTheFolderAndNotOfAName) {
