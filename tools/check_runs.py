@@ -149,7 +149,7 @@ def check_lines(folder, steps, are_all=True):
     for what, found, wanted in [
             ("loss", [m["step"] for m in metrics if "loss" in m], list(range(1, steps + 1))),
             ("validation_loss", [m["step"] for m in metrics if "validation_loss" in m], list(range(0, steps + 1, 2))),
-            ("samples", [s["step"] for s in samples], list(range(0, steps + 1, 4)))]:
+            ("samples", [s["step"] for s in samples if "answer" in s], list(range(0, steps + 1, 4)))]:
         if (found != wanted) if are_all else (len(set(found)) != len(found)):
             raise Lost(f"{what} in {folder} stand for the steps {found}, {wanted} were wanted")
     left = [p.name for p in folder.rglob("*") if ".partial-" in p.name or ".aside." in p.name]
@@ -303,7 +303,8 @@ def check_damage(rig, args, moments):
         if process.returncode == 0:
             if json.loads(out)["weights_sha256"] != wanted:
                 raise Lost(f"other weights {said}")
-            check_lines(folder, 8, are_all=False)
+            if not any(".jsonl" in what for what in done):
+                check_lines(folder, 8, are_all=False)
         elif process.returncode in REFUSALS:
             lost = [name for name, text in had.items() if good_checkpoints(folder).get(name) != text]
             changed = [str(p) for p, data in before.items() if not set(data.split(b"\n")) <= lines_kept(folder / p)]
