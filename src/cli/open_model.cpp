@@ -103,8 +103,4 @@ std::string short_name(const std::string& path) {
   return place.filename().string();
 }
 
-void print_note(std::string_view text) {
-  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), one_line(text)));
-}
-
 }  // namespace naru::cli

@@ -42,7 +42,4 @@ std::string kernel_table(const contract::Chip& chip);
 // How messages call a model: the last part of its path.
 std::string short_name(const std::string& path);
 
-// "naru: note: TEXT" on standard error.
-void print_note(std::string_view text);
-
 }  // namespace naru::cli

@@ -188,6 +188,10 @@ void write_err(std::string_view text) {
   write_all(STDERR_FILENO, text);
 }
 
+void print_note(std::string_view text) {
+  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), one_line(text)));
+}
+
 bool reader_is_gone() {
   return reader_gone;
 }

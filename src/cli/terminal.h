@@ -57,6 +57,8 @@ class NoEcho {
 Status write_out(std::string_view text);
 // To standard error; failures are nobody's concern.
 void write_err(std::string_view text);
+// "naru: note: TEXT" on standard error.
+void print_note(std::string_view text);
 // True once a reader of standard output has gone away.
 bool reader_is_gone();
 

@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
-#include "cli/open_model.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "formats/json.h"
