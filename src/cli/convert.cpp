@@ -59,7 +59,6 @@ int64_t size_of(const fs::path& path) {
 }  // namespace
 
 Status convert_command(const ConvertOptions& options) {
-  install_interrupts(SecondInterrupt::kIsLikeFirst);
   const auto begin = std::chrono::steady_clock::now();
   const Target target =
       options.target.value_or(fs::path(options.out_path).extension() == ".gguf" ? Target::kGguf : Target::kHuggingFace);

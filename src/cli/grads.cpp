@@ -196,8 +196,7 @@ Status grads_command(const GradsOptions& options) {
       .n_prediction_targets = train::count_prediction_targets(step, config.mtp_layers)};
   NARU_ASSIGN(const auto result, model.run(batch, scale, &grads));
   const float loss = total_loss(result, scale);
-  // From here on an interrupt waits: the file is written whole or not begun.
-  install_interrupts(SecondInterrupt::kIsLikeFirst);
+  install_interrupts();  // one is not enough any more: the file is whole in a moment
   NARU_TRY(write_grads(std::move(file), files.tensors, model, grads, loss));
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   if (options.json) {

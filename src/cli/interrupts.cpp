@@ -20,7 +20,6 @@ std::atomic<bool> interrupted{false};
 std::atomic<bool> asked_to_end{false};
 std::atomic<int> last_signal{SIGINT};
 std::atomic<int64_t> last_ms{0};
-SecondInterrupt second_interrupt = SecondInterrupt::kIsLikeFirst;
 std::string_view reset_style;
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
               std::atomic<int64_t>::is_always_lock_free);
@@ -38,7 +37,7 @@ void on_signal(int signal) {
   const int64_t now = now_ms();
   const bool is_twice = interrupted.load() && now - last_ms.load() < kTwiceMs;
   last_signal = signal;
-  if (is_twice && second_interrupt == SecondInterrupt::kEndsProgram) {
+  if (is_twice) {
     // Only what may be called in a signal handler.
     if (!reset_style.empty()) (void)!::write(STDOUT_FILENO, reset_style.data(), reset_style.size());
     (void)!::write(STDERR_FILENO, "\n", 1);
@@ -60,8 +59,7 @@ void on_ending_signal(int signal) {
 
 }  // namespace
 
-void install_interrupts(SecondInterrupt second) {
-  second_interrupt = second;
+void install_interrupts() {
   reset_style = style_code(Style::kPlain, Stream::kOut);
   struct sigaction action {};
   action.sa_handler = on_signal;

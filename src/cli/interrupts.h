@@ -5,13 +5,10 @@
 
 namespace naru::cli {
 
-enum class SecondInterrupt : uint8_t {
-  kEndsProgram,  // a second one within a second ends the program at once, with interrupt_status()
-  kIsLikeFirst,  // work always ends by itself, so that nothing half-written stays behind
-};
-
-// Also makes writes to a closed pipe errors instead of the end of the program.
-void install_interrupts(SecondInterrupt second);
+// From here on the first one is kept for is_interrupted(), and a second one within a second ends the program at once,
+// with interrupt_status() and nothing half-written left behind. Also makes writes to a closed pipe errors instead of the
+// end of the program.
+void install_interrupts();
 
 // From now on the first one ends the program, unfinished outputs removed: for work that never looks at the flag.
 void end_at_first_interrupt();

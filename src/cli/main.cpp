@@ -77,7 +77,7 @@ int run(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   naru::cli::open_standard_streams();
-  naru::cli::install_interrupts(naru::cli::SecondInterrupt::kEndsProgram);
+  naru::cli::install_interrupts();
   try {
     return naru::cli::run(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   } catch (const std::bad_alloc&) {

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "cli/answer_view.h"
 #include "cli/chat.h"
-#include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
@@ -146,7 +145,6 @@ Status run_command(const RunOptions& options) {
                  "for example: naru run model.gguf \"Why?\" --json"};
   }
   NARU_ASSIGN(std::optional<std::string> chat_template, read_chat_template(options));
-  install_interrupts(SecondInterrupt::kEndsProgram);
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));

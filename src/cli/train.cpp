@@ -83,7 +83,6 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
 }  // namespace
 
 Status train_command(const TrainOptions& options) {
-  install_interrupts(SecondInterrupt::kEndsProgram);
   NARU_ASSIGN(const train::Recipe recipe, recipe_of(options));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   const auto counting_chip = null::make_null_chip();

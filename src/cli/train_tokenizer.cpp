@@ -234,7 +234,6 @@ Result<text::BpeTrainer> make_trainer(const TrainTokenizerOptions& options) {
 }  // namespace
 
 Status train_tokenizer_command(const TrainTokenizerOptions& options) {
-  install_interrupts(SecondInterrupt::kIsLikeFirst);
   if (options.output.empty()) {
     return Error{Code::kInvalidArgument,
                  "training a tokenizer: no output was given, the name of a new folder was wanted; choose one"};

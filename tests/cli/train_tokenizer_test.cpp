@@ -117,7 +117,7 @@ TEST(TrainTokenizer, AnEmptyFolderIsFilledAndAnotherIsLeftAlone) {
 TEST(TrainTokenizer, AnInterruptLeavesNothing) {
   const TempFolder folder;
   folder.write("a.txt", "ab ab");
-  install_interrupts(SecondInterrupt::kIsLikeFirst);
+  install_interrupts();
   ASSERT_EQ(std::raise(SIGINT), 0);
   const Outcome done = run(options_of(folder, {"a.txt"}));
   forget_interrupts();
