@@ -117,9 +117,10 @@ struct CombineGrad {
 };
 
 // Scores a as in Route. h_s = dgates[s] * scale; where normalised: d = (sum of the chosen a) + 1e-20, n_s = a_s / d,
-// c = row sum of fma(h, n) over the chosen, u_s = (h_s - c) / d; else u_s = h_s. u is +0 for the others; then
-// u = u + dscores where that is given. Sigmoid: dlogits = u * (a * (1 - a)). Softmax: c = row sum of fma(u, a) over all
-// experts, dlogits = a * (u - c).
+// c = row sum of fma(h, n) over the chosen, g_s = h_s - c, r = row sum of fma(g, n), u_s = (g_s - r) / d; else
+// u_s = h_s. u is +0 for the others; then u = u + dscores where that is given. Sigmoid: dlogits = u * (a * b),
+// b = 1 / (1 + exp(x)), x the logit. Softmax: c = row sum of fma(u, a) over all experts, e = u - c,
+// r = row sum of fma(a, e), dlogits = a * (e - r).
 struct RouteGrad {
   View logits;        // [T, E]
   View experts;       // i32 [T, S]
@@ -145,8 +146,9 @@ struct BalanceLoss {
   View dscores;  // [T, E]
 };
 
-// Of each row: m, l as in LogProb; loss = -((x[target] - m) - log(l)); p = exp(x - m) / l;
-// dlogits = (p - [k == target]) * weight, all +0 where the weight is 0. A non-finite m or l is an error of the row.
+// Of each row: m, l as in LogProb; loss = -((x[target] - m) - log(l)); e = exp(x - m); dlogits = (e / l) * weight, and
+// -(s / l) * weight at the target, s the row sum of e with +0 in the target's place; all +0 where the weight is 0. A
+// non-finite m or l is an error of the row.
 struct CrossEntropy {
   View logits;   // [R, V]
   View targets;  // i32 [R, 1]

@@ -9,6 +9,9 @@
 
 namespace naru::contract {
 
+// Of docs/arithmetic.md: it opens every numerics id, and changes with any rule that decides bits.
+inline constexpr std::string_view kArithmeticVersion = "naru2";
+
 enum class ComputeMode { kF32, kBF16, kAuto };
 
 enum class Rule { kF32, kBF16, kW8A8, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };

@@ -15,8 +15,6 @@ namespace {
 using contract::ComputeMode;
 using formats::AttentionForm;
 
-constexpr std::string_view kArithmeticVersion = "naru1";
-
 // Of the tensors that are used: one that nobody reads changes no bit.
 DType default_cache_dtype(const ModelPlan& plan) {
   if (plan.compute == ComputeMode::kF32) return DType::kF32;
@@ -29,7 +27,7 @@ std::string make_numerics_id(const ModelPlan& plan, std::vector<contract::Rule> 
   std::string kinds;
   for (const contract::Rule rule : rules) kinds += fmt::format("{}{}", kinds.empty() ? "" : "+", rule_name(rule));
   const std::string_view form = !plan.config.is_mla() ? "grouped" : plan.is_latent_form ? "latent" : "expanded";
-  return fmt::format("{}/{}/cache-{}/{}/{}", kArithmeticVersion, compute_mode_name(plan.compute),
+  return fmt::format("{}/{}/cache-{}/{}/{}", contract::kArithmeticVersion, compute_mode_name(plan.compute),
                      dtype_name(plan.cache_dtype), form, kinds);
 }
 

@@ -18,7 +18,8 @@ constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch; a late
 std::string numerics_id(const Recipe& recipe, const TrainingModelFiles& files) {
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   const std::string_view form = !files.config.is_mla() ? "grouped" : files.is_latent_form ? "latent" : "expanded";
-  return fmt::format("naru1/{}/cache-{}/{}/train", is_bf16 ? "bf16" : "f32", is_bf16 ? "bf16" : "f32", form);
+  return fmt::format("{}/{}/cache-{}/{}/train", contract::kArithmeticVersion, is_bf16 ? "bf16" : "f32",
+                     is_bf16 ? "bf16" : "f32", form);
 }
 
 // Parameters that one token meets.

@@ -45,6 +45,23 @@ Error foreign(const std::filesystem::path& folder, std::string_view what) {
                       folder.string(), what)};
 }
 
+// A text of the state; "" where it has none of that name.
+std::string text_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+// A run keeps the arithmetic that it began with. Checkpoints without a numerics id are of version naru1.
+Status check_arithmetic(const Json& state, const std::string& wanted, const std::filesystem::path& folder) {
+  const std::string found = state.contains("numerics_id") ? text_of(state, "numerics_id") : "naru1";
+  if (found == wanted) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("resuming from {}: the run was begun under the arithmetic {}, this program computes {}, and "
+                           "one run cannot hold the bits of both (docs/arithmetic.md section 9); begin it anew "
+                           "with --start-over or in another output=FOLDER, or end it with the naru that began it",
+                           folder.string(), found, wanted)};
+}
+
 Result<double> double_of(const Json& json, const char* key, const std::filesystem::path& folder) {
   const auto found = json.find(key);
   if (found == json.end() || !found->is_string()) return foreign(folder, fmt::format("its state has no '{}'", key));
@@ -125,6 +142,7 @@ Status RunningTrainer::save() {
     if (optimizer_->second().holds(index)) add(moments, "v." + name, i, optimizer_->second().view(index));
   }
   Json state = state_json(state_);
+  state["numerics_id"] = plan_.numerics_id;
   if (recipe_.lora.rank > 0) state["frozen_sha256"] = frozen_sha256(*model_, files_);
   state["recipe_identity"] = recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
@@ -142,11 +160,10 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   const std::filesystem::path& folder = checkpoint.folder;
   NARU_ASSIGN(RunState state, parse_state(checkpoint.state_json, folder));
   if (state.step != checkpoint.step) return foreign(folder, fmt::format("its state is of step {}", state.step));
-  if (recipe_.lora.rank > 0) {
-    const Json json = Json::parse(checkpoint.state_json, nullptr, false);
-    if (json.value("frozen_sha256", "") != frozen_sha256(*model_, files_)) {
-      return foreign(folder, "its adapters were trained beside other weights than those of model.path");
-    }
+  const Json json = Json::parse(checkpoint.state_json, nullptr, false);
+  NARU_TRY(check_arithmetic(json, plan_.numerics_id, folder));
+  if (recipe_.lora.rank > 0 && text_of(json, "frozen_sha256") != frozen_sha256(*model_, files_)) {
+    return foreign(folder, "its adapters were trained beside other weights than those of model.path");
   }
   const auto read = [&](const formats::TensorFiles& files, const std::string& name, size_t index, View view) -> Status {
     const formats::TensorEntry* entry = files.find(name);
@@ -166,6 +183,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
     if (optimizer_->first().holds(index)) NARU_TRY(read(moments, "m." + name, i, optimizer_->first().view(index)));
     if (optimizer_->second().holds(index)) NARU_TRY(read(moments, "v." + name, i, optimizer_->second().view(index)));
   }
+  for (const formats::TensorFiles* files : {&weights, &moments}) NARU_TRY(files->check_unchanged());
   // The best one by other validation data is not comparable.
   NARU_ASSIGN(const auto data, data_of(checkpoint));
   const bool is_comparable =

@@ -323,6 +323,54 @@ std::vector<double> as_read(const Rows& rows, DType dtype) {
   return values;
 }
 
+// dq of one document and one head in double, by the softmax's derivative.
+std::vector<double> true_dq(const Batch& b) {
+  const GradConfig& c = b.config;
+  const std::vector<double> q = as_read(b.q, c.dtype), k = as_read(b.k, c.dtype), v = as_read(b.v, c.dtype);
+  const auto dot = [](const double* x, const double* y, int64_t n) { return std::inner_product(x, x + n, y, 0.0); };
+  std::vector<double> dq(q.size(), 0.0), dout = as_read(b.dout, DType::kF32);
+  for (int64_t i = 0; i < b.n_rows; ++i) {
+    std::vector<double> p, dp;
+    double sum = 0, mean = 0;
+    for (int64_t j = 0; j <= i; ++j) {
+      p.push_back(std::exp(dot(&q[static_cast<size_t>(i * c.width)], &k[static_cast<size_t>(j * c.width)], c.width) *
+                           static_cast<double>(c.scale)));
+      dp.push_back(dot(&dout[static_cast<size_t>(i * c.value_width)], &v[static_cast<size_t>(j * c.value_width)],
+                       c.value_width));
+      sum += p.back();
+    }
+    for (size_t j = 0; j < p.size(); ++j) mean += p[j] / sum * dp[j];
+    for (size_t j = 0; j < p.size(); ++j) {
+      const double ds = p[j] / sum * (dp[j] - mean) * static_cast<double>(c.scale);
+      for (int64_t d = 0; d < c.width; ++d)
+        dq[static_cast<size_t>(i * c.width + d)] += ds * k[static_cast<size_t>(static_cast<int64_t>(j) * c.width + d)];
+    }
+  }
+  return dq;
+}
+
+// Rows of few positions, and rows that look at one position alone: what their gradient is made of nearly cancels.
+TEST(AttentionGradOp, ShortAndSaturatedRowsAreTrue) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int64_t n : {2, 3, 4, 40, 600}) {
+      for (const float scale : {0.1f, 1.0f, 2.0f}) {
+        Batch batch({"short", 1, 1, 8, 24, dtype, false, scale}, {n}, 47);
+        Cache reference(reference_chip(), batch);
+        Forward forward = reference.forward();
+        Gradient g = reference.gradient(forward);
+        const std::vector<double> want = true_dq(batch);
+        double error = 0, norm = 0;
+        for (int64_t i = 0; i < n * 8; ++i) {
+          const double wanted = want[static_cast<size_t>(i)];
+          error += std::pow(static_cast<double>(g.dq.row(i / 8)[i % 8]) - wanted, 2), norm += wanted * wanted;
+        }
+        EXPECT_LE(std::sqrt(error), (dtype == DType::kBF16 ? 0x1p-7 : 4e-6) * std::sqrt(norm))
+            << n << " rows, scale " << scale << (dtype == DType::kBF16 ? " bf16" : " f32");
+      }
+    }
+  }
+}
+
 TEST(AttentionGradOp, IsTheDerivative) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     Batch batch({"derivative", 4, 2, 5, 4, dtype, false, 0.4f}, {9, 4}, 46);

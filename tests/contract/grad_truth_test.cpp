@@ -1,6 +1,8 @@
 // Gradients of the reference chip against derivatives, in double, of the forward's definition. Bounds count roundings
 // (kUnit each) through the op, first order, with sums taken over absolute values: a row sum of n has n / 16 + 5 of them
 // (lanes, fold, + 0), a dot over T rows T + 1, an exp 1.8 and what its argument was off by.
+#include <numeric>
+
 #include "tests/contract/grad_rig.h"
 
 namespace naru::row_tests {
@@ -272,6 +274,66 @@ TEST(GradTruth, CrossEntropy) {
       const double truth = weight * derivative_at(row, static_cast<size_t>(k), true_loss);
       const double p = truth / weight + is_target;
       EXPECT_NEAR(dlogits.row(t)[k], truth, kUnit * weight * (p * (18 + share) + 2) + 1e-11) << t << " " << k;
+    }
+  }
+}
+
+// A target that is nearly certain: its own entry is small, and right all the same.
+TEST(GradTruth, CrossEntropyOfACertainTarget) {
+  Filler filler(410);
+  const int64_t n = 300;
+  Rows logits(12, n, filler, Values::kPlain), targets(12, 1), weights(12, 1), loss(12, 1), dlogits(12, n);
+  for (int64_t t = 0; t < 12; ++t) {
+    *targets.row_i32(t) = static_cast<int32_t>(23 * t);
+    *weights.row(t) = 0.5f;
+    logits.row(t)[23 * t] = 4.0f + 1.5f * static_cast<float>(t);
+  }
+  run_reference(contract::CrossEntropy{logits.view(), targets.view_i32(), weights.view(), loss.view(), dlogits.view()});
+  for (int64_t t = 0; t < 12; ++t) {
+    double others = 0;
+    for (int64_t k = 0; k < n; ++k) others += k == 23 * t ? 0 : std::exp(static_cast<double>(logits.row(t)[k]));
+    const double p = others / (others + std::exp(static_cast<double>(logits.row(t)[23 * t])));
+    // Arguments of exp are off by up to 24 half units, both sums by a row sum's roundings.
+    EXPECT_NEAR(dlogits.row(t)[23 * t], -p / 2, (24 + 4 + 2 * row_roundings(n)) * kUnit * p / 2) << t;
+  }
+}
+
+// Routers that are nearly certain: every logit's gradient, which is small, by its row's norm.
+TEST(GradTruth, RouteOfACertainExpert) {
+  Filler filler(411);
+  const int64_t n = 24, rows = 40;
+  const int32_t chosen[] = {1, 4, 5};
+  for (const auto scoring : {contract::Scoring::kSoftmax, contract::Scoring::kSigmoid}) {
+    for (const bool normalise : {false, true}) {
+      const bool is_sigmoid = scoring == contract::Scoring::kSigmoid;
+      Rows logits(rows, n, filler, Values::kPlain), experts(rows, 3), dgates(rows, 3, filler, Values::kPlain);
+      Rows dlogits(rows, n);
+      for (int64_t t = 0; t < rows; ++t) {
+        std::copy_n(chosen, 3, experts.row_i32(t));
+        // Sigmoids near 1; one softmax near 1; where sigmoids are normalised, one near 1 among tiny ones.
+        for (int64_t e = 0; e < n; ++e) logits.row(t)[e] += !is_sigmoid ? 0.0f : normalise ? -10.0f : 10.0f;
+        if (!is_sigmoid || normalise) logits.row(t)[4] = 12.0f;
+      }
+      run_reference(contract::RouteGrad{
+          logits.view(), experts.view_i32(), dgates.view(), {}, scoring, normalise, 1.0f, dlogits.view()});
+      for (int64_t t = 0; t < rows; ++t) {
+        const std::vector<double> a = true_scores(doubles(logits.row(t), n), scoring);
+        std::vector<double> u(static_cast<size_t>(n), 0.0);
+        double total = 0, mean = 0;
+        for (const int32_t e : chosen) total += a[static_cast<size_t>(e)];
+        for (int64_t s = 0; s < 3; ++s) mean += dgates.row(t)[s] * a[static_cast<size_t>(chosen[s])] / total;
+        for (int64_t s = 0; s < 3; ++s)
+          u[static_cast<size_t>(chosen[s])] = normalise ? (dgates.row(t)[s] - mean) / total : dgates.row(t)[s];
+        const double c = is_sigmoid ? 0 : std::inner_product(a.begin(), a.end(), u.begin(), 0.0);
+        double error = 0, norm = 0;
+        for (size_t e = 0; e < a.size(); ++e) {
+          const double want = is_sigmoid ? u[e] / (2 + std::exp(static_cast<double>(logits.row(t)[e])) +
+                                                   std::exp(-static_cast<double>(logits.row(t)[e])))
+                                         : a[e] * (u[e] - c);
+          error += std::pow(dlogits.row(t)[e] - want, 2), norm += want * want;
+        }
+        EXPECT_LE(std::sqrt(error), kRouteRoundings * kUnit * std::sqrt(norm)) << t << " normalised " << normalise;
+      }
     }
   }
 }

@@ -374,22 +374,24 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
   return {out};
 }
 
-// Two packed documents, forward with stats and then back.
+// Packed documents, long and short, forward with stats and then back.
 std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent) {
-  constexpr int64_t kRows = 100;
+  constexpr int64_t kRows = 105;
   const int64_t heads = 6, kv_heads = is_latent ? 1 : 2, width = is_latent ? 72 : 40, value_width = is_latent ? 56 : 24;
   const CacheShape key{kv_heads, width, dtype, is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey};
   const CacheShape value{kv_heads, value_width, dtype, CacheUse::kValue};
-  const std::vector<int32_t> pages = {3, 0, 4, 1, 2};
+  const std::vector<int32_t> pages = {3, 0, 6, 1, 2, 5, 4};
   const contract::SequenceRows documents[] = {
       {.row_begin = 33, .n_rows = 67, .position_begin = 0, .pages = pages.data()},
-      {.row_begin = 0, .n_rows = 33, .position_begin = 0, .pages = pages.data() + 3}};
-  const contract::CacheStream keys = m.stream(key, 5);
+      {.row_begin = 0, .n_rows = 33, .position_begin = 0, .pages = pages.data() + 3},
+      {.row_begin = 100, .n_rows = 3, .position_begin = 0, .pages = pages.data() + 5},
+      {.row_begin = 103, .n_rows = 2, .position_begin = 0, .pages = pages.data() + 6}};
+  const contract::CacheStream keys = m.stream(key, 7);
   m.run(contract::CacheWrite{
       .x = m.random(23, kRows * kv_heads, width), .stream = keys, .column = 0, .sequences = documents});
   contract::CacheStream values = keys;
   if (!is_latent) {
-    values = m.stream(value, 5);
+    values = m.stream(value, 7);
     m.run(contract::CacheWrite{
         .x = m.random(24, kRows * kv_heads, value_width), .stream = values, .column = 0, .sequences = documents});
   }

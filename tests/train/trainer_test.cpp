@@ -3,6 +3,7 @@
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_manifest.h"
 #include "train/run_folder.h"
 
 namespace naru::train {
@@ -147,6 +148,45 @@ TEST(Trainer, InterruptedAdapters) {
   const auto resumed = rig.run(recipe, best_cpu());
   ASSERT_FALSE(resumed.ok());
   EXPECT_NE(resumed.error().message.find("other weights"), std::string::npos) << resumed.error().message;
+}
+
+// Changes the state in a checkpoint's manifest, which stays sound.
+void change_state(const fs::path& folder, const std::function<void(nlohmann::json&)>& change) {
+  std::ifstream in(folder / kManifestName);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  CheckpointManifest manifest = parse_manifest(as_bytes(text), "manifest.json").value();
+  nlohmann::json state = nlohmann::json::parse(manifest.state_json);
+  change(state);
+  manifest.state_json = state.dump();
+  std::ofstream(folder / kManifestName) << manifest_text(manifest).value();
+}
+
+// Checkpoints of version naru1 carried no numerics id.
+TEST(Trainer, ARunIsNotContinuedUnderAnotherArithmetic) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("arithmetic");
+  ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
+  const auto found = list_checkpoints(rig.run_folder("arithmetic") / "checkpoints").value();
+  const std::string own = "naru2/f32/cache-f32/grouped/train", next = "naru3/f32/cache-f32/grouped/train";
+  for (const std::string& other : {next, std::string("naru1")}) {
+    for (const auto& checkpoint : found) {
+      change_state(checkpoint.folder, [&](nlohmann::json& state) {
+        EXPECT_EQ(state.value("numerics_id", ""), own);
+        state["numerics_id"] = other;
+        if (other == "naru1") state.erase("numerics_id");
+      });
+    }
+    const auto refused = rig.run(recipe, best_cpu());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+    for (const std::string& part : {"the arithmetic " + other, "this program computes " + own,
+                                    std::string("another output=FOLDER, or end it with the naru that began it")}) {
+      EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
+    }
+    for (const auto& checkpoint : found)
+      change_state(checkpoint.folder, [&](nlohmann::json& state) { state["numerics_id"] = own; });
+  }
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), rig.finished(rig.recipe("whole"), best_cpu()));
 }
 
 void flip_a_byte(const fs::path& path) {
@@ -333,7 +373,7 @@ TEST(Trainer, PlansWhatItTakes) {
   EXPECT_GT(plan.activation_bytes, 0);
   EXPECT_EQ(plan.steps, 6);
   EXPECT_LE(plan.batch_tokens, 48);
-  EXPECT_EQ(plan.numerics_id, "naru1/f32/cache-f32/expanded/train");
+  EXPECT_EQ(plan.numerics_id, "naru2/f32/cache-f32/expanded/train");
 }
 
 // Rows, pages and documents each decide.

@@ -101,22 +101,26 @@ class HeadGrad {
 
   // P and ds of query i for the positions that it sees; ds as an operand already.
   void make_row(int64_t i) {
+    using contract::fma;
     using contract::mul;
     using contract::sub;
     const float m = op_.stats.f32(query_row(i))[0];
     const float rl = contract::div(1.0f, op_.stats.f32(query_row(i))[1]);
-    const float* dout = op_.dout.f32(query_row(i));  // not rounded here
-    const float* out = op_.out.f32(query_row(i));
-    const float delta =
-        contract::row_reduce(value_width_, [&](int64_t c, float lane) { return contract::fma(dout[c], out[c], lane); });
+    const float *dout = dout_.row(i), *out = op_.out.f32(query_row(i));
+    const float d0 =
+        contract::row_reduce(value_width_, [&](int64_t c, float lane) { return fma(dout[c], out[c], lane); });
+    float *p = p_.row(i), *ds = ds_.row(i);
+    std::vector<float> e(static_cast<size_t>(i + 1));
     for (int64_t j = 0; j <= i; ++j) {
       const float difference = sub(mul(dot(q_.row(i), k_.row(j), width_), op_.scale), m);
-      const float p = difference < contract::kScoreFloor ? 0.0f : mul(contract::exp(difference), rl);
-      const float dp = dot(dout_.row(i), v_.row(j), value_width_);
-      // The first position sees itself alone: its one probability is 1 whatever the score.
-      const float ds = i == 0 ? 0.0f : mul(mul(p, sub(dp, delta)), op_.scale);
-      p_.row(i)[j] = p;
-      ds_.row(i)[j] = is_bf16() ? round_to_bf16(ds) : ds;
+      p[j] = difference < contract::kScoreFloor ? 0.0f : mul(contract::exp(difference), rl);
+      e[static_cast<size_t>(j)] = sub(dot(dout, v_.row(j), value_width_), d0);
+    }
+    const float r = contract::row_reduce(
+        i + 1, [&](int64_t j, float lane) { return p[j] == 0.0f ? lane : fma(p[j], e[static_cast<size_t>(j)], lane); });
+    for (int64_t j = 0; j <= i; ++j) {
+      ds[j] = p[j] == 0.0f ? 0.0f : mul(mul(p[j], sub(e[static_cast<size_t>(j)], r)), op_.scale);
+      if (is_bf16()) ds[j] = round_to_bf16(ds[j]);
     }
   }
 

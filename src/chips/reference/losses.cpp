@@ -97,10 +97,10 @@ Status run_cross_entropy(const contract::CrossEntropy& op) {
     if (op.dlogits.empty()) continue;
     const float weight = contract::flush(*op.weights.f32(t));
     float* out = op.dlogits.f32(t);
-    for (int64_t k = 0; k < n; ++k) {
-      const float p = div(e[static_cast<size_t>(k)], row.l);
-      out[k] = weight == 0.0f ? 0.0f : mul(sub(p, k == target ? 1.0f : 0.0f), weight);
-    }
+    for (int64_t k = 0; k < n; ++k) out[k] = weight == 0.0f ? 0.0f : mul(div(e[static_cast<size_t>(k)], row.l), weight);
+    if (weight == 0.0f) continue;
+    e[static_cast<size_t>(target)] = 0.0f;
+    out[target] = mul(-div(contract::row_sum(e.data(), n), row.l), weight);
   }
   return {};
 }

@@ -17,10 +17,20 @@ float inverse_rms(const float* x, int64_t n, float eps) {
   return div(1.0f, contract::sqrt(add(mean, eps)));
 }
 
+// Takes from each x the mean of x by the shares, then the mean of what is left: the first mean's rounding goes with it.
+void remove_mean(std::vector<float>& x, const std::vector<float>& shares) {
+  for (int pass = 0; pass < 2; ++pass) {
+    const float mean = contract::row_reduce(static_cast<int64_t>(x.size()), [&](int64_t i, float lane) {
+      return fma(x[static_cast<size_t>(i)], shares[static_cast<size_t>(i)], lane);
+    });
+    for (float& value : x) value = sub(value, mean);
+  }
+}
+
 // Gradients of the scores of one token, of its gates alone: +0 where an expert was not chosen.
 std::vector<float> score_grads(const contract::RouteGrad& op, int64_t t, const std::vector<float>& scores) {
   const int64_t n_chosen = op.experts.cols;
-  std::vector<float> u(scores.size(), 0.0f), chosen, h, share;
+  std::vector<float> u(scores.size(), 0.0f), chosen, h;
   for (int64_t s = 0; s < n_chosen; ++s) {
     const int64_t e = op.experts.i32(t)[s];
     NARU_CHECK(e >= 0 && e < op.logits.cols, e, op.logits.cols);
@@ -29,11 +39,9 @@ std::vector<float> score_grads(const contract::RouteGrad& op, int64_t t, const s
   }
   if (op.normalise) {
     const float d = add(contract::row_sum(chosen.data(), n_chosen), 1e-20f);
-    for (const float score : chosen) share.push_back(div(score, d));
-    const float c = contract::row_reduce(n_chosen, [&](int64_t s, float lane) {
-      return fma(h[static_cast<size_t>(s)], share[static_cast<size_t>(s)], lane);
-    });
-    for (float& value : h) value = div(sub(value, c), d);
+    for (float& score : chosen) score = div(score, d);
+    remove_mean(h, chosen);
+    for (float& value : h) value = div(value, d);
   }
   for (int64_t s = 0; s < n_chosen; ++s) u[static_cast<size_t>(op.experts.i32(t)[s])] = h[static_cast<size_t>(s)];
   return u;
@@ -142,12 +150,13 @@ Status run_route_grad(const contract::RouteGrad& op) {
     const std::vector<float> a = expert_scores(op.logits.f32(t), n, op.scoring);
     std::vector<float> u = score_grads(op, t, a);
     for (size_t e = 0; e < u.size() && !op.dscores.empty(); ++e) u[e] = add(u[e], op.dscores.f32(t)[e]);
-    const float c = contract::row_reduce(
-        n, [&](int64_t e, float lane) { return fma(u[static_cast<size_t>(e)], a[static_cast<size_t>(e)], lane); });
-    for (size_t e = 0; e < u.size(); ++e) {
-      op.dlogits.f32(t)[e] =
-          op.scoring == contract::Scoring::kSigmoid ? mul(u[e], mul(a[e], sub(1.0f, a[e]))) : mul(a[e], sub(u[e], c));
+    float* out = op.dlogits.f32(t);
+    if (op.scoring == contract::Scoring::kSigmoid) {
+      for (size_t e = 0; e < u.size(); ++e) out[e] = mul(u[e], mul(a[e], contract::sigmoid(-op.logits.f32(t)[e])));
+      continue;
     }
+    remove_mean(u, a);
+    for (size_t e = 0; e < u.size(); ++e) out[e] = mul(a[e], u[e]);
   }
   return {};
 }

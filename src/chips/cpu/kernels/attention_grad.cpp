@@ -1,7 +1,7 @@
 // The gradient of attention: which thread runs what. Documents that are a small part of the batch are run whole, one
 // task a document and key head. A document that would keep one thread busy while the others wait, or that is longer
-// than a segment, is run by all threads together, head by head: its pages in batches (dK and dV, and dS kept), then
-// what those pages add to dQ, by blocks of queries.
+// than a segment, is run by all threads together, head by head: its blocks of queries in batches (dQ, and the tiles of
+// P and dS kept), then what those blocks add to dK and dV, by pages.
 #include "chips/cpu/kernels/attention_grad_head.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -12,6 +12,7 @@ using contract::SequenceRows;
 
 constexpr int64_t kWholeMax = 2048;  // rows of a document that one thread may run
 constexpr int64_t kTogetherMin = 256;
+constexpr int64_t kGradChunk = 4;  // blocks of queries whose tiles are kept before dK and dV take them
 
 template <typename Rule>
 class Runner {
@@ -30,10 +31,6 @@ class Runner {
   }
 
  private:
-  using Left = typename GradForm<Rule>::Left;
-  using Right = typename GradForm<Rule>::Right;
-  static constexpr int64_t kRightTile = HeadWorker<Rule>::kRightTile;
-
   static double square_of(const SequenceRows& rows) {
     return static_cast<double>(rows.n_rows) * static_cast<double>(rows.n_rows);
   }
@@ -59,84 +56,88 @@ class Runner {
       n_rows_max = rows.n_rows > n_rows_max ? rows.n_rows : n_rows_max;
     }
     Carver count(nullptr);
-    const HeadMemory<Rule> head_size(count, sizes_, (n_rows_max + 31) / 32);
-    const PageMemory<Rule> page_size(count, sizes_, 0);
+    (void)carve(count, (n_rows_max + 31) / 32);
     work_.pool.parallel_for(n * key_heads_, [&](int64_t task, int thread) {
       Carver carver(work_.scratch[static_cast<size_t>(thread)].get(count.bytes()));
       const SequenceRows& rows = op_.sequences[static_cast<size_t>(order[task / key_heads_])];
-      const HeadMemory<Rule> memory(carver, sizes_, (rows.n_rows + 31) / 32);
-      const PageMemory<Rule> page(carver, sizes_, 0);
+      const Whole memory = carve(carver, (rows.n_rows + 31) / 32);
       for (int64_t h = 0; h < sizes_.group; ++h)
-        run_head(HeadWorker<Rule>(op_, sizes_, rows, task % key_heads_ * sizes_.group + h, memory), page);
+        run_head(HeadWorker<Rule>(op_, sizes_, rows, task % key_heads_ * sizes_.group + h, memory.keys), h == 0,
+                 memory);
     });
   }
 
-  static void run_head(const HeadWorker<Rule>& worker, const PageMemory<Rule>& page) {
-    bool is_finite = true;
-    for (int64_t b = 0; b < worker.n_blocks(); ++b) is_finite = worker.load_block(b, page.rows) && is_finite;
-    if (!is_finite) return worker.fill_nan();
-    for (int64_t p = 0; p < worker.n_blocks(); ++p) {
-      worker.make_page(p, page, page.key_rows);
-      const auto lanes_of = [&](int64_t b) { return page.ds_lanes + (b - p) % kGradChunk * kRightTile; };
-      worker.run_page(p, page, lanes_of, [&](int64_t begin, int64_t end) {
-        for (int64_t b = begin; b < end; ++b) worker.add_to_dq(p, b, page.key_rows, lanes_of(b));
-      });
-      worker.write_dq(p, page.rows);  // block p has seen its last page
+  // What a thread needs for a document of n blocks.
+  struct Whole {
+    KeyMemory<Rule> keys;
+    QueryMemory<Rule> queries;
+    OperandTiles<Rule> tiles;
+    ThreadMemory<Rule> thread;
+  };
+  Whole carve(Carver& carver, int64_t n_blocks) const {
+    const int64_t chunk = chunk_of(n_blocks);
+    const KeyMemory<Rule> keys(carver, sizes_, n_blocks);
+    const QueryMemory<Rule> queries(carver, sizes_, chunk);
+    const OperandTiles<Rule> tiles(carver, n_blocks, chunk);
+    return {keys, queries, tiles, ThreadMemory<Rule>(carver, sizes_, n_blocks)};
+  }
+  static int64_t chunk_of(int64_t n_blocks) { return n_blocks < kGradChunk ? n_blocks : kGradChunk; }
+
+  static void run_head(const HeadWorker<Rule>& worker, bool is_first, const Whole& memory) {
+    const int64_t n = worker.n_blocks(), chunk = chunk_of(n);
+    for (int64_t p = 0; p < n && is_first; ++p) worker.make_page(p, memory.thread);
+    for (int64_t begin = 0; begin < n; begin += chunk) {
+      const int64_t end = begin + chunk < n ? begin + chunk : n;
+      for (int64_t b = begin; b < end; ++b) {
+        if (!worker.run_block(b, b - begin, memory.queries, memory.tiles, memory.thread)) return worker.fill_nan();
+      }
+      for (int64_t p = 0; p < end; ++p) worker.add_to_page(p, begin, end, memory.queries, memory.tiles);
     }
   }
 
   void run_together(const SequenceRows& rows, int64_t head) {
     const int64_t n_blocks = (rows.n_rows + 31) / 32;
-    int64_t batch = 8;  // pages; a divisor of a segment's
+    int64_t batch = 8;  // blocks; a divisor of a segment's
     while (batch < kDotSegmentBlocks && batch < 4 * work_.pool.n_threads()) batch *= 2;
     const auto carve = [&](Carver& carver) {
-      const HeadMemory<Rule> memory(carver, sizes_, n_blocks);
-      auto* key_rows = carver.take<Left>(batch * PageMemory<Rule>::key_rows_size(sizes_));
-      auto* ds = carver.take<Right>(batch * n_blocks * kRightTile);
-      return Together{memory, key_rows, ds, carver.take<int32_t>(n_blocks)};
+      const KeyMemory<Rule> keys(carver, sizes_, n_blocks);
+      const QueryMemory<Rule> queries(carver, sizes_, batch);
+      const OperandTiles<Rule> tiles(carver, n_blocks, batch);
+      return Together{keys, queries, tiles, carver.take<int32_t>(batch)};
     };
     Carver count(nullptr), thread_count(nullptr);
-    const PageMemory<Rule> page_size(thread_count, sizes_, carve(count).memory.levels);
+    (void)carve(count);
+    (void)ThreadMemory<Rule>(thread_count, sizes_, n_blocks);
     Carver carver(work_.shared.get(count.bytes()));
     const Together shared = carve(carver);
-    const HeadWorker<Rule> worker(op_, sizes_, rows, head, shared.memory);
-    const auto page_of_thread = [&](int thread) {
+    const HeadWorker<Rule> worker(op_, sizes_, rows, head, shared.keys);
+    const auto memory_of = [&](int thread) {
       Carver memory(work_.scratch[static_cast<size_t>(thread)].get(thread_count.bytes()));
-      return PageMemory<Rule>(memory, sizes_, shared.memory.levels);
+      return ThreadMemory<Rule>(memory, sizes_, n_blocks);
     };
-    work_.pool.parallel_for(n_blocks, [&](int64_t b, int thread) {
-      shared.is_finite[b] = worker.load_block(b, page_of_thread(thread).rows) ? 1 : 0;
-    });
-    for (int64_t b = 0; b < n_blocks; ++b) {
-      if (shared.is_finite[b] == 0) return worker.fill_nan();
-    }
+    if (head % sizes_.group == 0)
+      work_.pool.parallel_for(n_blocks, [&](int64_t p, int thread) { worker.make_page(p, memory_of(thread)); });
     for (int64_t begin = 0; begin < n_blocks; begin += batch) {
       const int64_t end = begin + batch < n_blocks ? begin + batch : n_blocks;
-      const auto key_rows_of = [&](int64_t p) {
-        return shared.key_rows + (p - begin) * PageMemory<Rule>::key_rows_size(sizes_);
-      };
-      const auto ds_of = [&](int64_t p, int64_t b) { return shared.ds + ((p - begin) * n_blocks + b) * kRightTile; };
       work_.pool.parallel_for(end - begin, [&](int64_t task, int thread) {
-        const PageMemory<Rule> page = page_of_thread(thread);
-        const int64_t p = begin + task;
-        worker.make_page(p, page, key_rows_of(p));
-        worker.run_page(
-            p, page, [&](int64_t b) { return ds_of(p, b); }, [](int64_t, int64_t) {});
+        const int64_t slot = end - begin - 1 - task;  // the longest first
+        const ThreadMemory<Rule> memory = memory_of(thread);
+        shared.is_finite[slot] = worker.run_block(begin + slot, slot, shared.queries, shared.tiles, memory) ? 1 : 0;
       });
-      work_.pool.parallel_for(n_blocks - begin, [&](int64_t task, int thread) {
-        const int64_t b = n_blocks - 1 - task;
-        for (int64_t p = begin; p < end && p <= b; ++p) worker.add_to_dq(p, b, key_rows_of(p), ds_of(p, b));
-        if (b < end) worker.write_dq(b, page_of_thread(thread).rows);
-      });
+      for (int64_t slot = 0; slot < end - begin; ++slot) {
+        if (shared.is_finite[slot] == 0) return worker.fill_nan();
+      }
+      work_.pool.parallel_for(end,
+                              [&](int64_t p, int) { worker.add_to_page(p, begin, end, shared.queries, shared.tiles); });
     }
   }
 
   // What all threads share.
   struct Together {
-    HeadMemory<Rule> memory;
-    Left* key_rows;      // [batch]
-    Right* ds;           // [batch][blocks]
-    int32_t* is_finite;  // [blocks]
+    KeyMemory<Rule> keys;
+    QueryMemory<Rule> queries;
+    OperandTiles<Rule> tiles;
+    int32_t* is_finite;  // [batch]
   };
 
   const AttentionGrad& op_;

@@ -1,137 +1,18 @@
-// The gradient of attention for one query head of one document (docs/arithmetic.md section 7), page of 32 keys by block
-// of 32 queries. Tiles have a row for each key and queries as lanes: S^T = K Q^T and dP^T = V dO^T give P^T and dS^T,
-// which are then the left operands of dV = P^T dO and dK = dS^T Q (lanes are columns); dQ^T += K^T dS^T, with queries
-// as lanes again. Every chain ascends as the text says: pages ascend for dQ, blocks of queries for dK and dV.
+// The gradient of attention for one query head of one document (docs/arithmetic.md section 7), block of 32 queries by
+// page of 32 keys. Tiles have a row for each key and queries as lanes. Of a block, S^T = K Q^T and dP^T = V dO^T give
+// P^T and e^T of every page that it sees, and r; then dS^T page by page, and dQ^T += K^T dS^T with queries as lanes.
+// P^T and dS^T of a few blocks are kept: as left operands of dV = P^T dO and dK = dS^T Q (lanes are columns) they join
+// the sums of each page. Every chain ascends as the text says: pages for dQ, blocks of queries for dK and dV.
 //
 // What a query does not see is +0 in P and dS and may be multiplied or left out: operands are finite here, so that a
 // product with +0 is a zero, and a zero changes no bit of a running sum but a zero's sign. (A running sum can be -0,
-// where a negative value was flushed; the + (+0) at the end of each dot takes the sign away.)
+// where a negative value was flushed; the + (+0) at the end of each dot takes the sign away.) The same holds for the
+// lanes of r.
 #pragma once
 
-#include "chips/cpu/kernels/attention_grad_forms.h"
+#include "chips/cpu/kernels/attention_grad_memory.h"
 
 namespace naru::cpu::NARU_LEVEL {
-
-constexpr int64_t kGradChunk = 2;  // blocks of queries whose tiles are kept before dK and dV take them
-constexpr int64_t kTile = 32 * 32;
-constexpr int64_t kDotSegmentBlocks = 2048 / 32;  // a dot's segment, in blocks
-
-// Sizes that are the same for all heads of one op.
-struct GradSizes {
-  GradSizes(const contract::AttentionGrad& op, bool is_bf16)
-      : is_latent(op.value.shape.use == contract::CacheUse::kKeyAndValue),
-        group(op.heads / op.key.shape.heads),
-        width(op.q.cols),
-        value_width(op.out.cols),
-        key_columns(padded(op.q.cols, is_bf16 ? 32 : 16)),
-        row_columns(padded(op.q.cols > op.out.cols ? op.q.cols : op.out.cols, 32)) {}
-
-  bool is_latent;
-  int64_t group;        // query heads a key head
-  int64_t width;        // of a key
-  int64_t value_width;  // of a value
-  int64_t key_columns;  // of a key page's value form
-  int64_t row_columns;  // of 32 unpacked rows of either
-};
-
-// Cuts memory into arrays; with no memory it counts.
-class Carver {
- public:
-  explicit Carver(std::byte* memory) : memory_(memory) {}
-  template <typename T = float>
-  T* take(int64_t n) {
-    const int64_t begin = bytes_;
-    bytes_ += (n * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
-  }
-  size_t bytes() const { return static_cast<size_t>(bytes_); }
-
- private:
-  std::byte* memory_;
-  int64_t bytes_ = 0;
-};
-
-// Levels of the aligned tree over n segments: none for one segment.
-NARU_SIMD int64_t tree_levels(int64_t n_segments) {
-  int64_t levels = 0;
-  while (n_segments > 1 && (n_segments >> levels) != 0) ++levels;
-  return levels;
-}
-
-// TreeSum for arrays of n floats: partials holds a level after the other.
-inline void push_segment(const float* sums, int64_t n, int64_t index, float* partials) {
-  for (int64_t i = 0; i < n; i += 16) {
-    F16 value = load(sums + i);
-    int64_t level = 0;
-    for (int64_t k = index; (k & 1) != 0; k >>= 1) value = add(load(partials + level++ * n + i), value);
-    store(partials + level * n + i, value);
-  }
-}
-inline void total_segments(const float* partials, int64_t n, int64_t count, float* sums) {
-  for (int64_t i = 0; i < n; i += 16) {
-    F16 sum = zero();
-    bool is_first = true;
-    for (int64_t level = 0; count >> level != 0; ++level) {
-      if ((count >> level & 1) == 0) continue;
-      const F16 partial = load(partials + level * n + i);
-      sum = is_first ? partial : add(partial, sum);
-      is_first = false;
-    }
-    store(sums + i, sum);
-  }
-}
-
-// Of one query head of a document: its operands by blocks of 32 queries, and dQ^T in the making.
-template <typename Rule>
-struct HeadMemory {
-  using Right = typename GradForm<Rule>::Right;
-  HeadMemory(Carver& carver, const GradSizes& sizes, int64_t n_blocks)
-      : levels(tree_levels((n_blocks + kDotSegmentBlocks - 1) / kDotSegmentBlocks)),
-        q_key(carver.take<Right>(n_blocks * key_form_size<Rule>(sizes.width))),
-        dout_key(carver.take<Right>(n_blocks * key_form_size<Rule>(sizes.value_width))),
-        q_value(carver.take<Right>(n_blocks * value_form_size<Rule>(sizes.width))),
-        dout_value(carver.take<Right>(n_blocks * value_form_size<Rule>(sizes.value_width))),
-        dq(carver.take(n_blocks * (1 + levels) * padded(sizes.width, 16) * 32)),
-        m(carver.take(n_blocks * 32)),
-        rl(carver.take(n_blocks * 32)),
-        delta(carver.take(n_blocks * 32)) {}
-
-  int64_t levels;
-  Right *q_key, *dout_key, *q_value, *dout_value;
-  float* dq;  // [blocks][1 + levels][columns, padded][32]
-  float *m, *rl, *delta;
-};
-
-// Of one thread: the page's left operands, tiles of a chunk, dK and dV of the page, and rows on their way.
-template <typename Rule>
-struct PageMemory {
-  using Left = typename GradForm<Rule>::Left;
-  using Right = typename GradForm<Rule>::Right;
-  static constexpr bool kIsSplit = GradForm<Rule>::kPlanes == 2;
-
-  PageMemory(Carver& carver, const GradSizes& sizes, int64_t levels)
-      : keys(carver.take<Left>(kIsSplit ? 2 * key_form_size<Rule>(sizes.width) : 0)),
-        values(carver.take<Left>(GradForm<Rule>::kPlanes * key_form_size<Rule>(sizes.value_width))),
-        key_rows(carver.take<Left>(key_rows_size(sizes))),
-        form(carver.take<Right>(sizes.row_columns * 32)),
-        rows(carver.take(32 * sizes.row_columns)),
-        scores(carver.take(kTile)),
-        products(carver.take(kTile)),
-        p(carver.take<Left>(kGradChunk * kTile)),
-        ds(carver.take<Left>(kGradChunk * kTile)),
-        ds_lanes(carver.take<Right>(kGradChunk * kTile)),
-        dk(carver.take((1 + levels) * 32 * padded(sizes.width, 16))),
-        dv(carver.take((1 + levels) * 32 * padded(sizes.value_width, 16))) {}
-  static int64_t key_rows_size(const GradSizes& sizes) { return GradForm<Rule>::kLeftOfChain * sizes.key_columns; }
-
-  Left *keys, *values;  // key forms
-  Left* key_rows;       // value form of the keys
-  Right* form;
-  float *rows, *scores, *products;
-  Left *p, *ds;  // a tile for each block of the chunk
-  Right* ds_lanes;
-  float *dk, *dv;  // [1 + levels][32][columns]
-};
 
 template <typename Rule>
 class HeadWorker {
@@ -139,126 +20,94 @@ class HeadWorker {
   using Form = GradForm<Rule>;
   using Left = typename Form::Left;
   using Right = typename Form::Right;
-  static constexpr int64_t kRightTile = Form::kChain * 32;
+  using Queries = QueryMemory<Rule>;
+  using Tiles = OperandTiles<Rule>;
+  using Thread = ThreadMemory<Rule>;
 
   HeadWorker(const contract::AttentionGrad& op, const GradSizes& sizes, const contract::SequenceRows& rows,
-             int64_t head, const HeadMemory<Rule>& memory)
-      : op_(op), sizes_(sizes), rows_(rows), head_(head), key_head_(head / sizes.group), memory_(memory) {}
+             int64_t head, const KeyMemory<Rule>& keys)
+      : op_(op), sizes_(sizes), rows_(rows), head_(head), key_head_(head / sizes.group), keys_(keys) {}
 
   int64_t n_blocks() const { return (rows_.n_rows + 31) / 32; }
-  int64_t n_segments() const { return (n_blocks() + kDotSegmentBlocks - 1) / kDotSegmentBlocks; }
 
-  // Makes the operands of block b; false where one is not finite.
-  bool load_block(int64_t b, float* rows) const {
-    const bool q_is_finite = load_rows(op_.q, b, sizes_.width, rows);
-    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.width, memory_.q_key + b * q_key_size());
-    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.width, memory_.q_value + b * q_value_size());
-    const bool dout_is_finite = load_rows(op_.dout, b, sizes_.value_width, rows);
-    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, memory_.dout_key + b * dout_key_size());
-    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, memory_.dout_value + b * dout_value_size());
-    for (int64_t i = 0; i < 32; ++i) {
-      const int64_t at = b * 32 + i;
-      const bool is_real = at < rows_.n_rows;
-      const float* stats = is_real ? op_.stats.f32(query_row(at)) : nullptr;
-      memory_.m[at] = is_real ? stats[0] : 0.0f;
-      memory_.rl[at] = is_real ? NARU_LEVEL::div(1.0f, stats[1]) : 0.0f;
-      memory_.delta[at] = is_real ? delta_of(query_row(at)) : 0.0f;
-    }
-    return q_is_finite && dout_is_finite;
-  }
-
-  // Makes the left operands of page p.
-  void make_page(int64_t p, const PageMemory<Rule>& page, Left* key_rows) const {
+  // Makes the left operands of page p, which all query heads of a key head share.
+  void make_page(int64_t p, const Thread& thread) const {
     const auto* keys = reinterpret_cast<const Right*>(page_of(op_.key, rows_, p, key_head_));
-    Right* made = page.form;
-    if constexpr (!PageMemory<Rule>::kIsSplit) made = key_rows;
+    Left* key_rows = key_rows_of(p);
+    Right* made = thread.form;
+    if constexpr (!kIsSplit) made = key_rows;
     if constexpr (Rule::kIsBF16) {
       transpose_page_bf16(keys, sizes_.key_columns, n_keys(p), made);
     } else {
       transpose_page_f32(keys, sizes_.width, sizes_.key_columns, made);
     }
-    if constexpr (PageMemory<Rule>::kIsSplit) {
+    if constexpr (kIsSplit) {
       split_halves(made, Form::kChain * sizes_.key_columns, sizes_.key_columns, key_rows);
-      split_halves(keys, key_form_size<Rule>(sizes_.width), 32, page.keys);
+      split_halves(keys, key_form_size<Rule>(sizes_.width), 32, keys_.keys + p * keys_.keys_size);
     }
     if (sizes_.is_latent) return;
-    const auto* values = reinterpret_cast<const Right*>(page_of(op_.value, rows_, p, key_head_));
-    unpack_value_page<Rule>(values, sizes_.value_width, page.rows, sizes_.row_columns);
-    if constexpr (PageMemory<Rule>::kIsSplit) {
-      make_key_form<Rule>(page.rows, sizes_.row_columns, sizes_.value_width, page.form);
-      split_halves(page.form, key_form_size<Rule>(sizes_.value_width), 32, page.values);
+    const auto* page = reinterpret_cast<const Right*>(page_of(op_.value, rows_, p, key_head_));
+    Left* values = keys_.values + p * keys_.values_size;
+    unpack_value_page<Rule>(page, sizes_.value_width, thread.rows, sizes_.row_columns);
+    if constexpr (kIsSplit) {
+      make_key_form<Rule>(thread.rows, sizes_.row_columns, sizes_.value_width, thread.form);
+      split_halves(thread.form, key_form_size<Rule>(sizes_.value_width), 32, values);
     } else {
-      make_key_form<Rule>(page.rows, sizes_.row_columns, sizes_.value_width, page.values);
+      make_key_form<Rule>(thread.rows, sizes_.row_columns, sizes_.value_width, values);
     }
   }
 
-  // dK and dV of page p, written out. dS^T of block b goes to ds_lanes(b); then done(b_begin, b_end) is called for each
-  // chunk of blocks.
-  template <typename LanesOf, typename Done>
-  void run_page(int64_t p, const PageMemory<Rule>& page, const LanesOf& ds_lanes, const Done& done) const {
-    const int64_t key_floats = 32 * padded(sizes_.width, 16), value_floats = 32 * padded(sizes_.value_width, 16);
-    if (memory_.levels > 0) {  // segments that see nothing of the page are +0
-      clear(page.dk + key_floats, memory_.levels * key_floats);
-      clear(page.dv + value_floats, memory_.levels * value_floats);
-    }
-    for (int64_t segment = p / kDotSegmentBlocks; segment < n_segments(); ++segment) {
-      const int64_t first = segment * kDotSegmentBlocks > p ? segment * kDotSegmentBlocks : p;
-      const int64_t after = (segment + 1) * kDotSegmentBlocks, last = after < n_blocks() ? after : n_blocks();
-      for (int64_t b = first; b < last; b += kGradChunk) {
-        const int64_t end = b + kGradChunk < last ? b + kGradChunk : last;
-        for (int64_t i = b; i < end; ++i)
-          make_tile(p, i, page, page.p + (i - b) * kTile, page.ds + (i - b) * kTile, ds_lanes(i));
-        add_chunk(p, b, end, page.p, memory_.dout_value, padded(sizes_.value_width, 16), b == first, page.dv);
-        const Left* ds = page.ds;
-        int64_t stride = kTile;
-        if constexpr (!Rule::kIsBF16) ds = ds_lanes(b), stride = kRightTile;  // (tiles of a chunk follow each other)
-        add_chunk(p, b, end, ds, memory_.q_value, padded(sizes_.width, 16), b == first, page.dk, stride);
-        done(b, end);
-      }
-      if (memory_.levels == 0) continue;
-      push_segment(page.dk, key_floats, segment, page.dk + key_floats);
-      push_segment(page.dv, value_floats, segment, page.dv + value_floats);
-    }
-    if (memory_.levels > 0) {
-      total_segments(page.dk + key_floats, key_floats, n_segments(), page.dk);
-      total_segments(page.dv + value_floats, value_floats, n_segments(), page.dv);
-    }
-    write_rows(p, page.dk, op_.dk);
-    write_rows(p, page.dv, op_.dv);
-  }
-
-  // dQ^T of block b takes page p: key_rows its value form, ds its dS^T.
-  void add_to_dq(int64_t p, int64_t b, const Left* key_rows, const Right* ds) const {
-    constexpr int R = kGradRows, V = kGradVectors;
-    const bool is_first = p % kDotSegmentBlocks == 0;
-    float* dq = dq_of(b);
-    for (int64_t c = 0; c < sizes_.width; c += R) {
-      for (int64_t lane = 0; lane < 32; lane += V * 16) {
-        float* out = dq + c * 32 + lane;
-        F16 acc[R * V];
-        unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * 32 + i % V * 16); });
-        Form::template chain<R, V>(key_rows + c, Form::value_form(sizes_.key_columns), 0, n_keys(p), ds + lane, 32,
-                                   acc);
-        unroll<R * V>([&](auto i) { store(out + i / V * 32 + i % V * 16, acc[i]); });
+  // dQ of block b, written out, and its tiles of P^T and dS^T; false where an operand is not finite. The block's place
+  // in `queries` and `tiles` is `slot`.
+  bool run_block(int64_t b, int64_t slot, const Queries& queries, const Tiles& tiles, const Thread& thread) const {
+    if (!load_block(b, slot, queries, thread.rows)) return false;
+    ScoreTiles scores = thread.scores;
+    if constexpr (!Rule::kIsBF16) scores.of_page = tiles.of_page, scores.p = tiles.p, scores.e = tiles.ds;
+    const int64_t score_slot = Rule::kIsBF16 ? 0 : slot;
+    F16 r[2];
+    make_scores(b, slot, queries, scores, score_slot, r);
+    for (int64_t p = 0; p <= b; ++p) {
+      const int64_t at = scores.at(p, score_slot);
+      Left* ds = tiles.ds + tiles.at(p, slot);
+      make_ds(scores.p + at, scores.e + at, r, tiles.p + tiles.at(p, slot), ds, thread);
+      if constexpr (Rule::kIsBF16) {
+        add_to_dq(p, b, thread.ds_lanes, thread.dq);
+      } else {
+        add_to_dq(p, b, ds, thread.dq);
       }
     }
-    if (memory_.levels > 0 && (p == b || (p + 1) % kDotSegmentBlocks == 0))
-      push_segment(dq, dq_floats(), p / kDotSegmentBlocks, dq + dq_floats());
+    write_dq(b, thread);
+    return true;
   }
 
-  // After the last page that block b sees.
-  void write_dq(int64_t b, float* rows) const {
-    float* dq = dq_of(b);
-    if (memory_.levels > 0) total_segments(dq + dq_floats(), dq_floats(), b / kDotSegmentBlocks + 1, dq);
-    for (int64_t c = 0; c < sizes_.width; c += 16) {
-      for (int64_t lane = 0; lane < 32; lane += 16)
-        transpose_block(dq + c * 32 + lane, 32, rows + lane * sizes_.row_columns + c, sizes_.row_columns);
+  // dK and dV of page p take blocks [begin, end) of one segment, whose tiles and operands are those of run_block with
+  // `begin` in slot 0. After the last block they are written out.
+  void add_to_page(int64_t p, int64_t begin, int64_t end, const Queries& queries, const Tiles& tiles) const {
+    const int64_t first = begin > p ? begin : p, slot = first - begin;
+    const int64_t segment = begin / kDotSegmentBlocks, dk_floats = sizes_.dk_floats(), dv_floats = sizes_.dv_floats();
+    float* dk = keys_.dk + p * (1 + keys_.levels) * dk_floats;
+    float* dv = keys_.dv + p * (1 + keys_.levels) * dv_floats;
+    if (first == p) {  // segments that see nothing of the page are +0
+      clear(dk + dk_floats, keys_.levels * dk_floats);
+      clear(dv + dv_floats, keys_.levels * dv_floats);
     }
-    for (int64_t i = 0; i < 32 && b * 32 + i < rows_.n_rows; ++i) {
-      float* out = op_.dq.f32(query_row(b * 32 + i));
-      const float* from = rows + i * sizes_.row_columns;
-      for_lanes(sizes_.width, [&](int64_t c, int64_t) { store_at(out, c, sizes_.width, add(load(from + c), zero())); });
+    const bool is_first = first == p || first == segment * kDotSegmentBlocks;
+    add_blocks(p, first, end, tiles.p + tiles.at(p, slot), queries.dout_value + slot * dout_value_size(),
+               padded(sizes_.value_width, 16), is_first, dv);
+    add_blocks(p, first, end, tiles.ds + tiles.at(p, slot), queries.q_value + slot * q_value_size(),
+               padded(sizes_.width, 16), is_first, dk);
+    const bool is_last = end == n_blocks();
+    if (keys_.levels > 0 && (is_last || end % kDotSegmentBlocks == 0)) {
+      push_segment(dk, dk_floats, segment, dk + dk_floats);
+      push_segment(dv, dv_floats, segment, dv + dv_floats);
     }
+    if (!is_last) return;
+    if (keys_.levels > 0) {
+      total_segments(dk + dk_floats, dk_floats, segment + 1, dk);
+      total_segments(dv + dv_floats, dv_floats, segment + 1, dv);
+    }
+    write_rows(p, dk, op_.dk);
+    write_rows(p, dv, op_.dv);
   }
 
   // All gradients of a head with an operand that is not finite.
@@ -274,6 +123,8 @@ class HeadWorker {
   }
 
  private:
+  static constexpr bool kIsSplit = KeyMemory<Rule>::kIsSplit;
+
   int64_t query_row(int64_t i) const { return (rows_.row_begin + i) * op_.heads + head_; }
   int64_t key_row(int64_t j) const { return (rows_.row_begin + j) * op_.key.shape.heads + key_head_; }
   int64_t n_keys(int64_t p) const { return rows_.n_rows - p * 32 < 32 ? rows_.n_rows - p * 32 : 32; }
@@ -281,8 +132,7 @@ class HeadWorker {
   int64_t dout_key_size() const { return key_form_size<Rule>(sizes_.value_width); }
   int64_t q_value_size() const { return value_form_size<Rule>(sizes_.width); }
   int64_t dout_value_size() const { return value_form_size<Rule>(sizes_.value_width); }
-  int64_t dq_floats() const { return padded(sizes_.width, 16) * 32; }
-  float* dq_of(int64_t b) const { return memory_.dq + b * (1 + memory_.levels) * dq_floats(); }
+  Left* key_rows_of(int64_t p) const { return keys_.key_rows + p * keys_.key_rows_size; }
 
   static void clear(float* x, int64_t n) {
     for (int64_t i = 0; i < n; i += 16) store(x + i, zero());
@@ -304,13 +154,29 @@ class HeadWorker {
     return !any(wrong);
   }
 
-  float delta_of(int64_t row) const {
-    const float *dout = op_.dout.f32(row), *out = op_.out.f32(row);
-    F16 lanes = zero();
-    for_lanes(sizes_.value_width, [&](int64_t c, int64_t) {
-      lanes = fma(load_at(dout, c, sizes_.value_width), load_at(out, c, sizes_.value_width), lanes);
+  // Makes the operands of block b; false where one is not finite.
+  bool load_block(int64_t b, int64_t slot, const Queries& to, float* rows) const {
+    const bool q_is_finite = load_rows(op_.q, b, sizes_.width, rows);
+    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.width, to.q_key + slot * q_key_size());
+    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.width, to.q_value + slot * q_value_size());
+    const bool dout_is_finite = load_rows(op_.dout, b, sizes_.value_width, rows);
+    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, to.dout_key + slot * dout_key_size());
+    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, to.dout_value + slot * dout_value_size());
+    for (int64_t i = 0; i < 32; ++i) {
+      const int64_t at = b * 32 + i;
+      const bool is_real = at < rows_.n_rows;
+      const float* stats = is_real ? op_.stats.f32(query_row(at)) : nullptr;
+      to.m[slot * 32 + i] = is_real ? stats[0] : 0.0f;
+      to.rl[slot * 32 + i] = is_real ? NARU_LEVEL::div(1.0f, stats[1]) : 0.0f;
+      to.d0[slot * 32 + i] = is_real ? d0_of(rows + i * sizes_.row_columns, op_.out.f32(query_row(at))) : 0.0f;
+    }
+    return q_is_finite && dout_is_finite;
+  }
+
+  float d0_of(const float* dout, const float* out) const {
+    return row_reduce_at(sizes_.value_width, [&](F16 lanes, int64_t c) {
+      return fma(load(dout + c), load_at(out, c, sizes_.value_width), lanes);
     });
-    return NARU_LEVEL::add(sum_lanes(lanes), 0.0f);
   }
 
   // [n rows of keys][32 queries] products of two key forms.
@@ -333,61 +199,124 @@ class HeadWorker {
     }
   }
 
-  // P^T and dS^T of page p and block b, as left operands and as lanes.
-  void make_tile(int64_t p, int64_t b, const PageMemory<Rule>& page, Left* p_out, Left* ds_out, Right* ds_lanes) const {
+  // P^T and e^T of block b and every page that it sees, and r.
+  void make_scores(int64_t b, int64_t slot, const Queries& queries, const ScoreTiles& scores, int64_t score_slot,
+                   F16 (&r)[2]) const {
+    TreeOf<F16> sums[2];
+    for (int64_t first = 0; first <= b; first += kDotSegmentBlocks) {
+      alignas(64) float lanes[16 * 32] = {};
+      for (int64_t p = first; p <= b && p < first + kDotSegmentBlocks; ++p) {
+        const int64_t at = scores.at(p, score_slot);
+        make_page_scores(p, b, slot, queries, scores.p + at, scores.e + at, lanes);
+      }
+      for (int64_t half = 8 * 32; half >= 32; half /= 2) {
+        for (int64_t i = 0; i < half; i += 16) store(lanes + i, add(load(lanes + i), load(lanes + half + i)));
+      }
+      sums[0].push(load(lanes)), sums[1].push(load(lanes + 16));
+    }
+    r[0] = sums[0].total(), r[1] = sums[1].total();
+  }
+
+  // P^T and e^T of page p and block b; `lanes` [position mod 16][32 queries] take their products.
+  void make_page_scores(int64_t p, int64_t b, int64_t slot, const Queries& queries, float* p_out, float* e_out,
+                        float* lanes) const {
     const bool is_diagonal = p == b;
     const int64_t n = n_keys(p), lane_begin = is_diagonal ? 16 : 0;
-    const Left* keys = page.keys;
-    if constexpr (!PageMemory<Rule>::kIsSplit)
-      keys = reinterpret_cast<const Left*>(page_of(op_.key, rows_, p, key_head_));
-    multiply_tile(keys, memory_.q_key + b * q_key_size(), sizes_.width, n, lane_begin, page.scores);
-    multiply_tile(sizes_.is_latent ? keys : page.values, memory_.dout_key + b * dout_key_size(), sizes_.value_width, n,
-                  lane_begin, page.products);
+    const Left* keys = keys_.keys + p * keys_.keys_size;
+    if constexpr (!kIsSplit) keys = reinterpret_cast<const Left*>(page_of(op_.key, rows_, p, key_head_));
+    const Left* values = sizes_.is_latent ? keys : keys_.values + p * keys_.values_size;
+    multiply_tile(keys, queries.q_key + slot * q_key_size(), sizes_.width, n, lane_begin, p_out);
+    multiply_tile(values, queries.dout_key + slot * dout_key_size(), sizes_.value_width, n, lane_begin, e_out);
     const F16 scale = splat(op_.scale), floor = splat(-38.0f);
-    const F16 m[2] = {load(memory_.m + b * 32), load(memory_.m + b * 32 + 16)};
-    const F16 rl[2] = {load(memory_.rl + b * 32), load(memory_.rl + b * 32 + 16)};
-    const F16 delta[2] = {load(memory_.delta + b * 32), load(memory_.delta + b * 32 + 16)};
-    for (int64_t j = 0; j < 32; ++j) {
-      F16 probability[2] = {zero(), zero()}, ds[2] = {zero(), zero()};
-      if (j < n) {
-        unroll<2>([&](auto v) {
-          if (is_diagonal && j >= 16 * (v + 1)) return;
-          const F16 d = sub(mul(load(page.scores + j * 32 + v * 16), scale), m[v]);
-          const F16 e = select(less(d, floor), zero(), mul(exp_near(d), rl[v]));
-          const F16 g = mul(mul(e, sub(load(page.products + j * 32 + v * 16), delta[v])), scale);
-          const M16 unseen = first_lanes(is_diagonal && j > v * 16 ? j - v * 16 : 0);
-          probability[v] = select(unseen, zero(), e);
-          ds[v] = select(unseen, zero(), g);
-        });
-        if (b == 0 && j == 0) ds[0] = select(first_lanes(1), zero(), ds[0]);  // query 0 sees itself alone
+    for (int64_t v = 0; v < 2; ++v) {
+      const int64_t at = slot * 32 + v * 16;
+      const F16 m = load(queries.m + at), rl = load(queries.rl + at), d0 = load(queries.d0 + at);
+      const int64_t seen = !is_diagonal ? n : n < 16 * (v + 1) ? n : 16 * (v + 1);
+      for (int64_t j = 0; j < seen; ++j) {
+        const F16 d = sub(mul(load(p_out + j * 32 + v * 16), scale), m);
+        const M16 unseen = first_lanes(is_diagonal && j > v * 16 ? j - v * 16 : 0);
+        const M16 absent = either(unseen, less(d, floor));
+        const F16 probability = select(absent, zero(), mul(exp_near(d), rl));
+        const F16 e = select(absent, zero(), sub(load(e_out + j * 32 + v * 16), d0));
+        float* lane = lanes + j % 16 * 32 + v * 16;
+        store(lane, fma(probability, e, load(lane)));
+        store(p_out + j * 32 + v * 16, probability);
+        store(e_out + j * 32 + v * 16, e);
       }
+      for (int64_t j = seen; j < 32; ++j)
+        store(p_out + j * 32 + v * 16, zero()), store(e_out + j * 32 + v * 16, zero());
+    }
+  }
+
+  // dS^T = (P^T (e^T - r)) scale, and both as left operands.
+  void make_ds(const float* p, const float* e, const F16 (&r)[2], Left* p_out, Left* ds_out,
+               const Thread& thread) const {
+    const F16 scale = splat(op_.scale);
+    for (int64_t j = 0; j < 32; ++j) {
+      F16 probability[2], ds[2];
+      unroll<2>([&](auto v) {
+        probability[v] = load(p + j * 32 + v * 16);
+        const F16 value = mul(mul(probability[v], sub(load(e + j * 32 + v * 16), r[v])), scale);
+        ds[v] = select(equal(as_int(probability[v]), splat_int(0)), zero(), value);
+      });
       if constexpr (Rule::kIsBF16) {
         ds[0] = round_bf16(ds[0]), ds[1] = round_bf16(ds[1]);
         Rule::store_block(p_out + j * Form::kLeftOfChain, round_bf16(probability[0]), round_bf16(probability[1]));
-        Rule::store_block(ds_out + j * Form::kLeftOfChain, ds[0], ds[1]);
-        store(page.scores + j * 32, ds[0]);
-        store(page.scores + j * 32 + 16, ds[1]);
-      } else {
-        Rule::store_block(p_out + j * 32, probability[0], probability[1]);
-        Rule::store_block(ds_lanes + j * 32, ds[0], ds[1]);
+        store(thread.ds + j * 32, ds[0]);
+        store(thread.ds + j * 32 + 16, ds[1]);
       }
+      Rule::store_block(ds_out + j * Form::kLeftOfChain, ds[0], ds[1]);
     }
-    if constexpr (Rule::kIsBF16) combine_rows(page.scores, 32, 32, ds_lanes, 32);
+    if constexpr (Rule::kIsBF16) combine_rows(thread.ds, 32, 32, thread.ds_lanes, 32);
   }
 
-  // sums[j] takes blocks [begin, end): the tiles at `left` and the value forms at `right`.
-  void add_chunk(int64_t p, int64_t begin, int64_t end, const Left* left, const Right* right, int64_t columns,
-                 bool is_first, float* sums, int64_t left_stride = kTile) const {
+  // dQ^T of block b takes page p, of which ds is its dS^T.
+  void add_to_dq(int64_t p, int64_t b, const Right* ds, float* dq) const {
+    constexpr int R = kGradRows, V = kGradVectors;
+    const bool is_first = p % kDotSegmentBlocks == 0;
+    for (int64_t c = 0; c < sizes_.width; c += R) {
+      for (int64_t lane = 0; lane < 32; lane += V * 16) {
+        float* out = dq + c * 32 + lane;
+        F16 acc[R * V];
+        unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * 32 + i % V * 16); });
+        Form::template chain<R, V>(key_rows_of(p) + c, Form::value_form(sizes_.key_columns), 0, n_keys(p), ds + lane,
+                                   32, acc);
+        unroll<R * V>([&](auto i) { store(out + i / V * 32 + i % V * 16, acc[i]); });
+      }
+    }
+    if (keys_.levels > 0 && (p == b || (p + 1) % kDotSegmentBlocks == 0))
+      push_segment(dq, sizes_.dk_floats(), p / kDotSegmentBlocks, dq + sizes_.dk_floats());
+  }
+
+  // After the last page that block b sees.
+  void write_dq(int64_t b, const Thread& thread) const {
+    float *dq = thread.dq, *rows = thread.rows;
+    const int64_t n = sizes_.dk_floats();
+    if (keys_.levels > 0) total_segments(dq + n, n, b / kDotSegmentBlocks + 1, dq);
+    for (int64_t c = 0; c < sizes_.width; c += 16) {
+      for (int64_t lane = 0; lane < 32; lane += 16)
+        transpose_block(dq + c * 32 + lane, 32, rows + lane * sizes_.row_columns + c, sizes_.row_columns);
+    }
+    for (int64_t i = 0; i < 32 && b * 32 + i < rows_.n_rows; ++i) {
+      float* out = op_.dq.f32(query_row(b * 32 + i));
+      const float* from = rows + i * sizes_.row_columns;
+      for_lanes(sizes_.width, [&](int64_t c, int64_t) { store_at(out, c, sizes_.width, add(load(from + c), zero())); });
+    }
+  }
+
+  // sums[j] takes blocks [begin, end): the tiles at `left` and the value forms at `right`, one after the other.
+  void add_blocks(int64_t p, int64_t begin, int64_t end, const Left* left, const Right* right, int64_t columns,
+                  bool is_first, float* sums) const {
     int64_t c = 0;
     for (; c + kGradVectors * 16 <= columns; c += kGradVectors * 16)
-      add_chunk_columns<kGradVectors>(p, begin, end, left, left_stride, right + c, columns, is_first, sums + c);
+      add_block_columns<kGradVectors>(p, begin, end, left, right + c, columns, is_first, sums + c);
     if constexpr (kGradVectors > 1) {
-      if (c < columns) add_chunk_columns<1>(p, begin, end, left, left_stride, right + c, columns, is_first, sums + c);
+      if (c < columns) add_block_columns<1>(p, begin, end, left, right + c, columns, is_first, sums + c);
     }
   }
   template <int V>
-  void add_chunk_columns(int64_t p, int64_t begin, int64_t end, const Left* left, int64_t left_stride,
-                         const Right* right, int64_t columns, bool is_first, float* sums) const {
+  void add_block_columns(int64_t p, int64_t begin, int64_t end, const Left* left, const Right* right, int64_t columns,
+                         bool is_first, float* sums) const {
     constexpr int R = kGradRows;
     for (int64_t r = 0; r < n_keys(p); r += R) {
       float* out = sums + r * columns;
@@ -395,8 +324,9 @@ class HeadWorker {
       unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * columns + i % V * 16); });
       for (int64_t b = begin; b < end; ++b) {
         const int64_t n = rows_.n_rows - b * 32;
-        Form::template chain<R, V>(left + (b - begin) * left_stride + r * Form::kLeftOfChain, Form::blocks(),
-                                   b == p ? r : 0, n < 32 ? n : 32, right + b * Form::kChain * columns, columns, acc);
+        Form::template chain<R, V>(left + (b - begin) * Tiles::kSize + r * Form::kLeftOfChain, Form::blocks(),
+                                   b == p ? r : 0, n < 32 ? n : 32, right + (b - begin) * Form::kChain * columns,
+                                   columns, acc);
       }
       unroll<R * V>([&](auto i) { store(out + i / V * columns + i % V * 16, acc[i]); });
     }
@@ -419,7 +349,7 @@ class HeadWorker {
   const GradSizes& sizes_;
   const contract::SequenceRows& rows_;
   const int64_t head_, key_head_;
-  const HeadMemory<Rule>& memory_;
+  const KeyMemory<Rule>& keys_;
 };
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -1,5 +1,5 @@
 // Loss and gradient of rows of logits. A row stays with one thread: its maximum, its exponentials (kept in dlogits)
-// with their sum, then their quotients. A row and its gradient stay in a core's cache meanwhile, so memory sees each
+// with their sums, then their quotients. A row and its gradient stay in a core's cache meanwhile, so memory sees each
 // once.
 #include "chips/cpu/kernels/row_loops.h"
 #include "chips/cpu/row_errors.h"
@@ -20,27 +20,47 @@ NARU_SIMD F16 exp_of_shifted(F16 x) {
   return as_float(select(less(y, splat_int(0x00800000)), splat_int(0), y));
 }
 
-// l, the row sum of exp(x - m); the exponentials go to `e` unless that is null, where e may be x. Meanwhile the row
-// `next` is fetched.
-NARU_SIMD float exponentials(const float* x, int64_t n, float m, float* e, const float* next) {
+struct Sums {
+  float l;       // row sum of exp(x - m)
+  float others;  // the same with +0 in the target's place
+};
+
+// The exponentials go to `e` unless that is null, where e may be x; without them `others` means nothing. Meanwhile the
+// row `next` is fetched.
+NARU_SIMD Sums exponentials(const float* x, int64_t n, float m, int64_t target, float* e, const float* next) {
   const F16 shift = splat(m);
-  return row_reduce_at(n, [&](F16 lanes, int64_t i) {
+  const auto value_at = [&](int64_t i) {
     __builtin_prefetch(next + i, 0, 2);
-    const F16 value = exp_of_shifted(sub(load_at(x, i, n), shift));
-    if (e != nullptr) store_at(e, i, n, value);
-    return add(lanes, value);
-  });
+    return exp_of_shifted(sub(load_at(x, i, n), shift));
+  };
+  if (e == nullptr) return {row_reduce_at(n, [&](F16 lanes, int64_t i) { return add(lanes, value_at(i)); }), 0.0f};
+  TreeSum l, others;
+  for (int64_t begin = 0; begin < n; begin += kRowSegment) {
+    const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
+    F16 lanes = zero(), other_lanes = zero();
+    for (int64_t i = begin; i < end; i += 16) {
+      F16 value = value_at(i);
+      store_at(e, i, n, value);
+      if (end - i < 16) value = select(first_lanes(end - i), value, zero());  // adds +0, which changes no lane
+      lanes = add(lanes, value);
+      if (target - i >= 0 && target - i < 16)
+        value = select(first_lanes(target - i), value, select(first_lanes(target - i + 1), zero(), value));
+      other_lanes = add(other_lanes, value);
+    }
+    l.push(sum_lanes(lanes)), others.push(sum_lanes(other_lanes));
+  }
+  return {l.total(), others.total()};
 }
 
-// (e / l - [k == target]) * weight in place of e.
-NARU_SIMD void row_grad(float* e, int64_t n, float l, int64_t target, float weight) {
+// (e / l) * weight in place of e; at the target -(others / l) * weight.
+NARU_SIMD void row_grad(float* e, int64_t n, const Sums& sums, int64_t target, float weight) {
   if (weight == 0.0f) {
     for_lanes(n, [&](int64_t i, int64_t) { store_at(e, i, n, zero()); });
     return;
   }
-  const float at_target = mul(sub(div(e[target], l), 1.0f), weight);
-  for_lanes(n, [&](int64_t i, int64_t) { store_at(e, i, n, mul(div(load_at(e, i, n), splat(l)), splat(weight))); });
-  e[target] = at_target;
+  const F16 l = splat(sums.l);
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(e, i, n, mul(div(load_at(e, i, n), l), splat(weight))); });
+  e[target] = mul(-div(sums.others, sums.l), weight);
 }
 
 }  // namespace
@@ -65,9 +85,9 @@ Status cross_entropy(const CrossEntropy& op, Work& work, std::string_view* kerne
       const float shifted = sub(x[target], m);
       float* out = op.dlogits.empty() ? nullptr : op.dlogits.f32(t);
       const float weight = flush(*op.weights.f32(t));
-      const float l = exponentials(x, n, m, out, op.logits.f32(t + 1 < end ? t + 1 : t));
-      *op.loss.f32(t) = -sub(shifted, log(l));
-      if (out != nullptr) row_grad(out, n, l, target, weight);
+      const Sums sums = exponentials(x, n, m, target, out, op.logits.f32(t + 1 < end ? t + 1 : t));
+      *op.loss.f32(t) = -sub(shifted, log(sums.l));
+      if (out != nullptr) row_grad(out, n, sums, target, weight);
     }
   });
   if (!bad.found()) return {};

@@ -10,9 +10,18 @@ using contract::RouteGrad;
 struct RouteGradScratch {
   float* a;       // [E] scores
   float* u;       // [E] their gradients
-  float* chosen;  // [S] scores of the chosen
+  float* chosen;  // [S] scores of the chosen; where normalised, their shares
   float* h;       // [S] their gradients
 };
+
+// Takes from each x the mean of x by the shares, then the mean of what is left: the first mean's rounding goes with it.
+void remove_mean(float* x, const float* shares, int64_t n) {
+  for (int pass = 0; pass < 2; ++pass) {
+    const F16 mean = splat(
+        row_reduce_at(n, [&](F16 lanes, int64_t i) { return fma(load_at(x, i, n), load_at(shares, i, n), lanes); }));
+    for_lanes(n, [&](int64_t i, int64_t) { store_at(x, i, n, sub(load_at(x, i, n), mean)); });
+  }
+}
 
 // u from the gates' gradients: +0 where an expert was not chosen.
 void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
@@ -26,12 +35,12 @@ void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch
   }
   if (op.normalise) {
     const F16 d = splat(add(row_sum(scratch.chosen, n_chosen), 1e-20f));
-    const float sum = row_reduce_at(n_chosen, [&](F16 lanes, int64_t i) {
-      return fma(load_at(scratch.h, i, n_chosen), div(load_at(scratch.chosen, i, n_chosen), d), lanes);
-    });
-    for_lanes(n_chosen, [&](int64_t i, int64_t) {
-      store_at(scratch.h, i, n_chosen, div(sub(load_at(scratch.h, i, n_chosen), splat(sum)), d));
-    });
+    const auto each = [&](float* x) {
+      for_lanes(n_chosen, [&](int64_t i, int64_t) { store_at(x, i, n_chosen, div(load_at(x, i, n_chosen), d)); });
+    };
+    each(scratch.chosen);
+    remove_mean(scratch.h, scratch.chosen, n_chosen);
+    each(scratch.h);
   }
   for_lanes(n, [&](int64_t i, int64_t) { store_at(scratch.u, i, n, zero()); });
   for (int64_t s = 0; s < n_chosen; ++s) scratch.u[experts[s]] = scratch.h[s];
@@ -43,20 +52,19 @@ void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch
 
 void route_grad_row(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
   const int64_t n = op.logits.cols;
-  const float *a = scratch.a, *u = scratch.u;
+  const float *a = scratch.a, *u = scratch.u, *logits = op.logits.f32(t);
   float* out = op.dlogits.f32(t);
-  make_scores(op.logits.f32(t), n, op.scoring, scratch.a);
+  make_scores(logits, n, op.scoring, scratch.a);
   score_grads(op, t, scratch);
   if (op.scoring == contract::Scoring::kSigmoid) {
     for_lanes(n, [&](int64_t i, int64_t) {
-      const F16 score = load_at(a, i, n);
-      store_at(out, i, n, mul(load_at(u, i, n), mul(score, sub(splat(1.0f), score))));
+      const F16 rest = sigmoid(negate(load_at(logits, i, n)));
+      store_at(out, i, n, mul(load_at(u, i, n), mul(load_at(a, i, n), rest)));
     });
     return;
   }
-  const F16 c =
-      splat(row_reduce_at(n, [&](F16 lanes, int64_t i) { return fma(load_at(u, i, n), load_at(a, i, n), lanes); }));
-  for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(load_at(a, i, n), sub(load_at(u, i, n), c))); });
+  remove_mean(scratch.u, a, n);
+  for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(load_at(a, i, n), load_at(u, i, n))); });
 }
 
 }  // namespace
