@@ -66,7 +66,7 @@ Result<int> open_regular(const std::filesystem::path& path, struct stat* info) {
 // --- the place of an output -----------------------------------------------------------------------------------------
 
 Error write_error(const std::filesystem::path& path, int error_number) {
-  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool is_full = is_out_of_space(error_number);
   const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
   const Code code = is_full ? Code::kResourceExhausted : is_missing ? Code::kNotFound : Code::kUnavailable;
   return {code, fmt::format("writing {}: {}; {}", path.string(), std::strerror(error_number),
@@ -279,7 +279,7 @@ Status AtomicFile::write(Bytes bytes) {
     }
     if (n < 0) {
       return Error{
-          errno == ENOSPC || errno == EDQUOT ? Code::kResourceExhausted : Code::kUnavailable,
+          is_out_of_space(errno) ? Code::kResourceExhausted : Code::kUnavailable,
           fmt::format("writing {}: {}; free some space or choose another place", path_.string(), std::strerror(errno))};
     }
     done += static_cast<size_t>(n);

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 Error folder_error(std::string_view doing, const fs::path& path, int error_number) {
-  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool is_full = is_out_of_space(error_number);
   const Code code = is_full ? Code::kResourceExhausted : error_number == ENOENT ? Code::kNotFound : Code::kUnavailable;
   return {code, fmt::format("{} {}: {}; {}", doing, path.string(), std::strerror(error_number),
                             is_full ? "free some space or choose another place"

@@ -190,7 +190,7 @@ Result<Partial> Partial::create(const fs::path& target, Kind kind, mode_t mode) 
     made.path_ = std::move(path);
     return made;
   }
-  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool is_full = is_out_of_space(error_number);
   const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
   return Error{is_full      ? Code::kResourceExhausted
                : is_missing ? Code::kNotFound

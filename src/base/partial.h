@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
@@ -14,6 +15,11 @@
 namespace naru {
 
 inline constexpr std::string_view kPartialMark = ".partial-";  // in the names of unfinished files and folders
+
+// Of errno after a write: the disk is full, or a quota or the limit of a file's size (ulimit -f) is reached.
+inline bool is_out_of_space(int error_number) {
+  return error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
+}
 
 // TARGET.partial- and 16 random hexadecimal digits.
 Result<std::filesystem::path> partial_name(const std::filesystem::path& target);

@@ -65,7 +65,7 @@ Result<Data> open_data(const DataOptions& options) {
                  fmt::format("reading {}: it has no [[validation]], which --ngram measures on; add a source there",
                              options.recipe_path)};
   }
-  const std::string tokenizer_path = (folder / written).string();
+  const std::string tokenizer_path = train::resolved_path(written, folder).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
   NARU_ASSIGN(std::optional<std::string> own_template, train::read_own_template(recipe, folder));
   if (own_template) text::replace_chat_template(tokenizer_data, std::move(*own_template));
@@ -306,7 +306,7 @@ bool is_recipe(const std::string& path) {
 // As many ids as the recipe's new model has rows for.
 Result<std::optional<int64_t>> vocab_of_config(const train::Recipe& recipe, const fs::path& folder) {
   if (recipe.model.config.empty()) return std::optional<int64_t>();
-  const fs::path path = folder / recipe.model.config;
+  const fs::path path = train::resolved_path(recipe.model.config, folder);
   NARU_ASSIGN(const std::string json, read_file(path, formats::kConfigBytesMax));
   NARU_ASSIGN(const formats::ModelConfig config, formats::parse_model_config(as_bytes(json), path.string()));
   return std::optional<int64_t>(config.vocab);

@@ -9,11 +9,13 @@
 #include <cstring>
 #include <utility>
 
+#include "base/partial.h"
+
 namespace naru::train {
 namespace {
 
 Error write_error(const std::filesystem::path& path, int error_number) {
-  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool is_full = is_out_of_space(error_number);
   return {is_full ? Code::kResourceExhausted : Code::kUnavailable,
           fmt::format("writing {}: {}; {}", path.string(), std::strerror(error_number),
                       is_full ? "free some space and start again: the run goes on from its last checkpoint"

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 
 #include "base/file.h"
@@ -451,6 +452,11 @@ Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const 
   if (recipe.output.empty()) recipe.output = "runs/" + recipe.name;
   NARU_TRY(check_across(recipe, reader));
   return recipe;
+}
+
+std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder) {
+  const char* home = path.starts_with("~/") ? std::getenv("HOME") : nullptr;
+  return home != nullptr ? std::filesystem::path(home) / path.substr(2) : recipe_folder / path;
 }
 
 Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides) {

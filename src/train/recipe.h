@@ -128,9 +128,12 @@ struct Recipe {
 
 inline constexpr int64_t kRecipeBytesMax = int64_t{1} << 20;  // bytes of a recipe file
 
-// Paths in the recipe stay as written; those that are relative count from `folder_of(recipe file)`.
+// Paths in the recipe stay as written; resolved_path() says where they lead.
 Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const std::vector<std::string>& overrides);
 Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+// Of a path in a recipe: relative ones count from the recipe's folder, ~/ is the user's home.
+std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder);
 
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);

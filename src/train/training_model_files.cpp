@@ -9,15 +9,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path resolved(const std::string& path, const fs::path& folder) {
-  fs::path result = path;
-  if (path.starts_with("~/")) {
-    const char* home = std::getenv("HOME");
-    if (home != nullptr) result = fs::path(home) / path.substr(2);
-  }
-  return result.is_absolute() ? result : folder / result;
-}
-
 Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return formats::read_tokenizer_folder(path);
@@ -71,7 +62,7 @@ Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out)
 
 Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const fs::path& recipe_folder) {
   if (recipe.model.chat_template.empty()) return std::optional<std::string>();
-  const fs::path path = resolved(recipe.model.chat_template, recipe_folder);
+  const fs::path path = resolved_path(recipe.model.chat_template, recipe_folder);
   NARU_ASSIGN(std::string source, read_file(path, formats::kChatTemplateBytesMax));
   const auto parsed = text::ChatTemplate::create(source, {});
   if (!parsed.ok()) {
@@ -84,19 +75,19 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   TrainingModelFiles files;
   int64_t n_predictions = 0;
   if (!recipe.model.path.empty()) {
-    NARU_ASSIGN(files.checkpoint, models::open_model_files(resolved(recipe.model.path, recipe_folder)));
+    NARU_ASSIGN(files.checkpoint, models::open_model_files(resolved_path(recipe.model.path, recipe_folder)));
     NARU_ASSIGN(files.config, models::plain_config(files.checkpoint->tensors, files.checkpoint->config));
-    files.tokenizer_path = resolved(recipe.model.path, recipe_folder);
+    files.tokenizer_path = resolved_path(recipe.model.path, recipe_folder);
     n_predictions = files.checkpoint->config.mtp_layers;
   } else {
-    const fs::path path = resolved(recipe.model.config, recipe_folder);
+    const fs::path path = resolved_path(recipe.model.config, recipe_folder);
     NARU_ASSIGN(const std::string text, read_file(path, formats::kConfigBytesMax));
     NARU_ASSIGN(files.config, formats::parse_model_config(std::as_bytes(std::span(text)), path.filename().string()));
     n_predictions = files.config.mtp_layers;
     files.config.fp8_block_rows = files.config.fp8_block_cols = 0;
   }
   NARU_TRY(choose_predictions(recipe, n_predictions, files));
-  if (!recipe.model.tokenizer.empty()) files.tokenizer_path = resolved(recipe.model.tokenizer, recipe_folder);
+  if (!recipe.model.tokenizer.empty()) files.tokenizer_path = resolved_path(recipe.model.tokenizer, recipe_folder);
   if (files.tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,
                  "opening the tokenizer: model.tokenizer is not given, and a new model has none; train one with `naru "

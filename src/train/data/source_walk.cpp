@@ -136,7 +136,7 @@ Status walk_folder(const fs::path& folder, const std::string& name, SourceEvents
 }
 
 Status walk_path(const SourceRecipe& source, const fs::path& folder, SourceEvents& events) {
-  const fs::path path = folder / source.path;  // an absolute path stays as it is
+  const fs::path path = resolved_path(source.path, folder);
   std::error_code error;
   if (!fs::exists(path, error)) {
     return Error{Code::kNotFound,
