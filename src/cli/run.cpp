@@ -124,17 +124,6 @@ Status require_tokenizer(const RunOptions& options, const engine::Engine& engine
                            short_name(options.model.path), why.message)};
 }
 
-// The text of --chat-template, known to be one before a model is loaded for it.
-Result<std::optional<std::string>> read_chat_template(const RunOptions& options) {
-  if (!options.chat_template) return std::optional<std::string>();
-  NARU_ASSIGN(std::string source, read_file(*options.chat_template, formats::kChatTemplateBytesMax));
-  const auto parsed = text::ChatTemplate::create(source, {});
-  if (!parsed.ok()) {
-    return Error{parsed.error().code, fmt::format("reading {}: {}", *options.chat_template, parsed.error().message)};
-  }
-  return std::optional<std::string>(std::move(source));
-}
-
 }  // namespace
 
 Status run_command(const RunOptions& options) {
@@ -144,7 +133,10 @@ Status run_command(const RunOptions& options) {
                  "reading the command line: naru run: --json answers one prompt and none was given; "
                  "for example: naru run model.gguf \"Why?\" --json"};
   }
-  NARU_ASSIGN(std::optional<std::string> chat_template, read_chat_template(options));
+  std::optional<std::string> chat_template;  // read before a model is loaded for it
+  if (options.chat_template) {
+    NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
+  }
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));

@@ -24,7 +24,8 @@ void open_tokenizer(const EngineOptions& options, EngineState& state) {
     state.tokenizer_status = std::move(data).error();
     return;
   }
-  formats::leave_out_foreign_tokens(*data, state.model.config.vocab);
+  state.tokenizer_status = formats::leave_out_foreign_tokens(*data, state.model.config.vocab);
+  if (!state.tokenizer_status.ok()) return;
   if (options.chat_template) text::replace_chat_template(*data, *options.chat_template);
   auto made = text::ChatTokenizer::create(std::move(data).value());
   if (made.ok()) {

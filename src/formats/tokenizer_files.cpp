@@ -286,8 +286,17 @@ Result<std::vector<NamedTemplate>> read_named_templates(const fs::path& folder) 
 
 }  // namespace
 
-void leave_out_foreign_tokens(TokenizerData& data, int64_t vocab) {
+Status leave_out_foreign_tokens(TokenizerData& data, int64_t vocab) {
   const int64_t n_kept = std::min(data.n_ids(), std::max(vocab, data.n_ids() - data.n_named_only));
+  for (const auto* ids : {&data.prefix_ids, &data.suffix_ids}) {
+    for (const int32_t id : *ids) {
+      if (id < n_kept) continue;
+      return Error{Code::kCorrupt,
+                   fmt::format("reading the tokenizer: it puts '{}' (id {}) around every text, and the model has "
+                               "rows for the ids below {} only; put the model's own tokenizer beside it",
+                               printable(token_text(data, id).value_or("")), id, vocab)};
+    }
+  }
   data.n_named_only -= data.n_ids() - n_kept;
   std::erase_if(data.added_tokens, [n_kept](const AddedToken& token) { return token.id >= n_kept; });
   std::erase_if(data.other_roles, [n_kept](const NamedToken& role) { return role.id >= n_kept; });
@@ -295,6 +304,7 @@ void leave_out_foreign_tokens(TokenizerData& data, int64_t vocab) {
     if (*role && **role >= n_kept) role->reset();
   }
   data.vocab.resize(static_cast<size_t>(n_kept));
+  return {};
 }
 
 Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder) {

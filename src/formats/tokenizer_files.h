@@ -153,8 +153,9 @@ Result<TokenizerData> parse_tokenizer(const TokenizerSources& sources, std::stri
 // From the tokenizer.ggml.* keys; a file without them is Code::kNotFound.
 Result<TokenizerData> tokenizer_from_gguf(const GgufIndex& gguf);
 
-// Takes away tokens that only companions name (n_named_only) and that a model of `vocab` ids has no row for.
-void leave_out_foreign_tokens(TokenizerData& data, int64_t vocab);
+// Takes away tokens that only companions name (n_named_only) and that a model of `vocab` ids has no row for. kCorrupt
+// where one of them stands around every text.
+Status leave_out_foreign_tokens(TokenizerData& data, int64_t vocab);
 
 // True where the folder holds a tokenizer.json.
 bool has_tokenizer(const std::filesystem::path& folder);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ struct ChatTokenizer {
 
 // Renders and encodes; nothing is put around it: a template writes BOS itself.
 Result<ChatPrompt> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer, const ChatInput& input);
+
+// The text of a template file of the user's, known to be one; a byte order mark is no part of it.
+Result<std::string> read_chat_template(const std::filesystem::path& path);
 
 // A template of the user's takes the place of all that the files have.
 void replace_chat_template(formats::TokenizerData& data, std::string source);

@@ -154,7 +154,7 @@ Status check_ids(const fs::path& from, int64_t n_ids, int64_t vocab) {
 
 Status copy_tokenizer(const fs::path& from, int64_t vocab, const fs::path& folder) {
   NARU_ASSIGN(formats::TokenizerData data, formats::read_tokenizer_folder(from));
-  formats::leave_out_foreign_tokens(data, vocab);
+  NARU_TRY(formats::leave_out_foreign_tokens(data, vocab));
   NARU_TRY(check_ids(from, data.n_ids(), vocab));
   for (const std::string_view name : kTokenizerFiles) {
     if (!is_there(from / name)) continue;

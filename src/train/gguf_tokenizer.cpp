@@ -163,7 +163,7 @@ Status add_gguf_tokenizer(const formats::TensorFiles& files, const ModelConfig& 
   }
   if (files.gguf() == nullptr && formats::has_tokenizer(files.folder())) {
     NARU_ASSIGN(TokenizerData data, formats::read_tokenizer_folder(files.folder()));
-    formats::leave_out_foreign_tokens(data, config.vocab);
+    NARU_TRY(formats::leave_out_foreign_tokens(data, config.vocab));
     return add_gguf_tokenizer(data, with_advice, writer);
   }
   writer.add_string("tokenizer.ggml.model", "none");

@@ -62,12 +62,7 @@ Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out)
 
 Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const fs::path& recipe_folder) {
   if (recipe.model.chat_template.empty()) return std::optional<std::string>();
-  const fs::path path = resolved_path(recipe.model.chat_template, recipe_folder);
-  NARU_ASSIGN(std::string source, read_file(path, formats::kChatTemplateBytesMax));
-  const auto parsed = text::ChatTemplate::create(source, {});
-  if (!parsed.ok()) {
-    return Error{parsed.error().code, fmt::format("reading {}: {}", path.string(), parsed.error().message)};
-  }
+  NARU_ASSIGN(std::string source, text::read_chat_template(resolved_path(recipe.model.chat_template, recipe_folder)));
   return std::optional<std::string>(std::move(source));
 }
 
@@ -97,7 +92,7 @@ Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::p
   files.is_latent_form = recipe.model.form.empty() ? files.config.attention_form == formats::AttentionForm::kLatent
                                                    : recipe.model.form == "latent";
   NARU_ASSIGN(formats::TokenizerData data, tokenizer_of(recipe, files.tokenizer_path));
-  formats::leave_out_foreign_tokens(data, files.config.vocab);
+  NARU_TRY(formats::leave_out_foreign_tokens(data, files.config.vocab));
   NARU_ASSIGN(files.own_template, read_own_template(recipe, recipe_folder));
   if (files.own_template) text::replace_chat_template(data, *files.own_template);
   NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(data)));

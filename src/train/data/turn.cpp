@@ -54,8 +54,10 @@ struct Reasoning {
 std::optional<Reasoning> reasoning_of(const text::Value& message) {
   const std::string_view content = string_at(message, "content");
   for (const std::string_view key : {"reasoning_content", "thinking", "reasoning"}) {
+    const text::Value* field = message.find(key);
+    if (!field || field->is_null()) continue;  // the first that is there is what templates are given
     const std::string_view said = trimmed(string_at(message, key));
-    if (said.empty()) continue;
+    if (said.empty()) break;
     return Reasoning{fmt::format("\n{}\n", said), fmt::format("\n\n{}", trimmed_left(content)), true};
   }
   const size_t close = content.find(kThinkClose);
