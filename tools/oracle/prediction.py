@@ -68,10 +68,10 @@ def grads(model, prediction, ids, weight):
     seen = {}
     hook = model.model.norm.register_forward_pre_hook(lambda _, inputs: seen.update(state=inputs[0]))
     tokens = torch.tensor([ids])
-    loss = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1].float(), tokens[0, 1:])
+    loss = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:])
     hook.remove()
     if len(ids) > 2:
-        logits = prediction(model, tokens, seen["state"])[0, :-1].float()
+        logits = prediction(model, tokens, seen["state"])[0, :-1]
         loss = loss + weight * torch.nn.functional.cross_entropy(logits, tokens[0, 2:])
     loss.backward()
     return float(loss.detach()), {
