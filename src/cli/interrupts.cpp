@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <string_view>
+#include <vector>
 
 #include "base/partial.h"
 #include "cli/terminal.h"
@@ -57,6 +58,19 @@ void on_ending_signal(int signal) {
   ::raise(signal);
 }
 
+// Those that are not ignored from the start, as under nohup or in a script's background: they stay so.
+const std::vector<int>& heeded_signals() {
+  static const std::vector<int> kHeeded = [] {
+    std::vector<int> heeded;
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction before {};
+      if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler != SIG_IGN) heeded.push_back(signal);
+    }
+    return heeded;
+  }();
+  return kHeeded;
+}
+
 }  // namespace
 
 void install_interrupts() {
@@ -65,7 +79,7 @@ void install_interrupts() {
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
   // No SA_RESTART: a read from the terminal must come back.
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : heeded_signals()) ::sigaction(signal, &action, nullptr);
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   sigemptyset(&ignore.sa_mask);
@@ -74,7 +88,7 @@ void install_interrupts() {
 }
 
 void end_at_first_interrupt() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, on_ending_signal);
+  for (const int signal : heeded_signals()) ::signal(signal, on_ending_signal);
   if (interrupted.load()) ::_exit(interrupt_status());  // one that came before
 }
 

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/partial.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -66,7 +67,10 @@ int write_all(int fd, std::string_view text) {
 void open_standard_streams() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     // The lowest free number is this one: those below are open.
-    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) (void)::open("/dev/null", O_RDWR);
+    // Writing to a standard output that was closed must fail: nobody would get the answer.
+    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+      (void)::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    }
   }
 }
 
@@ -179,9 +183,10 @@ Status write_out(std::string_view text) {
     reader_gone = true;
     return Error{Code::kCancelled, ""};
   }
-  return Error{Code::kUnavailable, fmt::format("writing standard output: {} bytes could not be written: {}; "
-                                               "free space there or send the output elsewhere",
-                                               text.size(), std::strerror(error_number))};
+  const Code code = is_out_of_space(error_number) ? Code::kResourceExhausted : Code::kUnavailable;
+  return Error{code, fmt::format("writing standard output: {} bytes could not be written: {}; "
+                                 "free space there or send the output elsewhere",
+                                 text.size(), std::strerror(error_number))};
 }
 
 void write_err(std::string_view text) {

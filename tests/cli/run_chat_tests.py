@@ -340,12 +340,38 @@ def test_one_control_c_ends_the_reading_of_data(naru, model):
         assert time.monotonic() - begin < 5, "it went on"
 
 
+def test_what_was_ignored_from_the_start_stays_ignored(naru, model):
+    """As under nohup."""
+    child = subprocess.Popen([naru, "run", model, "hello", "--context", "512", "--chip", "reference", *LETTER_D],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    os.read(child.stdout.fileno(), 1)  # it is at work
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert child.poll() is None
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=WAIT_SECONDS)
+    assert child.returncode == 128 + signal.SIGTERM, child.returncode
+
+
+def test_an_answer_that_nobody_can_get_is_no_success(naru, model):
+    done = subprocess.run([naru, "tokenize", model], input=b"hello", stderr=subprocess.PIPE, check=False,
+                          preexec_fn=lambda: os.close(1))
+    assert done.returncode == 8 and b"standard output" in done.stderr, done
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([naru, "tokenize", model], input=b"hello", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 7, done
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
+    # What a background job ignores its children would ignore too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     model = args.data.resolve() / "models" / "gguf-llama-f32" / "model.gguf"
     tests = {name: test for name, test in globals().items() if name.startswith("test_") and args.only in name}
     failed = 0

@@ -218,6 +218,9 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
     parser.add_argument("--only", default="", help="tests whose name has this word")
     args = parser.parse_args()
+    # What a background job ignores its children would ignore too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     failed = 0
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_") and args.only in name]
     for name, test in tests:

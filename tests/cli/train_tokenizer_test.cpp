@@ -117,6 +117,7 @@ TEST(TrainTokenizer, AnEmptyFolderIsFilledAndAnotherIsLeftAlone) {
 TEST(TrainTokenizer, AnInterruptLeavesNothing) {
   const TempFolder folder;
   folder.write("a.txt", "ab ab");
+  std::signal(SIGINT, SIG_DFL);  // a test in the background would ignore it, and so would we
   install_interrupts();
   ASSERT_EQ(std::raise(SIGINT), 0);
   const Outcome done = run(options_of(folder, {"a.txt"}));
