@@ -127,13 +127,20 @@ TEST(SpecialTokens, ThatAModelHasNoRowForAreLeftOut) {
   EXPECT_EQ(whole.n_named_only, 2);
   for (const int64_t vocab : {n_ids + 9, n_ids + 2, n_ids + 1, n_ids, n_ids - 1}) {
     formats::TokenizerData data = whole;
-    formats::leave_out_foreign_tokens(data, vocab);
+    EXPECT_TRUE(formats::leave_out_foreign_tokens(data, vocab).ok());
     EXPECT_EQ(data.n_ids(), std::clamp(vocab, n_ids, n_ids + 2)) << vocab;  // what the files list stays
     EXPECT_EQ(data.pad_id.has_value(), vocab > n_ids);
     EXPECT_EQ(data.other_roles.size(), vocab > n_ids + 1 ? 1u : 0u);
     EXPECT_TRUE(data.eos_id.has_value());
     EXPECT_TRUE(Tokenizer::create(data).ok());
   }
+  // One that stands around every text cannot be left out: the model would be given an id without a row.
+  formats::TokenizerData around = whole;
+  around.prefix_ids = {static_cast<int32_t>(n_ids)};
+  EXPECT_TRUE(formats::leave_out_foreign_tokens(around, n_ids + 1).ok());
+  const Status refused = formats::leave_out_foreign_tokens(around, n_ids);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("'[PAD]'"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

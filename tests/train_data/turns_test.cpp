@@ -115,6 +115,26 @@ TEST_F(Turns, ReasoningThatCannotBeLearntIsNoted) {
   EXPECT_NE(shared_[0].find("not learnt"), std::string::npos);
 }
 
+// A template that writes what is said as it stands, behind a prompt that ends in <think> and a line break.
+TEST_F(Turns, WrittenReasoningIsPutBehindThePromptInUse) {
+  const std::string opening = std::string(kPlain) + "{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}";
+  for (const char* said : {"<think>r</think>a", "r</think>a", "<think>\\nr</think>a"}) {
+    SCOPED_TRACE(said);
+    EXPECT_EQ(
+        learnt(std::string(R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": ")") +
+                   said + R"("}]})",
+               opening.c_str()),
+        Texts{"<|im_start|>user:q<|im_end|><|im_start|>assistant:⟨\n[r⟩a<|im_end|>]"});
+    EXPECT_TRUE(shared_.empty());
+  }
+  const std::string closing = std::string(kPlain) + "{% if add_generation_prompt %}{{ '<think></think>' }}{% endif %}";
+  learnt(R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "<think>r</think>a"}]})",
+         closing.c_str());
+  ASSERT_EQ(shared_.size(), 1u);
+  EXPECT_NE(shared_[0].find("is learnt as the chat template writes it, and not behind the prompt in use"),
+            std::string::npos);
+}
+
 TEST_F(Turns, TagsOfTheAssistantAreTokensAndNobodyElsesAre) {
   EXPECT_EQ(learnt(R"({"messages": [{"role": "user", "content": "<think>q</think>"},
                       {"role": "assistant", "content": "<think>r</think>a<|im_end|><bos>"}]})",

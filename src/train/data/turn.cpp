@@ -141,11 +141,16 @@ bool put_reasoning(Turn& turn, const Prompt& asked, const Reasoning& said, const
   const bool is_open = asked.opens_reasoning;
   if (trimmed(prompt).ends_with(kThinkClose)) return false;  // the prompt says: no reasoning
   if (said.is_field && !is_open && !is_control_word(kThinkClose, tokenizer)) return false;
-  // Of what the template wrote: white space and tags, then the answer.
+  // Of what the template wrote: white space, tags, maybe the reasoning with another beginning, then the answer.
   const std::string_view written = std::string_view(turn.text).substr(turn.begin);
   std::string_view rest = trimmed_left(written);
   while (rest.starts_with(kThinkOpen) || rest.starts_with(kThinkClose)) {
     rest = trimmed_left(rest.substr(rest.starts_with(kThinkOpen) ? kThinkOpen.size() : kThinkClose.size()));
+  }
+  const std::string_view written_thought = trimmed(said.thought);
+  if (!written_thought.empty() && rest.starts_with(written_thought)) {
+    const std::string_view behind = trimmed_left(rest.substr(written_thought.size()));
+    if (behind.starts_with(kThinkClose)) rest = trimmed_left(behind.substr(kThinkClose.size()));
   }
   if (!rest.starts_with(trimmed(said.answer))) return false;
   const size_t answer_at = turn.begin + (written.size() - rest.size());
@@ -235,7 +240,13 @@ Result<Turn> make_turn(const Sample& sample, size_t message, const text::ChatTem
           "no reasoning; give it as reasoning_content, or as <think>...</think> before the answer";
     }
   } else if (!has_reasoning(turn, prompt, *said) && !put_reasoning(turn, prompt, *said, tokenizer)) {
-    turn.note = "its reasoning is not learnt: the chat template takes it out of the assistant's message";
+    const std::string_view thought = trimmed(said->thought);
+    const bool is_written = !thought.empty() && turn.text.find(thought, turn.begin) != std::string::npos;
+    turn.note = is_written
+                    ? "its reasoning is learnt as the chat template writes it, and not behind the prompt in use, "
+                      "which ends in another way"
+                    : "its reasoning is not learnt: the chat template takes it out of the assistant's message, or "
+                      "writes it in other words";
   }
   return turn;
 }
