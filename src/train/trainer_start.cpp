@@ -31,6 +31,17 @@ std::optional<std::string> RunningTrainer::off_line(const CheckpointInfo& checkp
 // No checkpoint at all is a new run, or one that was killed before its first; not one whose checkpoints are out of
 // reach, on a disk that is not mounted.
 Status RunningTrainer::check_nothing_lost() const {
+  std::error_code ignored;
+  const bool has_model = std::filesystem::exists(run_->model(), ignored);
+  const auto metrics_bytes = std::filesystem::file_size(run_->path() / kMetricsFile, ignored);
+  const bool has_metrics = !ignored && metrics_bytes > 0;
+  if (run_->is_new() && !start_.starts_over && (has_model || has_metrics)) {
+    return Error{
+        Code::kNotFound,
+        fmt::format("going on with the run {}: it has {} of a run, and neither {} nor a checkpoint; bring them "
+                    "back, or begin anew with --start-over, which sets aside what is there",
+                    run_->path().string(), has_model ? kModelFolder : kMetricsFile, kRunFile)};
+  }
   const nlohmann::json saved = run_->field("saved_step");
   if (!saved.is_number_integer()) return {};
   return Error{

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/sha256.h"
+#include "formats/model_config_writer.h"
 #include "train/checkpoint.h"
 #include "train/trainer_state.h"
 
@@ -60,6 +61,25 @@ Status check_arithmetic(const Json& state, const std::string& wanted, const std:
                            "one run cannot hold the bits of both (docs/arithmetic.md section 9); begin it anew "
                            "with --start-over or in another output=FOLDER, or end it with the naru that began it",
                            folder.string(), found, wanted)};
+}
+
+// Values say nothing of what a config makes of them: angles, epsilons, heads.
+Result<std::string> config_sha256(const TrainingModelFiles& files) {
+  NARU_ASSIGN(const std::string config, formats::model_config_json(files.config));
+  return sha256_hex(as_bytes(config + (files.is_latent_form ? "latent" : "")));
+}
+
+// A state may have none: then nothing is known of the config that the run began with.
+Status check_config(const Json& state, const TrainingModelFiles& files, const Recipe& recipe,
+                    const std::filesystem::path& folder) {
+  NARU_ASSIGN(const std::string wanted, config_sha256(files));
+  const std::string found = text_of(state, "config_sha256");
+  if (found.empty() || found == wanted) return {};
+  const std::string& model = recipe.model.path.empty() ? recipe.model.config : recipe.model.path;
+  return Error{Code::kInvalidArgument,
+               fmt::format("resuming from {}: the config of the model, {}, is not what the run began with; put the old "
+                           "one back, or begin anew with --start-over or in another output=FOLDER",
+                           folder.string(), model)};
 }
 
 Result<double> double_of(const Json& json, const char* key, const std::filesystem::path& folder) {
@@ -143,6 +163,7 @@ Status RunningTrainer::save() {
   }
   Json state = state_json(state_);
   state["numerics_id"] = plan_.numerics_id;
+  NARU_ASSIGN(state["config_sha256"], config_sha256(files_));
   if (recipe_.lora.rank > 0) state["frozen_sha256"] = frozen_sha256(*model_, files_);
   state["recipe_identity"] = recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
@@ -162,6 +183,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   if (state.step != checkpoint.step) return foreign(folder, fmt::format("its state is of step {}", state.step));
   const Json json = Json::parse(checkpoint.state_json, nullptr, false);
   NARU_TRY(check_arithmetic(json, plan_.numerics_id, folder));
+  NARU_TRY(check_config(json, files_, recipe_, folder));
   if (recipe_.lora.rank > 0 && text_of(json, "frozen_sha256") != frozen_sha256(*model_, files_)) {
     return foreign(folder, "its adapters were trained beside other weights than those of model.path");
   }

@@ -189,6 +189,42 @@ TEST(Trainer, ARunIsNotContinuedUnderAnotherArithmetic) {
   EXPECT_EQ(rig.finished(recipe, best_cpu()), rig.finished(rig.recipe("whole"), best_cpu()));
 }
 
+TEST(Trainer, ARunIsNotContinuedWithAnotherConfig) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("config");
+  ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
+  const fs::path config = rig.path() / recipe.model.config;
+  std::ifstream in(config);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  nlohmann::json other = nlohmann::json::parse(text);
+  other["rope_theta"] = 500000.0;  // every shape stays
+  std::ofstream(config) << other.dump();
+  const auto refused = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("config of the model"), std::string::npos) << refused.error().message;
+  std::ofstream(config) << text;
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), rig.finished(rig.recipe("whole"), best_cpu()));
+}
+
+TEST(Trainer, ARunThatLostItsRecordIsNotBegunAnew) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("lost");
+  ASSERT_TRUE(rig.run(recipe, best_cpu()).ok());
+  const fs::path run = rig.run_folder("lost");
+  fs::remove(run / "run.json");
+  fs::remove_all(run / "checkpoints");
+  const auto lines = fs::file_size(run / "metrics.jsonl");
+  for (const bool has_model : {true, false}) {
+    if (!has_model) fs::remove_all(run / "model");
+    const auto refused = rig.run(recipe, best_cpu());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, Code::kNotFound);
+    EXPECT_NE(refused.error().message.find("--start-over"), std::string::npos) << refused.error().message;
+    EXPECT_EQ(fs::file_size(run / "metrics.jsonl"), lines);
+  }
+}
+
 void flip_a_byte(const fs::path& path) {
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
   ASSERT_TRUE(file.good()) << path;
