@@ -163,7 +163,8 @@ Status AtomicFolder::commit() {
 
 Status remove_folder(const fs::path& folder) {
   fs::path gone = folder;
-  if (folder.filename().string().find(kPartialMark) == std::string::npos) {
+  const std::string name = folder.filename().string();
+  if (!is_partial_of(name, name.substr(0, name.rfind(kPartialMark)))) {
     NARU_ASSIGN(gone, partial_name(folder));
     if (::rename(folder.c_str(), gone.c_str()) != 0) return folder_error("removing the folder", folder, errno);
   }

@@ -11,10 +11,8 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstring>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -27,7 +25,6 @@ namespace fs = std::filesystem;
 constexpr int kTries =
     100;  // names of 64 random bits: more than one is needed only where somebody removes what we make
 constexpr size_t kRandomDigits = 16;
-constexpr size_t kProcessDigitsMax = 7;  // of a process's number, which such names ended in before
 
 // What a signal handler must remove. A slot is filled before its state says what it is, and never freed: static memory.
 enum class SlotState : uint8_t { kFree, kBusy, kFile, kFolder };
@@ -87,20 +84,6 @@ bool is_hexadecimal(std::string_view text) {
   return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-// The end of a name behind kPartialMark: nothing where it is none of ours, 0 for random digits, else the number of the
-// process that made it.
-std::optional<pid_t> maker_of(std::string_view ending) {
-  constexpr std::string_view kGguf = ".gguf";
-  if (ending.size() == kRandomDigits && is_hexadecimal(ending)) return 0;
-  ending = ending.substr(0, ending.find(kPartialMark));  // an unfinished file of an unfinished file
-  if (ending.ends_with(kGguf)) ending.remove_suffix(kGguf.size());
-  if (ending.empty() || ending.size() > kProcessDigitsMax) return std::nullopt;
-  pid_t process = 0;
-  const auto read = std::from_chars(ending.data(), ending.data() + ending.size(), process);
-  if (read.ptr != ending.data() + ending.size() || process <= 0) return std::nullopt;
-  return process;
-}
-
 bool is_same(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -111,14 +94,18 @@ bool is_at(const fs::path& path, int fd) {
   return ::lstat(path.c_str(), &named) == 0 && ::fstat(fd, &opened) == 0 && is_same(named, opened);
 }
 
+int open_to_lock(const fs::path& path, bool is_folder) {
+  return ::open(path.c_str(),
+                (is_folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_NONBLOCK | O_NOCTTY) | O_NOFOLLOW | O_CLOEXEC);
+}
+
 // Removes it if it is ours and nobody writes it: its lock can be had.
-void remove_if_left(const fs::path& path, pid_t maker) {
+void remove_if_left(const fs::path& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0 || info.st_uid != ::geteuid()) return;
   const bool is_folder = S_ISDIR(info.st_mode);
   if (!is_folder && !S_ISREG(info.st_mode)) return;
-  if (maker > 0 && (::kill(maker, 0) == 0 || errno == EPERM)) return;  // those names had no lock
-  const int fd = ::open(path.c_str(), (is_folder ? O_RDONLY | O_DIRECTORY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
+  const int fd = open_to_lock(path, is_folder);
   if (fd < 0) return;
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && is_at(path, fd)) {
     std::error_code ignored;
@@ -128,17 +115,14 @@ void remove_if_left(const fs::path& path, pid_t maker) {
 }
 
 void remove_left_overs(const fs::path& target) {
-  const std::string start = target.filename().string() + std::string(kPartialMark);
+  const std::string wanted = target.filename().string();
   const fs::path parent = target.parent_path().empty() ? fs::path(".") : target.parent_path();
   std::error_code code;
-  std::vector<std::pair<fs::path, pid_t>> found;
+  std::vector<fs::path> found;
   for (fs::directory_iterator place(parent, code), end; !code && place != end; place.increment(code)) {
-    const std::string name = place->path().filename().string();
-    if (!name.starts_with(start)) continue;
-    if (const auto maker = maker_of(std::string_view(name).substr(start.size())))
-      found.emplace_back(place->path(), *maker);
+    if (is_partial_of(place->path().filename().string(), wanted)) found.push_back(place->path());
   }
-  for (const auto& [path, maker] : found) remove_if_left(path, maker);
+  for (const fs::path& path : found) remove_if_left(path);
 }
 
 // The descriptor of a new file or folder that nobody else has, or -1 with errno.
@@ -157,6 +141,22 @@ int make(const fs::path& path, Partial::Kind kind, mode_t mode) {
 }
 
 }  // namespace
+
+bool is_partial_of(std::string_view name, std::string_view target) {
+  if (!name.starts_with(target) || !name.substr(target.size()).starts_with(kPartialMark)) return false;
+  const std::string_view ending = name.substr(target.size() + kPartialMark.size());
+  return ending.size() == kRandomDigits && is_hexadecimal(ending);
+}
+
+bool is_being_written(const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  const int fd = open_to_lock(path, S_ISDIR(info.st_mode));
+  if (fd < 0) return false;
+  const bool is_locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(fd);
+  return is_locked;
+}
 
 Result<fs::path> partial_name(const fs::path& target) {
   uint64_t random = 0;

@@ -23,6 +23,10 @@ inline bool is_out_of_space(int error_number) {
 
 // TARGET.partial- and 16 random hexadecimal digits.
 Result<std::filesystem::path> partial_name(const std::filesystem::path& target);
+// Whether `name` is one that partial_name() gives to `target`, both without their folders: any other is the user's.
+bool is_partial_of(std::string_view name, std::string_view target);
+// Whether a living writer holds the lock of an unfinished file or folder; false on a disk without locks.
+bool is_being_written(const std::filesystem::path& path);
 
 // An unfinished file or folder of this process; removed with its contents at the end unless release() was called.
 class Partial {

@@ -33,8 +33,8 @@ std::optional<int64_t> step_of(const std::string& name) {
 }
 
 bool is_left_over(const std::string& name) {
-  const size_t mark = name.find(kPartialMark);
-  return mark != std::string::npos && step_of(name.substr(0, mark)).has_value();
+  const std::string target = name.substr(0, name.rfind(kPartialMark));
+  return is_partial_of(name, target) && step_of(target).has_value();
 }
 
 // Calls `each` with the name of every entry of `parent`, in no order; nothing where there is no such folder.
@@ -172,7 +172,9 @@ Result<formats::TensorFiles> open_checkpoint_file(const CheckpointInfo& checkpoi
 Status remove_unfinished_checkpoints(const fs::path& parent) {
   std::vector<fs::path> left_over;
   NARU_TRY(for_each_entry(parent, [&](const fs::directory_entry& entry) {
-    if (is_left_over(entry.path().filename().string())) left_over.push_back(entry.path());
+    if (is_left_over(entry.path().filename().string()) && !is_being_written(entry.path())) {
+      left_over.push_back(entry.path());
+    }
   }));
   for (const fs::path& folder : left_over) NARU_TRY(remove_folder(folder));
   return {};

@@ -122,12 +122,10 @@ Status remove_unfinished(const fs::path& folder) {
   std::error_code code;
   for (fs::directory_iterator place(folder, code), end; !code && place != end; place.increment(code)) {
     const std::string name = place->path().filename().string();
-    const size_t mark = name.find(kPartialMark);
     const bool is_ours = std::any_of(kSetAsideNames.begin(), kSetAsideNames.end(), [&](const char* ours) {
-      const std::string_view written = std::string_view(name).substr(0, mark);
-      return mark != std::string::npos && (written == ours || written == aside_of(ours).string());
+      return is_partial_of(name, ours) || is_partial_of(name, aside_of(ours).string());
     });
-    if (is_ours) found.push_back(place->path());
+    if (is_ours && !is_being_written(place->path())) found.push_back(place->path());
   }
   for (const fs::path& path : found) {
     fs::remove_all(path, code);

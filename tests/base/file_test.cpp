@@ -140,10 +140,9 @@ TEST_F(Files, TemporaryNamesCannotBeGuessed) {
   EXPECT_EQ(name.size(), std::string("out.partial-").size() + 16);
 }
 
-// A link that was planted under the name that our process number gave was written through.
 TEST_F(Files, APlantedLinkIsNotWrittenThrough) {
   put("victim", "old");
-  fs::create_symlink("victim", at("out.partial-" + std::to_string(::getpid())));
+  fs::create_symlink("victim", at("out.partial-0123456789abcdef"));
   EXPECT_TRUE(write("out", Existing::kReplace).ok());
   EXPECT_EQ(text_of("victim"), "old");
   EXPECT_EQ(text_of("out"), "new");
@@ -170,15 +169,17 @@ TEST_F(Files, TheNextWriterRemovesWhatAKilledOneLeft) {
   ASSERT_EQ(names().size(), 2u);
   put("file.partial-notes", "mine");
   put("file.partial-0123456789abcdef.bak", "mine");
-  put("file.partial-" + std::to_string(::getpid()), "of a process that lives");
-  put("file.partial-4194999", "of one that does not");  // past the greatest number that Linux gives
-  put("file.partial-4194999.gguf.partial-4194999", "nor of this one");
+  put("file.partial-2", "the second part of a split download");
+  put("file.partial-4194999.gguf", "mine");
+  put("file.partial-0123456789ABCDEF", "mine");
   put("file.partial-0123456789abcdef-old", "what was replaced");
   const auto alive = AtomicFile::create(at("file")).value();
   EXPECT_TRUE(write("file", Existing::kRefuse).ok());
   EXPECT_TRUE(write_folder("folder", Existing::kRefuse).ok());
   std::vector<std::string> wanted = {"file",
-                                     "file.partial-" + std::to_string(::getpid()),
+                                     "file.partial-2",
+                                     "file.partial-4194999.gguf",
+                                     "file.partial-0123456789ABCDEF",
                                      "file.partial-0123456789abcdef-old",
                                      "file.partial-0123456789abcdef.bak",
                                      "file.partial-notes",

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/folder.h"
 #include "base/sha256.h"
 #include "tests/formats/helpers.h"
 #include "tests/train_io/faults.h"
@@ -253,7 +254,7 @@ TEST(Checkpoint, DamagedOnesArePassedOverWithTheReason) {
   fs::remove(folder / "step-00000002/manifest.json");
   folder.write("step-00000009", "a file");  // not a folder: no checkpoint
   fs::create_directory(folder / "step-9");  // not our name
-  fs::create_directory(folder / "step-00000010.partial-1");
+  fs::create_directory(folder / "step-00000010.partial-0123456789abcdef");
   std::vector<std::string> notes;
   EXPECT_EQ(newest(folder.path(), &notes), 1);
   ASSERT_EQ(notes.size(), 3u);
@@ -273,11 +274,15 @@ TEST(Checkpoint, PruningKeepsTheNewestTheBestAndWhatIsWholeAlone) {
   const TempFolder folder;
   for (const int64_t step : {1, 2, 3, 4, 5, 6}) ASSERT_TRUE(save(folder.path(), step).ok());
   fs::remove(folder / "step-00000006/weights.safetensors");  // does not count as kept
-  fs::create_directory(folder / "step-00000007.partial-99");
-  fs::create_directory(folder / "mine.partial-99");
+  fs::create_directory(folder / "step-00000007.partial-0123456789abcdef");
+  fs::create_directory(folder / "step-00000007.partial-99");  // these are the user's
+  fs::create_directory(folder / "mine.partial-0123456789abcdef");
+  const auto alive = AtomicFolder::create(folder / "step-00000008").value();
   ASSERT_TRUE(store_of(folder.path()).prune(6, 2, 1).ok());
-  EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"mine.partial-99", "step-00000001", "step-00000004",
-                                                               "step-00000005", "step-00000006"}));
+  EXPECT_EQ(names_in(folder.path()),
+            (std::vector<std::string>{"mine.partial-0123456789abcdef", "step-00000001", "step-00000004",
+                                      "step-00000005", "step-00000006", "step-00000007.partial-99",
+                                      alive.path().filename().string()}));
   ASSERT_TRUE(store_of(folder.path()).prune(6, 0, -1).ok());
   EXPECT_EQ(newest(folder.path()), 5);
   EXPECT_TRUE(store_of(folder / "nowhere").prune(6, 1, -1).ok());
