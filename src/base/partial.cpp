@@ -52,8 +52,8 @@ void free_slot(int slot) {
   if (slot >= 0) slots[static_cast<size_t>(slot)].state = SlotState::kFree;
 }
 
-// The folders that we make hold files only. By system calls: readdir allocates.
-void remove_flat_folder(const char* path) {
+// By system calls, as readdir allocates. The folders that we make hold files, and folders that hold files only.
+void remove_entries(int fd, int folders_below) {
   struct Entry {  // linux_dirent64
     uint64_t inode;
     int64_t offset;
@@ -61,8 +61,6 @@ void remove_flat_folder(const char* path) {
     uint8_t type;
     char name[1];
   };
-  const int fd = ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return;
   alignas(Entry) char buffer[4096];
   for (bool removed = true; removed;) {
     removed = false;
@@ -71,11 +69,27 @@ void remove_flat_folder(const char* path) {
     while ((n = ::syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
       for (long at = 0; at < n;) {
         const auto* entry = reinterpret_cast<const Entry*>(buffer + at);
-        removed |= ::unlinkat(fd, entry->name, 0) == 0;
         at += entry->size;
+        if (std::strcmp(entry->name, ".") == 0 || std::strcmp(entry->name, "..") == 0) continue;
+        bool is_gone = ::unlinkat(fd, entry->name, 0) == 0;
+        if (!is_gone && folders_below > 0) {
+          const int below = ::openat(fd, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+          if (below >= 0) {
+            remove_entries(below, folders_below - 1);
+            ::close(below);
+            is_gone = ::unlinkat(fd, entry->name, AT_REMOVEDIR) == 0;
+          }
+        }
+        removed |= is_gone;
       }
     }
   }
+}
+
+void remove_folder_at_once(const char* path) {
+  const int fd = ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return;
+  remove_entries(fd, 1);
   ::close(fd);
   ::rmdir(path);
 }
@@ -232,7 +246,7 @@ void remove_all_partials() {
   for (Slot& slot : slots) {
     switch (slot.state.load()) {
       case SlotState::kFile: ::unlink(slot.path); break;
-      case SlotState::kFolder: remove_flat_folder(slot.path); break;
+      case SlotState::kFolder: remove_folder_at_once(slot.path); break;
       case SlotState::kFree:
       case SlotState::kBusy: break;
     }

@@ -192,7 +192,11 @@ TEST_F(Files, TheNextWriterRemovesWhatAKilledOneLeft) {
 TEST_F(Files, RemoveAllPartialsLeavesNothing) {
   const auto file = AtomicFile::create(at("file")).value();
   const auto folder = AtomicFolder::create(at("folder")).value();
-  for (int i = 0; i < 300; ++i) std::ofstream(folder.path() / std::to_string(i)) << i;
+  fs::create_directory(folder.path() / "below");
+  for (int i = 0; i < 300; ++i) {
+    std::ofstream(folder.path() / std::to_string(i)) << i;
+    std::ofstream(folder.path() / "below" / std::to_string(i)) << i;
+  }
   ASSERT_TRUE(write("done", Existing::kRefuse).ok());
   remove_all_partials();
   EXPECT_EQ(names(), (std::vector<std::string>{"done"}));

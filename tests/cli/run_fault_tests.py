@@ -42,6 +42,19 @@ class Rig:
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
         return target
 
+    def model_with_templates(self):
+        """A model with a tokenizer, one chat template in its file and one in its folder."""
+        model = self.model()
+        (model / "tokenizer.json").write_text(json.dumps({
+            "added_tokens": [], "normalizer": None, "post_processor": None,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+            "decoder": {"type": "ByteLevel"},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}))
+        (model / "chat_template.jinja").write_text("plain")
+        (model / "additional_chat_templates").mkdir()
+        (model / "additional_chat_templates/tool_use.jinja").write_text("tools")
+        return model
+
     def environment(self, **variables):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
         return {**clean, "LD_PRELOAD": str(self.preload), **variables}
@@ -173,14 +186,16 @@ def test_a_kill_leaves_what_the_next_command_removes(rig):
 
 
 def test_two_interrupts_leave_nothing(rig):
-    process = rig.hold(["grads", rig.model(), "--ids", "ids.json", "--out", "g.safetensors"])
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=WAIT_SECONDS)
-    assert process.returncode == 130, process.returncode
-    assert not rig.partials() and not (rig.folder / "g.safetensors").exists()
+    for arguments, name in [(["grads", rig.model(), "--ids", "ids.json", "--out", "g.safetensors"], "g.safetensors"),
+                            (["convert", rig.model_with_templates(), "--out", "m"], "m")]:
+        process = rig.hold(arguments)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WAIT_SECONDS)
+        assert process.returncode == 130, process.returncode
+        assert not list(rig.folder.rglob("*.partial-*")) and not (rig.folder / name).exists()
 
 
 def test_an_output_that_appears_meanwhile_is_kept(rig):
