@@ -85,7 +85,7 @@ Result<FolderPlace> look_at_folder(const fs::path& target, Existing existing) {
 }  // namespace
 
 Status check_folder_place(const fs::path& target, Existing existing,
-                          const std::function<bool(std::string_view name)>& is_ours) {
+                          const std::function<bool(const fs::directory_entry& entry)>& is_ours) {
   NARU_ASSIGN(const FolderPlace place, look_at_folder(target, existing));
   std::error_code code;
   if (!place.is_there) {
@@ -95,13 +95,11 @@ Status check_folder_place(const fs::path& target, Existing existing,
                              target.string(), parent_of(place.path).string())};
   }
   for (fs::directory_iterator entry(place.path, code), end; !code && entry != end; entry.increment(code)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code ignored;
-    if (is_ours(name) && !entry->is_directory(ignored)) continue;
+    if (is_ours(*entry)) continue;
     return Error{Code::kInvalidArgument,
                  fmt::format("writing {}: there is a folder of that name, and it holds '{}', which is not of such an "
                              "output; choose another name",
-                             target.string(), name)};
+                             target.string(), entry->path().filename().string())};
   }
   if (code) return folder_error("looking at the folder", place.path, code.value());
   return {};

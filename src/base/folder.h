@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <string_view>
 #include <utility>
 
 #include "base/file.h"
@@ -34,10 +33,10 @@ class AtomicFolder {
 };
 
 // For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that
-// is not there. With kReplace also a folder that holds anything but files of `is_ours`: that is the user's, and is
-// never replaced.
+// is not there. With kReplace also a folder that holds anything but what `is_ours`: that is the user's, and is never
+// replaced.
 Status check_folder_place(const std::filesystem::path& target, Existing existing,
-                          const std::function<bool(std::string_view name)>& is_ours);
+                          const std::function<bool(const std::filesystem::directory_entry& entry)>& is_ours);
 
 // Removes a folder and all below it in such a way that a kill leaves no half of it under its own name.
 Status remove_folder(const std::filesystem::path& folder);

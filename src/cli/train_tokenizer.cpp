@@ -216,7 +216,10 @@ Status print_summary(const Summary& s, bool as_json) {
 }
 
 // Of a folder that this command made before.
-bool is_tokenizer_file(std::string_view name) {
+bool is_tokenizer_file(const std::filesystem::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  std::error_code code;
+  if (entry.is_directory(code)) return false;
   return name == "tokenizer.json" || name == "tokenizer_config.json" || name == "special_tokens_map.json";
 }
 

@@ -253,8 +253,18 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
 
 namespace {
 
-// Of a folder that `convert` may have written, or a model's makers.
-bool is_model_file(std::string_view name) {
+// Of a folder that `convert` may have written, or a model's makers: a file, or the folder of the named chat templates.
+bool is_of_model(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  std::error_code code;
+  if (entry.is_directory(code)) {
+    if (name != formats::kNamedTemplatesFolder) return false;
+    for (fs::directory_iterator place(entry.path(), code), end; !code && place != end; place.increment(code)) {
+      std::error_code ignored;
+      if (place->path().extension() != ".jinja" || place->is_directory(ignored)) return false;
+    }
+    return !code;
+  }
   return name == "config.json" || name == "generation_config.json" || name == "model.safetensors.index.json" ||
          name.ends_with(".safetensors") || std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
 }
@@ -274,7 +284,7 @@ bool has_predictions(const models::ModelFiles& files) {
 
 Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
                                const formats::ProgressCallback& progress, Existing existing) {
-  NARU_TRY(check_folder_place(folder, existing, is_model_file));
+  NARU_TRY(check_folder_place(folder, existing, is_of_model));
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
   if (has_predictions(files)) plain.mtp_layers = files.config.mtp_layers;

@@ -203,7 +203,7 @@ TEST_F(Files, RemoveAllPartialsLeavesNothing) {
 }
 
 TEST_F(Files, AFolderIsReplacedWhereItHoldsNothingElse) {
-  const auto is_ours = [](std::string_view name) { return name == "new"; };
+  const auto is_ours = [](const fs::directory_entry& entry) { return entry.path().filename() == "new"; };
   ASSERT_TRUE(write_folder("folder", Existing::kRefuse).ok());
   expect_error(write_folder("folder", Existing::kRefuse), Code::kInvalidArgument, "--force");
   EXPECT_TRUE(check_folder_place(at("folder"), Existing::kReplace, is_ours).ok());

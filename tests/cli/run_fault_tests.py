@@ -198,6 +198,19 @@ def test_two_interrupts_leave_nothing(rig):
         assert not list(rig.folder.rglob("*.partial-*")) and not (rig.folder / name).exists()
 
 
+def test_a_model_with_named_templates_is_converted_over_itself(rig):
+    model = rig.model_with_templates()
+    convert = ["convert", model, "--out", "m"]
+    assert rig.run(convert).returncode == 0
+    done = rig.run([*convert, "--force"])
+    assert done.returncode == 0, done.stderr
+    templates = rig.folder / "m/additional_chat_templates"
+    assert [path.name for path in templates.iterdir()] == ["tool_use.jinja"]
+    (templates / "notes.txt").write_text("mine")
+    check_message(rig.run([*convert, "--force"]), 2, "'additional_chat_templates'")
+    assert (templates / "notes.txt").read_text() == "mine"
+
+
 def test_an_output_that_appears_meanwhile_is_kept(rig):
     for arguments, name in [(["logits", rig.model(), "--ids", "ids.json", "--out", "o.npy"], "o.npy"),
                             (["grads", rig.model(), "--ids", "ids.json", "--out", "g.npy"], "g.npy"),
