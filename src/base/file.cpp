@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/folder.h"
+
 namespace naru {
 namespace {
 
@@ -65,13 +67,15 @@ Result<int> open_regular(const std::filesystem::path& path, struct stat* info) {
 
 // --- the place of an output -----------------------------------------------------------------------------------------
 
-Error write_error(const std::filesystem::path& path, int error_number) {
+// `doing` is "" or ends in ": ".
+Error write_error(const std::filesystem::path& path, int error_number, std::string_view doing = "") {
   const bool is_full = is_out_of_space(error_number);
   const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
   const Code code = is_full ? Code::kResourceExhausted : is_missing ? Code::kNotFound : Code::kUnavailable;
-  return {code, fmt::format("writing {}: {}; {}", path.string(), std::strerror(error_number),
-                            is_full ? "free some space or choose another place"
-                                    : "choose a folder that exists and may be written")};
+  return {code, fmt::format("writing {}: {}{}; {}", path.string(), doing, std::strerror(error_number),
+                            is_full               ? "free some space or choose another place"
+                            : error_number == EIO ? "check the disk"
+                                                  : "choose a folder that exists and may be written")};
 }
 
 Error is_there_already(const std::filesystem::path& path) {
@@ -277,21 +281,14 @@ Status AtomicFile::write(Bytes bytes) {
                       "shortened, or its disk failed; bring it back and try again",
                       path_.string())};
     }
-    if (n < 0) {
-      return Error{
-          is_out_of_space(errno) ? Code::kResourceExhausted : Code::kUnavailable,
-          fmt::format("writing {}: {}; free some space or choose another place", path_.string(), std::strerror(errno))};
-    }
+    if (n < 0) return write_error(path_, errno);
     done += static_cast<size_t>(n);
   }
   return {};
 }
 
 Status AtomicFile::commit() {
-  if (::fsync(partial_.fd()) != 0) {
-    return Error{Code::kUnavailable,
-                 fmt::format("writing {}: syncing to disk: {}; check the disk", path_.string(), std::strerror(errno))};
-  }
+  if (::fsync(partial_.fd()) != 0) return write_error(path_, errno, "syncing to disk: ");
   int error_number = 0;
   if (existing_ == Existing::kRefuse) {
     error_number = rename_to_nothing(partial_.path().c_str(), path_.c_str());
@@ -300,19 +297,9 @@ Status AtomicFile::commit() {
     NARU_TRY(look_at_place(path_, existing_));
     error_number = ::rename(partial_.path().c_str(), path_.c_str()) == 0 ? 0 : errno;
   }
-  if (error_number != 0) {
-    return Error{Code::kUnavailable, fmt::format("writing {}: renaming the finished file: {}; choose another place",
-                                                 path_.string(), std::strerror(error_number))};
-  }
+  if (error_number != 0) return write_error(path_, error_number, "renaming the finished file: ");
   partial_.release();
-  std::filesystem::path parent = path_.parent_path();
-  if (parent.empty()) parent = ".";
-  const int folder = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
-  return {};
+  return sync_folder(path_.parent_path().empty() ? std::filesystem::path(".") : path_.parent_path());
 }
 
 }  // namespace naru

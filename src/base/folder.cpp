@@ -107,8 +107,10 @@ Status check_folder_place(const fs::path& target, Existing existing,
 
 Status sync_folder(const fs::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES) return {};  // one that may be written and not read cannot be synced
   if (fd < 0) return folder_error("syncing the folder", folder, errno);
-  const bool synced = ::fsync(fd) == 0 || errno == EINVAL;  // EINVAL: this file system cannot sync folders
+  // Some file systems cannot sync folders.
+  const bool synced = ::fsync(fd) == 0 || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS;
   const int error_number = errno;
   ::close(fd);
   if (!synced) return folder_error("syncing the folder", folder, error_number);

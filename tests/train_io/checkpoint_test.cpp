@@ -175,6 +175,7 @@ TEST(Checkpoint, AFullDiskIsOneMessageAndNothingLeft) {
         continue;
       }
       ++n_errors;
+      EXPECT_EQ(status.error().code, Code::kResourceExhausted) << status.error().message;
       EXPECT_NE(status.error().message.find("saving the checkpoint of step 200"), std::string::npos);
       EXPECT_NE(status.error().message.find("No space left on device"), std::string::npos) << status.error().message;
       const auto names = names_in(folder.path());
@@ -279,10 +280,10 @@ TEST(Checkpoint, PruningKeepsTheNewestTheBestAndWhatIsWholeAlone) {
   fs::create_directory(folder / "mine.partial-0123456789abcdef");
   const auto alive = AtomicFolder::create(folder / "step-00000008").value();
   ASSERT_TRUE(store_of(folder.path()).prune(6, 2, 1).ok());
-  EXPECT_EQ(names_in(folder.path()),
-            (std::vector<std::string>{"mine.partial-0123456789abcdef", "step-00000001", "step-00000004",
-                                      "step-00000005", "step-00000006", "step-00000007.partial-99",
-                                      alive.path().filename().string()}));
+  EXPECT_EQ(
+      names_in(folder.path()),
+      (std::vector<std::string>{"mine.partial-0123456789abcdef", "step-00000001", "step-00000004", "step-00000005",
+                                "step-00000006", "step-00000007.partial-99", alive.path().filename().string()}));
   ASSERT_TRUE(store_of(folder.path()).prune(6, 0, -1).ok());
   EXPECT_EQ(newest(folder.path()), 5);
   EXPECT_TRUE(store_of(folder / "nowhere").prune(6, 1, -1).ok());
