@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/folder.h"
+#include "base/open_file.h"
 
 namespace naru {
 namespace {
@@ -22,29 +23,6 @@ Error open_error(const std::filesystem::path& path, int error_number) {
   const Code code = error_number == ENOENT || error_number == ENOTDIR ? Code::kNotFound : Code::kUnavailable;
   const char* next = code == Code::kNotFound ? "check the path" : "check that it may be read";
   return {code, fmt::format("opening {}: {}; {}", path.string(), std::strerror(error_number), next)};
-}
-
-int64_t changed_ns(const struct stat& info) {
-  return static_cast<int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec;
-}
-
-// Of an open file that had `size` bytes and this time of its last change.
-Status check_same(int fd, const std::filesystem::path& path, int64_t size, int64_t changed) {
-  struct stat now {};
-  if (::fstat(fd, &now) != 0) {
-    return Error{Code::kUnavailable,
-                 fmt::format("reading {}: {}; check the disk", path.string(), std::strerror(errno))};
-  }
-  if (static_cast<int64_t>(now.st_size) != size) {
-    return Error{Code::kUnavailable,
-                 fmt::format("reading {}: it had {} bytes when it was opened and has {} now; let what writes it finish "
-                             "and try again",
-                             path.string(), size, static_cast<int64_t>(now.st_size))};
-  }
-  if (changed_ns(now) == changed) return {};
-  return Error{Code::kUnavailable,
-               fmt::format("reading {}: it was written to while it was read; let what writes it finish and try again",
-                           path.string())};
 }
 
 // Opens a regular file without ever blocking on a FIFO; on success `info` is what it is.
@@ -166,7 +144,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   struct stat info {};
   NARU_ASSIGN(file.fd_, open_regular(path, &info));
   file.size_ = static_cast<int64_t>(info.st_size);
-  file.changed_ns_ = changed_ns(info);
+  file.changed_ns_ = file_state(info).changed_ns;
   if (file.size_ > 0) {
     void* data = ::mmap(nullptr, static_cast<size_t>(file.size_), PROT_READ, MAP_PRIVATE, file.fd_, 0);
     if (data == MAP_FAILED) {
@@ -219,7 +197,7 @@ void MappedFile::drop_pages(int64_t offset, int64_t size) const {
 }
 
 Status MappedFile::check_unchanged() const {
-  return check_same(fd_, path_, size_, changed_ns_);
+  return check_same(fd_, path_.string(), {size_, changed_ns_});
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, int64_t bytes_max) {
@@ -246,7 +224,7 @@ Result<std::string> read_file(const std::filesystem::path& path, int64_t bytes_m
     if (n == 0) break;  // shortened, which the look at the end finds
     done += static_cast<size_t>(n);
   }
-  const Status same = check_same(fd, path, size, changed_ns(info));
+  const Status same = check_same(fd, path.string(), file_state(info));
   ::close(fd);
   NARU_TRY(same);
   if (done == text.size()) return text;

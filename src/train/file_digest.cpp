@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/open_file.h"
 #include "base/sha256.h"
 
 namespace naru::train {
@@ -42,6 +43,7 @@ Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
     hash.update({block.data(), static_cast<size_t>(n)});
     content.bytes += static_cast<int64_t>(n);
   }
+  NARU_TRY(check_same(fd, path.string(), file_state(info)));
   content.sha256 = hash.finish_hex();
   return content;
 }

@@ -15,7 +15,8 @@ struct FileContent {
   std::string sha256;
 };
 
-// kNotFound only where nothing at all has the name: a link to nowhere is kUnavailable, as its disk may come back.
+// kNotFound only where nothing at all has the name: a link to nowhere is kUnavailable, as its disk may come back,
+// and so is a file that is written to meanwhile.
 Result<FileContent> digest_file(const std::filesystem::path& path);
 
 // Whether anything has the name, a link to nowhere too. kUnavailable where that cannot be told.

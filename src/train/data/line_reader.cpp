@@ -51,12 +51,14 @@ Result<LineReader> LineReader::open(const std::filesystem::path& path, std::stri
                  fmt::format("reading {}: it is no regular file, a .txt or .jsonl file was wanted; check the path",
                              reader.name_)};
   }
+  reader.before_ = file_state(info);
   return reader;
 }
 
 LineReader::LineReader(LineReader&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       name_(std::move(other.name_)),
+      before_(other.before_),
       buffer_(std::move(other.buffer_)),
       begin_(other.begin_),
       is_end_(other.is_end_),
@@ -85,7 +87,10 @@ Status LineReader::fill(size_t wanted) {
       return Error{Code::kUnavailable, fmt::format("reading {}: at byte {}: {}; check the disk", name_, bytes_read_,
                                                    std::strerror(error_number))};
     }
-    if (n == 0) is_end_ = true;
+    if (n == 0) {
+      NARU_TRY(check_same(fd_, name_, before_));
+      is_end_ = true;
+    }
     bytes_read_ += n;
     hash_.update(as_bytes(std::string_view(buffer_).substr(size)));
   }

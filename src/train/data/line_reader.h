@@ -1,7 +1,8 @@
 // LineReader: the lines of a file, one at a time, in memory bounded by the longest line, not by the file.
 //
 // A line ends with \n (a \r before it is left out) or with the file. A line above kDataLineBytesMax is an error that
-// names the line. In text mode a "line" is a block instead: some whole lines, up to about a mebibyte.
+// names the line. A file that is written to or shortened before its end was reached is an error there. In text mode a
+// "line" is a block instead: some whole lines, up to about a mebibyte.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/open_file.h"
 #include "base/result.h"
 #include "base/sha256.h"
 
@@ -44,6 +46,7 @@ class LineReader {
 
   int fd_;
   std::string name_;
+  FileState before_;  // when it was opened
   std::string buffer_;
   size_t begin_ = 0;  // of what was not given out yet
   bool is_end_ = false;
