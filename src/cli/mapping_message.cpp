@@ -8,6 +8,7 @@
 #include "base/mapping_faults.h"
 #include "base/result.h"
 #include "cli/terminal.h"
+#include "formats/utf8.h"
 
 namespace naru::cli {
 namespace {
@@ -24,14 +25,20 @@ void write_text(int fd, std::string_view text) {
   }
 }
 
-// The message has no control characters.
+// The message has no control characters; bytes of it that are no UTF-8 (of a file's name) become U+FFFD.
 void write_json(std::string_view message) {
   write_text(STDOUT_FILENO, "{\"error\": {\"code\": \"");
   write_text(STDOUT_FILENO, code_name(Code::kUnavailable));
   write_text(STDOUT_FILENO, "\", \"message\": \"");
-  for (; !message.empty(); message.remove_prefix(1)) {
-    if (message[0] == '"' || message[0] == '\\') write_text(STDOUT_FILENO, "\\");
-    write_text(STDOUT_FILENO, message.substr(0, 1));
+  while (!message.empty()) {
+    for (auto good = formats::utf8_valid_prefix(message); good > 0; --good) {
+      if (message[0] == '"' || message[0] == '\\') write_text(STDOUT_FILENO, "\\");
+      write_text(STDOUT_FILENO, message.substr(0, 1));
+      message.remove_prefix(1);
+    }
+    if (message.empty()) break;
+    write_text(STDOUT_FILENO, "\xef\xbf\xbd");
+    message.remove_prefix(1);
   }
   write_text(STDOUT_FILENO, "\"}}\n");
 }

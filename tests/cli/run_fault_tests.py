@@ -142,6 +142,14 @@ def test_every_command_that_maps_a_file_that_shrinks(rig):
             raise AssertionError(f"{' '.join(map(str, arguments))} with {file} cut: {problem}") from problem
 
 
+def test_a_name_that_is_no_utf8_gives_good_json(rig):
+    model = pathlib.Path(os.fsdecode(os.fsencode(rig.folder) + b'/a"\xff\xe2\x82'))
+    shutil.copytree(rig.model(), model)
+    done = rig.run(["show", model, "--json"], NARU_TEST_SHRINK="model.safetensors")
+    error = json.loads(done.stdout.decode())["error"]
+    assert done.returncode == STATUS_UNAVAILABLE and '/a"\ufffd\ufffd' in error["message"], done.stdout
+
+
 def test_a_model_that_is_loaded_needs_its_file_no_more(rig):
     model = rig.model()
     process = rig.hold(["logits", model, "--ids", "ids.json", "--out", "o.npy"])
