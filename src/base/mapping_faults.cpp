@@ -13,6 +13,7 @@
 
 #include "base/partial.h"
 #include "base/result.h"
+#include "base/shown_text.h"
 
 namespace naru {
 
@@ -37,17 +38,6 @@ std::mutex& table_mutex() {
 std::vector<Mapping*>& unused_mappings() {
   static std::vector<Mapping*> unused;
   return unused;
-}
-
-// As a terminal may be shown it: U+0080 to U+009F are C2 80 to C2 9F.
-std::string without_controls(std::string text) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool is_c1 = i > 0 && text[i - 1] == '\xc2' && byte >= 0x80 && byte < 0xa0;
-    if (is_c1) text[i - 1] = '?';
-    if (is_c1 || byte < 0x20 || byte == 0x7f) text[i] = '?';
-  }
-  return text;
 }
 
 // Text in memory of its own: a signal handler may not allocate.
@@ -134,7 +124,7 @@ Mapping* add_mapping(const std::byte* data, int64_t size, int fd, const std::fil
   if (!is_new) unused.pop_back();
   mapping->size = size;
   mapping->fd = fd;
-  mapping->path = without_controls(path.string());
+  mapping->path = without_controls_on_one_line(path.string());
   mapping->data = data;
   if (is_new) {
     mapping->next = mappings.load();

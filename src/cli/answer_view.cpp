@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/shown_text.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {

@@ -10,6 +10,7 @@
 
 #include "base/double_math.h"
 #include "base/file.h"
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"

@@ -31,9 +31,6 @@ int terminal_columns();
 // Columns that valid UTF-8 takes on a screen: combining marks none, wide characters two.
 int64_t display_columns(std::string_view text);
 int64_t display_columns_of(uint32_t code_point);
-// The text with everything replaced that a terminal would act upon (control characters other than \n and \t), so that
-// an answer cannot move the cursor or set the window's title.
-std::string without_controls(std::string_view text);
 // A file's name or a text from a file as one line that a terminal only shows: made valid UTF-8, without_controls, line
 // breaks as \n, tabs as spaces.
 std::string one_line(std::string_view text);

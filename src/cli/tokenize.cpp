@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"

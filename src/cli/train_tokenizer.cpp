@@ -206,12 +206,11 @@ Status print_summary(const Summary& s, bool as_json) {
   text += fmt::format("learnt    {} tokens in these texts, {:.2f} bytes a token ({}, tables of {})\n", s.n_tokens,
                       s.bytes_per_token(), format_seconds(s.learn_s), format_bytes(s.peak_bytes));
   NARU_TRY(write_out(text));
-  const auto note = [](const std::string& words) { write_err(fmt::format("naru: note: {}\n", words)); };
   if (s.vocab_size < s.vocab_wanted) {
-    note(fmt::format("{} ids were asked for; the texts hold no more pairs that come {} times or more", s.vocab_wanted,
-                     s.pair_count_min));
+    print_note(fmt::format("{} ids were asked for; the texts hold no more pairs that come {} times or more",
+                           s.vocab_wanted, s.pair_count_min));
   }
-  if (s.has_repaired) note("some text was no valid UTF-8; U+FFFD stands for the bytes that were not");
+  if (s.has_repaired) print_note("some text was no valid UTF-8; U+FFFD stands for the bytes that were not");
   return {};
 }
 
