@@ -4,8 +4,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "base/folder.h"
+#include "train/file_digest.h"
+#include "train/run_files.h"
 
 namespace naru::train {
 namespace {
@@ -31,6 +35,24 @@ std::string look_of(const fs::path& folder) {
   return look;
 }
 
+// Renames a checkpoint to the first free name step-00000100.set-aside-N beside it, and returns that.
+Result<fs::path> set_aside(const fs::path& folder) {
+  for (int64_t number = 1;; ++number) {
+    fs::path target = folder;
+    target += fmt::format(".{}{}", kSetAsideMark, number);
+    NARU_ASSIGN(const bool is_there, is_anything(target));
+    if (is_there) continue;
+    if (::rename(folder.c_str(), target.c_str()) != 0) {
+      return Error{Code::kUnavailable,
+                   fmt::format("setting the checkpoint {} aside, which is not of this run's line: {}; move it away, "
+                               "and start again",
+                               folder.string(), std::strerror(errno))};
+    }
+    NARU_TRY(sync_folder(folder.parent_path()));
+    return target;
+  }
+}
+
 }  // namespace
 
 CheckpointStore::CheckpointStore(fs::path parent, OffLine off_line, Note note)
@@ -46,13 +68,14 @@ Result<CheckpointStore::Known> CheckpointStore::judge(const CheckpointInfo& chec
   if (place != known_.end() && !look.empty() && place->second.look == look) return place->second;
   auto verified = verify_checkpoint(checkpoint.folder);
   if (!verified.ok() && verified.error().code != Code::kCorrupt) return std::move(verified).error();
-  Known known{.look = look, .problem = {}, .state_json = {}};
+  Known known{.look = look, .problem = {}, .is_off_line = false, .state_json = {}};
   if (!verified.ok()) {
     known.problem = verified.error().message;
   } else {
     known.state_json = verified->state_json;
     if (const auto reason = off_line_(*verified)) {
-      known.problem = fmt::format("checking {}: {}; it is left where it is", checkpoint.folder.string(), *reason);
+      known.is_off_line = true;
+      known.problem = fmt::format("checking {}: {}; it is kept", checkpoint.folder.string(), *reason);
     }
   }
   known_.insert_or_assign(checkpoint.step, known);
@@ -83,15 +106,28 @@ Result<std::optional<CheckpointInfo>> CheckpointStore::newest_good() {
                   parent_.string(), found.size(), found.size() == 1 ? "" : "s")};
 }
 
+Result<bool> CheckpointStore::make_place(int64_t step) {
+  NARU_ASSIGN(const auto found, list_checkpoints(parent_));
+  const auto place = std::ranges::find(found, step, &CheckpointInfo::step);
+  if (place == found.end()) return false;
+  const auto known = judge(*place);
+  if (known.ok() && !known->is_off_line) return !known->problem.empty();
+  NARU_ASSIGN(const fs::path target, set_aside(place->folder));
+  known_.erase(step);
+  note_(fmt::format("{}; the run writes that step now: it is set aside as {}",
+                    known.ok() ? known->problem : known.error().message, target.filename().string()));
+  return false;
+}
+
 Status CheckpointStore::write(int64_t step, const std::vector<FileToWrite>& files, const std::string& state_json) {
-  const auto place = known_.find(step);
-  const bool was_no_good = place != known_.end() && !place->second.problem.empty();
+  NARU_ASSIGN(const bool was_damaged, make_place(step));
   NARU_TRY(write_checkpoint(parent_, step, files, state_json));
   NARU_ASSIGN(const auto found, list_checkpoints(parent_));
   for (const CheckpointInfo& checkpoint : found) {
     if (checkpoint.step != step) continue;
-    known_.insert_or_assign(step, Known{.look = look_of(checkpoint.folder), .problem = {}, .state_json = state_json});
-    if (was_no_good) note_(fmt::format("{} was no good, and is written anew", checkpoint.folder.string()));
+    known_.insert_or_assign(
+        step, Known{.look = look_of(checkpoint.folder), .problem = {}, .is_off_line = false, .state_json = state_json});
+    if (was_damaged) note_(fmt::format("{} was no good, and is written anew", checkpoint.folder.string()));
   }
   return {};
 }

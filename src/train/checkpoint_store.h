@@ -4,7 +4,8 @@
 //
 // A checkpoint that cannot be read is not damaged. Going on falls back to an older one only where bytes are wrong; any
 // other failure is an error, as is a folder of checkpoints of which none is good. Nothing here removes what it did not
-// find sound, and nothing that lies later than where the run stands.
+// find sound, and nothing that lies later than where the run stands. Where the run writes a step anew, only its own
+// checkpoint of that step or a damaged one is replaced; any other is moved aside.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class CheckpointStore {
   // The newest that is good and of this run's line; what is passed over is noted. Nothing where there are none at all.
   Result<std::optional<CheckpointInfo>> newest_good();
 
-  // Writes the checkpoint of `step` in the place of any of that step, which is noted where it was known as no good.
+  // Writes the checkpoint of `step`. One of that step goes: this line's own, and a damaged one, which is noted. One
+  // that is of another line or cannot be read stays, under a name that is noted (step-00000100.set-aside-1).
   Status write(int64_t step, const std::vector<FileToWrite>& files, const std::string& state_json);
 
   // Of those up to `step` (where the run stands, just written), the newest `keep` good ones stay, at least one, and the
@@ -44,10 +46,13 @@ class CheckpointStore {
   struct Known {
     std::string look;     // names, lengths and times when it was judged
     std::string problem;  // why it is not to be trusted; "" for a good one
+    bool is_off_line;     // the problem: it is sound, and of another line
     std::string state_json;
   };
   // What is known of a checkpoint; it is verified where it was not, or looks otherwise than then.
   Result<Known> judge(const CheckpointInfo& checkpoint);
+  // What of `step` may not be replaced gets out of the way; whether what is left there is damaged.
+  Result<bool> make_place(int64_t step);
   void note_once(int64_t step, const std::string& line);
 
   std::filesystem::path parent_;

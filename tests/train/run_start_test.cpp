@@ -122,8 +122,38 @@ TEST(RunStart, TheCheckpointOfAnotherRecipeIsNotGoneOnFrom) {
   std::vector<std::string> notes;
   EXPECT_EQ(run.rig.finished(run.recipe, best_cpu(), keep_notes(notes)), run.wanted);
   EXPECT_TRUE(has_note(notes, "it is of another recipe than this run"));
-  EXPECT_TRUE(fs::exists(step_folder(run.recipe, 8)));
+  EXPECT_TRUE(everything_in(step_folder(run.recipe, 8)) == everything_in(step_folder(other, 8)));
   EXPECT_TRUE(fs::exists(step_folder(run.recipe, 6)));
+}
+
+// Nor is it lost where the run writes its own of that step.
+TEST(RunStart, TheCheckpointOfAnotherRecipeIsSetAsideWhereItsStepIsWritten) {
+  const Stopped run;
+  Recipe other = run.rig.recipe("other");
+  other.seed = 9;
+  run.rig.finished(other, best_cpu());
+  const auto foreign = everything_in(step_folder(other, 6));
+  fs::path aside = step_folder(run.recipe, 6);
+  aside += ".set-aside-2";
+  fs::create_directories(step_folder(run.recipe, 6).string() + ".set-aside-1");
+  std::vector<std::string> notes;
+  fs::copy(step_folder(other, 6), step_folder(run.recipe, 6), fs::copy_options::recursive);
+  EXPECT_EQ(run.rig.finished(run.recipe, best_cpu(), keep_notes(notes)), run.wanted);
+  EXPECT_TRUE(has_note(notes, "it is set aside as step-00000006.set-aside-2"));
+  EXPECT_TRUE(everything_in(aside) == foreign);
+  EXPECT_TRUE(verify_checkpoint(step_folder(run.recipe, 6)).ok());
+  // One that is put there while the run is at work.
+  Recipe late = run.recipe;
+  late.output = run.rig.run_folder("late").string();
+  TrainerEvents events;
+  events.step = [&](const StepReport& report) {
+    if (report.step == 5) fs::copy(step_folder(other, 6), step_folder(late, 6), fs::copy_options::recursive);
+  };
+  EXPECT_EQ(run.rig.finished(late, best_cpu(), std::move(events)), run.wanted);
+  EXPECT_TRUE(everything_in(step_folder(late, 6).string() + ".set-aside-1") == foreign);
+  // The finished run starts again, and leaves all as it is.
+  EXPECT_EQ(run.rig.finished(run.recipe, best_cpu()), run.wanted);
+  EXPECT_TRUE(everything_in(aside) == foreign);
 }
 
 SourceRecipe source_of(const std::string& path) {
@@ -371,11 +401,14 @@ TEST(RunStart, ACheckpointOfTheOldDataDoesNotComeBackBehindAChange) {
   EXPECT_TRUE(has_note(notes, "from step 4 on with other data"));
   std::ofstream(moments, std::ios::binary) << good;
   ASSERT_TRUE(verify_checkpoint(step_folder(run.recipe, 5)).ok());
+  const auto old = everything_in(step_folder(run.recipe, 5));
   notes.clear();
   run.rig.finished(run.recipe, best_cpu(), keep_notes(notes));
   EXPECT_TRUE(has_note(notes, "it was trained on other data than the record of this run says"));
   EXPECT_TRUE(has_note(notes, "going on from step 4"));
-  EXPECT_TRUE(has_note(notes, "step-00000005 was no good, and is written anew"));
+  EXPECT_TRUE(has_note(notes, "it is set aside as step-00000005.set-aside-1"));
+  EXPECT_TRUE(everything_in(step_folder(run.recipe, 5)) != old);
+  EXPECT_TRUE(everything_in(step_folder(run.recipe, 5).string() + ".set-aside-1") == old);
 }
 
 TEST(RunStart, RunsWithoutARecordGoOnAndGetOne) {

@@ -353,7 +353,7 @@ TEST(Checkpoint, OnesOfAnotherLineArePassedOverAndStay) {
       [&](const std::string& line) { notes.push_back(line); });
   EXPECT_EQ(store.newest_good().value()->step, 3);
   ASSERT_EQ(notes.size(), 1u);
-  EXPECT_NE(notes[0].find("it is foreign; it is left where it is"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[0].find("it is foreign; it is kept"), std::string::npos) << notes[0];
   ASSERT_TRUE(store.prune(4, 1, -1).ok());
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-00000002", "step-00000003", "step-00000004"}));
 }
