@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <initializer_list>
 
 #include "base/file.h"
 #include "base/folder.h"
@@ -49,18 +50,22 @@ Status write_whole(const fs::path& path, std::string_view text) {
   return file.commit();
 }
 
-// True where nothing is in the folder but what a run that was killed at once may have left.
-Result<bool> is_fresh(const fs::path& folder) {
+// Nothing may be in the folder but what a run that was killed at once may have left.
+Status check_fresh(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name != kLockFile && !name.starts_with(kRecipeFile) && !name.starts_with(kSetAsideMark)) return false;
+    if (name != kLockFile && !name.starts_with(kRecipeFile) && !name.starts_with(kSetAsideMark)) {
+      return Error{Code::kInvalidArgument, fmt::format("making the run {}: the folder has other files in it and no {}, "
+                                                       "an empty or new one was wanted; give another output=FOLDER",
+                                                       folder.string(), kRecipeFile)};
+    }
   }
   if (error) {
     return Error{Code::kUnavailable, fmt::format("opening the run {}: listing it: {}; check that it may be read",
                                                  folder.string(), error.message())};
   }
-  return true;
+  return {};
 }
 
 Status check_recipe(const fs::path& folder, const Recipe& recipe) {
@@ -69,7 +74,7 @@ Status check_recipe(const fs::path& folder, const Recipe& recipe) {
   if (const auto difference = recipe_difference(there, recipe)) {
     return Error{Code::kInvalidArgument,
                  fmt::format("opening the run {}: it was made by another recipe: {}, the same was wanted; give the run "
-                             "another name or output, or remove the folder",
+                             "another name or output, or begin anew with --start-over, which sets the old run aside",
                              folder.string(), *difference)};
   }
   return {};
@@ -85,35 +90,51 @@ Error set_aside_error(const fs::path& folder, const fs::path& what, int error_nu
                                           folder.string(), what.filename().string(), std::strerror(error_number))};
 }
 
-// Moves what a run left into a new folder inside of its own; "" where none left anything. A folder that never was a
-// run's is left alone.
-Result<fs::path> move_aside(const fs::path& folder) {
+// Where the files and folders of an old run went, by name.
+struct OldRun {
+  fs::path folder;
+  fs::path target;
   std::vector<fs::path> names;
-  NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
-  NARU_ASSIGN(const bool has_record, is_anything(folder / kRunFile));
-  if (!has_recipe && !has_record) return fs::path();
+
+  // Moves all back that was moved; files of the names in `begun` are of the new run, and go.
+  void put_back(std::initializer_list<const char*> begun) const {
+    for (const char* name : begun) (void)::unlink((folder / name).c_str());
+    for (const fs::path& name : names) (void)::rename((target / name).c_str(), (folder / name).c_str());
+    (void)::rmdir(target.c_str());
+  }
+};
+
+// Moves what a run left into a new folder inside of its own, all of it or nothing.
+Result<OldRun> move_aside(const fs::path& folder) {
+  OldRun old{.folder = folder, .target = {}, .names = {}};
+  std::vector<fs::path> names;
   for (const char* name : kSetAsideNames) {
     for (const fs::path& path : {aside_of(folder / name), folder / name}) {
       NARU_ASSIGN(const bool is_there, is_anything(path));
       if (is_there) names.push_back(path.filename());
     }
   }
-  if (names.empty()) return fs::path();
-  fs::path target;
-  for (int64_t number = 1; target.empty(); ++number) {
+  for (int64_t number = 1; old.target.empty(); ++number) {
     const fs::path path = folder / fmt::format("{}{}", kSetAsideMark, number);
     if (::mkdir(path.c_str(), 0755) == 0) {
-      target = path;
+      old.target = path;
     } else if (errno != EEXIST) {
       return set_aside_error(folder, path, errno);
     }
   }
   for (const fs::path& name : names) {
-    if (::rename((folder / name).c_str(), (target / name).c_str()) != 0) return set_aside_error(folder, name, errno);
+    if (::rename((folder / name).c_str(), (old.target / name).c_str()) != 0) {
+      const int error_number = errno;
+      old.put_back({});
+      return set_aside_error(folder, name, error_number);
+    }
+    old.names.push_back(name);
   }
-  NARU_TRY(sync_folder(target));
-  NARU_TRY(sync_folder(folder));
-  return target;
+  Status status = sync_folder(old.target);
+  if (status.ok()) status = sync_folder(folder);
+  if (status.ok()) return old;
+  old.put_back({});
+  return status.error();
 }
 
 // Files and folders of a run that a killed process was writing. Nobody else writes here, as the folder is locked.
@@ -166,6 +187,7 @@ struct RunFolder::State {
   fs::path path;
   RunLock lock;
   bool is_new = false;
+  bool starts_over = false;  // what is in the folder is an old run, to be set aside
   fs::path set_aside;
   std::string recipe;  // as it will be written
   std::string name;
@@ -175,6 +197,7 @@ struct RunFolder::State {
   std::optional<int64_t> first_again;  // steps from here on are in older event files too
   OrderedJson info;
 
+  Status begin(int64_t step, const nlohmann::json& data);
   Status apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step);
   Status write_info() {
     NARU_TRY(lock.check());
@@ -197,21 +220,18 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe, 
                                                  folder.string(), error.message())};
   }
   NARU_ASSIGN(state->lock, RunLock::take(folder));
-  if (starts_over) {
-    NARU_ASSIGN(state->set_aside, move_aside(folder));
-  }
   NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
-  if (has_recipe) {
-    NARU_TRY(check_recipe(folder, recipe));
-  } else {
-    NARU_ASSIGN(const bool fresh, is_fresh(folder));
-    if (!fresh) {
-      return Error{Code::kInvalidArgument, fmt::format("making the run {}: the folder has other files in it and no {}, "
-                                                       "an empty or new one was wanted; give another output=FOLDER",
-                                                       folder.string(), kRecipeFile)};
+  NARU_ASSIGN(const bool has_record, is_anything(folder / kRunFile));
+  // A folder that never was a run's is none to start over in.
+  state->starts_over = starts_over && (has_recipe || has_record);
+  if (!state->starts_over) {
+    if (has_recipe) {
+      NARU_TRY(check_recipe(folder, recipe));
+    } else {
+      NARU_TRY(check_fresh(folder));
     }
+    NARU_ASSIGN(state->info, read_info(folder / kRunFile));
   }
-  NARU_ASSIGN(state->info, read_info(folder / kRunFile));
   state->is_new = state->info.is_null();
   state->recipe = recipe_text(recipe);
   state->name = recipe.name;
@@ -220,23 +240,35 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const Recipe& recipe, 
 
 Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
   NARU_TRY(state_->lock.check());
-  NARU_ASSIGN(const LineRewind metrics, LineRewind::plan(state_->path / kMetricsFile, step));
-  NARU_ASSIGN(const LineRewind samples, LineRewind::plan(state_->path / kSamplesFile, step));
-  NARU_TRY(check_events(state_->path / kTensorBoardFolder));
-  NARU_TRY(remove_unfinished(state_->path));
-  NARU_TRY(write_whole(state_->path / kRecipeFile, state_->recipe));
-  NARU_TRY(state_->apply(metrics, samples, step));
-  OrderedJson& info = state_->info;
+  if (!state_->starts_over) return state_->begin(step, data);
+  NARU_ASSIGN(const OldRun old, move_aside(state_->path));
+  const Status status = state_->begin(step, data);
+  if (status.ok()) {
+    state_->set_aside = old.target;
+    state_->starts_over = false;
+  } else if (state_->lock.check().ok()) {  // else its path is another folder's
+    old.put_back({kRecipeFile, kRunFile, kMetricsFile, kSamplesFile});
+  }
+  return status;
+}
+
+Status RunFolder::State::begin(int64_t step, const nlohmann::json& data) {
+  NARU_ASSIGN(const LineRewind metrics_rewind, LineRewind::plan(path / kMetricsFile, step));
+  NARU_ASSIGN(const LineRewind samples_rewind, LineRewind::plan(path / kSamplesFile, step));
+  NARU_TRY(check_events(path / kTensorBoardFolder));
+  NARU_TRY(remove_unfinished(path));
+  NARU_TRY(write_whole(path / kRecipeFile, recipe));
+  NARU_TRY(apply(metrics_rewind, samples_rewind, step));
   const std::string now = utc_text(now_seconds());
   info["format"] = 1;
-  info["name"] = state_->name;
+  info["name"] = name;
   info["status"] = "running";
   info.erase("reason");
-  info["recipe_sha256"] = sha256_hex(as_bytes(state_->recipe));
+  info["recipe_sha256"] = sha256_hex(as_bytes(recipe));
   if (!info.contains("started")) info["started"] = now;
   info["updated"] = now;
   info["data"] = OrderedJson(data);
-  return state_->write_info();
+  return write_info();
 }
 
 const fs::path& RunFolder::path() const {
@@ -250,6 +282,9 @@ fs::path RunFolder::model() const {
 }
 bool RunFolder::is_new() const {
   return state_->is_new;
+}
+bool RunFolder::starts_over() const {
+  return state_->starts_over;
 }
 const fs::path& RunFolder::set_aside() const {
   return state_->set_aside;

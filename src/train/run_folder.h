@@ -33,8 +33,8 @@ struct Sample {
 class RunFolder {
  public:
   // Makes the folder, or opens one that a run of the same recipe left, and locks it. Another recipe in it, or a trainer
-  // that is at work in it, is an error that says so. With `starts_over` what a run left there is moved into a folder
-  // set-aside-N of it first, whatever it is.
+  // that is at work in it, is an error that says so. With `starts_over` what a run left there counts for nothing, and
+  // begin() moves it into a folder set-aside-N, whatever it is.
   static Result<RunFolder> open(const std::filesystem::path& folder, const Recipe& recipe, bool starts_over = false);
   RunFolder(RunFolder&&) noexcept;
   RunFolder& operator=(RunFolder&&) noexcept;
@@ -43,14 +43,15 @@ class RunFolder {
   const std::filesystem::path& path() const;
   std::filesystem::path checkpoints() const;
   std::filesystem::path model() const;
-  bool is_new() const;                             // it has no run.json yet
-  const std::filesystem::path& set_aside() const;  // where an old run went; "" where none did
+  bool is_new() const;                             // it has no run.json yet, or none that counts
+  bool starts_over() const;                        // there is an old run, which begin() sets aside
+  const std::filesystem::path& set_aside() const;  // where begin() moved an old run; "" where there was none
   // A field of run.json; null where it has none.
   nlohmann::json field(const char* key) const;
 
-  // The start is accepted: writes recipe.toml and run.json with status "running", leaves the lines of steps up to
-  // `step` (-1: none) in metrics.jsonl and samples.jsonl, and opens both. What is taken out is kept aside
-  // (run_lines.h).
+  // The start is accepted: an old run is set aside, and comes back where the rest fails; writes recipe.toml and
+  // run.json with status "running", leaves the lines of steps up to `step` (-1: none) in metrics.jsonl and
+  // samples.jsonl, and opens both. What is taken out is kept aside (run_lines.h).
   Status begin(int64_t step, const nlohmann::json& data);
   // The same for lines alone, when a run goes back by itself.
   Status rewind(int64_t step);

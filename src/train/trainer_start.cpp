@@ -113,14 +113,14 @@ Status RunningTrainer::settle_data(const std::optional<DataRecord>& of_checkpoin
 }
 
 Status RunningTrainer::begin_or_resume() {
-  if (!run_->set_aside().empty()) {
-    note(fmt::format("what was in the run is set aside in {}", run_->set_aside().string()));
-  }
   NARU_ASSIGN(data_record_, parse_data_record(run_->field("data"), (run_->path() / kRunFile).string()));
   store_.emplace(
       run_->checkpoints(), [this](const CheckpointInfo& checkpoint) { return off_line(checkpoint); },
       [this](const std::string& line) { note(line); });
-  NARU_ASSIGN(const auto checkpoint, store_->newest_good());
+  std::optional<CheckpointInfo> checkpoint;
+  if (!run_->starts_over()) {
+    NARU_ASSIGN(checkpoint, store_->newest_good());
+  }
   std::optional<DataRecord> of_checkpoint;
   if (checkpoint) {
     NARU_TRY(load(*checkpoint));
@@ -138,6 +138,9 @@ Status RunningTrainer::begin_or_resume() {
                     run_->path().string(), state_.step, plan_.steps)};
   }
   NARU_TRY(run_->begin(is_resumed_ ? state_.step : -1, to_json(*data_record_)));
+  if (!run_->set_aside().empty()) {
+    note(fmt::format("what was in the run is set aside in {}", run_->set_aside().string()));
+  }
   NARU_TRY(remove_unfinished_checkpoints(run_->checkpoints()));
   if (is_resumed_) note(fmt::format("going on from step {} of {}", state_.step, plan_.steps));
   return {};

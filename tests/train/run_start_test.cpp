@@ -46,6 +46,12 @@ fs::path step_folder(const Recipe& recipe, int64_t step) {
   return fs::path(recipe.output) / "checkpoints" / fmt::format("step-{:08}", step);
 }
 
+SourceRecipe source_of(const std::string& path) {
+  SourceRecipe source;
+  source.path = path;
+  return source;
+}
+
 // Six steps, stopped behind the fifth, with checkpoints of steps 4 and 5; the weights of the undisturbed run.
 struct Stopped {
   TrainerRig rig;
@@ -89,6 +95,33 @@ TEST(RunStart, AFreshStartIsRefusedWhereCheckpointsAreAndNoneIsGood) {
   EXPECT_EQ((*again)->run()->weights_sha256, run.wanted);
   const auto aside = everything_in(fs::path(run.recipe.output) / "set-aside-1");
   EXPECT_TRUE(aside == before) << "all that was there lies in set-aside-1";
+}
+
+// A chip without the memory that was planned for.
+class FullChip : public test::FaultyChip {
+ public:
+  FullChip() : FaultyChip(best_cpu(), -1) {}
+  Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
+    return Error{Code::kResourceExhausted, fmt::format("allocating {} bytes: there is no room", bytes)};
+  }
+};
+
+TEST(RunStart, AStartOverThatIsRefusedLeavesTheFolderAsItWas) {
+  const Stopped run;
+  const auto before = everything_in(run.recipe.output);
+  const StartOptions over{.starts_over = true};
+  FullChip chip;
+  const auto full = run.rig.open(run.recipe, chip, {}, over);
+  ASSERT_FALSE(full.ok());
+  EXPECT_NE(full.error().message.find("there is no room"), std::string::npos) << full.error().message;
+  EXPECT_TRUE(everything_in(run.recipe.output) == before);
+  Recipe other = run.recipe;
+  other.model.path = "not-there";
+  other.model.config = "";
+  expect_refused(run.rig, other, Code::kNotFound, {"not-there"}, over);
+  other = run.recipe;
+  other.data = {source_of("not-there.jsonl")};
+  expect_refused(run.rig, other, Code::kNotFound, {"not-there.jsonl"}, over);
 }
 
 TEST(RunStart, TwoRottenLaterCheckpointsCostNoGoodOne) {
@@ -154,12 +187,6 @@ TEST(RunStart, TheCheckpointOfAnotherRecipeIsSetAsideWhereItsStepIsWritten) {
   // The finished run starts again, and leaves all as it is.
   EXPECT_EQ(run.rig.finished(run.recipe, best_cpu()), run.wanted);
   EXPECT_TRUE(everything_in(aside) == foreign);
-}
-
-SourceRecipe source_of(const std::string& path) {
-  SourceRecipe source;
-  source.path = path;
-  return source;
 }
 
 // Rolling back is a start as well: a checkpoint that cannot be read ends the run, and it goes on when it can.

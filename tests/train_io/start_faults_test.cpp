@@ -129,5 +129,23 @@ TEST(StartFaults, OnAFullDiskNoLineIsLost) {
   }
 }
 
+// One call fails; the old run is where it was, or aside as a whole where the new one began.
+TEST(StartFaults, AStartOverThatFailsLeavesTheOldRunWhereItWas) {
+  const TrainerRig rig;
+  for (int at = 0;; ++at) {
+    const fs::path folder = folder_with_lines(rig.path());
+    fs::create_directories(folder / "checkpoints" / "step-00000005");
+    const auto before = everything_in(folder);
+    bool is_good = false;
+    {
+      const FaultAt fault(at, ENOSPC);
+      auto run = RunFolder::open(folder, any_recipe(), true);
+      is_good = run.ok() && run->begin(-1, nullptr).ok();
+    }
+    EXPECT_TRUE(everything_in(is_good ? folder / "set-aside-1" : folder) == before) << at;
+    if (is_good && at > 30) break;
+  }
+}
+
 }  // namespace
 }  // namespace naru::train

@@ -65,6 +65,7 @@ TEST_F(RunFolderTest, MakesOpensAndRefusesAnotherRecipe) {
   const auto refused = RunFolder::open(path, other);
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("optimizer.lr is 0.001 there and 0.5 here"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("--start-over"), std::string::npos);
   Recipe watched = recipe_;
   watched.checkpoint.every = 3;
   {
@@ -360,17 +361,23 @@ TEST_F(RunFolderTest, StartingOverSetsAsideWhatWasThere) {
     fs::create_directories(path / "checkpoints" / "step-00000001");
     std::ofstream(path / "mine.txt") << "mine";
     Recipe other = recipe_;
-    other.optimizer.lr = 0.5 / round;
-    fs::remove(path / "mine.txt");
-    const auto run = RunFolder::open(path, round == 1 ? other : recipe_, true);
+    other.optimizer.lr = 0.5;
+    const fs::path aside = path / fmt::format("set-aside-{}", round);
+    auto run = RunFolder::open(path, round == 1 ? other : recipe_, true);
     ASSERT_TRUE(run.ok()) << run.error().message;
     EXPECT_TRUE(run->is_new());
-    const fs::path aside = path / fmt::format("set-aside-{}", round);
+    EXPECT_TRUE(run->starts_over());
+    EXPECT_FALSE(fs::exists(aside)) << "opening changes nothing";
+    ASSERT_TRUE(run->begin(-1, nullptr).ok());
+    EXPECT_FALSE(run->starts_over());
     EXPECT_EQ(run->set_aside(), aside);
     for (const char* name : {"checkpoints/step-00000001", "run.json", "recipe.toml", "metrics.jsonl"}) {
       EXPECT_TRUE(fs::exists(aside / name)) << name;
     }
     EXPECT_FALSE(fs::exists(path / "checkpoints"));
+    EXPECT_EQ(content(path / "mine.txt"), "mine") << "what is not of the run stays where it is";
+    EXPECT_EQ(content(path / "recipe.toml"), recipe_text(round == 1 ? other : recipe_));
+    if (round == 1) std::ofstream(path / "recipe.toml") << recipe_text(recipe_);
   }
   // A folder that was never a run's is left alone.
   fs::create_directories(root_ / "mine" / "checkpoints");
