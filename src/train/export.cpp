@@ -22,6 +22,7 @@
 #include "models/model.h"
 #include "models/rope_frequencies.h"
 #include "text/splitter.h"
+#include "train/file_digest.h"
 
 namespace naru::train {
 namespace {
@@ -45,18 +46,46 @@ bool is_there(const fs::path& path) {
   return fs::exists(fs::symlink_status(path, ignored));
 }
 
-bool is_empty_folder(const fs::path& path) {
-  std::error_code code;
-  return fs::is_directory(path, code) && fs::is_empty(path, code) && !code;
+// Of a folder that `convert` may have written, or a model's makers.
+bool is_model_file(std::string_view name) {
+  return name == "config.json" || name == "generation_config.json" || name == "model.safetensors.index.json" ||
+         name.ends_with(".safetensors") || std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
 }
 
-// A folder that was exported before may be replaced; anything else of that name is the user's.
-Status check_target(const fs::path& folder) {
-  if (!is_there(folder) || is_empty_folder(folder) || is_there(folder / "config.json")) return {};
-  return Error{Code::kInvalidArgument,
-               fmt::format("exporting to {}: there is something of that name that is no model; give the path of a new "
-                           "folder",
-                           folder.string())};
+// The first name below a folder, in the order of names, that is not of a model's; "" where there is none.
+Result<std::string> foreign_name(const fs::path& folder) {
+  std::string first;
+  std::error_code code;
+  for (fs::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code)) {
+    std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    bool is_ours = is_model_file(name);
+    if (entry->is_directory(ignored)) {
+      is_ours = name == formats::kNamedTemplatesFolder;
+      for (fs::directory_iterator in(entry->path(), code), last; is_ours && !code && in != last; in.increment(code)) {
+        if (in->path().extension() == ".jinja" && !in->is_directory(ignored)) continue;
+        name = (fs::path(name) / in->path().filename()).string();
+        is_ours = false;
+      }
+      if (code) break;
+    }
+    if (!is_ours && (first.empty() || name < first)) first = name;
+  }
+  if (!code) return first;
+  return Error{Code::kUnavailable,
+               fmt::format("looking at the folder {}: {}; check that it may be read", folder.string(), code.message())};
+}
+
+// Whether `folder` holds weights of that hash, and every file that `made` has.
+bool holds_all_of(const fs::path& folder, const fs::path& made, const std::string& sha256) {
+  const auto weights = digest_file(folder / "model.safetensors");
+  if (!weights.ok() || weights->sha256 != sha256) return false;
+  std::error_code code;
+  bool all = true;
+  for (fs::recursive_directory_iterator entry(made, code), end; !code && entry != end; entry.increment(code)) {
+    all = all && is_there(folder / entry->path().lexically_relative(made));
+  }
+  return all && !code;
 }
 
 // The config as config.json will say it.
@@ -235,9 +264,20 @@ Status export_tokenizer(const fs::path& from, int64_t vocab, const fs::path& fol
   return formats::write_tokenizer_folder(data, folder);
 }
 
+Status check_model_place(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) return {};  // AtomicFolder refuses what is no folder
+  NARU_ASSIGN(const std::string name, foreign_name(folder));
+  if (name.empty()) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("writing the model {}: there is a folder of that name, and it holds '{}', which is no file "
+                           "of a model: it would be lost; move it out of there, or choose another name",
+                           folder.string(), name)};
+}
+
 Result<std::string> export_hugging_face(const ModelToExport& model, const fs::path& folder,
                                         const formats::ProgressCallback& progress, Existing existing) {
-  NARU_TRY(check_target(folder));
+  if (existing == Existing::kReplace && !model.keeps_equal) NARU_TRY(check_model_place(folder));
   ModelConfig config;
   NARU_ASSIGN(const std::string text, config_text(model, config));
   NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder, existing));
@@ -247,27 +287,13 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
   NARU_TRY(write_text(target.path() / "config.json", text));
   NARU_TRY(write_text(target.path() / "generation_config.json", formats::generation_config_json(config, advice)));
+  if (model.keeps_equal && holds_all_of(folder, target.path(), sha256)) return sha256;
+  if (existing == Existing::kReplace) NARU_TRY(check_model_place(folder));
   NARU_TRY(target.commit());
   return sha256;
 }
 
 namespace {
-
-// Of a folder that `convert` may have written, or a model's makers: a file, or the folder of the named chat templates.
-bool is_of_model(const fs::directory_entry& entry) {
-  const std::string name = entry.path().filename().string();
-  std::error_code code;
-  if (entry.is_directory(code)) {
-    if (name != formats::kNamedTemplatesFolder) return false;
-    for (fs::directory_iterator place(entry.path(), code), end; !code && place != end; place.increment(code)) {
-      std::error_code ignored;
-      if (place->path().extension() != ".jinja" || place->is_directory(ignored)) return false;
-    }
-    return !code;
-  }
-  return name == "config.json" || name == "generation_config.json" || name == "model.safetensors.index.json" ||
-         name.ends_with(".safetensors") || std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
-}
 
 // Prediction layers whose tensors are in the file, and not only in the config.
 bool has_predictions(const models::ModelFiles& files) {
@@ -284,7 +310,12 @@ bool has_predictions(const models::ModelFiles& files) {
 
 Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
                                const formats::ProgressCallback& progress, Existing existing) {
-  NARU_TRY(check_folder_place(folder, existing, is_of_model));
+  std::error_code ignored;
+  if (existing == Existing::kReplace && fs::is_directory(folder, ignored)) {
+    NARU_TRY(check_model_place(folder));
+  } else {
+    NARU_TRY(check_folder_place(folder, existing, [](const fs::directory_entry&) { return false; }));
+  }
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(ModelConfig plain, models::plain_config(files.tensors, files.config));
   if (has_predictions(files)) plain.mtp_layers = files.config.mtp_layers;

@@ -28,10 +28,15 @@ struct ModelToExport {
   std::filesystem::path tokenizer_from;                     // folder or .gguf whose tokenizer goes with it; empty: none
   std::optional<std::string> chat_template = std::nullopt;  // in the place of the tokenizer's own
   std::string form;  // "latent" or "expanded": naru_attention_form; "" for other attention
+  // A folder that holds these very weights, and misses no file, stays as it is, with all that is in it.
+  bool keeps_equal = false;
 };
 
-// Returns the SHA-256 of model.safetensors. A model folder of the same name is replaced in one step; any other folder
-// that holds something is refused. Progress counts the bytes of tensors.
+// A folder is replaced only where it holds nothing but a model's files: anything else is the user's, and is named.
+Status check_model_place(const std::filesystem::path& folder);
+
+// Returns the SHA-256 of model.safetensors. A folder that is there is replaced in one step, where it may be
+// (check_model_place). Progress counts the bytes of tensors.
 Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder,
                                         const formats::ProgressCallback& progress = {},
                                         Existing existing = Existing::kReplace);
@@ -45,8 +50,8 @@ Status export_tokenizer(const std::filesystem::path& from, int64_t vocab, const 
 enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
 Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind,
                        const formats::ProgressCallback& progress = {}, Existing existing = Existing::kRefuse);
-// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. kReplace replaces a folder that holds
-// nothing but a model's files.
+// A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. kReplace replaces what
+// check_model_place allows.
 Status convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
                                ExportDType dtype, const formats::ProgressCallback& progress = {},
                                Existing existing = Existing::kRefuse);

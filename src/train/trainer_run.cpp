@@ -296,6 +296,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   exported.parameters = files_.parameters;
   exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
   exported.dtype = ExportDType::kF32;
+  exported.keeps_equal = true;
   exported.tokenizer_from = files_.tokenizer_path;
   exported.chat_template = files_.own_template;
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";

@@ -2,6 +2,7 @@
 // folder. Everything that can refuse a start comes before RunFolder::begin().
 #include <fmt/format.h>
 
+#include "train/export.h"
 #include "train/run_files.h"
 #include "train/trainer_state.h"
 
@@ -137,6 +138,8 @@ Status RunningTrainer::begin_or_resume() {
                     "another output=FOLDER",
                     run_->path().string(), state_.step, plan_.steps)};
   }
+  // Where steps are left to do the model will be another: what may not be replaced is said before, not after them.
+  if (!run_->starts_over() && state_.step < plan_.steps) NARU_TRY(check_model_place(run_->model()));
   NARU_TRY(run_->begin(is_resumed_ ? state_.step : -1, to_json(*data_record_)));
   if (!run_->set_aside().empty()) {
     note(fmt::format("what was in the run is set aside in {}", run_->set_aside().string()));

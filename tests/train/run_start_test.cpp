@@ -291,6 +291,34 @@ TEST(RunStart, AFinishedRunKnowsItsValidationLossAgain) {
   EXPECT_EQ(*second->validation_loss, *first->validation_loss);
 }
 
+TEST(RunStart, WhatTheUserPutBesideTheModelIsNotLost) {
+  const TrainerRig rig;
+  const Recipe recipe = rig.recipe("beside");
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  const fs::path model = fs::path(recipe.output) / "model";
+  std::ofstream(model / "README.md") << "about it";
+  std::ofstream(model / "LICENSE") << "mine";
+  std::ofstream(model / "generation_config.json") << "{\"temperature\": 0.5}";
+  const auto before = everything_in(model);
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+  EXPECT_TRUE(everything_in(model) == before) << "the same weights: nothing is written";
+  // Other weights may not take the place of these files, and what is in their way is named.
+  flip_byte(model / "model.safetensors");
+  const auto damaged = everything_in(model);
+  const auto refused = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("'LICENSE'"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(everything_in(model) == damaged);
+  for (const char* name : {"README.md", "LICENSE"}) fs::remove(model / name);
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+  EXPECT_EQ(sha256_hex(as_bytes(read_file(model / "model.safetensors", 1 << 24).value())), wanted);
+  // Where steps are left to do, that is said before them.
+  const Stopped stopped;
+  fs::create_directory(fs::path(stopped.recipe.output) / "model");
+  std::ofstream(fs::path(stopped.recipe.output) / "model" / "README.md") << "about it";
+  expect_refused(stopped.rig, stopped.recipe, Code::kInvalidArgument, {"'README.md'", "move it out"});
+}
+
 TEST(RunStart, AFailureIsInTheRecordWithItsReason) {
   const TrainerRig rig;
   const Recipe recipe = rig.recipe("fails");

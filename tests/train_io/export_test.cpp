@@ -191,7 +191,28 @@ TEST(ExportFolder, TheDigestIsThatOfTheWeightsAndTheFormIsKept) {
   EXPECT_EQ(export_hugging_face(model, folder / "hf").value(), *digest);
   fs::create_directory(folder / "mine");
   folder.write("mine/letter.txt", "x");
-  expect_error(export_hugging_face(model, folder / "mine"), Code::kInvalidArgument, {"mine", "no model"});
+  expect_error(export_hugging_face(model, folder / "mine"), Code::kInvalidArgument, {"mine", "letter.txt"});
+  EXPECT_EQ(read_file(folder / "mine/letter.txt", 10).value(), "x");
+  folder.write("hf/README.md", "about it");
+  expect_error(export_hugging_face(model, folder / "hf"), Code::kInvalidArgument, {"README.md", "move it out"});
+  // Where these weights are there, and no file is missing, all of it may stay.
+  model.keeps_equal = true;
+  EXPECT_EQ(export_hugging_face(model, folder / "hf").value(), *digest);
+  EXPECT_EQ(read_file(folder / "hf/README.md", 10).value(), "about it");
+  fs::remove(folder / "hf/generation_config.json");
+  expect_error(export_hugging_face(model, folder / "hf"), Code::kInvalidArgument, {"README.md"});
+  fs::remove(folder / "hf/README.md");
+  EXPECT_EQ(export_hugging_face(model, folder / "hf").value(), *digest);
+  EXPECT_TRUE(fs::exists(folder / "hf/generation_config.json"));
+  model.keeps_equal = false;
+  // Templates by name are of a model, whatever else lies beside them is not.
+  fs::create_directory(folder / "hf/additional_chat_templates");
+  folder.write("hf/additional_chat_templates/tools.jinja", "x");
+  EXPECT_EQ(export_hugging_face(model, folder / "hf").value(), *digest);
+  fs::create_directory(folder / "hf/additional_chat_templates");
+  folder.write("hf/additional_chat_templates/mine.txt", "x");
+  expect_error(export_hugging_face(model, folder / "hf"), Code::kInvalidArgument, {"additional_chat_templates/mine"});
+  fs::remove_all(folder / "hf/additional_chat_templates");
   // Stopped half-way, or on a full disk: nothing, and what was there before stays.
   const auto stopped = export_hugging_face(model, folder / "hf", [](int64_t, int64_t) { return false; });
   expect_error(stopped, Code::kCancelled, {"stopped"});
