@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/file.h"
 #include "formats/json.h"
 #include "train/file_digest.h"
@@ -34,7 +36,7 @@ Result<int64_t> for_each_json_line(const std::filesystem::path& path,
     const size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (const auto object = parse_json_line(line)) {
+    if (const auto object = parse_json_line(line); object && object->is_object()) {
       each(*object, line);
     } else {
       ++n_bad;
@@ -47,6 +49,7 @@ Result<int64_t> for_each_json_line(const std::filesystem::path& path,
 std::optional<int64_t> json_whole(const nlohmann::json& object, const char* key) {
   const auto place = object.find(key);
   if (place == object.end() || !place->is_number_integer()) return std::nullopt;
+  if (place->is_number_unsigned() && !std::in_range<int64_t>(place->get<uint64_t>())) return std::nullopt;
   return place->get<int64_t>();
 }
 

@@ -29,7 +29,9 @@ Result<std::vector<StepLine>> read_lines(const fs::path& path) {
               for_each_json_line(
                   path,
                   [&](const nlohmann::json& line, std::string_view text) {
-                    lines.push_back({json_whole(line, "step").value_or(0), what_of(line), std::string(text)});
+                    auto step = json_whole(line, "step");
+                    if (step && *step < 0) step = std::nullopt;
+                    lines.push_back({step, step ? what_of(line) : "", std::string(text)});
                   },
                   [&](std::string_view text) {
                     lines.push_back({{}, {}, std::string(text)});

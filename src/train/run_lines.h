@@ -18,13 +18,14 @@ namespace naru::train {
 std::filesystem::path aside_of(const std::filesystem::path& lines);
 
 struct StepLine {
-  std::optional<int64_t> step;  // nothing: the line is no object
+  std::optional<int64_t> step;  // nothing: the line is no object, or has no whole step
   std::string what;             // which line of its step it is: its names, and its prompt
   std::string text;
 };
 
-// Leaves the lines of steps up to `step` in a file; -1: none. Lines that are no objects go aside too, and so does what
-// a killed program left half-written. In two parts, so that a start reads all that it needs before it changes anything.
+// Leaves the lines of steps up to `step` in a file; -1: none. Lines that are no objects with a step go aside too, and
+// so does what a killed program left half-written. In two parts, so that a start reads all that it needs before it
+// changes anything.
 class LineRewind {
  public:
   // Reads. An error where the file may not be read or written.

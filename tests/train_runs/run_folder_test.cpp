@@ -236,6 +236,21 @@ TEST_F(RunFolderTest, KilledBetweenTheTwoFilesNoLineIsLostOrTwice) {
   EXPECT_EQ(steps_in(aside), "2 3 ");
 }
 
+TEST_F(RunFolderTest, LinesWithoutAStepGoAside) {
+  const fs::path lines = root_ / "metrics.jsonl", aside = aside_of(lines);
+  const std::string foreign =
+      "7\n[1]\n\"step\"\nnull\n{}\n{\"loss\":1}\n{\"step\":\"2\"}\n{\"step\":1.5}\n{\"step\":null}\n{\"step\":-1}\n"
+      "{\"step\":18446744073709551615}\n";
+  std::ofstream(lines) << "{\"step\":0}\n" << foreign << "{\"step\":1}\n";
+  ASSERT_TRUE(rewind_lines(lines, 3).ok());
+  EXPECT_EQ(content(lines), "{\"step\":0}\n{\"step\":1}\n");
+  EXPECT_EQ(content(aside), foreign);
+  ASSERT_TRUE(rewind_lines(lines, 3).ok());
+  EXPECT_EQ(content(aside), foreign) << "once";
+  ASSERT_TRUE(settle_lines(lines, 1, true).ok());
+  EXPECT_FALSE(fs::exists(aside));
+}
+
 TEST_F(RunFolderTest, AFileOfLinesThatCannotBeReadIsNoEmptyOne) {
   const fs::path lines = root_ / "metrics.jsonl";
   fs::create_symlink("metrics.jsonl", lines);
