@@ -46,7 +46,7 @@ struct DataRecord {
 StreamRecord record_of(const BatchStream& stream, const std::vector<SourceRecipe>& sources);
 
 nlohmann::json to_json(const DataRecord& record);
-// `place` is for messages. Nothing where `json` is null, as in runs of before there were records.
+// `place` is for messages. Nothing where `json` is null: a run may have no record.
 Result<std::optional<DataRecord>> parse_data_record(const nlohmann::json& json, std::string_view place);
 
 // The documents that step `step` is trained on.

@@ -17,7 +17,7 @@ Result<std::optional<DataRecord>> RunningTrainer::data_of(const CheckpointInfo& 
 std::optional<std::string> RunningTrainer::off_line(const CheckpointInfo& checkpoint) const {
   const auto state = nlohmann::json::parse(checkpoint.state_json, nullptr, false);
   if (!state.is_object()) return "its state is no object";
-  // Checkpoints of before there were these records say neither.
+  // A state may lack its recipe's identity and its data: then nothing speaks against it.
   if (state.contains("recipe_identity") && state["recipe_identity"] != recipe_identity(recipe_)) {
     return "it is of another recipe than this run";
   }

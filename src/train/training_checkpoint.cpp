@@ -108,7 +108,7 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
   NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
   NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
-  if (json.contains("loss")) {  // older checkpoints have none; it is only shown
+  if (json.contains("loss")) {  // it may be missing: it is only shown
     NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
   }
   if (json.contains("validation_loss")) {
