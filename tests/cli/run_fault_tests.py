@@ -104,7 +104,7 @@ def check_message(done, status, *words):
 
 
 def test_every_command_that_maps_a_file_that_shrinks(rig):
-    """One message that names the file, status 8, nothing left behind; once it ended by SIGBUS."""
+    """One message that names the file, status 8, nothing left behind: no end by SIGBUS."""
     ids, out = ["--ids", rig.folder / "ids.json"], ["--out", rig.folder / "out"]
     (rig.folder / "text.txt").write_text("some text " * 100)
     (rig.folder / "r.toml").write_text(
@@ -116,6 +116,7 @@ def test_every_command_that_maps_a_file_that_shrinks(rig):
     gguf = "gguf-qwen2-f16/model.gguf"
     for arguments, model, file in [
         (["run", "MODEL", "hello", "--raw"], gguf, "model.gguf"),
+        (["run", "MODEL", "hello", "--raw"], None, "model.safetensors"),
         (["show", "MODEL", "--json"], None, "model.safetensors"),
         (["show", "MODEL"], gguf, "model.gguf"),
         (["logits", "MODEL", *ids, *out], None, "model.safetensors"),
@@ -148,6 +149,29 @@ def test_a_name_that_is_no_utf8_gives_good_json(rig):
     done = rig.run(["show", model, "--json"], NARU_TEST_SHRINK="model.safetensors")
     error = json.loads(done.stdout.decode())["error"]
     assert done.returncode == STATUS_UNAVAILABLE and '/a"\ufffd\ufffd' in error["message"], done.stdout
+
+
+def test_a_run_that_goes_on_while_its_files_shrink(rig):
+    """Files of the newest checkpoint, and lines of the run, are cut as they are mapped: one message, and no older one."""
+    (rig.folder / "t").mkdir(exist_ok=True)
+    shutil.copy(rig.data / "text/trained/smollm.json", rig.folder / "t/tokenizer.json")
+    (rig.folder / "config.json").write_text(json.dumps({
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 405, "hidden_size": 16,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 256, "rope_theta": 10000.0,
+        "tie_word_embeddings": True}))
+    (rig.folder / "going.toml").write_text(
+        'steps = 2\n[model]\nconfig = "config.json"\ntokenizer = "t"\n[[data]]\ngenerator = "digits"\n'
+        'documents = 20\n[batch]\ncontext = 32\nrows = 4\n[checkpoint]\nevery = 1\n')
+    train = ["train", "going.toml", "--out", "going", "--threads", "1"]
+    first = rig.run(train)
+    assert first.returncode == 0, first.stderr
+    shutil.copytree(rig.folder / "going", rig.folder / "whole")
+    for file in ["weights.safetensors", "moments.safetensors", "metrics.jsonl"]:
+        shutil.rmtree(rig.folder / "going")
+        shutil.copytree(rig.folder / "whole", rig.folder / "going")
+        check_message(rig.run(train, NARU_TEST_SHRINK=file), STATUS_UNAVAILABLE, file)
+        assert not rig.partials(), file
 
 
 def test_a_model_that_is_loaded_needs_its_file_no_more(rig):
