@@ -31,4 +31,18 @@ Status check_same(int fd, std::string_view name, const FileState& before) {
                                                name)};
 }
 
+Result<bool> is_anything(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT) return false;
+  return not_readable_error(path.string(), errno);
+}
+
+Error not_readable_error(std::string_view name, int error_number) {
+  const bool is_short = error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM;
+  return {is_short ? Code::kResourceExhausted : Code::kUnavailable,
+          fmt::format("reading {}: {}; {}", name, std::strerror(error_number),
+                      is_short ? "allow more, or end other programs" : "check that it may be read, and its disk")};
+}
+
 }  // namespace naru

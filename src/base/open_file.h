@@ -1,7 +1,5 @@
-// Files that are open for reading: regular ones only, and whether one is still what it was when it was opened.
+// What is known of a file besides its bytes: whether there is one, and whether an open one is still as it was.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -23,5 +21,11 @@ FileState file_state(const struct stat& info);
 // kUnavailable where the open file `fd`, which messages call `name`, is not as it was: the bytes that were read since
 // may be of two different files.
 Status check_same(int fd, std::string_view name, const FileState& before);
+
+// Whether anything has the name, a link to nowhere too. Where that cannot be told, what not_readable_error() says.
+Result<bool> is_anything(const std::filesystem::path& path);
+
+// Of errno after an open or a read: kResourceExhausted where descriptors or memory ran out, else kUnavailable.
+Error not_readable_error(std::string_view name, int error_number);
 
 }  // namespace naru

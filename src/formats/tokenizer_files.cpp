@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/open_file.h"
 #include "formats/json.h"
 #include "formats/tokenizer_companions.h"
 #include "formats/tokenizer_reader.h"
@@ -274,12 +275,15 @@ namespace {
 // NAME.jinja each, by name; a folder that is not there has none.
 Result<std::vector<NamedTemplate>> read_named_templates(const fs::path& folder) {
   std::vector<NamedTemplate> named;
+  NARU_ASSIGN(const bool is_there, is_anything(folder));
+  if (!is_there) return named;
   std::error_code code;
   for (fs::directory_iterator place(folder, code), end; !code && place != end; place.increment(code)) {
     if (place->path().extension() != ".jinja" || named.size() > kChatTemplatesMax) continue;
     NARU_ASSIGN(std::string text, read_file(place->path(), kChatTemplateBytesMax));
     named.push_back({place->path().stem().string(), std::move(text)});
   }
+  if (code) return not_readable_error(folder.string(), code.value());
   std::sort(named.begin(), named.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return named;
 }
@@ -319,8 +323,8 @@ Result<TokenizerData> read_tokenizer_folder(const std::filesystem::path& folder)
   std::array<std::string, std::size(companions)> texts;
   for (size_t i = 0; i < texts.size(); ++i) {
     const fs::path path = folder / companions[i].first;
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) continue;
+    NARU_ASSIGN(const bool is_there, is_anything(path));
+    if (!is_there) continue;
     NARU_ASSIGN(texts[i], read_file(path, kTokenizerConfigBytesMax));
     *companions[i].second = as_bytes(texts[i]);
   }

@@ -17,16 +17,9 @@ namespace {
 
 constexpr size_t kDigestReadBytes = size_t{1} << 20;
 
-Error not_readable(const std::filesystem::path& path, int error_number) {
-  const bool is_short = error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM;
-  return {is_short ? Code::kResourceExhausted : Code::kUnavailable,
-          fmt::format("reading {}: {}; {}", path.string(), std::strerror(error_number),
-                      is_short ? "allow more, or end other programs" : "check that it may be read, and its disk")};
-}
-
 Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) return not_readable(path, errno);
+  if (::fstat(fd, &info) != 0) return not_readable_error(path.string(), errno);
   if (!S_ISREG(info.st_mode)) {
     return Error{Code::kInvalidArgument, fmt::format("reading {}: it is no regular file, one was wanted; put the file "
                                                      "back, or move away what has its name",
@@ -38,7 +31,7 @@ Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
   while (true) {
     const ssize_t n = ::read(fd, block.data(), block.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return not_readable(path, errno);
+    if (n < 0) return not_readable_error(path.string(), errno);
     if (n == 0) break;
     hash.update({block.data(), static_cast<size_t>(n)});
     content.bytes += static_cast<int64_t>(n);
@@ -50,19 +43,12 @@ Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<bool> is_anything(const std::filesystem::path& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) == 0) return true;
-  if (errno == ENOENT) return false;
-  return not_readable(path, errno);
-}
-
 Result<FileContent> digest_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not block
   if (fd < 0) {
     const int error_number = errno;
     NARU_ASSIGN(const bool is_there, is_anything(path));
-    if (is_there) return not_readable(path, error_number);
+    if (is_there) return not_readable_error(path.string(), error_number);
     return Error{Code::kNotFound, fmt::format("reading {}: there is no such file; check the path", path.string())};
   }
   auto content = digest_open(fd, path);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/open_file.h"
 #include "base/result.h"
 
 namespace naru::train {
@@ -18,8 +19,5 @@ struct FileContent {
 // kNotFound only where nothing at all has the name: a link to nowhere is kUnavailable, as its disk may come back,
 // and so is a file that is written to meanwhile.
 Result<FileContent> digest_file(const std::filesystem::path& path);
-
-// Whether anything has the name, a link to nowhere too. kUnavailable where that cannot be told.
-Result<bool> is_anything(const std::filesystem::path& path);
 
 }  // namespace naru::train
