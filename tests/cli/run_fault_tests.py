@@ -239,7 +239,7 @@ def test_a_model_with_named_templates_is_converted_over_itself(rig):
     templates = rig.folder / "m/additional_chat_templates"
     assert [path.name for path in templates.iterdir()] == ["tool_use.jinja"]
     (templates / "notes.txt").write_text("mine")
-    check_message(rig.run([*convert, "--force"]), 2, "'additional_chat_templates'")
+    check_message(rig.run([*convert, "--force"]), 2, "'additional_chat_templates/notes.txt'")
     assert (templates / "notes.txt").read_text() == "mine"
 
 
