@@ -90,6 +90,16 @@ def write_all(fd, data):
         data = data[os.write(fd, data):]
 
 
+def write_recipe(folder, config, keys, data):
+    """recipe.toml, with a tokenizer beside it."""
+    root = HERE.parent.parent
+    (folder / "tokenizer").mkdir()
+    trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
+    (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
+    model = f'[model]\nconfig = "{root}/recipes/configs/{config}.json"\ntokenizer = "tokenizer"\n'
+    (folder / "recipe.toml").write_text(f"{keys}{model}[[data]]\n{data}")
+
+
 PROMPT = r">>> "
 
 
@@ -188,17 +198,10 @@ def test_a_request_to_end(naru, model):
 
 
 def test_a_stopped_training_is_no_success(naru, model):
-    root = HERE.parent.parent
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "tokenizer").mkdir()
-        trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
-        (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
-        (folder / "recipe.toml").write_text(
-            'steps = 100000\n[batch]\nrows = 1\nmicro_rows = 1\ncontext = 32\n'
-            f'[model]\nconfig = "{root}/recipes/configs/tiny-llama.json"\ntokenizer = "tokenizer"\n'
-            '[[data]]\ngenerator = "digits"\ndocuments = 20\n'
-        )
+        write_recipe(folder, "tiny-llama", "steps = 100000\n[batch]\nrows = 1\nmicro_rows = 1\ncontext = 32\n",
+                     'generator = "digits"\ndocuments = 20\n')
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             t = Terminal([naru, "train", folder / "recipe.toml", f"output={folder}/run"])
             t.wait_for(r"step +\d+/100000")
@@ -321,16 +324,9 @@ def test_reasoning_is_dimmed(naru, model):
 
 
 def test_one_control_c_ends_the_reading_of_data(naru, model):
-    root = HERE.parent.parent
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / "tokenizer").mkdir()
-        trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
-        (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
-        (folder / "recipe.toml").write_text(
-            f'steps = 1\n[model]\nconfig = "{root}/recipes/configs/tiny-moe.json"\ntokenizer = "tokenizer"\n'
-            '[[data]]\ngenerator = "word_problems"\ndocuments = 1000000\n'
-        )
+        write_recipe(folder, "tiny-moe", "steps = 1\n", 'generator = "word_problems"\ndocuments = 1000000\n')
         t = Terminal([naru, "data", folder / "recipe.toml"])
         t.read_some(1)  # in the middle of it
         assert not t.is_done(), t.seen
