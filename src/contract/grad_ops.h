@@ -18,6 +18,7 @@ namespace naru::contract {
 
 // Refreshes a packed matrix of a float rule from f32 values: out holds what pack() would make of them.
 struct Pack {
+  static constexpr std::string_view kName = "pack";
   // One for each group of `out`: [outputs, inputs], or [inputs, outputs] where is_transposed.
   std::span<const View> groups;
   bool is_transposed = false;
@@ -29,6 +30,7 @@ struct Pack {
 // x[i / rows_share][k]. g(i) = groups[i], or i mod the number of groups where `groups` is empty. The slots of a group
 // close ranks: segments of 2048 and blocks of 32 are counted in its own list. A group without slots is left as it is.
 struct WeightGrad {
+  static constexpr std::string_view kName = "weight_grad";
   View dy;           // [I, N]
   View x;            // [I / rows_share, K]
   View groups = {};  // i32 [I, 1] or empty
@@ -39,6 +41,7 @@ struct WeightGrad {
 
 // out[i][j] = dot over k of a(i, k) and b(j, k), by the rule: section 3.
 struct Product {
+  static constexpr std::string_view kName = "product";
   View a;  // [M, K], or [K, M] where a_transposed
   View b;  // [N, K], or [K, N] where b_transposed
   bool a_transposed = false;
@@ -49,12 +52,14 @@ struct Product {
 
 // out[c] = out[c] + the f32 dot over t of x[t][c] and 1.
 struct ColumnSum {
+  static constexpr std::string_view kName = "column_sum";
   View x;    // [T, C]
   View out;  // [1, C]
 };
 
 // out[t] = sum of the S rows x[t * S] ... from +0, ascending.
 struct SumSlots {
+  static constexpr std::string_view kName = "sum_slots";
   View x;    // [T * S, C]
   View out;  // [T, C]
 };
@@ -62,6 +67,7 @@ struct SumSlots {
 // xh = x * r; g = dy * weight; c = (row sum of fma(g, xh)) / n; dx = r * fma(-xh, c, g);
 // dweight[k] = dweight[k] + the f32 dot over t of dy[t][k] and xh[t][k].
 struct RmsNormGrad {
+  static constexpr std::string_view kName = "rms_norm_grad";
   View x;       // [T, C]
   View weight;  // [1, C]
   float eps = 0;
@@ -72,6 +78,7 @@ struct RmsNormGrad {
 
 // da = fma(dA, c, dB * s), db = fma(dB, c, -(dA * s)).
 struct RopeGrad {
+  static constexpr std::string_view kName = "rope_grad";
   View dy;   // [T * rows_per_token, 2P]
   View cos;  // [T, P]
   View sin;  // [T, P]
@@ -84,6 +91,7 @@ struct RopeGrad {
 // forward gave. Positions of a document are one dot's elements; absent ones count as +0. Where an element of q or dout
 // (as an operand) is not finite, its head's gradients of that document are NaN throughout.
 struct AttentionGrad {
+  static constexpr std::string_view kName = "attention_grad";
   View q;  // [T * H, D], as the forward read it
   CacheStream key;
   CacheStream value;
@@ -100,6 +108,7 @@ struct AttentionGrad {
 
 // s = 1 / (1 + exp(-gate)); a = silu(gate); dup = dy * a; dgate = (dy * up) * fma(a, 1 - s, s).
 struct SiluMulGrad {
+  static constexpr std::string_view kName = "silu_mul_grad";
   View gate;   // [T, C]
   View up;     // [T, C]
   View dy;     // [T, C]
@@ -109,6 +118,7 @@ struct SiluMulGrad {
 
 // dy[t * S + s] = gates[t][s] * dout[t]; dgates[t][s] = row sum of fma(dout[t], y[t * S + s]).
 struct CombineGrad {
+  static constexpr std::string_view kName = "combine_grad";
   View y;       // [T * S, C]
   View gates;   // [T, S]
   View dout;    // [T, C]
@@ -122,6 +132,7 @@ struct CombineGrad {
 // b = 1 / (1 + exp(x)), x the logit. Softmax: c = row sum of fma(u, a) over all experts, e = u - c,
 // r = row sum of fma(a, e), dlogits = a * (e - r).
 struct RouteGrad {
+  static constexpr std::string_view kName = "route_grad";
   View logits;        // [T, E]
   View experts;       // i32 [T, S]
   View dgates;        // [T, S]
@@ -137,6 +148,7 @@ struct RouteGrad {
 // loss = weight * (row sum over e of fma(f, P)). b_e = f_e * (weight / n). Softmax: dscores = b; sigmoid: c = row sum
 // of fma(b, a'), dscores = (b - c) / D. Rows of no sequence get +0.
 struct BalanceLoss {
+  static constexpr std::string_view kName = "balance_loss";
   View logits;   // [T, E]
   View experts;  // i32 [T, S]
   Scoring scoring = Scoring::kSigmoid;
@@ -150,6 +162,7 @@ struct BalanceLoss {
 // -(s / l) * weight at the target, s the row sum of e with +0 in the target's place; all +0 where the weight is 0. A
 // non-finite m or l is an error of the row.
 struct CrossEntropy {
+  static constexpr std::string_view kName = "cross_entropy";
   View logits;   // [R, V]
   View targets;  // i32 [R, 1]
   View weights;  // [R, 1]
@@ -159,6 +172,7 @@ struct CrossEntropy {
 
 // out[v] = out[v] + (sum from +0 of dy[t] over the t with ids[t] == v, ascending); rows without tokens stay.
 struct EmbedGrad {
+  static constexpr std::string_view kName = "embed_grad";
   View ids;  // i32 [T, 1]
   View dy;   // [T, C]
   View out;  // [V, C]
@@ -166,12 +180,14 @@ struct EmbedGrad {
 
 // out = value, flushed.
 struct Fill {
+  static constexpr std::string_view kName = "fill";
   View out;
   float value = 0;
 };
 
 // out = fma(a, x, b * y); a * x where y is empty.
 struct Axpby {
+  static constexpr std::string_view kName = "axpby";
   View x;  // [R, C]
   View y;  // [R, C] or empty
   float a = 1;
@@ -181,6 +197,7 @@ struct Axpby {
 
 // out = the aligned tree (section 3) over rows of the row sum of squares of each.
 struct SumOfSquares {
+  static constexpr std::string_view kName = "sum_of_squares";
   View x;    // [R, C]
   View out;  // [1, 1]
 };
@@ -189,6 +206,7 @@ struct SumOfSquares {
 // u = m / fma(sqrt(v), inverse_root_bias2, eps); w = fma(-step_size, u, w * decay). Factors that training makes of
 // doubles are given rounded to f32.
 struct AdamW {
+  static constexpr std::string_view kName = "adamw";
   View weight;  // [R, C], in place
   View grad;    // [R, C]
   View m;       // [R, C], in place

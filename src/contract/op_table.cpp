@@ -1,60 +1,139 @@
+// Names, and cost and validity of the ops of a forward pass (contract/ops.h).
 #include "contract/op_table.h"
 
 #include <algorithm>
+#include <array>
+#include <type_traits>
 
 #include "contract/op_checks.h"
 
 namespace naru::contract {
 namespace {
 
-// The visitors below share one pattern: a lambda for each op.
-template <typename... Fs>
-struct Visitor : Fs... {
-  using Fs::operator()...;
-};
-template <typename... Fs>
-Visitor(Fs...) -> Visitor<Fs...>;
+template <typename... O>
+constexpr std::array<std::string_view, sizeof...(O)> names_of(std::type_identity<std::variant<O...>>) {
+  return {O::kName...};
+}
+constexpr auto kNames = names_of(std::type_identity<Op>{});
 
-void validate_attention(const Attention& op) {
-  const char* name = "attention";
-  check_stream(name, op.key);
-  check_stream(name, op.value);
-  NARU_CHECK(op.key.shape.use != CacheUse::kValue && op.value.shape.use != CacheUse::kKey, name);
-  NARU_CHECK(op.key.shape.dtype == op.value.shape.dtype && op.key.shape.heads == op.value.shape.heads, name);
-  NARU_CHECK(op.heads > 0 && op.heads % op.key.shape.heads == 0, name, op.heads, op.key.shape.heads);
-  check_f32(name, "q", op.q, op.q.rows, op.key.shape.width);
-  NARU_CHECK(op.q.rows % op.heads == 0, name, op.q.rows, op.heads);
-  const bool is_shared = op.value.shape.use == CacheUse::kKeyAndValue;
-  NARU_CHECK(is_shared ? op.out.cols <= op.value.shape.width : op.out.cols == op.value.shape.width, name, op.out.cols);
-  check_f32(name, "out", op.out, op.q.rows, op.out.cols);
-  if (!op.stats.empty()) check_f32(name, "stats", op.stats, op.q.rows, 2);
-  check_sequences(name, op.sequences, op.q.rows / op.heads);
+constexpr bool names_differ() {
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (std::find(kNames.begin(), kNames.begin() + i, kNames[i]) != kNames.begin() + i) return false;
+  }
+  return true;
+}
+static_assert(names_differ());
+
+}  // namespace
+
+template <>
+Cost cost(const Embed& op) {
+  return {0, 2 * view_bytes(op.out)};
+}
+template <>
+void validate(const Embed& op) {
+  NARU_CHECK(op.table != nullptr && op.table->groups == 1);
+  check_view(op.kName, "ids", op.ids, DType::kI32, op.ids.rows, 1);
+  check_f32(op.kName, "out", op.out, op.ids.rows, op.table->inputs);
 }
 
-void validate_matmul(const Matmul& op) {
+template <>
+Cost cost(const RmsNorm& op) {
+  return elementwise(4, op.out, 2);
+}
+template <>
+void validate(const RmsNorm& op) {
+  check_f32(op.kName, "x", op.x, op.out.rows, op.out.cols);
+  check_f32(op.kName, "weight", op.weight, 1, op.out.cols);
+  check_f32(op.kName, "out", op.out, op.x.rows, op.x.cols);
+}
+
+template <>
+Cost cost(const Matmul& op) {
+  Cost cost{0, view_bytes(op.x)};
+  for (int i = 0; i < op.n_targets; ++i) {
+    const PackedMatrix& weight = *op.targets[i].weight;
+    cost.flops += 2.0 * static_cast<double>(op.x.rows) * static_cast<double>(weight.outputs * weight.inputs);
+    cost.bytes += static_cast<double>(weight.bytes) + view_bytes(op.targets[i].out);
+  }
+  return cost;
+}
+template <>
+void validate(const Matmul& op) {
   NARU_CHECK(op.n_targets >= 1 && op.n_targets <= Matmul::kTargetsMax, op.n_targets);
   for (int i = 0; i < op.n_targets; ++i) {
     const MatmulTarget& target = op.targets[i];
     NARU_CHECK(target.weight != nullptr && target.weight->groups == 1);
-    check_f32("matmul", "x", op.x, op.x.rows, target.weight->inputs);
-    check_f32("matmul", "out", target.out, op.x.rows, target.weight->outputs);
-    if (!target.bias.empty()) check_f32("matmul", "bias", target.bias, 1, target.weight->outputs);
+    check_f32(op.kName, "x", op.x, op.x.rows, target.weight->inputs);
+    check_f32(op.kName, "out", target.out, op.x.rows, target.weight->outputs);
+    if (!target.bias.empty()) check_f32(op.kName, "bias", target.bias, 1, target.weight->outputs);
   }
 }
 
-void validate_route(const Route& op) {
-  const int64_t n_rows = op.logits.rows, n_experts = op.logits.cols, n_chosen = op.experts.cols;
-  check_f32("route", "logits", op.logits, n_rows, n_experts);
-  if (!op.bias.empty()) check_f32("route", "bias", op.bias, 1, n_experts);
-  check_view("route", "experts", op.experts, DType::kI32, n_rows, n_chosen);
-  check_f32("route", "gates", op.gates, n_rows, n_chosen);
-  NARU_CHECK(op.n_group >= 1 && n_experts % op.n_group == 0, n_experts, op.n_group);
-  NARU_CHECK(op.topk_group >= 1 && op.topk_group <= op.n_group, op.topk_group, op.n_group);
-  const int64_t n_present = op.group_score == GroupScore::kNone ? n_experts : n_experts / op.n_group * op.topk_group;
-  NARU_CHECK(n_chosen >= 1 && n_chosen <= n_present, n_chosen, n_present);
+template <>
+Cost cost(const GroupedMatmul& op) {
+  const PackedMatrix& weight = *op.weight;
+  const double used = static_cast<double>(std::min(op.out.rows, weight.groups)) / static_cast<double>(weight.groups);
+  return {2.0 * static_cast<double>(op.out.rows) * static_cast<double>(weight.outputs * weight.inputs),
+          used * static_cast<double>(weight.bytes) + view_bytes(op.x) + view_bytes(op.out)};
+}
+template <>
+void validate(const GroupedMatmul& op) {
+  NARU_CHECK(op.weight != nullptr && op.rows_share >= 1 && op.out.rows == op.x.rows * op.rows_share);
+  check_f32(op.kName, "x", op.x, op.x.rows, op.weight->inputs);
+  check_f32(op.kName, "out", op.out, op.out.rows, op.weight->outputs);
+  if (!op.groups.empty()) check_view(op.kName, "groups", op.groups, DType::kI32, op.out.rows, 1);
 }
 
-Cost attention_cost(const Attention& op) {
+template <>
+Cost cost(const RopeTable& op) {
+  return elementwise(80, op.cos, 2);
+}
+template <>
+void validate(const RopeTable& op) {
+  check_view(op.kName, "positions", op.positions, DType::kI32, op.cos.rows, 1);
+  check_f32(op.kName, "frequencies", op.frequencies, 1, op.cos.cols);
+  check_f32(op.kName, "cos", op.cos, op.positions.rows, op.frequencies.cols);
+  check_f32(op.kName, "sin", op.sin, op.positions.rows, op.frequencies.cols);
+}
+
+template <>
+Cost cost(const Rope& op) {
+  return elementwise(3, op.x, 2);
+}
+template <>
+void validate(const Rope& op) {
+  NARU_CHECK(op.rows_per_token >= 1 && op.x.rows == op.cos.rows * op.rows_per_token, op.x.rows, op.cos.rows);
+  check_f32(op.kName, "x", op.x, op.x.rows, 2 * op.cos.cols);
+  check_f32(op.kName, "sin", op.sin, op.cos.rows, op.cos.cols);
+  check_f32(op.kName, "out", op.out, op.x.rows, op.x.cols);
+}
+
+template <>
+Cost cost(const RoundBF16& op) {
+  return elementwise(0, op.out, 2);
+}
+template <>
+void validate(const RoundBF16& op) {
+  check_f32(op.kName, "x", op.x, op.out.rows, op.out.cols);
+}
+
+template <>
+Cost cost(const CacheWrite& op) {
+  return elementwise(0, op.x, 2);
+}
+template <>
+void validate(const CacheWrite& op) {
+  check_stream(op.kName, op.stream);
+  NARU_CHECK(op.column >= 0 && op.column + op.x.cols <= op.stream.shape.width, op.column, op.x.cols);
+  int64_t n_rows = 0;
+  for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
+  NARU_CHECK(op.x.rows == n_rows || op.x.rows == n_rows * op.stream.shape.heads, op.x.rows, n_rows);
+  check_sequences(op.kName, op.sequences, n_rows);
+}
+
+template <>
+Cost cost(const Attention& op) {
   Cost cost;
   const double width = static_cast<double>(op.key.shape.width + op.out.cols);
   for (const SequenceRows& rows : op.sequences) {
@@ -66,129 +145,94 @@ Cost attention_cost(const Attention& op) {
   cost.bytes += view_bytes(op.q) + view_bytes(op.out);
   return cost;
 }
+template <>
+void validate(const Attention& op) {
+  check_stream(op.kName, op.key);
+  check_stream(op.kName, op.value);
+  NARU_CHECK(op.key.shape.use != CacheUse::kValue && op.value.shape.use != CacheUse::kKey, op.kName);
+  NARU_CHECK(op.key.shape.dtype == op.value.shape.dtype && op.key.shape.heads == op.value.shape.heads, op.kName);
+  NARU_CHECK(op.heads > 0 && op.heads % op.key.shape.heads == 0, op.kName, op.heads, op.key.shape.heads);
+  check_f32(op.kName, "q", op.q, op.q.rows, op.key.shape.width);
+  NARU_CHECK(op.q.rows % op.heads == 0, op.kName, op.q.rows, op.heads);
+  const bool is_shared = op.value.shape.use == CacheUse::kKeyAndValue;
+  NARU_CHECK(is_shared ? op.out.cols <= op.value.shape.width : op.out.cols == op.value.shape.width, op.kName,
+             op.out.cols);
+  check_f32(op.kName, "out", op.out, op.q.rows, op.out.cols);
+  if (!op.stats.empty()) check_f32(op.kName, "stats", op.stats, op.q.rows, 2);
+  check_sequences(op.kName, op.sequences, op.q.rows / op.heads);
+}
 
-}  // namespace
+template <>
+Cost cost(const SiluMul& op) {
+  return elementwise(16, op.out, 3);
+}
+template <>
+void validate(const SiluMul& op) {
+  check_f32(op.kName, "gate", op.gate, op.out.rows, op.out.cols);
+  check_f32(op.kName, "up", op.up, op.out.rows, op.out.cols);
+}
+
+template <>
+Cost cost(const Add& op) {
+  return elementwise(1, op.out, 3);
+}
+template <>
+void validate(const Add& op) {
+  check_f32(op.kName, "a", op.a, op.out.rows, op.out.cols);
+  check_f32(op.kName, "b", op.b, op.out.rows, op.out.cols);
+}
+
+template <>
+Cost cost(const Route& op) {
+  return elementwise(16, op.logits, 2);
+}
+template <>
+void validate(const Route& op) {
+  const int64_t n_rows = op.logits.rows, n_experts = op.logits.cols, n_chosen = op.experts.cols;
+  check_f32(op.kName, "logits", op.logits, n_rows, n_experts);
+  if (!op.bias.empty()) check_f32(op.kName, "bias", op.bias, 1, n_experts);
+  check_view(op.kName, "experts", op.experts, DType::kI32, n_rows, n_chosen);
+  check_f32(op.kName, "gates", op.gates, n_rows, n_chosen);
+  NARU_CHECK(op.n_group >= 1 && n_experts % op.n_group == 0, n_experts, op.n_group);
+  NARU_CHECK(op.topk_group >= 1 && op.topk_group <= op.n_group, op.topk_group, op.n_group);
+  const int64_t n_present = op.group_score == GroupScore::kNone ? n_experts : n_experts / op.n_group * op.topk_group;
+  NARU_CHECK(n_chosen >= 1 && n_chosen <= n_present, n_chosen, n_present);
+}
+
+template <>
+Cost cost(const Combine& op) {
+  return {2 * count_of(op.y), view_bytes(op.y) + 3 * view_bytes(op.out)};
+}
+template <>
+void validate(const Combine& op) {
+  NARU_CHECK(op.y.rows == op.gates.rows * op.gates.cols, op.y.rows, op.gates.rows, op.gates.cols);
+  check_f32(op.kName, "y", op.y, op.y.rows, op.out.cols);
+  check_f32(op.kName, "gates", op.gates, op.out.rows, op.gates.cols);
+  check_f32(op.kName, "residual", op.residual, op.out.rows, op.out.cols);
+  if (!op.shared.empty()) check_f32(op.kName, "shared", op.shared, op.out.rows, op.out.cols);
+}
+
+template <>
+Cost cost(const LogProb& op) {
+  return elementwise(14, op.logits, 1);
+}
+template <>
+void validate(const LogProb& op) {
+  check_view(op.kName, "targets", op.targets, DType::kI32, op.logits.rows, 1);
+  check_f32(op.kName, "out", op.out, op.logits.rows, 1);
+}
 
 std::string_view op_name(int op_index) {
-  static constexpr std::string_view kNames[] = {
-      "embed",          "rms_norm",      "matmul",        "grouped_matmul", "rope_table",    "rope",
-      "round_bf16",     "cache_write",   "attention",     "silu_mul",       "add",           "route",
-      "combine",        "log_prob",      "pack",          "weight_grad",    "product",       "column_sum",
-      "sum_slots",      "rms_norm_grad", "rope_grad",     "attention_grad", "silu_mul_grad", "combine_grad",
-      "route_grad",     "balance_loss",  "cross_entropy", "embed_grad",     "fill",          "axpby",
-      "sum_of_squares", "adamw"};
-  static_assert(sizeof(kNames) / sizeof(kNames[0]) == kOpCount);
   NARU_CHECK(op_index >= 0 && op_index < kOpCount, op_index);
-  return kNames[op_index];
+  return kNames[static_cast<size_t>(op_index)];
 }
 
 Cost cost(const Op& op) {
-  const auto elementwise = [](double flops_each, const View& out, double operands) {
-    const double n = static_cast<double>(out.rows * out.cols);
-    return Cost{flops_each * n, operands * 4 * n};
-  };
-  return std::visit(Visitor{
-                        [](const Embed& o) {
-                          return Cost{0, 2 * view_bytes(o.out)};
-                        },
-                        [&](const RmsNorm& o) { return elementwise(4, o.out, 2); },
-                        [](const Matmul& o) {
-                          Cost c{0, view_bytes(o.x)};
-                          for (int i = 0; i < o.n_targets; ++i) {
-                            const PackedMatrix& w = *o.targets[i].weight;
-                            c.flops += 2.0 * static_cast<double>(o.x.rows) * static_cast<double>(w.outputs * w.inputs);
-                            c.bytes += static_cast<double>(w.bytes) + view_bytes(o.targets[i].out);
-                          }
-                          return c;
-                        },
-                        [](const GroupedMatmul& o) {
-                          const PackedMatrix& w = *o.weight;
-                          const double used =
-                              static_cast<double>(std::min(o.out.rows, w.groups)) / static_cast<double>(w.groups);
-                          return Cost{2.0 * static_cast<double>(o.out.rows) * static_cast<double>(w.outputs * w.inputs),
-                                      used * static_cast<double>(w.bytes) + view_bytes(o.x) + view_bytes(o.out)};
-                        },
-                        [&](const RopeTable& o) { return elementwise(80, o.cos, 2); },
-                        [&](const Rope& o) { return elementwise(3, o.x, 2); },
-                        [&](const RoundBF16& o) { return elementwise(0, o.out, 2); },
-                        [&](const CacheWrite& o) { return elementwise(0, o.x, 2); },
-                        [](const Attention& o) { return attention_cost(o); },
-                        [&](const SiluMul& o) { return elementwise(16, o.out, 3); },
-                        [&](const Add& o) { return elementwise(1, o.out, 3); },
-                        [&](const Route& o) { return elementwise(16, o.logits, 2); },
-                        [](const Combine& o) {
-                          return Cost{2 * view_bytes(o.y) / 4, view_bytes(o.y) + 3 * view_bytes(o.out)};
-                        },
-                        [&](const LogProb& o) { return elementwise(14, o.logits, 1); },
-                        [](const auto& o) { return grad_cost(o); },
-                    },
-                    op);
+  return std::visit([](const auto& o) { return cost(o); }, op);
 }
 
 void validate(const Op& op) {
-  std::visit(Visitor{
-                 [](const Embed& o) {
-                   NARU_CHECK(o.table != nullptr && o.table->groups == 1);
-                   check_view("embed", "ids", o.ids, DType::kI32, o.ids.rows, 1);
-                   check_f32("embed", "out", o.out, o.ids.rows, o.table->inputs);
-                 },
-                 [](const RmsNorm& o) {
-                   check_f32("rms_norm", "x", o.x, o.out.rows, o.out.cols);
-                   check_f32("rms_norm", "weight", o.weight, 1, o.out.cols);
-                   check_f32("rms_norm", "out", o.out, o.x.rows, o.x.cols);
-                 },
-                 [](const Matmul& o) { validate_matmul(o); },
-                 [](const GroupedMatmul& o) {
-                   NARU_CHECK(o.weight != nullptr && o.rows_share >= 1 && o.out.rows == o.x.rows * o.rows_share);
-                   check_f32("grouped_matmul", "x", o.x, o.x.rows, o.weight->inputs);
-                   check_f32("grouped_matmul", "out", o.out, o.out.rows, o.weight->outputs);
-                   if (!o.groups.empty()) check_view("grouped_matmul", "groups", o.groups, DType::kI32, o.out.rows, 1);
-                 },
-                 [](const RopeTable& o) {
-                   check_view("rope_table", "positions", o.positions, DType::kI32, o.cos.rows, 1);
-                   check_f32("rope_table", "frequencies", o.frequencies, 1, o.cos.cols);
-                   check_f32("rope_table", "cos", o.cos, o.positions.rows, o.frequencies.cols);
-                   check_f32("rope_table", "sin", o.sin, o.positions.rows, o.frequencies.cols);
-                 },
-                 [](const Rope& o) {
-                   NARU_CHECK(o.rows_per_token >= 1 && o.x.rows == o.cos.rows * o.rows_per_token, o.x.rows, o.cos.rows);
-                   check_f32("rope", "x", o.x, o.x.rows, 2 * o.cos.cols);
-                   check_f32("rope", "sin", o.sin, o.cos.rows, o.cos.cols);
-                   check_f32("rope", "out", o.out, o.x.rows, o.x.cols);
-                 },
-                 [](const RoundBF16& o) { check_f32("round_bf16", "x", o.x, o.out.rows, o.out.cols); },
-                 [](const CacheWrite& o) {
-                   check_stream("cache_write", o.stream);
-                   NARU_CHECK(o.column >= 0 && o.column + o.x.cols <= o.stream.shape.width, o.column, o.x.cols);
-                   int64_t n_rows = 0;
-                   for (const SequenceRows& rows : o.sequences) n_rows += rows.n_rows;
-                   NARU_CHECK(o.x.rows == n_rows || o.x.rows == n_rows * o.stream.shape.heads, o.x.rows, n_rows);
-                   check_sequences("cache_write", o.sequences, n_rows);
-                 },
-                 [](const Attention& o) { validate_attention(o); },
-                 [](const SiluMul& o) {
-                   check_f32("silu_mul", "gate", o.gate, o.out.rows, o.out.cols);
-                   check_f32("silu_mul", "up", o.up, o.out.rows, o.out.cols);
-                 },
-                 [](const Add& o) {
-                   check_f32("add", "a", o.a, o.out.rows, o.out.cols);
-                   check_f32("add", "b", o.b, o.out.rows, o.out.cols);
-                 },
-                 [](const Route& o) { validate_route(o); },
-                 [](const Combine& o) {
-                   NARU_CHECK(o.y.rows == o.gates.rows * o.gates.cols, o.y.rows, o.gates.rows, o.gates.cols);
-                   check_f32("combine", "y", o.y, o.y.rows, o.out.cols);
-                   check_f32("combine", "gates", o.gates, o.out.rows, o.gates.cols);
-                   check_f32("combine", "residual", o.residual, o.out.rows, o.out.cols);
-                   if (!o.shared.empty()) check_f32("combine", "shared", o.shared, o.out.rows, o.out.cols);
-                 },
-                 [](const LogProb& o) {
-                   check_view("log_prob", "targets", o.targets, DType::kI32, o.logits.rows, 1);
-                   check_f32("log_prob", "out", o.out, o.logits.rows, 1);
-                 },
-                 [](const auto& o) { grad_validate(o); },
-             },
-             op);
+  std::visit([](const auto& o) { validate(o); }, op);
 }
 
 }  // namespace naru::contract

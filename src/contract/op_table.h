@@ -1,5 +1,5 @@
-// One row for each op: its name, and what it moves and computes. Documents, tests, benches and the support matrix are
-// made from this table.
+// What is known of each op beside its meaning: its name, what it moves and computes, and whether its operands fit each
+// other. Documents, tests, benches and the support matrix are made from this.
 #pragma once
 
 #include <string_view>
@@ -18,9 +18,16 @@ struct Cost {
   double flops = 0;  // multiplies and adds, counted apart
   double bytes = 0;  // of weights, cache and operands, each read or written once
 };
-Cost cost(const Op& op);
 
+// Each op specialises both, side by side in the source of its family (op_table.cpp, grad_op_table.cpp); a missing one
+// does not link.
+template <typename O>
+Cost cost(const O& op);
 // Stops the program where operands do not fit each other: a mistake of the caller, never of a user's file.
+template <typename O>
+void validate(const O& op);
+
+Cost cost(const Op& op);
 void validate(const Op& op);
 
 }  // namespace naru::contract

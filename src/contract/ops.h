@@ -3,7 +3,8 @@
 // width, K inputs and N outputs of a product, H heads, D width of a head, E experts, S chosen experts a token.
 //
 // Operands are Views on chip memory, f32 unless said; every output may alias nothing but what its comment names. Shapes
-// are checked by validate() (op_table.h) before a chip sees the op: a mismatch is a mistake of ours.
+// are checked by validate() (op_table.h) before a chip sees the op: a mismatch is a mistake of ours. The variant Op
+// below is the one list of ops: names (kName), costs, checks and the chips' tables are made over it.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@ namespace naru::contract {
 
 // out[t] = row ids[t] of the table as its rule holds it: exact value rounded once to f32 (rule bf16: to bf16).
 struct Embed {
+  static constexpr std::string_view kName = "embed";
   View ids;  // i32 [T, 1]
   const PackedMatrix* table = nullptr;
   View out;  // [T, C]
@@ -27,6 +29,7 @@ struct Embed {
 
 // Section 4. r = 1/sqrt(ss/n + eps); out = (x * r) * weight. A non-finite sum of squares is an error of the row.
 struct RmsNorm {
+  static constexpr std::string_view kName = "rms_norm";
   View x;       // [T, C]
   View weight;  // [1, C]
   float eps = 0;
@@ -40,6 +43,7 @@ struct MatmulTarget {
   View out;                              // [T, N]
 };
 struct Matmul {
+  static constexpr std::string_view kName = "matmul";
   static constexpr int kTargetsMax = 3;
   View x;  // [T, K]
   MatmulTarget targets[kTargetsMax];
@@ -49,6 +53,7 @@ struct Matmul {
 // Section 3, one matrix of many for each row: out[i] = W[g(i)] x[i / rows_share], where g(i) = groups[i], or i mod the
 // number of groups where `groups` is empty (heads). Experts: i = t * S + s; heads: i = t * H + h.
 struct GroupedMatmul {
+  static constexpr std::string_view kName = "grouped_matmul";
   View x;                                // [I / rows_share, K]
   const PackedMatrix* weight = nullptr;  // groups x [N, K]
   View groups;                           // i32 [I, 1] or empty
@@ -58,6 +63,7 @@ struct GroupedMatmul {
 
 // Section 4. angle = f32(position) * frequency; cos and sin of that f32 in double, rounded, times factor.
 struct RopeTable {
+  static constexpr std::string_view kName = "rope_table";
   View positions;    // i32 [T, 1]
   View frequencies;  // [1, P], P pairs
   float factor = 1;
@@ -68,6 +74,7 @@ struct RopeTable {
 // Section 4. Rotates the pairs of each row: (fma(a,c,-(b*s)), fma(a,s,b*c)). Row i takes the angles of token
 // i / rows_per_token.
 struct Rope {
+  static constexpr std::string_view kName = "rope";
   View x;    // [T * rows_per_token, 2P]
   View cos;  // [T, P]
   View sin;  // [T, P]
@@ -78,6 +85,7 @@ struct Rope {
 
 // Rounds every element to bf16 (section 1), kept as f32. For f32 caches nothing is rounded and the op is not issued.
 struct RoundBF16 {
+  static constexpr std::string_view kName = "round_bf16";
   View x;    // [T, C]
   View out;  // [T, C]; may be x
 };
@@ -86,6 +94,7 @@ struct RoundBF16 {
 // of each head. x has one row for each (token, head), or one for each token, which all heads get. A non-finite value
 // (after rounding) is an error.
 struct CacheWrite {
+  static constexpr std::string_view kName = "cache_write";
   View x;  // [T * H, W] or [T, W]
   CacheStream stream;
   int64_t column = 0;
@@ -96,6 +105,7 @@ struct CacheWrite {
 // reads key head h / (H / key heads). q is rounded to the cache dtype here. Where value.shape.use is kKeyAndValue the
 // value of a position is the first out.cols columns of its row.
 struct Attention {
+  static constexpr std::string_view kName = "attention";
   View q;  // [T * H, D]
   CacheStream key;
   CacheStream value;
@@ -108,6 +118,7 @@ struct Attention {
 
 // out = silu(gate) * up.
 struct SiluMul {
+  static constexpr std::string_view kName = "silu_mul";
   View gate;  // [T, C]
   View up;    // [T, C]
   View out;   // [T, C]; may be gate or up
@@ -115,6 +126,7 @@ struct SiluMul {
 
 // out = a + b.
 struct Add {
+  static constexpr std::string_view kName = "add";
   View a;    // [T, C]
   View b;    // [T, C]
   View out;  // may be a or b
@@ -124,6 +136,7 @@ struct Add {
 // Groups (contiguous runs of E / n_group experts): the best topk_group by their max, or by the sum of their two largest
 // keys, stay; others are absent. gate = score, divided by (sum over the chosen + 1e-20) where `normalise`, times scale.
 struct Route {
+  static constexpr std::string_view kName = "route";
   View logits;  // [T, E]
   View bias;    // [1, E] or empty
   Scoring scoring = Scoring::kSoftmax;
@@ -138,6 +151,7 @@ struct Route {
 
 // Section 6. out = residual + ((fma(g_s, y_s, acc) from +0, s ascending) + shared).
 struct Combine {
+  static constexpr std::string_view kName = "combine";
   View y;         // [T * S, C]
   View gates;     // [T, S]
   View shared;    // [T, C] or empty
@@ -147,6 +161,7 @@ struct Combine {
 
 // Section 4. out[t] = (x[target] - m) - log(l) of row t; a non-finite m or l is an error of the row.
 struct LogProb {
+  static constexpr std::string_view kName = "log_prob";
   View logits;   // [T, V]
   View targets;  // i32 [T, 1]
   View out;      // [T, 1]

@@ -83,7 +83,7 @@ class CpuChip : public contract::Chip {
     contract::validate(op);
     const FloatMode mode(table_);
     std::string_view kernel;
-    Status status = std::visit([&](const auto& o) { return run_op(o, &kernel); }, op);
+    Status status = std::visit([&](const auto& o) { return table_.run(o, work_, &kernel); }, op);
     count(static_cast<int>(op.index()), kernel);
     return status;
   }
@@ -92,69 +92,6 @@ class CpuChip : public contract::Chip {
   std::vector<contract::KernelUse> kernel_uses() const override { return uses_; }
 
  private:
-  Status run_op(const contract::Embed& op, std::string_view* kernel) { return table_.embed(op, work_, kernel); }
-  Status run_op(const contract::RmsNorm& op, std::string_view* kernel) { return table_.rms_norm(op, work_, kernel); }
-  Status run_op(const contract::Matmul& op, std::string_view* kernel) { return table_.matmul(op, work_, kernel); }
-  Status run_op(const contract::GroupedMatmul& op, std::string_view* kernel) {
-    return table_.grouped_matmul(op, work_, kernel);
-  }
-  Status run_op(const contract::RopeTable& op, std::string_view* kernel) {
-    return table_.rope_table(op, work_, kernel);
-  }
-  Status run_op(const contract::Rope& op, std::string_view* kernel) { return table_.rope(op, work_, kernel); }
-  Status run_op(const contract::RoundBF16& op, std::string_view* kernel) {
-    return table_.round_bf16(op, work_, kernel);
-  }
-  Status run_op(const contract::CacheWrite& op, std::string_view* kernel) {
-    return table_.cache_write(op, work_, kernel);
-  }
-  Status run_op(const contract::Attention& op, std::string_view* kernel) { return table_.attention(op, work_, kernel); }
-  Status run_op(const contract::SiluMul& op, std::string_view* kernel) { return table_.silu_mul(op, work_, kernel); }
-  Status run_op(const contract::Add& op, std::string_view* kernel) { return table_.add(op, work_, kernel); }
-  Status run_op(const contract::Route& op, std::string_view* kernel) { return table_.route(op, work_, kernel); }
-  Status run_op(const contract::Combine& op, std::string_view* kernel) { return table_.combine(op, work_, kernel); }
-  Status run_op(const contract::LogProb& op, std::string_view* kernel) { return table_.log_prob(op, work_, kernel); }
-  Status run_op(const contract::Pack& op, std::string_view* kernel) { return table_.repack(op, work_, kernel); }
-  Status run_op(const contract::WeightGrad& op, std::string_view* kernel) {
-    return table_.weight_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::Product& op, std::string_view* kernel) { return table_.product(op, work_, kernel); }
-  Status run_op(const contract::ColumnSum& op, std::string_view* kernel) {
-    return table_.column_sum(op, work_, kernel);
-  }
-  Status run_op(const contract::SumSlots& op, std::string_view* kernel) { return table_.sum_slots(op, work_, kernel); }
-  Status run_op(const contract::RmsNormGrad& op, std::string_view* kernel) {
-    return table_.rms_norm_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::RopeGrad& op, std::string_view* kernel) { return table_.rope_grad(op, work_, kernel); }
-  Status run_op(const contract::AttentionGrad& op, std::string_view* kernel) {
-    return table_.attention_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::SiluMulGrad& op, std::string_view* kernel) {
-    return table_.silu_mul_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::CombineGrad& op, std::string_view* kernel) {
-    return table_.combine_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::RouteGrad& op, std::string_view* kernel) {
-    return table_.route_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::BalanceLoss& op, std::string_view* kernel) {
-    return table_.balance_loss(op, work_, kernel);
-  }
-  Status run_op(const contract::CrossEntropy& op, std::string_view* kernel) {
-    return table_.cross_entropy(op, work_, kernel);
-  }
-  Status run_op(const contract::EmbedGrad& op, std::string_view* kernel) {
-    return table_.embed_grad(op, work_, kernel);
-  }
-  Status run_op(const contract::Fill& op, std::string_view* kernel) { return table_.fill(op, work_, kernel); }
-  Status run_op(const contract::Axpby& op, std::string_view* kernel) { return table_.axpby(op, work_, kernel); }
-  Status run_op(const contract::SumOfSquares& op, std::string_view* kernel) {
-    return table_.sum_of_squares(op, work_, kernel);
-  }
-  Status run_op(const contract::AdamW& op, std::string_view* kernel) { return table_.adamw(op, work_, kernel); }
-
   void count(int op, std::string_view kernel) {
     const std::string_view name = contract::op_name(op);
     for (contract::KernelUse& use : uses_) {

@@ -66,7 +66,8 @@ void merge(Partial& total, const Partial& next) {
 
 }  // namespace
 
-Status run_cache_write(const CacheWrite& op) {
+template <>
+Status run(const CacheWrite& op) {
   int64_t n_rows = 0;
   for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
   const int64_t heads = op.stream.shape.heads;
@@ -92,7 +93,8 @@ Status run_cache_write(const CacheWrite& op) {
   return {};
 }
 
-Status run_attention(const Attention& op) {
+template <>
+Status run(const Attention& op) {
   const int64_t group_size = op.heads / op.key.shape.heads;
   for (const SequenceRows& rows : op.sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {

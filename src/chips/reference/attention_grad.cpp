@@ -145,7 +145,8 @@ class HeadGrad {
 
 }  // namespace
 
-Status run_attention_grad(const AttentionGrad& op) {
+template <>
+Status run(const AttentionGrad& op) {
   for (const SequenceRows& rows : op.sequences) {
     for (int64_t head = 0; head < op.heads; ++head) HeadGrad(op, rows, head).run();
   }

@@ -77,7 +77,8 @@ float balance_sequence(const contract::BalanceLoss& op, const contract::Sequence
 
 }  // namespace
 
-Status run_balance_loss(const contract::BalanceLoss& op) {
+template <>
+Status run(const contract::BalanceLoss& op) {
   for (int64_t t = 0; t < op.dscores.rows; ++t) std::fill_n(op.dscores.f32(t), op.dscores.cols, 0.0f);
   for (size_t i = 0; i < op.sequences.size(); ++i) {
     *op.loss.f32(static_cast<int64_t>(i)) = balance_sequence(op, op.sequences[i]);
@@ -85,7 +86,8 @@ Status run_balance_loss(const contract::BalanceLoss& op) {
   return {};
 }
 
-Status run_cross_entropy(const contract::CrossEntropy& op) {
+template <>
+Status run(const contract::CrossEntropy& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
   for (int64_t t = 0; t < op.logits.rows; ++t) {

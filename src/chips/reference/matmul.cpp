@@ -162,7 +162,8 @@ float dot_bf16(const float* a, const float* b, int64_t n) {
   return sum.total();
 }
 
-Status run_matmul(const contract::Matmul& op) {
+template <>
+Status run(const contract::Matmul& op) {
   for (int i = 0; i < op.n_targets; ++i) {
     const contract::MatmulTarget& target = op.targets[i];
     for (int64_t t = 0; t < op.x.rows; ++t) {
@@ -175,7 +176,8 @@ Status run_matmul(const contract::Matmul& op) {
   return {};
 }
 
-Status run_grouped_matmul(const contract::GroupedMatmul& op) {
+template <>
+Status run(const contract::GroupedMatmul& op) {
   const auto& matrix = static_cast<const Matrix&>(*op.weight);
   for (int64_t i = 0; i < op.out.rows; ++i) {
     const int64_t group = op.groups.empty() ? i % matrix.groups : *op.groups.i32(i);

@@ -1,4 +1,4 @@
-// One function for each op, in the file of the op's name.
+// The loops of every op, under one declaration, and what they share.
 #pragma once
 
 #include <functional>
@@ -50,38 +50,8 @@ struct SoftmaxRow {
 };
 Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e);
 
-Status run_embed(const contract::Embed& op);
-Status run_rms_norm(const contract::RmsNorm& op);
-Status run_matmul(const contract::Matmul& op);
-Status run_grouped_matmul(const contract::GroupedMatmul& op);
-Status run_rope_table(const contract::RopeTable& op);
-Status run_rope(const contract::Rope& op);
-Status run_round_bf16(const contract::RoundBF16& op);
-Status run_cache_write(const contract::CacheWrite& op);
-Status run_attention(const contract::Attention& op);
-Status run_silu_mul(const contract::SiluMul& op);
-Status run_add(const contract::Add& op);
-Status run_route(const contract::Route& op);
-Status run_combine(const contract::Combine& op);
-Status run_log_prob(const contract::LogProb& op);
-
-Status run_repack(const contract::Pack& op);
-Status run_weight_grad(const contract::WeightGrad& op);
-Status run_product(const contract::Product& op);
-Status run_column_sum(const contract::ColumnSum& op);
-Status run_sum_slots(const contract::SumSlots& op);
-Status run_rms_norm_grad(const contract::RmsNormGrad& op);
-Status run_rope_grad(const contract::RopeGrad& op);
-Status run_attention_grad(const contract::AttentionGrad& op);
-Status run_silu_mul_grad(const contract::SiluMulGrad& op);
-Status run_combine_grad(const contract::CombineGrad& op);
-Status run_route_grad(const contract::RouteGrad& op);
-Status run_balance_loss(const contract::BalanceLoss& op);
-Status run_cross_entropy(const contract::CrossEntropy& op);
-Status run_embed_grad(const contract::EmbedGrad& op);
-Status run_fill(const contract::Fill& op);
-Status run_axpby(const contract::Axpby& op);
-Status run_sum_of_squares(const contract::SumOfSquares& op);
-Status run_adamw(const contract::AdamW& op);
+// The loops of an op: one specialisation for each, in the file of its family; a missing one does not link.
+template <typename O>
+Status run(const O& op);
 
 }  // namespace naru::reference

@@ -8,14 +8,16 @@ using contract::div;
 using contract::fma;
 using contract::mul;
 
-Status run_fill(const contract::Fill& op) {
+template <>
+Status run(const contract::Fill& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) op.out.f32(t)[k] = contract::flush(op.value);
   }
   return {};
 }
 
-Status run_axpby(const contract::Axpby& op) {
+template <>
+Status run(const contract::Axpby& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
       const float x = op.x.f32(t)[k];
@@ -25,14 +27,16 @@ Status run_axpby(const contract::Axpby& op) {
   return {};
 }
 
-Status run_sum_of_squares(const contract::SumOfSquares& op) {
+template <>
+Status run(const contract::SumOfSquares& op) {
   contract::SegmentSum sum;
   for (int64_t t = 0; t < op.x.rows; ++t) sum.push(contract::row_sum_of_squares(op.x.f32(t), op.x.cols));
   *op.out.f32() = sum.total();
   return {};
 }
 
-Status run_adamw(const contract::AdamW& op) {
+template <>
+Status run(const contract::AdamW& op) {
   for (int64_t t = 0; t < op.weight.rows; ++t) {
     for (int64_t k = 0; k < op.weight.cols; ++k) {
       float& w = op.weight.f32(t)[k];

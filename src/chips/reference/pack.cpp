@@ -82,7 +82,8 @@ Result<std::unique_ptr<contract::PackedMatrix>> pack(const MatrixSource& source,
   return std::unique_ptr<contract::PackedMatrix>(std::move(matrix));
 }
 
-Status run_embed(const contract::Embed& op) {
+template <>
+Status run(const contract::Embed& op) {
   const auto& table = static_cast<const Matrix&>(*op.table);
   const int64_t n = table.inputs;
   for (int64_t t = 0; t < op.ids.rows; ++t) {

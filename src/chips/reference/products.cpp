@@ -36,7 +36,8 @@ float dot(const std::vector<float>& a, const std::vector<float>& b, Rule rule) {
 
 }  // namespace
 
-Status run_repack(const contract::Pack& op) {
+template <>
+Status run(const contract::Pack& op) {
   auto& matrix = static_cast<Matrix&>(*op.out);
   for (int64_t group = 0; group < matrix.groups; ++group) {
     for (int64_t output = 0; output < matrix.outputs; ++output) {
@@ -52,7 +53,8 @@ Status run_repack(const contract::Pack& op) {
   return {};
 }
 
-Status run_weight_grad(const contract::WeightGrad& op) {
+template <>
+Status run(const contract::WeightGrad& op) {
   const auto n_groups = static_cast<int64_t>(op.out.size());
   std::vector<std::vector<int64_t>> slots(op.out.size());
   for (int64_t i = 0; i < op.dy.rows; ++i) {
@@ -77,7 +79,8 @@ Status run_weight_grad(const contract::WeightGrad& op) {
   return {};
 }
 
-Status run_product(const contract::Product& op) {
+template <>
+Status run(const contract::Product& op) {
   std::vector<std::vector<float>> b;
   for (int64_t j = 0; j < op.out.cols; ++j) b.push_back(operand_row(op.b, op.b_transposed, j, op.rule));
   for (int64_t i = 0; i < op.out.rows; ++i) {

@@ -67,7 +67,7 @@ class ReferenceChip : public contract::Chip {
   Status run(const contract::Op& op) override {
     contract::validate(op);
     ++calls_[op.index()];
-    return std::visit([](const auto& o) { return run_op(o); }, op);
+    return std::visit([](const auto& o) { return reference::run(o); }, op);
   }
   Status wait() override { return {}; }
 
@@ -81,39 +81,6 @@ class ReferenceChip : public contract::Chip {
   }
 
  private:
-  static Status run_op(const contract::Embed& op) { return run_embed(op); }
-  static Status run_op(const contract::RmsNorm& op) { return run_rms_norm(op); }
-  static Status run_op(const contract::Matmul& op) { return run_matmul(op); }
-  static Status run_op(const contract::GroupedMatmul& op) { return run_grouped_matmul(op); }
-  static Status run_op(const contract::RopeTable& op) { return run_rope_table(op); }
-  static Status run_op(const contract::Rope& op) { return run_rope(op); }
-  static Status run_op(const contract::RoundBF16& op) { return run_round_bf16(op); }
-  static Status run_op(const contract::CacheWrite& op) { return run_cache_write(op); }
-  static Status run_op(const contract::Attention& op) { return run_attention(op); }
-  static Status run_op(const contract::SiluMul& op) { return run_silu_mul(op); }
-  static Status run_op(const contract::Add& op) { return run_add(op); }
-  static Status run_op(const contract::Route& op) { return run_route(op); }
-  static Status run_op(const contract::Combine& op) { return run_combine(op); }
-  static Status run_op(const contract::LogProb& op) { return run_log_prob(op); }
-  static Status run_op(const contract::Pack& op) { return run_repack(op); }
-  static Status run_op(const contract::WeightGrad& op) { return run_weight_grad(op); }
-  static Status run_op(const contract::Product& op) { return run_product(op); }
-  static Status run_op(const contract::ColumnSum& op) { return run_column_sum(op); }
-  static Status run_op(const contract::SumSlots& op) { return run_sum_slots(op); }
-  static Status run_op(const contract::RmsNormGrad& op) { return run_rms_norm_grad(op); }
-  static Status run_op(const contract::RopeGrad& op) { return run_rope_grad(op); }
-  static Status run_op(const contract::AttentionGrad& op) { return run_attention_grad(op); }
-  static Status run_op(const contract::SiluMulGrad& op) { return run_silu_mul_grad(op); }
-  static Status run_op(const contract::CombineGrad& op) { return run_combine_grad(op); }
-  static Status run_op(const contract::RouteGrad& op) { return run_route_grad(op); }
-  static Status run_op(const contract::BalanceLoss& op) { return run_balance_loss(op); }
-  static Status run_op(const contract::CrossEntropy& op) { return run_cross_entropy(op); }
-  static Status run_op(const contract::EmbedGrad& op) { return run_embed_grad(op); }
-  static Status run_op(const contract::Fill& op) { return run_fill(op); }
-  static Status run_op(const contract::Axpby& op) { return run_axpby(op); }
-  static Status run_op(const contract::SumOfSquares& op) { return run_sum_of_squares(op); }
-  static Status run_op(const contract::AdamW& op) { return run_adamw(op); }
-
   std::array<int64_t, contract::kOpCount> calls_{};
 };
 

@@ -62,7 +62,8 @@ std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scori
   return scores;
 }
 
-Status run_route(const Route& op) {
+template <>
+Status run(const Route& op) {
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const std::vector<float> scores = expert_scores(op.logits.f32(t), op.logits.cols, op.scoring);

@@ -59,7 +59,8 @@ float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& st
   return sum.total();
 }
 
-Status run_column_sum(const contract::ColumnSum& op) {
+template <>
+Status run(const contract::ColumnSum& op) {
   for (int64_t c = 0; c < op.x.cols; ++c) {
     const float sum = column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(op.x.f32(t)[c], 1.0f, acc); });
     op.out.f32()[c] = add(op.out.f32()[c], sum);
@@ -67,7 +68,8 @@ Status run_column_sum(const contract::ColumnSum& op) {
   return {};
 }
 
-Status run_sum_slots(const contract::SumSlots& op) {
+template <>
+Status run(const contract::SumSlots& op) {
   const int64_t n_slots = op.out.rows > 0 ? op.x.rows / op.out.rows : 0;
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
@@ -79,7 +81,8 @@ Status run_sum_slots(const contract::SumSlots& op) {
   return {};
 }
 
-Status run_rms_norm_grad(const contract::RmsNormGrad& op) {
+template <>
+Status run(const contract::RmsNormGrad& op) {
   const int64_t n = op.x.cols;
   const float* weight = op.weight.f32();
   std::vector<float> r;
@@ -102,7 +105,8 @@ Status run_rms_norm_grad(const contract::RmsNormGrad& op) {
   return {};
 }
 
-Status run_rope_grad(const contract::RopeGrad& op) {
+template <>
+Status run(const contract::RopeGrad& op) {
   const int64_t n_pairs = op.cos.cols;
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   for (int64_t row = 0; row < op.dx.rows; ++row) {
@@ -119,7 +123,8 @@ Status run_rope_grad(const contract::RopeGrad& op) {
   return {};
 }
 
-Status run_silu_mul_grad(const contract::SiluMulGrad& op) {
+template <>
+Status run(const contract::SiluMulGrad& op) {
   for (int64_t t = 0; t < op.gate.rows; ++t) {
     for (int64_t k = 0; k < op.gate.cols; ++k) {
       const float gate = op.gate.f32(t)[k], up = op.up.f32(t)[k], dy = op.dy.f32(t)[k];
@@ -131,7 +136,8 @@ Status run_silu_mul_grad(const contract::SiluMulGrad& op) {
   return {};
 }
 
-Status run_combine_grad(const contract::CombineGrad& op) {
+template <>
+Status run(const contract::CombineGrad& op) {
   const int64_t n = op.dout.cols, n_chosen = op.gates.cols;
   for (int64_t t = 0; t < op.dout.rows; ++t) {
     const float* dout = op.dout.f32(t);
@@ -144,7 +150,8 @@ Status run_combine_grad(const contract::CombineGrad& op) {
   return {};
 }
 
-Status run_route_grad(const contract::RouteGrad& op) {
+template <>
+Status run(const contract::RouteGrad& op) {
   const int64_t n = op.logits.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const std::vector<float> a = expert_scores(op.logits.f32(t), n, op.scoring);
@@ -161,7 +168,8 @@ Status run_route_grad(const contract::RouteGrad& op) {
   return {};
 }
 
-Status run_embed_grad(const contract::EmbedGrad& op) {
+template <>
+Status run(const contract::EmbedGrad& op) {
   const size_t n = static_cast<size_t>(op.out.cols);
   std::vector<std::vector<float>> sums(static_cast<size_t>(op.out.rows));  // empty: no token
   for (int64_t t = 0; t < op.ids.rows; ++t) {

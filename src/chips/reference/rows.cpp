@@ -10,7 +10,8 @@ using contract::add;
 using contract::fma;
 using contract::mul;
 
-Status run_rms_norm(const contract::RmsNorm& op) {
+template <>
+Status run(const contract::RmsNorm& op) {
   const int64_t n = op.x.cols;
   for (int64_t t = 0; t < op.x.rows; ++t) {
     const float* x = op.x.f32(t);
@@ -28,7 +29,8 @@ Status run_rms_norm(const contract::RmsNorm& op) {
   return {};
 }
 
-Status run_rope_table(const contract::RopeTable& op) {
+template <>
+Status run(const contract::RopeTable& op) {
   for (int64_t t = 0; t < op.positions.rows; ++t) {
     for (int64_t i = 0; i < op.frequencies.cols; ++i) {
       const float angle = mul(contract::to_f32(*op.positions.i32(t)), op.frequencies.f32()[i]);
@@ -39,7 +41,8 @@ Status run_rope_table(const contract::RopeTable& op) {
   return {};
 }
 
-Status run_rope(const contract::Rope& op) {
+template <>
+Status run(const contract::Rope& op) {
   const int64_t n_pairs = op.cos.cols;
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   for (int64_t row = 0; row < op.x.rows; ++row) {
@@ -56,14 +59,16 @@ Status run_rope(const contract::Rope& op) {
   return {};
 }
 
-Status run_round_bf16(const contract::RoundBF16& op) {
+template <>
+Status run(const contract::RoundBF16& op) {
   for (int64_t t = 0; t < op.x.rows; ++t) {
     for (int64_t k = 0; k < op.x.cols; ++k) op.out.f32(t)[k] = round_to_bf16(op.x.f32(t)[k]);
   }
   return {};
 }
 
-Status run_silu_mul(const contract::SiluMul& op) {
+template <>
+Status run(const contract::SiluMul& op) {
   for (int64_t t = 0; t < op.gate.rows; ++t) {
     for (int64_t k = 0; k < op.gate.cols; ++k) {
       op.out.f32(t)[k] = mul(contract::silu(op.gate.f32(t)[k]), op.up.f32(t)[k]);
@@ -72,14 +77,16 @@ Status run_silu_mul(const contract::SiluMul& op) {
   return {};
 }
 
-Status run_add(const contract::Add& op) {
+template <>
+Status run(const contract::Add& op) {
   for (int64_t t = 0; t < op.a.rows; ++t) {
     for (int64_t k = 0; k < op.a.cols; ++k) op.out.f32(t)[k] = add(op.a.f32(t)[k], op.b.f32(t)[k]);
   }
   return {};
 }
 
-Status run_combine(const contract::Combine& op) {
+template <>
+Status run(const contract::Combine& op) {
   const int64_t n_chosen = op.gates.cols;
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
@@ -104,7 +111,8 @@ Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x,
   return SoftmaxRow{m, l};
 }
 
-Status run_log_prob(const contract::LogProb& op) {
+template <>
+Status run(const contract::LogProb& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
   for (int64_t t = 0; t < op.logits.rows; ++t) {

@@ -169,7 +169,8 @@ void run(const Attention& op, Work& work, std::string_view* kernel) {
 
 }  // namespace
 
-Status attention(const Attention& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const Attention& op, Work& work, std::string_view* kernel) {
   if (op.key.shape.dtype == DType::kF32) {
     run<F32Rule>(op, work, kernel);
     return {};

@@ -149,7 +149,8 @@ class Runner {
 
 }  // namespace
 
-Status attention_grad(const AttentionGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const AttentionGrad& op, Work& work, std::string_view* kernel) {
   if (op.key.shape.dtype == DType::kF32) {
     *kernel = "attention_grad_f32";
     Runner<F32Rule>(op, work).run();

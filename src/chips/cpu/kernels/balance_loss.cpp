@@ -107,7 +107,8 @@ void grad_row(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch) {
 
 }  // namespace
 
-Status balance_loss(const BalanceLoss& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const BalanceLoss& op, Work& work, std::string_view* kernel) {
   *kernel = "sequences";
   const int64_t n = op.logits.cols, n_sequences = static_cast<int64_t>(op.sequences.size());
   const BalanceScratch scratch = make_scratch(op, work);

@@ -101,7 +101,8 @@ void store_row(const contract::CacheShape& shape, const float* x, int64_t n, int
 
 }  // namespace
 
-Status cache_write(const CacheWrite& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
   const contract::CacheShape& shape = op.stream.shape;
   const bool is_bf16 = shape.dtype == DType::kBF16;
   *kernel = is_bf16 ? "pages_bf16" : "pages_f32";

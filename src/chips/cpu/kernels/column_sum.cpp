@@ -4,7 +4,8 @@
 namespace naru::cpu::NARU_LEVEL {
 
 // A product with 1 is exact, so the fma of a dot with ones is an addition.
-Status column_sum(const contract::ColumnSum& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::ColumnSum& op, Work& work, std::string_view* kernel) {
   *kernel = "strips";
   const int64_t rows = op.x.rows, n = op.x.cols;
   const int64_t n_segments = row_segments(rows), stride = padded_columns(n);
@@ -25,7 +26,8 @@ Status column_sum(const contract::ColumnSum& op, Work& work, std::string_view* k
   return {};
 }
 
-Status sum_slots(const contract::SumSlots& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::SumSlots& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.out.cols, n_slots = op.out.rows > 0 ? op.x.rows / op.out.rows : 0;
   for_row_ranges(work, op.out.rows, n * (n_slots + 1), [&](int64_t begin, int64_t end, int) {

@@ -3,7 +3,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status combine(const contract::Combine& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Combine& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.out.cols, n_chosen = op.gates.cols;
   const bool has_shared = !op.shared.empty();

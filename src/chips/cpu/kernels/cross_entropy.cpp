@@ -65,7 +65,8 @@ NARU_SIMD void row_grad(float* e, int64_t n, const Sums& sums, int64_t target, f
 
 }  // namespace
 
-Status cross_entropy(const CrossEntropy& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.logits.cols;
   const int64_t rows = op.logits.rows, shared_rows = rows / (4 * work.pool.n_threads());

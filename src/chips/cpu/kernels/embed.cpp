@@ -101,7 +101,8 @@ void read_row(const CpuMatrix& matrix, int64_t output, float* out) {
 
 }  // namespace
 
-Status embed(const contract::Embed& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Embed& op, Work& work, std::string_view* kernel) {
   *kernel = "embed_panels";
   const auto& table = static_cast<const CpuMatrix&>(*op.table);
   work.pool.parallel_for(op.ids.rows, [&](int64_t t, int) {

@@ -56,7 +56,8 @@ NARU_SIMD void add_tokens(const View& dy, const int32_t* tokens, int64_t n_token
 
 }  // namespace
 
-Status embed_grad(const contract::EmbedGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::EmbedGrad& op, Work& work, std::string_view* kernel) {
   *kernel = "by_id";
   const int64_t n = op.out.cols, n_strips = (n + kColumnStrip - 1) / kColumnStrip;
   const TokensById sorted = sort_tokens(op.ids, op.out.rows, work);

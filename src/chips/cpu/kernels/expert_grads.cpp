@@ -69,7 +69,8 @@ void route_grad_row(const RouteGrad& op, int64_t t, const RouteGradScratch& scra
 
 }  // namespace
 
-Status combine_grad(const contract::CombineGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::CombineGrad& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.dout.cols, n_chosen = op.gates.cols;
   for_row_ranges(work, op.y.rows, 2 * n, [&](int64_t begin, int64_t end, int) {
@@ -90,7 +91,8 @@ Status combine_grad(const contract::CombineGrad& op, Work& work, std::string_vie
   return {};
 }
 
-Status route_grad(const RouteGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const RouteGrad& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
   for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int thread) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
@@ -40,44 +41,31 @@ struct Work {
   bool emulate_tiles = false;  // for tests: the kernels of AMX on a plain model of its tiles, at any level
 };
 
-struct KernelTable {
+// Runs an op; `*kernel` is set to the name of the kernel that ran.
+template <typename O>
+using Kernel = Status (*)(const O&, Work&, std::string_view* kernel);
+
+// A kernel for each alternative of the Op variant. Bases, not a tuple: level.cpp fills them without a function of the
+// standard library, which the linker might keep as compiled for that level.
+template <typename O>
+struct KernelOf {
+  Kernel<O> kernel;
+};
+template <typename Ops>
+struct KernelsOf;
+template <typename... O>
+struct KernelsOf<std::variant<O...>> : KernelOf<O>... {};
+
+struct KernelTable : KernelsOf<contract::Op> {
   std::string_view level;
-  // Runs the op; `*kernel` is set to the name of the kernel that ran.
-  Status (*embed)(const contract::Embed&, Work&, std::string_view* kernel);
-  Status (*rms_norm)(const contract::RmsNorm&, Work&, std::string_view* kernel);
-  Status (*matmul)(const contract::Matmul&, Work&, std::string_view* kernel);
-  Status (*grouped_matmul)(const contract::GroupedMatmul&, Work&, std::string_view* kernel);
-  Status (*rope_table)(const contract::RopeTable&, Work&, std::string_view* kernel);
-  Status (*rope)(const contract::Rope&, Work&, std::string_view* kernel);
-  Status (*round_bf16)(const contract::RoundBF16&, Work&, std::string_view* kernel);
-  Status (*cache_write)(const contract::CacheWrite&, Work&, std::string_view* kernel);
-  Status (*attention)(const contract::Attention&, Work&, std::string_view* kernel);
-  Status (*silu_mul)(const contract::SiluMul&, Work&, std::string_view* kernel);
-  Status (*add)(const contract::Add&, Work&, std::string_view* kernel);
-  Status (*route)(const contract::Route&, Work&, std::string_view* kernel);
-  Status (*combine)(const contract::Combine&, Work&, std::string_view* kernel);
-  Status (*log_prob)(const contract::LogProb&, Work&, std::string_view* kernel);
-  Status (*repack)(const contract::Pack&, Work&, std::string_view* kernel);
-  Status (*weight_grad)(const contract::WeightGrad&, Work&, std::string_view* kernel);
-  Status (*product)(const contract::Product&, Work&, std::string_view* kernel);
-  Status (*column_sum)(const contract::ColumnSum&, Work&, std::string_view* kernel);
-  Status (*sum_slots)(const contract::SumSlots&, Work&, std::string_view* kernel);
-  Status (*rms_norm_grad)(const contract::RmsNormGrad&, Work&, std::string_view* kernel);
-  Status (*rope_grad)(const contract::RopeGrad&, Work&, std::string_view* kernel);
-  Status (*attention_grad)(const contract::AttentionGrad&, Work&, std::string_view* kernel);
-  Status (*silu_mul_grad)(const contract::SiluMulGrad&, Work&, std::string_view* kernel);
-  Status (*combine_grad)(const contract::CombineGrad&, Work&, std::string_view* kernel);
-  Status (*route_grad)(const contract::RouteGrad&, Work&, std::string_view* kernel);
-  Status (*balance_loss)(const contract::BalanceLoss&, Work&, std::string_view* kernel);
-  Status (*cross_entropy)(const contract::CrossEntropy&, Work&, std::string_view* kernel);
-  Status (*embed_grad)(const contract::EmbedGrad&, Work&, std::string_view* kernel);
-  Status (*fill)(const contract::Fill&, Work&, std::string_view* kernel);
-  Status (*axpby)(const contract::Axpby&, Work&, std::string_view* kernel);
-  Status (*sum_of_squares)(const contract::SumOfSquares&, Work&, std::string_view* kernel);
-  Status (*adamw)(const contract::AdamW&, Work&, std::string_view* kernel);
   // Packs a source (chips/cpu/packed.h); the layout may differ from level to level.
   Result<std::unique_ptr<contract::PackedMatrix>> (*pack)(const contract::MatrixSource&, contract::Rule, Work&);
   int64_t (*packed_bytes)(DType stored, contract::Rule, int64_t groups, int64_t outputs, int64_t inputs);
+
+  template <typename O>
+  Status run(const O& op, Work& work, std::string_view* ran) const {
+    return static_cast<const KernelOf<O>&>(*this).kernel(op, work, ran);
+  }
 };
 
 }  // namespace naru::cpu

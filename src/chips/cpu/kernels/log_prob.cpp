@@ -19,7 +19,8 @@ NARU_SIMD float sum_of_exp(const float* x, int64_t n, float m) {
 
 }  // namespace
 
-Status log_prob(const contract::LogProb& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::LogProb& op, Work& work, std::string_view* kernel) {
   *kernel = "segments";
   const int64_t rows = op.logits.rows, n = op.logits.cols;
   const int64_t n_segments = (n + kRowSegment - 1) / kRowSegment;

@@ -124,7 +124,8 @@ const Family& family_of(Layout layout, contract::Rule rule, int64_t rows, const 
   return float_family(layout);
 }
 
-Status matmul(const contract::Matmul& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Matmul& op, Work& work, std::string_view* kernel) {
   const int64_t run = std::max<int64_t>(kRunBytes / (4 * std::max<int64_t>(1, op.x.cols)), 64);
   const auto& weight = static_cast<const CpuMatrix&>(*op.targets[0].weight);
   *kernel = family_of(weight.layout, weight.rule, op.x.rows, work).name;
@@ -136,7 +137,8 @@ Status matmul(const contract::Matmul& op, Work& work, std::string_view* kernel) 
   return {};
 }
 
-Status grouped_matmul(const contract::GroupedMatmul& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::GroupedMatmul& op, Work& work, std::string_view* kernel) {
   const auto& matrix = static_cast<const CpuMatrix&>(*op.weight);
   const int64_t slots = op.out.rows;
   *kernel = family_of(matrix.layout, matrix.rule, ceil_div(slots, std::max<int64_t>(1, matrix.groups)), work).name;

@@ -5,7 +5,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status fill(const contract::Fill& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Fill& op, Work& work, std::string_view* kernel) {
   *kernel = "elements";
   const float value = flush(op.value);
   const bool is_zero = __builtin_bit_cast(uint32_t, value) == 0;
@@ -21,7 +22,8 @@ Status fill(const contract::Fill& op, Work& work, std::string_view* kernel) {
   return {};
 }
 
-Status axpby(const contract::Axpby& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Axpby& op, Work& work, std::string_view* kernel) {
   *kernel = "elements";
   const F16 a = splat(op.a), b = splat(op.b);
   const bool has_y = !op.y.empty();
@@ -41,7 +43,8 @@ Status axpby(const contract::Axpby& op, Work& work, std::string_view* kernel) {
 }
 
 // Tasks are segments of rows; then the tree over the segments of each row, and the tree over rows.
-Status sum_of_squares(const contract::SumOfSquares& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::SumOfSquares& op, Work& work, std::string_view* kernel) {
   *kernel = "segments";
   const int64_t rows = op.x.rows, n = op.x.cols, n_segments = (n + kRowSegment - 1) / kRowSegment;
   auto* sums = reinterpret_cast<float*>(work.shared.get(static_cast<size_t>(rows * n_segments) * sizeof(float)));
@@ -69,7 +72,8 @@ Status sum_of_squares(const contract::SumOfSquares& op, Work& work, std::string_
   return {};
 }
 
-Status adamw(const contract::AdamW& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::AdamW& op, Work& work, std::string_view* kernel) {
   *kernel = "elements";
   const F16 grad_scale = splat(op.grad_scale), eps = splat(op.eps), decay = splat(op.decay);
   const F16 beta1 = splat(op.beta1), rest1 = splat(op.one_minus_beta1);

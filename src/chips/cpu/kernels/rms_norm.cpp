@@ -4,7 +4,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status rms_norm(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.x.cols;
   const float* weight = op.weight.f32();

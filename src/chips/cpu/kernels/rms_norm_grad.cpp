@@ -91,7 +91,8 @@ void segment_in_blocks(const RmsNormGrad& op, Work& work, int64_t begin, int64_t
 
 }  // namespace
 
-Status rms_norm_grad(const RmsNormGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const RmsNormGrad& op, Work& work, std::string_view* kernel) {
   const int64_t rows = op.x.rows, n = op.x.cols, n_segments = row_segments(rows), stride = padded_columns(n);
   auto* r = reinterpret_cast<float*>(
       work.shared.get(static_cast<size_t>(2 * padded_columns(rows) + n_segments * stride) * sizeof(float)));

@@ -4,7 +4,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status rope_table(const contract::RopeTable& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::RopeTable& op, Work& work, std::string_view* kernel) {
   *kernel = "double";
   const int64_t n_pairs = op.frequencies.cols;
   const float* frequencies = op.frequencies.f32();
@@ -30,7 +31,8 @@ NARU_SIMD Pair rotate(F16 a, F16 b, F16 c, F16 s) {
 
 }  // namespace
 
-Status rope(const contract::Rope& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Rope& op, Work& work, std::string_view* kernel) {
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   *kernel = is_interleaved ? "interleaved" : "half_split";
   rotate_rows(work, op.x, op.out, op.cos, op.sin, op.rows_per_token, is_interleaved,

@@ -3,7 +3,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status rope_grad(const contract::RopeGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::RopeGrad& op, Work& work, std::string_view* kernel) {
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   *kernel = is_interleaved ? "interleaved" : "half_split";
   rotate_rows(work, op.dy, op.dx, op.cos, op.sin, op.rows_per_token, is_interleaved, [](F16 a, F16 b, F16 c, F16 s) {

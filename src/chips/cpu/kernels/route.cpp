@@ -92,7 +92,8 @@ void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
 
 }  // namespace
 
-Status route(const Route& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const Route& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.logits.cols;
   for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int thread) {

@@ -3,7 +3,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status silu_mul(const contract::SiluMul& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::SiluMul& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.out.cols;
   for_row_ranges(work, op.out.rows, 4 * n, [&](int64_t begin, int64_t end, int) {

@@ -3,7 +3,8 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-Status silu_mul_grad(const contract::SiluMulGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::SiluMulGrad& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.gate.cols;
   for_row_ranges(work, op.gate.rows, 6 * n, [&](int64_t begin, int64_t end, int) {

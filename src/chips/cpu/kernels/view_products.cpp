@@ -113,7 +113,8 @@ void run_products(const std::vector<ViewProduct>& products, contract::Rule rule,
 
 }  // namespace
 
-Status weight_grad(const contract::WeightGrad& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::WeightGrad& op, Work& work, std::string_view* kernel) {
   const auto n_groups = static_cast<int64_t>(op.out.size());
   const int64_t slots = op.dy.rows;
   NARU_CHECK(slots <= INT32_MAX, slots);
@@ -143,7 +144,8 @@ Status weight_grad(const contract::WeightGrad& op, Work& work, std::string_view*
   return {};
 }
 
-Status product(const contract::Product& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Product& op, Work& work, std::string_view* kernel) {
   const int64_t inputs = op.a_transposed ? op.a.rows : op.a.cols;
   *kernel = family_of(layout_of_rule(op.rule, work), op.rule, op.out.rows, work).name;
   const std::vector<ViewProduct> products = {
@@ -155,7 +157,8 @@ Status product(const contract::Product& op, Work& work, std::string_view* kernel
   return {};
 }
 
-Status repack(const contract::Pack& op, Work& work, std::string_view* kernel) {
+template <>
+Status run(const contract::Pack& op, Work& work, std::string_view* kernel) {
   auto& matrix = static_cast<CpuMatrix&>(*op.out);
   *kernel = op.is_transposed ? "pack_columns" : "pack_rows";
   NARU_CHECK(matrix.layout == Layout::kF32 || matrix.rule == contract::Rule::kBF16, static_cast<int>(matrix.layout));
