@@ -17,6 +17,7 @@
 
 #include "bench/options.h"
 #include "chips/cpu/cpu_chip.h"
+#include "chips/memory/host_memory.h"
 #include "contract/op_table.h"
 
 namespace naru {
@@ -102,12 +103,12 @@ class Case {
   View rows(int64_t n, int64_t cols) {
     memory_.emplace_back(static_cast<size_t>(n * cols));
     for (float& x : memory_.back()) x = static_cast<float>(static_cast<int32_t>(random_())) * 0x1p-31f;
-    return make_view(memory_.back().data(), DType::kF32, n, cols);
+    return make_view(address_of(memory_.back().data()), DType::kF32, n, cols);
   }
   CacheStream stream(const contract::CacheShape& shape, size_t n_pages) {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     buffers_.push_back(chip_.allocate(page_bytes * static_cast<int64_t>(n_pages)).value());
-    return {shape, buffers_.back()->data(), page_bytes};
+    return {shape, buffers_.back()->address(), page_bytes};
   }
 
   contract::Chip& chip_;

@@ -24,6 +24,7 @@
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/memory.h"
+#include "chips/memory/host_memory.h"
 #include "cli/peak_kernels.h"
 
 namespace naru {
@@ -175,8 +176,9 @@ void add_product(std::vector<Case>& cases, contract::Chip& chip, const Kind& kin
        is_bandwidth ? "GB/s" : "GOP/s",
        [&chip, product, rows, outputs, inputs] {
          contract::Matmul op;
-         op.x = make_view(product->x.data(), DType::kF32, rows, inputs);
-         op.targets[0] = {product->weight.get(), View{}, make_view(product->out.data(), DType::kF32, rows, outputs)};
+         op.x = make_view(address_of(product->x.data()), DType::kF32, rows, inputs);
+         op.targets[0] = {product->weight.get(), View{},
+                          make_view(address_of(product->out.data()), DType::kF32, rows, outputs)};
          NARU_CHECK(chip.run(op).ok());
        },
        {}});
@@ -200,7 +202,7 @@ std::vector<float> random_floats(int64_t n) {
 }
 
 View view_of(std::vector<float>& values, int64_t rows, int64_t cols) {
-  return make_view(values.data(), DType::kF32, rows, cols);
+  return make_view(address_of(values.data()), DType::kF32, rows, cols);
 }
 
 void add_weight_grad(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t slots, int64_t inputs,
@@ -216,7 +218,7 @@ void add_weight_grad(std::vector<Case>& cases, contract::Chip& chip, Rule rule, 
        2.0 * static_cast<double>(slots * inputs) * static_cast<double>(outputs),
        "GOP/s",
        [&chip, o, rule, slots, inputs, outputs, n_experts] {
-         const View experts = n_experts == 1 ? View{} : make_view(o->experts.data(), DType::kI32, slots, 1);
+         const View experts = n_experts == 1 ? View{} : make_view(address_of(o->experts.data()), DType::kI32, slots, 1);
          NARU_CHECK(chip.run(contract::WeightGrad{.dy = view_of(o->dy, slots, outputs),
                                                   .x = view_of(o->x, slots, inputs),
                                                   .groups = experts,

@@ -12,11 +12,11 @@ list(TRANSFORM cpu_attention REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/chips/cpu/k
 
 if(NOT cpu_sources)
   add_library(naru_chips_cpu INTERFACE)
-  target_link_libraries(naru_chips_cpu INTERFACE naru_contract)
+  target_link_libraries(naru_chips_cpu INTERFACE naru_contract naru_chips_planner)
 else()
   add_library(naru_chips_cpu STATIC ${cpu_sources})
   target_include_directories(naru_chips_cpu PUBLIC ${CMAKE_SOURCE_DIR}/src)
-  target_link_libraries(naru_chips_cpu PUBLIC naru_contract)
+  target_link_libraries(naru_chips_cpu PUBLIC naru_contract naru_chips_planner)
   naru_unity(naru_chips_cpu)
 
   # The baseline is there for its bits, and -O3 of its portable vectors takes as long as two other levels. With

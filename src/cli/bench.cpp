@@ -173,11 +173,7 @@ class Bench {
   }
 
   Result<PassCost> cost_of(int64_t n_sequences, int64_t rows_each, int64_t depth) const {
-    return pass_cost(engine_.model().shape, engine_.chip(),
-                     {.n_sequences = n_sequences,
-                      .rows_each = rows_each,
-                      .depth = depth,
-                      .cache_dtype = engine_.model().cache_dtype});
+    return pass_cost(engine_.model(), {.n_sequences = n_sequences, .rows_each = rows_each, .depth = depth});
   }
   double arithmetic_seconds(const PassCost& cost) const {
     return cost.f32_ops / limits_.f32.per_s + cost.bf16_ops / limits_.bf16.per_s + cost.int8_ops / limits_.int8.per_s;

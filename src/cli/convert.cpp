@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "base/memory.h"
-#include "chips/null/null_chip.h"
+#include "chips/reference/reference_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -39,8 +39,8 @@ train::GgufKind gguf_kind(Kind kind) {
 
 // f32 where rounding would lose something, else bf16: by the tensors that are used.
 Result<Kind> default_kind(const models::ModelFiles& files) {
-  const auto counting_chip = null::make_null_chip();
-  NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *counting_chip, {}));
+  const auto chip = reference::make_reference_chip();  // any: it is asked for the kinds of tensors
+  NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *chip, {}));
   return plan.stores_only_f32() ? Kind::kF32 : Kind::kBF16;
 }
 

@@ -11,13 +11,13 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "chips/null/null_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/terminal.h"
 #include "cli/token_ids.h"
 #include "formats/safetensors_writer.h"
+#include "train/chip_values.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_model.h"
 
@@ -75,13 +75,11 @@ Status write_grads(AtomicFile file, const formats::TensorFiles& files, const tra
   for (const OutTensor& tensor : tensors) NARU_TRY(out.add_tensor(tensor.name, DType::kF32, tensor.shape));
   NARU_TRY(out.begin(std::move(file)));
   NARU_TRY(out.write(std::as_bytes(std::span(&loss, 1))));
-  std::vector<float> values;
   for (const OutTensor& tensor : tensors) {
     for (const int64_t index : tensor.parameters) {
-      const View view = grads.view(index);
-      values.resize(static_cast<size_t>(view.rows * view.cols));
-      NARU_TRY(model.chip().copy_out(values.data(), view.data, view.rows * view.cols * 4));
-      NARU_TRY(out.write(std::as_bytes(std::span(values))));
+      NARU_TRY(train::for_each_piece(model.chip(), grads.view(index), [&](std::span<const float> values, int64_t) {
+        return out.write(std::as_bytes(values));
+      }));
     }
   }
   return out.finish();
@@ -167,15 +165,14 @@ Status grads_command(const GradsOptions& options) {
   how.compute = options.model.compute;
   how.is_latent_form = options.model.is_latent.value_or(config.attention_form != AttentionForm::kExpanded);
   how.recompute = options.recompute;
-  const auto counting_chip = null::make_null_chip();
+  NARU_ASSIGN(const auto chip, make_chip(options.model));
   NARU_ASSIGN(const train::TrainingRoom room,
-              train::measure_room(*counting_chip, config, how, static_cast<int64_t>(ids.size()), 1, 0));
+              train::measure_room(*chip, config, how, static_cast<int64_t>(ids.size()), 1, 0));
   int64_t floats = 0;
   for (const Parameter& p : models::list_parameters(config)) floats += p.n_elements();
   // Values, gradients, and two packed forms of every matrix.
   NARU_TRY(check_memory(room.activation_bytes + room.gradient_bytes + 16 * floats));
 
-  NARU_ASSIGN(const auto chip, make_chip(options.model));
   const std::vector<Parameter> parameters = models::list_parameters(config);
   NARU_ASSIGN(train::TrainableModel model, train::TrainableModel::create(
                                                *chip, config, how,

@@ -8,7 +8,6 @@
 
 #include "base/file.h"
 #include "chips/cpu/cpu_chip.h"
-#include "chips/null/null_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
@@ -39,7 +38,6 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
   OpenModel model;
   for (const std::string& note : files.notes) print_note(note);
   NARU_ASSIGN(model.chip, make_chip(options));
-  const auto counting_chip = null::make_null_chip();
   Progress progress(fmt::format("loading {}", short_name(options.path)), Progress::Unit::kBytes);
   engine::EngineOptions engine_options;
   engine_options.load = load_options(options);
@@ -52,7 +50,7 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
     progress.update(done, total);
     return !is_interrupted();
   };
-  NARU_ASSIGN(model.engine, engine::Engine::open(std::move(files), engine_options, *model.chip, *counting_chip));
+  NARU_ASSIGN(model.engine, engine::Engine::open(std::move(files), engine_options, *model.chip));
   progress.clear();
   if (options.is_latent && !model.engine->model().config.is_mla()) {
     print_note("--latent changes nothing: the model has no latent attention");

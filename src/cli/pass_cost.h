@@ -1,9 +1,9 @@
-// What one forward pass must move and compute, whoever runs it: found by running it on a chip that computes nothing and
-// adding up the contract's cost of every op.
+// What one forward pass must move and compute: found by running it on a planner and adding up the contract's cost of
+// every op.
 #pragma once
 
 #include "base/result.h"
-#include "models/decoder.h"
+#include "models/model.h"
 
 namespace naru::cli {
 
@@ -18,10 +18,8 @@ struct PassShape {
   int64_t n_sequences = 1;
   int64_t rows_each = 1;
   int64_t depth = 0;  // positions in the cache of each before
-  DType cache_dtype = DType::kF32;
 };
 
-// `decoder` is a plan's shape, without weights; `packing` is the chip that says how large it keeps them.
-Result<PassCost> pass_cost(const models::Decoder& decoder, const contract::Chip& packing, const PassShape& shape);
+Result<PassCost> pass_cost(const models::ModelPlan& plan, const PassShape& shape);
 
 }  // namespace naru::cli

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "base/memory.h"
-#include "chips/null/null_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -26,8 +25,9 @@ constexpr size_t kListedMax = 12;  // unknown keys and unused tensors in the tex
 // Everything that both forms show.
 struct Facts {
   std::string path;
+  std::unique_ptr<contract::Chip> chip;
   models::ModelFiles files;
-  models::ModelPlan plan;
+  models::ModelPlan plan;  // for the chip
   engine::MemoryPlan memory;
   std::string container = {};
   std::vector<formats::FileDigest> digests = {};  // empty unless asked for
@@ -46,17 +46,20 @@ Result<std::vector<formats::FileDigest>> digest(formats::TensorFiles& tensors) {
 Result<Facts> gather(const ShowOptions& options) {
   NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.model.path));
   for (const std::string& note : files.notes) print_note(note);
-  NARU_ASSIGN(const auto chip, make_chip(options.model));
+  NARU_ASSIGN(auto chip, make_chip(options.model));
   NARU_ASSIGN(models::ModelPlan plan, models::plan_model(files, *chip, load_options(options.model)));
-  const auto counting_chip = null::make_null_chip();
   engine::MemoryOptions memory_options;
   memory_options.context_tokens = options.model.context;
   memory_options.prefill_chunk = options.model.prefill_chunk;
   // What it would take, also where it does not fit.
   memory_options.memory_bytes = std::numeric_limits<int64_t>::max() / 2;
-  NARU_ASSIGN(engine::MemoryPlan memory, engine::plan_memory(plan, *counting_chip, memory_options));
+  NARU_ASSIGN(engine::MemoryPlan memory, engine::plan_memory(plan, memory_options));
   memory.available_bytes = available_memory_bytes();
-  Facts facts{.path = options.model.path, .files = std::move(files), .plan = std::move(plan), .memory = memory};
+  Facts facts{.path = options.model.path,
+              .chip = std::move(chip),
+              .files = std::move(files),
+              .plan = std::move(plan),
+              .memory = memory};
   const bool is_gguf = facts.files.tensors.gguf() != nullptr;
   facts.container = is_gguf ? "GGUF" : "safetensors";
   auto tokenizer = read_tokenizer_data(options.model.path);

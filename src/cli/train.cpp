@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "base/memory.h"
-#include "chips/null/null_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/machine_limits.h"
@@ -85,7 +84,6 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
 Status train_command(const TrainOptions& options) {
   NARU_ASSIGN(const train::Recipe recipe, recipe_of(options));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
-  const auto counting_chip = null::make_null_chip();
   TrainStatus status;
   double peak = 0;
   train::TrainerEvents events;
@@ -103,7 +101,7 @@ Status train_command(const TrainOptions& options) {
                    .memory_bytes = r.memory_bytes});
   };
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
-  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, *counting_chip, events, options.start));
+  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, options.start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   if (options.machine.chip == ChipKind::kCpu && !options.json) {
     const contract::ChipInfo info = chip->info();

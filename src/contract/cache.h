@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "tensor/chip_address.h"
 #include "tensor/dtype.h"
 
 namespace naru::contract {
@@ -24,10 +25,10 @@ struct CacheShape {
   CacheUse use = CacheUse::kKey;
 };
 
-// One stream of one layer: page p lies at data + p * page_bytes.
+// One stream of one layer: page p lies at address + p * page_bytes.
 struct CacheStream {
   CacheShape shape;
-  void* data = nullptr;
+  ChipAddress address;
   int64_t page_bytes = 0;
 };
 

@@ -20,7 +20,7 @@ struct ChipInfo {
   std::string level;   // the instruction level in use, "" where there is none
   std::string detail;  // processor name and what it has
   int n_threads = 1;
-  bool is_host_addressable = true;
+  bool is_planner = false;  // computes nothing: its memory is numbers, and whatever is run on it costs nothing
 };
 
 // How often a kernel ran, for `naru bench` and --explain.
@@ -34,11 +34,11 @@ struct KernelUse {
 class Buffer {
  public:
   virtual ~Buffer() = default;
-  void* data() const { return data_; }
+  ChipAddress address() const { return address_; }
   int64_t bytes() const { return bytes_; }
 
  protected:
-  void* data_ = nullptr;
+  ChipAddress address_;
   int64_t bytes_ = 0;
 };
 
@@ -47,11 +47,14 @@ class Chip {
   virtual ~Chip() = default;
 
   virtual ChipInfo info() const = 0;
+  // A chip that computes nothing, with this one's sizes of packed matrices and cache pages: a program runs on it to
+  // learn what it needs. It must not outlive this chip; buffers of it may.
+  virtual std::unique_ptr<Chip> planner() const = 0;
 
   // Memory that costs nothing until it is touched, where the system can do that.
   virtual Result<std::unique_ptr<Buffer>> allocate(int64_t bytes) = 0;
-  virtual Status copy_in(void* to, const void* from_host, int64_t bytes) = 0;
-  virtual Status copy_out(void* to_host, const void* from, int64_t bytes) = 0;
+  virtual Status copy_in(ChipAddress to, const void* from_host, int64_t bytes) = 0;
+  virtual Status copy_out(void* to_host, ChipAddress from, int64_t bytes) = 0;
 
   virtual Result<std::unique_ptr<PackedMatrix>> pack(const MatrixSource& source, Rule rule) = 0;
   // Bytes that pack() will take, for planning.

@@ -2,6 +2,8 @@
 // operands and order of arithmetic; the bits are defined in docs/arithmetic.md section 7 and by the reference chip.
 // Legend as in ops.h; I slots (rows of a product), R rows. Operands are f32 Views unless said.
 //
+// The views of one list lie in one buffer, so that a chip may take them as a base and offsets.
+//
 // Gradients of parameters are *added*: out = out + value, so that micro-batches and tied weights join in a stated
 // order. Gradients of activations are written; the tape (nn/tape.h) adds those that meet.
 #pragma once

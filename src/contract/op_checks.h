@@ -26,7 +26,7 @@ inline void check_sequences(std::string_view op, std::span<const SequenceRows> s
 }
 
 inline void check_stream(std::string_view op, const CacheStream& stream) {
-  NARU_CHECK(stream.data != nullptr && stream.page_bytes > 0, op);
+  NARU_CHECK(!stream.address.is_null() && stream.page_bytes > 0, op);
   NARU_CHECK(stream.shape.dtype == DType::kF32 || stream.shape.dtype == DType::kBF16, op,
              dtype_name(stream.shape.dtype));
   NARU_CHECK(stream.shape.heads > 0 && stream.shape.width > 0 && stream.shape.width <= kSegmentWidthMax, op,

@@ -16,7 +16,7 @@ Result<CachePool> CachePool::create(contract::Chip& chip, std::span<const models
     const int64_t page_bytes = chip.cache_page_bytes(shape);
     NARU_ASSIGN(auto buffer, chip.allocate(page_bytes * n_pages));
     pool.buffers_.push_back(std::move(buffer));
-    return contract::CacheStream{shape, pool.buffers_.back()->data(), page_bytes};
+    return contract::CacheStream{shape, pool.buffers_.back()->address(), page_bytes};
   };
   for (const models::Decoder::LayerCacheShape& shape : shapes) {
     nn::LayerCache layer;
@@ -71,7 +71,7 @@ Result<int32_t> CachePool::copy(int32_t page) {
   const int32_t to = allocate();
   if (to < 0) return to;
   const auto copy_stream = [&](const contract::CacheStream& stream) -> Status {
-    if (stream.data == nullptr) return {};
+    if (stream.address.is_null()) return {};
     return chip_->copy_cache_page(stream, page, to);
   };
   for (const nn::LayerCache& layer : layers_) {

@@ -53,16 +53,16 @@ std::vector<int32_t> find_eos_ids(const EngineState& state) {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& path, const EngineOptions& options,
-                                             contract::Chip& chip, contract::Chip& counting_chip) {
+                                             contract::Chip& chip) {
   NARU_ASSIGN(auto files, models::open_model_files(path));
-  return open(std::move(files), options, chip, counting_chip);
+  return open(std::move(files), options, chip);
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const EngineOptions& options,
-                                             contract::Chip& chip, contract::Chip& counting_chip) {
+                                             contract::Chip& chip) {
   auto state = std::make_unique<EngineState>(chip, std::move(files));
   NARU_ASSIGN(state->model, models::plan_model(state->files, chip, options.load));
-  NARU_ASSIGN(state->memory, plan_memory(state->model, counting_chip, options.memory));
+  NARU_ASSIGN(state->memory, plan_memory(state->model, options.memory));
   if (state->files.tensors.gguf() == nullptr) {
     NARU_ASSIGN(state->generation_config, formats::read_generation_config(state->files.tensors.folder()));
   }
@@ -71,7 +71,7 @@ Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const Eng
   const auto shapes = state->decoder.cache_shapes(state->model.cache_dtype);
   NARU_ASSIGN(state->pool, CachePool::create(chip, shapes, state->memory.n_pages));
   NARU_ASSIGN(const int64_t work_bytes,
-              state->model.workspace_bytes(counting_chip, state->memory.prefill_chunk, state->memory.logit_rows));
+              state->model.workspace_bytes(state->memory.prefill_chunk, state->memory.logit_rows));
   NARU_ASSIGN(state->workspace, nn::Workspace::create(chip, work_bytes));
   if (options.share_prefixes) state->prefixes.emplace(*state->pool);
   state->eos_ids = find_eos_ids(*state);

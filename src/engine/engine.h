@@ -74,12 +74,12 @@ struct EngineStats {
 
 class Engine {
  public:
-  // `path`: a model folder or a .gguf file. `counting_chip` computes nothing and is used while planning only.
+  // `path`: a model folder or a .gguf file.
   static Result<std::unique_ptr<Engine>> open(const std::filesystem::path& path, const EngineOptions& options,
-                                              contract::Chip& chip, contract::Chip& counting_chip);
+                                              contract::Chip& chip);
   // The same from files that were opened (and perhaps planned) before.
   static Result<std::unique_ptr<Engine>> open(models::ModelFiles files, const EngineOptions& options,
-                                              contract::Chip& chip, contract::Chip& counting_chip);
+                                              contract::Chip& chip);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

@@ -76,8 +76,7 @@ Error too_big(const models::ModelPlan& model, const MemoryPlan& plan, int64_t co
 
 }  // namespace
 
-Result<MemoryPlan> plan_memory(const models::ModelPlan& model, contract::Chip& counting_chip,
-                               const MemoryOptions& options) {
+Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptions& options) {
   NARU_TRY(check_options(model, options));
   MemoryPlan plan;
   plan.sessions_max = options.sessions_max;
@@ -85,7 +84,7 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, contract::Chip& c
   plan.logit_rows = std::min(options.prefill_chunk, kLogitRowsMax);
   plan.available_bytes = options.memory_bytes.value_or(available_memory_bytes());
   plan.weight_bytes = model.weight_bytes;
-  NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(counting_chip, plan.prefill_chunk, plan.logit_rows));
+  NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(plan.prefill_chunk, plan.logit_rows));
   plan.workspace_bytes = work_bytes + plan.logit_rows * model.shape.vocab * int64_t{sizeof(float)};
   plan.reserve_bytes = kReserveMin + (plan.weight_bytes + plan.workspace_bytes) / 64;
 

@@ -44,8 +44,7 @@ struct MemoryPlan {
 };
 
 // kResourceExhausted: needed, available, and what to lower. kOutOfRange: a context above the model's own limit.
-// kInvalidArgument: options outside their limits. `counting_chip` computes nothing (the null chip).
-Result<MemoryPlan> plan_memory(const models::ModelPlan& model, contract::Chip& counting_chip,
-                               const MemoryOptions& options);
+// kInvalidArgument: options outside their limits.
+Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptions& options);
 
 }  // namespace naru::engine

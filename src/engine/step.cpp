@@ -176,7 +176,7 @@ Status forward(EngineState& state, std::span<const Piece> pieces) {
   for (const Piece& piece : pieces) {
     const int64_t n = piece.n_logits();
     if (n == 0) continue;
-    NARU_TRY(state.chip.copy_out(state.logits.get() + piece.logits_row() * vocab, logits.slice_rows(row, n).data,
+    NARU_TRY(state.chip.copy_out(state.logits.get() + piece.logits_row() * vocab, logits.slice_rows(row, n).address,
                                  n * vocab * int64_t{sizeof(float)}));
     row += n;
   }

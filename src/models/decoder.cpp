@@ -57,7 +57,7 @@ Result<View> run_one_layer(nn::Context& ctx, const DecoderLayer& layer, const nn
 Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::vector<int32_t>& values) {
   const auto n = static_cast<int64_t>(values.size());
   const View view = workspace.take(n, 1, DType::kI32);
-  NARU_TRY(chip.copy_in(view.data, values.data(), n * 4));
+  NARU_TRY(chip.copy_in(view.address, values.data(), n * 4));
   return view;
 }
 
@@ -148,15 +148,15 @@ Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, co
   return logits;
 }
 
-Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting_chip, int64_t n_rows,
-                                int64_t n_logit_rows, DType cache_dtype) {
-  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(counting_chip));
-  char page = 0;
+Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner, int64_t n_rows, int64_t n_logit_rows,
+                                DType cache_dtype) {
+  NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(planner));
+  NARU_ASSIGN(const auto page, planner.allocate(1));  // every page of every layer: nothing is written
   std::vector<nn::LayerCache> cache;
   for (const Decoder::LayerCacheShape& shape : decoder.cache_shapes(cache_dtype)) {
     nn::LayerCache layer;
-    layer.key = {shape.key, &page, 1};
-    if (shape.value) layer.value = {*shape.value, &page, 1};
+    layer.key = {shape.key, page->address(), 1};
+    if (shape.value) layer.value = {*shape.value, page->address(), 1};
     cache.push_back(layer);
   }
   const std::vector<int32_t> pages(static_cast<size_t>(n_rows / contract::kCachePage + 1), 0);
@@ -165,7 +165,7 @@ Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting
   for (int64_t i = 0; i < n_rows; ++i) batch.positions.push_back(static_cast<int32_t>(i));
   batch.sequences.push_back({.row_begin = 0, .n_rows = n_rows, .position_begin = 0, .pages = pages.data()});
   for (int64_t i = n_rows - n_logit_rows; i < n_rows; ++i) batch.logit_rows.push_back(static_cast<int32_t>(i));
-  NARU_ASSIGN([[maybe_unused]] const View logits, decoder.forward(counting_chip, workspace, batch, cache));
+  NARU_ASSIGN([[maybe_unused]] const View logits, decoder.forward(planner, workspace, batch, cache));
   return workspace.peak_bytes();
 }
 

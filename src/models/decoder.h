@@ -76,9 +76,9 @@ struct Decoder {
                        std::span<const nn::LayerCache> cache) const;
 };
 
-// Workspace bytes that forward() takes for `n_rows` rows and `n_logit_rows` logits, learnt by running it on a chip that
-// computes nothing (the null chip).
-Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& counting_chip, int64_t n_rows,
-                                int64_t n_logit_rows, DType cache_dtype);
+// Workspace bytes that forward() takes for `n_rows` rows and `n_logit_rows` logits, learnt by running it on the planner
+// that the decoder was made on.
+Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner, int64_t n_rows, int64_t n_logit_rows,
+                                DType cache_dtype);
 
 }  // namespace naru::models

@@ -81,13 +81,14 @@ Result<ModelFiles> open_model_files(const std::filesystem::path& path) {
   return ModelFiles{path, std::move(tensors), std::move(config), std::move(notes)};
 }
 
-Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, const LoadOptions& options) {
+Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip, const LoadOptions& options) {
   ModelPlan plan;
+  plan.planner = chip.planner();
   plan.config = files.config;
   plan.compute = options.compute;
   plan.is_latent_form = options.is_latent_form.value_or(files.config.attention_form != AttentionForm::kExpanded);
-  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), chip,
-                      {.compute = plan.compute, .is_planning = true, .progress = {}, .progress_total = 0});
+  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), *plan.planner,
+                      {.compute = plan.compute, .progress = {}, .progress_total = 0});
   NARU_ASSIGN(plan.shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   plan.n_parameters = loader.n_parameters();
   plan.n_active_parameters = active_parameters(plan.config, plan.n_parameters);
@@ -105,9 +106,8 @@ Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, cons
 
 Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contract::Chip& chip,
                            const LoadProgress& progress) {
-  WeightLoader loader(
-      files.tensors, plan.config, names_of(plan.config.family), chip,
-      {.compute = plan.compute, .is_planning = false, .progress = progress, .progress_total = plan.file_bytes});
+  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), chip,
+                      {.compute = plan.compute, .progress = progress, .progress_total = plan.file_bytes});
   NARU_ASSIGN(Decoder decoder, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   NARU_TRY(files.tensors.check_unchanged());  // else it may be of two models
   return decoder;

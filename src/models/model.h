@@ -33,14 +33,15 @@ struct ModelPlan {
   std::vector<std::pair<std::string, int64_t>> stored_kinds;  // kind of the file's tensors and their bytes
   std::vector<std::string> unused_tensors;
   std::string numerics_id;  // arithmetic version, compute mode, cache dtype, attention form, product rules
-  Decoder shape;            // the decoder without weights, for counting chips
+  std::shared_ptr<contract::Chip> planner;  // of the chip, which must outlive it
+  Decoder shape;                            // the decoder without weights, made on the planner
 
   bool stores_only_f32() const;  // every tensor that is used
   // Bytes of the cache of `n_positions` positions of one sequence.
   int64_t cache_bytes(int64_t n_positions) const;
   // Workspace of a batch of n_rows rows.
-  Result<int64_t> workspace_bytes(contract::Chip& counting_chip, int64_t n_rows, int64_t n_logit_rows) const {
-    return models::workspace_bytes(shape, counting_chip, n_rows, n_logit_rows, cache_dtype);
+  Result<int64_t> workspace_bytes(int64_t n_rows, int64_t n_logit_rows) const {
+    return models::workspace_bytes(shape, *planner, n_rows, n_logit_rows, cache_dtype);
   }
 };
 
@@ -53,7 +54,8 @@ struct ModelFiles {
 };
 Result<ModelFiles> open_model_files(const std::filesystem::path& path);
 
-Result<ModelPlan> plan_model(const ModelFiles& files, contract::Chip& chip, const LoadOptions& options);
+// What the model costs on `chip`, of which nothing is taken.
+Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip, const LoadOptions& options);
 
 // Packs the weights; the plan must come from the same files, chip and options.
 Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contract::Chip& chip,

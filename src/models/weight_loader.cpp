@@ -15,7 +15,12 @@ using contract::Rule;
 
 WeightLoader::WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config,
                            std::span<const NameRow> names, contract::Chip& chip, Options options)
-    : files_(files), config_(config), names_(names), chip_(chip), options_(std::move(options)) {}
+    : files_(files),
+      config_(config),
+      names_(names),
+      chip_(chip),
+      is_planning_(chip.info().is_planner),
+      options_(std::move(options)) {}
 
 bool WeightLoader::has(Place place) const {
   const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
@@ -73,6 +78,10 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
   source.outputs = outputs;
   source.inputs = inputs;
   source.row = [&](int64_t group, int64_t output, std::byte* scratch) {
+    if (!has_values()) {
+      std::fill_n(scratch, inputs * int64_t{sizeof(float)}, std::byte{0});
+      return static_cast<const std::byte*>(scratch);
+    }
     const auto [tensor, row] = row_at(group, output);
     if (is_direct) return tensors[tensor].row(row);
     auto* values = reinterpret_cast<float*>(scratch);
@@ -82,15 +91,7 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
   };
   chip_bytes_ += chip_.packed_bytes(source.dtype, rule, groups, outputs, inputs);
   if (std::find(rules_.begin(), rules_.end(), rule) == rules_.end()) rules_.push_back(rule);
-  if (options_.is_planning) {
-    auto shape = std::make_unique<PackedMatrix>();
-    shape->rule = rule;
-    shape->stored = source.dtype;
-    shape->groups = groups;
-    shape->outputs = outputs;
-    shape->inputs = inputs;
-    return shape;
-  }
+  if (is_planning_) return chip_.pack(source, rule);
   NARU_TRY(files_.check_unchanged());
   NARU_ASSIGN(auto packed, chip_.pack(source, rule));
   NARU_TRY(finish(tensors));
@@ -149,7 +150,7 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place plac
   const Rule rule = transposed_rule_of(tensors[0].dtype, options_.compute);
   // The transposed matrix in f32, then packed like any other: [groups][inputs][outputs].
   std::vector<float> values;
-  if (!options_.is_planning) {
+  if (has_values()) {
     values.resize(static_cast<size_t>(parts.groups * parts.inputs * parts.outputs));
     std::vector<float> row(static_cast<size_t>(parts.inputs));
     for (int64_t group = 0; group < parts.groups; ++group) {
@@ -200,8 +201,7 @@ Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
 Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, const RowOrder& order) {
   NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
   std::vector<float> values(static_cast<size_t>(n));
-  // A plan of a model in training has no values behind its tensors.
-  if (!options_.is_planning || options_.loaded == nullptr) stored.widen(0, values.data());
+  if (has_values()) stored.widen(0, values.data());
   if (order) {
     const std::vector<float> in_file = values;
     for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = in_file[static_cast<size_t>(order(i))];
@@ -220,14 +220,9 @@ Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {
   const auto n = static_cast<int64_t>(values.size());
   chip_bytes_ += n * 4;
   nn::Vector vector;
-  if (options_.is_planning && options_.loaded == nullptr) {
-    static float no_memory = 0;  // an address for shape checks; a planned model is run on chips that read nothing
-    vector.view = make_view(&no_memory, DType::kF32, 1, n);
-    return vector;
-  }
   NARU_ASSIGN(vector.buffer, chip_.allocate(n * 4));
-  NARU_TRY(chip_.copy_in(vector.buffer->data(), values.data(), n * 4));
-  vector.view = make_view(vector.buffer->data(), DType::kF32, 1, n);
+  NARU_TRY(chip_.copy_in(vector.buffer->address(), values.data(), n * 4));
+  vector.view = make_view(vector.buffer->address(), DType::kF32, 1, n);
   return vector;
 }
 

@@ -1,6 +1,9 @@
 // WeightLoader: takes parameters by role out of a checkpoint and puts them on a chip. The same calls run twice: first
-// planning (every tensor is found, its shape compared with the config's, its size on the chip added up; nothing is
-// allocated), then loading (packed tensor by tensor, the file's pages given back behind it).
+// on the planner of the chip (every tensor is found, its shape compared with the config's, its size on the chip added
+// up; no weight is read), then loading (packed tensor by tensor, the file's pages given back behind it).
+//
+// Told to fill a LoadedParameters it makes everything with zeros: whoever trains a model fills it from values of its
+// own.
 #pragma once
 
 #include <functional>
@@ -25,7 +28,6 @@ class WeightLoader {
  public:
   struct Options {
     contract::ComputeMode compute = contract::ComputeMode::kAuto;
-    bool is_planning = false;
     LoadProgress progress;
     int64_t progress_total = 0;
     LoadedParameters* loaded = nullptr;  // told of everything taken; rows must be in the file's own order
@@ -86,6 +88,7 @@ class WeightLoader {
  private:
   Result<StoredTensor> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
   contract::Rule rule_for(DType stored, Use use) const;
+  bool has_values() const { return !is_planning_ && options_.loaded == nullptr; }
   Result<std::unique_ptr<contract::PackedMatrix>> pack(
       const std::vector<StoredTensor>& tensors, contract::Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
       const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at);
@@ -98,6 +101,7 @@ class WeightLoader {
   const formats::ModelConfig& config_;
   std::span<const NameRow> names_;
   contract::Chip& chip_;
+  bool is_planning_;
   Options options_;
   int64_t chip_bytes_ = 0;
   int64_t file_bytes_ = 0;

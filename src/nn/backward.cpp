@@ -5,43 +5,37 @@
 namespace naru::nn {
 namespace {
 
-const char* begin_of(const View& view) {
-  return static_cast<const char*>(view.data);
-}
-int64_t element_bytes(const View& view) {
-  return dtype_info(view.dtype).block_bytes;
-}
 // Bytes from the first element to behind the last.
 int64_t extent(const View& view) {
-  return view.rows == 0 ? 0 : ((view.rows - 1) * view.row_stride + view.cols) * element_bytes(view);
+  return view.rows == 0 ? 0 : ((view.rows - 1) * view.row_stride + view.cols) * view.element_bytes();
 }
 bool is_contiguous(const View& view) {
   return view.rows <= 1 || view.row_stride == view.cols;
 }
 
 bool contains(const View& outer, const View& inner) {
-  if (outer.data == inner.data && outer.rows == inner.rows && outer.cols == inner.cols &&
+  if (outer.address == inner.address && outer.rows == inner.rows && outer.cols == inner.cols &&
       outer.row_stride == inner.row_stride) {
     return true;
   }
-  return is_contiguous(outer) && begin_of(inner) >= begin_of(outer) &&
-         begin_of(inner) + extent(inner) <= begin_of(outer) + extent(outer);
+  return is_contiguous(outer) && inner.address >= outer.address &&
+         inner.address + extent(inner) <= outer.address + extent(outer);
 }
 
 bool overlaps(const View& a, const View& b) {
-  if (begin_of(a) + extent(a) <= begin_of(b) || begin_of(b) + extent(b) <= begin_of(a)) return false;
+  if (a.address + extent(a) <= b.address || b.address + extent(b) <= a.address) return false;
   if (a.row_stride != b.row_stride || is_contiguous(a) || is_contiguous(b)) return true;
   // Columns of one matrix: their places within a row decide.
-  const int64_t stride = a.row_stride * element_bytes(a);
-  const int64_t distance = (begin_of(b) - begin_of(a)) % stride;
+  const int64_t stride = a.row_stride * a.element_bytes();
+  const int64_t distance = (b.address - a.address) % stride;
   const int64_t place = distance < 0 ? distance + stride : distance;
-  return place < a.cols * element_bytes(a) || place + b.cols * element_bytes(b) > stride;
+  return place < a.cols * a.element_bytes() || place + b.cols * b.element_bytes() > stride;
 }
 
 }  // namespace
 
 Backward::Backward(Tape& tape, Workspace& shadow) : tape_(tape), chip_(tape.chip_), shadow_(shadow) {
-  shadow_begin_ = begin_of(shadow.take(1, ceil_div(tape.bytes_, int64_t{4})));
+  shadow_begin_ = shadow.take(1, ceil_div(tape.bytes_, int64_t{4})).address;
   for (const Tape::Outside& outside : tape.outside_) {
     if (outside.is_given) written_.push_back(outside.grad);
   }
@@ -51,13 +45,13 @@ View Backward::gradient_of(View value) const {
   for (const Tape::Outside& outside : tape_.outside_) {
     if (!contains(outside.value, value)) continue;
     View grad = value;
-    grad.data = static_cast<char*>(outside.grad.data) + (begin_of(value) - begin_of(outside.value));
+    grad.address = outside.grad.address + (value.address - outside.value.address);
     return grad;
   }
-  const int64_t at = begin_of(value) - tape_.begin_;
+  const int64_t at = value.address - tape_.begin_;
   NARU_CHECK(at >= 0 && at + extent(value) <= tape_.bytes_, "a value of another stretch", at, tape_.bytes_);
   View grad = value;
-  grad.data = const_cast<char*>(shadow_begin_) + at;
+  grad.address = shadow_begin_ + at;
   return grad;
 }
 

@@ -63,9 +63,9 @@ class Backward {
   Tape& tape_;
   contract::Chip& chip_;
   Workspace& shadow_;
-  const char* shadow_begin_ = nullptr;
+  ChipAddress shadow_begin_;
   std::vector<View> written_;                           // gradients that are there
-  std::unordered_map<const void*, View> stream_grads_;  // by the stream's data: [T * heads, width]
+  std::unordered_map<ChipAddress, View> stream_grads_;  // by the stream's address: [T * heads, width]
 };
 
 }  // namespace naru::nn

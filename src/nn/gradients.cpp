@@ -98,18 +98,18 @@ Status Backward::gradient(const contract::Rope& op) {
                                   .layout = op.layout,
                                   .dx = out});
   };
-  if (op.out.data == op.x.data) return rotate_back(gradient_of(op.x));
+  if (op.out.address == op.x.address) return rotate_back(gradient_of(op.x));
   return contribute(op.x, rotate_back);
 }
 
 // The gradient passes straight through a rounding.
 Status Backward::gradient(const contract::RoundBF16& op) {
-  if (op.out.data == op.x.data || !has_gradient(op.out)) return {};
+  if (op.out.address == op.x.address || !has_gradient(op.out)) return {};
   return contribute(op.x, [&](View out) { return copy(gradient_of(op.out), out); });
 }
 
 Status Backward::gradient(const contract::CacheWrite& op) {
-  const auto found = stream_grads_.find(op.stream.data);
+  const auto found = stream_grads_.find(op.stream.address);
   if (found == stream_grads_.end()) return {};
   const View grad = found->second.slice_cols(op.column, op.x.cols);
   return contribute(op.x, [&](View out) -> Status {
@@ -137,9 +137,9 @@ Status Backward::gradient(const contract::Attention& op) {
                                        .dk = dk,
                                        .dv = dv});
   }));
-  stream_grads_[op.key.data] = dk;
+  stream_grads_[op.key.address] = dk;
   if (op.value.shape.use != contract::CacheUse::kKeyAndValue) {
-    stream_grads_[op.value.data] = dv;
+    stream_grads_[op.value.address] = dv;
     return {};
   }
   const View first = dk.slice_cols(0, dv.cols);
@@ -168,8 +168,8 @@ Status Backward::gradient(const contract::Axpby& op) {
   NARU_TRY(contribute(op.x,
                       [&](View out) { return run(contract::Axpby{.x = dy, .y = {}, .a = op.a, .b = 0, .out = out}); }));
   // Added in place (an adapter's part): the gradient of y is where that of the sum is.
-  NARU_CHECK(op.y.empty() || op.out.data != op.y.data || op.b == 1, op.b);
-  if (op.y.empty() || op.out.data == op.y.data) return {};
+  NARU_CHECK(op.y.empty() || op.out.address != op.y.address || op.b == 1, op.b);
+  if (op.y.empty() || op.out.address == op.y.address) return {};
   return contribute(op.y,
                     [&](View out) { return run(contract::Axpby{.x = dy, .y = {}, .a = op.b, .b = 0, .out = out}); });
 }
@@ -201,7 +201,7 @@ Result<View> Backward::balance_scores(const contract::Route& op) {
                                      .dscores = scores}));
   NARU_TRY(chip_.wait());
   std::vector<float> losses(static_cast<size_t>(n_sequences));
-  NARU_TRY(chip_.copy_out(losses.data(), loss.data, n_sequences * 4));
+  NARU_TRY(chip_.copy_out(losses.data(), loss.address, n_sequences * 4));
   tape_.balance_losses_.insert(tape_.balance_losses_.end(), losses.begin(), losses.end());
   return scores;
 }

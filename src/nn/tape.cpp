@@ -10,7 +10,7 @@ void Bindings::bind(MatrixBinding binding) {
 }
 
 void Bindings::bind_vector(View vector, View grad) {
-  vectors_[vector.data] = grad;
+  vectors_[vector.address] = grad;
 }
 
 const MatrixBinding& Bindings::matrix(const contract::PackedMatrix* weight) const {
@@ -20,7 +20,7 @@ const MatrixBinding& Bindings::matrix(const contract::PackedMatrix* weight) cons
 }
 
 View Bindings::vector_grad(View vector) const {
-  const auto found = vectors_.find(vector.data);
+  const auto found = vectors_.find(vector.address);
   NARU_CHECK(found != vectors_.end(), "a vector that no parameter is bound to", vector.cols);
   return found->second;
 }
@@ -28,12 +28,12 @@ View Bindings::vector_grad(View vector) const {
 void Tape::begin(const Workspace& workspace) {
   ops_.clear();
   outside_.clear();
-  begin_ = static_cast<const char*>(workspace.data()) + workspace.mark();
+  begin_ = workspace.address() + workspace.mark();
   bytes_ = 0;
 }
 
 void Tape::end(const Workspace& workspace) {
-  bytes_ = static_cast<const char*>(workspace.data()) + workspace.mark() - begin_;
+  bytes_ = workspace.address() + workspace.mark() - begin_;
 }
 
 void Tape::record(const contract::Op& op) {

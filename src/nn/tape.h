@@ -40,7 +40,7 @@ class Bindings {
 
  private:
   std::unordered_map<const contract::PackedMatrix*, MatrixBinding> matrices_;
-  std::unordered_map<const void*, View> vectors_;
+  std::unordered_map<ChipAddress, View> vectors_;
 };
 
 class Tape {
@@ -80,7 +80,7 @@ class Tape {
   const Bindings& bindings_;
   std::vector<contract::Op> ops_;
   std::vector<Outside> outside_;
-  const char* begin_ = nullptr;  // of the stretch's values
+  ChipAddress begin_;  // of the stretch's values
   int64_t bytes_ = 0;
   float balance_weight_ = 0;
   std::span<const contract::SequenceRows> sequences_;

@@ -1,7 +1,7 @@
 // Workspace: the memory of a forward pass, handed out from one chip buffer like a stack. Layers take views, and give
-// back everything since a mark. A measuring workspace has no memory and no size: a program runs on it, on the null
-// chip, to learn how much it needs (peak_bytes). A program that needs more than kMeasuredBytesMax ends with an error of
-// within_bounds(), which whoever runs ops asks for before each.
+// back everything since a mark. A measuring workspace has no memory and no size: a program runs on it, on a
+// chip's planner, to learn how much it needs (peak_bytes). A program that needs more than kMeasuredBytesMax ends with
+// an error of within_bounds(), which whoever runs ops asks for before each.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,10 @@ class Workspace {
     NARU_ASSIGN(workspace.buffer_, chip.allocate(bytes));
     return workspace;
   }
-  // `chip` computes nothing: its addresses cost nothing, and nobody follows them.
-  static Result<Workspace> measuring(contract::Chip& chip) {
-    NARU_CHECK(!chip.info().is_host_addressable, "measuring takes a chip without memory", chip.info().name);
-    NARU_ASSIGN(Workspace workspace, create(chip, kMeasuredBytesMax));
+  // Addresses of a planner cost nothing, and nobody follows them.
+  static Result<Workspace> measuring(contract::Chip& planner) {
+    NARU_CHECK(planner.info().is_planner, "measuring takes a planner", planner.info().name);
+    NARU_ASSIGN(Workspace workspace, create(planner, kMeasuredBytesMax));
     workspace.is_measuring_ = true;
     return workspace;
   }
@@ -39,13 +39,13 @@ class Workspace {
     const bool fits = bytes && *bytes <= buffer_->bytes() - used_;
     if (!fits && is_measuring_) {  // any place does: no op will see it
       is_beyond_ = true;
-      return make_view(buffer_->data(), dtype, rows, cols);
+      return make_view(buffer_->address(), dtype, rows, cols);
     }
     NARU_CHECK(fits, "workspace too small:", used_, rows, cols, buffer_->bytes());
-    void* data = static_cast<char*>(buffer_->data()) + used_;
+    const ChipAddress address = buffer_->address() + used_;
     used_ += *bytes;
     peak_ = std::max(peak_, used_);
-    return make_view(data, dtype, rows, cols);
+    return make_view(address, dtype, rows, cols);
   }
 
   // Only a measuring workspace can fail, and stays so.
@@ -62,7 +62,7 @@ class Workspace {
   // While kept, scopes give nothing back: a tape (tape.h) needs the values of a layer until it has run backwards.
   void keep(bool is_kept) { is_kept_ = is_kept; }
   bool is_kept() const { return is_kept_; }
-  const void* data() const { return buffer_->data(); }
+  ChipAddress address() const { return buffer_->address(); }
   int64_t bytes() const { return buffer_->bytes(); }
   int64_t peak_bytes() const { return peak_; }
 

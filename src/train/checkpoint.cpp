@@ -10,6 +10,7 @@
 #include "base/folder.h"
 #include "formats/safetensors_writer.h"
 #include "train/checkpoint_manifest.h"
+#include "train/chip_values.h"
 #include "train/file_digest.h"
 
 namespace naru::train {
@@ -52,19 +53,20 @@ Result<CheckpointFile> write_file(const fs::path& folder, const FileToWrite& fil
   CheckpointFile written{file.name + ".safetensors", 0, {}};
   NARU_CHECK(is_checkpoint_file_name(written.name), file.name);
   formats::SafetensorsWriter writer;
-  int64_t n_max = 0;
   std::vector<int64_t> sizes;
   for (const TensorToWrite& tensor : file.tensors) {
     const int64_t before = writer.data_bytes();
     NARU_TRY(writer.add_tensor(tensor.name, DType::kF32, tensor.shape));
     sizes.push_back((writer.data_bytes() - before) / 4);
-    n_max = std::max(n_max, sizes.back());
   }
   NARU_TRY(writer.begin(folder / written.name));
-  std::vector<float> values(static_cast<size_t>(n_max));
+  std::vector<float> values(kPieceFloats);
   for (size_t i = 0; i < sizes.size(); ++i) {
-    NARU_TRY(file.tensors[i].read(values.data()));
-    NARU_TRY(writer.write(std::as_bytes(std::span(values.data(), static_cast<size_t>(sizes[i])))));
+    for (int64_t begin = 0; begin < sizes[i]; begin += kPieceFloats) {
+      const std::span piece(values.data(), static_cast<size_t>(std::min(kPieceFloats, sizes[i] - begin)));
+      NARU_TRY(file.tensors[i].read(begin, piece));
+      NARU_TRY(writer.write(std::as_bytes(piece)));
+    }
   }
   NARU_TRY(writer.finish());
   written.bytes = writer.file_bytes();

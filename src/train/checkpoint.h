@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,12 @@
 
 namespace naru::train {
 
-// One f32 tensor to write: its values are asked for when they are written.
+// One f32 tensor to write. Its values are asked for when they are written, a piece of bounded size at a time: those
+// from `begin` on, as many as `out` holds.
 struct TensorToWrite {
   std::string name;
   std::vector<int64_t> shape;
-  std::function<Status(float* out)> read;
+  std::function<Status(int64_t begin, std::span<float> out)> read;
 };
 // One .safetensors file of a checkpoint ("weights", "moments").
 struct FileToWrite {

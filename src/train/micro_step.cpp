@@ -112,7 +112,7 @@ class MicroStep {
 
 Result<View> MicroStep::upload(const void* data, int64_t n, DType dtype) {
   const View view = values_.take(n, 1, dtype);
-  NARU_TRY(chip_.copy_in(view.data, data, n * 4));
+  NARU_TRY(chip_.copy_in(view.address, data, n * 4));
   return view;
 }
 
@@ -259,7 +259,7 @@ Status MicroStep::count_loads(const nn::Tape& tape, std::vector<std::vector<int6
     if (route == nullptr) continue;
     std::vector<int32_t> experts(static_cast<size_t>(route->experts.rows * route->experts.cols));
     NARU_TRY(chip_.wait());
-    NARU_TRY(chip_.copy_out(experts.data(), route->experts.data, static_cast<int64_t>(experts.size()) * 4));
+    NARU_TRY(chip_.copy_out(experts.data(), route->experts.address, static_cast<int64_t>(experts.size()) * 4));
     std::vector<int64_t> load(static_cast<size_t>(route->logits.cols));
     for (const int32_t expert : experts) ++load[static_cast<size_t>(expert)];
     loads.push_back(std::move(load));
@@ -313,7 +313,7 @@ Status MicroStep::backward(Pass& pass) {
 
 Result<std::vector<float>> MicroStep::losses_of(const HeadWork& work) {
   std::vector<float> losses(work.mask.size());
-  NARU_TRY(chip_.copy_out(losses.data(), work.losses.data, static_cast<int64_t>(losses.size()) * 4));
+  NARU_TRY(chip_.copy_out(losses.data(), work.losses.address, static_cast<int64_t>(losses.size()) * 4));
   for (size_t i = 0; i < losses.size(); ++i) {
     if (work.mask[i] == 0) losses[i] = 0;
   }
@@ -352,10 +352,11 @@ Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, cons
 
 }  // namespace
 
-Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::ModelConfig& config,
+Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::ModelConfig& config,
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
                                   double balance_weight) {
-  NARU_ASSIGN(TrainableModel model, TrainableModel::create(counting_chip, config, options, {}, 0));
+  const auto planner = chip.planner();
+  NARU_ASSIGN(TrainableModel model, TrainableModel::create(*planner, config, options, {}, 0));
   TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, 0, 0};
   NARU_TRY(model.reserve(room));
   MicroBatch batch;
@@ -369,7 +370,7 @@ Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::
     const bool is_last = d + 1 == n_documents;
     batch.documents.push_back({d, is_last ? n_rows - d : 1});
   }
-  NARU_ASSIGN(const ParameterBuffer grads, ParameterBuffer::create(counting_chip, model.parameters(), model.trained()));
+  NARU_ASSIGN(const ParameterBuffer grads, ParameterBuffer::create(*planner, model.parameters(), model.trained()));
   NARU_TRY(model.run(batch,
                      {.n_targets = 1,
                       .balance_weight = balance_weight,
@@ -387,7 +388,7 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
   s.room = room;
   const int64_t n_pages = room.pages;
   const auto workspace = [&](int64_t bytes) {
-    return s.is_planning ? nn::Workspace::measuring(*s.chip) : nn::Workspace::create(*s.chip, bytes);
+    return s.chip->info().is_planner ? nn::Workspace::measuring(*s.chip) : nn::Workspace::create(*s.chip, bytes);
   };
   NARU_ASSIGN(nn::Workspace values, workspace(room.activation_bytes));
   NARU_ASSIGN(nn::Workspace shadow, workspace(room.gradient_bytes));
@@ -412,9 +413,9 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
   s.cache_bytes = s.options.recompute ? largest : bytes;
   s.cache.clear();
   NARU_ASSIGN(s.cache_memory, s.chip->allocate(std::max<int64_t>(s.cache_bytes, 1)));
-  auto* next = static_cast<char*>(s.cache_memory->data());
+  ChipAddress next = s.cache_memory->address();
   for (const auto& shape : shapes) {
-    if (s.options.recompute) next = static_cast<char*>(s.cache_memory->data());
+    if (s.options.recompute) next = s.cache_memory->address();
     const auto stream = [&](const contract::CacheShape& of) {
       const contract::CacheStream result{of, next, s.chip->cache_page_bytes(of)};
       next += round_up(bytes_of(of), 64);

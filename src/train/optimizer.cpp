@@ -50,11 +50,11 @@ Result<Optimizer> Optimizer::create(const OptimizerRecipe& recipe, const Trainab
 
 Result<double> Optimizer::sum_of_squares(View x) {
   contract::Chip& chip = model_->chip();
-  const View out = make_view(scalar_->data(), DType::kF32, 1, 1);
+  const View out = make_view(scalar_->address(), DType::kF32, 1, 1);
   NARU_TRY(chip.run(contract::SumOfSquares{.x = x, .out = out}));
   NARU_TRY(chip.wait());
   float sum = 0;
-  NARU_TRY(chip.copy_out(&sum, out.data, 4));
+  NARU_TRY(chip.copy_out(&sum, out.address, 4));
   return static_cast<double>(sum);
 }
 
@@ -108,11 +108,11 @@ Status Optimizer::muon(int64_t index, View grad, double lr, double grad_scale) {
   contract::Chip& chip = model_->chip();
   const View weight = model_->values().view(index), momentum = first_.view(index);
   const int64_t rows = weight.rows, cols = weight.cols, side = std::min(rows, cols);
-  auto* memory = static_cast<float*>(work_->data());
+  const ChipAddress memory = work_->address();
   const View x = make_view(memory, DType::kF32, rows, cols);
-  const View next = make_view(memory + work_floats_, DType::kF32, rows, cols);
-  const View gram = make_view(memory + 2 * work_floats_, DType::kF32, side, side);
-  const View square = make_view(memory + 2 * work_floats_ + side_floats_, DType::kF32, side, side);
+  const View next = make_view(memory + 4 * work_floats_, DType::kF32, rows, cols);
+  const View gram = make_view(memory + 8 * work_floats_, DType::kF32, side, side);
+  const View square = make_view(memory + 8 * work_floats_ + 4 * side_floats_, DType::kF32, side, side);
   const auto axpby = [&](View a_x, double a, View b_y, double b, View out) {
     return chip.run(
         contract::Axpby{.x = a_x, .y = b_y, .a = static_cast<float>(a), .b = static_cast<float>(b), .out = out});

@@ -40,8 +40,7 @@ Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFil
   return size;
 }
 
-Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
-                              contract::Chip& counting_chip) {
+Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe) {
   Rollout rollout;
   rollout.files_ = &files;
   rollout.recipe_ = &recipe;
@@ -50,13 +49,9 @@ Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& f
   for (size_t i = 0; i < files.parameters.size(); ++i) {
     const models::Parameter& parameter = files.parameters[i];
     const auto index = static_cast<int64_t>(i);
-    const float* values = model.host_value(index);
-    if (values == nullptr) {
-      rollout.merged_.emplace_back(static_cast<size_t>(parameter.n_elements()));
-      NARU_TRY(model.merged_value(index, rollout.merged_.back().data()));
-      values = rollout.merged_.back().data();
-    }
-    tensors.push_back({parameter.name, parameter.shape, values});
+    rollout.merged_.emplace_back(static_cast<size_t>(parameter.n_elements()));
+    NARU_TRY(model.merged_value(index, rollout.merged_.back().data()));
+    tensors.push_back({parameter.name, parameter.shape, rollout.merged_.back().data()});
   }
   const std::filesystem::path name = "the model in training";
   models::ModelFiles memory{name, formats::TensorFiles::from_memory(std::move(tensors), name), files.config};
@@ -66,7 +61,7 @@ Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& f
   NARU_ASSIGN(const Size size, Rollout::size(recipe, files));
   options.memory.sessions_max = size.sessions;
   options.memory.context_tokens = size.context_tokens;
-  NARU_ASSIGN(rollout.engine_, engine::Engine::open(std::move(memory), options, model.chip(), counting_chip));
+  NARU_ASSIGN(rollout.engine_, engine::Engine::open(std::move(memory), options, model.chip()));
   return rollout;
 }
 

@@ -22,8 +22,7 @@ class Rollout {
   static Result<Size> size(const Recipe& recipe, const TrainingModelFiles& files);
 
   // The engine packs the values; the model may go on changing afterwards.
-  static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe,
-                              contract::Chip& counting_chip);
+  static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe);
 
   // One answer a prompt, special tokens left out; prompts run together.
   struct Options {
@@ -40,7 +39,7 @@ class Rollout {
   Rollout() = default;
   const TrainingModelFiles* files_ = nullptr;
   const Recipe* recipe_ = nullptr;
-  std::vector<std::vector<float>> merged_;  // values that lie nowhere else
+  std::vector<std::vector<float>> merged_;  // values of the parameters, while the engine packs them
   std::unique_ptr<engine::Engine> engine_;
 };
 

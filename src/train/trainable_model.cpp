@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "models/families.h"
 #include "train/adapters.h"
+#include "train/chip_values.h"
 #include "train/trainable_state.h"
 
 namespace naru::train {
@@ -50,16 +51,16 @@ Result<ParameterBuffer> ParameterBuffer::create(contract::Chip& chip, const std:
   }
   floats = round_up(std::max<int64_t>(floats, 1), kAllCols);
   NARU_ASSIGN(result.buffer_, chip.allocate(floats * 4));
-  auto* data = static_cast<char*>(result.buffer_->data());
-  result.all_ = make_view(data, DType::kF32, floats / kAllCols, kAllCols);
+  ChipAddress next = result.buffer_->address();
+  result.all_ = make_view(next, DType::kF32, floats / kAllCols, kAllCols);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const models::Parameter& parameter = parameters[i];
     if (!is_held[i]) {
       result.views_.push_back({});
       continue;
     }
-    result.views_.push_back(make_view(data, DType::kF32, parameter.rows(), parameter.cols()));
-    data += round_up(parameter.n_elements(), kAlignFloats) * 4;
+    result.views_.push_back(make_view(next, DType::kF32, parameter.rows(), parameter.cols()));
+    next += round_up(parameter.n_elements(), kAlignFloats) * 4;
   }
   return result;
 }
@@ -128,29 +129,13 @@ std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
   return {state_->values_memory->peak_bytes(), state_->shadow_memory->peak_bytes()};
 }
 
-int64_t TrainableModel::packed_bytes_on(const contract::Chip& chip) const {
-  int64_t bytes = 0;
-  for (const LoadedParameters::Matrix& matrix : state_->loaded.matrices) {
-    const contract::PackedMatrix& m = *matrix.matrix;
-    bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
-    if (!matrix.is_lookup) bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.inputs, m.outputs);
-  }
-  return bytes;
-}
-
-int64_t TrainableModel::all_cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
+int64_t TrainableModel::served_cache_bytes(int64_t n_pages) const {
   int64_t bytes = 0;
   for (const auto& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
-    bytes += chip.cache_page_bytes(shape.key) * n_pages;
-    if (shape.value) bytes += chip.cache_page_bytes(*shape.value) * n_pages;
+    bytes += chip().cache_page_bytes(shape.key) * n_pages;
+    if (shape.value) bytes += chip().cache_page_bytes(*shape.value) * n_pages;
   }
   return bytes;
-}
-
-int64_t TrainableModel::cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const {
-  // All layers of a decoder are alike; with recompute one is kept at a time.
-  const int64_t bytes = all_cache_bytes_on(chip, n_pages);
-  return state_->options.recompute ? bytes / (state_->config.layers + state_->config.mtp_layers) : bytes;
 }
 
 TrainableModel::MemoryUse TrainableModel::memory() const {
@@ -162,19 +147,32 @@ TrainableModel::MemoryUse TrainableModel::memory() const {
 
 namespace {
 
-// The decoder of the values, through the loader that serves files.
+// The engine's own decoder, through the loader that serves files; refresh() fills it from the values.
 Result<models::Decoder> build(TrainableModel::Options options, const formats::ModelConfig& config, contract::Chip& chip,
-                              const std::vector<models::Parameter>& parameters, const ParameterBuffer& values,
-                              bool is_planning, LoadedParameters* loaded) {
+                              std::span<const models::Parameter> parameters, LoadedParameters* loaded) {
   std::vector<formats::MemoryTensor> tensors;
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    tensors.push_back({parameters[i].name, parameters[i].shape, values.view(static_cast<int64_t>(i)).f32()});
-  }
+  for (const models::Parameter& parameter : parameters) tensors.push_back({parameter.name, parameter.shape, nullptr});
   const formats::TensorFiles files = formats::TensorFiles::from_memory(std::move(tensors), "the model in training");
-  models::WeightLoader loader(
-      files, config, models::names_of(config.family), chip,
-      {.compute = options.compute, .is_planning = is_planning, .progress = {}, .progress_total = 0, .loaded = loaded});
+  models::WeightLoader loader(files, config, models::names_of(config.family), chip,
+                              {.compute = options.compute, .progress = {}, .progress_total = 0, .loaded = loaded});
   return models::build_decoder(config, loader, {.is_latent_form = options.is_latent_form, .with_predictions = true});
+}
+
+// The values of every parameter onto the chip: those of the model as `read` gives them, drawn ones for adapters.
+Status fill_values(contract::Chip& chip, const std::vector<models::Parameter>& parameters, int64_t n_own,
+                   const TrainableModel::ReadParameter& read, uint64_t seed, const ParameterBuffer& out) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < static_cast<int64_t>(parameters.size()); ++i) {
+    const models::Parameter& parameter = parameters[static_cast<size_t>(i)];
+    values.resize(static_cast<size_t>(parameter.n_elements()));
+    if (i < n_own) {
+      NARU_TRY(read(i, values.data()));
+    } else {
+      draw_adapter(parameter, i, seed, values.data());
+    }
+    NARU_TRY(chip.copy_in(out.view(i).address, values.data(), parameter.n_elements() * 4));
+  }
+  return {};
 }
 
 }  // namespace
@@ -187,7 +185,6 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   s.chip = &chip;
   s.config = config;
   s.options = options;
-  s.is_planning = !chip.info().is_host_addressable;
   s.cache_dtype = options.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32;
   s.parameters = models::list_parameters(config);
   const auto n_own = static_cast<int64_t>(s.parameters.size());
@@ -199,16 +196,9 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   s.is_trained.resize(s.parameters.size(), true);
   for (size_t i = 0; i < s.parameters.size(); ++i) s.index_by_name[s.parameters[i].name] = static_cast<int64_t>(i);
   NARU_ASSIGN(s.values, ParameterBuffer::create(chip, s.parameters, std::vector<bool>(s.parameters.size(), true)));
-  for (int64_t i = 0; i < static_cast<int64_t>(s.parameters.size()) && !s.is_planning; ++i) {
-    float* out = s.values.view(i).f32();
-    if (i < n_own) {
-      NARU_TRY(read(i, out));
-    } else {
-      draw_adapter(s.parameters[static_cast<size_t>(i)], i, seed, out);
-    }
-  }
-  NARU_ASSIGN(s.decoder, build(options, config, chip, {s.parameters.begin(), s.parameters.begin() + n_own}, s.values,
-                               s.is_planning, &s.loaded));
+  if (!chip.info().is_planner) NARU_TRY(fill_values(chip, s.parameters, n_own, read, seed, s.values));
+  NARU_ASSIGN(s.decoder,
+              build(options, config, chip, std::span(s.parameters).first(static_cast<size_t>(n_own)), &s.loaded));
   for (const LoadedParameters::Matrix& matrix : s.loaded.matrices) {
     const contract::PackedMatrix& m = *matrix.matrix;
     s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
@@ -275,23 +265,21 @@ Status TrainableModel::refresh() {
   return {};
 }
 
-const float* TrainableModel::host_value(int64_t index) const {
-  const State& s = *state_;
-  const bool is_adapted = std::any_of(s.adapters.begin(), s.adapters.end(),
-                                      [&](const State::LoadedAdapter& low) { return low.parameter == index; });
-  return is_adapted || !s.chip->info().is_host_addressable ? nullptr : s.values.view(index).f32();
-}
-
 Status TrainableModel::merged_value(int64_t index, float* out) {
   State& s = *state_;
   const View value = s.values.view(index);
-  const int64_t bytes = value.rows * value.cols * 4;
   const auto low = std::find_if(s.adapters.begin(), s.adapters.end(),
                                 [&](const State::LoadedAdapter& l) { return l.parameter == index; });
   NARU_TRY(s.chip->wait());
-  if (low == s.adapters.end()) return s.chip->copy_out(out, value.data, bytes);
-  NARU_ASSIGN(const auto buffer, s.chip->allocate(bytes));
-  const View sum = make_view(buffer->data(), DType::kF32, value.rows, value.cols);
+  const auto bring = [&](View view) {
+    return for_each_piece(*s.chip, view, [out](std::span<const float> values, int64_t begin) -> Status {
+      std::copy(values.begin(), values.end(), out + begin);
+      return {};
+    });
+  };
+  if (low == s.adapters.end()) return bring(value);
+  NARU_ASSIGN(const auto buffer, s.chip->allocate(value.rows * value.cols * 4));
+  const View sum = make_view(buffer->address(), DType::kF32, value.rows, value.cols);
   NARU_TRY(s.chip->run(contract::Product{.a = s.values.view(low->a + 1),
                                          .b = s.values.view(low->a),
                                          .a_transposed = false,
@@ -300,7 +288,7 @@ Status TrainableModel::merged_value(int64_t index, float* out) {
                                          .out = sum}));
   NARU_TRY(s.chip->run(contract::Axpby{.x = sum, .y = value, .a = low->adapter->scale, .b = 1, .out = sum}));
   NARU_TRY(s.chip->wait());
-  return s.chip->copy_out(out, sum.data, bytes);
+  return bring(sum);
 }
 
 }  // namespace naru::train

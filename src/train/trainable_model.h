@@ -2,7 +2,7 @@
 // under Hugging Face names), builds the engine's own decoder from them, and runs a micro-batch forward and backward:
 // the forward is Decoder's, op for op, so the trainer and the server agree to the bit.
 //
-// Created on the null chip it computes nothing and tells the memory that a run takes (measure_room).
+// Created on a planner it computes nothing and tells the memory that a run takes (measure_room).
 #pragma once
 
 #include <functional>
@@ -60,7 +60,7 @@ class TrainableModel {
     bool recompute = false;
     LoraRecipe lora;
   };
-  // Writes the values of parameter `index` of list_parameters(config); empty on the null chip.
+  // Writes the values of parameter `index` of list_parameters(config) to the host; not called on a planner.
   using ReadParameter = std::function<Status(int64_t index, float* out)>;
 
   static Result<TrainableModel> create(contract::Chip& chip, const formats::ModelConfig& config, const Options& options,
@@ -99,9 +99,7 @@ class TrainableModel {
   // Forward alone where `grads` is null; otherwise gradients are added to it.
   Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const ParameterBuffer* grads);
 
-  // Where the host can read parameter `index` as it is served; null: only merged_value() gives it.
-  const float* host_value(int64_t index) const;
-  // A low-rank parameter's full matrix: values of parameter `index`, with its adapter merged in where it has one.
+  // Values of parameter `index` on the host, with its adapter merged in where it has one.
   Status merged_value(int64_t index, float* out);
 
   // Bytes that the last reserve() and all of create() took on the chip, and of the packed matrices.
@@ -111,10 +109,8 @@ class TrainableModel {
   };
   MemoryUse memory() const;
   std::pair<int64_t, int64_t> workspace_peaks() const;  // activations, their gradients
-  // What packed matrices and a cache of n_pages would take on another chip (a plan's real one).
-  int64_t packed_bytes_on(const contract::Chip& chip) const;
-  int64_t cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const;      // as training keeps it
-  int64_t all_cache_bytes_on(const contract::Chip& chip, int64_t n_pages) const;  // of every layer
+  // What a cache of n_pages takes that keeps every layer, as serving does.
+  int64_t served_cache_bytes(int64_t n_pages) const;
 
  private:
   struct State;
@@ -122,8 +118,8 @@ class TrainableModel {
   std::unique_ptr<State> state_;
 };
 
-// The room of a micro-batch of n_rows tokens in n_documents documents, learnt on a chip that computes nothing.
-Result<TrainingRoom> measure_room(contract::Chip& counting_chip, const formats::ModelConfig& config,
+// The room of a micro-batch of n_rows tokens in n_documents documents, learnt on the chip's planner.
+Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::ModelConfig& config,
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
                                   double balance_weight);
 

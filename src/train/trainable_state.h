@@ -11,7 +11,6 @@ struct TrainableModel::State {
   contract::Chip* chip = nullptr;
   formats::ModelConfig config;
   Options options;
-  bool is_planning = false;
   DType cache_dtype = DType::kF32;
 
   std::vector<models::Parameter> parameters;

@@ -50,11 +50,10 @@ int64_t scratch_bytes(const std::vector<models::Parameter>& parameters, int64_t 
 }  // namespace
 
 RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
-                               contract::Chip& counting_chip, TrainerEvents events, const StartOptions& start)
+                               TrainerEvents events, const StartOptions& start)
     : recipe_(recipe),
       recipe_folder_(std::move(recipe_folder)),
       chip_(chip),
-      counting_chip_(counting_chip),
       events_(std::move(events)),
       start_(start) {}
 
@@ -95,10 +94,11 @@ Status RunningTrainer::plan_memory() {
     look_at(batch);
   }
   const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
-  NARU_ASSIGN(room_, measure_room(counting_chip_, files_.config, model_options(), rows, documents, balance));
+  NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(), rows, documents, balance));
   room_.pages = std::max(room_.pages, pages);
-  NARU_ASSIGN(const TrainableModel shape,
-              TrainableModel::create(counting_chip_, files_.config, model_options(), {}, 0));
+  const auto planner = chip_.planner();
+  NARU_ASSIGN(TrainableModel shape, TrainableModel::create(*planner, files_.config, model_options(), {}, 0));
+  NARU_TRY(shape.reserve(room_));
   int64_t trained = 0, all = 0, moments = 0;
   for (size_t i = 0; i < shape.parameters().size(); ++i) {
     const models::Parameter& parameter = shape.parameters()[i];
@@ -113,24 +113,24 @@ Status RunningTrainer::plan_memory() {
   plan_.n_active = n_active(files_.config, files_.parameters);
   plan_.batch_tokens = rows;
   plan_.values_bytes = 4 * all;
-  plan_.packed_bytes = shape.packed_bytes_on(chip_);
+  plan_.packed_bytes = shape.memory().packed;
   plan_.gradient_bytes =
       4 * trained *
       GradientSum::copies((recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows,
                           recipe_.batch.groups);
   plan_.moment_bytes = 4 * moments;
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
-  plan_.cache_bytes = shape.cache_bytes_on(chip_, room_.pages);
+  plan_.cache_bytes = shape.memory().cache;
   plan_.data_bytes = data_->n_tokens() * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
   plan_.program_bytes = kProgramBytes + scratch_bytes(files_.parameters, rows);
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {
     const int64_t answer_pages = answers.sessions * ceil_div(answers.context_tokens, contract::kCachePage);
     NARU_ASSIGN(const int64_t work,
-                models::workspace_bytes(shape.decoder(), counting_chip_, 512, answers.sessions,
+                models::workspace_bytes(shape.decoder(), *planner, 512, answers.sessions,
                                         recipe_.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32));
-    const int64_t merged = recipe_.lora.rank > 0 ? 4 * all : 0;
-    plan_.rollout_bytes = merged + plan_.packed_bytes / 2 + shape.all_cache_bytes_on(chip_, answer_pages) + work;
+    const int64_t merged = 4 * all;
+    plan_.rollout_bytes = merged + plan_.packed_bytes / 2 + shape.served_cache_bytes(answer_pages) + work;
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const int64_t available = available_memory_bytes();
@@ -186,9 +186,8 @@ Status RunningTrainer::open() {
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                               contract::Chip& chip, contract::Chip& counting_chip,
-                                               TrainerEvents events, const StartOptions& start) {
-  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, counting_chip, std::move(events), start);
+                                               contract::Chip& chip, TrainerEvents events, const StartOptions& start) {
+  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start);
   NARU_TRY(trainer->open());
   return std::unique_ptr<Trainer>(std::move(trainer));
 }

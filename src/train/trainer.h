@@ -67,10 +67,10 @@ struct RunResult {
 
 class Trainer {
  public:
-  // `recipe_folder`: where relative paths count from. `counting_chip` computes nothing and is used while planning.
+  // `recipe_folder`: where relative paths count from.
   static Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                               contract::Chip& chip, contract::Chip& counting_chip,
-                                               TrainerEvents events, const StartOptions& start = {});
+                                               contract::Chip& chip, TrainerEvents events,
+                                               const StartOptions& start = {});
   virtual ~Trainer() = default;
 
   virtual const TrainingPlan& plan() const = 0;

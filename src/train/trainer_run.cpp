@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "contract/scalar.h"
+#include "train/chip_values.h"
 #include "train/export.h"
 #include "train/prediction_targets.h"
 #include "train/rollout.h"
@@ -38,9 +39,10 @@ int64_t n_documents(const StepBatch& batch) {
   return n;
 }
 
-std::string hash_of(const ParameterBuffer& buffer) {
-  const View all = buffer.all();
-  return sha256_hex({static_cast<const std::byte*>(all.data), static_cast<size_t>(all.rows * all.cols * 4)});
+Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer) {
+  Sha256 hash;
+  NARU_TRY(hash_values(chip, buffer.all(), hash));
+  return hash.finish_hex();
 }
 
 }  // namespace
@@ -89,7 +91,7 @@ Status RunningTrainer::move_routing_bias() {
     const View view = model_->values().view(static_cast<int64_t>(i));
     std::vector<float> bias(load.size());
     NARU_TRY(chip_.wait());
-    NARU_TRY(chip_.copy_out(bias.data(), view.data, static_cast<int64_t>(bias.size()) * 4));
+    NARU_TRY(chip_.copy_out(bias.data(), view.address, static_cast<int64_t>(bias.size()) * 4));
     int64_t total = 0;
     for (const int64_t n : load) total += n;
     const auto rate = static_cast<float>(recipe_.loss.bias_update);
@@ -98,20 +100,20 @@ Status RunningTrainer::move_routing_bias() {
       const int64_t below_mean = total - load[e] * n_experts;  // its sign is that of mean - load
       if (below_mean != 0) bias[e] = contract::add(bias[e], below_mean > 0 ? rate : -rate);
     }
-    NARU_TRY(chip_.copy_in(view.data, bias.data(), static_cast<int64_t>(bias.size()) * 4));
+    NARU_TRY(chip_.copy_in(view.address, bias.data(), static_cast<int64_t>(bias.size()) * 4));
   }
   return {};
 }
 
 Result<const ParameterBuffer*> RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& grads) {
   NARU_TRY(chip_.wait());
-  const std::string first = hash_of(grads);
+  NARU_ASSIGN(const std::string first, hash_of(chip_, grads));
   auto loads = loads_;
   StepLosses losses;
   NARU_ASSIGN(const ParameterBuffer* again, gradients(batch, &losses));
   loads_ = std::move(loads);
   NARU_TRY(chip_.wait());
-  const std::string second = hash_of(*again);
+  NARU_ASSIGN(const std::string second, hash_of(chip_, *again));
   if (first == second) return again;
   return Error{
       Code::kInternal,
@@ -190,7 +192,7 @@ Status RunningTrainer::train_step() {
     if (room_.fits(micro)) continue;
     const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
     const int64_t pages = std::max(room_.pages, pages_of(micro));
-    NARU_ASSIGN(room_, measure_room(counting_chip_, files_.config, model_options(),
+    NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(),
                                     std::max(room_.rows, static_cast<int64_t>(micro.ids.size())),
                                     std::max(room_.documents, static_cast<int64_t>(micro.documents.size())), balance));
     room_.pages = std::max(room_.pages, pages);
@@ -256,7 +258,7 @@ Status RunningTrainer::validate() {
 
 Status RunningTrainer::sample() {
   if (recipe_.sample.prompts.empty()) return {};
-  NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_, counting_chip_));
+  NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
   NARU_ASSIGN(const std::vector<std::string> answers,
               rollout.answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
                                                       .temperature = recipe_.sample.temperature,
@@ -286,7 +288,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   }
   for (const SourceRecipe& source : recipe_.validation) {
     if (source.generator.empty()) continue;
-    NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_, counting_chip_));
+    NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
     NARU_ASSIGN(result.accuracy, rollout.accuracy(source, kProblemsJudged, recipe_.kind == "sft"));
     numbers.emplace_back("accuracy", *result.accuracy);
     break;

@@ -39,8 +39,8 @@ struct StepLosses {
 
 class RunningTrainer : public Trainer {
  public:
-  RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
-                 contract::Chip& counting_chip, TrainerEvents events, const StartOptions& start);
+  RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip, TrainerEvents events,
+                 const StartOptions& start);
 
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
@@ -84,7 +84,6 @@ class RunningTrainer : public Trainer {
   Recipe recipe_;
   std::filesystem::path recipe_folder_;
   contract::Chip& chip_;
-  contract::Chip& counting_chip_;
   TrainerEvents events_;
   StartOptions start_;
   TrainingPlan plan_;

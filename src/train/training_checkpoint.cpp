@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "formats/model_config_writer.h"
 #include "train/checkpoint.h"
+#include "train/chip_values.h"
 #include "train/trainer_state.h"
 
 namespace naru::train {
@@ -135,11 +136,10 @@ bool is_kept(const TrainableModel& model, size_t index, bool has_adapters) {
   return !has_adapters || model.is_trained(static_cast<int64_t>(index));
 }
 
-std::string frozen_sha256(const TrainableModel& model, const TrainingModelFiles& files) {
+Result<std::string> frozen_sha256(const TrainableModel& model, const TrainingModelFiles& files) {
   Sha256 hash;
   for (size_t i = 0; i < files.parameters.size(); ++i) {
-    const View view = model.values().view(static_cast<int64_t>(i));
-    hash.update({static_cast<const std::byte*>(view.data), static_cast<size_t>(view.rows * view.cols * 4)});
+    NARU_TRY(hash_values(model.chip(), model.values().view(static_cast<int64_t>(i)), hash));
   }
   return hash.finish_hex();
 }
@@ -150,8 +150,9 @@ Status RunningTrainer::save() {
   NARU_TRY(chip_.wait());
   FileToWrite weights{"weights", {}}, moments{"moments", {}};
   const auto add = [&](FileToWrite& file, const std::string& name, size_t index, View view) {
-    file.tensors.push_back({name, model_->parameters()[index].shape, [this, view](float* out) {
-                              return chip_.copy_out(out, view.data, view.rows * view.cols * 4);
+    file.tensors.push_back({name, model_->parameters()[index].shape, [this, view](int64_t begin, std::span<float> out) {
+                              return chip_.copy_out(out.data(), view.address + begin * 4,
+                                                    static_cast<int64_t>(out.size_bytes()));
                             }});
   };
   for (size_t i = 0; i < model_->parameters().size(); ++i) {
@@ -164,7 +165,9 @@ Status RunningTrainer::save() {
   Json state = state_json(state_);
   state["numerics_id"] = plan_.numerics_id;
   NARU_ASSIGN(state["config_sha256"], config_sha256(files_));
-  if (recipe_.lora.rank > 0) state["frozen_sha256"] = frozen_sha256(*model_, files_);
+  if (recipe_.lora.rank > 0) {
+    NARU_ASSIGN(state["frozen_sha256"], frozen_sha256(*model_, files_));
+  }
   state["recipe_identity"] = recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
   NARU_TRY(run_->check());
@@ -184,8 +187,11 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   const Json json = Json::parse(checkpoint.state_json, nullptr, false);
   NARU_TRY(check_arithmetic(json, plan_.numerics_id, folder));
   NARU_TRY(check_config(json, files_, recipe_, folder));
-  if (recipe_.lora.rank > 0 && text_of(json, "frozen_sha256") != frozen_sha256(*model_, files_)) {
-    return foreign(folder, "its adapters were trained beside other weights than those of model.path");
+  if (recipe_.lora.rank > 0) {
+    NARU_ASSIGN(const std::string frozen, frozen_sha256(*model_, files_));
+    if (text_of(json, "frozen_sha256") != frozen) {
+      return foreign(folder, "its adapters were trained beside other weights than those of model.path");
+    }
   }
   const auto read = [&](const formats::TensorFiles& files, const std::string& name, size_t index, View view) -> Status {
     const formats::TensorEntry* entry = files.find(name);
@@ -194,7 +200,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
       return foreign(folder,
                      fmt::format("its tensor '{}' {}", name, entry == nullptr ? "is missing" : "has another shape"));
     }
-    return chip_.copy_in(view.data, files.bytes(*entry).data(), entry->bytes);
+    return chip_.copy_in(view.address, files.bytes(*entry).data(), entry->bytes);
   };
   NARU_ASSIGN(const formats::TensorFiles weights, open_checkpoint_file(checkpoint, "weights"));
   NARU_ASSIGN(const formats::TensorFiles moments, open_checkpoint_file(checkpoint, "moments"));

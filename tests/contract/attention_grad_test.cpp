@@ -96,8 +96,9 @@ class Cache {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     auto buffer = chip_.allocate(page_bytes * batch_.n_pages);
     NARU_CHECK(buffer.ok());
-    std::memset(buffer.value()->data(), 0xff, static_cast<size_t>(page_bytes * batch_.n_pages));
-    CacheStream stream{shape, buffer.value()->data(), page_bytes};
+    const std::vector<std::byte> nan(static_cast<size_t>(page_bytes * batch_.n_pages), std::byte{0xff});
+    NARU_CHECK(chip_.copy_in(buffer.value()->address(), nan.data(), page_bytes * batch_.n_pages).ok());
+    CacheStream stream{shape, buffer.value()->address(), page_bytes};
     buffers_.push_back(std::move(buffer).value());
     return stream;
   }

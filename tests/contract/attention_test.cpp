@@ -55,8 +55,9 @@ class Streams {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     auto buffer = chip_.allocate(page_bytes * n_pages);
     NARU_CHECK(buffer.ok());
-    std::memset(buffer.value()->data(), 0xff, static_cast<size_t>(page_bytes * n_pages));
-    CacheStream stream{shape, buffer.value()->data(), page_bytes};
+    const std::vector<std::byte> nan(static_cast<size_t>(page_bytes * n_pages), std::byte{0xff});
+    NARU_CHECK(chip_.copy_in(buffer.value()->address(), nan.data(), page_bytes * n_pages).ok());
+    CacheStream stream{shape, buffer.value()->address(), page_bytes};
     buffers_.push_back(std::move(buffer).value());
     return stream;
   }
@@ -399,7 +400,7 @@ TEST(CacheWriteOp, RefusesWhatIsNotFinite) {
           const int64_t bytes = chip.cache_page_bytes(shape);
           auto buffer = chip.allocate(bytes * 17);
           NARU_CHECK(buffer.ok());
-          return chip.run(contract::CacheWrite{x.view(), {shape, buffer.value()->data(), bytes}, 0, sequences});
+          return chip.run(contract::CacheWrite{x.view(), {shape, buffer.value()->address(), bytes}, 0, sequences});
         };
         const Status want = run(reference_chip());
         const bool is_large = bad == std::numeric_limits<float>::max() || bad == -std::numeric_limits<float>::max();

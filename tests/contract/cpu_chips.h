@@ -1,5 +1,5 @@
 // The CPU chips that contract tests run: every level that the machine has, on one and on two threads, and the variants
-// of a level. Levels that are not there are printed, not passed over in silence.
+// of a level, each behind a StagingChip. Levels that are not there are printed, not passed over in silence.
 #pragma once
 
 #include <iostream>
@@ -9,6 +9,7 @@
 
 #include "chips/cpu/cpu_chip.h"
 #include "contract/chip.h"
+#include "tests/contract/staging_chip.h"
 
 namespace naru::test {
 
@@ -20,7 +21,7 @@ struct NamedChip {
 inline void add_chip(std::vector<NamedChip>& chips, const std::string& name, const cpu::CpuOptions& options) {
   auto chip = cpu::make_cpu_chip(options);
   NARU_CHECK(chip.ok(), name, chip.ok() ? "" : chip.error().message);
-  chips.push_back({name, std::move(*chip)});
+  chips.push_back({name, std::make_unique<StagingChip>(std::move(*chip))});
 }
 
 // Made once; kept for the life of the program.

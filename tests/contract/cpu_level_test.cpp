@@ -109,9 +109,11 @@ TEST(CpuChip, FreshMemoryIsZeroAndCostsNothingUntilTouched) {
   const auto& chip = test::cpu_chips().front().chip;
   auto buffer = chip->allocate(int64_t{64} << 30);  // more than the machine has
   ASSERT_TRUE(buffer.ok());
-  const auto* bytes = static_cast<const unsigned char*>((*buffer)->data());
-  EXPECT_EQ(bytes[0], 0);
-  EXPECT_EQ(bytes[(int64_t{64} << 30) - 1], 0);
+  for (const int64_t at : {int64_t{0}, (int64_t{64} << 30) - 1}) {
+    unsigned char byte = 7;
+    ASSERT_TRUE(chip->copy_out(&byte, (*buffer)->address() + at, 1).ok());
+    EXPECT_EQ(byte, 0);
+  }
   auto none = chip->allocate(0);
   ASSERT_TRUE(none.ok());
 }
@@ -125,15 +127,16 @@ TEST(CpuChip, MemoryThatCannotBeIsAnError) {
 TEST(CpuChip, CountsTheKernelsThatRan) {
   auto chip = cpu::make_cpu_chip({.n_threads = 1, .level = "baseline", .bf16_dot = {}, .emulate_tiles = false});
   ASSERT_TRUE(chip.ok());
-  EXPECT_TRUE((*chip)->kernel_uses().empty());
+  test::StagingChip staged(std::move(*chip));
+  EXPECT_TRUE(staged.kernel_uses().empty());
   float a[4] = {1, 2, 3, 4}, b[4] = {1, 1, 1, 1}, out[4] = {};
-  const contract::Add add{make_view(a, DType::kF32, 1, 4), make_view(b, DType::kF32, 1, 4),
-                          make_view(out, DType::kF32, 1, 4)};
-  ASSERT_TRUE((*chip)->run(add).ok());
-  ASSERT_TRUE((*chip)->run(add).ok());
-  ASSERT_EQ((*chip)->kernel_uses().size(), 1u);
-  EXPECT_EQ((*chip)->kernel_uses()[0].op, "add");
-  EXPECT_EQ((*chip)->kernel_uses()[0].calls, 2);
+  const contract::Add add{test::host_view(a, DType::kF32, 1, 4), test::host_view(b, DType::kF32, 1, 4),
+                          test::host_view(out, DType::kF32, 1, 4)};
+  ASSERT_TRUE(staged.run(add).ok());
+  ASSERT_TRUE(staged.run(add).ok());
+  ASSERT_EQ(staged.kernel_uses().size(), 1u);
+  EXPECT_EQ(staged.kernel_uses()[0].op, "add");
+  EXPECT_EQ(staged.kernel_uses()[0].calls, 2);
   EXPECT_EQ(out[3], 5.0f);
 }
 
@@ -145,9 +148,9 @@ TEST(CpuChip, LeavesTheFloatingPointModeAsItWas) {
     auto chip = cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
     const uint32_t after_start = _mm_getcsr();
     float a[1] = {0x1p-126f}, b[1] = {-0x1.8p-126f}, out[1] = {7};
-    const contract::Add add{make_view(a, DType::kF32, 1, 1), make_view(b, DType::kF32, 1, 1),
-                            make_view(out, DType::kF32, 1, 1)};
-    const bool ran = chip.ok() && (*chip)->run(add).ok();
+    const contract::Add add{test::host_view(a, DType::kF32, 1, 1), test::host_view(b, DType::kF32, 1, 1),
+                            test::host_view(out, DType::kF32, 1, 1)};
+    const bool ran = chip.ok() && test::StagingChip(std::move(*chip)).run(add).ok();
     const uint32_t after_run = _mm_getcsr();
     _mm_setcsr(before);
     EXPECT_TRUE(ran);
@@ -168,7 +171,7 @@ TEST(CpuLevels, AThreadStaysPreparedBehindAnOp) {
     EXPECT_TRUE(cpu::is_prepared(table)) << level.name;
     for (const test::NamedChip& chip : test::cpu_chips()) {  // of this and of other levels
       float a[1] = {1}, out[1] = {};
-      const View x = make_view(a, DType::kF32, 1, 1), y = make_view(out, DType::kF32, 1, 1);
+      const View x = test::host_view(a, DType::kF32, 1, 1), y = test::host_view(out, DType::kF32, 1, 1);
       ASSERT_TRUE(chip.chip->run(contract::Add{x, x, y}).ok());
       EXPECT_EQ(out[0], 2.0f);
       EXPECT_TRUE(cpu::is_prepared(table)) << level.name << " behind an op of " << chip.name;

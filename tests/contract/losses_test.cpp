@@ -126,12 +126,12 @@ TEST(Losses, RouteGrad) {
 
 TEST(Losses, BalanceLoss) {
   Filler filler(205);
-  constexpr int32_t kNoPages[1] = {};
+  const std::vector<int32_t> no_pages(200);  // as many as positions need; nobody reads them
   for (const Shape shape : {Shape{31, 8}, Shape{600, 15}, Shape{600, 100}, Shape{4200, 17}, Shape{70, 2049}}) {
     // Three documents that leave out rows between and after them; the middle one is the longest.
     const int64_t end = shape.rows - 2;
     const contract::SequenceRows sequences[] = {
-        {0, 5, 0, kNoPages}, {6, end - 8, 0, kNoPages}, {end - 1, 1, 0, kNoPages}};
+        {0, 5, 0, no_pages.data()}, {6, end - 8, 0, no_pages.data()}, {end - 1, 1, 0, no_pages.data()}};
     for (const int64_t n_chosen : {1, 2, 6, 8}) {
       for (const Values values : kEveryValues) {
         Rows logits(shape.rows, shape.cols, filler, values);

@@ -23,8 +23,8 @@ using test::cpu_chips;
 using test::NamedChip;
 
 Chip& reference() {
-  static const std::unique_ptr<Chip> kChip = reference::make_reference_chip();
-  return *kChip;
+  static test::StagingChip chip(reference::make_reference_chip());
+  return chip;
 }
 
 enum class Numbers {
@@ -119,7 +119,7 @@ struct Rows {
   static constexpr float kCanary = 12345.0f;
   Rows(int64_t rows, int64_t cols, int64_t gap)
       : values(static_cast<size_t>(rows * (cols + gap)), kCanary),
-        view{values.data(), DType::kF32, rows, cols, cols + gap} {}
+        view{address_of(values.data()), DType::kF32, rows, cols, cols + gap} {}
   std::vector<float> values;
   View view;
 };
@@ -129,9 +129,9 @@ void fill(Rows& x, uint64_t seed, Numbers numbers) {
   for (int64_t r = 0; r < x.view.rows; ++r) {
     // Some rows of wild numbers are plain, so that not every output is NaN.
     const Numbers kind = numbers == Numbers::kWild && r % 3 != 0 ? Numbers::kPlain : numbers;
-    for (int64_t c = 0; c < x.view.cols; ++c) x.view.f32(r)[c] = random_float(random, kind);
+    for (int64_t c = 0; c < x.view.cols; ++c) f32(x.view, r)[c] = random_float(random, kind);
     if (r % 5 == 4) {  // below 2^-64 and mixed blocks
-      for (int64_t c = 0; c < std::min<int64_t>(48, x.view.cols); ++c) x.view.f32(r)[c] *= 0x1p-70f;
+      for (int64_t c = 0; c < std::min<int64_t>(48, x.view.cols); ++c) f32(x.view, r)[c] *= 0x1p-70f;
     }
   }
 }
@@ -272,7 +272,7 @@ TEST_P(MatmulTest, GroupedByExpertAndByHead) {
           constexpr int32_t kExperts[] = {0, 3, 0, 1, 4, 0, 1};
           chosen[i] = kExperts[i % 7];
         }
-        const View groups_view = is_heads ? View{} : make_view(chosen.data(), DType::kI32, slots, 1);
+        const View groups_view = is_heads ? View{} : test::host_view(chosen.data(), DType::kI32, slots, 1);
         const auto run = [&](Chip& chip, Rows& out) {
           const auto packed = pack(chip, *stored, kind.rule);
           ASSERT_TRUE(chip.run(contract::GroupedMatmul{x.view, packed.get(), groups_view, share, out.view}).ok());
@@ -299,7 +299,7 @@ TEST_P(MatmulTest, EmbeddingsAreTheStoredValues) {
     int32_t ids[] = {20, 0, 3, 16, 15};
     const auto run = [&](Chip& chip, Rows& out) {
       const auto packed = pack(chip, *stored, kind.rule);
-      ASSERT_TRUE(chip.run(contract::Embed{make_view(ids, DType::kI32, 5, 1), packed.get(), out.view}).ok());
+      ASSERT_TRUE(chip.run(contract::Embed{test::host_view(ids, DType::kI32, 5, 1), packed.get(), out.view}).ok());
     };
     Rows want(5, inputs, 1);
     run(reference(), want);
@@ -350,7 +350,7 @@ TEST(MatmulEdges, RoundsBeforeItFlushes) {
       }};
   Rows x(1, 2, 0);
   x.values = {1.0f, -0x1p-76f};
-  x.view.data = x.values.data();
+  x.view.address = address_of(x.values.data());
   for (const NamedChip& chip : cpu_chips()) {
     Rows out(1, 2, 0);
     run_matmul(*chip.chip, stored, Rule::kF32, x, nullptr, out);

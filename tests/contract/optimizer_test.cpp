@@ -16,7 +16,7 @@ std::vector<Shape> optimizer_shapes() {
 View without_gaps(std::vector<float>& values, const Rows& rows) {
   values.clear();
   for (int64_t r = 0; r < rows.rows(); ++r) values.insert(values.end(), rows.row(r), rows.row(r) + rows.cols());
-  return make_view(values.data(), DType::kF32, rows.rows(), rows.cols());
+  return test::host_view(values.data(), DType::kF32, rows.rows(), rows.cols());
 }
 
 // Views without gaps give the bits of views with them, on every chip.
@@ -32,7 +32,7 @@ void expect_gaps_do_not_count(const std::string& what, const Outputs& start,
     ASSERT_TRUE(named.chip->run(make(views)).ok());
     for (size_t i = 0; i < start.size(); ++i) {
       Rows got = start[i];
-      for (int64_t r = 0; r < got.rows(); ++r) std::copy_n(views[i].f32(r), got.cols(), got.row(r));
+      for (int64_t r = 0; r < got.rows(); ++r) std::copy_n(f32(views[i], r), got.cols(), got.row(r));
       ASSERT_EQ(difference(got, want[i]), "") << what << ", output " << i << ", on " << named.name;
     }
   }

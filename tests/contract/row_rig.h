@@ -28,8 +28,8 @@ inline bool is_slow(const NamedChip& named) {
 }
 
 inline contract::Chip& reference_chip() {
-  static const std::unique_ptr<contract::Chip> chip = reference::make_reference_chip();
-  return *chip;
+  static test::StagingChip chip(reference::make_reference_chip());
+  return chip;
 }
 
 // Values of the kinds that arithmetic can go wrong on.
@@ -87,8 +87,8 @@ class Rows {
   const float* row(int64_t r) const { return data_.data() + r * stride_; }
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  View view() { return {data_.data(), DType::kF32, rows_, cols_, stride_}; }
-  View view_i32() { return {data_.data(), DType::kI32, rows_, cols_, stride_}; }
+  View view() { return {address_of(data_.data()), DType::kF32, rows_, cols_, stride_}; }
+  View view_i32() { return {address_of(data_.data()), DType::kI32, rows_, cols_, stride_}; }
   int32_t* row_i32(int64_t r) { return reinterpret_cast<int32_t*>(row(r)); }
 
  private:

@@ -10,7 +10,6 @@
 
 #include "base/philox.h"
 #include "chips/cpu/cpu_chip.h"
-#include "chips/null/null_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "engine/engine.h"
 
@@ -28,10 +27,9 @@ inline std::unique_ptr<contract::Chip> make_chip(const std::string& name) {
   return std::move(chip).value();
 }
 
-// An engine with its chips.
+// An engine with its chip.
 struct Rig {
   std::unique_ptr<contract::Chip> chip;
-  std::unique_ptr<contract::Chip> counting = null::make_null_chip();
   std::unique_ptr<Engine> engine;
 
   Engine* operator->() const { return engine.get(); }
@@ -47,7 +45,7 @@ inline EngineOptions small_options(int64_t context, int64_t sessions, int64_t ch
 inline Rig open_rig(const std::filesystem::path& path, const std::string& chip, const EngineOptions& options) {
   Rig rig;
   rig.chip = make_chip(chip);
-  auto engine = Engine::open(path, options, *rig.chip, *rig.counting);
+  auto engine = Engine::open(path, options, *rig.chip);
   EXPECT_TRUE(engine.ok()) << (engine.ok() ? "" : engine.error().message);
   rig.engine = std::move(engine).value();
   return rig;

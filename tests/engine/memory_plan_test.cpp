@@ -9,7 +9,6 @@ namespace {
 
 struct Planner {
   std::unique_ptr<contract::Chip> chip = reference::make_reference_chip();
-  std::unique_ptr<contract::Chip> counting = null::make_null_chip();
   models::ModelPlan model;
 
   explicit Planner(const std::string& name) {
@@ -17,7 +16,7 @@ struct Planner {
     EXPECT_TRUE(files.ok());
     model = models::plan_model(*files, *chip, {}).value();
   }
-  Result<MemoryPlan> plan(const MemoryOptions& options) { return plan_memory(model, *counting, options); }
+  Result<MemoryPlan> plan(const MemoryOptions& options) { return plan_memory(model, options); }
 };
 
 constexpr int64_t kPlenty = int64_t{1} << 40;

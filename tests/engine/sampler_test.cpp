@@ -308,18 +308,18 @@ TEST(LogProbs, AreThoseOfTheOp) {
       for (size_t i = 0; i < logits.size(); ++i) logits[i] += 1e-3f * static_cast<float>(i % 97);
       const LogProbs logprobs(logits);
       const auto buffer = chip->allocate(n * 4 + 128).value();
-      char* data = static_cast<char*>(buffer->data());
+      const ChipAddress data = buffer->address();
       const View row = make_view(data + 128, DType::kF32, 1, n);
       const View target = make_view(data, DType::kI32, 1, 1);
       const View out = make_view(data + 64, DType::kF32, 1, 1);
-      ASSERT_TRUE(chip->copy_in(row.data, logits.data(), n * 4).ok());
+      ASSERT_TRUE(chip->copy_in(row.address, logits.data(), n * 4).ok());
       for (int64_t i = 0; i < n; i += 1 + n / 10) {
         const auto id = static_cast<int32_t>(i);
         float wanted = 0;
-        ASSERT_TRUE(chip->copy_in(target.data, &id, 4).ok());
+        ASSERT_TRUE(chip->copy_in(target.address, &id, 4).ok());
         ASSERT_TRUE(chip->run(contract::LogProb{.logits = row, .targets = target, .out = out}).ok());
         ASSERT_TRUE(chip->wait().ok());
-        ASSERT_TRUE(chip->copy_out(&wanted, out.data, 4).ok());
+        ASSERT_TRUE(chip->copy_out(&wanted, out.address, 4).ok());
         EXPECT_EQ(std::bit_cast<uint32_t>(logprobs.of(id)), std::bit_cast<uint32_t>(wanted)) << n << ' ' << id;
       }
     }

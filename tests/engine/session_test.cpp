@@ -283,10 +283,9 @@ TEST(Engine, OpensWithoutATokenizerAndSaysWhy) {
 
 TEST(Engine, LoadingCanBeCancelled) {
   const auto chip = make_chip("reference");
-  const auto counting = null::make_null_chip();
   EngineOptions options = small_options(64, 1);
   options.progress = [](int64_t, int64_t) { return false; };
-  const auto engine = Engine::open(fixture_model("llama-gqa"), options, *chip, *counting);
+  const auto engine = Engine::open(fixture_model("llama-gqa"), options, *chip);
   ASSERT_FALSE(engine.ok());
   EXPECT_EQ(engine.error().code, Code::kCancelled);
 }

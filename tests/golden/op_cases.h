@@ -115,14 +115,13 @@ class CaseMemory {
   contract::CacheStream stream(const contract::CacheShape& shape, int64_t n_pages) {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     buffers_.push_back(chip_.allocate(page_bytes * n_pages).value());
-    return {shape, buffers_.back()->data(), page_bytes};
+    return {shape, buffers_.back()->address(), page_bytes};
   }
 
   std::vector<float> read(const View& v) {
     std::vector<float> values(static_cast<size_t>(v.rows * v.cols));
     for (int64_t row = 0; row < v.rows; ++row) {
-      const char* from = static_cast<const char*>(v.data) + row * v.row_stride * 4;
-      NARU_CHECK(chip_.copy_out(values.data() + row * v.cols, from, v.cols * 4).ok());
+      NARU_CHECK(chip_.copy_out(values.data() + row * v.cols, v.slice_rows(row, 1).address, v.cols * 4).ok());
     }
     return values;
   }
@@ -136,11 +135,11 @@ class CaseMemory {
  private:
   View view(DType dtype, int64_t rows, int64_t cols) {
     buffers_.push_back(chip_.allocate(std::max<int64_t>(1, rows * cols * 4)).value());
-    return make_view(buffers_.back()->data(), dtype, rows, cols);
+    return make_view(buffers_.back()->address(), dtype, rows, cols);
   }
   View upload(const void* values, DType dtype, int64_t rows, int64_t cols) {
     const View v = view(dtype, rows, cols);
-    NARU_CHECK(chip_.copy_in(v.data, values, rows * cols * 4).ok());
+    NARU_CHECK(chip_.copy_in(v.address, values, rows * cols * 4).ok());
     return v;
   }
 

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <thread>
 
-#include "chips/null/null_chip.h"
+#include "chips/reference/reference_chip.h"
 #include "models/parameters.h"
 #include "tests/models/harness.h"
 
@@ -30,7 +30,7 @@ class ChangedFiles : public testing::Test {
 };
 
 TEST_F(ChangedFiles, LoadingRefusesThem) {
-  const auto chip = null::make_null_chip();
+  const auto chip = reference::make_reference_chip();
   // After the first tensor, and after the last.
   for (const bool is_last : {false, true}) {
     const ModelFiles files = open_model_files(folder_).value();

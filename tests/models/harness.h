@@ -99,7 +99,7 @@ class Runner {
       result.rows += view->rows;
       const size_t old = result.values.size();
       result.values.resize(old + static_cast<size_t>(view->rows * view->cols));
-      EXPECT_TRUE(chip_.copy_out(result.values.data() + old, view->data, view->rows * view->cols * 4).ok());
+      EXPECT_TRUE(chip_.copy_out(result.values.data() + old, view->address, view->rows * view->cols * 4).ok());
     }
     return result;
   }
@@ -126,7 +126,7 @@ class Runner {
     const auto make_stream = [&](const contract::CacheShape& shape) {
       const int64_t page_bytes = chip_.cache_page_bytes(shape);
       buffers_.push_back(chip_.allocate(page_bytes * n_pages).value());
-      return contract::CacheStream{shape, buffers_.back()->data(), page_bytes};
+      return contract::CacheStream{shape, buffers_.back()->address(), page_bytes};
     };
     for (const Decoder::LayerCacheShape& shape : decoder_.cache_shapes(plan_.cache_dtype)) {
       nn::LayerCache layer;

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <stdlib.h>
 
-#include "chips/null/null_chip.h"
+#include "chips/reference/reference_chip.h"
 #include "tests/models/harness.h"
 
 namespace naru::models {
@@ -16,7 +16,7 @@ std::string plan_with(const std::string& fixture, const std::string& key, const 
   auto config = read_json(folder / "config.json");
   (config.contains("rope_parameters") && key == "rope_theta" ? config["rope_parameters"] : config)[key] = value;
   std::ofstream(folder / "config.json") << config;
-  const auto chip = null::make_null_chip();
+  const auto chip = reference::make_reference_chip();
   const auto files = open_model_files(folder);
   std::string message = files.ok() ? "" : files.error().message;
   if (files.ok()) {

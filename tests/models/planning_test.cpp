@@ -1,9 +1,9 @@
-// What planning runs on: the null chip's addresses and the workspace that measures. Neither takes memory or addresses
-// of the process, and what is beyond all bounds is an error, never a CHECK.
+// What planning runs on: a planner's addresses and the workspace that measures. Neither takes memory or addresses of
+// the process, and what is beyond all bounds is an error, never a CHECK.
 #include <fstream>
 #include <set>
 
-#include "chips/null/null_chip.h"
+#include "chips/cpu/cpu_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "nn/context.h"
 #include "tests/models/harness.h"
@@ -11,30 +11,32 @@
 namespace naru::models {
 namespace {
 
+const contract::Chip& reference_chip() {
+  static const auto chip = reference::make_reference_chip();
+  return *chip;
+}
+
 int64_t pages_of_addresses() {
   int64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   return pages;
 }
 
-TEST(Planning, AddressesOfTheNullChipAreApartAndCostNothing) {
-  const auto chip = null::make_null_chip();
+TEST(Planning, AddressesAreApartAndCostNothing) {
+  const auto chip = reference_chip().planner();
   const int64_t pages = pages_of_addresses();
   std::vector<std::unique_ptr<contract::Buffer>> buffers;
   for (const int64_t bytes : {int64_t{0}, int64_t{1}, int64_t{100}, int64_t{1} << 44, int64_t{1} << 50}) {
     buffers.push_back(chip->allocate(bytes).value());
     EXPECT_GE(buffers.back()->bytes(), bytes);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffers.back()->data()) % 64, 0u);
+    EXPECT_FALSE(buffers.back()->address().is_null());
   }
   EXPECT_LT(pages_of_addresses() - pages, (int64_t{1} << 30) / 4096);
   buffers.erase(buffers.begin() + 2);  // those behind it are still held
   buffers.push_back(chip->allocate(1000).value());
-  std::set<std::pair<uintptr_t, uintptr_t>> ranges;
-  for (const auto& buffer : buffers) {
-    const auto begin = reinterpret_cast<uintptr_t>(buffer->data());
-    ranges.insert({begin, begin + static_cast<uintptr_t>(buffer->bytes())});
-  }
-  uintptr_t end = 0;
+  std::set<std::pair<ChipAddress, ChipAddress>> ranges;
+  for (const auto& buffer : buffers) ranges.insert({buffer->address(), buffer->address() + buffer->bytes()});
+  ChipAddress end;
   for (const auto& range : ranges) {
     EXPECT_LT(end, range.first);
     end = range.second;
@@ -42,24 +44,37 @@ TEST(Planning, AddressesOfTheNullChipAreApartAndCostNothing) {
 }
 
 TEST(Planning, AddressesComeBack) {
-  const auto chip = null::make_null_chip();
+  const auto chip = reference_chip().planner();
   for (int i = 0; i < 100000; ++i) ASSERT_TRUE(chip->allocate(int64_t{1} << 50).ok()) << i;
   const auto none = chip->allocate(INT64_MAX);
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().code, Code::kResourceExhausted);
   // A buffer may be the last that is left of its chip.
-  auto buffer = null::make_null_chip()->allocate(64).value();
+  auto buffer = reference_chip().planner()->allocate(64).value();
   buffer.reset();
 }
 
-TEST(PlanningDeathTest, NothingIsReadThere) {
-  const auto buffer = null::make_null_chip()->allocate(1 << 20).value();
-  EXPECT_DEATH((void)*static_cast<volatile char*>(buffer->data()), "");
-  EXPECT_DEATH((void)*(static_cast<volatile char*>(buffer->data()) + (1 << 19)), "");
+TEST(Planning, SizesAreThoseOfTheChip) {
+  for (const bool is_cpu : {false, true}) {
+    const auto chip = is_cpu ? cpu::make_cpu_chip({.n_threads = 1}).value() : reference::make_reference_chip();
+    const auto planner = chip->planner();
+    EXPECT_TRUE(planner->info().is_planner && !chip->info().is_planner);
+    EXPECT_TRUE(planner->planner()->info().is_planner);
+    for (const contract::CacheUse use : {contract::CacheUse::kKey, contract::CacheUse::kValue}) {
+      const contract::CacheShape shape{3, 17, DType::kBF16, use};
+      EXPECT_EQ(planner->cache_page_bytes(shape), chip->cache_page_bytes(shape)) << chip->info().name;
+    }
+    contract::MatrixSource source;  // of rows that cannot be asked for
+    source.outputs = 33;
+    source.inputs = 100;
+    const auto packed = planner->pack(source, contract::Rule::kBF16).value();
+    EXPECT_EQ(packed->bytes, chip->packed_bytes(DType::kF32, contract::Rule::kBF16, 1, 33, 100)) << chip->info().name;
+    EXPECT_GT(packed->bytes, 0);
+  }
 }
 
 TEST(Planning, AMeasuringWorkspaceCountsToItsBound) {
-  const auto chip = null::make_null_chip();
+  const auto chip = reference_chip().planner();
   nn::Workspace workspace = nn::Workspace::measuring(*chip).value();
   workspace.take(int64_t{1} << 24, int64_t{1} << 23);  // 2^49 bytes
   workspace.take(int64_t{1} << 24, (int64_t{1} << 23) - 1);
@@ -77,9 +92,9 @@ TEST(Planning, AMeasuringWorkspaceCountsToItsBound) {
   }
 }
 
-TEST(PlanningDeathTest, OnlyAChipWithoutMemoryMeasures) {
+TEST(PlanningDeathTest, OnlyAPlannerMeasures) {
   const auto chip = reference::make_reference_chip();
-  EXPECT_DEATH((void)nn::Workspace::measuring(*chip), "measuring takes a chip without memory");
+  EXPECT_DEATH((void)nn::Workspace::measuring(*chip), "measuring takes a planner");
 }
 
 }  // namespace

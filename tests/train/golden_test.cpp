@@ -70,7 +70,7 @@ std::string hash_of_run(const GoldenRun& run, contract::Chip& chip) {
   std::vector<float> all;
   int64_t n_changed = 0;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
-    const std::vector<float> values = floats_of(model.values().view(static_cast<int64_t>(i)));
+    const std::vector<float> values = floats_of(chip, model.values().view(static_cast<int64_t>(i)));
     const bool is_own = i < source.values.size();
     n_changed += is_own && !same_bits(values, source.values[i]) ? 1 : 0;
     all.insert(all.end(), values.begin(), values.end());

@@ -162,10 +162,12 @@ TrainableModel::Options with_adapters(TrainableModel::Options options, const Sou
 void draw_adapters(TrainableModel& model, int64_t n_own) {
   for (int64_t i = n_own; i < static_cast<int64_t>(model.parameters().size()); ++i) {
     const View view = model.values().view(i);
+    std::vector<float> values;
     for (int64_t k = 0; k < view.rows * view.cols; ++k) {
       const double u = uniform_53(draw(3, DrawPurpose::kTest, static_cast<uint32_t>(i), static_cast<uint64_t>(k)));
-      view.f32()[k] = static_cast<float>(0.2 * (2 * u - 1));
+      values.push_back(static_cast<float>(0.2 * (2 * u - 1)));
     }
+    set_floats(model.chip(), view, values);
   }
   NARU_CHECK(model.refresh().ok());
 }
@@ -236,13 +238,14 @@ TEST(Adapters, MergedValues) {
         continue;
       }
       ++n_changed;
-      const float* va = adapted.values().view(a).f32();
-      const float* vb = adapted.values().view(a + 1).f32();
+      const std::vector<float> va = floats_of(best_cpu(), adapted.values().view(a));
+      const std::vector<float> vb = floats_of(best_cpu(), adapted.values().view(a + 1));
       for (int64_t r = 0; r < p.rows(); ++r) {
         for (int64_t c = 0; c < p.cols(); ++c) {
           double sum = 0;
           for (int64_t k = 0; k < 3; ++k) {
-            sum += static_cast<double>(vb[r * 3 + k]) * static_cast<double>(va[k * p.cols() + c]);
+            sum += static_cast<double>(vb[static_cast<size_t>(r * 3 + k)]) *
+                   static_cast<double>(va[static_cast<size_t>(k * p.cols() + c)]);
           }
           const auto at = static_cast<size_t>(r * p.cols() + c);
           const double wanted = static_cast<double>(source.values[static_cast<size_t>(i)][at]) + 2 * sum;

@@ -55,7 +55,7 @@ class Slope {
   // then h is made smaller.
   double along(int64_t index, const std::vector<float>& direction, double& h) {
     const View view = model_.values().view(index);
-    const std::vector<float> values = floats_of(view);
+    const std::vector<float> values = floats_of(model_.chip(), view);
     double slope = 0;
     for (int attempt = 0;; ++attempt, h /= 4) {
       std::vector<float> up = values, down = values;
@@ -78,7 +78,7 @@ class Slope {
 
  private:
   Gradients at(View view, const std::vector<float>& values) {
-    std::copy(values.begin(), values.end(), view.f32());
+    set_floats(model_.chip(), view, values);
     NARU_CHECK(model_.refresh().ok());
     return gradients_of(model_, batch_, balance_);
   }

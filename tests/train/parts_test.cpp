@@ -158,18 +158,21 @@ TEST(GradientSum, AddsInTheDocumentedOrder) {
         EXPECT_EQ(i, next++) << "micro-batches run in order";
         copies.insert(&grads);
         const View all = grads.all();
-        for (int64_t k = 0; k < all.rows * all.cols; ++k) {
-          all.f32()[k] = contract::add(all.f32()[k], micro_gradient(i, k % 61));
+        std::vector<float> values = floats_of(best_cpu(), all);
+        for (size_t k = 0; k < values.size(); ++k) {
+          values[k] = contract::add(values[k], micro_gradient(i, static_cast<int64_t>(k % 61)));
         }
+        set_floats(best_cpu(), all, values);
         return {};
       });
       ASSERT_TRUE(result.ok());
       EXPECT_EQ(next, n);
       EXPECT_LE(static_cast<int64_t>(copies.size()), GradientSum::copies(n, groups)) << n << " in " << groups;
-      const View all = (*result)->all();
-      for (int64_t k = 0; k < all.rows * all.cols; ++k) {
+      const std::vector<float> all = floats_of(best_cpu(), (*result)->all());
+      for (int64_t k = 0; k < static_cast<int64_t>(all.size()); ++k) {
         const float wanted = documented_sum(n, groups, k % 61);
-        ASSERT_EQ(std::bit_cast<uint32_t>(all.f32()[k]), std::bit_cast<uint32_t>(wanted)) << n << " in " << groups;
+        ASSERT_EQ(std::bit_cast<uint32_t>(all[static_cast<size_t>(k)]), std::bit_cast<uint32_t>(wanted))
+            << n << " in " << groups;
         if (k < 61 && documented_sum(n, 1, k) != wanted) ++n_orders_that_matter;
       }
     }
@@ -200,10 +203,12 @@ ParameterBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
   ParameterBuffer grads = zero_grads(model);
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const View view = grads.view(static_cast<int64_t>(i));
+    std::vector<float> values;
     for (int64_t k = 0; k < view.rows * view.cols; ++k) {
       const double u = uniform_53(draw(31 + i, DrawPurpose::kTest, step, static_cast<uint64_t>(k)));
-      view.f32()[k] = static_cast<float>(u - 0.5);
+      values.push_back(static_cast<float>(u - 0.5));
     }
+    set_floats(model.chip(), view, values);
   }
   return grads;
 }
@@ -229,7 +234,7 @@ TEST(Optimizer, NormIsThatOfAllGradients) {
   const ParameterBuffer grads = drawn_gradients(model, 0);
   double sum = 0;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
-    const double norm = norm_of(floats_of(grads.view(static_cast<int64_t>(i))));
+    const double norm = norm_of(floats_of(model.chip(), grads.view(static_cast<int64_t>(i))));
     sum += norm * norm;
   }
   EXPECT_NEAR(optimizer.gradient_norm(grads).value(), std::sqrt(sum), 1e-5 * std::sqrt(sum));
@@ -258,8 +263,9 @@ TEST(Optimizer, AdamWIsTheFormula) {
     for (size_t i = 0; i < w.size(); ++i) {
       const models::ParameterUse use = source.parameters[i].use;
       const double decay = use == models::ParameterUse::kMatrix ? 0.3 : 0;  // neither norms, biases nor tables
+      const std::vector<float> grad = floats_of(model.chip(), grads.view(static_cast<int64_t>(i)));
       for (size_t k = 0; k < w[i].size(); ++k) {
-        const double g = scale * static_cast<double>(grads.view(static_cast<int64_t>(i)).f32()[k]);
+        const double g = scale * static_cast<double>(grad[k]);
         m[i][k] = 0.8 * m[i][k] + 0.2 * g;
         v[i][k] = 0.9 * v[i][k] + 0.1 * g * g;
         const double mh = m[i][k] / (1 - std::pow(0.8, t)), vh = v[i][k] / (1 - std::pow(0.9, t));
@@ -268,9 +274,9 @@ TEST(Optimizer, AdamWIsTheFormula) {
     }
   }
   for (size_t i = 0; i < w.size(); ++i) {
-    const View view = model.values().view(static_cast<int64_t>(i));
+    const std::vector<float> values = floats_of(model.chip(), model.values().view(static_cast<int64_t>(i)));
     for (size_t k = 0; k < w[i].size(); ++k) {
-      ASSERT_NEAR(static_cast<double>(view.f32()[k]), w[i][k], 2e-6) << source.parameters[i].name;
+      ASSERT_NEAR(static_cast<double>(values[k]), w[i][k], 2e-6) << source.parameters[i].name;
     }
   }
 }
@@ -329,16 +335,16 @@ TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
     const ParameterBuffer grads = drawn_gradients(model, static_cast<uint32_t>(t));
     std::vector<std::vector<float>> before;
     for (size_t i = 0; i < source.values.size(); ++i) {
-      before.push_back(floats_of(model.values().view(static_cast<int64_t>(i))));
+      before.push_back(floats_of(model.chip(), model.values().view(static_cast<int64_t>(i))));
     }
     ASSERT_TRUE(optimizer.update(grads, lr, 0.7, t).ok() && other.update(grads, lr, 0.7, t).ok());
     for (size_t i = 0; i < source.values.size(); ++i) {
       const models::Parameter& parameter = source.parameters[i];
       const auto index = static_cast<int64_t>(i);
-      const std::vector<float> after = floats_of(model.values().view(index));
+      const std::vector<float> after = floats_of(model.chip(), model.values().view(index));
       ASSERT_EQ(optimizer.is_muon(index), parameter.use == models::ParameterUse::kMatrix) << parameter.name;
       if (!optimizer.is_muon(index)) {
-        EXPECT_TRUE(same_bits(after, floats_of(adamw.values().view(index)))) << parameter.name;
+        EXPECT_TRUE(same_bits(after, floats_of(adamw.chip(), adamw.values().view(index)))) << parameter.name;
         continue;
       }
       EXPECT_FALSE(optimizer.second().holds(index));
@@ -346,8 +352,9 @@ TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
       ++(rows > cols ? n_tall : n_wide);
       Rows x(after.size()), update(after.size());
       const double scale = 0.2 * std::sqrt(static_cast<double>(std::max(rows, cols)));
+      const std::vector<float> grad = floats_of(model.chip(), grads.view(index));
       for (size_t k = 0; k < after.size(); ++k) {
-        const double g = 0.7 * static_cast<double>(grads.view(index).f32()[k]);
+        const double g = 0.7 * static_cast<double>(grad[k]);
         momentum[i][k] = 0.9 * momentum[i][k] + g;
         x[k] = g + 0.9 * momentum[i][k];
         update[k] = (static_cast<double>(before[i][k]) * (1 - lr * 0.1) - static_cast<double>(after[k])) / (lr * scale);
@@ -382,7 +389,7 @@ TEST(Optimizer, MuonStandsAGradientOfZeros) {
   Optimizer optimizer = Optimizer::create(recipe, model).value();
   ASSERT_TRUE(optimizer.update(zero_grads(model), 0.5, 1, 1).ok());
   for (size_t i = 0; i < source.values.size(); ++i) {
-    const std::vector<float> after = floats_of(model.values().view(static_cast<int64_t>(i)));
+    const std::vector<float> after = floats_of(model.chip(), model.values().view(static_cast<int64_t>(i)));
     const float keep = optimizer.is_muon(static_cast<int64_t>(i)) ? 0.75f : 1.0f;
     for (size_t k = 0; k < after.size(); ++k) ASSERT_EQ(after[k], source.values[i][k] * keep);
   }

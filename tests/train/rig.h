@@ -12,10 +12,10 @@
 
 #include "base/philox.h"
 #include "chips/cpu/cpu_chip.h"
-#include "chips/null/null_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "contract/scalar.h"
 #include "models/parameters.h"
+#include "tests/chip_memory.h"
 #include "tests/models/harness.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_model.h"
@@ -110,10 +110,9 @@ inline int64_t n_targets_of(const MicroBatch& batch) {
 // A model on a chip with room for the batch.
 inline TrainableModel make_model(contract::Chip& chip, const Source& source, const TrainableModel::Options& options,
                                  int64_t n_rows, int64_t n_documents, double balance = 0) {
-  static const auto kCounting = null::make_null_chip();
   auto model = TrainableModel::create(chip, source.config, options, source.reader(), 7);
   NARU_CHECK(model.ok(), model.ok() ? "" : model.error().message);
-  const auto room = measure_room(*kCounting, source.config, options, n_rows, n_documents, balance);
+  const auto room = measure_room(chip, source.config, options, n_rows, n_documents, balance);
   NARU_CHECK(room.ok(), room.ok() ? "" : room.error().message);
   const Status reserved = model->reserve(*room);
   NARU_CHECK(reserved.ok(), reserved.ok() ? "" : reserved.error().message);
@@ -157,14 +156,8 @@ struct Gradients {
   }
 };
 
-inline std::vector<float> floats_of(View view) {
-  std::vector<float> values;
-  for (int64_t r = 0; r < view.rows; ++r) {
-    const float* row = view.f32() + r * view.row_stride;
-    values.insert(values.end(), row, row + view.cols);
-  }
-  return values;
-}
+using test::floats_of;
+using test::set_floats;
 
 inline ParameterBuffer zero_grads(TrainableModel& model) {
   ParameterBuffer grads = ParameterBuffer::create(model.chip(), model.parameters(), model.trained()).value();
@@ -185,7 +178,7 @@ inline Gradients chained_gradients(TrainableModel& model, const std::vector<Micr
   NARU_CHECK(model.chip().wait().ok());
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const auto index = static_cast<int64_t>(i);
-    out.grads.push_back(grads.holds(index) ? floats_of(grads.view(index)) : std::vector<float>{});
+    out.grads.push_back(grads.holds(index) ? floats_of(model.chip(), grads.view(index)) : std::vector<float>{});
   }
   return out;
 }

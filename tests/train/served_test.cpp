@@ -15,12 +15,11 @@ std::vector<float> served_losses(const std::string& fixture, contract::Chip& chi
   std::vector<int32_t> targets(ids.begin() + 1, ids.end());
   targets.push_back(0);
   std::vector<float> losses(ids.size());
-  NARU_CHECK(
-      chip.run(contract::LogProb{.logits = make_view(logits.values.data(), DType::kF32, logits.rows, logits.cols),
-                                 .targets = make_view(targets.data(), DType::kI32, logits.rows, 1),
-                                 .out = make_view(losses.data(), DType::kF32, logits.rows, 1)})
-          .ok());
-  NARU_CHECK(chip.wait().ok());
+  const auto x = test::rows_on(chip, logits.values.data(), DType::kF32, logits.rows, logits.cols);
+  const auto of = test::rows_on(chip, targets.data(), DType::kI32, logits.rows, 1);
+  const auto out = test::rows_on(chip, losses.data(), DType::kF32, logits.rows, 1);
+  test::check(chip.run(contract::LogProb{.logits = x.view, .targets = of.view, .out = out.view}));
+  losses = floats_of(chip, out.view);
   losses.pop_back();
   for (float& loss : losses) loss = 0.0f - loss;
   return losses;

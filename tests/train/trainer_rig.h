@@ -94,8 +94,7 @@ class TrainerRig {
 
   Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {},
                                         const StartOptions& start = {}) const {
-    static const auto kCounting = null::make_null_chip();
-    return Trainer::open(recipe, path_, chip, *kCounting, std::move(events), start);
+    return Trainer::open(recipe, path_, chip, std::move(events), start);
   }
 
   Result<RunResult> run(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {

@@ -415,8 +415,7 @@ TEST(Trainer, PlansWhatItTakes) {
 // Rows, pages and documents each decide.
 TEST(Trainer, RoomIsForWhatWasMeasured) {
   const Source& source = fixture_source("v3-f32");
-  const auto counting = null::make_null_chip();
-  const TrainingRoom room = measure_room(*counting, source.config, {}, 40, 2, 0.1).value();
+  const TrainingRoom room = measure_room(best_cpu(), source.config, {}, 40, 2, 0.1).value();
   const auto ids = [&](size_t n) { return slice(source.ids, 0, n); };
   EXPECT_TRUE(room.fits(batch_of({ids(20), ids(20)})));
   EXPECT_TRUE(room.fits(batch_of({ids(39), ids(1)})));
@@ -427,20 +426,19 @@ TEST(Trainer, RoomIsForWhatWasMeasured) {
 
 // Legal numbers whose product is beyond what a plan counts to.
 TEST(Trainer, RoomBeyondAllBoundsIsAnError) {
-  const auto counting = null::make_null_chip();
   formats::ModelConfig config = fixture_source("llama-gqa").config;
   config.ffn = int64_t{1} << 24;
   for (const bool recompute : {false, true}) {
     TrainableModel::Options options;
     options.recompute = recompute;
-    const auto room = measure_room(*counting, config, options, int64_t{1} << 23, 1, 0);
+    const auto room = measure_room(best_cpu(), config, options, int64_t{1} << 23, 1, 0);
     ASSERT_FALSE(room.ok());
     EXPECT_EQ(room.error().code, Code::kResourceExhausted);
     EXPECT_NE(room.error().message.find("more bytes than a plan counts to"), std::string::npos) << room.error().message;
   }
   config.layers = 1000;
   config.hidden = int64_t{1} << 20;
-  const auto model = measure_room(*counting, config, {}, 1, 1, 0);
+  const auto model = measure_room(best_cpu(), config, {}, 1, 1, 0);
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, Code::kResourceExhausted);
   EXPECT_NE(model.error().message.find("more than a plan counts to"), std::string::npos) << model.error().message;

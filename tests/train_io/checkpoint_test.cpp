@@ -31,10 +31,8 @@ FileToWrite file_of(const std::string& name, int64_t step) {
   const std::vector<std::vector<int64_t>> shapes{{3, 4}, {5}, {2, 2}};
   for (int64_t t = 0; t < 3; ++t) {
     TensorToWrite tensor{.name = "tensor." + std::to_string(t), .shape = shapes[static_cast<size_t>(t)], .read = {}};
-    int64_t n = 1;
-    for (const int64_t dim : tensor.shape) n *= dim;
-    tensor.read = [=](float* out) -> Status {
-      for (int64_t i = 0; i < n; ++i) out[i] = value_at(step, t, i);
+    tensor.read = [=](int64_t begin, std::span<float> out) -> Status {
+      for (size_t i = 0; i < out.size(); ++i) out[i] = value_at(step, t, begin + static_cast<int64_t>(i));
       return {};
     };
     file.tensors.push_back(std::move(tensor));
@@ -220,7 +218,9 @@ TEST(Checkpoint, AFolderThatMayNotBeWrittenIsSaid) {
 TEST(Checkpoint, AReaderThatFailsLeavesNothing) {
   const TempFolder folder;
   FileToWrite file = file_of("weights", 1);
-  file.tensors[1].read = [](float*) -> Status { return Error{Code::kCancelled, "reading: stopped; go on later"}; };
+  file.tensors[1].read = [](int64_t, std::span<float>) -> Status {
+    return Error{Code::kCancelled, "reading: stopped; go on later"};
+  };
   expect_error(write_checkpoint(folder.path(), 1, {file}, "{}"), Code::kCancelled, {"step 1", "stopped"});
   expect_error(write_checkpoint(folder.path(), 1, {file_of("weights", 1)}, "[1]"), Code::kCorrupt, {"state"});
   EXPECT_TRUE(names_in(folder.path()).empty());

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "chips/memory/host_memory.h"
 
 namespace naru::cpu {
 
@@ -11,7 +12,7 @@ int64_t cache_page_bytes(const contract::CacheShape& shape) {
 }
 
 void copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) {
-  auto* base = static_cast<std::byte*>(stream.data);
+  std::byte* base = pointer_of(stream.address);
   std::memmove(base + to * stream.page_bytes, base + from * stream.page_bytes, static_cast<size_t>(stream.page_bytes));
 }
 

@@ -7,6 +7,7 @@
 #include "chips/cpu/cache_layout.h"
 #include "chips/cpu/machine.h"
 #include "chips/cpu/memory.h"
+#include "chips/planner/planner.h"
 #include "contract/op_table.h"
 
 namespace naru::cpu {
@@ -17,7 +18,7 @@ constexpr int kThreadsMax = 1024;
 class CpuBuffer : public contract::Buffer {
  public:
   explicit CpuBuffer(Memory memory) : memory_(std::move(memory)) {
-    data_ = memory_.data();
+    address_ = address_of(memory_.data());
     bytes_ = memory_.bytes();
   }
 
@@ -48,18 +49,19 @@ class CpuChip : public contract::Chip {
                                   feature_names(features())),
             .n_threads = pool_->n_threads()};
   }
+  std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
     NARU_CHECK(bytes >= 0, bytes);
     NARU_ASSIGN(Memory memory, Memory::map(bytes, "the cache and activations"));
     return std::unique_ptr<contract::Buffer>(std::make_unique<CpuBuffer>(std::move(memory)));
   }
-  Status copy_in(void* to, const void* from_host, int64_t bytes) override {
-    std::memcpy(to, from_host, static_cast<size_t>(bytes));
+  Status copy_in(ChipAddress to, const void* from_host, int64_t bytes) override {
+    std::memcpy(pointer_of(to), from_host, static_cast<size_t>(bytes));
     return {};
   }
-  Status copy_out(void* to_host, const void* from, int64_t bytes) override {
-    std::memcpy(to_host, from, static_cast<size_t>(bytes));
+  Status copy_out(void* to_host, ChipAddress from, int64_t bytes) override {
+    std::memcpy(to_host, pointer_of(from), static_cast<size_t>(bytes));
     return {};
   }
 

@@ -79,7 +79,7 @@ Status run(const CacheWrite& op) {
         const int64_t row = is_shared ? rows.row_begin + i : (rows.row_begin + i) * heads + head;
         float* out = cache_row(op.stream, rows.pages[position / kCachePage], head, position) + op.column;
         for (int64_t k = 0; k < op.x.cols; ++k) {
-          const float x = op.x.f32(row)[k];
+          const float x = f32(op.x, row)[k];
           out[k] = op.stream.shape.dtype == DType::kBF16 ? round_to_bf16(x) : contract::flush(x);
           if (std::isfinite(out[k])) continue;
           return Error{Code::kOutOfRange,
@@ -100,7 +100,7 @@ Status run(const Attention& op) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {
       for (int64_t head = 0; head < op.heads; ++head) {
         const int64_t row = (rows.row_begin + i) * op.heads + head;
-        std::vector<float> q(op.q.f32(row), op.q.f32(row) + op.q.cols);
+        std::vector<float> q(f32(op.q, row), f32(op.q, row) + op.q.cols);
         if (op.key.shape.dtype == DType::kBF16) {
           for (float& value : q) value = round_to_bf16(value);
         }
@@ -116,11 +116,11 @@ Status run(const Attention& op) {
           }
         }
         for (int64_t d = 0; d < op.out.cols; ++d) {
-          op.out.f32(row)[d] = contract::div(total.o[static_cast<size_t>(d)], total.l);
+          f32(op.out, row)[d] = contract::div(total.o[static_cast<size_t>(d)], total.l);
         }
         if (op.stats.empty()) continue;
-        op.stats.f32(row)[0] = total.m;
-        op.stats.f32(row)[1] = total.l;
+        f32(op.stats, row)[0] = total.m;
+        f32(op.stats, row)[1] = total.l;
       }
     }
   }

@@ -53,13 +53,13 @@ class HeadGrad {
     if (!q_.is_finite() || !dout_.is_finite()) return fill_nan();
     for (int64_t i = 0; i < n_; ++i) make_row(i);
     for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t c = 0; c < width_; ++c) op_.dq.f32(query_row(i))[c] = dot(ds_.row(i), k_.column(c));
+      for (int64_t c = 0; c < width_; ++c) f32(op_.dq, query_row(i))[c] = dot(ds_.row(i), k_.column(c));
     }
     round_operand(p_);
     for (int64_t j = 0; j < n_; ++j) {
       const std::vector<float> p = p_.column(j), ds = ds_.column(j);
-      for (int64_t c = 0; c < width_; ++c) add_part(op_.dk.f32(key_row(j))[c], dot(ds.data(), q_.column(c)));
-      for (int64_t c = 0; c < value_width_; ++c) add_part(op_.dv.f32(key_row(j))[c], dot(p.data(), dout_.column(c)));
+      for (int64_t c = 0; c < width_; ++c) add_part(f32(op_.dk, key_row(j))[c], dot(ds.data(), q_.column(c)));
+      for (int64_t c = 0; c < value_width_; ++c) add_part(f32(op_.dv, key_row(j))[c], dot(p.data(), dout_.column(c)));
     }
   }
 
@@ -92,8 +92,8 @@ class HeadGrad {
     };
     for (int64_t i = 0; i < n_; ++i) {
       const int32_t page = rows_.pages[i / kCachePage];
-      copy(op_.q.f32(query_row(i)), q_.row(i), width_);
-      copy(op_.dout.f32(query_row(i)), dout_.row(i), value_width_);
+      copy(f32(op_.q, query_row(i)), q_.row(i), width_);
+      copy(f32(op_.dout, query_row(i)), dout_.row(i), value_width_);
       copy(cache_row(op_.key, page, key_head_, i), k_.row(i), width_);
       copy(cache_row(op_.value, page, key_head_, i), v_.row(i), value_width_);
     }
@@ -104,9 +104,9 @@ class HeadGrad {
     using contract::fma;
     using contract::mul;
     using contract::sub;
-    const float m = op_.stats.f32(query_row(i))[0];
-    const float rl = contract::div(1.0f, op_.stats.f32(query_row(i))[1]);
-    const float *dout = dout_.row(i), *out = op_.out.f32(query_row(i));
+    const float m = f32(op_.stats, query_row(i))[0];
+    const float rl = contract::div(1.0f, f32(op_.stats, query_row(i))[1]);
+    const float *dout = dout_.row(i), *out = f32(op_.out, query_row(i));
     const float d0 =
         contract::row_reduce(value_width_, [&](int64_t c, float lane) { return fma(dout[c], out[c], lane); });
     float *p = p_.row(i), *ds = ds_.row(i);
@@ -129,9 +129,9 @@ class HeadGrad {
   void fill_nan() {
     const float nan = std::bit_cast<float>(0x7fc00000u);
     for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t c = 0; c < width_; ++c) op_.dq.f32(query_row(i))[c] = nan;
-      for (int64_t c = 0; c < width_; ++c) op_.dk.f32(key_row(i))[c] = nan;
-      for (int64_t c = 0; c < value_width_; ++c) op_.dv.f32(key_row(i))[c] = nan;
+      for (int64_t c = 0; c < width_; ++c) f32(op_.dq, query_row(i))[c] = nan;
+      for (int64_t c = 0; c < width_; ++c) f32(op_.dk, key_row(i))[c] = nan;
+      for (int64_t c = 0; c < value_width_; ++c) f32(op_.dv, key_row(i))[c] = nan;
     }
   }
 

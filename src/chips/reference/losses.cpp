@@ -20,7 +20,7 @@ struct Shares {
 };
 
 Shares shares_of(const contract::BalanceLoss& op, int64_t t) {
-  Shares shares{expert_scores(op.logits.f32(t), op.logits.cols, op.scoring)};
+  Shares shares{expert_scores(f32(op.logits, t), op.logits.cols, op.scoring)};
   if (op.scoring == contract::Scoring::kSoftmax) return shares;
   shares.divisor = contract::row_sum(shares.a.data(), op.logits.cols);
   for (float& a : shares.a) a = div(a, shares.divisor);
@@ -33,7 +33,7 @@ std::vector<float> expert_loads(const contract::BalanceLoss& op, const contract:
   std::vector<int32_t> counts(static_cast<size_t>(n_experts), 0);
   for (int64_t t = rows.row_begin; t < rows.row_begin + rows.n_rows; ++t) {
     for (int64_t s = 0; s < n_chosen; ++s) {
-      const int64_t e = op.experts.i32(t)[s];
+      const int64_t e = i32(op.experts, t)[s];
       NARU_CHECK(e >= 0 && e < n_experts, e, n_experts);
       ++counts[static_cast<size_t>(e)];
     }
@@ -64,7 +64,7 @@ float balance_sequence(const contract::BalanceLoss& op, const contract::Sequence
   for (const float load : f) b.push_back(mul(load, div(op.weight, n)));
   for (int64_t i = 0; i < rows.n_rows; ++i) {
     const Shares& token = shares[static_cast<size_t>(i)];
-    float* out = op.dscores.f32(rows.row_begin + i);
+    float* out = f32(op.dscores, rows.row_begin + i);
     const float c = contract::row_reduce(n_experts, [&](int64_t e, float lane) {
       return fma(b[static_cast<size_t>(e)], token.a[static_cast<size_t>(e)], lane);
     });
@@ -79,9 +79,9 @@ float balance_sequence(const contract::BalanceLoss& op, const contract::Sequence
 
 template <>
 Status run(const contract::BalanceLoss& op) {
-  for (int64_t t = 0; t < op.dscores.rows; ++t) std::fill_n(op.dscores.f32(t), op.dscores.cols, 0.0f);
+  for (int64_t t = 0; t < op.dscores.rows; ++t) std::fill_n(f32(op.dscores, t), op.dscores.cols, 0.0f);
   for (size_t i = 0; i < op.sequences.size(); ++i) {
-    *op.loss.f32(static_cast<int64_t>(i)) = balance_sequence(op, op.sequences[i]);
+    *f32(op.loss, static_cast<int64_t>(i)) = balance_sequence(op, op.sequences[i]);
   }
   return {};
 }
@@ -91,14 +91,14 @@ Status run(const contract::CrossEntropy& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
   for (int64_t t = 0; t < op.logits.rows; ++t) {
-    const float* x = op.logits.f32(t);
-    const int64_t target = *op.targets.i32(t);
+    const float* x = f32(op.logits, t);
+    const int64_t target = *i32(op.targets, t);
     NARU_CHECK(target >= 0 && target < n, target, n);
     NARU_ASSIGN(const SoftmaxRow row, softmax_row("cross_entropy", t, x, n, e.data()));
-    *op.loss.f32(t) = -sub(sub(x[target], row.m), contract::log(row.l));
+    *f32(op.loss, t) = -sub(sub(x[target], row.m), contract::log(row.l));
     if (op.dlogits.empty()) continue;
-    const float weight = contract::flush(*op.weights.f32(t));
-    float* out = op.dlogits.f32(t);
+    const float weight = contract::flush(*f32(op.weights, t));
+    float* out = f32(op.dlogits, t);
     for (int64_t k = 0; k < n; ++k) out[k] = weight == 0.0f ? 0.0f : mul(div(e[static_cast<size_t>(k)], row.l), weight);
     if (weight == 0.0f) continue;
     e[static_cast<size_t>(target)] = 0.0f;

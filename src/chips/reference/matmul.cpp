@@ -167,10 +167,10 @@ Status run(const contract::Matmul& op) {
   for (int i = 0; i < op.n_targets; ++i) {
     const contract::MatmulTarget& target = op.targets[i];
     for (int64_t t = 0; t < op.x.rows; ++t) {
-      float* out = target.out.f32(t);
-      multiply_row(static_cast<const Matrix&>(*target.weight), 0, op.x.f32(t), out);
+      float* out = f32(target.out, t);
+      multiply_row(static_cast<const Matrix&>(*target.weight), 0, f32(op.x, t), out);
       if (target.bias.empty()) continue;
-      for (int64_t o = 0; o < target.out.cols; ++o) out[o] = contract::add(out[o], target.bias.f32()[o]);
+      for (int64_t o = 0; o < target.out.cols; ++o) out[o] = contract::add(out[o], f32(target.bias)[o]);
     }
   }
   return {};
@@ -180,9 +180,9 @@ template <>
 Status run(const contract::GroupedMatmul& op) {
   const auto& matrix = static_cast<const Matrix&>(*op.weight);
   for (int64_t i = 0; i < op.out.rows; ++i) {
-    const int64_t group = op.groups.empty() ? i % matrix.groups : *op.groups.i32(i);
+    const int64_t group = op.groups.empty() ? i % matrix.groups : *i32(op.groups, i);
     NARU_CHECK(group >= 0 && group < matrix.groups, group, matrix.groups);
-    multiply_row(matrix, group, op.x.f32(i / op.rows_share), op.out.f32(i));
+    multiply_row(matrix, group, f32(op.x, i / op.rows_share), f32(op.out, i));
   }
   return {};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "chips/memory/host_memory.h"
 #include "contract/ops.h"
 #include "contract/rows.h"
 
@@ -29,7 +30,7 @@ inline int64_t cache_page_bytes(const contract::CacheShape& shape) {
   return shape.heads * contract::kCachePage * shape.width * static_cast<int64_t>(sizeof(float));
 }
 inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64_t head, int64_t position) {
-  auto* base = reinterpret_cast<float*>(static_cast<char*>(stream.data) + page * stream.page_bytes);
+  auto* base = reinterpret_cast<float*>(pointer_of(stream.address) + page * stream.page_bytes);
   return base + (head * contract::kCachePage + position % contract::kCachePage) * stream.shape.width;
 }
 

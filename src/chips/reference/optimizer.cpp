@@ -11,7 +11,7 @@ using contract::mul;
 template <>
 Status run(const contract::Fill& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
-    for (int64_t k = 0; k < op.out.cols; ++k) op.out.f32(t)[k] = contract::flush(op.value);
+    for (int64_t k = 0; k < op.out.cols; ++k) f32(op.out, t)[k] = contract::flush(op.value);
   }
   return {};
 }
@@ -20,8 +20,8 @@ template <>
 Status run(const contract::Axpby& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
-      const float x = op.x.f32(t)[k];
-      op.out.f32(t)[k] = op.y.empty() ? mul(op.a, x) : fma(op.a, x, mul(op.b, op.y.f32(t)[k]));
+      const float x = f32(op.x, t)[k];
+      f32(op.out, t)[k] = op.y.empty() ? mul(op.a, x) : fma(op.a, x, mul(op.b, f32(op.y, t)[k]));
     }
   }
   return {};
@@ -30,8 +30,8 @@ Status run(const contract::Axpby& op) {
 template <>
 Status run(const contract::SumOfSquares& op) {
   contract::SegmentSum sum;
-  for (int64_t t = 0; t < op.x.rows; ++t) sum.push(contract::row_sum_of_squares(op.x.f32(t), op.x.cols));
-  *op.out.f32() = sum.total();
+  for (int64_t t = 0; t < op.x.rows; ++t) sum.push(contract::row_sum_of_squares(f32(op.x, t), op.x.cols));
+  *f32(op.out) = sum.total();
   return {};
 }
 
@@ -39,10 +39,10 @@ template <>
 Status run(const contract::AdamW& op) {
   for (int64_t t = 0; t < op.weight.rows; ++t) {
     for (int64_t k = 0; k < op.weight.cols; ++k) {
-      float& w = op.weight.f32(t)[k];
-      float& m = op.m.f32(t)[k];
-      float& v = op.v.f32(t)[k];
-      const float g = mul(op.grad.f32(t)[k], op.grad_scale);
+      float& w = f32(op.weight, t)[k];
+      float& m = f32(op.m, t)[k];
+      float& v = f32(op.v, t)[k];
+      const float g = mul(f32(op.grad, t)[k], op.grad_scale);
       m = fma(op.beta1, m, mul(op.one_minus_beta1, g));
       v = fma(op.beta2, v, mul(op.one_minus_beta2, mul(g, g)));
       const float u = div(m, fma(contract::sqrt(v), op.inverse_root_bias2, op.eps));

@@ -87,9 +87,9 @@ Status run(const contract::Embed& op) {
   const auto& table = static_cast<const Matrix&>(*op.table);
   const int64_t n = table.inputs;
   for (int64_t t = 0; t < op.ids.rows; ++t) {
-    const int64_t id = *op.ids.i32(t);
+    const int64_t id = *i32(op.ids, t);
     NARU_CHECK(id >= 0 && id < table.outputs, id, table.outputs);
-    float* out = op.out.f32(t);
+    float* out = f32(op.out, t);
     if (contract::is_block_rule(table.rule)) {
       const DTypeInfo& info = dtype_info(table.stored);
       const std::byte* row = table.blocks.data() + id * *dtype_bytes(table.stored, n);

@@ -12,7 +12,7 @@ std::vector<float> operand_row(const View& view, bool is_transposed, int64_t i, 
   const int64_t inputs = is_transposed ? view.rows : view.cols;
   std::vector<float> row(static_cast<size_t>(inputs));
   for (int64_t k = 0; k < inputs; ++k) {
-    const float value = is_transposed ? view.f32(k)[i] : view.f32(i)[k];
+    const float value = is_transposed ? f32(view, k)[i] : f32(view, i)[k];
     row[static_cast<size_t>(k)] = rule == Rule::kBF16 ? round_to_bf16(value) : value;
   }
   return row;
@@ -23,7 +23,7 @@ std::vector<float> column_of_slots(const View& view, const std::vector<int64_t>&
                                    Rule rule) {
   std::vector<float> column;
   for (const int64_t slot : slots) {
-    const float value = view.f32(slot / rows_share)[c];
+    const float value = f32(view, slot / rows_share)[c];
     column.push_back(rule == Rule::kBF16 ? round_to_bf16(value) : value);
   }
   return column;
@@ -58,7 +58,7 @@ Status run(const contract::WeightGrad& op) {
   const auto n_groups = static_cast<int64_t>(op.out.size());
   std::vector<std::vector<int64_t>> slots(op.out.size());
   for (int64_t i = 0; i < op.dy.rows; ++i) {
-    const int64_t group = op.groups.empty() ? i % n_groups : *op.groups.i32(i);
+    const int64_t group = op.groups.empty() ? i % n_groups : *i32(op.groups, i);
     NARU_CHECK(group >= 0 && group < n_groups, group, n_groups);
     slots[static_cast<size_t>(group)].push_back(i);
   }
@@ -70,7 +70,7 @@ Status run(const contract::WeightGrad& op) {
     }
     for (int64_t n = 0; n < op.dy.cols; ++n) {
       const std::vector<float> dy = column_of_slots(op.dy, slots[group], 1, n, op.rule);
-      float* out = op.out[group].f32(n);
+      float* out = f32(op.out[group], n);
       for (int64_t k = 0; k < op.x.cols; ++k) {
         out[k] = contract::add(out[k], dot(dy, x[static_cast<size_t>(k)], op.rule));
       }
@@ -85,7 +85,7 @@ Status run(const contract::Product& op) {
   for (int64_t j = 0; j < op.out.cols; ++j) b.push_back(operand_row(op.b, op.b_transposed, j, op.rule));
   for (int64_t i = 0; i < op.out.rows; ++i) {
     const std::vector<float> a = operand_row(op.a, op.a_transposed, i, op.rule);
-    for (int64_t j = 0; j < op.out.cols; ++j) op.out.f32(i)[j] = dot(a, b[static_cast<size_t>(j)], op.rule);
+    for (int64_t j = 0; j < op.out.cols; ++j) f32(op.out, i)[j] = dot(a, b[static_cast<size_t>(j)], op.rule);
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "chips/planner/planner.h"
 #include "chips/reference/ops.h"
 #include "contract/op_table.h"
 
@@ -14,8 +15,8 @@ namespace {
 
 class HostBuffer : public contract::Buffer {
  public:
-  HostBuffer(void* data, int64_t bytes) { data_ = data, bytes_ = bytes; }
-  ~HostBuffer() override { ::munmap(data_, static_cast<size_t>(bytes_)); }
+  HostBuffer(void* data, int64_t bytes) { address_ = address_of(data), bytes_ = bytes; }
+  ~HostBuffer() override { ::munmap(pointer_of(address_), static_cast<size_t>(bytes_)); }
 };
 
 class ReferenceChip : public contract::Chip {
@@ -23,6 +24,7 @@ class ReferenceChip : public contract::Chip {
   contract::ChipInfo info() const override {
     return {.name = "reference", .level = "", .detail = "plain loops, one thread", .n_threads = 1};
   }
+  std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
     const int64_t size = std::max<int64_t>(bytes, 1);
@@ -35,12 +37,12 @@ class ReferenceChip : public contract::Chip {
     return std::unique_ptr<contract::Buffer>(std::make_unique<HostBuffer>(data, size));
   }
 
-  Status copy_in(void* to, const void* from_host, int64_t bytes) override {
-    std::memcpy(to, from_host, static_cast<size_t>(bytes));
+  Status copy_in(ChipAddress to, const void* from_host, int64_t bytes) override {
+    std::memcpy(pointer_of(to), from_host, static_cast<size_t>(bytes));
     return {};
   }
-  Status copy_out(void* to_host, const void* from, int64_t bytes) override {
-    std::memcpy(to_host, from, static_cast<size_t>(bytes));
+  Status copy_out(void* to_host, ChipAddress from, int64_t bytes) override {
+    std::memcpy(to_host, pointer_of(from), static_cast<size_t>(bytes));
     return {};
   }
 
@@ -59,7 +61,7 @@ class ReferenceChip : public contract::Chip {
     return reference::cache_page_bytes(shape);
   }
   Status copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) override {
-    char* base = static_cast<char*>(stream.data);
+    std::byte* base = pointer_of(stream.address);
     std::memcpy(base + to * stream.page_bytes, base + from * stream.page_bytes, static_cast<size_t>(stream.page_bytes));
     return {};
   }

@@ -66,9 +66,9 @@ template <>
 Status run(const Route& op) {
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
-    const std::vector<float> scores = expert_scores(op.logits.f32(t), op.logits.cols, op.scoring);
+    const std::vector<float> scores = expert_scores(f32(op.logits, t), op.logits.cols, op.scoring);
     std::vector<float> keys = scores;
-    for (size_t e = 0; e < keys.size() && !op.bias.empty(); ++e) keys[e] = contract::add(keys[e], op.bias.f32()[e]);
+    for (size_t e = 0; e < keys.size() && !op.bias.empty(); ++e) keys[e] = contract::add(keys[e], f32(op.bias)[e]);
     std::vector<int64_t> chosen = best(keys, candidates_of(op, keys), n_chosen);
     std::sort(chosen.begin(), chosen.end());
     std::vector<float> gates;
@@ -77,8 +77,8 @@ Status run(const Route& op) {
     for (int64_t s = 0; s < n_chosen; ++s) {
       float gate = gates[static_cast<size_t>(s)];
       if (op.normalise) gate = contract::div(gate, contract::add(sum, 1e-20f));
-      op.experts.i32(t)[s] = static_cast<int32_t>(chosen[static_cast<size_t>(s)]);
-      op.gates.f32(t)[s] = contract::mul(gate, op.scale);
+      i32(op.experts, t)[s] = static_cast<int32_t>(chosen[static_cast<size_t>(s)]);
+      f32(op.gates, t)[s] = contract::mul(gate, op.scale);
     }
   }
   return {};

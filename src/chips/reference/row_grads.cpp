@@ -32,10 +32,10 @@ std::vector<float> score_grads(const contract::RouteGrad& op, int64_t t, const s
   const int64_t n_chosen = op.experts.cols;
   std::vector<float> u(scores.size(), 0.0f), chosen, h;
   for (int64_t s = 0; s < n_chosen; ++s) {
-    const int64_t e = op.experts.i32(t)[s];
+    const int64_t e = i32(op.experts, t)[s];
     NARU_CHECK(e >= 0 && e < op.logits.cols, e, op.logits.cols);
     chosen.push_back(scores[static_cast<size_t>(e)]);
-    h.push_back(mul(op.dgates.f32(t)[s], op.scale));
+    h.push_back(mul(f32(op.dgates, t)[s], op.scale));
   }
   if (op.normalise) {
     const float d = add(contract::row_sum(chosen.data(), n_chosen), 1e-20f);
@@ -43,7 +43,7 @@ std::vector<float> score_grads(const contract::RouteGrad& op, int64_t t, const s
     remove_mean(h, chosen);
     for (float& value : h) value = div(value, d);
   }
-  for (int64_t s = 0; s < n_chosen; ++s) u[static_cast<size_t>(op.experts.i32(t)[s])] = h[static_cast<size_t>(s)];
+  for (int64_t s = 0; s < n_chosen; ++s) u[static_cast<size_t>(i32(op.experts, t)[s])] = h[static_cast<size_t>(s)];
   return u;
 }
 
@@ -62,8 +62,8 @@ float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& st
 template <>
 Status run(const contract::ColumnSum& op) {
   for (int64_t c = 0; c < op.x.cols; ++c) {
-    const float sum = column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(op.x.f32(t)[c], 1.0f, acc); });
-    op.out.f32()[c] = add(op.out.f32()[c], sum);
+    const float sum = column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(f32(op.x, t)[c], 1.0f, acc); });
+    f32(op.out)[c] = add(f32(op.out)[c], sum);
   }
   return {};
 }
@@ -74,8 +74,8 @@ Status run(const contract::SumSlots& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
       float sum = 0.0f;
-      for (int64_t s = 0; s < n_slots; ++s) sum = add(sum, op.x.f32(t * n_slots + s)[k]);
-      op.out.f32(t)[k] = sum;
+      for (int64_t s = 0; s < n_slots; ++s) sum = add(sum, f32(op.x, t * n_slots + s)[k]);
+      f32(op.out, t)[k] = sum;
     }
   }
   return {};
@@ -84,22 +84,22 @@ Status run(const contract::SumSlots& op) {
 template <>
 Status run(const contract::RmsNormGrad& op) {
   const int64_t n = op.x.cols;
-  const float* weight = op.weight.f32();
+  const float* weight = f32(op.weight);
   std::vector<float> r;
-  for (int64_t t = 0; t < op.x.rows; ++t) r.push_back(inverse_rms(op.x.f32(t), n, op.eps));
-  const auto normed = [&](int64_t t, int64_t k) { return mul(op.x.f32(t)[k], r[static_cast<size_t>(t)]); };
+  for (int64_t t = 0; t < op.x.rows; ++t) r.push_back(inverse_rms(f32(op.x, t), n, op.eps));
+  const auto normed = [&](int64_t t, int64_t k) { return mul(f32(op.x, t)[k], r[static_cast<size_t>(t)]); };
   for (int64_t k = 0; k < n && !op.dweight.empty(); ++k) {  // first, since dx may be dy
     const float dot =
-        column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(op.dy.f32(t)[k], normed(t, k), acc); });
-    op.dweight.f32()[k] = add(op.dweight.f32()[k], dot);
+        column_dot(op.x.rows, [&](int64_t t, float acc) { return fma(f32(op.dy, t)[k], normed(t, k), acc); });
+    f32(op.dweight)[k] = add(f32(op.dweight)[k], dot);
   }
   for (int64_t t = 0; t < op.x.rows; ++t) {
-    const float* dy = op.dy.f32(t);
+    const float* dy = f32(op.dy, t);
     const float sum =
         contract::row_reduce(n, [&](int64_t k, float lane) { return fma(mul(dy[k], weight[k]), normed(t, k), lane); });
     const float c = div(sum, static_cast<float>(n));
     for (int64_t k = 0; k < n; ++k) {
-      op.dx.f32(t)[k] = mul(r[static_cast<size_t>(t)], fma(-normed(t, k), c, mul(dy[k], weight[k])));
+      f32(op.dx, t)[k] = mul(r[static_cast<size_t>(t)], fma(-normed(t, k), c, mul(dy[k], weight[k])));
     }
   }
   return {};
@@ -110,14 +110,14 @@ Status run(const contract::RopeGrad& op) {
   const int64_t n_pairs = op.cos.cols;
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   for (int64_t row = 0; row < op.dx.rows; ++row) {
-    const float* cos = op.cos.f32(row / op.rows_per_token);
-    const float* sin = op.sin.f32(row / op.rows_per_token);
+    const float* cos = f32(op.cos, row / op.rows_per_token);
+    const float* sin = f32(op.sin, row / op.rows_per_token);
     for (int64_t i = 0; i < n_pairs; ++i) {
       const int64_t first = is_interleaved ? 2 * i : i;
       const int64_t second = is_interleaved ? 2 * i + 1 : i + n_pairs;
-      const float a = op.dy.f32(row)[first], b = op.dy.f32(row)[second];
-      op.dx.f32(row)[first] = fma(a, cos[i], mul(b, sin[i]));
-      op.dx.f32(row)[second] = fma(b, cos[i], -mul(a, sin[i]));
+      const float a = f32(op.dy, row)[first], b = f32(op.dy, row)[second];
+      f32(op.dx, row)[first] = fma(a, cos[i], mul(b, sin[i]));
+      f32(op.dx, row)[second] = fma(b, cos[i], -mul(a, sin[i]));
     }
   }
   return {};
@@ -127,10 +127,10 @@ template <>
 Status run(const contract::SiluMulGrad& op) {
   for (int64_t t = 0; t < op.gate.rows; ++t) {
     for (int64_t k = 0; k < op.gate.cols; ++k) {
-      const float gate = op.gate.f32(t)[k], up = op.up.f32(t)[k], dy = op.dy.f32(t)[k];
+      const float gate = f32(op.gate, t)[k], up = f32(op.up, t)[k], dy = f32(op.dy, t)[k];
       const float s = contract::sigmoid(gate), a = contract::silu(gate);
-      op.dup.f32(t)[k] = mul(dy, a);
-      op.dgate.f32(t)[k] = mul(mul(dy, up), fma(a, sub(1.0f, s), s));
+      f32(op.dup, t)[k] = mul(dy, a);
+      f32(op.dgate, t)[k] = mul(mul(dy, up), fma(a, sub(1.0f, s), s));
     }
   }
   return {};
@@ -140,11 +140,11 @@ template <>
 Status run(const contract::CombineGrad& op) {
   const int64_t n = op.dout.cols, n_chosen = op.gates.cols;
   for (int64_t t = 0; t < op.dout.rows; ++t) {
-    const float* dout = op.dout.f32(t);
+    const float* dout = f32(op.dout, t);
     for (int64_t s = 0; s < n_chosen; ++s) {
-      const float* y = op.y.f32(t * n_chosen + s);
-      op.dgates.f32(t)[s] = contract::row_reduce(n, [&](int64_t k, float lane) { return fma(dout[k], y[k], lane); });
-      for (int64_t k = 0; k < n; ++k) op.dy.f32(t * n_chosen + s)[k] = mul(op.gates.f32(t)[s], dout[k]);
+      const float* y = f32(op.y, t * n_chosen + s);
+      f32(op.dgates, t)[s] = contract::row_reduce(n, [&](int64_t k, float lane) { return fma(dout[k], y[k], lane); });
+      for (int64_t k = 0; k < n; ++k) f32(op.dy, t * n_chosen + s)[k] = mul(f32(op.gates, t)[s], dout[k]);
     }
   }
   return {};
@@ -154,12 +154,12 @@ template <>
 Status run(const contract::RouteGrad& op) {
   const int64_t n = op.logits.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
-    const std::vector<float> a = expert_scores(op.logits.f32(t), n, op.scoring);
+    const std::vector<float> a = expert_scores(f32(op.logits, t), n, op.scoring);
     std::vector<float> u = score_grads(op, t, a);
-    for (size_t e = 0; e < u.size() && !op.dscores.empty(); ++e) u[e] = add(u[e], op.dscores.f32(t)[e]);
-    float* out = op.dlogits.f32(t);
+    for (size_t e = 0; e < u.size() && !op.dscores.empty(); ++e) u[e] = add(u[e], f32(op.dscores, t)[e]);
+    float* out = f32(op.dlogits, t);
     if (op.scoring == contract::Scoring::kSigmoid) {
-      for (size_t e = 0; e < u.size(); ++e) out[e] = mul(u[e], mul(a[e], contract::sigmoid(-op.logits.f32(t)[e])));
+      for (size_t e = 0; e < u.size(); ++e) out[e] = mul(u[e], mul(a[e], contract::sigmoid(-f32(op.logits, t)[e])));
       continue;
     }
     remove_mean(u, a);
@@ -173,15 +173,15 @@ Status run(const contract::EmbedGrad& op) {
   const size_t n = static_cast<size_t>(op.out.cols);
   std::vector<std::vector<float>> sums(static_cast<size_t>(op.out.rows));  // empty: no token
   for (int64_t t = 0; t < op.ids.rows; ++t) {
-    const int64_t id = *op.ids.i32(t);
+    const int64_t id = *i32(op.ids, t);
     NARU_CHECK(id >= 0 && id < op.out.rows, id, op.out.rows);
     std::vector<float>& sum = sums[static_cast<size_t>(id)];
     sum.resize(n, 0.0f);
-    for (size_t k = 0; k < n; ++k) sum[k] = add(sum[k], op.dy.f32(t)[k]);
+    for (size_t k = 0; k < n; ++k) sum[k] = add(sum[k], f32(op.dy, t)[k]);
   }
   for (int64_t v = 0; v < op.out.rows; ++v) {
     const std::vector<float>& sum = sums[static_cast<size_t>(v)];
-    for (size_t k = 0; k < sum.size(); ++k) op.out.f32(v)[k] = add(op.out.f32(v)[k], sum[k]);
+    for (size_t k = 0; k < sum.size(); ++k) f32(op.out, v)[k] = add(f32(op.out, v)[k], sum[k]);
   }
   return {};
 }

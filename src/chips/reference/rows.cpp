@@ -14,7 +14,7 @@ template <>
 Status run(const contract::RmsNorm& op) {
   const int64_t n = op.x.cols;
   for (int64_t t = 0; t < op.x.rows; ++t) {
-    const float* x = op.x.f32(t);
+    const float* x = f32(op.x, t);
     const float squares = contract::row_sum_of_squares(x, n);
     if (!std::isfinite(squares)) {
       return Error{Code::kOutOfRange,
@@ -24,7 +24,7 @@ Status run(const contract::RmsNorm& op) {
     }
     const float mean = contract::div(squares, static_cast<float>(n));
     const float r = contract::div(1.0f, contract::sqrt(add(mean, op.eps)));
-    for (int64_t k = 0; k < n; ++k) op.out.f32(t)[k] = mul(mul(x[k], r), op.weight.f32()[k]);
+    for (int64_t k = 0; k < n; ++k) f32(op.out, t)[k] = mul(mul(x[k], r), f32(op.weight)[k]);
   }
   return {};
 }
@@ -33,9 +33,9 @@ template <>
 Status run(const contract::RopeTable& op) {
   for (int64_t t = 0; t < op.positions.rows; ++t) {
     for (int64_t i = 0; i < op.frequencies.cols; ++i) {
-      const float angle = mul(contract::to_f32(*op.positions.i32(t)), op.frequencies.f32()[i]);
-      op.cos.f32(t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
-      op.sin.f32(t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
+      const float angle = mul(contract::to_f32(*i32(op.positions, t)), f32(op.frequencies)[i]);
+      f32(op.cos, t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
+      f32(op.sin, t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
     }
   }
   return {};
@@ -46,14 +46,14 @@ Status run(const contract::Rope& op) {
   const int64_t n_pairs = op.cos.cols;
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   for (int64_t row = 0; row < op.x.rows; ++row) {
-    const float* cos = op.cos.f32(row / op.rows_per_token);
-    const float* sin = op.sin.f32(row / op.rows_per_token);
+    const float* cos = f32(op.cos, row / op.rows_per_token);
+    const float* sin = f32(op.sin, row / op.rows_per_token);
     for (int64_t i = 0; i < n_pairs; ++i) {
       const int64_t first = is_interleaved ? 2 * i : i;
       const int64_t second = is_interleaved ? 2 * i + 1 : i + n_pairs;
-      const float a = op.x.f32(row)[first], b = op.x.f32(row)[second];
-      op.out.f32(row)[first] = fma(a, cos[i], -mul(b, sin[i]));
-      op.out.f32(row)[second] = fma(a, sin[i], mul(b, cos[i]));
+      const float a = f32(op.x, row)[first], b = f32(op.x, row)[second];
+      f32(op.out, row)[first] = fma(a, cos[i], -mul(b, sin[i]));
+      f32(op.out, row)[second] = fma(a, sin[i], mul(b, cos[i]));
     }
   }
   return {};
@@ -62,7 +62,7 @@ Status run(const contract::Rope& op) {
 template <>
 Status run(const contract::RoundBF16& op) {
   for (int64_t t = 0; t < op.x.rows; ++t) {
-    for (int64_t k = 0; k < op.x.cols; ++k) op.out.f32(t)[k] = round_to_bf16(op.x.f32(t)[k]);
+    for (int64_t k = 0; k < op.x.cols; ++k) f32(op.out, t)[k] = round_to_bf16(f32(op.x, t)[k]);
   }
   return {};
 }
@@ -71,7 +71,7 @@ template <>
 Status run(const contract::SiluMul& op) {
   for (int64_t t = 0; t < op.gate.rows; ++t) {
     for (int64_t k = 0; k < op.gate.cols; ++k) {
-      op.out.f32(t)[k] = mul(contract::silu(op.gate.f32(t)[k]), op.up.f32(t)[k]);
+      f32(op.out, t)[k] = mul(contract::silu(f32(op.gate, t)[k]), f32(op.up, t)[k]);
     }
   }
   return {};
@@ -80,7 +80,7 @@ Status run(const contract::SiluMul& op) {
 template <>
 Status run(const contract::Add& op) {
   for (int64_t t = 0; t < op.a.rows; ++t) {
-    for (int64_t k = 0; k < op.a.cols; ++k) op.out.f32(t)[k] = add(op.a.f32(t)[k], op.b.f32(t)[k]);
+    for (int64_t k = 0; k < op.a.cols; ++k) f32(op.out, t)[k] = add(f32(op.a, t)[k], f32(op.b, t)[k]);
   }
   return {};
 }
@@ -91,9 +91,9 @@ Status run(const contract::Combine& op) {
   for (int64_t t = 0; t < op.out.rows; ++t) {
     for (int64_t k = 0; k < op.out.cols; ++k) {
       float acc = 0.0f;
-      for (int64_t s = 0; s < n_chosen; ++s) acc = fma(op.gates.f32(t)[s], op.y.f32(t * n_chosen + s)[k], acc);
-      if (!op.shared.empty()) acc = add(acc, op.shared.f32(t)[k]);
-      op.out.f32(t)[k] = add(op.residual.f32(t)[k], acc);
+      for (int64_t s = 0; s < n_chosen; ++s) acc = fma(f32(op.gates, t)[s], f32(op.y, t * n_chosen + s)[k], acc);
+      if (!op.shared.empty()) acc = add(acc, f32(op.shared, t)[k]);
+      f32(op.out, t)[k] = add(f32(op.residual, t)[k], acc);
     }
   }
   return {};
@@ -116,11 +116,11 @@ Status run(const contract::LogProb& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
   for (int64_t t = 0; t < op.logits.rows; ++t) {
-    const float* x = op.logits.f32(t);
+    const float* x = f32(op.logits, t);
     NARU_ASSIGN(const SoftmaxRow row, softmax_row("log_prob", t, x, n, e.data()));
-    const int64_t target = *op.targets.i32(t);
+    const int64_t target = *i32(op.targets, t);
     NARU_CHECK(target >= 0 && target < n, target, n);
-    *op.out.f32(t) = contract::sub(contract::sub(x[target], row.m), contract::log(row.l));
+    *f32(op.out, t) = contract::sub(contract::sub(x[target], row.m), contract::log(row.l));
   }
   return {};
 }

@@ -9,9 +9,9 @@ Status run(const contract::Add& op, Work& work, std::string_view* kernel) {
   const int64_t n = op.out.cols;
   for_row_ranges(work, op.out.rows, n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* a = op.a.f32(t);
-      const float* b = op.b.f32(t);
-      float* out = op.out.f32(t);
+      const float* a = f32(op.a, t);
+      const float* b = f32(op.b, t);
+      float* out = f32(op.out, t);
       for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, add(load_at(a, i, n), load_at(b, i, n))); });
     }
   });

@@ -29,12 +29,12 @@ template <typename Rule>
 void finish(const Attention& op, const SegmentWorker<Rule>& worker, const Partial& total, int64_t count,
             int64_t columns) {
   for (int64_t r = 0; r < count; ++r) {
-    float* out = op.out.f32(worker.operand_row(r));
+    float* out = f32(op.out, worker.operand_row(r));
     const F16 l = splat(total.l[r]);
     const float* o = total.o + r * columns;
     for_lanes(op.out.cols, [&](int64_t i, int64_t) { store_at(out, i, op.out.cols, div(load(o + i), l)); });
     if (op.stats.empty()) continue;
-    float* stats = op.stats.f32(worker.operand_row(r));
+    float* stats = f32(op.stats, worker.operand_row(r));
     stats[0] = total.m[r];
     stats[1] = total.l[r];
   }

@@ -116,9 +116,9 @@ class HeadWorker {
       for (int64_t c = 0; c < n; ++c) out[c] = __builtin_bit_cast(float, 0x7fc00000u);
     };
     for (int64_t i = 0; i < rows_.n_rows; ++i) {
-      fill(op_.dq.f32(query_row(i)), sizes_.width);
-      fill(op_.dk.f32(key_row(i)), sizes_.width);
-      fill(op_.dv.f32(key_row(i)), sizes_.value_width);
+      fill(f32(op_.dq, query_row(i)), sizes_.width);
+      fill(f32(op_.dk, key_row(i)), sizes_.width);
+      fill(f32(op_.dv, key_row(i)), sizes_.value_width);
     }
   }
 
@@ -143,7 +143,7 @@ class HeadWorker {
     M16 wrong = first_lanes(0);
     for (int64_t i = 0; i < 32; ++i) {
       const bool is_real = b * 32 + i < rows_.n_rows;
-      const float* x = is_real ? from.f32(query_row(b * 32 + i)) : nullptr;
+      const float* x = is_real ? f32(from, query_row(b * 32 + i)) : nullptr;
       for (int64_t c = 0; c < sizes_.row_columns; c += 16) {
         F16 v = is_real && c < n ? load_at(x, c, n) : zero();
         if constexpr (Rule::kIsBF16) v = round_bf16(v);
@@ -165,10 +165,10 @@ class HeadWorker {
     for (int64_t i = 0; i < 32; ++i) {
       const int64_t at = b * 32 + i;
       const bool is_real = at < rows_.n_rows;
-      const float* stats = is_real ? op_.stats.f32(query_row(at)) : nullptr;
+      const float* stats = is_real ? f32(op_.stats, query_row(at)) : nullptr;
       to.m[slot * 32 + i] = is_real ? stats[0] : 0.0f;
       to.rl[slot * 32 + i] = is_real ? NARU_LEVEL::div(1.0f, stats[1]) : 0.0f;
-      to.d0[slot * 32 + i] = is_real ? d0_of(rows + i * sizes_.row_columns, op_.out.f32(query_row(at))) : 0.0f;
+      to.d0[slot * 32 + i] = is_real ? d0_of(rows + i * sizes_.row_columns, f32(op_.out, query_row(at))) : 0.0f;
     }
     return q_is_finite && dout_is_finite;
   }
@@ -298,7 +298,7 @@ class HeadWorker {
         transpose_block(dq + c * 32 + lane, 32, rows + lane * sizes_.row_columns + c, sizes_.row_columns);
     }
     for (int64_t i = 0; i < 32 && b * 32 + i < rows_.n_rows; ++i) {
-      float* out = op_.dq.f32(query_row(b * 32 + i));
+      float* out = f32(op_.dq, query_row(b * 32 + i));
       const float* from = rows + i * sizes_.row_columns;
       for_lanes(sizes_.width, [&](int64_t c, int64_t) { store_at(out, c, sizes_.width, add(load(from + c), zero())); });
     }
@@ -337,7 +337,7 @@ class HeadWorker {
     const bool is_first = head_ % sizes_.group == 0;
     const int64_t columns = padded(to.cols, 16);
     for (int64_t j = 0; j < n_keys(p); ++j) {
-      float* out = to.f32(key_row(p * 32 + j));
+      float* out = f32(to, key_row(p * 32 + j));
       for_lanes(to.cols, [&](int64_t c, int64_t) {
         const F16 part = add(load(sums + j * columns + c), zero());
         store_at(out, c, to.cols, is_first ? part : add(load_at(out, c, to.cols), part));

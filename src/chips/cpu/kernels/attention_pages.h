@@ -12,8 +12,7 @@ using contract::kCachePage;
 
 NARU_SIMD const std::byte* page_of(const contract::CacheStream& stream, const contract::SequenceRows& rows,
                                    int64_t page, int64_t key_head) {
-  return static_cast<const std::byte*>(stream.data) + rows.pages[page] * stream.page_bytes +
-         key_head * cache_head_bytes(stream.shape);
+  return pointer_of(stream.address) + rows.pages[page] * stream.page_bytes + key_head * cache_head_bytes(stream.shape);
 }
 
 // Value form (bf16) of a page in value form of which only the first `n` positions count: the rest become +0.

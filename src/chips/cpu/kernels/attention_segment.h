@@ -83,7 +83,7 @@ class SegmentWorker {
 
   void load_queries() const {
     for (int64_t r = 0; r < block_.count; ++r) {
-      const float* q = op_.q.f32(operand_row(r));
+      const float* q = f32(op_.q, operand_row(r));
       Operand* out = scratch_.q + r * q_stride();
       for (int64_t c = 0; c < sizes_.width; c += 32) {
         const F16 first = load_at(q, c, sizes_.width);

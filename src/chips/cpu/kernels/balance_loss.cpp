@@ -44,7 +44,7 @@ BalanceScratch make_scratch(const BalanceLoss& op, Work& work) {
 void make_shares(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch) {
   const int64_t n = op.logits.cols;
   float* shares = scratch.shares + t * scratch.stride;
-  make_scores(op.logits.f32(t), n, op.scoring, shares);
+  make_scores(f32(op.logits, t), n, op.scoring, shares);
   if (op.scoring == contract::Scoring::kSoftmax) return;
   scratch.divisors[t] = row_sum(shares, n);
   const F16 divisor = splat(scratch.divisors[t]);
@@ -56,7 +56,7 @@ void count_strip(const BalanceLoss& op, const SequenceRows& rows, int64_t begin,
   int32_t counts[kExpertStrip] = {};
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = rows.row_begin; t < rows.row_begin + rows.n_rows; ++t) {
-    const int32_t* experts = op.experts.i32(t);
+    const int32_t* experts = i32(op.experts, t);
     for (int64_t s = 0; s < n_chosen; ++s) {
       check_index("balance_loss", experts[s], op.logits.cols);
       if (experts[s] >= begin && experts[s] < end) ++counts[experts[s] - begin];
@@ -85,7 +85,7 @@ void mean_strip(const SequenceRows& rows, int64_t begin, int64_t end, const Bala
 
 void grad_row(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch) {
   const int64_t n = op.logits.cols, sequence = scratch.sequence_of[t];
-  float* out = op.dscores.f32(t);
+  float* out = f32(op.dscores, t);
   if (sequence < 0) {
     for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, zero()); });
     return;
@@ -128,7 +128,7 @@ Status run(const BalanceLoss& op, Work& work, std::string_view* kernel) {
     const float* means = scratch.means + i * scratch.stride;
     const float sum =
         row_reduce_at(n, [&](F16 lanes, int64_t k) { return fma(load_at(loads, k, n), load_at(means, k, n), lanes); });
-    *op.loss.f32(i) = mul(op.weight, sum);
+    *f32(op.loss, i) = mul(op.weight, sum);
   }
   for_row_ranges(work, op.logits.rows, 4 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) grad_row(op, t, scratch);

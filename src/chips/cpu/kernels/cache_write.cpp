@@ -21,7 +21,7 @@ NARU_SIMD Place find_place(const CacheWrite& op, int64_t index) {
   for (; index >= op.sequences[s].n_rows; ++s) index -= op.sequences[s].n_rows;
   const SequenceRows& rows = op.sequences[s];
   const int64_t position = rows.position_begin + index;
-  std::byte* page = static_cast<std::byte*>(op.stream.data) + rows.pages[position / kCachePage] * op.stream.page_bytes;
+  std::byte* page = pointer_of(op.stream.address) + rows.pages[position / kCachePage] * op.stream.page_bytes;
   return {page, position % kCachePage, rows.row_begin + index};
 }
 
@@ -118,7 +118,7 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
       const Place place = find_place(op, index);
       for (int64_t head = 0; head < shape.heads; ++head) {
         if (head < heads_in_x) {
-          const int64_t column = round_row(op.x.f32(place.token * heads_in_x + head), n, is_bf16, rounded);
+          const int64_t column = round_row(f32(op.x, place.token * heads_in_x + head), n, is_bf16, rounded);
           if (column >= 0) return bad.report((index * heads_in_x + head) * n + column);
         }
         store_row(shape, rounded, n, op.column, place.position, place.page + head * head_bytes);
@@ -128,7 +128,7 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
   if (!bad.found()) return {};
   const int64_t row_of_tokens = bad.index() / n, column = bad.index() % n;
   const int64_t row = find_place(op, row_of_tokens / heads_in_x).token * heads_in_x + row_of_tokens % heads_in_x;
-  const float x = op.x.f32(row)[column];
+  const float x = f32(op.x, row)[column];
   return non_finite_element("cache_write", row, column, is_bf16 ? first_lane(round_bf16(splat(x))) : x);
 }
 

@@ -75,8 +75,8 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
   work.pool.parallel_for((rows + per_task - 1) / per_task, [&](int64_t task, int) {
     const int64_t begin = task * per_task, end = rows - begin < per_task ? rows : begin + per_task;
     for (int64_t t = begin; t < end; ++t) {
-      const float* x = op.logits.f32(t);
-      const int64_t target = *op.targets.i32(t);
+      const float* x = f32(op.logits, t);
+      const int64_t target = *i32(op.targets, t);
       check_index("cross_entropy", target, n);
       const float m = row_max(x, n);
       if (!is_finite(m)) {  // l is finite where m is: n terms from 0 to 1
@@ -84,15 +84,15 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
         return;
       }
       const float shifted = sub(x[target], m);
-      float* out = op.dlogits.empty() ? nullptr : op.dlogits.f32(t);
-      const float weight = flush(*op.weights.f32(t));
-      const Sums sums = exponentials(x, n, m, target, out, op.logits.f32(t + 1 < end ? t + 1 : t));
-      *op.loss.f32(t) = -sub(shifted, log(sums.l));
+      float* out = op.dlogits.empty() ? nullptr : f32(op.dlogits, t);
+      const float weight = flush(*f32(op.weights, t));
+      const Sums sums = exponentials(x, n, m, target, out, f32(op.logits, t + 1 < end ? t + 1 : t));
+      *f32(op.loss, t) = -sub(shifted, log(sums.l));
       if (out != nullptr) row_grad(out, n, sums, target, weight);
     }
   });
   if (!bad.found()) return {};
-  return non_finite_row("cross_entropy", bad.index(), "largest logit", row_max(op.logits.f32(bad.index()), n));
+  return non_finite_row("cross_entropy", bad.index(), "largest logit", row_max(f32(op.logits, bad.index()), n));
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -106,9 +106,9 @@ Status run(const contract::Embed& op, Work& work, std::string_view* kernel) {
   *kernel = "embed_panels";
   const auto& table = static_cast<const CpuMatrix&>(*op.table);
   work.pool.parallel_for(op.ids.rows, [&](int64_t t, int) {
-    const int64_t id = *op.ids.i32(t);
+    const int64_t id = *i32(op.ids, t);
     NARU_CHECK(id >= 0 && id < table.outputs, id, table.outputs);
-    read_row(table, id, op.out.f32(t));
+    read_row(table, id, f32(op.out, t));
   });
   return {};
 }

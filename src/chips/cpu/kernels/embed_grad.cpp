@@ -23,8 +23,8 @@ TokensById sort_tokens(const View& ids, int64_t n_rows, Work& work) {
   TokensById sorted{next + n_rows, next + n_rows + n_tokens, next + n_rows + 2 * n_tokens};
   for (int64_t v = 0; v < n_rows; ++v) next[v] = 0;
   for (int64_t t = 0; t < n_tokens; ++t) {
-    check_index("embed_grad", *ids.i32(t), n_rows);
-    ++next[*ids.i32(t)];
+    check_index("embed_grad", *i32(ids, t), n_rows);
+    ++next[*i32(ids, t)];
   }
   int32_t place = 0;
   for (int64_t v = 0; v < n_rows; ++v) {
@@ -36,7 +36,7 @@ TokensById sort_tokens(const View& ids, int64_t n_rows, Work& work) {
     place += count;
   }
   sorted.begins[sorted.n_ids] = place;
-  for (int64_t t = 0; t < n_tokens; ++t) sorted.tokens[next[*ids.i32(t)]++] = static_cast<int32_t>(t);
+  for (int64_t t = 0; t < n_tokens; ++t) sorted.tokens[next[*i32(ids, t)]++] = static_cast<int32_t>(t);
   return sorted;
 }
 
@@ -46,7 +46,7 @@ NARU_SIMD void add_tokens(const View& dy, const int32_t* tokens, int64_t n_token
   F16 acc[kVectors];
   for (F16& v : acc) v = zero();
   for (int64_t t = 0; t < n_tokens; ++t) {
-    const float* row = dy.f32(tokens[t]);
+    const float* row = f32(dy, tokens[t]);
     for (int64_t j = 0; j < kVectors; ++j) acc[j] = add(acc[j], load_at(row, i + 16 * j, n));
   }
   for (int64_t j = 0; j < kVectors; ++j) {
@@ -68,7 +68,7 @@ Status run(const contract::EmbedGrad& op, Work& work, std::string_view* kernel) 
                      const int64_t end = n - begin < kColumnStrip ? n : begin + kColumnStrip;
                      const int32_t* tokens = sorted.tokens + sorted.begins[id];
                      const int64_t n_tokens = sorted.begins[id + 1] - sorted.begins[id];
-                     float* out = op.out.f32(sorted.ids[id]);
+                     float* out = f32(op.out, sorted.ids[id]);
                      int64_t i = begin;
                      for (; i + 64 <= end; i += 64) add_tokens<4>(op.dy, tokens, n_tokens, out, i, end);
                      for (; i < end; i += 16) add_tokens<1>(op.dy, tokens, n_tokens, out, i, end);

@@ -26,8 +26,8 @@ void remove_mean(float* x, const float* shares, int64_t n) {
 // u from the gates' gradients: +0 where an expert was not chosen.
 void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
   const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
-  const int32_t* experts = op.experts.i32(t);
-  const float* dgates = op.dgates.f32(t);
+  const int32_t* experts = i32(op.experts, t);
+  const float* dgates = f32(op.dgates, t);
   for (int64_t s = 0; s < n_chosen; ++s) {
     check_index("route_grad", experts[s], n);
     scratch.chosen[s] = scratch.a[experts[s]];
@@ -45,15 +45,15 @@ void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch
   for_lanes(n, [&](int64_t i, int64_t) { store_at(scratch.u, i, n, zero()); });
   for (int64_t s = 0; s < n_chosen; ++s) scratch.u[experts[s]] = scratch.h[s];
   if (op.dscores.empty()) return;
-  const float* dscores = op.dscores.f32(t);
+  const float* dscores = f32(op.dscores, t);
   for_lanes(
       n, [&](int64_t i, int64_t) { store_at(scratch.u, i, n, add(load_at(scratch.u, i, n), load_at(dscores, i, n))); });
 }
 
 void route_grad_row(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch) {
   const int64_t n = op.logits.cols;
-  const float *a = scratch.a, *u = scratch.u, *logits = op.logits.f32(t);
-  float* out = op.dlogits.f32(t);
+  const float *a = scratch.a, *u = scratch.u, *logits = f32(op.logits, t);
+  float* out = f32(op.dlogits, t);
   make_scores(logits, n, op.scoring, scratch.a);
   score_grads(op, t, scratch);
   if (op.scoring == contract::Scoring::kSigmoid) {
@@ -76,11 +76,11 @@ Status run(const contract::CombineGrad& op, Work& work, std::string_view* kernel
   for_row_ranges(work, op.y.rows, 2 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t t = row / n_chosen, s = row % n_chosen;
-      const float* dout = op.dout.f32(t);
-      const float* y = op.y.f32(row);
-      float* dy = op.dy.f32(row);
-      const F16 gate = splat(op.gates.f32(t)[s]);
-      op.dgates.f32(t)[s] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
+      const float* dout = f32(op.dout, t);
+      const float* y = f32(op.y, row);
+      float* dy = f32(op.dy, row);
+      const F16 gate = splat(f32(op.gates, t)[s]);
+      f32(op.dgates, t)[s] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
         const F16 grad = load_at(dout, i, n);
         const F16 sum = fma(grad, load_at(y, i, n), lanes);
         store_at(dy, i, n, mul(gate, grad));

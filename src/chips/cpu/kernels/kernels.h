@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "chips/memory/host_memory.h"
 #include "contract/ops.h"
 
 namespace naru::cpu {

@@ -33,14 +33,14 @@ Status run(const contract::LogProb& op, Work& work, std::string_view* kernel) {
   for_row_ranges(work, rows * n_segments, kRowSegment, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t segment = i % n_segments;
-      sums[i] = row_max(op.logits.f32(i / n_segments) + segment * kRowSegment, segment_size(segment));
+      sums[i] = row_max(f32(op.logits, i / n_segments) + segment * kRowSegment, segment_size(segment));
     }
   });
   for (int64_t t = 0; t < rows; ++t) maxima[t] = row_max(sums + t * n_segments, n_segments);
   for_row_ranges(work, rows * n_segments, kRowSegment, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t segment = i % n_segments, t = i / n_segments;
-      sums[i] = sum_of_exp(op.logits.f32(t) + segment * kRowSegment, segment_size(segment), maxima[t]);
+      sums[i] = sum_of_exp(f32(op.logits, t) + segment * kRowSegment, segment_size(segment), maxima[t]);
     }
   });
   for (int64_t t = 0; t < rows; ++t) {
@@ -48,9 +48,9 @@ Status run(const contract::LogProb& op, Work& work, std::string_view* kernel) {
     for (int64_t segment = 0; segment < n_segments; ++segment) tree.push(sums[t * n_segments + segment]);
     const float l = tree.total();
     if (!is_finite(maxima[t]) || !is_finite(l)) return non_finite_row("log_prob", t, "largest logit", maxima[t]);
-    const int64_t target = *op.targets.i32(t);
+    const int64_t target = *i32(op.targets, t);
     check_index("log_prob", target, n);
-    *op.out.f32(t) = sub(sub(op.logits.f32(t)[target], maxima[t]), log(l));
+    *f32(op.out, t) = sub(sub(f32(op.logits, t)[target], maxima[t]), log(l));
   }
   return {};
 }

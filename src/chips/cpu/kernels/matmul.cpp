@@ -37,8 +37,8 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
     const auto& matrix = static_cast<const CpuMatrix&>(*target.weight);
     const Family& family = family_of(matrix.layout, matrix.rule, rows, work);
     PanelProduct product = product_of(matrix, 0, family, rows);
-    product.bias = target.bias.empty() ? nullptr : target.bias.f32();
-    product.out = target.out.f32(first);
+    product.bias = target.bias.empty() ? nullptr : f32(target.bias);
+    product.out = f32(target.out, first);
     product.out_stride = target.out.row_stride;
     const auto same = std::find_if(plan.products.begin(), plan.products.end(),
                                    [&](const PanelProduct& other) { return other.family->form == family.form; });
@@ -55,7 +55,7 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
   work.pool.parallel_for(static_cast<int64_t>(plan.blocks.size()), [&](int64_t i, int thread) {
     fill_block(
         plan.blocks[static_cast<size_t>(i)], inputs, false,
-        [&](int64_t row) { return static_cast<const void*>(op.x.f32(first + row)); },
+        [&](int64_t row) { return static_cast<const void*>(f32(op.x, first + row)); },
         work.scratch[static_cast<size_t>(thread)]);
   });
   run_tasks(plan, work);
@@ -75,7 +75,7 @@ void run_grouped_slots(const contract::GroupedMatmul& op, int64_t first, int64_t
     const size_t block_begin = plan.blocks.size();
     plan_blocks(family, begin, rows, matrix.inputs, plan.blocks);
     PanelProduct product = product_of(matrix, group, family, rows);
-    product.out = op.out.f32();
+    product.out = f32(op.out);
     product.out_stride = op.out.row_stride;
     product.slots = sorted.slots.data();
     product.block_begin = block_begin;
@@ -96,8 +96,9 @@ void run_grouped_slots(const contract::GroupedMatmul& op, int64_t first, int64_t
     if (!is_written) break;
     const int64_t dwords = row_dwords(form, matrix.inputs);
     rows_of_form.push_back(written);
-    work.pool.parallel_for(
-        n_rows, [&](int64_t i, int) { write_row(form, op.x.f32(row_begin + i), matrix.inputs, written + i * dwords); });
+    work.pool.parallel_for(n_rows, [&](int64_t i, int) {
+      write_row(form, f32(op.x, row_begin + i), matrix.inputs, written + i * dwords);
+    });
     written += n_rows * dwords;
   }
   work.pool.parallel_for(static_cast<int64_t>(plan.blocks.size()), [&](int64_t i, int thread) {
@@ -106,7 +107,7 @@ void run_grouped_slots(const contract::GroupedMatmul& op, int64_t first, int64_t
     const auto source = [&](int64_t index) -> const void* {
       const int64_t row = sorted.slots[static_cast<size_t>(index)] / op.rows_share;
       if (is_written) return rows_of_form[form] + (row - row_begin) * block.dwords;
-      return op.x.f32(row);
+      return f32(op.x, row);
     };
     fill_block(block, matrix.inputs, is_written, source, work.scratch[static_cast<size_t>(thread)]);
   });

@@ -176,7 +176,7 @@ inline SortedSlots sort_slots(const View& named, int64_t n_groups, int64_t first
   sorted.starts.assign(static_cast<size_t>(n_groups) + 1, 0);
   sorted.slots.resize(static_cast<size_t>(n));
   const auto group_of = [&](int64_t slot) {
-    const int64_t group = named.empty() ? slot % n_groups : *named.i32(slot);
+    const int64_t group = named.empty() ? slot % n_groups : *i32(named, slot);
     NARU_CHECK(group >= 0 && group < n_groups, group, n_groups);
     return static_cast<size_t>(group);
   };

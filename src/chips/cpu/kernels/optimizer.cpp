@@ -11,7 +11,7 @@ Status run(const contract::Fill& op, Work& work, std::string_view* kernel) {
   const float value = flush(op.value);
   const bool is_zero = __builtin_bit_cast(uint32_t, value) == 0;
   for_elements(work, op.out.rows, op.out.cols, is_contiguous(op.out), [&](int64_t row, int64_t begin, int64_t end) {
-    float* out = op.out.f32(row) + begin;
+    float* out = f32(op.out, row) + begin;
     const int64_t n = end - begin;
     if (is_zero) {  // the library knows how to write without reading first
       std::memset(out, 0, static_cast<size_t>(n) * sizeof(float));
@@ -30,13 +30,13 @@ Status run(const contract::Axpby& op, Work& work, std::string_view* kernel) {
   const bool is_flat = is_contiguous(op.x) && is_contiguous(op.out) && (!has_y || is_contiguous(op.y));
   for_elements(work, op.out.rows, op.out.cols, is_flat, [&](int64_t row, int64_t begin, int64_t end) {
     const int64_t n = end - begin;
-    const float* x = op.x.f32(row) + begin;
-    float* out = op.out.f32(row) + begin;
+    const float* x = f32(op.x, row) + begin;
+    float* out = f32(op.out, row) + begin;
     if (!has_y) {
       for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(a, load_at(x, i, n))); });
       return;
     }
-    const float* y = op.y.f32(row) + begin;
+    const float* y = f32(op.y, row) + begin;
     for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, fma(a, load_at(x, i, n), mul(b, load_at(y, i, n)))); });
   });
   return {};
@@ -52,7 +52,7 @@ Status run(const contract::SumOfSquares& op, Work& work, std::string_view* kerne
   for_row_ranges(work, rows * n_segments, longest, [&](int64_t first, int64_t last, int) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t begin = i % n_segments * kRowSegment;
-      const float* x = op.x.f32(i / n_segments) + begin;
+      const float* x = f32(op.x, i / n_segments) + begin;
       const int64_t size = n - begin < kRowSegment ? n - begin : kRowSegment;
       F16 lanes = zero();
       for_lanes(size, [&](int64_t k, int64_t) {
@@ -68,7 +68,7 @@ Status run(const contract::SumOfSquares& op, Work& work, std::string_view* kerne
     for (int64_t segment = 0; segment < n_segments; ++segment) row.push(sums[t * n_segments + segment]);
     tree.push(row.total());
   }
-  *op.out.f32() = tree.total();
+  *f32(op.out) = tree.total();
   return {};
 }
 
@@ -82,10 +82,10 @@ Status run(const contract::AdamW& op, Work& work, std::string_view* kernel) {
   const bool is_flat = is_contiguous(op.weight) && is_contiguous(op.grad) && is_contiguous(op.m) && is_contiguous(op.v);
   for_elements(work, op.weight.rows, op.weight.cols, is_flat, [&](int64_t row, int64_t begin, int64_t end) {
     const int64_t n = end - begin;
-    float* weight = op.weight.f32(row) + begin;
-    const float* grad = op.grad.f32(row) + begin;
-    float* first = op.m.f32(row) + begin;
-    float* second = op.v.f32(row) + begin;
+    float* weight = f32(op.weight, row) + begin;
+    const float* grad = f32(op.grad, row) + begin;
+    float* first = f32(op.m, row) + begin;
+    float* second = f32(op.v, row) + begin;
     for_lanes(n, [&](int64_t i, int64_t) {
       const F16 g = mul(load_at(grad, i, n), grad_scale);
       const F16 m = fma(beta1, load_at(first, i, n), mul(rest1, g));

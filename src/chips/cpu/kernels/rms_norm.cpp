@@ -8,12 +8,12 @@ template <>
 Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.x.cols;
-  const float* weight = op.weight.f32();
+  const float* weight = f32(op.weight);
   FirstIndex bad;
   for_row_ranges(work, op.x.rows, n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* x = op.x.f32(t);
-      float* out = op.out.f32(t);
+      const float* x = f32(op.x, t);
+      float* out = f32(op.out, t);
       const float squares = row_sum_of_squares(x, n);
       if (!is_finite(squares)) {
         bad.report(t);
@@ -27,7 +27,7 @@ Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
   });
   if (!bad.found()) return {};
   const int64_t row = bad.index();
-  return non_finite_row("rms_norm", row, "sum of squares", row_sum_of_squares(op.x.f32(row), n));
+  return non_finite_row("rms_norm", row, "sum of squares", row_sum_of_squares(f32(op.x, row), n));
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

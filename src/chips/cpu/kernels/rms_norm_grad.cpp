@@ -16,16 +16,16 @@ constexpr int64_t kBlockBytes = 1024 * 1024;  // the same of all caches of a cor
 // r and c of rows [begin, end).
 void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, float* c) {
   const int64_t n = op.x.cols;
-  const float* weight = op.weight.f32();
+  const float* weight = f32(op.weight);
   const F16 count = splat(static_cast<float>(n));
   for (int64_t t = begin; t < end; t += kGroup) {
     const int64_t rows = end - t < kGroup ? end - t : kGroup;
     float sums[kGroup] = {};
-    for (int64_t j = 0; j < rows; ++j) sums[j] = row_sum_of_squares(op.x.f32(t + j), n);
+    for (int64_t j = 0; j < rows; ++j) sums[j] = row_sum_of_squares(f32(op.x, t + j), n);
     store_first(r + t, div(splat(1.0f), sqrt(add(div(load(sums), count), splat(op.eps)))), rows);
     for (int64_t j = 0; j < rows; ++j) {
-      const float* x = op.x.f32(t + j);
-      const float* dy = op.dy.f32(t + j);
+      const float* x = f32(op.x, t + j);
+      const float* dy = f32(op.dy, t + j);
       const F16 inverse = splat(r[t + j]);
       sums[j] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
         const F16 g = mul(load_at(dy, i, n), load_at(weight, i, n));
@@ -40,8 +40,8 @@ void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, fl
 void columns(const RmsNormGrad& op, int64_t t, int64_t t_end, int64_t begin, int64_t end, const float* r,
              const float* c, float* partial) {
   const int64_t n = op.x.cols, x_stride = op.x.row_stride, dy_stride = op.dy.row_stride, dx_stride = op.dx.row_stride;
-  const float *weight = op.weight.f32(), *x = op.x.f32(), *dy = op.dy.f32();
-  float* dx = op.dx.f32();
+  const float *weight = f32(op.weight), *x = f32(op.x), *dy = f32(op.dy);
+  float* dx = f32(op.dx);
   for (; t < t_end; ++t) {
     const F16 inverse = splat(r[t]), share = splat(c[t]);
     const auto step = [&](F16 acc, int64_t row, int64_t i) {
@@ -120,7 +120,7 @@ Status run(const RmsNormGrad& op, Work& work, std::string_view* kernel) {
       segment_in_blocks(op, work, segment * kRowSegment, segment_end(segment), r, c, partials + segment * stride);
     }
   }
-  add_segments(partials, n_segments, op.dweight.f32(), n);
+  add_segments(partials, n_segments, f32(op.dweight), n);
   return {};
 }
 

@@ -8,15 +8,15 @@ template <>
 Status run(const contract::RopeTable& op, Work& work, std::string_view* kernel) {
   *kernel = "double";
   const int64_t n_pairs = op.frequencies.cols;
-  const float* frequencies = op.frequencies.f32();
+  const float* frequencies = f32(op.frequencies);
   constexpr int64_t kCost = 64;  // of a cosine and a sine, in elements
   for_row_ranges(work, op.positions.rows, n_pairs * kCost, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const auto position = static_cast<float>(*op.positions.i32(t));
+      const auto position = static_cast<float>(*i32(op.positions, t));
       for (int64_t i = 0; i < n_pairs; ++i) {
         const float angle = mul(position, frequencies[i]);
-        op.cos.f32(t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
-        op.sin.f32(t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
+        f32(op.cos, t)[i] = mul(static_cast<float>(cos_double(angle)), op.factor);
+        f32(op.sin, t)[i] = mul(static_cast<float>(sin_double(angle)), op.factor);
       }
     }
   });

@@ -43,9 +43,9 @@ void rotate_rows(Work& work, const View& x, const View& out, const View& cos, co
     for (int64_t row = begin; row < end; ++row) {
       const int64_t t = row / rows_per_token;
       if (is_interleaved) {
-        rotate_neighbours(x.f32(row), out.f32(row), cos.f32(t), sin.f32(t), cos.cols, rotate);
+        rotate_neighbours(f32(x, row), f32(out, row), f32(cos, t), f32(sin, t), cos.cols, rotate);
       } else {
-        rotate_halves(x.f32(row), out.f32(row), cos.f32(t), sin.f32(t), cos.cols, rotate);
+        rotate_halves(f32(x, row), f32(out, row), f32(cos, t), f32(sin, t), cos.cols, rotate);
       }
     }
   });

@@ -9,8 +9,8 @@ Status run(const contract::RoundBF16& op, Work& work, std::string_view* kernel) 
   const int64_t n = op.out.cols;
   for_row_ranges(work, op.out.rows, n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* x = op.x.f32(t);
-      float* out = op.out.f32(t);
+      const float* x = f32(op.x, t);
+      float* out = f32(op.out, t);
       for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, round_bf16(load_at(x, i, n))); });
     }
   });

@@ -73,13 +73,13 @@ void choose(const Route& op, const RouteScratch& scratch, int32_t* chosen) {
 
 void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
   const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
-  make_scores(op.logits.f32(t), n, op.scoring, scratch.scores);
+  make_scores(f32(op.logits, t), n, op.scoring, scratch.scores);
   for_lanes(n, [&](int64_t i, int64_t) {
     const F16 score = load_at(scratch.scores, i, n);
-    store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(op.bias.f32(), i, n)));
+    store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(f32(op.bias), i, n)));
   });
-  int32_t* experts = op.experts.i32(t);
-  float* gates = op.gates.f32(t);
+  int32_t* experts = i32(op.experts, t);
+  float* gates = f32(op.gates, t);
   choose(op, scratch, experts);
   sort_ascending(experts, n_chosen);
   for (int64_t s = 0; s < n_chosen; ++s) gates[s] = scratch.scores[experts[s]];

@@ -9,9 +9,9 @@ Status run(const contract::SiluMul& op, Work& work, std::string_view* kernel) {
   const int64_t n = op.out.cols;
   for_row_ranges(work, op.out.rows, 4 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* gate = op.gate.f32(t);
-      const float* up = op.up.f32(t);
-      float* out = op.out.f32(t);
+      const float* gate = f32(op.gate, t);
+      const float* up = f32(op.up, t);
+      float* out = f32(op.out, t);
       for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(silu(load_at(gate, i, n)), load_at(up, i, n))); });
     }
   });

@@ -9,11 +9,11 @@ Status run(const contract::SiluMulGrad& op, Work& work, std::string_view* kernel
   const int64_t n = op.gate.cols;
   for_row_ranges(work, op.gate.rows, 6 * n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* gate = op.gate.f32(t);
-      const float* up = op.up.f32(t);
-      const float* dy = op.dy.f32(t);
-      float* dgate = op.dgate.f32(t);
-      float* dup = op.dup.f32(t);
+      const float* gate = f32(op.gate, t);
+      const float* up = f32(op.up, t);
+      const float* dy = f32(op.dy, t);
+      float* dgate = f32(op.dgate, t);
+      float* dup = f32(op.dup, t);
       for_lanes(n, [&](int64_t i, int64_t) {
         const F16 x = load_at(gate, i, n), grad = load_at(dy, i, n), one = splat(1.0f);
         const F16 divisor = add(one, exp(negate(x)));

@@ -51,7 +51,7 @@ struct Window {
   Window(const Operand& from, int64_t first, int64_t end) : n_columns(from.n), has_all(end - first >= kBlock) {
     for (int64_t i = 0; i < kBlock; ++i) {
       const int64_t k = first + i;
-      rows[i] = k < end ? from.view.f32(from.rows == nullptr ? k : from.rows[k]) : nullptr;
+      rows[i] = k < end ? f32(from.view, from.rows == nullptr ? k : from.rows[k]) : nullptr;
     }
   }
   const float* rows[kBlock];
@@ -77,7 +77,7 @@ template <bool kIsRounded>
 void fill_f32_from_columns(const FillPart& part) {
   const PanelTarget& to = *part.target;
   for (int64_t k = part.input_begin; k < part.input_end; ++k) {
-    const float* row = part.operand->view.f32(part.operand->rows == nullptr ? k : part.operand->rows[k]);
+    const float* row = f32(part.operand->view, part.operand->rows == nullptr ? k : part.operand->rows[k]);
     std::byte* at = panel_of(to, part.begin) + k * kPanel * 4;
     for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
       const F16 values = load_columns(row, p * kPanel, part.operand->n);
@@ -102,7 +102,7 @@ void fill_pairs_from_columns(const FillPart& part) {
 
 // Row `output` of an operand that is not transposed; null past the end.
 NARU_SIMD const float* output_row(const Operand& from, int64_t output) {
-  return output < from.n ? from.view.f32(output) : nullptr;
+  return output < from.n ? f32(from.view, output) : nullptr;
 }
 
 template <bool kIsRounded>
@@ -113,7 +113,7 @@ void fill_f32_from_rows(const FillPart& part) {
     auto* panel = reinterpret_cast<float*>(panel_of(to, p));
     for (int64_t k = part.input_begin; k < part.input_end; k += 16) {
       if (!kIsRounded && p * kPanel + kPanel <= from.n && k + 16 <= part.input_end) {
-        transpose_block(from.view.f32(p * kPanel) + k, from.view.row_stride, panel + k * kPanel, kPanel);
+        transpose_block(f32(from.view, p * kPanel) + k, from.view.row_stride, panel + k * kPanel, kPanel);
         continue;
       }
       alignas(64) float rows[16 * 16], columns[16 * 16];
@@ -232,8 +232,8 @@ void fill_blocks(const FillPart& part, Scratch& scratch) {
   if (!from.is_transposed) {
     for (int64_t b = part.begin; b < part.end; ++b) {
       fill_block(
-          part.blocks[b], from.inputs, false, [&](int64_t row) { return static_cast<const void*>(from.view.f32(row)); },
-          scratch);
+          part.blocks[b], from.inputs, false,
+          [&](int64_t row) { return static_cast<const void*>(f32(from.view, row)); }, scratch);
     }
     return;
   }

@@ -137,7 +137,7 @@ Status run(const contract::WeightGrad& op, Work& work, std::string_view* kernel)
     };
     products.push_back({.a = operand(op.dy, sorted.slots),
                         .b = operand(op.x, x_rows),
-                        .out = op.out[group].f32(),
+                        .out = f32(op.out[group]),
                         .out_stride = op.out[group].row_stride});
   }
   run_products(products, op.rule, true, work);
@@ -151,7 +151,7 @@ Status run(const contract::Product& op, Work& work, std::string_view* kernel) {
   const std::vector<ViewProduct> products = {
       {.a = {.view = op.a, .is_transposed = op.a_transposed, .n = op.out.rows, .inputs = inputs},
        .b = {.view = op.b, .is_transposed = op.b_transposed, .n = op.out.cols, .inputs = inputs},
-       .out = op.out.f32(),
+       .out = f32(op.out),
        .out_stride = op.out.row_stride}};
   run_products(products, op.rule, false, work);
   return {};

@@ -1,0 +1,150 @@
+#include "chips/planner/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "base/checked.h"
+#include "chips/memory/address_space.h"
+#include "contract/op_members.h"
+#include "contract/op_table.h"
+
+namespace naru::planner {
+namespace {
+
+constexpr int64_t kFirstAddress = 64;
+constexpr int64_t kBehindAddresses = int64_t{1} << 62;
+constexpr int64_t kAlignment = 64;
+
+// The ranges that are handed out, begin and end. Shared, as a buffer may outlive its chip; of one thread, as the chip
+// is.
+using Ranges = std::map<int64_t, int64_t>;
+
+class Addresses : public contract::Buffer {
+ public:
+  Addresses(std::shared_ptr<Ranges> ranges, int64_t begin, int64_t bytes) : ranges_(std::move(ranges)), begin_(begin) {
+    address_ = AddressSpace::address(static_cast<uint64_t>(begin));
+    bytes_ = bytes;
+    ranges_->emplace(begin, begin + bytes);
+  }
+  ~Addresses() override { ranges_->erase(begin_); }
+
+ private:
+  std::shared_ptr<Ranges> ranges_;
+  int64_t begin_;
+};
+
+// That every view of an op lies in one buffer that is held, and the views of one list in the same.
+class MemoryCheck {
+ public:
+  MemoryCheck(const Ranges& ranges, std::string_view op) : ranges_(ranges), op_(op) {}
+
+  void operator()(const View& view) { buffer_of(view); }
+  template <typename T>
+  void operator()(const std::span<const T>& list) {
+    if constexpr (std::is_same_v<T, View>) {
+      int64_t buffer = 0;
+      for (const View& view : list) {
+        const int64_t here = buffer_of(view);
+        NARU_CHECK(here == 0 || buffer == 0 || here == buffer, op_, "a list of views in several buffers");
+        if (here != 0) buffer = here;
+      }
+    }
+  }
+  void operator()(const contract::CacheStream&) {}
+  void operator()(const contract::PackedMatrix* const&) {}
+  void operator()(contract::PackedMatrix* const&) {}
+
+ private:
+  // The begin of the buffer; 0 for a view of no elements.
+  int64_t buffer_of(const View& view) {
+    if (view.empty() || view.rows == 0 || view.cols == 0) return 0;
+    const auto begin = static_cast<int64_t>(AddressSpace::number(view.address));
+    const int64_t end = begin + ((view.rows - 1) * view.row_stride + view.cols) * view.element_bytes();
+    const auto behind = ranges_.upper_bound(begin);
+    NARU_CHECK(behind != ranges_.begin() && end <= std::prev(behind)->second, op_, "a view outside of all buffers",
+               view.rows, view.cols);
+    return std::prev(behind)->first;
+  }
+
+  const Ranges& ranges_;
+  std::string_view op_;
+};
+
+class Planner : public contract::Chip {
+ public:
+  explicit Planner(const contract::Chip& of) : of_(of) {}
+
+  contract::ChipInfo info() const override {
+    contract::ChipInfo info = of_.info();
+    return {.name = info.name, .level = info.level, .detail = "computes nothing", .n_threads = 1, .is_planner = true};
+  }
+  std::unique_ptr<contract::Chip> planner() const override { return make_planner(of_); }
+
+  Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
+    const int64_t size = std::max<int64_t>(bytes, 1);
+    // Behind the last range that is still held, so that ranges never overlap.
+    const int64_t begin = ranges_->empty() ? kFirstAddress : round_up(ranges_->rbegin()->second + 1, kAlignment);
+    if (size > kBehindAddresses - begin) {
+      return Error{Code::kResourceExhausted,
+                   fmt::format("planning memory: {} bytes on chip {}: a plan has {} addresses left; plan for something "
+                               "smaller",
+                               bytes, of_.info().name, kBehindAddresses - begin)};
+    }
+    return std::unique_ptr<contract::Buffer>(std::make_unique<Addresses>(ranges_, begin, size));
+  }
+  Status copy_in(ChipAddress, const void*, int64_t) override { return {}; }
+  Status copy_out(void*, ChipAddress, int64_t) override { return {}; }
+
+  Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
+                                                       contract::Rule rule) override {
+    auto matrix = std::make_unique<contract::PackedMatrix>();
+    matrix->rule = rule;
+    matrix->stored = source.dtype;
+    matrix->groups = source.groups;
+    matrix->outputs = source.outputs;
+    matrix->inputs = source.inputs;
+    matrix->bytes = packed_bytes(source.dtype, rule, source.groups, source.outputs, source.inputs);
+    return matrix;
+  }
+  int64_t packed_bytes(DType stored, contract::Rule rule, int64_t groups, int64_t outputs,
+                       int64_t inputs) const override {
+    return of_.packed_bytes(stored, rule, groups, outputs, inputs);
+  }
+
+  int64_t cache_page_bytes(const contract::CacheShape& shape) const override { return of_.cache_page_bytes(shape); }
+  Status copy_cache_page(const contract::CacheStream&, int32_t, int32_t) override { return {}; }
+
+  Status run(const contract::Op& op) override {
+    contract::validate(op);
+    MemoryCheck check(*ranges_, contract::op_name(op));
+    std::visit([&](const auto& o) { contract::visit_members(o, check); }, op);
+    ++calls_[op.index()];
+    return {};
+  }
+  Status wait() override { return {}; }
+
+  std::vector<contract::KernelUse> kernel_uses() const override {
+    std::vector<contract::KernelUse> uses;
+    for (int i = 0; i < contract::kOpCount; ++i) {
+      const int64_t calls = calls_[static_cast<size_t>(i)];
+      if (calls > 0) uses.push_back({contract::op_name(i), "none", calls});
+    }
+    return uses;
+  }
+
+ private:
+  const contract::Chip& of_;
+  std::shared_ptr<Ranges> ranges_ = std::make_shared<Ranges>();
+  std::array<int64_t, contract::kOpCount> calls_{};
+};
+
+}  // namespace
+
+std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of) {
+  return std::make_unique<Planner>(of);
+}
+
+}  // namespace naru::planner
