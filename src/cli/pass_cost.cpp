@@ -18,7 +18,7 @@ class CostChip : public contract::ForwardingChip {
     if (const auto* product = std::get_if<contract::Matmul>(&op)) {
       add(product->targets[0].weight->rule, cost.flops);
     } else if (const auto* grouped = std::get_if<contract::GroupedMatmul>(&op)) {
-      add(grouped->weight->rule, cost.flops);
+      add(grouped->targets[0].weight->rule, cost.flops);
     } else if (const auto* attention = std::get_if<contract::Attention>(&op)) {
       add(attention->key.shape.dtype == DType::kBF16 ? contract::Rule::kBF16 : contract::Rule::kF32, cost.flops);
     } else {

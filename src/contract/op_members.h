@@ -20,6 +20,8 @@ template <typename T>
 constexpr int kArrayElementsBeyondOne = 0;
 template <>
 inline constexpr int kArrayElementsBeyondOne<Matmul> = Matmul::kTargetsMax - 1;
+template <>
+inline constexpr int kArrayElementsBeyondOne<GroupedMatmul> = GroupedMatmul::kTargetsMax - 1;
 
 // How many members a struct has: as many as it takes initialisers.
 template <typename T, typename... Initialisers>

@@ -72,17 +72,27 @@ void validate(const Matmul& op) {
 
 template <>
 Cost cost(const GroupedMatmul& op) {
-  const PackedMatrix& weight = *op.weight;
-  const double used = static_cast<double>(std::min(op.out.rows, weight.groups)) / static_cast<double>(weight.groups);
-  return {2.0 * static_cast<double>(op.out.rows) * static_cast<double>(weight.outputs * weight.inputs),
-          used * static_cast<double>(weight.bytes) + view_bytes(op.x) + view_bytes(op.out)};
+  const int64_t slots = op.x.rows * op.rows_share;
+  Cost cost{0, view_bytes(op.x)};
+  for (int i = 0; i < op.n_targets; ++i) {
+    const PackedMatrix& weight = *op.targets[i].weight;
+    const double used = static_cast<double>(std::min(slots, weight.groups)) / static_cast<double>(weight.groups);
+    cost.flops += 2.0 * static_cast<double>(slots) * static_cast<double>(weight.outputs * weight.inputs);
+    cost.bytes += used * static_cast<double>(weight.bytes) + view_bytes(op.targets[i].out);
+  }
+  return cost;
 }
 template <>
 void validate(const GroupedMatmul& op) {
-  NARU_CHECK(op.weight != nullptr && op.rows_share >= 1 && op.out.rows == op.x.rows * op.rows_share);
-  check_f32(op.kName, "x", op.x, op.x.rows, op.weight->inputs);
-  check_f32(op.kName, "out", op.out, op.out.rows, op.weight->outputs);
-  if (!op.groups.empty()) check_view(op.kName, "groups", op.groups, DType::kI32, op.out.rows, 1);
+  NARU_CHECK(op.n_targets >= 1 && op.n_targets <= GroupedMatmul::kTargetsMax && op.rows_share >= 1, op.n_targets);
+  const int64_t slots = op.x.rows * op.rows_share;
+  for (int i = 0; i < op.n_targets; ++i) {
+    const GroupedTarget& target = op.targets[i];
+    NARU_CHECK(target.weight != nullptr && target.weight->groups == op.targets[0].weight->groups, op.kName, i);
+    check_f32(op.kName, "x", op.x, op.x.rows, target.weight->inputs);
+    check_f32(op.kName, "out", target.out, slots, target.weight->outputs);
+  }
+  if (!op.groups.empty()) check_view(op.kName, "groups", op.groups, DType::kI32, slots, 1);
 }
 
 template <>

@@ -51,14 +51,20 @@ struct Matmul {
 };
 
 // Section 3, one matrix of many for each row: out[i] = W[g(i)] x[i / rows_share], where g(i) = groups[i], or i mod the
-// number of groups where `groups` is empty (heads). Experts: i = t * S + s; heads: i = t * H + h.
+// number of groups where `groups` is empty (heads). Experts: i = t * S + s; heads: i = t * H + h. Targets share x, its
+// rounding and its quantisation, and the groups; all have as many matrices.
+struct GroupedTarget {
+  const PackedMatrix* weight = nullptr;  // groups x [N, K]
+  View out;                              // [I, N]
+};
 struct GroupedMatmul {
   static constexpr std::string_view kName = "grouped_matmul";
-  View x;                                // [I / rows_share, K]
-  const PackedMatrix* weight = nullptr;  // groups x [N, K]
-  View groups;                           // i32 [I, 1] or empty
+  static constexpr int kTargetsMax = 2;
+  View x;       // [I / rows_share, K]
+  View groups;  // i32 [I, 1] or empty
   int64_t rows_share = 1;
-  View out;  // [I, N]
+  GroupedTarget targets[kTargetsMax];
+  int n_targets = 1;
 };
 
 // Section 4. angle = f32(position) * frequency; cos and sin of that f32 in double, rounded, times factor.

@@ -94,7 +94,7 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
   NARU_TRY(round_to_cache(ctx, cache, q_nope));
   const View query = workspace.take(q.rows, latent_dim + rope_dim);
   NARU_TRY(ctx.run(contract::GroupedMatmul{
-      .x = q_nope, .weight = absorb_k.get(), .groups = {}, .rows_share = 1, .out = query.slice_cols(0, latent_dim)}));
+      .x = q_nope, .groups = {}, .targets = {{absorb_k.get(), query.slice_cols(0, latent_dim)}}}));
   NARU_TRY(rotate(ctx, q.slice_cols(nope_dim, rope_dim), query.slice_cols(latent_dim, rope_dim), heads, rope_layout));
   const View mixed = workspace.take(q.rows, latent_dim);
   NARU_TRY(ctx.run(contract::Attention{.q = query,
@@ -105,8 +105,7 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
                                        .sequences = ctx.sequences,
                                        .out = mixed,
                                        .stats = ctx.for_gradient(q.rows, 2)}));
-  return ctx.run(
-      contract::GroupedMatmul{.x = mixed, .weight = expand_v.get(), .groups = {}, .rows_share = 1, .out = heads_out});
+  return ctx.run(contract::GroupedMatmul{.x = mixed, .groups = {}, .targets = {{expand_v.get(), heads_out}}});
 }
 
 Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, View q, View latent, View k_rope,
@@ -114,10 +113,11 @@ Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, 
   Workspace& workspace = ctx.workspace;
   const View k_nope = workspace.take(q.rows, nope_dim);
   const View v = workspace.take(q.rows, v_dim);
-  NARU_TRY(ctx.run(contract::GroupedMatmul{
-      .x = latent, .weight = expand_k.get(), .groups = {}, .rows_share = heads, .out = k_nope}));
-  NARU_TRY(ctx.run(
-      contract::GroupedMatmul{.x = latent, .weight = expand_v.get(), .groups = {}, .rows_share = heads, .out = v}));
+  NARU_TRY(ctx.run(contract::GroupedMatmul{.x = latent,
+                                           .groups = {},
+                                           .rows_share = heads,
+                                           .targets = {{expand_k.get(), k_nope}, {expand_v.get(), v}},
+                                           .n_targets = 2}));
   NARU_TRY(write_cache(ctx, cache.key, k_nope, 0));
   NARU_TRY(write_cache(ctx, cache.key, k_rope, nope_dim));
   NARU_TRY(write_cache(ctx, cache.value, v, 0));

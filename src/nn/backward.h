@@ -57,6 +57,7 @@ class Backward {
   Status gradient(const Other&);  // an op that no forward has: a mistake of ours
 
   Status add_weight_grad(const MatrixBinding& binding, View dy, View x, View groups, int64_t rows_share);
+  Status gradient_of_target(const contract::GroupedMatmul& op, const contract::GroupedTarget& target);
   Result<View> balance_scores(const contract::Route& op);
   const MatrixBinding& binding_of(const contract::PackedMatrix* weight) const { return tape_.bindings_.matrix(weight); }
 

@@ -61,16 +61,24 @@ Status Backward::gradient(const contract::Matmul& op) {
   });
 }
 
+// Each target is a consumer of x by itself, the last one first.
 Status Backward::gradient(const contract::GroupedMatmul& op) {
-  if (!has_gradient(op.out)) return {};
-  const View dy = gradient_of(op.out);
-  const MatrixBinding& binding = binding_of(op.weight);
+  for (int i = op.n_targets; i-- > 0;) {
+    const WorkspaceScope scope(shadow_);
+    NARU_TRY(gradient_of_target(op, op.targets[i]));
+  }
+  return {};
+}
+
+Status Backward::gradient_of_target(const contract::GroupedMatmul& op, const contract::GroupedTarget& target) {
+  if (!has_gradient(target.out)) return {};
+  const View dy = gradient_of(target.out);
+  const MatrixBinding& binding = binding_of(target.weight);
   NARU_TRY(add_weight_grad(binding, dy, op.x, op.groups, op.rows_share));
   return contribute(op.x, [&](View out) -> Status {
     const bool is_shared = op.rows_share > 1;
     const View slots = is_shared ? shadow_.take(dy.rows, out.cols) : out;
-    NARU_TRY(run(contract::GroupedMatmul{
-        .x = dy, .weight = binding.transposed, .groups = op.groups, .rows_share = 1, .out = slots}));
+    NARU_TRY(run(contract::GroupedMatmul{.x = dy, .groups = op.groups, .targets = {{binding.transposed, slots}}}));
     if (!is_shared) return {};
     return run(contract::SumSlots{.x = slots, .out = out});
   });

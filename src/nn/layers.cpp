@@ -68,13 +68,11 @@ Status Experts::forward(Context& ctx, View x, View residual, View out) const {
   const View g = workspace.take(n_slots, gate->outputs);
   const View u = workspace.take(n_slots, up->outputs);
   const View y = workspace.take(n_slots, down->outputs);
-  NARU_TRY(ctx.run(
-      contract::GroupedMatmul{.x = x, .weight = gate.get(), .groups = slots, .rows_share = n_chosen, .out = g}));
-  NARU_TRY(
-      ctx.run(contract::GroupedMatmul{.x = x, .weight = up.get(), .groups = slots, .rows_share = n_chosen, .out = u}));
+  NARU_TRY(ctx.run(contract::GroupedMatmul{
+      .x = x, .groups = slots, .rows_share = n_chosen, .targets = {{gate.get(), g}, {up.get(), u}}, .n_targets = 2}));
   const View a = ctx.in_place_of(g);
   NARU_TRY(ctx.run(contract::SiluMul{.gate = g, .up = u, .out = a}));
-  NARU_TRY(ctx.run(contract::GroupedMatmul{.x = a, .weight = down.get(), .groups = slots, .rows_share = 1, .out = y}));
+  NARU_TRY(ctx.run(contract::GroupedMatmul{.x = a, .groups = slots, .targets = {{down.get(), y}}}));
   View shared_out;
   if (shared != nullptr) {
     shared_out = workspace.take(x.rows, out.cols);

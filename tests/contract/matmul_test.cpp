@@ -275,7 +275,7 @@ TEST_P(MatmulTest, GroupedByExpertAndByHead) {
         const View groups_view = is_heads ? View{} : test::host_view(chosen.data(), DType::kI32, slots, 1);
         const auto run = [&](Chip& chip, Rows& out) {
           const auto packed = pack(chip, *stored, kind.rule);
-          ASSERT_TRUE(chip.run(contract::GroupedMatmul{x.view, packed.get(), groups_view, share, out.view}).ok());
+          ASSERT_TRUE(chip.run(contract::GroupedMatmul{x.view, groups_view, share, {{packed.get(), out.view}}}).ok());
         };
         Rows want(slots, outputs, 2);
         run(reference(), want);
@@ -286,6 +286,43 @@ TEST_P(MatmulTest, GroupedByExpertAndByHead) {
                                             << share << " heads " << is_heads;
         }
       }
+    }
+  }
+}
+
+// Two targets give what each gives alone, of one kind and of two.
+TEST_P(MatmulTest, GroupedTargetsShareTheirRows) {
+  const Kind kind = GetParam();
+  const int64_t inputs = round_up(96, contract::rule_block(kind.rule)), groups = 5, share = 3;
+  const auto first = make_stored(kind.stored, groups, 37, inputs, 78, Numbers::kPlain);
+  for (const Kind other : {kind, Kind{DType::kF32, Rule::kBF16}, Kind{DType::kF32, Rule::kF32}}) {
+    const auto second = make_stored(other.stored, groups, 52, inputs, 79, Numbers::kPlain);
+    for (const int64_t tokens : {1, 7, 40}) {
+      Rows x(tokens, inputs, 4);
+      fill(x, static_cast<uint64_t>(tokens), Numbers::kPlain);
+      const int64_t slots = tokens * share;
+      std::vector<int32_t> chosen(static_cast<size_t>(slots));
+      for (size_t i = 0; i < chosen.size(); ++i) chosen[i] = static_cast<int32_t>(i % 7 == 0 ? 3 : i % 2);
+      const View groups_view = test::host_view(chosen.data(), DType::kI32, slots, 1);
+      Rows want_first(slots, 37, 2), want_second(slots, 52, 2);
+      for (const auto& [stored, rule, out] :
+           {std::tuple{first.get(), kind.rule, &want_first}, std::tuple{second.get(), other.rule, &want_second}}) {
+        const auto packed = pack(reference(), *stored, rule);
+        const contract::GroupedMatmul op{x.view, groups_view, share, {{packed.get(), out->view}}};
+        ASSERT_TRUE(reference().run(op).ok());
+      }
+      const auto expect_both = [&](Chip& chip, const std::string& name) {
+        const auto a = pack(chip, *first, kind.rule), b = pack(chip, *second, other.rule);
+        Rows got_first(slots, 37, 2), got_second(slots, 52, 2);
+        ASSERT_TRUE(
+            chip.run(contract::GroupedMatmul{
+                         x.view, groups_view, share, {{a.get(), got_first.view}, {b.get(), got_second.view}}, 2})
+                .ok());
+        EXPECT_TRUE(same_bits(got_first, want_first)) << name << " " << kind_name(kind) << " tokens " << tokens;
+        EXPECT_TRUE(same_bits(got_second, want_second)) << name << " " << kind_name(other) << " tokens " << tokens;
+      };
+      expect_both(reference(), "reference");
+      for (const NamedChip& chip : cpu_chips()) expect_both(*chip.chip, chip.name);
     }
   }
 }

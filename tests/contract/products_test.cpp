@@ -215,7 +215,7 @@ std::unique_ptr<contract::PackedMatrix> pack(contract::Chip& chip, const contrac
 // What a matrix holds: its product with rows of values, by group. NaN weights stay visible.
 Rows use(contract::Chip& chip, const contract::PackedMatrix& matrix, Filler filler) {
   Rows x(12 * matrix.groups, matrix.inputs, filler, Values::kPlain), out(12 * matrix.groups, matrix.outputs);
-  NARU_CHECK(chip.run(contract::GroupedMatmul{x.view(), &matrix, {}, 1, out.view()}).ok());
+  NARU_CHECK(chip.run(contract::GroupedMatmul{.x = x.view(), .groups = {}, .targets = {{&matrix, out.view()}}}).ok());
   return out;
 }
 

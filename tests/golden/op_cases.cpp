@@ -39,10 +39,9 @@ void add_products(std::vector<OpCase>& cases) {
     cases.push_back({fmt::format("grouped_matmul/{}", kind), [=](CaseMemory& m) {
                        const View out = m.empty(12, 17);
                        m.run(contract::GroupedMatmul{.x = m.random(4, 4, narrow),
-                                                     .weight = m.matrix(s.dtype, s.rule, 5, 5, 17, narrow),
                                                      .groups = m.ints({0, 2, 4, 0, 1, 2, 2, 3, 4, 0, 2, 3}, 12, 1),
                                                      .rows_share = 3,
-                                                     .out = out});
+                                                     .targets = {{m.matrix(s.dtype, s.rule, 5, 5, 17, narrow), out}}});
                        return std::vector<View>{out};
                      }});
     cases.push_back({fmt::format("embed/{}", kind), [=](CaseMemory& m) {
@@ -66,7 +65,7 @@ std::vector<View> run_pack(CaseMemory& m, Rule rule, bool is_transposed, bool is
   m.run(contract::Pack{
       .groups = groups, .is_transposed = is_transposed, .is_rounded_first = is_rounded_first, .out = matrix});
   const View out = m.empty(6, kOutputs);
-  m.run(contract::GroupedMatmul{.x = m.random(32, 6, kInputs), .weight = matrix, .groups = {}, .out = out});
+  m.run(contract::GroupedMatmul{.x = m.random(32, 6, kInputs), .groups = {}, .targets = {{matrix, out}}});
   return {out};
 }
 

@@ -178,11 +178,13 @@ Status run(const contract::Matmul& op) {
 
 template <>
 Status run(const contract::GroupedMatmul& op) {
-  const auto& matrix = static_cast<const Matrix&>(*op.weight);
-  for (int64_t i = 0; i < op.out.rows; ++i) {
-    const int64_t group = op.groups.empty() ? i % matrix.groups : *i32(op.groups, i);
-    NARU_CHECK(group >= 0 && group < matrix.groups, group, matrix.groups);
-    multiply_row(matrix, group, f32(op.x, i / op.rows_share), f32(op.out, i));
+  for (int target = 0; target < op.n_targets; ++target) {
+    const auto& matrix = static_cast<const Matrix&>(*op.targets[target].weight);
+    for (int64_t i = 0; i < op.x.rows * op.rows_share; ++i) {
+      const int64_t group = op.groups.empty() ? i % matrix.groups : *i32(op.groups, i);
+      NARU_CHECK(group >= 0 && group < matrix.groups, group, matrix.groups);
+      multiply_row(matrix, group, f32(op.x, i / op.rows_share), f32(op.targets[target].out, i));
+    }
   }
   return {};
 }

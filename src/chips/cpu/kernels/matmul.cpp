@@ -28,6 +28,21 @@ PanelProduct product_of(const CpuMatrix& matrix, int64_t group, const Family& fa
           .rows = rows};
 }
 
+// Gives a product the blocks of rows [first, first + product.rows): those that a product since `since` has in the same
+// form, or new ones.
+void give_blocks(Plan& plan, size_t since, int64_t first, PanelProduct& product) {
+  const auto same = std::find_if(plan.products.begin() + static_cast<int64_t>(since), plan.products.end(),
+                                 [&](const PanelProduct& other) { return other.family->form == product.family->form; });
+  if (same != plan.products.end()) {
+    product.block_begin = same->block_begin;
+    product.block_end = same->block_end;
+    return;
+  }
+  product.block_begin = plan.blocks.size();
+  plan_blocks(*product.family, first, product.rows, product.inputs, plan.blocks);
+  product.block_end = plan.blocks.size();
+}
+
 // Rows [first, first + rows) of the op.
 void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Work& work) {
   Plan& plan = plan_of_thread();
@@ -35,20 +50,11 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
   for (int i = 0; i < op.n_targets; ++i) {
     const contract::MatmulTarget& target = op.targets[i];
     const auto& matrix = static_cast<const CpuMatrix&>(*target.weight);
-    const Family& family = family_of(matrix.layout, matrix.rule, rows, work);
-    PanelProduct product = product_of(matrix, 0, family, rows);
+    PanelProduct product = product_of(matrix, 0, family_of(matrix.layout, matrix.rule, rows, work), rows);
     product.bias = target.bias.empty() ? nullptr : f32(target.bias);
     product.out = f32(target.out, first);
     product.out_stride = target.out.row_stride;
-    const auto same = std::find_if(plan.products.begin(), plan.products.end(),
-                                   [&](const PanelProduct& other) { return other.family->form == family.form; });
-    if (same != plan.products.end()) {
-      product.block_begin = same->block_begin;
-    } else {
-      product.block_begin = plan.blocks.size();
-      plan_blocks(family, 0, rows, inputs, plan.blocks);
-    }
-    product.block_end = same != plan.products.end() ? same->block_end : plan.blocks.size();
+    give_blocks(plan, 0, 0, product);
     plan.products.push_back(product);
   }
   place_blocks(plan, 0, work);
@@ -61,55 +67,84 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
   run_tasks(plan, work);
 }
 
+// The products of slots [first, first + n) of the op, group by group, the targets of a group side by side.
+void plan_groups(const contract::GroupedMatmul& op, int64_t first, int64_t n, Plan& plan, Work& work) {
+  const int64_t n_groups = op.targets[0].weight->groups;
+  sort_slots(op.groups, n_groups, first, n, plan.sorted);
+  for (int64_t group = 0; group < n_groups; ++group) {
+    const int64_t begin = plan.sorted.starts[static_cast<size_t>(group)];
+    const int64_t rows = plan.sorted.starts[static_cast<size_t>(group) + 1] - begin;
+    if (rows == 0) continue;
+    const size_t first_of_group = plan.products.size();
+    for (int i = 0; i < op.n_targets; ++i) {
+      const auto& matrix = static_cast<const CpuMatrix&>(*op.targets[i].weight);
+      PanelProduct product = product_of(matrix, group, family_of(matrix.layout, matrix.rule, rows, work), rows);
+      product.out = f32(op.targets[i].out);
+      product.out_stride = op.targets[i].out.row_stride;
+      product.slots = plan.sorted.slots.data();
+      give_blocks(plan, first_of_group, begin, product);
+      plan.products.push_back(product);
+    }
+  }
+}
+
+// Rows of x in one form, made once where several slots share a row: [rows of the run][dwords]. A form that holds the
+// values as they are has none.
+struct WrittenRows {
+  RowForm form;
+  int64_t dwords = 0;
+  uint32_t* rows = nullptr;
+};
+
+// The forms of all rows of a run: each target may have one for few rows and one for many.
+struct WrittenForms {
+  WrittenRows forms[2 * contract::GroupedMatmul::kTargetsMax];
+  int n = 0;
+
+  WrittenRows* find(const RowForm& form) {
+    return std::find_if(forms, forms + n, [&](const WrittenRows& written) { return written.form == form; });
+  }
+  WrittenRows* end() { return forms + n; }
+};
+
+WrittenForms forms_of(const Plan& plan) {
+  WrittenForms written;
+  for (const PanelProduct& product : plan.products) {
+    const RowForm& form = product.family->form;
+    if (form.kind == RowKind::kF32 || written.find(form) != written.end()) continue;
+    written.forms[written.n++] = {.form = form, .dwords = row_dwords(form, product.inputs)};
+  }
+  return written;
+}
+
 // Slots [first, first + n) of the op; first is a multiple of rows_share.
 void run_grouped_slots(const contract::GroupedMatmul& op, int64_t first, int64_t n, Work& work) {
-  const auto& matrix = static_cast<const CpuMatrix&>(*op.weight);
-  const SortedSlots sorted = sort_slots(op.groups, matrix.groups, first, n);
   Plan& plan = plan_of_thread();
-  std::vector<RowForm> forms;
-  for (int64_t group = 0; group < matrix.groups; ++group) {
-    const int64_t begin = sorted.starts[static_cast<size_t>(group)];
-    const int64_t rows = sorted.starts[static_cast<size_t>(group) + 1] - begin;
-    if (rows == 0) continue;
-    const Family& family = family_of(matrix.layout, matrix.rule, rows, work);
-    const size_t block_begin = plan.blocks.size();
-    plan_blocks(family, begin, rows, matrix.inputs, plan.blocks);
-    PanelProduct product = product_of(matrix, group, family, rows);
-    product.out = f32(op.out);
-    product.out_stride = op.out.row_stride;
-    product.slots = sorted.slots.data();
-    product.block_begin = block_begin;
-    product.block_end = plan.blocks.size();
-    plan.products.push_back(product);
-    if (std::find(forms.begin(), forms.end(), family.form) == forms.end()) forms.push_back(family.form);
-  }
-  // Rows that several slots share are brought into each form once.
-  const bool is_written = op.rows_share > 1 && matrix.layout != Layout::kF32 && matrix.layout != Layout::kF16 &&
-                          matrix.layout != Layout::kBF16;
-  const int64_t row_begin = first / op.rows_share;
+  plan_groups(op, first, n, plan, work);
+  const int64_t inputs = op.x.cols, row_begin = first / op.rows_share;
   const int64_t n_rows = ceil_div(first + n, op.rows_share) - row_begin;
+  WrittenForms written = op.rows_share > 1 ? forms_of(plan) : WrittenForms{};
   int64_t reserved = 0;
-  for (const RowForm& form : forms) reserved += is_written ? n_rows * row_dwords(form, matrix.inputs) : 0;
-  uint32_t* written = place_blocks(plan, reserved, work);
-  std::vector<uint32_t*> rows_of_form;
-  for (const RowForm& form : forms) {
-    if (!is_written) break;
-    const int64_t dwords = row_dwords(form, matrix.inputs);
-    rows_of_form.push_back(written);
-    work.pool.parallel_for(n_rows, [&](int64_t i, int) {
-      write_row(form, f32(op.x, row_begin + i), matrix.inputs, written + i * dwords);
+  for (int i = 0; i < written.n; ++i) reserved += n_rows * written.forms[i].dwords;
+  uint32_t* memory = place_blocks(plan, reserved, work);
+  for (int i = 0; i < written.n; ++i) {
+    WrittenRows& rows = written.forms[i];
+    rows.rows = memory;
+    memory += n_rows * rows.dwords;
+    work.pool.parallel_for(n_rows, [&](int64_t row, int) {
+      write_row(rows.form, f32(op.x, row_begin + row), inputs, rows.rows + row * rows.dwords);
     });
-    written += n_rows * dwords;
   }
   work.pool.parallel_for(static_cast<int64_t>(plan.blocks.size()), [&](int64_t i, int thread) {
     const RowBlock& block = plan.blocks[static_cast<size_t>(i)];
-    const auto form = static_cast<size_t>(std::find(forms.begin(), forms.end(), block.form) - forms.begin());
+    const WrittenRows* rows = written.find(block.form);
+    const bool is_written = rows != written.end();
     const auto source = [&](int64_t index) -> const void* {
-      const int64_t row = sorted.slots[static_cast<size_t>(index)] / op.rows_share;
-      if (is_written) return rows_of_form[form] + (row - row_begin) * block.dwords;
+      const int64_t row = plan.sorted.slots[static_cast<size_t>(index)] / op.rows_share;
+      if (is_written) return rows->rows + (row - row_begin) * rows->dwords;
       return f32(op.x, row);
     };
-    fill_block(block, matrix.inputs, is_written, source, work.scratch[static_cast<size_t>(thread)]);
+    fill_block(block, inputs, is_written, source, work.scratch[static_cast<size_t>(thread)]);
   });
   run_tasks(plan, work);
 }
@@ -140,13 +175,13 @@ Status run(const contract::Matmul& op, Work& work, std::string_view* kernel) {
 
 template <>
 Status run(const contract::GroupedMatmul& op, Work& work, std::string_view* kernel) {
-  const auto& matrix = static_cast<const CpuMatrix&>(*op.weight);
-  const int64_t slots = op.out.rows;
+  const auto& matrix = static_cast<const CpuMatrix&>(*op.targets[0].weight);
+  const int64_t slots = op.x.rows * op.rows_share;
   *kernel = family_of(matrix.layout, matrix.rule, ceil_div(slots, std::max<int64_t>(1, matrix.groups)), work).name;
   const int64_t rows = std::max<int64_t>(2 * kRunBytes / (4 * std::max<int64_t>(1, matrix.inputs) * op.rows_share), 64);
-  const int64_t run = rows * op.rows_share;
-  for (int64_t first = 0; first < slots; first += run) {
-    run_grouped_slots(op, first, std::min(run, slots - first), work);
+  const int64_t run_slots = rows * op.rows_share;
+  for (int64_t first = 0; first < slots; first += run_slots) {
+    run_grouped_slots(op, first, std::min(run_slots, slots - first), work);
   }
   return {};
 }

@@ -56,8 +56,16 @@ struct Task {
   size_t block_end = 0;
 };
 
+// The slots of a run sorted by group, ascending inside a group: those of group g are slots[starts[g]] to
+// slots[starts[g + 1] - 1].
+struct SortedSlots {
+  std::vector<int32_t> slots;
+  std::vector<int64_t> starts;  // [groups + 2], the last one of no meaning
+};
+
 // What a run of rows does.
 struct Plan {
+  SortedSlots sorted;  // where rows go by groups
   std::vector<RowBlock> blocks;
   std::vector<PanelProduct> products;
   std::vector<Task> tasks;
@@ -164,29 +172,21 @@ inline uint32_t* place_blocks(Plan& plan, int64_t reserved, Work& work) {
   return memory;
 }
 
-// The slots of a run sorted by group, ascending inside a group.
-struct SortedSlots {
-  std::vector<int32_t> slots;
-  std::vector<int64_t> starts;  // [groups + 1]
-};
-
 // Slots [first, first + n); `named` is i32 [slots, 1], or empty where slot i is of group i mod n_groups.
-inline SortedSlots sort_slots(const View& named, int64_t n_groups, int64_t first, int64_t n) {
-  SortedSlots sorted;
-  sorted.starts.assign(static_cast<size_t>(n_groups) + 1, 0);
+inline void sort_slots(const View& named, int64_t n_groups, int64_t first, int64_t n, SortedSlots& sorted) {
+  sorted.starts.assign(static_cast<size_t>(n_groups) + 2, 0);
   sorted.slots.resize(static_cast<size_t>(n));
   const auto group_of = [&](int64_t slot) {
     const int64_t group = named.empty() ? slot % n_groups : *i32(named, slot);
     NARU_CHECK(group >= 0 && group < n_groups, group, n_groups);
     return static_cast<size_t>(group);
   };
-  for (int64_t slot = first; slot < first + n; ++slot) ++sorted.starts[group_of(slot) + 1];
-  for (size_t g = 0; g < static_cast<size_t>(n_groups); ++g) sorted.starts[g + 1] += sorted.starts[g];
-  std::vector<int64_t> next(sorted.starts.begin(), sorted.starts.end() - 1);
+  // starts[g + 1] is where the next slot of group g goes: at last, where those of group g + 1 begin.
+  for (int64_t slot = first; slot < first + n; ++slot) ++sorted.starts[group_of(slot) + 2];
+  for (size_t g = 1; g <= static_cast<size_t>(n_groups); ++g) sorted.starts[g + 1] += sorted.starts[g];
   for (int64_t slot = first; slot < first + n; ++slot) {
-    sorted.slots[static_cast<size_t>(next[group_of(slot)]++)] = static_cast<int32_t>(slot);
+    sorted.slots[static_cast<size_t>(sorted.starts[group_of(slot) + 1]++)] = static_cast<int32_t>(slot);
   }
-  return sorted;
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -120,7 +120,8 @@ Status run(const contract::WeightGrad& op, Work& work, std::string_view* kernel)
   NARU_CHECK(slots <= INT32_MAX, slots);
   *kernel = family_of(layout_of_rule(op.rule, work), op.rule, op.dy.cols, work).name;
   const bool is_whole = n_groups == 1 && op.groups.empty() && op.rows_share == 1;
-  const SortedSlots sorted = is_whole ? SortedSlots{{}, {0, slots}} : sort_slots(op.groups, n_groups, 0, slots);
+  SortedSlots sorted{{}, {0, slots}};
+  if (!is_whole) sort_slots(op.groups, n_groups, 0, slots, sorted);
   std::vector<int32_t> x_rows;
   for (const int32_t slot : sorted.slots) x_rows.push_back(static_cast<int32_t>(slot / op.rows_share));
   std::vector<ViewProduct> products;
