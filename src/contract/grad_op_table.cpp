@@ -237,25 +237,33 @@ void validate(const Axpby& op) {
 
 template <>
 Cost cost(const SumOfSquares& op) {
-  return elementwise(2, op.x, 1);
+  Cost cost;
+  for (const View& x : op.x) cost += elementwise(2, x, 1);
+  return cost;
 }
 template <>
 void validate(const SumOfSquares& op) {
-  check_f32(op.kName, "x", op.x, op.x.rows, op.x.cols);
-  check_f32(op.kName, "out", op.out, 1, 1);
+  for (const View& x : op.x) check_f32(op.kName, "x", x, x.rows, x.cols);
+  check_f32(op.kName, "out", op.out, static_cast<int64_t>(op.x.size()), 1);
 }
 
 template <>
 Cost cost(const AdamW& op) {
-  return elementwise(14, op.weight, 7);
+  Cost cost;
+  for (const View& weight : op.weight) cost += elementwise(14, weight, 7);
+  return cost;
 }
 template <>
 void validate(const AdamW& op) {
-  const int64_t rows = op.weight.rows, cols = op.weight.cols;
-  check_f32(op.kName, "weight", op.weight, rows, cols);
-  check_f32(op.kName, "grad", op.grad, rows, cols);
-  check_f32(op.kName, "m", op.m, rows, cols);
-  check_f32(op.kName, "v", op.v, rows, cols);
+  const size_t n = op.weight.size();
+  NARU_CHECK(op.grad.size() == n && op.m.size() == n && op.v.size() == n && op.decay.size() == n, n);
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t rows = op.weight[i].rows, cols = op.weight[i].cols;
+    check_f32(op.kName, "weight", op.weight[i], rows, cols);
+    check_f32(op.kName, "grad", op.grad[i], rows, cols);
+    check_f32(op.kName, "m", op.m[i], rows, cols);
+    check_f32(op.kName, "v", op.v[i], rows, cols);
+  }
 }
 
 }  // namespace naru::contract

@@ -197,29 +197,30 @@ struct Axpby {
   View out;  // [R, C]; may be x or y
 };
 
-// out = the aligned tree (section 3) over rows of the row sum of squares of each.
+// Of each tensor i by itself: out[i] = the aligned tree (section 3) over rows of the row sum of squares of each.
 struct SumOfSquares {
   static constexpr std::string_view kName = "sum_of_squares";
-  View x;    // [R, C]
-  View out;  // [1, 1]
+  std::span<const View> x;  // each [R, C]
+  View out;                 // [tensors, 1]
 };
 
-// g = grad * grad_scale; m = fma(beta1, m, (1 - beta1) * g); v = fma(beta2, v, (1 - beta2) * (g * g));
+// Of each tensor: g = grad * grad_scale; m = fma(beta1, m, (1 - beta1) * g); v = fma(beta2, v, (1 - beta2) * (g * g));
 // u = m / fma(sqrt(v), inverse_root_bias2, eps); w = fma(-step_size, u, w * decay). Factors that training makes of
 // doubles are given rounded to f32.
 struct AdamW {
   static constexpr std::string_view kName = "adamw";
-  View weight;  // [R, C], in place
-  View grad;    // [R, C]
-  View m;       // [R, C], in place
-  View v;       // [R, C], in place
+  // A view [R, C] for each tensor; weight, m and v in place.
+  std::span<const View> weight;
+  std::span<const View> grad;
+  std::span<const View> m;
+  std::span<const View> v;
+  std::span<const float> decay;  // of each tensor: 1 - lr * weight decay
   float grad_scale = 1;
   float beta1 = 0, one_minus_beta1 = 0;
   float beta2 = 0, one_minus_beta2 = 0;
   float inverse_root_bias2 = 1;  // 1 / sqrt(1 - beta2^t)
   float eps = 0;
   float step_size = 0;  // lr / (1 - beta1^t)
-  float decay = 1;      // 1 - lr * weight decay
 };
 
 }  // namespace naru::contract

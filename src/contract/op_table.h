@@ -17,6 +17,11 @@ inline std::string_view op_name(const Op& op) {
 struct Cost {
   double flops = 0;  // multiplies and adds, counted apart
   double bytes = 0;  // of weights, cache and operands, each read or written once
+
+  Cost& operator+=(const Cost& other) {
+    flops += other.flops, bytes += other.bytes;
+    return *this;
+  }
 };
 
 // Each op specialises both, side by side in the source of its family (op_table.cpp, grad_op_table.cpp); a missing one

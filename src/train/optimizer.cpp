@@ -41,21 +41,19 @@ Result<Optimizer> Optimizer::create(const OptimizerRecipe& recipe, const Trainab
   }
   NARU_ASSIGN(result.first_, ParameterBuffer::create(chip, model.parameters(), model.trained()));
   NARU_ASSIGN(result.second_, ParameterBuffer::create(chip, model.parameters(), has_second));
-  NARU_ASSIGN(result.scalar_, chip.allocate(64));
+  NARU_ASSIGN(result.slots_, chip.allocate(static_cast<int64_t>(model.parameters().size()) * 4));
   if (result.work_floats_ > 0) {
     NARU_ASSIGN(result.work_, chip.allocate((2 * result.work_floats_ + 2 * result.side_floats_) * 4));
   }
   return result;
 }
 
-Result<double> Optimizer::sum_of_squares(View x) {
+Result<std::vector<float>> Optimizer::read_slots(int64_t n) {
   contract::Chip& chip = model_->chip();
-  const View out = make_view(scalar_->address(), DType::kF32, 1, 1);
-  NARU_TRY(chip.run(contract::SumOfSquares{.x = x, .out = out}));
+  std::vector<float> values(static_cast<size_t>(n));
   NARU_TRY(chip.wait());
-  float sum = 0;
-  NARU_TRY(chip.copy_out(&sum, out.address, 4));
-  return static_cast<double>(sum);
+  NARU_TRY(chip.copy_out(values.data(), slots_->address(), n * 4));
+  return values;
 }
 
 Result<double> Optimizer::gradient_norm(const ParameterBuffer& grads) {
@@ -64,12 +62,16 @@ Result<double> Optimizer::gradient_norm(const ParameterBuffer& grads) {
   std::vector<size_t> order(parameters.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return parameters[a].name < parameters[b].name; });
-  double total = 0;
+  std::vector<View> tensors;
   for (const size_t i : order) {
-    if (!grads.holds(static_cast<int64_t>(i))) continue;
-    NARU_ASSIGN(const double sum, sum_of_squares(grads.view(static_cast<int64_t>(i))));
-    total += sum;
+    if (grads.holds(static_cast<int64_t>(i))) tensors.push_back(grads.view(static_cast<int64_t>(i)));
   }
+  const auto n = static_cast<int64_t>(tensors.size());
+  NARU_TRY(
+      model_->chip().run(contract::SumOfSquares{.x = tensors, .out = make_view(slots_->address(), DType::kF32, n, 1)}));
+  NARU_ASSIGN(const std::vector<float> sums, read_slots(n));
+  double total = 0;
+  for (const float sum : sums) total += static_cast<double>(sum);
   return std::sqrt(total);
 }
 
@@ -86,13 +88,24 @@ double Optimizer::decay_of(int64_t index) const {
   return 0;
 }
 
-Status Optimizer::adamw(int64_t index, View grad, double lr, double grad_scale, int64_t t) {
+Status Optimizer::adamw(const std::vector<int64_t>& indexes, const ParameterBuffer& grads, double lr, double grad_scale,
+                        int64_t t) {
+  std::vector<View> weights, gradients, first, second;
+  std::vector<float> decays;
+  for (const int64_t index : indexes) {
+    weights.push_back(model_->values().view(index));
+    gradients.push_back(grads.view(index));
+    first.push_back(first_.view(index));
+    second.push_back(second_.view(index));
+    decays.push_back(static_cast<float>(1 - lr * decay_of(index)));
+  }
   const auto steps = static_cast<double>(t);
   const double bias1 = 1 - pow_double(recipe_.beta1, steps), bias2 = 1 - pow_double(recipe_.beta2, steps);
-  return model_->chip().run(contract::AdamW{.weight = model_->values().view(index),
-                                            .grad = grad,
-                                            .m = first_.view(index),
-                                            .v = second_.view(index),
+  return model_->chip().run(contract::AdamW{.weight = weights,
+                                            .grad = gradients,
+                                            .m = first,
+                                            .v = second,
+                                            .decay = decays,
                                             .grad_scale = static_cast<float>(grad_scale),
                                             .beta1 = static_cast<float>(recipe_.beta1),
                                             .one_minus_beta1 = static_cast<float>(1 - recipe_.beta1),
@@ -100,23 +113,37 @@ Status Optimizer::adamw(int64_t index, View grad, double lr, double grad_scale, 
                                             .one_minus_beta2 = static_cast<float>(1 - recipe_.beta2),
                                             .inverse_root_bias2 = static_cast<float>(1 / std::sqrt(bias2)),
                                             .eps = static_cast<float>(recipe_.eps),
-                                            .step_size = static_cast<float>(lr / bias1),
-                                            .decay = static_cast<float>(1 - lr * decay_of(index))});
+                                            .step_size = static_cast<float>(lr / bias1)});
 }
 
-Status Optimizer::muon(int64_t index, View grad, double lr, double grad_scale) {
+Status Optimizer::axpby(View x, double a, View y, double b, View out) {
+  return model_->chip().run(
+      contract::Axpby{.x = x, .y = y, .a = static_cast<float>(a), .b = static_cast<float>(b), .out = out});
+}
+
+// The gradient with the momentum that it has moved, before it is made orthogonal.
+Status Optimizer::muon_direction(int64_t index, View grad, double grad_scale, View x) {
+  return axpby(grad, grad_scale, first_.view(index), recipe_.momentum, x);
+}
+
+Status Optimizer::muon_begin(int64_t index, View grad, double grad_scale, int64_t slot) {
+  const View momentum = first_.view(index);
+  const View x = make_view(work_->address(), DType::kF32, grad.rows, grad.cols);
+  NARU_TRY(axpby(grad, grad_scale, momentum, recipe_.momentum, momentum));
+  NARU_TRY(muon_direction(index, grad, grad_scale, x));
+  const View out = make_view(slots_->address(), DType::kF32, static_cast<int64_t>(model_->parameters().size()), 1);
+  return model_->chip().run(contract::SumOfSquares{.x = {&x, 1}, .out = out.slice_rows(slot, 1)});
+}
+
+Status Optimizer::muon_end(int64_t index, View grad, double lr, double grad_scale, double squares) {
   contract::Chip& chip = model_->chip();
-  const View weight = model_->values().view(index), momentum = first_.view(index);
+  const View weight = model_->values().view(index);
   const int64_t rows = weight.rows, cols = weight.cols, side = std::min(rows, cols);
   const ChipAddress memory = work_->address();
   const View x = make_view(memory, DType::kF32, rows, cols);
   const View next = make_view(memory + 4 * work_floats_, DType::kF32, rows, cols);
   const View gram = make_view(memory + 8 * work_floats_, DType::kF32, side, side);
   const View square = make_view(memory + 8 * work_floats_ + 4 * side_floats_, DType::kF32, side, side);
-  const auto axpby = [&](View a_x, double a, View b_y, double b, View out) {
-    return chip.run(
-        contract::Axpby{.x = a_x, .y = b_y, .a = static_cast<float>(a), .b = static_cast<float>(b), .out = out});
-  };
   const auto product = [&](View a, bool a_transposed, View b, bool b_transposed, View out) {
     return chip.run(contract::Product{.a = a,
                                       .b = b,
@@ -125,11 +152,9 @@ Status Optimizer::muon(int64_t index, View grad, double lr, double grad_scale) {
                                       .rule = contract::Rule::kF32,
                                       .out = out});
   };
-  NARU_TRY(axpby(grad, grad_scale, momentum, recipe_.momentum, momentum));
-  NARU_TRY(axpby(grad, grad_scale, momentum, recipe_.momentum, x));
-  NARU_ASSIGN(const double squares, sum_of_squares(x));
   const double decay = 1 - lr * decay_of(index);
   if (squares == 0) return axpby(weight, decay, {}, 0, weight);
+  NARU_TRY(muon_direction(index, grad, grad_scale, x));
   NARU_TRY(axpby(x, 1 / std::sqrt(squares), {}, 0, x));
   const bool is_tall = rows > cols;
   for (int step = 0; step < kSteps; ++step) {
@@ -145,9 +170,21 @@ Status Optimizer::muon(int64_t index, View grad, double lr, double grad_scale) {
 }
 
 Status Optimizer::update(const ParameterBuffer& grads, double lr, double grad_scale, int64_t t) {
+  std::vector<int64_t> by_adamw, by_muon;
   for (int64_t i = 0; i < static_cast<int64_t>(model_->parameters().size()); ++i) {
-    if (!grads.holds(i)) continue;
-    NARU_TRY(is_muon(i) ? muon(i, grads.view(i), lr, grad_scale) : adamw(i, grads.view(i), lr, grad_scale, t));
+    if (grads.holds(i)) (is_muon(i) ? by_muon : by_adamw).push_back(i);
+  }
+  NARU_TRY(adamw(by_adamw, grads, lr, grad_scale, t));
+  // All sums of squares are read at once: what they scale is made again behind that, in the same memory.
+  const auto n_muon = static_cast<int64_t>(by_muon.size());
+  if (n_muon == 0) return {};
+  for (int64_t i = 0; i < n_muon; ++i) {
+    const int64_t index = by_muon[static_cast<size_t>(i)];
+    NARU_TRY(muon_begin(index, grads.view(index), grad_scale, i));
+  }
+  NARU_ASSIGN(const std::vector<float> squares, read_slots(n_muon));
+  for (size_t i = 0; i < by_muon.size(); ++i) {
+    NARU_TRY(muon_end(by_muon[i], grads.view(by_muon[i]), lr, grad_scale, static_cast<double>(squares[i])));
   }
   return {};
 }

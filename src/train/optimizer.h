@@ -14,7 +14,7 @@ class Optimizer {
  public:
   static Result<Optimizer> create(const OptimizerRecipe& recipe, const TrainableModel& model);
 
-  // Square root of the sum of squares of all gradients.
+  // Square root of the sum of squares of all gradients: one op, one wait.
   Result<double> gradient_norm(const ParameterBuffer& grads);
 
   // One update at the rate `lr`, the t-th (from 1), of gradients times `grad_scale`. The model's matrices are made
@@ -29,17 +29,22 @@ class Optimizer {
 
  private:
   Optimizer(const OptimizerRecipe& recipe, const TrainableModel& model);
-  Status adamw(int64_t index, View grad, double lr, double grad_scale, int64_t t);
-  Status muon(int64_t index, View grad, double lr, double grad_scale);
-  Result<double> sum_of_squares(View x);
+  Status adamw(const std::vector<int64_t>& indexes, const ParameterBuffer& grads, double lr, double grad_scale,
+               int64_t t);
+  // Momentum, and the sum of squares of what will be made orthogonal, into slot `slot`.
+  Status muon_begin(int64_t index, View grad, double grad_scale, int64_t slot);
+  Status muon_end(int64_t index, View grad, double lr, double grad_scale, double squares);
+  Status muon_direction(int64_t index, View grad, double grad_scale, View x);
+  Result<std::vector<float>> read_slots(int64_t n);
+  Status axpby(View x, double a, View y, double b, View out);
   double decay_of(int64_t index) const;
 
   OptimizerRecipe recipe_;
   const TrainableModel* model_;
   ParameterBuffer first_, second_;
   std::vector<bool> is_muon_;
-  std::unique_ptr<contract::Buffer> scalar_;
-  std::unique_ptr<contract::Buffer> work_;  // of Muon: three matrices of the largest size, two of the smaller side
+  std::unique_ptr<contract::Buffer> slots_;  // a float for each parameter
+  std::unique_ptr<contract::Buffer> work_;   // of Muon: three matrices of the largest size, two of the smaller side
   int64_t work_floats_ = 0, side_floats_ = 0;
 };
 

@@ -314,18 +314,21 @@ void add_optimizer(std::vector<OpCase>& cases) {
                    }});
   cases.push_back({"sum_of_squares", [](CaseMemory& m) {
                      const View out = m.empty(1, 1);
-                     m.run(contract::SumOfSquares{.x = m.random(65, 11, 2081), .out = out});
+                     const View x = m.random(65, 11, 2081);
+                     m.run(contract::SumOfSquares{.x = {&x, 1}, .out = out});
                      return std::vector<View>{out};
                    }});
   cases.push_back({"adamw", [](CaseMemory& m) {
                      std::vector<float> squares = golden_floats(66, 3 * 45);
                      for (float& value : squares) value *= value;
                      const View weight = m.random(67, 3, 45), first = m.random(68, 3, 45);
-                     const View second = m.floats(squares, 3, 45);
-                     m.run(contract::AdamW{.weight = weight,
-                                           .grad = m.random(69, 3, 45),
-                                           .m = first,
-                                           .v = second,
+                     const View second = m.floats(squares, 3, 45), grad = m.random(69, 3, 45);
+                     const float decay = 0.9999f;
+                     m.run(contract::AdamW{.weight = {&weight, 1},
+                                           .grad = {&grad, 1},
+                                           .m = {&first, 1},
+                                           .v = {&second, 1},
+                                           .decay = {&decay, 1},
                                            .grad_scale = 0.7f,
                                            .beta1 = 0.9f,
                                            .one_minus_beta1 = 0.1f,
@@ -333,8 +336,7 @@ void add_optimizer(std::vector<OpCase>& cases) {
                                            .one_minus_beta2 = 0.05f,
                                            .inverse_root_bias2 = 3.2f,
                                            .eps = 1e-8f,
-                                           .step_size = 0.003f,
-                                           .decay = 0.9999f});
+                                           .step_size = 0.003f});
                      return std::vector<View>{weight, first, second};
                    }});
 }

@@ -41,6 +41,44 @@ void for_elements(Work& work, int64_t rows, int64_t cols, bool is_flat, const Bo
   });
 }
 
+// The pieces of an item of a list: `n` of them, each as much work as `elements` elements.
+struct Pieces {
+  int64_t n = 0;
+  int64_t elements = 0;
+};
+
+// body(item, begin, end) over pieces [begin, end) of every item of a list, by tasks of about kElementsPerTask elements,
+// whatever the sizes of the items. `starts` is memory for n_items + 1 numbers.
+template <typename PiecesOf, typename Body>
+void for_list(Work& work, int64_t n_items, int64_t* starts, const PiecesOf& pieces_of, const Body& body) {
+  starts[0] = 0;
+  for (int64_t i = 0; i < n_items; ++i) {
+    const Pieces pieces = pieces_of(i);
+    starts[i + 1] = starts[i] + pieces.n * pieces.elements;
+  }
+  const int64_t total = starts[n_items];
+  work.pool.parallel_for((total + kElementsPerTask - 1) / kElementsPerTask, [&](int64_t task, int) {
+    const int64_t begin = task * kElementsPerTask;
+    const int64_t end = total - begin < kElementsPerTask ? total : begin + kElementsPerTask;
+    int64_t item = 0;  // the last one that starts at or before `begin`
+    for (int64_t after = n_items; after - item > 1;) {
+      const int64_t middle = item + (after - item) / 2;
+      (starts[middle] <= begin ? item : after) = middle;
+    }
+    for (; item < n_items && starts[item] < end; ++item) {
+      const Pieces pieces = pieces_of(item);
+      if (pieces.n * pieces.elements == 0) continue;
+      // A piece belongs to the task in which it starts.
+      const auto piece_at = [&](int64_t element) {
+        const int64_t piece = (element - starts[item] + pieces.elements - 1) / pieces.elements;
+        return piece < 0 ? 0 : piece < pieces.n ? piece : pieces.n;
+      };
+      const int64_t first = begin <= starts[item] ? 0 : piece_at(begin), last = piece_at(end);
+      if (first < last) body(item, first, last);
+    }
+  });
+}
+
 NARU_SIMD bool is_contiguous(const View& view) {
   return view.rows <= 1 || view.row_stride == view.cols;
 }
