@@ -45,11 +45,8 @@ Result<PassCost> pass_cost(const models::ModelPlan& plan, const PassShape& shape
   NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(chip));
   NARU_ASSIGN(const auto page, chip.allocate(1));
   std::vector<nn::LayerCache> cache;
-  for (const models::Decoder::LayerCacheShape& layer_shape : plan.shape.cache_shapes(plan.cache_dtype)) {
-    nn::LayerCache layer;
-    layer.key = {layer_shape.key, page->address(), 1};
-    if (layer_shape.value) layer.value = {*layer_shape.value, page->address(), 1};
-    cache.push_back(layer);
+  for (const nn::LayerCacheShape& layer_shape : plan.shape.cache_shapes(plan.cache_dtype)) {
+    NARU_ASSIGN(cache.emplace_back(), nn::LayerCache::create_on(layer_shape, page->address()));
   }
   const std::vector<int32_t> pages(static_cast<size_t>((shape.depth + shape.rows_each) / contract::kCachePage + 1), 0);
   models::Batch batch;

@@ -7,7 +7,7 @@
 
 namespace naru::engine {
 
-Result<CachePool> CachePool::create(contract::Chip& chip, std::span<const models::Decoder::LayerCacheShape> shapes,
+Result<CachePool> CachePool::create(contract::Chip& chip, std::span<const nn::LayerCacheShape> shapes,
                                     int64_t n_pages) {
   NARU_CHECK(n_pages > 0 && n_pages <= INT32_MAX, n_pages);
   CachePool pool;
@@ -18,13 +18,8 @@ Result<CachePool> CachePool::create(contract::Chip& chip, std::span<const models
     pool.buffers_.push_back(std::move(buffer));
     return contract::CacheStream{shape, pool.buffers_.back()->address(), page_bytes};
   };
-  for (const models::Decoder::LayerCacheShape& shape : shapes) {
-    nn::LayerCache layer;
-    NARU_ASSIGN(layer.key, add_stream(shape.key));
-    if (shape.value) {
-      NARU_ASSIGN(layer.value, add_stream(*shape.value));
-    }
-    pool.layers_.push_back(layer);
+  for (const nn::LayerCacheShape& shape : shapes) {
+    NARU_ASSIGN(pool.layers_.emplace_back(), nn::LayerCache::create(shape, add_stream));
   }
   pool.references_.assign(static_cast<size_t>(n_pages), 0);
   pool.is_cached_.assign(static_cast<size_t>(n_pages), 0);
@@ -70,16 +65,13 @@ void CachePool::set_cached(int32_t page, bool is_cached) {
 Result<int32_t> CachePool::copy(int32_t page) {
   const int32_t to = allocate();
   if (to < 0) return to;
-  const auto copy_stream = [&](const contract::CacheStream& stream) -> Status {
-    if (stream.address.is_null()) return {};
-    return chip_->copy_cache_page(stream, page, to);
-  };
   for (const nn::LayerCache& layer : layers_) {
-    Status status = copy_stream(layer.key);
-    if (status.ok()) status = copy_stream(layer.value);
-    if (status.ok()) continue;
-    release(to);
-    return std::move(status).error();
+    for (const nn::LayerCache::Stream& each : layer.streams()) {
+      Status status = chip_->copy_cache_page(each.stream, page, to);
+      if (status.ok()) continue;
+      release(to);
+      return std::move(status).error();
+    }
   }
   return to;
 }

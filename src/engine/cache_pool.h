@@ -1,4 +1,4 @@
-// CachePool: the memory of the cache. One area per layer and stream, cut into pages of contract::kCachePage positions;
+// CachePool: the memory of the cache. One area per stream of a layer, cut into pages of contract::kCachePage positions;
 // a page index means the same positions in every area. Pages are counted by reference: sessions, snapshots and the
 // prefix cache share them. A page with more than one reference is never written.
 #pragma once
@@ -14,8 +14,7 @@ namespace naru::engine {
 
 class CachePool {
  public:
-  static Result<CachePool> create(contract::Chip& chip, std::span<const models::Decoder::LayerCacheShape> shapes,
-                                  int64_t n_pages);
+  static Result<CachePool> create(contract::Chip& chip, std::span<const nn::LayerCacheShape> shapes, int64_t n_pages);
 
   int64_t n_pages() const { return static_cast<int64_t>(references_.size()); }
   int64_t n_free() const { return static_cast<int64_t>(free_.size()); }

@@ -5,20 +5,23 @@
 namespace naru::models {
 namespace {
 
-using contract::CacheShape;
 using contract::CacheUse;
+using nn::StreamRole;
 
-Decoder::LayerCacheShape shape_of(const nn::GroupedQueryAttention& attention, DType dtype) {
-  const CacheShape key{attention.kv_heads, attention.head_dim, dtype, CacheUse::kKey};
-  return {key, CacheShape{attention.kv_heads, attention.head_dim, dtype, CacheUse::kValue}};
+nn::LayerCacheShape shape_of(const nn::GroupedQueryAttention& attention, DType dtype) {
+  const int64_t heads = attention.kv_heads, width = attention.head_dim;
+  return {{StreamRole::kKey, {heads, width, dtype, CacheUse::kKey}},
+          {StreamRole::kValue, {heads, width, dtype, CacheUse::kValue}}};
 }
 
-Decoder::LayerCacheShape shape_of(const nn::LatentAttention& attention, DType dtype) {
+nn::LayerCacheShape shape_of(const nn::LatentAttention& attention, DType dtype) {
   if (attention.is_latent_form) {
-    return {CacheShape{1, attention.latent_dim + attention.rope_dim, dtype, CacheUse::kKeyAndValue}, std::nullopt};
+    const int64_t width = attention.latent_dim + attention.rope_dim;
+    return {{StreamRole::kKey, {1, width, dtype, CacheUse::kKeyAndValue}}};
   }
-  return {CacheShape{attention.heads, attention.nope_dim + attention.rope_dim, dtype, CacheUse::kKey},
-          CacheShape{attention.heads, attention.v_dim, dtype, CacheUse::kValue}};
+  const int64_t heads = attention.heads, width = attention.nope_dim + attention.rope_dim;
+  return {{StreamRole::kKey, {heads, width, dtype, CacheUse::kKey}},
+          {StreamRole::kValue, {heads, attention.v_dim, dtype, CacheUse::kValue}}};
 }
 
 // The error of an op, with the layer it happened in.
@@ -63,8 +66,8 @@ Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::v
 
 }  // namespace
 
-std::vector<Decoder::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
-  std::vector<LayerCacheShape> shapes;
+std::vector<nn::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
+  std::vector<nn::LayerCacheShape> shapes;
   const auto add = [&](const DecoderLayer& layer) {
     shapes.push_back(
         std::visit([&](const auto& attention) { return shape_of(attention, cache_dtype); }, layer.attention));
@@ -153,11 +156,8 @@ Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner,
   NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(planner));
   NARU_ASSIGN(const auto page, planner.allocate(1));  // every page of every layer: nothing is written
   std::vector<nn::LayerCache> cache;
-  for (const Decoder::LayerCacheShape& shape : decoder.cache_shapes(cache_dtype)) {
-    nn::LayerCache layer;
-    layer.key = {shape.key, page->address(), 1};
-    if (shape.value) layer.value = {*shape.value, page->address(), 1};
-    cache.push_back(layer);
+  for (const nn::LayerCacheShape& shape : decoder.cache_shapes(cache_dtype)) {
+    NARU_ASSIGN(cache.emplace_back(), nn::LayerCache::create_on(shape, page->address()));
   }
   const std::vector<int32_t> pages(static_cast<size_t>(n_rows / contract::kCachePage + 1), 0);
   Batch batch;

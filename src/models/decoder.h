@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
@@ -51,12 +50,8 @@ struct Decoder {
 
   const contract::PackedMatrix& table() const { return embed != nullptr ? *embed : *head.weight; }
 
-  // What the cache of each layer, then of each prediction layer, must hold.
-  struct LayerCacheShape {
-    contract::CacheShape key;
-    std::optional<contract::CacheShape> value;  // absent: the key's rows are the values too
-  };
-  std::vector<LayerCacheShape> cache_shapes(DType cache_dtype) const;
+  // What the cache of each layer, then of each prediction layer, must hold. Layers may differ.
+  std::vector<nn::LayerCacheShape> cache_shapes(DType cache_dtype) const;
 
   // The parts of a forward pass, which training runs one by one. begin() puts ids, positions and rotation angles into
   // the workspace; run_layer() gives the residual stream behind the layer (in x itself unless a tape records).

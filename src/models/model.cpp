@@ -96,9 +96,8 @@ Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip
   plan.weight_bytes = loader.chip_bytes();
   list_tensors(files.tensors, loader.taken(), plan);
   plan.cache_dtype = options.cache_dtype.value_or(default_cache_dtype(plan));
-  for (const Decoder::LayerCacheShape& shape : plan.shape.cache_shapes(plan.cache_dtype)) {
-    plan.cache_bytes_per_page += chip.cache_page_bytes(shape.key);
-    if (shape.value) plan.cache_bytes_per_page += chip.cache_page_bytes(*shape.value);
+  for (const nn::LayerCacheShape& shape : plan.shape.cache_shapes(plan.cache_dtype)) {
+    plan.cache_bytes_per_page += nn::page_bytes(chip, shape);
   }
   plan.numerics_id = make_numerics_id(plan, loader.rules());
   return plan;

@@ -22,7 +22,7 @@ Result<View> norm_heads(Context& ctx, const Norm& norm, View x) {
 }
 
 Status round_to_cache(Context& ctx, const LayerCache& cache, View x) {
-  if (cache.key.shape.dtype != DType::kBF16) return {};
+  if (cache[StreamRole::kKey].shape.dtype != DType::kBF16) return {};
   return ctx.run(contract::RoundBF16{.x = x, .out = x});
 }
 
@@ -39,12 +39,12 @@ Status GroupedQueryAttention::forward(Context& ctx, const LayerCache& cache, Vie
   NARU_ASSIGN(const View k_heads, norm_heads(ctx, k_norm, k_all.split_cols(kv_heads)));
   NARU_TRY(rotate(ctx, q_heads, q_heads, heads, contract::RopeLayout::kHalfSplit));
   NARU_TRY(rotate(ctx, k_heads, k_heads, kv_heads, contract::RopeLayout::kHalfSplit));
-  NARU_TRY(write_cache(ctx, cache.key, k_heads, 0));
-  NARU_TRY(write_cache(ctx, cache.value, v_all.split_cols(kv_heads), 0));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kKey], k_heads, 0));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kValue], v_all.split_cols(kv_heads), 0));
   const View heads_out = ctx.workspace.take(n_tokens, heads * head_dim);
   NARU_TRY(ctx.run(contract::Attention{.q = q_heads,
-                                       .key = cache.key,
-                                       .value = cache.value,
+                                       .key = cache[StreamRole::kKey],
+                                       .value = cache[StreamRole::kValue],
                                        .heads = heads,
                                        .scale = scale,
                                        .sequences = ctx.sequences,
@@ -87,8 +87,8 @@ Status LatentAttention::forward(Context& ctx, const LayerCache& cache, View x, V
 Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, View q, View latent, View k_rope,
                                        View heads_out) const {
   Workspace& workspace = ctx.workspace;
-  NARU_TRY(write_cache(ctx, cache.key, latent, 0));
-  NARU_TRY(write_cache(ctx, cache.key, k_rope, latent_dim));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kKey], latent, 0));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kKey], k_rope, latent_dim));
   // The query is rounded when made, before the absorbed product, as in the expanded form.
   const View q_nope = q.slice_cols(0, nope_dim);
   NARU_TRY(round_to_cache(ctx, cache, q_nope));
@@ -98,8 +98,8 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
   NARU_TRY(rotate(ctx, q.slice_cols(nope_dim, rope_dim), query.slice_cols(latent_dim, rope_dim), heads, rope_layout));
   const View mixed = workspace.take(q.rows, latent_dim);
   NARU_TRY(ctx.run(contract::Attention{.q = query,
-                                       .key = cache.key,
-                                       .value = cache.key,
+                                       .key = cache[StreamRole::kKey],
+                                       .value = cache[StreamRole::kKey],
                                        .heads = heads,
                                        .scale = scale,
                                        .sequences = ctx.sequences,
@@ -118,14 +118,14 @@ Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, 
                                            .rows_share = heads,
                                            .targets = {{expand_k.get(), k_nope}, {expand_v.get(), v}},
                                            .n_targets = 2}));
-  NARU_TRY(write_cache(ctx, cache.key, k_nope, 0));
-  NARU_TRY(write_cache(ctx, cache.key, k_rope, nope_dim));
-  NARU_TRY(write_cache(ctx, cache.value, v, 0));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kKey], k_nope, 0));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kKey], k_rope, nope_dim));
+  NARU_TRY(write_cache(ctx, cache[StreamRole::kValue], v, 0));
   const View q_rope = q.slice_cols(nope_dim, rope_dim);
   NARU_TRY(rotate(ctx, q_rope, q_rope, heads, rope_layout));
   return ctx.run(contract::Attention{.q = q,
-                                     .key = cache.key,
-                                     .value = cache.value,
+                                     .key = cache[StreamRole::kKey],
+                                     .value = cache[StreamRole::kValue],
                                      .heads = heads,
                                      .scale = scale,
                                      .sequences = ctx.sequences,

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "contract/chip.h"
+#include "nn/layer_cache.h"
 #include "nn/tape.h"
 #include "nn/workspace.h"
 
@@ -31,12 +32,6 @@ struct Context {
   View in_place_of(View x) const { return tape != nullptr ? workspace.take(x.rows, x.cols) : x; }
   // Memory for what only a gradient reads; empty while nothing is recorded.
   View for_gradient(int64_t rows, int64_t cols) const { return tape != nullptr ? workspace.take(rows, cols) : View{}; }
-};
-
-// The streams of one layer. Latent attention keeps one stream, in `key`, which is also the value.
-struct LayerCache {
-  contract::CacheStream key;
-  contract::CacheStream value;
 };
 
 // A parameter vector on the chip, f32 [1, n]; empty where the model has none.

@@ -386,7 +386,6 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
 Status TrainableModel::reserve(const TrainingRoom& room) {
   State& s = *state_;
   s.room = room;
-  const int64_t n_pages = room.pages;
   const auto workspace = [&](int64_t bytes) {
     return s.chip->info().is_planner ? nn::Workspace::measuring(*s.chip) : nn::Workspace::create(*s.chip, bytes);
   };
@@ -394,14 +393,21 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
   NARU_ASSIGN(nn::Workspace shadow, workspace(room.gradient_bytes));
   s.values_memory = std::make_unique<nn::Workspace>(std::move(values));
   s.shadow_memory = std::make_unique<nn::Workspace>(std::move(shadow));
-  const auto shapes = s.decoder.cache_shapes(s.cache_dtype);
-  const auto bytes_of = [&](const contract::CacheShape& shape) { return s.chip->cache_page_bytes(shape) * n_pages; };
-  // With recompute one layer's rows are needed at a time.
+  return s.reserve_cache(room.pages);
+}
+
+// One buffer for all layers; with recompute one layer's rows are needed at a time, and all lie in the same memory.
+Status TrainableModel::State::reserve_cache(int64_t n_pages) {
+  const std::vector<nn::LayerCacheShape> shapes = decoder.cache_shapes(cache_dtype);
+  const auto bytes_of = [&](const contract::CacheShape& shape) {
+    return round_up(chip->cache_page_bytes(shape) * n_pages, int64_t{64});
+  };
   int64_t bytes = 0, largest = 0;
-  for (const auto& shape : shapes) {
-    const int64_t layer = round_up(bytes_of(shape.key), 64) + (shape.value ? round_up(bytes_of(*shape.value), 64) : 0);
-    largest = std::max(largest, layer);
-    bytes += layer;
+  for (const nn::LayerCacheShape& layer : shapes) {
+    int64_t of_layer = 0;
+    for (const nn::StreamShape& stream : layer) of_layer += bytes_of(stream.shape);
+    largest = std::max(largest, of_layer);
+    bytes += of_layer;
     if (bytes > nn::kMeasuredBytesMax) {
       return Error{
           Code::kResourceExhausted,
@@ -410,21 +416,18 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
                       n_pages)};
     }
   }
-  s.cache_bytes = s.options.recompute ? largest : bytes;
-  s.cache.clear();
-  NARU_ASSIGN(s.cache_memory, s.chip->allocate(std::max<int64_t>(s.cache_bytes, 1)));
-  ChipAddress next = s.cache_memory->address();
-  for (const auto& shape : shapes) {
-    if (s.options.recompute) next = s.cache_memory->address();
-    const auto stream = [&](const contract::CacheShape& of) {
-      const contract::CacheStream result{of, next, s.chip->cache_page_bytes(of)};
-      next += round_up(bytes_of(of), 64);
-      return result;
+  cache_bytes = options.recompute ? largest : bytes;
+  cache.clear();
+  NARU_ASSIGN(cache_memory, chip->allocate(std::max<int64_t>(cache_bytes, 1)));
+  ChipAddress next = cache_memory->address();
+  for (const nn::LayerCacheShape& layer : shapes) {
+    if (options.recompute) next = cache_memory->address();
+    const auto make = [&](const contract::CacheShape& shape) -> Result<contract::CacheStream> {
+      const contract::CacheStream stream{shape, next, chip->cache_page_bytes(shape)};
+      next += bytes_of(shape);
+      return stream;
     };
-    nn::LayerCache layer;
-    layer.key = stream(shape.key);
-    if (shape.value) layer.value = stream(*shape.value);
-    s.cache.push_back(layer);
+    NARU_ASSIGN(cache.emplace_back(), nn::LayerCache::create(layer, make));
   }
   return {};
 }

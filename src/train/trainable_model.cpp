@@ -131,9 +131,8 @@ std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
 
 int64_t TrainableModel::served_cache_bytes(int64_t n_pages) const {
   int64_t bytes = 0;
-  for (const auto& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
-    bytes += chip().cache_page_bytes(shape.key) * n_pages;
-    if (shape.value) bytes += chip().cache_page_bytes(*shape.value) * n_pages;
+  for (const nn::LayerCacheShape& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
+    bytes += nn::page_bytes(chip(), shape) * n_pages;
   }
   return bytes;
 }

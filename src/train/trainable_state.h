@@ -38,6 +38,7 @@ struct TrainableModel::State {
   std::vector<nn::LayerCache> cache;
   int64_t cache_bytes = 0;
 
+  Status reserve_cache(int64_t n_pages);
   int64_t index_of(const std::string& name) const;
   View rows_of(const ParameterBuffer& buffer, const models::LoadedParameters::Rows& rows) const;
   void bind(const ParameterBuffer* grads, nn::Bindings& bindings) const;

@@ -123,16 +123,13 @@ class Runner {
     for (int64_t i = 0; i < n_pages; ++i) pages_.push_back(static_cast<int32_t>(n_pages - 1 - i));
     cache_.clear();
     buffers_.clear();
-    const auto make_stream = [&](const contract::CacheShape& shape) {
+    const auto make_stream = [&](const contract::CacheShape& shape) -> Result<contract::CacheStream> {
       const int64_t page_bytes = chip_.cache_page_bytes(shape);
       buffers_.push_back(chip_.allocate(page_bytes * n_pages).value());
       return contract::CacheStream{shape, buffers_.back()->address(), page_bytes};
     };
-    for (const Decoder::LayerCacheShape& shape : decoder_.cache_shapes(plan_.cache_dtype)) {
-      nn::LayerCache layer;
-      layer.key = make_stream(shape.key);
-      if (shape.value) layer.value = make_stream(*shape.value);
-      cache_.push_back(layer);
+    for (const nn::LayerCacheShape& shape : decoder_.cache_shapes(plan_.cache_dtype)) {
+      cache_.push_back(nn::LayerCache::create(shape, make_stream).value());
     }
   }
 
