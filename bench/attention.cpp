@@ -39,6 +39,7 @@ double seconds() {
 struct Shape {
   int64_t rows, documents, heads, key_heads, width;
   bool is_latent = false;
+  int64_t listed = 0;  // selected positions a token, anywhere up to its own; 0: all
 };
 
 // A forward and its gradient, with their memory.
@@ -47,8 +48,9 @@ class Case {
   Case(contract::Chip& chip, const Shape& shape, DType dtype) : chip_(chip) {
     const int64_t n = shape.rows * shape.documents, pages_each = (shape.rows + 31) / 32;
     const int64_t value_width = shape.is_latent ? shape.width * 3 / 4 : shape.width;
-    name_ = fmt::format("{} {} of {}, {} heads on {}, width {}{}", dtype_name(dtype), shape.documents, shape.rows,
-                        shape.heads, shape.key_heads, shape.width, shape.is_latent ? " latent" : "");
+    name_ = fmt::format("{} {} of {}, {} heads on {}, width {}{}{}", dtype_name(dtype), shape.documents, shape.rows,
+                        shape.heads, shape.key_heads, shape.width, shape.is_latent ? " latent" : "",
+                        shape.listed > 0 ? fmt::format(", {} selected", shape.listed) : "");
     pages_.resize(static_cast<size_t>(pages_each * shape.documents));
     std::iota(pages_.begin(), pages_.end(), 0);
     for (int64_t d = 0; d < shape.documents; ++d)
@@ -62,11 +64,12 @@ class Case {
     if (!shape.is_latent) run(contract::CacheWrite{rows(n * shape.key_heads, value_width), value, 0, sequences_});
     const View q = rows(n * shape.heads, shape.width), out = rows(n * shape.heads, value_width);
     const View stats = rows(n * shape.heads, 2);
-    ops_.push_back(contract::Attention{q, key, value, shape.heads, 0.125f, sequences_, out, stats});
+    const View selected = shape.listed > 0 ? lists(shape) : View{};
+    ops_.push_back(contract::Attention{q, key, value, shape.heads, 0.125f, sequences_, out, stats, selected});
     ops_.push_back(contract::AttentionGrad{q, key, value, shape.heads, 0.125f, sequences_, out, stats,
                                            rows(n * shape.heads, value_width), rows(n * shape.heads, shape.width),
                                            rows(n * shape.key_heads, shape.width),
-                                           rows(n * shape.key_heads, value_width)});
+                                           rows(n * shape.key_heads, value_width), selected});
     rates_.resize(ops_.size());
   }
 
@@ -105,6 +108,21 @@ class Case {
     for (float& x : memory_.back()) x = static_cast<float>(static_cast<int32_t>(random_())) * 0x1p-31f;
     return make_view(address_of(memory_.back().data()), DType::kF32, n, cols);
   }
+  // Of each token `listed` positions in order, drawn without repetition.
+  View lists(const Shape& shape) {
+    const View view = rows(shape.rows * shape.documents, shape.listed);
+    auto* list = reinterpret_cast<int32_t*>(memory_.back().data());
+    for (int64_t t = 0; t < view.rows; ++t, list += shape.listed) {
+      const int64_t n_seen = t % shape.rows + 1;
+      int64_t n = 0, wanted = std::min(n_seen, shape.listed);
+      for (int64_t j = 0; j < n_seen && n < wanted; ++j) {
+        if (static_cast<int64_t>(random_() % static_cast<uint32_t>(n_seen - j)) < wanted - n)
+          list[n++] = static_cast<int32_t>(j);
+      }
+      std::fill(list + n, list + shape.listed, -1);
+    }
+    return make_view(address_of(memory_.back().data()), DType::kI32, view.rows, shape.listed);
+  }
   CacheStream stream(const contract::CacheShape& shape, size_t n_pages) {
     const int64_t page_bytes = chip_.cache_page_bytes(shape);
     buffers_.push_back(chip_.allocate(page_bytes * static_cast<int64_t>(n_pages)).value());
@@ -129,6 +147,8 @@ const std::vector<Options::Option> kOptions = {
     {"--clock", "wall (default) or cpu: this process's own time; use one thread then"},
     {"--bf16-dot", "1: bf16 by the dot instruction; 0: by f32 fma (default: as the chip chooses)"},
     {"--shape", "ROWSxDOCUMENTSxHEADSxKEYHEADSxWIDTH: only this one"},
+    {"--latent", "1: the values of --shape are the first 3/4 of its keys (default 0)"},
+    {"--selected", "selected positions a token of --shape (default 0: all)"},
 };
 constexpr std::string_view kHelp =
     "bench_attention: speed of the CPU chip's attention and of its gradient over packed documents, in GFLOP/s.";
@@ -142,6 +162,9 @@ int run(const Options& options) {
   if (!s.empty() && (s[2] % s[3] != 0 || s[4] > contract::kSegmentWidthMax || s[4] % 2 != 0)) {
     Options::refuse("--shape", "has heads that the key heads do not divide, or a width that no cache has");
   }
+  for (const char* name : {"--latent", "--selected"}) {
+    if (s.empty() && options.has(name)) Options::refuse(name, "belongs to --shape");
+  }
   auto made = cpu::make_cpu_chip(cpu_options);
   if (!made.ok()) {
     fmt::print(stderr, "{}\n", made.error().message);
@@ -152,7 +175,11 @@ int run(const Options& options) {
   is_cpu_clock = options.text("--clock", "wall") == "cpu";
   std::vector<Shape> shapes = {{512, 1, 8, 8, 64},  {512, 8, 8, 8, 64},  {100, 40, 8, 8, 64},     {30, 100, 8, 8, 64},
                                {100, 40, 8, 2, 64}, {2048, 1, 1, 1, 64}, {512, 4, 4, 1, 64, true}};
-  if (!s.empty()) shapes = {{s[0], s[1], s[2], s[3], s[4]}};
+  for (const int64_t rows : {512, 2048, 8192}) shapes.push_back({rows, 1, 16, 1, 64, true, 128});
+  if (!s.empty()) {
+    shapes = {
+        {s[0], s[1], s[2], s[3], s[4], options.flag("--latent", false), options.number("--selected", 0, 0, 1 << 20)}};
+  }
   std::vector<std::unique_ptr<Case>> cases;
   for (const DType dtype : {DType::kF32, DType::kBF16})
     for (const Shape& shape : shapes) cases.push_back(std::make_unique<Case>(chip, shape, dtype));

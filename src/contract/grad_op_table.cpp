@@ -108,8 +108,7 @@ Cost cost(const AttentionGrad& op) {
   Cost cost;
   const double width = static_cast<double>(3 * op.key.shape.width + 2 * op.out.cols);
   for (const SequenceRows& rows : op.sequences) {
-    const double pairs = 0.5 * static_cast<double>(rows.n_rows) * static_cast<double>(rows.n_rows + 1);
-    cost.flops += 2 * width * pairs * static_cast<double>(op.heads);
+    cost.flops += 2 * width * seen_positions(rows, op.selected) * static_cast<double>(op.heads);
   }
   cost.bytes = 2 * (view_bytes(op.q) + view_bytes(op.out) + view_bytes(op.dk) + view_bytes(op.dv));
   return cost;
@@ -134,6 +133,7 @@ void validate(const AttentionGrad& op) {
   NARU_CHECK(is_shared ? width <= op.value.shape.width : width == op.value.shape.width, op.kName, width);
   check_sequences(op.kName, op.sequences, rows / op.heads);
   for (const SequenceRows& s : op.sequences) NARU_CHECK(s.position_begin == 0, op.kName, s.position_begin);
+  check_selected(op.kName, op.selected, rows / op.heads);
 }
 
 template <>

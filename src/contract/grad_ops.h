@@ -91,7 +91,8 @@ struct RopeGrad {
 
 // Section 7, of an Attention over whole documents: every sequence begins at position 0. `stats` and `out` are what the
 // forward gave. Positions of a document are one dot's elements; absent ones count as +0. Where an element of q or dout
-// (as an operand) is not finite, its head's gradients of that document are NaN throughout.
+// (as an operand) is not finite, its head's gradients of that document are NaN throughout. With `selected` sums over
+// what a query sees (r, dq) are counted in its list; those over queries (dk, dv) by position, absent ones as +0.
 struct AttentionGrad {
   static constexpr std::string_view kName = "attention_grad";
   View q;  // [T * H, D], as the forward read it
@@ -100,12 +101,13 @@ struct AttentionGrad {
   int64_t heads = 1;
   float scale = 1;
   std::span<const SequenceRows> sequences;
-  View out;    // [T * H, value width]
-  View stats;  // [T * H, 2]: m and l
-  View dout;   // [T * H, value width]
-  View dq;     // [T * H, D]
-  View dk;     // [T * key heads, D]: rows as a CacheWrite with a row for each (token, head) has them
-  View dv;     // [T * key heads, value width]
+  View out;            // [T * H, value width]
+  View stats;          // [T * H, 2]: m and l
+  View dout;           // [T * H, value width]
+  View dq;             // [T * H, D]
+  View dk;             // [T * key heads, D]: rows as a CacheWrite with a row for each (token, head) has them
+  View dv;             // [T * key heads, value width]
+  View selected = {};  // i32 [T, K]: as the forward read them; or empty
 };
 
 // s = 1 / (1 + exp(-gate)); a = silu(gate); dup = dy * a; dgate = (dy * up) * fma(a, 1 - s, s).

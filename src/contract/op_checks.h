@@ -1,6 +1,8 @@
 // What the tables of ops share: checks of operands' shapes, each a mistake of ours that stops the program, and costs.
 #pragma once
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "contract/op_table.h"
 
@@ -31,6 +33,21 @@ inline void check_stream(std::string_view op, const CacheStream& stream) {
              dtype_name(stream.shape.dtype));
   NARU_CHECK(stream.shape.heads > 0 && stream.shape.width > 0 && stream.shape.width <= kSegmentWidthMax, op,
              stream.shape.heads, stream.shape.width);
+}
+
+inline void check_selected(std::string_view op, const View& selected, int64_t n_tokens) {
+  if (selected.empty()) return;
+  NARU_CHECK(selected.cols > 0, op, "lists without room");
+  check_view(op, "selected", selected, DType::kI32, n_tokens, selected.cols);
+}
+
+// Positions that the rows of a sequence see, added up: all up to their own, or lists as full as they can be.
+inline double seen_positions(const SequenceRows& rows, const View& selected) {
+  const int64_t longest = selected.empty() ? rows.position_begin + rows.n_rows : selected.cols;
+  const int64_t n_short = std::clamp(longest - rows.position_begin, int64_t{0}, rows.n_rows);  // rows below `longest`
+  return static_cast<double>(n_short) *
+             (static_cast<double>(rows.position_begin) + 0.5 * static_cast<double>(n_short + 1)) +
+         static_cast<double>(rows.n_rows - n_short) * static_cast<double>(longest);
 }
 
 inline double view_bytes(const View& view) {

@@ -147,12 +147,12 @@ Cost cost(const Attention& op) {
   Cost cost;
   const double width = static_cast<double>(op.key.shape.width + op.out.cols);
   for (const SequenceRows& rows : op.sequences) {
-    const double depth_mean = static_cast<double>(rows.position_begin) + 0.5 * static_cast<double>(rows.n_rows + 1);
-    cost.flops += 2 * width * depth_mean * static_cast<double>(rows.n_rows * op.heads);
-    cost.bytes += width * static_cast<double>(dtype_info(op.key.shape.dtype).block_bytes * op.key.shape.heads *
-                                              (rows.position_begin + rows.n_rows));
+    const double n_seen = seen_positions(rows, op.selected);
+    const double n_read = std::min(n_seen, static_cast<double>(rows.position_begin + rows.n_rows));
+    cost.flops += 2 * width * n_seen * static_cast<double>(op.heads);
+    cost.bytes += width * n_read * static_cast<double>(dtype_info(op.key.shape.dtype).block_bytes * op.key.shape.heads);
   }
-  cost.bytes += view_bytes(op.q) + view_bytes(op.out);
+  cost.bytes += view_bytes(op.q) + view_bytes(op.out) + view_bytes(op.selected);
   return cost;
 }
 template <>
@@ -170,6 +170,7 @@ void validate(const Attention& op) {
   check_f32(op.kName, "out", op.out, op.q.rows, op.out.cols);
   if (!op.stats.empty()) check_f32(op.kName, "stats", op.stats, op.q.rows, 2);
   check_sequences(op.kName, op.sequences, op.q.rows / op.heads);
+  check_selected(op.kName, op.selected, op.q.rows / op.heads);
 }
 
 template <>

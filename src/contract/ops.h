@@ -110,6 +110,11 @@ struct CacheWrite {
 // Section 5. out = softmax(scale * q k^T) v over the positions up to each row's own, by segments of 512. Query head h
 // reads key head h / (H / key heads). q is rounded to the cache dtype here. Where value.shape.use is kKeyAndValue the
 // value of a position is the first out.cols columns of its row.
+//
+// With `selected` all heads of a token see the positions of its list in place of all up to its own, and segments, lanes
+// and blocks are counted in the list. A list ascends, holds at least one position and none above the token's own; -1
+// ends it, and what lies behind is not read. Any other list is an error of its row, and reads nothing outside the
+// cache.
 struct Attention {
   static constexpr std::string_view kName = "attention";
   View q;  // [T * H, D]
@@ -118,8 +123,9 @@ struct Attention {
   int64_t heads = 1;
   float scale = 1;
   std::span<const SequenceRows> sequences;
-  View out;         // [T * H, value width]
-  View stats = {};  // [T * H, 2]: the merged m and l of each row, for the gradient; or empty
+  View out;            // [T * H, value width]
+  View stats = {};     // [T * H, 2]: the merged m and l of each row, for the gradient; or empty
+  View selected = {};  // i32 [T, K]: a list of positions a token; or empty
 };
 
 // out = silu(gate) * up.

@@ -143,7 +143,8 @@ Status Backward::gradient(const contract::Attention& op) {
                                        .dout = gradient_of(op.out),
                                        .dq = out,
                                        .dk = dk,
-                                       .dv = dv});
+                                       .dv = dv,
+                                       .selected = op.selected});
   }));
   stream_grads_[op.key.address] = dk;
   if (op.value.shape.use != contract::CacheUse::kKeyAndValue) {

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "contract/op_table.h"
 
 namespace naru {
@@ -341,8 +344,24 @@ void add_optimizer(std::vector<OpCase>& cases) {
                    }});
 }
 
+// Lists of selected positions for rows at positions[0], positions[1] ...: everything, six of seven, and few; padded.
+View selected_lists(CaseMemory& m, const std::vector<int32_t>& positions) {
+  const int32_t cols = *std::max_element(positions.begin(), positions.end()) + 1;
+  std::vector<int32_t> lists;
+  for (size_t row = 0; row < positions.size(); ++row) {
+    const auto i = static_cast<int32_t>(row);
+    const size_t end = lists.size() + static_cast<size_t>(cols);
+    for (int32_t j = 0; j <= positions[row]; ++j) {
+      const bool is_in = i % 3 == 0 ? true : i % 3 == 1 ? j % 7 != i % 7 : (j * j + i) % 11 == 0;
+      if (is_in || (j == positions[row] && lists.size() + static_cast<size_t>(cols) == end)) lists.push_back(j);
+    }
+    lists.resize(end, -1);
+  }
+  return m.ints(lists, static_cast<int64_t>(positions.size()), cols);
+}
+
 // A sequence of 530 positions written at once, then queries at its end: across cache pages and a segment of 512.
-std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
+std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent, bool is_selected) {
   constexpr int64_t kPositions = 530, kQueries = 21;
   const int64_t heads = 6, kv_heads = is_latent ? 1 : 2, width = is_latent ? 72 : 40, value_width = is_latent ? 56 : 24;
   const CacheShape key{kv_heads, width, dtype, is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey};
@@ -365,18 +384,21 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent) {
   const contract::SequenceRows read{
       .row_begin = 0, .n_rows = kQueries, .position_begin = kPositions - kQueries, .pages = pages.data()};
   const View out = m.empty(kQueries * heads, value_width);
+  std::vector<int32_t> positions(kQueries);
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(kPositions - kQueries));
   m.run(contract::Attention{.q = m.random(21, kQueries * heads, width),
                             .key = keys,
                             .value = values,
                             .heads = heads,
                             .scale = 0.0625f,
                             .sequences = {&read, 1},
-                            .out = out});
+                            .out = out,
+                            .selected = is_selected ? selected_lists(m, positions) : View{}});
   return {out};
 }
 
 // Packed documents, long and short, forward with stats and then back.
-std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent) {
+std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent, bool is_selected) {
   constexpr int64_t kRows = 105;
   const int64_t heads = 6, kv_heads = is_latent ? 1 : 2, width = is_latent ? 72 : 40, value_width = is_latent ? 56 : 24;
   const CacheShape key{kv_heads, width, dtype, is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey};
@@ -399,6 +421,10 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent)
   const View q = m.random(25, kRows * heads, width), out = m.empty(kRows * heads, value_width);
   const View stats = m.empty(kRows * heads, 2), dq = m.empty(kRows * heads, width);
   const View dk = m.empty(kRows * kv_heads, width), dv = m.empty(kRows * kv_heads, value_width);
+  std::vector<int32_t> positions(kRows);
+  for (const contract::SequenceRows& rows : documents)
+    std::iota(positions.begin() + rows.row_begin, positions.begin() + rows.row_begin + rows.n_rows, 0);
+  const View selected = is_selected ? selected_lists(m, positions) : View{};
   m.run(contract::Attention{.q = q,
                             .key = keys,
                             .value = values,
@@ -406,7 +432,8 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent)
                             .scale = 0.0625f,
                             .sequences = documents,
                             .out = out,
-                            .stats = stats});
+                            .stats = stats,
+                            .selected = selected});
   m.run(contract::AttentionGrad{.q = q,
                                 .key = keys,
                                 .value = values,
@@ -418,7 +445,8 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent)
                                 .dout = m.random(26, kRows * heads, value_width),
                                 .dq = dq,
                                 .dk = dk,
-                                .dv = dv});
+                                .dv = dv,
+                                .selected = selected});
   return {stats, dq, dk, dv};
 }
 
@@ -433,16 +461,16 @@ std::vector<OpCase> op_cases() {
   add_row_grads(cases);
   add_expert_grads(cases);
   add_optimizer(cases);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const bool is_latent : {false, true}) {
-      cases.push_back({fmt::format("attention/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
-                       [=](CaseMemory& m) { return run_attention(m, dtype, is_latent); }});
-    }
-  }
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const bool is_latent : {false, true}) {
-      cases.push_back({fmt::format("attention_grad/{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped"),
-                       [=](CaseMemory& m) { return run_attention_grad(m, dtype, is_latent); }});
+  for (const bool is_selected : {false, true}) {
+    const std::string_view name = is_selected ? "attention_selected" : "attention";
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      for (const bool is_latent : {false, true}) {
+        const std::string kind = fmt::format("{}/{}", dtype_name(dtype), is_latent ? "latent" : "grouped");
+        cases.push_back({fmt::format("{}/{}", name, kind),
+                         [=](CaseMemory& m) { return run_attention(m, dtype, is_latent, is_selected); }});
+        cases.push_back({fmt::format("{}_grad/{}", name, kind),
+                         [=](CaseMemory& m) { return run_attention_grad(m, dtype, is_latent, is_selected); }});
+      }
     }
   }
   return cases;

@@ -36,6 +36,7 @@ class CpuChip : public contract::Chip {
         work_{.pool = *pool_,
               .scratch = scratch_,
               .shared = shared_,
+              .lists = lists_,
               .bf16_dot = bf16_dot,
               .emulate_tiles = emulate_tiles} {
     if (machine_.l2_bytes > 0) work_.row_group_bytes = machine_.l2_bytes / 2;
@@ -109,7 +110,7 @@ class CpuChip : public contract::Chip {
   Machine machine_;
   std::unique_ptr<ThreadPool> pool_;
   std::vector<Scratch> scratch_;
-  Scratch shared_;
+  Scratch shared_, lists_;
   Work work_;
   std::vector<contract::KernelUse> uses_;
 };

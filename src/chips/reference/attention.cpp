@@ -1,7 +1,10 @@
 // The cache and attention over it (docs/arithmetic.md section 5).
 #include <fmt/format.h>
 
+#include <numeric>
+
 #include "chips/reference/ops.h"
+#include "contract/selected.h"
 
 namespace naru::reference {
 namespace {
@@ -19,21 +22,21 @@ struct Partial {
   std::vector<float> o;
 };
 
-// Positions [begin, end) of one segment: `begin` is a multiple of 512.
+// One segment of what a row sees.
 Partial attend_segment(const Attention& op, const SequenceRows& rows, int64_t key_head, const std::vector<float>& q,
-                       int64_t begin, int64_t end) {
+                       std::span<const int64_t> positions) {
   const bool is_bf16 = op.key.shape.dtype == DType::kBF16;
-  const auto count = static_cast<size_t>(end - begin);
+  const size_t count = positions.size();
   const int64_t width = op.out.cols;
   std::vector<float> p(count);
   std::vector<const float*> values(count);
-  for (int64_t position = begin; position < end; ++position) {
-    const int32_t page = rows.pages[position / kCachePage];
-    const float* key = cache_row(op.key, page, key_head, position);
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t page = rows.pages[positions[i] / kCachePage];
+    const float* key = cache_row(op.key, page, key_head, positions[i]);
     const auto n = static_cast<int64_t>(q.size());
     const float dot = is_bf16 ? dot_bf16(q.data(), key, n) : dot_f32(q.data(), key, n);
-    p[static_cast<size_t>(position - begin)] = contract::mul(dot, op.scale);
-    values[static_cast<size_t>(position - begin)] = cache_row(op.value, page, key_head, position);
+    p[i] = contract::mul(dot, op.scale);
+    values[i] = cache_row(op.value, page, key_head, positions[i]);
   }
   Partial partial;
   partial.m = contract::row_max(p.data(), static_cast<int64_t>(count));
@@ -93,22 +96,39 @@ Status run(const CacheWrite& op) {
   return {};
 }
 
+Result<std::vector<int64_t>> seen_positions(std::string_view op, const View& selected, int64_t row, int64_t own) {
+  std::vector<int64_t> positions;
+  if (selected.empty()) {
+    positions.resize(static_cast<size_t>(own + 1));
+    std::iota(positions.begin(), positions.end(), int64_t{0});
+    return positions;
+  }
+  for (int64_t i = 0; i < selected.cols; ++i) {
+    const int64_t position = i32(selected, row)[i], before = i == 0 ? -1 : positions.back();
+    if (i > 0 && position == contract::kListEnd) break;
+    if (position <= before || position > own) return contract::selected_error(op, row, i, position, before, own);
+    positions.push_back(position);
+  }
+  return positions;
+}
+
 template <>
 Status run(const Attention& op) {
   const int64_t group_size = op.heads / op.key.shape.heads;
   for (const SequenceRows& rows : op.sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {
+      NARU_ASSIGN(const std::vector<int64_t> seen,
+                  seen_positions(op.kName, op.selected, rows.row_begin + i, rows.position_begin + i));
       for (int64_t head = 0; head < op.heads; ++head) {
         const int64_t row = (rows.row_begin + i) * op.heads + head;
         std::vector<float> q(f32(op.q, row), f32(op.q, row) + op.q.cols);
         if (op.key.shape.dtype == DType::kBF16) {
           for (float& value : q) value = round_to_bf16(value);
         }
-        const int64_t end = rows.position_begin + i + 1;
         Partial total;
-        for (int64_t begin = 0; begin < end; begin += kAttentionSegment) {
-          const Partial next =
-              attend_segment(op, rows, head / group_size, q, begin, std::min(end, begin + kAttentionSegment));
+        for (size_t begin = 0; begin < seen.size(); begin += kAttentionSegment) {
+          const size_t n = std::min<size_t>(seen.size() - begin, kAttentionSegment);
+          const Partial next = attend_segment(op, rows, head / group_size, q, {seen.data() + begin, n});
           if (begin == 0) {
             total = next;
           } else {

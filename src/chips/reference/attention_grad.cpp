@@ -1,6 +1,6 @@
 // The gradient of attention over whole documents (docs/arithmetic.md section 7). One query head of one document at a
-// time: its rows of P and ds are kept whole, with +0 where a query does not see a position, so that every gradient is
-// one dot of section 3 over all positions of the document.
+// time: its rows of P and ds are kept whole, with +0 where a query does not see a position, so that dk and dv are dots
+// of section 3 over all positions of the document; dq is one over what its query sees.
 #include <algorithm>
 
 #include "chips/reference/ops.h"
@@ -33,9 +33,12 @@ class Rows {
 
 class HeadGrad {
  public:
-  HeadGrad(const AttentionGrad& op, const SequenceRows& rows, int64_t head)
+  // seen[i]: the positions that query i sees, ascending.
+  HeadGrad(const AttentionGrad& op, const SequenceRows& rows, const std::vector<std::vector<int64_t>>& seen,
+           int64_t head)
       : op_(op),
         rows_(rows),
+        seen_(seen),
         head_(head),
         key_head_(head / (op.heads / op.key.shape.heads)),
         n_(rows.n_rows),
@@ -52,9 +55,6 @@ class HeadGrad {
     load();
     if (!q_.is_finite() || !dout_.is_finite()) return fill_nan();
     for (int64_t i = 0; i < n_; ++i) make_row(i);
-    for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t c = 0; c < width_; ++c) f32(op_.dq, query_row(i))[c] = dot(ds_.row(i), k_.column(c));
-    }
     round_operand(p_);
     for (int64_t j = 0; j < n_; ++j) {
       const std::vector<float> p = p_.column(j), ds = ds_.column(j);
@@ -99,7 +99,7 @@ class HeadGrad {
     }
   }
 
-  // P and ds of query i for the positions that it sees; ds as an operand already.
+  // P and ds of query i for the positions that it sees, ds as an operand already; and its dq.
   void make_row(int64_t i) {
     using contract::fma;
     using contract::mul;
@@ -109,18 +109,27 @@ class HeadGrad {
     const float *dout = dout_.row(i), *out = f32(op_.out, query_row(i));
     const float d0 =
         contract::row_reduce(value_width_, [&](int64_t c, float lane) { return fma(dout[c], out[c], lane); });
-    float *p = p_.row(i), *ds = ds_.row(i);
-    std::vector<float> e(static_cast<size_t>(i + 1));
-    for (int64_t j = 0; j <= i; ++j) {
-      const float difference = sub(mul(dot(q_.row(i), k_.row(j), width_), op_.scale), m);
+    const std::vector<int64_t>& seen = seen_[static_cast<size_t>(i)];
+    std::vector<float> p(seen.size()), e(seen.size()), ds(seen.size()), column(seen.size());
+    for (size_t j = 0; j < seen.size(); ++j) {
+      const float difference = sub(mul(dot(q_.row(i), k_.row(seen[j]), width_), op_.scale), m);
       p[j] = difference < contract::kScoreFloor ? 0.0f : mul(contract::exp(difference), rl);
-      e[static_cast<size_t>(j)] = sub(dot(dout, v_.row(j), value_width_), d0);
+      e[j] = sub(dot(dout, v_.row(seen[j]), value_width_), d0);
     }
-    const float r = contract::row_reduce(
-        i + 1, [&](int64_t j, float lane) { return p[j] == 0.0f ? lane : fma(p[j], e[static_cast<size_t>(j)], lane); });
-    for (int64_t j = 0; j <= i; ++j) {
-      ds[j] = p[j] == 0.0f ? 0.0f : mul(mul(p[j], sub(e[static_cast<size_t>(j)], r)), op_.scale);
+    const auto n_seen = static_cast<int64_t>(seen.size());
+    const float r = contract::row_reduce(n_seen, [&](int64_t index, float lane) {
+      const auto j = static_cast<size_t>(index);
+      return p[j] == 0.0f ? lane : fma(p[j], e[j], lane);
+    });
+    for (size_t j = 0; j < seen.size(); ++j) {
+      ds[j] = p[j] == 0.0f ? 0.0f : mul(mul(p[j], sub(e[j], r)), op_.scale);
       if (is_bf16()) ds[j] = round_to_bf16(ds[j]);
+      p_.row(i)[seen[j]] = p[j];
+      ds_.row(i)[seen[j]] = ds[j];
+    }
+    for (int64_t c = 0; c < width_; ++c) {
+      for (size_t j = 0; j < seen.size(); ++j) column[j] = k_.row(seen[j])[c];
+      f32(op_.dq, query_row(i))[c] = dot(ds.data(), column.data(), n_seen);
     }
   }
 
@@ -137,6 +146,7 @@ class HeadGrad {
 
   const AttentionGrad& op_;
   const SequenceRows& rows_;
+  const std::vector<std::vector<int64_t>>& seen_;
   int64_t head_, key_head_;
   int64_t n_, width_, value_width_;
   Rows q_, k_, dout_, v_;
@@ -148,7 +158,11 @@ class HeadGrad {
 template <>
 Status run(const AttentionGrad& op) {
   for (const SequenceRows& rows : op.sequences) {
-    for (int64_t head = 0; head < op.heads; ++head) HeadGrad(op, rows, head).run();
+    std::vector<std::vector<int64_t>> seen;
+    for (int64_t i = 0; i < rows.n_rows; ++i) {
+      NARU_ASSIGN(seen.emplace_back(), seen_positions(op.kName, op.selected, rows.row_begin + i, i));
+    }
+    for (int64_t head = 0; head < op.heads; ++head) HeadGrad(op, rows, seen, head).run();
   }
   return {};
 }

@@ -34,6 +34,10 @@ inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64
   return base + (head * contract::kCachePage + position % contract::kCachePage) * stream.shape.width;
 }
 
+// The positions that batch row `row` sees, whose own is `own`: all up to it, or its list of `selected`; the list's error
+// where it is none.
+Result<std::vector<int64_t>> seen_positions(std::string_view op, const View& selected, int64_t row, int64_t own);
+
 // a . b over n elements by the float rules, each from +0, with the final + (+0).
 float dot_f32(const float* a, const float* b, int64_t n);
 float dot_bf16(const float* a, const float* b, int64_t n);  // operands already rounded

@@ -43,16 +43,18 @@ void finish(const Attention& op, const SegmentWorker<Rule>& worker, const Partia
 // The blocks of all sequences and key heads, numbered sequence by sequence, heads within, rows within.
 class Plan {
  public:
-  Plan(const Attention& op, const AttentionSizes& sizes, int n_threads) : op_(op), sizes_(sizes) {
+  Plan(std::span<const SequenceRows> sequences, int64_t key_heads, const AttentionSizes& sizes, int n_threads)
+      : sequences_(sequences), key_heads_(key_heads), sizes_(sizes) {
     int64_t rows_max = 0;
-    for (const SequenceRows& rows : op.sequences) {
+    for (const SequenceRows& rows : sequences) {
+      is_uniform_ = is_uniform_ && rows.n_rows == sequences[0].n_rows;
       rows_max = rows.n_rows > rows_max ? rows.n_rows : rows_max;
       const int64_t end = rows.position_begin + rows.n_rows;
       const int64_t n = (end + kAttentionSegment - 1) / kAttentionSegment;
       n_segments_ = n > n_segments_ ? n : n_segments_;
     }
-    // A latent page is transposed once a block, so blocks are large there.
-    const int64_t wanted = sizes.is_latent ? 128 : 48;
+    // A latent page is transposed once a block, and a list is gathered once, so blocks are large there.
+    const int64_t wanted = sizes.is_latent || sizes.is_selected ? 128 : 48;
     block_rows_ = rows_max * sizes.group < wanted ? rows_max * sizes.group : wanted;
     count_blocks();
     // A short cache of one key head makes too few tasks for the threads: smaller blocks, though each reads the pages.
@@ -69,12 +71,17 @@ class Plan {
   bool is_split() const { return is_split_; }
 
   AttentionBlock block(int64_t index) const {
-    size_t s = 0;
-    for (; index >= op_.key.shape.heads * blocks_of(op_.sequences[s]); ++s)
-      index -= op_.key.shape.heads * blocks_of(op_.sequences[s]);
-    const int64_t n = blocks_of(op_.sequences[s]);
-    const int64_t begin = index % n * block_rows_, rows = op_.sequences[s].n_rows * sizes_.group;
-    return {&op_.sequences[s], index / n, begin, rows - begin < block_rows_ ? rows - begin : block_rows_};
+    const SequenceRows* sequence = sequences_.data();
+    if (is_uniform_) {
+      const int64_t each = key_heads_ * blocks_of(*sequence);
+      sequence += index / each;
+      index %= each;
+    } else {
+      for (; index >= key_heads_ * blocks_of(*sequence); ++sequence) index -= key_heads_ * blocks_of(*sequence);
+    }
+    const int64_t n = blocks_of(*sequence);
+    const int64_t begin = index % n * block_rows_, rows = sequence->n_rows * sizes_.group;
+    return {sequence, index / n, begin, rows - begin < block_rows_ ? rows - begin : block_rows_};
   }
 
  private:
@@ -84,11 +91,13 @@ class Plan {
 
   void count_blocks() {
     n_blocks_ = 0;
-    for (const SequenceRows& rows : op_.sequences) n_blocks_ += op_.key.shape.heads * blocks_of(rows);
+    for (const SequenceRows& rows : sequences_) n_blocks_ += key_heads_ * blocks_of(rows);
   }
 
-  const Attention& op_;
+  std::span<const SequenceRows> sequences_;
+  const int64_t key_heads_;
   const AttentionSizes& sizes_;
+  bool is_uniform_ = true;  // sequences of equally many rows
   int64_t n_blocks_ = 0;
   int64_t n_segments_ = 0;
   int64_t block_rows_ = 0;
@@ -155,34 +164,30 @@ void run_segments(const Attention& op, const AttentionSizes& sizes, const Plan& 
 }
 
 template <typename Rule>
-void run(const Attention& op, Work& work, std::string_view* kernel) {
-  *kernel = Rule::kName;
-  if (op.sequences.empty()) return;
+Status run_rule(const Attention& op, Work& work, std::string_view* kernel) {
+  *kernel = op.selected.empty() ? Rule::kName : Rule::kListName;
+  std::span<const SequenceRows> sequences = op.sequences;
+  if (!op.selected.empty()) NARU_TRY(read_lists(op.kName, op.selected, op.sequences, work, &sequences));
+  if (sequences.empty()) return {};
   const AttentionSizes sizes(op);
-  const Plan plan(op, sizes, work.pool.n_threads());
+  const Plan plan(sequences, op.key.shape.heads, sizes, work.pool.n_threads());
   if (plan.is_split()) {
     run_segments<Rule>(op, sizes, plan, work);
   } else {
     run_blocks<Rule>(op, sizes, plan, work);
   }
+  return {};
 }
 
 }  // namespace
 
 template <>
 Status run(const Attention& op, Work& work, std::string_view* kernel) {
-  if (op.key.shape.dtype == DType::kF32) {
-    run<F32Rule>(op, work, kernel);
-    return {};
-  }
+  if (op.key.shape.dtype == DType::kF32) return run_rule<F32Rule>(op, work, kernel);
 #if defined(NARU_LEVEL_avx512vnni)
-  if (work.bf16_dot) {
-    run<DotRule>(op, work, kernel);
-    return {};
-  }
+  if (work.bf16_dot) return run_rule<DotRule>(op, work, kernel);
 #endif
-  run<FmaRule>(op, work, kernel);
-  return {};
+  return run_rule<FmaRule>(op, work, kernel);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -3,6 +3,7 @@
 // than a segment, is run by all threads together, head by head: its blocks of queries in batches (dQ, and the tiles of
 // P and dS kept), then what those blocks add to dK and dV, by pages.
 #include "chips/cpu/kernels/attention_grad_head.h"
+#include "chips/cpu/kernels/attention_grad_list_run.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -147,25 +148,35 @@ class Runner {
   double square_ = 0;
 };
 
+template <typename Rule>
+Status run_rule(const AttentionGrad& op, Work& work) {
+  if (op.selected.empty()) {
+    Runner<Rule>(op, work).run();
+    return {};
+  }
+  std::span<const SequenceRows> lists;
+  NARU_TRY(read_lists(op.kName, op.selected, op.sequences, work, &lists));
+  ListRunner<Rule>(op, lists, work).run();
+  return {};
+}
+
 }  // namespace
 
 template <>
 Status run(const AttentionGrad& op, Work& work, std::string_view* kernel) {
+  const bool is_selected = !op.selected.empty();
   if (op.key.shape.dtype == DType::kF32) {
-    *kernel = "attention_grad_f32";
-    Runner<F32Rule>(op, work).run();
-    return {};
+    *kernel = is_selected ? "attention_selected_grad_f32" : "attention_grad_f32";
+    return run_rule<F32Rule>(op, work);
   }
 #if defined(NARU_LEVEL_avx512vnni)
   if (work.bf16_dot) {
-    *kernel = "attention_grad_bf16_dot";
-    Runner<DotRule>(op, work).run();
-    return {};
+    *kernel = is_selected ? "attention_selected_grad_bf16_dot" : "attention_grad_bf16_dot";
+    return run_rule<DotRule>(op, work);
   }
 #endif
-  *kernel = "attention_grad_bf16_fma";
-  Runner<FmaRule>(op, work).run();
-  return {};
+  *kernel = is_selected ? "attention_selected_grad_bf16_fma" : "attention_grad_bf16_fma";
+  return run_rule<FmaRule>(op, work);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -1,9 +1,10 @@
 // Attention of a block of query rows over one segment of 512 positions: scores, probabilities and their weighted sum
 // before the division (docs/arithmetic.md section 5). A block is rows of one sequence that share a key head, ordered by
-// token, then query head; so a page is read once for all of them, and what a row sees grows along the block.
+// token, then query head; so a page is read once for all of them, and what a row sees grows along the block. A token
+// with a list of selected positions is a sequence of its own (read_lists), whose pages are gathered for each segment.
 #pragma once
 
-#include "chips/cpu/kernels/attention_pages.h"
+#include "chips/cpu/kernels/attention_lists.h"
 #include "chips/cpu/kernels/attention_tile.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -17,16 +18,22 @@ constexpr int64_t kFewRows = 16;   // blocks of so few rows wait for memory: the
 struct AttentionSizes {
   explicit AttentionSizes(const contract::Attention& op)
       : is_latent(op.value.shape.use == contract::CacheUse::kKeyAndValue),
+        is_selected(!op.selected.empty()),
         group(op.heads / op.key.shape.heads),
         width(op.key.shape.width),
+        key_bytes(cache_head_bytes(op.key.shape)),
+        value_bytes(is_latent ? 0 : cache_head_bytes(op.value.shape)),
         key_blocks((op.key.shape.width + 31) / 32),
         columns(is_latent ? (op.out.cols + 31) / 32 * 32 : value_columns(op.out.cols)) {}
 
   bool is_latent;
-  int64_t group;       // query heads a key head
-  int64_t width;       // of a key
-  int64_t key_blocks;  // of 32 columns
-  int64_t columns;     // of a value, padded
+  bool is_selected;
+  int64_t group;        // query heads a key head
+  int64_t width;        // of a key
+  int64_t key_bytes;    // of a page of one head
+  int64_t value_bytes;  // of a page of values beside it
+  int64_t key_blocks;   // of 32 columns
+  int64_t columns;      // of a value, padded
 };
 
 struct AttentionBlock {
@@ -58,20 +65,28 @@ struct SegmentScratch {
 
   static size_t bytes(const AttentionSizes& sizes, int64_t n_rows) {
     const int64_t floats = n_rows * (sizes.key_blocks * 32 + 2 * kAttentionSegment) + kMadePages * sizes.columns * 32;
-    return static_cast<size_t>(floats) * sizeof(float) + static_cast<size_t>(n_rows) * sizeof(int64_t);
+    const int64_t gathered = sizes.is_selected ? kSegmentPages * (sizes.key_bytes + sizes.value_bytes) : 0;
+    return static_cast<size_t>(floats) * sizeof(float) + static_cast<size_t>(n_rows) * sizeof(int64_t) +
+           2 * kSegmentPages * sizeof(std::byte*) + static_cast<size_t>(gathered);
   }
   SegmentScratch(const AttentionSizes& sizes, int64_t n_rows, std::byte* memory) {
-    seen = reinterpret_cast<int64_t*>(memory);
+    gathered = memory;  // first, for its pages' alignment
+    if (sizes.is_selected) memory += kSegmentPages * (sizes.key_bytes + sizes.value_bytes);
+    key_pages = reinterpret_cast<const std::byte**>(memory);
+    value_pages = key_pages + kSegmentPages;
+    seen = reinterpret_cast<int64_t*>(value_pages + kSegmentPages);
     scores = reinterpret_cast<float*>(seen + n_rows);
     made_pages = scores + n_rows * kAttentionSegment;
     p = reinterpret_cast<Operand*>(made_pages + kMadePages * sizes.columns * 32);
     q = p + n_rows * kSegmentOperands;
   }
-  int64_t* seen;      // [rows], positions of the segment that a row sees
-  float* scores;      // [rows][512]
-  float* made_pages;  // [kMadePages][32][columns] f32, or [kMadePages][16][columns] dwords
-  Operand* p;         // [rows][16 blocks], probabilities
-  Operand* q;         // [rows][key blocks]
+  std::byte* gathered;                         // pages of keys, then of values
+  const std::byte **key_pages, **value_pages;  // [kSegmentPages], where those of the segment lie
+  int64_t* seen;                               // [rows], positions of the segment that a row sees
+  float* scores;                               // [rows][512]
+  float* made_pages;                           // [kMadePages][32][columns] f32, or [kMadePages][16][columns] dwords
+  Operand* p;                                  // [rows][16 blocks], probabilities
+  Operand* q;                                  // [rows][key blocks]
 };
 
 template <typename Rule>
@@ -121,9 +136,10 @@ class SegmentWorker {
       scratch_.seen[r] = n < kAttentionSegment ? n : kAttentionSegment;
     }
     const int64_t n_pages = (scratch_.seen[block_.count - 1] + kCachePage - 1) / kCachePage;
+    find_pages(segment, n_pages);
     for (int64_t page = 0; page < n_pages; ++page) {
-      if (block_.count <= kFewRows) fetch_ahead(segment * kSegmentPages + page, page + 1 < n_pages);
-      score_page(segment, page, begin);
+      if (block_.count <= kFewRows && !sizes_.is_selected) fetch_ahead(page, page + 1 < n_pages);
+      score_page(page, begin);
     }
     for (int64_t r = begin; r < block_.count; ++r) {
       out.m[r] = score_max(scratch_.scores + r * kAttentionSegment, scratch_.seen[r]);
@@ -141,19 +157,50 @@ class SegmentWorker {
 
   int64_t q_stride() const { return sizes_.key_blocks * Rule::kBlockOperands; }
 
+  // Pages of the segment, where they lie in the cache or gathered from a list.
+  void find_pages(int64_t segment, int64_t n_pages) const {
+    for (int64_t page = 0; page < n_pages; ++page) {
+      if (sizes_.is_selected) {
+        gather_page(segment, page);
+      } else {
+        take_page(page, segment * kSegmentPages + page);
+      }
+    }
+  }
+  void take_page(int64_t page, int64_t number) const {
+    scratch_.key_pages[page] = page_of(op_.key, *block_.rows, number, block_.key_head);
+    scratch_.value_pages[page] =
+        sizes_.is_latent ? scratch_.key_pages[page] : page_of(op_.value, *block_.rows, number, block_.key_head);
+  }
+  void gather_page(int64_t segment, int64_t page) const {
+    const int64_t begin = segment * kAttentionSegment + page * kCachePage, rest = visible(0) - begin;
+    const int64_t n = rest < kCachePage ? rest : kCachePage;
+    const int32_t* list = i32(op_.selected, block_.rows->row_begin) + begin;
+    if (is_page(list, n)) return take_page(page, list[0] / kCachePage);
+    std::byte* keys = scratch_.gathered + page * sizes_.key_bytes;
+    gather_key_page(op_.key, *block_.rows, block_.key_head, list, n, reinterpret_cast<uint32_t*>(keys));
+    scratch_.key_pages[page] = scratch_.value_pages[page] = keys;
+    if (sizes_.is_latent) return;
+    std::byte* values = scratch_.gathered + kSegmentPages * sizes_.key_bytes + page * sizes_.value_bytes;
+    if constexpr (Rule::kIsBF16) {
+      gather_value_page_bf16(op_.value, *block_.rows, block_.key_head, list, n, reinterpret_cast<uint32_t*>(values));
+    } else {
+      gather_value_page_f32(op_.value, *block_.rows, block_.key_head, list, n, reinterpret_cast<float*>(values));
+    }
+    scratch_.value_pages[page] = values;
+  }
+
   // The page's values are needed after its keys, the next page's keys after that.
   void fetch_ahead(int64_t page, bool has_next) const {
-    if (!sizes_.is_latent)
-      fetch(page_of(op_.value, *block_.rows, page, block_.key_head), cache_head_bytes(op_.value.shape));
-    if (has_next) fetch(page_of(op_.key, *block_.rows, page + 1, block_.key_head), cache_head_bytes(op_.key.shape));
+    if (!sizes_.is_latent) fetch(scratch_.value_pages[page], sizes_.value_bytes);
+    if (has_next) fetch(scratch_.key_pages[page + 1], sizes_.key_bytes);
   }
   NARU_SIMD static void fetch(const std::byte* from, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
   }
 
-  void score_page(int64_t segment, int64_t page, int64_t begin) const {
-    const auto* keys =
-        reinterpret_cast<const Right*>(page_of(op_.key, *block_.rows, segment * kSegmentPages + page, block_.key_head));
+  void score_page(int64_t page, int64_t begin) const {
+    const auto* keys = reinterpret_cast<const Right*>(scratch_.key_pages[page]);
     const F16 scale = splat(op_.scale);
     for_tiles<kTileRows>(begin, block_.count, [&](auto n_rows, int64_t r) {
       constexpr int R = decltype(n_rows)::value, V = kTileVectors;
@@ -206,7 +253,7 @@ class SegmentWorker {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t number = segment * kSegmentPages + page + i;
       const int64_t n_written = end - number * kCachePage < kCachePage ? end - number * kCachePage : kCachePage;
-      const auto* from = reinterpret_cast<const Right*>(page_of(op_.value, *block_.rows, number, block_.key_head));
+      const auto* from = reinterpret_cast<const Right*>(scratch_.value_pages[page + i]);
       auto* made = reinterpret_cast<Right*>(scratch_.made_pages + i * sizes_.columns * 32);
       out[i] = from;
       if constexpr (Rule::kIsBF16) {

@@ -49,7 +49,7 @@ NARU_SIMD void for_tiles(int64_t begin, int64_t end, const Body& body) {
 
 struct F32Rule {
   static constexpr bool kIsBF16 = false;
-  static constexpr std::string_view kName = "attention_f32";
+  static constexpr std::string_view kName = "attention_f32", kListName = "attention_selected_f32";
   using Operand = float;
   static constexpr int64_t kBlockOperands = 32;
   NARU_SIMD static void store_block(Operand* out, F16 first, F16 second) {
@@ -60,7 +60,7 @@ struct F32Rule {
 
 struct FmaRule {
   static constexpr bool kIsBF16 = true;
-  static constexpr std::string_view kName = "attention_bf16_fma";
+  static constexpr std::string_view kName = "attention_bf16_fma", kListName = "attention_selected_bf16_fma";
   using Operand = float;
   static constexpr int64_t kBlockOperands = 32;
   struct Right {
@@ -93,7 +93,7 @@ struct FmaRule {
 #if defined(NARU_LEVEL_avx512vnni)
 struct DotRule {
   static constexpr bool kIsBF16 = true;
-  static constexpr std::string_view kName = "attention_bf16_dot";
+  static constexpr std::string_view kName = "attention_bf16_dot", kListName = "attention_selected_bf16_dot";
   using Operand = uint32_t;
   static constexpr int64_t kBlockOperands = 16;
   struct Right {

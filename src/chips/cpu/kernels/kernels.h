@@ -31,11 +31,12 @@ class Scratch {
 };
 
 // What a kernel runs with: the threads and their scratch memory (index = thread of ThreadPool::parallel_for), and
-// shared scratch for operands that all threads read (quantised activations).
+// shared scratch for operands that all threads read (quantised activations), and for what lists of positions say.
 struct Work {
   ThreadPool& pool;
   std::vector<Scratch>& scratch;
   Scratch& shared;
+  Scratch& lists;
   // Rows that meet panels again and again should stay in the second-level cache, beside the panels: half of it.
   int64_t row_group_bytes = int64_t{512} << 10;
   bool bf16_dot = false;       // level avx512vnni: bf16 products by VDPBF16PS, not by f32 fma
