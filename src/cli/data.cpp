@@ -238,8 +238,8 @@ std::string baseline_text(const train::NgramBaseline& b) {
 std::string text_of(const DataOptions& options, const Data& data) {
   const train::BatchRecipe& batch = data.recipe.batch;
   std::string text = fmt::format("{}: {}, {} rows of {} tokens a step, {} in a micro-batch, seed {}\n\n",
-                                 one_line(short_name(options.recipe_path)), data.recipe.kind, batch.rows, batch.context,
-                                 batch.micro_rows, data.recipe.seed);
+                                 one_line(short_name(options.recipe_path)), train::run_kind_name(data.recipe.kind),
+                                 batch.rows, batch.context, batch.micro_rows, data.recipe.seed);
   text += table_text("Training", data.training, batch.context, true);
   const int64_t steps = data.training.steps_per_epoch();
   text += fmt::format("{} step{} {}; data {}\n", steps, steps == 1 ? "" : "s",
@@ -275,7 +275,7 @@ Json stream_json(const train::BatchStream& stream, int64_t context) {
 
 Json json_of(const DataOptions& options, const Data& data) {
   const train::BatchRecipe& batch = data.recipe.batch;
-  Json json = {{"recipe", options.recipe_path},    {"kind", data.recipe.kind},
+  Json json = {{"recipe", options.recipe_path},    {"kind", train::run_kind_name(data.recipe.kind)},
                {"context", batch.context},         {"rows", batch.rows},
                {"micro_rows", batch.micro_rows},   {"seed", data.recipe.seed},
                {"tokenizer", data.tokenizer_path}, {"train", stream_json(data.training, batch.context)}};

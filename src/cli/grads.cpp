@@ -104,7 +104,7 @@ Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const fo
     const bool is_last = i + 1 == n;
     batch.positions.push_back(static_cast<int32_t>(i));
     batch.targets.push_back(is_last ? 0 : ids[static_cast<size_t>(i + 1)]);
-    batch.mask.push_back(is_last ? 0 : 1);
+    batch.weights.push_back(is_last ? 0.0f : 1.0f);
   }
   batch.documents.push_back({0, n});
   return batch;
@@ -112,16 +112,11 @@ Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const fo
 
 // The mean over the targets; each depth of prediction layers adds its own mean, weighted.
 float total_loss(const train::TrainableModel::MicroResult& result, const train::TrainableModel::StepScale& scale) {
-  const auto mean = [](const std::vector<float>& losses, int64_t n_targets) {
-    double sum = 0;
-    for (const float loss : losses) sum += static_cast<double>(loss);
-    return sum / static_cast<double>(std::max<int64_t>(1, n_targets));
-  };
-  double loss = mean(result.losses, scale.n_targets);
-  const size_t n_depths = result.prediction_losses.size();
+  double loss = train::quotient(result.sums.loss, scale.divisor);
+  const size_t n_depths = result.sums.prediction_losses.size();
   for (size_t depth = 0; depth < n_depths; ++depth) {
     loss += scale.prediction_weight / static_cast<double>(n_depths) *
-            mean(result.prediction_losses[depth], scale.n_prediction_targets[depth]);
+            train::quotient(result.sums.prediction_losses[depth], scale.prediction_divisors[depth]);
   }
   return static_cast<float>(loss);
 }
@@ -182,15 +177,14 @@ Status grads_command(const GradsOptions& options) {
                                                },
                                                0));
   NARU_TRY(model.reserve(room));
-  NARU_ASSIGN(const train::ParameterBuffer grads,
-              train::ParameterBuffer::create(*chip, model.parameters(), model.trained()));
+  NARU_ASSIGN(const train::GradientBuffer grads, model.make_gradients());
   const auto n_targets = static_cast<int64_t>(ids.size()) - 1;
   train::StepBatch step;
   step.micro_batches = {batch};
   const train::TrainableModel::StepScale scale{
-      .n_targets = n_targets,
+      .divisor = static_cast<double>(n_targets),
       .prediction_weight = options.mtp,
-      .n_prediction_targets = train::count_prediction_targets(step, config.mtp_layers)};
+      .prediction_divisors = train::prediction_divisors(step, config.mtp_layers)};
   NARU_ASSIGN(const auto result, model.run(batch, scale, &grads));
   const float loss = total_loss(result, scale);
   install_interrupts();  // one is not enough any more: the file is whole in a moment

@@ -20,6 +20,9 @@ struct Context {
   View cos;            // [T, pairs]
   View sin;            // [T, pairs]
   Tape* tape = nullptr;
+  // Where the layer at work puts the experts that its tokens chose, i32 [T, n_chosen], for who reads them once the pass
+  // is over; empty: in the workspace, like all else.
+  View chosen = {};
 
   Status run(const contract::Op& op) {
     NARU_TRY(workspace.within_bounds());

@@ -1,5 +1,7 @@
 // The gradient of each op, made of contract ops (docs/arithmetic.md section 7). dy is the gradient of an op's output;
 // an op whose output nobody used is passed over.
+#include <utility>
+
 #include "nn/backward.h"
 
 namespace naru::nn {
@@ -195,23 +197,18 @@ Status Backward::gradient(const contract::Combine& op) {
   return contribute(op.residual, [&](View out) { return copy(dy, out); });
 }
 
-// The balance loss of a layer's scores; its values are read at once, so that the tape keeps no memory of it.
+// The balance loss of a layer's scores.
 Result<View> Backward::balance_scores(const contract::Route& op) {
   if (tape_.balance_weight_ == 0) return View{};
-  const auto n_sequences = static_cast<int64_t>(tape_.sequences_.size());
+  NARU_CHECK(!tape_.balance_losses_.empty(), "a second Route of a stretch has no place for its balance losses");
   const View scores = shadow_.take(op.logits.rows, op.logits.cols);
-  const View loss = shadow_.take(n_sequences, 1);
   NARU_TRY(run(contract::BalanceLoss{.logits = op.logits,
                                      .experts = op.experts,
                                      .scoring = op.scoring,
                                      .weight = tape_.balance_weight_,
                                      .sequences = tape_.sequences_,
-                                     .loss = loss,
+                                     .loss = std::exchange(tape_.balance_losses_, {}),
                                      .dscores = scores}));
-  NARU_TRY(chip_.wait());
-  std::vector<float> losses(static_cast<size_t>(n_sequences));
-  NARU_TRY(chip_.copy_out(losses.data(), loss.address, n_sequences * 4));
-  tape_.balance_losses_.insert(tape_.balance_losses_.end(), losses.begin(), losses.end());
   return scores;
 }
 

@@ -51,7 +51,7 @@ Status Experts::forward(Context& ctx, View x, View residual, View out) const {
   Workspace& workspace = ctx.workspace;
   const int64_t n_slots = x.rows * n_chosen;
   const View logits = workspace.take(x.rows, router.outputs());
-  const View chosen = workspace.take(x.rows, n_chosen, DType::kI32);
+  const View chosen = ctx.chosen.empty() ? workspace.take(x.rows, n_chosen, DType::kI32) : ctx.chosen;
   const View gates = workspace.take(x.rows, n_chosen);
   NARU_TRY(matmul(ctx, router, x, logits));
   NARU_TRY(ctx.run(contract::Route{.logits = logits,

@@ -12,7 +12,6 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "contract/chip.h"
@@ -47,10 +46,12 @@ class Tape {
  public:
   Tape(contract::Chip& chip, const Bindings& bindings) : chip_(chip), bindings_(bindings) {}
 
-  // V3's balance loss of every Route over these documents: weight = alpha / documents of the step; 0: none.
-  void set_balance(float weight, std::span<const contract::SequenceRows> sequences) {
+  // V3's balance loss of the stretch's one Route over these documents: weight = alpha / documents of the step. The
+  // losses go to `losses` [documents, 1].
+  void set_balance(float weight, std::span<const contract::SequenceRows> sequences, View losses) {
     balance_weight_ = weight;
     sequences_ = sequences;
+    balance_losses_ = losses;
   }
 
   // A stretch lies between two marks of the workspace; its values live there until it has run backwards.
@@ -62,11 +63,6 @@ class Tape {
 
   // Runs the stretch backwards. `shadow` holds the gradients; it is given back as it was.
   Status backward(Workspace& shadow);
-
-  // The ops of the stretch, for what training counts of them (experts chosen).
-  const std::vector<contract::Op>& ops() const { return ops_; }
-  // The balance losses of the stretches that ran backwards since the last call, one a Route and document.
-  std::vector<float> take_balance_losses() { return std::exchange(balance_losses_, {}); }
 
  private:
   friend class Backward;
@@ -84,7 +80,7 @@ class Tape {
   int64_t bytes_ = 0;
   float balance_weight_ = 0;
   std::span<const contract::SequenceRows> sequences_;
-  std::vector<float> balance_losses_;
+  View balance_losses_;  // empty: none, or written
 };
 
 }  // namespace naru::nn

@@ -59,6 +59,7 @@ Result<CheckpointFile> write_file(const fs::path& folder, const FileToWrite& fil
     NARU_TRY(writer.add_tensor(tensor.name, DType::kF32, tensor.shape));
     sizes.push_back((writer.data_bytes() - before) / 4);
   }
+  if (!file.bytes.empty()) NARU_TRY(writer.add_tensor(kBytesTensor, DType::kU8, {std::ssize(file.bytes)}));
   NARU_TRY(writer.begin(folder / written.name));
   std::vector<float> values(kPieceFloats);
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -68,6 +69,7 @@ Result<CheckpointFile> write_file(const fs::path& folder, const FileToWrite& fil
       NARU_TRY(writer.write(std::as_bytes(piece)));
     }
   }
+  NARU_TRY(writer.write(as_bytes(file.bytes)));
   NARU_TRY(writer.finish());
   written.bytes = writer.file_bytes();
   written.sha256 = writer.sha256();

@@ -32,7 +32,9 @@ struct TensorToWrite {
 struct FileToWrite {
   std::string name;  // without extension
   std::vector<TensorToWrite> tensors;
+  std::string bytes;  // beside them as a u8 tensor "bytes" [n]; "": none
 };
+inline constexpr const char* kBytesTensor = "bytes";
 
 struct CheckpointInfo {
   std::filesystem::path folder;

@@ -1,11 +1,13 @@
 // One micro-batch forward and backward. Stretches of the tape: the embedding, each layer, each prediction layer; heads
-// run by themselves in runs of kHeadRows token slots. With recompute a layer keeps its input only and runs again before
+// run by themselves (head_pass.h). With recompute a layer keeps its input only and runs again before
 // it runs backwards.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/checked.h"
+#include "train/head_pass.h"
+#include "train/micro_results.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_state.h"
 
@@ -30,15 +32,6 @@ void fill_sequences(const MicroBatch& batch, Sequences& out) {
   }
 }
 
-// The head behind one residual stream: the model's own, or that of a prediction layer.
-struct HeadWork {
-  const nn::Norm* norm = nullptr;
-  std::vector<uint8_t> mask;
-  View ids;  // of a prediction layer: the tokens that it sees
-  View targets, weights, losses;
-  View grad;  // of the stream
-};
-
 // Places of the micro-batch in the workspace, all live until the end of the pass.
 struct Pass {
   nn::Context ctx;
@@ -46,7 +39,7 @@ struct Pass {
   std::vector<View> x;          // the residual stream before each layer, and behind the last
   View before;                  // the gradient of the stream before the layer at work, in turn with heads[0].grad
   std::vector<HeadWork> heads;  // the model's, then by depth
-  std::vector<View> states;     // what each of them reads
+  std::vector<View> seen;       // by depth: the tokens that a prediction layer sees, i32 [T, 1]
 };
 
 }  // namespace
@@ -67,7 +60,7 @@ namespace {
 class MicroStep {
  public:
   MicroStep(contract::Chip& chip, const models::Decoder& decoder, nn::Workspace& values, nn::Workspace& shadow,
-            const std::vector<nn::LayerCache>& cache, const nn::Bindings& bindings, bool recompute)
+            const std::vector<nn::LayerCache>& cache, const nn::Bindings* bindings, bool recompute)
       : chip_(chip),
         decoder_(decoder),
         values_(values),
@@ -77,23 +70,22 @@ class MicroStep {
         recompute_(recompute) {}
 
   Result<TrainableModel::MicroResult> run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
-                                          bool wants_gradients);
+                                          const Objective& objective);
 
  private:
-  Result<View> upload(const void* data, int64_t n, DType dtype);
-  Status add_head(const nn::Norm& norm, const PredictionTargets& of, float weight, Pass& pass);
-  Status add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, bool wants_gradients, Pass& pass);
-  Status forward(Pass& pass, bool records);
+  bool wants_gradients() const { return bindings_ != nullptr; }
+  Result<View> upload(const std::vector<int32_t>& values);
+  Status add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor, Pass& pass);
+  Status add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
+  Status forward(Pass& pass);
   Status predict(Pass& pass);
-  Status head(Pass& pass, size_t index, bool wants_gradients);
-  Status head_rows(Pass& pass, size_t index, int64_t begin, int64_t n, bool wants_gradients);
+  Status run_heads(const MicroBatch& batch, const Objective& objective, Pass& pass, std::vector<float>& losses);
   template <typename Run>  // Result<View>(): the stretch once more
-  Status backward_stretch(Pass& pass, View in, View in_grad, bool is_in_given, View out, View out_grad, const Run& run);
+  Status backward_stretch(Pass& pass, size_t layer, View in, View in_grad, bool is_in_given, View out, View out_grad,
+                          const Run& run);
   Status backward(Pass& pass);
-  Result<std::vector<float>> losses_of(const HeadWork& work);
-  Status count_loads(const nn::Tape& tape, std::vector<std::vector<int64_t>>& loads);
   nn::Tape& new_tape() {
-    tapes_.push_back(std::make_unique<nn::Tape>(chip_, bindings_));
+    tapes_.push_back(std::make_unique<nn::Tape>(chip_, *bindings_));
     return *tapes_.back();
   }
 
@@ -102,60 +94,55 @@ class MicroStep {
   nn::Workspace& values_;
   nn::Workspace& shadow_;
   const std::vector<nn::LayerCache>& cache_;
-  const nn::Bindings& bindings_;
+  const nn::Bindings* bindings_;  // null: no gradients
   bool recompute_;
   float balance_weight_ = 0;
+  MicroResults results_;
   std::vector<std::unique_ptr<nn::Tape>> tapes_;  // embedding, then layers
-  std::vector<std::vector<int64_t>> loads_;       // by layer, last first
-  std::vector<float> balance_;
 };
 
-Result<View> MicroStep::upload(const void* data, int64_t n, DType dtype) {
-  const View view = values_.take(n, 1, dtype);
-  NARU_TRY(chip_.copy_in(view.address, data, n * 4));
+Result<View> MicroStep::upload(const std::vector<int32_t>& values) {
+  const auto n = static_cast<int64_t>(values.size());
+  const View view = values_.take(n, 1, DType::kI32);
+  NARU_TRY(chip_.copy_in(view.address, values.data(), n * 4));
   return view;
 }
 
-Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, float weight, Pass& pass) {
-  const auto n = static_cast<int64_t>(of.mask.size());
-  std::vector<float> weights(of.mask.size());
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = of.mask[i] != 0 ? weight : 0.0f;
+Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor,
+                           Pass& pass) {
   HeadWork work;
   work.norm = &norm;
-  work.mask = of.mask;
-  if (!pass.heads.empty()) {
-    NARU_ASSIGN(work.ids, upload(of.ids.data(), n, DType::kI32));
-  }
-  NARU_ASSIGN(work.targets, upload(of.targets.data(), n, DType::kI32));
-  NARU_ASSIGN(work.weights, upload(weights.data(), n, DType::kF32));
-  work.losses = values_.take(n, 1);
+  work.row_weights = of.weights;
+  work.weight = weight;
+  work.divisor = divisor;
+  NARU_ASSIGN(work.targets, upload(of.targets));
+  work.weights = values_.take(work.targets.rows, 1);
+  work.losses = results_.losses(pass.heads.size());
   pass.heads.push_back(std::move(work));
   return {};
 }
 
 // The model's head; in training that of each prediction layer too.
-Status MicroStep::add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, bool wants_gradients,
-                            Pass& pass) {
-  const auto share = [](double weight, int64_t n) {
-    return static_cast<float>(weight / static_cast<double>(std::max<int64_t>(1, n)));
-  };
-  NARU_TRY(add_head(decoder_.final_norm, {batch.ids, batch.targets, batch.mask}, share(1.0, scale.n_targets), pass));
+Status MicroStep::add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass) {
+  NARU_TRY(add_head(decoder_.final_norm, {{}, batch.targets, batch.weights}, 1, scale.divisor, pass));
+  if (!wants_gradients()) return {};
   const size_t n_depths = decoder_.predictions.size();
-  for (size_t depth = 0; wants_gradients && depth < n_depths; ++depth) {
-    NARU_CHECK(scale.n_prediction_targets.size() == n_depths, scale.n_prediction_targets.size(), n_depths);
-    const float weight =
-        share(scale.prediction_weight / static_cast<double>(n_depths), scale.n_prediction_targets[depth]);
-    NARU_TRY(add_head(decoder_.predictions[depth].head_norm, prediction_targets(batch, static_cast<int64_t>(depth)),
-                      weight, pass));
+  for (size_t depth = 0; depth < n_depths; ++depth) {
+    NARU_CHECK(scale.prediction_divisors.size() == n_depths, scale.prediction_divisors.size(), n_depths);
+    const PredictionTargets targets = prediction_targets(batch, static_cast<int64_t>(depth));
+    NARU_ASSIGN(const View seen, upload(targets.ids));
+    pass.seen.push_back(seen);
+    NARU_TRY(add_head(decoder_.predictions[depth].head_norm, targets,
+                      scale.prediction_weight / static_cast<double>(n_depths), scale.prediction_divisors[depth], pass));
   }
-  if (!wants_gradients) return {};
   for (HeadWork& work : pass.heads) work.grad = values_.take(pass.ids.rows, decoder_.width);
   pass.before = values_.take(pass.ids.rows, decoder_.width);
   return {};
 }
 
-Status MicroStep::forward(Pass& pass, bool records) {
+Status MicroStep::forward(Pass& pass) {
   nn::Context& ctx = pass.ctx;
+  const bool records = wants_gradients();
   values_.keep(records);
   if (records) {
     ctx.tape = &new_tape();
@@ -177,13 +164,14 @@ Status MicroStep::forward(Pass& pass, bool records) {
       NARU_TRY(chip_.run(contract::Axpby{.x = x, .y = {}, .a = 1, .b = 0, .out = next}));
       x = next;
     }
+    ctx.chosen = results_.chosen(layer);
     NARU_ASSIGN(x, decoder_.run_layer(ctx, layer, cache_[layer], x));
     if (ctx.tape != nullptr) ctx.tape->end(values_);
     pass.x.push_back(x);
   }
   ctx.tape = nullptr;
   values_.keep(false);
-  pass.states.push_back(x);
+  pass.heads[0].state = x;
   return {};
 }
 
@@ -191,118 +179,73 @@ Status MicroStep::forward(Pass& pass, bool records) {
 Status MicroStep::predict(Pass& pass) {
   nn::Context& ctx = pass.ctx;
   for (size_t depth = 0; depth + 1 < pass.heads.size(); ++depth) {
-    const nn::LayerCache& cache = cache_[decoder_.layers.size() + depth];
+    const size_t layer = decoder_.layers.size() + depth;
     if (!recompute_) {
       values_.keep(true);
       ctx.tape = &new_tape();
       ctx.tape->begin(values_);
     }
-    auto state = decoder_.run_prediction(ctx, depth, cache, pass.states[depth], pass.heads[depth + 1].ids);
+    ctx.chosen = results_.chosen(layer);
+    auto state = decoder_.run_prediction(ctx, depth, cache_[layer], pass.heads[depth].state, pass.seen[depth]);
     values_.keep(false);
     if (ctx.tape != nullptr) ctx.tape->end(values_);
     ctx.tape = nullptr;
-    NARU_ASSIGN(const View next, std::move(state));
-    pass.states.push_back(next);
+    NARU_ASSIGN(pass.heads[depth + 1].state, std::move(state));
   }
   return {};
 }
 
-Status MicroStep::head_rows(Pass& pass, size_t index, int64_t begin, int64_t n, bool wants_gradients) {
-  const nn::WorkspaceScope scope(values_);
-  nn::Context& ctx = pass.ctx;
-  const HeadWork& work = pass.heads[index];
-  const View x = pass.states[index].slice_rows(begin, n);
-  const View normed = values_.take(n, x.cols);
-  const View logits = values_.take(n, decoder_.vocab);
-  NARU_TRY(nn::rms_norm(ctx, *work.norm, x, normed));
-  NARU_TRY(nn::matmul(ctx, decoder_.head, normed, logits));
-  NARU_TRY(chip_.run(contract::CrossEntropy{.logits = logits,
-                                            .targets = work.targets.slice_rows(begin, n),
-                                            .weights = work.weights.slice_rows(begin, n),
-                                            .loss = work.losses.slice_rows(begin, n),
-                                            .dlogits = wants_gradients ? logits : View{}}));
-  if (!wants_gradients) return {};
-  const nn::MatrixBinding& binding = bindings_.matrix(decoder_.head.weight.get());
-  if (!binding.grads.empty()) {
-    NARU_TRY(chip_.run(contract::WeightGrad{
-        .dy = logits, .x = normed, .groups = {}, .rows_share = 1, .rule = binding.weight->rule, .out = binding.grads}));
+// The model's own head by the objective, whose losses come to the host where it has them there; those of prediction
+// layers by cross entropy.
+Status MicroStep::run_heads(const MicroBatch& batch, const Objective& objective, Pass& pass,
+                            std::vector<float>& losses) {
+  static const nn::Bindings kNone;
+  HeadPass heads(pass.ctx, decoder_, wants_gradients() ? *bindings_ : kNone, batch);
+  if (const auto* by_log_probs = std::get_if<std::shared_ptr<const LogProbLoss>>(&objective)) {
+    NARU_TRY(heads.run(pass.heads[0], **by_log_probs, losses));
+  } else if (const auto* by_logits = std::get_if<std::shared_ptr<const LogitsLoss>>(&objective)) {
+    NARU_TRY(heads.run(pass.heads[0], **by_logits));
+  } else {
+    NARU_TRY(heads.run(pass.heads[0], CrossEntropyLoss()));
   }
-  const View dnormed = values_.take(n, x.cols);
-  NARU_TRY(chip_.run(contract::Matmul{.x = logits, .targets = {{binding.transposed, {}, dnormed}}, .n_targets = 1}));
-  return chip_.run(contract::RmsNormGrad{.x = x,
-                                         .weight = work.norm->weight.view,
-                                         .eps = work.norm->eps,
-                                         .dy = dnormed,
-                                         .dx = work.grad.slice_rows(begin, n),
-                                         .dweight = bindings_.vector_grad(work.norm->weight.view)});
-}
-
-Status MicroStep::head(Pass& pass, size_t index, bool wants_gradients) {
-  const HeadWork& work = pass.heads[index];
-  const auto n_rows = static_cast<int64_t>(work.mask.size());
-  for (int64_t begin = 0; begin < n_rows; begin += kHeadRows) {
-    const int64_t n = std::min(kHeadRows, n_rows - begin);
-    const auto first = work.mask.begin() + begin;
-    if (std::any_of(first, first + n, [](uint8_t m) { return m != 0; })) {
-      NARU_TRY(head_rows(pass, index, begin, n, wants_gradients));
-      continue;
-    }
-    NARU_TRY(chip_.run(contract::Fill{.out = work.losses.slice_rows(begin, n), .value = 0}));
-    if (wants_gradients) NARU_TRY(chip_.run(contract::Fill{.out = work.grad.slice_rows(begin, n), .value = 0}));
-  }
-  return {};
-}
-
-Status MicroStep::count_loads(const nn::Tape& tape, std::vector<std::vector<int64_t>>& loads) {
-  for (const contract::Op& op : tape.ops()) {
-    const auto* route = std::get_if<contract::Route>(&op);
-    if (route == nullptr) continue;
-    std::vector<int32_t> experts(static_cast<size_t>(route->experts.rows * route->experts.cols));
-    NARU_TRY(chip_.wait());
-    NARU_TRY(chip_.copy_out(experts.data(), route->experts.address, static_cast<int64_t>(experts.size()) * 4));
-    std::vector<int64_t> load(static_cast<size_t>(route->logits.cols));
-    for (const int32_t expert : experts) ++load[static_cast<size_t>(expert)];
-    loads.push_back(std::move(load));
-  }
+  for (size_t i = 1; i < pass.heads.size(); ++i) NARU_TRY(heads.run(pass.heads[i], CrossEntropyLoss()));
   return {};
 }
 
 template <typename Run>
-Status MicroStep::backward_stretch(Pass& pass, View in, View in_grad, bool is_in_given, View out, View out_grad,
-                                   const Run& run) {
+Status MicroStep::backward_stretch(Pass& pass, size_t layer, View in, View in_grad, bool is_in_given, View out,
+                                   View out_grad, const Run& run) {
   const nn::WorkspaceScope scope(values_);
   if (recompute_) {
     pass.ctx.tape = &new_tape();
     pass.ctx.tape->begin(values_);
     values_.keep(true);
+    pass.ctx.chosen = results_.chosen(layer);
     auto again = run();
     values_.keep(false);
     NARU_ASSIGN(out, std::move(again));
     pass.ctx.tape->end(values_);
   }
   nn::Tape& tape = *tapes_.back();
-  NARU_TRY(count_loads(tape, loads_));
-  tape.set_balance(balance_weight_, pass.ctx.sequences);
+  if (balance_weight_ != 0) tape.set_balance(balance_weight_, pass.ctx.sequences, results_.balance(layer));
   tape.outside(out, out_grad, true);
   tape.outside(in, in_grad, is_in_given);
   NARU_TRY(tape.backward(shadow_));
-  for (const float loss : tape.take_balance_losses()) balance_.push_back(loss);
   tapes_.pop_back();
   return {};
 }
 
 Status MicroStep::backward(Pass& pass) {
-  for (size_t depth = pass.heads.size() - 1; depth-- > 0;) {
-    const nn::LayerCache& cache = cache_[decoder_.layers.size() + depth];
-    NARU_TRY(backward_stretch(pass, pass.states[depth], pass.heads[depth].grad, true, pass.states[depth + 1],
-                              pass.heads[depth + 1].grad, [&] {
-                                return decoder_.run_prediction(pass.ctx, depth, cache, pass.states[depth],
-                                                               pass.heads[depth + 1].ids);
-                              }));
+  for (size_t depth = pass.seen.size(); depth-- > 0;) {
+    const size_t layer = decoder_.layers.size() + depth;
+    const HeadWork &before = pass.heads[depth], &behind = pass.heads[depth + 1];
+    NARU_TRY(backward_stretch(pass, layer, before.state, before.grad, true, behind.state, behind.grad, [&] {
+      return decoder_.run_prediction(pass.ctx, depth, cache_[layer], before.state, pass.seen[depth]);
+    }));
   }
   View behind = pass.heads[0].grad, before = pass.before;
   for (size_t layer = decoder_.layers.size(); layer-- > 0;) {
-    NARU_TRY(backward_stretch(pass, pass.x[layer], before, false, pass.x[layer + 1], behind,
+    NARU_TRY(backward_stretch(pass, layer, pass.x[layer], before, false, pass.x[layer + 1], behind,
                               [&] { return decoder_.run_layer(pass.ctx, layer, cache_[layer], pass.x[layer]); }));
     std::swap(behind, before);
   }
@@ -311,42 +254,42 @@ Status MicroStep::backward(Pass& pass) {
   return embedding.backward(shadow_);
 }
 
-Result<std::vector<float>> MicroStep::losses_of(const HeadWork& work) {
-  std::vector<float> losses(work.mask.size());
-  NARU_TRY(chip_.copy_out(losses.data(), work.losses.address, static_cast<int64_t>(losses.size()) * 4));
-  for (size_t i = 0; i < losses.size(); ++i) {
-    if (work.mask[i] == 0) losses[i] = 0;
-  }
-  return losses;
-}
-
 Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
-                                                   bool wants_gradients) {
+                                                   const Objective& objective) {
   values_.keep(false);
   values_.release(0);
-  balance_weight_ = static_cast<float>(scale.balance_weight);
+  balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
   Sequences sequences;
   fill_sequences(batch, sequences);
   models::Batch rows;
   rows.ids = batch.ids;
   rows.positions = batch.positions;
   rows.sequences = sequences.rows;
+  results_.place(values_, decoder_, batch, wants_gradients(), balance_weight_ != 0);
   NARU_ASSIGN(models::Decoder::Start start, decoder_.begin(chip_, values_, rows));
-  Pass pass{.ctx = start.ctx, .ids = start.ids, .x = {}, .before = {}, .heads = {}, .states = {}};
-  NARU_TRY(add_heads(batch, scale, wants_gradients, pass));
-  NARU_TRY(forward(pass, wants_gradients));
+  Pass pass{.ctx = start.ctx, .ids = start.ids, .x = {}, .before = {}, .heads = {}, .seen = {}};
+  NARU_TRY(add_heads(batch, scale, pass));
+  NARU_TRY(forward(pass));
   NARU_TRY(predict(pass));
-  for (size_t i = 0; i < pass.heads.size(); ++i) NARU_TRY(head(pass, i, wants_gradients));
-  if (wants_gradients) NARU_TRY(backward(pass));
-  NARU_TRY(chip_.wait());
-  TrainableModel::MicroResult result;
-  NARU_ASSIGN(result.losses, losses_of(pass.heads[0]));
-  for (size_t i = 1; i < pass.heads.size(); ++i) {
-    NARU_ASSIGN(std::vector<float> losses, losses_of(pass.heads[i]));
-    result.prediction_losses.push_back(std::move(losses));
+  std::vector<float> losses;
+  NARU_TRY(run_heads(batch, objective, pass, losses));
+  if (wants_gradients()) NARU_TRY(backward(pass));
+  NARU_ASSIGN(TrainableModel::MicroResult result, results_.read(chip_));
+  if (!losses.empty()) result.losses = std::move(losses);
+  const auto finish = [&](size_t head, std::vector<float>& of) {
+    const std::vector<float>& weights = pass.heads[head].row_weights;
+    double sum = 0;
+    for (size_t i = 0; i < of.size(); ++i) {
+      if (weights[i] == 0) of[i] = 0;
+      sum += static_cast<double>(weights[i]) * static_cast<double>(of[i]);
+    }
+    return sum;
+  };
+  result.sums.loss = finish(0, result.losses);
+  for (size_t depth = 0; depth < result.prediction_losses.size(); ++depth) {
+    result.sums.prediction_losses.push_back(finish(depth + 1, result.prediction_losses[depth]));
   }
-  result.balance = std::move(balance_);
-  result.loads.assign(loads_.rbegin(), loads_.rend());
+  for (const float loss : result.balance) result.sums.balance += static_cast<double>(loss);
   return result;
 }
 
@@ -354,7 +297,7 @@ Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, cons
 
 Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::ModelConfig& config,
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
-                                  double balance_weight) {
+                                  double balance_weight, const Objective& objective) {
   const auto planner = chip.planner();
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(*planner, config, options, {}, 0));
   TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, 0, 0};
@@ -364,19 +307,20 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
   batch.ids.assign(n, 0);
   batch.positions.assign(n, 0);
   batch.targets.assign(n, 0);
-  batch.mask.assign(n, 1);
+  batch.weights.assign(n, 1);
+  batch.signals.assign(static_cast<size_t>(n_signals(objective)), std::vector<float>(n, 0.0f));
   // The first documents have one token, the last one the rest.
   for (int64_t d = 0; d < n_documents; ++d) {
     const bool is_last = d + 1 == n_documents;
     batch.documents.push_back({d, is_last ? n_rows - d : 1});
   }
-  NARU_ASSIGN(const ParameterBuffer grads, ParameterBuffer::create(*planner, model.parameters(), model.trained()));
+  NARU_ASSIGN(const GradientBuffer grads, model.make_gradients());
   NARU_TRY(model.run(batch,
-                     {.n_targets = 1,
+                     {.divisor = 1,
                       .balance_weight = balance_weight,
                       .prediction_weight = 1,
-                      .n_prediction_targets = std::vector<int64_t>(static_cast<size_t>(config.mtp_layers), 1)},
-                     &grads));
+                      .prediction_divisors = std::vector<double>(static_cast<size_t>(config.mtp_layers), 1)},
+                     &grads, objective));
   const auto [values, shadow] = model.workspace_peaks();
   room.activation_bytes = values;
   room.gradient_bytes = shadow;
@@ -433,14 +377,14 @@ Status TrainableModel::State::reserve_cache(int64_t n_pages) {
 }
 
 Result<TrainableModel::MicroResult> TrainableModel::run(const MicroBatch& batch, const StepScale& scale,
-                                                        const ParameterBuffer* grads) {
+                                                        const GradientBuffer* grads, const Objective& objective) {
   State& s = *state_;
   NARU_CHECK(s.room.fits(batch), batch.ids.size(), batch.documents.size(), pages_of(batch), s.room.rows,
              s.room.documents, s.room.pages);
-  nn::Bindings bindings;
-  s.bind(grads, bindings);
-  MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache, bindings, s.options.recompute);
-  return step.run(batch, scale, grads != nullptr);
+  NARU_CHECK(std::ssize(batch.signals) == n_signals(objective), batch.signals.size(), n_signals(objective));
+  MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache,
+                 grads != nullptr ? &grads->bindings_ : nullptr, s.options.recompute);
+  return step.run(batch, scale, objective);
 }
 
 }  // namespace naru::train

@@ -6,30 +6,30 @@ namespace naru::train {
 
 PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth) {
   PredictionTargets result{batch.ids, std::vector<int32_t>(batch.ids.size(), 0),
-                           std::vector<uint8_t>(batch.ids.size(), 0)};
+                           std::vector<float>(batch.ids.size(), 0)};
   for (const DocumentRows& document : batch.documents) {
     const int64_t end = document.row_begin + document.n_rows - depth - 1;
     for (int64_t row = document.row_begin; row < end; ++row) {
       const auto here = static_cast<size_t>(row), there = static_cast<size_t>(row + depth + 1);
       result.ids[here] = batch.ids[there];
       result.targets[here] = batch.targets[there];
-      result.mask[here] = batch.mask[there];
+      result.weights[here] = batch.weights[there];
     }
   }
   return result;
 }
 
-std::vector<int64_t> count_prediction_targets(const StepBatch& batch, int64_t n_depths) {
-  std::vector<int64_t> counts;
+std::vector<double> prediction_divisors(const StepBatch& batch, int64_t n_depths) {
+  std::vector<double> sums;
   for (int64_t depth = 0; depth < n_depths; ++depth) {
-    int64_t n = 0;
+    double sum = 0;
     for (const MicroBatch& micro : batch.micro_batches) {
       const PredictionTargets targets = prediction_targets(micro, depth);
-      n = std::accumulate(targets.mask.begin(), targets.mask.end(), n);
+      sum = std::accumulate(targets.weights.begin(), targets.weights.end(), sum);
     }
-    counts.push_back(n);
+    sums.push_back(sum);
   }
-  return counts;
+  return sums;
 }
 
 }  // namespace naru::train

@@ -9,11 +9,11 @@ namespace naru::train {
 struct PredictionTargets {
   std::vector<int32_t> ids;      // [T]
   std::vector<int32_t> targets;  // [T]
-  std::vector<uint8_t> mask;     // [T]
+  std::vector<float> weights;    // [T]
 };
 PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth);
 
-// Targets of each depth in [0, n_depths), over the micro-batches of a step.
-std::vector<int64_t> count_prediction_targets(const StepBatch& batch, int64_t n_depths);
+// The sum of the weights of each depth in [0, n_depths), over the micro-batches of a step.
+std::vector<double> prediction_divisors(const StepBatch& batch, int64_t n_depths);
 
 }  // namespace naru::train

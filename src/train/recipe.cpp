@@ -131,6 +131,7 @@ Status set_field(const KeyRow& row, const Field& field, const TomlValue& value, 
   if (auto* const* mode = std::get_if<contract::ComputeMode*>(&field)) {
     **mode = *contract::compute_mode_from_name(value.text);  // the row's words are names of modes
   }
+  if (auto* const* kind = std::get_if<RunKind*>(&field)) **kind = *run_kind_from_name(value.text);  // likewise
   return {};
 }
 
@@ -296,8 +297,9 @@ class Reader {
   // On a command line texts need no quotation marks, and lists of words no brackets.
   static Result<TomlValue> override_value(const Field& field, std::string_view text, const Source& source) {
     const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
-    const bool is_text =
-        std::holds_alternative<std::string*>(field) || std::holds_alternative<contract::ComputeMode*>(field);
+    const bool is_text = std::holds_alternative<std::string*>(field) ||
+                         std::holds_alternative<contract::ComputeMode*>(field) ||
+                         std::holds_alternative<RunKind*>(field);
     const bool is_toml = text.starts_with('"') || text.starts_with('\'') || text.starts_with('[');
     TomlValue value;
     if (is_text && !is_toml) {

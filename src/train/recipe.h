@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "contract/kinds.h"
+#include "train/run_kind.h"
 
 namespace naru::train {
 
@@ -104,8 +105,8 @@ struct SampleRecipe {
 };
 
 struct Recipe {
-  std::string name;               // of the run; default: the file's name without .toml
-  std::string kind = "pretrain";  // "pretrain" (loss on every token) or "sft" (loss on the assistant's turns)
+  std::string name;  // of the run; default: the file's name without .toml
+  RunKind kind = RunKind::kPretrain;
   uint64_t seed = 1;
   int64_t steps = 0;  // exactly one of steps and epochs is > 0
   double epochs = 0;

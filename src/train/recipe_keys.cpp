@@ -24,7 +24,6 @@ constexpr Range kCount = {0, kMany};
 constexpr Range kCountFromOne = {1, kMany};
 constexpr Range kShare = {0, 1, false, true};
 
-constexpr std::array<std::string_view, 2> kKinds = {"pretrain", "sft"};
 constexpr std::array<std::string_view, 2> kComputes = {"f32", "bf16"};
 constexpr std::array<std::string_view, 3> kForms = {"", "expanded", "latent"};
 constexpr std::array<std::string_view, 4> kGenerators = {"", "digits", "countdown", "word_problems"};
@@ -92,7 +91,7 @@ constexpr KeyRow kKeys[] = {
      .key = "kind",
      .field = top<&Recipe::kind>,
      .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only",
-     .words = kKinds},
+     .words = kRunKindNames},
     {.section = "",
      .key = "seed",
      .field = top<&Recipe::seed>,

@@ -40,6 +40,7 @@ struct ValueText {
   std::string operator()(const double* v) const { return number_text(*v); }
   std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
   std::string operator()(const contract::ComputeMode* v) const { return toml_quoted(contract::compute_mode_name(*v)); }
+  std::string operator()(const RunKind* v) const { return toml_quoted(run_kind_name(*v)); }
   std::string operator()(const std::vector<std::string>* v) const {
     std::string out = "[";
     for (const std::string& text : *v) out += (out.size() > 1 ? ", " : "") + toml_quoted(text);

@@ -19,8 +19,8 @@ inline constexpr int64_t kRecipeTextBytesMax = 65536;  // bytes of one text
 inline constexpr int64_t kRecipePathBytesMax = 4096;   // bytes of a path
 
 // A field of a recipe; its type is the type of the key.
-using Field =
-    std::variant<std::string*, int64_t*, uint64_t*, double*, bool*, contract::ComputeMode*, std::vector<std::string>*>;
+using Field = std::variant<std::string*, int64_t*, uint64_t*, double*, bool*, contract::ComputeMode*, RunKind*,
+                           std::vector<std::string>*>;
 
 // Of numbers.
 struct Range {

@@ -28,7 +28,7 @@ Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const s
 Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFiles& files) {
   Size size;
   for (const std::string& prompt : recipe.sample.prompts) {
-    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == "sft"));
+    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == RunKind::kSft));
     size.sessions = std::min(kSessionsMax, size.sessions + 1);
     size.context_tokens =
         std::max(size.context_tokens, static_cast<int64_t>(ids.size()) + recipe.sample.max_tokens + 1);

@@ -65,37 +65,57 @@ Result<ParameterBuffer> ParameterBuffer::create(contract::Chip& chip, const std:
   return result;
 }
 
-int64_t TrainableModel::State::index_of(const std::string& name) const {
+namespace {
+
+using Names = std::unordered_map<std::string, int64_t>;
+
+int64_t index_of(const Names& index_by_name, const std::string& name) {
   const auto found = index_by_name.find(name);
   NARU_CHECK(found != index_by_name.end(), "no parameter of this name", name);
   return found->second;
 }
 
-View TrainableModel::State::rows_of(const ParameterBuffer& buffer, const LoadedParameters::Rows& rows) const {
-  const View all = buffer.view(index_of(rows.tensor));
-  return all.empty() ? View{} : all.slice_rows(rows.row_begin, rows.n_rows);
+}  // namespace
+
+// Names become indices here, once: a step looks none of them up.
+void TrainableModel::State::find_places(const Names& index_by_name) {
+  for (const LoadedParameters::Matrix& matrix : loaded.matrices) {
+    std::vector<Rows>& groups = matrix_rows.emplace_back();
+    for (const LoadedParameters::Rows& rows : matrix.groups) {
+      groups.push_back({index_of(index_by_name, rows.tensor), rows.row_begin, rows.n_rows});
+    }
+  }
+  for (const LoadedParameters::Vector& vector : loaded.vectors) {
+    vector_parameters.push_back(index_of(index_by_name, vector.tensor));
+  }
 }
 
-void TrainableModel::State::bind(const ParameterBuffer* grads, nn::Bindings& bindings) const {
+void TrainableModel::State::bind(const ParameterBuffer& grads, nn::Bindings& bindings) const {
   for (size_t i = 0; i < loaded.matrices.size(); ++i) {
     const LoadedParameters::Matrix& matrix = loaded.matrices[i];
     nn::MatrixBinding binding{matrix.matrix, transposed[i].get(), {}, matrix.is_transposed};
-    for (const LoadedParameters::Rows& rows : matrix.groups) {
-      const View grad = grads == nullptr ? View{} : rows_of(*grads, rows);
-      if (!grad.empty()) binding.grads.push_back(grad);
+    for (const Rows& rows : matrix_rows[i]) {
+      if (grads.holds(rows.index)) {
+        binding.grads.push_back(grads.view(rows.index).slice_rows(rows.row_begin, rows.n_rows));
+      }
     }
     bindings.bind(std::move(binding));
   }
-  for (const LoadedParameters::Vector& vector : loaded.vectors) {
-    bindings.bind_vector(vector.view, grads == nullptr ? View{} : grads->view(index_of(vector.tensor)));
+  for (size_t i = 0; i < loaded.vectors.size(); ++i) {
+    bindings.bind_vector(loaded.vectors[i].view, grads.view(vector_parameters[i]));
   }
   for (const LoadedAdapter& low : adapters) {
-    const auto grad = [&](int64_t index) {
-      return grads == nullptr ? std::vector<View>{} : std::vector<View>{grads->view(index)};
-    };
-    bindings.bind({low.adapter->a.get(), low.a_transposed.get(), grad(low.a), false});
-    bindings.bind({low.adapter->b.get(), low.b_transposed.get(), grad(low.a + 1), false});
+    bindings.bind({low.adapter->a.get(), low.a_transposed.get(), {grads.view(low.a)}, false});
+    bindings.bind({low.adapter->b.get(), low.b_transposed.get(), {grads.view(low.a + 1)}, false});
   }
+}
+
+Result<GradientBuffer> TrainableModel::make_gradients() const {
+  const State& s = *state_;
+  NARU_ASSIGN(ParameterBuffer buffer, ParameterBuffer::create(*s.chip, s.parameters, s.is_trained));
+  GradientBuffer result(std::move(buffer));
+  s.bind(result, result.bindings_);
+  return result;
 }
 
 TrainableModel::TrainableModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -193,11 +213,13 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   }
   if (has_adapters) NARU_TRY(list_adapters(options.lora, s.parameters));
   s.is_trained.resize(s.parameters.size(), true);
-  for (size_t i = 0; i < s.parameters.size(); ++i) s.index_by_name[s.parameters[i].name] = static_cast<int64_t>(i);
+  Names index_by_name;
+  for (size_t i = 0; i < s.parameters.size(); ++i) index_by_name[s.parameters[i].name] = static_cast<int64_t>(i);
   NARU_ASSIGN(s.values, ParameterBuffer::create(chip, s.parameters, std::vector<bool>(s.parameters.size(), true)));
   if (!chip.info().is_planner) NARU_TRY(fill_values(chip, s.parameters, n_own, read, seed, s.values));
   NARU_ASSIGN(s.decoder,
               build(options, config, chip, std::span(s.parameters).first(static_cast<size_t>(n_own)), &s.loaded));
+  s.find_places(index_by_name);
   for (const LoadedParameters::Matrix& matrix : s.loaded.matrices) {
     const contract::PackedMatrix& m = *matrix.matrix;
     s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
@@ -209,7 +231,7 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   const contract::Rule rule = contract::rule_of(DType::kF32, options.compute);
   for (int64_t a = n_own; a < static_cast<int64_t>(s.parameters.size()); a += 2) {
     State::LoadedAdapter low;
-    low.parameter = s.index_of(adapted_name(s.parameters[static_cast<size_t>(a)].name));
+    low.parameter = index_of(index_by_name, adapted_name(s.parameters[static_cast<size_t>(a)].name));
     low.a = a;
     const View full = s.values.view(low.parameter);
     NARU_ASSIGN(low.adapter,
@@ -231,7 +253,9 @@ Status TrainableModel::refresh() {
   for (size_t i = 0; i < s.loaded.matrices.size(); ++i) {
     const LoadedParameters::Matrix& matrix = s.loaded.matrices[i];
     std::vector<View> groups;
-    for (const LoadedParameters::Rows& rows : matrix.groups) groups.push_back(s.rows_of(s.values, rows));
+    for (const State::Rows& rows : s.matrix_rows[i]) {
+      groups.push_back(s.values.view(rows.index).slice_rows(rows.row_begin, rows.n_rows));
+    }
     contract::Pack pack{.groups = groups,
                         .is_transposed = matrix.is_transposed,
                         .is_rounded_first = matrix.is_rounded_first,
@@ -242,8 +266,9 @@ Status TrainableModel::refresh() {
     pack.out = s.transposed[i].get();
     NARU_TRY(s.chip->run(pack));
   }
-  for (const LoadedParameters::Vector& vector : s.loaded.vectors) {
-    const View value = s.values.view(s.index_of(vector.tensor));
+  for (size_t i = 0; i < s.loaded.vectors.size(); ++i) {
+    const LoadedParameters::Vector& vector = s.loaded.vectors[i];
+    const View value = s.values.view(s.vector_parameters[i]);
     if (vector.is_rounded) {
       NARU_TRY(s.chip->run(contract::RoundBF16{.x = value, .out = vector.view}));
     } else {

@@ -16,6 +16,8 @@
 #include "models/parameters.h"
 #include "nn/tape.h"
 #include "train/data/batches.h"
+#include "train/micro_sums.h"
+#include "train/objective.h"
 #include "train/recipe.h"
 
 namespace naru::train {
@@ -39,6 +41,14 @@ class ParameterBuffer {
   std::unique_ptr<contract::Buffer> buffer_;
   std::vector<View> views_;
   View all_;
+};
+
+// Gradients of a model's trained parameters, with the places of every matrix and vector among them found once.
+class GradientBuffer : public ParameterBuffer {
+ private:
+  friend class TrainableModel;
+  explicit GradientBuffer(ParameterBuffer buffer) : ParameterBuffer(std::move(buffer)) {}
+  nn::Bindings bindings_;
 };
 
 // What a micro-batch takes on the chip.
@@ -84,20 +94,26 @@ class TrainableModel {
   // Before run(): memory for micro-batches that fit the room.
   Status reserve(const TrainingRoom& room);
 
+  // How the losses of a micro-batch count in the whole step.
   struct StepScale {
-    int64_t n_targets = 1;         // of the whole step: the loss of a target has the weight 1 / n_targets
-    double balance_weight = 0;     // alpha / documents of the step
-    double prediction_weight = 0;  // of the prediction layers' losses together (lambda)
-    std::vector<int64_t> n_prediction_targets{};  // of the whole step, by depth
+    double divisor = 1;                         // of the weighted losses (StepBatch); 0: nothing counts
+    double balance_weight = 0;                  // alpha / documents of the step
+    double prediction_weight = 0;               // of the prediction layers' losses together (lambda)
+    std::vector<double> prediction_divisors{};  // by depth
   };
   struct MicroResult {
-    std::vector<float> losses;                          // [T]: -log p of the target; +0 where it does not count
-    std::vector<std::vector<float>> prediction_losses;  // by depth, as losses; of a run with gradients
-    std::vector<float> balance;                         // balance losses, weighted
-    std::vector<std::vector<int64_t>> loads;  // layers with experts, prediction layers last: slots that chose each
+    MicroSums sums;                                     // predictions, balance and loads: of a run with gradients
+    std::vector<float> losses;                          // [T]: before weighting; +0 where the weight is 0
+    std::vector<std::vector<float>> prediction_losses;  // by depth, as losses: -log p
+    std::vector<float> balance;                         // balance losses, weighted: by layer, last first
   };
-  // Forward alone where `grads` is null; otherwise gradients are added to it.
-  Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const ParameterBuffer* grads);
+  // Forward alone where `grads` is null; otherwise gradients are added to it. The chip's queue is waited for once, at
+  // the end, and once before that by an objective that reads log-probabilities.
+  Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const GradientBuffer* grads,
+                          const Objective& objective = {});
+
+  // Room for the gradients of what is trained; not filled.
+  Result<GradientBuffer> make_gradients() const;
 
   // Values of parameter `index` on the host, with its adapter merged in where it has one.
   Status merged_value(int64_t index, float* out);
@@ -121,7 +137,7 @@ class TrainableModel {
 // The room of a micro-batch of n_rows tokens in n_documents documents, learnt on the chip's planner.
 Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::ModelConfig& config,
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
-                                  double balance_weight);
+                                  double balance_weight, const Objective& objective = {});
 
 // Cache pages that the documents of a micro-batch take.
 int64_t pages_of(const MicroBatch& batch);

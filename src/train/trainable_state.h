@@ -14,12 +14,19 @@ struct TrainableModel::State {
   DType cache_dtype = DType::kF32;
 
   std::vector<models::Parameter> parameters;
-  std::unordered_map<std::string, int64_t> index_by_name;
   std::vector<bool> is_trained;
   ParameterBuffer values;
 
   models::Decoder decoder;
   models::LoadedParameters loaded;
+  // Rows of parameter `index`.
+  struct Rows {
+    int64_t index = 0;
+    int64_t row_begin = 0;
+    int64_t n_rows = 0;
+  };
+  std::vector<std::vector<Rows>> matrix_rows;  // of loaded.matrices, in order: of each group
+  std::vector<int64_t> vector_parameters;      // of loaded.vectors, in order
   // Of loaded.matrices, in order: the matrix for dx; null for those that are only looked up.
   std::vector<std::unique_ptr<contract::PackedMatrix>> transposed;
   // Low-rank parts: parameter a is adapters' A, a + 1 its B.
@@ -39,9 +46,8 @@ struct TrainableModel::State {
   int64_t cache_bytes = 0;
 
   Status reserve_cache(int64_t n_pages);
-  int64_t index_of(const std::string& name) const;
-  View rows_of(const ParameterBuffer& buffer, const models::LoadedParameters::Rows& rows) const;
-  void bind(const ParameterBuffer* grads, nn::Bindings& bindings) const;
+  void find_places(const std::unordered_map<std::string, int64_t>& index_by_name);
+  void bind(const ParameterBuffer& grads, nn::Bindings& bindings) const;
 };
 
 }  // namespace naru::train

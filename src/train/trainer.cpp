@@ -13,7 +13,6 @@ namespace naru::train {
 namespace {
 
 constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, tables
-constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch; a later, larger one is planned when it comes
 
 std::string numerics_id(const Recipe& recipe, const TrainingModelFiles& files) {
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
@@ -50,12 +49,16 @@ int64_t scratch_bytes(const std::vector<models::Parameter>& parameters, int64_t 
 }  // namespace
 
 RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
-                               TrainerEvents events, const StartOptions& start)
+                               TrainerEvents events, const StartOptions& start, TrainerParts parts)
     : recipe_(recipe),
       recipe_folder_(std::move(recipe_folder)),
       chip_(chip),
       events_(std::move(events)),
-      start_(start) {}
+      start_(start),
+      parts_(std::move(parts)),
+      peers_(parts_.peers != nullptr ? parts_.peers : &alone_),
+      folder_(recipe.output.empty() ? std::filesystem::path("runs") / recipe.name
+                                    : std::filesystem::path(recipe.output)) {}
 
 TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
@@ -66,36 +69,33 @@ TrainableModel::Options RunningTrainer::model_options() const {
 
 Status RunningTrainer::open_data() {
   const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;
-  NARU_ASSIGN(data_, BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
+  if (parts_.batches) {
+    NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
+  } else {
+    NARU_ASSIGN(BatchStream stream, BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
+    batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
+  }
   if (!recipe_.validation.empty()) {
     NARU_ASSIGN(validation_, BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_));
   }
-  plan_.steps = recipe_.steps > 0
-                    ? recipe_.steps
-                    : static_cast<int64_t>(std::ceil(recipe_.epochs * static_cast<double>(data_->steps_per_epoch())));
+  plan_.steps =
+      recipe_.steps > 0
+          ? recipe_.steps
+          : static_cast<int64_t>(std::ceil(recipe_.epochs * static_cast<double>(batches_->steps_per_epoch())));
   return {};
 }
 
 Status RunningTrainer::plan_memory() {
-  int64_t rows = 1, pages = 1, documents = 1;
-  const auto look_at = [&](const StepBatch& batch) {
-    for (const MicroBatch& micro : batch.micro_batches) {
-      rows = std::max(rows, static_cast<int64_t>(micro.ids.size()));
-      pages = std::max(pages, pages_of(micro));
-      documents = std::max(documents, static_cast<int64_t>(micro.documents.size()));
-    }
-  };
-  for (int64_t step = 0; step < std::min(plan_.steps, kStepsLookedAt); ++step) {
-    NARU_ASSIGN(const StepBatch batch, data_->step(step));
-    look_at(batch);
-  }
+  NARU_ASSIGN(TrainingRoom largest, batches_->largest(plan_.steps));
   if (validation_) {
     NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
-    look_at(batch);
+    widen(largest, batch);
   }
+  const int64_t rows = largest.rows;
   const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
-  NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(), rows, documents, balance));
-  room_.pages = std::max(room_.pages, pages);
+  NARU_ASSIGN(room_,
+              measure_room(chip_, files_.config, model_options(), rows, largest.documents, balance, parts_.objective));
+  room_.pages = std::max(room_.pages, largest.pages);
   const auto planner = chip_.planner();
   NARU_ASSIGN(TrainableModel shape, TrainableModel::create(*planner, files_.config, model_options(), {}, 0));
   NARU_TRY(shape.reserve(room_));
@@ -121,7 +121,7 @@ Status RunningTrainer::plan_memory() {
   plan_.moment_bytes = 4 * moments;
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
-  plan_.data_bytes = data_->n_tokens() * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
+  plan_.data_bytes = batches_->record().n_tokens * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
   plan_.program_bytes = kProgramBytes + scratch_bytes(files_.parameters, rows);
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {
@@ -152,7 +152,7 @@ Status RunningTrainer::make_model() {
                           [this](int64_t i, float* out) { return files_.read(i, recipe_, out); }, recipe_.seed));
   NARU_TRY(model_->reserve(room_));
   NARU_ASSIGN(optimizer_, Optimizer::create(recipe_.optimizer, *model_));
-  sum_.emplace(*model_);
+  sum_.emplace(*model_, *peers_);
   return {};
 }
 
@@ -167,11 +167,15 @@ Status RunningTrainer::open() {
   }
   NARU_TRY(open_data());
   NARU_TRY(plan_memory());
-  std::filesystem::path folder =
-      recipe_.output.empty() ? std::filesystem::path("runs") / recipe_.name : std::filesystem::path(recipe_.output);
-  NARU_ASSIGN(run_, RunFolder::open(folder, recipe_, start_.starts_over));
+  NARU_TRY(check_alike());
+  if (is_writer()) {
+    NARU_ASSIGN(run_, RunFolder::open(folder_, recipe_, start_.starts_over));
+    folder_ = run_->path();
+  }
   NARU_TRY(make_model());
-  NARU_TRY(begin_or_resume());
+  if (is_writer()) NARU_TRY(begin_or_resume());
+  NARU_TRY(share_state());
+  if (!is_writer()) return {};
   const contract::ChipInfo info = chip_.info();
   return run_->set({{"numerics_id", plan_.numerics_id},
                     {"chip", info.level.empty() ? info.name : info.name + "/" + info.level},
@@ -186,8 +190,10 @@ Status RunningTrainer::open() {
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                               contract::Chip& chip, TrainerEvents events, const StartOptions& start) {
-  auto trainer = std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start);
+                                               contract::Chip& chip, TrainerEvents events, const StartOptions& start,
+                                               TrainerParts parts) {
+  auto trainer =
+      std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start, std::move(parts));
   NARU_TRY(trainer->open());
   return std::unique_ptr<Trainer>(std::move(trainer));
 }

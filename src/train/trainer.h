@@ -2,7 +2,7 @@
 // refuses what does not fit before the first step, and what is no going on: a checkpoint that cannot be read, other
 // data. A refused start leaves the folder as it was. run() goes on from the newest good checkpoint until the steps are
 // done or it is asked to stop. The same recipe gives the same weights, bit for bit, however often it was interrupted,
-// on every exact chip.
+// on every exact chip, and however many processes train it together (peers.h), of which the first writes the folder.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,9 @@
 #include <string>
 
 #include "contract/chip.h"
+#include "train/batch_source.h"
+#include "train/objective.h"
+#include "train/peers.h"
 #include "train/recipe.h"
 
 namespace naru::train {
@@ -56,12 +59,23 @@ struct StartOptions {
   bool accepts_changed_data = false;  // going on with other data than the run began with is meant
 };
 
+struct TrainingModelFiles;
+
+// What a run is made of beside its recipe. As it is: the cross entropy of the recipe's documents, in this process
+// alone.
+struct TrainerParts {
+  Objective objective;
+  // Empty: DocumentBatches. The recipe and the files live as long as the source.
+  std::function<Result<std::unique_ptr<BatchSource>>(const Recipe& recipe, const TrainingModelFiles& files)> batches;
+  Peers* peers = nullptr;  // null: no others
+};
+
 struct RunResult {
   bool is_done = false;  // false: stopped as asked, with a checkpoint
   int64_t step = 0;
   double loss = 0;
   std::optional<double> validation_loss;
-  std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts
+  std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
   std::string weights_sha256;
 };
 
@@ -70,7 +84,7 @@ class Trainer {
   // `recipe_folder`: where relative paths count from.
   static Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
                                                contract::Chip& chip, TrainerEvents events,
-                                               const StartOptions& start = {});
+                                               const StartOptions& start = {}, TrainerParts parts = {});
   virtual ~Trainer() = default;
 
   virtual const TrainingPlan& plan() const = 0;

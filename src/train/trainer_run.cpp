@@ -9,6 +9,7 @@
 #include "contract/scalar.h"
 #include "train/chip_values.h"
 #include "train/export.h"
+#include "train/micro_sums.h"
 #include "train/prediction_targets.h"
 #include "train/rollout.h"
 #include "train/schedule.h"
@@ -25,12 +26,6 @@ constexpr int64_t kProblemsJudged = 200;  // of a generator, at the end
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-double sum_of(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value);
-  return sum;
 }
 
 int64_t n_documents(const StepBatch& batch) {
@@ -50,38 +45,53 @@ Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer)
 Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch, StepLosses* losses) {
   const double alpha = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
   const TrainableModel::StepScale scale{
-      .n_targets = std::max<int64_t>(1, batch.n_targets),
+      .divisor = batch.divisor,
       .balance_weight = alpha / static_cast<double>(std::max<int64_t>(1, n_documents(batch))),
       .prediction_weight = recipe_.loss.mtp,
-      .n_prediction_targets = count_prediction_targets(batch, files_.config.mtp_layers)};
-  losses->predictions.assign(static_cast<size_t>(files_.config.mtp_layers), 0);
-  // The sum visits micro-batches in ascending order, so losses are added in that order too.
-  return sum_->run(static_cast<int64_t>(batch.micro_batches.size()), recipe_.batch.groups,
-                   [&](int64_t i, const ParameterBuffer& grads) -> Status {
-                     if (should_stop()) {
-                       is_cut_short_ = true;
-                       return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
-                     }
-                     const MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
-                     NARU_ASSIGN(const auto result, model_->run(micro, scale, &grads));
-                     losses->main += sum_of(result.losses);
-                     losses->balance += sum_of(result.balance);
-                     for (size_t depth = 0; depth < result.prediction_losses.size(); ++depth) {
-                       const auto n = static_cast<double>(std::max<int64_t>(1, scale.n_prediction_targets[depth]));
-                       losses->predictions[depth] += sum_of(result.prediction_losses[depth]) / n;
-                     }
-                     loads_.resize(result.loads.size());
-                     for (size_t layer = 0; layer < loads_.size(); ++layer) {
-                       loads_[layer].resize(result.loads[layer].size());
-                       for (size_t e = 0; e < loads_[layer].size(); ++e) loads_[layer][e] += result.loads[layer][e];
-                     }
-                     return {};
-                   });
+      .prediction_divisors = prediction_divisors(batch, files_.config.mtp_layers)};
+  std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
+  const auto accumulate = [&](int64_t i, const GradientBuffer& grads) -> Status {
+    if (should_stop()) return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
+    const MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
+    NARU_ASSIGN(auto result, model_->run(micro, scale, &grads, parts_.objective));
+    mine[static_cast<size_t>(i)] = std::move(result.sums);
+    return {};
+  };
+  const auto settle = [&](const Status& own) -> Status {
+    auto sums = gather_sums(*peers_, std::move(mine), own);
+    if (!sums.ok()) {
+      is_cut_short_ = sums.error().code == Code::kCancelled;
+      return std::move(sums).error();
+    }
+    fold(*sums, scale, losses);
+    return {};
+  };
+  return sum_->run(std::ssize(batch.micro_batches), recipe_.batch.groups, accumulate, settle);
+}
+
+// Micro-batches ascending, whichever process computed them.
+void RunningTrainer::fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale,
+                          StepLosses* losses) {
+  losses->predictions.assign(scale.prediction_divisors.size(), 0);
+  for (const MicroSums& micro : sums) {
+    losses->main += micro.loss;
+    losses->balance += micro.balance;
+    NARU_CHECK(micro.prediction_losses.size() == losses->predictions.size(), micro.prediction_losses.size());
+    for (size_t depth = 0; depth < micro.prediction_losses.size(); ++depth) {
+      losses->predictions[depth] += quotient(micro.prediction_losses[depth], scale.prediction_divisors[depth]);
+    }
+    loads_.resize(micro.loads.size());
+    for (size_t layer = 0; layer < loads_.size(); ++layer) {
+      loads_[layer].resize(micro.loads[layer].size());
+      for (size_t e = 0; e < loads_[layer].size(); ++e) loads_[layer][e] += micro.loads[layer][e];
+    }
+  }
 }
 
 // bias = bias + rate * sign(mean load - load), for each layer with experts and a bias.
 Status RunningTrainer::move_routing_bias() {
   if (recipe_.loss.bias_update == 0 || recipe_.lora.rank > 0) return {};
+  NARU_TRY(chip_.wait());
   size_t layer = 0;
   for (size_t i = 0; i < files_.parameters.size(); ++i) {
     const models::Parameter& parameter = files_.parameters[i];
@@ -90,7 +100,6 @@ Status RunningTrainer::move_routing_bias() {
     const std::vector<int64_t>& load = loads_[layer++];
     const View view = model_->values().view(static_cast<int64_t>(i));
     std::vector<float> bias(load.size());
-    NARU_TRY(chip_.wait());
     NARU_TRY(chip_.copy_out(bias.data(), view.address, static_cast<int64_t>(bias.size()) * 4));
     int64_t total = 0;
     for (const int64_t n : load) total += n;
@@ -125,13 +134,20 @@ Result<const ParameterBuffer*> RunningTrainer::recheck(const StepBatch& batch, c
 Result<bool> RunningTrainer::roll_back() {
   std::set<int64_t> left_out = state_.left_out;
   for (int64_t step = state_.step - 2; step <= state_.step; ++step) left_out.insert(step);
-  NARU_ASSIGN(const auto checkpoint, store_->newest_good());
-  if (!checkpoint) {
-    NARU_TRY(check_nothing_lost());
-    return false;
-  }
   const int64_t from = state_.step, n_roll_backs = state_.n_roll_backs + 1;
-  NARU_TRY(load(*checkpoint));
+  std::string found;
+  if (is_writer()) {
+    NARU_ASSIGN(const auto checkpoint, store_->newest_good());
+    if (checkpoint) {
+      NARU_TRY(load(*checkpoint));
+      found = "found";
+    } else {
+      NARU_TRY(check_nothing_lost());
+    }
+  }
+  NARU_ASSIGN(found, say_to_all(*peers_, found));
+  if (found.empty()) return false;
+  NARU_TRY(share_state());
   state_.left_out = std::move(left_out);
   state_.n_roll_backs = n_roll_backs;
   // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
@@ -139,7 +155,7 @@ Result<bool> RunningTrainer::roll_back() {
   state_.guard.n_skipped_in_row = 0;
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
-  NARU_TRY(run_->rewind(state_.step));
+  if (is_writer()) NARU_TRY(run_->rewind(state_.step));
   return true;
 }
 
@@ -157,7 +173,7 @@ Status RunningTrainer::report(const StepBatch& batch, const StepLosses& losses, 
     const double sum = std::accumulate(losses.predictions.begin(), losses.predictions.end(), 0.0);
     metrics.values.emplace_back("mtp_loss", sum / static_cast<double>(losses.predictions.size()));
   }
-  NARU_TRY(run_->add(metrics));
+  if (is_writer()) NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
   events_.step({.step = state_.step,
@@ -181,23 +197,26 @@ Error RunningTrainer::failed_step(Error error) const {
   return error;
 }
 
+// A batch that is larger than all that were planned for.
+Status RunningTrainer::make_room(const StepBatch& batch) {
+  TrainingRoom wanted = room_;
+  widen(wanted, batch);
+  if (wanted.rows == room_.rows && wanted.pages == room_.pages && wanted.documents == room_.documents) return {};
+  const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
+  NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(), wanted.rows, wanted.documents, balance,
+                                  parts_.objective));
+  room_.pages = std::max(room_.pages, wanted.pages);
+  return model_->reserve(room_);
+}
+
 Status RunningTrainer::train_step() {
   const auto begin = Clock::now();
   if (state_.left_out.contains(state_.step)) {
     ++state_.step;
     return {};
   }
-  NARU_ASSIGN(const StepBatch batch, data_->step(state_.step));
-  for (const MicroBatch& micro : batch.micro_batches) {
-    if (room_.fits(micro)) continue;
-    const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
-    const int64_t pages = std::max(room_.pages, pages_of(micro));
-    NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(),
-                                    std::max(room_.rows, static_cast<int64_t>(micro.ids.size())),
-                                    std::max(room_.documents, static_cast<int64_t>(micro.documents.size())), balance));
-    room_.pages = std::max(room_.pages, pages);
-    NARU_TRY(model_->reserve(room_));
-  }
+  NARU_ASSIGN(const StepBatch batch, batches_->step(state_.step, *model_));
+  NARU_TRY(make_room(batch));
   loads_.clear();
   StepLosses losses;
   auto computed = gradients(batch, &losses);
@@ -206,7 +225,7 @@ Status RunningTrainer::train_step() {
   if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
     NARU_ASSIGN(grads, recheck(batch, *grads));
   }
-  const double loss = losses.main / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
+  const double loss = quotient(losses.main, batch.divisor);
   NARU_ASSIGN(const double norm, optimizer_->gradient_norm(*grads));
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     return Error{Code::kOutOfRange,
@@ -241,28 +260,34 @@ Status RunningTrainer::train_step() {
 Status RunningTrainer::validate() {
   if (!validation_) return {};
   NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
-  double sum = 0;
-  for (const MicroBatch& micro : batch.micro_batches) {
-    NARU_ASSIGN(const auto result, model_->run(micro, {.n_targets = 1, .balance_weight = 0}, nullptr));
-    sum += sum_of(result.losses);
+  std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
+  Status own;
+  for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
+    auto result = model_->run(batch.micro_batches[static_cast<size_t>(i)], {}, nullptr);
+    own = result.ok() ? Status() : Status(result.error());
+    if (result.ok()) mine[static_cast<size_t>(i)] = std::move(result->sums);
   }
-  const double loss = sum / static_cast<double>(std::max<int64_t>(1, batch.n_targets));
+  NARU_ASSIGN(const std::vector<MicroSums> all, gather_sums(*peers_, std::move(mine), own));
+  double sum = 0;
+  for (const MicroSums& micro : all) sum += micro.loss;
+  const double loss = quotient(sum, batch.divisor);
   state_.validation_loss = loss;
   if (state_.best_step < 0 || loss < state_.best_loss) {
     state_.best_step = state_.step;
     state_.best_loss = loss;
   }
   note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
+  if (!is_writer()) return {};
   return run_->add(Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
 Status RunningTrainer::sample() {
-  if (recipe_.sample.prompts.empty()) return {};
+  if (!is_writer() || recipe_.sample.prompts.empty()) return {};
   NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
   NARU_ASSIGN(const std::vector<std::string> answers,
               rollout.answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
                                                       .temperature = recipe_.sample.temperature,
-                                                      .is_chat = recipe_.kind == "sft"}));
+                                                      .is_chat = recipe_.kind == RunKind::kSft}));
   for (size_t i = 0; i < answers.size(); ++i) {
     NARU_TRY(run_->add(Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
   }
@@ -275,6 +300,12 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.step = state_.step;
   result.loss = state_.loss;
   result.validation_loss = state_.validation_loss;
+  if (is_writer()) NARU_TRY(write_result(result));
+  NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
+  return result;
+}
+
+Status RunningTrainer::write_result(RunResult& result) {
   std::vector<std::pair<std::string, double>> numbers = {
       {"step", static_cast<double>(state_.step)},
       {"loss", state_.loss},
@@ -282,14 +313,11 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
       {"seconds", state_.seconds},
       {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
-  if (!is_done) {
-    NARU_TRY(run_->set({{"status", "stopped"}}, numbers));
-    return result;
-  }
+  if (!result.is_done) return run_->set({{"status", "stopped"}}, numbers);
   for (const SourceRecipe& source : recipe_.validation) {
     if (source.generator.empty()) continue;
     NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
-    NARU_ASSIGN(result.accuracy, rollout.accuracy(source, kProblemsJudged, recipe_.kind == "sft"));
+    NARU_ASSIGN(result.accuracy, rollout.accuracy(source, kProblemsJudged, recipe_.kind == RunKind::kSft));
     numbers.emplace_back("accuracy", *result.accuracy);
     break;
   }
@@ -304,8 +332,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
   NARU_ASSIGN(result.weights_sha256, export_hugging_face(exported, run_->model()));
   NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
-  NARU_TRY(write_report(run_->path()));
-  return result;
+  return write_report(run_->path());
 }
 
 Status RunningTrainer::run_steps() {
@@ -315,7 +342,8 @@ Status RunningTrainer::run_steps() {
     NARU_TRY(sample());
   }
   while (state_.step < plan_.steps) {
-    if (should_stop()) break;
+    NARU_ASSIGN(const bool stops, agree_to_stop(*peers_, should_stop()));
+    if (stops) break;
     const Status status = train_step();
     if (is_cut_short_) break;
     if (!status.ok()) return status.error();
@@ -335,7 +363,7 @@ Result<RunResult> RunningTrainer::run() {
                      state_.step, plan_.steps));
   }
   Result<RunResult> result = status.ok() ? finish(state_.step == plan_.steps) : Result<RunResult>(status.error());
-  if (!result.ok()) {
+  if (!result.ok() && is_writer()) {
     (void)run_
         ->set({{"status", "failed"}, {"reason", result.error().message}}, {{"step", static_cast<double>(state_.step)}})
         .ok();

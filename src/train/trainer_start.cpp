@@ -83,7 +83,7 @@ Result<std::string> RunningTrainer::changed_data(const DataRecord& there,
 
 Status RunningTrainer::settle_data(const std::optional<DataRecord>& of_checkpoint) {
   DataRecord here;
-  here.training = record_of(*data_, recipe_.data);
+  here.training = batches_->record();
   if (validation_) here.validation = record_of(*validation_, recipe_.validation);
   here.began_with = here.training.documents_sha256;
   const std::optional<DataRecord> there = data_record_ ? data_record_ : of_checkpoint;
@@ -129,6 +129,7 @@ Status RunningTrainer::begin_or_resume() {
     is_resumed_ = true;
   } else {
     NARU_TRY(check_nothing_lost());
+    NARU_TRY(batches_->restore(0, ""));
   }
   NARU_TRY(settle_data(of_checkpoint));
   if (state_.step > plan_.steps) {

@@ -33,18 +33,18 @@ struct RunState {
 // Losses of a step.
 struct StepLosses {
   double main = 0;                  // summed over its targets
-  std::vector<double> predictions;  // by depth, the mean over its targets
+  std::vector<double> predictions;  // by depth, over their divisor
   double balance = 0;               // weighted
 };
 
 class RunningTrainer : public Trainer {
  public:
   RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip, TrainerEvents events,
-                 const StartOptions& start);
+                 const StartOptions& start, TrainerParts parts);
 
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
-  const std::filesystem::path& folder() const override { return run_->path(); }
+  const std::filesystem::path& folder() const override { return folder_; }
   Result<RunResult> run() override;
 
  private:
@@ -61,38 +61,49 @@ class RunningTrainer : public Trainer {
   TrainableModel::Options model_options() const;
 
   Status train_step();
+  Status make_room(const StepBatch& batch);
   Error failed_step(Error error) const;
   Result<bool> roll_back();
   // The step's gradients once more, which must be equal; they are the valid ones from then on.
   Result<const ParameterBuffer*> recheck(const StepBatch& batch, const ParameterBuffer& grads);
   Status move_routing_bias();
   Result<const ParameterBuffer*> gradients(const StepBatch& batch, StepLosses* losses);
+  void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate();
   Status sample();
   Result<RunResult> finish(bool is_done);
+  Status write_result(RunResult& result);
   Status run_steps();
 
   Status save();                                  // training_checkpoint.cpp
   Status load(const CheckpointInfo& checkpoint);  // a good one
+  Status check_alike();                           // the processes: that all train the same
+  Status share_state();                           // of rank 0 with all
 
   void note(const std::string& line) const {
     if (events_.note) events_.note(line);
   }
   bool should_stop() const { return events_.should_stop && events_.should_stop(); }
+  bool is_writer() const { return peers_->rank() == 0; }  // of the run's folder, and the one that decides by it
 
   Recipe recipe_;
   std::filesystem::path recipe_folder_;
   contract::Chip& chip_;
   TrainerEvents events_;
   StartOptions start_;
+  TrainerParts parts_;
+  NoPeers alone_;
+  Peers* peers_;
+  std::filesystem::path folder_;
   TrainingPlan plan_;
   TrainingRoom room_;
-  std::optional<RunFolder> run_;
+  std::optional<RunFolder> run_;  // the writer's, like all that is about files
   std::optional<CheckpointStore> store_;
   std::optional<DataRecord> data_record_;  // of the run: until it is settled, as run.json has it
   TrainingModelFiles files_;
-  std::optional<BatchStream> data_, validation_;
+  std::unique_ptr<BatchSource> batches_;
+  std::optional<BatchStream> validation_;
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;

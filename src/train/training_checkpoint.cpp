@@ -144,11 +144,26 @@ Result<std::string> frozen_sha256(const TrainableModel& model, const TrainingMod
   return hash.finish_hex();
 }
 
+// The bytes of the run's batches that a checkpoint keeps; "" where it keeps none.
+Result<std::string> kept_batches(const Json& state, const CheckpointInfo& checkpoint) {
+  if (!state.contains("batches")) return std::string();
+  NARU_ASSIGN(const formats::TensorFiles file, open_checkpoint_file(checkpoint, "batches"));
+  const formats::TensorEntry* entry = file.find(kBytesTensor);
+  if (entry == nullptr || entry->dtype != DType::kU8) return foreign(checkpoint.folder, "its batches are no bytes");
+  std::string kept(as_text(file.bytes(*entry)));
+  NARU_TRY(file.check_unchanged());
+  return kept;
+}
+
 }  // namespace
 
 Status RunningTrainer::save() {
+  if (!is_writer()) {
+    saved_step_ = state_.step;
+    return {};
+  }
   NARU_TRY(chip_.wait());
-  FileToWrite weights{"weights", {}}, moments{"moments", {}};
+  FileToWrite weights{"weights", {}, {}}, moments{"moments", {}, {}};
   const auto add = [&](FileToWrite& file, const std::string& name, size_t index, View view) {
     file.tensors.push_back({name, model_->parameters()[index].shape, [this, view](int64_t begin, std::span<float> out) {
                               return chip_.copy_out(out.data(), view.address + begin * 4,
@@ -170,8 +185,13 @@ Status RunningTrainer::save() {
   }
   state["recipe_identity"] = recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
+  std::vector<FileToWrite> files = {std::move(weights), std::move(moments)};
+  if (std::string kept = batches_->kept(); !kept.empty()) {
+    state["batches"] = true;
+    files.push_back({"batches", {}, std::move(kept)});
+  }
   NARU_TRY(run_->check());
-  NARU_TRY(store_->write(state_.step, {weights, moments}, state.dump()));
+  NARU_TRY(store_->write(state_.step, files, state.dump()));
   saved_step_ = state_.step;
   NARU_TRY(store_->prune(state_.step, recipe_.checkpoint.keep, state_.best_step));
   NARU_ASSIGN(const bool has_later, store_->has_later(state_.step));
@@ -212,6 +232,8 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
     if (optimizer_->second().holds(index)) NARU_TRY(read(moments, "v." + name, i, optimizer_->second().view(index)));
   }
   for (const formats::TensorFiles* files : {&weights, &moments}) NARU_TRY(files->check_unchanged());
+  NARU_ASSIGN(const std::string kept, kept_batches(json, checkpoint));
+  NARU_TRY(batches_->restore(state.step, kept));
   // The best one by other validation data is not comparable.
   NARU_ASSIGN(const auto data, data_of(checkpoint));
   const bool is_comparable =
@@ -219,6 +241,62 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   if (!is_comparable) state.best_step = -1;
   state_ = std::move(state);
   saved_step_ = state_.step;
+  return model_->refresh();
+}
+
+// Everything that decides bits and is not sent from one process to the others.
+Status RunningTrainer::check_alike() {
+  if (peers_->count() == 1) return {};
+  NARU_ASSIGN(const std::string config, config_sha256(files_));
+  const std::vector<std::pair<std::string, std::string>> mine = {
+      {"recipe", recipe_identity(recipe_)},
+      {"arithmetic", plan_.numerics_id},
+      {"config", config},
+      {"data", batches_->record().documents_sha256},
+      {"validation data", validation_ ? validation_->sha256() : ""},
+      {"number of steps", fmt::format("{}", plan_.steps)},
+      {"timing of validation or rechecks",
+       fmt::format("{} {} {}", recipe_.validate.every, recipe_.validate.rows, recipe_.guard.recheck_every)}};
+  std::string text;
+  for (const auto& [name, value] : mine) text += value + '\n';
+  NARU_ASSIGN(const std::vector<std::string> all, peers_->gather(text));
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    std::string_view first = all[0], other = all[rank];
+    for (const auto& [name, value] : mine) {
+      const size_t end = std::min(first.find('\n'), first.size());
+      if (first.substr(0, end) != other.substr(0, std::min(other.find('\n'), other.size()))) {
+        return Error{Code::kInvalidArgument,
+                     fmt::format("training together: process {} has another {} than process 0; start all of them "
+                                 "with the same naru, recipe, model and data",
+                                 rank, name)};
+      }
+      first.remove_prefix(std::min(end + 1, first.size()));
+      other.remove_prefix(std::min(end + 1, other.size()));
+    }
+  }
+  return {};
+}
+
+// Rank 0 has read a checkpoint, or begun; the others get all that the next bit depends on.
+Status RunningTrainer::share_state() {
+  if (peers_->count() == 1) return {};
+  NARU_TRY(chip_.wait());
+  Json own = state_json(state_);
+  own["seconds"] = state_.seconds;
+  own["is_resumed"] = is_resumed_;
+  own["saved_step"] = saved_step_;
+  NARU_ASSIGN(const std::string text, say_to_all(*peers_, own.dump()));
+  NARU_ASSIGN(const std::string kept, say_to_all(*peers_, is_writer() ? batches_->kept() : ""));
+  for (const ParameterBuffer* buffer : {&model_->values(), &optimizer_->first(), &optimizer_->second()}) {
+    NARU_TRY(copy_to_all(*peers_, chip_, buffer->all()));
+  }
+  if (is_writer()) return {};
+  const std::filesystem::path place = "process 0";
+  NARU_ASSIGN(state_, parse_state(text, place));
+  const Json json = Json::parse(text, nullptr, false);
+  is_resumed_ = json.value("is_resumed", false);
+  NARU_ASSIGN(saved_step_, integer_of(json, "saved_step", place));
+  NARU_TRY(batches_->restore(state_.step, kept));
   return model_->refresh();
 }
 

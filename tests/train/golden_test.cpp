@@ -52,14 +52,19 @@ std::string hash_of_run(const GoldenRun& run, contract::Chip& chip) {
   const double balance = source.config.moe.experts > 0 ? 0.001 : 0;
   TrainableModel model = make_model(chip, source, run.options, drawn_batch(source.config.vocab, 0, 0), balance);
   Optimizer optimizer = Optimizer::create(run.optimizer, model).value();
-  GradientSum sum(model);
+  NoPeers alone;
+  GradientSum sum(model, alone);
   for (int64_t step = 0; step < kSteps; ++step) {
-    const auto grads = sum.run(kMicroBatches, kRunGroups, [&](int64_t i, const ParameterBuffer& into) -> Status {
-      const MicroBatch batch = drawn_batch(source.config.vocab, static_cast<uint32_t>(step), static_cast<uint64_t>(i));
-      const int64_t n = n_targets_of(batch) * kMicroBatches;
-      NARU_TRY(model.run(batch, scale_of(model, std::vector(kMicroBatches, batch), n, balance), &into));
-      return {};
-    });
+    const auto grads = sum.run(
+        kMicroBatches, kRunGroups,
+        [&](int64_t i, const GradientBuffer& into) -> Status {
+          const MicroBatch batch =
+              drawn_batch(source.config.vocab, static_cast<uint32_t>(step), static_cast<uint64_t>(i));
+          const double n = divisor_of(batch) * kMicroBatches;
+          NARU_TRY(model.run(batch, scale_of(model, std::vector(kMicroBatches, batch), n, balance), &into));
+          return {};
+        },
+        as_it_went);
     NARU_CHECK(grads.ok(), grads.ok() ? "" : grads.error().message);
     const double norm = optimizer.gradient_norm(**grads).value();
     EXPECT_GT(norm, 0.01) << run.name;

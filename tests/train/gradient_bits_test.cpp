@@ -17,7 +17,7 @@ contract::Chip& reference_chip() {
 // Three documents, one of them of a single token, some targets masked out.
 MicroBatch packed_batch(const Source& source) {
   MicroBatch batch = batch_of({slice(source.ids, 0, 35), slice(source.ids, 40, 1), slice(source.ids, 36, 22)});
-  for (const size_t row : {2, 17, 40, 41}) batch.mask[row] = 0;
+  for (const size_t row : {2, 17, 40, 41}) batch.weights[row] = 0;
   return batch;
 }
 
@@ -62,7 +62,7 @@ TEST(GradientBits, DocumentsWithoutTargetsAddNothing) {
     const Source& source = fixture_source(fixture);
     const MicroBatch alone = batch_of({slice(source.ids, 0, 35)});
     MicroBatch packed = batch_of({slice(source.ids, 0, 35), slice(source.ids, 36, 22)});
-    std::fill(packed.mask.begin() + 35, packed.mask.end(), uint8_t{0});
+    std::fill(packed.weights.begin() + 35, packed.weights.end(), 0.0f);
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, packed);
       const Gradients one = gradients_of(model, alone), two = gradients_of(model, packed);
@@ -83,7 +83,7 @@ TEST(GradientBits, MicroBatchesAdd) {
     const MicroBatch packed = batch_of({a, b});
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, packed);
-      const int64_t n = n_targets_of(packed);
+      const double n = divisor_of(packed);
       const Gradients one = chained_gradients(model, {batch_of({a})}, n),
                       two = chained_gradients(model, {batch_of({b})}, n);
       const Gradients both = chained_gradients(model, {batch_of({a}), batch_of({b})}, n);
@@ -104,12 +104,13 @@ TEST(GradientBits, UnusedExpertsAreExactlyZero) {
   for (const char* fixture : {"v2-group", "v3-odd", "v3-qlora"}) {
     const Source& source = fixture_source(fixture);
     MicroBatch batch = batch_of({slice(source.ids, 0, 3)});
-    batch.mask.back() = 1;  // so that a gradient comes to every slot
+    batch.weights.back() = 1;  // so that a gradient comes to every slot
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, batch);
       const Gradients got = gradients_of(model, batch);
-      int64_t n_unused = 0, n_used = 0, layer = source.config.layers - static_cast<int64_t>(got.result.loads.size());
-      for (const std::vector<int64_t>& loads : got.result.loads) {
+      int64_t n_unused = 0, n_used = 0,
+              layer = source.config.layers - static_cast<int64_t>(got.result.sums.loads.size());
+      for (const std::vector<int64_t>& loads : got.result.sums.loads) {
         for (size_t e = 0; e < loads.size(); ++e) {
           for (const char* part : {"gate_proj", "up_proj", "down_proj"}) {
             const std::string name =
@@ -134,7 +135,7 @@ TEST(GradientBits, TheBalanceLossIsOnlyThereWhereItIsOn) {
   TrainableModel model = make_model(reference_chip(), source, {}, batch, 1);
   const Gradients off = gradients_of(model, batch, 0), on = gradients_of(model, batch, 0.5);
   EXPECT_TRUE(off.result.balance.empty());
-  const size_t n_layers = on.result.loads.size();
+  const size_t n_layers = on.result.sums.loads.size();
   ASSERT_EQ(on.result.balance.size(), n_layers * batch.documents.size());
   for (const float loss : on.result.balance) EXPECT_GT(loss, 0.0f);
   for (size_t layer = 0; layer < n_layers; ++layer) {

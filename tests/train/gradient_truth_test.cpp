@@ -69,7 +69,8 @@ class Slope {
       }
       const Gradients above = at(view, up), below = at(view, down);
       slope = (above.loss() - below.loss()) / (wide / square);
-      if (above.result.loads == here_.result.loads && below.result.loads == here_.result.loads) break;
+      if (above.result.sums.loads == here_.result.sums.loads && below.result.sums.loads == here_.result.sums.loads)
+        break;
       NARU_CHECK(attempt < 5, "experts change however small the step");
     }
     at(view, values);

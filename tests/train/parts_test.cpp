@@ -148,23 +148,27 @@ float documented_sum(int64_t n, int64_t groups, int64_t element) {
 TEST(GradientSum, AddsInTheDocumentedOrder) {
   const Source& source = fixture_source("qwen2-gqa");
   TrainableModel model = make_model(best_cpu(), source, {}, 8, 1);
-  GradientSum sum(model);  // one for all: what an earlier step left in its copies must not matter
+  NoPeers alone;
+  GradientSum sum(model, alone);  // one for all: what an earlier step left in its copies must not matter
   int64_t n_orders_that_matter = 0;
   for (const int64_t groups : {1, 3, 8}) {
     for (int64_t n = 1; n <= 9; ++n) {
       std::set<const ParameterBuffer*> copies;
       int64_t next = 0;
-      const auto result = sum.run(n, groups, [&](int64_t i, const ParameterBuffer& grads) -> Status {
-        EXPECT_EQ(i, next++) << "micro-batches run in order";
-        copies.insert(&grads);
-        const View all = grads.all();
-        std::vector<float> values = floats_of(best_cpu(), all);
-        for (size_t k = 0; k < values.size(); ++k) {
-          values[k] = contract::add(values[k], micro_gradient(i, static_cast<int64_t>(k % 61)));
-        }
-        set_floats(best_cpu(), all, values);
-        return {};
-      });
+      const auto result = sum.run(
+          n, groups,
+          [&](int64_t i, const GradientBuffer& grads) -> Status {
+            EXPECT_EQ(i, next++) << "micro-batches run in order";
+            copies.insert(&grads);
+            const View all = grads.all();
+            std::vector<float> values = floats_of(best_cpu(), all);
+            for (size_t k = 0; k < values.size(); ++k) {
+              values[k] = contract::add(values[k], micro_gradient(i, static_cast<int64_t>(k % 61)));
+            }
+            set_floats(best_cpu(), all, values);
+            return {};
+          },
+          as_it_went);
       ASSERT_TRUE(result.ok());
       EXPECT_EQ(next, n);
       EXPECT_LE(static_cast<int64_t>(copies.size()), GradientSum::copies(n, groups)) << n << " in " << groups;
@@ -182,11 +186,15 @@ TEST(GradientSum, AddsInTheDocumentedOrder) {
 
 TEST(GradientSum, PassesErrorsOn) {
   TrainableModel model = make_model(best_cpu(), fixture_source("qwen2-gqa"), {}, 8, 1);
-  GradientSum sum(model);
-  const auto result = sum.run(5, 3, [&](int64_t i, const ParameterBuffer&) -> Status {
-    if (i == 3) return Error{Code::kCancelled, "enough"};
-    return {};
-  });
+  NoPeers alone;
+  GradientSum sum(model, alone);
+  const auto result = sum.run(
+      5, 3,
+      [&](int64_t i, const GradientBuffer&) -> Status {
+        if (i == 3) return Error{Code::kCancelled, "enough"};
+        return {};
+      },
+      as_it_went);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().message, "enough");
 }
@@ -199,8 +207,8 @@ Rows doubles(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-ParameterBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
-  ParameterBuffer grads = zero_grads(model);
+GradientBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
+  GradientBuffer grads = zero_grads(model);
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const View view = grads.view(static_cast<int64_t>(i));
     std::vector<float> values;
@@ -215,23 +223,23 @@ ParameterBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
 
 TEST(PredictionTargets, StayWithinTheirDocument) {
   MicroBatch batch = batch_of({{10, 11, 12, 13}, {20, 21}, {30}});
-  batch.mask[2] = 0;
+  batch.weights[2] = 0;
   const PredictionTargets first = prediction_targets(batch, 0), second = prediction_targets(batch, 1);
   EXPECT_EQ(first.ids, (std::vector<int32_t>{11, 12, 13, 13, 21, 21, 30}));
   EXPECT_EQ(first.targets, (std::vector<int32_t>{12, 13, 0, 0, 0, 0, 0}));
-  EXPECT_EQ(first.mask, (std::vector<uint8_t>{1, 0, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(first.weights, (std::vector<float>{1, 0, 0, 0, 0, 0, 0}));
   EXPECT_EQ(second.ids, (std::vector<int32_t>{12, 13, 12, 13, 20, 21, 30}));
-  EXPECT_EQ(second.mask, (std::vector<uint8_t>(7, 0)));
-  batch.mask[2] = 1;
+  EXPECT_EQ(second.weights, (std::vector<float>(7, 0)));
+  batch.weights[2] = 1;
   StepBatch step;
   step.micro_batches = {batch, batch};
-  EXPECT_EQ(count_prediction_targets(step, 2), (std::vector<int64_t>{4, 2}));
+  EXPECT_EQ(prediction_divisors(step, 2), (std::vector<double>{4, 2}));
 }
 
 TEST(Optimizer, NormIsThatOfAllGradients) {
   TrainableModel model = make_model(best_cpu(), fixture_source("qwen2-gqa"), {}, 8, 1);
   Optimizer optimizer = Optimizer::create({}, model).value();
-  const ParameterBuffer grads = drawn_gradients(model, 0);
+  const GradientBuffer grads = drawn_gradients(model, 0);
   double sum = 0;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const double norm = norm_of(floats_of(model.chip(), grads.view(static_cast<int64_t>(i))));
@@ -257,7 +265,7 @@ TEST(Optimizer, AdamWIsTheFormula) {
     v.emplace_back(values.size());
   }
   for (int64_t t = 1; t <= 3; ++t) {
-    const ParameterBuffer grads = drawn_gradients(model, static_cast<uint32_t>(t));
+    const GradientBuffer grads = drawn_gradients(model, static_cast<uint32_t>(t));
     const double scale = 0.5, lr = recipe.lr / static_cast<double>(t);
     ASSERT_TRUE(optimizer.update(grads, lr, scale, t).ok());
     for (size_t i = 0; i < w.size(); ++i) {
@@ -332,7 +340,7 @@ TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
   const double lr = 0.5;
   int64_t n_tall = 0, n_wide = 0;
   for (int64_t t = 1; t <= 2; ++t) {
-    const ParameterBuffer grads = drawn_gradients(model, static_cast<uint32_t>(t));
+    const GradientBuffer grads = drawn_gradients(model, static_cast<uint32_t>(t));
     std::vector<std::vector<float>> before;
     for (size_t i = 0; i < source.values.size(); ++i) {
       before.push_back(floats_of(model.chip(), model.values().view(static_cast<int64_t>(i))));

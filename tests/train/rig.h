@@ -7,6 +7,7 @@
 #include <bit>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -90,7 +91,7 @@ inline MicroBatch batch_of(const std::vector<std::vector<int32_t>>& documents) {
       batch.ids.push_back(ids[static_cast<size_t>(i)]);
       batch.positions.push_back(static_cast<int32_t>(i));
       batch.targets.push_back(is_last ? 0 : ids[static_cast<size_t>(i + 1)]);
-      batch.mask.push_back(is_last ? 0 : 1);
+      batch.weights.push_back(is_last ? 0.0f : 1.0f);
     }
   }
   return batch;
@@ -101,10 +102,8 @@ inline std::vector<int32_t> slice(const std::vector<int32_t>& ids, size_t begin,
   return {ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(begin + n)};
 }
 
-inline int64_t n_targets_of(const MicroBatch& batch) {
-  int64_t n = 0;
-  for (const uint8_t m : batch.mask) n += m;
-  return n;
+inline double divisor_of(const MicroBatch& batch) {
+  return std::accumulate(batch.weights.begin(), batch.weights.end(), 0.0);
 }
 
 // A model on a chip with room for the batch.
@@ -129,13 +128,13 @@ constexpr double kPredictionWeight = 0.3;
 
 // How losses of these micro-batches count in one step.
 inline TrainableModel::StepScale scale_of(const TrainableModel& model, const std::vector<MicroBatch>& batches,
-                                          int64_t n_targets, double balance) {
+                                          double divisor, double balance) {
   StepBatch step;
   step.micro_batches = batches;
-  return {.n_targets = n_targets,
+  return {.divisor = divisor,
           .balance_weight = balance,
           .prediction_weight = kPredictionWeight,
-          .n_prediction_targets = count_prediction_targets(step, model.config().mtp_layers)};
+          .prediction_divisors = prediction_divisors(step, model.config().mtp_layers)};
 }
 
 struct Gradients {
@@ -159,19 +158,24 @@ struct Gradients {
 using test::floats_of;
 using test::set_floats;
 
-inline ParameterBuffer zero_grads(TrainableModel& model) {
-  ParameterBuffer grads = ParameterBuffer::create(model.chip(), model.parameters(), model.trained()).value();
+inline GradientBuffer zero_grads(TrainableModel& model) {
+  GradientBuffer grads = model.make_gradients().value();
   NARU_CHECK(model.chip().run(contract::Fill{.out = grads.all(), .value = 0}).ok());
   return grads;
 }
 
+// How micro-batches went in this process is how they went everywhere (GradientSum).
+inline Status as_it_went(Status own) {
+  return own;
+}
+
 // Forward and backward of micro-batches, one after the other, into one gradient.
-inline Gradients chained_gradients(TrainableModel& model, const std::vector<MicroBatch>& batches, int64_t n_targets,
+inline Gradients chained_gradients(TrainableModel& model, const std::vector<MicroBatch>& batches, double divisor,
                                    double balance = 0) {
-  const ParameterBuffer grads = zero_grads(model);
+  const GradientBuffer grads = zero_grads(model);
   Gradients out;
   for (const MicroBatch& batch : batches) {
-    auto result = model.run(batch, scale_of(model, batches, n_targets, balance), &grads);
+    auto result = model.run(batch, scale_of(model, batches, divisor, balance), &grads);
     NARU_CHECK(result.ok(), result.ok() ? "" : result.error().message);
     out.result = std::move(*result);
   }
@@ -184,7 +188,7 @@ inline Gradients chained_gradients(TrainableModel& model, const std::vector<Micr
 }
 
 inline Gradients gradients_of(TrainableModel& model, const MicroBatch& batch, double balance = 0) {
-  return chained_gradients(model, {batch}, n_targets_of(batch), balance);
+  return chained_gradients(model, {batch}, divisor_of(batch), balance);
 }
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -203,7 +207,7 @@ inline std::string difference(const TrainableModel& model, const Gradients& a, c
     if (!same_bits(a.result.prediction_losses[depth], b.result.prediction_losses[depth])) return "prediction losses";
   }
   if (!same_bits(a.result.balance, b.result.balance)) return "balance losses";
-  if (a.result.loads != b.result.loads) return "loads";
+  if (a.result.sums.loads != b.result.sums.loads) return "loads";
   for (size_t i = 0; i < a.grads.size(); ++i) {
     if (!same_bits(a.grads[i], b.grads[i])) return model.parameters()[i].name;
   }

@@ -33,7 +33,7 @@ void check_fixture(const std::string& fixture, contract::Chip& chip, size_t n_id
     const std::string name = name_of(fixture, options);
     const MicroBatch packed = batch_of({first, second, ids});
     TrainableModel model = make_model(chip, source, options, packed);
-    const auto result = model.run(packed, {.n_targets = n_targets_of(packed)}, nullptr);
+    const auto result = model.run(packed, {.divisor = divisor_of(packed)}, nullptr);
     ASSERT_TRUE(result.ok()) << name << ": " << result.error().message;
     const std::vector<float> served = served_losses(fixture, chip, options, ids);
     const size_t begin = first.size() + second.size();
@@ -41,7 +41,7 @@ void check_fixture(const std::string& fixture, contract::Chip& chip, size_t n_id
                                     result->losses.end() - 1);
     EXPECT_TRUE(same_bits(behind, served)) << name << ": packed behind two documents";
     EXPECT_EQ(result->losses[first.size() - 1], 0.0f) << name;
-    const auto alone = model.run(batch_of({ids}), {.n_targets = 1}, nullptr);
+    const auto alone = model.run(batch_of({ids}), {.divisor = 1}, nullptr);
     ASSERT_TRUE(alone.ok()) << name << ": " << alone.error().message;
     EXPECT_TRUE(same_bits({alone->losses.begin(), alone->losses.end() - 1}, served)) << name << ": alone";
     EXPECT_GT(norm_of(served), 1.0) << name;
@@ -69,7 +69,7 @@ TEST(Served, GradientsChangeNoLoss) {
     const MicroBatch batch = batch_of({slice(source.ids, 0, 40), slice(source.ids, 5, 33)});
     for (TrainableModel::Options options : all_options(source)) {
       TrainableModel forward = make_model(best_cpu(), source, options, batch);
-      const auto wanted = forward.run(batch, {.n_targets = 1}, nullptr);
+      const auto wanted = forward.run(batch, {.divisor = 1}, nullptr);
       ASSERT_TRUE(wanted.ok());
       for (const bool recompute : {false, true}) {
         options.recompute = recompute;

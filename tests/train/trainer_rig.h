@@ -93,8 +93,8 @@ class TrainerRig {
   }
 
   Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {},
-                                        const StartOptions& start = {}) const {
-    return Trainer::open(recipe, path_, chip, std::move(events), start);
+                                        const StartOptions& start = {}, TrainerParts parts = {}) const {
+    return Trainer::open(recipe, path_, chip, std::move(events), start, std::move(parts));
   }
 
   Result<RunResult> run(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {

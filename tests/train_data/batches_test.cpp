@@ -164,7 +164,7 @@ TEST(Batches, RowsOfAStepInMicroBatchesWithMasksAndPositions) {
     for (const MicroBatch& batch : step.micro_batches) {
       ASSERT_EQ(batch.ids.size(), batch.positions.size());
       ASSERT_EQ(batch.ids.size(), batch.targets.size());
-      ASSERT_EQ(batch.ids.size(), batch.mask.size());
+      ASSERT_EQ(batch.ids.size(), batch.weights.size());
       EXPECT_LE(std::ssize(batch.ids), 2 * 48);
       int64_t at = 0;
       for (const DocumentRows& d : batch.documents) {
@@ -172,17 +172,17 @@ TEST(Batches, RowsOfAStepInMicroBatchesWithMasksAndPositions) {
         for (int64_t i = 0; i < d.n_rows; ++i) {
           EXPECT_EQ(batch.positions[at + i], i);
           EXPECT_EQ(batch.targets[at + i], i + 1 < d.n_rows ? batch.ids[at + i + 1] : 0);
-          EXPECT_EQ(batch.mask[at + i], i + 1 < d.n_rows ? 1 : 0);
+          EXPECT_EQ(batch.weights[at + i], i + 1 < d.n_rows ? 1.0f : 0.0f);
         }
         EXPECT_EQ(batch.ids[at + d.n_rows - 1], kEnd);
         at += d.n_rows;
       }
       EXPECT_EQ(at, std::ssize(batch.ids));
       n_tokens += at;
-      n_targets += std::count(batch.mask.begin(), batch.mask.end(), 1);
+      n_targets += std::count(batch.weights.begin(), batch.weights.end(), 1.0f);
     }
     EXPECT_EQ(step.n_tokens, n_tokens);
-    EXPECT_EQ(step.n_targets, n_targets);
+    EXPECT_EQ(step.divisor, static_cast<double>(n_targets));
   }
 }
 
@@ -195,18 +195,18 @@ TEST(Batches, TheMaskShiftsByOne) {
       "a.jsonl",
       R"({"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})");
   Recipe recipe = make_recipe({path_source("a.jsonl")}, 64, 1, 1);
-  recipe.kind = "sft";
+  recipe.kind = RunKind::kSft;
   const BatchStream stream = open_stream(recipe, folder).value();
   const Document& document = stream.document(0);
   const MicroBatch batch = stream.step(0)->micro_batches.at(0);
   ASSERT_EQ(batch.ids, document.ids);
   const size_t n = document.ids.size();
   // "b" and the end of the turn, each predicted by the token before it.
-  std::vector<uint8_t> mask(n, 0);
-  mask[n - 3] = mask[n - 2] = 1;
-  EXPECT_EQ(batch.mask, mask);
+  std::vector<float> weights(n, 0.0f);
+  weights[n - 3] = weights[n - 2] = 1;
+  EXPECT_EQ(batch.weights, weights);
   EXPECT_EQ(batch.targets[n - 2], kEnd);
-  EXPECT_EQ(stream.step(0)->n_targets, 2);
+  EXPECT_EQ(stream.step(0)->divisor, 2);
 }
 
 TEST(Batches, AllRowsAreEveryRowOnceAndAnyBeginningIsFair) {
@@ -294,7 +294,7 @@ TEST(Batches, LongConversationsAreCutAndNoted) {
   lines += R"({"messages": [{"role": "user", "content": "nothing to learn"}]})";
   folder.write("a.jsonl", lines);
   Recipe recipe = make_recipe({path_source("a.jsonl")}, 40);
-  recipe.kind = "sft";
+  recipe.kind = RunKind::kSft;
   const BatchStream stream = open_stream(recipe, folder).value();
   ASSERT_EQ(stream.n_documents(), 1);
   EXPECT_EQ(std::ssize(stream.document(0).ids), 40);
@@ -410,7 +410,7 @@ TEST(Batches, BadFilesAreNamed) {
   };
   for (const Case& c : cases) {
     Recipe recipe = make_recipe({path_source(c.path)});
-    recipe.kind = c.kind;
+    recipe.kind = run_kind_from_name(c.kind).value();
     const auto stream = open_stream(recipe, folder, c.chat_template);
     ASSERT_FALSE(stream.ok()) << c.path;
     EXPECT_NE(stream.error().message.find(c.wanted), std::string::npos) << stream.error().message;
@@ -448,7 +448,7 @@ TEST(Batches, BoundsOfConversations) {
     return line + "]}\n";
   };
   Recipe recipe = make_recipe({path_source("a.jsonl")}, 1 << 16);
-  recipe.kind = "sft";
+  recipe.kind = RunKind::kSft;
   folder.write("a.jsonl", chat(kDataMessagesMax, 1));
   EXPECT_TRUE(open_stream(recipe, folder).ok());
   const auto refused = [&](const std::string& line, std::string_view wanted) {

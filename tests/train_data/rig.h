@@ -112,11 +112,12 @@ inline bool operator==(const MicroBatch& a, const MicroBatch& b) {
     if (a.documents[i].row_begin != b.documents[i].row_begin || a.documents[i].n_rows != b.documents[i].n_rows)
       return false;
   }
-  return a.ids == b.ids && a.positions == b.positions && a.targets == b.targets && a.mask == b.mask;
+  return a.ids == b.ids && a.positions == b.positions && a.targets == b.targets && a.weights == b.weights &&
+         a.signals == b.signals;
 }
 
 inline bool operator==(const StepBatch& a, const StepBatch& b) {
-  return a.micro_batches == b.micro_batches && a.n_tokens == b.n_tokens && a.n_targets == b.n_targets;
+  return a.micro_batches == b.micro_batches && a.n_tokens == b.n_tokens && a.divisor == b.divisor;
 }
 
 }  // namespace naru::train

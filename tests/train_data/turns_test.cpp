@@ -291,7 +291,7 @@ TEST(TurnsOfFiles, MarksAndSharedNotes) {
   const std::string line = R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})";
   folder.write("a.jsonl", "\xEF\xBB\xBF" + line + "\r\n" + line + "\r\n" + line);
   Recipe recipe = make_recipe({path_source("a.jsonl")});
-  recipe.kind = "sft";
+  recipe.kind = RunKind::kSft;
   static const text::Tokenizer tokenizer = make_test_tokenizer();
   const text::ChatTemplate chat = text::ChatTemplate::create(kStripping, {{"bos_token", "<bos>"}}).value();
   const auto stream = BatchStream::open(recipe, recipe.data, tokenizer, &chat, folder.path());

@@ -43,7 +43,7 @@ TEST(Recipe, SmallOneHasDefaults) {
   const Recipe r = parse_good(kSmall);
   EXPECT_EQ(r.name, "small");
   EXPECT_EQ(r.output, "runs/small");
-  EXPECT_EQ(r.kind, "pretrain");
+  EXPECT_EQ(r.kind, RunKind::kPretrain);
   EXPECT_EQ(r.steps, 10);
   EXPECT_EQ(r.batch.micro_rows, 4);
   EXPECT_EQ(r.optimizer.beta2, 0.95);
@@ -67,6 +67,8 @@ void change(const KeyRow& row, const Field& field, std::mt19937_64& random) {
     **truth = !**truth;
   } else if (auto* const* mode = std::get_if<contract::ComputeMode*>(&field)) {
     **mode = contract::ComputeMode::kBF16;
+  } else if (auto* const* kind = std::get_if<RunKind*>(&field)) {
+    **kind = RunKind::kSft;
   } else if (auto* const* number = std::get_if<double*>(&field)) {
     std::uniform_real_distribution<double> any(row.range.low, row.range.high);
     **number = any(random);
@@ -146,7 +148,7 @@ TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[batch]\nrows = -1\n"), {"batch.rows is -1"});
   expect_in(refusal(kSmall + "[batch]\nrows = 1048577\n"), {"batch.rows is 1048577"});
   expect_in(refusal("compute = \"auto\"\n" + kSmall), {"compute is the text \"auto\"", "\"f32\", \"bf16\""});
-  expect_in(refusal("kind = \"pretrian\"\n" + kSmall), {"(\"pretrain\"?)"});
+  expect_in(refusal("kind = \"pretrian\"\n" + kSmall), {"one of \"pretrain\", \"sft\" (\"pretrain\"?)"});
   expect_in(refusal("recompute = 1\n" + kSmall), {"true or false"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_porj\"]\n"), {"lora.targets[0]", "(\"q_proj\"?)"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_proj\", \"q_proj\"]\n"), {"lora.targets[1]", "each once"});

@@ -58,8 +58,8 @@ void append_document(const Document& document, MicroBatch& batch, StepBatch& ste
     const bool is_target = i + 1 < n && document.loss[i + 1] == 1;
     batch.positions.push_back(static_cast<int32_t>(i));
     batch.targets.push_back(i + 1 < n ? document.ids[i + 1] : 0);
-    batch.mask.push_back(is_target ? 1 : 0);
-    step.n_targets += is_target ? 1 : 0;
+    batch.weights.push_back(is_target ? 1.0f : 0.0f);
+    step.divisor += is_target ? 1 : 0;
   }
   step.n_tokens += static_cast<int64_t>(n);
 }
@@ -81,10 +81,6 @@ Status check_recipe(const Recipe& recipe, const std::vector<SourceRecipe>& sourc
                  fmt::format("reading the recipe: batch.overlong is '{}', cut or drop was wanted; "
                              "correct it",
                              batch.overlong)};
-  }
-  if (recipe.kind != "pretrain" && recipe.kind != "sft") {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("reading the recipe: kind is '{}', pretrain or sft was wanted; correct it", recipe.kind)};
   }
   for (const SourceRecipe& source : sources) {
     if (std::isfinite(source.weight) && source.weight >= 1e-6 && source.weight <= 1e6) continue;

@@ -36,14 +36,19 @@ struct MicroBatch {
   std::vector<int32_t> ids;        // [T]
   std::vector<int32_t> positions;  // [T], from the start of each document
   std::vector<int32_t> targets;    // [T]: the next token of the document; 0 at its last row
-  std::vector<uint8_t> mask;       // [T]: 1 where the target counts
+  std::vector<float> weights;      // [T]: how much the loss of the target counts; 0: the row has none
+  // [signals][T]: what an objective reads of each row beside its logits (train/objective.h): advantages, what an older
+  // policy said. Documents of text have none.
+  std::vector<std::vector<float>> signals;
   std::vector<DocumentRows> documents;
 };
 
 struct StepBatch {
   std::vector<MicroBatch> micro_batches;
   int64_t n_tokens = 0;
-  int64_t n_targets = 0;  // masked in; known before the first micro-batch
+  // What the step's weighted losses together are divided by; 0 where nothing counts. Of documents the sum of the
+  // weights, known before the first micro-batch.
+  double divisor = 0;
 };
 
 // What happened to lines that did not become documents whole, for `naru data` and the log.

@@ -46,7 +46,7 @@ class SourceReader final : public SourceEvents {
   Status on_problem(const Problem& problem, std::string_view place, int64_t index) override;
 
  private:
-  bool is_sft() const { return context_.recipe.kind == "sft"; }
+  bool is_sft() const { return context_.recipe.kind == RunKind::kSft; }
   int64_t context() const { return context_.recipe.batch.context; }
 
   void on_note(std::string_view place, std::string reason) override {

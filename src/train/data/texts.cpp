@@ -38,7 +38,7 @@ class TextVisitor final : public SourceEvents {
 
 Status visit_texts(const Recipe& recipe, const std::filesystem::path& recipe_folder,
                    const std::function<Status(std::string_view)>& visit) {
-  TextVisitor visitor(recipe.kind == "sft", visit);
+  TextVisitor visitor(recipe.kind == RunKind::kSft, visit);
   for (const SourceRecipe& source : recipe.data) {
     NARU_TRY(walk_source(source, recipe_folder, recipe.seed, Split::kTrain, visitor));
   }

@@ -1,0 +1,62 @@
+// BatchSource: where the batches of a run come from. A batch is a function of the recipe, the step and, where a source
+// says so, the model's weights (rollouts of reinforcement learning). So that a run which was killed ends with the same
+// bits, a batch that depends on weights is made again from the checkpoint whose weights it needs, or, where those are
+// gone (several updates on one rollout), it is kept in the checkpoints until it is used up.
+//
+// Of several processes each has a source of its own; all are asked the same and must give the same.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "train/data_record.h"
+#include "train/trainable_model.h"
+
+namespace naru::train {
+
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+
+  // What it was made of, for the record of the run's data.
+  virtual StreamRecord record() const = 0;
+  virtual int64_t steps_per_epoch() const = 0;
+  // Rows, pages and documents of the largest micro-batch of the first n_steps steps; a later, larger one is planned
+  // when it comes.
+  virtual Result<TrainingRoom> largest(int64_t n_steps) = 0;
+
+  // The batch of a step, counted from 0, while the model has the weights that all steps before gave it. Steps come in
+  // order, and some are left out. The same step may be asked for again before the weights change, and is the same.
+  virtual Result<StepBatch> step(int64_t step, TrainableModel& model) = 0;
+
+  // What batches from the next step on depend on beside recipe, step and weights: bytes of its own for a checkpoint
+  // between two steps. "": nothing.
+  virtual std::string kept() const = 0;
+  // The run stands before `step`, with the bytes that kept() gave there ("" at step 0): at its start, and after a
+  // roll-back.
+  virtual Status restore(int64_t step, std::string_view kept) = 0;
+};
+
+// The rows of the recipe's documents (BatchStream): functions of the step alone.
+class DocumentBatches final : public BatchSource {
+ public:
+  // `sources` is recipe.data; the recipe lives as long.
+  DocumentBatches(BatchStream stream, const std::vector<SourceRecipe>& sources);
+
+  StreamRecord record() const override;
+  int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
+  Result<TrainingRoom> largest(int64_t n_steps) override;
+  Result<StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
+  std::string kept() const override { return {}; }
+  Status restore(int64_t step, std::string_view kept) override;
+
+ private:
+  BatchStream stream_;
+  const std::vector<SourceRecipe>* sources_;
+};
+
+// Widens `room` to what the batch's micro-batches take, in rows, pages and documents.
+void widen(TrainingRoom& room, const StepBatch& batch);
+
+}  // namespace naru::train

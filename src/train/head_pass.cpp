@@ -1,0 +1,132 @@
+#include "train/head_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "train/trainable_model.h"
+
+namespace naru::train {
+namespace {
+
+// What the gradient's rows count, each made in double and rounded once.
+std::vector<float> scaled(const HeadWork& work, const std::vector<float>& factors) {
+  std::vector<float> weights(factors.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double times = static_cast<double>(work.row_weights[i]) * static_cast<double>(factors[i]);
+    weights[i] = static_cast<float>(quotient(times * work.weight, work.divisor));
+  }
+  return weights;
+}
+
+}  // namespace
+
+template <typename Loss>
+Status HeadPass::run_rows(const HeadWork& work, int64_t begin, int64_t n, bool to_gradient, const Loss& loss) {
+  const nn::WorkspaceScope scope(ctx_.workspace);
+  contract::Chip& chip = ctx_.chip;
+  const View x = work.state.slice_rows(begin, n);
+  const View normed = ctx_.workspace.take(n, x.cols);
+  const View logits = ctx_.workspace.take(n, decoder_.vocab);
+  NARU_TRY(nn::rms_norm(ctx_, *work.norm, x, normed));
+  NARU_TRY(nn::matmul(ctx_, decoder_.head, normed, logits));
+  NARU_TRY(loss(logits, begin));
+  if (!to_gradient) return {};
+  const nn::MatrixBinding& binding = bindings_.matrix(decoder_.head.weight.get());
+  if (!binding.grads.empty()) {
+    NARU_TRY(chip.run(contract::WeightGrad{
+        .dy = logits, .x = normed, .groups = {}, .rows_share = 1, .rule = binding.weight->rule, .out = binding.grads}));
+  }
+  const View dnormed = ctx_.workspace.take(n, x.cols);
+  NARU_TRY(chip.run(contract::Matmul{.x = logits, .targets = {{binding.transposed, {}, dnormed}}, .n_targets = 1}));
+  return chip.run(contract::RmsNormGrad{.x = x,
+                                        .weight = work.norm->weight.view,
+                                        .eps = work.norm->eps,
+                                        .dy = dnormed,
+                                        .dx = work.grad.slice_rows(begin, n),
+                                        .dweight = bindings_.vector_grad(work.norm->weight.view)});
+}
+
+// Runs in which nothing counts are not computed: their losses and gradients are +0.
+template <typename Loss>
+Status HeadPass::run_counted(const HeadWork& work, const std::vector<float>& counted, bool to_gradient,
+                             const Loss& loss) {
+  const auto n_rows = static_cast<int64_t>(counted.size());
+  for (int64_t begin = 0; begin < n_rows; begin += kHeadRows) {
+    const int64_t n = std::min(kHeadRows, n_rows - begin);
+    const auto first = counted.begin() + begin;
+    if (std::any_of(first, first + n, [](float weight) { return weight != 0; })) {
+      NARU_TRY(run_rows(work, begin, n, to_gradient, loss));
+      continue;
+    }
+    NARU_TRY(ctx_.chip.run(contract::Fill{.out = work.losses.slice_rows(begin, n), .value = 0}));
+    if (to_gradient) NARU_TRY(ctx_.chip.run(contract::Fill{.out = work.grad.slice_rows(begin, n), .value = 0}));
+  }
+  return {};
+}
+
+Status HeadPass::put_weights(const HeadWork& work, const std::vector<float>& weights) {
+  return ctx_.chip.copy_in(work.weights.address, weights.data(), static_cast<int64_t>(weights.size()) * 4);
+}
+
+// Of rows that count `weights`; runs in which all of `counted` is 0 are left out.
+Status HeadPass::cross_entropy(const HeadWork& work, const std::vector<float>& weights,
+                               const std::vector<float>& counted) {
+  const bool to_gradient = !work.grad.empty();
+  NARU_TRY(put_weights(work, weights));
+  return run_counted(work, counted, to_gradient, [&](View logits, int64_t begin) {
+    return ctx_.chip.run(contract::CrossEntropy{.logits = logits,
+                                                .targets = work.targets.slice_rows(begin, logits.rows),
+                                                .weights = work.weights.slice_rows(begin, logits.rows),
+                                                .loss = work.losses.slice_rows(begin, logits.rows),
+                                                .dlogits = to_gradient ? logits : View{}});
+  });
+}
+
+Status HeadPass::run(const HeadWork& work, CrossEntropyLoss) {
+  return cross_entropy(work, scaled(work, std::vector<float>(work.row_weights.size(), 1.0f)), work.row_weights);
+}
+
+Status HeadPass::run(const HeadWork& work, const LogitsLoss& loss) {
+  const bool to_gradient = !work.grad.empty();
+  NARU_TRY(put_weights(work, scaled(work, std::vector<float>(work.row_weights.size(), 1.0f))));
+  return run_counted(work, work.row_weights, to_gradient, [&](View logits, int64_t begin) {
+    return loss.run(ctx_.chip, ctx_.workspace, batch_,
+                    {.begin = begin,
+                     .logits = logits,
+                     .targets = work.targets.slice_rows(begin, logits.rows),
+                     .weights = work.weights.slice_rows(begin, logits.rows),
+                     .losses = work.losses.slice_rows(begin, logits.rows),
+                     .to_gradient = to_gradient});
+  });
+}
+
+Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, std::vector<float>& losses) {
+  NARU_TRY(run_counted(work, work.row_weights, false, [&](View logits, int64_t begin) {
+    return ctx_.chip.run(contract::LogProb{.logits = logits,
+                                           .targets = work.targets.slice_rows(begin, logits.rows),
+                                           .out = work.losses.slice_rows(begin, logits.rows)});
+  }));
+  const size_t n = work.row_weights.size();
+  std::vector<float> log_probs(n), factors(n, 1.0f);
+  losses.assign(n, 0.0f);
+  NARU_TRY(ctx_.chip.wait());
+  NARU_TRY(ctx_.chip.copy_out(log_probs.data(), work.losses.address, static_cast<int64_t>(n) * 4));
+  for (size_t i = 0; i < n; ++i) {
+    if (work.row_weights[i] == 0) log_probs[i] = 0;
+  }
+  if (!ctx_.chip.info().is_planner) NARU_TRY(loss.weigh(batch_, log_probs, losses, factors));
+  for (size_t i = 0; i < n; ++i) {
+    if (work.row_weights[i] == 0) losses[i] = factors[i] = 0;
+    if (std::isfinite(factors[i])) continue;
+    return Error{Code::kOutOfRange, fmt::format("weighing the losses of a micro-batch: the factor of row {} is {}, at "
+                                                "a log-probability of {}, a finite number was wanted",
+                                                i, factors[i], log_probs[i])};
+  }
+  if (work.grad.empty()) return {};
+  const std::vector<float> weights = scaled(work, factors);
+  return cross_entropy(work, weights, weights);
+}
+
+}  // namespace naru::train
