@@ -55,18 +55,19 @@ class Case {
     std::iota(pages_.begin(), pages_.end(), 0);
     for (int64_t d = 0; d < shape.documents; ++d)
       sequences_.push_back({d * shape.rows, shape.rows, 0, pages_.data() + d * pages_each});
+    list_ = chip.make_sequences(sequences_).value();
     const CacheStream key =
         stream({shape.key_heads, shape.width, dtype, shape.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey},
                pages_.size());
     const CacheStream value =
         shape.is_latent ? key : stream({shape.key_heads, value_width, dtype, CacheUse::kValue}, pages_.size());
-    run(contract::CacheWrite{rows(n * shape.key_heads, shape.width), key, 0, sequences_});
-    if (!shape.is_latent) run(contract::CacheWrite{rows(n * shape.key_heads, value_width), value, 0, sequences_});
+    run(contract::CacheWrite{rows(n * shape.key_heads, shape.width), key, 0, *list_});
+    if (!shape.is_latent) run(contract::CacheWrite{rows(n * shape.key_heads, value_width), value, 0, *list_});
     const View q = rows(n * shape.heads, shape.width), out = rows(n * shape.heads, value_width);
     const View stats = rows(n * shape.heads, 2);
     const View selected = shape.listed > 0 ? lists(shape) : View{};
-    ops_.push_back(contract::Attention{q, key, value, shape.heads, 0.125f, sequences_, out, stats, selected});
-    ops_.push_back(contract::AttentionGrad{q, key, value, shape.heads, 0.125f, sequences_, out, stats,
+    ops_.push_back(contract::Attention{q, key, value, shape.heads, 0.125f, *list_, out, stats, selected});
+    ops_.push_back(contract::AttentionGrad{q, key, value, shape.heads, 0.125f, *list_, out, stats,
                                            rows(n * shape.heads, value_width), rows(n * shape.heads, shape.width),
                                            rows(n * shape.key_heads, shape.width),
                                            rows(n * shape.key_heads, value_width), selected});
@@ -134,6 +135,7 @@ class Case {
   std::mt19937 random_{1};
   std::vector<int32_t> pages_;
   std::vector<SequenceRows> sequences_;
+  std::unique_ptr<contract::Sequences> list_;
   std::vector<std::vector<float>> memory_;
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;
   std::vector<contract::Op> ops_;

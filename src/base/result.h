@@ -5,11 +5,13 @@
 // results: they stop the program through NARU_CHECK (base/check.h).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/check.h"
 
@@ -34,9 +36,17 @@ std::string_view code_name(Code code);
 // The exit status of a command that failed with this code (docs/exit-codes.md has the same table).
 int exit_status(Code code);
 
+// Of an error of an op of a chip (contract/chip.h): which op, and which of its rows are to blame.
+struct FailedRows {
+  std::string_view op;        // its name; empty: the error is of no op
+  int64_t n_rows = 0;         // rows of the operand that is at fault
+  std::vector<int64_t> rows;  // all of those that failed, ascending; empty: no row is to blame
+};
+
 struct [[nodiscard]] Error {
   Code code = Code::kInternal;
   std::string message;
+  FailedRows failed = {};
 };
 
 template <typename T>

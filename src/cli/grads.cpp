@@ -121,8 +121,8 @@ float total_loss(const train::TrainableModel::MicroResult& result, const train::
   return static_cast<float>(loss);
 }
 
-Status check_memory(int64_t needed) {
-  const int64_t available = available_memory_bytes();
+Status check_memory(const contract::Chip& chip, int64_t needed) {
+  const int64_t available = chip.memory().free;
   if (needed <= available) return {};
   return Error{
       Code::kResourceExhausted,
@@ -166,7 +166,7 @@ Status grads_command(const GradsOptions& options) {
   int64_t floats = 0;
   for (const Parameter& p : models::list_parameters(config)) floats += p.n_elements();
   // Values, gradients, and two packed forms of every matrix.
-  NARU_TRY(check_memory(room.activation_bytes + room.gradient_bytes + 16 * floats));
+  NARU_TRY(check_memory(*chip, room.activation_bytes + room.gradient_bytes + 16 * floats));
 
   const std::vector<Parameter> parameters = models::list_parameters(config);
   NARU_ASSIGN(train::TrainableModel model, train::TrainableModel::create(

@@ -54,7 +54,7 @@ Result<Facts> gather(const ShowOptions& options) {
   // What it would take, also where it does not fit.
   memory_options.memory_bytes = std::numeric_limits<int64_t>::max() / 2;
   NARU_ASSIGN(engine::MemoryPlan memory, engine::plan_memory(plan, memory_options));
-  memory.available_bytes = available_memory_bytes();
+  memory.available_bytes = chip->memory().free;
   Facts facts{.path = options.model.path,
               .chip = std::move(chip),
               .files = std::move(files),

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "tensor/chip_address.h"
 #include "tensor/dtype.h"
@@ -40,6 +42,55 @@ struct SequenceRows {
   int64_t n_rows = 0;
   int64_t position_begin = 0;
   const int32_t* pages = nullptr;
+
+  int64_t n_pages() const { return (position_begin + n_rows + kCachePage - 1) / kCachePage; }
+};
+
+// The sequences of one batch with their page tables, on a chip: made once a batch (Chip::make_sequences), named by all
+// of its ops. It holds copies; a chip that keeps the tables in memory of its own derives from it.
+class Sequences {
+ public:
+  explicit Sequences(std::span<const SequenceRows> rows) : rows_(rows.begin(), rows.end()) {
+    size_t n = 0;
+    for (const SequenceRows& each : rows) n += static_cast<size_t>(each.n_pages());
+    pages_.reserve(n);  // so that no page moves
+    for (SequenceRows& each : rows_) {
+      const int32_t* pages = pages_.data() + pages_.size();
+      pages_.insert(pages_.end(), each.pages, each.pages + each.n_pages());
+      each.pages = pages;
+    }
+  }
+  virtual ~Sequences() = default;
+  Sequences(const Sequences&) = delete;
+  Sequences& operator=(const Sequences&) = delete;
+
+  [[gnu::always_inline]] std::span<const SequenceRows> rows() const { return rows_; }
+
+ private:
+  std::vector<SequenceRows> rows_;
+  std::vector<int32_t> pages_;
+};
+
+// Sequences as an op names them, read as a list of rows. Kernels of every level call these functions, so no copy of
+// them may outlive its level.
+class SequencesRef {
+ public:
+  SequencesRef() = default;                                             // none
+  SequencesRef(const Sequences& sequences) : sequences_(&sequences) {}  // NOLINT: implicit by design
+
+  const Sequences* get() const { return sequences_; }
+  [[gnu::always_inline]] std::span<const SequenceRows> rows() const {
+    return sequences_ == nullptr ? std::span<const SequenceRows>() : sequences_->rows();
+  }
+  [[gnu::always_inline]] operator std::span<const SequenceRows>() const { return rows(); }  // NOLINT: it is the list
+  [[gnu::always_inline]] auto begin() const { return rows().begin(); }
+  [[gnu::always_inline]] auto end() const { return rows().end(); }
+  [[gnu::always_inline]] size_t size() const { return rows().size(); }
+  [[gnu::always_inline]] bool empty() const { return rows().empty(); }
+  [[gnu::always_inline]] const SequenceRows& operator[](size_t i) const { return rows()[i]; }
+
+ private:
+  const Sequences* sequences_ = nullptr;
 };
 
 }  // namespace naru::contract

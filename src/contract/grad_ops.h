@@ -100,7 +100,7 @@ struct AttentionGrad {
   CacheStream value;
   int64_t heads = 1;
   float scale = 1;
-  std::span<const SequenceRows> sequences;
+  SequencesRef sequences;
   View out;            // [T * H, value width]
   View stats;          // [T * H, 2]: m and l
   View dout;           // [T * H, value width]
@@ -157,7 +157,7 @@ struct BalanceLoss {
   View experts;  // i32 [T, S]
   Scoring scoring = Scoring::kSigmoid;
   float weight = 0;
-  std::span<const SequenceRows> sequences;
+  SequencesRef sequences;
   View loss;     // [sequences, 1]
   View dscores;  // [T, E]
 };

@@ -20,7 +20,7 @@ inline void check_f32(std::string_view op, const char* operand, const View& view
   check_view(op, operand, view, DType::kF32, rows, cols);
 }
 
-inline void check_sequences(std::string_view op, std::span<const SequenceRows> sequences, int64_t n_rows) {
+inline void check_sequences(std::string_view op, SequencesRef sequences, int64_t n_rows) {
   for (const SequenceRows& rows : sequences) {
     NARU_CHECK(rows.pages != nullptr && rows.row_begin >= 0 && rows.n_rows > 0 && rows.position_begin >= 0, op);
     NARU_CHECK(rows.row_begin + rows.n_rows <= n_rows, op, rows.row_begin, rows.n_rows, n_rows);

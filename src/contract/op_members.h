@@ -22,6 +22,8 @@ template <>
 inline constexpr int kArrayElementsBeyondOne<Matmul> = Matmul::kTargetsMax - 1;
 template <>
 inline constexpr int kArrayElementsBeyondOne<GroupedMatmul> = GroupedMatmul::kTargetsMax - 1;
+template <>
+inline constexpr int kArrayElementsBeyondOne<GroupedMatmul> = GroupedMatmul::kTargetsMax - 1;
 
 // How many members a struct has: as many as it takes initialisers.
 template <typename T, typename... Initialisers>
@@ -64,7 +66,7 @@ constexpr bool kIsPlain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 }  // namespace members
 
 // visitor(member&) for every member of `t` that leads out of it, at any depth: whatever type the visitor takes, which
-// must be all of View, CacheStream, pointers to objects of the chip, and spans.
+// must be all of View, CacheStream, SequencesRef, pointers to packed matrices, and spans.
 template <typename T, typename Visitor>
 void visit_members(T& t, Visitor& visitor) {
   using Plain = std::remove_const_t<T>;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
+#include "base/result.h"
 #include "contract/ops.h"
 
 namespace naru::contract {
@@ -23,6 +25,12 @@ struct Cost {
     return *this;
   }
 };
+
+// The error of an op whose numbers went wrong: `message` is of the first of `rows`, which are counted in an operand of
+// n_rows rows and ascend.
+inline Error row_error(std::string_view op, int64_t n_rows, std::vector<int64_t> rows, std::string message) {
+  return {Code::kOutOfRange, std::move(message), {op, n_rows, std::move(rows)}};
+}
 
 // Each op specialises both, side by side in the source of its family (op_table.cpp, grad_op_table.cpp); a missing one
 // does not link.

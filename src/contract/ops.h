@@ -104,7 +104,7 @@ struct CacheWrite {
   View x;  // [T * H, W] or [T, W]
   CacheStream stream;
   int64_t column = 0;
-  std::span<const SequenceRows> sequences;
+  SequencesRef sequences;
 };
 
 // Section 5. out = softmax(scale * q k^T) v over the positions up to each row's own, by segments of 512. Query head h
@@ -122,7 +122,7 @@ struct Attention {
   CacheStream value;
   int64_t heads = 1;
   float scale = 1;
-  std::span<const SequenceRows> sequences;
+  SequencesRef sequences;
   View out;            // [T * H, value width]
   View stats = {};     // [T * H, 2]: the merged m and l of each row, for the gradient; or empty
   View selected = {};  // i32 [T, K]: a list of positions a token; or empty

@@ -2,16 +2,18 @@
 
 #include <fmt/format.h>
 
+#include "contract/op_table.h"
+
 namespace naru::contract {
 
-Error selected_error(std::string_view op, int64_t row, int64_t index, int64_t found, int64_t before, int64_t own) {
+Error selected_error(std::string_view op, int64_t n_rows, int64_t row, int64_t index, int64_t found, int64_t before,
+                     int64_t own) {
   const std::string wanted =
       before < own ? fmt::format("one from {} to {}{}", before + 1, own, index > 0 ? " or -1" : "") : "-1";
-  return Error{
-      Code::kOutOfRange,
-      fmt::format("{}: row {}: entry {} of its selected positions is {}, {} was wanted; what selects positions "
-                  "is at fault",
-                  op, row, index, found, wanted)};
+  return row_error(op, n_rows, {row},
+                   fmt::format("{}: row {}: entry {} of its selected positions is {}, {} was wanted; what selects "
+                               "positions is at fault",
+                               op, row, index, found, wanted));
 }
 
 }  // namespace naru::contract

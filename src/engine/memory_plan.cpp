@@ -82,10 +82,13 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptio
   plan.sessions_max = options.sessions_max;
   plan.prefill_chunk = options.prefill_chunk;
   plan.logit_rows = std::min(options.prefill_chunk, kLogitRowsMax);
-  plan.available_bytes = options.memory_bytes.value_or(available_memory_bytes());
+  const contract::ChipMemory memory = model.planner->memory();
+  plan.available_bytes = options.memory_bytes.value_or(memory.free);
   plan.weight_bytes = model.weight_bytes;
   NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(plan.prefill_chunk, plan.logit_rows));
-  plan.workspace_bytes = work_bytes + plan.logit_rows * model.shape.vocab * int64_t{sizeof(float)};
+  plan.workspace_bytes = work_bytes + model.planner->memory().scratch;
+  // Logits are read on the host.
+  if (memory.is_host) plan.workspace_bytes += plan.logit_rows * model.shape.vocab * int64_t{sizeof(float)};
   plan.reserve_bytes = kReserveMin + (plan.weight_bytes + plan.workspace_bytes) / 64;
 
   const int64_t limit = model.config.max_positions > 0 ? model.config.max_positions : kContextDefaultMax;

@@ -19,7 +19,7 @@ struct MemoryOptions {
   int64_t context_tokens = 0;
   int64_t sessions_max = 1;     // full contexts that the cache holds at once
   int64_t prefill_chunk = 512;  // rows of one forward pass; changes speed and memory, never a bit
-  // Bytes that may be used; default: available_memory_bytes() when planning.
+  // Bytes of the chip that may be used; default: what it has free when planning.
   std::optional<int64_t> memory_bytes;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "base/memory.h"
 #include "engine/engine_state.h"
@@ -157,10 +158,25 @@ void take_piece(EngineState& state, const Piece& piece) {
   piece.work->n_done += piece.n;
 }
 
-Error in_piece(Error error, const Piece& piece) {
-  error.message = fmt::format("running tokens {} to {} of a sequence: {}", piece.session().length(),
-                              piece.session().length() + piece.n - 1, error.message);
-  return error;
+// What an error of a pass means to one of its pieces, whose rows begin at row_begin of n_rows: nothing where others are
+// to blame.
+std::optional<Error> error_of(const Error& error, const Piece& piece, int64_t row_begin, int64_t n_rows) {
+  const FailedRows& failed = error.failed;
+  const int64_t position = piece.session().length();
+  if (failed.rows.empty() || failed.n_rows % n_rows != 0) {
+    return Error{error.code, fmt::format("running tokens {} to {} of a sequence: {}", position, position + piece.n - 1,
+                                         error.message)};
+  }
+  const int64_t rows_each = failed.n_rows / n_rows;  // of a token: heads, say
+  const auto first = std::lower_bound(failed.rows.begin(), failed.rows.end(), row_begin * rows_each);
+  if (first == failed.rows.end() || *first >= (row_begin + piece.n) * rows_each) return std::nullopt;
+  const int64_t token = position + *first / rows_each - row_begin;
+  // The message is of the first of all.
+  const std::string what =
+      first == failed.rows.begin()
+          ? error.message
+          : fmt::format("{}: numbers that are not finite; the weights or an earlier layer overflowed", failed.op);
+  return Error{error.code, fmt::format("running token {} of a sequence: {}", token, what)};
 }
 
 // One forward pass; pages are reserved. On success the logits of all pieces are on the host.
@@ -183,23 +199,34 @@ Status forward(EngineState& state, std::span<const Piece> pieces) {
   return {};
 }
 
-// Runs the pieces together; where that fails, each alone, so that only the guilty fail.
+// Ends the feeds whose rows an error is the fault of, all where it is nobody's, and leaves the other pieces.
+void fail_guilty(const Error& error, std::vector<Piece>& pieces) {
+  int64_t n_rows = 0, row_begin = 0;
+  for (const Piece& piece : pieces) n_rows += piece.n;
+  const size_t n_before = pieces.size();
+  std::erase_if(pieces, [&](const Piece& piece) {
+    auto own = error_of(error, piece, std::exchange(row_begin, row_begin + piece.n), n_rows);
+    if (own) piece.work->fail(std::move(*own));
+    return own.has_value();
+  });
+  NARU_CHECK(pieces.size() < n_before, "an error of rows of nobody", error.message);
+}
+
+// Runs the pieces together. Where some fail, the others run again without them.
 void run_pieces(EngineState& state, std::vector<Piece>& pieces) {
   std::erase_if(pieces, [&](const Piece& piece) {
     Status status = state.reserve(piece.session(), piece.n);
     if (!status.ok()) piece.work->fail(std::move(status).error());
     return piece.work->is_failed;
   });
-  if (pieces.empty()) return;
-  Status status = forward(state, pieces);
-  for (const Piece& piece : pieces) {
-    if (!status.ok() && pieces.size() > 1) {
-      Status alone = forward(state, {&piece, 1});
-      if (!alone.ok()) piece.work->fail(in_piece(std::move(alone).error(), piece));
-    } else if (!status.ok()) {
-      piece.work->fail(in_piece(std::move(status).error(), piece));
+  while (!pieces.empty()) {
+    const Status status = forward(state, pieces);
+    if (!status.ok()) {
+      fail_guilty(status.error(), pieces);
+      continue;
     }
-    if (!piece.work->is_failed) take_piece(state, piece);
+    for (const Piece& piece : pieces) take_piece(state, piece);
+    return;
   }
 }
 

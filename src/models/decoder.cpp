@@ -1,7 +1,5 @@
 #include "models/decoder.h"
 
-#include <fmt/format.h>
-
 namespace naru::models {
 namespace {
 
@@ -24,11 +22,17 @@ nn::LayerCacheShape shape_of(const nn::LatentAttention& attention, DType dtype) 
           {StreamRole::kValue, {heads, attention.v_dim, dtype, CacheUse::kValue}}};
 }
 
-// The error of an op, with the layer it happened in.
-Error in_layer(Error error, size_t layer) {
-  error.message = fmt::format("layer {}: {}", layer, error.message);
-  return error;
-}
+// Ops of its life stand there.
+class PlaceScope {
+ public:
+  PlaceScope(contract::Chip& chip, const contract::Place& place) : chip_(chip) { chip.set_place(place); }
+  ~PlaceScope() { chip_.set_place({}); }
+  PlaceScope(const PlaceScope&) = delete;
+  PlaceScope& operator=(const PlaceScope&) = delete;
+
+ private:
+  contract::Chip& chip_;
+};
 
 Result<View> add_residual(nn::Context& ctx, View x, View y) {
   const View out = ctx.in_place_of(x);
@@ -80,11 +84,12 @@ std::vector<nn::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const 
 Result<Decoder::Start> Decoder::begin(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch) const {
   const auto n_rows = static_cast<int64_t>(batch.ids.size());
   NARU_CHECK(n_rows > 0 && batch.positions.size() == batch.ids.size(), n_rows, batch.positions.size());
+  NARU_ASSIGN(auto sequences, chip.make_sequences(batch.sequences));
   NARU_ASSIGN(const View ids, upload(chip, workspace, batch.ids));
   NARU_ASSIGN(const View positions, upload(chip, workspace, batch.positions));
   Start start{.ctx = {.chip = chip,
                       .workspace = workspace,
-                      .sequences = batch.sequences,
+                      .sequences = std::move(sequences),
                       .n_rows = n_rows,
                       .cos = workspace.take(n_rows, rope_dim / 2),
                       .sin = workspace.take(n_rows, rope_dim / 2)},
@@ -104,14 +109,14 @@ Result<View> Decoder::embed_rows(nn::Context& ctx, View ids) const {
 }
 
 Result<View> Decoder::run_layer(nn::Context& ctx, size_t layer, const nn::LayerCache& cache, View x) const {
-  Result<View> out = run_one_layer(ctx, layers[layer], cache, x);
-  if (!out.ok()) return in_layer(std::move(out).error(), layer);
-  return out;
+  const PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layer)});
+  return run_one_layer(ctx, layers[layer], cache, x);
 }
 
 Result<View> Decoder::run_prediction(nn::Context& ctx, size_t depth, const nn::LayerCache& cache, View state,
                                      View ids) const {
   const PredictionLayer& prediction = predictions[depth];
+  const PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layers.size() + depth)});
   const View x = ctx.workspace.take(state.rows, width);
   {
     const nn::WorkspaceScope scope(ctx.workspace);
@@ -122,9 +127,7 @@ Result<View> Decoder::run_prediction(nn::Context& ctx, size_t depth, const nn::L
     NARU_TRY(nn::rms_norm(ctx, prediction.hidden_norm, state, both.slice_cols(width, width)));
     NARU_TRY(nn::matmul(ctx, prediction.join, both, x));
   }
-  Result<View> out = run_one_layer(ctx, prediction.layer, cache, x);
-  if (!out.ok()) return in_layer(std::move(out).error(), layers.size() + depth);
-  return out;
+  return run_one_layer(ctx, prediction.layer, cache, x);
 }
 
 Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
@@ -144,6 +147,7 @@ Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, co
     int64_t n = 1;
     const int64_t first = batch.logit_rows[static_cast<size_t>(i)];
     while (i + n < n_logits && batch.logit_rows[static_cast<size_t>(i + n)] == first + n) ++n;
+    const PlaceScope place(chip, {.what = {}, .number = 0, .row_begin = first, .n_rows = x.rows});
     NARU_TRY(nn::rms_norm(ctx, final_norm, x.slice_rows(first, n), normed.slice_rows(i, n)));
     i += n;
   }

@@ -10,7 +10,7 @@ Status rotate(Context& ctx, View x, View out, int64_t rows_per_token, contract::
 }
 
 Status write_cache(Context& ctx, const contract::CacheStream& stream, View x, int64_t column) {
-  return ctx.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = ctx.sequences});
+  return ctx.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = *ctx.sequences});
 }
 
 // The heads normed, where the model norms them.
@@ -47,7 +47,7 @@ Status GroupedQueryAttention::forward(Context& ctx, const LayerCache& cache, Vie
                                        .value = cache[StreamRole::kValue],
                                        .heads = heads,
                                        .scale = scale,
-                                       .sequences = ctx.sequences,
+                                       .sequences = *ctx.sequences,
                                        .out = heads_out.split_cols(heads),
                                        .stats = ctx.for_gradient(n_tokens * heads, 2)}));
   return matmul(ctx, o, heads_out, out);
@@ -102,7 +102,7 @@ Status LatentAttention::forward_latent(Context& ctx, const LayerCache& cache, Vi
                                        .value = cache[StreamRole::kKey],
                                        .heads = heads,
                                        .scale = scale,
-                                       .sequences = ctx.sequences,
+                                       .sequences = *ctx.sequences,
                                        .out = mixed,
                                        .stats = ctx.for_gradient(q.rows, 2)}));
   return ctx.run(contract::GroupedMatmul{.x = mixed, .groups = {}, .targets = {{expand_v.get(), heads_out}}});
@@ -128,7 +128,7 @@ Status LatentAttention::forward_expanded(Context& ctx, const LayerCache& cache, 
                                      .value = cache[StreamRole::kValue],
                                      .heads = heads,
                                      .scale = scale,
-                                     .sequences = ctx.sequences,
+                                     .sequences = *ctx.sequences,
                                      .out = heads_out,
                                      .stats = ctx.for_gradient(q.rows, 2)});
 }

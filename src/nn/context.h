@@ -3,7 +3,7 @@
 // chip, and issue every op through run(), so that the tape sees it.
 #pragma once
 
-#include <span>
+#include <memory>
 
 #include "contract/chip.h"
 #include "nn/layer_cache.h"
@@ -15,7 +15,7 @@ namespace naru::nn {
 struct Context {
   contract::Chip& chip;
   Workspace& workspace;
-  std::span<const contract::SequenceRows> sequences;
+  std::shared_ptr<const contract::Sequences> sequences;
   int64_t n_rows = 0;  // T, tokens of the batch
   View cos;            // [T, pairs]
   View sin;            // [T, pairs]

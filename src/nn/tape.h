@@ -48,7 +48,7 @@ class Tape {
 
   // V3's balance loss of the stretch's one Route over these documents: weight = alpha / documents of the step. The
   // losses go to `losses` [documents, 1].
-  void set_balance(float weight, std::span<const contract::SequenceRows> sequences, View losses) {
+  void set_balance(float weight, contract::SequencesRef sequences, View losses) {
     balance_weight_ = weight;
     sequences_ = sequences;
     balance_losses_ = losses;
@@ -79,7 +79,7 @@ class Tape {
   ChipAddress begin_;  // of the stretch's values
   int64_t bytes_ = 0;
   float balance_weight_ = 0;
-  std::span<const contract::SequenceRows> sequences_;
+  contract::SequencesRef sequences_;
   View balance_losses_;  // empty: none, or written
 };
 

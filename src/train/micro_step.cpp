@@ -17,12 +17,12 @@ namespace {
 using contract::kCachePage;
 
 // The documents of a micro-batch as sequences of the engine, each with its own pages.
-struct Sequences {
+struct DocumentPages {
   std::vector<int32_t> pages;
   std::vector<contract::SequenceRows> rows;
 };
 
-void fill_sequences(const MicroBatch& batch, Sequences& out) {
+void fill_sequences(const MicroBatch& batch, DocumentPages& out) {
   const int64_t n_pages = pages_of(batch);
   for (int64_t page = 0; page < n_pages; ++page) out.pages.push_back(static_cast<int32_t>(page));
   int64_t page = 0;
@@ -227,7 +227,7 @@ Status MicroStep::backward_stretch(Pass& pass, size_t layer, View in, View in_gr
     pass.ctx.tape->end(values_);
   }
   nn::Tape& tape = *tapes_.back();
-  if (balance_weight_ != 0) tape.set_balance(balance_weight_, pass.ctx.sequences, results_.balance(layer));
+  if (balance_weight_ != 0) tape.set_balance(balance_weight_, *pass.ctx.sequences, results_.balance(layer));
   tape.outside(out, out_grad, true);
   tape.outside(in, in_grad, is_in_given);
   NARU_TRY(tape.backward(shadow_));
@@ -259,7 +259,7 @@ Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, cons
   values_.keep(false);
   values_.release(0);
   balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
-  Sequences sequences;
+  DocumentPages sequences;
   fill_sequences(batch, sequences);
   models::Batch rows;
   rows.ids = batch.ids;
@@ -300,7 +300,7 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
                                   double balance_weight, const Objective& objective) {
   const auto planner = chip.planner();
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(*planner, config, options, {}, 0));
-  TrainingRoom room{n_rows, ceil_div(n_rows, kCachePage) + n_documents, n_documents, 0, 0};
+  TrainingRoom room{.rows = n_rows, .pages = ceil_div(n_rows, kCachePage) + n_documents, .documents = n_documents};
   NARU_TRY(model.reserve(room));
   MicroBatch batch;
   const auto n = static_cast<size_t>(n_rows);
@@ -324,6 +324,7 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
   const auto [values, shadow] = model.workspace_peaks();
   room.activation_bytes = values;
   room.gradient_bytes = shadow;
+  room.scratch_bytes = planner->memory().scratch;
   return room;
 }
 

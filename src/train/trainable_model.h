@@ -58,6 +58,7 @@ struct TrainingRoom {
   int64_t documents = 0;
   int64_t activation_bytes = 0;
   int64_t gradient_bytes = 0;  // of activations
+  int64_t scratch_bytes = 0;   // that kernels hold meanwhile
 
   bool fits(const MicroBatch& batch) const;
 };

@@ -34,18 +34,6 @@ int64_t n_active(const formats::ModelConfig& config, const std::vector<models::P
   return static_cast<int64_t>(n);
 }
 
-// What the kernels hold while a matrix's gradient is made: both operands once more.
-int64_t scratch_bytes(const std::vector<models::Parameter>& parameters, int64_t rows) {
-  int64_t most = 0;
-  for (const models::Parameter& parameter : parameters) {
-    const int64_t n = parameter.use == models::ParameterUse::kHead || parameter.use == models::ParameterUse::kEmbedding
-                          ? std::min(rows, kHeadRows)
-                          : rows;
-    most = std::max(most, n * (parameter.rows() + parameter.cols()) * 4);
-  }
-  return most;
-}
-
 }  // namespace
 
 RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
@@ -122,7 +110,7 @@ Status RunningTrainer::plan_memory() {
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
   plan_.data_bytes = batches_->record().n_tokens * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
-  plan_.program_bytes = kProgramBytes + scratch_bytes(files_.parameters, rows);
+  plan_.program_bytes = kProgramBytes + room_.scratch_bytes;
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {
     const int64_t answer_pages = answers.sessions * ceil_div(answers.context_tokens, contract::kCachePage);
@@ -133,8 +121,9 @@ Status RunningTrainer::plan_memory() {
     plan_.rollout_bytes = merged + plan_.packed_bytes / 2 + shape.served_cache_bytes(answer_pages) + work;
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
-  const int64_t available = available_memory_bytes();
-  if (plan_.total_bytes() <= available) return {};
+  const contract::ChipMemory memory = chip_.memory();
+  const int64_t host_bytes = memory.is_host ? 0 : plan_.data_bytes + kProgramBytes;
+  if (plan_.total_bytes() - host_bytes <= memory.free) return {};
   return Error{
       Code::kResourceExhausted,
       fmt::format("planning the run: it needs {} ({} parameters with gradients and moments {}, packed matrices {}, "
@@ -143,7 +132,7 @@ Status RunningTrainer::plan_memory() {
                   format_bytes(plan_.total_bytes()), plan_.n_parameters,
                   format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes),
                   format_bytes(plan_.packed_bytes), plan_.batch_tokens, format_bytes(plan_.activation_bytes),
-                  format_bytes(available))};
+                  format_bytes(memory.free))};
 }
 
 Status RunningTrainer::make_model() {

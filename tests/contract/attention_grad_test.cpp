@@ -64,17 +64,17 @@ struct Gradient {
 // The batch's cache on one chip, in memory that is full of NaN before anything is written.
 class Cache {
  public:
-  Cache(contract::Chip& chip, Batch& batch) : chip_(chip), batch_(batch) {
+  Cache(contract::Chip& chip, Batch& batch) : chip_(chip), batch_(batch), sequences_(batch.sequences) {
     const GradConfig& c = batch.config;
     key_ = make({c.key_heads, c.width, c.dtype, c.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey});
     value_ = c.is_latent ? key_ : make({c.key_heads, c.value_width, c.dtype, CacheUse::kValue});
-    run(contract::CacheWrite{batch.k.view(), key_, 0, batch.sequences});
-    if (!c.is_latent) run(contract::CacheWrite{batch.v.view(), value_, 0, batch.sequences});
+    run(contract::CacheWrite{batch.k.view(), key_, 0, sequences_});
+    if (!c.is_latent) run(contract::CacheWrite{batch.v.view(), value_, 0, sequences_});
   }
   Forward forward(bool with_stats = true) {
     const GradConfig& c = batch_.config;
     Forward f{Rows(batch_.n_rows * c.heads, c.value_width), Rows(batch_.n_rows * c.heads, 2)};
-    run(Attention{batch_.q.view(), key_, value_, c.heads, c.scale, batch_.sequences, f.out.view(),
+    run(Attention{batch_.q.view(), key_, value_, c.heads, c.scale, sequences_, f.out.view(),
                   with_stats ? f.stats.view() : View{}});
     return f;
   }
@@ -82,7 +82,7 @@ class Cache {
     const GradConfig& c = batch_.config;
     Gradient g{Rows(batch_.n_rows * c.heads, c.width), Rows(batch_.n_rows * c.key_heads, c.width),
                Rows(batch_.n_rows * c.key_heads, c.value_width)};
-    run(AttentionGrad{batch_.q.view(), key_, value_, c.heads, c.scale, batch_.sequences, f.out.view(), f.stats.view(),
+    run(AttentionGrad{batch_.q.view(), key_, value_, c.heads, c.scale, sequences_, f.out.view(), f.stats.view(),
                       batch_.dout.view(), g.dq.view(), g.dk.view(), g.dv.view()});
     return g;
   }
@@ -105,6 +105,7 @@ class Cache {
 
   contract::Chip& chip_;
   Batch& batch_;
+  contract::Sequences sequences_;
   CacheStream key_, value_;
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;
 };

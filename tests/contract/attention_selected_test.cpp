@@ -114,16 +114,17 @@ struct ListGradient {
 // The batch's cache on one chip, in memory that is full of NaN before anything is written.
 class ListCache {
  public:
-  ListCache(contract::Chip& chip, ListBatch& batch) : chip_(chip), batch_(batch) {
+  ListCache(contract::Chip& chip, ListBatch& batch) : chip_(chip), batch_(batch), sequences_(batch.sequences) {
     const ListConfig& c = batch.config;
     key_ = make({c.key_heads, c.width, c.dtype, c.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey});
     value_ = c.is_latent ? key_ : make({c.key_heads, c.value_width, c.dtype, CacheUse::kValue});
-    EXPECT_TRUE(chip_.run(contract::CacheWrite{batch.k.view(), key_, 0, batch.sequences}).ok());
+    EXPECT_TRUE(chip_.run(contract::CacheWrite{batch.k.view(), key_, 0, sequences_}).ok());
     if (c.is_latent) return;
-    EXPECT_TRUE(chip_.run(contract::CacheWrite{batch.v.view(), value_, 0, batch.sequences}).ok());
+    EXPECT_TRUE(chip_.run(contract::CacheWrite{batch.v.view(), value_, 0, sequences_}).ok());
   }
-  Status attend(std::span<const SequenceRows> sequences, const View& q, const View& selected, const View& out,
+  Status attend(std::span<const SequenceRows> rows, const View& q, const View& selected, const View& out,
                 const View& stats) {
+    const contract::Sequences sequences(rows);
     return chip_.run(
         Attention{q, key_, value_, batch_.config.heads, batch_.config.scale, sequences, out, stats, selected});
   }
@@ -136,7 +137,7 @@ class ListCache {
   }
   Status differentiate(ListForward& f, const View& selected, ListGradient& g) {
     const ListConfig& c = batch_.config;
-    return chip_.run(AttentionGrad{batch_.q.view(), key_, value_, c.heads, c.scale, batch_.sequences, f.out.view(),
+    return chip_.run(AttentionGrad{batch_.q.view(), key_, value_, c.heads, c.scale, sequences_, f.out.view(),
                                    f.stats.view(), batch_.dout.view(), g.dq.view(), g.dk.view(), g.dv.view(),
                                    selected});
   }
@@ -163,6 +164,7 @@ class ListCache {
 
   contract::Chip& chip_;
   ListBatch& batch_;
+  contract::Sequences sequences_;
   CacheStream key_, value_;
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;
 };

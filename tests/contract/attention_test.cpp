@@ -35,7 +35,8 @@ class Streams {
         config.is_latent ? key_ : make({config.key_heads, config.value_width, config.dtype, CacheUse::kValue}, n_pages);
   }
   // Writes keys and values of the rows, then attends.
-  Status step(Rows& k, Rows& v, Rows& q, std::span<const SequenceRows> sequences, const View& out) {
+  Status step(Rows& k, Rows& v, Rows& q, std::span<const SequenceRows> rows, const View& out) {
+    const contract::Sequences sequences(rows);
     if (config_.is_latent) {  // the latent part and the rotary part are written one after the other
       const int64_t split = config_.width - config_.width / 4;
       NARU_TRY(chip_.run(contract::CacheWrite{k.view().slice_cols(0, split), key_, 0, sequences}));
@@ -173,16 +174,17 @@ TEST(AttentionOp, DecodeAtDepth) {
       Streams streams(chip, config, n_pages);
       Rows out(config.heads, config.value_width);
       Rows k = part_of(doc.k, config.key_heads, 0, depth), v = part_of(doc.v, config.key_heads, 0, depth);
-      const SequenceRows all{0, depth, 0, doc.pages.data()};
-      EXPECT_TRUE(chip.run(contract::CacheWrite{k.view(), streams.key(), 0, {&all, 1}}).ok());
+      const SequenceRows written{0, depth, 0, doc.pages.data()};
+      const contract::Sequences all({&written, 1});
+      EXPECT_TRUE(chip.run(contract::CacheWrite{k.view(), streams.key(), 0, all}).ok());
       if (!config.is_latent) {
-        EXPECT_TRUE(chip.run(contract::CacheWrite{v.view(), streams.value(), 0, {&all, 1}}).ok());
+        EXPECT_TRUE(chip.run(contract::CacheWrite{v.view(), streams.value(), 0, all}).ok());
       }
       Rows q = part_of(doc.q, config.heads, depth - 1, 1);
-      const SequenceRows last{0, 1, depth - 1, doc.pages.data()};
+      const SequenceRows read{0, 1, depth - 1, doc.pages.data()};
+      const contract::Sequences last({&read, 1});
       EXPECT_TRUE(
-          chip.run(Attention{
-                       q.view(), streams.key(), streams.value(), config.heads, config.scale, {&last, 1}, out.view()})
+          chip.run(Attention{q.view(), streams.key(), streams.value(), config.heads, config.scale, last, out.view()})
               .ok());
       return out;
     };
@@ -338,9 +340,10 @@ TEST(AttentionOp, Batches) {
         Rows before_k = part_of(docs[i].k, config.key_heads, 0, n),
              before_v = part_of(docs[i].v, config.key_heads, 0, n);
         const SequenceRows rows{0, n, 0, docs[i].pages.data()};
-        EXPECT_TRUE(chip.run(contract::CacheWrite{before_k.view(), streams.key(), 0, {&rows, 1}}).ok());
+        const contract::Sequences list({&rows, 1});
+        EXPECT_TRUE(chip.run(contract::CacheWrite{before_k.view(), streams.key(), 0, list}).ok());
         if (!config.is_latent) {
-          EXPECT_TRUE(chip.run(contract::CacheWrite{before_v.view(), streams.value(), 0, {&rows, 1}}).ok());
+          EXPECT_TRUE(chip.run(contract::CacheWrite{before_v.view(), streams.value(), 0, list}).ok());
         }
       }
       EXPECT_TRUE(streams.step(k, v, q, sequences, out.view()).ok());
@@ -368,10 +371,11 @@ TEST(CacheWriteOp, SharedRows) {
       Streams streams(chip, config, 3);
       Rows out(n * 4, 24);
       const SequenceRows rows{0, n, 0, pages.data()};
-      EXPECT_TRUE(chip.run(contract::CacheWrite{own.view(), streams.key(), 0, {&rows, 1}}).ok());
-      EXPECT_TRUE(chip.run(contract::CacheWrite{shared.view(), streams.key(), 16, {&rows, 1}}).ok());
-      EXPECT_TRUE(chip.run(contract::CacheWrite{v.view(), streams.value(), 0, {&rows, 1}}).ok());
-      EXPECT_TRUE(chip.run(Attention{q.view(), streams.key(), streams.value(), 4, 0.2f, {&rows, 1}, out.view()}).ok());
+      const contract::Sequences list({&rows, 1});
+      EXPECT_TRUE(chip.run(contract::CacheWrite{own.view(), streams.key(), 0, list}).ok());
+      EXPECT_TRUE(chip.run(contract::CacheWrite{shared.view(), streams.key(), 16, list}).ok());
+      EXPECT_TRUE(chip.run(contract::CacheWrite{v.view(), streams.value(), 0, list}).ok());
+      EXPECT_TRUE(chip.run(Attention{q.view(), streams.key(), streams.value(), 4, 0.2f, list, out.view()}).ok());
       return out;
     };
     Rows want = run(reference_chip());
@@ -394,7 +398,8 @@ TEST(CacheWriteOp, RefusesWhatIsNotFinite) {
         x.row(901)[69] = bad;
         x.row(950)[0] = bad;
         const std::vector<int32_t> pages = shuffled_pages(17, filler);
-        const SequenceRows sequences[] = {{100, 400, 3, pages.data()}, {0, 100, 0, pages.data() + 13}};
+        const SequenceRows parts[] = {{100, 400, 3, pages.data()}, {0, 100, 0, pages.data() + 13}};
+        const contract::Sequences sequences(parts);
         const auto run = [&](contract::Chip& chip) {
           const CacheShape shape{2, 70, dtype, use};
           const int64_t bytes = chip.cache_page_bytes(shape);
@@ -435,11 +440,12 @@ TEST(CacheWriteOp, CopiesOfPages) {
         ASSERT_TRUE(named.chip->copy_cache_page(streams.value(), doc.pages[static_cast<size_t>(i)], moved[i]).ok());
       }
       const SequenceRows elsewhere{0, 60, 0, moved};
+      const contract::Sequences moved_list({&elsewhere, 1});
       Rows got(60 * 2, 24);
-      ASSERT_TRUE(named.chip
-                      ->run(Attention{
-                          doc.q.view(), streams.key(), streams.value(), 2, config.scale, {&elsewhere, 1}, got.view()})
-                      .ok());
+      ASSERT_TRUE(
+          named.chip
+              ->run(Attention{doc.q.view(), streams.key(), streams.value(), 2, config.scale, moved_list, got.view()})
+              .ok());
       ASSERT_EQ(difference(got, want), "") << named.name;
     }
   }

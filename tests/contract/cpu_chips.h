@@ -10,6 +10,7 @@
 #include "chips/cpu/cpu_chip.h"
 #include "contract/chip.h"
 #include "tests/contract/staging_chip.h"
+#include "tests/distant.h"
 
 namespace naru::test {
 
@@ -21,13 +22,17 @@ struct NamedChip {
 inline void add_chip(std::vector<NamedChip>& chips, const std::string& name, const cpu::CpuOptions& options) {
   auto chip = cpu::make_cpu_chip(options);
   NARU_CHECK(chip.ok(), name, chip.ok() ? "" : chip.error().message);
-  chips.push_back({name, std::make_unique<StagingChip>(std::move(*chip))});
+  chips.push_back({name, std::make_unique<StagingChip>(maybe_distant(std::move(*chip)))});
 }
 
 // Made once; kept for the life of the program.
 inline const std::vector<NamedChip>& cpu_chips() {
   static const std::vector<NamedChip> kChips = [] {
     std::vector<NamedChip> chips;
+    if (is_distant()) {  // one level, behind the distant chip
+      add_chip(chips, "distant/2", {.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
+      return chips;
+    }
     for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
       if (!level.present) {
         std::cout << "[  SKIPPED ] CPU level " << level.name << ": " << level.why_not << "\n";

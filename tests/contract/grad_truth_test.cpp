@@ -203,7 +203,8 @@ TEST(GradTruth, BalanceLoss) {
   Filler filler(407);
   const int64_t n = 24, rows = 9, n_chosen = 3;
   constexpr int32_t kNoPages[1] = {};
-  const contract::SequenceRows sequence{2, 6, 0, kNoPages};
+  const contract::SequenceRows rows_of{2, 6, 0, kNoPages};
+  const contract::Sequences sequence({&rows_of, 1});
   const float weight = 0.5f;
   for (const auto scoring : {contract::Scoring::kSoftmax, contract::Scoring::kSigmoid}) {
     Rows logits(rows, n, filler, Values::kPlain), experts(rows, n_chosen), dgates(rows, n_chosen);
@@ -229,8 +230,8 @@ TEST(GradTruth, BalanceLoss) {
       }
       return static_cast<double>(weight) * sum;
     };
-    run_reference(contract::BalanceLoss{
-        logits.view(), experts.view_i32(), scoring, weight, {&sequence, 1}, loss.view(), dscores.view()});
+    run_reference(contract::BalanceLoss{logits.view(), experts.view_i32(), scoring, weight, sequence, loss.view(),
+                                        dscores.view()});
     run_reference(contract::RouteGrad{logits.view(), experts.view_i32(), dgates.view(), dscores.view(), scoring, false,
                                       1.0f, dlogits.view()});
     EXPECT_NEAR(*loss.row(0), true_loss(), 60 * kUnit * true_loss());

@@ -138,11 +138,11 @@ TEST(Losses, BalanceLoss) {
         Rows experts = chosen_experts(shape.rows, shape.cols, n_chosen, filler);
         for (const auto scoring : kScorings) {
           for (const size_t n_sequences : {0u, 1u, 3u}) {
+            const contract::Sequences list({sequences, n_sequences});
             const Outputs start = {Rows(static_cast<int64_t>(n_sequences), 1), Rows(shape.rows, shape.cols)};
             expect_outputs_equal(label("balance_loss", shape, values), start, [&](Outputs& out) {
-              return contract::BalanceLoss{logits.view(), experts.view_i32(),       scoring,
-                                           0.0003f,       {sequences, n_sequences}, out[0].view(),
-                                           out[1].view()};
+              return contract::BalanceLoss{logits.view(), experts.view_i32(), scoring,      0.0003f,
+                                           list,          out[0].view(),      out[1].view()};
             });
           }
         }

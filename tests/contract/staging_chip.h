@@ -1,8 +1,9 @@
 // StagingChip: runs ops whose views lie in memory of the test on any chip, through the chip's own memory: what the
 // views show goes in by copy_in, the op runs with the chip's addresses, and everything comes back by copy_out. Only
-// views are staged; cache streams are the chip's. Between the call and wait() nothing of the test is left for the chip
-// to read: the source of copy_in, the lists and the page tables that the op was given are overwritten as soon as the
-// calls returned. What lies around the memory of a view on the chip must stay as it is.
+// views and sequences are staged; cache streams are the chip's. Between the call and wait() nothing of the test is left
+// for the chip to read: the source of copy_in, the lists and the page tables that it was given are overwritten, and its
+// sequences given back, as soon as the calls returned. What lies around the memory of a view on the chip must stay as
+// it is.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +30,7 @@ class StagingChip : public contract::ForwardingChip {
 
   Status run(const contract::Op& op) override {
     contract::Op staged = op;
-    Lists lists;
+    Lists lists{.chip = chip_, .views = {}, .sequences = {}, .overwrites = {}};
     std::visit([&](auto& o) { contract::visit_members(o, lists); }, staged);
     const std::vector<Range> ranges = lay_out(lists.views);
     NARU_TRY(upload(ranges));
@@ -62,12 +63,19 @@ class StagingChip : public contract::ForwardingChip {
     void operator()(std::span<const T>& list) {
       for (T& element : copy(list)) contract::visit_members(element, *this);
     }
-    void operator()(std::span<const contract::SequenceRows>& list) {
-      for (contract::SequenceRows& rows : copy(list)) {
-        std::span<const int32_t> pages(rows.pages, static_cast<size_t>(n_pages(rows)));
-        copy(pages);
-        rows.pages = pages.data();
+    // The test's sequences become the chip's, by way of copies that are gone when they are made.
+    void operator()(contract::SequencesRef& ref) {
+      if (ref.get() == nullptr) return;
+      std::vector<std::vector<int32_t>> pages;
+      std::vector<contract::SequenceRows> rows(ref.begin(), ref.end());
+      for (contract::SequenceRows& each : rows) {
+        pages.emplace_back(each.pages, each.pages + each.n_pages());
+        each.pages = pages.back().data();
       }
+      sequences.push_back(chip.make_sequences(rows).value());
+      ref = *sequences.back();
+      for (auto& list : pages) std::fill(list.begin(), list.end(), -1);
+      std::fill(rows.begin(), rows.end(), contract::SequenceRows{-1, -1, -1, nullptr});
     }
     template <typename T>
     std::vector<T>& copy(std::span<const T>& list) {
@@ -78,14 +86,15 @@ class StagingChip : public contract::ForwardingChip {
       });
       return *owned;
     }
-    static int64_t n_pages(const contract::SequenceRows& rows) {
-      return ceil_div(rows.position_begin + rows.n_rows, contract::kCachePage);
-    }
+    // What the caller may do when its calls returned.
     void overwrite() {
       for (const auto& each : overwrites) each();
+      sequences.clear();
     }
 
+    contract::Chip& chip;
     std::vector<View*> views;
+    std::vector<std::unique_ptr<contract::Sequences>> sequences;
     std::vector<std::function<void()>> overwrites;
   };
 

@@ -12,6 +12,7 @@
 #include "chips/cpu/cpu_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "engine/engine.h"
+#include "tests/distant.h"
 
 namespace naru::engine {
 
@@ -24,7 +25,7 @@ inline std::unique_ptr<contract::Chip> make_chip(const std::string& name) {
   if (name == "reference") return reference::make_reference_chip();
   auto chip = cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
   EXPECT_TRUE(chip.ok()) << (chip.ok() ? "" : chip.error().message);
-  return std::move(chip).value();
+  return test::maybe_distant(std::move(chip).value());
 }
 
 // An engine with its chip.

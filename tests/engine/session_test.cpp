@@ -219,7 +219,7 @@ TEST(Session, NumbersNotFiniteFailTheirFeedOnly) {
     EXPECT_EQ(bits_of(outputs[2].logits), wanted);
     ASSERT_FALSE(outputs[1].status.ok());
     EXPECT_EQ(outputs[1].status.error().code, Code::kOutOfRange) << outputs[1].status.error().message;
-    EXPECT_NE(outputs[1].status.error().message.find("running tokens 20 to 49"), std::string::npos)
+    EXPECT_NE(outputs[1].status.error().message.find("running token 45 of a sequence"), std::string::npos)
         << outputs[1].status.error().message;
     EXPECT_NE(outputs[1].status.error().message.find("layer 0"), std::string::npos);
     EXPECT_EQ(b->length(), 20);
@@ -229,6 +229,72 @@ TEST(Session, NumbersNotFiniteFailTheirFeedOnly) {
     const auto fresh = rig->new_session();
     feed_bits(*rig, *fresh, std::span(bad).first(20));
     EXPECT_EQ(after, feed_bits(*rig, *fresh, std::span(ids).first(5)));
+  }
+}
+
+// All that are guilty fail at once, each with its token, and the others run once more.
+TEST(Session, TheGuiltyAreNamedAndTheOthersRunOnceMore) {
+  const int32_t poison = 17;
+  PatchedModel patched;
+  patched.set("model.embed_tokens.weight", poison, 0, std::numeric_limits<float>::quiet_NaN());
+  for (const std::string chip : {"reference", "cpu"}) {
+    Rig clean = open_rig(fixture_model("llama-gqa"), chip, small_options(64, 4));
+    Rig rig = open_rig(patched.path(), chip, small_options(64, 4));
+    auto ids = make_ids(12, 9, rig->vocab());
+    std::replace(ids.begin(), ids.end(), poison, 18);
+    const auto alone = clean->new_session();
+    const Bits wanted = feed_bits(*clean, *alone, ids);
+    auto early = ids, late = ids;
+    early[3] = poison;
+    late[7] = late[11] = poison;
+    std::vector<std::unique_ptr<Session>> sessions;
+    std::vector<Feed> feeds;
+    for (const std::vector<int32_t>* each : {&ids, &early, &late, &ids}) {
+      sessions.push_back(rig->new_session(sessions.size()));
+      feeds.push_back({sessions.back().get(), *each, LogitsWanted::kLast});
+    }
+    const int64_t before = rig->stats().n_forwards;
+    const auto outputs = rig->step(feeds);
+    EXPECT_EQ(rig->stats().n_forwards - before, 2) << chip;
+    EXPECT_EQ(bits_of(outputs[0].logits), wanted) << chip;
+    EXPECT_EQ(bits_of(outputs[3].logits), wanted) << chip;
+    ASSERT_FALSE(outputs[1].status.ok() || outputs[2].status.ok());
+    EXPECT_EQ(outputs[1].status.error().message.find("running token 3 of a sequence: layer 0: rms_norm"), 0u)
+        << outputs[1].status.error().message;
+    EXPECT_EQ(outputs[2].status.error().message.find("running token 7 of a sequence: rms_norm: numbers that are not"),
+              0u)
+        << outputs[2].status.error().message;
+    EXPECT_EQ(sessions[1]->length() + sessions[2]->length(), 0);
+  }
+}
+
+// A chip that loses an op fails the step, whoever ran in it; the next one has the bits of a chip that lost nothing.
+TEST(Session, ALostOpFailsItsStepAlone) {
+  Rig clean = open_rig(fixture_model("llama-gqa"), "cpu", small_options(64, 1));
+  const auto ids = make_ids(30, 9, clean->vocab());
+  const auto alone = clean->new_session();
+  const Bits wanted = feed_bits(*clean, *alone, ids);
+  for (const int64_t at : {0, 1, 9, 40, 41, 77}) {
+    Rig rig;
+    rig.chip = distant::make_distant_chip(reference::make_reference_chip(),
+                                          {.fault = distant::Fault{distant::Call::kRun, at}});
+    rig.engine = Engine::open(fixture_model("llama-gqa"), small_options(64, 1), *rig.chip).value();
+    const auto session = rig->new_session();
+    int n_failed = 0;
+    Bits last;
+    for (size_t begin = 0; begin < ids.size();) {
+      const auto logits = rig->feed(*session, std::span(ids).subspan(begin, 5));
+      if (logits.ok()) {
+        begin += 5;
+        last = bits_of(*logits);
+        continue;
+      }
+      EXPECT_EQ(logits.error().code, Code::kUnavailable) << logits.error().message;
+      EXPECT_EQ(session->length(), static_cast<int64_t>(begin)) << at;
+      ASSERT_LT(++n_failed, 2) << at;
+    }
+    EXPECT_EQ(n_failed, 1) << at;
+    EXPECT_EQ(last, wanted) << at;
   }
 }
 

@@ -14,6 +14,7 @@
 #include "chips/cpu/cpu_chip.h"
 #include "chips/reference/reference_chip.h"
 #include "contract/scalar.h"
+#include "tests/distant.h"
 
 namespace naru {
 
@@ -59,6 +60,10 @@ struct NamedChip {
 
 inline std::vector<NamedChip> cpu_chips() {
   std::vector<NamedChip> chips;
+  if (test::is_distant()) {
+    chips.push_back({"distant/2", test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2}).value())});
+    return chips;
+  }
   for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
     if (!level.present) {
       std::printf("[ SKIPPED  ] level %s: %s\n", std::string(level.name).c_str(), level.why_not.c_str());

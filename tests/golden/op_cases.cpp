@@ -295,7 +295,7 @@ void add_expert_grads(std::vector<OpCase>& cases) {
                                                    .experts = m.ints(experts, 5, 3),
                                                    .scoring = scoring,
                                                    .weight = 0.01f,
-                                                   .sequences = sequences,
+                                                   .sequences = m.sequences(sequences),
                                                    .loss = loss,
                                                    .dscores = dscores});
                        return std::vector<View>{loss, dscores};
@@ -371,15 +371,17 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent, bool
   const contract::SequenceRows written{
       .row_begin = 0, .n_rows = kPositions, .position_begin = 0, .pages = pages.data()};
   const contract::CacheStream keys = m.stream(key, 17);
-  m.run(contract::CacheWrite{
-      .x = m.random(19, kPositions * kv_heads, width), .stream = keys, .column = 0, .sequences = {&written, 1}});
+  m.run(contract::CacheWrite{.x = m.random(19, kPositions * kv_heads, width),
+                             .stream = keys,
+                             .column = 0,
+                             .sequences = m.sequences({&written, 1})});
   contract::CacheStream values = keys;
   if (!is_latent) {
     values = m.stream(value, 17);
     m.run(contract::CacheWrite{.x = m.random(20, kPositions * kv_heads, value_width),
                                .stream = values,
                                .column = 0,
-                               .sequences = {&written, 1}});
+                               .sequences = m.sequences({&written, 1})});
   }
   const contract::SequenceRows read{
       .row_begin = 0, .n_rows = kQueries, .position_begin = kPositions - kQueries, .pages = pages.data()};
@@ -391,7 +393,7 @@ std::vector<View> run_attention(CaseMemory& m, DType dtype, bool is_latent, bool
                             .value = values,
                             .heads = heads,
                             .scale = 0.0625f,
-                            .sequences = {&read, 1},
+                            .sequences = m.sequences({&read, 1}),
                             .out = out,
                             .selected = is_selected ? selected_lists(m, positions) : View{}});
   return {out};
@@ -411,12 +413,14 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent,
       {.row_begin = 103, .n_rows = 2, .position_begin = 0, .pages = pages.data() + 6}};
   const contract::CacheStream keys = m.stream(key, 7);
   m.run(contract::CacheWrite{
-      .x = m.random(23, kRows * kv_heads, width), .stream = keys, .column = 0, .sequences = documents});
+      .x = m.random(23, kRows * kv_heads, width), .stream = keys, .column = 0, .sequences = m.sequences(documents)});
   contract::CacheStream values = keys;
   if (!is_latent) {
     values = m.stream(value, 7);
-    m.run(contract::CacheWrite{
-        .x = m.random(24, kRows * kv_heads, value_width), .stream = values, .column = 0, .sequences = documents});
+    m.run(contract::CacheWrite{.x = m.random(24, kRows * kv_heads, value_width),
+                               .stream = values,
+                               .column = 0,
+                               .sequences = m.sequences(documents)});
   }
   const View q = m.random(25, kRows * heads, width), out = m.empty(kRows * heads, value_width);
   const View stats = m.empty(kRows * heads, 2), dq = m.empty(kRows * heads, width);
@@ -430,7 +434,7 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent,
                             .value = values,
                             .heads = heads,
                             .scale = 0.0625f,
-                            .sequences = documents,
+                            .sequences = m.sequences(documents),
                             .out = out,
                             .stats = stats,
                             .selected = selected});
@@ -439,7 +443,7 @@ std::vector<View> run_attention_grad(CaseMemory& m, DType dtype, bool is_latent,
                                 .value = values,
                                 .heads = heads,
                                 .scale = 0.0625f,
-                                .sequences = documents,
+                                .sequences = m.sequences(documents),
                                 .out = out,
                                 .stats = stats,
                                 .dout = m.random(26, kRows * heads, value_width),

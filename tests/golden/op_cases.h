@@ -118,6 +118,11 @@ class CaseMemory {
     return {shape, buffers_.back()->address(), page_bytes};
   }
 
+  const contract::Sequences& sequences(std::span<const contract::SequenceRows> rows) {
+    sequences_.push_back(chip_.make_sequences(rows).value());
+    return *sequences_.back();
+  }
+
   std::vector<float> read(const View& v) {
     std::vector<float> values(static_cast<size_t>(v.rows * v.cols));
     for (int64_t row = 0; row < v.rows; ++row) {
@@ -146,6 +151,7 @@ class CaseMemory {
   contract::Chip& chip_;
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;
   std::vector<std::unique_ptr<contract::PackedMatrix>> matrices_;
+  std::vector<std::unique_ptr<contract::Sequences>> sequences_;
 };
 
 // A case runs its op and returns the outputs whose bits count.

@@ -92,6 +92,24 @@ TEST(Planning, AMeasuringWorkspaceCountsToItsBound) {
   }
 }
 
+TEST(PlanningDeathTest, OperandsLieInBuffersAndThoseOfAListInOne) {
+  const auto planner = reference_chip().planner();
+  const auto first = planner->allocate(4 * 64).value(), second = planner->allocate(4 * 64).value();
+  const View a = make_view(first->address(), DType::kF32, 8, 8), b = make_view(second->address(), DType::kF32, 8, 8);
+  const std::vector<View> one = {a.slice_rows(0, 4), a.slice_rows(4, 4)},
+                          two = {a.slice_rows(0, 4), b.slice_rows(0, 4)};
+  const auto weight_grad = [&](const std::vector<View>& out) {
+    return planner->run(contract::WeightGrad{.dy = b.slice_cols(0, 4), .x = b, .out = out});
+  };
+  EXPECT_TRUE(weight_grad(one).ok());
+  EXPECT_DEATH((void)weight_grad(two), "a list of views in several buffers");
+  EXPECT_DEATH((void)planner->run(contract::Fill{.out = make_view(second->address() + (1 << 20), DType::kF32, 1, 1)}),
+               "a view outside of all buffers");
+  const Status beyond = planner->run(contract::Fill{.out = make_view(second->address(), DType::kF32, 9, 8)});
+  ASSERT_FALSE(beyond.ok());
+  EXPECT_EQ(beyond.error().code, Code::kResourceExhausted);
+}
+
 TEST(PlanningDeathTest, OnlyAPlannerMeasures) {
   const auto chip = reference::make_reference_chip();
   EXPECT_DEATH((void)nn::Workspace::measuring(*chip), "measuring takes a planner");

@@ -17,6 +17,7 @@
 #include "contract/scalar.h"
 #include "models/parameters.h"
 #include "tests/chip_memory.h"
+#include "tests/distant.h"
 #include "tests/models/harness.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_model.h"
@@ -47,7 +48,8 @@ struct Source {
 
 // The CPU chip at the best level of this machine.
 inline contract::Chip& best_cpu() {
-  static const auto kChip = cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}}).value();
+  static const auto kChip =
+      test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}}).value());
   return *kChip;
 }
 

@@ -14,6 +14,7 @@
 #include "tests/train_io/faults.h"
 #include "train/checkpoint_manifest.h"
 #include "train/checkpoint_store.h"
+#include "train/chip_values.h"
 
 namespace naru::train {
 namespace {
@@ -96,6 +97,24 @@ TEST(Checkpoint, ComesBackAsItWasWritten) {
             (std::vector<std::string>{"manifest.json", "moments.safetensors", "weights.safetensors"}));
   const auto state = store_of(parent).newest_good().value()->state_json;
   EXPECT_EQ(nlohmann::json::parse(state), nlohmann::json::parse(R"({"step": 100, "hash": "é", "beta": 0.95})"));
+}
+
+TEST(Checkpoint, LargeTensorsAreAskedForInPieces) {
+  const TempFolder folder;
+  const int64_t n = 2 * kPieceFloats + 5;
+  std::vector<int64_t> begins;
+  const auto read = [&](int64_t begin, std::span<float> out) -> Status {
+    begins.push_back(begin);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(begin + static_cast<int64_t>(i));
+    return {};
+  };
+  const FileToWrite file{.name = "weights", .tensors = {{.name = "table", .shape = {n}, .read = read}}};
+  ASSERT_TRUE(write_checkpoint(folder.path(), 1, {file}, "{}").ok());
+  EXPECT_EQ(begins, (std::vector<int64_t>{0, kPieceFloats, 2 * kPieceFloats}));
+  const auto found = list_checkpoints(folder.path());
+  const auto files = open_checkpoint_file(found->front(), "weights");
+  const auto* values = reinterpret_cast<const float*>(files->bytes(*files->find("table")).data());
+  for (int64_t i = 0; i < n; ++i) ASSERT_EQ(values[i], static_cast<float>(i));
 }
 
 TEST(Checkpoint, TheSameStepIsReplaced) {

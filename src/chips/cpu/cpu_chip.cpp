@@ -4,9 +4,11 @@
 
 #include <cstring>
 
+#include "base/memory.h"
 #include "chips/cpu/cache_layout.h"
 #include "chips/cpu/machine.h"
 #include "chips/cpu/memory.h"
+#include "chips/cpu/scratch_bytes.h"
 #include "chips/planner/planner.h"
 #include "contract/op_table.h"
 
@@ -50,6 +52,9 @@ class CpuChip : public contract::Chip {
                                   feature_names(features())),
             .n_threads = pool_->n_threads()};
   }
+  contract::ChipMemory memory() const override {
+    return {.free = available_memory_bytes(), .scratch = held_scratch_bytes(), .is_host = true};
+  }
   std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
@@ -82,17 +87,28 @@ class CpuChip : public contract::Chip {
     return {};
   }
 
+  Result<std::unique_ptr<contract::Sequences>> make_sequences(std::span<const contract::SequenceRows> rows) override {
+    return std::make_unique<contract::Sequences>(rows);
+  }
+
   Status run(const contract::Op& op) override {
     contract::validate(op);
     const FloatMode mode(table_);
     std::string_view kernel;
     Status status = std::visit([&](const auto& o) { return table_.run(o, work_, &kernel); }, op);
     count(static_cast<int>(op.index()), kernel);
-    return status;
+    return at_place(std::move(status));
   }
   Status wait() override { return {}; }
+  int64_t scratch_bytes(const contract::Op& op) const override { return cpu::scratch_bytes(op); }
 
   std::vector<contract::KernelUse> kernel_uses() const override { return uses_; }
+
+  int64_t held_scratch_bytes() const {
+    int64_t bytes = shared_.bytes();
+    for (const Scratch& scratch : scratch_) bytes += scratch.bytes();
+    return bytes;
+  }
 
  private:
   void count(int op, std::string_view kernel) {

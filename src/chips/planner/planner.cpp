@@ -42,35 +42,50 @@ class MemoryCheck {
   MemoryCheck(const Ranges& ranges, std::string_view op) : ranges_(ranges), op_(op) {}
 
   void operator()(const View& view) { buffer_of(view); }
-  template <typename T>
-  void operator()(const std::span<const T>& list) {
-    if constexpr (std::is_same_v<T, View>) {
-      int64_t buffer = 0;
-      for (const View& view : list) {
-        const int64_t here = buffer_of(view);
-        NARU_CHECK(here == 0 || buffer == 0 || here == buffer, op_, "a list of views in several buffers");
-        if (here != 0) buffer = here;
-      }
+  void operator()(const std::span<const View>& list) {
+    int64_t buffer = 0;
+    for (const View& view : list) {
+      const int64_t here = buffer_of(view);
+      NARU_CHECK(here == 0 || buffer == 0 || here == buffer, op_, "a list of views in several buffers");
+      if (here != 0) buffer = here;
     }
   }
+  template <typename T>
+  void operator()(const std::span<const T>& list) {
+    for (const T& element : list) contract::visit_members(element, *this);
+  }
   void operator()(const contract::CacheStream&) {}
+  void operator()(const contract::SequencesRef&) {}
   void operator()(const contract::PackedMatrix* const&) {}
   void operator()(contract::PackedMatrix* const&) {}
+
+  // A program that is too large for any plan has views that do not end in their buffer (nn/workspace.h).
+  Status status() const {
+    if (fits_) return {};
+    return Error{Code::kResourceExhausted,
+                 fmt::format("planning memory: an operand of {} ends behind its buffer; use fewer rows at once or a "
+                             "smaller model",
+                             op_)};
+  }
 
  private:
   // The begin of the buffer; 0 for a view of no elements.
   int64_t buffer_of(const View& view) {
     if (view.empty() || view.rows == 0 || view.cols == 0) return 0;
     const auto begin = static_cast<int64_t>(AddressSpace::number(view.address));
-    const int64_t end = begin + ((view.rows - 1) * view.row_stride + view.cols) * view.element_bytes();
+    const auto to_last = checked_mul(view.rows - 1, view.row_stride);  // elements
+    const auto elements = to_last ? checked_add(*to_last, view.cols) : std::nullopt;
+    const auto bytes = elements ? checked_mul(*elements, view.element_bytes()) : std::nullopt;
     const auto behind = ranges_.upper_bound(begin);
-    NARU_CHECK(behind != ranges_.begin() && end <= std::prev(behind)->second, op_, "a view outside of all buffers",
+    NARU_CHECK(behind != ranges_.begin() && begin < std::prev(behind)->second, op_, "a view outside of all buffers",
                view.rows, view.cols);
+    fits_ = fits_ && bytes && *bytes <= std::prev(behind)->second - begin;
     return std::prev(behind)->first;
   }
 
   const Ranges& ranges_;
   std::string_view op_;
+  bool fits_ = true;
 };
 
 class Planner : public contract::Chip {
@@ -80,6 +95,11 @@ class Planner : public contract::Chip {
   contract::ChipInfo info() const override {
     contract::ChipInfo info = of_.info();
     return {.name = info.name, .level = info.level, .detail = "computes nothing", .n_threads = 1, .is_planner = true};
+  }
+  contract::ChipMemory memory() const override {
+    contract::ChipMemory memory = of_.memory();
+    memory.scratch = scratch_bytes_;
+    return memory;
   }
   std::unique_ptr<contract::Chip> planner() const override { return make_planner(of_); }
 
@@ -117,10 +137,17 @@ class Planner : public contract::Chip {
   int64_t cache_page_bytes(const contract::CacheShape& shape) const override { return of_.cache_page_bytes(shape); }
   Status copy_cache_page(const contract::CacheStream&, int32_t, int32_t) override { return {}; }
 
+  Result<std::unique_ptr<contract::Sequences>> make_sequences(std::span<const contract::SequenceRows> rows) override {
+    return std::make_unique<contract::Sequences>(rows);
+  }
+
+  int64_t scratch_bytes(const contract::Op& op) const override { return of_.scratch_bytes(op); }
   Status run(const contract::Op& op) override {
     contract::validate(op);
     MemoryCheck check(*ranges_, contract::op_name(op));
     std::visit([&](const auto& o) { contract::visit_members(o, check); }, op);
+    NARU_TRY(check.status());
+    scratch_bytes_ = std::max(scratch_bytes_, of_.scratch_bytes(op));
     ++calls_[op.index()];
     return {};
   }
@@ -139,6 +166,7 @@ class Planner : public contract::Chip {
   const contract::Chip& of_;
   std::shared_ptr<Ranges> ranges_ = std::make_shared<Ranges>();
   std::array<int64_t, contract::kOpCount> calls_{};
+  int64_t scratch_bytes_ = 0;  // the most of an op
 };
 
 }  // namespace

@@ -75,6 +75,7 @@ Status run(const CacheWrite& op) {
   for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
   const int64_t heads = op.stream.shape.heads;
   const bool is_shared = op.x.rows == n_rows;
+  BadRows bad("cache_write", op.x.rows);
   for (const SequenceRows& rows : op.sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {
       const int64_t position = rows.position_begin + i;
@@ -85,15 +86,14 @@ Status run(const CacheWrite& op) {
           const float x = f32(op.x, row)[k];
           out[k] = op.stream.shape.dtype == DType::kBF16 ? round_to_bf16(x) : contract::flush(x);
           if (std::isfinite(out[k])) continue;
-          return Error{Code::kOutOfRange,
-                       fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; the "
+          bad.add(row, fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; the "
                                    "weights or an earlier layer overflowed",
-                                   row, k, out[k])};
+                                   row, k, out[k]));
         }
       }
     }
   }
-  return {};
+  return bad.status();
 }
 
 Result<std::vector<int64_t>> seen_positions(std::string_view op, const View& selected, int64_t row, int64_t own) {
@@ -106,7 +106,8 @@ Result<std::vector<int64_t>> seen_positions(std::string_view op, const View& sel
   for (int64_t i = 0; i < selected.cols; ++i) {
     const int64_t position = i32(selected, row)[i], before = i == 0 ? -1 : positions.back();
     if (i > 0 && position == contract::kListEnd) break;
-    if (position <= before || position > own) return contract::selected_error(op, row, i, position, before, own);
+    if (position <= before || position > own)
+      return contract::selected_error(op, selected.rows, row, i, position, before, own);
     positions.push_back(position);
   }
   return positions;

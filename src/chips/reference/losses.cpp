@@ -90,21 +90,24 @@ template <>
 Status run(const contract::CrossEntropy& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
+  BadRows bad("cross_entropy", op.logits.rows);
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const float* x = f32(op.logits, t);
     const int64_t target = *i32(op.targets, t);
     NARU_CHECK(target >= 0 && target < n, target, n);
-    NARU_ASSIGN(const SoftmaxRow row, softmax_row("cross_entropy", t, x, n, e.data()));
-    *f32(op.loss, t) = -sub(sub(x[target], row.m), contract::log(row.l));
+    const auto row = softmax_row(t, x, n, e.data(), bad);
+    if (!row) continue;
+    *f32(op.loss, t) = -sub(sub(x[target], row->m), contract::log(row->l));
     if (op.dlogits.empty()) continue;
     const float weight = contract::flush(*f32(op.weights, t));
     float* out = f32(op.dlogits, t);
-    for (int64_t k = 0; k < n; ++k) out[k] = weight == 0.0f ? 0.0f : mul(div(e[static_cast<size_t>(k)], row.l), weight);
+    for (int64_t k = 0; k < n; ++k)
+      out[k] = weight == 0.0f ? 0.0f : mul(div(e[static_cast<size_t>(k)], row->l), weight);
     if (weight == 0.0f) continue;
     e[static_cast<size_t>(target)] = 0.0f;
-    out[target] = mul(-div(contract::row_sum(e.data(), n), row.l), weight);
+    out[target] = mul(-div(contract::row_sum(e.data(), n), row->l), weight);
   }
-  return {};
+  return bad.status();
 }
 
 }  // namespace naru::reference

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -34,8 +36,8 @@ inline float* cache_row(const contract::CacheStream& stream, int32_t page, int64
   return base + (head * contract::kCachePage + position % contract::kCachePage) * stream.shape.width;
 }
 
-// The positions that batch row `row` sees, whose own is `own`: all up to it, or its list of `selected`; the list's error
-// where it is none.
+// The positions that batch row `row` sees, whose own is `own`: all up to it, or its list of `selected`; the list's
+// error where it is none.
 Result<std::vector<int64_t>> seen_positions(std::string_view op, const View& selected, int64_t row, int64_t own);
 
 // a . b over n elements by the float rules, each from +0, with the final + (+0).
@@ -48,12 +50,29 @@ float column_dot(int64_t n, const std::function<float(int64_t t, float acc)>& st
 // Scores of the experts of one token, from its n router logits: softmax of section 4, or sigmoid.
 std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scoring scoring);
 
-// m = row max, e[k] = exp(x[k] - m), l = row sum of e; the error of `row` where m or l is not finite.
+// The rows of an op whose numbers went wrong.
+class BadRows {
+ public:
+  BadRows(std::string_view op, int64_t n_rows) : op_(op), n_rows_(n_rows) {}
+  // `what` of the row is not finite, but `found`.
+  void add(int64_t row, std::string_view what, float found);
+  void add(int64_t row, std::string message);
+  // Once: the error of all, with the message of the one that came first.
+  Status status();
+
+ private:
+  std::string_view op_;
+  int64_t n_rows_;
+  std::string message_;
+  std::vector<int64_t> rows_;
+};
+
+// m = row max, e[k] = exp(x[k] - m), l = row sum of e; nothing, and a bad row, where m or l is not finite.
 struct SoftmaxRow {
   float m = 0;
   float l = 0;
 };
-Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e);
+std::optional<SoftmaxRow> softmax_row(int64_t row, const float* x, int64_t n, float* e, BadRows& bad);
 
 // The loops of an op: one specialisation for each, in the file of its family; a missing one does not link.
 template <typename O>

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/memory.h"
 #include "chips/planner/planner.h"
 #include "chips/reference/ops.h"
 #include "contract/op_table.h"
@@ -23,6 +24,9 @@ class ReferenceChip : public contract::Chip {
  public:
   contract::ChipInfo info() const override {
     return {.name = "reference", .level = "", .detail = "plain loops, one thread", .n_threads = 1};
+  }
+  contract::ChipMemory memory() const override {
+    return {.free = available_memory_bytes(), .scratch = 0, .is_host = true};
   }
   std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
 
@@ -66,12 +70,18 @@ class ReferenceChip : public contract::Chip {
     return {};
   }
 
+  Result<std::unique_ptr<contract::Sequences>> make_sequences(std::span<const contract::SequenceRows> rows) override {
+    return std::make_unique<contract::Sequences>(rows);
+  }
+
   Status run(const contract::Op& op) override {
     contract::validate(op);
     ++calls_[op.index()];
-    return std::visit([](const auto& o) { return reference::run(o); }, op);
+    return at_place(std::visit([](const auto& o) { return reference::run(o); }, op));
   }
   Status wait() override { return {}; }
+  // Vectors of a few rows at a time.
+  int64_t scratch_bytes(const contract::Op&) const override { return 0; }
 
   std::vector<contract::KernelUse> kernel_uses() const override {
     std::vector<contract::KernelUse> uses;

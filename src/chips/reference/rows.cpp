@@ -1,8 +1,11 @@
 // Row functions and elementwise ops (docs/arithmetic.md sections 1, 4 and 6).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/double_math.h"
 #include "chips/reference/ops.h"
+#include "contract/op_table.h"
 
 namespace naru::reference {
 
@@ -13,20 +16,19 @@ using contract::mul;
 template <>
 Status run(const contract::RmsNorm& op) {
   const int64_t n = op.x.cols;
+  BadRows bad("rms_norm", op.x.rows);
   for (int64_t t = 0; t < op.x.rows; ++t) {
     const float* x = f32(op.x, t);
     const float squares = contract::row_sum_of_squares(x, n);
     if (!std::isfinite(squares)) {
-      return Error{Code::kOutOfRange,
-                   fmt::format("rms_norm: row {}: the sum of squares is {}, a finite number was wanted; the weights or "
-                               "an earlier layer overflowed",
-                               t, squares)};
+      bad.add(t, "sum of squares", squares);
+      continue;
     }
     const float mean = contract::div(squares, static_cast<float>(n));
     const float r = contract::div(1.0f, contract::sqrt(add(mean, op.eps)));
     for (int64_t k = 0; k < n; ++k) f32(op.out, t)[k] = mul(mul(x[k], r), f32(op.weight)[k]);
   }
-  return {};
+  return bad.status();
 }
 
 template <>
@@ -99,30 +101,47 @@ Status run(const contract::Combine& op) {
   return {};
 }
 
-Result<SoftmaxRow> softmax_row(std::string_view op, int64_t row, const float* x, int64_t n, float* e) {
+std::optional<SoftmaxRow> softmax_row(int64_t row, const float* x, int64_t n, float* e, BadRows& bad) {
   const float m = contract::row_max(x, n);
   for (int64_t k = 0; k < n; ++k) e[k] = contract::exp(contract::sub(x[k], m));
   const float l = contract::row_sum(e, n);
-  if (!std::isfinite(m) || !std::isfinite(l)) {
-    return Error{Code::kOutOfRange, fmt::format("{}: row {}: the largest logit is {}, a finite number was wanted; the "
-                                                "weights or an earlier layer overflowed",
-                                                op, row, m)};
-  }
-  return SoftmaxRow{m, l};
+  if (std::isfinite(m) && std::isfinite(l)) return SoftmaxRow{m, l};
+  bad.add(row, "largest logit", m);
+  return std::nullopt;
+}
+
+void BadRows::add(int64_t row, std::string_view what, float found) {
+  add(row, fmt::format("{}: row {}: the {} is {}, a finite number was wanted; the weights or an earlier layer "
+                       "overflowed",
+                       op_, row, what, found));
+}
+
+void BadRows::add(int64_t row, std::string message) {
+  if (rows_.empty()) message_ = std::move(message);
+  rows_.push_back(row);
+}
+
+Status BadRows::status() {
+  if (rows_.empty()) return {};
+  std::sort(rows_.begin(), rows_.end());
+  rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
+  return contract::row_error(op_, n_rows_, std::move(rows_), std::move(message_));
 }
 
 template <>
 Status run(const contract::LogProb& op) {
   const int64_t n = op.logits.cols;
   std::vector<float> e(static_cast<size_t>(n));
+  BadRows bad("log_prob", op.logits.rows);
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const float* x = f32(op.logits, t);
-    NARU_ASSIGN(const SoftmaxRow row, softmax_row("log_prob", t, x, n, e.data()));
+    const auto row = softmax_row(t, x, n, e.data(), bad);
+    if (!row) continue;
     const int64_t target = *i32(op.targets, t);
     NARU_CHECK(target >= 0 && target < n, target, n);
-    *f32(op.out, t) = contract::sub(contract::sub(x[target], row.m), contract::log(row.l));
+    *f32(op.out, t) = contract::sub(contract::sub(x[target], row->m), contract::log(row->l));
   }
-  return {};
+  return bad.status();
 }
 
 }  // namespace naru::reference

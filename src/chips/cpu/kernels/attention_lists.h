@@ -42,7 +42,7 @@ inline Status read_lists(std::string_view op, const View& selected, std::span<co
   for (const contract::SequenceRows& rows : sequences) n_tokens += rows.n_rows;
   auto* lists = reinterpret_cast<contract::SequenceRows*>(
       work.lists.get(static_cast<size_t>(n_tokens) * sizeof(contract::SequenceRows)));
-  FirstIndex bad;
+  BadIndices bad;
   for_row_ranges(work, n_tokens, selected.cols, [&](int64_t begin, int64_t end, int) {
     for (int64_t index = begin; index < end; ++index) {
       const TokenOfSequence token = find_token(sequences, index);
@@ -53,10 +53,10 @@ inline Status read_lists(std::string_view op, const View& selected, std::span<co
   });
   *out = {lists, static_cast<size_t>(n_tokens)};
   if (!bad.found()) return {};
-  const TokenOfSequence token = find_token(sequences, bad.index());
+  const TokenOfSequence token = find_token(sequences, bad.first());
   const int32_t* list = i32(selected, token.row);
   const int64_t i = -1 - list_length(list, selected.cols, token.position);
-  return contract::selected_error(op, token.row, i, list[i], i > 0 ? list[i - 1] : -1, token.position);
+  return contract::selected_error(op, selected.rows, token.row, i, list[i], i > 0 ? list[i - 1] : -1, token.position);
 }
 
 // Whether n entries are the first n positions of one page: then it is read where it lies.

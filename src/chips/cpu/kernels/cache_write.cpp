@@ -110,7 +110,7 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
   int64_t n_tokens = 0;
   for (const SequenceRows& rows : op.sequences) n_tokens += rows.n_rows;
   const int64_t heads_in_x = op.x.rows == n_tokens ? 1 : shape.heads;
-  FirstIndex bad;  // of (token, head of x, column)
+  BadIndices bad;  // of (token, head of x, column)
   for_row_ranges(work, n_tokens, shape.heads * n, [&](int64_t begin, int64_t end, int thread) {
     auto* rounded =
         reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(static_cast<size_t>(n) * sizeof(float)));
@@ -119,17 +119,15 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
       for (int64_t head = 0; head < shape.heads; ++head) {
         if (head < heads_in_x) {
           const int64_t column = round_row(f32(op.x, place.token * heads_in_x + head), n, is_bf16, rounded);
-          if (column >= 0) return bad.report((index * heads_in_x + head) * n + column);
+          if (column >= 0) bad.report((index * heads_in_x + head) * n + column);
         }
         store_row(shape, rounded, n, op.column, place.position, place.page + head * head_bytes);
       }
     }
   });
   if (!bad.found()) return {};
-  const int64_t row_of_tokens = bad.index() / n, column = bad.index() % n;
-  const int64_t row = find_place(op, row_of_tokens / heads_in_x).token * heads_in_x + row_of_tokens % heads_in_x;
-  const float x = f32(op.x, row)[column];
-  return non_finite_element("cache_write", row, column, is_bf16 ? first_lane(round_bf16(splat(x))) : x);
+  const float x = f32(op.x, cache_write_row(op, bad.first()))[bad.first() % n];
+  return non_finite_elements(op, bad, is_bf16 ? first_lane(round_bf16(splat(x))) : x);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -71,7 +71,7 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
   const int64_t n = op.logits.cols;
   const int64_t rows = op.logits.rows, shared_rows = rows / (4 * work.pool.n_threads());
   const int64_t per_task = shared_rows < 1 ? 1 : shared_rows > kRowsPerTask ? kRowsPerTask : shared_rows;
-  FirstIndex bad;
+  BadIndices bad;
   work.pool.parallel_for((rows + per_task - 1) / per_task, [&](int64_t task, int) {
     const int64_t begin = task * per_task, end = rows - begin < per_task ? rows : begin + per_task;
     for (int64_t t = begin; t < end; ++t) {
@@ -81,7 +81,7 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
       const float m = row_max(x, n);
       if (!is_finite(m)) {  // l is finite where m is: n terms from 0 to 1
         bad.report(t);
-        return;
+        continue;
       }
       const float shifted = sub(x[target], m);
       float* out = op.dlogits.empty() ? nullptr : f32(op.dlogits, t);
@@ -92,7 +92,8 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
     }
   });
   if (!bad.found()) return {};
-  return non_finite_row("cross_entropy", bad.index(), "largest logit", row_max(f32(op.logits, bad.index()), n));
+  const float m = row_max(f32(op.logits, bad.first()), n);
+  return non_finite_rows("cross_entropy", rows, bad, "largest logit", m);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -21,6 +21,7 @@ namespace naru::cpu {
 class Scratch {
  public:
   std::byte* get(size_t bytes);
+  int64_t bytes() const { return static_cast<int64_t>(bytes_); }
 
  private:
   struct Free {

@@ -43,16 +43,21 @@ Status run(const contract::LogProb& op, Work& work, std::string_view* kernel) {
       sums[i] = sum_of_exp(f32(op.logits, t) + segment * kRowSegment, segment_size(segment), maxima[t]);
     }
   });
+  BadIndices bad;
   for (int64_t t = 0; t < rows; ++t) {
     TreeSum tree;
     for (int64_t segment = 0; segment < n_segments; ++segment) tree.push(sums[t * n_segments + segment]);
     const float l = tree.total();
-    if (!is_finite(maxima[t]) || !is_finite(l)) return non_finite_row("log_prob", t, "largest logit", maxima[t]);
+    if (!is_finite(maxima[t]) || !is_finite(l)) {
+      bad.report(t);
+      continue;
+    }
     const int64_t target = *i32(op.targets, t);
     check_index("log_prob", target, n);
     *f32(op.out, t) = sub(sub(f32(op.logits, t)[target], maxima[t]), log(l));
   }
-  return {};
+  if (!bad.found()) return {};
+  return non_finite_rows("log_prob", rows, bad, "largest logit", maxima[bad.first()]);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL

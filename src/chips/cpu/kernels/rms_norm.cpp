@@ -9,7 +9,7 @@ Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
   const int64_t n = op.x.cols;
   const float* weight = f32(op.weight);
-  FirstIndex bad;
+  BadIndices bad;
   for_row_ranges(work, op.x.rows, n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* x = f32(op.x, t);
@@ -17,7 +17,7 @@ Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
       const float squares = row_sum_of_squares(x, n);
       if (!is_finite(squares)) {
         bad.report(t);
-        return;
+        continue;
       }
       const float mean = div(squares, static_cast<float>(n));
       const F16 r = splat(div(1.0f, sqrt(add(mean, op.eps))));
@@ -26,8 +26,8 @@ Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
     }
   });
   if (!bad.found()) return {};
-  const int64_t row = bad.index();
-  return non_finite_row("rms_norm", row, "sum of squares", row_sum_of_squares(f32(op.x, row), n));
+  const float squares = row_sum_of_squares(f32(op.x, bad.first()), n);
+  return non_finite_rows("rms_norm", op.x.rows, bad, "sum of squares", squares);
 }
 
 }  // namespace naru::cpu::NARU_LEVEL
