@@ -3,9 +3,8 @@
 //
 // A chip is one queue and belongs to one thread. What it promises, and what the tests of the contract hold it to:
 //
-//   order     run(), copy_in(), copy_out(), copy_cache_page() and make_sequences() take effect in the order of the
-//   calls.
-//             All of them but copy_out() may return before that; copy_out() and wait() return when everything before is
+//   order     run(), copy_in(), copy_out(), copy_cache_page() and make_sequences() take effect as they were called. All
+//             of them but copy_out() may return before that; copy_out() and wait() return when everything before is
 //             done. pack() and allocate() stand in no order: what they make is new.
 //   operands  When a call returned, the chip has read what the caller passed in memory of the host: the source of a
 //             copy, the lists of an op, page tables, rows to pack. Objects of the chip (buffers, matrices, sequences)

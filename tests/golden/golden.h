@@ -61,7 +61,8 @@ struct NamedChip {
 inline std::vector<NamedChip> cpu_chips() {
   std::vector<NamedChip> chips;
   if (test::is_distant()) {
-    chips.push_back({"distant/2", test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2}).value())});
+    chips.push_back(
+        {"distant/2", test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}}).value())});
     return chips;
   }
   for (const cpu::LevelInfo& level : cpu::cpu_levels()) {

@@ -56,7 +56,8 @@ TEST(Planning, AddressesComeBack) {
 
 TEST(Planning, SizesAreThoseOfTheChip) {
   for (const bool is_cpu : {false, true}) {
-    const auto chip = is_cpu ? cpu::make_cpu_chip({.n_threads = 1}).value() : reference::make_reference_chip();
+    const auto chip = is_cpu ? cpu::make_cpu_chip({.n_threads = 1, .level = {}, .bf16_dot = {}}).value()
+                             : reference::make_reference_chip();
     const auto planner = chip->planner();
     EXPECT_TRUE(planner->info().is_planner && !chip->info().is_planner);
     EXPECT_TRUE(planner->planner()->info().is_planner);
