@@ -487,7 +487,6 @@ TEST(Batches, BadRecipesAreRefused) {
   refused([](Recipe& r) { r.batch.rows = kDataStepTokensMax; }, "rows");
   refused([](Recipe& r) { r.batch.micro_rows = 5; }, "micro_rows");
   refused([](Recipe& r) { r.batch.overlong = "crop"; }, "overlong");
-  refused([](Recipe& r) { r.kind = "SFT"; }, "kind");
   refused([](Recipe& r) { r.data[0] = generator_source("digit", 5); }, "'digit'");
   refused([](Recipe& r) { (r.data[0] = generator_source("digits", 5)).trace = "all"; }, "'all'");
   refused([](Recipe& r) { (r.data[0] = generator_source("digits", 5)).language = "en"; }, "no language");
