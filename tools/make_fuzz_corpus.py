@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
-It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
+It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
 OUT/problem_answers OUT/run_folder, a folder for each target of those names.
 """
 import argparse
@@ -81,6 +81,10 @@ def main():
         if i % 4 == 0:
             put(out, "json", f"config-{i}", text)
     put(out, "config_json", "generation", b'{"do_sample":true,"temperature":0.6,"top_k":20,"top_p":0.95,"eos_token_id":[1,2]}')
+    adapter = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "use_rslora": True, "target_modules": ["q_proj", "v_proj"], "bias": "none",
+               "init_lora_weights": "gaussian", "use_dora": False, "modules_to_save": None, "rank_pattern": {}, "task_type": "CAUSAL_LM"}
+    put(out, "adapter_config", "list", json.dumps(adapter).encode())
+    put(out, "adapter_config", "pattern", json.dumps(adapter | {"target_modules": "all-linear", "lora_alpha": 0.5}).encode())
     for i, text in enumerate([b"[1,-2,3.5e2,true,false,null]", b'{"a":"\\u00e9\\ud83d\\ude00"}', b'"x"', b"0", "[\"가\"]".encode()]):
         put(out, "json", f"small-{i}", text)
 

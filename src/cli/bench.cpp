@@ -101,7 +101,7 @@ class Bench {
       const int64_t length = session.length();
       if (depth > length) {
         const std::vector<int32_t> ids = draw_ids(static_cast<uint32_t>(s), length, depth - length);
-        NARU_TRY(engine_.feed(session, ids, engine::LogitsWanted::kNone));
+        NARU_TRY(engine_.feed(session, ids, 0));
       }
       NARU_TRY(step_done());
     }

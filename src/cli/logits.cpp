@@ -63,7 +63,7 @@ Status write_logits(engine::Engine& engine, std::span<const int32_t> ids, NpyWri
                    fmt::format("running token {} of {}: stopped by you; nothing was written", begin, n_ids)};
     }
     const auto piece = ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(std::min(piece_max, n_ids - begin)));
-    NARU_ASSIGN(const engine::Logits logits, engine.feed(*session, piece, engine::LogitsWanted::kAll));
+    NARU_ASSIGN(const engine::Logits logits, engine.feed(*session, piece, static_cast<int64_t>(piece.size())));
     NARU_TRY(out.write({logits.data, static_cast<size_t>(logits.rows * logits.vocab)}));
     progress.update(begin + static_cast<int64_t>(piece.size()), n_ids);
   }

@@ -45,7 +45,7 @@ Result<PassCost> pass_cost(const models::ModelPlan& plan, const PassShape& shape
   NARU_ASSIGN(nn::Workspace workspace, nn::Workspace::measuring(chip));
   NARU_ASSIGN(const auto page, chip.allocate(1));
   std::vector<nn::LayerCache> cache;
-  for (const nn::LayerCacheShape& layer_shape : plan.shape.cache_shapes(plan.cache_dtype)) {
+  for (const nn::LayerCacheShape& layer_shape : plan.shape->cache_shapes(plan.cache_dtype)) {
     NARU_ASSIGN(cache.emplace_back(), nn::LayerCache::create_on(layer_shape, page->address()));
   }
   const std::vector<int32_t> pages(static_cast<size_t>((shape.depth + shape.rows_each) / contract::kCachePage + 1), 0);
@@ -61,7 +61,7 @@ Result<PassCost> pass_cost(const models::ModelPlan& plan, const PassShape& shape
     }
     batch.logit_rows.push_back(static_cast<int32_t>((s + 1) * shape.rows_each - 1));
   }
-  NARU_ASSIGN([[maybe_unused]] const View logits, plan.shape.forward(chip, workspace, batch, cache));
+  NARU_TRY(plan.shape->forward(chip, workspace, batch, cache));
   return chip.cost();
 }
 

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "engine/engine_state.h"
@@ -18,36 +20,53 @@ Result<formats::TokenizerData> read_tokenizer(const models::ModelFiles& files) {
 }
 
 // A model without a tokenizer is a model: what is wrong is kept for whoever needs one.
-void open_tokenizer(const EngineOptions& options, EngineState& state) {
-  auto data = read_tokenizer(state.files);
+void open_tokenizer(const models::ModelFiles& files, const EngineOptions& options, EngineState& state) {
+  auto data = read_tokenizer(files);
   if (!data.ok()) {
     state.tokenizer_status = std::move(data).error();
-    return;
-  }
-  state.tokenizer_status = formats::leave_out_foreign_tokens(*data, state.model.config.vocab);
-  if (!state.tokenizer_status.ok()) return;
-  if (options.chat_template) text::replace_chat_template(*data, *options.chat_template);
-  auto made = text::ChatTokenizer::create(std::move(data).value());
-  if (made.ok()) {
-    state.text = std::move(made).value();
   } else {
-    state.tokenizer_status = std::move(made).error();
+    state.tokenizer_status = formats::leave_out_foreign_tokens(*data, state.model.config.vocab);
   }
+  if (state.tokenizer_status.ok()) {
+    if (options.chat_template) text::replace_chat_template(*data, *options.chat_template);
+    auto made = text::ChatTokenizer::create(std::move(data).value());
+    if (made.ok()) {
+      state.text = std::move(made).value();
+    } else {
+      state.tokenizer_status = std::move(made).error();
+    }
+  }
+  state.template_status = state.text ? state.text->template_status : state.tokenizer_status;
+  if (!state.text) return;
+  state.tokenizer = &state.text->tokenizer;
+  if (state.text->chat_template) state.chat_template = &*state.text->chat_template;
 }
 
 std::vector<int32_t> find_eos_ids(const EngineState& state) {
   std::vector<int32_t> ids = state.model.config.eos_ids;
   const auto& advised = state.generation_config.eos_ids;
   ids.insert(ids.end(), advised.begin(), advised.end());
-  if (state.text) {
-    const std::vector<int32_t>& ends = state.text->tokenizer.end_ids();
+  if (state.tokenizer != nullptr) {
+    const std::vector<int32_t>& ends = state.tokenizer->end_ids();
     ids.insert(ids.end(), ends.begin(), ends.end());
   }
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  const int64_t vocab = state.decoder.vocab;
+  const int64_t vocab = state.decoder->vocab;
   ids.erase(std::remove_if(ids.begin(), ids.end(), [&](int32_t id) { return id < 0 || id >= vocab; }), ids.end());
   return ids;
+}
+
+// Cache and workspace, as planned; and what ends an answer.
+Status make_rooms(EngineState& state, bool share_prefixes) {
+  const auto shapes = state.decoder->layer_cache_shapes(state.model.cache_dtype);
+  NARU_ASSIGN(state.pool, CachePool::create(state.chip, shapes, state.memory.n_pages));
+  NARU_ASSIGN(const int64_t work_bytes,
+              state.model.workspace_bytes(state.memory.prefill_chunk, state.memory.logit_rows));
+  NARU_ASSIGN(state.workspace, nn::Workspace::create(state.chip, work_bytes));
+  if (share_prefixes) state.prefixes.emplace(*state.pool);
+  state.eos_ids = find_eos_ids(state);
+  return {};
 }
 
 }  // namespace
@@ -60,21 +79,34 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::filesystem::path& path, 
 
 Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const EngineOptions& options,
                                              contract::Chip& chip) {
-  auto state = std::make_unique<EngineState>(chip, std::move(files));
-  NARU_ASSIGN(state->model, models::plan_model(state->files, chip, options.load));
+  auto state = std::make_unique<EngineState>(chip);
+  NARU_ASSIGN(state->model, models::plan_model(files, chip, options.load));
   NARU_ASSIGN(state->memory, plan_memory(state->model, options.memory));
-  if (state->files.tensors.gguf() == nullptr) {
-    NARU_ASSIGN(state->generation_config, formats::read_generation_config(state->files.tensors.folder()));
+  if (files.tensors.gguf() == nullptr) {
+    NARU_ASSIGN(state->generation_config, formats::read_generation_config(files.tensors.folder()));
   }
-  open_tokenizer(options, *state);
-  NARU_ASSIGN(state->decoder, models::load_model(state->files, state->model, chip, options.progress));
-  const auto shapes = state->decoder.cache_shapes(state->model.cache_dtype);
-  NARU_ASSIGN(state->pool, CachePool::create(chip, shapes, state->memory.n_pages));
-  NARU_ASSIGN(const int64_t work_bytes,
-              state->model.workspace_bytes(state->memory.prefill_chunk, state->memory.logit_rows));
-  NARU_ASSIGN(state->workspace, nn::Workspace::create(chip, work_bytes));
-  if (options.share_prefixes) state->prefixes.emplace(*state->pool);
-  state->eos_ids = find_eos_ids(*state);
+  open_tokenizer(files, options, *state);
+  NARU_ASSIGN(models::Decoder decoder, models::load_model(files, state->model, chip, options.progress));
+  state->decoder = std::make_shared<const models::Decoder>(std::move(decoder));
+  NARU_TRY(make_rooms(*state, options.share_prefixes));
+  return std::unique_ptr<Engine>(new Engine(std::move(state)));
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const BorrowedModel& model, const BorrowOptions& options,
+                                             contract::Chip& chip) {
+  auto state = std::make_unique<EngineState>(chip);
+  state->model = models::plan_held_model(model.model);
+  NARU_ASSIGN(state->memory, plan_memory(state->model, options.memory));
+  state->decoder = {std::shared_ptr<const models::Decoder>(), &model.model.decoder};  // not owned
+  state->tokenizer = model.tokenizer;
+  state->chat_template = model.chat_template;
+  const auto absent = [](std::string_view what) {
+    return Error{Code::kNotFound,
+                 fmt::format("opening a borrowed model: it was lent without a {0}; lend the {0} too", what)};
+  };
+  if (model.tokenizer == nullptr) state->tokenizer_status = absent("tokenizer");
+  if (model.chat_template == nullptr) state->template_status = absent("chat template");
+  NARU_TRY(make_rooms(*state, options.share_prefixes));
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 
@@ -87,9 +119,6 @@ Engine::~Engine() {
 const models::ModelPlan& Engine::model() const {
   return state_->model;
 }
-const models::ModelFiles& Engine::files() const {
-  return state_->files;
-}
 const MemoryPlan& Engine::memory() const {
   return state_->memory;
 }
@@ -97,22 +126,22 @@ contract::Chip& Engine::chip() const {
   return state_->chip;
 }
 int64_t Engine::vocab() const {
-  return state_->decoder.vocab;
+  return state_->decoder->vocab;
 }
 bool Engine::shares_prefixes() const {
   return state_->prefixes.has_value();
 }
 const text::Tokenizer* Engine::tokenizer() const {
-  return state_->text ? &state_->text->tokenizer : nullptr;
+  return state_->tokenizer;
 }
 const Status& Engine::tokenizer_status() const {
   return state_->tokenizer_status;
 }
 const text::ChatTemplate* Engine::chat_template() const {
-  return state_->text && state_->text->chat_template ? &*state_->text->chat_template : nullptr;
+  return state_->chat_template;
 }
 const Status& Engine::template_status() const {
-  return state_->text ? state_->text->template_status : state_->tokenizer_status;
+  return state_->template_status;
 }
 const formats::GenerationConfig& Engine::generation_config() const {
   return state_->generation_config;
@@ -142,6 +171,11 @@ EngineStats Engine::stats() const {
 void Engine::drop_prefix_cache() {
   while (state_->prefixes && state_->prefixes->evict_one()) {
   }
+}
+
+void Engine::weights_changed() {
+  NARU_CHECK(state_->n_sessions == 0, "sessions or snapshots of the old weights:", state_->n_sessions);
+  drop_prefix_cache();
 }
 
 void Engine::shuffle_free_pages(uint64_t seed) {

@@ -4,6 +4,9 @@
 // into chunks, paged, or found in the prefix cache changes no bit of any logit (docs/arithmetic.md). A session whose
 // numbers stop being finite fails alone.
 //
+// An engine may also run over a decoder that somebody else holds, as a trainer does: then it packs and copies nothing,
+// and must be told when the weights have changed.
+//
 // An engine and all that it gives out belong to one thread. The chip must outlive it.
 #pragma once
 
@@ -31,13 +34,25 @@ struct EngineOptions {
   models::LoadProgress progress;             // bytes of weights done and in all; false cancels
 };
 
-enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
+// A model in another's hands, and the tokenizer that goes with it, where it has one.
+struct BorrowedModel {
+  models::HeldModel model;
+  const text::Tokenizer* tokenizer = nullptr;
+  const text::ChatTemplate* chat_template = nullptr;
+};
+
+struct BorrowOptions {
+  MemoryOptions memory;
+  bool share_prefixes = true;
+};
 
 // Tokens to append to a session: at least one.
 struct Feed {
   Session* session = nullptr;
   std::span<const int32_t> ids;
-  LogitsWanted logits = LogitsWanted::kLast;
+  int64_t logit_rows = 1;  // of how many of the last tokens the logits are wanted: 0 to all
+  int64_t guesses = 0;     // how many of the last tokens may be taken back (Session::settle): 0 to all
+  int64_t state_rows = 0;  // of how many of the last tokens the state is wanted that prediction layers read
 };
 
 // Rows of finite logits on the host, valid until the engine's next step.
@@ -55,7 +70,8 @@ struct Logits {
 // What became of one feed. On an error its session is as long as before the step; other feeds are not touched by it.
 struct FeedOutput {
   Status status;
-  Logits logits;
+  Logits logits;  // [logit_rows, vocab]
+  View state;     // f32 [state_rows, width] on the chip (models::Decoder::Output), valid until the engine's next step
 };
 
 struct EngineStats {
@@ -80,19 +96,21 @@ class Engine {
   // The same from files that were opened (and perhaps planned) before.
   static Result<std::unique_ptr<Engine>> open(models::ModelFiles files, const EngineOptions& options,
                                               contract::Chip& chip);
+  // Over a model that is held by another on this chip, and outlives the engine, as its texts do.
+  static Result<std::unique_ptr<Engine>> open(const BorrowedModel& model, const BorrowOptions& options,
+                                              contract::Chip& chip);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   const models::ModelPlan& model() const;  // config, sizes, numerics id
-  const models::ModelFiles& files() const;
   const MemoryPlan& memory() const;
   contract::Chip& chip() const;
   int64_t vocab() const;
   int64_t context_tokens() const { return memory().context_tokens; }
   bool shares_prefixes() const;
 
-  // A checkpoint without tokenizer files still opens: then nullptr, and tokenizer_status() says why.
+  // A model without a tokenizer still opens: then nullptr, and tokenizer_status() says why.
   const text::Tokenizer* tokenizer() const;
   const Status& tokenizer_status() const;
   // nullptr where there is no tokenizer or no template; template_status() says why: kNotFound for none at all.
@@ -107,16 +125,20 @@ class Engine {
 
   // Appends the tokens of every feed to its session, each session at most once. One result a feed. Feeds of more rows
   // than prefill_chunk are cut inside. Errors of a feed: kInvalidArgument (an id outside the vocabulary), kOutOfRange
-  // (the context is full; numbers not finite, named), kResourceExhausted (no page left), and those of the chip.
+  // (the context is full; numbers not finite, named), kResourceExhausted (no page left; no memory for logits or
+  // states), and those of the chip.
   std::vector<FeedOutput> step(std::span<const Feed> feeds);
   // step() of one feed.
-  Result<Logits> feed(Session& session, std::span<const int32_t> ids, LogitsWanted logits = LogitsWanted::kLast);
+  Result<Logits> feed(Session& session, std::span<const int32_t> ids, int64_t logit_rows = 1);
 
   // Pages that appending n tokens to the session will take (new ones, and copies of shared ones).
   int64_t pages_needed(const Session& session, int64_t n_tokens) const;
   EngineStats stats() const;
   // Frees the pages that only the prefix cache holds.
   void drop_prefix_cache();
+  // The weights of a borrowed model are others now: what was computed with the old ones is forgotten. There must be no
+  // sessions and no snapshots.
+  void weights_changed();
   // For tests: which pages are handed out next.
   void shuffle_free_pages(uint64_t seed);
 

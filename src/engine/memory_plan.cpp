@@ -88,7 +88,7 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptio
   NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(plan.prefill_chunk, plan.logit_rows));
   plan.workspace_bytes = work_bytes + model.planner->memory().scratch;
   // Logits are read on the host.
-  if (memory.is_host) plan.workspace_bytes += plan.logit_rows * model.shape.vocab * int64_t{sizeof(float)};
+  if (memory.is_host) plan.workspace_bytes += plan.logit_rows * model.shape->vocab * int64_t{sizeof(float)};
   plan.reserve_bytes = kReserveMin + (plan.weight_bytes + plan.workspace_bytes) / 64;
 
   const int64_t limit = model.config.max_positions > 0 ? model.config.max_positions : kContextDefaultMax;

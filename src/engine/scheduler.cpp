@@ -19,10 +19,13 @@ struct Scheduler::Entry {
   int64_t completion_max = 0;
   bool was_preempted = false;
   bool is_finished = false;
+  bool distrusts_drafts = false;      // the last guesses could not be run: none in the next step
+  std::vector<int32_t> with_guesses;  // the last of `ids` and the guesses behind it; empty: none in this step
   Usage usage;
 
   int64_t n_missing() const { return static_cast<int64_t>(ids.size()) - session->length(); }
   bool is_decoding() const { return usage.completion_tokens > 0 && n_missing() == 1; }
+  int64_t n_guesses() const { return std::max<int64_t>(0, static_cast<int64_t>(with_guesses.size()) - 1); }
   void adopt_prefix() {
     const int64_t gained = session->adopt_prefix(ids);
     if (usage.completion_tokens == 0 && !was_preempted) usage.cached_tokens += gained;
@@ -42,7 +45,9 @@ std::string_view finish_reason_name(FinishReason reason) {
 Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options)
     : engine_(engine),
       running_max_(options.running_max > 0 ? options.running_max : engine.memory().sessions_max),
-      waiting_max_(options.waiting_max) {}
+      waiting_max_(options.waiting_max),
+      drafts_(options.drafts),
+      drafts_max_(options.drafts_max) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -107,12 +112,13 @@ bool Scheduler::is_idle() const {
 
 std::vector<Event> Scheduler::step() {
   admit();
+  draft();
   const std::vector<Feed> feeds = plan_feeds();
   const std::vector<FeedOutput> outputs = engine_.step(feeds);
   for (size_t i = 0; i < feeds.size(); ++i) {
     for (const auto& entry : running_) {
       if (entry->session.get() == feeds[i].session) {
-        take_result(*entry, outputs[i]);
+        take_result(*entry, feeds[i], outputs[i]);
         break;
       }
     }
@@ -140,14 +146,44 @@ void Scheduler::admit() {
   }
 }
 
+void Scheduler::draft() {
+  if (drafts_ == nullptr) return;
+  int64_t rows_left = engine_.memory().prefill_chunk;
+  for (const auto& entry : running_) rows_left -= entry->is_decoding() ? 1 : 0;
+  rows_left /= 2;  // the other half of what decoding leaves of a pass is for prompts
+  for (const auto& entry : running_) {
+    entry->with_guesses.clear();
+    if (std::exchange(entry->distrusts_drafts, false) || !entry->is_decoding()) continue;
+    // The token that follows the last guess is an answer's token too.
+    const int64_t n_max =
+        std::min({drafts_max_, rows_left, entry->completion_max - entry->usage.completion_tokens - 1});
+    if (n_max <= 0) continue;
+    std::vector<int32_t> guesses = drafts_->draft(entry->id, entry->request, entry->ids, n_max);
+    const auto is_foreign = [&](int32_t id) { return id < 0 || id >= engine_.vocab(); };
+    guesses.erase(std::find_if(guesses.begin(), guesses.end(), is_foreign), guesses.end());
+    guesses.resize(std::min(guesses.size(), static_cast<size_t>(n_max)));
+    if (guesses.empty()) continue;
+    entry->with_guesses.push_back(entry->ids.back());
+    entry->with_guesses.insert(entry->with_guesses.end(), guesses.begin(), guesses.end());
+    rows_left -= entry->n_guesses();
+  }
+}
+
+bool Scheduler::have_pages(std::span<const Feed> feeds) const {
+  int64_t n_needed = 0;
+  for (const Feed& feed : feeds) {
+    n_needed += engine_.pages_needed(*feed.session, static_cast<int64_t>(feed.ids.size()));
+  }
+  return n_needed <= engine_.stats().n_pages_available();
+}
+
 std::vector<Feed> Scheduler::plan_feeds() {
+  std::vector<Feed> feeds = try_feeds();
+  if (have_pages(feeds)) return feeds;
+  for (const auto& entry : running_) entry->with_guesses.clear();
   for (;;) {
-    const std::vector<Feed> feeds = try_feeds();
-    int64_t n_needed = 0;
-    for (const Feed& feed : feeds) {
-      n_needed += engine_.pages_needed(*feed.session, static_cast<int64_t>(feed.ids.size()));
-    }
-    if (n_needed <= engine_.stats().n_pages_available() || running_.size() <= 1) return feeds;
+    feeds = try_feeds();
+    if (have_pages(feeds) || running_.size() <= 1) return feeds;
     preempt_newest();
   }
 }
@@ -165,9 +201,16 @@ std::vector<Feed> Scheduler::try_feeds() {
   std::vector<Feed> feeds;
   std::vector<std::pair<const Entry*, int64_t>> fed;  // prompts of this step, and how many of their tokens
   int64_t n_decoding = 0;
-  for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 : 0;
+  for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 + entry->n_guesses() : 0;
   int64_t rows_left = std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding);
   for (const auto& entry : running_) {
+    if (entry->n_guesses() > 0) {
+      feeds.push_back({.session = entry->session.get(),
+                       .ids = entry->with_guesses,
+                       .logit_rows = 1 + entry->n_guesses(),
+                       .guesses = entry->n_guesses()});
+      continue;
+    }
     int64_t n = 1;
     if (!entry->is_decoding()) {
       if (rows_left == 0) continue;
@@ -181,10 +224,9 @@ std::vector<Feed> Scheduler::try_feeds() {
       rows_left -= n;
     }
     const std::span<const int32_t> ids(entry->ids);
-    const bool is_last = n == entry->n_missing();
-    feeds.push_back({entry->session.get(),
-                     ids.subspan(static_cast<size_t>(entry->session->length()), static_cast<size_t>(n)),
-                     is_last ? LogitsWanted::kLast : LogitsWanted::kNone});
+    feeds.push_back({.session = entry->session.get(),
+                     .ids = ids.subspan(static_cast<size_t>(entry->session->length()), static_cast<size_t>(n)),
+                     .logit_rows = n == entry->n_missing() ? 1 : 0});
   }
   return feeds;
 }
@@ -193,12 +235,17 @@ void Scheduler::preempt_newest() {
   std::unique_ptr<Entry> entry = std::move(running_.back());
   running_.pop_back();
   entry->session.reset();
+  entry->with_guesses.clear();
   entry->was_preempted = true;
   ++n_preemptions_;
   waiting_.push_front(std::move(entry));
 }
 
-void Scheduler::take_result(Entry& entry, const FeedOutput& output) {
+void Scheduler::take_result(Entry& entry, const Feed& feed, const FeedOutput& output) {
+  if (!output.status.ok() && feed.guesses > 0) {  // its own token may be none the worse
+    entry.distrusts_drafts = true;
+    return;
+  }
   if (!output.status.ok()) {
     finish(entry, FinishReason::kError, output.status.error());
     return;
@@ -211,10 +258,23 @@ void Scheduler::take_result(Entry& entry, const FeedOutput& output) {
     event.usage = entry.usage;
     events_.push_back(std::move(event));
   }
-  if (output.logits.rows > 0) take_token(entry, output.logits.row(output.logits.rows - 1));
+  if (output.logits.rows > 0) take_rows(entry, output.logits);
 }
 
-void Scheduler::take_token(Entry& entry, std::span<const float> logits) {
+void Scheduler::take_rows(Entry& entry, const Logits& logits) {
+  const int64_t n_guesses = logits.rows - 1;
+  n_drafted_ += n_guesses;
+  entry.usage.drafted_tokens += n_guesses;
+  for (int64_t i = 0; i <= n_guesses; ++i) {
+    const bool is_guessed = i < n_guesses;
+    take_token(entry, logits.row(i), is_guessed ? &entry.with_guesses[static_cast<size_t>(i + 1)] : nullptr);
+    if (entry.is_finished) return;
+    if (is_guessed && entry.ids.back() != entry.with_guesses[static_cast<size_t>(i + 1)]) break;
+  }
+  if (n_guesses > 0) entry.session->settle(static_cast<int64_t>(entry.ids.size()) - 1);
+}
+
+void Scheduler::take_token(Entry& entry, std::span<const float> logits, const int32_t* guess) {
   const Request& request = entry.request;
   const Result<int32_t> sampled =
       sampler_.sample(logits, request.sampling, entry.history, request.sample, entry.ids.size());
@@ -226,6 +286,10 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits) {
   entry.ids.push_back(id);
   entry.history.add_generated(id);
   ++entry.usage.completion_tokens;
+  if (guess != nullptr && *guess == id) {
+    ++n_accepted_;
+    ++entry.usage.accepted_tokens;
+  }
   Event event;
   event.kind = Event::Kind::kToken;
   event.request = entry.id;
@@ -251,6 +315,7 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits) {
 void Scheduler::finish(Entry& entry, FinishReason reason, std::optional<Error> error) {
   entry.session.reset();
   entry.is_finished = true;
+  if (drafts_ != nullptr) drafts_->forget(entry.id);
   Event event;
   event.kind = Event::Kind::kFinished;
   event.request = entry.id;

@@ -4,6 +4,11 @@
 //
 // When pages run out, the newest request gives up its pages and waits; its tokens are computed again later (same bits).
 // abort() frees everything a request holds before it returns. All calls from the engine's thread.
+//
+// With a source of drafts (draft_source.h) a decoding request feeds its token and guesses of the next ones. Each row of
+// logits is sampled with the request's own random numbers, the next row is used where the guess was the token sampled,
+// and what is left is taken back: tokens and log-probabilities are those without drafts, several a step. A guess takes
+// no page from a request, and one that cannot be run is forgotten.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +18,11 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/draft_source.h"
 #include "engine/engine.h"
-#include "engine/sampler.h"
+#include "engine/request.h"
 
 namespace naru::engine {
-
-using RequestId = uint64_t;
-
-inline constexpr int64_t kTopLogProbsMax = 100;
-
-struct Request {
-  std::vector<int32_t> ids;  // the prompt: at least one token, and fewer than the context holds
-  SamplingOptions sampling;
-  uint32_t sample = 0;                  // which of several answers to one prompt; part of the random counter
-  int64_t max_tokens = 0;               // 0: until the context is full
-  std::vector<int32_t> stop_ids;        // end the answer, besides the model's own
-  bool ignore_eos = false;              // the model's own end tokens do not
-  std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
-  uint64_t cache_scope = 0;
-};
 
 enum class FinishReason : uint8_t { kStop, kLength, kAborted, kError };
 std::string_view finish_reason_name(FinishReason reason);
@@ -40,6 +31,8 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
   int64_t completion_tokens = 0;
+  int64_t drafted_tokens = 0;   // guesses that were fed
+  int64_t accepted_tokens = 0;  // of those, the ones that became part of the answer
 };
 
 struct Event {
@@ -61,8 +54,10 @@ struct Event {
 };
 
 struct SchedulerOptions {
-  int64_t running_max = 0;     // requests decoded at once; 0: the engine's sessions_max
-  int64_t waiting_max = 4096;  // submit() beyond that is kResourceExhausted
+  int64_t running_max = 0;        // requests decoded at once; 0: the engine's sessions_max
+  int64_t waiting_max = 4096;     // submit() beyond that is kResourceExhausted
+  DraftSource* drafts = nullptr;  // must outlive the scheduler; null: one token a step
+  int64_t drafts_max = 4;         // guesses of one request in one step
 };
 
 class Scheduler {
@@ -84,19 +79,26 @@ class Scheduler {
   int64_t n_running() const { return static_cast<int64_t>(running_.size()); }
   int64_t n_waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t n_preemptions() const { return n_preemptions_; }
+  int64_t n_drafted() const { return n_drafted_; }    // guesses fed, of all requests
+  int64_t n_accepted() const { return n_accepted_; }  // of those, the ones that became tokens
 
  private:
   struct Entry;
 
   // Starts waiting requests as long as their pages are there.
   void admit();
-  // What each running request feeds now; the newest are preempted until the pages suffice.
+  // Asks for the guesses of this step.
+  void draft();
+  // What each running request feeds now. Where pages do not suffice, guesses go first, then the newest requests.
   std::vector<Feed> plan_feeds();
   std::vector<Feed> try_feeds();
+  bool have_pages(std::span<const Feed> feeds) const;
   static bool is_computed_by(const Entry& entry, const Entry& other, int64_t n_other);
   void preempt_newest();
-  void take_result(Entry& entry, const FeedOutput& output);
-  void take_token(Entry& entry, std::span<const float> logits);
+  void take_result(Entry& entry, const Feed& feed, const FeedOutput& output);
+  // The tokens that rows of logits give, each behind a guess but the last, and the session behind them.
+  void take_rows(Entry& entry, const Logits& logits);
+  void take_token(Entry& entry, std::span<const float> logits, const int32_t* guess);
   void finish(Entry& entry, FinishReason reason, std::optional<Error> error = std::nullopt);
 
   Engine& engine_;
@@ -104,6 +106,10 @@ class Scheduler {
   int64_t waiting_max_;
   RequestId next_id_ = 1;
   int64_t n_preemptions_ = 0;
+  DraftSource* drafts_;
+  int64_t drafts_max_;
+  int64_t n_drafted_ = 0;
+  int64_t n_accepted_ = 0;
   Sampler sampler_;
   std::deque<std::unique_ptr<Entry>> waiting_;   // by id, all above the running ones
   std::vector<std::unique_ptr<Entry>> running_;  // by id

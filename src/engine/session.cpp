@@ -49,6 +49,12 @@ void Session::truncate(int64_t n) {
     state_->pool->release(pages_.back());
     pages_.pop_back();
   }
+  n_shared_ = std::min(n_shared_, n / contract::kCachePage);
+}
+
+void Session::settle(int64_t n) {
+  truncate(n);
+  state_->share_pages(*this, n / contract::kCachePage);
 }
 
 Snapshot Session::snapshot() const {
@@ -77,6 +83,7 @@ int64_t Session::adopt_prefix(std::span<const int32_t> ids) {
   const int64_t pages_max = (static_cast<int64_t>(ids.size()) - 1) / contract::kCachePage;
   if (n_pages() >= pages_max) return 0;
   state_->prefixes->extend(scope_, ids, pages_max, pages_);
+  n_shared_ = n_pages();
   const auto end = static_cast<size_t>(n_pages() * contract::kCachePage);
   ids_.insert(ids_.end(), ids.begin() + begin, ids.begin() + static_cast<int64_t>(end));
   state_->stats.prefix_hit_tokens += length() - begin;
@@ -121,11 +128,15 @@ Status EngineState::reserve(Session& session, int64_t n_tokens) {
   return {};
 }
 
-void EngineState::commit(Session& session, std::span<const int32_t> ids) {
-  const int64_t n_full_before = session.length() / contract::kCachePage;
+void EngineState::commit(Session& session, std::span<const int32_t> ids, int64_t n_sure) {
   session.ids_.insert(session.ids_.end(), ids.begin(), ids.end());
-  const int64_t n_full = session.length() / contract::kCachePage;
-  if (prefixes && n_full > n_full_before) prefixes->insert(session.scope_, session.ids_, n_full, session.pages_);
+  share_pages(session, std::min(n_sure, session.length()) / contract::kCachePage);
+}
+
+void EngineState::share_pages(Session& session, int64_t n_full) {
+  if (!prefixes || n_full <= session.n_shared_) return;
+  prefixes->insert(session.scope_, session.ids_, n_full, session.pages_);
+  session.n_shared_ = n_full;
 }
 
 }  // namespace naru::engine

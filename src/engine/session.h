@@ -50,6 +50,8 @@ class Session {
 
   // Forgets all but the first n tokens, n <= length().
   void truncate(int64_t n);
+  // The same behind a feed with guesses: the tokens that stay are guesses no more, and their full pages are shared.
+  void settle(int64_t n);
 
   Snapshot snapshot() const;
   // Becomes the snapshot's sequence; the snapshot stays. From the same engine and cache scope.
@@ -69,6 +71,7 @@ class Session {
   uint64_t scope_;
   std::vector<int32_t> ids_;
   std::vector<int32_t> pages_;  // page i holds positions [i * kCachePage, (i + 1) * kCachePage)
+  int64_t n_shared_ = 0;        // of the pages, the first ones, that are known to be in the prefix cache
 };
 
 }  // namespace naru::engine

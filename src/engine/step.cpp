@@ -16,12 +16,13 @@ struct Work {
   const Feed* feed = nullptr;
   FeedOutput* output = nullptr;
   int64_t length_before = 0;
-  int64_t n_done = 0;  // tokens in the cache
-  int64_t n_logits = 0;
+  int64_t n_done = 0;        // tokens in the cache
   int64_t logits_begin = 0;  // row in the host's logits
+  int64_t states_begin = 0;  // row in the states
   bool is_failed = false;
 
-  int64_t n_left() const { return is_failed ? 0 : static_cast<int64_t>(feed->ids.size()) - n_done; }
+  int64_t n_ids() const { return static_cast<int64_t>(feed->ids.size()); }
+  int64_t n_left() const { return is_failed ? 0 : n_ids() - n_done; }
 
   void fail(Error error) {
     feed->session->truncate(length_before);
@@ -40,20 +41,22 @@ struct Piece {
   std::span<const int32_t> ids() const {
     return work->feed->ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
   }
-  // Its last n_logits() rows have logits.
-  int64_t n_logits() const {
-    if (work->feed->logits == LogitsWanted::kAll) return n;
-    const bool is_last = begin + n == static_cast<int64_t>(work->feed->ids.size());
-    return is_last ? work->n_logits : 0;
-  }
-  int64_t logits_row() const {  // in the host's logits
-    return work->logits_begin + (work->feed->logits == LogitsWanted::kAll ? begin : 0);
-  }
+  // Of the feed's last `n_wanted` tokens: how many are here (the last ones of the piece), and how many before it.
+  int64_t n_of_last(int64_t n_wanted) const { return std::clamp<int64_t>(begin + n - work->n_ids() + n_wanted, 0, n); }
+  int64_t n_before(int64_t n_wanted) const { return std::max<int64_t>(0, begin - work->n_ids() + n_wanted); }
+
+  int64_t n_logits() const { return n_of_last(work->feed->logit_rows); }
+  int64_t logits_row() const { return work->logits_begin + n_before(work->feed->logit_rows); }
+  int64_t n_states() const { return n_of_last(work->feed->state_rows); }
+  int64_t states_row() const { return work->states_begin + n_before(work->feed->state_rows); }
 };
 
 Status check_feed(const EngineState& state, const Feed& feed) {
   NARU_CHECK(!feed.ids.empty());
   const auto n = static_cast<int64_t>(feed.ids.size());
+  NARU_CHECK(feed.logit_rows >= 0 && feed.logit_rows <= n, feed.logit_rows, n);
+  NARU_CHECK(feed.guesses >= 0 && feed.guesses <= n, feed.guesses, n);
+  NARU_CHECK(feed.state_rows >= 0 && feed.state_rows <= n, feed.state_rows, n);
   const int64_t length = feed.session->length();
   if (n > state.memory.context_tokens - length) {
     return Error{
@@ -63,18 +66,18 @@ Status check_feed(const EngineState& state, const Feed& feed) {
                     length, n, state.memory.context_tokens, state.model.config.max_positions)};
   }
   for (size_t i = 0; i < feed.ids.size(); ++i) {
-    if (feed.ids[i] >= 0 && feed.ids[i] < state.decoder.vocab) continue;
+    if (feed.ids[i] >= 0 && feed.ids[i] < state.decoder->vocab) continue;
     return Error{Code::kInvalidArgument,
                  fmt::format("growing a sequence: token {} of {} has id {}, but the vocabulary has ids 0 to {}; were "
                              "the ids made with this model's tokenizer?",
-                             i, n, feed.ids[i], state.decoder.vocab - 1)};
+                             i, n, feed.ids[i], state.decoder->vocab - 1)};
   }
   return {};
 }
 
 // Room on the host for n_rows of logits.
 Status reserve_logits(EngineState& state, int64_t n_rows) {
-  const int64_t n = n_rows * state.decoder.vocab;
+  const int64_t n = n_rows * state.decoder->vocab;
   if (n <= state.logits_capacity) return {};
   const int64_t bytes = n * int64_t{sizeof(float)};
   state.logits.reset();
@@ -93,6 +96,29 @@ Status reserve_logits(EngineState& state, int64_t n_rows) {
   return {};
 }
 
+// Room on the chip for n_rows of states.
+Status reserve_states(EngineState& state, int64_t n_rows) {
+  if (n_rows <= state.states_capacity) return {};
+  state.states.reset();
+  state.states_capacity = 0;
+  const int64_t bytes = n_rows * state.decoder->width * int64_t{sizeof(float)};
+  auto buffer = state.chip.allocate(bytes);
+  if (!buffer.ok()) {
+    return Error{buffer.error().code,
+                 fmt::format("running a step: the states of {} tokens take {}: {}; ask for the states of fewer tokens "
+                             "at once",
+                             n_rows, format_bytes(bytes), buffer.error().message)};
+  }
+  state.states = std::move(buffer).value();
+  state.states_capacity = n_rows;
+  return {};
+}
+
+View states_view(const EngineState& state, int64_t begin, int64_t n) {
+  return make_view(state.states->address(), DType::kF32, state.states_capacity, state.decoder->width)
+      .slice_rows(begin, n);
+}
+
 // The next pieces, in order of feeds, as many as one forward pass takes.
 std::vector<Piece> next_pieces(const EngineState& state, std::vector<Work>& works) {
   std::vector<Piece> pieces;
@@ -102,7 +128,7 @@ std::vector<Piece> next_pieces(const EngineState& state, std::vector<Work>& work
     if (rows_left == 0 || logits_left == 0) break;
     if (work.n_left() == 0) continue;
     Piece piece{&work, work.n_done, std::min(work.n_left(), rows_left)};
-    if (work.feed->logits == LogitsWanted::kAll) piece.n = std::min(piece.n, logits_left);
+    piece.n -= std::max<int64_t>(0, piece.n_logits() - logits_left);
     rows_left -= piece.n;
     logits_left -= piece.n_logits();
     pieces.push_back(piece);
@@ -143,7 +169,7 @@ int64_t find_non_finite(const float* x, int64_t n) {
 
 // Checks a piece's logits, then makes its tokens part of the session.
 void take_piece(EngineState& state, const Piece& piece) {
-  const int64_t vocab = state.decoder.vocab;
+  const int64_t vocab = state.decoder->vocab;
   const float* logits = state.logits.get() + piece.logits_row() * vocab;
   const int64_t bad = find_non_finite(logits, piece.n_logits() * vocab);
   if (bad >= 0) {
@@ -154,7 +180,8 @@ void take_piece(EngineState& state, const Piece& piece) {
                      piece.session().length() + piece.n - piece.n_logits() + bad / vocab, bad % vocab, logits[bad])});
     return;
   }
-  state.commit(piece.session(), piece.ids());
+  state.commit(piece.session(), piece.ids(),
+               piece.work->length_before + piece.work->n_ids() - piece.work->feed->guesses);
   piece.work->n_done += piece.n;
 }
 
@@ -179,21 +206,35 @@ std::optional<Error> error_of(const Error& error, const Piece& piece, int64_t ro
   return Error{error.code, fmt::format("running token {} of a sequence: {}", token, what)};
 }
 
-// One forward pass; pages are reserved. On success the logits of all pieces are on the host.
+// Copies what is wanted of a pass's states [T, C] to where it stays until the next step.
+Status keep_states(EngineState& state, std::span<const Piece> pieces, View pass) {
+  int64_t row = 0;
+  for (const Piece& piece : pieces) {
+    row += piece.n;
+    const int64_t n = piece.n_states();
+    if (n == 0) continue;
+    const View out = states_view(state, piece.states_row(), n);
+    NARU_TRY(state.chip.run(contract::Axpby{.x = pass.slice_rows(row - n, n), .y = {}, .a = 1, .b = 0, .out = out}));
+  }
+  return {};
+}
+
+// One forward pass; pages are reserved. On success the logits of all pieces are on the host, their states in place.
 Status forward(EngineState& state, std::span<const Piece> pieces) {
   const models::Batch batch = make_batch(pieces);
   const nn::WorkspaceScope scope(*state.workspace);
   ++state.stats.n_forwards;
   state.stats.n_rows += static_cast<int64_t>(batch.ids.size());
-  NARU_ASSIGN(const View logits, state.decoder.forward(state.chip, *state.workspace, batch, state.pool->layers()));
+  NARU_ASSIGN(const auto output, state.decoder->forward(state.chip, *state.workspace, batch, state.pool->layers()));
+  NARU_TRY(keep_states(state, pieces, output.state));
   NARU_TRY(state.chip.wait());
-  const int64_t vocab = state.decoder.vocab;
+  const int64_t vocab = state.decoder->vocab;
   int64_t row = 0;
   for (const Piece& piece : pieces) {
     const int64_t n = piece.n_logits();
     if (n == 0) continue;
-    NARU_TRY(state.chip.copy_out(state.logits.get() + piece.logits_row() * vocab, logits.slice_rows(row, n).address,
-                                 n * vocab * int64_t{sizeof(float)}));
+    NARU_TRY(state.chip.copy_out(state.logits.get() + piece.logits_row() * vocab,
+                                 output.logits.slice_rows(row, n).address, n * vocab * int64_t{sizeof(float)}));
     row += n;
   }
   return {};
@@ -238,10 +279,11 @@ std::vector<Work> make_works(const EngineState& state, std::span<const Feed> fee
     sessions.push_back(feeds[i].session);
     Status status = check_feed(state, feeds[i]);
     if (!status.ok()) work.fail(std::move(status).error());
-    const bool is_all = feeds[i].logits == LogitsWanted::kAll;
-    const bool is_none = feeds[i].logits == LogitsWanted::kNone;
-    work.n_logits = work.is_failed || is_none ? 0 : is_all ? static_cast<int64_t>(feeds[i].ids.size()) : 1;
-    work.logits_begin = works.empty() ? 0 : works.back().logits_begin + works.back().n_logits;
+    if (!works.empty()) {
+      const Work& last = works.back();
+      work.logits_begin = last.logits_begin + (last.is_failed ? 0 : last.feed->logit_rows);
+      work.states_begin = last.states_begin + (last.is_failed ? 0 : last.feed->state_rows);
+    }
     works.push_back(work);
   }
   std::sort(sessions.begin(), sessions.end());
@@ -256,24 +298,27 @@ std::vector<FeedOutput> Engine::step(std::span<const Feed> feeds) {
   std::vector<FeedOutput> outputs(feeds.size());
   if (feeds.empty()) return outputs;
   std::vector<Work> works = make_works(state, feeds, outputs);
-  const int64_t n_logits = works.back().logits_begin + works.back().n_logits;
-  const Status room = reserve_logits(state, n_logits);
+  const Work& last = works.back();
+  Status room = reserve_logits(state, last.logits_begin + (last.is_failed ? 0 : last.feed->logit_rows));
+  if (room.ok()) room = reserve_states(state, last.states_begin + (last.is_failed ? 0 : last.feed->state_rows));
   for (Work& work : works) {
     if (!room.ok() && !work.is_failed) work.fail(room.error());
   }
   for (auto pieces = next_pieces(state, works); !pieces.empty(); pieces = next_pieces(state, works)) {
     run_pieces(state, pieces);
   }
-  const int64_t vocab = state.decoder.vocab;
+  const int64_t vocab = state.decoder->vocab;
   for (const Work& work : works) {
-    if (work.is_failed || work.n_logits == 0) continue;
-    work.output->logits = {state.logits.get() + work.logits_begin * vocab, work.n_logits, vocab};
+    if (work.is_failed) continue;
+    const auto [logit_rows, state_rows] = std::pair(work.feed->logit_rows, work.feed->state_rows);
+    if (logit_rows > 0) work.output->logits = {state.logits.get() + work.logits_begin * vocab, logit_rows, vocab};
+    if (state_rows > 0) work.output->state = states_view(state, work.states_begin, state_rows);
   }
   return outputs;
 }
 
-Result<Logits> Engine::feed(Session& session, std::span<const int32_t> ids, LogitsWanted logits) {
-  const Feed one{&session, ids, logits};
+Result<Logits> Engine::feed(Session& session, std::span<const int32_t> ids, int64_t logit_rows) {
+  const Feed one{.session = &session, .ids = ids, .logit_rows = logit_rows};
   std::vector<FeedOutput> outputs = step({&one, 1});
   if (!outputs[0].status.ok()) return std::move(outputs[0].status).error();
   return outputs[0].logits;

@@ -1,5 +1,7 @@
 #include "models/decoder.h"
 
+#include <set>
+
 namespace naru::models {
 namespace {
 
@@ -33,6 +35,10 @@ class PlaceScope {
  private:
   contract::Chip& chip_;
 };
+
+nn::LayerCacheShape shape_of(const DecoderLayer& layer, DType dtype) {
+  return std::visit([&](const auto& attention) { return shape_of(attention, dtype); }, layer.attention);
+}
 
 Result<View> add_residual(nn::Context& ctx, View x, View y) {
   const View out = ctx.in_place_of(x);
@@ -70,14 +76,15 @@ Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::v
 
 }  // namespace
 
-std::vector<nn::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
+std::vector<nn::LayerCacheShape> Decoder::layer_cache_shapes(DType cache_dtype) const {
   std::vector<nn::LayerCacheShape> shapes;
-  const auto add = [&](const DecoderLayer& layer) {
-    shapes.push_back(
-        std::visit([&](const auto& attention) { return shape_of(attention, cache_dtype); }, layer.attention));
-  };
-  for (const DecoderLayer& layer : layers) add(layer);
-  for (const PredictionLayer& prediction : predictions) add(prediction.layer);
+  for (const DecoderLayer& layer : layers) shapes.push_back(shape_of(layer, cache_dtype));
+  return shapes;
+}
+
+std::vector<nn::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const {
+  std::vector<nn::LayerCacheShape> shapes = layer_cache_shapes(cache_dtype);
+  for (const PredictionLayer& prediction : predictions) shapes.push_back(shape_of(prediction.layer, cache_dtype));
   return shapes;
 }
 
@@ -130,8 +137,8 @@ Result<View> Decoder::run_prediction(nn::Context& ctx, size_t depth, const nn::L
   return run_one_layer(ctx, prediction.layer, cache, x);
 }
 
-Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
-                              std::span<const nn::LayerCache> cache) const {
+Result<Decoder::Output> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
+                                         std::span<const nn::LayerCache> cache) const {
   NARU_CHECK(cache.size() >= layers.size(), cache.size(), layers.size());
   NARU_ASSIGN(Start start, begin(chip, workspace, batch));
   nn::Context& ctx = start.ctx;
@@ -141,7 +148,7 @@ Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, co
   }
   const auto n_logits = static_cast<int64_t>(batch.logit_rows.size());
   const View logits = workspace.take(n_logits, vocab);
-  if (n_logits == 0) return logits;
+  if (n_logits == 0) return Output{logits, x};
   const View normed = workspace.take(n_logits, width);
   for (int64_t i = 0; i < n_logits;) {  // runs of successive rows at once
     int64_t n = 1;
@@ -152,7 +159,41 @@ Result<View> Decoder::forward(contract::Chip& chip, nn::Workspace& workspace, co
     i += n;
   }
   NARU_TRY(nn::matmul(ctx, head, normed, logits));
-  return logits;
+  return Output{logits, x};
+}
+
+std::vector<contract::Rule> product_rules(const Decoder& decoder) {
+  std::set<contract::Rule> rules;
+  const auto add = [&](const std::unique_ptr<contract::PackedMatrix>& matrix) {
+    if (matrix != nullptr) rules.insert(matrix->rule);
+  };
+  const auto add_linear = [&](const nn::Linear& linear) {
+    add(linear.weight);
+    if (linear.adapter == nullptr) return;
+    add(linear.adapter->a);
+    add(linear.adapter->b);
+  };
+  const auto add_feed_forward = [&](const nn::FeedForward& part) {
+    for (const nn::Linear* linear : {&part.gate, &part.up, &part.down}) add_linear(*linear);
+  };
+  for (const DecoderLayer& layer : decoder.layers) {
+    if (const auto* grouped = std::get_if<nn::GroupedQueryAttention>(&layer.attention)) {
+      for (const nn::Linear* linear : {&grouped->q, &grouped->k, &grouped->v, &grouped->o}) add_linear(*linear);
+    } else {
+      const auto& latent = std::get<nn::LatentAttention>(layer.attention);
+      for (const nn::Linear* linear : {&latent.q_a, &latent.q_b, &latent.kv_a, &latent.o}) add_linear(*linear);
+      for (const auto* matrix : {&latent.absorb_k, &latent.expand_k, &latent.expand_v}) add(*matrix);
+    }
+    if (const auto* experts = std::get_if<nn::Experts>(&layer.feed_forward)) {
+      add_linear(experts->router);
+      for (const auto* matrix : {&experts->gate, &experts->up, &experts->down}) add(*matrix);
+      if (experts->shared != nullptr) add_feed_forward(*experts->shared);
+    } else {
+      add_feed_forward(std::get<nn::FeedForward>(layer.feed_forward));
+    }
+  }
+  add_linear(decoder.head);
+  return {rules.begin(), rules.end()};
 }
 
 Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner, int64_t n_rows, int64_t n_logit_rows,
@@ -169,7 +210,7 @@ Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner,
   for (int64_t i = 0; i < n_rows; ++i) batch.positions.push_back(static_cast<int32_t>(i));
   batch.sequences.push_back({.row_begin = 0, .n_rows = n_rows, .position_begin = 0, .pages = pages.data()});
   for (int64_t i = n_rows - n_logit_rows; i < n_rows; ++i) batch.logit_rows.push_back(static_cast<int32_t>(i));
-  NARU_ASSIGN([[maybe_unused]] const View logits, decoder.forward(planner, workspace, batch, cache));
+  NARU_TRY(decoder.forward(planner, workspace, batch, cache));
   return workspace.peak_bytes();
 }
 

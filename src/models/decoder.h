@@ -50,7 +50,8 @@ struct Decoder {
 
   const contract::PackedMatrix& table() const { return embed != nullptr ? *embed : *head.weight; }
 
-  // What the cache of each layer, then of each prediction layer, must hold. Layers may differ.
+  // What the cache of each layer must hold; and of each layer, then of each prediction layer. Layers may differ.
+  std::vector<nn::LayerCacheShape> layer_cache_shapes(DType cache_dtype) const;
   std::vector<nn::LayerCacheShape> cache_shapes(DType cache_dtype) const;
 
   // The parts of a forward pass, which training runs one by one. begin() puts ids, positions and rotation angles into
@@ -66,14 +67,22 @@ struct Decoder {
   // the final norm) and the ids of the tokens depth + 1 places on, i32 [T, 1].
   Result<View> run_prediction(nn::Context& ctx, size_t depth, const nn::LayerCache& cache, View state, View ids) const;
 
-  // Logits [logit_rows, vocab] of the batch, in the workspace; appends every row to the cache.
-  Result<View> forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
-                       std::span<const nn::LayerCache> cache) const;
+  // What a forward pass leaves in the workspace.
+  struct Output {
+    View logits;  // [logit_rows, vocab]
+    View state;   // [T, C]: the residual stream behind the last layer, which the first prediction layer reads
+  };
+  // Appends every row to the cache.
+  Result<Output> forward(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch,
+                         std::span<const nn::LayerCache> cache) const;
 };
 
 // Workspace bytes that forward() takes for `n_rows` rows and `n_logit_rows` logits, learnt by running it on the planner
 // that the decoder was made on.
 Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner, int64_t n_rows, int64_t n_logit_rows,
                                 DType cache_dtype);
+
+// The rules of the products of a pass, adapters' too, ascending.
+std::vector<contract::Rule> product_rules(const Decoder& decoder);
 
 }  // namespace naru::models

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "models/families.h"
+#include "models/parameters.h"
 #include "models/tied_head.h"
 
 namespace naru::models {
@@ -22,10 +23,10 @@ DType default_cache_dtype(const ModelPlan& plan) {
   return plan.stores_only_f32() ? DType::kF32 : DType::kBF16;
 }
 
-std::string make_numerics_id(const ModelPlan& plan, std::vector<contract::Rule> rules) {
-  std::sort(rules.begin(), rules.end());
+std::string make_numerics_id(const ModelPlan& plan) {
   std::string kinds;
-  for (const contract::Rule rule : rules) kinds += fmt::format("{}{}", kinds.empty() ? "" : "+", rule_name(rule));
+  for (const contract::Rule rule : product_rules(*plan.shape))
+    kinds += fmt::format("{}{}", kinds.empty() ? "" : "+", rule_name(rule));
   const std::string_view form = !plan.config.is_mla() ? "grouped" : plan.is_latent_form ? "latent" : "expanded";
   return fmt::format("{}/{}/cache-{}/{}/{}", contract::kArithmeticVersion, compute_mode_name(plan.compute),
                      dtype_name(plan.cache_dtype), form, kinds);
@@ -59,6 +60,14 @@ void list_tensors(const formats::TensorFiles& files, const std::vector<std::stri
   }
 }
 
+// What follows from the shape and the cache's dtype.
+void finish_plan(ModelPlan& plan) {
+  for (const nn::LayerCacheShape& shape : plan.shape->layer_cache_shapes(plan.cache_dtype)) {
+    plan.cache_bytes_per_page += nn::page_bytes(*plan.planner, shape);
+  }
+  plan.numerics_id = make_numerics_id(plan);
+}
+
 }  // namespace
 
 bool ModelPlan::stores_only_f32() const {
@@ -89,17 +98,34 @@ Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip
   plan.is_latent_form = options.is_latent_form.value_or(files.config.attention_form != AttentionForm::kExpanded);
   WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), *plan.planner,
                       {.compute = plan.compute, .progress = {}, .progress_total = 0});
-  NARU_ASSIGN(plan.shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
+  NARU_ASSIGN(Decoder shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   plan.n_parameters = loader.n_parameters();
   plan.n_active_parameters = active_parameters(plan.config, plan.n_parameters);
   plan.file_bytes = loader.file_bytes();
   plan.weight_bytes = loader.chip_bytes();
+  if (files.adapter) {
+    NARU_ASSIGN(const int64_t bytes,
+                attach_adapter(*files.adapter, plan.config.family, plan.compute, *plan.planner, shape));
+    plan.weight_bytes += bytes;
+  }
+  plan.shape = std::make_shared<const Decoder>(std::move(shape));
   list_tensors(files.tensors, loader.taken(), plan);
   plan.cache_dtype = options.cache_dtype.value_or(default_cache_dtype(plan));
-  for (const nn::LayerCacheShape& shape : plan.shape.cache_shapes(plan.cache_dtype)) {
-    plan.cache_bytes_per_page += nn::page_bytes(chip, shape);
-  }
-  plan.numerics_id = make_numerics_id(plan, loader.rules());
+  finish_plan(plan);
+  return plan;
+}
+
+ModelPlan plan_held_model(const HeldModel& model) {
+  ModelPlan plan;
+  plan.config = model.config;
+  plan.compute = model.compute;
+  plan.cache_dtype = model.cache_dtype;
+  plan.is_latent_form = model.is_latent_form;
+  for (const Parameter& parameter : list_parameters(model.config)) plan.n_parameters += parameter.n_elements();
+  plan.n_active_parameters = active_parameters(model.config, plan.n_parameters);
+  plan.planner = model.planner;
+  plan.shape = model.shape;
+  finish_plan(plan);
   return plan;
 }
 
@@ -109,6 +135,9 @@ Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contr
                       {.compute = plan.compute, .progress = progress, .progress_total = plan.file_bytes});
   NARU_ASSIGN(Decoder decoder, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   NARU_TRY(files.tensors.check_unchanged());  // else it may be of two models
+  if (files.adapter) {
+    NARU_TRY(attach_adapter(*files.adapter, plan.config.family, plan.compute, chip, decoder));
+  }
   return decoder;
 }
 

@@ -90,7 +90,6 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
     return static_cast<const std::byte*>(scratch);
   };
   chip_bytes_ += chip_.packed_bytes(source.dtype, rule, groups, outputs, inputs);
-  if (std::find(rules_.begin(), rules_.end(), rule) == rules_.end()) rules_.push_back(rule);
   if (is_planning_) return chip_.pack(source, rule);
   NARU_TRY(files_.check_unchanged());
   NARU_ASSIGN(auto packed, chip_.pack(source, rule));
@@ -120,13 +119,11 @@ Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t 
   std::vector<StoredTensor> tensors(1);
   NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
   const Rule rule = rule_for(tensors[0].dtype, use);
-  const size_t n_rules = rules_.size();
   NARU_CHECK(options_.loaded == nullptr || !row_order, "rows out of order cannot be trained");
   NARU_ASSIGN(auto packed, pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
                 return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
               }));
   tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, use);
-  if (use == Use::kLookup) rules_.resize(n_rules);  // a table that is only looked up enters no product
   return packed;
 }
 

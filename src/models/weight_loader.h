@@ -82,8 +82,6 @@ class WeightLoader {
   int64_t n_parameters() const { return n_parameters_; }
   // Names of tensors taken, for finding those that nobody asked for.
   const std::vector<std::string>& taken() const { return taken_; }
-  // Kinds of the matrices' products, in order of first use.
-  const std::vector<contract::Rule>& rules() const { return rules_; }
 
  private:
   Result<StoredTensor> find(Place place, const std::vector<int64_t>& shape_a, const std::vector<int64_t>& shape_b);
@@ -108,7 +106,6 @@ class WeightLoader {
   int64_t n_parameters_ = 0;
   std::vector<std::string> taken_;
   std::unordered_set<std::string> counted_;
-  std::vector<contract::Rule> rules_;
 };
 
 }  // namespace naru::models

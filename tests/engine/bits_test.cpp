@@ -2,6 +2,7 @@
 // where its cache came from. On tiny checkpoints of every kind of attention and arithmetic, on both chips; all
 // comparisons are ==.
 #include <cmath>
+#include <set>
 
 #include "tests/engine/harness.h"
 
@@ -42,7 +43,7 @@ TEST_P(EqualBits, AloneAndInABatch) {
       for (size_t i = 0; i < n; ++i) {
         const std::span<const int32_t> ids =
             turn == 0 ? std::span<const int32_t>(prompts[i]) : std::span<const int32_t>(more[i]).subspan(turn - 1, 1);
-        feeds.push_back({sessions[i].get(), ids, LogitsWanted::kLast});
+        feeds.push_back({.session = sessions[i].get(), .ids = ids});
       }
       const auto outputs = rig->step(feeds);
       for (size_t i = 0; i < n; ++i) {
@@ -61,7 +62,7 @@ TEST_P(EqualBits, WholeAndInChunks) {
     Rig rig = open(small_options(128, 1, chunk));
     const auto ids = make_ids(101, 3, rig->vocab());
     const auto session = rig->new_session();
-    const Bits bits = feed_bits(*rig, *session, ids, LogitsWanted::kAll);
+    const Bits bits = feed_bits(*rig, *session, ids, n_of(ids));
     ASSERT_EQ(bits.size(), 101u * static_cast<size_t>(rig->vocab()));
     if (chunk == 512) wanted = bits;
     EXPECT_EQ(bits, wanted) << "chunk " << chunk;
@@ -77,7 +78,7 @@ TEST_P(EqualBits, TruncatedAndGrownAgain) {
   const auto ids = make_ids(100, 4, rig->vocab());
   const auto other = make_ids(60, 5, rig->vocab());
   const auto fresh = rig->new_session();
-  const Bits wanted = feed_bits(*rig, *fresh, ids, LogitsWanted::kAll);
+  const Bits wanted = feed_bits(*rig, *fresh, ids, n_of(ids));
   const auto vocab = static_cast<int64_t>(rig->vocab());
   for (const int64_t keep : {0, 1, 31, 32, 33, 64, 99}) {
     const auto session = rig->new_session();
@@ -85,7 +86,8 @@ TEST_P(EqualBits, TruncatedAndGrownAgain) {
     if (keep < 60) feed_bits(*rig, *session, std::span(other).first(30));
     session->truncate(keep);
     EXPECT_EQ(session->length(), keep);
-    const Bits bits = feed_bits(*rig, *session, std::span(ids).subspan(static_cast<size_t>(keep)), LogitsWanted::kAll);
+    const auto rest = std::span(ids).subspan(static_cast<size_t>(keep));
+    const Bits bits = feed_bits(*rig, *session, rest, n_of(rest));
     EXPECT_EQ(bits, Bits(wanted.begin() + keep * vocab, wanted.end())) << "kept " << keep;
   }
 }
@@ -184,6 +186,56 @@ TEST_P(EqualBits, AnyPagesInAnyState) {
   }
 }
 
+// Any number of last rows has its logits and states, whatever it is beside and however it is cut.
+TEST_P(EqualBits, AnyNumberOfRows) {
+  const auto width = [](const Rig& rig) { return rig->model().config.hidden; };
+  const auto state_bits = [&](Rig& rig, View state) {
+    Bits bits(static_cast<size_t>(state.rows * state.cols));
+    EXPECT_TRUE(rig.chip->copy_out(bits.data(), state.address, state.rows * state.cols * 4).ok());
+    return bits;
+  };
+  Bits logits, states;
+  for (const int64_t chunk : {512, 7, 1}) {
+    Rig rig = open(small_options(96, 4, chunk));
+    const int64_t vocab = rig->vocab(), n_ids = 80;
+    const auto ids = make_ids(n_ids, 20, vocab), other = make_ids(33, 21, vocab);
+    if (chunk == 512) {
+      const auto session = rig->new_session();
+      const Feed feed{.session = session.get(), .ids = ids, .logit_rows = n_ids, .guesses = 0, .state_rows = n_ids};
+      const auto output = rig->step({&feed, 1})[0];
+      ASSERT_TRUE(output.status.ok());
+      logits = bits_of(output.logits);
+      states = state_bits(rig, output.state);
+      EXPECT_GT(std::set<uint32_t>(states.begin(), states.end()).size(), 100u);
+    }
+    for (const int64_t n : {0, 1, 5, 66, 80}) {
+      const auto a = rig->new_session(), b = rig->new_session();
+      const Feed feeds[] = {{.session = b.get(), .ids = other, .logit_rows = 33 - n % 33, .state_rows = n % 33},
+                            {.session = a.get(), .ids = ids, .logit_rows = n, .guesses = n, .state_rows = 80 - n}};
+      const auto outputs = rig->step(feeds);
+      ASSERT_TRUE(outputs[0].status.ok() && outputs[1].status.ok());
+      EXPECT_EQ(outputs[0].logits.rows, 33 - n % 33);
+      EXPECT_EQ(outputs[0].state.rows, n % 33);
+      ASSERT_EQ(outputs[1].logits.rows, n);
+      ASSERT_EQ(outputs[1].state.rows, 80 - n);
+      EXPECT_EQ(bits_of(outputs[1].logits), Bits(logits.end() - n * vocab, logits.end())) << chunk << " " << n;
+      if (n < 80) {
+        EXPECT_EQ(state_bits(rig, outputs[1].state), Bits(states.end() - (80 - n) * width(rig), states.end()))
+            << chunk << " " << n;
+      }
+      // Guesses are shared when they are settled.
+      const auto found = rig->new_session();
+      EXPECT_LE(found->adopt_prefix(ids), (n_ids - n) / contract::kCachePage * contract::kCachePage);
+      a->settle(70);
+      EXPECT_EQ(a->length(), 70);
+      found->truncate(0);
+      EXPECT_EQ(found->adopt_prefix(ids), 64);
+      a->truncate(0), b->truncate(0), found->truncate(0);
+      rig->drop_prefix_cache();
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, EqualBits,
                          ::testing::Combine(::testing::Values("reference", "cpu"),
                                             ::testing::Values("llama-gqa", "llama-tied-llama3", "qwen3-wide-head",
@@ -203,7 +255,8 @@ TEST(EqualBitsOfForms, ExpandedLatentAttentionInABatchAndInChunks) {
       const auto other = make_ids(33, 13, rig->vocab());
       const auto a = rig->new_session();
       const auto b = rig->new_session();
-      const Feed feeds[] = {{b.get(), other, LogitsWanted::kNone}, {a.get(), ids, LogitsWanted::kAll}};
+      const Feed feeds[] = {{.session = b.get(), .ids = other, .logit_rows = 0},
+                            {.session = a.get(), .ids = ids, .logit_rows = n_of(ids)}};
       const auto outputs = rig->step(feeds);
       ASSERT_TRUE(outputs[0].status.ok() && outputs[1].status.ok());
       EXPECT_EQ(outputs[0].logits.rows, 0);

@@ -70,9 +70,12 @@ inline Bits bits_of(const Logits& logits) {
   return bits;
 }
 
-inline Bits feed_bits(Engine& engine, Session& session, std::span<const int32_t> ids,
-                      LogitsWanted wanted = LogitsWanted::kLast) {
-  const auto logits = engine.feed(session, ids, wanted);
+inline int64_t n_of(std::span<const int32_t> ids) {
+  return static_cast<int64_t>(ids.size());
+}
+
+inline Bits feed_bits(Engine& engine, Session& session, std::span<const int32_t> ids, int64_t logit_rows = 1) {
+  const auto logits = engine.feed(session, ids, logit_rows);
   EXPECT_TRUE(logits.ok()) << (logits.ok() ? "" : logits.error().message);
   return logits.ok() ? bits_of(*logits) : Bits{};
 }

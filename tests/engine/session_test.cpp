@@ -126,8 +126,8 @@ TEST(Session, OutOfPagesFailsTheFeedAndNothingElse) {
   const auto c = rig->new_session();
   feed_bits(*rig, *a, std::span(ids).first(64));
   feed_bits(*rig, *b, std::span(ids).first(31));
-  const Feed feeds[] = {{c.get(), std::span(ids).first(33), LogitsWanted::kLast},
-                        {b.get(), std::span(ids).subspan(31, 1), LogitsWanted::kLast}};
+  const Feed feeds[] = {{.session = c.get(), .ids = std::span(ids).first(33)},
+                        {.session = b.get(), .ids = std::span(ids).subspan(31, 1)}};
   const auto outputs = rig->step(feeds);
   ASSERT_FALSE(outputs[0].status.ok());
   EXPECT_EQ(outputs[0].status.error().code, Code::kResourceExhausted);
@@ -147,10 +147,10 @@ TEST(Session, BadFeedsAreRefusedAlone) {
   const auto b = rig->new_session();
   const auto c = rig->new_session();
   const auto d = rig->new_session();
-  const Feed feeds[] = {{a.get(), wild, LogitsWanted::kLast},
-                        {b.get(), ids, LogitsWanted::kLast},
-                        {c.get(), std::span(ids).first(64), LogitsWanted::kLast},
-                        {d.get(), negative, LogitsWanted::kAll}};
+  const Feed feeds[] = {{.session = a.get(), .ids = wild},
+                        {.session = b.get(), .ids = ids},
+                        {.session = c.get(), .ids = std::span(ids).first(64)},
+                        {.session = d.get(), .ids = negative, .logit_rows = n_of(negative)}};
   const auto outputs = rig->step(feeds);
   EXPECT_EQ(outputs[0].status.error().code, Code::kInvalidArgument);
   EXPECT_NE(outputs[0].status.error().message.find("token 1 of 2 has id 97"), std::string::npos);
@@ -210,9 +210,9 @@ TEST(Session, NumbersNotFiniteFailTheirFeedOnly) {
     const auto c = rig->new_session();
     feed_bits(*rig, *b, std::span(bad).first(20));
     bad[45] = poison;
-    const Feed feeds[] = {{a.get(), ids, LogitsWanted::kLast},
-                          {b.get(), std::span(bad).subspan(20), LogitsWanted::kLast},
-                          {c.get(), ids, LogitsWanted::kLast}};
+    const Feed feeds[] = {{.session = a.get(), .ids = ids},
+                          {.session = b.get(), .ids = std::span(bad).subspan(20)},
+                          {.session = c.get(), .ids = ids}};
     const auto outputs = rig->step(feeds);
     ASSERT_TRUE(outputs[0].status.ok() && outputs[2].status.ok());
     EXPECT_EQ(bits_of(outputs[0].logits), wanted);

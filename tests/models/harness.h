@@ -91,9 +91,10 @@ class Runner {
                                  .n_rows = static_cast<int64_t>(end - begin),
                                  .position_begin = static_cast<int64_t>(begin),
                                  .pages = pages_.data()});
-      const auto view = decoder_.forward(chip_, workspace, batch, cache_);
-      EXPECT_TRUE(view.ok()) << (view.ok() ? "" : view.error().message);
-      if (!view.ok()) return result;
+      const auto output = decoder_.forward(chip_, workspace, batch, cache_);
+      EXPECT_TRUE(output.ok()) << (output.ok() ? "" : output.error().message);
+      if (!output.ok()) return result;
+      const View* view = &output->logits;
       EXPECT_TRUE(chip_.wait().ok());
       result.cols = view->cols;
       result.rows += view->rows;

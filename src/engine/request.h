@@ -1,0 +1,27 @@
+// Request: what is asked of the scheduler.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine/sampler.h"
+
+namespace naru::engine {
+
+using RequestId = uint64_t;
+
+inline constexpr int64_t kTopLogProbsMax = 100;
+
+struct Request {
+  std::vector<int32_t> ids;  // the prompt: at least one token, and fewer than the context holds
+  SamplingOptions sampling;
+  uint32_t sample = 0;                  // which of several answers to one prompt; part of the random counter
+  int64_t max_tokens = 0;               // 0: until the context is full
+  std::vector<int32_t> stop_ids;        // end the answer, besides the model's own
+  bool ignore_eos = false;              // the model's own end tokens do not
+  std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
+  uint64_t cache_scope = 0;
+};
+
+}  // namespace naru::engine
