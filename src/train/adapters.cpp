@@ -32,21 +32,11 @@ bool is_chosen(const std::string& target, const models::Parameter& parameter) {
          parameter.name.find(".experts.") == std::string::npos;
 }
 
-std::vector<nn::Linear*> linears(models::DecoderLayer& layer) {
-  std::vector<nn::Linear*> result;
-  if (auto* grouped = std::get_if<nn::GroupedQueryAttention>(&layer.attention)) {
-    result = {&grouped->q, &grouped->k, &grouped->v, &grouped->o};
-  } else {
-    auto& latent = std::get<nn::LatentAttention>(layer.attention);
-    result = {&latent.q_a, &latent.q_b, &latent.kv_a, &latent.o};
-  }
-  auto* dense = std::get_if<nn::FeedForward>(&layer.feed_forward);
-  if (dense == nullptr) dense = std::get<nn::Experts>(layer.feed_forward).shared.get();
-  if (dense != nullptr) result.insert(result.end(), {&dense->gate, &dense->up, &dense->down});
-  return result;
-}
-
 }  // namespace
+
+formats::AdapterConfig adapter_config(const LoraRecipe& lora) {
+  return {.rank = lora.rank, .alpha = lora.alpha, .is_rank_stabilised = false, .targets = lora.targets};
+}
 
 Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& parameters) {
   std::vector<models::Parameter> added;
@@ -72,10 +62,14 @@ Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& par
   return {};
 }
 
-std::string adapted_name(const std::string& adapter_name) {
+std::string adapted_module(const std::string& adapter_name) {
   const bool is_adapter = adapter_name.ends_with(kA) || adapter_name.ends_with(kB);
   NARU_CHECK(is_adapter, adapter_name);
-  return adapter_name.substr(0, adapter_name.size() - kA.size()) + std::string(kWeight);
+  return adapter_name.substr(0, adapter_name.size() - kA.size());
+}
+
+std::string adapted_name(const std::string& adapter_name) {
+  return adapted_module(adapter_name) + std::string(kWeight);
 }
 
 void draw_adapter(const models::Parameter& parameter, int64_t index, uint64_t seed, float* out) {
@@ -88,21 +82,6 @@ void draw_adapter(const models::Parameter& parameter, int64_t index, uint64_t se
     const double u = uniform_53(draw(seed, DrawPurpose::kInit, static_cast<uint32_t>(index), static_cast<uint64_t>(i)));
     out[i] = static_cast<float>((2 * u - 1) * bound);
   }
-}
-
-Result<nn::Adapter*> attach_adapter(models::Decoder& decoder, const models::LoadedParameters& loaded,
-                                    const std::string& name) {
-  const auto matrix = std::find_if(loaded.matrices.begin(), loaded.matrices.end(),
-                                   [&](const auto& m) { return m.groups.size() == 1 && m.groups[0].tensor == name; });
-  NARU_CHECK(matrix != loaded.matrices.end(), name);
-  for (models::DecoderLayer& layer : decoder.layers) {
-    for (nn::Linear* linear : linears(layer)) {
-      if (linear->weight.get() != matrix->matrix) continue;
-      linear->adapter = std::make_unique<nn::Adapter>();
-      return linear->adapter.get();
-    }
-  }
-  NARU_CHECK(false, "no layer has the matrix of", name);
 }
 
 }  // namespace naru::train

@@ -6,25 +6,24 @@
 #include <string>
 #include <vector>
 
-#include "models/decoder.h"
-#include "models/loaded_parameters.h"
+#include "formats/adapter_config.h"
 #include "models/parameters.h"
 #include "train/recipe.h"
 
 namespace naru::train {
 
+// What PEFT is told of them.
+formats::AdapterConfig adapter_config(const LoraRecipe& lora);
+
 // Appends A and B of every matrix that `lora.targets` chooses by the last part of its name. A target that chooses
 // nothing, or a matrix that cannot have an adapter (experts, kv_b), is an error.
 Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& parameters);
 
-// "model...q_proj.weight" of either of its adapter's names.
+// "model...q_proj" of either of its adapter's names, and "model...q_proj.weight".
+std::string adapted_module(const std::string& adapter_name);
 std::string adapted_name(const std::string& adapter_name);
 
 // First values: A uniform in +-sqrt(3 / inputs) by counter (purpose kInit), B zero.
 void draw_adapter(const models::Parameter& parameter, int64_t index, uint64_t seed, float* out);
-
-// An empty adapter on the layer's matrix that was made of the parameter.
-Result<nn::Adapter*> attach_adapter(models::Decoder& decoder, const models::LoadedParameters& loaded,
-                                    const std::string& name);
 
 }  // namespace naru::train

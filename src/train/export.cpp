@@ -49,7 +49,8 @@ bool is_there(const fs::path& path) {
 // Of a folder that `convert` may have written, or a model's makers.
 bool is_model_file(std::string_view name) {
   return name == "config.json" || name == "generation_config.json" || name == "model.safetensors.index.json" ||
-         name.ends_with(".safetensors") || std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
+         name == "adapter_config.json" || name.ends_with(".safetensors") ||
+         std::ranges::find(kTokenizerFiles, name) != kTokenizerFiles.end();
 }
 
 // The first name below a folder, in the order of names, that is not of a model's; "" where there is none.
@@ -77,8 +78,8 @@ Result<std::string> foreign_name(const fs::path& folder) {
 }
 
 // Whether `folder` holds weights of that hash, and every file that `made` has.
-bool holds_all_of(const fs::path& folder, const fs::path& made, const std::string& sha256) {
-  const auto weights = digest_file(folder / "model.safetensors");
+bool holds_all_of(const fs::path& folder, const fs::path& made, const char* weights_name, const std::string& sha256) {
+  const auto weights = digest_file(folder / weights_name);
   if (!weights.ok() || weights->sha256 != sha256) return false;
   std::error_code code;
   bool all = true;
@@ -287,10 +288,24 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
   NARU_TRY(write_text(target.path() / "config.json", text));
   NARU_TRY(write_text(target.path() / "generation_config.json", formats::generation_config_json(config, advice)));
-  if (model.keeps_equal && holds_all_of(folder, target.path(), sha256)) return sha256;
+  if (model.keeps_equal && holds_all_of(folder, target.path(), "model.safetensors", sha256)) return sha256;
   if (existing == Existing::kReplace) NARU_TRY(check_model_place(folder));
   NARU_TRY(target.commit());
   return sha256;
+}
+
+Status export_adapter(const AdapterToExport& adapter, const fs::path& folder) {
+  constexpr const char* kName = "adapter_model.safetensors";
+  NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder, Existing::kReplace));
+  ModelToExport values;
+  values.parameters = adapter.parameters;
+  values.read = adapter.read;
+  NARU_ASSIGN(const std::string sha256, write_weights(values, target.path() / kName, {}));
+  NARU_TRY(
+      write_text(target.path() / "adapter_config.json", formats::adapter_config_json(adapter.config, adapter.base)));
+  if (holds_all_of(folder, target.path(), kName, sha256)) return {};
+  NARU_TRY(check_model_place(folder));
+  return target.commit();
 }
 
 namespace {

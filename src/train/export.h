@@ -1,6 +1,6 @@
 // What is trained, as others load it: a Hugging Face folder (model.safetensors, config.json, tokenizer.json,
-// tokenizer_config.json with the chat template, generation_config.json), and GGUF made of it. Written whole or not at
-// all.
+// tokenizer_config.json with the chat template, generation_config.json), GGUF made of it, and adapters as PEFT has
+// them. Written whole or not at all.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "formats/adapter_config.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
 #include "models/parameters.h"
@@ -32,7 +33,8 @@ struct ModelToExport {
   bool keeps_equal = false;
 };
 
-// A folder is replaced only where it holds nothing but a model's files: anything else is the user's, and is named.
+// A folder is replaced only where it holds nothing but a model's files (or an adapter's): anything else is the user's,
+// and is named.
 Status check_model_place(const std::filesystem::path& folder);
 
 // Returns the SHA-256 of model.safetensors. A folder that is there is replaced in one step, where it may be
@@ -40,6 +42,17 @@ Status check_model_place(const std::filesystem::path& folder);
 Result<std::string> export_hugging_face(const ModelToExport& model, const std::filesystem::path& folder,
                                         const formats::ProgressCallback& progress = {},
                                         Existing existing = Existing::kReplace);
+
+// Low-rank parts beside a model, as PEFT reads them: adapter_config.json and adapter_model.safetensors, f32.
+struct AdapterToExport {
+  formats::AdapterConfig config;
+  std::string base;                           // how the file calls the model
+  std::vector<models::Parameter> parameters;  // under PEFT's names
+  std::function<Status(int64_t index, float* out)> read;
+};
+// A folder that is there is replaced in one step, where it may be (check_model_place); where it holds these very values
+// it stays.
+Status export_adapter(const AdapterToExport& adapter, const std::filesystem::path& folder);
 
 // The tokenizer's files of a Hugging Face folder, from a folder (copied) or a .gguf file (written anew). kNotFound
 // where the source has none; kInvalidArgument where it has ids beyond `vocab`.

@@ -23,6 +23,13 @@ Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const s
   return std::move(chat.ids);
 }
 
+engine::MemoryOptions memory_options(const Rollout::Size& size) {
+  engine::MemoryOptions options;
+  options.context_tokens = size.context_tokens;
+  options.sessions_max = size.sessions;
+  return options;
+}
+
 }  // namespace
 
 Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFiles& files) {
@@ -40,28 +47,24 @@ Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFil
   return size;
 }
 
-Result<Rollout> Rollout::open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe) {
+Result<int64_t> Rollout::bytes(const TrainableModel& model, const Size& size) {
+  engine::MemoryOptions memory = memory_options(size);
+  memory.memory_bytes = INT64_MAX;  // what there is, is compared with the plan of the whole run
+  NARU_ASSIGN(const models::HeldModel held, model.held());
+  NARU_ASSIGN(const engine::MemoryPlan plan, engine::plan_memory(models::plan_held_model(held), memory));
+  return plan.cache_bytes + plan.workspace_bytes;
+}
+
+Result<Rollout> Rollout::open(const TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe) {
   Rollout rollout;
   rollout.files_ = &files;
   rollout.recipe_ = &recipe;
-  std::vector<formats::MemoryTensor> tensors;
-  NARU_TRY(model.chip().wait());
-  for (size_t i = 0; i < files.parameters.size(); ++i) {
-    const models::Parameter& parameter = files.parameters[i];
-    const auto index = static_cast<int64_t>(i);
-    rollout.merged_.emplace_back(static_cast<size_t>(parameter.n_elements()));
-    NARU_TRY(model.merged_value(index, rollout.merged_.back().data()));
-    tensors.push_back({parameter.name, parameter.shape, rollout.merged_.back().data()});
-  }
-  const std::filesystem::path name = "the model in training";
-  models::ModelFiles memory{name, formats::TensorFiles::from_memory(std::move(tensors), name), files.config};
-  engine::EngineOptions options;
-  options.load.compute = recipe.compute;
-  options.load.is_latent_form = files.is_latent_form;
   NARU_ASSIGN(const Size size, Rollout::size(recipe, files));
-  options.memory.sessions_max = size.sessions;
-  options.memory.context_tokens = size.context_tokens;
-  NARU_ASSIGN(rollout.engine_, engine::Engine::open(std::move(memory), options, model.chip()));
+  NARU_ASSIGN(models::HeldModel held, model.held());
+  const engine::BorrowedModel borrowed{.model = std::move(held),
+                                       .tokenizer = files.tokenizer.get(),
+                                       .chat_template = files.chat_template ? &*files.chat_template : nullptr};
+  NARU_ASSIGN(rollout.engine_, engine::Engine::open(borrowed, {.memory = memory_options(size)}, model.chip()));
   return rollout;
 }
 
@@ -77,7 +80,6 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
     request.sampling.temperature = options.temperature;
     request.sampling.seed = recipe_->seed;
     request.max_tokens = options.max_tokens;
-    request.stop_ids = files_->tokenizer->end_ids();
     NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request)));
     index_of[id] = i;
   }

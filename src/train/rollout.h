@@ -1,4 +1,6 @@
-// Rollout: answers of the model in training, made by the engine on the trainer's own values (adapters merged).
+// Rollout: answers of the model in training, made by an engine that borrows the trainer's decoder: its packed weights,
+// with adapters apart as they are trained, so that every log-probability has the trainer's bits. Nothing is packed or
+// copied for it.
 #pragma once
 
 #include <memory>
@@ -21,8 +23,14 @@ class Rollout {
   };
   static Result<Size> size(const Recipe& recipe, const TrainingModelFiles& files);
 
-  // The engine packs the values; the model may go on changing afterwards.
-  static Result<Rollout> open(TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe);
+  // Of the cache and the workspace on the model's chip, and of logits on the host; `model` may be that of a plan.
+  static Result<int64_t> bytes(const TrainableModel& model, const Size& size);
+
+  // Model and files outlive the rollout.
+  static Result<Rollout> open(const TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe);
+  // After each change of the weights.
+  void weights_changed() { engine_->weights_changed(); }
+  engine::Engine& engine() { return *engine_; }
 
   // One answer a prompt, special tokens left out; prompts run together.
   struct Options {
@@ -39,7 +47,6 @@ class Rollout {
   Rollout() = default;
   const TrainingModelFiles* files_ = nullptr;
   const Recipe* recipe_ = nullptr;
-  std::vector<std::vector<float>> merged_;  // values of the parameters, while the engine packs them
   std::unique_ptr<engine::Engine> engine_;
 };
 

@@ -1,7 +1,8 @@
 // RunFolder: the folder of one run. recipe.toml (effective), run.json (what it is: status, machine, numerics id, steps,
 // times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, tensorboard/,
-// checkpoints/, model/ (the result), report.html. A lock keeps a second trainer out as long as the first one lives,
-// however it dies. Nothing but the lock is written until begin(): a start that is refused leaves the folder as it was.
+// checkpoints/, model/ (the result), adapter/ (of a run with adapters), report.html. A lock keeps a second trainer out
+// as long as the first one lives, however it dies. Nothing but the lock is written until begin(): a start that is
+// refused leaves the folder as it was.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,7 @@ class RunFolder {
   const std::filesystem::path& path() const;
   std::filesystem::path checkpoints() const;
   std::filesystem::path model() const;
+  std::filesystem::path adapter() const;
   bool is_new() const;                             // it has no run.json yet, or none that counts
   bool starts_over() const;                        // there is an old run, which begin() sets aside
   const std::filesystem::path& set_aside() const;  // where begin() moved an old run; "" where there was none

@@ -138,6 +138,20 @@ const std::vector<bool>& TrainableModel::trained() const {
 const ParameterBuffer& TrainableModel::values() const {
   return state_->values;
 }
+Result<models::HeldModel> TrainableModel::held() const {
+  const State& s = *state_;
+  models::HeldModel held{.decoder = s.decoder,
+                         .config = s.config,
+                         .compute = s.options.compute,
+                         .cache_dtype = s.cache_dtype,
+                         .is_latent_form = s.options.is_latent_form,
+                         .planner = s.chip->planner(),
+                         .shape = nullptr};
+  NARU_ASSIGN(TrainableModel created, create(*held.planner, s.config, s.options, {}, 0));
+  const auto shape = std::make_shared<const TrainableModel>(std::move(created));
+  held.shape = {shape, &shape->decoder()};
+  return held;
+}
 const models::Decoder& TrainableModel::decoder() const {
   return state_->decoder;
 }
@@ -147,14 +161,6 @@ contract::Chip& TrainableModel::chip() const {
 
 std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
   return {state_->values_memory->peak_bytes(), state_->shadow_memory->peak_bytes()};
-}
-
-int64_t TrainableModel::served_cache_bytes(int64_t n_pages) const {
-  int64_t bytes = 0;
-  for (const nn::LayerCacheShape& shape : state_->decoder.cache_shapes(state_->cache_dtype)) {
-    bytes += nn::page_bytes(chip(), shape) * n_pages;
-  }
-  return bytes;
 }
 
 TrainableModel::MemoryUse TrainableModel::memory() const {
@@ -234,9 +240,12 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
     low.parameter = index_of(index_by_name, adapted_name(s.parameters[static_cast<size_t>(a)].name));
     low.a = a;
     const View full = s.values.view(low.parameter);
-    NARU_ASSIGN(low.adapter,
-                attach_adapter(s.decoder, s.loaded, s.parameters[static_cast<size_t>(low.parameter)].name));
-    low.adapter->scale = static_cast<float>(options.lora.alpha / static_cast<double>(options.lora.rank));
+    const std::string& name = s.parameters[static_cast<size_t>(low.parameter)].name;
+    nn::Linear* linear = models::adaptable_linear(s.decoder, config.family, name);
+    NARU_CHECK(linear != nullptr, "no layer has the matrix of", name);
+    linear->adapter = std::make_unique<nn::Adapter>();
+    low.adapter = linear->adapter.get();
+    low.adapter->scale = adapter_config(options.lora).scale();
     NARU_ASSIGN(low.adapter->a, chip.pack(zeros(1, options.lora.rank, full.cols), rule));
     NARU_ASSIGN(low.adapter->b, chip.pack(zeros(1, full.rows, options.lora.rank), rule));
     NARU_ASSIGN(low.a_transposed, chip.pack(zeros(1, full.cols, options.lora.rank), rule));

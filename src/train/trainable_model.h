@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "contract/chip.h"
-#include "models/decoder.h"
 #include "models/loaded_parameters.h"
+#include "models/model.h"
 #include "models/parameters.h"
 #include "nn/tape.h"
 #include "train/data/batches.h"
@@ -86,6 +86,9 @@ class TrainableModel {
   bool is_trained(int64_t index) const;
   const std::vector<bool>& trained() const;
   const ParameterBuffer& values() const;
+  // The decoder that run() runs, for who serves it while it is trained (Engine::open of a borrowed model). It stays
+  // where it is, and its weights change with refresh().
+  Result<models::HeldModel> held() const;
   const models::Decoder& decoder() const;
   contract::Chip& chip() const;
 
@@ -126,8 +129,6 @@ class TrainableModel {
   };
   MemoryUse memory() const;
   std::pair<int64_t, int64_t> workspace_peaks() const;  // activations, their gradients
-  // What a cache of n_pages takes that keeps every layer, as serving does.
-  int64_t served_cache_bytes(int64_t n_pages) const;
 
  private:
   struct State;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/checked.h"
 #include "base/memory.h"
 #include "train/rollout.h"
 #include "train/trainer_state.h"
@@ -113,12 +112,7 @@ Status RunningTrainer::plan_memory() {
   plan_.program_bytes = kProgramBytes + room_.scratch_bytes;
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {
-    const int64_t answer_pages = answers.sessions * ceil_div(answers.context_tokens, contract::kCachePage);
-    NARU_ASSIGN(const int64_t work,
-                models::workspace_bytes(shape.decoder(), *planner, 512, answers.sessions,
-                                        recipe_.compute == contract::ComputeMode::kBF16 ? DType::kBF16 : DType::kF32));
-    const int64_t merged = 4 * all;
-    plan_.rollout_bytes = merged + plan_.packed_bytes / 2 + shape.served_cache_bytes(answer_pages) + work;
+    NARU_ASSIGN(plan_.rollout_bytes, Rollout::bytes(shape, answers));
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const contract::ChipMemory memory = chip_.memory();

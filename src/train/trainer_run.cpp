@@ -7,11 +7,11 @@
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "contract/scalar.h"
+#include "train/adapters.h"
 #include "train/chip_values.h"
 #include "train/export.h"
 #include "train/micro_sums.h"
 #include "train/prediction_targets.h"
-#include "train/rollout.h"
 #include "train/schedule.h"
 #include "train/trainer_state.h"
 
@@ -281,13 +281,22 @@ Status RunningTrainer::validate() {
   return run_->add(Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
+Result<Rollout*> RunningTrainer::rollout() {
+  if (rollout_) {
+    rollout_->weights_changed();
+  } else {
+    NARU_ASSIGN(rollout_, Rollout::open(*model_, files_, recipe_));
+  }
+  return &*rollout_;
+}
+
 Status RunningTrainer::sample() {
   if (!is_writer() || recipe_.sample.prompts.empty()) return {};
-  NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
+  NARU_ASSIGN(Rollout* const answering, rollout());
   NARU_ASSIGN(const std::vector<std::string> answers,
-              rollout.answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
-                                                      .temperature = recipe_.sample.temperature,
-                                                      .is_chat = recipe_.kind == RunKind::kSft}));
+              answering->answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
+                                                         .temperature = recipe_.sample.temperature,
+                                                         .is_chat = recipe_.kind == RunKind::kSft}));
   for (size_t i = 0; i < answers.size(); ++i) {
     NARU_TRY(run_->add(Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
   }
@@ -316,11 +325,18 @@ Status RunningTrainer::write_result(RunResult& result) {
   if (!result.is_done) return run_->set({{"status", "stopped"}}, numbers);
   for (const SourceRecipe& source : recipe_.validation) {
     if (source.generator.empty()) continue;
-    NARU_ASSIGN(Rollout rollout, Rollout::open(*model_, files_, recipe_));
-    NARU_ASSIGN(result.accuracy, rollout.accuracy(source, kProblemsJudged, recipe_.kind == RunKind::kSft));
+    NARU_ASSIGN(Rollout* const answering, rollout());
+    NARU_ASSIGN(result.accuracy, answering->accuracy(source, kProblemsJudged, recipe_.kind == RunKind::kSft));
     numbers.emplace_back("accuracy", *result.accuracy);
     break;
   }
+  NARU_TRY(export_result(result));
+  NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
+  return write_report(run_->path());
+}
+
+// The model, adapters merged; and these apart, where there are any.
+Status RunningTrainer::export_result(RunResult& result) {
   ModelToExport exported;
   exported.config = files_.config;
   exported.parameters = files_.parameters;
@@ -331,8 +347,21 @@ Status RunningTrainer::write_result(RunResult& result) {
   exported.chat_template = files_.own_template;
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
   NARU_ASSIGN(result.weights_sha256, export_hugging_face(exported, run_->model()));
-  NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
-  return write_report(run_->path());
+  if (recipe_.lora.rank == 0) return {};
+  const auto n_own = static_cast<int64_t>(files_.parameters.size());
+  AdapterToExport adapter{
+      .config = adapter_config(recipe_.lora), .base = recipe_.model.path, .parameters = {}, .read = {}};
+  adapter.read = [this, n_own](int64_t index, float* out) { return model_->merged_value(n_own + index, out); };
+  if (files_.config.moe.experts > 0) adapter.config.targets.clear();  // last parts would choose experts too
+  for (size_t i = files_.parameters.size(); i < model_->parameters().size(); ++i) {
+    models::Parameter parameter = model_->parameters()[i];
+    if (files_.config.moe.experts > 0 && (i - files_.parameters.size()) % 2 == 0) {
+      adapter.config.targets.push_back(adapted_module(parameter.name));
+    }
+    parameter.name.insert(0, models::kPeftPrefix);
+    adapter.parameters.push_back(std::move(parameter));
+  }
+  return export_adapter(adapter, run_->adapter());
 }
 
 Status RunningTrainer::run_steps() {

@@ -140,7 +140,10 @@ Status RunningTrainer::begin_or_resume() {
                     run_->path().string(), state_.step, plan_.steps)};
   }
   // Where steps are left to do the model will be another: what may not be replaced is said before, not after them.
-  if (!run_->starts_over() && state_.step < plan_.steps) NARU_TRY(check_model_place(run_->model()));
+  if (!run_->starts_over() && state_.step < plan_.steps) {
+    NARU_TRY(check_model_place(run_->model()));
+    NARU_TRY(check_model_place(run_->adapter()));
+  }
   NARU_TRY(run_->begin(is_resumed_ ? state_.step : -1, to_json(*data_record_)));
   if (!run_->set_aside().empty()) {
     note(fmt::format("what was in the run is set aside in {}", run_->set_aside().string()));

@@ -9,6 +9,7 @@
 #include "train/gradient_sum.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
+#include "train/rollout.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
 #include "train/training_model_files.h"
@@ -71,7 +72,9 @@ class RunningTrainer : public Trainer {
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate();
+  Result<Rollout*> rollout();  // on the present weights
   Status sample();
+  Status export_result(RunResult& result);
   Result<RunResult> finish(bool is_done);
   Status write_result(RunResult& result);
   Status run_steps();
@@ -107,6 +110,7 @@ class RunningTrainer : public Trainer {
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;
+  std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
   bool is_resumed_ = false;

@@ -1,7 +1,7 @@
 // Bits of gradients: the same on every chip, level and number of threads, with and without recompute; what packing and
 // micro-batches promise (docs/arithmetic.md section 7); experts that nobody chose; adapters.
 #include "tests/contract/cpu_chips.h"
-#include "tests/train/rig.h"
+#include "tests/train/adapter_rig.h"
 
 namespace naru::train {
 namespace {
@@ -148,30 +148,6 @@ TEST(GradientBits, TheBalanceLossIsOnlyThereWhereItIsOn) {
 }
 
 // ---- adapters
-
-TrainableModel::Options with_adapters(TrainableModel::Options options, const Source& source) {
-  options.lora.rank = 3;
-  options.lora.alpha = 6;
-  options.lora.targets = {"o_proj", "gate_proj", "up_proj", "down_proj"};
-  const std::vector<std::string> more = !is_mla(source) ? std::vector<std::string>{"q_proj", "k_proj", "v_proj"}
-                                                        : std::vector<std::string>{"kv_a_proj_with_mqa"};
-  options.lora.targets.insert(options.lora.targets.end(), more.begin(), more.end());
-  return options;
-}
-
-// B begins at zero, where A's gradient is zero too: random values instead.
-void draw_adapters(TrainableModel& model, int64_t n_own) {
-  for (int64_t i = n_own; i < static_cast<int64_t>(model.parameters().size()); ++i) {
-    const View view = model.values().view(i);
-    std::vector<float> values;
-    for (int64_t k = 0; k < view.rows * view.cols; ++k) {
-      const double u = uniform_53(draw(3, DrawPurpose::kTest, static_cast<uint32_t>(i), static_cast<uint64_t>(k)));
-      values.push_back(static_cast<float>(0.2 * (2 * u - 1)));
-    }
-    set_floats(model.chip(), view, values);
-  }
-  NARU_CHECK(model.refresh().ok());
-}
 
 TEST(Adapters, GradientsAreEqualOnEveryChipAndOnlyTheirs) {
   for (const char* fixture : {"llama-odd", "qwen2-gqa", "v2-lite", "v3-qlora"}) {

@@ -132,6 +132,15 @@ TEST(Trainer, InterruptedAdapters) {
   recipe.model.path = (rig.run_folder("base") / "model").string();
   recipe.lora.rank = 2;
   check_interruptions(rig, recipe, {2, 10, 21});
+  // Merged in model/, apart in adapter/, which belongs to the model that it was trained beside.
+  const fs::path folder = rig.run_folder("lora") / "adapter";
+  auto files = models::open_model_files(recipe.model.path);
+  auto adapter = models::open_adapter(folder);
+  ASSERT_TRUE(files.ok() && adapter.ok()) << (adapter.ok() ? "" : adapter.error().message);
+  EXPECT_EQ(adapter->config.rank, 2);
+  files->adapter = std::move(*adapter);
+  EXPECT_TRUE(models::plan_model(*files, best_cpu(), {}).ok());
+  EXPECT_EQ(everything_in(folder), everything_in(rig.run_folder("lora-pieces") / "adapter"));
   // Beside other weights the adapters of a checkpoint mean nothing.
   const auto stopped = rig.run(
       [&] {
