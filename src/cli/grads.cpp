@@ -248,18 +248,8 @@ Command make_grads() {
        }},
       {"recompute", "", kGroupMachine, "run each layer again backwards instead of keeping it: less memory",
        on(&o->recompute)},
-      {"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
-       [o](const Given& given) -> Status {
-         NARU_ASSIGN(o->model.threads, parse_integer(given, 1, 1024));
-         return {};
-       },
-       't'},
-      {"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
-       [o](const Given& given) -> Status {
-         NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
-         o->model.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
-         return {};
-       }},
+      threads_flag(&o->model.threads),
+      chip_flag(&o->model.chip),
       {"explain", "", kGroupMachine, "at the end, which kernels ran and how often", on(&o->model.explain)},
       force_flag(&o->existing),
       {"json", "", kGroupOutput, "what was done as one JSON object on standard output", on(&o->json), 0, false, false}};

@@ -73,7 +73,7 @@ Status write_logits(engine::Engine& engine, std::span<const int32_t> ids, NpyWri
 }  // namespace
 
 Status logits_command(const LogitsOptions& options) {
-  NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.model.path));
+  NARU_ASSIGN(models::ModelFiles files, open_files(options.model));
   NARU_ASSIGN(const std::vector<int32_t> ids, read_ids(options, files.config.vocab));
   const auto n_ids = static_cast<int64_t>(ids.size());
   NARU_ASSIGN(const int64_t context, context_for(options, files.config, n_ids));

@@ -7,8 +7,6 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "chips/cpu/cpu_chip.h"
-#include "chips/reference/reference_chip.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
@@ -18,10 +16,7 @@ namespace naru::cli {
 namespace fs = std::filesystem;
 
 Result<std::unique_ptr<contract::Chip>> make_chip(const ModelOptions& options) {
-  if (options.chip == ChipKind::kReference) return reference::make_reference_chip();
-  cpu::CpuOptions cpu_options;
-  cpu_options.n_threads = static_cast<int>(options.threads);
-  return cpu::make_cpu_chip(cpu_options);
+  return chips::make_chip(options.chip, {.n_threads = static_cast<int>(options.threads)});
 }
 
 models::LoadOptions load_options(const ModelOptions& options) {
@@ -29,8 +24,16 @@ models::LoadOptions load_options(const ModelOptions& options) {
 }
 
 Result<OpenModel> open_model(const ModelOptions& options, const OpenNeeds& needs) {
-  NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.path));
+  NARU_ASSIGN(models::ModelFiles files, open_files(options));
   return open_model(std::move(files), options, needs);
+}
+
+Result<models::ModelFiles> open_files(const ModelOptions& options) {
+  NARU_ASSIGN(models::ModelFiles files, models::open_model_files(options.path));
+  if (options.adapter) {
+    NARU_ASSIGN(files.adapter, models::open_adapter(*options.adapter));
+  }
+  return files;
 }
 
 Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& options, const OpenNeeds& needs) {

@@ -29,6 +29,9 @@ struct OpenNeeds {
   std::optional<std::string> chat_template = std::nullopt;  // its text, in the place of the model's own
 };
 
+// The files of the model and of its adapter.
+Result<models::ModelFiles> open_files(const ModelOptions& options);
+
 // Notes of the plan (a context lowered to fit) go to standard error.
 Result<OpenModel> open_model(const ModelOptions& options, const OpenNeeds& needs);
 Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& options, const OpenNeeds& needs);

@@ -103,16 +103,10 @@ void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
          NARU_ASSIGN(o.is_latent, parse_switch(given));
          return {};
        }});
-  flags.push_back({"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
-                   set_integer(&o.threads, 1, kThreadsMax), 't'});
+  flags.push_back(threads_flag(&o.threads));
   flags.push_back({"prefill-chunk", "N", kGroupMachine, "tokens of the prompt in one pass; default 512",
                    set_integer(&o.prefill_chunk, 1, engine::kPrefillChunkMax)});
-  flags.push_back({"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
-                   [&o](const Given& given) -> Status {
-                     NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
-                     o.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
-                     return {};
-                   }});
+  flags.push_back(chip_flag(&o.chip));
   flags.push_back({"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_true(&o.explain)});
 }
 
@@ -124,6 +118,18 @@ Flag context_flag(ModelOptions& o) {
                       engine::kContextDefaultMax),
           set_integer(&o.context, 1, kTokensMax),
           'c'};
+}
+
+Flag adapter_flag(ModelOptions& o) {
+  return {"adapter",
+          "FOLDER",
+          kGroupInput,
+          "a LoRA adapter beside the weights, not merged: a folder with adapter_config.json and "
+          "adapter_model.safetensors (PEFT's files, or the adapter/ of a run)",
+          set_text(&o.adapter),
+          0,
+          false,
+          false};
 }
 
 Flag json_flag(bool* target, std::string help) {
@@ -186,6 +192,7 @@ Command make_run() {
   c.flags.push_back(json_flag(&o->json, "one JSON object: text, ids, logprobs, usage, timings"));
   c.flags.push_back({"stats", "", kGroupOutput, "after the answer: load time, time to the first token, tokens/s",
                      set_true(&o->show_stats)});
+  c.flags.push_back(adapter_flag(o->model));
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
   c.examples = {{"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
@@ -249,6 +256,7 @@ Command make_logits() {
   c.flags = {{"ids", "FILE", kGroupInput, "a JSON array of token ids", set_text(&o->ids_path), 0, false, false},
              {"out", "FILE", kGroupInput, "the .npy file to write; it appears when it is whole", set_text(&o->out_path),
               0, false, false}};
+  c.flags.push_back(adapter_flag(o->model));
   c.flags.push_back(force_flag(&o->existing));
   c.flags.push_back(json_flag(&o->json, "what was done as one JSON object on standard output"));
   add_model_flags(o->model, c.flags);
@@ -376,6 +384,30 @@ Command make_bench() {
 }
 
 }  // namespace
+
+Flag chip_flag(std::string* name) {
+  std::string help;
+  for (const chips::ChipEntry& chip : chips::all_chips()) {
+    help += fmt::format("{}{}{}: {}", help.empty() ? "" : "; ", chip.name, help.empty() ? " (default)" : "", chip.what);
+  }
+  return {"chip", "NAME", kGroupMachine, std::move(help), [name](const Given& given) -> Status {
+            const auto chips = chips::all_chips();
+            const bool is_known =
+                std::any_of(chips.begin(), chips.end(), [&](const auto& chip) { return chip.name == given.text; });
+            if (!is_known) return bad_value(given, chips::chip_names());
+            *name = given.text;
+            return {};
+          }};
+}
+
+Flag threads_flag(int64_t* n_threads) {
+  return {"threads",
+          "N",
+          kGroupMachine,
+          "threads; default: all cores that this process may use",
+          set_integer(n_threads, 1, kThreadsMax),
+          't'};
+}
 
 Flag force_flag(Existing* existing) {
   return {"force",

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "chips/registry/registry.h"
 #include "cli/command.h"
 #include "contract/kinds.h"
 #include "engine/sampler.h"
@@ -15,11 +16,10 @@
 
 namespace naru::cli {
 
-enum class ChipKind : uint8_t { kCpu, kReference };
-
 struct ModelOptions {
   std::string path;
-  ChipKind chip = ChipKind::kCpu;
+  std::optional<std::string> adapter;  // a folder of PEFT's
+  std::string chip = std::string(chips::all_chips().front().name);
   int64_t threads = 0;          // 0: all cores that the process may use
   int64_t prefill_chunk = 512;  // rows of one forward pass
   int64_t context = 0;          // 0: by the model and the memory
@@ -99,6 +99,9 @@ struct ConvertOptions {
 
 // --force, of every command that writes an output.
 Flag force_flag(Existing* existing);
+// --chip and --threads, of every command that computes.
+Flag chip_flag(std::string* name);
+Flag threads_flag(int64_t* n_threads);
 
 // The commands, with their options inside.
 std::vector<Command> all_commands();

@@ -30,7 +30,16 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
     if (is_used) state = styled("in use", Style::kGreen, Stream::kOut);
     row(level.name, state);
   }
-  text += "\nAll levels give the same bits. NARU_CPU=LEVEL forces one; `naru bench` measures this machine.\n";
+  text += "\n" + styled("Chips", Style::kBold, Stream::kOut) + "\n";
+  for (const chips::ChipEntry& entry : chips::all_chips()) {
+    const auto found = entry.found();
+    const std::string state = found.ok() ? *found : "absent: " + found.error().message;
+    row(entry.name, fmt::format("{}; {}", entry.what, state));
+  }
+  text +=
+      "\nAll chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level "
+      "of "
+      "the CPU chip; `naru bench` measures this machine.\n";
   return text;
 }
 
@@ -50,16 +59,20 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
     if (!level.present) one["why_not"] = level.why_not;
     json["levels"].push_back(std::move(one));
   }
-  json["chips"] = {"cpu", "reference"};
+  json["chips"] = Json::array();
+  for (const chips::ChipEntry& entry : chips::all_chips()) {
+    const auto found = entry.found();
+    Json one = {{"name", entry.name}, {"what", entry.what}, {"present", found.ok()}};
+    one[found.ok() ? "found" : "why_not"] = found.ok() ? *found : found.error().message;
+    json["chips"].push_back(std::move(one));
+  }
   return json;
 }
 
 }  // namespace
 
 Status show_machine(const ShowOptions& options) {
-  ModelOptions cpu_options = options.model;
-  cpu_options.chip = ChipKind::kCpu;
-  NARU_ASSIGN(const auto chip, make_chip(cpu_options));
+  NARU_ASSIGN(const auto chip, chips::make_chip("cpu", {.n_threads = static_cast<int>(options.model.threads)}));
   const cpu::Machine machine = cpu::describe_machine();
   if (!options.json) return write_out(text_form(machine, chip->info()));
   return write_out(json_text(json_form(machine, chip->info())));

@@ -103,8 +103,8 @@ Status train_command(const TrainOptions& options) {
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, options.start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
-  if (options.machine.chip == ChipKind::kCpu && !options.json) {
-    const contract::ChipInfo info = chip->info();
+  const contract::ChipInfo info = chip->info();
+  if (!info.level.empty() && !options.json) {
     const auto limits = measure_arithmetic(info.level, info.n_threads);
     if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
   }
@@ -156,18 +156,8 @@ Command make_train() {
                 return {};
               },
               0, false, false},
-             {"threads", "N", kGroupMachine, "threads; default: all cores that this process may use",
-              [o](const Given& given) -> Status {
-                NARU_ASSIGN(o->machine.threads, parse_integer(given, 1, 1024));
-                return {};
-              },
-              't'},
-             {"chip", "NAME", kGroupMachine, "cpu (default), or reference: the plain loops that define every bit",
-              [o](const Given& given) -> Status {
-                NARU_ASSIGN(const size_t index, parse_word(given, {"cpu", "reference"}));
-                o->machine.chip = index == 0 ? ChipKind::kCpu : ChipKind::kReference;
-                return {};
-              }},
+             threads_flag(&o->machine.threads),
+             chip_flag(&o->machine.chip),
              {"explain", "", kGroupMachine, "at the end, which kernels ran and how often",
               [o](const Given&) -> Status {
                 o->machine.explain = true;
