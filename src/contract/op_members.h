@@ -22,8 +22,6 @@ template <>
 inline constexpr int kArrayElementsBeyondOne<Matmul> = Matmul::kTargetsMax - 1;
 template <>
 inline constexpr int kArrayElementsBeyondOne<GroupedMatmul> = GroupedMatmul::kTargetsMax - 1;
-template <>
-inline constexpr int kArrayElementsBeyondOne<GroupedMatmul> = GroupedMatmul::kTargetsMax - 1;
 
 // How many members a struct has: as many as it takes initialisers.
 template <typename T, typename... Initialisers>
