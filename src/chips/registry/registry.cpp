@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "base/memory.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
+#include "chips/distant/distant_chip.h"
 #include "chips/reference/reference_chip.h"
 
 namespace naru::chips {
@@ -22,11 +24,21 @@ Result<std::string> found_cpu() {
   return fmt::format("level {}", table->level);
 }
 
+Result<std::string> found_distant() {
+  return fmt::format("{} of memory", format_bytes(distant::Options{}.memory_bytes));
+}
+
+Result<std::unique_ptr<contract::Chip>> make_distant(const ChipOptions& options) {
+  NARU_ASSIGN(auto chip, cpu::make_cpu_chip(cpu_options(options)));
+  return distant::make_distant_chip(std::move(chip));
+}
+
 constexpr ChipEntry kChips[] = {
     {"cpu", "kernels for this processor's instructions", found_cpu,
      [](const ChipOptions& options) { return cpu::make_cpu_chip(cpu_options(options)); }},
     {"reference", "the plain loops that define every bit", [] { return Result<std::string>("one thread"); },
      [](const ChipOptions&) { return Result<std::unique_ptr<contract::Chip>>(reference::make_reference_chip()); }},
+    {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant},
 };
 
 }  // namespace
