@@ -251,7 +251,7 @@ TEST(Session, TheGuiltyAreNamedAndTheOthersRunOnceMore) {
     std::vector<Feed> feeds;
     for (const std::vector<int32_t>* each : {&ids, &early, &late, &ids}) {
       sessions.push_back(rig->new_session(sessions.size()));
-      feeds.push_back({sessions.back().get(), *each, LogitsWanted::kLast});
+      feeds.push_back({sessions.back().get(), *each});
     }
     const int64_t before = rig->stats().n_forwards;
     const auto outputs = rig->step(feeds);

@@ -1,6 +1,7 @@
 // Engines over a trainer's decoder, and what both say of the same tokens.
 #pragma once
 
+#include "contract/forwarding_chip.h"
 #include "engine/engine.h"
 #include "engine/scheduler.h"
 #include "tests/train/rig.h"
@@ -10,9 +11,9 @@
 namespace naru::train {
 
 // Counts what makes or fills memory for weights.
-class CountingChip : public contract::Chip {
+class CountingChip : public contract::ForwardingChip {
  public:
-  explicit CountingChip(contract::Chip& chip) : chip_(chip) {}
+  using ForwardingChip::ForwardingChip;
   int64_t n_packs() const { return n_packs_; }    // matrices packed from rows
   int64_t n_copied() const { return n_copied_; }  // bytes copied in
   int64_t n_uses() const {                        // kernels that ran, Pack among them
@@ -21,33 +22,17 @@ class CountingChip : public contract::Chip {
     return n;
   }
 
-  contract::ChipInfo info() const override { return chip_.info(); }
-  Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override { return chip_.allocate(bytes); }
-  std::unique_ptr<contract::Chip> planner() const override { return chip_.planner(); }
   Status copy_in(ChipAddress to, const void* from, int64_t bytes) override {
     n_copied_ += bytes;
     return chip_.copy_in(to, from, bytes);
   }
-  Status copy_out(void* to, ChipAddress from, int64_t bytes) override { return chip_.copy_out(to, from, bytes); }
   Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
                                                        contract::Rule rule) override {
     ++n_packs_;
     return chip_.pack(source, rule);
   }
-  int64_t packed_bytes(DType stored, contract::Rule rule, int64_t groups, int64_t outputs,
-                       int64_t inputs) const override {
-    return chip_.packed_bytes(stored, rule, groups, outputs, inputs);
-  }
-  int64_t cache_page_bytes(const contract::CacheShape& shape) const override { return chip_.cache_page_bytes(shape); }
-  Status copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) override {
-    return chip_.copy_cache_page(stream, from, to);
-  }
-  Status run(const contract::Op& op) override { return chip_.run(op); }
-  Status wait() override { return chip_.wait(); }
-  std::vector<contract::KernelUse> kernel_uses() const override { return chip_.kernel_uses(); }
 
  private:
-  contract::Chip& chip_;
   int64_t n_packs_ = 0;
   int64_t n_copied_ = 0;
 };
@@ -74,7 +59,7 @@ inline std::vector<float> engine_losses(engine::Engine& engine, const std::vecto
 }
 
 inline std::vector<float> trainer_losses(TrainableModel& model, const std::vector<int32_t>& ids) {
-  const auto result = model.run(batch_of({ids}), {.n_targets = 1}, nullptr);
+  const auto result = model.run(batch_of({ids}), {.divisor = 1}, nullptr);
   NARU_CHECK(result.ok(), result.ok() ? "" : result.error().message);
   return {result->losses.begin(), result->losses.end() - 1};
 }
@@ -139,14 +124,12 @@ inline std::vector<float> prediction_losses(const TrainableModel& model, const s
   NARU_CHECK(start.ok());
   const auto shape = decoder.cache_shapes(model.held()->cache_dtype)[decoder.layers.size()];
   std::vector<std::unique_ptr<contract::Buffer>> buffers;
-  const auto stream = [&](const contract::CacheShape& of_stream) {
+  const auto stream = [&](const contract::CacheShape& of_stream) -> Result<contract::CacheStream> {
     const int64_t page_bytes = chip.cache_page_bytes(of_stream);
     buffers.push_back(chip.allocate(page_bytes * n_pages).value());
     return contract::CacheStream{of_stream, buffers.back()->address(), page_bytes};
   };
-  nn::LayerCache cache;
-  cache.key = stream(shape.key);
-  if (shape.value) cache.value = stream(*shape.value);
+  const nn::LayerCache cache = nn::LayerCache::create(shape, stream).value();
   const View state = decoder.run_prediction(start->ctx, 0, cache, output.state, start->ids).value();
   const View normed = workspace.take(n, decoder.width), logits = workspace.take(n, decoder.vocab);
   NARU_CHECK(nn::rms_norm(start->ctx, decoder.predictions[0].head_norm, state, normed).ok());
@@ -156,7 +139,7 @@ inline std::vector<float> prediction_losses(const TrainableModel& model, const s
   for (int64_t i = 0; i < n; ++i) {
     NARU_CHECK(chip.copy_out(row.data(), logits.slice_rows(i, 1).address, decoder.vocab * 4).ok());
     const auto k = static_cast<size_t>(i);
-    losses.push_back(of.mask[k] == 0 ? 0.0f : 0.0f - engine::LogProbs(row).of(of.targets[k]));
+    losses.push_back(of.weights[k] == 0 ? 0.0f : 0.0f - engine::LogProbs(row).of(of.targets[k]));
   }
   return losses;
 }

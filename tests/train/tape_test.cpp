@@ -66,7 +66,7 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
   Tape tape(*chip_, bindings);
   Context ctx{.chip = *chip_,
               .workspace = workspace_,
-              .sequences = {&rows, 1},
+              .sequences = chip_->make_sequences({&rows, 1}).value(),
               .n_rows = kTokens,
               .cos = {},
               .sin = {},
@@ -78,12 +78,12 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
                                       .value = value,
                                       .heads = kHeads,
                                       .scale = 0.4f,
-                                      .sequences = ctx.sequences,
+                                      .sequences = *ctx.sequences,
                                       .out = out,
                                       .stats = stats,
                                       .selected = selected};
-  ASSERT_TRUE(ctx.run(contract::CacheWrite{.x = k, .stream = key, .column = 0, .sequences = ctx.sequences}).ok());
-  ASSERT_TRUE(ctx.run(contract::CacheWrite{.x = v, .stream = value, .column = 0, .sequences = ctx.sequences}).ok());
+  ASSERT_TRUE(ctx.run(contract::CacheWrite{.x = k, .stream = key, .column = 0, .sequences = *ctx.sequences}).ok());
+  ASSERT_TRUE(ctx.run(contract::CacheWrite{.x = v, .stream = value, .column = 0, .sequences = *ctx.sequences}).ok());
   ASSERT_TRUE(ctx.run(attention).ok());
   tape.end(workspace_);
   tape.outside(out, dout, true);
@@ -99,7 +99,7 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
                                                 .value = value,
                                                 .heads = kHeads,
                                                 .scale = 0.4f,
-                                                .sequences = ctx.sequences,
+                                                .sequences = *ctx.sequences,
                                                 .out = out,
                                                 .stats = stats,
                                                 .dout = dout,

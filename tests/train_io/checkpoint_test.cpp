@@ -28,7 +28,7 @@ float value_at(int64_t step, int64_t tensor, int64_t i) {
 }
 
 FileToWrite file_of(const std::string& name, int64_t step) {
-  FileToWrite file{.name = name, .tensors = {}};
+  FileToWrite file{.name = name, .tensors = {}, .bytes = {}};
   const std::vector<std::vector<int64_t>> shapes{{3, 4}, {5}, {2, 2}};
   for (int64_t t = 0; t < 3; ++t) {
     TensorToWrite tensor{.name = "tensor." + std::to_string(t), .shape = shapes[static_cast<size_t>(t)], .read = {}};
@@ -108,7 +108,7 @@ TEST(Checkpoint, LargeTensorsAreAskedForInPieces) {
     for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(begin + static_cast<int64_t>(i));
     return {};
   };
-  const FileToWrite file{.name = "weights", .tensors = {{.name = "table", .shape = {n}, .read = read}}};
+  const FileToWrite file{.name = "weights", .tensors = {{.name = "table", .shape = {n}, .read = read}}, .bytes = {}};
   ASSERT_TRUE(write_checkpoint(folder.path(), 1, {file}, "{}").ok());
   EXPECT_EQ(begins, (std::vector<int64_t>{0, kPieceFloats, 2 * kPieceFloats}));
   const auto found = list_checkpoints(folder.path());
