@@ -148,9 +148,11 @@ void Scheduler::admit() {
 
 void Scheduler::draft() {
   if (drafts_ == nullptr) return;
-  int64_t rows_left = engine_.memory().prefill_chunk;
-  for (const auto& entry : running_) rows_left -= entry->is_decoding() ? 1 : 0;
-  rows_left /= 2;  // the other half of what decoding leaves of a pass is for prompts
+  // Half of what decoding leaves of a pass is for prompts; and each guess takes a row of logits.
+  int64_t n_decoding = 0;
+  for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 : 0;
+  int64_t rows_left = std::min((engine_.memory().prefill_chunk - n_decoding) / 2,
+                               std::max<int64_t>(engine_.memory().logit_rows - n_decoding, 0));
   for (const auto& entry : running_) {
     entry->with_guesses.clear();
     if (std::exchange(entry->distrusts_drafts, false) || !entry->is_decoding()) continue;

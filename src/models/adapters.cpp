@@ -193,7 +193,8 @@ Result<AdapterFiles> open_adapter(const fs::path& folder) {
 Result<int64_t> attach_adapter(const AdapterFiles& files, formats::Family family, contract::ComputeMode compute,
                                contract::Chip& chip, Decoder& decoder) {
   NARU_ASSIGN(const std::set<std::string> modules, list_modules(files, family, decoder));
-  for (const std::string& target : files.config.targets) {
+  const std::set<std::string> targets(files.config.targets.begin(), files.config.targets.end());
+  for (const std::string& target : targets) {
     const bool is_there = std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
       return module == target || module.ends_with("." + target);
     });
@@ -207,6 +208,7 @@ Result<int64_t> attach_adapter(const AdapterFiles& files, formats::Family family
   for (const std::string& module : modules) {
     NARU_TRY(attaching.add(module, *adaptable_linear(decoder, family, module + std::string(kWeight))));
   }
+  if (!chip.info().is_planner) NARU_TRY(files.tensors.check_unchanged());  // else it may be of two adapters
   return attaching.bytes();
 }
 

@@ -30,10 +30,11 @@ class BatchSource {
   // order, and some are left out. The same step may be asked for again before the weights change, and is the same.
   virtual Result<StepBatch> step(int64_t step, TrainableModel& model) = 0;
 
-  // What batches from the next step on depend on beside recipe, step and weights: bytes of its own for a checkpoint
-  // between two steps. "": nothing.
-  virtual std::string kept() const = 0;
-  // The run stands before `step`, with the bytes that kept() gave there ("" at step 0): at its start, and after a
+  // What the batches of next_step and of those behind it depend on beside recipe, step and weights: bytes of its own for
+  // a checkpoint before next_step. "": nothing. next_step is the step asked for last where the run is stopped in its
+  // middle, which then counts as not begun; else the one behind it.
+  virtual std::string kept(int64_t next_step) const = 0;
+  // The run stands before `step`, with the bytes that kept(step) gave there ("" at step 0): at its start, and after a
   // roll-back.
   virtual Status restore(int64_t step, std::string_view kept) = 0;
 };
@@ -48,7 +49,7 @@ class DocumentBatches final : public BatchSource {
   int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
   Result<TrainingRoom> largest(int64_t n_steps) override;
   Result<StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
-  std::string kept() const override { return {}; }
+  std::string kept(int64_t) const override { return {}; }
   Status restore(int64_t step, std::string_view kept) override;
 
  private:

@@ -120,9 +120,10 @@ Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, std::vector<
   for (size_t i = 0; i < n; ++i) {
     if (work.row_weights[i] == 0) losses[i] = factors[i] = 0;
     if (std::isfinite(factors[i])) continue;
-    return Error{Code::kOutOfRange, fmt::format("weighing the losses of a micro-batch: the factor of row {} is {}, at "
-                                                "a log-probability of {}, a finite number was wanted",
-                                                i, factors[i], log_probs[i])};
+    return Error{Code::kOutOfRange,
+                 fmt::format("weighing the losses of a micro-batch: the factor of row {} is {}, at "
+                             "a log-probability of {}, a finite number was wanted; have the objective bound it",
+                             i, factors[i], log_probs[i])};
   }
   if (work.grad.empty()) return {};
   const std::vector<float> weights = scaled(work, factors);

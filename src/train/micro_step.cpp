@@ -330,7 +330,12 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
 
 Status TrainableModel::reserve(const TrainingRoom& room) {
   State& s = *state_;
-  s.room = room;
+  // What there was is given back first: a chip may not hold both.
+  s.room = {};
+  s.values_memory.reset();
+  s.shadow_memory.reset();
+  s.cache.clear();
+  s.cache_memory.reset();
   const auto workspace = [&](int64_t bytes) {
     return s.chip->info().is_planner ? nn::Workspace::measuring(*s.chip) : nn::Workspace::create(*s.chip, bytes);
   };
@@ -338,7 +343,9 @@ Status TrainableModel::reserve(const TrainingRoom& room) {
   NARU_ASSIGN(nn::Workspace shadow, workspace(room.gradient_bytes));
   s.values_memory = std::make_unique<nn::Workspace>(std::move(values));
   s.shadow_memory = std::make_unique<nn::Workspace>(std::move(shadow));
-  return s.reserve_cache(room.pages);
+  NARU_TRY(s.reserve_cache(room.pages));
+  s.room = room;
+  return {};
 }
 
 // One buffer for all layers; with recompute one layer's rows are needed at a time, and all lie in the same memory.

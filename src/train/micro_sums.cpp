@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 
 namespace naru::train {
@@ -94,6 +96,13 @@ Status read_message(const std::string& text, Sums& all) {
   return {};
 }
 
+// Whether both are of one model: as many depths, layers and experts.
+bool is_alike(const MicroSums& a, const MicroSums& b) {
+  return a.prediction_losses.size() == b.prediction_losses.size() &&
+         std::equal(a.loads.begin(), a.loads.end(), b.loads.begin(), b.loads.end(),
+                    [](const auto& x, const auto& y) { return x.size() == y.size(); });
+}
+
 }  // namespace
 
 Result<std::vector<MicroSums>> gather_sums(Peers& peers, Sums mine, const Status& own) {
@@ -118,6 +127,10 @@ Result<std::vector<MicroSums>> gather_sums(Peers& peers, Sums mine, const Status
                                                 mine.size(), i)};
     }
     all.push_back(std::move(*mine[i]));
+    if (is_alike(all.front(), all.back())) continue;
+    return Error{Code::kCorrupt, fmt::format("gathering the results of {} micro-batches: those of numbers 0 and {} are "
+                                             "of different models; run the same naru and the same recipe everywhere",
+                                             mine.size(), i)};
   }
   return all;
 }

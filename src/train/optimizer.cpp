@@ -39,6 +39,11 @@ Result<Optimizer> Optimizer::create(const OptimizerRecipe& recipe, const Trainab
     result.work_floats_ = std::max(result.work_floats_, round_up(parameter.n_elements(), 16));
     result.side_floats_ = std::max(result.side_floats_, round_up(side * side, 16));
   }
+  const auto& parameters = model.parameters();
+  result.by_name_.resize(parameters.size());
+  std::iota(result.by_name_.begin(), result.by_name_.end(), size_t{0});
+  std::sort(result.by_name_.begin(), result.by_name_.end(),
+            [&](size_t a, size_t b) { return parameters[a].name < parameters[b].name; });
   NARU_ASSIGN(result.first_, ParameterBuffer::create(chip, model.parameters(), model.trained()));
   NARU_ASSIGN(result.second_, ParameterBuffer::create(chip, model.parameters(), has_second));
   NARU_ASSIGN(result.slots_, chip.allocate(static_cast<int64_t>(model.parameters().size()) * 4));
@@ -57,13 +62,8 @@ Result<std::vector<float>> Optimizer::read_slots(int64_t n) {
 }
 
 Result<double> Optimizer::gradient_norm(const ParameterBuffer& grads) {
-  // Tensors are added in the order of their names.
-  const auto& parameters = model_->parameters();
-  std::vector<size_t> order(parameters.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return parameters[a].name < parameters[b].name; });
   std::vector<View> tensors;
-  for (const size_t i : order) {
+  for (const size_t i : by_name_) {
     if (grads.holds(static_cast<int64_t>(i))) tensors.push_back(grads.view(static_cast<int64_t>(i)));
   }
   const auto n = static_cast<int64_t>(tensors.size());

@@ -43,6 +43,7 @@ class Optimizer {
   const TrainableModel* model_;
   ParameterBuffer first_, second_;
   std::vector<bool> is_muon_;
+  std::vector<size_t> by_name_;  // indexes in the order of names, in which the norm adds its tensors
   std::unique_ptr<contract::Buffer> slots_;  // a float for each parameter
   std::unique_ptr<contract::Buffer> work_;   // of Muon: three matrices of the largest size, two of the smaller side
   int64_t work_floats_ = 0, side_floats_ = 0;

@@ -27,6 +27,7 @@ engine::MemoryOptions memory_options(const Rollout::Size& size) {
   engine::MemoryOptions options;
   options.context_tokens = size.context_tokens;
   options.sessions_max = size.sessions;
+  options.memory_bytes = INT64_MAX;  // what there is, is compared with the plan of the whole run
   return options;
 }
 
@@ -48,10 +49,8 @@ Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFil
 }
 
 Result<int64_t> Rollout::bytes(const TrainableModel& model, const Size& size) {
-  engine::MemoryOptions memory = memory_options(size);
-  memory.memory_bytes = INT64_MAX;  // what there is, is compared with the plan of the whole run
   NARU_ASSIGN(const models::HeldModel held, model.held());
-  NARU_ASSIGN(const engine::MemoryPlan plan, engine::plan_memory(models::plan_held_model(held), memory));
+  NARU_ASSIGN(const engine::MemoryPlan plan, engine::plan_memory(models::plan_held_model(held), memory_options(size)));
   return plan.cache_bytes + plan.workspace_bytes;
 }
 

@@ -186,7 +186,7 @@ Status RunningTrainer::save() {
   state["recipe_identity"] = recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
   std::vector<FileToWrite> files = {std::move(weights), std::move(moments)};
-  if (std::string kept = batches_->kept(); !kept.empty()) {
+  if (std::string kept = batches_->kept(state_.step); !kept.empty()) {
     state["batches"] = true;
     files.push_back({"batches", {}, std::move(kept)});
   }
@@ -286,7 +286,7 @@ Status RunningTrainer::share_state() {
   own["is_resumed"] = is_resumed_;
   own["saved_step"] = saved_step_;
   NARU_ASSIGN(const std::string text, say_to_all(*peers_, own.dump()));
-  NARU_ASSIGN(const std::string kept, say_to_all(*peers_, is_writer() ? batches_->kept() : ""));
+  NARU_ASSIGN(const std::string kept, say_to_all(*peers_, is_writer() ? batches_->kept(state_.step) : ""));
   for (const ParameterBuffer* buffer : {&model_->values(), &optimizer_->first(), &optimizer_->second()}) {
     NARU_TRY(copy_to_all(*peers_, chip_, buffer->all()));
   }

@@ -121,7 +121,7 @@ Gradient check_batch(Batch& batch, const std::string& what, bool is_large = fals
   Cache reference(reference_chip(), batch);
   Forward forward = reference.forward();
   Gradient want = reference.gradient(forward);
-  for (const NamedChip& named : cpu_chips()) {
+  for (const NamedChip& named : staged_cpu_chips()) {
     if (is_large && is_slow(named)) continue;
     Cache cache(*named.chip, batch);
     Forward f = cache.forward();
@@ -212,7 +212,7 @@ TEST(AttentionGradOp, SharedDocuments) {
 TEST(AttentionGradOp, StatsChangeNothing) {
   for (const GradConfig& config : kGradConfigs) {
     Batch batch(config, {530, 3}, 38);
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       if (is_slow(named)) continue;
       Cache cache(*named.chip, batch);
       Forward with = cache.forward(), without = cache.forward(false);

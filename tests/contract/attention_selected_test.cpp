@@ -183,7 +183,7 @@ ListGradient check_lists(ListBatch& batch, const std::string& what, bool is_larg
   ListCache reference(reference_chip(), batch);
   ListForward want_forward = reference.forward(batch.selected.view_i32());
   ListGradient want = reference.gradient(want_forward, batch.selected.view_i32());
-  for (const NamedChip& named : cpu_chips()) {
+  for (const NamedChip& named : staged_cpu_chips()) {
     if (is_large && is_slow(named)) continue;
     ListCache cache(*named.chip, batch);
     const View selected = is_selected ? batch.selected.view_i32() : View{};
@@ -317,7 +317,7 @@ TEST(SelectedKeys, LastRows) {
       return out;
     };
     Rows want = run(reference_chip(), last), want_one = run(reference_chip(), {last.data(), 1});
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       if (is_slow(named)) continue;
       Rows got = run(*named.chip, last), got_one = run(*named.chip, {last.data(), 1});
       ASSERT_EQ(difference(got, want), "") << config.name << " on " << named.name;
@@ -354,7 +354,7 @@ TEST(SelectedKeys, RefusesWrongLists) {
         EXPECT_EQ(want.error().code, Code::kOutOfRange);
         const std::string begin = std::string(is_gradient ? "attention_grad" : "attention") + ": row 40: ";
         EXPECT_TRUE(want.error().message.starts_with(begin + (w < 3 ? wanted[w] : ""))) << want.error().message;
-        for (const NamedChip& named : cpu_chips()) {
+        for (const NamedChip& named : staged_cpu_chips()) {
           const Status got = run(*named.chip, is_gradient);
           ASSERT_FALSE(got.ok()) << w << " on " << named.name;
           EXPECT_EQ(got.error().message, want.error().message) << named.name;

@@ -129,7 +129,7 @@ void check_document(const Config& config, int64_t n, Values values, std::initial
   std::vector<int32_t> free_pages = shuffled_pages(n_pages, filler);
   const Document doc(config, n, filler, values, free_pages);
   Rows want = run_in_chunks(reference_chip(), config, doc, n_pages, n);
-  for (const NamedChip& named : cpu_chips()) {
+  for (const NamedChip& named : staged_cpu_chips()) {
     if (is_large && is_slow(named)) continue;
     for (const int64_t chunk : chunks) {
       Rows got = run_in_chunks(*named.chip, config, doc, n_pages, chunk);
@@ -190,7 +190,7 @@ TEST(AttentionOp, DecodeAtDepth) {
     };
     for (const int64_t depth : depths) {
       Rows want = run(reference_chip(), depth);
-      for (const NamedChip& named : cpu_chips()) {
+      for (const NamedChip& named : staged_cpu_chips()) {
         Rows got = run(*named.chip, depth);
         ASSERT_EQ(difference(got, want), "") << config.name << " at depth " << depth << " on " << named.name;
       }
@@ -227,7 +227,7 @@ TEST(AttentionOp, LowAndWideValues) {
         }
       }
       Rows want = run_in_chunks(reference_chip(), config, doc, n_pages, n);
-      for (const NamedChip& named : cpu_chips()) {
+      for (const NamedChip& named : staged_cpu_chips()) {
         Rows got = run_in_chunks(*named.chip, config, doc, n_pages, 7);
         ASSERT_EQ(difference(got, want), "") << label(config, n, 7, named.name);
       }
@@ -253,7 +253,7 @@ TEST(AttentionOp, ScoreFloor) {
     Rows want = run_in_chunks(reference_chip(), config, doc, 1, 6);
     EXPECT_EQ(want.row(5)[1], 0.0f);
     EXPECT_GT(want.row(2)[0], want.row(1)[0]);  // -38 itself still counts
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       Rows got = run_in_chunks(*named.chip, config, doc, 1, 6);
       ASSERT_EQ(difference(got, want), "") << label(config, 6, 6, named.name);
     }
@@ -274,7 +274,7 @@ TEST(AttentionOp, AllFiniteValues) {
             if (!std::isfinite(round_to_bf16(rows->row(r)[c]))) rows->row(r)[c] = 1.0f;
       }
       Rows want = run_in_chunks(reference_chip(), config, doc, n_pages, n);
-      for (const NamedChip& named : cpu_chips()) {
+      for (const NamedChip& named : staged_cpu_chips()) {
         Rows got = run_in_chunks(*named.chip, config, doc, n_pages, 11);
         ASSERT_EQ(difference(got, want), "") << label(config, n, 11, named.name);
       }
@@ -295,7 +295,7 @@ TEST(AttentionOp, NonFiniteQueries) {
     doc.q.row(101)[3] = std::bit_cast<float>(0x7fffffffu);  // a NaN whose rounding must not carry into the sign
     doc.q.row(1500)[3] = std::numeric_limits<float>::infinity();
     Rows want = run_in_chunks(reference_chip(), config, doc, n_pages, n);
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       if (is_slow(named)) continue;
       Rows got = run_in_chunks(*named.chip, config, doc, n_pages, 101);
       ASSERT_EQ(difference(got, want), "") << label(config, n, 101, named.name);
@@ -350,7 +350,7 @@ TEST(AttentionOp, Batches) {
       return out;
     };
     Rows want = run(reference_chip());
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       if (is_slow(named) && config.width > 16) continue;
       Rows got = run(*named.chip);
       ASSERT_EQ(difference(got, want), "") << config.name << " on " << named.name;
@@ -379,7 +379,7 @@ TEST(CacheWriteOp, SharedRows) {
       return out;
     };
     Rows want = run(reference_chip());
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       Rows got = run(*named.chip);
       ASSERT_EQ(difference(got, want), "") << named.name;
     }
@@ -410,7 +410,7 @@ TEST(CacheWriteOp, RefusesWhatIsNotFinite) {
         const Status want = run(reference_chip());
         const bool is_large = bad == std::numeric_limits<float>::max() || bad == -std::numeric_limits<float>::max();
         EXPECT_EQ(want.ok(), is_large && dtype == DType::kF32);
-        for (const NamedChip& named : cpu_chips()) {
+        for (const NamedChip& named : staged_cpu_chips()) {
           const Status got = run(*named.chip);
           ASSERT_EQ(got.ok(), want.ok()) << named.name;
           if (want.ok()) continue;
@@ -429,7 +429,7 @@ TEST(CacheWriteOp, CopiesOfPages) {
     std::vector<int32_t> free_pages = {5, 4, 3, 2, 1, 0};
     Document doc(config, 60, filler, Values::kPlain, free_pages);
     Rows want = run_in_chunks(reference_chip(), config, doc, 6, 60);
-    for (const NamedChip& named : cpu_chips()) {
+    for (const NamedChip& named : staged_cpu_chips()) {
       Streams streams(*named.chip, config, 6);
       Rows out(60 * 2, 24);
       const SequenceRows rows{0, 60, 0, doc.pages.data()};

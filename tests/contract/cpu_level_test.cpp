@@ -99,14 +99,14 @@ TEST(CpuMachine, DescribesItself) {
   const cpu::Machine machine = cpu::describe_machine();
   EXPECT_GE(machine.cores, 1);
   EXPECT_FALSE(machine.processor.empty());
-  for (const test::NamedChip& chip : test::cpu_chips()) {
+  for (const test::NamedChip& chip : test::staged_cpu_chips()) {
     EXPECT_EQ(chip.chip->info().name, "cpu");
     EXPECT_NE(chip.chip->info().detail.find(machine.processor), std::string::npos);
   }
 }
 
 TEST(CpuChip, FreshMemoryIsZeroAndCostsNothingUntilTouched) {
-  const auto& chip = test::cpu_chips().front().chip;
+  const auto& chip = test::staged_cpu_chips().front().chip;
   auto buffer = chip->allocate(int64_t{64} << 30);  // more than the machine has
   ASSERT_TRUE(buffer.ok());
   for (const int64_t at : {int64_t{0}, (int64_t{64} << 30) - 1}) {
@@ -119,7 +119,7 @@ TEST(CpuChip, FreshMemoryIsZeroAndCostsNothingUntilTouched) {
 }
 
 TEST(CpuChip, MemoryThatCannotBeIsAnError) {
-  const auto buffer = test::cpu_chips().front().chip->allocate(int64_t{1} << 60);
+  const auto buffer = test::staged_cpu_chips().front().chip->allocate(int64_t{1} << 60);
   ASSERT_FALSE(buffer.ok());
   EXPECT_EQ(buffer.error().code, Code::kResourceExhausted);
 }
@@ -169,7 +169,7 @@ TEST(CpuLevels, AThreadStaysPreparedBehindAnOp) {
     const cpu::KernelTable& table = *cpu::choose_level(std::string(level.name)).value();
     const cpu::FloatMode whole_test(table);
     EXPECT_TRUE(cpu::is_prepared(table)) << level.name;
-    for (const test::NamedChip& chip : test::cpu_chips()) {  // of this and of other levels
+    for (const test::NamedChip& chip : test::staged_cpu_chips()) {  // of this and of other levels
       float a[1] = {1}, out[1] = {};
       const View x = test::host_view(a, DType::kF32, 1, 1), y = test::host_view(out, DType::kF32, 1, 1);
       ASSERT_TRUE(chip.chip->run(contract::Add{x, x, y}).ok());

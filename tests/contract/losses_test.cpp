@@ -94,7 +94,7 @@ TEST(Losses, CrossEntropyRefusesWhatIsNotFinite) {
     };
     expect_outputs_equal("cross_entropy", {loss, logits}, op);
     Outputs out = {loss, logits};
-    const Status status = cpu_chips().back().chip->run(op(out));
+    const Status status = staged_cpu_chips().back().chip->run(op(out));
     ASSERT_FALSE(status.ok());
     EXPECT_EQ(status.error().code, Code::kOutOfRange);
     EXPECT_NE(status.error().message.find("cross_entropy: row 27: the largest logit is"), std::string::npos)

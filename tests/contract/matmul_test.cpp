@@ -19,7 +19,7 @@ using contract::Chip;
 using contract::MatrixSource;
 using contract::PackedMatrix;
 using contract::Rule;
-using test::cpu_chips;
+using test::staged_cpu_chips;
 using test::NamedChip;
 
 Chip& reference() {
@@ -195,7 +195,7 @@ void expect_equal(const Kind& kind, const Shape& shape, Numbers numbers, uint64_
   const Rows* used_bias = seed % 3 == 0 ? &bias : nullptr;
   Rows want(shape.rows, shape.outputs, 3);
   run_matmul(reference(), *stored, kind.rule, x, used_bias, want);
-  for (const NamedChip& chip : cpu_chips()) {
+  for (const NamedChip& chip : staged_cpu_chips()) {
     Rows got(shape.rows, shape.outputs, 3);
     run_matmul(*chip.chip, *stored, kind.rule, x, used_bias, got);
     EXPECT_TRUE(same_bits(got, want)) << chip.name << " " << kind_name(kind) << " K " << inputs << " N "
@@ -248,7 +248,7 @@ TEST_P(MatmulTest, LargestIntegers) {
     for (size_t i = 0; i < x.values.size(); ++i)
       x.values[i] = (i / static_cast<size_t>(inputs)) % 2 == 0 ? 3.0f : -3.0f;
     run_matmul(reference(), *stored, kind.rule, x, nullptr, want);
-    for (const NamedChip& chip : cpu_chips()) {
+    for (const NamedChip& chip : staged_cpu_chips()) {
       Rows got(rows, outputs, 0);
       run_matmul(*chip.chip, *stored, kind.rule, x, nullptr, got);
       EXPECT_TRUE(same_bits(got, want)) << chip.name << " " << kind_name(kind) << " byte " << byte;
@@ -279,7 +279,7 @@ TEST_P(MatmulTest, GroupedByExpertAndByHead) {
         };
         Rows want(slots, outputs, 2);
         run(reference(), want);
-        for (const NamedChip& chip : cpu_chips()) {
+        for (const NamedChip& chip : staged_cpu_chips()) {
           Rows got(slots, outputs, 2);
           run(*chip.chip, got);
           EXPECT_TRUE(same_bits(got, want)) << chip.name << " " << kind_name(kind) << " tokens " << tokens << " share "
@@ -322,7 +322,7 @@ TEST_P(MatmulTest, GroupedTargetsShareTheirRows) {
         EXPECT_TRUE(same_bits(got_second, want_second)) << name << " " << kind_name(other) << " tokens " << tokens;
       };
       expect_both(reference(), "reference");
-      for (const NamedChip& chip : cpu_chips()) expect_both(*chip.chip, chip.name);
+      for (const NamedChip& chip : staged_cpu_chips()) expect_both(*chip.chip, chip.name);
     }
   }
 }
@@ -340,7 +340,7 @@ TEST_P(MatmulTest, EmbeddingsAreTheStoredValues) {
     };
     Rows want(5, inputs, 1);
     run(reference(), want);
-    for (const NamedChip& chip : cpu_chips()) {
+    for (const NamedChip& chip : staged_cpu_chips()) {
       Rows got(5, inputs, 1);
       run(*chip.chip, got);
       EXPECT_TRUE(same_bits(got, want)) << chip.name << " " << kind_name(kind);
@@ -368,7 +368,7 @@ TEST(MatmulTargets, MixedKindsShareTheRows) {
   };
   Rows want_a(rows, 40, 0), want_b(rows, 16, 0), want_c(rows, 7, 0);
   run(reference(), want_a, want_b, want_c);
-  for (const NamedChip& chip : cpu_chips()) {
+  for (const NamedChip& chip : staged_cpu_chips()) {
     Rows a(rows, 40, 0), b(rows, 16, 0), c(rows, 7, 0);
     run(*chip.chip, a, b, c);
     EXPECT_TRUE(same_bits(a, want_a) && same_bits(b, want_b) && same_bits(c, want_c)) << chip.name;
@@ -388,7 +388,7 @@ TEST(MatmulEdges, RoundsBeforeItFlushes) {
   Rows x(1, 2, 0);
   x.values = {1.0f, -0x1p-76f};
   x.view.address = address_of(x.values.data());
-  for (const NamedChip& chip : cpu_chips()) {
+  for (const NamedChip& chip : staged_cpu_chips()) {
     Rows out(1, 2, 0);
     run_matmul(*chip.chip, stored, Rule::kF32, x, nullptr, out);
     EXPECT_EQ(std::bit_cast<uint32_t>(out.values[0]), 0u) << chip.name;
@@ -400,7 +400,7 @@ TEST(MatmulPacking, QuantisedKindsKeepTheirSize) {
   for (const Kind& kind : kKinds) {
     if (!is_quantised(kind.stored)) continue;
     const int64_t stored = 4096 * *dtype_bytes(kind.stored, 2048);
-    for (const NamedChip& chip : cpu_chips()) {
+    for (const NamedChip& chip : staged_cpu_chips()) {
       EXPECT_LE(static_cast<double>(chip.chip->packed_bytes(kind.stored, kind.rule, 1, 4096, 2048)),
                 1.05 * static_cast<double>(stored))
           << chip.name << " " << kind_name(kind);
@@ -410,7 +410,7 @@ TEST(MatmulPacking, QuantisedKindsKeepTheirSize) {
 
 TEST(MatmulPacking, W8A8RefusesSumsThatOverflow) {
   const auto stored = make_stored(DType::kI8, 1, 1, 131073, 1, Numbers::kPlain);
-  for (const NamedChip& chip : cpu_chips()) {
+  for (const NamedChip& chip : staged_cpu_chips()) {
     const auto packed = chip.chip->pack(stored->source, Rule::kW8A8);
     ASSERT_FALSE(packed.ok());
     EXPECT_EQ(packed.error().code, Code::kUnsupported);
@@ -425,7 +425,7 @@ TEST(MatmulPacking, W8A8LongestSum) {
   Rows x(9, inputs, 0), want(9, 2, 0);
   for (size_t i = 0; i < x.values.size(); ++i) x.values[i] = i < static_cast<size_t>(inputs) ? 1.0f : -1.0f;
   run_matmul(reference(), *stored, Rule::kW8A8, x, nullptr, want);
-  for (const NamedChip& chip : cpu_chips()) {
+  for (const NamedChip& chip : staged_cpu_chips()) {
     Rows got(9, 2, 0);
     run_matmul(*chip.chip, *stored, Rule::kW8A8, x, nullptr, got);
     EXPECT_TRUE(same_bits(got, want)) << chip.name;

@@ -26,7 +26,7 @@ void expect_gaps_do_not_count(const std::string& what, const Outputs& start,
   std::vector<View> views;
   for (Rows& rows : want) views.push_back(rows.view());
   ASSERT_TRUE(reference_chip().run(make(views)).ok());
-  for (const NamedChip& named : cpu_chips()) {
+  for (const NamedChip& named : staged_cpu_chips()) {
     std::vector<std::vector<float>> close(start.size());
     for (size_t i = 0; i < start.size(); ++i) views[i] = without_gaps(close[i], start[i]);
     ASSERT_TRUE(named.chip->run(make(views)).ok());

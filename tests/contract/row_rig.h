@@ -19,7 +19,7 @@
 
 namespace naru::row_tests {
 
-using test::cpu_chips;
+using test::staged_cpu_chips;
 using test::NamedChip;
 
 // Baseline is right, not fast: large cases are left out.
@@ -118,7 +118,7 @@ inline void expect_equal(const std::string& what, const Rows& start, const std::
                          bool is_large = false) {
   Rows want = start;
   const Status wanted = reference_chip().run(make(want));
-  for (const NamedChip& named : cpu_chips()) {
+  for (const NamedChip& named : staged_cpu_chips()) {
     if (is_large && is_slow(named)) continue;
     Rows got = start;
     const Status status = named.chip->run(make(got));

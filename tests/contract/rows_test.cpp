@@ -48,7 +48,7 @@ TEST(RowOps, RmsNormRefusesWhatIsNotFinite) {
     const auto op = [&](Rows& out) { return contract::RmsNorm{x.view(), weight.view(), 1e-6f, out.view()}; };
     expect_equal("rms_norm", Rows(70, 601), op);
     Rows out(70, 601);
-    const Status status = cpu_chips().back().chip->run(op(out));
+    const Status status = staged_cpu_chips().back().chip->run(op(out));
     ASSERT_FALSE(status.ok());
     EXPECT_EQ(status.error().code, Code::kOutOfRange);
     EXPECT_NE(status.error().message.find("row 50"), std::string::npos) << status.error().message;

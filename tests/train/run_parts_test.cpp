@@ -62,9 +62,9 @@ class AskedBatches : public BatchSource {
     }
     return asked_;
   }
-  // What was asked last, whether a step is left to take on it or not.
-  std::string kept() const override {
-    if (asked_at_ < 0) return {};
+  // What was asked last, where a step is left to take on it.
+  std::string kept(int64_t next_step) const override {
+    if (next_step / 2 != asked_at_) return {};
     Json micro_batches = Json::array();
     for (const MicroBatch& micro : asked_.micro_batches) {
       Json documents = Json::array();

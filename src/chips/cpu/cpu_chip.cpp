@@ -105,7 +105,7 @@ class CpuChip : public contract::Chip {
   std::vector<contract::KernelUse> kernel_uses() const override { return uses_; }
 
   int64_t held_scratch_bytes() const {
-    int64_t bytes = shared_.bytes();
+    int64_t bytes = shared_.bytes() + lists_.bytes();
     for (const Scratch& scratch : scratch_) bytes += scratch.bytes();
     return bytes;
   }

@@ -25,7 +25,8 @@ constexpr uint64_t kFirstAddress = uint64_t{0x6d15'0000'0000'0000};
 constexpr int64_t kGap = int64_t{1} << 20;
 
 // What the chip shares with its buffers, matrices and sequences, which may outlive it. All of it but the queue's thread
-// belongs to the caller's thread; only the queue's thread runs the inner chip.
+// belongs to the caller's thread. Only the queue's thread runs ops and copies on the inner chip; what allocates, or
+// asks for sizes, does so on the caller's, which an inner chip must bear.
 struct Core {
   explicit Core(std::unique_ptr<contract::Chip> inner_in, const Options& options_in)
       : inner(std::move(inner_in)), options(options_in) {}
@@ -146,7 +147,10 @@ class OwnedOp {
 
   // On the queue's thread.
   const contract::Op& op() {
-    for (const auto& [ref, slot] : sequences_) *ref = **slot;
+    for (const auto& [ref, slot] : sequences_) {
+      NARU_CHECK(*slot != nullptr, "an op on sequences whose making failed");
+      *ref = **slot;
+    }
     return op_;
   }
 

@@ -3,7 +3,8 @@
 // A turn's part of the text begins where the prompt ends that the engine would give the model at that moment (the
 // template's rendering of the messages before, with the generation prompt) and ends with the last control token of the
 // turn: its end-of-turn token. The text is encoded part by part, cut at these borders: exactly the ids that the model
-// sees and makes when it is used, and a mask that is exact by construction. Message text never becomes a control token.
+// sees and makes when it is used, and weights that are exact by construction. Message text never becomes a control
+// token.
 //
 // Templates that rewrite earlier turns (reasoning left out of the history) give a conversation several documents: each
 // turn is learnt once, in the form in which the model will meet it.

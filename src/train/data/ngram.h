@@ -2,7 +2,7 @@
 // smoothing (Chen and Goodman, "An empirical study of smoothing techniques for language modeling", 1998, sections 2.7
 // and 3), down to the uniform distribution over the vocabulary.
 //
-// Its events are the targets of training: tokens that the mask counts, each after the four tokens before it in its
+// Its events are the targets of training: tokens whose weight is not 0, each after the four tokens before it in its
 // document (a mark of the beginning where there are fewer). What is counted are integers and what is summed is summed
 // in one order, so the number is the same on every machine.
 #pragma once
