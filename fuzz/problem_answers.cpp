@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "data/generators.h"
 #include "formats/utf8.h"
-#include "train/data/generators.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace naru;

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "formats/utf8.h"
-#include "train/recipe.h"
+#include "recipes/recipe.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace naru;

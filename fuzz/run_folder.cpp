@@ -7,8 +7,8 @@
 #include <fstream>
 
 #include "formats/utf8.h"
-#include "train/report.h"
-#include "train/run_files.h"
+#include "runs/report.h"
+#include "runs/run_files.h"
 
 namespace {
 

@@ -12,12 +12,12 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "data/batches.h"
 #include "formats/utf8.h"
 #include "text/bpe_trainer.h"
 #include "text/chat_template.h"
 #include "text/chatml.h"
 #include "text/tokenizer.h"
-#include "train/data/batches.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares naru's chat template renderer with the official one (transformers' Jinja set-up) on many inputs.
 
-Three parts: (1) short templates, one language feature each; (2) the templates under tests/data/text/templates and those
+Three parts: (1) short templates, one language feature each; (2) the templates under tests/fixtures/text/templates and those
 in --templates FOLDER (*.jinja) with random conversations; (3) what is marked as content: every message string is drawn
 from an alphabet that no template uses, so each of its characters must come out marked, and no other.
 
@@ -236,7 +236,7 @@ def main():
     lines = [dict(base, template="{{ " + e + " }}") for e in expressions()] + [dict(base, template=t) for t in TEMPLATES]
     bad = check(lines, args.command, "language", False)
     here = os.path.dirname(os.path.abspath(__file__))
-    folders = [os.path.join(here, "..", "tests", "data", "text", "templates")] + ([args.templates] if args.templates else [])
+    folders = [os.path.join(here, "..", "tests", "fixtures", "text", "templates")] + ([args.templates] if args.templates else [])
     for folder in folders:
         for path in sorted(glob.glob(os.path.join(folder, "*.jinja"))):
             template = open(path, encoding="utf-8", newline="").read()

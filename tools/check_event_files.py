@@ -4,7 +4,7 @@
     python3 -m venv /tmp/tb && /tmp/tb/bin/pip install tensorboard 'setuptools<80'
     /tmp/tb/bin/python tools/check_event_files.py runs/NAME
 
-Needed when src/train/tensorboard.cpp changes; the golden bytes of tests/train_runs then follow it.
+Needed when src/runs/tensorboard.cpp changes; the golden bytes of tests/runs then follow it.
 """
 import json
 import math

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "tests/data/models/llama-gqa/hf"
+MODEL = ROOT / "tests/fixtures/models/llama-gqa/hf"
 AT_ONCE = 4
 OUTPUTS = ["o.npy", "g.safetensors", "m.gguf", "folder"]
 # By its signal, before or after the command catches it; or stopped by it.

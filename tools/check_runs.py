@@ -75,7 +75,7 @@ class Rig:
     def __init__(self, naru, scratch, as_other):
         self.naru, self.path, self.other = naru, scratch, as_other
         (scratch / "tokenizer").mkdir()
-        shutil.copy(ROOT / "tests/data/text/trained/smollm.json", scratch / "tokenizer/tokenizer.json")
+        shutil.copy(ROOT / "tests/fixtures/text/trained/smollm.json", scratch / "tokenizer/tokenizer.json")
         (scratch / "tokenizer/tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE}))
         (scratch / "llama.json").write_text(json.dumps({**SIZES, **LLAMA}))
         (scratch / "v3.json").write_text(json.dumps({**SIZES, **V3}))

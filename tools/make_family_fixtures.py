@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the fixtures of tests/text/families.cpp under tests/data/text:
+"""Writes the fixtures of tests/text/families.cpp under tests/fixtures/text:
 
  families.json        conversations through a template of each family's constructs, as text and as ids
  special_tokens.json  which tokens a tokenizer has, by id, where its files name some in tokenizer_config.json,
                       special_tokens_map.json or added_tokens.json alone
 
-The truth is transformers' apply_chat_template on a tokenizer folder: a small vocabulary of tests/data/text/tokenizers,
+The truth is transformers' apply_chat_template on a tokenizer folder: a small vocabulary of tests/fixtures/text/tokenizers,
 with the special tokens, roles and flags that the family's own files have, said in the files that say them there. The
-templates in tests/data/text/families are written by hand. BOS comes from the template or from the post-processor, never
+templates in tests/fixtures/text/families are written by hand. BOS comes from the template or from the post-processor, never
 from both: `texts` holds plain texts with what the tokenizer puts around them.
 
 usage: python3 tools/make_family_fixtures.py
@@ -21,7 +21,7 @@ import tempfile
 import chat_template_differential as chat  # sets the clock that templates see
 from transformers import AutoTokenizer
 
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "data", "text")
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "fixtures", "text")
 BEGIN, END = "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"
 TOOL_MARKS = [f"<\uff5ctool\u2581{w}\uff5c>" for w in (
     "calls\u2581begin", "calls\u2581end", "call\u2581end", "outputs\u2581begin", "outputs\u2581end", "output\u2581begin",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes tests/data/formats/* with the official libraries (tools/requirements-formats.txt), the truth that the tests of
+"""Makes tests/fixtures/formats/* with the official libraries (tools/requirements-formats.txt), the truth that the tests of
 src/formats compare with. Deterministic: the same versions give the same bytes.
 
-    python3 tools/make_format_fixtures.py tests/data/formats
+    python3 tools/make_format_fixtures.py tests/fixtures/formats
 """
 import json
 import math
@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig
 
-OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/data/formats")
+OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/formats")
 BLOCK_KINDS = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 # Where the f16 scales of a block lie, in bytes.
 SCALES = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}

@@ -10,7 +10,7 @@ import pathlib
 import struct
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DATA = ROOT / "tests" / "data" / "formats"
+DATA = ROOT / "tests" / "fixtures" / "formats"
 
 
 def put(out, target, name, data):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the fixtures of tests/text under tests/data/text, with the official libraries as the truth.
+"""Writes the fixtures of tests/text under tests/fixtures/text, with the official libraries as the truth.
 
  tokenizers/NAME.json   small vocabularies, trained here on the text below, one for each family's pre-tokenizer
  tokenizer_cases.json   for each: hard texts with their ids, id lists with their decoded text
  jinja_cases.json       the language cases of tools/chat_template_differential.py with the official output
- chat_cases.json        conversations through the templates of tests/data/text/templates (which are written by hand), with
+ chat_cases.json        conversations through the templates of tests/fixtures/text/templates (which are written by hand), with
                         the official text, and its ids under one of the tokenizers
 
 usage: python3 tools/make_text_fixtures.py
@@ -20,7 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 import chat_template_differential as chat
 import tokenizer_differential as differential
 
-OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "data", "text")
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "fixtures", "text")
 SEED = 20240726
 
 CORPUS = [

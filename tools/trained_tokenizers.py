@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """naru's trainer of tokenizers against the official `tokenizers` library's.
 
-    python3 tools/trained_tokenizers.py                        writes the fixtures of tests/data/text/trained
+    python3 tools/trained_tokenizers.py                        writes the fixtures of tests/fixtures/text/trained
     python3 tools/trained_tokenizers.py --compare [--rounds N] [--seed N] [--command build/release/naru_train_tokenizer]
 
 The fixtures: corpus.json, a list of texts in several languages and of code; NAME.json, the tokenizer.json that the library
@@ -24,7 +24,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 import tokenizer_differential as differential
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = ROOT / "tests" / "data" / "text" / "trained"
+OUT = ROOT / "tests" / "fixtures" / "text" / "trained"
 COMMAND = ROOT / "build" / "release" / "naru_train_tokenizer"
 SEED = 20261125
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

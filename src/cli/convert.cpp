@@ -12,8 +12,8 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "export/export.h"
 #include "models/model.h"
-#include "train/export.h"
 
 namespace naru::cli {
 namespace {
@@ -27,14 +27,14 @@ std::string_view kind_name(Kind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-train::GgufKind gguf_kind(Kind kind) {
+exports::GgufKind gguf_kind(Kind kind) {
   switch (kind) {
-    case Kind::kF32: return train::GgufKind::kF32;
-    case Kind::kF16: return train::GgufKind::kF16;
-    case Kind::kBF16: return train::GgufKind::kBF16;
-    case Kind::kQ8_0: return train::GgufKind::kQ8_0;
+    case Kind::kF32: return exports::GgufKind::kF32;
+    case Kind::kF16: return exports::GgufKind::kF16;
+    case Kind::kBF16: return exports::GgufKind::kBF16;
+    case Kind::kQ8_0: return exports::GgufKind::kQ8_0;
   }
-  return train::GgufKind::kF32;
+  return exports::GgufKind::kF32;
 }
 
 // f32 where rounding would lose something, else bf16: by the tensors that are used.
@@ -85,10 +85,10 @@ Status convert_command(const ConvertOptions& options) {
       progress.update(done, total);
       return !is_interrupted();
     };
-    NARU_TRY(is_gguf ? train::convert_to_gguf(options.path, options.out_path, gguf_kind(kind), show, options.existing)
-                     : train::convert_to_hugging_face(
+    NARU_TRY(is_gguf ? exports::convert_to_gguf(options.path, options.out_path, gguf_kind(kind), show, options.existing)
+                     : exports::convert_to_hugging_face(
                            options.path, options.out_path,
-                           kind == Kind::kF32 ? train::ExportDType::kF32 : train::ExportDType::kBF16, show,
+                           kind == Kind::kF32 ? exports::ExportDType::kF32 : exports::ExportDType::kBF16, show,
                            options.existing));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

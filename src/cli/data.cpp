@@ -17,12 +17,12 @@
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/train_tokenizer.h"
+#include "data/batches.h"
+#include "data/ngram.h"
+#include "data/texts.h"
 #include "formats/model_config.h"
+#include "recipes/recipe.h"
 #include "text/chat_tokenizer.h"
-#include "train/data/batches.h"
-#include "train/data/ngram.h"
-#include "train/data/texts.h"
-#include "train/recipe.h"
 #include "train/training_model_files.h"
 
 namespace naru::cli {
@@ -34,15 +34,15 @@ constexpr int64_t kShownTokensMax = 400;      // of a document
 constexpr size_t kShownNotes = 20;            // without --notes
 
 struct Data {
-  train::Recipe recipe;
+  recipes::Recipe recipe;
   std::string tokenizer_path;
   text::Tokenizer tokenizer;
-  train::BatchStream training;
-  std::optional<train::BatchStream> validation;
-  std::optional<train::NgramBaseline> baseline;
+  data::BatchStream training;
+  std::optional<data::BatchStream> validation;
+  std::optional<data::NgramBaseline> baseline;
 };
 
-Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const train::Recipe& recipe,
+Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const recipes::Recipe& recipe,
                                               const std::string& path) {
   auto data = read_tokenizer_data(path);
   if (data.ok() || data.error().code != Code::kNotFound || recipe.model.tokenizer.empty()) return data;
@@ -52,7 +52,7 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
 }
 
 Result<Data> open_data(const DataOptions& options) {
-  NARU_ASSIGN(train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
+  NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
   const std::string& written = recipe.model.tokenizer.empty() ? recipe.model.path : recipe.model.tokenizer;
   if (written.empty()) {
@@ -66,7 +66,7 @@ Result<Data> open_data(const DataOptions& options) {
                  fmt::format("reading {}: it has no [[validation]], which --ngram measures on; add a source there",
                              options.recipe_path)};
   }
-  const std::string tokenizer_path = train::resolved_path(written, folder).string();
+  const std::string tokenizer_path = recipes::resolved_path(written, folder).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
   NARU_ASSIGN(std::optional<std::string> own_template, train::read_own_template(recipe, folder));
   if (own_template) text::replace_chat_template(tokenizer_data, std::move(*own_template));
@@ -76,22 +76,22 @@ Result<Data> open_data(const DataOptions& options) {
   }
   text::Tokenizer tokenizer = std::move(made.tokenizer);
   const text::ChatTemplate* chat_template = made.chat_template ? &*made.chat_template : nullptr;
-  NARU_ASSIGN(train::BatchStream training,
-              train::BatchStream::open(recipe, recipe.data, tokenizer, chat_template, folder));
-  std::optional<train::BatchStream> validation;
-  std::optional<train::NgramBaseline> baseline;
+  NARU_ASSIGN(data::BatchStream training,
+              data::BatchStream::open(recipe, recipe.data, tokenizer, chat_template, folder));
+  std::optional<data::BatchStream> validation;
+  std::optional<data::NgramBaseline> baseline;
   if (!recipe.validation.empty()) {
-    NARU_ASSIGN(validation, train::BatchStream::open(recipe, recipe.validation, tokenizer, chat_template, folder));
+    NARU_ASSIGN(validation, data::BatchStream::open(recipe, recipe.validation, tokenizer, chat_template, folder));
   }
-  if (options.ngram) baseline = train::ngram_baseline(training, *validation, tokenizer.n_ids());
+  if (options.ngram) baseline = data::ngram_baseline(training, *validation, tokenizer.n_ids());
   return Data{std::move(recipe),   tokenizer_path,        std::move(tokenizer),
               std::move(training), std::move(validation), baseline};
 }
 
-train::SourceStatistics sum_of(const std::vector<train::SourceStatistics>& sources) {
-  train::SourceStatistics sum;
+data::SourceStatistics sum_of(const std::vector<data::SourceStatistics>& sources) {
+  data::SourceStatistics sum;
   sum.name = "together";
-  for (const train::SourceStatistics& s : sources) {
+  for (const data::SourceStatistics& s : sources) {
     sum.n_documents += s.n_documents;
     sum.n_tokens += s.n_tokens;
     sum.n_targets += s.n_targets;
@@ -105,15 +105,15 @@ train::SourceStatistics sum_of(const std::vector<train::SourceStatistics>& sourc
 }
 
 // How much of its rows a source fills.
-double fill_of(const train::SourceStatistics& s, int64_t context) {
+double fill_of(const data::SourceStatistics& s, int64_t context) {
   return static_cast<double>(s.n_tokens) / static_cast<double>(s.n_rows * context);
 }
 
 // The first documents of every source, as indices for BatchStream::document.
-std::vector<int64_t> shown_documents(const train::BatchStream& stream, int64_t n_each) {
+std::vector<int64_t> shown_documents(const data::BatchStream& stream, int64_t n_each) {
   std::vector<int64_t> indices;
   int64_t begin = 0;
-  for (const train::SourceStatistics& s : stream.statistics()) {
+  for (const data::SourceStatistics& s : stream.statistics()) {
     for (int64_t i = 0; i < std::min(n_each, s.n_documents); ++i) indices.push_back(begin + i);
     begin += s.n_documents;
   }
@@ -128,8 +128,8 @@ std::string padded(const std::string& text, int64_t columns) {
   return out;
 }
 
-std::string table_text(std::string_view heading, const train::BatchStream& stream, int64_t context, bool has_shares) {
-  std::vector<train::SourceStatistics> rows = stream.statistics();
+std::string table_text(std::string_view heading, const data::BatchStream& stream, int64_t context, bool has_shares) {
+  std::vector<data::SourceStatistics> rows = stream.statistics();
   if (rows.size() > 1) rows.push_back(sum_of(rows));
   int64_t columns = std::ssize(heading);
   for (const auto& s : rows) columns = std::max(columns, display_columns(one_line(s.name)));
@@ -146,7 +146,7 @@ std::string table_text(std::string_view heading, const train::BatchStream& strea
   return text;
 }
 
-std::string notes_text(std::string_view of, const train::BatchStream& stream, bool all) {
+std::string notes_text(std::string_view of, const data::BatchStream& stream, bool all) {
   if (stream.n_notes() == 0) return "";
   const auto& notes = stream.notes();
   const size_t n = all ? notes.size() : std::min(notes.size(), kShownNotes);
@@ -166,7 +166,7 @@ std::string notes_text(std::string_view of, const train::BatchStream& stream, bo
 
 // A document on the terminal: neighbouring tokens in two shades; what is learnt in two others. Without colours a bar
 // between tokens, and brackets around what is learnt. A character made of several tokens shows with its last.
-std::string document_text(const train::Document& document, const text::Tokenizer& tokenizer) {
+std::string document_text(const data::Document& document, const text::Tokenizer& tokenizer) {
   const bool has_colours = !style_code(Style::kDim, Stream::kOut).empty();
   text::StreamDecoder decoder(tokenizer, false);
   std::string text;
@@ -212,7 +212,7 @@ std::string documents_text(const Data& data, int64_t n_each) {
                         sample("learnt like ", "this", Style::kGreen, Style::kCyan));
   }
   for (const int64_t index : indices) {
-    const train::Document& document = data.training.document(index);
+    const data::Document& document = data.training.document(index);
     const auto n_learnt = std::count(document.loss.begin(), document.loss.end(), uint8_t{1});
     text += "\n" +
             styled(fmt::format("{} ({} tokens, {} learnt)", one_line(data.training.place(document)),
@@ -223,22 +223,22 @@ std::string documents_text(const Data& data, int64_t n_each) {
   return text;
 }
 
-std::string baseline_text(const train::NgramBaseline& b) {
+std::string baseline_text(const data::NgramBaseline& b) {
   std::string text = fmt::format(
       "5-gram baseline: {:.4f} nats a token, perplexity {:.3f}, over {} held-out targets ({} of training, {} "
       "n-grams)\n",
       b.nll, exp_double(b.nll), b.n_targets, b.n_events, b.n_nodes);
   if (b.documents_counted < b.documents) {
     text += fmt::format("  it counted {} of {} documents: more would have passed its limit of {} n-grams\n",
-                        b.documents_counted, b.documents, train::kNgramNodesMax);
+                        b.documents_counted, b.documents, data::kNgramNodesMax);
   }
   return text;
 }
 
 std::string text_of(const DataOptions& options, const Data& data) {
-  const train::BatchRecipe& batch = data.recipe.batch;
+  const recipes::BatchRecipe& batch = data.recipe.batch;
   std::string text = fmt::format("{}: {}, {} rows of {} tokens a step, {} in a micro-batch, seed {}\n\n",
-                                 one_line(short_name(options.recipe_path)), train::run_kind_name(data.recipe.kind),
+                                 one_line(short_name(options.recipe_path)), recipes::run_kind_name(data.recipe.kind),
                                  batch.rows, batch.context, batch.micro_rows, data.recipe.seed);
   text += table_text("Training", data.training, batch.context, true);
   const int64_t steps = data.training.steps_per_epoch();
@@ -252,8 +252,8 @@ std::string text_of(const DataOptions& options, const Data& data) {
   return text + documents_text(data, options.documents);
 }
 
-Json stream_json(const train::BatchStream& stream, int64_t context) {
-  const auto object = [context](const train::SourceStatistics& s) {
+Json stream_json(const data::BatchStream& stream, int64_t context) {
+  const auto object = [context](const data::SourceStatistics& s) {
     return Json{
         {"documents", s.n_documents},    {"tokens", s.n_tokens}, {"learnt", s.n_targets}, {"rows", s.n_rows},
         {"filled", fill_of(s, context)}, {"pieces", s.n_pieces}, {"cut", s.n_cut},        {"dropped", s.n_dropped}};
@@ -274,14 +274,14 @@ Json stream_json(const train::BatchStream& stream, int64_t context) {
 }
 
 Json json_of(const DataOptions& options, const Data& data) {
-  const train::BatchRecipe& batch = data.recipe.batch;
-  Json json = {{"recipe", options.recipe_path},    {"kind", train::run_kind_name(data.recipe.kind)},
+  const recipes::BatchRecipe& batch = data.recipe.batch;
+  Json json = {{"recipe", options.recipe_path},    {"kind", recipes::run_kind_name(data.recipe.kind)},
                {"context", batch.context},         {"rows", batch.rows},
                {"micro_rows", batch.micro_rows},   {"seed", data.recipe.seed},
                {"tokenizer", data.tokenizer_path}, {"train", stream_json(data.training, batch.context)}};
   if (data.validation) json["validation"] = stream_json(*data.validation, batch.context);
   if (const auto& b = data.baseline) {
-    json["ngram"] = {{"order", train::kNgramOrder},
+    json["ngram"] = {{"order", data::kNgramOrder},
                      {"nll", b->nll},
                      {"perplexity", exp_double(b->nll)},
                      {"targets", b->n_targets},
@@ -291,7 +291,7 @@ Json json_of(const DataOptions& options, const Data& data) {
   }
   json["documents"] = Json::array();
   for (const int64_t index : shown_documents(data.training, options.documents)) {
-    const train::Document& document = data.training.document(index);
+    const data::Document& document = data.training.document(index);
     json["documents"].push_back({{"place", data.training.place(document)},
                                  {"ids", document.ids},
                                  {"learnt", document.loss},
@@ -305,9 +305,9 @@ bool is_recipe(const std::string& path) {
 }
 
 // As many ids as the recipe's new model has rows for.
-Result<std::optional<int64_t>> vocab_of_config(const train::Recipe& recipe, const fs::path& folder) {
+Result<std::optional<int64_t>> vocab_of_config(const recipes::Recipe& recipe, const fs::path& folder) {
   if (recipe.model.config.empty()) return std::optional<int64_t>();
-  const fs::path path = train::resolved_path(recipe.model.config, folder);
+  const fs::path path = recipes::resolved_path(recipe.model.config, folder);
   NARU_ASSIGN(const std::string json, read_file(path, formats::kConfigBytesMax));
   NARU_ASSIGN(const formats::ModelConfig config, formats::parse_model_config(as_bytes(json), path.string()));
   return std::optional<int64_t>(config.vocab);
@@ -327,13 +327,13 @@ Status train_tokenizer(const DataOptions& options) {
     how.inputs.insert(how.inputs.end(), options.overrides.begin(), options.overrides.end());
     return train_tokenizer_command(how);
   }
-  NARU_ASSIGN(const train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
+  NARU_ASSIGN(const recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
   if (!wanted.vocab_size) {
     NARU_ASSIGN(const auto vocab, vocab_of_config(recipe, folder));
     how.vocab_size = vocab.value_or(how.vocab_size);
   }
-  how.texts = [&](const TextVisit& visit) { return train::visit_texts(recipe, folder, visit); };
+  how.texts = [&](const TextVisit& visit) { return data::visit_texts(recipe, folder, visit); };
   return train_tokenizer_command(how);
 }
 

@@ -85,7 +85,7 @@ Status write_grads(AtomicFile file, const formats::TensorFiles& files, const tra
   return out.finish();
 }
 
-Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const formats::ModelConfig& config) {
+Result<data::MicroBatch> one_document(const std::vector<int32_t>& ids, const formats::ModelConfig& config) {
   const auto n = static_cast<int64_t>(ids.size());
   if (n < 2) {
     return Error{Code::kInvalidArgument,
@@ -98,7 +98,7 @@ Result<train::MicroBatch> one_document(const std::vector<int32_t>& ids, const fo
                                                 "positions; give fewer ids",
                                                 n, config.max_positions)};
   }
-  train::MicroBatch batch;
+  data::MicroBatch batch;
   batch.ids = ids;
   for (int64_t i = 0; i < n; ++i) {
     const bool is_last = i + 1 == n;
@@ -152,7 +152,7 @@ Status grads_command(const GradsOptions& options) {
   const std::string ids_name = short_name(options.ids_path);
   NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids_array(ids_file.bytes(), ids_name));
   NARU_TRY(check_ids(ids, config.vocab, ids_name));
-  NARU_ASSIGN(const train::MicroBatch batch, one_document(ids, config));
+  NARU_ASSIGN(const data::MicroBatch batch, one_document(ids, config));
   // The output's place is tried before any work is done.
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(options.out_path, options.existing));
 
@@ -179,7 +179,7 @@ Status grads_command(const GradsOptions& options) {
   NARU_TRY(model.reserve(room));
   NARU_ASSIGN(const train::GradientBuffer grads, model.make_gradients());
   const auto n_targets = static_cast<int64_t>(ids.size()) - 1;
-  train::StepBatch step;
+  data::StepBatch step;
   step.micro_batches = {batch};
   const train::TrainableModel::StepScale scale{
       .divisor = static_cast<double>(n_targets),

@@ -40,7 +40,7 @@ std::string optional_number(const std::optional<double>& value) {
 constexpr size_t kColumns = 7;
 using Row = std::array<std::string, kColumns>;
 
-Row row_of(const train::RunSummary& run) {
+Row row_of(const runs::RunSummary& run) {
   const std::string hash = plain(run.weights_sha256, 64).substr(0, kHashShown);
   return {plain(run.name, kNameBytesShown),
           plain(run.status, 20),
@@ -53,11 +53,11 @@ Row row_of(const train::RunSummary& run) {
 
 }  // namespace
 
-std::string runs_table(const std::vector<train::RunSummary>& runs) {
+std::string runs_table(const std::vector<runs::RunSummary>& runs) {
   const Row head = {"name", "status", "step", "loss", "validation", "time", "weights"};
   constexpr std::array<bool, kColumns> kIsRight = {false, false, true, true, true, true, false};
   std::vector<Row> rows = {head};
-  for (const train::RunSummary& run : runs) rows.push_back(row_of(run));
+  for (const runs::RunSummary& run : runs) rows.push_back(row_of(run));
   std::array<int64_t, kColumns> widths{};
   for (const Row& row : rows) {
     for (size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], display_columns(row[i]));
@@ -79,9 +79,9 @@ std::string runs_table(const std::vector<train::RunSummary>& runs) {
   return text;
 }
 
-Json runs_json(const std::vector<train::RunSummary>& runs) {
+Json runs_json(const std::vector<runs::RunSummary>& runs) {
   Json list = Json::array();
-  for (const train::RunSummary& run : runs) {
+  for (const runs::RunSummary& run : runs) {
     list.push_back({{"name", run.name},
                     {"folder", run.folder.string()},
                     {"status", run.status},
@@ -100,11 +100,11 @@ Json runs_json(const std::vector<train::RunSummary>& runs) {
 Status runs_command(const RunsOptions& options) {
   end_at_first_interrupt();
   const std::string folder = options.folder.empty() ? std::string(kDefaultFolder) : options.folder;
-  auto runs = train::list_runs(folder);
+  auto runs = runs::list_runs(folder);
   // Nobody has trained here yet: that is no mistake.
   const bool is_none = !runs.ok() && runs.error().code == Code::kNotFound && options.folder.empty();
   if (!runs.ok() && !is_none) return std::move(runs).error();
-  const std::vector<train::RunSummary> list = is_none ? std::vector<train::RunSummary>() : std::move(runs).value();
+  const std::vector<runs::RunSummary> list = is_none ? std::vector<runs::RunSummary>() : std::move(runs).value();
   if (options.json) return write_out(json_text(runs_json(list)));
   if (list.empty()) {
     return write_out(

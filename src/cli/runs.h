@@ -7,7 +7,7 @@
 
 #include "cli/json_text.h"
 #include "cli/options.h"
-#include "train/run_folder.h"
+#include "runs/run_folder.h"
 
 namespace naru::cli {
 
@@ -17,8 +17,8 @@ struct RunsOptions {
 };
 
 // A table, one line a run. Names come from outside: what a terminal would act upon is replaced.
-std::string runs_table(const std::vector<train::RunSummary>& runs);
-Json runs_json(const std::vector<train::RunSummary>& runs);
+std::string runs_table(const std::vector<runs::RunSummary>& runs);
+Json runs_json(const std::vector<runs::RunSummary>& runs);
 
 Command make_runs();
 Status runs_command(const RunsOptions& options);

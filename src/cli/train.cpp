@@ -21,13 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<train::Recipe> recipe_of(const TrainOptions& options) {
-  NARU_ASSIGN(train::Recipe recipe, train::read_recipe(options.recipe_path, options.overrides));
+Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
+  NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   if (options.output) recipe.output = *options.output;
   return recipe;
 }
 
-std::string plan_text(const train::Recipe& recipe, const train::TrainingPlan& plan) {
+std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan) {
   const auto share = [](std::string_view name, int64_t bytes) {
     return fmt::format("{} {}", name, format_bytes(bytes));
   };
@@ -82,7 +82,7 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
 }  // namespace
 
 Status train_command(const TrainOptions& options) {
-  NARU_ASSIGN(const train::Recipe recipe, recipe_of(options));
+  NARU_ASSIGN(const recipes::Recipe recipe, recipe_of(options));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   TrainStatus status;
   double peak = 0;

@@ -1,7 +1,7 @@
 // Trains a byte-level BPE vocabulary of any known family's pre-tokenizer from texts: the ids are the added tokens',
 // then the 256 bytes' in the order of their characters, then one for each merge. The same texts give the same
 // vocabulary, and where the `tokenizers` library trains on the same texts with the same settings it gives these very
-// ids and merges (merge_learner.h has the rule; tests/data/text/trained has files of that library).
+// ids and merges (merge_learner.h has the rule; tests/fixtures/text/trained has files of that library).
 //
 // Texts may be of any size and hold any bytes (invalid UTF-8 is replaced as in encoding). Time is linear in the text
 // and close to linear in its distinct words; one thread. Memory is bounded by a budget, which counts distinct words,

@@ -34,11 +34,11 @@ bool is_chosen(const std::string& target, const models::Parameter& parameter) {
 
 }  // namespace
 
-formats::AdapterConfig adapter_config(const LoraRecipe& lora) {
+formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora) {
   return {.rank = lora.rank, .alpha = lora.alpha, .is_rank_stabilised = false, .targets = lora.targets};
 }
 
-Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& parameters) {
+Status list_adapters(const recipes::LoraRecipe& lora, std::vector<models::Parameter>& parameters) {
   std::vector<models::Parameter> added;
   for (const std::string& target : lora.targets) {
     const bool is_possible = std::find(std::begin(kPossible), std::end(kPossible), target) != std::end(kPossible);

@@ -8,16 +8,16 @@
 
 #include "formats/adapter_config.h"
 #include "models/parameters.h"
-#include "train/recipe.h"
+#include "recipes/recipe.h"
 
 namespace naru::train {
 
 // What PEFT is told of them.
-formats::AdapterConfig adapter_config(const LoraRecipe& lora);
+formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora);
 
 // Appends A and B of every matrix that `lora.targets` chooses by the last part of its name. A target that chooses
 // nothing, or a matrix that cannot have an adapter (experts, kv_b), is an error.
-Status list_adapters(const LoraRecipe& lora, std::vector<models::Parameter>& parameters);
+Status list_adapters(const recipes::LoraRecipe& lora, std::vector<models::Parameter>& parameters);
 
 // "model...q_proj" of either of its adapter's names, and "model...q_proj.weight".
 std::string adapted_module(const std::string& adapter_name);

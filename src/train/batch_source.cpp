@@ -11,17 +11,17 @@ constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch
 
 }  // namespace
 
-DocumentBatches::DocumentBatches(BatchStream stream, const std::vector<SourceRecipe>& sources)
+DocumentBatches::DocumentBatches(data::BatchStream stream, const std::vector<recipes::SourceRecipe>& sources)
     : stream_(std::move(stream)), sources_(&sources) {}
 
-StreamRecord DocumentBatches::record() const {
+data::StreamRecord DocumentBatches::record() const {
   return record_of(stream_, *sources_);
 }
 
 Result<TrainingRoom> DocumentBatches::largest(int64_t n_steps) {
   TrainingRoom room{.rows = 1, .pages = 1, .documents = 1};
   for (int64_t step = 0; step < std::min(n_steps, kStepsLookedAt); ++step) {
-    NARU_ASSIGN(const StepBatch batch, stream_.step(step));
+    NARU_ASSIGN(const data::StepBatch batch, stream_.step(step));
     widen(room, batch);
   }
   return room;
@@ -35,8 +35,8 @@ Status DocumentBatches::restore(int64_t step, std::string_view kept) {
                                            step, kept.size())};
 }
 
-void widen(TrainingRoom& room, const StepBatch& batch) {
-  for (const MicroBatch& micro : batch.micro_batches) {
+void widen(TrainingRoom& room, const data::StepBatch& batch) {
+  for (const data::MicroBatch& micro : batch.micro_batches) {
     room.rows = std::max(room.rows, std::ssize(micro.ids));
     room.pages = std::max(room.pages, pages_of(micro));
     room.documents = std::max(room.documents, std::ssize(micro.documents));

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "train/data_record.h"
+#include "data/data_record.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -20,7 +20,7 @@ class BatchSource {
   virtual ~BatchSource() = default;
 
   // What it was made of, for the record of the run's data.
-  virtual StreamRecord record() const = 0;
+  virtual data::StreamRecord record() const = 0;
   virtual int64_t steps_per_epoch() const = 0;
   // Rows, pages and documents of the largest micro-batch of the first n_steps steps; a later, larger one is planned
   // when it comes.
@@ -28,11 +28,11 @@ class BatchSource {
 
   // The batch of a step, counted from 0, while the model has the weights that all steps before gave it. Steps come in
   // order, and some are left out. The same step may be asked for again before the weights change, and is the same.
-  virtual Result<StepBatch> step(int64_t step, TrainableModel& model) = 0;
+  virtual Result<data::StepBatch> step(int64_t step, TrainableModel& model) = 0;
 
-  // What the batches of next_step and of those behind it depend on beside recipe, step and weights: bytes of its own for
-  // a checkpoint before next_step. "": nothing. next_step is the step asked for last where the run is stopped in its
-  // middle, which then counts as not begun; else the one behind it.
+  // What the batches of next_step and of those behind it depend on beside recipe, step and weights: bytes of its own
+  // for a checkpoint before next_step. "": nothing. next_step is the step asked for last where the run is stopped in
+  // its middle, which then counts as not begun; else the one behind it.
   virtual std::string kept(int64_t next_step) const = 0;
   // The run stands before `step`, with the bytes that kept(step) gave there ("" at step 0): at its start, and after a
   // roll-back.
@@ -43,21 +43,21 @@ class BatchSource {
 class DocumentBatches final : public BatchSource {
  public:
   // `sources` is recipe.data; the recipe lives as long.
-  DocumentBatches(BatchStream stream, const std::vector<SourceRecipe>& sources);
+  DocumentBatches(data::BatchStream stream, const std::vector<recipes::SourceRecipe>& sources);
 
-  StreamRecord record() const override;
+  data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
   Result<TrainingRoom> largest(int64_t n_steps) override;
-  Result<StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
+  Result<data::StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
   std::string kept(int64_t) const override { return {}; }
   Status restore(int64_t step, std::string_view kept) override;
 
  private:
-  BatchStream stream_;
-  const std::vector<SourceRecipe>* sources_;
+  data::BatchStream stream_;
+  const std::vector<recipes::SourceRecipe>* sources_;
 };
 
 // Widens `room` to what the batch's micro-batches take, in rows, pages and documents.
-void widen(TrainingRoom& room, const StepBatch& batch);
+void widen(TrainingRoom& room, const data::StepBatch& batch);
 
 }  // namespace naru::train

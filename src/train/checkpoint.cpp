@@ -7,11 +7,11 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/file_digest.h"
 #include "base/folder.h"
 #include "formats/safetensors_writer.h"
 #include "train/checkpoint_manifest.h"
 #include "train/chip_values.h"
-#include "train/file_digest.h"
 
 namespace naru::train {
 namespace {

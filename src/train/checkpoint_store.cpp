@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/file_digest.h"
 #include "base/folder.h"
-#include "train/file_digest.h"
-#include "train/run_files.h"
+#include "runs/run_files.h"
 
 namespace naru::train {
 namespace {
@@ -39,7 +39,7 @@ std::string look_of(const fs::path& folder) {
 Result<fs::path> set_aside(const fs::path& folder) {
   for (int64_t number = 1;; ++number) {
     fs::path target = folder;
-    target += fmt::format(".{}{}", kSetAsideMark, number);
+    target += fmt::format(".{}{}", runs::kSetAsideMark, number);
     NARU_ASSIGN(const bool is_there, is_anything(target));
     if (is_there) continue;
     if (::rename(folder.c_str(), target.c_str()) != 0) {

@@ -13,7 +13,7 @@ constexpr double kDeviationMin = 0.05;  // of the mean
 
 }  // namespace
 
-GuardDecision judge_norm(const GuardRecipe& guard, double clip_norm, double norm, GuardState& state) {
+GuardDecision judge_norm(const recipes::GuardRecipe& guard, double clip_norm, double norm, GuardState& state) {
   GuardDecision decision;
   double allowed = clip_norm > 0 ? clip_norm : norm;
   const double deviation = std::max(std::sqrt(state.variance), kDeviationMin * state.mean);

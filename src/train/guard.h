@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "train/recipe.h"
+#include "recipes/recipe.h"
 
 namespace naru::train {
 
@@ -26,6 +26,6 @@ struct GuardDecision {
 };
 
 // `norm` is finite. Moves the state.
-GuardDecision judge_norm(const GuardRecipe& guard, double clip_norm, double norm, GuardState& state);
+GuardDecision judge_norm(const recipes::GuardRecipe& guard, double clip_norm, double norm, GuardState& state);
 
 }  // namespace naru::train

@@ -27,7 +27,8 @@ struct HeadWork {
 class HeadPass {
  public:
   // On a planner, where no log-probability is one, every row is taken to count.
-  HeadPass(nn::Context& ctx, const models::Decoder& decoder, const nn::Bindings& bindings, const MicroBatch& batch)
+  HeadPass(nn::Context& ctx, const models::Decoder& decoder, const nn::Bindings& bindings,
+           const data::MicroBatch& batch)
       : ctx_(ctx), decoder_(decoder), bindings_(bindings), batch_(batch) {}
 
   // The losses are on the chip, in work.losses.
@@ -47,7 +48,7 @@ class HeadPass {
   nn::Context& ctx_;
   const models::Decoder& decoder_;
   const nn::Bindings& bindings_;
-  const MicroBatch& batch_;
+  const data::MicroBatch& batch_;
 };
 
 }  // namespace naru::train

@@ -23,7 +23,7 @@ std::vector<float> floats_at(const std::vector<int32_t>& words, int64_t at, int6
 
 }  // namespace
 
-void MicroResults::place(nn::Workspace& workspace, const models::Decoder& decoder, const MicroBatch& batch,
+void MicroResults::place(nn::Workspace& workspace, const models::Decoder& decoder, const data::MicroBatch& batch,
                          bool wants_gradients, bool has_balance) {
   const auto n_rows = static_cast<int64_t>(batch.ids.size()), n_documents = std::ssize(batch.documents);
   const size_t n_heads = wants_gradients ? 1 + decoder.predictions.size() : 1;

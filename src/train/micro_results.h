@@ -12,8 +12,8 @@ namespace naru::train {
 class MicroResults {
  public:
   // Takes the memory, for T rows. Layers are counted with the prediction layers behind them.
-  void place(nn::Workspace& workspace, const models::Decoder& decoder, const MicroBatch& batch, bool wants_gradients,
-             bool has_balance);
+  void place(nn::Workspace& workspace, const models::Decoder& decoder, const data::MicroBatch& batch,
+             bool wants_gradients, bool has_balance);
 
   View losses(size_t head) const { return losses_[head].view; }             // [T, 1]
   View balance(size_t layer) const { return layers_[layer].balance.view; }  // [documents, 1]; empty: it has none

@@ -22,11 +22,11 @@ struct DocumentPages {
   std::vector<contract::SequenceRows> rows;
 };
 
-void fill_sequences(const MicroBatch& batch, DocumentPages& out) {
+void fill_sequences(const data::MicroBatch& batch, DocumentPages& out) {
   const int64_t n_pages = pages_of(batch);
   for (int64_t page = 0; page < n_pages; ++page) out.pages.push_back(static_cast<int32_t>(page));
   int64_t page = 0;
-  for (const DocumentRows& document : batch.documents) {
+  for (const data::DocumentRows& document : batch.documents) {
     out.rows.push_back({document.row_begin, document.n_rows, 0, out.pages.data() + page});
     page += ceil_div(document.n_rows, kCachePage);
   }
@@ -44,13 +44,13 @@ struct Pass {
 
 }  // namespace
 
-int64_t pages_of(const MicroBatch& batch) {
+int64_t pages_of(const data::MicroBatch& batch) {
   int64_t n_pages = 0;
-  for (const DocumentRows& document : batch.documents) n_pages += ceil_div(document.n_rows, kCachePage);
+  for (const data::DocumentRows& document : batch.documents) n_pages += ceil_div(document.n_rows, kCachePage);
   return n_pages;
 }
 
-bool TrainingRoom::fits(const MicroBatch& batch) const {
+bool TrainingRoom::fits(const data::MicroBatch& batch) const {
   return static_cast<int64_t>(batch.ids.size()) <= rows && pages_of(batch) <= pages &&
          static_cast<int64_t>(batch.documents.size()) <= documents;
 }
@@ -69,17 +69,17 @@ class MicroStep {
         bindings_(bindings),
         recompute_(recompute) {}
 
-  Result<TrainableModel::MicroResult> run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
+  Result<TrainableModel::MicroResult> run(const data::MicroBatch& batch, const TrainableModel::StepScale& scale,
                                           const Objective& objective);
 
  private:
   bool wants_gradients() const { return bindings_ != nullptr; }
   Result<View> upload(const std::vector<int32_t>& values);
   Status add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor, Pass& pass);
-  Status add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
+  Status add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
   Status forward(Pass& pass);
   Status predict(Pass& pass);
-  Status run_heads(const MicroBatch& batch, const Objective& objective, Pass& pass, std::vector<float>& losses);
+  Status run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, std::vector<float>& losses);
   template <typename Run>  // Result<View>(): the stretch once more
   Status backward_stretch(Pass& pass, size_t layer, View in, View in_grad, bool is_in_given, View out, View out_grad,
                           const Run& run);
@@ -123,7 +123,7 @@ Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, do
 }
 
 // The model's head; in training that of each prediction layer too.
-Status MicroStep::add_heads(const MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass) {
+Status MicroStep::add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass) {
   NARU_TRY(add_head(decoder_.final_norm, {{}, batch.targets, batch.weights}, 1, scale.divisor, pass));
   if (!wants_gradients()) return {};
   const size_t n_depths = decoder_.predictions.size();
@@ -197,7 +197,7 @@ Status MicroStep::predict(Pass& pass) {
 
 // The model's own head by the objective, whose losses come to the host where it has them there; those of prediction
 // layers by cross entropy.
-Status MicroStep::run_heads(const MicroBatch& batch, const Objective& objective, Pass& pass,
+Status MicroStep::run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass,
                             std::vector<float>& losses) {
   static const nn::Bindings kNone;
   HeadPass heads(pass.ctx, decoder_, wants_gradients() ? *bindings_ : kNone, batch);
@@ -254,8 +254,8 @@ Status MicroStep::backward(Pass& pass) {
   return embedding.backward(shadow_);
 }
 
-Result<TrainableModel::MicroResult> MicroStep::run(const MicroBatch& batch, const TrainableModel::StepScale& scale,
-                                                   const Objective& objective) {
+Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch,
+                                                   const TrainableModel::StepScale& scale, const Objective& objective) {
   values_.keep(false);
   values_.release(0);
   balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
@@ -302,7 +302,7 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(*planner, config, options, {}, 0));
   TrainingRoom room{.rows = n_rows, .pages = ceil_div(n_rows, kCachePage) + n_documents, .documents = n_documents};
   NARU_TRY(model.reserve(room));
-  MicroBatch batch;
+  data::MicroBatch batch;
   const auto n = static_cast<size_t>(n_rows);
   batch.ids.assign(n, 0);
   batch.positions.assign(n, 0);
@@ -384,7 +384,7 @@ Status TrainableModel::State::reserve_cache(int64_t n_pages) {
   return {};
 }
 
-Result<TrainableModel::MicroResult> TrainableModel::run(const MicroBatch& batch, const StepScale& scale,
+Result<TrainableModel::MicroResult> TrainableModel::run(const data::MicroBatch& batch, const StepScale& scale,
                                                         const GradientBuffer* grads, const Objective& objective) {
   State& s = *state_;
   NARU_CHECK(s.room.fits(batch), batch.ids.size(), batch.documents.size(), pages_of(batch), s.room.rows,

@@ -16,8 +16,8 @@
 #include <variant>
 
 #include "contract/chip.h"
+#include "data/batches.h"
 #include "nn/workspace.h"
-#include "train/data/batches.h"
 
 namespace naru::train {
 
@@ -34,7 +34,7 @@ class LogProbLoss {
   // times the gradient of cross entropy it takes; 1 where loss = -log p. Rows of weight 0 are +0 in log_probs, and what
   // is written for them is not read. Factors that are not finite are an error of the row. Not asked while memory is
   // planned.
-  virtual Status weigh(const MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
+  virtual Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                        std::span<float> factors) const = 0;
 };
 
@@ -56,7 +56,7 @@ class LogitsLoss {
 
   // By ops of the chip, or on the host between copies, which wait. Gradients of rows of weight 0 are +0. While memory
   // is planned it runs on a chip that computes nothing.
-  virtual Status run(contract::Chip& chip, nn::Workspace& workspace, const MicroBatch& batch,
+  virtual Status run(contract::Chip& chip, nn::Workspace& workspace, const data::MicroBatch& batch,
                      const LogitRows& rows) const = 0;
 };
 

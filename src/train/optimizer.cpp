@@ -23,9 +23,10 @@ constexpr double kMuonScale = 0.2;  // so that AdamW's learning rates serve
 
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerRecipe& recipe, const TrainableModel& model) : recipe_(recipe), model_(&model) {}
+Optimizer::Optimizer(const recipes::OptimizerRecipe& recipe, const TrainableModel& model)
+    : recipe_(recipe), model_(&model) {}
 
-Result<Optimizer> Optimizer::create(const OptimizerRecipe& recipe, const TrainableModel& model) {
+Result<Optimizer> Optimizer::create(const recipes::OptimizerRecipe& recipe, const TrainableModel& model) {
   Optimizer result(recipe, model);
   contract::Chip& chip = model.chip();
   std::vector<bool> has_second = model.trained();

@@ -12,7 +12,7 @@ namespace naru::train {
 
 class Optimizer {
  public:
-  static Result<Optimizer> create(const OptimizerRecipe& recipe, const TrainableModel& model);
+  static Result<Optimizer> create(const recipes::OptimizerRecipe& recipe, const TrainableModel& model);
 
   // Square root of the sum of squares of all gradients: one op, one wait.
   Result<double> gradient_norm(const ParameterBuffer& grads);
@@ -28,7 +28,7 @@ class Optimizer {
   int64_t bytes() const { return first_.bytes() + second_.bytes(); }
 
  private:
-  Optimizer(const OptimizerRecipe& recipe, const TrainableModel& model);
+  Optimizer(const recipes::OptimizerRecipe& recipe, const TrainableModel& model);
   Status adamw(const std::vector<int64_t>& indexes, const ParameterBuffer& grads, double lr, double grad_scale,
                int64_t t);
   // Momentum, and the sum of squares of what will be made orthogonal, into slot `slot`.
@@ -39,11 +39,11 @@ class Optimizer {
   Status axpby(View x, double a, View y, double b, View out);
   double decay_of(int64_t index) const;
 
-  OptimizerRecipe recipe_;
+  recipes::OptimizerRecipe recipe_;
   const TrainableModel* model_;
   ParameterBuffer first_, second_;
   std::vector<bool> is_muon_;
-  std::vector<size_t> by_name_;  // indexes in the order of names, in which the norm adds its tensors
+  std::vector<size_t> by_name_;              // indexes in the order of names, in which the norm adds its tensors
   std::unique_ptr<contract::Buffer> slots_;  // a float for each parameter
   std::unique_ptr<contract::Buffer> work_;   // of Muon: three matrices of the largest size, two of the smaller side
   int64_t work_floats_ = 0, side_floats_ = 0;

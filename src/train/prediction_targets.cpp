@@ -4,10 +4,10 @@
 
 namespace naru::train {
 
-PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth) {
+PredictionTargets prediction_targets(const data::MicroBatch& batch, int64_t depth) {
   PredictionTargets result{batch.ids, std::vector<int32_t>(batch.ids.size(), 0),
                            std::vector<float>(batch.ids.size(), 0)};
-  for (const DocumentRows& document : batch.documents) {
+  for (const data::DocumentRows& document : batch.documents) {
     const int64_t end = document.row_begin + document.n_rows - depth - 1;
     for (int64_t row = document.row_begin; row < end; ++row) {
       const auto here = static_cast<size_t>(row), there = static_cast<size_t>(row + depth + 1);
@@ -19,11 +19,11 @@ PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth) {
   return result;
 }
 
-std::vector<double> prediction_divisors(const StepBatch& batch, int64_t n_depths) {
+std::vector<double> prediction_divisors(const data::StepBatch& batch, int64_t n_depths) {
   std::vector<double> sums;
   for (int64_t depth = 0; depth < n_depths; ++depth) {
     double sum = 0;
-    for (const MicroBatch& micro : batch.micro_batches) {
+    for (const data::MicroBatch& micro : batch.micro_batches) {
       const PredictionTargets targets = prediction_targets(micro, depth);
       sum = std::accumulate(targets.weights.begin(), targets.weights.end(), sum);
     }

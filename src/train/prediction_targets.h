@@ -2,7 +2,7 @@
 // after it. Rows at the end of a document, whose tokens lie behind it, see their own token and have no target.
 #pragma once
 
-#include "train/data/batches.h"
+#include "data/batches.h"
 
 namespace naru::train {
 
@@ -11,9 +11,9 @@ struct PredictionTargets {
   std::vector<int32_t> targets;  // [T]
   std::vector<float> weights;    // [T]
 };
-PredictionTargets prediction_targets(const MicroBatch& batch, int64_t depth);
+PredictionTargets prediction_targets(const data::MicroBatch& batch, int64_t depth);
 
 // The sum of the weights of each depth in [0, n_depths), over the micro-batches of a step.
-std::vector<double> prediction_divisors(const StepBatch& batch, int64_t n_depths);
+std::vector<double> prediction_divisors(const data::StepBatch& batch, int64_t n_depths);
 
 }  // namespace naru::train

@@ -33,16 +33,16 @@ engine::MemoryOptions memory_options(const Rollout::Size& size) {
 
 }  // namespace
 
-Result<Rollout::Size> Rollout::size(const Recipe& recipe, const TrainingModelFiles& files) {
+Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
   Size size;
   for (const std::string& prompt : recipe.sample.prompts) {
-    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == RunKind::kSft));
+    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == recipes::RunKind::kSft));
     size.sessions = std::min(kSessionsMax, size.sessions + 1);
     size.context_tokens =
         std::max(size.context_tokens, static_cast<int64_t>(ids.size()) + recipe.sample.max_tokens + 1);
   }
   const bool has_problems = std::any_of(recipe.validation.begin(), recipe.validation.end(),
-                                        [](const SourceRecipe& source) { return !source.generator.empty(); });
+                                        [](const recipes::SourceRecipe& source) { return !source.generator.empty(); });
   if (has_problems) size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + kAnswerTokensMax)};
   if (files.config.max_positions > 0) size.context_tokens = std::min(size.context_tokens, files.config.max_positions);
   return size;
@@ -54,7 +54,8 @@ Result<int64_t> Rollout::bytes(const TrainableModel& model, const Size& size) {
   return plan.cache_bytes + plan.workspace_bytes;
 }
 
-Result<Rollout> Rollout::open(const TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe) {
+Result<Rollout> Rollout::open(const TrainableModel& model, const TrainingModelFiles& files,
+                              const recipes::Recipe& recipe) {
   Rollout rollout;
   rollout.files_ = &files;
   rollout.recipe_ = &recipe;
@@ -94,18 +95,18 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
   return answers;
 }
 
-Result<double> Rollout::accuracy(const SourceRecipe& source, int64_t n_problems, bool is_chat) {
-  NARU_ASSIGN(const GeneratorOptions options, generator_options(source));
-  std::vector<Problem> problems;
+Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat) {
+  NARU_ASSIGN(const data::GeneratorOptions options, data::generator_options(source));
+  std::vector<data::Problem> problems;
   std::vector<std::string> prompts;
   for (int64_t i = 0; i < n_problems; ++i) {
-    problems.push_back(make_problem(options, recipe_->seed, i, Split::kValidation));
+    problems.push_back(data::make_problem(options, recipe_->seed, i, data::Split::kValidation));
     prompts.push_back(is_chat ? problems.back().prompt : problems.back().text_prompt);
   }
   NARU_ASSIGN(const std::vector<std::string> answers,
               answer(prompts, {.max_tokens = kAnswerTokensMax, .temperature = 0, .is_chat = is_chat}));
   int64_t n_right = 0;
-  for (size_t i = 0; i < problems.size(); ++i) n_right += verify(problems[i], answers[i]).is_right ? 1 : 0;
+  for (size_t i = 0; i < problems.size(); ++i) n_right += data::verify(problems[i], answers[i]).is_right ? 1 : 0;
   return static_cast<double>(n_right) / static_cast<double>(n_problems);
 }
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/generators.h"
 #include "engine/engine.h"
-#include "train/data/generators.h"
 #include "train/training_model_files.h"
 
 namespace naru::train {
@@ -21,13 +21,14 @@ class Rollout {
     int64_t sessions = 0;
     int64_t context_tokens = 0;
   };
-  static Result<Size> size(const Recipe& recipe, const TrainingModelFiles& files);
+  static Result<Size> size(const recipes::Recipe& recipe, const TrainingModelFiles& files);
 
   // Of the cache and the workspace on the model's chip, and of logits on the host; `model` may be that of a plan.
   static Result<int64_t> bytes(const TrainableModel& model, const Size& size);
 
   // Model and files outlive the rollout.
-  static Result<Rollout> open(const TrainableModel& model, const TrainingModelFiles& files, const Recipe& recipe);
+  static Result<Rollout> open(const TrainableModel& model, const TrainingModelFiles& files,
+                              const recipes::Recipe& recipe);
   // After each change of the weights.
   void weights_changed() { engine_->weights_changed(); }
   engine::Engine& engine() { return *engine_; }
@@ -41,12 +42,12 @@ class Rollout {
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
 
   // The share of held-out problems of a generator that are answered rightly, greedily.
-  Result<double> accuracy(const SourceRecipe& source, int64_t n_problems, bool is_chat);
+  Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat);
 
  private:
   Rollout() = default;
   const TrainingModelFiles* files_ = nullptr;
-  const Recipe* recipe_ = nullptr;
+  const recipes::Recipe* recipe_ = nullptr;
   std::unique_ptr<engine::Engine> engine_;
 };
 

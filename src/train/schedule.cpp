@@ -17,7 +17,7 @@ double part(int64_t step, int64_t begin, int64_t end) {
 
 }  // namespace
 
-double learning_rate_factor(const ScheduleRecipe& schedule, int64_t step, int64_t steps) {
+double learning_rate_factor(const recipes::ScheduleRecipe& schedule, int64_t step, int64_t steps) {
   const int64_t warmup = schedule.warmup_steps;
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   const double end = schedule.final_factor;

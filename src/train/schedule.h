@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "train/recipe.h"
+#include "recipes/recipe.h"
 
 namespace naru::train {
 
@@ -11,6 +11,6 @@ namespace naru::train {
 // rest:
 //   constant 1; linear 1 - x (1 - final); cosine final + (1 - final) (1 + cos(pi x)) / 2;
 //   wsd: 1 until the last decay_steps, then linear to final.
-double learning_rate_factor(const ScheduleRecipe& schedule, int64_t step, int64_t steps);
+double learning_rate_factor(const recipes::ScheduleRecipe& schedule, int64_t step, int64_t steps);
 
 }  // namespace naru::train

@@ -11,14 +11,14 @@
 #include <vector>
 
 #include "contract/chip.h"
+#include "data/batches.h"
 #include "models/loaded_parameters.h"
 #include "models/model.h"
 #include "models/parameters.h"
 #include "nn/tape.h"
-#include "train/data/batches.h"
+#include "recipes/recipe.h"
 #include "train/micro_sums.h"
 #include "train/objective.h"
-#include "train/recipe.h"
 
 namespace naru::train {
 
@@ -60,7 +60,7 @@ struct TrainingRoom {
   int64_t gradient_bytes = 0;  // of activations
   int64_t scratch_bytes = 0;   // that kernels hold meanwhile
 
-  bool fits(const MicroBatch& batch) const;
+  bool fits(const data::MicroBatch& batch) const;
 };
 
 class TrainableModel {
@@ -69,7 +69,7 @@ class TrainableModel {
     contract::ComputeMode compute = contract::ComputeMode::kF32;
     bool is_latent_form = false;
     bool recompute = false;
-    LoraRecipe lora;
+    recipes::LoraRecipe lora;
   };
   // Writes the values of parameter `index` of list_parameters(config) to the host; not called on a planner.
   using ReadParameter = std::function<Status(int64_t index, float* out)>;
@@ -113,7 +113,7 @@ class TrainableModel {
   };
   // Forward alone where `grads` is null; otherwise gradients are added to it. The chip's queue is waited for once, at
   // the end, and once before that by an objective that reads log-probabilities.
-  Result<MicroResult> run(const MicroBatch& batch, const StepScale& scale, const GradientBuffer* grads,
+  Result<MicroResult> run(const data::MicroBatch& batch, const StepScale& scale, const GradientBuffer* grads,
                           const Objective& objective = {});
 
   // Room for the gradients of what is trained; not filled.
@@ -142,6 +142,6 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
                                   double balance_weight, const Objective& objective = {});
 
 // Cache pages that the documents of a micro-batch take.
-int64_t pages_of(const MicroBatch& batch);
+int64_t pages_of(const data::MicroBatch& batch);
 
 }  // namespace naru::train

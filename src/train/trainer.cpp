@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, tables
 
-std::string numerics_id(const Recipe& recipe, const TrainingModelFiles& files) {
+std::string numerics_id(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   const std::string_view form = !files.config.is_mla() ? "grouped" : files.is_latent_form ? "latent" : "expanded";
   return fmt::format("{}/{}/cache-{}/{}/train", contract::kArithmeticVersion, is_bf16 ? "bf16" : "f32",
@@ -35,7 +35,7 @@ int64_t n_active(const formats::ModelConfig& config, const std::vector<models::P
 
 }  // namespace
 
-RunningTrainer::RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
+RunningTrainer::RunningTrainer(const recipes::Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
                                TrainerEvents events, const StartOptions& start, TrainerParts parts)
     : recipe_(recipe),
       recipe_folder_(std::move(recipe_folder)),
@@ -59,11 +59,13 @@ Status RunningTrainer::open_data() {
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
   } else {
-    NARU_ASSIGN(BatchStream stream, BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
+    NARU_ASSIGN(data::BatchStream stream,
+                data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
     batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
   }
   if (!recipe_.validation.empty()) {
-    NARU_ASSIGN(validation_, BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_));
+    NARU_ASSIGN(validation_,
+                data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_));
   }
   plan_.steps =
       recipe_.steps > 0
@@ -75,7 +77,7 @@ Status RunningTrainer::open_data() {
 Status RunningTrainer::plan_memory() {
   NARU_ASSIGN(TrainingRoom largest, batches_->largest(plan_.steps));
   if (validation_) {
-    NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
+    NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
     widen(largest, batch);
   }
   const int64_t rows = largest.rows;
@@ -152,7 +154,7 @@ Status RunningTrainer::open() {
   NARU_TRY(plan_memory());
   NARU_TRY(check_alike());
   if (is_writer()) {
-    NARU_ASSIGN(run_, RunFolder::open(folder_, recipe_, start_.starts_over));
+    NARU_ASSIGN(run_, runs::RunFolder::open(folder_, recipe_, start_.starts_over));
     folder_ = run_->path();
   }
   NARU_TRY(make_model());
@@ -172,9 +174,9 @@ Status RunningTrainer::open() {
                     {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
 }
 
-Result<std::unique_ptr<Trainer>> Trainer::open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                               contract::Chip& chip, TrainerEvents events, const StartOptions& start,
-                                               TrainerParts parts) {
+Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
+                                               const std::filesystem::path& recipe_folder, contract::Chip& chip,
+                                               TrainerEvents events, const StartOptions& start, TrainerParts parts) {
   auto trainer =
       std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start, std::move(parts));
   NARU_TRY(trainer->open());

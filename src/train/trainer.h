@@ -11,10 +11,10 @@
 #include <string>
 
 #include "contract/chip.h"
+#include "recipes/recipe.h"
 #include "train/batch_source.h"
 #include "train/objective.h"
 #include "train/peers.h"
-#include "train/recipe.h"
 
 namespace naru::train {
 
@@ -66,7 +66,8 @@ struct TrainingModelFiles;
 struct TrainerParts {
   Objective objective;
   // Empty: DocumentBatches. The recipe and the files live as long as the source.
-  std::function<Result<std::unique_ptr<BatchSource>>(const Recipe& recipe, const TrainingModelFiles& files)> batches;
+  std::function<Result<std::unique_ptr<BatchSource>>(const recipes::Recipe& recipe, const TrainingModelFiles& files)>
+      batches;
   Peers* peers = nullptr;  // null: no others
 };
 
@@ -82,9 +83,10 @@ struct RunResult {
 class Trainer {
  public:
   // `recipe_folder`: where relative paths count from.
-  static Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                               contract::Chip& chip, TrainerEvents events,
-                                               const StartOptions& start = {}, TrainerParts parts = {});
+  static Result<std::unique_ptr<Trainer>> open(const recipes::Recipe& recipe,
+                                               const std::filesystem::path& recipe_folder, contract::Chip& chip,
+                                               TrainerEvents events, const StartOptions& start = {},
+                                               TrainerParts parts = {});
   virtual ~Trainer() = default;
 
   virtual const TrainingPlan& plan() const = 0;

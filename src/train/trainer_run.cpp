@@ -7,9 +7,9 @@
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "contract/scalar.h"
+#include "export/export.h"
 #include "train/adapters.h"
 #include "train/chip_values.h"
-#include "train/export.h"
 #include "train/micro_sums.h"
 #include "train/prediction_targets.h"
 #include "train/schedule.h"
@@ -28,9 +28,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-int64_t n_documents(const StepBatch& batch) {
+int64_t n_documents(const data::StepBatch& batch) {
   int64_t n = 0;
-  for (const MicroBatch& micro : batch.micro_batches) n += static_cast<int64_t>(micro.documents.size());
+  for (const data::MicroBatch& micro : batch.micro_batches) n += static_cast<int64_t>(micro.documents.size());
   return n;
 }
 
@@ -42,7 +42,7 @@ Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer)
 
 }  // namespace
 
-Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch, StepLosses* losses) {
+Result<const ParameterBuffer*> RunningTrainer::gradients(const data::StepBatch& batch, StepLosses* losses) {
   const double alpha = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
   const TrainableModel::StepScale scale{
       .divisor = batch.divisor,
@@ -52,7 +52,7 @@ Result<const ParameterBuffer*> RunningTrainer::gradients(const StepBatch& batch,
   std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
   const auto accumulate = [&](int64_t i, const GradientBuffer& grads) -> Status {
     if (should_stop()) return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
-    const MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
+    const data::MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
     NARU_ASSIGN(auto result, model_->run(micro, scale, &grads, parts_.objective));
     mine[static_cast<size_t>(i)] = std::move(result.sums);
     return {};
@@ -114,7 +114,7 @@ Status RunningTrainer::move_routing_bias() {
   return {};
 }
 
-Result<const ParameterBuffer*> RunningTrainer::recheck(const StepBatch& batch, const ParameterBuffer& grads) {
+Result<const ParameterBuffer*> RunningTrainer::recheck(const data::StepBatch& batch, const ParameterBuffer& grads) {
   NARU_TRY(chip_.wait());
   NARU_ASSIGN(const std::string first, hash_of(chip_, grads));
   auto loads = loads_;
@@ -159,16 +159,16 @@ Result<bool> RunningTrainer::roll_back() {
   return true;
 }
 
-Status RunningTrainer::report(const StepBatch& batch, const StepLosses& losses, double lr, double norm,
+Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
                               double seconds) {
   const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds, 1e-9);
   const double loss = state_.loss;
-  Metrics metrics{.step = state_.step,
-                  .values = {{"loss", loss},
-                             {"lr", lr},
-                             {"grad_norm", norm},
-                             {"tokens_per_s", tokens_per_s},
-                             {"tokens", static_cast<double>(state_.tokens)}}};
+  runs::Metrics metrics{.step = state_.step,
+                        .values = {{"loss", loss},
+                                   {"lr", lr},
+                                   {"grad_norm", norm},
+                                   {"tokens_per_s", tokens_per_s},
+                                   {"tokens", static_cast<double>(state_.tokens)}}};
   if (!losses.predictions.empty()) {
     const double sum = std::accumulate(losses.predictions.begin(), losses.predictions.end(), 0.0);
     metrics.values.emplace_back("mtp_loss", sum / static_cast<double>(losses.predictions.size()));
@@ -198,7 +198,7 @@ Error RunningTrainer::failed_step(Error error) const {
 }
 
 // A batch that is larger than all that were planned for.
-Status RunningTrainer::make_room(const StepBatch& batch) {
+Status RunningTrainer::make_room(const data::StepBatch& batch) {
   TrainingRoom wanted = room_;
   widen(wanted, batch);
   if (wanted.rows == room_.rows && wanted.pages == room_.pages && wanted.documents == room_.documents) return {};
@@ -215,7 +215,7 @@ Status RunningTrainer::train_step() {
     ++state_.step;
     return {};
   }
-  NARU_ASSIGN(const StepBatch batch, batches_->step(state_.step, *model_));
+  NARU_ASSIGN(const data::StepBatch batch, batches_->step(state_.step, *model_));
   NARU_TRY(make_room(batch));
   loads_.clear();
   StepLosses losses;
@@ -259,7 +259,7 @@ Status RunningTrainer::train_step() {
 
 Status RunningTrainer::validate() {
   if (!validation_) return {};
-  NARU_ASSIGN(const StepBatch batch, validation_->all_rows(recipe_.validate.rows));
+  NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
   std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
   Status own;
   for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
@@ -278,7 +278,7 @@ Status RunningTrainer::validate() {
   }
   note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
   if (!is_writer()) return {};
-  return run_->add(Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
+  return run_->add(runs::Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
 Result<Rollout*> RunningTrainer::rollout() {
@@ -296,9 +296,9 @@ Status RunningTrainer::sample() {
   NARU_ASSIGN(const std::vector<std::string> answers,
               answering->answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
                                                          .temperature = recipe_.sample.temperature,
-                                                         .is_chat = recipe_.kind == RunKind::kSft}));
+                                                         .is_chat = recipe_.kind == recipes::RunKind::kSft}));
   for (size_t i = 0; i < answers.size(); ++i) {
-    NARU_TRY(run_->add(Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
+    NARU_TRY(run_->add(runs::Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
   }
   return {};
 }
@@ -323,33 +323,33 @@ Status RunningTrainer::write_result(RunResult& result) {
       {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (!result.is_done) return run_->set({{"status", "stopped"}}, numbers);
-  for (const SourceRecipe& source : recipe_.validation) {
+  for (const recipes::SourceRecipe& source : recipe_.validation) {
     if (source.generator.empty()) continue;
     NARU_ASSIGN(Rollout* const answering, rollout());
-    NARU_ASSIGN(result.accuracy, answering->accuracy(source, kProblemsJudged, recipe_.kind == RunKind::kSft));
+    NARU_ASSIGN(result.accuracy, answering->accuracy(source, kProblemsJudged, recipe_.kind == recipes::RunKind::kSft));
     numbers.emplace_back("accuracy", *result.accuracy);
     break;
   }
   NARU_TRY(export_result(result));
   NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
-  return write_report(run_->path());
+  return runs::write_report(run_->path());
 }
 
 // The model, adapters merged; and these apart, where there are any.
 Status RunningTrainer::export_result(RunResult& result) {
-  ModelToExport exported;
+  exports::ModelToExport exported;
   exported.config = files_.config;
   exported.parameters = files_.parameters;
   exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
-  exported.dtype = ExportDType::kF32;
+  exported.dtype = exports::ExportDType::kF32;
   exported.keeps_equal = true;
   exported.tokenizer_from = files_.tokenizer_path;
   exported.chat_template = files_.own_template;
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
-  NARU_ASSIGN(result.weights_sha256, export_hugging_face(exported, run_->model()));
+  NARU_ASSIGN(result.weights_sha256, exports::export_hugging_face(exported, run_->model()));
   if (recipe_.lora.rank == 0) return {};
   const auto n_own = static_cast<int64_t>(files_.parameters.size());
-  AdapterToExport adapter{
+  exports::AdapterToExport adapter{
       .config = adapter_config(recipe_.lora), .base = recipe_.model.path, .parameters = {}, .read = {}};
   adapter.read = [this, n_own](int64_t index, float* out) { return model_->merged_value(n_own + index, out); };
   if (files_.config.moe.experts > 0) adapter.config.targets.clear();  // last parts would choose experts too
@@ -361,7 +361,7 @@ Status RunningTrainer::export_result(RunResult& result) {
     parameter.name.insert(0, models::kPeftPrefix);
     adapter.parameters.push_back(std::move(parameter));
   }
-  return export_adapter(adapter, run_->adapter());
+  return exports::export_adapter(adapter, run_->adapter());
 }
 
 Status RunningTrainer::run_steps() {

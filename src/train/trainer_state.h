@@ -4,13 +4,13 @@
 #include <chrono>
 #include <set>
 
+#include "data/data_record.h"
+#include "runs/run_folder.h"
 #include "train/checkpoint_store.h"
-#include "train/data_record.h"
 #include "train/gradient_sum.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
 #include "train/rollout.h"
-#include "train/run_folder.h"
 #include "train/trainer.h"
 #include "train/training_model_files.h"
 
@@ -40,8 +40,8 @@ struct StepLosses {
 
 class RunningTrainer : public Trainer {
  public:
-  RunningTrainer(const Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip, TrainerEvents events,
-                 const StartOptions& start, TrainerParts parts);
+  RunningTrainer(const recipes::Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
+                 TrainerEvents events, const StartOptions& start, TrainerParts parts);
 
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
@@ -54,23 +54,23 @@ class RunningTrainer : public Trainer {
   Status make_model();
   Status begin_or_resume();  // trainer_start.cpp
   std::optional<std::string> off_line(const CheckpointInfo& checkpoint) const;
-  Result<std::optional<DataRecord>> data_of(const CheckpointInfo& checkpoint) const;
+  Result<std::optional<data::DataRecord>> data_of(const CheckpointInfo& checkpoint) const;
   Status check_nothing_lost() const;
-  Status settle_data(const std::optional<DataRecord>& of_checkpoint);
-  Result<std::string> changed_data(const DataRecord& there, const std::optional<DataRecord>& of_checkpoint,
-                                   const DataRecord& here) const;
+  Status settle_data(const std::optional<data::DataRecord>& of_checkpoint);
+  Result<std::string> changed_data(const data::DataRecord& there, const std::optional<data::DataRecord>& of_checkpoint,
+                                   const data::DataRecord& here) const;
   TrainableModel::Options model_options() const;
 
   Status train_step();
-  Status make_room(const StepBatch& batch);
+  Status make_room(const data::StepBatch& batch);
   Error failed_step(Error error) const;
   Result<bool> roll_back();
   // The step's gradients once more, which must be equal; they are the valid ones from then on.
-  Result<const ParameterBuffer*> recheck(const StepBatch& batch, const ParameterBuffer& grads);
+  Result<const ParameterBuffer*> recheck(const data::StepBatch& batch, const ParameterBuffer& grads);
   Status move_routing_bias();
-  Result<const ParameterBuffer*> gradients(const StepBatch& batch, StepLosses* losses);
+  Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses);
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
-  Status report(const StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
+  Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate();
   Result<Rollout*> rollout();  // on the present weights
   Status sample();
@@ -90,7 +90,7 @@ class RunningTrainer : public Trainer {
   bool should_stop() const { return events_.should_stop && events_.should_stop(); }
   bool is_writer() const { return peers_->rank() == 0; }  // of the run's folder, and the one that decides by it
 
-  Recipe recipe_;
+  recipes::Recipe recipe_;
   std::filesystem::path recipe_folder_;
   contract::Chip& chip_;
   TrainerEvents events_;
@@ -101,12 +101,12 @@ class RunningTrainer : public Trainer {
   std::filesystem::path folder_;
   TrainingPlan plan_;
   TrainingRoom room_;
-  std::optional<RunFolder> run_;  // the writer's, like all that is about files
+  std::optional<runs::RunFolder> run_;  // the writer's, like all that is about files
   std::optional<CheckpointStore> store_;
-  std::optional<DataRecord> data_record_;  // of the run: until it is settled, as run.json has it
+  std::optional<data::DataRecord> data_record_;  // of the run: until it is settled, as run.json has it
   TrainingModelFiles files_;
   std::unique_ptr<BatchSource> batches_;
-  std::optional<BatchStream> validation_;
+  std::optional<data::BatchStream> validation_;
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;

@@ -71,7 +71,7 @@ Result<std::string> config_sha256(const TrainingModelFiles& files) {
 }
 
 // A state may have none: then nothing is known of the config that the run began with.
-Status check_config(const Json& state, const TrainingModelFiles& files, const Recipe& recipe,
+Status check_config(const Json& state, const TrainingModelFiles& files, const recipes::Recipe& recipe,
                     const std::filesystem::path& folder) {
   NARU_ASSIGN(const std::string wanted, config_sha256(files));
   const std::string found = text_of(state, "config_sha256");
@@ -183,7 +183,7 @@ Status RunningTrainer::save() {
   if (recipe_.lora.rank > 0) {
     NARU_ASSIGN(state["frozen_sha256"], frozen_sha256(*model_, files_));
   }
-  state["recipe_identity"] = recipe_identity(recipe_);
+  state["recipe_identity"] = recipes::recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
   std::vector<FileToWrite> files = {std::move(weights), std::move(moments)};
   if (std::string kept = batches_->kept(state_.step); !kept.empty()) {
@@ -249,7 +249,7 @@ Status RunningTrainer::check_alike() {
   if (peers_->count() == 1) return {};
   NARU_ASSIGN(const std::string config, config_sha256(files_));
   const std::vector<std::pair<std::string, std::string>> mine = {
-      {"recipe", recipe_identity(recipe_)},
+      {"recipe", recipes::recipe_identity(recipe_)},
       {"arithmetic", plan_.numerics_id},
       {"config", config},
       {"data", batches_->record().documents_sha256},

@@ -23,7 +23,7 @@ Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
 }
 
 // That of the recipe; where it names one that is not there, what makes it.
-Result<formats::TokenizerData> tokenizer_of(const Recipe& recipe, const fs::path& path) {
+Result<formats::TokenizerData> tokenizer_of(const recipes::Recipe& recipe, const fs::path& path) {
   auto data = read_tokenizer(path);
   if (data.ok() || data.error().code != Code::kNotFound || recipe.model.tokenizer.empty()) return data;
   return Error{Code::kNotFound,
@@ -33,7 +33,7 @@ Result<formats::TokenizerData> tokenizer_of(const Recipe& recipe, const fs::path
 }
 
 // Prediction layers are there where their loss counts.
-Status choose_predictions(const Recipe& recipe, int64_t n_of_model, TrainingModelFiles& files) {
+Status choose_predictions(const recipes::Recipe& recipe, int64_t n_of_model, TrainingModelFiles& files) {
   files.config.mtp_layers = recipe.loss.mtp > 0 ? n_of_model : 0;
   files.n_predictions_left_out = n_of_model - files.config.mtp_layers;
   if (recipe.loss.mtp == 0) return {};
@@ -53,36 +53,38 @@ Status choose_predictions(const Recipe& recipe, int64_t n_of_model, TrainingMode
 
 }  // namespace
 
-Status TrainingModelFiles::read(int64_t index, const Recipe& recipe, float* out) const {
+Status TrainingModelFiles::read(int64_t index, const recipes::Recipe& recipe, float* out) const {
   const models::Parameter& parameter = parameters[static_cast<size_t>(index)];
   if (checkpoint) return models::read_parameter(checkpoint->tensors, checkpoint->config, parameter, out);
   models::draw_parameter(config, parameter, index, recipe.seed, recipe.model.init_std, out);
   return {};
 }
 
-Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const fs::path& recipe_folder) {
+Result<std::optional<std::string>> read_own_template(const recipes::Recipe& recipe, const fs::path& recipe_folder) {
   if (recipe.model.chat_template.empty()) return std::optional<std::string>();
-  NARU_ASSIGN(std::string source, text::read_chat_template(resolved_path(recipe.model.chat_template, recipe_folder)));
+  NARU_ASSIGN(std::string source,
+              text::read_chat_template(recipes::resolved_path(recipe.model.chat_template, recipe_folder)));
   return std::optional<std::string>(std::move(source));
 }
 
-Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const fs::path& recipe_folder) {
+Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe, const fs::path& recipe_folder) {
   TrainingModelFiles files;
   int64_t n_predictions = 0;
   if (!recipe.model.path.empty()) {
-    NARU_ASSIGN(files.checkpoint, models::open_model_files(resolved_path(recipe.model.path, recipe_folder)));
+    NARU_ASSIGN(files.checkpoint, models::open_model_files(recipes::resolved_path(recipe.model.path, recipe_folder)));
     NARU_ASSIGN(files.config, models::plain_config(files.checkpoint->tensors, files.checkpoint->config));
-    files.tokenizer_path = resolved_path(recipe.model.path, recipe_folder);
+    files.tokenizer_path = recipes::resolved_path(recipe.model.path, recipe_folder);
     n_predictions = files.checkpoint->config.mtp_layers;
   } else {
-    const fs::path path = resolved_path(recipe.model.config, recipe_folder);
+    const fs::path path = recipes::resolved_path(recipe.model.config, recipe_folder);
     NARU_ASSIGN(const std::string text, read_file(path, formats::kConfigBytesMax));
     NARU_ASSIGN(files.config, formats::parse_model_config(std::as_bytes(std::span(text)), path.filename().string()));
     n_predictions = files.config.mtp_layers;
     files.config.fp8_block_rows = files.config.fp8_block_cols = 0;
   }
   NARU_TRY(choose_predictions(recipe, n_predictions, files));
-  if (!recipe.model.tokenizer.empty()) files.tokenizer_path = resolved_path(recipe.model.tokenizer, recipe_folder);
+  if (!recipe.model.tokenizer.empty())
+    files.tokenizer_path = recipes::resolved_path(recipe.model.tokenizer, recipe_folder);
   if (files.tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,
                  "opening the tokenizer: model.tokenizer is not given, and a new model has none; train one with `naru "

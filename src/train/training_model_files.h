@@ -9,8 +9,8 @@
 #include "formats/tokenizer_files.h"
 #include "models/model.h"
 #include "models/parameters.h"
+#include "recipes/recipe.h"
 #include "text/chat_tokenizer.h"
-#include "train/recipe.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -27,12 +27,14 @@ struct TrainingModelFiles {
   std::optional<std::string> own_template;  // the text of model.chat_template, for the export
 
   // The first value of parameter `index`.
-  Status read(int64_t index, const Recipe& recipe, float* out) const;
+  Status read(int64_t index, const recipes::Recipe& recipe, float* out) const;
 };
 
 // The text of model.chat_template; nothing where the recipe names none.
-Result<std::optional<std::string>> read_own_template(const Recipe& recipe, const std::filesystem::path& recipe_folder);
+Result<std::optional<std::string>> read_own_template(const recipes::Recipe& recipe,
+                                                     const std::filesystem::path& recipe_folder);
 
-Result<TrainingModelFiles> open_training_model(const Recipe& recipe, const std::filesystem::path& recipe_folder);
+Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe,
+                                               const std::filesystem::path& recipe_folder);
 
 }  // namespace naru::train

@@ -1,7 +1,7 @@
 """The chat, and signals in other long work, on a pseudo terminal: what a person types and sees; and streams that do not
 block. Python's standard library only.
 
-    python3 run_chat_tests.py BINARY [--data tests/data]
+    python3 run_chat_tests.py BINARY [--data tests/fixtures]
 
 The model is a tiny random one, so its words mean nothing; a large bias makes it say one letter where that helps.
 """
@@ -94,7 +94,7 @@ def write_recipe(folder, config, keys, data):
     """recipe.toml, with a tokenizer beside it."""
     root = HERE.parent.parent
     (folder / "tokenizer").mkdir()
-    trained = root / "tests" / "data" / "text" / "trained" / "smollm.json"
+    trained = root / "tests" / "fixtures" / "text" / "trained" / "smollm.json"
     (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
     model = f'[model]\nconfig = "{root}/recipes/configs/{config}.json"\ntokenizer = "tokenizer"\n'
     (folder / "recipe.toml").write_text(f"{keys}{model}[[data]]\n{data}")

@@ -1,6 +1,6 @@
 """Runs the text tests of the command line: tests/cli/*.test against a naru binary. Python's standard library only.
 
-    python3 run_cli_tests.py BINARY [--data tests/data] [--only WORD] [--jobs N]
+    python3 run_cli_tests.py BINARY [--data tests/fixtures] [--only WORD] [--jobs N]
 
 A file holds cases. A case begins with a line `== what it shows`; the lines behind it are, in any order:
 

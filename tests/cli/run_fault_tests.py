@@ -1,7 +1,7 @@
 """What a command does when things happen to it from outside: files that shrink under it, kills and interrupts at a known
 moment, too few threads. Python's standard library only.
 
-    python3 run_fault_tests.py BINARY PRELOAD [--data tests/data]
+    python3 run_fault_tests.py BINARY PRELOAD [--data tests/fixtures]
 
 PRELOAD is the library of tests/tools/faults_preload.cpp.
 """

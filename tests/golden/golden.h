@@ -1,6 +1,6 @@
-// Golden files: tests/data/golden/*.txt hold one line "name sha256" for each case, made once by the reference chip with
-// NARU_GOLDEN_WRITE=1 and committed. Every chip, level and machine must reproduce them: a difference means that the
-// arithmetic changed, or that a chip is not exact.
+// Golden files: tests/fixtures/golden/*.txt hold one line "name sha256" for each case, made once by the reference chip
+// with NARU_GOLDEN_WRITE=1 and committed. Every chip, level and machine must reproduce them: a difference means that
+// the arithmetic changed, or that a chip is not exact.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Logits of the reference chip in f32 against the official implementation's, on tiny checkpoints of every family and
-// layout (tests/data/models, written by tools/oracle): at most 2e-5 of the range of the logits.
+// layout (tests/fixtures/models, written by tools/oracle): at most 2e-5 of the range of the logits.
 #include <cmath>
 
 #include "chips/reference/reference_chip.h"

@@ -1,4 +1,4 @@
-// Reading the fixtures of tests/data/text (made by tools/make_text_fixtures.py).
+// Reading the fixtures of tests/fixtures/text (made by tools/make_text_fixtures.py).
 #pragma once
 
 #include <string>

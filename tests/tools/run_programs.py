@@ -46,7 +46,7 @@ def run_benches(build):
 
 
 def run_helpers(build, root):
-    tokenizer = root / "tests" / "data" / "text" / "trained" / "smollm.json"
+    tokenizer = root / "tests" / "fixtures" / "text" / "trained" / "smollm.json"
     line = json.dumps({"text_b64": base64.b64encode(b"a b").decode()})
     ids = run("naru_tokenize_lines", [build / "naru_tokenize_lines", tokenizer], stdin=line + "\n").split()
     line = json.dumps({"ids": [int(i) for i in ids]})

@@ -1,5 +1,5 @@
-// Golden hashes of short runs (tests/data/golden/training.txt, as tests/golden): the values after a few steps, on every
-// chip of this machine.
+// Golden hashes of short runs (tests/fixtures/golden/training.txt, as tests/golden): the values after a few steps, on
+// every chip of this machine.
 #include "tests/golden/golden.h"
 #include "tests/train/trainer_rig.h"
 #include "train/gradient_sum.h"
@@ -11,12 +11,12 @@ namespace {
 struct GoldenRun {
   std::string name, fixture;
   TrainableModel::Options options;
-  OptimizerRecipe optimizer;
+  recipes::OptimizerRecipe optimizer;
 };
 
 std::vector<GoldenRun> golden_runs() {
   const auto f32 = contract::ComputeMode::kF32, bf16 = contract::ComputeMode::kBF16;
-  OptimizerRecipe adamw, muon;
+  recipes::OptimizerRecipe adamw, muon;
   muon.kind = "muon";
   muon.lr = 0.01;
   const auto options = [](contract::ComputeMode compute, bool is_latent, bool recompute = false) {
@@ -33,7 +33,7 @@ std::vector<GoldenRun> golden_runs() {
 }
 
 // Tokens drawn by counter, cut into documents.
-MicroBatch drawn_batch(int64_t vocab, uint32_t step, uint64_t index) {
+data::MicroBatch drawn_batch(int64_t vocab, uint32_t step, uint64_t index) {
   std::vector<std::vector<int32_t>> documents;
   for (const size_t n : {9, 20}) {
     std::vector<int32_t> ids(n);
@@ -58,7 +58,7 @@ std::string hash_of_run(const GoldenRun& run, contract::Chip& chip) {
     const auto grads = sum.run(
         kMicroBatches, kRunGroups,
         [&](int64_t i, const GradientBuffer& into) -> Status {
-          const MicroBatch batch =
+          const data::MicroBatch batch =
               drawn_batch(source.config.vocab, static_cast<uint32_t>(step), static_cast<uint64_t>(i));
           const double n = divisor_of(batch) * kMicroBatches;
           NARU_TRY(model.run(batch, scale_of(model, std::vector(kMicroBatches, batch), n, balance), &into));
@@ -89,11 +89,11 @@ GoldenHashes hashes_on(contract::Chip& chip) {
   for (const GoldenRun& run : golden_runs()) hashes[run.name] = hash_of_run(run, chip);
   // The whole trainer: data, schedule, guard, routing biases, export.
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("golden", "v3.json");
+  recipes::Recipe recipe = rig.recipe("golden", "v3.json");
   recipe.steps = 4;
   recipe.loss.bias_update = 0.01;
   hashes["trainer/v3/f32"] = rig.finished(recipe, chip);
-  Recipe predicting = rig.recipe("golden-predictions", "v3-mtp.json");
+  recipes::Recipe predicting = rig.recipe("golden-predictions", "v3-mtp.json");
   predicting.steps = 4;
   predicting.loss.mtp = 0.3;
   hashes["trainer/v3/predictions"] = rig.finished(predicting, chip);

@@ -15,8 +15,8 @@ contract::Chip& reference_chip() {
 }
 
 // Three documents, one of them of a single token, some targets masked out.
-MicroBatch packed_batch(const Source& source) {
-  MicroBatch batch = batch_of({slice(source.ids, 0, 35), slice(source.ids, 40, 1), slice(source.ids, 36, 22)});
+data::MicroBatch packed_batch(const Source& source) {
+  data::MicroBatch batch = batch_of({slice(source.ids, 0, 35), slice(source.ids, 40, 1), slice(source.ids, 36, 22)});
   for (const size_t row : {2, 17, 40, 41}) batch.weights[row] = 0;
   return batch;
 }
@@ -24,7 +24,7 @@ MicroBatch packed_batch(const Source& source) {
 TEST(GradientBits, EqualOnEveryChip) {
   for (const std::string& fixture : kFixtures) {
     const Source& source = fixture_source(fixture);
-    const MicroBatch batch = packed_batch(source);
+    const data::MicroBatch batch = packed_batch(source);
     const double balance = source.config.moe.experts > 0 ? 0.01 : 0;
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(reference_chip(), source, options, batch, balance);
@@ -44,7 +44,7 @@ TEST(GradientBits, EqualOnEveryChip) {
 TEST(GradientBits, RecomputeChangesNone) {
   for (const std::string& fixture : kFixtures) {
     const Source& source = fixture_source(fixture);
-    const MicroBatch batch = packed_batch(source);
+    const data::MicroBatch batch = packed_batch(source);
     const double balance = source.config.moe.experts > 0 ? 0.01 : 0;
     for (TrainableModel::Options options : all_options(source)) {
       TrainableModel kept = make_model(best_cpu(), source, options, batch, balance);
@@ -60,8 +60,8 @@ TEST(GradientBits, RecomputeChangesNone) {
 TEST(GradientBits, DocumentsWithoutTargetsAddNothing) {
   for (const std::string& fixture : kFixtures) {
     const Source& source = fixture_source(fixture);
-    const MicroBatch alone = batch_of({slice(source.ids, 0, 35)});
-    MicroBatch packed = batch_of({slice(source.ids, 0, 35), slice(source.ids, 36, 22)});
+    const data::MicroBatch alone = batch_of({slice(source.ids, 0, 35)});
+    data::MicroBatch packed = batch_of({slice(source.ids, 0, 35), slice(source.ids, 36, 22)});
     std::fill(packed.weights.begin() + 35, packed.weights.end(), 0.0f);
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, packed);
@@ -80,7 +80,7 @@ TEST(GradientBits, MicroBatchesAdd) {
   for (const char* fixture : {"llama-odd", "qwen2-gqa", "v2-group", "v3-odd"}) {
     const Source& source = fixture_source(fixture);
     const std::vector<int32_t> a = slice(source.ids, 0, 35), b = slice(source.ids, 36, 40);
-    const MicroBatch packed = batch_of({a, b});
+    const data::MicroBatch packed = batch_of({a, b});
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, packed);
       const double n = divisor_of(packed);
@@ -103,7 +103,7 @@ TEST(GradientBits, MicroBatchesAdd) {
 TEST(GradientBits, UnusedExpertsAreExactlyZero) {
   for (const char* fixture : {"v2-group", "v3-odd", "v3-qlora"}) {
     const Source& source = fixture_source(fixture);
-    MicroBatch batch = batch_of({slice(source.ids, 0, 3)});
+    data::MicroBatch batch = batch_of({slice(source.ids, 0, 3)});
     batch.weights.back() = 1;  // so that a gradient comes to every slot
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, batch);
@@ -131,7 +131,7 @@ TEST(GradientBits, UnusedExpertsAreExactlyZero) {
 
 TEST(GradientBits, TheBalanceLossIsOnlyThereWhereItIsOn) {
   const Source& source = fixture_source("v3-qlora");
-  const MicroBatch batch = packed_batch(source);
+  const data::MicroBatch batch = packed_batch(source);
   TrainableModel model = make_model(reference_chip(), source, {}, batch, 1);
   const Gradients off = gradients_of(model, batch, 0), on = gradients_of(model, batch, 0.5);
   EXPECT_TRUE(off.result.balance.empty());
@@ -153,7 +153,7 @@ TEST(Adapters, GradientsAreEqualOnEveryChipAndOnlyTheirs) {
   for (const char* fixture : {"llama-odd", "qwen2-gqa", "v2-lite", "v3-qlora"}) {
     const Source& source = fixture_source(fixture);
     const auto n_own = static_cast<int64_t>(source.parameters.size());
-    const MicroBatch batch = packed_batch(source);
+    const data::MicroBatch batch = packed_batch(source);
     for (const TrainableModel::Options& plain : all_options(source)) {
       TrainableModel::Options options = with_adapters(plain, source);
       TrainableModel model = make_model(reference_chip(), source, options, batch);
@@ -182,7 +182,7 @@ TEST(Adapters, GradientsAreEqualOnEveryChipAndOnlyTheirs) {
 
 TEST(Adapters, UntrainedOnesChangeNoLoss) {
   const Source& source = fixture_source("qwen2-gqa");
-  const MicroBatch batch = packed_batch(source);
+  const data::MicroBatch batch = packed_batch(source);
   for (const TrainableModel::Options& options : all_options(source)) {
     TrainableModel plain = make_model(reference_chip(), source, options, batch);
     TrainableModel adapted = make_model(reference_chip(), source, with_adapters(options, source), batch);
@@ -195,7 +195,7 @@ TEST(Adapters, MergedValues) {
   for (const char* fixture : {"llama-odd", "v3-qlora"}) {
     const Source& source = fixture_source(fixture);
     const auto n_own = static_cast<int64_t>(source.parameters.size());
-    const MicroBatch batch = packed_batch(source);
+    const data::MicroBatch batch = packed_batch(source);
     const TrainableModel::Options options = with_adapters({}, source);
     TrainableModel adapted = make_model(best_cpu(), source, options, batch);
     draw_adapters(adapted, n_own);

@@ -1,4 +1,4 @@
-// Gradients are right: against PyTorch (tests/data/train, made by tools/oracle/make_grad_fixtures.py), and against
+// Gradients are right: against PyTorch (tests/fixtures/train, made by tools/oracle/make_grad_fixtures.py), and against
 // central differences of the loss, which need nobody's word.
 #include "formats/tensor_file.h"
 #include "tests/train/rig.h"
@@ -14,7 +14,7 @@ TEST(GradientTruth, EqualsPyTorch) {
     const Source& source = fixture_source(fixture);
     const auto files = formats::TensorFiles::open(folder / (fixture + ".safetensors"));
     ASSERT_TRUE(files.ok()) << files.error().message;
-    const MicroBatch batch = batch_of({slice(source.ids, 0, wanted["tokens"].get<size_t>())});
+    const data::MicroBatch batch = batch_of({slice(source.ids, 0, wanted["tokens"].get<size_t>())});
     const double total = wanted["norm"], kept = wanted["kept"], loss = wanted["loss"];
     for (const TrainableModel::Options& options : all_options(source)) {
       if (options.compute != contract::ComputeMode::kF32) continue;
@@ -46,7 +46,7 @@ TEST(GradientTruth, EqualsPyTorch) {
 // The loss around the values that a direction of one parameter leads to.
 class Slope {
  public:
-  Slope(TrainableModel& model, const MicroBatch& batch, double balance)
+  Slope(TrainableModel& model, const data::MicroBatch& batch, double balance)
       : model_(model), batch_(batch), balance_(balance), here_(gradients_of(model, batch, balance)) {}
 
   const Gradients& here() const { return here_; }
@@ -85,7 +85,7 @@ class Slope {
   }
 
   TrainableModel& model_;
-  const MicroBatch& batch_;
+  const data::MicroBatch& batch_;
   double balance_;
   Gradients here_;
 };
@@ -95,7 +95,7 @@ constexpr double kNoise = 4e-7;  // of a mean of f32 losses
 // Every parameter along a direction that all of its elements share in, and along a single one.
 void check_slopes(const std::string& fixture, const TrainableModel::Options& options, double balance) {
   const Source& source = fixture_source(fixture);
-  const MicroBatch batch = batch_of({slice(source.ids, 0, 13), slice(source.ids, 20, 11)});
+  const data::MicroBatch batch = batch_of({slice(source.ids, 0, 13), slice(source.ids, 20, 11)});
   TrainableModel model = make_model(best_cpu(), source, options, batch, balance);
   Slope slope(model, batch, balance);
   for (size_t i = 0; i < source.parameters.size(); ++i) {

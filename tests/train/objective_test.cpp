@@ -24,7 +24,7 @@ double drawn(uint32_t stream, uint64_t i) {
 class Scaled : public LogProbLoss {
  public:
   int64_t n_signals() const override { return 1; }
-  Status weigh(const MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
+  Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override {
     seen.assign(log_probs.begin(), log_probs.end());
     for (size_t i = 0; i < log_probs.size(); ++i) {
@@ -59,7 +59,7 @@ struct PolicyGradient {
 class PolicyGradientLoss : public LogProbLoss {
  public:
   int64_t n_signals() const override { return 3; }
-  Status weigh(const MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
+  Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override {
     for (size_t i = 0; i < log_probs.size(); ++i) {
       const PolicyGradient::Row row =
@@ -76,7 +76,7 @@ class PolicyGradientLoss : public LogProbLoss {
 class OwnCrossEntropy : public LogitsLoss {
  public:
   int64_t n_signals() const override { return 0; }
-  Status run(contract::Chip& chip, nn::Workspace&, const MicroBatch&, const LogitRows& rows) const override {
+  Status run(contract::Chip& chip, nn::Workspace&, const data::MicroBatch&, const LogitRows& rows) const override {
     return chip.run(contract::CrossEntropy{.logits = rows.logits,
                                            .targets = rows.targets,
                                            .weights = rows.weights,
@@ -90,7 +90,7 @@ class ReverseKl : public LogitsLoss {
  public:
   explicit ReverseKl(std::vector<std::vector<float>> rows) : teacher(std::move(rows)) {}
   int64_t n_signals() const override { return 0; }
-  Status run(contract::Chip& chip, nn::Workspace&, const MicroBatch&, const LogitRows& rows) const override {
+  Status run(contract::Chip& chip, nn::Workspace&, const data::MicroBatch&, const LogitRows& rows) const override {
     const auto n = static_cast<size_t>(rows.logits.rows), vocab = static_cast<size_t>(rows.logits.cols);
     std::vector<float> logits(n * vocab), weights(n), losses(n);
     NARU_TRY(chip.wait());
@@ -136,10 +136,10 @@ class ReverseKl : public LogitsLoss {
 // ---- what they are run on
 
 // Documents of 40 tokens; rows with drawn weights, those of [off, off + n_off) without.
-MicroBatch weighted_batch(const Source& source, int64_t n_documents, size_t off = 0, size_t n_off = 0) {
+data::MicroBatch weighted_batch(const Source& source, int64_t n_documents, size_t off = 0, size_t n_off = 0) {
   std::vector<std::vector<int32_t>> documents;
   for (int64_t d = 0; d < n_documents; ++d) documents.push_back(slice(source.ids, static_cast<size_t>(d % 7), 40));
-  MicroBatch batch = batch_of(documents);
+  data::MicroBatch batch = batch_of(documents);
   for (size_t i = 0; i < batch.weights.size(); ++i) {
     if (batch.weights[i] != 0) batch.weights[i] = static_cast<float>(drawn(1, i) * 3 - 1);
     if (i % 11 == 5 || (i >= off && i < off + n_off)) batch.weights[i] = 0;
@@ -147,7 +147,7 @@ MicroBatch weighted_batch(const Source& source, int64_t n_documents, size_t off 
   return batch;
 }
 
-Gradients run_with(TrainableModel& model, const MicroBatch& batch, double divisor, const Objective& objective) {
+Gradients run_with(TrainableModel& model, const data::MicroBatch& batch, double divisor, const Objective& objective) {
   const GradientBuffer grads = zero_grads(model);
   Gradients out;
   auto result = model.run(batch, scale_of(model, {batch}, divisor, 0), &grads, objective);
@@ -171,10 +171,10 @@ std::string grads_difference(const TrainableModel& model, const Gradients& a, co
 
 TEST(Objective, WeightsCountAsTheyAre) {
   const Source& source = fixture_source("v3-mtp");
-  const MicroBatch batch = batch_of({slice(source.ids, 0, 30), slice(source.ids, 5, 9)});
+  const data::MicroBatch batch = batch_of({slice(source.ids, 0, 30), slice(source.ids, 5, 9)});
   TrainableModel model = make_model(best_cpu(), source, {}, batch);
   const auto weighted = [&](float weight, double divisor) {
-    MicroBatch other = batch;
+    data::MicroBatch other = batch;
     for (float& w : other.weights) w *= weight;
     return run_with(model, other, divisor, {});
   };
@@ -185,9 +185,9 @@ TEST(Objective, WeightsCountAsTheyAre) {
 
 TEST(Objective, ARowThatCountsMinusOneTakesBackWhatItGave) {
   const Source& source = fixture_source("v3-odd");
-  const MicroBatch batch = batch_of({slice(source.ids, 0, 30), slice(source.ids, 5, 9)});
+  const data::MicroBatch batch = batch_of({slice(source.ids, 0, 30), slice(source.ids, 5, 9)});
   TrainableModel model = make_model(best_cpu(), source, {}, batch);
-  MicroBatch row = batch, back = batch;
+  data::MicroBatch row = batch, back = batch;
   for (size_t i = 0; i < batch.weights.size(); ++i) {
     row.weights[i] = i == 3 ? 1.0f : 0.0f;
     back.weights[i] = i == 3 ? -1.0f : 0.0f;
@@ -205,10 +205,10 @@ TEST(Objective, EqualFactorsAreEqualBits) {
   for (const char* fixture : {"llama-odd", "v3-odd", "v3-mtp"}) {
     const Source& source = fixture_source(fixture);
     // 30 documents: three runs of the head, in the second of which no row counts.
-    const MicroBatch weighted = weighted_batch(source, 30, kHeadRows, kHeadRows);
+    const data::MicroBatch weighted = weighted_batch(source, 30, kHeadRows, kHeadRows);
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, weighted);
-      MicroBatch batch = weighted;
+      data::MicroBatch batch = weighted;
       for (float& w : batch.weights) w = w == 0 ? 0.0f : 1.0f;
       if (source.config.mtp_layers > 0) batch.weights = weighted.weights;  // what prediction layers count by
       batch.signals = {weighted.weights};
@@ -226,8 +226,8 @@ TEST(Objective, EqualFactorsAreEqualBits) {
 }
 
 // Advantages of both signs, old and reference policies around the model's own.
-MicroBatch policy_batch(const Source& source, TrainableModel& model) {
-  MicroBatch batch = weighted_batch(source, 2);
+data::MicroBatch policy_batch(const Source& source, TrainableModel& model) {
+  data::MicroBatch batch = weighted_batch(source, 2);
   const auto says = model.run(batch, {}, nullptr);
   NARU_CHECK(says.ok());
   batch.signals.assign(3, std::vector<float>(batch.ids.size()));
@@ -243,7 +243,7 @@ MicroBatch policy_batch(const Source& source, TrainableModel& model) {
 TEST(Objective, PolicyGradientIsThatOfItsRows) {
   const Source& source = fixture_source("v3-odd");
   TrainableModel model = make_model(best_cpu(), source, {}, weighted_batch(source, 2));
-  const MicroBatch batch = policy_batch(source, model);
+  const data::MicroBatch batch = policy_batch(source, model);
   const auto loss = std::make_shared<PolicyGradientLoss>();
   const double divisor = 17;
   const Gradients got = run_with(model, batch, divisor, std::shared_ptr<const LogProbLoss>(loss));
@@ -253,7 +253,7 @@ TEST(Objective, PolicyGradientIsThatOfItsRows) {
   int64_t n_clipped = 0;
   for (size_t row = 0; row < batch.ids.size(); ++row) {
     if (batch.weights[row] == 0) continue;
-    MicroBatch alone = batch;
+    data::MicroBatch alone = batch;
     alone.signals.clear();
     alone.weights.assign(batch.weights.size(), 0.0f);
     alone.weights[row] = 1;
@@ -282,7 +282,8 @@ TEST(Objective, PolicyGradientIsThatOfItsRows) {
 }
 
 // Along its own gradient the stated loss falls as steeply as the gradient says.
-void check_slope(const Source& source, TrainableModel& model, const MicroBatch& batch, const Objective& objective) {
+void check_slope(const Source& source, TrainableModel& model, const data::MicroBatch& batch,
+                 const Objective& objective) {
   constexpr double kDivisor = 10;
   const Gradients here = run_with(model, batch, kDivisor, objective);
   for (const std::string& name : {source.parameters.front().name, std::string("model.norm.weight")}) {
@@ -318,7 +319,7 @@ TEST(Objective, PolicyGradientIsTheSlopeOfItsLoss) {
 
 TEST(Objective, AFactorThatIsNoNumberIsAnError) {
   const Source& source = fixture_source("llama-odd");
-  MicroBatch batch = weighted_batch(source, 1);
+  data::MicroBatch batch = weighted_batch(source, 1);
   TrainableModel model = make_model(best_cpu(), source, {}, batch);
   batch.signals = {std::vector<float>(batch.ids.size(), 1.0f)};
   const Objective objective = std::shared_ptr<const LogProbLoss>(std::make_shared<Scaled>());
@@ -337,7 +338,7 @@ TEST(Objective, AFactorThatIsNoNumberIsAnError) {
 TEST(Objective, CrossEntropyOfItsOwnIsCrossEntropy) {
   for (const char* fixture : {"llama-tied-llama3", "v3-mtp"}) {
     const Source& source = fixture_source(fixture);
-    const MicroBatch batch = weighted_batch(source, 30, kHeadRows, kHeadRows);
+    const data::MicroBatch batch = weighted_batch(source, 30, kHeadRows, kHeadRows);
     const Objective own = std::shared_ptr<const LogitsLoss>(std::make_shared<OwnCrossEntropy>());
     for (const TrainableModel::Options& options : all_options(source)) {
       TrainableModel model = make_model(best_cpu(), source, options, batch);
@@ -349,7 +350,7 @@ TEST(Objective, CrossEntropyOfItsOwnIsCrossEntropy) {
   }
 }
 
-std::shared_ptr<ReverseKl> kl_to_other_rows(TrainableModel& model, const MicroBatch& batch, double distance) {
+std::shared_ptr<ReverseKl> kl_to_other_rows(TrainableModel& model, const data::MicroBatch& batch, double distance) {
   ReverseKl own({});
   own.kept.resize(batch.ids.size());
   const std::shared_ptr<const LogitsLoss> reader(&own, [](const LogitsLoss*) {});
@@ -364,7 +365,7 @@ std::shared_ptr<ReverseKl> kl_to_other_rows(TrainableModel& model, const MicroBa
 
 TEST(Objective, ReverseKlToItselfIsNothing) {
   const Source& source = fixture_source("llama-odd");
-  const MicroBatch batch = weighted_batch(source, 2);
+  const data::MicroBatch batch = weighted_batch(source, 2);
   TrainableModel model = make_model(best_cpu(), source, {}, batch);
   const std::shared_ptr<const LogitsLoss> same = kl_to_other_rows(model, batch, 0),
                                           far = kl_to_other_rows(model, batch, 4);
@@ -380,7 +381,7 @@ TEST(Objective, ReverseKlToItselfIsNothing) {
 
 TEST(Objective, ReverseKlIsTheSlopeOfItsLoss) {
   const Source& source = fixture_source("llama-odd");
-  const MicroBatch batch = weighted_batch(source, 2);
+  const data::MicroBatch batch = weighted_batch(source, 2);
   TrainableModel model = make_model(best_cpu(), source, {}, batch);
   check_slope(source, model, batch, std::shared_ptr<const LogitsLoss>(kl_to_other_rows(model, batch, 4)));
 }
@@ -390,8 +391,8 @@ TEST(Objective, ReverseKlIsTheSlopeOfItsLoss) {
 TEST(Objective, EqualOnEveryChip) {
   const Source& source = fixture_source("v3-odd");
   TrainableModel model = make_model(plain_chip(), source, {}, weighted_batch(source, 2));
-  const MicroBatch by_policy = policy_batch(source, model);
-  MicroBatch by_rows = by_policy;
+  const data::MicroBatch by_policy = policy_batch(source, model);
+  data::MicroBatch by_rows = by_policy;
   by_rows.signals.clear();
   const Objective policy = std::shared_ptr<const LogProbLoss>(std::make_shared<PolicyGradientLoss>());
   const Objective rows = std::shared_ptr<const LogitsLoss>(kl_to_other_rows(model, by_rows, 4));

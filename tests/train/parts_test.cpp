@@ -14,13 +14,13 @@ namespace {
 
 // ---- schedule
 
-ScheduleRecipe schedule_of(const std::string& kind, int64_t warmup, int64_t decay = 0) {
+recipes::ScheduleRecipe schedule_of(const std::string& kind, int64_t warmup, int64_t decay = 0) {
   return {.kind = kind, .warmup_steps = warmup, .decay_steps = decay, .final_factor = 0.1};
 }
 
 TEST(Schedule, WarmsUpInEveryKind) {
   for (const char* kind : {"constant", "linear", "cosine", "wsd"}) {
-    const ScheduleRecipe schedule = schedule_of(kind, 4, 10);
+    const recipes::ScheduleRecipe schedule = schedule_of(kind, 4, 10);
     for (int64_t step = 0; step < 4; ++step) {
       EXPECT_EQ(learning_rate_factor(schedule, step, 100), static_cast<double>(step + 1) / 4) << kind;
     }
@@ -60,7 +60,7 @@ TEST(Schedule, NeverRises) {
 // ---- guard
 
 // 50 norms around 1, by which the guard learns.
-GuardState learnt(const GuardRecipe& guard) {
+GuardState learnt(const recipes::GuardRecipe& guard) {
   GuardState state;
   for (int i = 0; i < 50; ++i) {
     const GuardDecision decision = judge_norm(guard, 0, i == 20 ? 1000 : i % 2 == 0 ? 0.9 : 1.1, state);
@@ -81,7 +81,7 @@ TEST(Guard, ClipsByTheRecipesNorm) {
 }
 
 TEST(Guard, ClipsToItsMeanThenSkipsThenRollsBack) {
-  const GuardRecipe guard;
+  const recipes::GuardRecipe guard;
   GuardState state = learnt(guard);
   EXPECT_NEAR(state.mean, 1, 0.05);
   const double deviation = std::sqrt(state.variance);
@@ -109,7 +109,7 @@ TEST(Guard, ClipsToItsMeanThenSkipsThenRollsBack) {
 }
 
 TEST(Guard, ZeroTurnsItOff) {
-  const GuardRecipe off{.clip_z = 0, .skip_z = 0, .recheck_every = 0};
+  const recipes::GuardRecipe off{.clip_z = 0, .skip_z = 0, .recheck_every = 0};
   GuardState state = learnt(off);
   const GuardDecision decision = judge_norm(off, 0, 1e6, state);
   EXPECT_EQ(decision.verdict, StepVerdict::kUpdate);
@@ -222,7 +222,7 @@ GradientBuffer drawn_gradients(TrainableModel& model, uint32_t step) {
 }
 
 TEST(PredictionTargets, StayWithinTheirDocument) {
-  MicroBatch batch = batch_of({{10, 11, 12, 13}, {20, 21}, {30}});
+  data::MicroBatch batch = batch_of({{10, 11, 12, 13}, {20, 21}, {30}});
   batch.weights[2] = 0;
   const PredictionTargets first = prediction_targets(batch, 0), second = prediction_targets(batch, 1);
   EXPECT_EQ(first.ids, (std::vector<int32_t>{11, 12, 13, 13, 21, 21, 30}));
@@ -231,7 +231,7 @@ TEST(PredictionTargets, StayWithinTheirDocument) {
   EXPECT_EQ(second.ids, (std::vector<int32_t>{12, 13, 12, 13, 20, 21, 30}));
   EXPECT_EQ(second.weights, (std::vector<float>(7, 0)));
   batch.weights[2] = 1;
-  StepBatch step;
+  data::StepBatch step;
   step.micro_batches = {batch, batch};
   EXPECT_EQ(prediction_divisors(step, 2), (std::vector<double>{4, 2}));
 }
@@ -251,7 +251,7 @@ TEST(Optimizer, NormIsThatOfAllGradients) {
 TEST(Optimizer, AdamWIsTheFormula) {
   const Source& source = fixture_source("qwen2-gqa");
   TrainableModel model = make_model(best_cpu(), source, {}, 8, 1);
-  OptimizerRecipe recipe;
+  recipes::OptimizerRecipe recipe;
   recipe.lr = 0.02;
   recipe.beta1 = 0.8;
   recipe.beta2 = 0.9;
@@ -328,7 +328,7 @@ Rows orthogonal(Rows x, size_t rows, size_t cols) {
 TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
   const Source& source = fixture_source("llama-gqa");
   TrainableModel model = make_model(best_cpu(), source, {}, 8, 1), adamw = make_model(best_cpu(), source, {}, 8, 1);
-  OptimizerRecipe recipe;
+  recipes::OptimizerRecipe recipe;
   recipe.kind = "muon";
   recipe.weight_decay = 0.1;
   recipe.momentum = 0.9;
@@ -391,7 +391,7 @@ TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
 TEST(Optimizer, MuonStandsAGradientOfZeros) {
   const Source& source = fixture_source("llama-gqa");
   TrainableModel model = make_model(best_cpu(), source, {}, 8, 1);
-  OptimizerRecipe recipe;
+  recipes::OptimizerRecipe recipe;
   recipe.kind = "muon";
   recipe.weight_decay = 0.5;
   Optimizer optimizer = Optimizer::create(recipe, model).value();

@@ -83,8 +83,8 @@ inline std::vector<std::string> folder_fixtures() {
 }
 
 // One document a list of ids: each position but the last has the next id as its target.
-inline MicroBatch batch_of(const std::vector<std::vector<int32_t>>& documents) {
-  MicroBatch batch;
+inline data::MicroBatch batch_of(const std::vector<std::vector<int32_t>>& documents) {
+  data::MicroBatch batch;
   for (const std::vector<int32_t>& ids : documents) {
     const auto n = static_cast<int64_t>(ids.size());
     batch.documents.push_back({static_cast<int64_t>(batch.ids.size()), n});
@@ -104,7 +104,7 @@ inline std::vector<int32_t> slice(const std::vector<int32_t>& ids, size_t begin,
   return {ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(begin + n)};
 }
 
-inline double divisor_of(const MicroBatch& batch) {
+inline double divisor_of(const data::MicroBatch& batch) {
   return std::accumulate(batch.weights.begin(), batch.weights.end(), 0.0);
 }
 
@@ -121,7 +121,7 @@ inline TrainableModel make_model(contract::Chip& chip, const Source& source, con
 }
 
 inline TrainableModel make_model(contract::Chip& chip, const Source& source, const TrainableModel::Options& options,
-                                 const MicroBatch& batch, double balance = 0) {
+                                 const data::MicroBatch& batch, double balance = 0) {
   return make_model(chip, source, options, static_cast<int64_t>(batch.ids.size()),
                     static_cast<int64_t>(batch.documents.size()), balance);
 }
@@ -129,9 +129,9 @@ inline TrainableModel make_model(contract::Chip& chip, const Source& source, con
 constexpr double kPredictionWeight = 0.3;
 
 // How losses of these micro-batches count in one step.
-inline TrainableModel::StepScale scale_of(const TrainableModel& model, const std::vector<MicroBatch>& batches,
+inline TrainableModel::StepScale scale_of(const TrainableModel& model, const std::vector<data::MicroBatch>& batches,
                                           double divisor, double balance) {
-  StepBatch step;
+  data::StepBatch step;
   step.micro_batches = batches;
   return {.divisor = divisor,
           .balance_weight = balance,
@@ -172,11 +172,11 @@ inline Status as_it_went(Status own) {
 }
 
 // Forward and backward of micro-batches, one after the other, into one gradient.
-inline Gradients chained_gradients(TrainableModel& model, const std::vector<MicroBatch>& batches, double divisor,
+inline Gradients chained_gradients(TrainableModel& model, const std::vector<data::MicroBatch>& batches, double divisor,
                                    double balance = 0) {
   const GradientBuffer grads = zero_grads(model);
   Gradients out;
-  for (const MicroBatch& batch : batches) {
+  for (const data::MicroBatch& batch : batches) {
     auto result = model.run(batch, scale_of(model, batches, divisor, balance), &grads);
     NARU_CHECK(result.ok(), result.ok() ? "" : result.error().message);
     out.result = std::move(*result);
@@ -189,7 +189,7 @@ inline Gradients chained_gradients(TrainableModel& model, const std::vector<Micr
   return out;
 }
 
-inline Gradients gradients_of(TrainableModel& model, const MicroBatch& batch, double balance = 0) {
+inline Gradients gradients_of(TrainableModel& model, const data::MicroBatch& batch, double balance = 0) {
   return chained_gradients(model, {batch}, divisor_of(batch), balance);
 }
 

@@ -4,9 +4,9 @@
 #include "contract/forwarding_chip.h"
 #include "engine/engine.h"
 #include "engine/scheduler.h"
+#include "export/export.h"
 #include "tests/train/rig.h"
 #include "train/adapters.h"
-#include "train/export.h"
 
 namespace naru::train {
 
@@ -145,8 +145,8 @@ inline std::vector<float> prediction_losses(const TrainableModel& model, const s
 }
 
 // What export_adapter() writes of a model.
-inline AdapterToExport adapter_of(TrainableModel& model, int64_t n_own, const LoraRecipe& lora) {
-  AdapterToExport adapter{.config = adapter_config(lora), .base = "base", .parameters = {}, .read = {}};
+inline exports::AdapterToExport adapter_of(TrainableModel& model, int64_t n_own, const recipes::LoraRecipe& lora) {
+  exports::AdapterToExport adapter{.config = adapter_config(lora), .base = "base", .parameters = {}, .read = {}};
   adapter.read = [&model, n_own](int64_t index, float* out) { return model.merged_value(n_own + index, out); };
   for (size_t i = static_cast<size_t>(n_own); i < model.parameters().size(); ++i) {
     models::Parameter parameter = model.parameters()[i];

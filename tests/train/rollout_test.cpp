@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include "engine/scheduler.h"
+#include "export/export.h"
 #include "tests/train/adapter_rig.h"
 #include "tests/train/rollout_rig.h"
 #include "train/adapters.h"
-#include "train/export.h"
 #include "train/rollout.h"
 
 namespace naru::train {
@@ -92,7 +92,7 @@ TEST(Rollout, GivesTheStateThatPredictionLayersRead) {
   const Source& source = fixture_source("v3-mtp");
   const std::vector<int32_t> ids = slice(source.ids, 0, 50);
   for (const TrainableModel::Options& options : all_options(source)) {
-    const MicroBatch batch = batch_of({ids});
+    const data::MicroBatch batch = batch_of({ids});
     TrainableModel model = make_model(best_cpu(), source, options, batch);
     const auto wanted = gradients_of(model, batch).result.prediction_losses;
     ASSERT_GE(wanted.size(), 1u);
@@ -111,7 +111,7 @@ TEST(AdapterFiles, HaveTheTrainersBits) {
       const TrainableModel::Options options = with_adapters(plain, source);
       TrainableModel model = make_model(best_cpu(), source, options, batch_of({ids}));
       draw_adapters(model, n_own);
-      const Status written = export_adapter(adapter_of(model, n_own, options.lora), folder);
+      const Status written = exports::export_adapter(adapter_of(model, n_own, options.lora), folder);
       ASSERT_TRUE(written.ok()) << written.error().message;
       auto files = models::open_model_files(models::fixture_model(fixture));
       ASSERT_TRUE(files.ok());

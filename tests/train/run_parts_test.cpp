@@ -8,12 +8,12 @@
 #include <thread>
 
 #include "base/philox.h"
+#include "runs/run_folder.h"
 #include "tests/train/peers.h"
 #include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
 #include "train/gradient_sum.h"
 #include "train/micro_sums.h"
-#include "train/run_folder.h"
 #include "train/training_model_files.h"
 
 extern "C" char** environ;  // NOLINT: POSIX's name
@@ -29,7 +29,7 @@ using Json = nlohmann::json;
 class RatioLoss : public LogProbLoss {
  public:
   int64_t n_signals() const override { return 2; }
-  Status weigh(const MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
+  Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override {
     for (size_t i = 0; i < log_probs.size(); ++i) {
       const double ratio = std::exp(static_cast<double>(log_probs[i]) - static_cast<double>(batch.signals[1][i]));
@@ -44,18 +44,18 @@ class RatioLoss : public LogProbLoss {
 // token is how much likelier than the document's mean it was. `fails_at`: the power goes before that step.
 class AskedBatches : public BatchSource {
  public:
-  explicit AskedBatches(BatchStream stream, const Recipe& recipe, int64_t fails_at)
+  explicit AskedBatches(data::BatchStream stream, const recipes::Recipe& recipe, int64_t fails_at)
       : documents_(std::move(stream), recipe.data), fails_at_(fails_at) {}
 
-  StreamRecord record() const override { return documents_.record(); }
+  data::StreamRecord record() const override { return documents_.record(); }
   int64_t steps_per_epoch() const override { return documents_.steps_per_epoch(); }
   Result<TrainingRoom> largest(int64_t n_steps) override { return documents_.largest(n_steps); }
 
-  Result<StepBatch> step(int64_t step, TrainableModel& model) override {
+  Result<data::StepBatch> step(int64_t step, TrainableModel& model) override {
     if (step == fails_at_) return Error{Code::kUnavailable, "the power went"};
     if (step / 2 != asked_at_) {
-      NARU_ASSIGN(StepBatch batch, documents_.step(step, model));
-      for (MicroBatch& micro : batch.micro_batches) NARU_TRY(ask(micro, model));
+      NARU_ASSIGN(data::StepBatch batch, documents_.step(step, model));
+      for (data::MicroBatch& micro : batch.micro_batches) NARU_TRY(ask(micro, model));
       asked_ = std::move(batch);
       asked_at_ = step / 2;
       ++n_asked;
@@ -66,9 +66,9 @@ class AskedBatches : public BatchSource {
   std::string kept(int64_t next_step) const override {
     if (next_step / 2 != asked_at_) return {};
     Json micro_batches = Json::array();
-    for (const MicroBatch& micro : asked_.micro_batches) {
+    for (const data::MicroBatch& micro : asked_.micro_batches) {
       Json documents = Json::array();
-      for (const DocumentRows& d : micro.documents) documents.push_back({d.row_begin, d.n_rows});
+      for (const data::DocumentRows& d : micro.documents) documents.push_back({d.row_begin, d.n_rows});
       micro_batches.push_back({{"ids", micro.ids},
                                {"positions", micro.positions},
                                {"targets", micro.targets},
@@ -92,7 +92,7 @@ class AskedBatches : public BatchSource {
     asked_.n_tokens = json["n_tokens"];
     asked_.divisor = json["divisor"];
     for (const Json& one : json["micro_batches"]) {
-      MicroBatch& micro = asked_.micro_batches.emplace_back();
+      data::MicroBatch& micro = asked_.micro_batches.emplace_back();
       micro.ids = one["ids"].get<std::vector<int32_t>>();
       micro.positions = one["positions"].get<std::vector<int32_t>>();
       micro.targets = one["targets"].get<std::vector<int32_t>>();
@@ -106,7 +106,7 @@ class AskedBatches : public BatchSource {
   static inline std::atomic<int64_t> n_asked = 0;
 
  private:
-  static Status ask(MicroBatch& micro, TrainableModel& model) {
+  static Status ask(data::MicroBatch& micro, TrainableModel& model) {
     NARU_ASSIGN(const auto says, model.run(micro, {}, nullptr));
     double mean = 0;
     for (const float loss : says.losses) mean += static_cast<double>(loss) / static_cast<double>(says.losses.size());
@@ -121,21 +121,23 @@ class AskedBatches : public BatchSource {
   DocumentBatches documents_;
   int64_t fails_at_;
   int64_t asked_at_ = -1;  // step / 2
-  StepBatch asked_;
+  data::StepBatch asked_;
 };
 
 TrainerParts asked_parts(const TrainerRig& rig, int64_t fails_at = -1) {
   TrainerParts parts;
   parts.objective = std::shared_ptr<const LogProbLoss>(std::make_shared<RatioLoss>());
-  parts.batches = [&rig, fails_at](const Recipe& recipe,
+  parts.batches = [&rig, fails_at](const recipes::Recipe& recipe,
                                    const TrainingModelFiles& files) -> Result<std::unique_ptr<BatchSource>> {
-    NARU_ASSIGN(BatchStream stream, BatchStream::open(recipe, recipe.data, *files.tokenizer, nullptr, rig.path()));
+    NARU_ASSIGN(data::BatchStream stream,
+                data::BatchStream::open(recipe, recipe.data, *files.tokenizer, nullptr, rig.path()));
     return std::unique_ptr<BatchSource>(std::make_unique<AskedBatches>(std::move(stream), recipe, fails_at));
   };
   return parts;
 }
 
-std::string finished_with(const TrainerRig& rig, const Recipe& recipe, TrainerParts parts, TrainerEvents events = {}) {
+std::string finished_with(const TrainerRig& rig, const recipes::Recipe& recipe, TrainerParts parts,
+                          TrainerEvents events = {}) {
   const auto trainer = rig.open(recipe, best_cpu(), std::move(events), {}, std::move(parts));
   EXPECT_TRUE(trainer.ok()) << (trainer.ok() ? "" : trainer.error().message);
   if (!trainer.ok()) return "not opened";
@@ -144,15 +146,15 @@ std::string finished_with(const TrainerRig& rig, const Recipe& recipe, TrainerPa
   return result.ok() ? result->weights_sha256 : "failed";
 }
 
-Recipe asked_recipe(const TrainerRig& rig, const std::string& name) {
-  Recipe recipe = rig.recipe(name, "v3.json");
+recipes::Recipe asked_recipe(const TrainerRig& rig, const std::string& name) {
+  recipes::Recipe recipe = rig.recipe(name, "v3.json");
   recipe.loss.bias_update = 0.01;
   recipe.checkpoint = {.every = 1, .keep = 2};
   return recipe;
 }
 
 // Asked to stop at the k-th question.
-void stop(const TrainerRig& rig, const Recipe& recipe, int64_t k) {
+void stop(const TrainerRig& rig, const recipes::Recipe& recipe, int64_t k) {
   const auto trainer = rig.open(recipe, best_cpu(), stop_after(k), {}, asked_parts(rig));
   ASSERT_TRUE(trainer.ok()) << trainer.error().message;
   const auto result = (*trainer)->run();
@@ -171,7 +173,7 @@ TEST(RunParts, BatchesThatDependOnWeightsComeBackAfterAKill) {
   // are there. With checkpoints after every step and after some.
   for (const int64_t every : {1, 2, 3}) {
     for (int64_t at = 1; at < 6; ++at) {
-      Recipe recipe = asked_recipe(rig, "killed-" + std::to_string(every) + "-" + std::to_string(at));
+      recipes::Recipe recipe = asked_recipe(rig, "killed-" + std::to_string(every) + "-" + std::to_string(at));
       recipe.checkpoint.every = every;
       const auto killed = rig.open(recipe, best_cpu(), {}, {}, asked_parts(rig, at));
       ASSERT_TRUE(killed.ok()) << killed.error().message;
@@ -187,14 +189,14 @@ TEST(RunParts, BatchesThatDependOnWeightsComeBackAfterAKill) {
   }
   for (const int64_t every : {1, 2, 3}) {
     for (int64_t at = 1; at < 6; ++at) {
-      Recipe recipe = asked_recipe(rig, "killed-" + std::to_string(every) + "-" + std::to_string(at));
+      recipes::Recipe recipe = asked_recipe(rig, "killed-" + std::to_string(every) + "-" + std::to_string(at));
       recipe.checkpoint.every = every;
       EXPECT_EQ(finished_with(rig, recipe, asked_parts(rig)), wanted) << "killed at " << at << " of every " << every;
     }
   }
   // Stopped anywhere, in the middle of steps too.
   for (const int64_t k : {7, 12, 18}) {
-    const Recipe recipe = asked_recipe(rig, "stopped-" + std::to_string(k));
+    const recipes::Recipe recipe = asked_recipe(rig, "stopped-" + std::to_string(k));
     stop(rig, recipe, k);
     EXPECT_EQ(finished_with(rig, recipe, asked_parts(rig)), wanted) << k;
   }
@@ -202,7 +204,7 @@ TEST(RunParts, BatchesThatDependOnWeightsComeBackAfterAKill) {
 
 TEST(RunParts, KeptBatchesAreOfTheRunsThatKeepThem) {
   const TrainerRig rig;
-  const Recipe recipe = asked_recipe(rig, "kept");
+  const recipes::Recipe recipe = asked_recipe(rig, "kept");
   ASSERT_FALSE(rig.open(recipe, best_cpu(), {}, {}, asked_parts(rig, 3)).value()->run().ok());
   const auto refused = rig.open(recipe, best_cpu());
   ASSERT_FALSE(refused.ok());
@@ -348,7 +350,7 @@ TEST(PeerProcess, Second) {
   if (text == nullptr) GTEST_SKIP() << "it is run by the tests of two processes";
   const Json how = Json::parse(text);
   const fs::path folder = how["folder"].get<std::string>();
-  const Recipe recipe = read_recipe(folder / how["recipe"].get<std::string>(), {}).value();
+  const recipes::Recipe recipe = recipes::read_recipe(folder / how["recipe"].get<std::string>(), {}).value();
   test::SocketPeers peers(how["socket"], 1);
   TrainerParts parts;
   parts.peers = &peers;
@@ -372,9 +374,9 @@ TEST(PeerProcess, Second) {
 }
 
 // Trains the recipe in this process and a second one, and waits for that.
-Result<RunResult> run_in_two(const TrainerRig& rig, const Recipe& recipe, const Second& second = {},
+Result<RunResult> run_in_two(const TrainerRig& rig, const recipes::Recipe& recipe, const Second& second = {},
                              TrainerEvents events = {}) {
-  if (second.recipe == "recipe.toml") std::ofstream(rig.path() / "recipe.toml") << recipe_text(recipe);
+  if (second.recipe == "recipe.toml") std::ofstream(rig.path() / "recipe.toml") << recipes::recipe_text(recipe);
   int sockets[2] = {-1, -1};
   NARU_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
   ::fcntl(sockets[0], F_SETFD, FD_CLOEXEC);
@@ -411,7 +413,7 @@ Result<RunResult> run_in_two(const TrainerRig& rig, const Recipe& recipe, const 
   return result;
 }
 
-std::string finished_in_two(const TrainerRig& rig, const Recipe& recipe) {
+std::string finished_in_two(const TrainerRig& rig, const recipes::Recipe& recipe) {
   const auto result = run_in_two(rig, recipe);
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
   return result.ok() ? result->weights_sha256 : "failed";
@@ -419,9 +421,9 @@ std::string finished_in_two(const TrainerRig& rig, const Recipe& recipe) {
 
 TEST(TwoProcesses, EndInTheWeightsOfOne) {
   const TrainerRig rig;
-  Recipe llama = rig.recipe("llama"), experts = rig.recipe("v3", "v3.json"),
-         predicting = rig.recipe("mtp", "v3-mtp.json");
-  SourceRecipe held;
+  recipes::Recipe llama = rig.recipe("llama"), experts = rig.recipe("v3", "v3.json"),
+                  predicting = rig.recipe("mtp", "v3-mtp.json");
+  recipes::SourceRecipe held;
   held.path = (rig.path() / "held.txt").string();
   std::ofstream(held.path) << "12 + 7 = 19\n3 + 4 = 7\n";
   llama.validation = {held};
@@ -433,7 +435,7 @@ TEST(TwoProcesses, EndInTheWeightsOfOne) {
   experts.loss.bias_update = 0.01;
   predicting.loss.mtp = 0.3;
   predicting.batch.rows = 5;
-  for (Recipe recipe : {llama, experts, predicting}) {
+  for (recipes::Recipe recipe : {llama, experts, predicting}) {
     const auto one = rig.run(recipe, best_cpu());
     ASSERT_TRUE(one.ok()) << one.error().message;
     recipe.output = rig.run_folder(recipe.name + "-two").string();
@@ -452,7 +454,7 @@ TEST(TwoProcesses, StopTogetherAndGoOn) {
   const std::string wanted = rig.finished(rig.recipe("whole"), best_cpu());
   // A step asks the second process once before it and once before each of its micro-batches: at least twice.
   for (const int64_t n_questions : {0, 4, 7}) {
-    Recipe recipe = rig.recipe("second-" + std::to_string(n_questions));
+    recipes::Recipe recipe = rig.recipe("second-" + std::to_string(n_questions));
     Second second;
     second.n_questions = n_questions;
     const auto stopped = run_in_two(rig, recipe, second);
@@ -461,14 +463,14 @@ TEST(TwoProcesses, StopTogetherAndGoOn) {
     EXPECT_LT(stopped->step, 5);
     EXPECT_EQ(n_questions % 2 == 0 ? finished_in_two(rig, recipe) : rig.finished(recipe, best_cpu()), wanted);
   }
-  Recipe recipe = rig.recipe("one");
+  recipes::Recipe recipe = rig.recipe("one");
   ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(13)).ok());
   EXPECT_EQ(finished_in_two(rig, recipe), wanted);
 }
 
 TEST(TwoProcesses, GoBackTogether) {
   const TrainerRig rig;
-  Recipe recipe = guarded(rig, "guarded");
+  recipes::Recipe recipe = guarded(rig, "guarded");
   recipe.batch.groups = 2;
   std::vector<std::string> notes;
   const std::string wanted = rig.finished(recipe, best_cpu(), keep_notes(notes));
@@ -480,27 +482,27 @@ TEST(TwoProcesses, GoBackTogether) {
 TEST(TwoProcesses, OneThatDiesIsSaidAndTheRunGoesOnLater) {
   const TrainerRig rig;
   const std::string wanted = rig.finished(rig.recipe("whole"), best_cpu());
-  const Recipe recipe = rig.recipe("left-alone");
+  const recipes::Recipe recipe = rig.recipe("left-alone");
   Second second;
   second.dies_behind = 3;
   const auto left = run_in_two(rig, recipe, second);
   ASSERT_FALSE(left.ok());
   EXPECT_EQ(left.error().code, Code::kUnavailable);
   EXPECT_NE(left.error().message.find("process 1 has ended"), std::string::npos) << left.error().message;
-  EXPECT_EQ(list_runs(rig.run_folder("left-alone")).value()[0].status, "failed");
+  EXPECT_EQ(runs::list_runs(rig.run_folder("left-alone")).value()[0].status, "failed");
   EXPECT_EQ(list_checkpoints(rig.run_folder("left-alone") / "checkpoints").value().front().step, 2);
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
 }
 
 TEST(TwoProcesses, OfDifferentRunsAreRefused) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("alike");
-  Recipe other_seed = recipe, longer = recipe;
+  const recipes::Recipe recipe = rig.recipe("alike");
+  recipes::Recipe other_seed = recipe, longer = recipe;
   other_seed.seed = 2;
   longer.validate.every = 7;
   for (const auto& [other, part] :
        {std::pair{other_seed, "another recipe"}, std::pair{longer, "another timing of validation or rechecks"}}) {
-    std::ofstream(rig.path() / "other.toml") << recipe_text(other);
+    std::ofstream(rig.path() / "other.toml") << recipes::recipe_text(other);
     Second second;
     second.recipe = "other.toml";
     second.refusal = part;

@@ -5,12 +5,12 @@
 #include <map>
 
 #include "base/sha256.h"
+#include "runs/json_lines.h"
+#include "runs/report.h"
+#include "runs/run_folder.h"
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
-#include "train/json_lines.h"
-#include "train/report.h"
-#include "train/run_folder.h"
 
 namespace naru::train {
 namespace {
@@ -24,14 +24,14 @@ void flip_byte(const fs::path& path) {
 // How often each step stands in a file of lines, of those that have `name`.
 std::map<int64_t, int> steps_of(const fs::path& path, const std::string& name) {
   std::map<int64_t, int> steps;
-  EXPECT_TRUE(for_each_json_line(path, [&](const nlohmann::json& line, std::string_view) {
-                if (line.contains(name)) ++steps[json_whole(line, "step").value_or(-1)];
+  EXPECT_TRUE(runs::for_each_json_line(path, [&](const nlohmann::json& line, std::string_view) {
+                if (line.contains(name)) ++steps[runs::json_whole(line, "step").value_or(-1)];
               }).ok());
   return steps;
 }
 
-void expect_refused(const TrainerRig& rig, const Recipe& recipe, Code code, const std::vector<std::string>& parts,
-                    const StartOptions& start = {}) {
+void expect_refused(const TrainerRig& rig, const recipes::Recipe& recipe, Code code,
+                    const std::vector<std::string>& parts, const StartOptions& start = {}) {
   const auto before = everything_in(recipe.output);
   const auto trainer = rig.open(recipe, best_cpu(), {}, start);
   ASSERT_FALSE(trainer.ok()) << parts.front();
@@ -42,12 +42,12 @@ void expect_refused(const TrainerRig& rig, const Recipe& recipe, Code code, cons
   EXPECT_TRUE(everything_in(recipe.output) == before) << "a refused start leaves the folder as it was";
 }
 
-fs::path step_folder(const Recipe& recipe, int64_t step) {
+fs::path step_folder(const recipes::Recipe& recipe, int64_t step) {
   return fs::path(recipe.output) / "checkpoints" / fmt::format("step-{:08}", step);
 }
 
-SourceRecipe source_of(const std::string& path) {
-  SourceRecipe source;
+recipes::SourceRecipe source_of(const std::string& path) {
+  recipes::SourceRecipe source;
   source.path = path;
   return source;
 }
@@ -55,7 +55,7 @@ SourceRecipe source_of(const std::string& path) {
 // Six steps, stopped behind the fifth, with checkpoints of steps 4 and 5; the weights of the undisturbed run.
 struct Stopped {
   TrainerRig rig;
-  Recipe recipe = rig.recipe("stopped");
+  recipes::Recipe recipe = rig.recipe("stopped");
   std::string wanted = rig.finished(rig.recipe("undisturbed"), best_cpu());
   Stopped() {
     EXPECT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
@@ -115,7 +115,7 @@ TEST(RunStart, AStartOverThatIsRefusedLeavesTheFolderAsItWas) {
   ASSERT_FALSE(full.ok());
   EXPECT_NE(full.error().message.find("there is no room"), std::string::npos) << full.error().message;
   EXPECT_TRUE(everything_in(run.recipe.output) == before);
-  Recipe other = run.recipe;
+  recipes::Recipe other = run.recipe;
   other.model.path = "not-there";
   other.model.config = "";
   expect_refused(run.rig, other, Code::kNotFound, {"not-there"}, over);
@@ -126,7 +126,7 @@ TEST(RunStart, AStartOverThatIsRefusedLeavesTheFolderAsItWas) {
 
 TEST(RunStart, TwoRottenLaterCheckpointsCostNoGoodOne) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("undisturbed");
+  recipes::Recipe recipe = rig.recipe("undisturbed");
   recipe.steps = 9;
   const std::string wanted = rig.finished(recipe, best_cpu());
   recipe.output = rig.run_folder("rotten").string();
@@ -147,7 +147,7 @@ TEST(RunStart, TwoRottenLaterCheckpointsCostNoGoodOne) {
 
 TEST(RunStart, TheCheckpointOfAnotherRecipeIsNotGoneOnFrom) {
   const Stopped run;
-  Recipe other = run.rig.recipe("other");
+  recipes::Recipe other = run.rig.recipe("other");
   other.seed = 9;
   other.steps = 9;
   run.rig.finished(other, best_cpu());
@@ -162,7 +162,7 @@ TEST(RunStart, TheCheckpointOfAnotherRecipeIsNotGoneOnFrom) {
 // Nor is it lost where the run writes its own of that step.
 TEST(RunStart, TheCheckpointOfAnotherRecipeIsSetAsideWhereItsStepIsWritten) {
   const Stopped run;
-  Recipe other = run.rig.recipe("other");
+  recipes::Recipe other = run.rig.recipe("other");
   other.seed = 9;
   run.rig.finished(other, best_cpu());
   const auto foreign = everything_in(step_folder(other, 6));
@@ -176,7 +176,7 @@ TEST(RunStart, TheCheckpointOfAnotherRecipeIsSetAsideWhereItsStepIsWritten) {
   EXPECT_TRUE(everything_in(aside) == foreign);
   EXPECT_TRUE(verify_checkpoint(step_folder(run.recipe, 6)).ok());
   // One that is put there while the run is at work.
-  Recipe late = run.recipe;
+  recipes::Recipe late = run.recipe;
   late.output = run.rig.run_folder("late").string();
   TrainerEvents events;
   events.step = [&](const StepReport& report) {
@@ -193,7 +193,7 @@ TEST(RunStart, TheCheckpointOfAnotherRecipeIsSetAsideWhereItsStepIsWritten) {
 TEST(RunStart, ARollBackPassesOverNothingThatCannotBeRead) {
   const TrainerRig rig;
   const std::string wanted = rig.finished(guarded(rig, "undisturbed"), best_cpu());
-  const Recipe recipe = guarded(rig, "guarded");
+  const recipes::Recipe recipe = guarded(rig, "guarded");
   std::map<fs::path, std::string> away;
   TrainerEvents events;
   events.step = [&](const StepReport&) {
@@ -210,7 +210,7 @@ TEST(RunStart, ARollBackPassesOverNothingThatCannotBeRead) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code, Code::kUnavailable) << result.error().message;
   EXPECT_NE(result.error().message.find("nothing was changed"), std::string::npos) << result.error().message;
-  EXPECT_EQ(list_runs(recipe.output).value()[0].status, "failed");
+  EXPECT_EQ(runs::list_runs(recipe.output).value()[0].status, "failed");
   for (const auto& [path, bytes] : away) {
     if (!fs::is_symlink(path)) continue;
     fs::remove(path);
@@ -219,9 +219,9 @@ TEST(RunStart, ARollBackPassesOverNothingThatCannotBeRead) {
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
 }
 
-Recipe watched(const TrainerRig& rig, const std::string& name) {
+recipes::Recipe watched(const TrainerRig& rig, const std::string& name) {
   std::ofstream(rig.path() / "held.txt") << "12 + 7 = 19\n3 + 4 = 7\n";
-  Recipe recipe = rig.recipe(name);
+  recipes::Recipe recipe = rig.recipe(name);
   recipe.validation = {source_of("held.txt")};
   recipe.validate = {.every = 2, .rows = 4};
   recipe.sample = {.every = 2, .prompts = {"1 + 1", "2 + 2"}, .max_tokens = 2};
@@ -240,7 +240,7 @@ void expect_each_step_once(const fs::path& folder) {
 
 TEST(RunStart, EachStepStandsOnceHoweverTheRunWasInterrupted) {
   const TrainerRig rig;
-  Recipe recipe = watched(rig, "once");
+  recipes::Recipe recipe = watched(rig, "once");
   // Cut off in step 0 and in step 3, as a kill would: no checkpoint of the moment is written.
   for (const int64_t fault_at : {int64_t{40}, int64_t{60 * 3 + 20}, int64_t{40}}) {
     test::FaultyChip chip(best_cpu(), fault_at, test::Fault::kNaN);
@@ -261,7 +261,7 @@ TEST(RunStart, EachStepStandsOnceHoweverTheRunWasInterrupted) {
 // A checkpoint that was damaged and is brought back: its lines come back as well.
 TEST(RunStart, LinesComeBackWithTheirCheckpoint) {
   const TrainerRig rig;
-  Recipe recipe = watched(rig, "back");
+  recipes::Recipe recipe = watched(rig, "back");
   recipe.checkpoint = {.every = 1, .keep = 9};
   ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
   const fs::path copy = rig.path() / "copy";
@@ -283,7 +283,7 @@ TEST(RunStart, LinesComeBackWithTheirCheckpoint) {
 
 TEST(RunStart, AFinishedRunKnowsItsValidationLossAgain) {
   const TrainerRig rig;
-  const Recipe recipe = watched(rig, "known");
+  const recipes::Recipe recipe = watched(rig, "known");
   const auto first = rig.run(recipe, best_cpu());
   const auto second = rig.run(recipe, best_cpu());
   ASSERT_TRUE(first.ok() && second.ok());
@@ -293,7 +293,7 @@ TEST(RunStart, AFinishedRunKnowsItsValidationLossAgain) {
 
 TEST(RunStart, WhatTheUserPutBesideTheModelIsNotLost) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("beside");
+  const recipes::Recipe recipe = rig.recipe("beside");
   const std::string wanted = rig.finished(recipe, best_cpu());
   const fs::path model = fs::path(recipe.output) / "model";
   std::ofstream(model / "README.md") << "about it";
@@ -321,7 +321,7 @@ TEST(RunStart, WhatTheUserPutBesideTheModelIsNotLost) {
 
 TEST(RunStart, AFailureIsInTheRecordWithItsReason) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("fails");
+  const recipes::Recipe recipe = rig.recipe("fails");
   test::FaultyChip chip(best_cpu(), 40, test::Fault::kNaN);
   EXPECT_FALSE(rig.run(recipe, chip).ok());
   const auto info = nlohmann::json::parse(read_file(fs::path(recipe.output) / "run.json", 1 << 20).value());
@@ -342,7 +342,7 @@ void write_lines(const fs::path& path, int n, const std::string& text) {
 // On a folder of two files, stopped behind step 3.
 struct WithData {
   TrainerRig rig;
-  Recipe recipe = rig.recipe("data");
+  recipes::Recipe recipe = rig.recipe("data");
   WithData() {
     fs::create_directories(rig.path() / "texts");
     write_lines(rig.path() / "texts" / "a.jsonl", 40, "a");
@@ -362,7 +362,7 @@ TEST(RunStart, OtherDataIsRefusedByName) {
     expect_refused(run.rig, run.recipe, Code::kInvalidArgument, parts);
   };
   const std::string wanted = [&] {
-    Recipe whole = run.recipe;
+    recipes::Recipe whole = run.recipe;
     whole.output = run.rig.run_folder("whole").string();
     return run.rig.finished(whole, best_cpu());
   }();

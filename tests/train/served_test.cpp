@@ -31,7 +31,7 @@ void check_fixture(const std::string& fixture, contract::Chip& chip, size_t n_id
   const std::vector<int32_t> first = slice(source.ids, 3, 21), second = slice(source.ids, 11, 34);
   for (const TrainableModel::Options& options : all_options(source)) {
     const std::string name = name_of(fixture, options);
-    const MicroBatch packed = batch_of({first, second, ids});
+    const data::MicroBatch packed = batch_of({first, second, ids});
     TrainableModel model = make_model(chip, source, options, packed);
     const auto result = model.run(packed, {.divisor = divisor_of(packed)}, nullptr);
     ASSERT_TRUE(result.ok()) << name << ": " << result.error().message;
@@ -66,7 +66,7 @@ TEST(Served, SomeFixturesOnTheReferenceChip) {
 TEST(Served, GradientsChangeNoLoss) {
   for (const char* fixture : {"qwen2-gqa", "v3-f32"}) {
     const Source& source = fixture_source(fixture);
-    const MicroBatch batch = batch_of({slice(source.ids, 0, 40), slice(source.ids, 5, 33)});
+    const data::MicroBatch batch = batch_of({slice(source.ids, 0, 40), slice(source.ids, 5, 33)});
     for (TrainableModel::Options options : all_options(source)) {
       TrainableModel forward = make_model(best_cpu(), source, options, batch);
       const auto wanted = forward.run(batch, {.divisor = 1}, nullptr);

@@ -72,15 +72,15 @@ class TrainerRig {
   }
 
   // Six steps of four micro-batches of sums of digits.
-  Recipe recipe(const std::string& name, const std::string& config = "llama.json") const {
-    Recipe recipe;
+  recipes::Recipe recipe(const std::string& name, const std::string& config = "llama.json") const {
+    recipes::Recipe recipe;
     recipe.name = name;
     recipe.output = run_folder(name).string();
     recipe.steps = 6;
     recipe.model.config = config;
     recipe.model.tokenizer = "tokenizer";
     recipe.model.init_std = 0.1;
-    SourceRecipe source;
+    recipes::SourceRecipe source;
     source.generator = "digits";
     source.documents = 200;
     recipe.data = {source};
@@ -92,18 +92,18 @@ class TrainerRig {
     return recipe;
   }
 
-  Result<std::unique_ptr<Trainer>> open(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {},
+  Result<std::unique_ptr<Trainer>> open(const recipes::Recipe& recipe, contract::Chip& chip, TrainerEvents events = {},
                                         const StartOptions& start = {}, TrainerParts parts = {}) const {
     return Trainer::open(recipe, path_, chip, std::move(events), start, std::move(parts));
   }
 
-  Result<RunResult> run(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {
+  Result<RunResult> run(const recipes::Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {
     NARU_ASSIGN(const auto trainer, open(recipe, chip, std::move(events)));
     return trainer->run();
   }
 
   // The weights of a run to its end.
-  std::string finished(const Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {
+  std::string finished(const recipes::Recipe& recipe, contract::Chip& chip, TrainerEvents events = {}) const {
     const auto result = run(recipe, chip, std::move(events));
     EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
     if (!result.ok()) return "failed";
@@ -116,8 +116,8 @@ class TrainerRig {
 };
 
 // Thresholds so low that half of all steps are far out.
-inline Recipe guarded(const TrainerRig& rig, const std::string& name) {
-  Recipe recipe = rig.recipe(name);
+inline recipes::Recipe guarded(const TrainerRig& rig, const std::string& name) {
+  recipes::Recipe recipe = rig.recipe(name);
   recipe.steps = 110;
   recipe.batch = {.context = 32, .rows = 2, .micro_rows = 1, .groups = 1, .overlong = "cut"};
   recipe.optimizer.lr = 0.03;

@@ -1,16 +1,17 @@
 // Runs of the trainer: however a run is interrupted or damaged it ends in the same weights; what cannot go well is
 // refused before it begins, and what goes wrong stops before it spoils anything.
+#include "runs/run_folder.h"
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_manifest.h"
-#include "train/run_folder.h"
 
 namespace naru::train {
 namespace {
 
 // Runs until done, asked to stop after every k questions.
-std::string finished_in_pieces(const TrainerRig& rig, const Recipe& recipe, int64_t k, int64_t* n_pieces = nullptr) {
+std::string finished_in_pieces(const TrainerRig& rig, const recipes::Recipe& recipe, int64_t k,
+                               int64_t* n_pieces = nullptr) {
   int64_t step = 0;
   for (int64_t piece = 1; piece < 200; ++piece) {
     const auto result = rig.run(recipe, best_cpu(), stop_after(k));
@@ -25,7 +26,7 @@ std::string finished_in_pieces(const TrainerRig& rig, const Recipe& recipe, int6
 }
 
 // A step asks five times: before it, and before each of its four micro-batches.
-void check_interruptions(const TrainerRig& rig, Recipe recipe, const std::vector<int64_t>& ks) {
+void check_interruptions(const TrainerRig& rig, recipes::Recipe recipe, const std::vector<int64_t>& ks) {
   const std::string wanted = rig.finished(recipe, best_cpu());
   ASSERT_EQ(wanted.size(), 64u);
   for (const int64_t k : ks) {
@@ -49,7 +50,7 @@ TEST(Trainer, InterruptedIsUninterrupted) {
 
 TEST(Trainer, InterruptedExpertsWithMuonInBF16) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("v3", "v3.json");
+  recipes::Recipe recipe = rig.recipe("v3", "v3.json");
   recipe.compute = contract::ComputeMode::kBF16;
   recipe.optimizer.kind = "muon";
   recipe.loss.bias_update = 0.01;
@@ -63,7 +64,7 @@ TEST(Trainer, InterruptedExpertsWithMuonInBF16) {
 
 TEST(Trainer, InterruptedPredictionLayers) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("mtp", "v3-mtp.json");
+  recipes::Recipe recipe = rig.recipe("mtp", "v3-mtp.json");
   recipe.loss.mtp = 0.3;
   recipe.loss.bias_update = 0.01;
   check_interruptions(rig, recipe, {7, 18});
@@ -83,7 +84,7 @@ TEST(Trainer, InterruptedPredictionLayers) {
     const auto a = files->tensors.bytes(*entry), b = files->tensors.bytes(*files->tensors.find(of));
     EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << copy;
   }
-  Recipe further = rig.recipe("further");
+  recipes::Recipe further = rig.recipe("further");
   further.model.config = further.model.tokenizer = "";
   further.model.path = model.string();
   further.loss.mtp = 0.1;
@@ -101,7 +102,7 @@ TEST(Trainer, InterruptedPredictionLayers) {
 
 TEST(Trainer, AMissingTokenizerIsSaidWithWhatMakesOne) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("untokenized");
+  recipes::Recipe recipe = rig.recipe("untokenized");
   recipe.model.tokenizer = "nowhere";
   const auto result = rig.run(recipe, best_cpu());
   ASSERT_FALSE(result.ok());
@@ -111,7 +112,7 @@ TEST(Trainer, AMissingTokenizerIsSaidWithWhatMakesOne) {
 
 TEST(Trainer, RefusesPredictionLayersThatItCannotTrain) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("none", "v3.json");
+  recipes::Recipe recipe = rig.recipe("none", "v3.json");
   recipe.loss.mtp = 0.3;
   const auto none = rig.run(recipe, best_cpu());
   ASSERT_FALSE(none.ok());
@@ -126,7 +127,7 @@ TEST(Trainer, RefusesPredictionLayersThatItCannotTrain) {
 TEST(Trainer, InterruptedAdapters) {
   const TrainerRig rig;
   rig.finished(rig.recipe("base"), best_cpu());
-  Recipe recipe = rig.recipe("lora");
+  recipes::Recipe recipe = rig.recipe("lora");
   recipe.model.config = "";
   recipe.model.tokenizer = "";
   recipe.model.path = (rig.run_folder("base") / "model").string();
@@ -149,7 +150,7 @@ TEST(Trainer, InterruptedAdapters) {
       }(),
       best_cpu(), stop_after(7));
   ASSERT_TRUE(stopped.ok());
-  Recipe base = rig.recipe("base2");
+  recipes::Recipe base = rig.recipe("base2");
   base.seed = 2;
   rig.finished(base, best_cpu());
   fs::remove_all(rig.run_folder("base") / "model");
@@ -173,7 +174,7 @@ void change_state(const fs::path& folder, const std::function<void(nlohmann::jso
 // Checkpoints of version naru1 carried no numerics id.
 TEST(Trainer, ARunIsNotContinuedUnderAnotherArithmetic) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("arithmetic");
+  const recipes::Recipe recipe = rig.recipe("arithmetic");
   ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
   const auto found = list_checkpoints(rig.run_folder("arithmetic") / "checkpoints").value();
   const std::string own = "naru2/f32/cache-f32/grouped/train", next = "naru3/f32/cache-f32/grouped/train";
@@ -200,7 +201,7 @@ TEST(Trainer, ARunIsNotContinuedUnderAnotherArithmetic) {
 
 TEST(Trainer, ARunIsNotContinuedWithAnotherConfig) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("config");
+  const recipes::Recipe recipe = rig.recipe("config");
   ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(27)).ok());
   const fs::path config = rig.path() / recipe.model.config;
   std::ifstream in(config);
@@ -218,7 +219,7 @@ TEST(Trainer, ARunIsNotContinuedWithAnotherConfig) {
 
 TEST(Trainer, ARunThatLostItsRecordIsNotBegunAnew) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("lost");
+  const recipes::Recipe recipe = rig.recipe("lost");
   ASSERT_TRUE(rig.run(recipe, best_cpu()).ok());
   const fs::path run = rig.run_folder("lost");
   fs::remove(run / "run.json");
@@ -245,7 +246,7 @@ void flip_a_byte(const fs::path& path) {
 
 TEST(Trainer, ADamagedCheckpointFallsBackToTheOneBefore) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("whole");
+  recipes::Recipe recipe = rig.recipe("whole");
   const std::string wanted = rig.finished(recipe, best_cpu());
   for (const char* file : {"weights.safetensors", "moments.safetensors", "manifest.json"}) {
     recipe.output = rig.run_folder(std::string("damaged-") + file).string();
@@ -267,7 +268,7 @@ TEST(Trainer, ADamagedCheckpointFallsBackToTheOneBefore) {
 
 TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("twice");
+  const recipes::Recipe recipe = rig.recipe("twice");
   const auto first = rig.run(recipe, best_cpu());
   ASSERT_TRUE(first.ok());
   TrainerEvents events;
@@ -282,10 +283,10 @@ TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {
 
 TEST(Trainer, StepsAreReportedAndTheLossFalls) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("falls");
+  recipes::Recipe recipe = rig.recipe("falls");
   recipe.steps = 30;
   std::ofstream(rig.path() / "held.txt") << "12 + 7 = 19\n3 + 4 = 7\n";
-  SourceRecipe held;
+  recipes::SourceRecipe held;
   held.path = "held.txt";
   recipe.validation = {held};
   recipe.validate = {.every = 10, .rows = 4};
@@ -309,7 +310,7 @@ TEST(Trainer, StepsAreReportedAndTheLossFalls) {
   for (const char* file : {"model/model.safetensors", "model/config.json", "model/tokenizer.json", "report.html"}) {
     EXPECT_TRUE(fs::exists(rig.run_folder("falls") / file)) << file;
   }
-  const auto runs = list_runs(rig.run_folder("falls")).value();
+  const auto runs = runs::list_runs(rig.run_folder("falls")).value();
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(runs[0].status, "done");
   EXPECT_EQ(runs[0].weights_sha256, result->weights_sha256);
@@ -317,7 +318,7 @@ TEST(Trainer, StepsAreReportedAndTheLossFalls) {
 
 TEST(Trainer, WhatIsNotFiniteStopsBeforeTheUpdate) {
   const TrainerRig rig;
-  Recipe recipe = rig.recipe("explodes");
+  recipes::Recipe recipe = rig.recipe("explodes");
   recipe.optimizer.lr = 1e36;
   recipe.optimizer.weight_decay = 0;
   recipe.schedule.warmup_steps = 0;
@@ -332,13 +333,13 @@ TEST(Trainer, WhatIsNotFiniteStopsBeforeTheUpdate) {
   ASSERT_FALSE(found.empty());
   const std::string step = "training step " + std::to_string(found[0].step) + ":";
   EXPECT_NE(result.error().message.find(step), std::string::npos) << result.error().message;
-  EXPECT_EQ(list_runs(rig.run_folder("explodes")).value()[0].status, "failed");
+  EXPECT_EQ(runs::list_runs(rig.run_folder("explodes")).value()[0].status, "failed");
   EXPECT_FALSE(fs::exists(rig.run_folder("explodes") / "model"));
 }
 
 TEST(Trainer, AGradientThatIsNotANumberStopsBeforeTheUpdate) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("nan");
+  const recipes::Recipe recipe = rig.recipe("nan");
   test::FaultyChip chip(best_cpu(), 4 * 15 * 3 + 20, test::Fault::kNaN);  // in step 3
   const auto result = rig.run(recipe, chip);
   ASSERT_FALSE(result.ok());
@@ -359,10 +360,10 @@ TEST(Trainer, SkipsAndRollsBackAndStillEndsInTheSameWeights) {
   EXPECT_TRUE(has_note(notes, "three gradients in a row were far out; back to step "));
   // Stopped anywhere, so that there are checkpoints between skipped steps.
   for (const int64_t k : {29, 50}) {
-    const Recipe recipe = guarded(rig, "guarded-" + std::to_string(k));
+    const recipes::Recipe recipe = guarded(rig, "guarded-" + std::to_string(k));
     EXPECT_EQ(finished_in_pieces(rig, recipe, k), wanted) << k;
   }
-  Recipe off = guarded(rig, "unguarded");
+  recipes::Recipe off = guarded(rig, "unguarded");
   off.guard.skip_z = off.guard.clip_z = 0;
   EXPECT_NE(rig.finished(off, best_cpu()), wanted);
 }
@@ -370,7 +371,7 @@ TEST(Trainer, SkipsAndRollsBackAndStillEndsInTheSameWeights) {
 TEST(Trainer, RecheckingChangesNothingAndFindsABadChip) {
   const TrainerRig rig;
   const std::string wanted = rig.finished(rig.recipe("plain"), best_cpu());
-  Recipe recipe = rig.recipe("rechecked");
+  recipes::Recipe recipe = rig.recipe("rechecked");
   recipe.guard.recheck_every = 2;
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
   // Matrices of a micro-batch: seven a layer and the head, twice that in the step that is checked.
@@ -455,7 +456,7 @@ TEST(Trainer, RoomBeyondAllBoundsIsAnError) {
 
 TEST(Trainer, ASecondOneInTheFolderIsRefused) {
   const TrainerRig rig;
-  const Recipe recipe = rig.recipe("shared");
+  const recipes::Recipe recipe = rig.recipe("shared");
   {
     const auto first = rig.open(recipe, best_cpu());
     ASSERT_TRUE(first.ok());
@@ -471,7 +472,7 @@ TEST(Trainer, RefusesAdaptersThatNoMatrixCanHave) {
   for (const auto& [target, part] :
        {std::pair{"kv_b_proj", "cannot have an adapter"}, std::pair{"q_a_proj", "names no matrix of this model"},
         std::pair{"nonsense", "cannot have an adapter"}}) {
-    Recipe recipe = rig.recipe("adapters", "v3.json");
+    recipes::Recipe recipe = rig.recipe("adapters", "v3.json");
     recipe.lora.rank = 2;
     recipe.lora.targets = {"o_proj", target};
     const auto trainer = rig.open(recipe, best_cpu());

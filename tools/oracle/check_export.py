@@ -119,7 +119,7 @@ def main():
             good &= one_shape(f"{family} {name}", shape, seed, args)
     models = args.tokenizers
     if models is None:
-        models = sorted((naru_cli.ROOT / "tests" / "data" / "models").glob("gguf-*/model.gguf"))
+        models = sorted((naru_cli.ROOT / "tests" / "fixtures" / "models").glob("gguf-*/model.gguf"))
     for model in models:
         good &= check_tokenizer(model, args)
     print("all within the limits" if good else "OVER THE LIMITS")

@@ -1,6 +1,6 @@
 """Judges the GGUF files that `naru convert` writes by running them in llama.cpp (llama-cpp-python).
 
-Each MODEL (a folder or a .gguf; default: the fixtures under tests/data/models, the built-in tokenizers included) is
+Each MODEL (a folder or a .gguf; default: the fixtures under tests/fixtures/models, the built-in tokenizers included) is
 converted to F32 GGUF and loaded with an f32 cache. Then
 1. texts get the same token ids from llama.cpp and from `naru tokenize`;
 2. llama.cpp's greedy continuation of every prompt is naru's, token by token, on an f32 cache: where the two part, the
@@ -149,7 +149,7 @@ def main():
     args = parser.parse_args()
     models = args.models
     if not models:
-        root = naru_cli.ROOT / "tests" / "data" / "models"
+        root = naru_cli.ROOT / "tests" / "fixtures" / "models"
         models = sorted(p for pattern in ("*/hf", "gguf-*/model.gguf") for p in root.glob(pattern))
         args.allow_refusal = True
     results = [check(args, model) for model in models]

@@ -1,10 +1,10 @@
-"""Makes tests/data/models: small checkpoints in every layout with ids and the logits that transformers gives.
+"""Makes tests/fixtures/models: small checkpoints in every layout with ids and the logits that transformers gives.
 
 Each folder <name>/ holds the model (a Hugging Face folder `hf/` or `model.gguf`), `ids.json` (an array of token
 ids), `rows.json` (positions) and `logits.npy` (float32 [len(rows), vocab], transformers, f32, eager). MANIFEST.json
 says how each was made, with sizes, the smallest router margin and the SHA-256 of every file.
 
-    python3 make_fixtures.py --out ../../tests/data/models [--only NAME]
+    python3 make_fixtures.py --out ../../tests/fixtures/models [--only NAME]
 """
 
 import argparse

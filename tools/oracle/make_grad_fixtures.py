@@ -1,8 +1,8 @@
-"""Writes tests/data/train: losses and gradients of PyTorch (as compare_grads.py takes them) for some of the tiny models
-under tests/data/models. Of every parameter the norm and up to 96 evenly spread elements are kept, so the files stay
+"""Writes tests/fixtures/train: losses and gradients of PyTorch (as compare_grads.py takes them) for some of the tiny models
+under tests/fixtures/models. Of every parameter the norm and up to 96 evenly spread elements are kept, so the files stay
 small; that is enough to see any wrong gradient.
 
-    python3 tools/oracle/make_grad_fixtures.py --out tests/data/train
+    python3 tools/oracle/make_grad_fixtures.py --out tests/fixtures/train
 """
 
 import argparse
@@ -21,7 +21,7 @@ from compare_grads import MTP_WEIGHT, reference_grads, split_experts
 MODELS = ("llama-gqa", "v2-group", "v3-f32", "v3-mtp")
 TOKENS = 48
 KEPT = 96
-MODELS_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data" / "models"
+MODELS_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "models"
 
 
 def make(name, out):

@@ -17,7 +17,7 @@ import numpy as np
 
 import naru_cli
 
-FIXTURE = naru_cli.ROOT / "tests" / "data" / "models" / "smollm2" / "reference.json"
+FIXTURE = naru_cli.ROOT / "tests" / "fixtures" / "models" / "smollm2" / "reference.json"
 RMS_RATIO = 1.1
 TOP1_SHARE = 0.93
 MEAN_KL = 0.01

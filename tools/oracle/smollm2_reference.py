@@ -3,7 +3,7 @@
     python3 smollm2_reference.py convert MODEL.gguf --cache DIR
         dequantises every tensor exactly (float64, rounded once to f32), query and key rows back to half-split,
         with config.json, tokenizer.json and the chat template from the file's metadata
-    python3 smollm2_reference.py fixture MODEL.gguf --cache DIR --out ../../tests/data/models/smollm2
+    python3 smollm2_reference.py fixture MODEL.gguf --cache DIR --out ../../tests/fixtures/models/smollm2
         64 greedy ids for ten chat prompts and the 20 largest logits of some rows, as JSON
     python3 smollm2_reference.py check MODEL.gguf --cache DIR [--naru BINARY]
         naru --compute f32 on the GGUF against transformers on the folder: logits within 2e-5 of the range on every

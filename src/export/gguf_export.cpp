@@ -1,0 +1,353 @@
+// GGUF of a checkpoint: the metadata that llama.cpp needs, and every tensor in its layout: llama's rows of q and k
+// interleaved, kv_b as attn_k_b (transposed) and attn_v_b, experts stacked. What was written is read back and compared
+// with the source before the file gets its name.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <system_error>
+
+#include "base/file.h"
+#include "export/export.h"
+#include "export/gguf_tokenizer.h"
+#include "formats/ggml_blocks.h"
+#include "formats/gguf_writer.h"
+#include "models/config_difference.h"
+#include "models/families.h"
+#include "models/model.h"
+#include "models/rope_frequencies.h"
+#include "models/stored_tensor.h"
+
+namespace naru::exports {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::Family;
+using formats::GgufWriter;
+using formats::ModelConfig;
+using formats::RopeKind;
+using models::Parameter;
+using models::Role;
+
+std::string_view architecture_of(Family family) {
+  switch (family) {
+    case Family::kLlama: return "llama";
+    case Family::kQwen2: return "qwen2";
+    case Family::kQwen3: return "qwen3";
+    case Family::kDeepseekV2:
+    case Family::kDeepseekV3: return "deepseek2";
+  }
+  return "";
+}
+
+DType dtype_of(GgufKind kind) {
+  switch (kind) {
+    case GgufKind::kF32: return DType::kF32;
+    case GgufKind::kF16: return DType::kF16;
+    case GgufKind::kBF16: return DType::kBF16;
+    case GgufKind::kQ8_0: return DType::kQ8_0;
+  }
+  return DType::kF32;
+}
+
+// --- metadata -----------------------------------------------------------------------------------------------------
+
+// Adds "{arch}.KEY".
+struct Keys {
+  GgufWriter& writer;
+  std::string arch;
+
+  void number(std::string_view key, int64_t value) const {
+    writer.add_u32(fmt::format("{}.{}", arch, key), static_cast<uint32_t>(value));
+  }
+  void real(std::string_view key, double value) const {
+    writer.add_f32(fmt::format("{}.{}", arch, key), static_cast<float>(value));
+  }
+  void word(std::string_view key, std::string_view value) const {
+    writer.add_string(fmt::format("{}.{}", arch, key), value);
+  }
+};
+
+void add_rope_keys(const ModelConfig& config, const Keys& keys) {
+  const formats::RopeConfig& rope = config.rope;
+  keys.real("rope.freq_base", rope.theta);
+  if (rope.kind != RopeKind::kLinear && rope.kind != RopeKind::kYarn) return;
+  keys.word("rope.scaling.type", rope.kind == RopeKind::kLinear ? "linear" : "yarn");
+  keys.real("rope.scaling.factor", rope.factor);
+  if (rope.kind == RopeKind::kLinear) return;
+  keys.number("rope.scaling.original_context_length", rope.original_positions);
+  if (rope.beta_fast != 32) keys.real("rope.scaling.yarn_beta_fast", rope.beta_fast);
+  if (rope.beta_slow != 1) keys.real("rope.scaling.yarn_beta_slow", rope.beta_slow);
+  if (config.is_mla()) keys.real("rope.scaling.yarn_log_multiplier", 0.1 * rope.mscale_all_dim);
+}
+
+void add_latent_keys(const ModelConfig& config, const Keys& keys) {
+  const formats::MlaConfig& mla = config.mla;
+  formats::MoeConfig moe = config.moe;
+  if (moe.experts == 0) {  // the architecture knows no model without experts, but one whose layers are all dense
+    moe.experts = moe.experts_per_token = 1;
+    moe.ffn = config.ffn;
+    moe.first_dense = config.layers;
+  }
+  // Attention is described as one shared key of latent + rotary width; a head's own widths stand apart.
+  keys.number("attention.head_count_kv", 1);
+  keys.number("attention.key_length", mla.kv_lora_rank + mla.qk_rope_head_dim);
+  keys.number("attention.value_length", mla.kv_lora_rank);
+  keys.number("attention.key_length_mla", mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+  keys.number("attention.value_length_mla", mla.v_head_dim);
+  if (mla.q_lora_rank > 0) keys.number("attention.q_lora_rank", mla.q_lora_rank);
+  keys.number("attention.kv_lora_rank", mla.kv_lora_rank);
+  keys.number("rope.dimension_count", mla.qk_rope_head_dim);
+  keys.number("leading_dense_block_count", moe.first_dense);
+  keys.number("expert_count", moe.experts);
+  keys.number("expert_used_count", moe.experts_per_token);
+  keys.number("expert_shared_count", moe.shared_experts);
+  keys.number("expert_feed_forward_length", moe.ffn);
+  keys.real("expert_weights_scale", moe.routed_scaling);
+  keys.writer.add_bool(keys.arch + ".expert_weights_norm", moe.norm_topk);
+  keys.number("expert_gating_func", config.family == Family::kDeepseekV3 ? 2 : 1);
+  keys.number("expert_group_count", moe.n_group);
+  keys.number("expert_group_used_count", moe.topk_group);
+}
+
+void add_config(const ModelConfig& config, const std::string& name, GgufKind kind, GgufWriter& writer) {
+  const Keys keys{writer, std::string(architecture_of(config.family))};
+  constexpr uint32_t kFileTypes[] = {0, 1, 32, 7};  // general.file_type of F32, F16, BF16, Q8_0
+  writer.add_string("general.architecture", keys.arch);
+  writer.add_string("general.name", name);
+  writer.add_u32("general.file_type", kFileTypes[static_cast<size_t>(kind)]);
+  if (kind == GgufKind::kQ8_0) writer.add_u32("general.quantization_version", 2);
+  keys.number("vocab_size", config.vocab);
+  keys.number("context_length", config.max_positions);
+  keys.number("embedding_length", config.hidden);
+  keys.number("block_count", config.layers);
+  keys.number("feed_forward_length", config.ffn);
+  keys.number("attention.head_count", config.heads);
+  keys.real("attention.layer_norm_rms_epsilon", config.rms_eps);
+  add_rope_keys(config, keys);
+  if (config.is_mla()) return add_latent_keys(config, keys);
+  keys.number("attention.head_count_kv", config.kv_heads);
+  keys.number("attention.key_length", config.head_dim);
+  keys.number("attention.value_length", config.head_dim);
+  keys.number("rope.dimension_count", config.head_dim);
+}
+
+// --- tensors ------------------------------------------------------------------------------------------------------
+
+enum class Layout { kPlain, kInterleaved, kKeysTransposed, kValues };
+
+// A tensor of the GGUF file: one parameter in a layout, or one after another the parameters of all experts.
+struct GgufOutTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::vector<size_t> parameters;
+  Layout layout = Layout::kPlain;
+};
+
+class Plan {
+ public:
+  Plan(const ModelConfig& config, const std::vector<Parameter>& parameters, GgufKind kind)
+      : config_(config), parameters_(parameters), names_(models::names_of(config.family)), kind_(kind) {
+    for (size_t i = 0; i < parameters.size(); ++i) index_of_[parameters[i].name] = i;
+    for (size_t i = 0; i < parameters.size(); ++i) add(i);
+  }
+
+  const std::vector<GgufOutTensor>& tensors() const { return tensors_; }
+
+ private:
+  void add(size_t index) {
+    const models::NamedPlace place = models::place_of(names_, parameters_[index].name).value();
+    switch (place.role) {
+      case Role::kQ:
+      case Role::kK:
+      case Role::kQBias:
+      case Role::kKBias:
+        return put(place.role, place, parameters_[index].shape, {index},
+                   config_.family == Family::kLlama ? Layout::kInterleaved : Layout::kPlain);
+      case Role::kKvB: return add_latent(place, index);
+      case Role::kExpertGate: return add_stack(Role::kExpertsGate, place, index);
+      case Role::kExpertUp: return add_stack(Role::kExpertsUp, place, index);
+      case Role::kExpertDown: return add_stack(Role::kExpertsDown, place, index);
+      default: return put(place.role, place, parameters_[index].shape, {index}, Layout::kPlain);
+    }
+  }
+
+  void add_latent(const models::NamedPlace& place, size_t index) {
+    const int64_t nope = config_.mla.qk_nope_head_dim, latent = config_.mla.kv_lora_rank;
+    put(Role::kAbsorbK, place, {config_.heads, latent, nope}, {index}, Layout::kKeysTransposed);
+    put(Role::kExpandV, place, {config_.heads, config_.mla.v_head_dim, latent}, {index}, Layout::kValues);
+  }
+
+  // Experts are stacked where the first of them stands.
+  void add_stack(Role stacked, const models::NamedPlace& place, size_t index) {
+    if (place.expert != 0) return;
+    std::vector<size_t> all;
+    for (int64_t expert = 0; expert < config_.moe.experts; ++expert) {
+      all.push_back(index_of_.at(models::tensor_name(names_, place.role, false, place.layer, expert)));
+    }
+    const std::vector<int64_t>& one = parameters_[index].shape;
+    put(stacked, place, {config_.moe.experts, one[0], one[1]}, std::move(all), Layout::kPlain);
+  }
+
+  void put(Role role, const models::NamedPlace& place, std::vector<int64_t> shape, std::vector<size_t> parameters,
+           Layout layout) {
+    DType dtype = dtype_of(kind_);
+    if (shape.size() == 1 || role == Role::kRouter) {
+      dtype = DType::kF32;
+    } else if (shape.back() % dtype_info(dtype).block_elements != 0) {
+      dtype = DType::kF16;
+    }
+    tensors_.push_back({.name = models::tensor_name(names_, role, true, place.layer),
+                        .dtype = dtype,
+                        .shape = std::move(shape),
+                        .parameters = std::move(parameters),
+                        .layout = layout});
+  }
+
+  const ModelConfig& config_;
+  const std::vector<Parameter>& parameters_;
+  std::span<const models::NameRow> names_;
+  GgufKind kind_;
+  std::map<std::string, size_t> index_of_;
+  std::vector<GgufOutTensor> tensors_;
+};
+
+// The parameter [rows, cols] in its layout, as rows of `row_cols` values.
+std::vector<float> laid_out(const ModelConfig& config, const Parameter& parameter, Layout layout,
+                            std::vector<float> values) {
+  if (layout == Layout::kPlain) return values;
+  // A one-dimensional tensor (a bias) counts as rows of one value here.
+  const bool is_row = parameter.shape.size() == 1;
+  const int64_t rows = is_row ? parameter.cols() : parameter.rows(), cols = is_row ? 1 : parameter.cols();
+  std::vector<float> out;
+  if (layout == Layout::kInterleaved) {
+    out.resize(values.size());
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t to = models::interleaved_row(row, config.head_dim);
+      std::copy_n(values.begin() + row * cols, cols, out.begin() + to * cols);
+    }
+    return out;
+  }
+  const int64_t nope = config.mla.qk_nope_head_dim, v = config.mla.v_head_dim;
+  for (int64_t head = 0; head < config.heads; ++head) {
+    const float* const top = values.data() + head * (nope + v) * cols;
+    if (layout == Layout::kValues) {
+      out.insert(out.end(), top + nope * cols, top + (nope + v) * cols);
+      continue;
+    }
+    for (int64_t k = 0; k < cols; ++k) {
+      for (int64_t i = 0; i < nope; ++i) out.push_back(top[i * cols + k]);
+    }
+  }
+  return out;
+}
+
+// f16 ends at 65504; a Q8_0 block has an f16 scale of its largest value / 127.
+Status check_range(const GgufOutTensor& tensor, const std::vector<float>& values) {
+  const float limit = tensor.dtype == DType::kF16 ? 65504.0f : tensor.dtype == DType::kQ8_0 ? 65504.0f * 127 : INFINITY;
+  for (const float value : values) {
+    if (std::fabs(value) <= limit) continue;
+    return Error{Code::kUnsupported, fmt::format("writing tensor '{}': it has the value {}, which {} cannot hold; "
+                                                 "convert with --dtype bf16 or f32",
+                                                 tensor.name, value, dtype_name(tensor.dtype))};
+  }
+  return {};
+}
+
+Status write_values(const GgufOutTensor& tensor, const std::vector<float>& values, GgufWriter& writer) {
+  NARU_TRY(check_range(tensor, values));
+  const auto n = static_cast<int64_t>(values.size());
+  std::vector<std::byte> bytes(static_cast<size_t>(dtype_bytes(tensor.dtype, n).value()));
+  formats::quantise_row(tensor.dtype, values.data(), n, bytes.data());  // rows are whole blocks, so all is one row
+  return writer.write(bytes);
+}
+
+// The bytes that a parameter takes in its tensor, which may hold a part of it only.
+int64_t bytes_of(const GgufOutTensor& tensor, const Parameter& parameter) {
+  int64_t n = 1;
+  for (const int64_t dim : tensor.shape) n *= dim;
+  n = tensor.parameters.size() > 1 ? parameter.n_elements() : n;
+  return dtype_bytes(tensor.dtype, n).value_or(0);
+}
+
+Status write_tensors(const models::ModelFiles& files, const std::vector<Parameter>& parameters, const Plan& plan,
+                     GgufWriter& writer, const formats::ProgressCallback& progress) {
+  int64_t done = 0, total = 0;
+  for (const GgufOutTensor& tensor : plan.tensors()) {
+    for (const size_t index : tensor.parameters) {
+      total += bytes_of(tensor, parameters[index]);
+    }
+  }
+  for (const GgufOutTensor& tensor : plan.tensors()) {
+    for (const size_t index : tensor.parameters) {
+      const Parameter& parameter = parameters[index];
+      std::vector<float> values(static_cast<size_t>(parameter.n_elements()));
+      NARU_TRY(models::read_parameter(files.tensors, files.config, parameter, values.data()));
+      values = laid_out(files.config, parameter, tensor.layout, std::move(values));
+      NARU_TRY(write_values(tensor, values, writer));
+      done += bytes_of(tensor, parameter);
+      if (progress && !progress(done, total)) {
+        return Error{Code::kCancelled,
+                     fmt::format("converting {}: stopped as asked; nothing was left behind", files.path.string())};
+      }
+    }
+  }
+  return {};
+}
+
+// The whole file, which has its name still to come.
+Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig& plain, AtomicFile file,
+                              const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
+  const std::vector<Parameter> parameters = models::list_parameters(plain);  // without prediction layers
+  const Plan plan(files.config, parameters, kind);
+  GgufWriter writer;
+  add_config(plain, name, kind, writer);
+  NARU_TRY(add_gguf_tokenizer(files.tensors, plain, writer));
+  std::vector<float> divisors = plain.rope.divisors;
+  const int64_t rotated = plain.is_mla() ? plain.mla.qk_rope_head_dim : plain.head_dim;
+  if (plain.rope.kind == RopeKind::kLlama3) divisors = models::llama3_divisors(plain.rope, rotated);
+  if (!divisors.empty()) NARU_TRY(writer.add_tensor("rope_freqs.weight", DType::kF32, {rotated / 2}));
+  for (const GgufOutTensor& tensor : plan.tensors())
+    NARU_TRY(writer.add_tensor(tensor.name, tensor.dtype, tensor.shape));
+  NARU_TRY(writer.begin(std::move(file)));
+  if (!divisors.empty()) NARU_TRY(writer.write(std::as_bytes(std::span(divisors))));
+  NARU_TRY(write_tensors(files, parameters, plan, writer, progress));
+  return writer.take_file();
+}
+
+// What a reader will take the file for must be the model that was read.
+Status check_written(const fs::path& path, const ModelConfig& plain) {
+  NARU_ASSIGN(const models::ModelFiles again, models::open_model_files(path));
+  NARU_ASSIGN(const ModelConfig config, models::plain_config(again.tensors, again.config));
+  const std::string difference = models::config_difference(config, plain);
+  if (difference.empty()) return {};
+  return Error{Code::kUnsupported,
+               fmt::format("converting a {} model: GGUF cannot say {} of this model; use the Hugging Face folder",
+                           family_name(plain.family), difference)};
+}
+
+// A folder's own name, for general.name.
+std::string name_of(const fs::path& model, const ModelConfig& config) {
+  if (!config.name.empty()) return config.name;
+  std::error_code ignored;
+  fs::path path = fs::absolute(model, ignored).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.has_filename() ? path.stem().string() : std::string(family_name(config.family));
+}
+
+}  // namespace
+
+Status convert_to_gguf(const fs::path& model, const fs::path& out, GgufKind kind,
+                       const formats::ProgressCallback& progress, Existing existing) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(out, existing));
+  NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
+  NARU_ASSIGN(const ModelConfig plain, models::plain_config(files.tensors, files.config));
+  NARU_ASSIGN(AtomicFile written, write_file(files, plain, std::move(file), name_of(model, plain), kind, progress));
+  NARU_TRY(check_written(written.temporary_path(), plain));
+  return written.commit();
+}
+
+}  // namespace naru::exports

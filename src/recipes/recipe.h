@@ -1,0 +1,150 @@
+// Recipe: everything that decides the bits of a training run, as one TOML file says it (docs/recipes.md). Read and
+// checked before anything else happens: an unknown key is refused with the nearest known one, a value out of its range
+// with the range. Keys can be overridden as "section.key=value". The effective recipe (defaults filled in) is saved
+// with the run and reads back as itself.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "contract/kinds.h"
+#include "recipes/run_kind.h"
+
+namespace naru::recipes {
+
+// [model]: what is trained. Exactly one of `path` and `config`.
+struct ModelRecipe {
+  std::string path;           // a checkpoint to go on from: a Hugging Face folder or a .gguf file
+  std::string config;         // a config.json: the weights are drawn from the seed
+  std::string tokenizer;      // a folder with tokenizer.json; default: that of `path`
+  std::string chat_template;  // a file with a Jinja template; default: that of the tokenizer
+  std::string form;           // latent attention: "expanded" (default) or "latent"
+  double init_std = 0.02;     // of drawn weights
+};
+
+// [[data]] and [[validation]]: a source of documents.
+struct SourceRecipe {
+  std::string path;       // of a file: .txt (one document), .jsonl with "text", or with "messages"; or a folder of them
+  std::string generator;  // a built-in generator instead of a path: "digits", "countdown", "word_problems"
+  double weight = 1;      // share of the rows that come from this source
+  int64_t documents = 0;  // of a generator: how many different ones; 0: its default
+  std::string language;   // of word_problems: "en", "ko", "zh", or "" for all
+  std::string trace;      // of generators with solutions: "short", "long", "mixed"
+};
+
+// [batch]
+struct BatchRecipe {
+  int64_t context = 512;         // tokens of one packed row
+  int64_t rows = 16;             // rows of a step
+  int64_t micro_rows = 4;        // rows of a micro-batch; part of the arithmetic
+  int64_t groups = 8;            // absolute runs of micro-batches (docs/arithmetic.md section 7)
+  std::string overlong = "cut";  // a document longer than the context: "cut" into pieces (text), "drop"
+};
+
+// [optimizer]
+struct OptimizerRecipe {
+  std::string kind = "adamw";  // "adamw" or "muon" (matrices; everything else by adamw)
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;      // of matrices; never of norms and biases
+  bool decay_embeddings = false;  // whether embedding and head decay too
+  double clip_norm = 1.0;         // of the global gradient; 0: none
+  double momentum = 0.95;         // muon
+};
+
+// [schedule]: the learning rate's factor over the steps.
+struct ScheduleRecipe {
+  std::string kind = "cosine";  // "constant", "linear", "cosine", "wsd" (warm-up, stable, decay)
+  int64_t warmup_steps = 0;
+  int64_t decay_steps = 0;    // of wsd: the last steps
+  double final_factor = 0.1;  // where linear, cosine and wsd end
+};
+
+// [loss]
+struct LossRecipe {
+  double bias_update = 0.001;  // V3's routing bias, per step; 0: off
+  double balance = 1e-4;       // V3's sequence-wise balance loss; 0: off
+  double mtp = 0;              // weight of the prediction layers' losses together; 0: off
+};
+
+// [lora]: absent (rank 0) trains all weights.
+struct LoraRecipe {
+  int64_t rank = 0;
+  double alpha = 16;
+  std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+};
+
+// [guard]
+struct GuardRecipe {
+  double clip_z = 2.5;        // z-score of the gradient norm above which it is clipped to its running mean
+  double skip_z = 6;          // above which the step is skipped; three in a row roll back
+  int64_t recheck_every = 0;  // steps between recomputations of one step, compared by hash; 0: never
+};
+
+// [checkpoint], [validate], [sample]
+struct CheckpointRecipe {
+  int64_t every = 100;  // steps
+  int64_t keep = 2;     // beside the best
+};
+struct ValidateRecipe {
+  int64_t every = 100;  // steps; 0: only at the end
+  int64_t rows = 64;    // packed rows of the validation sources, at most
+};
+struct SampleRecipe {
+  int64_t every = 0;  // steps; 0: only before and after
+  std::vector<std::string> prompts;
+  int64_t max_tokens = 64;
+  double temperature = 0;
+};
+
+struct Recipe {
+  std::string name;  // of the run; default: the file's name without .toml
+  RunKind kind = RunKind::kPretrain;
+  uint64_t seed = 1;
+  int64_t steps = 0;  // exactly one of steps and epochs is > 0
+  double epochs = 0;
+  contract::ComputeMode compute = contract::ComputeMode::kF32;  // f32 or bf16
+  bool recompute = false;  // keep a layer's input only and run it again backwards; changes no bit
+  std::string output;      // folder of the run; default: runs/NAME
+  ModelRecipe model;
+  std::vector<SourceRecipe> data;
+  std::vector<SourceRecipe> validation;
+  BatchRecipe batch;
+  OptimizerRecipe optimizer;
+  ScheduleRecipe schedule;
+  LossRecipe loss;
+  LoraRecipe lora;
+  GuardRecipe guard;
+  CheckpointRecipe checkpoint;
+  ValidateRecipe validate;
+  SampleRecipe sample;
+};
+
+inline constexpr int64_t kRecipeBytesMax = int64_t{1} << 20;  // bytes of a recipe file
+
+// Paths in the recipe stay as written; resolved_path() says where they lead.
+Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const std::vector<std::string>& overrides);
+Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+// Of a path in a recipe: relative ones count from the recipe's folder, ~/ is the user's home.
+std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder);
+
+// The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
+std::string recipe_text(const Recipe& recipe);
+
+// The first key that decides bits and differs, as "optimizer.lr is 0.001 there and 0.002 here"; nothing where both
+// recipes make the same run. What only watches a run or stores it (output, checkpoint, validation, sample) may differ.
+std::optional<std::string> recipe_difference(const Recipe& there, const Recipe& here);
+
+// SHA-256 of those keys that decide bits and are not what they are by default: equal where recipe_difference finds
+// nothing, and the same again when a later version knows more keys.
+std::string recipe_identity(const Recipe& recipe);
+
+}  // namespace naru::recipes

@@ -1,0 +1,53 @@
+// Which run a recipe makes: the keys that decide its bits, compared one by one or as one hash.
+#include <fmt/format.h>
+
+#include "base/sha256.h"
+#include "recipes/recipe.h"
+#include "recipes/recipe_schema.h"
+
+namespace naru::recipes {
+
+std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& right) {
+  Recipe a = left;
+  Recipe b = right;
+  for (const SectionRow& section : recipe_sections()) {
+    if (section.list == nullptr || section.name == "validation") continue;
+    if ((a.*section.list).size() != (b.*section.list).size()) {
+      return fmt::format("{} sources in [[{}]] there and {} here", (a.*section.list).size(), section.name,
+                         (b.*section.list).size());
+    }
+  }
+  for (const KeyRow& row : recipe_keys()) {
+    if (!row.decides_bits) continue;
+    const SectionRow* section = find_section(row.section);
+    const bool is_list = section != nullptr && section->list != nullptr;
+    const size_t n = is_list ? (a.*section->list).size() : 1;
+    for (size_t i = 0; i < n; ++i) {
+      const std::string one = value_text(row.field(a, i));
+      const std::string other = value_text(row.field(b, i));
+      if (one != other) return fmt::format("{} is {} there and {} here", row.path(), one, other);
+    }
+  }
+  return std::nullopt;
+}
+
+std::string recipe_identity(const Recipe& recipe) {
+  Recipe here = recipe;
+  Recipe plain;
+  std::string text;
+  for (const KeyRow& row : recipe_keys()) {
+    if (!row.decides_bits) continue;
+    const SectionRow* section = find_section(row.section);
+    const auto list = section != nullptr ? section->list : nullptr;
+    const size_t n = list != nullptr ? (here.*list).size() : 1;
+    if (list != nullptr) (plain.*list).resize(n);
+    for (size_t i = 0; i < n; ++i) {
+      const std::string value = value_text(row.field(here, i));
+      if (value != value_text(row.field(plain, i))) text += fmt::format("{}[{}] = {}\n", row.path(), i, value);
+    }
+  }
+  text += fmt::format("{} sources\n", recipe.data.size());
+  return sha256_hex(as_bytes(text));
+}
+
+}  // namespace naru::recipes

@@ -1,0 +1,29 @@
+// RunKind: what a run does with its data. The one table of their names, for recipes, messages and files.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace naru::recipes {
+
+enum class RunKind : uint8_t {
+  kPretrain,  // loss on every token
+  kSft,       // loss on the assistant's turns only
+};
+
+inline constexpr std::array<std::string_view, 2> kRunKindNames = {"pretrain", "sft"};  // by RunKind
+
+constexpr std::string_view run_kind_name(RunKind kind) {
+  return kRunKindNames[static_cast<size_t>(kind)];
+}
+
+constexpr std::optional<RunKind> run_kind_from_name(std::string_view name) {
+  for (size_t i = 0; i < kRunKindNames.size(); ++i) {
+    if (kRunKindNames[i] == name) return static_cast<RunKind>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace naru::recipes

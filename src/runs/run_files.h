@@ -1,0 +1,22 @@
+// The names of what lies in the folder of a run (docs/runs.md).
+#pragma once
+
+#include <cstdint>
+
+namespace naru::runs {
+
+inline constexpr const char* kLockFile = "lock";
+inline constexpr const char* kRecipeFile = "recipe.toml";
+inline constexpr const char* kRunFile = "run.json";
+inline constexpr const char* kMetricsFile = "metrics.jsonl";
+inline constexpr const char* kSamplesFile = "samples.jsonl";
+inline constexpr const char* kReportFile = "report.html";
+inline constexpr const char* kTensorBoardFolder = "tensorboard";
+inline constexpr const char* kCheckpointsFolder = "checkpoints";
+inline constexpr const char* kModelFolder = "model";
+inline constexpr const char* kAdapterFolder = "adapter";
+inline constexpr const char* kSetAsideMark = "set-aside-";  // and a number: what got out of the way of a run
+
+inline constexpr int64_t kRunFileBytesMax = int64_t{1} << 20;  // bytes of run.json
+
+}  // namespace naru::runs

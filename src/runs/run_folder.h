@@ -1,0 +1,97 @@
+// RunFolder: the folder of one run. recipe.toml (effective), run.json (what it is: status, machine, numerics id, steps,
+// times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, tensorboard/,
+// checkpoints/, model/ (the result), adapter/ (of a run with adapters), report.html. A lock keeps a second trainer out
+// as long as the first one lives, however it dies. Nothing but the lock is written until begin(): a start that is
+// refused leaves the folder as it was.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "recipes/recipe.h"
+
+namespace naru::runs {
+
+// One line of metrics.jsonl: step, and named numbers ("loss", "lr", "grad_norm", "tokens_per_s", "validation_loss").
+struct Metrics {
+  int64_t step = 0;
+  std::vector<std::pair<std::string, double>> values;
+};
+
+struct Sample {
+  int64_t step = 0;
+  std::string prompt;
+  std::string answer;
+};
+
+class RunFolder {
+ public:
+  // Makes the folder, or opens one that a run of the same recipe left, and locks it. Another recipe in it, or a trainer
+  // that is at work in it, is an error that says so. With `starts_over` what a run left there counts for nothing, and
+  // begin() moves it into a folder set-aside-N, whatever it is.
+  static Result<RunFolder> open(const std::filesystem::path& folder, const recipes::Recipe& recipe,
+                                bool starts_over = false);
+  RunFolder(RunFolder&&) noexcept;
+  RunFolder& operator=(RunFolder&&) noexcept;
+  ~RunFolder();
+
+  const std::filesystem::path& path() const;
+  std::filesystem::path checkpoints() const;
+  std::filesystem::path model() const;
+  std::filesystem::path adapter() const;
+  bool is_new() const;                             // it has no run.json yet, or none that counts
+  bool starts_over() const;                        // there is an old run, which begin() sets aside
+  const std::filesystem::path& set_aside() const;  // where begin() moved an old run; "" where there was none
+  // A field of run.json; null where it has none.
+  nlohmann::json field(const char* key) const;
+
+  // The start is accepted: an old run is set aside, and comes back where the rest fails; writes recipe.toml and
+  // run.json with status "running", leaves the lines of steps up to `step` (-1: none) in metrics.jsonl and
+  // samples.jsonl, and opens both. What is taken out is kept aside (run_lines.h).
+  Status begin(int64_t step, const nlohmann::json& data);
+  // The same for lines alone, when a run goes back by itself.
+  Status rewind(int64_t step);
+  // After the checkpoint of `step` is whole; `has_later`: whether there are checkpoints of later steps.
+  Status settle(int64_t step, bool has_later);
+
+  // Appends a line and the TensorBoard scalars.
+  Status add(const Metrics& metrics);
+  Status add(const Sample& sample);
+  // Fields of run.json, merged into what is there.
+  Status set(const std::vector<std::pair<std::string, std::string>>& texts,
+             const std::vector<std::pair<std::string, double>>& numbers);
+  // Whether the folder is still the one that was opened; asked before anything large is written into it.
+  Status check() const;
+
+ private:
+  struct State;
+  explicit RunFolder(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// report.html from what the folder holds: one file, no network: curves that can be hovered, samples before and after,
+// recipe, hashes, machine, time, tokens, cost in operations.
+Status write_report(const std::filesystem::path& run_folder);
+
+// What `naru runs` shows.
+struct RunSummary {
+  std::filesystem::path folder;
+  std::string name, status;  // "running", "done", "stopped", "failed"; "damaged" where run.json cannot be read
+  int64_t step = 0, steps = 0;
+  std::optional<double> loss, validation_loss;
+  double seconds = 0;
+  std::string weights_sha256;
+  std::string started, updated;  // "2026-11-25T10:20:05Z"
+};
+inline constexpr int64_t kRunsMax = 10000;  // runs that are listed
+// The runs under `folder`, oldest first, or the one that `folder` is.
+Result<std::vector<RunSummary>> list_runs(const std::filesystem::path& folder);
+
+}  // namespace naru::runs

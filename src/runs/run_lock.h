@@ -1,0 +1,44 @@
+// RunLock: one trainer at a time in the folder of a run, held by the folder itself and not by a name in it: removing or
+// replacing the file `lock` admits nobody. The locks are the kernel's, on open files, and end with the process that
+// holds them, whatever ends it. The file is locked as well, for network disks that know no locks on folders, and says
+// in messages which process it is. A link of that name is never followed, nor is anything cut that is not ours.
+#pragma once
+
+#include <filesystem>
+
+#include "base/result.h"
+
+namespace naru::runs {
+
+// A file descriptor that closes itself.
+class OwnedFd {
+ public:
+  explicit OwnedFd(int fd = -1) : fd_(fd) {}
+  OwnedFd(OwnedFd&& other) noexcept;
+  OwnedFd& operator=(OwnedFd&& other) noexcept;
+  ~OwnedFd();
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class RunLock {
+ public:
+  RunLock() = default;
+  // `folder` is there. Another trainer at work in it is kUnavailable, with its process.
+  static Result<RunLock> take(const std::filesystem::path& folder);
+
+  // Whether the folder of that path is still the one that is locked. A trainer whose folder was moved away would
+  // otherwise write into the next one of the name.
+  Status check() const;
+
+ private:
+  std::filesystem::path path_;
+  OwnedFd folder_, file_;
+};
+
+// Whether a trainer is at work in the folder; as far as can be seen from here.
+bool is_run_locked(const std::filesystem::path& folder);
+
+}  // namespace naru::runs

@@ -1,0 +1,181 @@
+// report.html: nothing that a run holds can get out of its place on the page, and what it holds is there.
+#include "runs/report.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/sha256.h"
+#include "formats/utf8.h"
+#include "runs/json_lines.h"
+#include "runs/report_page.h"
+#include "runs/run_files.h"
+#include "tests/runs/file_content.h"
+
+namespace naru::runs {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kHostile =
+    "</pre></script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"&amp;<!--\x01\x80\xf0\x9f";
+
+size_t count(const std::string& text, std::string_view part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++n;
+  return n;
+}
+
+class ReportTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "naru-report-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+  void write(const char* name, const std::string& text) { std::ofstream(root_ / name, std::ios::binary) << text; }
+  std::string report() {
+    const Status status = write_report(root_);
+    EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().message);
+    return content(root_ / kReportFile);
+  }
+  fs::path root_;
+};
+
+TEST(HtmlEscaped, LeavesNoWayOut) {
+  EXPECT_EQ(html_escaped("<a href='x' b=\"y\">&amp;"), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;");
+  EXPECT_EQ(html_escaped("한\n\té"), "한\n\té");
+  EXPECT_EQ(html_escaped(std::string_view("\0\x01\x7f", 3)), "\xef\xbf\xbd\xef\xbf\xbd\x7f");
+  EXPECT_EQ(html_escaped("\x80z\xed\x9f"), "\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(html_escaped("é\x80z"), "é\xef\xbf\xbdz");  // one continuation too many
+  for (int a = 0; a < 256; ++a) {
+    for (int b = 0; b < 256; ++b) {
+      const std::string pair = {static_cast<char>(a), static_cast<char>(b), '<'};
+      ASSERT_TRUE(formats::is_valid_utf8(html_escaped(pair))) << a << ' ' << b;
+      ASSERT_EQ(html_escaped(pair).find('<'), std::string::npos) << a << ' ' << b;
+    }
+  }
+}
+
+TEST(Thinned, KeepsExtremesAndOrder) {
+  std::vector<std::pair<int64_t, double>> points;
+  for (int64_t i = 0; i < 100000; ++i) points.emplace_back(i, static_cast<double>(i * 7919 % 1000));
+  points[54321].second = 1e6;
+  points[777].second = -1e6;
+  const auto thin = thinned(points, 400);
+  EXPECT_LE(thin.size(), 400u);
+  EXPECT_TRUE(std::is_sorted(thin.begin(), thin.end()));
+  EXPECT_NE(std::find(thin.begin(), thin.end(), points[54321]), thin.end());
+  EXPECT_NE(std::find(thin.begin(), thin.end(), points[777]), thin.end());
+  points.resize(400);
+  EXPECT_EQ(thinned(points, 400), points);
+  points.resize(401, {401, 0});
+  EXPECT_LE(thinned(points, 400).size(), 400u);
+  EXPECT_TRUE(thinned({}, 400).empty());
+}
+
+TEST_F(ReportTest, HostileTextStaysText) {
+  const auto json = [](const std::string& text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  const std::string h = json(kHostile);
+  write(kRunFile, fmt::format("{{\"name\": {}, \"status\": {}, \"machine\": {}, {}: {}, \"steps\": 4, \"step\": 4}}", h,
+                              h, h, h, h));
+  write(kRecipeFile, "# " + kHostile);
+  write(
+      kSamplesFile,
+      fmt::format("{{\"step\": 1, \"prompt\": {}, \"answer\": {}}}\n{{\"step\": 2, \"prompt\": {}, \"answer\": {}}}\n",
+                  h, h, h, h));
+  write(kMetricsFile,
+        fmt::format("{{\"step\": 1, {}: 2.5, \"loss\": 3}}\n{{\"step\": 2, {}: 1e300, \"loss\": 2}}\n", h, h));
+  fs::create_directories(root_ / kCheckpointsFolder / "step-<script>x");
+  const std::string page = report();
+  EXPECT_TRUE(formats::is_valid_utf8(page));
+  EXPECT_EQ(count(page, "<script"), 2u);  // the curves and our own
+  EXPECT_EQ(count(page, "</script"), 2u);
+  EXPECT_EQ(count(page, "<style"), 1u);
+  EXPECT_EQ(count(page, "<img"), 0u);
+  EXPECT_EQ(count(page, "<!--"), 0u);
+  EXPECT_EQ(count(page, "'window.pwned"), 1u);  // inside of the curves' JSON, where it is a name
+  EXPECT_GE(count(page, "&lt;script&gt;window.pwned=1"), 6u);
+  EXPECT_EQ(count(page, "class=\"status other\""), 1u);
+  EXPECT_EQ(count(page, "http"), count(page, "http-equiv") + count(page, "http://www.w3.org/2000/svg"));
+}
+
+TEST_F(ReportTest, PolicyNamesTheScript) {
+  write(kRunFile, "{}");
+  const std::string page = report();
+  // base64 of the digest, by its first three bytes: four letters.
+  const std::string hex = sha256_hex(as_bytes(kReportScript));
+  const unsigned bits = static_cast<unsigned>(std::stoul(hex.substr(0, 6), nullptr, 16));
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string begin = "script-src 'sha256-";
+  for (int shift = 18; shift >= 0; shift -= 6) begin += kAlphabet[bits >> shift & 63];
+  EXPECT_NE(page.find(begin), std::string::npos);
+  EXPECT_EQ(page.find("unsafe-inline"), std::string::npos);
+  EXPECT_EQ(page.find(" style=\""), std::string::npos);  // the policy would drop it
+}
+
+TEST_F(ReportTest, ShowsTheRun) {
+  write(kRunFile,
+        "{\"name\": \"one\", \"status\": \"done\", \"step\": 1234567, \"steps\": 1234567, \"seconds\": 7384, "
+        "\"tokens\": 2000000, "
+        "\"active_parameters\": 1000000, \"weights_sha256\": \"abc123\", \"numerics_id\": \"naru1/f32\", \"mystery\": "
+        "42}");
+  write(kMetricsFile,
+        "{\"step\": 1, \"loss\": 3.5}\nbroken\n{\"step\": 2, \"loss\": 2.25, \"validation_loss\": 2.5}\n{\"step\": 3, "
+        "\"loss\": null}\n");
+  write(kSamplesFile,
+        "{\"step\":0,\"prompt\":\"2+2=\",\"answer\":\"fish\"}\n{\"step\":3,\"prompt\":\"2+2=\",\"answer\":\"4\"}\n");
+  write(kRecipeFile, "steps = 3\n");
+  const std::string page = report();
+  for (const std::string_view part :
+       {"<title>one", "status done", "2.2500", "2.5000", "1\u202f234\u202f567", "2 h 03 min", "12 teraoperations",
+        "6 × active", "abc123", "naru1/f32", "mystery", "1 line of metrics.jsonl could not be read", "before, step 0",
+        "fish", "after, step 3", "steps = 3", "\"steps\":[1,2],\"values\":[3.5,2.25]"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+}
+
+TEST_F(ReportTest, ValuesBeyondF32StayNumbers) {
+  write(kRunFile, "{}");
+  write(kMetricsFile, "{\"step\":1,\"loss\":1e300,\"lr\":1e-300}\n{\"step\":2,\"loss\":-1e39,\"lr\":0}\n");
+  const std::string page = report();
+  EXPECT_NE(page.find("\"values\":[1e+300,-1e+39]"), std::string::npos);
+  EXPECT_NE(page.find("\"values\":[1e-300,0.0]"), std::string::npos);
+}
+
+TEST_F(ReportTest, BoundsHold) {
+  write(kRunFile, "{}");
+  std::string metrics;
+  for (int step = 0; step < 3; ++step) {
+    metrics += fmt::format("{{\"step\":{}", step);
+    for (int64_t i = 0; i <= kReportCurvesMax; ++i) metrics += fmt::format(",\"m{}\":1", i);
+    metrics += "}\n";
+  }
+  write(kMetricsFile, metrics);
+  std::string samples;
+  for (int64_t i = 0; i <= kReportPromptsMax; ++i)
+    samples += fmt::format("{{\"step\":1,\"prompt\":\"p{}\",\"answer\":\"a\"}}\n", i);
+  samples += fmt::format("{{\"step\":2,\"prompt\":\"p0\",\"answer\":\"{}\"}}\n", std::string(20000, 'x'));
+  write(kSamplesFile, samples);
+  const auto data = read_report_data(root_);
+  ASSERT_TRUE(data.ok());
+  EXPECT_EQ(data->curves.size(), static_cast<size_t>(kReportCurvesMax));
+  EXPECT_EQ(data->samples.size(), static_cast<size_t>(kReportPromptsMax));
+  EXPECT_EQ(data->notes.size(), 2u);
+  EXPECT_EQ(data->samples[0].answers[1].second.size(), static_cast<size_t>(kReportAnswerBytesMax) + 4);
+}
+
+TEST_F(ReportTest, AnEmptyOrForeignFolderIsAMessage) {
+  EXPECT_FALSE(write_report(root_).ok());
+  write(kRunFile, "[1]");
+  EXPECT_FALSE(write_report(root_).ok());
+  write(kRunFile, "{\"step\": -5, \"steps\": \"x\", \"seconds\": -1, \"tokens\": -4, \"active_parameters\": 1e308}");
+  report();
+}
+
+}  // namespace
+}  // namespace naru::runs
