@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <set>
 
-namespace naru::train {
+namespace naru::test {
 
 Faults faults;
 ReadFaults read_faults;
@@ -36,7 +36,7 @@ bool goes_wrong() {
 }
 
 }  // namespace
-}  // namespace naru::train
+}  // namespace naru::test
 
 extern "C" {
 int __real_open(const char* path, int flags, mode_t mode);
@@ -49,7 +49,7 @@ int __wrap_open(const char* path, int flags, ...) {
   va_start(rest, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  using namespace naru::train;
+  using namespace naru::test;
   const bool is_watched = !read_faults.part.empty() && std::string(path).find(read_faults.part) != std::string::npos;
   if (is_watched && reading_goes_wrong()) return -1;
   const int fd = __real_open(path, flags, mode);
@@ -58,17 +58,17 @@ int __wrap_open(const char* path, int flags, ...) {
   return fd;
 }
 ssize_t __wrap_read(int fd, void* data, size_t n) {
-  using namespace naru::train;
+  using namespace naru::test;
   if (watched_files.contains(fd) && !read_faults.part.empty() && reading_goes_wrong()) return -1;
   return __real_read(fd, data, n);
 }
 void* __wrap_mmap(void* at, size_t n, int protection, int flags, int fd, off_t offset) {
-  using namespace naru::train;
+  using namespace naru::test;
   if (fd >= 0 && watched_files.contains(fd) && !read_faults.part.empty() && reading_goes_wrong()) return MAP_FAILED;
   return __real_mmap(at, n, protection, flags, fd, offset);
 }
 int __wrap_unlink(const char* path) {
-  return naru::train::goes_wrong() ? -1 : __real_unlink(path);
+  return naru::test::goes_wrong() ? -1 : __real_unlink(path);
 }
 ssize_t __real_write(int fd, const void* data, size_t n);
 int __real_fsync(int fd);
@@ -78,20 +78,20 @@ int __real_renameat2(int from_fd, const char* from, int to_fd, const char* to, u
 
 // A write that fails has written half of what it was given, as a disk that fills up has.
 ssize_t __wrap_write(int fd, const void* data, size_t n) {
-  const bool is_next = naru::train::faults.n_calls == naru::train::faults.at;
+  const bool is_next = naru::test::faults.n_calls == naru::test::faults.at;
   if (is_next && n > 1 && __real_write(fd, data, n / 2) < 0) return -1;
-  return naru::train::goes_wrong() ? -1 : __real_write(fd, data, n);
+  return naru::test::goes_wrong() ? -1 : __real_write(fd, data, n);
 }
 int __wrap_fsync(int fd) {
-  return naru::train::goes_wrong() ? -1 : __real_fsync(fd);
+  return naru::test::goes_wrong() ? -1 : __real_fsync(fd);
 }
 int __wrap_mkdir(const char* path, mode_t mode) {
-  return naru::train::goes_wrong() ? -1 : __real_mkdir(path, mode);
+  return naru::test::goes_wrong() ? -1 : __real_mkdir(path, mode);
 }
 int __wrap_rename(const char* from, const char* to) {
-  return naru::train::goes_wrong() ? -1 : __real_rename(from, to);
+  return naru::test::goes_wrong() ? -1 : __real_rename(from, to);
 }
 int __wrap_renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned int flags) {
-  return naru::train::goes_wrong() ? -1 : __real_renameat2(from_fd, from, to_fd, to, flags);
+  return naru::test::goes_wrong() ? -1 : __real_renameat2(from_fd, from, to_fd, to, flags);
 }
 }

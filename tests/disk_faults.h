@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace naru::train {
+namespace naru::test {
 
 struct Faults {
   int n_calls = 0;          // so far
@@ -41,4 +41,4 @@ class ReadFaultAt {
   ~ReadFaultAt() { read_faults = {}; }
 };
 
-}  // namespace naru::train
+}  // namespace naru::test

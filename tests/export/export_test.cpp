@@ -219,7 +219,7 @@ TEST(ExportFolder, TheDigestIsThatOfTheWeightsAndTheFormIsKept) {
   for (int at = 0;; ++at) {
     bool is_ok = false;
     {
-      const FaultAt fault(at, ENOSPC, true);
+      const test::FaultAt fault(at, ENOSPC, true);
       is_ok = export_hugging_face(model, folder / "hf").ok();
     }
     ASSERT_TRUE(models::open_model_files(folder / "hf").ok()) << at;

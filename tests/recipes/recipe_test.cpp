@@ -286,7 +286,7 @@ TEST(Recipe, DocumentHasTheTable) {
   std::stringstream file;
   file << std::ifstream(path).rdbuf();
   std::string text = file.str();
-  const std::string begin = "<!-- keys: made from src/train/recipe_keys.cpp, see CONTRIBUTING.md -->\n";
+  const std::string begin = "<!-- keys: made from src/recipes/recipe_keys.cpp, see CONTRIBUTING.md -->\n";
   const size_t at = text.find(begin);
   ASSERT_NE(at, std::string::npos);
   const std::string wanted = begin + "\n" + recipe_keys_markdown();

@@ -136,7 +136,7 @@ TEST(Checkpoint, KilledAtAnyCallTheLastGoodOneIsThere) {
     ASSERT_TRUE(save(folder.path(), 100).ok());
     const pid_t child = ::fork();
     if (child == 0) {
-      const FaultAt fault(at, 0);
+      const test::FaultAt fault(at, 0);
       ::_exit(save(folder.path(), 200).ok() ? 0 : 1);
     }
     int status = 0;
@@ -165,7 +165,7 @@ TEST(Checkpoint, KilledWhileReplacingOneIsThere) {
     ASSERT_TRUE(save(folder.path(), 100).ok());
     const pid_t child = ::fork();
     if (child == 0) {
-      const FaultAt fault(at, 0);
+      const test::FaultAt fault(at, 0);
       ::_exit(save(folder.path(), 100).ok() ? 0 : 1);
     }
     int status = 0;
@@ -183,7 +183,7 @@ TEST(Checkpoint, AFullDiskIsOneMessageAndNothingLeft) {
       ASSERT_TRUE(save(folder.path(), 100).ok());
       Status status;
       {
-        const FaultAt fault(at, ENOSPC, is_lasting);
+        const test::FaultAt fault(at, ENOSPC, is_lasting);
         status = save(folder.path(), 200);
       }
       if (status.ok()) {
@@ -209,14 +209,14 @@ TEST(Checkpoint, WithoutAnExchangeOfNamesItIsStillReplaced) {
   ASSERT_TRUE(save(folder.path(), 3).ok());
   int n_calls = 0;
   {
-    const FaultAt count(1 << 30, 0);
+    const test::FaultAt count(1 << 30, 0);
     ASSERT_TRUE(save(folder.path(), 3).ok());
-    n_calls = faults.n_calls;
+    n_calls = test::faults.n_calls;
   }
   {
-    const FaultAt fault(n_calls - 2, EINVAL);  // renameat2, then the sync of the parent
+    const test::FaultAt fault(n_calls - 2, EINVAL);  // renameat2, then the sync of the parent
     ASSERT_TRUE(save(folder.path(), 3).ok());
-    EXPECT_GT(faults.n_calls, n_calls);
+    EXPECT_GT(test::faults.n_calls, n_calls);
   }
   EXPECT_EQ(newest(folder.path()), 3);
   EXPECT_EQ(names_in(folder.path()).size(), 1u);
@@ -226,7 +226,7 @@ TEST(Checkpoint, AFolderThatMayNotBeWrittenIsSaid) {
   const TempFolder folder;
   ASSERT_TRUE(save(folder.path(), 100).ok());
   {
-    const FaultAt fault(0, EROFS, true);
+    const test::FaultAt fault(0, EROFS, true);
     expect_error(save(folder.path(), 200), Code::kUnavailable, {"step 200", "Read-only file system", "may be written"});
   }
   EXPECT_EQ(newest(folder.path()), 100);

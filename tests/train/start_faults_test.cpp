@@ -27,10 +27,10 @@ TEST(StartFaults, WhereACheckpointCannotBeReadNothingIsPassedOverOrChanged) {
     const auto before = everything_in(recipe.output);
     int at = 0;
     for (;; ++at) {
-      const ReadFaultAt fault("/stopped/checkpoints/", at, error_number);
+      const test::ReadFaultAt fault("/stopped/checkpoints/", at, error_number);
       std::vector<std::string> notes;
       const auto trainer = rig.open(recipe, best_cpu(), keep_notes(notes));
-      if (read_faults.n_calls <= at) break;  // there was no such call
+      if (test::read_faults.n_calls <= at) break;  // there was no such call
       ASSERT_FALSE(trainer.ok()) << word << " at " << at;
       EXPECT_NE(trainer.error().code, Code::kCorrupt) << trainer.error().message;
       EXPECT_NE(trainer.error().message.find(word), std::string::npos) << trainer.error().message;
@@ -54,7 +54,7 @@ fs::path folder_with_lines(const fs::path& root) {
     EXPECT_TRUE(run.ok() && run->begin(-1, nullptr).ok());
     for (int64_t step = 0; step <= 8; ++step) {
       EXPECT_TRUE(run->add(runs::Metrics{step, {{"loss", 1.0}}}).ok());
-      EXPECT_TRUE(run->add(Sample{step, "p", "a"}).ok());
+      EXPECT_TRUE(run->add(runs::Sample{step, "p", "a"}).ok());
     }
     EXPECT_TRUE(run->rewind(5).ok());
   }
@@ -85,7 +85,7 @@ TEST(StartFaults, KilledAtAnyCallNoLineIsLost) {
       const fs::path folder = folder_with_lines(rig.path());
       const pid_t child = ::fork();
       if (child == 0) {
-        const FaultAt fault(at, 0);
+        const test::FaultAt fault(at, 0);
         auto run = runs::RunFolder::open(folder, any_recipe());
         ::_exit(run.ok() && run->begin(step, nullptr).ok() ? 0 : 1);
       }
@@ -120,7 +120,7 @@ TEST(StartFaults, OnAFullDiskNoLineIsLost) {
     const fs::path folder = folder_with_lines(rig.path());
     bool is_good = false;
     {
-      const FaultAt fault(at, ENOSPC, true);
+      const test::FaultAt fault(at, ENOSPC, true);
       auto run = runs::RunFolder::open(folder, any_recipe());
       is_good = run.ok() && run->begin(2, nullptr).ok();
     }
@@ -138,7 +138,7 @@ TEST(StartFaults, AStartOverThatFailsLeavesTheOldRunWhereItWas) {
     const auto before = everything_in(folder);
     bool is_good = false;
     {
-      const FaultAt fault(at, ENOSPC);
+      const test::FaultAt fault(at, ENOSPC);
       auto run = runs::RunFolder::open(folder, any_recipe(), true);
       is_good = run.ok() && run->begin(-1, nullptr).ok();
     }
