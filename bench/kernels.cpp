@@ -24,8 +24,8 @@
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/memory.h"
+#include "chips/cpu/peak_kernels.h"
 #include "chips/memory/host_memory.h"
-#include "cli/peak_kernels.h"
 
 namespace naru {
 namespace {
@@ -67,7 +67,7 @@ void measure_once(Case& c, double seconds_min) {
 float sink = 0;  // keeps results alive
 
 // The calling thread takes part in the pool, and is in the mode of the level only as long as a FloatMode says so.
-void add_peak(std::vector<Case>& cases, std::string_view what, const cli::PeakKernel& kernel,
+void add_peak(std::vector<Case>& cases, std::string_view what, const cpu::PeakKernel& kernel,
               const cpu::KernelTable& table, ThreadPool& pool) {
   constexpr int64_t kRounds = 100000;
   cases.push_back({fmt::format("peak {}, {}", what, kernel.instruction),
@@ -84,7 +84,7 @@ void add_peak(std::vector<Case>& cases, std::string_view what, const cli::PeakKe
 }
 
 void add_machine_cases(std::vector<Case>& cases, const cpu::KernelTable& table, ThreadPool& pool) {
-  const cli::PeakKernels kernels = cli::peak_kernels(table.level);
+  const cpu::PeakKernels kernels = cpu::peak_kernels(table.level);
   add_peak(cases, "f32", kernels.f32, table, pool);
   if (kernels.bf16.instruction != kernels.f32.instruction) add_peak(cases, "bf16", kernels.bf16, table, pool);
   add_peak(cases, "int8", kernels.int8, table, pool);
@@ -104,7 +104,7 @@ void add_machine_cases(std::vector<Case>& cases, const cpu::KernelTable& table, 
                      const int64_t part = kBytes / parts / 4096 * 4096;
                      std::vector<uint64_t> sums(static_cast<size_t>(parts));
                      pool.parallel_for(parts, [&](int64_t i, int) {
-                       sums[static_cast<size_t>(i)] = cli::read_memory(memory.data() + i * part, part);
+                       sums[static_cast<size_t>(i)] = cpu::read_memory(memory.data() + i * part, part);
                      });
                      sink += static_cast<float>(sums[0] & 1);
                    },

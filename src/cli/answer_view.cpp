@@ -109,8 +109,8 @@ Status StreamingView::finish() {
   return ends_in_newline_ ? Status() : put("\n");
 }
 
-std::string stats_line(const Answer& answer, double load_ms) {
-  const Timings& t = answer.timings;
+std::string stats_line(const engine::Answer& answer, double load_ms) {
+  const engine::Timings& t = answer.timings;
   std::string line;
   if (load_ms > 0) line += fmt::format("load {} · ", format_ms(load_ms));
   line += fmt::format("first token {} · prefill {:.1f} tokens/s ({}", format_ms(t.prefill_ms), t.prefill_tokens_per_s(),

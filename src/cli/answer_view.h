@@ -48,6 +48,6 @@ class QuietView : public AnswerView {
 };
 
 // "load 310 ms · first token 42 ms · prefill 1204.0 tokens/s (31, 12 cached) · decode 96.1 tokens/s (128)"
-std::string stats_line(const Answer& answer, double load_ms);
+std::string stats_line(const engine::Answer& answer, double load_ms);
 
 }  // namespace naru::cli

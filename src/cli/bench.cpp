@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/philox.h"
 #include "chips/cpu/machine.h"
+#include "chips/cpu/machine_limits.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
-#include "cli/machine_limits.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/pass_cost.h"
@@ -45,7 +46,7 @@ double median(std::vector<double> values) {
 
 class Bench {
  public:
-  Bench(const BenchOptions& options, const OpenModel& model, const MachineLimits& limits)
+  Bench(const BenchOptions& options, const OpenModel& model, const cpu::MachineLimits& limits)
       : options_(options), engine_(*model.engine), limits_(limits), progress_("measuring", Progress::Unit::kSteps) {}
 
   Result<std::vector<Row>> run(const std::vector<int64_t>& depths, const std::vector<int64_t>& batches) {
@@ -184,7 +185,7 @@ class Bench {
 
   const BenchOptions& options_;
   engine::Engine& engine_;
-  const MachineLimits& limits_;
+  const cpu::MachineLimits& limits_;
   Progress progress_;
   std::vector<SessionPtr> sessions_;
   int64_t n_steps_ = 0;
@@ -197,7 +198,7 @@ std::string rate(double per_s) {
   return fmt::format("{:.1f} G", per_s / 1e9);
 }
 
-std::string limits_table(const MachineLimits& m) {
+std::string limits_table(const cpu::MachineLimits& m) {
   std::string text = fmt::format("{}, measured with {} threads:\n", cpu::describe_machine().processor, m.n_threads);
   text += fmt::format("  {:<7} {:>8}B/s\n", "memory", rate(m.memory_bytes_per_s));
   text += fmt::format("  {:<7} {:>8}FLOP/s  {}\n", "f32", rate(m.f32.per_s), m.f32.instruction);
@@ -206,7 +207,7 @@ std::string limits_table(const MachineLimits& m) {
   return text;
 }
 
-std::string table(const std::vector<Row>& rows, const OpenModel& model, const MachineLimits& m,
+std::string table(const std::vector<Row>& rows, const OpenModel& model, const cpu::MachineLimits& m,
                   const BenchOptions& options) {
   const std::string level = model.chip->info().level;
   std::string text =
@@ -229,11 +230,11 @@ std::string table(const std::vector<Row>& rows, const OpenModel& model, const Ma
   return text + kernel_table(*model.chip);
 }
 
-Json peak_json(const Peak& peak) {
+Json peak_json(const cpu::Peak& peak) {
   return {{"per_s", peak.per_s}, {"instruction", peak.instruction}};
 }
 
-Json json_form(const std::vector<Row>& rows, const OpenModel& model, const MachineLimits& m,
+Json json_form(const std::vector<Row>& rows, const OpenModel& model, const cpu::MachineLimits& m,
                const BenchOptions& options) {
   const cpu::Machine machine = cpu::describe_machine();
   Json json;
@@ -292,7 +293,7 @@ Status bench_command(const BenchOptions& options) {
                   .share_prefixes = false};
   NARU_ASSIGN(const OpenModel model, open_model(std::move(files), options.model, needs));
   const contract::ChipInfo info = model.chip->info();
-  NARU_ASSIGN(const MachineLimits limits, measure_machine(info.level, info.n_threads));
+  NARU_ASSIGN(const cpu::MachineLimits limits, cpu::measure_machine(info.level, info.n_threads));
   NARU_ASSIGN(const std::vector<Row> rows, Bench(options, model, limits).run(depths, batches));
   if (!options.json) return write_out(table(rows, model, limits, options));
   return write_out(json_text(json_form(rows, model, limits, options)));

@@ -122,7 +122,7 @@ class Chat {
     return {};
   }
 
-  Result<Answer> make_answer(const std::string& line) {
+  Result<engine::Answer> make_answer(const std::string& line) {
     NARU_ASSIGN(Prompt prompt, make_prompt(line));
     engine::Request request;
     request.ids = std::move(prompt.ids);

@@ -15,7 +15,7 @@ namespace {
 
 bool wants_json = false;
 std::string_view line_start;   // clears what progress wrote
-std::string_view reset_style;  // of standard output
+std::string_view stdout_reset;  // of standard output
 
 void write_text(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -44,7 +44,7 @@ void write_json(std::string_view message) {
 }
 
 void tell(std::string_view message) {
-  write_text(STDOUT_FILENO, reset_style);
+  write_text(STDOUT_FILENO, stdout_reset);
   restore_echo();
   write_text(STDERR_FILENO, line_start);
   write_text(STDERR_FILENO, "naru: ");
@@ -58,7 +58,7 @@ void tell(std::string_view message) {
 void say_when_a_mapping_fails(bool is_json) {
   wants_json = is_json;
   line_start = stderr_is_terminal() ? "\r\x1b[K" : "";
-  reset_style = style_code(Style::kPlain, Stream::kOut);
+  stdout_reset = style_code(Style::kPlain, Stream::kOut);
   end_when_a_mapping_fails(tell);
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "cli/answer_view.h"
@@ -24,8 +25,8 @@ double shortest(float value) {
   return result;
 }
 
-Json answer_json(const Answer& answer, const OpenModel& model, const RunOptions& options) {
-  const Timings& t = answer.timings;
+Json answer_json(const engine::Answer& answer, const OpenModel& model, const RunOptions& options) {
+  const engine::Timings& t = answer.timings;
   Json json;
   json["text"] = answer.text;
   if (!answer.reasoning.empty() && !options.hide_reasoning) json["reasoning"] = answer.reasoning;
@@ -72,7 +73,7 @@ Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engi
   return render_chat(engine, messages);
 }
 
-Status say_why_it_ended(const Answer& answer, const OpenModel& model, const RunOptions& options) {
+Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, const RunOptions& options) {
   if (answer.reason == engine::FinishReason::kAborted) return Error{Code::kCancelled, ""};
   if (answer.reason != engine::FinishReason::kLength) return {};
   const bool is_by_flag = options.max_tokens > 0 && answer.usage.completion_tokens >= options.max_tokens;
@@ -99,7 +100,7 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
 
   if (options.json) {
     QuietView view;
-    NARU_ASSIGN(const Answer answer, generate(*model.engine, std::move(request), text_options, view));
+    NARU_ASSIGN(const engine::Answer answer, generate(*model.engine, std::move(request), text_options, view));
     NARU_TRY(write_out(json_text(answer_json(answer, model, options))));
     if (options.show_stats) write_err(stats_line(answer, model.load_ms) + "\n");
     return answer.reason == engine::FinishReason::kAborted ? Status(Error{Code::kCancelled, ""}) : Status();

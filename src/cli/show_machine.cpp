@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/memory.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
@@ -37,7 +39,8 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
     row(entry.name, fmt::format("{}; {}", entry.what, state));
   }
   text +=
-      "\nAll chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level of "
+      "\nAll chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level "
+      "of "
       "the CPU chip; `naru bench` measures this machine.\n";
   return text;
 }

@@ -6,11 +6,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "chips/cpu/machine_limits.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
-#include "cli/machine_limits.h"
 #include "cli/open_model.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
@@ -105,7 +106,7 @@ Status train_command(const TrainOptions& options) {
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   const contract::ChipInfo info = chip->info();
   if (!info.level.empty() && !options.json) {
-    const auto limits = measure_arithmetic(info.level, info.n_threads);
+    const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);
     if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
   }
   auto result = trainer->run();

@@ -61,9 +61,7 @@ std::vector<int32_t> find_eos_ids(const EngineState& state) {
 Status make_rooms(EngineState& state, bool share_prefixes) {
   const auto shapes = state.decoder->layer_cache_shapes(state.model.cache_dtype);
   NARU_ASSIGN(state.pool, CachePool::create(state.chip, shapes, state.memory.n_pages));
-  NARU_ASSIGN(const int64_t work_bytes,
-              state.model.workspace_bytes(state.memory.prefill_chunk, state.memory.logit_rows));
-  NARU_ASSIGN(state.workspace, nn::Workspace::create(state.chip, work_bytes));
+  NARU_ASSIGN(state.workspace, nn::Workspace::create(state.chip, state.memory.arena_bytes));
   if (share_prefixes) state.prefixes.emplace(*state.pool);
   state.eos_ids = find_eos_ids(state);
   return {};

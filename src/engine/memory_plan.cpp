@@ -85,8 +85,8 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptio
   const contract::ChipMemory memory = model.planner->memory();
   plan.available_bytes = options.memory_bytes.value_or(memory.free);
   plan.weight_bytes = model.weight_bytes;
-  NARU_ASSIGN(const int64_t work_bytes, model.workspace_bytes(plan.prefill_chunk, plan.logit_rows));
-  plan.workspace_bytes = work_bytes + model.planner->memory().scratch;
+  NARU_ASSIGN(plan.arena_bytes, model.workspace_bytes(plan.prefill_chunk, plan.logit_rows));
+  plan.workspace_bytes = plan.arena_bytes + model.planner->memory().scratch;
   // Logits are read on the host.
   if (memory.is_host) plan.workspace_bytes += plan.logit_rows * model.shape->vocab * int64_t{sizeof(float)};
   plan.reserve_bytes = kReserveMin + (plan.weight_bytes + plan.workspace_bytes) / 64;

@@ -32,7 +32,8 @@ struct MemoryPlan {
 
   int64_t weight_bytes = 0;
   int64_t cache_bytes = 0;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;  // arena_bytes, the chip's scratch, and logits on the host
+  int64_t arena_bytes = 0;      // of nn::Workspace, for the largest forward pass
   int64_t reserve_bytes = 0;    // left to the system and to tables of ours
   int64_t available_bytes = 0;  // when the plan was made
 

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "formats/json_tree.h"
 #include "formats/utf8.h"
 
 namespace naru::formats {

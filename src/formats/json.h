@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,34 +51,6 @@ class JsonEvents {
 
  private:
   std::optional<Error> error_;
-};
-
-// Builds the tree of the events; refuses a key twice in one object.
-class JsonTree final : public JsonEvents {
- public:
-  bool on_null() override { return add(nullptr); }
-  bool on_bool(bool value) override { return add(value); }
-  bool on_integer(int64_t value) override { return add(value); }
-  bool on_double(double value) override { return add(value); }
-  bool on_string(std::string&& value) override { return add(std::move(value)); }
-  bool on_key(std::string&& key) override;
-  bool on_start_object() override;
-  bool on_end_object() override;
-  bool on_start_array() override;
-  bool on_end_array() override;
-
-  nlohmann::json take() { return std::move(root_); }
-
- private:
-  nlohmann::json* place(nlohmann::json&& value);
-  bool add(nlohmann::json&& value) {
-    place(std::move(value));
-    return true;
-  }
-
-  nlohmann::json root_;
-  std::vector<nlohmann::json*> open_;  // the containers around the place, outermost first
-  nlohmann::json* slot_ = nullptr;     // the value of the last key
 };
 
 // Parses `text` without building anything: for documents whose tree would be far larger than what is kept of them.

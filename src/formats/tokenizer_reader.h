@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/json.h"
+#include "formats/json_tree.h"
 #include "formats/tokenizer_table.h"
 
 namespace naru::formats {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <ctime>
 #include <initializer_list>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/file_digest.h"

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/json.h"
 #include "formats/tensor_file.h"
 
 namespace naru::train {

@@ -2,6 +2,8 @@
 // folder. Everything that can refuse a start comes before RunFolder::begin().
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "export/export.h"
 #include "runs/run_files.h"
 #include "train/trainer_state.h"

@@ -13,7 +13,7 @@ enum class Kind : uint8_t { kRight, kWrong, kMixed, kForeign };
 
 class Oracle : public DraftSource {
  public:
-  Oracle(Kind kind, int64_t vocab, const std::vector<Answer>& answers)
+  Oracle(Kind kind, int64_t vocab, const std::vector<RequestOutcome>& answers)
       : kind_(kind), vocab_(vocab), answers_(answers) {}
 
   // Which answer the next request of the scheduler has.
@@ -25,7 +25,7 @@ class Oracle : public DraftSource {
     EXPECT_TRUE(indices_.contains(id));
     EXPECT_FALSE(forgotten_.contains(id)) << "asked after its end";
     EXPECT_GT(n_max, 0);
-    const Answer& answer = answers_[indices_[id]];
+    const RequestOutcome& answer = answers_[indices_[id]];
     const size_t done = ids.size() - request.ids.size();
     EXPECT_TRUE(std::equal(ids.begin() + static_cast<int64_t>(request.ids.size()), ids.end(), answer.ids.begin()));
     const PhiloxBlock random = draw(1, DrawPurpose::kTest, static_cast<uint32_t>(id), done);
@@ -45,7 +45,7 @@ class Oracle : public DraftSource {
  private:
   Kind kind_;
   int64_t vocab_;
-  const std::vector<Answer>& answers_;
+  const std::vector<RequestOutcome>& answers_;
   std::map<RequestId, uint64_t> indices_;
   std::set<RequestId> forgotten_;
 };
@@ -60,9 +60,9 @@ class Drafts : public ::testing::TestWithParam<std::tuple<std::string, std::stri
 
 TEST_P(Drafts, ChangeNoBitAtAnyLoad) {
   const auto& [chip, model] = GetParam();
-  const std::vector<Answer> wanted = answers_alone(model, chip);
+  const std::vector<RequestOutcome> wanted = answers_alone(model, chip);
   int64_t n_tokens = 0, n_preempted = 0;
-  for (const Answer& answer : wanted) n_tokens += n_of(answer.ids);
+  for (const RequestOutcome& answer : wanted) n_tokens += n_of(answer.ids);
   std::vector<Load> loads = {{24, 24, 512, 5, true, 1}, {1, 8, 64, 3, false, 4}};
   if (chip != "reference") {
     loads.insert(loads.end(), {{1, 1, 512, 4, false, 5}, {2, 8, 16, 7, true, 4}, {1, 24, 2, 4, true, 7}});
@@ -130,7 +130,7 @@ TEST(DraftPages, AreThoseOfAnAnswerWithoutDrafts) {
   request.max_tokens = 90;
   request.ignore_eos = true;
   request.sampling.seed = 3;
-  std::vector<Answer> answers(1);
+  std::vector<RequestOutcome> answers(1);
   std::optional<EngineStats> wanted;
   for (const int turn : {0, 1, 2, 3}) {
     Rig rig = open_rig(fixture_model("llama-gqa"), "cpu", small_options(128, 2));
@@ -140,7 +140,7 @@ TEST(DraftPages, AreThoseOfAnAnswerWithoutDrafts) {
     Scheduler scheduler(*rig, {.running_max = 1, .drafts = turn == 0 ? nullptr : &oracle, .drafts_max = 40});
     const auto id = scheduler.submit(request);
     ASSERT_TRUE(id.ok());
-    const Answer answer = run_all(scheduler)[*id];
+    const RequestOutcome answer = run_all(scheduler)[*id];
     if (turn == 0) {
       answers[0] = answer;
       wanted = rig->stats();
@@ -179,7 +179,7 @@ TEST(DraftFailures, AreForgotten) {
     }
   } source;
   Rig rig = open_rig(folder, "cpu", small_options(64, 1));
-  std::vector<Answer> answers;
+  std::vector<RequestOutcome> answers;
   for (DraftSource* drafts : {static_cast<DraftSource*>(nullptr), static_cast<DraftSource*>(&source)}) {
     Scheduler scheduler(*rig, {.drafts = drafts});
     Request request;
@@ -205,7 +205,7 @@ TEST(DraftFailures, TakeNoPageFromARequest) {
   request.ids = make_ids(20, 5, rig->vocab());
   request.max_tokens = 13;  // the last token is never fed: 32 positions
   request.ignore_eos = true;
-  std::vector<Answer> answers;
+  std::vector<RequestOutcome> answers;
   for (const bool has_drafts : {false, true}) {
     Oracle oracle(Kind::kWrong, rig->vocab(), answers);
     oracle.expect(1, 0);

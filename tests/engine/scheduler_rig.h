@@ -9,7 +9,7 @@
 namespace naru::engine {
 
 // What one request got.
-struct Answer {
+struct RequestOutcome {
   std::vector<int32_t> ids;
   std::vector<uint32_t> logprobs;
   std::vector<int32_t> top_ids;
@@ -18,14 +18,14 @@ struct Answer {
   Usage usage;
   int64_t n_prefill = 0;
 
-  bool same_tokens(const Answer& other) const {
+  bool same_tokens(const RequestOutcome& other) const {
     return ids == other.ids && logprobs == other.logprobs && top_ids == other.top_ids && reason == other.reason;
   }
 };
 
-inline void take_events(const std::vector<Event>& events, std::map<RequestId, Answer>& answers) {
+inline void take_events(const std::vector<Event>& events, std::map<RequestId, RequestOutcome>& answers) {
   for (const Event& event : events) {
-    Answer& answer = answers[event.request];
+    RequestOutcome& answer = answers[event.request];
     ASSERT_FALSE(answer.reason.has_value()) << "an event after the last one of request " << event.request;
     answer.usage = event.usage;
     switch (event.kind) {
@@ -46,8 +46,8 @@ inline void take_events(const std::vector<Event>& events, std::map<RequestId, An
   }
 }
 
-inline std::map<RequestId, Answer> run_all(Scheduler& scheduler) {
-  std::map<RequestId, Answer> answers;
+inline std::map<RequestId, RequestOutcome> run_all(Scheduler& scheduler) {
+  std::map<RequestId, RequestOutcome> answers;
   for (int64_t i = 0; i < 5000 && !scheduler.is_idle(); ++i) take_events(scheduler.step(), answers);
   EXPECT_TRUE(scheduler.is_idle());
   EXPECT_TRUE(scheduler.step().empty());
@@ -72,11 +72,11 @@ inline Request make_request(uint64_t i, int64_t vocab) {
 inline constexpr uint64_t kRequests = 24;
 
 // Every request alone, one after the other, nothing shared.
-inline std::vector<Answer> answers_alone(const std::string& model, const std::string& chip) {
+inline std::vector<RequestOutcome> answers_alone(const std::string& model, const std::string& chip) {
   EngineOptions options = small_options(128, 1);
   options.share_prefixes = false;
   Rig rig = open_rig(fixture_model(model), chip, options);
-  std::vector<Answer> answers;
+  std::vector<RequestOutcome> answers;
   for (uint64_t i = 0; i < kRequests; ++i) {
     Scheduler scheduler(*rig);
     const auto id = scheduler.submit(make_request(i, rig->vocab()));

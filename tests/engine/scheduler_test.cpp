@@ -23,7 +23,7 @@ TEST_P(OrderAndLoad, ChangeNoToken) {
   const std::string model = "llama-gqa";
   const auto wanted = answers_alone(model, GetParam());
   int64_t n_preempted = 0, n_stopped = 0;
-  for (const Answer& answer : wanted) n_stopped += answer.reason == FinishReason::kStop ? 1 : 0;
+  for (const RequestOutcome& answer : wanted) n_stopped += answer.reason == FinishReason::kStop ? 1 : 0;
   for (const Setting& setting :
        {Setting{24, 24, 512, false, 0}, Setting{24, 24, 512, true, 1}, Setting{4, 3, 7, true, 2},
         Setting{1, 8, 16, true, 3}, Setting{2, 24, 64, false, 4}, Setting{1, 24, 1, true, 5}}) {
@@ -66,7 +66,7 @@ TEST(Scheduler, IsASamplerOverASession) {
   request.sample = 5;
   request.top_logprobs = 2;
   const auto id = scheduler.submit(request);
-  const Answer answer = run_all(scheduler)[*id];
+  const RequestOutcome answer = run_all(scheduler)[*id];
   ASSERT_EQ(answer.ids.size(), 58u);
 
   const auto session = rig->new_session();
@@ -92,7 +92,7 @@ TEST(Scheduler, IsASamplerOverASession) {
 TEST(Scheduler, AbortsFreeEverythingAtOnce) {
   Rig rig = open_rig(fixture_model("llama-gqa"), "cpu", small_options(128, 3, 16));
   Scheduler scheduler(*rig, {.running_max = 6});
-  std::map<RequestId, Answer> answers;
+  std::map<RequestId, RequestOutcome> answers;
   std::set<RequestId> aborted, alive;
   uint64_t n_submitted = 0;
   const auto n_used = [&] { return rig->stats().n_pages_total - rig->stats().n_pages_available(); };
@@ -149,16 +149,16 @@ TEST(Scheduler, EndsForTheReasonsItNames) {
   request.ids = make_ids(10, 1, rig->vocab());
   request.sampling.seed = 3;
   request.ignore_eos = true;
-  const Answer full = answer_of(request);
+  const RequestOutcome full = answer_of(request);
   EXPECT_EQ(full.reason, FinishReason::kLength);
   EXPECT_EQ(full.ids.size(), 54u) << "the context is full";
   request.max_tokens = 5;
-  const Answer five = answer_of(request);
+  const RequestOutcome five = answer_of(request);
   EXPECT_EQ(five.ids, std::vector<int32_t>(full.ids.begin(), full.ids.begin() + 5));
   EXPECT_EQ(five.reason, FinishReason::kLength);
   request.max_tokens = 0;
   request.stop_ids = {full.ids[20]};
-  const Answer stopped = answer_of(request);
+  const RequestOutcome stopped = answer_of(request);
   EXPECT_EQ(stopped.reason, FinishReason::kStop);
   EXPECT_EQ(stopped.ids.back(), full.ids[20]);
   EXPECT_LE(stopped.ids.size(), 21u);
@@ -166,7 +166,7 @@ TEST(Scheduler, EndsForTheReasonsItNames) {
   request.stop_ids.clear();
   request.sampling.logit_bias = {{1, 1000.0f}};
   request.ignore_eos = false;
-  const Answer ended = answer_of(request);
+  const RequestOutcome ended = answer_of(request);
   EXPECT_EQ(ended.ids, std::vector<int32_t>{1});
   EXPECT_EQ(ended.reason, FinishReason::kStop);
   request.ignore_eos = true;
@@ -180,7 +180,7 @@ TEST(Scheduler, ACallerCanEndARequestAsStopped) {
   Request request;
   request.ids = {3, 4, 5};
   const auto id = scheduler.submit(request);
-  std::map<RequestId, Answer> answers;
+  std::map<RequestId, RequestOutcome> answers;
   take_events(scheduler.step(), answers);
   scheduler.abort(*id, FinishReason::kStop);
   scheduler.abort(*id);

@@ -1,4 +1,5 @@
 // UTF-8 checks and the strict JSON reader.
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "formats/json.h"

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "runs/append_file.h"
 #include "runs/json_lines.h"

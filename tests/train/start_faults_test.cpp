@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "runs/json_lines.h"

@@ -1,5 +1,7 @@
 // Runs of the trainer: however a run is interrupted or damaged it ends in the same weights; what cannot go well is
 // refused before it begins, and what goes wrong stops before it spoils anything.
+#include <nlohmann/json.hpp>
+
 #include "runs/run_folder.h"
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace naru::cli {
+namespace naru::cpu {
 
 struct PeakKernel {
   std::string_view instruction;
@@ -22,4 +22,4 @@ PeakKernels peak_kernels(std::string_view level);
 // Reads n bytes (a multiple of 512, aligned to 64) and returns something that depends on all of them.
 uint64_t read_memory(const std::byte* data, int64_t n);
 
-}  // namespace naru::cli
+}  // namespace naru::cpu

@@ -1,4 +1,4 @@
-#include "cli/machine_limits.h"
+#include "chips/cpu/machine_limits.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,9 +10,9 @@
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
 #include "chips/cpu/memory.h"
-#include "cli/peak_kernels.h"
+#include "chips/cpu/peak_kernels.h"
 
-namespace naru::cli {
+namespace naru::cpu {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -28,13 +28,13 @@ double seconds_of(const auto& work) {
 }
 
 // The best of some runs of about kRunSeconds on all threads together.
-Peak measure_peak(const PeakKernel& kernel, const cpu::KernelTable& table, ThreadPool& pool) {
+Peak measure_peak(const PeakKernel& kernel, const KernelTable& table, ThreadPool& pool) {
   const int n = pool.n_threads();
   int64_t rounds = 1000;
   const auto run = [&] {
     return seconds_of([&] {
       pool.parallel_for(n, [&](int64_t, int) {
-        NARU_CHECK(cpu::is_prepared(table), table.level);
+        NARU_CHECK(is_prepared(table), table.level);
         kernel.run(rounds);
       });
     });
@@ -52,10 +52,10 @@ Peak measure_peak(const PeakKernel& kernel, const cpu::KernelTable& table, Threa
 // Every thread reads a part of its own, far larger together than any cache; 0 where there is no room to measure.
 double measure_memory(ThreadPool& pool) {
   const int64_t n = pool.n_threads();
-  int64_t bytes = std::max(kMemoryBytesMin, 2 * cpu::describe_machine().l3_bytes);
+  int64_t bytes = std::max(kMemoryBytesMin, 2 * describe_machine().l3_bytes);
   bytes = std::min(bytes, available_memory_bytes() / 4) / n / 4096 * 4096;  // of one thread
   if (bytes == 0) return 0;
-  const auto memory = cpu::Memory::map(bytes * n, "measuring how fast it is read");
+  const auto memory = Memory::map(bytes * n, "measuring how fast it is read");
   if (!memory.ok()) return 0;
   std::memset(memory->data(), 1, static_cast<size_t>(bytes * n));
   std::atomic<uint64_t> sum{0};
@@ -70,10 +70,9 @@ double measure_memory(ThreadPool& pool) {
 }
 
 Result<MachineLimits> measure(const std::string& level, int n_threads, bool with_memory) {
-  NARU_ASSIGN(const cpu::KernelTable* table,
-              cpu::choose_level(level.empty() ? std::nullopt : std::optional<std::string>(level)));
-  const cpu::FloatMode mode(*table);
-  NARU_ASSIGN(const auto pool, ThreadPool::create(n_threads, [table] { cpu::prepare_thread(*table); }));
+  NARU_ASSIGN(const KernelTable* table, choose_level(level.empty() ? std::nullopt : std::optional<std::string>(level)));
+  const FloatMode mode(*table);
+  NARU_ASSIGN(const auto pool, ThreadPool::create(n_threads, [table] { prepare_thread(*table); }));
   const PeakKernels kernels = peak_kernels(table->level);
   MachineLimits limits;
   limits.level = table->level;
@@ -97,4 +96,4 @@ Result<MachineLimits> measure_arithmetic(const std::string& level, int n_threads
   return measure(level, n_threads, false);
 }
 
-}  // namespace naru::cli
+}  // namespace naru::cpu

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace naru::cli {
+namespace naru::cpu {
 
 struct Peak {
   double per_s = 0;         // multiplications and additions, counted apart
@@ -30,4 +30,4 @@ Result<MachineLimits> measure_machine(const std::string& level, int n_threads);
 // The arithmetic alone: takes no memory, and memory_bytes_per_s stays 0.
 Result<MachineLimits> measure_arithmetic(const std::string& level, int n_threads);
 
-}  // namespace naru::cli
+}  // namespace naru::cpu

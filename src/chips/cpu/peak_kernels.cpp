@@ -1,4 +1,4 @@
-#include "cli/peak_kernels.h"
+#include "chips/cpu/peak_kernels.h"
 
 #include <cstddef>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-namespace naru::cli {
+namespace naru::cpu {
 namespace {
 
 #if defined(__x86_64__)
@@ -237,4 +237,4 @@ uint64_t read_memory(const std::byte* data, int64_t n) {
   return sum;
 }
 
-}  // namespace naru::cli
+}  // namespace naru::cpu
