@@ -1,5 +1,5 @@
 // naru grads: token ids in, the mean next-token cross entropy and its gradient for every parameter out, for comparing
-// engines. Parameters keep the names of the checkpoint; its routing biases have no gradient.
+// engines. Parameters keep the names of the model's files; its routing biases have no gradient.
 #include "cli/grads.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ namespace {
 using formats::AttentionForm;
 using models::Parameter;
 
-// A tensor of the output: one parameter, or the experts of a layer stacked as the checkpoint stacks them.
+// A tensor of the output: one parameter, or the experts of a layer stacked as the model's files stack them.
 struct OutTensor {
   std::string name;
   std::vector<int64_t> shape;

@@ -145,7 +145,7 @@ struct Add {
 };
 
 // Section 6. Scores, selection by ranking of score (+ bias), and the weights of the chosen, ascending by expert.
-// Groups (contiguous runs of E / n_group experts): the best topk_group by their max, or by the sum of their two largest
+// Groups (E / n_group experts each, contiguous): the best topk_group by their max, or by the sum of their two largest
 // keys, stay; others are absent. gate = score, divided by (sum over the chosen + 1e-20) where `normalise`, times scale.
 struct Route {
   static constexpr std::string_view kName = "route";

@@ -64,7 +64,7 @@ Error too_big(const models::ModelPlan& model, const MemoryPlan& plan, int64_t co
   const std::string advice =
       fitting > 0 ? fmt::format("ask for a context of at most {} tokens{}", fitting,
                                 plan.sessions_max > 1 ? " or fewer sessions" : "")
-                  : fmt::format("free memory, {}or use a checkpoint with smaller weights (a quantised kind)",
+                  : fmt::format("free memory, {}or use a model with smaller weights (a quantised kind)",
                                 plan.sessions_max > 1 ? "ask for fewer sessions " : "");
   return Error{Code::kResourceExhausted,
                fmt::format("planning memory: {} for weights, {} for a cache of {} x {} tokens, {} for work and {} in "

@@ -109,7 +109,7 @@ Result<std::string> config_text(const ModelToExport& model, ModelConfig& config)
 }
 
 DType stored_dtype(const models::Parameter& parameter, ExportDType dtype) {
-  // The routing bias only orders experts by small differences: f32 in every published checkpoint.
+  // The routing bias only orders experts by small differences: f32 in every published model.
   return dtype == ExportDType::kF32 || parameter.use == models::ParameterUse::kRoutingBias ? DType::kF32 : DType::kBF16;
 }
 

@@ -58,7 +58,7 @@ Status export_adapter(const AdapterToExport& adapter, const std::filesystem::pat
 // where the source has none; kInvalidArgument where it has ids beyond `vocab`.
 Status export_tokenizer(const std::filesystem::path& from, int64_t vocab, const std::filesystem::path& folder);
 
-// A GGUF file of a checkpoint that naru reads, under the names and in the layout of llama.cpp. One-dimensional tensors
+// A GGUF file of a model that naru reads, under the names and in the layout of llama.cpp. One-dimensional tensors
 // and routers are F32; rows that no Q8_0 block divides are F16.
 enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
 Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind,

@@ -1,4 +1,4 @@
-// GGUF of a checkpoint: the metadata that llama.cpp needs, and every tensor in its layout: llama's rows of q and k
+// GGUF of a model: the metadata that llama.cpp needs, and every tensor in its layout: llama's rows of q and k
 // interleaved, kv_b as attn_k_b (transposed) and attn_v_b, experts stacked. What was written is read back and compared
 // with the source before the file gets its name.
 #include <fmt/format.h>

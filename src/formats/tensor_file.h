@@ -1,4 +1,4 @@
-// TensorFiles: the tensors of a checkpoint, whatever container holds them: one .safetensors file, a Hugging Face
+// TensorFiles: the tensors of a model, whatever container holds them: one .safetensors file, a Hugging Face
 // folder (model.safetensors, or shards named by model.safetensors.index.json), or a .gguf file.
 //
 // The files are mapped, never copied: bytes() is a view of the mapping, and drop() gives pages back once they are
@@ -23,8 +23,8 @@ namespace naru::formats {
 
 class GgufIndex;
 
-inline constexpr int64_t kTensorsMax = 200000;                // tensors in one checkpoint
-inline constexpr int64_t kShardsMax = 10000;                  // files in one checkpoint
+inline constexpr int64_t kTensorsMax = 200000;                // tensors of one model
+inline constexpr int64_t kShardsMax = 10000;                  // files of one model
 inline constexpr int64_t kTensorNameBytesMax = 1024;          // bytes of a tensor's name
 inline constexpr int64_t kTensorRankMax = 8;                  // dimensions of a tensor
 inline constexpr int64_t kSafetensorsHeaderMax = 64ll << 20;  // bytes of a safetensors header
@@ -78,7 +78,7 @@ class TensorFiles {
 
   // Entries in order of (file, offset, name).
   const std::vector<TensorEntry>& entries() const;
-  // Nothing where the checkpoint has no such tensor.
+  // Nothing where the model has no such tensor.
   const TensorEntry* find(std::string_view name) const;
 
   // The stored bytes of an entry of this object.
@@ -88,7 +88,7 @@ class TensorFiles {
   // kUnavailable where a file changed since it was opened (MappedFile::check_unchanged).
   Status check_unchanged() const;
 
-  // The GGUF metadata, or nullptr where the checkpoint is safetensors. Lives as long as this object.
+  // The GGUF metadata, or nullptr where the files are safetensors. Lives as long as this object.
   const GgufIndex* gguf() const;
   // The folder that holds the files (where config.json and tokenizer.json would be).
   const std::filesystem::path& folder() const;

@@ -1,5 +1,5 @@
 // Rotation frequencies of a model: one f32 a pair. The steps are the official implementation's, each rounded to f32:
-// the exponent 2i/dim, base^exponent, its inverse, then the scaling rule of the config. Checkpoints were trained with
+// the exponent 2i/dim, base^exponent, its inverse, then the scaling rule of the config. Models were trained with
 // these values; computing them in double and rounding once moves the angle at position 512 by up to 1e-4 (the f32
 // exponent is off by up to 3e-8, times ln(base)), and logits by more than everything else together.
 #pragma once

@@ -42,7 +42,7 @@ struct BatchRecipe {
   int64_t context = 512;         // tokens of one packed row
   int64_t rows = 16;             // rows of a step
   int64_t micro_rows = 4;        // rows of a micro-batch; part of the arithmetic
-  int64_t groups = 8;            // absolute runs of micro-batches (docs/arithmetic.md section 7)
+  int64_t groups = 8;            // of micro-batches, absolute (docs/arithmetic.md section 7)
   std::string overlong = "cut";  // a document longer than the context: "cut" into pieces (text), "drop"
 };
 

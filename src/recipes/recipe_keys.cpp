@@ -235,7 +235,7 @@ constexpr KeyRow kKeys[] = {
     {.section = "batch",
      .key = "groups",
      .field = in<kBatch, &B::groups>,
-     .meaning = "runs of micro-batches whose gradients are added in a fixed tree ([arithmetic.md](arithmetic.md) "
+     .meaning = "groups of micro-batches whose gradients are added in a fixed tree ([arithmetic.md](arithmetic.md) "
                 "section 7). Part of the arithmetic",
      .range = {1, 1024}},
     {.section = "batch",

@@ -6,8 +6,8 @@
 namespace naru::train {
 namespace {
 
-int64_t run_begin(int64_t run, int64_t n, int64_t groups) {
-  return n * std::min(run, groups) / groups;
+int64_t group_begin(int64_t group, int64_t n, int64_t groups) {
+  return n * std::min(group, groups) / groups;
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ Result<GradientSum::Copy> GradientSum::sum(int64_t begin, int64_t size, int64_t 
                                            const Accumulate& accumulate) {
   if (begin >= groups) return Copy{};
   if (size == 1) {
-    const int64_t first = run_begin(begin, n, groups), end = run_begin(begin + 1, n, groups);
+    const int64_t first = group_begin(begin, n, groups), end = group_begin(begin + 1, n, groups);
     if (first == end) return Copy{};
     NARU_ASSIGN(Copy copy, take());
     NARU_TRY(model_->chip().run(contract::Fill{.out = copy->all(), .value = 0}));
@@ -85,8 +85,8 @@ Result<const ParameterBuffer*> GradientSum::run(int64_t n_micro_batches, int64_t
   if (parts > 1 || peers_->count() > 1) {
     std::vector<int64_t> owners;
     for (int64_t part = 0; part < parts; ++part) {
-      const int64_t begin = run_begin(part * part_size, n_micro_batches, groups);
-      owners.push_back(begin < run_begin((part + 1) * part_size, n_micro_batches, groups) ? part : -1);
+      const int64_t begin = group_begin(part * part_size, n_micro_batches, groups);
+      owners.push_back(begin < group_begin((part + 1) * part_size, n_micro_batches, groups) ? part : -1);
     }
     NARU_ASSIGN(result_, join(std::move(result_), std::move(owners)));
   }
@@ -94,8 +94,8 @@ Result<const ParameterBuffer*> GradientSum::run(int64_t n_micro_batches, int64_t
 }
 
 int64_t GradientSum::copies(int64_t n_micro_batches, int64_t groups) {
-  const int64_t runs = std::min(n_micro_batches, groups);
-  return runs <= 1 ? 1 : static_cast<int64_t>(std::bit_width(static_cast<uint64_t>(runs - 1))) + 1;
+  const int64_t leaves = std::min(n_micro_batches, groups);
+  return leaves <= 1 ? 1 : static_cast<int64_t>(std::bit_width(static_cast<uint64_t>(leaves - 1))) + 1;
 }
 
 }  // namespace naru::train

@@ -1,6 +1,6 @@
 // GradientSum: the gradients of a step from those of its micro-batches (docs/arithmetic.md section 7). Micro-batches
-// are cut into `groups` absolute runs; a run adds up as it goes; runs add by the aligned tree. Which process computes a
-// run changes no bit, and few copies of the gradients are alive at once.
+// are cut into absolute groups; a group adds up as it goes; groups add by the aligned tree. Which process computes a
+// group changes no bit, and few copies of the gradients are alive at once.
 //
 // Of several processes each computes one aligned part of the tree; parts then add along the tree's upper levels, and
 // the sum goes to all. There are as many parts as the largest power of two that is neither above the processes nor
@@ -34,8 +34,8 @@ class GradientSum {
  private:
   using Copy = std::unique_ptr<GradientBuffer>;
   Result<Copy> take();
-  // Runs [begin, end) of `groups`; begin is a multiple of the (power of two) size of the range. Null: no run of it has
-  // a micro-batch.
+  // Groups [begin, begin + size) of `groups`; begin is a multiple of size, a power of two. Null: none of them has a
+  // micro-batch.
   Result<Copy> sum(int64_t begin, int64_t size, int64_t n, int64_t groups, const Accumulate& accumulate);
   // The parts of `owners`, -1 where a part has no micro-batch, to one sum that every process has.
   Result<Copy> join(Copy mine, std::vector<int64_t> owners);

@@ -70,7 +70,7 @@ Status HeadPass::put_weights(const HeadWork& work, const std::vector<float>& wei
   return ctx_.chip.copy_in(work.weights.address, weights.data(), static_cast<int64_t>(weights.size()) * 4);
 }
 
-// Of rows that count `weights`; runs in which all of `counted` is 0 are left out.
+// Of rows that count `weights`; pieces in which all of `counted` is 0 are left out.
 Status HeadPass::cross_entropy(const HeadWork& work, const std::vector<float>& weights,
                                const std::vector<float>& counted) {
   const bool to_gradient = !work.grad.empty();

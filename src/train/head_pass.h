@@ -1,6 +1,6 @@
 // HeadPass: what stands behind the residual streams of a micro-batch: the model's head, and in training those of its
-// prediction layers. From a stream to the losses of its rows and back to the stream's gradient, in runs of kHeadRows
-// token slots. How often a run is made and what becomes of its logits is the objective's (objective.h).
+// prediction layers. From a stream to the losses of its rows and back to the stream's gradient, kHeadRows
+// token slots at a time. How often that is done and what becomes of its logits is the objective's (objective.h).
 #pragma once
 
 #include <vector>
