@@ -14,7 +14,7 @@
 namespace naru::cli {
 namespace {
 
-std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
+std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& name) {
   std::string text = styled("Machine", Style::kBold, Stream::kOut) + "\n";
   const auto row = [&text](std::string_view name, std::string_view value) {
     text += fmt::format("  {:<18} {}\n", name, value);
@@ -36,7 +36,9 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
   for (const chips::ChipEntry& entry : chips::all_chips()) {
     const auto found = entry.found();
     const std::string state = found.ok() ? *found : "absent: " + found.error().message;
-    row(entry.name, fmt::format("{}; {}", entry.what, state));
+    const bool is_used = entry.name == name;
+    row(entry.name, fmt::format("{}; {}{}", entry.what, state,
+                                is_used ? "; " + styled("in use", Style::kGreen, Stream::kOut) : ""));
   }
   text +=
       "\nAll chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level "
@@ -45,7 +47,7 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
   return text;
 }
 
-Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
+Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& name) {
   Json json = {{"processor", machine.processor},
                {"cores", machine.cores},
                {"threads", chip.n_threads},
@@ -54,6 +56,7 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
                {"l3_bytes", machine.l3_bytes},
                {"memory_available_bytes", available_memory_bytes()},
                {"instructions", cpu::feature_names(cpu::features())},
+               {"chip", name},
                {"level", chip.level}};
   json["levels"] = Json::array();
   for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
@@ -74,10 +77,10 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip) {
 }  // namespace
 
 Status show_machine(const ShowOptions& options) {
-  NARU_ASSIGN(const auto chip, chips::make_chip("cpu", {.n_threads = static_cast<int>(options.model.threads)}));
+  NARU_ASSIGN(const auto chip, make_chip(options.model));
   const cpu::Machine machine = cpu::describe_machine();
-  if (!options.json) return write_out(text_form(machine, chip->info()));
-  return write_out(json_text(json_form(machine, chip->info())));
+  if (!options.json) return write_out(text_form(machine, chip->info(), options.model.chip));
+  return write_out(json_text(json_form(machine, chip->info(), options.model.chip)));
 }
 
 }  // namespace naru::cli
