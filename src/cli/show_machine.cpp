@@ -14,7 +14,7 @@
 namespace naru::cli {
 namespace {
 
-std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& name) {
+std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& chosen) {
   std::string text = styled("Machine", Style::kBold, Stream::kOut) + "\n";
   const auto row = [&text](std::string_view name, std::string_view value) {
     text += fmt::format("  {:<18} {}\n", name, value);
@@ -36,7 +36,7 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
   for (const chips::ChipEntry& entry : chips::all_chips()) {
     const auto found = entry.found();
     const std::string state = found.ok() ? *found : "absent: " + found.error().message;
-    const bool is_used = entry.name == name;
+    const bool is_used = entry.name == chosen;
     row(entry.name, fmt::format("{}; {}{}", entry.what, state,
                                 is_used ? "; " + styled("in use", Style::kGreen, Stream::kOut) : ""));
   }
@@ -47,7 +47,7 @@ std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chi
   return text;
 }
 
-Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& name) {
+Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& chosen) {
   Json json = {{"processor", machine.processor},
                {"cores", machine.cores},
                {"threads", chip.n_threads},
@@ -56,7 +56,7 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, cons
                {"l3_bytes", machine.l3_bytes},
                {"memory_available_bytes", available_memory_bytes()},
                {"instructions", cpu::feature_names(cpu::features())},
-               {"chip", name},
+               {"chip", chosen},
                {"level", chip.level}};
   json["levels"] = Json::array();
   for (const cpu::LevelInfo& level : cpu::cpu_levels()) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 #include "base/folder.h"
 #include "base/sha256.h"
