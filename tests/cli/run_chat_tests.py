@@ -1,7 +1,7 @@
 """The chat, and signals in other long work, on a pseudo terminal: what a person types and sees; and streams that do not
 block. Python's standard library only.
 
-    python3 run_chat_tests.py BINARY [--data tests/fixtures]
+    python3 run_chat_tests.py BINARY [--fixtures tests/fixtures]
 
 The model is a tiny random one, so its words mean nothing; a large bias makes it say one letter where that helps.
 """
@@ -362,13 +362,13 @@ def test_an_answer_that_nobody_can_get_is_no_success(naru, model):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", type=pathlib.Path)
-    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--fixtures", type=pathlib.Path, default=HERE.parent / "fixtures")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     # What a background job ignores its children would ignore too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    model = args.data.resolve() / "models" / "gguf-llama-f32" / "model.gguf"
+    model = args.fixtures.resolve() / "models" / "gguf-llama-f32" / "model.gguf"
     tests = {name: test for name, test in globals().items() if name.startswith("test_") and args.only in name}
     failed = 0
     for name, test in tests.items():

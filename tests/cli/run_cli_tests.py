@@ -1,6 +1,6 @@
 """Runs the text tests of the command line: tests/cli/*.test against a naru binary. Python's standard library only.
 
-    python3 run_cli_tests.py BINARY [--data tests/fixtures] [--only WORD] [--jobs N]
+    python3 run_cli_tests.py BINARY [--fixtures tests/fixtures] [--only WORD] [--jobs N]
 
 A file holds cases. A case begins with a line `== what it shows`; the lines behind it are, in any order:
 
@@ -200,7 +200,7 @@ def run_case(binary, data, title, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", type=pathlib.Path)
-    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--fixtures", type=pathlib.Path, default=HERE.parent / "fixtures")
     parser.add_argument("--only", default="", help="cases whose title has this word")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--sanitized", action="store_true", help="the binary is one of a sanitizer")
@@ -210,7 +210,7 @@ def main():
         cases = [case for case in cases if all(word != "addresses" for word, _ in case[1])]
     if not cases:
         raise SystemExit("no cases")
-    binary, data = args.binary.resolve(), args.data.resolve()
+    binary, data = args.binary.resolve(), args.fixtures.resolve()
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for title, problems in pool.map(lambda case: run_case(binary, data, *case), cases):

@@ -1,7 +1,7 @@
 """What a command does when things happen to it from outside: files that shrink under it, kills and interrupts at a known
 moment, too few threads. Python's standard library only.
 
-    python3 run_fault_tests.py BINARY PRELOAD [--data tests/fixtures]
+    python3 run_fault_tests.py BINARY PRELOAD [--fixtures tests/fixtures]
 
 PRELOAD is the library of tests/tools/faults_preload.cpp.
 """
@@ -275,7 +275,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("preload", type=pathlib.Path)
-    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--fixtures", type=pathlib.Path, default=HERE.parent / "fixtures")
     parser.add_argument("--only", default="", help="tests whose name has this word")
     args = parser.parse_args()
     # What a background job ignores its children would ignore too.
@@ -285,7 +285,7 @@ def main():
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_") and args.only in name]
     for name, test in tests:
         with tempfile.TemporaryDirectory(prefix="naru-faults-") as folder:
-            rig = Rig(args.binary.resolve(), args.preload.resolve(), args.data.resolve(), pathlib.Path(folder))
+            rig = Rig(args.binary.resolve(), args.preload.resolve(), args.fixtures.resolve(), pathlib.Path(folder))
             try:
                 test(rig)
             except (AssertionError, subprocess.TimeoutExpired) as problem:
