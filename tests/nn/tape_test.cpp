@@ -10,7 +10,7 @@
 namespace naru::nn {
 namespace {
 
-constexpr int64_t kTokens = 40, kHeads = 4, kKeyHeads = 2, kWidth = 6;
+constexpr int64_t kTokens = 40, kHeads = 4, kKeyHeads = 2, kHeadWidth = 6;
 
 class TapeTest : public testing::Test {
  protected:
@@ -37,7 +37,7 @@ class TapeTest : public testing::Test {
     return view;
   }
   contract::CacheStream stream(contract::CacheUse use) {
-    const contract::CacheShape shape{kKeyHeads, kWidth, DType::kF32, use};
+    const contract::CacheShape shape{kKeyHeads, kHeadWidth, DType::kF32, use};
     const int64_t page_bytes = chip_->cache_page_bytes(shape);
     buffers_.push_back(chip_->allocate(2 * page_bytes).value());
     return {shape, buffers_.back()->address(), page_bytes};
@@ -59,9 +59,10 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
   const int32_t pages[] = {1, 0};
   const contract::SequenceRows rows{.row_begin = 0, .n_rows = kTokens, .position_begin = 0, .pages = pages};
   const contract::CacheStream key = stream(contract::CacheUse::kKey), value = stream(contract::CacheUse::kValue);
-  const View q = random(kTokens * kHeads, kWidth), k = random(kTokens * kKeyHeads, kWidth);
-  const View v = random(kTokens * kKeyHeads, kWidth), dout = random(kTokens * kHeads, kWidth), selected = lists();
-  const View dq = take(q.rows, kWidth), dk = take(k.rows, kWidth), dv = take(v.rows, kWidth);
+  const View q = random(kTokens * kHeads, kHeadWidth), k = random(kTokens * kKeyHeads, kHeadWidth);
+  const View v = random(kTokens * kKeyHeads, kHeadWidth), dout = random(kTokens * kHeads, kHeadWidth),
+             selected = lists();
+  const View dq = take(q.rows, kHeadWidth), dk = take(k.rows, kHeadWidth), dv = take(v.rows, kHeadWidth);
   const Bindings bindings;
   Tape tape(*chip_, bindings);
   Context ctx{.chip = *chip_,
@@ -72,7 +73,7 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
               .sin = {},
               .tape = &tape};
   tape.begin(workspace_);
-  const View out = take(q.rows, kWidth), stats = take(q.rows, 2);
+  const View out = take(q.rows, kHeadWidth), stats = take(q.rows, 2);
   const contract::Attention attention{.q = q,
                                       .key = key,
                                       .value = value,
@@ -92,7 +93,7 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
   tape.outside(v, dv, false);
   ASSERT_TRUE(tape.backward(shadow_).ok());
 
-  const View want_q = take(q.rows, kWidth), want_k = take(k.rows, kWidth), want_v = take(v.rows, kWidth);
+  const View want_q = take(q.rows, kHeadWidth), want_k = take(k.rows, kHeadWidth), want_v = take(v.rows, kHeadWidth);
   ASSERT_TRUE(chip_
                   ->run(contract::AttentionGrad{.q = q,
                                                 .key = key,
