@@ -66,8 +66,9 @@ class Chat {
 
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
-    say(fmt::format("{} · {} parameters · context {}{}", short_name(options_.model.path),
-                    format_count(plan.n_parameters), model_.engine->context_tokens(), is_raw_ ? " · raw text" : ""));
+    say(fmt::format("{} · {} parameters · context {} · {}{}", short_name(options_.model.path),
+                    format_count(plan.n_parameters), model_.engine->context_tokens(),
+                    options_.sampling.text(model_.engine->generation_config()), is_raw_ ? " · raw text" : ""));
   }
 
   void forget() {
@@ -152,13 +153,8 @@ class Chat {
 }  // namespace
 
 Status chat(const RunOptions& options, OpenModel& model) {
-  if (!options.is_raw && !has_chat_template(*model.engine)) {
-    return Error{Code::kUnsupported,
-                 fmt::format("starting a chat: {}: it has no chat template, a chat needs one; give --raw to have it "
-                             "continue plain text",
-                             short_name(options.model.path))};
-  }
-  return Chat(options, model, options.is_raw).run();
+  NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
+  return Chat(options, model, is_raw).run();
 }
 
 }  // namespace naru::cli

@@ -12,6 +12,7 @@
 #include "cli/train.h"
 #include "engine/memory_plan.h"
 #include "engine/text_stream.h"
+#include "formats/generation_config.h"
 
 namespace naru::cli {
 namespace {
@@ -138,12 +139,14 @@ Flag json_flag(bool* target, std::string help) {
 
 void add_sampling_flags(SamplingFlags& o, std::vector<Flag>& flags) {
   flags.push_back({"temperature", "X", kGroupSampling,
-                   "0: always the likeliest token; default: the makers' advice, else 1",
+                   "0: always the likeliest token; default: the makers' advice, else 0.7",
                    set_number(&o.temperature, 0, 1000)});
   flags.push_back(
       {"top-k", "N", kGroupSampling, "only the N likeliest tokens; 0: off", set_integer(&o.top_k, 0, INT32_MAX)});
-  flags.push_back({"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; 1: off",
-                   set_number(&o.top_p, 1e-9, 1)});
+  flags.push_back(
+      {"top-p", "X", kGroupSampling,
+       "only the likeliest tokens that together have probability X; 1: off; default: the makers' advice, else 0.9",
+       set_number(&o.top_p, 1e-9, 1)});
   flags.push_back({"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; 0: off",
                    set_number(&o.min_p, 0, 1)});
   flags.push_back({"repetition-penalty", "X", kGroupSampling, "makes tokens seen before less likely; 1: off",
@@ -425,6 +428,7 @@ Flag force_flag(Existing* existing) {
 
 engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& makers) const {
   engine::SamplingOptions o = engine::sampling_from(makers);
+  if (!makers.advises_sampling()) o.temperature = kDefaultTemperature, o.top_p = kDefaultTopP;
   o.temperature = temperature.value_or(o.temperature);
   o.top_k = top_k.value_or(o.top_k);
   o.top_p = top_p.value_or(o.top_p);
@@ -435,6 +439,17 @@ engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& mak
   o.logit_bias = logit_bias;
   o.seed = seed;
   return o;
+}
+
+std::string SamplingFlags::text(const formats::GenerationConfig& makers) const {
+  const engine::SamplingOptions o = over(makers);
+  if (o.temperature == 0) return temperature ? "temperature 0" : "temperature 0 (the makers' advice)";
+  std::string text = fmt::format("temperature {}", o.temperature);
+  if (o.top_k > 0) text += fmt::format(", top-k {}", o.top_k);
+  if (o.top_p < 1) text += fmt::format(", top-p {}", o.top_p);
+  if (o.min_p > 0) text += fmt::format(", min-p {}", o.min_p);
+  if (temperature && top_p) return text;
+  return text + (makers.advises_sampling() ? " (the makers' advice)" : " (the model advises nothing)");
 }
 
 std::vector<Command> all_commands() {

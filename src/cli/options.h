@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "contract/kinds.h"
 #include "engine/sampler.h"
+#include "formats/generation_config.h"
 #include "formats/model_config.h"
 #include "tensor/dtype.h"
 
@@ -29,6 +30,11 @@ struct ModelOptions {
   bool explain = false;
 };
 
+// Where neither the user nor the model's makers say how tokens are chosen: the plain distribution (temperature 1) makes
+// small models babble.
+inline constexpr double kDefaultTemperature = 0.7;
+inline constexpr double kDefaultTopP = 0.9;
+
 // What the user said of sampling; the rest comes from the model's makers.
 struct SamplingFlags {
   std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
@@ -37,6 +43,8 @@ struct SamplingFlags {
   uint64_t seed = 0;
 
   engine::SamplingOptions over(const formats::GenerationConfig& makers) const;
+  // "temperature 0.7, top-p 0.9 (the model advises nothing)"
+  std::string text(const formats::GenerationConfig& makers) const;
 };
 
 struct RunOptions {

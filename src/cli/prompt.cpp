@@ -88,6 +88,20 @@ bool has_chat_template(const engine::Engine& engine) {
   return !engine.template_status().ok() && engine.template_status().error().code != Code::kNotFound;
 }
 
+Result<bool> decide_raw(const RunOptions& options, const engine::Engine& engine) {
+  if (options.is_raw || has_chat_template(engine)) return options.is_raw;
+  const std::string name = short_name(options.model.path);
+  if (options.system) {
+    return Error{Code::kUnsupported,
+                 fmt::format("preparing the prompt: {}: it has no chat template, --system needs one; put the "
+                             "instructions into the prompt and give --raw",
+                             name)};
+  }
+  print_note(fmt::format(
+      "{} has no chat template: it continues the prompt as plain text (--raw says so without this note)", name));
+  return true;
+}
+
 Result<Prompt> render_chat(const engine::Engine& engine, const std::vector<Message>& messages) {
   if (engine.chat_template() == nullptr) return engine.template_status().error();
   text::ChatInput input;

@@ -36,6 +36,10 @@ std::string repaired(const std::string& text, std::string_view what);
 // True too where the model has a template that cannot be used: render_chat() says why then.
 bool has_chat_template(const engine::Engine& engine);
 
+// Whether the model continues plain text: as --raw says, or because it has no chat template, with a note that says so.
+// kUnsupported: --system without a template.
+Result<bool> decide_raw(const RunOptions& options, const engine::Engine& engine);
+
 // kUnsupported: no template, or one that cannot be done here; kInvalidArgument: the template refuses the conversation.
 Result<Prompt> render_chat(const engine::Engine& engine, const std::vector<Message>& messages);
 // The text alone, with what the tokenizer puts around any text.

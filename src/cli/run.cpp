@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/prompt.h"
 #include "cli/terminal.h"
+#include "formats/generation_config.h"
 #include "text/chat_template.h"
 
 namespace naru::cli {
@@ -23,6 +24,19 @@ double shortest(float value) {
   double result = value;
   std::from_chars(digits.data(), digits.data() + digits.size(), result);
   return result;
+}
+
+Json sampling_json(const SamplingFlags& flags, const formats::GenerationConfig& makers) {
+  const engine::SamplingOptions o = flags.over(makers);
+  return {{"temperature", o.temperature},
+          {"top_k", o.top_k},
+          {"top_p", o.top_p},
+          {"min_p", o.min_p},
+          {"repetition_penalty", o.repetition_penalty},
+          {"presence_penalty", o.presence_penalty},
+          {"frequency_penalty", o.frequency_penalty},
+          {"seed", o.seed},
+          {"defaults", makers.advises_sampling() ? "makers" : "naru"}};
 }
 
 Json answer_json(const engine::Answer& answer, const OpenModel& model, const RunOptions& options) {
@@ -44,24 +58,10 @@ Json answer_json(const engine::Answer& answer, const OpenModel& model, const Run
                      {"decode_ms", t.decode_ms},
                      {"prefill_tokens_per_s", t.prefill_tokens_per_s()},
                      {"decode_tokens_per_s", t.decode_tokens_per_s()}};
+  json["sampling"] = sampling_json(options.sampling, model.engine->generation_config());
   json["model"] = short_name(options.model.path);
   json["numerics_id"] = model.engine->model().numerics_id;
   return json;
-}
-
-// A model without a chat template continues the text instead, and says so.
-Result<bool> decide_raw(const RunOptions& options, const engine::Engine& engine) {
-  if (options.is_raw || has_chat_template(engine)) return options.is_raw;
-  const std::string name = short_name(options.model.path);
-  if (options.system) {
-    return Error{Code::kUnsupported,
-                 fmt::format("preparing the prompt: {}: it has no chat template, --system needs one; put the "
-                             "instructions into the prompt and give --raw",
-                             name)};
-  }
-  print_note(fmt::format(
-      "{} has no chat template: it continues the prompt as plain text (--raw says so without this note)", name));
-  return true;
 }
 
 Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engine, const std::string& text) {

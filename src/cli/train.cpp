@@ -49,8 +49,27 @@ Json plan_json(const train::TrainingPlan& plan) {
           {"numerics_id", plan.numerics_id}};
 }
 
+// A word as a shell reads it back.
+std::string shell_word(std::string_view word) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) return std::string(word);
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// The first sample prompt, where it is one short line.
+std::string prompt_to_try(const recipes::Recipe& recipe) {
+  if (recipe.sample.prompts.empty()) return "";
+  const std::string& prompt = recipe.sample.prompts.front();
+  constexpr size_t kBytesMax = 100;
+  if (prompt.empty() || prompt.size() > kBytesMax || prompt[0] == '-' || one_line(prompt) != prompt) return "";
+  return " " + shell_word(prompt);
+}
+
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
-Status say_result(const TrainOptions& options, const train::Trainer& trainer, const train::RunResult& result) {
+Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, const train::Trainer& trainer,
+                  const train::RunResult& result) {
   const fs::path& folder = trainer.folder();
   const Status ended = result.is_done ? Status() : Status(Error{Code::kCancelled, ""});
   if (options.json) {
@@ -72,9 +91,9 @@ Status say_result(const TrainOptions& options, const train::Trainer& trainer, co
   if (result.accuracy) text += fmt::format(", {:.1f} % of held-out problems right", 100 * *result.accuracy);
   text += '\n';
   if (result.is_done) {
-    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     naru run {}\n", result.weights_sha256,
+    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     naru run {}{}\n", result.weights_sha256,
                         one_line((folder / "model").string()), one_line((folder / "report.html").string()),
-                        one_line((folder / "model").string()));
+                        shell_word((folder / "model").string()), prompt_to_try(recipe));
   }
   NARU_TRY(write_out(text));
   return ended;
@@ -113,7 +132,7 @@ Status train_command(const TrainOptions& options) {
   status.clear();
   if (!result.ok()) return result.error();
   if (options.machine.explain) write_err(kernel_table(*chip));
-  return say_result(options, *trainer, *result);
+  return say_result(options, recipe, *trainer, *result);
 }
 
 Command make_train() {

@@ -107,6 +107,7 @@ struct BatchStream::State {
   int64_t n_notes = 0;
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
+  bool has_conversations = false;
   std::string sha256;
   std::mutex mutex;  // of the epochs kept
 
@@ -210,6 +211,7 @@ Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::
   state->n_notes = context.n_notes;
   state->n_documents = context.n_documents;
   state->n_tokens = context.n_tokens;
+  state->has_conversations = context.has_conversations;
   state->sha256 = hash.finish_hex();
   return BatchStream(std::move(state));
 }
@@ -253,6 +255,10 @@ int64_t BatchStream::n_documents() const {
 
 int64_t BatchStream::n_tokens() const {
   return state_->n_tokens;
+}
+
+bool BatchStream::has_conversations() const {
+  return state_->has_conversations;
 }
 
 const std::vector<DataNote>& BatchStream::notes() const {

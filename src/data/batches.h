@@ -96,6 +96,8 @@ class BatchStream {
   int64_t steps_per_epoch() const;  // until the smallest weight-adjusted source was seen once
   int64_t n_documents() const;
   int64_t n_tokens() const;
+  // Whether documents are conversations, by the chat template.
+  bool has_conversations() const;
   const std::vector<DataNote>& notes() const;
   // At most kDataNotesMax of them are kept; the counts in statistics() are of all.
   int64_t n_notes() const;

@@ -184,6 +184,7 @@ Status SourceReader::on_sample(const Sample& sample, std::string_view place, int
                              "has in model.tokenizer",
                              place)};
   }
+  context_.has_conversations = true;
   if (!is_sft()) {
     NARU_ASSIGN(ConversationDocuments whole,
                 whole_conversation(sample, *context_.chat_template, context_.tokenizer, place));

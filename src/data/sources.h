@@ -29,6 +29,7 @@ struct SourceContext {
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
   std::vector<DataFile> contents = {};  // of those that are files
+  bool has_conversations = false;       // some were rendered by the template
 };
 
 // The documents of sources[index], in the order of their lines, and the counts of `statistics` that reading knows (rows

@@ -80,9 +80,7 @@ Result<std::unique_ptr<Engine>> Engine::open(models::ModelFiles files, const Eng
   auto state = std::make_unique<EngineState>(chip);
   NARU_ASSIGN(state->model, models::plan_model(files, chip, options.load));
   NARU_ASSIGN(state->memory, plan_memory(state->model, options.memory));
-  if (files.tensors.gguf() == nullptr) {
-    NARU_ASSIGN(state->generation_config, formats::read_generation_config(files.tensors.folder()));
-  }
+  NARU_ASSIGN(state->generation_config, formats::generation_config_of(files.tensors));
   open_tokenizer(files, options, *state);
   NARU_ASSIGN(models::Decoder decoder, models::load_model(files, state->model, chip, options.progress));
   state->decoder = std::make_shared<const models::Decoder>(std::move(decoder));

@@ -20,6 +20,7 @@
 
 #include "engine/memory_plan.h"
 #include "engine/session.h"
+#include "formats/generation_config.h"
 #include "formats/model_config.h"
 #include "models/model.h"
 #include "text/chat_tokenizer.h"

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/prefix_cache.h"
+#include "formats/generation_config.h"
 
 namespace naru::engine {
 

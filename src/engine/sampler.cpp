@@ -14,6 +14,7 @@
 #include "contract/rows.h"
 #include "contract/scalar.h"
 #include "engine/exp_row.h"
+#include "formats/generation_config.h"
 #include "formats/model_config.h"
 
 namespace naru::engine {

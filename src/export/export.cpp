@@ -13,6 +13,7 @@
 #include "base/file_digest.h"
 #include "base/float_bits.h"
 #include "base/folder.h"
+#include "formats/generation_config.h"
 #include "formats/gguf.h"
 #include "formats/model_config_writer.h"
 #include "formats/safetensors_writer.h"
@@ -217,6 +218,19 @@ Status put_chat_template(const std::string& source, const fs::path& folder) {
   return write_text(path, config.dump(2) + "\n");
 }
 
+// The tokenizer's files without a chat template, wherever it stood.
+Status remove_chat_template(const fs::path& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder / formats::kNamedTemplatesFolder, ignored);
+  for (const char* name : {"chat_template.jinja", "chat_template.json"}) fs::remove(folder / name, ignored);
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!is_there(path)) return {};
+  NARU_ASSIGN(const std::string text, read_file(path, formats::kTokenizerConfigBytesMax));
+  auto config = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!config.is_object() || config.erase("chat_template") == 0) return {};
+  return write_text(path, config.dump(2) + "\n");
+}
+
 // What a GGUF file says by names and flags, said as folders say it: added tokens stand in the vocabulary too, in the
 // order of their ids, and the tokens around a text are listed.
 void settle_as_folder(formats::TokenizerData& data) {
@@ -229,8 +243,8 @@ void settle_as_folder(formats::TokenizerData& data) {
   }
 }
 
-// The makers' advice for sampling, where the tokenizer's folder has it. A .gguf file advises what ends an answer: more
-// than its config says, since readers know some tokens by their texts.
+// The makers' advice for sampling, where the tokenizer's files have it. A .gguf file says more of what ends an answer
+// than its config does, since readers know some tokens by their texts.
 Result<formats::GenerationConfig> advice_of(const fs::path& from, const ModelConfig& config) {
   std::error_code ignored;
   if (from.empty()) return formats::GenerationConfig{};
@@ -239,6 +253,7 @@ Result<formats::GenerationConfig> advice_of(const fs::path& from, const ModelCon
   NARU_ASSIGN(const formats::TensorFiles files, formats::TensorFiles::open(from));
   if (files.gguf() == nullptr) return formats::read_generation_config(from);
   NARU_ASSIGN(const formats::TokenizerData data, formats::tokenizer_from_gguf(*files.gguf()));
+  NARU_ASSIGN(advice, formats::generation_config_of(*files.gguf()));
   advice.eos_ids = config.eos_ids;
   for (const int32_t id : data.end_ids) {
     if (std::find(advice.eos_ids.begin(), advice.eos_ids.end(), id) == advice.eos_ids.end())
@@ -284,6 +299,7 @@ Result<std::string> export_hugging_face(const ModelToExport& model, const fs::pa
   NARU_ASSIGN(AtomicFolder target, AtomicFolder::create(folder, existing));
   if (!model.tokenizer_from.empty()) NARU_TRY(export_tokenizer(model.tokenizer_from, config.vocab, target.path()));
   if (model.chat_template) NARU_TRY(put_chat_template(*model.chat_template, target.path()));
+  if (model.is_base) NARU_TRY(remove_chat_template(target.path()));
   NARU_ASSIGN(const formats::GenerationConfig advice, advice_of(model.tokenizer_from, config));
   NARU_ASSIGN(std::string sha256, write_weights(model, target.path() / "model.safetensors", progress));
   NARU_TRY(write_text(target.path() / "config.json", text));

@@ -28,7 +28,8 @@ struct ModelToExport {
   ExportDType dtype = ExportDType::kF32;
   std::filesystem::path tokenizer_from;                     // folder or .gguf whose tokenizer goes with it; empty: none
   std::optional<std::string> chat_template = std::nullopt;  // in the place of the tokenizer's own
-  std::string form;  // "latent" or "expanded": naru_attention_form; "" for other attention
+  bool is_base = false;  // it never saw the tokenizer's chat template, which stays behind
+  std::string form;      // "latent" or "expanded": naru_attention_form; "" for other attention
   // A folder that holds these very weights, and misses no file, stays as it is, with all that is in it.
   bool keeps_equal = false;
 };

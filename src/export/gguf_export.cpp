@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "export/export.h"
 #include "export/gguf_tokenizer.h"
+#include "formats/generation_config.h"
 #include "formats/ggml_blocks.h"
 #include "formats/gguf_writer.h"
 #include "models/config_difference.h"
@@ -305,6 +306,8 @@ Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig
   const Plan plan(files.config, parameters, kind);
   GgufWriter writer;
   add_config(plain, name, kind, writer);
+  NARU_ASSIGN(const formats::GenerationConfig advice, formats::generation_config_of(files.tensors));
+  formats::add_generation_config(advice, writer);
   NARU_TRY(add_gguf_tokenizer(files.tensors, plain, writer));
   std::vector<float> divisors = plain.rope.divisors;
   const int64_t rotated = plain.is_mla() ? plain.mla.qk_rope_head_dim : plain.head_dim;

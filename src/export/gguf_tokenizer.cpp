@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "formats/generation_config.h"
 #include "formats/gguf.h"
 #include "formats/utf8.h"
 #include "text/splitter.h"

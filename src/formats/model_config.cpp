@@ -177,39 +177,4 @@ Result<ModelConfig> read_model_config(const std::filesystem::path& folder) {
   return parse_model_config(as_bytes(text), path.string());
 }
 
-Result<GenerationConfig> parse_generation_config(Bytes json, std::string_view name) {
-  NARU_ASSIGN(const nlohmann::json document, parse_json(json, name, {.bytes_max = kConfigBytesMax}));
-  NARU_ASSIGN(const JsonObject root, JsonObject::of(document, name));
-  GenerationConfig config;
-  const auto number = [&](std::string_view key, double min, double max) -> Result<std::optional<double>> {
-    NARU_ASSIGN(const auto value, root.find_double(key));
-    if (value && !(*value >= min && *value <= max)) {
-      return root.wrong(Code::kCorrupt, key, fmt::format("{}", *value), fmt::format("a number from {} to {}", min, max),
-                        kCorrectConfig);
-    }
-    return value;
-  };
-  NARU_ASSIGN(config.do_sample, root.find_bool("do_sample"));
-  NARU_ASSIGN(config.temperature, number("temperature", 0, 1e6));
-  NARU_ASSIGN(config.top_k, root.find_int("top_k", 0, INT32_MAX));
-  NARU_ASSIGN(config.top_p, number("top_p", 0, 1));
-  NARU_ASSIGN(config.min_p, number("min_p", 0, 1));
-  NARU_ASSIGN(config.repetition_penalty, number("repetition_penalty", 1e-6, 1e6));
-  NARU_ASSIGN(config.bos_ids, root.find_ids("bos_token_id", -1, INT32_MAX));
-  NARU_ASSIGN(config.eos_ids, root.find_ids("eos_token_id", -1, INT32_MAX));
-  drop_foreign_ids(INT32_MAX, &config.bos_ids);  // -1 means none
-  drop_foreign_ids(INT32_MAX, &config.eos_ids);
-  NARU_ASSIGN(const auto pad, root.find_int("pad_token_id", -1, INT32_MAX));
-  if (pad && *pad >= 0) config.pad_id = static_cast<int32_t>(*pad);
-  return config;
-}
-
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / "generation_config.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return GenerationConfig{};
-  NARU_ASSIGN(const std::string text, read_file(path, kConfigBytesMax));
-  return parse_generation_config(as_bytes(text), path.string());
-}
-
 }  // namespace naru::formats

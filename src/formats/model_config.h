@@ -151,22 +151,4 @@ Result<ModelConfig> model_config_from_gguf(const GgufIndex& gguf);
 // folder/config.json
 Result<ModelConfig> read_model_config(const std::filesystem::path& folder);
 
-// What the model's makers advise for sampling; every field as absent as in the file.
-struct GenerationConfig {
-  std::optional<bool> do_sample;
-  std::optional<double> temperature;         // >= 0
-  std::optional<int64_t> top_k;              // >= 0; 0: off
-  std::optional<double> top_p;               // in (0, 1]
-  std::optional<double> min_p;               // in [0, 1]
-  std::optional<double> repetition_penalty;  // > 0
-  std::vector<int32_t> bos_ids;
-  std::vector<int32_t> eos_ids;
-  std::optional<int32_t> pad_id;
-};
-
-Result<GenerationConfig> parse_generation_config(Bytes json, std::string_view name);
-
-// folder/generation_config.json; a folder without one gives an empty struct.
-Result<GenerationConfig> read_generation_config(const std::filesystem::path& folder);
-
 }  // namespace naru::formats

@@ -1,4 +1,5 @@
 #include "formats/model_config_writer.h"
+#include "formats/generation_config.h"
 
 #include <fmt/format.h>
 

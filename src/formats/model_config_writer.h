@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "formats/generation_config.h"
 #include "formats/model_config.h"
 
 namespace naru::formats {

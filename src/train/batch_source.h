@@ -22,6 +22,8 @@ class BatchSource {
   // What it was made of, for the record of the run's data.
   virtual data::StreamRecord record() const = 0;
   virtual int64_t steps_per_epoch() const = 0;
+  // Whether rows are conversations by the chat template: a model drawn anew and trained on none is a base model.
+  virtual bool has_conversations() const = 0;
   // Rows, pages and documents of the largest micro-batch of the first n_steps steps; a later, larger one is planned
   // when it comes.
   virtual Result<TrainingRoom> largest(int64_t n_steps) = 0;
@@ -47,6 +49,7 @@ class DocumentBatches final : public BatchSource {
 
   data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
+  bool has_conversations() const override { return stream_.has_conversations(); }
   Result<TrainingRoom> largest(int64_t n_steps) override;
   Result<data::StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
   std::string kept(int64_t) const override { return {}; }

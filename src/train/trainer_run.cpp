@@ -335,6 +335,12 @@ Status RunningTrainer::write_result(RunResult& result) {
   return runs::write_report(run_->path());
 }
 
+// Drawn, and trained on plain text alone: the tokenizer's chat template means nothing to it.
+bool RunningTrainer::is_base_model() const {
+  return !files_.checkpoint && !files_.own_template && recipe_.kind == recipes::RunKind::kPretrain &&
+         !batches_->has_conversations();
+}
+
 // The model, adapters merged; and these apart, where there are any.
 Status RunningTrainer::export_result(RunResult& result) {
   exports::ModelToExport exported;
@@ -345,6 +351,7 @@ Status RunningTrainer::export_result(RunResult& result) {
   exported.keeps_equal = true;
   exported.tokenizer_from = files_.tokenizer_path;
   exported.chat_template = files_.own_template;
+  exported.is_base = is_base_model();
   if (files_.config.is_mla()) exported.form = files_.is_latent_form ? "latent" : "expanded";
   NARU_ASSIGN(result.weights_sha256, exports::export_hugging_face(exported, run_->model()));
   if (recipe_.lora.rank == 0) return {};

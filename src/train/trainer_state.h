@@ -74,6 +74,7 @@ class RunningTrainer : public Trainer {
   Status validate();
   Result<Rollout*> rollout();  // on the present weights
   Status sample();
+  bool is_base_model() const;
   Status export_result(RunResult& result);
   Result<RunResult> finish(bool is_done);
   Status write_result(RunResult& result);

@@ -116,6 +116,21 @@ def test_a_conversation(naru, model):
     assert t.wait_end() == 0
 
 
+def test_a_base_model_continues_text(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        base = pathlib.Path(folder) / "base.gguf"
+        base.write_bytes(model.read_bytes().replace(b"tokenizer.chat_template", b"tokenizer.chat_somewhat"))
+        t = Terminal([naru, "run", base, "-n", "5", *LETTER_D])
+        t.wait_for(r"has no chat template: it continues the prompt as plain text")
+        t.wait_for(r"context \d+ · temperature .* · raw text")
+        t.wait_for(PROMPT)
+        t.type("hello\r")
+        t.wait_for(r"ddddd")
+        t.wait_for(PROMPT)
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+
+
 def test_help_and_a_mistyped_command(naru, model):
     t = Terminal([naru, "run", model])
     t.wait_for(PROMPT)

@@ -9,6 +9,7 @@
 #include "contract/rows.h"
 #include "contract/scalar.h"
 #include "engine/exp_row.h"
+#include "formats/generation_config.h"
 #include "formats/model_config.h"
 #include "tests/engine/harness.h"
 

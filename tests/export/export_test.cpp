@@ -12,6 +12,7 @@
 #include "base/float_bits.h"
 #include "base/sha256.h"
 #include "chips/reference/reference_chip.h"
+#include "formats/generation_config.h"
 #include "formats/gguf.h"
 #include "formats/model_config_writer.h"
 #include "models/config_difference.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "formats/generation_config.h"
 #include "formats/gguf.h"
 #include "tests/formats/helpers.h"
 

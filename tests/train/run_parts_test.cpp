@@ -50,6 +50,7 @@ class AskedBatches : public BatchSource {
 
   data::StreamRecord record() const override { return documents_.record(); }
   int64_t steps_per_epoch() const override { return documents_.steps_per_epoch(); }
+  bool has_conversations() const override { return documents_.has_conversations(); }
   Result<TrainingRoom> largest(int64_t n_steps) override { return documents_.largest(n_steps); }
 
   Result<data::StepBatch> step(int64_t step, TrainableModel& model) override {
