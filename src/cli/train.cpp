@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -49,22 +50,31 @@ Json plan_json(const train::TrainingPlan& plan) {
           {"numerics_id", plan.numerics_id}};
 }
 
-// A word as a shell reads it back.
+// A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
 std::string shell_word(std::string_view word) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%";
   if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) return std::string(word);
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  const bool has_lines = word.find('\n') != std::string_view::npos;
+  std::string quoted = has_lines ? "$'" : "'";
+  for (const char c : word) {
+    if (c == '\'') {
+      quoted += has_lines ? "\\'" : "'\\''";
+    } else if (has_lines && (c == '\n' || c == '\\')) {
+      quoted += c == '\n' ? "\\n" : "\\\\";
+    } else {
+      quoted += c;
+    }
+  }
   return quoted + "'";
 }
 
-// The first sample prompt, where it is one short line.
+// The first sample prompt, where it is short and its lines hold nothing that a terminal acts upon.
 std::string prompt_to_try(const recipes::Recipe& recipe) {
   if (recipe.sample.prompts.empty()) return "";
   const std::string& prompt = recipe.sample.prompts.front();
-  constexpr size_t kBytesMax = 100;
-  if (prompt.empty() || prompt.size() > kBytesMax || prompt[0] == '-' || one_line(prompt) != prompt) return "";
-  return " " + shell_word(prompt);
+  constexpr size_t kBytesMax = 160;
+  const std::string word = " " + shell_word(prompt);
+  return prompt.empty() || prompt.size() > kBytesMax || prompt[0] == '-' || one_line(word) != word ? "" : word;
 }
 
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
@@ -91,9 +101,10 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
   if (result.accuracy) text += fmt::format(", {:.1f} % of held-out problems right", 100 * *result.accuracy);
   text += '\n';
   if (result.is_done) {
-    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     naru run {}{}\n", result.weights_sha256,
+    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     {} run {}{}\n", result.weights_sha256,
                         one_line((folder / "model").string()), one_line((folder / "report.html").string()),
-                        shell_word((folder / "model").string()), prompt_to_try(recipe));
+                        shell_word(program_invocation_name), shell_word((folder / "model").string()),
+                        prompt_to_try(recipe));
   }
   NARU_TRY(write_out(text));
   return ended;

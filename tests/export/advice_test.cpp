@@ -86,7 +86,7 @@ TEST(Advice, AValueOutOfItsRangeIsRefused) {
   const auto files = formats::TensorFiles::open(folder / "m.gguf");
   ASSERT_TRUE(files.ok()) << files.error().message;
   formats::expect_error(formats::generation_config_of(*files), Code::kCorrupt,
-                        {"general.sampling.top_p is 1.5", "a number from 0 to 1"});
+                        {"general.sampling.top_p' is 1.5", "a number from 0 to 1"});
 }
 
 TEST(BaseModel, LeavesTheTemplateBehind) {
