@@ -212,7 +212,7 @@ constexpr RowSize kSplitSizes[] = {{1, {{1, split_segment<1, 1>}}}, {4, {{1, spl
 #endif
 
 template <typename Weights>
-constexpr Family f32_family(std::string_view name) {
+constexpr PanelKernel f32_kernel(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kF32},
           .sizes = kF32Sizes<Weights>,
@@ -222,16 +222,16 @@ constexpr Family f32_family(std::string_view name) {
           .segment_dwords = kSegment};
 }
 
-constexpr Family kF32Family = f32_family<F32Weights>("f32_fma");
-constexpr Family kF16Family = f32_family<F16Weights>("f32_fma_f16_weights");
-constexpr Family kBF16Family = f32_family<BF16Weights>("f32_fma_bf16_weights");
-constexpr Family kSplitFamily = {.name = "bf16_fma",
-                                 .form = {.kind = RowKind::kSplit},
-                                 .sizes = kSplitSizes,
-                                 .step_inputs = contract::kBlock,
-                                 .segment_steps = kSegmentBlocks,
-                                 .segment_bytes = kSegment * kPanel * 2,
-                                 .segment_dwords = kSegment};
+constexpr PanelKernel kF32Kernel = f32_kernel<F32Weights>("f32_fma");
+constexpr PanelKernel kF16Kernel = f32_kernel<F16Weights>("f32_fma_f16_weights");
+constexpr PanelKernel kBF16Kernel = f32_kernel<BF16Weights>("f32_fma_bf16_weights");
+constexpr PanelKernel kSplitKernel = {.name = "bf16_fma",
+                                      .form = {.kind = RowKind::kSplit},
+                                      .sizes = kSplitSizes,
+                                      .step_inputs = contract::kBlock,
+                                      .segment_steps = kSegmentBlocks,
+                                      .segment_bytes = kSegment * kPanel * 2,
+                                      .segment_dwords = kSegment};
 
 #if defined(NARU_LANES_VNNI)
 
@@ -280,25 +280,25 @@ constexpr RowSize kDotSizes[] = {
     {4, {{2, dot_segment<4, 2>}, {1, dot_segment<4, 1>}}},
     {6, {{2, dot_segment<6, 2>}, {1, dot_segment<6, 1>}}},
 };
-constexpr Family kDotFamily = {.name = "bf16_dot",
-                               .form = {.kind = RowKind::kDot},
-                               .sizes = kDotSizes,
-                               .step_inputs = contract::kBlock,
-                               .segment_steps = kSegmentBlocks,
-                               .segment_bytes = kSegment * kPanel * 2,
-                               .segment_dwords = kSegment / 2};
+constexpr PanelKernel kDotKernel = {.name = "bf16_dot",
+                                    .form = {.kind = RowKind::kDot},
+                                    .sizes = kDotSizes,
+                                    .step_inputs = contract::kBlock,
+                                    .segment_steps = kSegmentBlocks,
+                                    .segment_bytes = kSegment * kPanel * 2,
+                                    .segment_dwords = kSegment / 2};
 #endif
 
 }  // namespace
 
-const Family& float_family(Layout layout) {
+const PanelKernel& float_kernel(Layout layout) {
   switch (layout) {
-    case Layout::kF32: return kF32Family;
-    case Layout::kF16: return kF16Family;
-    case Layout::kBF16: return kBF16Family;
-    case Layout::kPairs: return kSplitFamily;
+    case Layout::kF32: return kF32Kernel;
+    case Layout::kF16: return kF16Kernel;
+    case Layout::kBF16: return kBF16Kernel;
+    case Layout::kPairs: return kSplitKernel;
 #if defined(NARU_LANES_VNNI)
-    case Layout::kDotPairs: return kDotFamily;
+    case Layout::kDotPairs: return kDotKernel;
 #endif
     default: NARU_CHECK(false, "no float layout of this level:", static_cast<int>(layout));
   }

@@ -318,7 +318,7 @@ constexpr RowSize kBytesSizes[] = {{1, {{1, bytes_segment<1, 1>}}}, {4, {{1, byt
 #endif
 
 template <Rule kRule>
-constexpr Family block_family(std::string_view name) {
+constexpr PanelKernel block_kernel(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kBlocks, .rule = kRule},
           .sizes = kBlockSizes<kRule>,
@@ -328,32 +328,32 @@ constexpr Family block_family(std::string_view name) {
           .segment_dwords = contract::kSegment / contract::kBlock * block_dwords(kRule)};
 }
 
-constexpr Family kW8A8Family = {.name = "w8a8" NARU_DOT_NAME,
-                                .form = {.kind = RowKind::kBytes},
-                                .sizes = kBytesSizes,
-                                .step_inputs = contract::kBlock};
-constexpr Family kQ8_0Family = block_family<Rule::kQ8_0>("q8_0" NARU_DOT_NAME);
-constexpr Family kQ4_0Family = block_family<Rule::kQ4_0>("q4_0" NARU_DOT_NAME);
-constexpr Family kQ4_1Family = block_family<Rule::kQ4_1>("q4_1" NARU_DOT_NAME);
-constexpr Family kQ5_0Family = block_family<Rule::kQ5_0>("q5_0" NARU_DOT_NAME);
-constexpr Family kQ5_1Family = block_family<Rule::kQ5_1>("q5_1" NARU_DOT_NAME);
-constexpr Family kQ4_KFamily = block_family<Rule::kQ4_K>("q4_k" NARU_DOT_NAME);
-constexpr Family kQ5_KFamily = block_family<Rule::kQ5_K>("q5_k" NARU_DOT_NAME);
-constexpr Family kQ6_KFamily = block_family<Rule::kQ6_K>("q6_k" NARU_DOT_NAME);
+constexpr PanelKernel kW8A8Kernel = {.name = "w8a8" NARU_DOT_NAME,
+                                     .form = {.kind = RowKind::kBytes},
+                                     .sizes = kBytesSizes,
+                                     .step_inputs = contract::kBlock};
+constexpr PanelKernel kQ8_0Kernel = block_kernel<Rule::kQ8_0>("q8_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_0Kernel = block_kernel<Rule::kQ4_0>("q4_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_1Kernel = block_kernel<Rule::kQ4_1>("q4_1" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_0Kernel = block_kernel<Rule::kQ5_0>("q5_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_1Kernel = block_kernel<Rule::kQ5_1>("q5_1" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_KKernel = block_kernel<Rule::kQ4_K>("q4_k" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_KKernel = block_kernel<Rule::kQ5_K>("q5_k" NARU_DOT_NAME);
+constexpr PanelKernel kQ6_KKernel = block_kernel<Rule::kQ6_K>("q6_k" NARU_DOT_NAME);
 
 }  // namespace
 
-const Family& integer_family(Rule rule) {
+const PanelKernel& integer_kernel(Rule rule) {
   switch (rule) {
-    case Rule::kW8A8: return kW8A8Family;
-    case Rule::kQ8_0: return kQ8_0Family;
-    case Rule::kQ4_0: return kQ4_0Family;
-    case Rule::kQ4_1: return kQ4_1Family;
-    case Rule::kQ5_0: return kQ5_0Family;
-    case Rule::kQ5_1: return kQ5_1Family;
-    case Rule::kQ4_K: return kQ4_KFamily;
-    case Rule::kQ5_K: return kQ5_KFamily;
-    case Rule::kQ6_K: return kQ6_KFamily;
+    case Rule::kW8A8: return kW8A8Kernel;
+    case Rule::kQ8_0: return kQ8_0Kernel;
+    case Rule::kQ4_0: return kQ4_0Kernel;
+    case Rule::kQ4_1: return kQ4_1Kernel;
+    case Rule::kQ5_0: return kQ5_0Kernel;
+    case Rule::kQ5_1: return kQ5_1Kernel;
+    case Rule::kQ4_K: return kQ4_KKernel;
+    case Rule::kQ5_K: return kQ5_KKernel;
+    case Rule::kQ6_K: return kQ6_KKernel;
     default: NARU_CHECK(false, "no integer rule:", static_cast<int>(rule));
   }
 }

@@ -113,7 +113,7 @@ struct Segments {
   int levels = 0;  // of the tree, where there are several
 
   explicit Segments(const PanelProduct& product)
-      : steps(ceil_div(product.inputs, product.family->step_inputs)), steps_each(product.family->segment_steps) {
+      : steps(ceil_div(product.inputs, product.kernel->step_inputs)), steps_each(product.kernel->segment_steps) {
     if (steps_each == 0) steps_each = std::max<int64_t>(1, steps);
     n = std::max<int64_t>(1, ceil_div(steps, steps_each));
     levels = n == 1 ? 0 : std::bit_width(static_cast<uint64_t>(n));
@@ -129,15 +129,15 @@ struct PanelRange {
 // One segment of one block against a few panels. `ahead`: panels that come next (SegmentFunction).
 inline void run_block(const PanelProduct& product, const RowBlock& block, const Segments& segments, int64_t segment,
                       PanelRange range, const std::byte* ahead, float* partials, float* tile) {
-  const Family& family = *product.family;
-  const RowSize& size = family.sizes[static_cast<size_t>(block.size)];
-  const std::byte* x = reinterpret_cast<const std::byte*>(block.x) + segment * family.segment_dwords * size.rows * 4;
+  const PanelKernel& kernel = *product.kernel;
+  const RowSize& size = kernel.sizes[static_cast<size_t>(block.size)];
+  const std::byte* x = reinterpret_cast<const std::byte*>(block.x) + segment * kernel.segment_dwords * size.rows * 4;
   const int64_t steps = std::min(segments.steps_each, segments.steps - segment * segments.steps_each);
   for (int64_t panel = range.begin; panel < range.end;) {
     const PanelFunction* function = size.functions;
     while (function->panels > range.end - panel) ++function;
     const int64_t n = int64_t{size.rows} * function->panels * kPanel;
-    const std::byte* w = product.panels + panel * product.panel_bytes + segment * family.segment_bytes;
+    const std::byte* w = product.panels + panel * product.panel_bytes + segment * kernel.segment_bytes;
     const bool is_last = segment + 1 == segments.n;
     if (is_last) fetch_rows(product, block, panel, function->panels);
     if (product.inputs == 0) {
@@ -159,10 +159,10 @@ inline void run_block(const PanelProduct& product, const RowBlock& block, const 
 // while the panels pass; each of the first kAheadBlocks asks for its part of the panels that follow.
 inline void run_pass(const PanelProduct& product, std::span<const RowBlock> blocks, const Segments& segments,
                      PanelRange range, int64_t width, float* partials, float* tile) {
-  const int64_t segment_bytes = segments.n == 1 ? product.panel_bytes : product.family->segment_bytes;
+  const int64_t segment_bytes = segments.n == 1 ? product.panel_bytes : product.kernel->segment_bytes;
   const int64_t share = segment_bytes / kAheadBlocks / 64 * 64;
   const auto panel_at = [&](int64_t panel, int64_t segment) {
-    return product.panels + panel * product.panel_bytes + segment * product.family->segment_bytes;
+    return product.panels + panel * product.panel_bytes + segment * product.kernel->segment_bytes;
   };
   for (int64_t segment = 0; segment < segments.n; ++segment) {
     float* next_partials = partials;
@@ -186,7 +186,7 @@ inline void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
   const PanelProduct& product = plan.products[task.product];
   const std::span<const RowBlock> blocks =
       std::span(plan.blocks).subspan(task.block_begin, task.block_end - task.block_begin);
-  const int64_t width = product.family->sizes[static_cast<size_t>(blocks[0].size)].functions[0].panels;
+  const int64_t width = product.kernel->sizes[static_cast<size_t>(blocks[0].size)].functions[0].panels;
   const Segments segments(product);
   int64_t rows = 0;
   for (const RowBlock& block : blocks) rows += block.rows;
