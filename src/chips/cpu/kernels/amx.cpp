@@ -4,7 +4,7 @@
 
 #include "chips/cpu/kernels/amx_tiles.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
+#include "chips/cpu/kernels/panel_reads.h"
 #include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -82,14 +82,14 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   for (int r = 0; r < R; ++r) {
     uint32_t compensation;
     std::memcpy(&compensation, tail + r * 64 + 4, 4);
-    const Vec scale = v_splat(tail + r * 64);
+    const F32xN scale = load_splat<F32xN>(tail + r * 64);
     for (int p = 0; p < P; ++p) {
       const int at = (r * P + p) * 16;
       float f[16];
       for (int i = 0; i < 16; ++i) f[i] = static_cast<float>(static_cast<int32_t>(sums[at + i] + compensation));
       for (int i = 0; i < 16; i += kLanes) {
-        const Vec s_out = v_load(w + p * panel_bytes + 4 * i);
-        v_store(tile + at + i, v_mul(v_mul(v_load(f + i), scale), s_out));
+        const F32xN s_out = load<F32xN>(w + p * panel_bytes + 4 * i);
+        store(tile + at + i, mul(mul(load<F32xN>(f + i), scale), s_out));
       }
     }
   }

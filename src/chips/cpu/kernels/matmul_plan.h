@@ -10,7 +10,6 @@
 
 #include "chips/cpu/kernels/declarations.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
 
 namespace naru::cpu::NARU_LEVEL {
 

@@ -8,12 +8,13 @@
 #include <span>
 
 #include "chips/cpu/kernels/matmul_plan.h"
+#include "chips/cpu/kernels/simd.h"
 
 namespace naru::cpu::NARU_LEVEL {
 
 // out += value, n floats, n a multiple of 16.
 inline void add_tile(const float* a, float* b, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) v_store(b + i, v_add(v_load(a + i), v_load(b + i)));
+  for (int64_t i = 0; i < n; i += kLanes) store(b + i, add(load<F32xN>(a + i), load<F32xN>(b + i)));
 }
 
 // The aligned tree over segments (contract/rows.h SegmentSum, a tile at a time): takes in the tile of segment `index`.
@@ -53,28 +54,28 @@ inline void fetch_rows(const PanelProduct& product, const RowBlock& block, int64
 }
 
 // The last panel of a matrix whose outputs do not fill it.
-inline void store_part(const float* from, const float* add, int64_t n, float* out) {
+inline void store_part(const float* from, const float* added, int64_t n, float* out) {
   alignas(64) float padded[kPanel] = {}, sum[kPanel];
-  if (add != nullptr) std::memcpy(padded, add, static_cast<size_t>(n) * 4);
+  if (added != nullptr) std::memcpy(padded, added, static_cast<size_t>(n) * 4);
   for (int64_t i = 0; i < kPanel; i += kLanes) {
-    const Vec value = v_add(v_load(from + i), v_zero());
-    v_store(sum + i, add == nullptr ? value : v_add(v_load(padded + i), value));
+    const F32xN value = add(load<F32xN>(from + i), zero<F32xN>());
+    store(sum + i, added == nullptr ? value : add(load<F32xN>(padded + i), value));
   }
   std::memcpy(out, sum, static_cast<size_t>(n) * 4);
 }
 
-// `panels` whole panels of every row. kAdds: what is added lies at add(row), as far along as the outputs.
-template <bool kAdds, typename AddAt>
+// `panels` whole panels of every row. kAdds: what is added lies at added_at(row), as far along as the outputs.
+template <bool kAdds, typename AddedAt>
 NARU_INLINE void store_whole(const PanelProduct& product, const RowBlock& block, int64_t panel, int64_t panels,
-                             int64_t tile_panels, const float* tile, const AddAt& add_at) {
+                             int64_t tile_panels, const float* tile, const AddedAt& added_at) {
   for (int r = 0; r < block.n; ++r) {
     float* out = out_row(product, block, r) + panel * kPanel;
     const float* from = tile + r * tile_panels * kPanel;
-    [[maybe_unused]] const float* add = add_at(out);
+    [[maybe_unused]] const float* added = added_at(out);
     for (int64_t i = 0; i < panels * kPanel; i += kLanes) {
-      Vec value = v_add(v_load(from + i), v_zero());
-      if constexpr (kAdds) value = v_add(v_load(add + i), value);
-      v_store(out + i, value);
+      F32xN value = add(load<F32xN>(from + i), zero<F32xN>());
+      if constexpr (kAdds) value = add(load<F32xN>(added + i), value);
+      store(out + i, value);
     }
   }
 }
@@ -95,8 +96,8 @@ inline void store_rows(const PanelProduct& product, const RowBlock& block, int64
   const int64_t first = (panel + whole) * kPanel, n = product.outputs - first;
   for (int r = 0; r < block.n; ++r) {
     float* out = out_row(product, block, r) + first;
-    const float* add = product.is_added ? out : product.bias == nullptr ? nullptr : product.bias + first;
-    store_part(tile + (r * panels + whole) * kPanel, add, n, out);
+    const float* added = product.is_added ? out : product.bias == nullptr ? nullptr : product.bias + first;
+    store_part(tile + (r * panels + whole) * kPanel, added, n, out);
   }
 }
 
