@@ -4,7 +4,7 @@
 
 #include "chips/cpu/kernels/amx_tiles.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
+#include "chips/cpu/kernels/panel_reads.h"
 #include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -82,14 +82,14 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   for (int r = 0; r < R; ++r) {
     uint32_t compensation;
     std::memcpy(&compensation, tail + r * 64 + 4, 4);
-    const Vec scale = v_splat(tail + r * 64);
+    const F32xN scale = load_splat<F32xN>(tail + r * 64);
     for (int p = 0; p < P; ++p) {
       const int at = (r * P + p) * 16;
       float f[16];
       for (int i = 0; i < 16; ++i) f[i] = static_cast<float>(static_cast<int32_t>(sums[at + i] + compensation));
       for (int i = 0; i < 16; i += kLanes) {
-        const Vec s_out = v_load(w + p * panel_bytes + 4 * i);
-        v_store(tile + at + i, v_mul(v_mul(v_load(f + i), scale), s_out));
+        const F32xN s_out = load<F32xN>(w + p * panel_bytes + 4 * i);
+        store(tile + at + i, mul(mul(load<F32xN>(f + i), scale), s_out));
       }
     }
   }
@@ -107,7 +107,7 @@ constexpr RowSize kTileBytesSizes[] = {
 };
 
 template <typename Tiles>
-constexpr Family pairs_family(std::string_view name) {
+constexpr PanelKernel pairs_kernel(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kPairTiles},
           .sizes = kTilePairsSizes<Tiles>,
@@ -117,12 +117,12 @@ constexpr Family pairs_family(std::string_view name) {
           .segment_dwords = contract::kSegment / 2};
 }
 template <typename Tiles>
-constexpr Family bytes_family(std::string_view name) {
+constexpr PanelKernel bytes_kernel(std::string_view name) {
   return {.name = name, .form = {.kind = RowKind::kByteTiles}, .sizes = kTileBytesSizes<Tiles>, .step_inputs = 64};
 }
 
-constexpr Family kModelPairs = pairs_family<ModelTiles>("bf16_tiles_model");
-constexpr Family kModelBytes = bytes_family<ModelTiles>("w8a8_tiles_model");
+constexpr PanelKernel kModelPairs = pairs_kernel<ModelTiles>("bf16_tiles_model");
+constexpr PanelKernel kModelBytes = bytes_kernel<ModelTiles>("w8a8_tiles_model");
 
 }  // namespace
 
@@ -130,8 +130,8 @@ constexpr Family kModelBytes = bytes_family<ModelTiles>("w8a8_tiles_model");
 
 namespace {
 
-constexpr Family kMachinePairs = pairs_family<MachineTiles>("bf16_tiles_32x32");
-constexpr Family kMachineBytes = bytes_family<MachineTiles>("w8a8_tiles_32x32");
+constexpr PanelKernel kMachinePairs = pairs_kernel<MachineTiles>("bf16_tiles_32x32");
+constexpr PanelKernel kMachineBytes = bytes_kernel<MachineTiles>("w8a8_tiles_32x32");
 
 // The operand of LDTILECFG: palette 1, all eight tiles 16 rows of 64 bytes.
 struct TileConfig {
@@ -192,7 +192,7 @@ bool tiles_give_defined_bits() {
 
 #endif
 
-const Family* tile_family(Layout layout, bool is_emulated) {
+const PanelKernel* tile_kernel(Layout layout, bool is_emulated) {
   const bool is_pairs = layout == Layout::kPairs;
   if (!is_pairs && layout != Layout::kBytes) return nullptr;
   if (is_emulated) return is_pairs ? &kModelPairs : &kModelBytes;

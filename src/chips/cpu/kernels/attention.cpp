@@ -17,7 +17,7 @@ void merge(const Partial& total, const Partial& next, int64_t begin, int64_t cou
     const float a = exp(sub(total.m[r], m)), b = exp(sub(next.m[r], m));
     total.m[r] = m;
     total.l[r] = fma(total.l[r], a, mul(b, next.l[r]));
-    const F16 old_weight = splat(a), new_weight = splat(b);
+    const F32x16 old_weight = splat(a), new_weight = splat(b);
     float* o = total.o + r * columns;
     const float* o_next = next.o + r * columns;
     for (int64_t c = 0; c < columns; c += 16)
@@ -30,7 +30,7 @@ void finish(const Attention& op, const SegmentWorker<Rule>& worker, const Partia
             int64_t columns) {
   for (int64_t r = 0; r < count; ++r) {
     float* out = f32(op.out, worker.operand_row(r));
-    const F16 l = splat(total.l[r]);
+    const F32x16 l = splat(total.l[r]);
     const float* o = total.o + r * columns;
     for_lanes(op.out.cols, [&](int64_t i, int64_t) { store_at(out, i, op.out.cols, div(load(o + i), l)); });
     if (op.stats.empty()) continue;

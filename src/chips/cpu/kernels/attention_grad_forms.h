@@ -8,27 +8,27 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-NARU_SIMD int64_t padded(int64_t n, int64_t to) {
+NARU_INLINE int64_t padded(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
 // Sizes of 32 positions of `width` columns, in floats or dwords.
 template <typename Rule>
-NARU_SIMD int64_t key_form_size(int64_t width) {
+NARU_INLINE int64_t key_form_size(int64_t width) {
   return Rule::kIsBF16 ? padded(width, 32) * kPageDwords : padded(width, 16) * kCachePage;
 }
 template <typename Rule>
-NARU_SIMD int64_t value_form_size(int64_t width) {
+NARU_INLINE int64_t value_form_size(int64_t width) {
   return padded(width, 16) * GradForm<Rule>::kChain;
 }
 
 // The dwords that two vectors of bf16 values make: `first` in the upper halves.
-NARU_SIMD I16 pair_dwords(F16 first, F16 second) {
-  return bit_or(as_int(first), shift_right_logical<16>(as_int(second)));
+NARU_INLINE I32x16 pair_dwords(F32x16 first, F32x16 second) {
+  return bit_or(as_i32(first), shift_right_logical<16>(as_i32(second)));
 }
 
 // [32][n] rows to their n columns' [16 dwords][n]; n is a multiple of 16.
-NARU_SIMD void combine_rows(const float* rows, int64_t row_stride, int64_t n, uint32_t* out, int64_t out_stride) {
+NARU_INLINE void combine_rows(const float* rows, int64_t row_stride, int64_t n, uint32_t* out, int64_t out_stride) {
   for (int64_t w = 0; w < kPageDwords; ++w) {
     const float* first = rows + (w % 8 * 4 + w / 8) * row_stride;
     for (int64_t c = 0; c < n; c += 16)
@@ -75,16 +75,15 @@ void make_value_form(const float* rows, int64_t row_stride, int64_t width, typen
 template <typename Rule>
 void unpack_value_page(const typename GradForm<Rule>::Right* page, int64_t width, float* rows, int64_t row_stride) {
   const int64_t columns = value_columns(width);
-  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
   for (int64_t c = 0; c < row_stride; c += 16) {
     const int64_t n = width - c < 0 ? 0 : width - c < 16 ? width - c : 16;
-    const M16 real = first_lanes(n);
+    const Boolx16 real = first_lanes(n);
     for (int64_t w = 0; w < GradForm<Rule>::kChain; ++w) {
       if constexpr (Rule::kIsBF16) {
-        const I16 dwords = select(real, n > 0 ? load_int(page + w * columns + c) : splat_int(0), splat_int(0));
+        const I32x16 dwords = select(real, n > 0 ? load_i32(page + w * columns + c) : splat_i32(0), splat_i32(0));
         float* first = rows + (w % 8 * 4 + w / 8) * row_stride + c;
-        store(first, as_float(bit_and(dwords, upper_half)));
-        store(first + 2 * row_stride, as_float(shift_left<16>(dwords)));
+        store(first, upper_halves(dwords));
+        store(first + 2 * row_stride, lower_halves(dwords));
       } else {
         store(rows + w * row_stride + c, select(real, n > 0 ? load(page + w * columns + c) : zero(), zero()));
       }
@@ -94,12 +93,11 @@ void unpack_value_page(const typename GradForm<Rule>::Right* page, int64_t width
 
 // Left operands of FmaRule from n dwords in rows of `row`: the upper halves of a row, then its lower halves.
 inline void split_halves(const uint32_t* dwords, int64_t n, int64_t row, float* out) {
-  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
   for (int64_t i = 0; i < n; i += row, out += 2 * row) {
     for (int64_t c = 0; c < row; c += 16) {
-      const I16 pair = load_int(dwords + i + c);
-      store(out + c, as_float(bit_and(pair, upper_half)));
-      store(out + row + c, as_float(shift_left<16>(pair)));
+      const I32x16 pair = load_i32(dwords + i + c);
+      store(out + c, upper_halves(pair));
+      store(out + row + c, lower_halves(pair));
     }
   }
 }

@@ -64,7 +64,7 @@ class HeadWorker {
     ScoreTiles scores = thread.scores;
     if constexpr (!Rule::kIsBF16) scores.of_page = tiles.of_page, scores.p = tiles.p, scores.e = tiles.ds;
     const int64_t score_slot = Rule::kIsBF16 ? 0 : slot;
-    F16 r[2];
+    F32x16 r[2];
     make_scores(b, slot, queries, scores, score_slot, r);
     for (int64_t p = 0; p <= b; ++p) {
       const int64_t at = scores.at(p, score_slot);
@@ -140,12 +140,12 @@ class HeadWorker {
 
   // 32 rows of queries or of their gradients, as operands; +0 past the document's end and in the padding.
   bool load_rows(const View& from, int64_t b, int64_t n, float* rows) const {
-    M16 wrong = first_lanes(0);
+    Boolx16 wrong = first_lanes(0);
     for (int64_t i = 0; i < 32; ++i) {
       const bool is_real = b * 32 + i < rows_.n_rows;
       const float* x = is_real ? f32(from, query_row(b * 32 + i)) : nullptr;
       for (int64_t c = 0; c < sizes_.row_columns; c += 16) {
-        F16 v = is_real && c < n ? load_at(x, c, n) : zero();
+        F32x16 v = is_real && c < n ? load_at(x, c, n) : zero();
         if constexpr (Rule::kIsBF16) v = round_bf16(v);
         wrong = either(wrong, is_not_finite(v));
         store(rows + i * sizes_.row_columns + c, v);
@@ -174,7 +174,7 @@ class HeadWorker {
   }
 
   float d0_of(const float* dout, const float* out) const {
-    return row_reduce_at(sizes_.value_width, [&](F16 lanes, int64_t c) {
+    return row_reduce_at(sizes_.value_width, [&](F32x16 lanes, int64_t c) {
       return fma(load(dout + c), load_at(out, c, sizes_.value_width), lanes);
     });
   }
@@ -185,7 +185,7 @@ class HeadWorker {
     constexpr int R = kGradRows, V = kGradVectors;
     for (int64_t r = 0; r < n; r += R) {
       for (int64_t lane = r < 16 ? 0 : lane_begin / (V * 16) * (V * 16); lane < 32; lane += V * 16) {
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         unroll<R * V>([&](auto i) { acc[i] = zero(); });
         if constexpr (Rule::kIsBF16) {
           for (int64_t c = 0; c < width; c += 32)
@@ -201,8 +201,8 @@ class HeadWorker {
 
   // P^T and e^T of block b and every page that it sees, and r.
   void make_scores(int64_t b, int64_t slot, const Queries& queries, const ScoreTiles& scores, int64_t score_slot,
-                   F16 (&r)[2]) const {
-    TreeOf<F16> sums[2];
+                   F32x16 (&r)[2]) const {
+    TreeOf<F32x16> sums[2];
     for (int64_t first = 0; first <= b; first += kDotSegmentBlocks) {
       alignas(64) float lanes[16 * 32] = {};
       for (int64_t p = first; p <= b && p < first + kDotSegmentBlocks; ++p) {
@@ -227,17 +227,17 @@ class HeadWorker {
     const Left* values = sizes_.is_latent ? keys : keys_.values + p * keys_.values_size;
     multiply_tile(keys, queries.q_key + slot * q_key_size(), sizes_.width, n, lane_begin, p_out);
     multiply_tile(values, queries.dout_key + slot * dout_key_size(), sizes_.value_width, n, lane_begin, e_out);
-    const F16 scale = splat(op_.scale), floor = splat(-38.0f);
+    const F32x16 scale = splat(op_.scale), floor = splat(-38.0f);
     for (int64_t v = 0; v < 2; ++v) {
       const int64_t at = slot * 32 + v * 16;
-      const F16 m = load(queries.m + at), rl = load(queries.rl + at), d0 = load(queries.d0 + at);
+      const F32x16 m = load(queries.m + at), rl = load(queries.rl + at), d0 = load(queries.d0 + at);
       const int64_t seen = !is_diagonal ? n : n < 16 * (v + 1) ? n : 16 * (v + 1);
       for (int64_t j = 0; j < seen; ++j) {
-        const F16 d = sub(mul(load(p_out + j * 32 + v * 16), scale), m);
-        const M16 unseen = first_lanes(is_diagonal && j > v * 16 ? j - v * 16 : 0);
-        const M16 absent = either(unseen, less(d, floor));
-        const F16 probability = select(absent, zero(), mul(exp_near(d), rl));
-        const F16 e = select(absent, zero(), sub(load(e_out + j * 32 + v * 16), d0));
+        const F32x16 d = sub(mul(load(p_out + j * 32 + v * 16), scale), m);
+        const Boolx16 unseen = first_lanes(is_diagonal && j > v * 16 ? j - v * 16 : 0);
+        const Boolx16 absent = either(unseen, less(d, floor));
+        const F32x16 probability = select(absent, zero(), mul(exp_near(d), rl));
+        const F32x16 e = select(absent, zero(), sub(load(e_out + j * 32 + v * 16), d0));
         float* lane = lanes + j % 16 * 32 + v * 16;
         store(lane, fma(probability, e, load(lane)));
         store(p_out + j * 32 + v * 16, probability);
@@ -249,15 +249,15 @@ class HeadWorker {
   }
 
   // dS^T = (P^T (e^T - r)) scale, and both as left operands.
-  void make_ds(const float* p, const float* e, const F16 (&r)[2], Left* p_out, Left* ds_out,
+  void make_ds(const float* p, const float* e, const F32x16 (&r)[2], Left* p_out, Left* ds_out,
                const Thread& thread) const {
-    const F16 scale = splat(op_.scale);
+    const F32x16 scale = splat(op_.scale);
     for (int64_t j = 0; j < 32; ++j) {
-      F16 probability[2], ds[2];
+      F32x16 probability[2], ds[2];
       unroll<2>([&](auto v) {
         probability[v] = load(p + j * 32 + v * 16);
-        const F16 value = mul(mul(probability[v], sub(load(e + j * 32 + v * 16), r[v])), scale);
-        ds[v] = select(equal(as_int(probability[v]), splat_int(0)), zero(), value);
+        const F32x16 value = mul(mul(probability[v], sub(load(e + j * 32 + v * 16), r[v])), scale);
+        ds[v] = select(equal(as_i32(probability[v]), splat_i32(0)), zero(), value);
       });
       if constexpr (Rule::kIsBF16) {
         ds[0] = round_bf16(ds[0]), ds[1] = round_bf16(ds[1]);
@@ -277,7 +277,7 @@ class HeadWorker {
     for (int64_t c = 0; c < sizes_.width; c += R) {
       for (int64_t lane = 0; lane < 32; lane += V * 16) {
         float* out = dq + c * 32 + lane;
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * 32 + i % V * 16); });
         Form::template chain<R, V>(key_rows_of(p) + c, Form::value_form(sizes_.key_columns), 0, n_keys(p), ds + lane,
                                    32, acc);
@@ -320,7 +320,7 @@ class HeadWorker {
     constexpr int R = kGradRows;
     for (int64_t r = 0; r < n_keys(p); r += R) {
       float* out = sums + r * columns;
-      F16 acc[R * V];
+      F32x16 acc[R * V];
       unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * columns + i % V * 16); });
       for (int64_t b = begin; b < end; ++b) {
         const int64_t n = rows_.n_rows - b * 32;
@@ -339,7 +339,7 @@ class HeadWorker {
     for (int64_t j = 0; j < n_keys(p); ++j) {
       float* out = f32(to, key_row(p * 32 + j));
       for_lanes(to.cols, [&](int64_t c, int64_t) {
-        const F16 part = add(load(sums + j * columns + c), zero());
+        const F32x16 part = add(load(sums + j * columns + c), zero());
         store_at(out, c, to.cols, is_first ? part : add(load_at(out, c, to.cols), part));
       });
     }

@@ -25,7 +25,7 @@ constexpr int64_t kListKeys = 128;
 
 // body(Constant<V>, i) for runs of V = kMax, kMax / 2 ... 1 that cover [begin, end).
 template <int kMax, typename Body>
-NARU_SIMD void for_halving_tiles(int64_t begin, int64_t end, const Body& body) {
+NARU_INLINE void for_halving_tiles(int64_t begin, int64_t end, const Body& body) {
   for (; begin + kMax <= end; begin += kMax) body(Constant<kMax>{}, begin);
   if constexpr (kMax > 1) {
     if (begin < end) for_halving_tiles<kMax / 2>(begin, end, body);
@@ -127,7 +127,7 @@ class ListWorker {
     const int64_t n = n_seen(i);
     TreeSum sums[kListHeads];
     for (int64_t begin = 0; begin < n; begin += kRowSegment) {
-      F16 lanes[kListHeads];
+      F32x16 lanes[kListHeads];
       for (int64_t h = 0; h < n_heads_; ++h) lanes[h] = zero();
       for (int64_t at = begin; at < n && at < begin + kRowSegment; at += 32)
         make_scores(list + at, n - at < 32 ? n - at : 32, at, thread, row, lanes);
@@ -224,16 +224,16 @@ class ListWorker {
 
   // A row of n columns as an operand: blocks for scores, and its columns, padded, for the keys; whether it is finite.
   static bool load_row(const float* x, int64_t n, typename Rule::Operand* blocks, float* columns) {
-    M16 wrong = first_lanes(0);
+    Boolx16 wrong = first_lanes(0);
     const auto at = [&](int64_t c) __attribute__((always_inline)) {
-      F16 v = c < n ? load_at(x, c, n) : zero();
+      F32x16 v = c < n ? load_at(x, c, n) : zero();
       if constexpr (Rule::kIsBF16) v = round_bf16(v);
       wrong = either(wrong, is_not_finite(v));
       if (c < n) store(columns + c, v);
       return v;
     };
     for (int64_t c = 0; c < n; c += 32) {
-      const F16 first = at(c), second = at(c + 16);
+      const F32x16 first = at(c), second = at(c + 16);
       Rule::store_block(blocks + c / 32 * Rule::kBlockOperands, first, second);
     }
     return !any(wrong);
@@ -251,7 +251,7 @@ class ListWorker {
       const float *stats = f32(op_.stats, at), *out = f32(op_.out, at);
       row[h].m = stats[0];
       row[h].rl = NARU_LEVEL::div(1.0f, stats[1]);
-      row[h].d0 = row_reduce_at(sizes_.value_width, [&](F16 lanes, int64_t c) {
+      row[h].d0 = row_reduce_at(sizes_.value_width, [&](F32x16 lanes, int64_t c) {
         return fma(load(dout + c), load_at(out, c, sizes_.value_width), lanes);
       });
     }
@@ -273,7 +273,7 @@ class ListWorker {
     for_tiles<kTileRows>(0, n_heads_, [&](auto n_rows, int64_t r) {
       constexpr int R = decltype(n_rows)::value, V = kTileVectors;
       for (int64_t lane = 0; lane < 32; lane += V * 16) {
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         unroll<R * V>([&](auto v) { acc[v] = zero(); });
         if constexpr (Rule::kIsBF16) {
           const auto block_at = [&](int64_t b) { return right + b * kPageDwords * 32 + lane; };
@@ -288,7 +288,7 @@ class ListWorker {
 
   // P and e of entries [at, at + count); `lanes` take their products.
   void make_scores(const int32_t* list, int64_t count, int64_t at, const Thread& thread, const Row* row,
-                   F16* lanes) const {
+                   F32x16* lanes) const {
     const int64_t stride = sizes_.key_stride, value_stride = sizes_.value_stride;
     make_key_form<Rule>(rows_of(list, count, memory_.keys, stride, thread.rows), stride, sizes_.width, thread.key_form);
     const Right* values = thread.key_form;
@@ -299,15 +299,15 @@ class ListWorker {
     }
     multiply(thread.q, q_stride(), thread.key_form, sizes_.width, thread.p + at, sizes_.list_max);
     multiply(thread.dout, dout_stride(), values, sizes_.value_width, thread.e + at, sizes_.list_max);
-    const F16 scale = splat(op_.scale), floor = splat(-38.0f);
+    const F32x16 scale = splat(op_.scale), floor = splat(-38.0f);
     for (int64_t h = 0; h < n_heads_; ++h) {
-      const F16 m = splat(row[h].m), rl = splat(row[h].rl), d0 = splat(row[h].d0);
+      const F32x16 m = splat(row[h].m), rl = splat(row[h].rl), d0 = splat(row[h].d0);
       float *p = thread.p + h * sizes_.list_max + at, *e = thread.e + h * sizes_.list_max + at;
       for (int64_t v = 0; v < 32; v += 16) {
-        const F16 d = sub(mul(load(p + v), scale), m);
-        const M16 seen = first_lanes(count < v ? 0 : count - v < 16 ? count - v : 16);
-        const F16 probability = select(seen, select(less(d, floor), zero(), mul(exp_near(d), rl)), zero());
-        const F16 error = select(less(d, floor), zero(), select(seen, sub(load(e + v), d0), zero()));
+        const F32x16 d = sub(mul(load(p + v), scale), m);
+        const Boolx16 seen = first_lanes(count < v ? 0 : count - v < 16 ? count - v : 16);
+        const F32x16 probability = select(seen, select(less(d, floor), zero(), mul(exp_near(d), rl)), zero());
+        const F32x16 error = select(less(d, floor), zero(), select(seen, sub(load(e + v), d0), zero()));
         lanes[h] = fma(probability, error, lanes[h]);
         store(p + v, probability);
         store(e + v, error);
@@ -320,11 +320,11 @@ class ListWorker {
                const Thread& thread) const {
     float *p = thread.p + h * sizes_.list_max + at, *ds = thread.ds + h * 32;
     const float* e = thread.e + h * sizes_.list_max + at;
-    const F16 scale = splat(op_.scale), mean = splat(r);
+    const F32x16 scale = splat(op_.scale), mean = splat(r);
     for (int64_t v = 0; v < 32; v += 16) {
-      F16 probability = load(p + v);
-      F16 value = mul(mul(probability, sub(load(e + v), mean)), scale);
-      value = select(equal(as_int(probability), splat_int(0)), zero(), value);
+      F32x16 probability = load(p + v);
+      F32x16 value = mul(mul(probability, sub(load(e + v), mean)), scale);
+      value = select(equal(as_i32(probability), splat_i32(0)), zero(), value);
       if constexpr (Rule::kIsBF16) value = round_bf16(value), probability = round_bf16(probability);
       store(p + v, probability);
       store(ds + v, value);
@@ -339,13 +339,13 @@ class ListWorker {
   // acc[r * V + v] takes elements k = 0, step, 2 step ... below n of a chain: left[r * 32 + k] and the row at
   // `rows[k]`.
   template <int R, int V>
-  NARU_SIMD static void chain_rows(const float* left, const float* const* rows, int64_t n, int64_t begin, int64_t step,
-                                   int64_t column, F16 (&acc)[R * V]) {
+  NARU_INLINE static void chain_rows(const float* left, const float* const* rows, int64_t n, int64_t begin,
+                                     int64_t step, int64_t column, F32x16 (&acc)[R * V]) {
     for (int64_t k = begin; k < n; k += step) {
-      F16 right[V];
+      F32x16 right[V];
       unroll<V>([&](auto v) { right[v] = load(rows[k] + column + v * 16); });
       unroll<R>([&](auto r) {
-        const F16 a = splat(left[r * 32 + k]);
+        const F32x16 a = splat(left[r * 32 + k]);
         unroll<V>([&](auto v) { acc[r * V + v] = fma(a, right[v], acc[r * V + v]); });
       });
     }
@@ -362,14 +362,14 @@ class ListWorker {
         constexpr int R = decltype(n_rows)::value, V = decltype(n_vectors)::value;
         float* out = thread.dq + r * stride + vector * 16;
         const float* left = thread.ds + r * 32;
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         if constexpr (Rule::kIsBF16) {
-          F16 odd[R * V];
+          F32x16 odd[R * V];
           unroll<R * V>([&](auto i) { acc[i] = zero(), odd[i] = zero(); });
           chain_rows<R, V>(left, keys, count, 0, 2, vector * 16, acc);
           chain_rows<R, V>(left, keys, count, 1, 2, vector * 16, odd);
           unroll<R * V>([&](auto i) {
-            const F16 sum = is_first ? zero() : load(out + i / V * stride + i % V * 16);
+            const F32x16 sum = is_first ? zero() : load(out + i / V * stride + i % V * 16);
             acc[i] = add(sum, add(acc[i], odd[i]));
           });
         } else {
@@ -405,16 +405,16 @@ class ListWorker {
                    float* sums, int64_t columns) const {
     for (int64_t k = first; k < last; ++k) {
       float* out = sums + index.key[k] * columns;
-      const auto chain = [&](int64_t begin, int64_t end, F16(&acc)[V]) __attribute__((always_inline)) {
+      const auto chain = [&](int64_t begin, int64_t end, F32x16(&acc)[V]) __attribute__((always_inline)) {
         for (int64_t entry = begin; entry < end; ++entry) {
-          const F16 a = splat(left[entry]);
+          const F32x16 a = splat(left[entry]);
           const float* row = right + index.query[entry] * columns;
           unroll<V>([&](auto v) { acc[v] = fma(a, load(row + v * 16), acc[v]); });
         }
       };
-      F16 acc[V];
+      F32x16 acc[V];
       if constexpr (Rule::kIsBF16) {
-        F16 odd[V];
+        F32x16 odd[V];
         unroll<V>([&](auto v) { acc[v] = zero(), odd[v] = zero(); });
         chain(index.begin[k], index.odd[k], acc);
         chain(index.odd[k], index.begin[k + 1], odd);
@@ -433,7 +433,7 @@ class ListWorker {
     for (int64_t j = p * 32; j < p * 32 + n_rows_of(p); ++j) {
       float* out = f32(to, key_row(j));
       for_lanes(to.cols, [&](int64_t c, int64_t) {
-        const F16 part = add(load(sums + j * columns + c), zero());
+        const F32x16 part = add(load(sums + j * columns + c), zero());
         store_at(out, c, to.cols, is_first ? part : add(load_at(out, c, to.cols), part));
       });
     }

@@ -47,7 +47,7 @@ class Carver {
 };
 
 // Levels of the aligned tree over the segments of n blocks: none for one segment.
-NARU_SIMD int64_t tree_levels(int64_t n_blocks) {
+NARU_INLINE int64_t tree_levels(int64_t n_blocks) {
   const int64_t n_segments = (n_blocks + kDotSegmentBlocks - 1) / kDotSegmentBlocks;
   int64_t levels = 0;
   while (n_segments > 1 && (n_segments >> levels) != 0) ++levels;
@@ -57,7 +57,7 @@ NARU_SIMD int64_t tree_levels(int64_t n_blocks) {
 // TreeSum for arrays of n floats: partials holds a level after the other.
 inline void push_segment(const float* sums, int64_t n, int64_t index, float* partials) {
   for (int64_t i = 0; i < n; i += 16) {
-    F16 value = load(sums + i);
+    F32x16 value = load(sums + i);
     int64_t level = 0;
     for (int64_t k = index; (k & 1) != 0; k >>= 1) value = add(load(partials + level++ * n + i), value);
     store(partials + level * n + i, value);
@@ -65,11 +65,11 @@ inline void push_segment(const float* sums, int64_t n, int64_t index, float* par
 }
 inline void total_segments(const float* partials, int64_t n, int64_t count, float* sums) {
   for (int64_t i = 0; i < n; i += 16) {
-    F16 sum = zero();
+    F32x16 sum = zero();
     bool is_first = true;
     for (int64_t level = 0; count >> level != 0; ++level) {
       if ((count >> level & 1) == 0) continue;
-      const F16 partial = load(partials + level * n + i);
+      const F32x16 partial = load(partials + level * n + i);
       sum = is_first ? partial : add(partial, sum);
       is_first = false;
     }

@@ -31,13 +31,13 @@ struct LeftStrides {
 
 // acc[r * V + v] takes n elements of the chain.
 template <int R, int V>
-NARU_SIMD void chain_f32(const float* left, const LeftStrides& strides, int64_t n, const float* right,
-                         int64_t right_stride, F16 (&acc)[R * V]) {
+NARU_INLINE void chain_f32(const float* left, const LeftStrides& strides, int64_t n, const float* right,
+                           int64_t right_stride, F32x16 (&acc)[R * V]) {
   for (int64_t k = 0; k < n; ++k) {
-    F16 b[V];
+    F32x16 b[V];
     unroll<V>([&](auto v) { b[v] = load(right + k * right_stride + v * 16); });
     unroll<R>([&](auto r) {
-      const F16 a = splat(left[r * strides.row + k * strides.chain]);
+      const F32x16 a = splat(left[r * strides.row + k * strides.chain]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(a, b[v], acc[r * V + v]); });
     });
   }
@@ -45,19 +45,19 @@ NARU_SIMD void chain_f32(const float* left, const LeftStrides& strides, int64_t 
 
 // One dword of the chain under a bf16 rule.
 template <typename Rule, int R, int V>
-NARU_SIMD void chain_dword(const typename Rule::Operand* left, const LeftStrides& strides, const uint32_t* right,
-                           F16 (&acc)[R * V]) {
+NARU_INLINE void chain_dword(const typename Rule::Operand* left, const LeftStrides& strides, const uint32_t* right,
+                             F32x16 (&acc)[R * V]) {
   typename Rule::Right b[V];
   unroll<V>([&](auto v) { b[v] = Rule::load_right(right + v * 16); });
   if constexpr (std::is_same_v<typename Rule::Operand, uint32_t>) {
     Rule::template step<R, V>(left, strides.row, b, acc);
   } else {
     unroll<R>([&](auto r) {
-      const F16 a = splat(left[r * strides.row]);
+      const F32x16 a = splat(left[r * strides.row]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(a, b[v].upper, acc[r * V + v]); });
     });
     unroll<R>([&](auto r) {
-      const F16 a = splat(left[r * strides.row + strides.pair]);
+      const F32x16 a = splat(left[r * strides.row + strides.pair]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(a, b[v].lower, acc[r * V + v]); });
     });
   }
@@ -65,11 +65,11 @@ NARU_SIMD void chain_dword(const typename Rule::Operand* left, const LeftStrides
 
 // acc[r * V + v] = acc + (e + o) of one block of 32.
 template <typename Rule, int R, int V>
-NARU_SIMD void chain_bf16(const typename Rule::Operand* left, const LeftStrides& strides, const uint32_t* right,
-                          int64_t right_stride, F16 (&acc)[R * V]) {
-  F16 even[R * V], odd[R * V];
+NARU_INLINE void chain_bf16(const typename Rule::Operand* left, const LeftStrides& strides, const uint32_t* right,
+                            int64_t right_stride, F32x16 (&acc)[R * V]) {
+  F32x16 even[R * V], odd[R * V];
   unroll<R * V>([&](auto i) { even[i] = zero(), odd[i] = zero(); });
-  const auto step = [&](int64_t j, F16(&chain)[R * V]) __attribute__((always_inline)) {
+  const auto step = [&](int64_t j, F32x16(&chain)[R * V]) __attribute__((always_inline)) {
     chain_dword<Rule, R, V>(left + j * strides.chain, strides, right + j * right_stride, chain);
   };
   if constexpr (R * V <= 4) {
@@ -103,8 +103,8 @@ struct GradForm {
 
   // One block of 32 (under the f32 rule n elements, from the `begin`th).
   template <int R, int V>
-  NARU_SIMD static void chain(const Left* left, const LeftStrides& strides, int64_t begin, int64_t end,
-                              const Right* right, int64_t right_stride, F16 (&acc)[R * V]) {
+  NARU_INLINE static void chain(const Left* left, const LeftStrides& strides, int64_t begin, int64_t end,
+                                const Right* right, int64_t right_stride, F32x16 (&acc)[R * V]) {
     if constexpr (Rule::kIsBF16) {
       chain_bf16<Rule, R, V>(left, strides, right, right_stride, acc);
     } else {

@@ -27,7 +27,7 @@ struct TokenOfSequence {
   int64_t row;  // of the batch
   int64_t position;
 };
-NARU_SIMD TokenOfSequence find_token(std::span<const contract::SequenceRows> sequences, int64_t index) {
+NARU_INLINE TokenOfSequence find_token(std::span<const contract::SequenceRows> sequences, int64_t index) {
   const contract::SequenceRows* rows = sequences.data();
   for (; index >= rows->n_rows; ++rows) index -= rows->n_rows;
   return {rows, rows->row_begin + index, rows->position_begin + index};
@@ -60,7 +60,7 @@ inline Status read_lists(std::string_view op, const View& selected, std::span<co
 }
 
 // Whether n entries are the first n positions of one page: then it is read where it lies.
-NARU_SIMD bool is_page(const int32_t* list, int64_t n) {
+NARU_INLINE bool is_page(const int32_t* list, int64_t n) {
   return list[0] % kCachePage == 0 && list[n - 1] - list[0] == n - 1;
 }
 
@@ -90,7 +90,7 @@ inline void gather_value_page_f32(const contract::CacheStream& stream, const con
 inline void gather_value_page_bf16(const contract::CacheStream& stream, const contract::SequenceRows& rows,
                                    int64_t key_head, const int32_t* list, int64_t n, uint32_t* out) {
   const int64_t columns = value_columns(stream.shape.width);
-  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
+  const I32x16 upper_half = splat_i32(static_cast<int32_t>(0xffff0000u));
   // A position's row of columns: dwords of which it has one half.
   struct Row {
     const uint32_t* dwords;
@@ -106,14 +106,14 @@ inline void gather_value_page_bf16(const contract::CacheStream& stream, const co
     const int64_t lane = j % 8 * 4 + j / 8;
     const Row first = row_of(lane), second = row_of(lane + 2);
     for (int64_t c = 0; c < columns; c += 16) {
-      I16 upper = splat_int(0), lower = splat_int(0);
+      I32x16 upper = splat_i32(0), lower = splat_i32(0);
       if (first.dwords != nullptr) {
-        const I16 x = load_int(first.dwords + c);
+        const I32x16 x = load_i32(first.dwords + c);
         upper = first.is_upper ? bit_and(x, upper_half) : shift_left<16>(x);
       }
       if (second.dwords != nullptr) {
-        const I16 x = load_int(second.dwords + c);
-        lower = second.is_upper ? shift_right_logical<16>(x) : bit_and(x, splat_int(0xffff));
+        const I32x16 x = load_i32(second.dwords + c);
+        lower = second.is_upper ? shift_right_logical<16>(x) : bit_and(x, splat_i32(0xffff));
       }
       store(out + j * columns + c, bit_or(upper, lower));
     }

@@ -10,8 +10,8 @@ namespace naru::cpu::NARU_LEVEL {
 
 using contract::kCachePage;
 
-NARU_SIMD const std::byte* page_of(const contract::CacheStream& stream, const contract::SequenceRows& rows,
-                                   int64_t page, int64_t key_head) {
+NARU_INLINE const std::byte* page_of(const contract::CacheStream& stream, const contract::SequenceRows& rows,
+                                     int64_t page, int64_t key_head) {
   return pointer_of(stream.address) + rows.pages[page] * stream.page_bytes + key_head * cache_head_bytes(stream.shape);
 }
 
@@ -21,7 +21,7 @@ inline void mask_value_page(const uint32_t* page, int64_t columns, int64_t n, ui
     const int64_t upper = j % 8 * 4 + j / 8;
     const uint32_t mask = (upper < n ? 0xffff0000u : 0u) | (upper + 2 < n ? 0x0000ffffu : 0u);
     for (int64_t c = 0; c < columns; c += 16)
-      store(out + j * columns + c, bit_and(load_int(page + j * columns + c), splat_int(static_cast<int32_t>(mask))));
+      store(out + j * columns + c, bit_and(load_i32(page + j * columns + c), splat_i32(static_cast<int32_t>(mask))));
   }
 }
 
@@ -44,22 +44,22 @@ inline void transpose_page_f32(const float* page, int64_t width, int64_t columns
 inline void transpose_page_bf16(const uint32_t* page, int64_t columns, int64_t n, uint32_t* out) {
   // rows[p] holds the 16 dwords of position p: 32 columns, in the order of the chains.
   alignas(64) float rows[kCachePage * 16];
-  const I16 upper_half = splat_int(static_cast<int32_t>(0xffff0000u));
+  const I32x16 upper_half = splat_i32(static_cast<int32_t>(0xffff0000u));
   for (int64_t c = 0; c < columns; c += 32) {
     const auto* from = reinterpret_cast<const float*>(page + c / 32 * kPageDwords * kCachePage);
     for (int64_t p = 0; p < kCachePage; p += 16) transpose_block(from + p, kCachePage, rows + p * 16, 16);
     for (int64_t p = n; p < kCachePage; ++p) store(rows + p * 16, zero());
     for (int64_t j = 0; j < kPageDwords; ++j) {
       const int64_t position = j % 8 * 4 + j / 8;
-      const I16 first = load_int(rows + position * 16), second = load_int(rows + (position + 2) * 16);
+      const I32x16 first = load_i32(rows + position * 16), second = load_i32(rows + (position + 2) * 16);
       // Columns 4i and 4i + 1 are in the upper halves, 4i + 2 and 4i + 3 in the lower ones.
-      const I16 upper = bit_or(bit_and(first, upper_half), shift_right_logical<16>(second));
-      const I16 lower = bit_or(shift_left<16>(first), bit_and(second, splat_int(0xffff)));
-      F16 even, odd, low, high;
-      interleave(as_float(upper), as_float(lower), even, odd);
+      const I32x16 upper = bit_or(bit_and(first, upper_half), shift_right_logical<16>(second));
+      const I32x16 lower = bit_or(shift_left<16>(first), bit_and(second, splat_i32(0xffff)));
+      F32x16 even, odd, low, high;
+      interleave(as_f32(upper), as_f32(lower), even, odd);
       interleave(even, odd, low, high);
-      store(out + j * columns + c, as_int(low));
-      store(out + j * columns + c + 16, as_int(high));
+      store(out + j * columns + c, as_i32(low));
+      store(out + j * columns + c + 16, as_i32(high));
     }
   }
 }

@@ -50,10 +50,10 @@ struct Partial {
   float* o;
 };
 
-NARU_SIMD int64_t partial_floats(int64_t n_rows, int64_t columns) {
+NARU_INLINE int64_t partial_floats(int64_t n_rows, int64_t columns) {
   return n_rows * (columns + 2);
 }
-NARU_SIMD Partial partial_at(float* memory, int64_t n_rows, int64_t columns) {
+NARU_INLINE Partial partial_at(float* memory, int64_t n_rows, int64_t columns) {
   return {memory + n_rows * columns, memory + n_rows * (columns + 1), memory};
 }
 
@@ -101,8 +101,8 @@ class SegmentWorker {
       const float* q = f32(op_.q, operand_row(r));
       Operand* out = scratch_.q + r * q_stride();
       for (int64_t c = 0; c < sizes_.width; c += 32) {
-        const F16 first = load_at(q, c, sizes_.width);
-        const F16 second = c + 16 < sizes_.width ? load_at(q, c + 16, sizes_.width) : zero();
+        const F32x16 first = load_at(q, c, sizes_.width);
+        const F32x16 second = c + 16 < sizes_.width ? load_at(q, c + 16, sizes_.width) : zero();
         if constexpr (Rule::kIsBF16) {
           Rule::store_block(out + c / 32 * Rule::kBlockOperands, round_bf16(first), round_bf16(second));
         } else {
@@ -195,18 +195,18 @@ class SegmentWorker {
     if (!sizes_.is_latent) fetch(scratch_.value_pages[page], sizes_.value_bytes);
     if (has_next) fetch(scratch_.key_pages[page + 1], sizes_.key_bytes);
   }
-  NARU_SIMD static void fetch(const std::byte* from, int64_t bytes) {
+  NARU_INLINE static void fetch(const std::byte* from, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
   }
 
   void score_page(int64_t page, int64_t begin) const {
     const auto* keys = reinterpret_cast<const Right*>(scratch_.key_pages[page]);
-    const F16 scale = splat(op_.scale);
+    const F32x16 scale = splat(op_.scale);
     for_tiles<kTileRows>(begin, block_.count, [&](auto n_rows, int64_t r) {
       constexpr int R = decltype(n_rows)::value, V = kTileVectors;
       if (scratch_.seen[r + R - 1] <= page * kCachePage) return;
       for (int64_t lane = 0; lane < kCachePage; lane += V * 16) {
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         unroll<R * V>([&](auto i) { acc[i] = zero(); });
         const Operand* q = scratch_.q + r * q_stride();
         if constexpr (Rule::kIsBF16) {
@@ -229,11 +229,11 @@ class SegmentWorker {
     const float* s = scratch_.scores + r * kAttentionSegment;
     Operand* p = scratch_.p + r * kSegmentOperands;
     const int64_t n = scratch_.seen[r];
-    const F16 m = splat(max), floor = splat(-38.0f);
-    F16 lanes = zero();
+    const F32x16 m = splat(max), floor = splat(-38.0f);
+    F32x16 lanes = zero();
     const auto probability = [&](int64_t i) __attribute__((always_inline)) {
-      const F16 d = sub(load(s + i), m);
-      F16 e = exp_near(d);
+      const F32x16 d = sub(load(s + i), m);
+      F32x16 e = exp_near(d);
       if constexpr (Rule::kIsBF16) e = round_bf16_near(e);
       e = select(less(d, floor), zero(), e);
       if (i + 16 > n) e = select(first_lanes(n > i ? n - i : 0), e, zero());
@@ -241,7 +241,7 @@ class SegmentWorker {
       return e;
     };
     for (int64_t i = 0; i < end; i += 32) {
-      const F16 first = probability(i), second = probability(i + 16);
+      const F32x16 first = probability(i), second = probability(i + 16);
       Rule::store_block(p + i / 32 * Rule::kBlockOperands, first, second);
     }
     return NARU_LEVEL::add(sum_lanes(lanes), 0.0f);
@@ -283,7 +283,7 @@ class SegmentWorker {
         const int64_t n_pages = (seen + kCachePage - 1) / kCachePage;
         const Operand* p = scratch_.p + r * kSegmentOperands + page * Rule::kBlockOperands;
         float* sums = o + r * sizes_.columns + vector * 16;
-        F16 acc[R * V];
+        F32x16 acc[R * V];
         unroll<R * V>([&](auto i) { acc[i] = page == 0 ? zero() : load(sums + i / V * sizes_.columns + i % V * 16); });
         if constexpr (Rule::kIsBF16) {
           const auto block_at = [&](int64_t b) { return values[b] + vector * 16; };

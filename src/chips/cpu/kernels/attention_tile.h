@@ -31,7 +31,7 @@ using Constant = std::integral_constant<int, N>;
 
 // body(Constant<0>) ... body(Constant<N - 1>): indices known to the compiler, so that arrays become registers.
 template <int N, typename Body>
-NARU_SIMD void unroll(const Body& body) {
+NARU_INLINE void unroll(const Body& body) {
   [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) __attribute__((always_inline)) {
     (body(Constant<kIndex>{}), ...);
   }
@@ -40,7 +40,7 @@ NARU_SIMD void unroll(const Body& body) {
 
 // body(Constant<R>, i) for runs of R <= kMax that cover [begin, end).
 template <int kMax, typename Body>
-NARU_SIMD void for_tiles(int64_t begin, int64_t end, const Body& body) {
+NARU_INLINE void for_tiles(int64_t begin, int64_t end, const Body& body) {
   for (; begin + kMax <= end; begin += kMax) body(Constant<kMax>{}, begin);
   if constexpr (kMax > 1) {
     if (begin < end) for_tiles<kMax - 1>(begin, end, body);
@@ -52,7 +52,7 @@ struct F32Rule {
   static constexpr std::string_view kName = "attention_f32", kListName = "attention_selected_f32";
   using Operand = float;
   static constexpr int64_t kBlockOperands = 32;
-  NARU_SIMD static void store_block(Operand* out, F16 first, F16 second) {
+  NARU_INLINE static void store_block(Operand* out, F32x16 first, F32x16 second) {
     store(out, first);
     store(out + 16, second);
   }
@@ -64,26 +64,26 @@ struct FmaRule {
   using Operand = float;
   static constexpr int64_t kBlockOperands = 32;
   struct Right {
-    F16 upper, lower;
+    F32x16 upper, lower;
   };
-  NARU_SIMD static Right load_right(const uint32_t* p) {
-    const I16 dwords = load_int(p);
-    return {as_float(bit_and(dwords, splat_int(static_cast<int32_t>(0xffff0000u)))), as_float(shift_left<16>(dwords))};
+  NARU_INLINE static Right load_right(const uint32_t* p) {
+    const I32x16 dwords = load_i32(p);
+    return {upper_halves(dwords), lower_halves(dwords)};
   }
   // acc[r * V + v] takes dword `j` of row r by right[v].
   template <int R, int V>
-  NARU_SIMD static void step(const Operand* left, int64_t stride, const Right (&right)[V], F16 (&acc)[R * V]) {
+  NARU_INLINE static void step(const Operand* left, int64_t stride, const Right (&right)[V], F32x16 (&acc)[R * V]) {
     unroll<R>([&](auto r) {
-      const F16 a = splat(left[r * stride]);
+      const F32x16 a = splat(left[r * stride]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(a, right[v].upper, acc[r * V + v]); });
     });
     unroll<R>([&](auto r) {
-      const F16 a = splat(left[r * stride + 1]);
+      const F32x16 a = splat(left[r * stride + 1]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(a, right[v].lower, acc[r * V + v]); });
     });
   }
-  NARU_SIMD static void store_block(Operand* out, F16 first, F16 second) {
-    F16 even, odd;
+  NARU_INLINE static void store_block(Operand* out, F32x16 first, F32x16 second) {
+    F32x16 even, odd;
     deinterleave(first, second, even, odd);
     store(out, even);
     store(out + 16, odd);
@@ -91,6 +91,8 @@ struct FmaRule {
 };
 
 #if defined(NARU_LEVEL_avx512vnni)
+// By the intrinsic itself: as an operation of simd.h, GCC 12 allots the registers of these loops in another way than
+// the one that was measured.
 struct DotRule {
   static constexpr bool kIsBF16 = true;
   static constexpr std::string_view kName = "attention_bf16_dot", kListName = "attention_selected_bf16_dot";
@@ -99,9 +101,9 @@ struct DotRule {
   struct Right {
     __m512i v;
   };
-  NARU_SIMD static Right load_right(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+  NARU_INLINE static Right load_right(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
   template <int R, int V>
-  NARU_SIMD static void step(const Operand* left, int64_t stride, const Right (&right)[V], F16 (&acc)[R * V]) {
+  NARU_INLINE static void step(const Operand* left, int64_t stride, const Right (&right)[V], F32x16 (&acc)[R * V]) {
     unroll<R>([&](auto r) {
       const __m512i a = _mm512_set1_epi32(static_cast<int32_t>(left[r * stride]));
       unroll<V>([&](auto v) {  // NOLINTNEXTLINE: the only cast that these types have
@@ -109,16 +111,11 @@ struct DotRule {
       });
     });
   }
-  // Eight dwords of a chain's sixteen elements, which are bf16 values already.
-  NARU_SIMD static __m256i chain_dwords(F16 chain) {
-    const __m512i x = as_int(chain).v;
-    return _mm512_cvtepi64_epi32(_mm512_or_si512(x, _mm512_srli_epi64(x, 48)));
-  }
-  NARU_SIMD static void store_block(Operand* out, F16 first, F16 second) {
-    F16 even, odd;
+  NARU_INLINE static void store_block(Operand* out, F32x16 first, F32x16 second) {
+    F32x16 even, odd;
     deinterleave(first, second, even, odd);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), chain_dwords(even));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8), chain_dwords(odd));
+    store_bf16_pairs(out, even);
+    store_bf16_pairs(out + 8, odd);
   }
 };
 #endif
@@ -126,15 +123,15 @@ struct DotRule {
 // acc[r * V + v] = acc + (e + o) for each block in turn. Block b of row r lies at a + r * a_stride + b *
 // kBlockOperands; dword j of block b of the right operand is the row of dwords at block_at(b) + j * b_stride.
 template <typename Rule, int R, int V, typename BlockAt>
-NARU_SIMD void multiply_blocks(const typename Rule::Operand* a, int64_t a_stride, int64_t n_blocks,
-                               const BlockAt& block_at, int64_t b_stride, F16 (&acc)[R * V]) {
+NARU_INLINE void multiply_blocks(const typename Rule::Operand* a, int64_t a_stride, int64_t n_blocks,
+                                 const BlockAt& block_at, int64_t b_stride, F32x16 (&acc)[R * V]) {
   constexpr int64_t kPerDword = Rule::kBlockOperands / kPageDwords;
   for (int64_t block = 0; block < n_blocks; ++block) {
     const uint32_t* b = block_at(block);
     const typename Rule::Operand* left = a + block * Rule::kBlockOperands;
-    F16 even[R * V], odd[R * V];
+    F32x16 even[R * V], odd[R * V];
     unroll<R * V>([&](auto i) { even[i] = zero(), odd[i] = zero(); });
-    const auto step = [&](int64_t j, F16(&chain)[R * V]) __attribute__((always_inline)) {
+    const auto step = [&](int64_t j, F32x16(&chain)[R * V]) __attribute__((always_inline)) {
       typename Rule::Right right[V];
       unroll<V>([&](auto v) { right[v] = Rule::load_right(b + j * b_stride + v * 16); });
       Rule::template step<R, V>(left + j * kPerDword, a_stride, right, chain);
@@ -155,13 +152,13 @@ NARU_SIMD void multiply_blocks(const typename Rule::Operand* a, int64_t a_stride
 // acc[r * V + v] = fma chain over n elements: a + r * a_stride + k, and the row of the right operand at b + k *
 // b_stride.
 template <int R, int V>
-NARU_SIMD void multiply_f32(const float* a, int64_t a_stride, int64_t n, const float* b, int64_t b_stride,
-                            F16 (&acc)[R * V]) {
+NARU_INLINE void multiply_f32(const float* a, int64_t a_stride, int64_t n, const float* b, int64_t b_stride,
+                              F32x16 (&acc)[R * V]) {
   for (int64_t k = 0; k < n; ++k) {
-    F16 right[V];
+    F32x16 right[V];
     unroll<V>([&](auto v) { right[v] = load(b + k * b_stride + v * 16); });
     unroll<R>([&](auto r) {
-      const F16 left = splat(a[r * a_stride + k]);
+      const F32x16 left = splat(a[r * a_stride + k]);
       unroll<V>([&](auto v) { acc[r * V + v] = fma(left, right[v], acc[r * V + v]); });
     });
   }

@@ -47,7 +47,7 @@ void make_shares(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch
   make_scores(f32(op.logits, t), n, op.scoring, shares);
   if (op.scoring == contract::Scoring::kSoftmax) return;
   scratch.divisors[t] = row_sum(shares, n);
-  const F16 divisor = splat(scratch.divisors[t]);
+  const F32x16 divisor = splat(scratch.divisors[t]);
   for_lanes(n, [&](int64_t i, int64_t) { store_at(shares, i, n, div(load_at(shares, i, n), divisor)); });
 }
 
@@ -68,17 +68,17 @@ void count_strip(const BalanceLoss& op, const SequenceRows& rows, int64_t begin,
 
 // P of experts [begin, end).
 void mean_strip(const SequenceRows& rows, int64_t begin, int64_t end, const BalanceScratch& scratch, float* means) {
-  TreeOf<F16> trees[kExpertStrip / 16];
+  TreeOf<F32x16> trees[kExpertStrip / 16];
   const float* shares = scratch.shares + rows.row_begin * scratch.stride;
   for (int64_t first = 0; first < rows.n_rows; first += kRowSegment) {
     const int64_t last = rows.n_rows - first < kRowSegment ? rows.n_rows : first + kRowSegment;
     float partial[kExpertStrip] = {};
-    chain_columns<4>(first, last, 0, padded_columns(end - begin), partial, [&](F16 acc, int64_t t, int64_t i) {
+    chain_columns<4>(first, last, 0, padded_columns(end - begin), partial, [&](F32x16 acc, int64_t t, int64_t i) {
       return add(acc, load(shares + t * scratch.stride + begin + i));
     });
     for (int64_t i = 0; i < kExpertStrip / 16; ++i) trees[i].push(load(partial + 16 * i));
   }
-  const F16 n = splat(static_cast<float>(rows.n_rows));
+  const F32x16 n = splat(static_cast<float>(rows.n_rows));
   for_lanes(end - begin,
             [&](int64_t i, int64_t) { store_at(means + begin, i, end - begin, div(trees[i / 16].total(), n)); });
 }
@@ -91,16 +91,17 @@ void grad_row(const BalanceLoss& op, int64_t t, const BalanceScratch& scratch) {
     return;
   }
   const auto count = static_cast<float>(op.sequences[static_cast<size_t>(sequence)].n_rows);
-  const F16 factor = splat(div(op.weight, count));
+  const F32x16 factor = splat(div(op.weight, count));
   const float* loads = scratch.loads + sequence * scratch.stride;
   if (op.scoring == contract::Scoring::kSoftmax) {
     for_lanes(n, [&](int64_t i, int64_t) { store_at(out, i, n, mul(load_at(loads, i, n), factor)); });
     return;
   }
   const float* shares = scratch.shares + t * scratch.stride;
-  const F16 divisor = splat(scratch.divisors[t]);
-  const F16 c = splat(row_reduce_at(
-      n, [&](F16 lanes, int64_t i) { return fma(mul(load_at(loads, i, n), factor), load_at(shares, i, n), lanes); }));
+  const F32x16 divisor = splat(scratch.divisors[t]);
+  const F32x16 c = splat(row_reduce_at(n, [&](F32x16 lanes, int64_t i) {
+    return fma(mul(load_at(loads, i, n), factor), load_at(shares, i, n), lanes);
+  }));
   for_lanes(n,
             [&](int64_t i, int64_t) { store_at(out, i, n, div(sub(mul(load_at(loads, i, n), factor), c), divisor)); });
 }
@@ -126,8 +127,8 @@ Status run(const BalanceLoss& op, Work& work, std::string_view* kernel) {
   for (int64_t i = 0; i < n_sequences; ++i) {
     const float* loads = scratch.loads + i * scratch.stride;
     const float* means = scratch.means + i * scratch.stride;
-    const float sum =
-        row_reduce_at(n, [&](F16 lanes, int64_t k) { return fma(load_at(loads, k, n), load_at(means, k, n), lanes); });
+    const float sum = row_reduce_at(
+        n, [&](F32x16 lanes, int64_t k) { return fma(load_at(loads, k, n), load_at(means, k, n), lanes); });
     *f32(op.loss, i) = mul(op.weight, sum);
   }
   for_row_ranges(work, op.logits.rows, 4 * n, [&](int64_t begin, int64_t end, int) {

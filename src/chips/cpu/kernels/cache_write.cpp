@@ -16,7 +16,7 @@ struct Place {
   int64_t position;  // in the page
   int64_t token;     // batch row
 };
-NARU_SIMD Place find_place(const CacheWrite& op, int64_t index) {
+NARU_INLINE Place find_place(const CacheWrite& op, int64_t index) {
   size_t s = 0;
   for (; index >= op.sequences[s].n_rows; ++s) index -= op.sequences[s].n_rows;
   const SequenceRows& rows = op.sequences[s];
@@ -26,19 +26,19 @@ NARU_SIMD Place find_place(const CacheWrite& op, int64_t index) {
 }
 
 // Rounded values of one row in `out`; the column of the first that is not finite, or -1.
-NARU_SIMD int64_t round_row(const float* x, int64_t n, bool is_bf16, float* out) {
+NARU_INLINE int64_t round_row(const float* x, int64_t n, bool is_bf16, float* out) {
   int64_t bad = -1;
   for_lanes(n, [&](int64_t i, int64_t count) {
-    const F16 v = load_at(x, i, n);
-    const F16 rounded = is_bf16 ? round_bf16(v) : flush(v);
-    const uint32_t wrong = mask_bits(both(is_not_finite(rounded), first_lanes(count)));
+    const F32x16 v = load_at(x, i, n);
+    const F32x16 rounded = is_bf16 ? round_bf16(v) : flush(v);
+    const uint32_t wrong = bits_of(both(is_not_finite(rounded), first_lanes(count)));
     if (wrong != 0 && bad < 0) bad = i + __builtin_ctz(wrong);
     store_at(out, i, n, rounded);
   });
   return bad;
 }
 
-NARU_SIMD uint16_t upper_half(float x) {
+NARU_INLINE uint16_t upper_half(float x) {
   return static_cast<uint16_t>(__builtin_bit_cast(uint32_t, x) >> 16);
 }
 

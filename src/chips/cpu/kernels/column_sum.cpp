@@ -20,7 +20,7 @@ Status run(const contract::ColumnSum& op, Work& work, std::string_view* kernel) 
     const int64_t row_stride = op.x.row_stride;
     clear(partial, begin, end);
     chain_columns<4>(first, last, begin, end, partial,
-                     [&](F16 acc, int64_t t, int64_t i) { return add(acc, load_at(x + t * row_stride, i, n)); });
+                     [&](F32x16 acc, int64_t t, int64_t i) { return add(acc, load_at(x + t * row_stride, i, n)); });
   });
   add_segments(partials, n_segments, f32(op.out), n);
   return {};
@@ -33,7 +33,7 @@ Status run(const contract::SumSlots& op, Work& work, std::string_view* kernel) {
   for_row_ranges(work, op.out.rows, n * (n_slots + 1), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       for_lanes(n, [&](int64_t i, int64_t) {
-        F16 acc = zero();
+        F32x16 acc = zero();
         for (int64_t s = 0; s < n_slots; ++s) acc = add(acc, load_at(f32(op.x, t * n_slots + s), i, n));
         store_at(f32(op.out, t), i, n, acc);
       });

@@ -14,7 +14,7 @@ Status run(const contract::Combine& op, Work& work, std::string_view* kernel) {
       const float* residual = f32(op.residual, t);
       float* out = f32(op.out, t);
       for_lanes(n, [&](int64_t i, int64_t) {
-        F16 acc = zero();
+        F32x16 acc = zero();
         for (int64_t s = 0; s < n_chosen; ++s)
           acc = fma(splat(gates[s]), load_at(f32(op.y, t * n_chosen + s), i, n), acc);
         if (has_shared) acc = add(acc, load_at(f32(op.shared, t), i, n));

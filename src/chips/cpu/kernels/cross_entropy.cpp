@@ -13,11 +13,11 @@ constexpr int64_t kRowsPerTask = 16;  // at most: enough that most rows are fetc
 
 // contract::exp where x <= 0, not NaN: only the low end of the exponent is near, and what lies far below it is as good
 // as -89, whose exponential is +0.
-NARU_SIMD F16 exp_of_shifted(F16 x) {
-  I16 n;
-  const I16 bits = as_int(detail::exp_mantissa(larger(x, splat(-89.0f)), n));
-  const I16 y = add(bits, shift_left<23>(n));
-  return as_float(select(less(y, splat_int(0x00800000)), splat_int(0), y));
+NARU_INLINE F32x16 exp_of_shifted(F32x16 x) {
+  I32x16 n;
+  const I32x16 bits = as_i32(detail::exp_mantissa(larger(x, splat(-89.0f)), n));
+  const I32x16 y = add(bits, shift_left<23>(n));
+  return as_f32(select(less(y, splat_i32(0x00800000)), splat_i32(0), y));
 }
 
 struct Sums {
@@ -27,19 +27,19 @@ struct Sums {
 
 // The exponentials go to `e` unless that is null, where e may be x; without them `others` means nothing. Meanwhile the
 // row `next` is fetched.
-NARU_SIMD Sums exponentials(const float* x, int64_t n, float m, int64_t target, float* e, const float* next) {
-  const F16 shift = splat(m);
+NARU_INLINE Sums exponentials(const float* x, int64_t n, float m, int64_t target, float* e, const float* next) {
+  const F32x16 shift = splat(m);
   const auto value_at = [&](int64_t i) {
     __builtin_prefetch(next + i, 0, 2);
     return exp_of_shifted(sub(load_at(x, i, n), shift));
   };
-  if (e == nullptr) return {row_reduce_at(n, [&](F16 lanes, int64_t i) { return add(lanes, value_at(i)); }), 0.0f};
+  if (e == nullptr) return {row_reduce_at(n, [&](F32x16 lanes, int64_t i) { return add(lanes, value_at(i)); }), 0.0f};
   TreeSum l, others;
   for (int64_t begin = 0; begin < n; begin += kRowSegment) {
     const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
-    F16 lanes = zero(), other_lanes = zero();
+    F32x16 lanes = zero(), other_lanes = zero();
     for (int64_t i = begin; i < end; i += 16) {
-      F16 value = value_at(i);
+      F32x16 value = value_at(i);
       store_at(e, i, n, value);
       if (end - i < 16) value = select(first_lanes(end - i), value, zero());  // adds +0, which changes no lane
       lanes = add(lanes, value);
@@ -53,12 +53,12 @@ NARU_SIMD Sums exponentials(const float* x, int64_t n, float m, int64_t target, 
 }
 
 // (e / l) * weight in place of e; at the target -(others / l) * weight.
-NARU_SIMD void row_grad(float* e, int64_t n, const Sums& sums, int64_t target, float weight) {
+NARU_INLINE void row_grad(float* e, int64_t n, const Sums& sums, int64_t target, float weight) {
   if (weight == 0.0f) {
     for_lanes(n, [&](int64_t i, int64_t) { store_at(e, i, n, zero()); });
     return;
   }
-  const F16 l = splat(sums.l);
+  const F32x16 l = splat(sums.l);
   for_lanes(n, [&](int64_t i, int64_t) { store_at(e, i, n, mul(div(load_at(e, i, n), l), splat(weight))); });
   e[target] = mul(-div(sums.others, sums.l), weight);
 }

@@ -13,7 +13,7 @@ namespace naru::cpu::NARU_LEVEL {
 namespace {
 
 template <typename T>
-inline T load(const std::byte* p) {
+inline T element(const std::byte* p) {
   T x;
   std::memcpy(&x, p, sizeof(T));
   return x;
@@ -24,13 +24,15 @@ void read_float_row(const CpuMatrix& matrix, const std::byte* panel, int64_t lan
   for (int64_t k = 0; k < matrix.inputs; ++k) {
     float value = 0;
     switch (matrix.layout) {
-      case Layout::kF32: value = load<float>(panel + (k * kPanel + lane) * 4); break;
-      case Layout::kF16: value = f16_to_f32(load<uint16_t>(panel + (k * kPanel + lane) * 2)); break;
-      case Layout::kBF16: value = bf16_to_f32(load<uint16_t>(panel + (k * kPanel + lane) * 2)); break;
-      case Layout::kPairs: value = bf16_to_f32(load<uint16_t>(panel + (k / 2 * kPanel + lane) * 4 + k % 2 * 2)); break;
+      case Layout::kF32: value = element<float>(panel + (k * kPanel + lane) * 4); break;
+      case Layout::kF16: value = f16_to_f32(element<uint16_t>(panel + (k * kPanel + lane) * 2)); break;
+      case Layout::kBF16: value = bf16_to_f32(element<uint16_t>(panel + (k * kPanel + lane) * 2)); break;
+      case Layout::kPairs:
+        value = bf16_to_f32(element<uint16_t>(panel + (k / 2 * kPanel + lane) * 4 + k % 2 * 2));
+        break;
       default: {  // kDotPairs: of four inputs, 0 and 1 lie in high halves, 2 and 3 in low ones
         const int64_t dword = k / 32 * 16 + k % 2 * 8 + k % 32 / 4;
-        value = bf16_to_f32(load<uint16_t>(panel + (dword * kPanel + lane) * 4 + (k % 4 < 2 ? 2 : 0)));
+        value = bf16_to_f32(element<uint16_t>(panel + (dword * kPanel + lane) * 4 + (k % 4 < 2 ? 2 : 0)));
       }
     }
     out[k] = contract::flush(value);
@@ -38,7 +40,7 @@ void read_float_row(const CpuMatrix& matrix, const std::byte* panel, int64_t lan
 }
 
 void read_bytes_row(const CpuMatrix& matrix, const std::byte* panel, int64_t lane, float* out) {
-  const float scale = load<float>(panel + 4 * lane);
+  const float scale = element<float>(panel + 4 * lane);
   const std::byte* data = panel + kPanel * 4;
   for (int64_t k = 0; k < matrix.inputs; ++k) {
     const int q = static_cast<int>(static_cast<uint8_t>(data[(k / 4 * kPanel + lane) * 4 + k % 4])) - 128;
@@ -67,8 +69,8 @@ void read_block_row(const CpuMatrix& matrix, const std::byte* panel, int64_t lan
     const std::byte* data = panel + geometry.header_bytes(n);
     QuantBlock block;
     if (elements == 256) {
-      block.d = f16_to_f32(load<uint16_t>(panel + 2 * lane));
-      block.m = f16_to_f32(load<uint16_t>(panel + 32 + 2 * lane));
+      block.d = f16_to_f32(element<uint16_t>(panel + 2 * lane));
+      block.m = f16_to_f32(element<uint16_t>(panel + 32 + 2 * lane));
       const int n_scales = geometry.bits == 6 ? 16 : 8;
       for (int i = 0; i < n_scales; ++i) block.sc[i] = static_cast<int8_t>(panel[64 + 16 * i + lane]);
       for (int i = 0; i < 8; ++i) block.mn[i] = static_cast<uint8_t>(panel[192 + 16 * i + lane]);
@@ -76,8 +78,8 @@ void read_block_row(const CpuMatrix& matrix, const std::byte* panel, int64_t lan
     for (int64_t j = 0; j < n; ++j) {
       const int64_t q0 = elements == 256 ? 32 * j : 0;
       if (elements == 32) {
-        block.d = f16_to_f32(load<uint16_t>(panel + j * geometry.header_block + 2 * lane));
-        if (geometry.header_block == 64) block.m = f16_to_f32(load<uint16_t>(panel + j * 64 + 32 + 2 * lane));
+        block.d = f16_to_f32(element<uint16_t>(panel + j * geometry.header_block + 2 * lane));
+        if (geometry.header_block == 64) block.m = f16_to_f32(element<uint16_t>(panel + j * 64 + 32 + 2 * lane));
       }
       for (int64_t e = 0; e < 32; ++e) {
         block.q[q0 + e] = static_cast<int8_t>(block_integer(geometry.bits, data + j * geometry.block_bytes, e, lane) -

@@ -42,9 +42,9 @@ TokensById sort_tokens(const View& ids, int64_t n_rows, Work& work) {
 
 // kVectors times sixteen columns at i, the last ones perhaps past the end.
 template <int kVectors>
-NARU_SIMD void add_tokens(const View& dy, const int32_t* tokens, int64_t n_tokens, float* out, int64_t i, int64_t n) {
-  F16 acc[kVectors];
-  for (F16& v : acc) v = zero();
+NARU_INLINE void add_tokens(const View& dy, const int32_t* tokens, int64_t n_tokens, float* out, int64_t i, int64_t n) {
+  F32x16 acc[kVectors];
+  for (F32x16& v : acc) v = zero();
   for (int64_t t = 0; t < n_tokens; ++t) {
     const float* row = f32(dy, tokens[t]);
     for (int64_t j = 0; j < kVectors; ++j) acc[j] = add(acc[j], load_at(row, i + 16 * j, n));

@@ -17,8 +17,8 @@ struct RouteGradScratch {
 // Takes from each x the mean of x by the shares, then the mean of what is left: the first mean's rounding goes with it.
 void remove_mean(float* x, const float* shares, int64_t n) {
   for (int pass = 0; pass < 2; ++pass) {
-    const F16 mean = splat(
-        row_reduce_at(n, [&](F16 lanes, int64_t i) { return fma(load_at(x, i, n), load_at(shares, i, n), lanes); }));
+    const F32x16 mean = splat(
+        row_reduce_at(n, [&](F32x16 lanes, int64_t i) { return fma(load_at(x, i, n), load_at(shares, i, n), lanes); }));
     for_lanes(n, [&](int64_t i, int64_t) { store_at(x, i, n, sub(load_at(x, i, n), mean)); });
   }
 }
@@ -34,7 +34,7 @@ void score_grads(const RouteGrad& op, int64_t t, const RouteGradScratch& scratch
     scratch.h[s] = mul(dgates[s], op.scale);
   }
   if (op.normalise) {
-    const F16 d = splat(add(row_sum(scratch.chosen, n_chosen), 1e-20f));
+    const F32x16 d = splat(add(row_sum(scratch.chosen, n_chosen), 1e-20f));
     const auto each = [&](float* x) {
       for_lanes(n_chosen, [&](int64_t i, int64_t) { store_at(x, i, n_chosen, div(load_at(x, i, n_chosen), d)); });
     };
@@ -58,7 +58,7 @@ void route_grad_row(const RouteGrad& op, int64_t t, const RouteGradScratch& scra
   score_grads(op, t, scratch);
   if (op.scoring == contract::Scoring::kSigmoid) {
     for_lanes(n, [&](int64_t i, int64_t) {
-      const F16 rest = sigmoid(negate(load_at(logits, i, n)));
+      const F32x16 rest = sigmoid(negate(load_at(logits, i, n)));
       store_at(out, i, n, mul(load_at(u, i, n), mul(load_at(a, i, n), rest)));
     });
     return;
@@ -79,10 +79,10 @@ Status run(const contract::CombineGrad& op, Work& work, std::string_view* kernel
       const float* dout = f32(op.dout, t);
       const float* y = f32(op.y, row);
       float* dy = f32(op.dy, row);
-      const F16 gate = splat(f32(op.gates, t)[s]);
-      f32(op.dgates, t)[s] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
-        const F16 grad = load_at(dout, i, n);
-        const F16 sum = fma(grad, load_at(y, i, n), lanes);
+      const F32x16 gate = splat(f32(op.gates, t)[s]);
+      f32(op.dgates, t)[s] = row_reduce_at(n, [&](F32x16 lanes, int64_t i) {
+        const F32x16 grad = load_at(dout, i, n);
+        const F32x16 sum = fma(grad, load_at(y, i, n), lanes);
         store_at(dy, i, n, mul(gate, grad));
         return sum;
       });

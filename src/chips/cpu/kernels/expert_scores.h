@@ -10,9 +10,9 @@ inline void make_scores(const float* x, int64_t n, contract::Scoring scoring, fl
     for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, sigmoid(load_at(x, i, n))); });
     return;
   }
-  const F16 m = splat(row_max(x, n));
+  const F32x16 m = splat(row_max(x, n));
   for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, exp(sub(load_at(x, i, n), m))); });
-  const F16 l = splat(row_sum(scores, n));
+  const F32x16 l = splat(row_sum(scores, n));
   for_lanes(n, [&](int64_t i, int64_t) { store_at(scores, i, n, div(load_at(scores, i, n), l)); });
 }
 

@@ -7,11 +7,11 @@ namespace naru::cpu::NARU_LEVEL {
 namespace {
 
 // The lanes' sum of exp(x - m) of one segment.
-NARU_SIMD float sum_of_exp(const float* x, int64_t n, float m) {
-  const F16 shift = splat(m);
-  F16 lanes = zero();
+NARU_INLINE float sum_of_exp(const float* x, int64_t n, float m) {
+  const F32x16 shift = splat(m);
+  F32x16 lanes = zero();
   for_lanes(n, [&](int64_t i, int64_t count) {
-    const F16 e = exp(sub(load_at(x, i, n), shift));
+    const F32x16 e = exp(sub(load_at(x, i, n), shift));
     lanes = add(lanes, count == 16 ? e : select(first_lanes(count), e, zero()));
   });
   return sum_lanes(lanes);

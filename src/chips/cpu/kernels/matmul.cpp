@@ -18,8 +18,8 @@ Plan& plan_of_thread() {
 }
 
 // `rows` rows against one group of a matrix; where they come from and go to is left open.
-PanelProduct product_of(const CpuMatrix& matrix, int64_t group, const Family& family, int64_t rows) {
-  return {.family = &family,
+PanelProduct product_of(const CpuMatrix& matrix, int64_t group, const PanelKernel& kernel, int64_t rows) {
+  return {.kernel = &kernel,
           .panels = matrix.panel(group, 0),
           .panel_bytes = matrix.panel_bytes,
           .n_panels = matrix.panels,
@@ -32,14 +32,14 @@ PanelProduct product_of(const CpuMatrix& matrix, int64_t group, const Family& fa
 // form, or new ones.
 void give_blocks(Plan& plan, size_t since, int64_t first, PanelProduct& product) {
   const auto same = std::find_if(plan.products.begin() + static_cast<int64_t>(since), plan.products.end(),
-                                 [&](const PanelProduct& other) { return other.family->form == product.family->form; });
+                                 [&](const PanelProduct& other) { return other.kernel->form == product.kernel->form; });
   if (same != plan.products.end()) {
     product.block_begin = same->block_begin;
     product.block_end = same->block_end;
     return;
   }
   product.block_begin = plan.blocks.size();
-  plan_blocks(*product.family, first, product.rows, product.inputs, plan.blocks);
+  plan_blocks(*product.kernel, first, product.rows, product.inputs, plan.blocks);
   product.block_end = plan.blocks.size();
 }
 
@@ -50,7 +50,7 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
   for (int i = 0; i < op.n_targets; ++i) {
     const contract::MatmulTarget& target = op.targets[i];
     const auto& matrix = static_cast<const CpuMatrix&>(*target.weight);
-    PanelProduct product = product_of(matrix, 0, family_of(matrix.layout, matrix.rule, rows, work), rows);
+    PanelProduct product = product_of(matrix, 0, kernel_of(matrix.layout, matrix.rule, rows, work), rows);
     product.bias = target.bias.empty() ? nullptr : f32(target.bias);
     product.out = f32(target.out, first);
     product.out_stride = target.out.row_stride;
@@ -78,7 +78,7 @@ void plan_groups(const contract::GroupedMatmul& op, int64_t first, int64_t n, Pl
     const size_t first_of_group = plan.products.size();
     for (int i = 0; i < op.n_targets; ++i) {
       const auto& matrix = static_cast<const CpuMatrix&>(*op.targets[i].weight);
-      PanelProduct product = product_of(matrix, group, family_of(matrix.layout, matrix.rule, rows, work), rows);
+      PanelProduct product = product_of(matrix, group, kernel_of(matrix.layout, matrix.rule, rows, work), rows);
       product.out = f32(op.targets[i].out);
       product.out_stride = op.targets[i].out.row_stride;
       product.slots = plan.sorted.slots.data();
@@ -110,7 +110,7 @@ struct WrittenForms {
 WrittenForms forms_of(const Plan& plan) {
   WrittenForms written;
   for (const PanelProduct& product : plan.products) {
-    const RowForm& form = product.family->form;
+    const RowForm& form = product.kernel->form;
     if (form.kind == RowKind::kF32 || written.find(form) != written.end()) continue;
     written.forms[written.n++] = {.form = form, .dwords = row_dwords(form, product.inputs)};
   }
@@ -151,20 +151,20 @@ void run_grouped_slots(const contract::GroupedMatmul& op, int64_t first, int64_t
 
 }  // namespace
 
-const Family& family_of(Layout layout, contract::Rule rule, int64_t rows, const Work& work) {
+const PanelKernel& kernel_of(Layout layout, contract::Rule rule, int64_t rows, const Work& work) {
   if (rows >= kTileRowsMin) {
-    const Family* tiles = tile_family(layout, work.emulate_tiles);
+    const PanelKernel* tiles = tile_kernel(layout, work.emulate_tiles);
     if (tiles != nullptr) return *tiles;
   }
-  if (contract::has_integer_activations(rule)) return integer_family(rule);
-  return float_family(layout);
+  if (contract::has_integer_activations(rule)) return integer_kernel(rule);
+  return float_kernel(layout);
 }
 
 template <>
 Status run(const contract::Matmul& op, Work& work, std::string_view* kernel) {
   const int64_t run = std::max<int64_t>(kRunBytes / (4 * std::max<int64_t>(1, op.x.cols)), 64);
   const auto& weight = static_cast<const CpuMatrix&>(*op.targets[0].weight);
-  *kernel = family_of(weight.layout, weight.rule, op.x.rows, work).name;
+  *kernel = kernel_of(weight.layout, weight.rule, op.x.rows, work).name;
   const int64_t n_runs = ceil_div(op.x.rows, run);
   for (int64_t i = 0; i < n_runs; ++i) {
     const int64_t first = op.x.rows * i / n_runs, end = op.x.rows * (i + 1) / n_runs;
@@ -177,7 +177,7 @@ template <>
 Status run(const contract::GroupedMatmul& op, Work& work, std::string_view* kernel) {
   const auto& matrix = static_cast<const CpuMatrix&>(*op.targets[0].weight);
   const int64_t slots = op.x.rows * op.rows_share;
-  *kernel = family_of(matrix.layout, matrix.rule, ceil_div(slots, std::max<int64_t>(1, matrix.groups)), work).name;
+  *kernel = kernel_of(matrix.layout, matrix.rule, ceil_div(slots, std::max<int64_t>(1, matrix.groups)), work).name;
   const int64_t rows = std::max<int64_t>(2 * kRunBytes / (4 * std::max<int64_t>(1, matrix.inputs) * op.rows_share), 64);
   const int64_t run_slots = rows * op.rows_share;
   for (int64_t first = 0; first < slots; first += run_slots) {

@@ -5,7 +5,7 @@
 // each broadcast activation all panels of the tile.
 
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
+#include "chips/cpu/kernels/panel_reads.h"
 #include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -13,59 +13,59 @@ namespace {
 
 struct F32Weights {
   static constexpr int kBytes = 4;
-  static NARU_INLINE Vec load(const std::byte* p) { return v_load(p); }
+  NARU_INLINE static F32xN widen(const std::byte* p) { return load<F32xN>(p); }
 };
 struct F16Weights {
   static constexpr int kBytes = 2;
-  static NARU_INLINE Vec load(const std::byte* p) { return v_load_f16(p); }
+  NARU_INLINE static F32xN widen(const std::byte* p) { return load_f16(p); }
 };
 struct BF16Weights {
   static constexpr int kBytes = 2;
-  static NARU_INLINE Vec load(const std::byte* p) { return v_load_bf16(p); }
+  NARU_INLINE static F32xN widen(const std::byte* p) { return load_bf16(p); }
 };
 
 template <int R, int NV>
-NARU_INLINE void clear(Vec (&acc)[R][NV]) {
+NARU_INLINE void clear(F32xN (&acc)[R][NV]) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) acc[r][v] = v_zero();
+    for (int v = 0; v < NV; ++v) acc[r][v] = zero<F32xN>();
   }
 }
 
 template <int R, int NV>
-NARU_INLINE void store_tile(const Vec (&acc)[R][NV], float* tile) {
+NARU_INLINE void store_tile(const F32xN (&acc)[R][NV], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) v_store(tile + (r * NV + v) * kLanes, acc[r][v]);
+    for (int v = 0; v < NV; ++v) store(tile + (r * NV + v) * kLanes, acc[r][v]);
   }
 }
 
 // acc += x (one dword a row) * w (one vector a vector of outputs).
 template <int R, int NV>
-NARU_INLINE void multiply(Vec (&acc)[R][NV], const std::byte* x, const Vec (&w)[NV]) {
+NARU_INLINE void multiply(F32xN (&acc)[R][NV], const std::byte* x, const F32xN (&w)[NV]) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
     if (is_read_in_place<R, NV>(r)) {
 #pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[r][v] = v_fma_splat(x + 4 * r, w[v], acc[r][v]);
+      for (int v = 0; v < NV; ++v) acc[r][v] = fma_splat(x + 4 * r, w[v], acc[r][v]);
       continue;
     }
-    const Vec a = v_splat(x + 4 * r);
+    const F32xN a = load_splat<F32xN>(x + 4 * r);
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) acc[r][v] = v_fma(a, w[v], acc[r][v]);
+    for (int v = 0; v < NV; ++v) acc[r][v] = fma(a, w[v], acc[r][v]);
   }
 }
 
 template <typename Weights, int R, int P>
-NARU_INLINE void f32_step(Vec (&acc)[R][P * kPanelVectors], const std::byte* w, int64_t panel_bytes,
+NARU_INLINE void f32_step(F32xN (&acc)[R][P * kPanelVectors], const std::byte* w, int64_t panel_bytes,
                           const std::byte* x) {
   constexpr int NV = P * kPanelVectors;
-  Vec b[NV];
+  F32xN b[NV];
 #pragma GCC unroll 16
   for (int v = 0; v < NV; ++v) {
-    b[v] = Weights::load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kLanes * Weights::kBytes);
+    b[v] = Weights::widen(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kLanes * Weights::kBytes);
   }
   multiply(acc, x, b);
 }
@@ -75,7 +75,7 @@ void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, in
                  float* tile) {
   constexpr int64_t kStepBytes = kPanel * Weights::kBytes;
   constexpr int64_t kStepsPerLine = kAheadBlocks * 64 / kStepBytes;
-  Vec acc[R][P * kPanelVectors];
+  F32xN acc[R][P * kPanelVectors];
   clear(acc);
   int64_t k = 0;
   for (; k + kStepsPerLine <= steps; k += kStepsPerLine) {
@@ -97,18 +97,18 @@ void f32_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, in
 }
 
 NARU_INLINE void clear_tile(float* tile, int n) {
-  for (int i = 0; i < n; i += kLanes) v_store(tile + i, v_zero());
+  for (int i = 0; i < n; i += kLanes) store(tile + i, zero<F32xN>());
 }
 
 // tile += even + odd. even_at(r, v): vector v of row r of the even chain.
 template <int R, int NV, typename EvenAt>
-NARU_INLINE void add_chains(const EvenAt& even_at, const Vec (&odd)[R][NV], float* tile) {
+NARU_INLINE void add_chains(const EvenAt& even_at, const F32xN (&odd)[R][NV], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
       float* at = tile + (r * NV + v) * kLanes;
-      v_store(at, v_add(v_load(at), v_add(even_at(r, v), odd[r][v])));
+      store(at, add(load<F32xN>(at), add(even_at(r, v), odd[r][v])));
     }
   }
 }
@@ -118,20 +118,20 @@ NARU_INLINE void add_chains(const EvenAt& even_at, const Vec (&odd)[R][NV], floa
 template <bool kIsOdd, int R, int P>
 NARU_INLINE void split_chain(const std::byte* w, int64_t panel_bytes, const std::byte* x, float* even, float* tile) {
   constexpr int NV = P * kPanelVectors;
-  Vec acc[R][NV];
+  F32xN acc[R][NV];
   clear(acc);
 #pragma GCC unroll 1
   for (int i = 0; i < 16; ++i) {
-    Vec b[NV];
+    F32xN b[NV];
 #pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
       const std::byte* at = w + (v / kPanelVectors) * panel_bytes + i * 64 + (v % kPanelVectors) * kLanes * 4;
-      b[v] = kIsOdd ? v_high_half(at) : v_low_half(at);
+      b[v] = kIsOdd ? upper_halves(load<I32xN>(at)) : lower_halves(load<I32xN>(at));
     }
     multiply(acc, x + i * 4 * R, b);
   }
   if constexpr (kIsOdd) {
-    add_chains([even](int r, int v) { return v_load(even + (r * NV + v) * kLanes); }, acc, tile);
+    add_chains([even](int r, int v) { return load<F32xN>(even + (r * NV + v) * kLanes); }, acc, tile);
   } else {
     store_tile(acc, even);
   }
@@ -212,7 +212,7 @@ constexpr RowSize kSplitSizes[] = {{1, {{1, split_segment<1, 1>}}}, {4, {{1, spl
 #endif
 
 template <typename Weights>
-constexpr Family f32_family(std::string_view name) {
+constexpr PanelKernel f32_kernel(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kF32},
           .sizes = kF32Sizes<Weights>,
@@ -222,37 +222,32 @@ constexpr Family f32_family(std::string_view name) {
           .segment_dwords = kSegment};
 }
 
-constexpr Family kF32Family = f32_family<F32Weights>("f32_fma");
-constexpr Family kF16Family = f32_family<F16Weights>("f32_fma_f16_weights");
-constexpr Family kBF16Family = f32_family<BF16Weights>("f32_fma_bf16_weights");
-constexpr Family kSplitFamily = {.name = "bf16_fma",
-                                 .form = {.kind = RowKind::kSplit},
-                                 .sizes = kSplitSizes,
-                                 .step_inputs = contract::kBlock,
-                                 .segment_steps = kSegmentBlocks,
-                                 .segment_bytes = kSegment * kPanel * 2,
-                                 .segment_dwords = kSegment};
+constexpr PanelKernel kF32Kernel = f32_kernel<F32Weights>("f32_fma");
+constexpr PanelKernel kF16Kernel = f32_kernel<F16Weights>("f32_fma_f16_weights");
+constexpr PanelKernel kBF16Kernel = f32_kernel<BF16Weights>("f32_fma_bf16_weights");
+constexpr PanelKernel kSplitKernel = {.name = "bf16_fma",
+                                      .form = {.kind = RowKind::kSplit},
+                                      .sizes = kSplitSizes,
+                                      .step_inputs = contract::kBlock,
+                                      .segment_steps = kSegmentBlocks,
+                                      .segment_bytes = kSegment * kPanel * 2,
+                                      .segment_dwords = kSegment};
 
 #if defined(NARU_LANES_VNNI)
 
-// acc + the pairs of a times the pairs of w. GCC 12 copies the sums about where the intrinsic is given them.
-NARU_INLINE Vec dot(VecInt a, VecInt w, Vec acc) {
-  __asm__("vdpbf16ps %1, %2, %0" : "+v"(acc) : "v"(a), "v"(w));
-  return acc;
-}
 // acc += the two products of each dword, the high half first: two successive steps of one chain.
 template <int R, int NV>
-NARU_INLINE void dot_chain(Vec (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
+NARU_INLINE void dot_chain(F32xN (&acc)[R][NV], const std::byte* w, int64_t panel_bytes, const std::byte* x) {
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    VecInt b[NV];
+    I32xN b[NV];
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) b[v] = _mm512_loadu_si512(w + v * panel_bytes + i * 64);
+    for (int v = 0; v < NV; ++v) b[v] = load<I32xN>(w + v * panel_bytes + i * 64);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      const VecInt a = vi_splat(x + (i * R + r) * 4);
+      const I32xN a = load_splat<I32xN>(x + (i * R + r) * 4);
 #pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[r][v] = dot(a, b[v], acc[r][v]);
+      for (int v = 0; v < NV; ++v) acc[r][v] = dot_bf16(a, b[v], acc[r][v]);
     }
   }
 }
@@ -263,7 +258,7 @@ void dot_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, in
   clear_tile(tile, R * P * kLanes);
   for (int64_t block = 0; block < steps; ++block) {
     fetch_pairs<R, P>(ahead + block * (1024 / kAheadBlocks), panel_bytes);
-    Vec even[R][P], odd[R][P];
+    F32xN even[R][P], odd[R][P];
     clear(even);
     dot_chain(even, w, panel_bytes, x);
     clear(odd);
@@ -280,25 +275,25 @@ constexpr RowSize kDotSizes[] = {
     {4, {{2, dot_segment<4, 2>}, {1, dot_segment<4, 1>}}},
     {6, {{2, dot_segment<6, 2>}, {1, dot_segment<6, 1>}}},
 };
-constexpr Family kDotFamily = {.name = "bf16_dot",
-                               .form = {.kind = RowKind::kDot},
-                               .sizes = kDotSizes,
-                               .step_inputs = contract::kBlock,
-                               .segment_steps = kSegmentBlocks,
-                               .segment_bytes = kSegment * kPanel * 2,
-                               .segment_dwords = kSegment / 2};
+constexpr PanelKernel kDotKernel = {.name = "bf16_dot",
+                                    .form = {.kind = RowKind::kDot},
+                                    .sizes = kDotSizes,
+                                    .step_inputs = contract::kBlock,
+                                    .segment_steps = kSegmentBlocks,
+                                    .segment_bytes = kSegment * kPanel * 2,
+                                    .segment_dwords = kSegment / 2};
 #endif
 
 }  // namespace
 
-const Family& float_family(Layout layout) {
+const PanelKernel& float_kernel(Layout layout) {
   switch (layout) {
-    case Layout::kF32: return kF32Family;
-    case Layout::kF16: return kF16Family;
-    case Layout::kBF16: return kBF16Family;
-    case Layout::kPairs: return kSplitFamily;
+    case Layout::kF32: return kF32Kernel;
+    case Layout::kF16: return kF16Kernel;
+    case Layout::kBF16: return kBF16Kernel;
+    case Layout::kPairs: return kSplitKernel;
 #if defined(NARU_LANES_VNNI)
-    case Layout::kDotPairs: return kDotFamily;
+    case Layout::kDotPairs: return kDotKernel;
 #endif
     default: NARU_CHECK(false, "no float layout of this level:", static_cast<int>(layout));
   }

@@ -7,8 +7,9 @@
 #include <array>
 #include <utility>
 
+#include "chips/cpu/kernels/matmul_dots.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
+#include "chips/cpu/kernels/panel_reads.h"
 #include "contract/rows.h"
 
 namespace naru::cpu::NARU_LEVEL {
@@ -20,13 +21,13 @@ constexpr int kVectorBytes = 4 * kLanes;  // of a vector of dwords
 
 // The unsigned weights of group kGroup (four inputs a lane) of the block at `data`.
 template <int kBits, int kGroup>
-NARU_INLINE VecBytes load_group(const std::byte* data) {
-  if constexpr (kBits == 8) return vb_load(data + kGroup * 64);
+NARU_INLINE U8x4N load_group(const std::byte* data) {
+  if constexpr (kBits == 8) return load<U8x4N>(data + kGroup * 64);
   constexpr int kPlanes = kBits == 5 ? 64 : kBits == 6 ? 128 : 0;
-  const VecBytes both = vb_load(data + kPlanes + kGroup % 4 * 64);
-  const VecBytes nibbles = kGroup < 4 ? vb_low_nibbles(both) : vb_high_nibbles(both);
-  if constexpr (kBits == 5) return vb_put_above<kGroup, 0x10>(nibbles, vb_load(data));
-  if constexpr (kBits == 6) return vb_put_above<2 * (kGroup % 4), 0x30>(nibbles, vb_load(data + kGroup / 4 * 64));
+  const U8x4N both = load<U8x4N>(data + kPlanes + kGroup % 4 * 64);
+  const U8x4N nibbles = kGroup < 4 ? low_nibbles(both) : high_nibbles(both);
+  if constexpr (kBits == 5) return put_above<kGroup, 0x10>(nibbles, load<U8x4N>(data));
+  if constexpr (kBits == 6) return put_above<2 * (kGroup % 4), 0x30>(nibbles, load<U8x4N>(data + kGroup / 4 * 64));
   return nibbles;
 }
 
@@ -77,7 +78,7 @@ constexpr int kWeightMax = (1 << block_geometry(kRule).bits) - 1;
 
 // Block j of a chunk, kinds whose blocks have their own scale.
 template <Rule kRule, int R>
-NARU_INLINE void simple_block(Vec (&acc)[R], const std::byte* header, const std::byte* data, const std::byte* x) {
+NARU_INLINE void simple_block(F32xN (&acc)[R], const std::byte* header, const std::byte* data, const std::byte* x) {
   constexpr int kBits = block_geometry(kRule).bits;
   Dots<kWeightMax<kRule>> dots[R];
 #pragma GCC unroll 32
@@ -89,13 +90,13 @@ NARU_INLINE void simple_block(Vec (&acc)[R], const std::byte* header, const std:
     }
   }
   dot_block<kBits>(dots, data, x);
-  const Vec d = v_load_f16(header);
-  const Vec m = has_minimum(kRule) ? v_load_f16(header + 32) : v_zero();
+  const F32xN d = load_f16(header);
+  const F32xN m = has_minimum(kRule) ? load_f16(header + 32) : zero<F32xN>();
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
-    const Vec da = v_splat(x + (8 * R + r) * 4);
-    acc[r] = v_fma(v_from_int(dots[r].finish()), v_mul(d, da), acc[r]);
-    if constexpr (has_minimum(kRule)) acc[r] = v_fma(v_splat(x + (9 * R + r) * 4), v_mul(m, da), acc[r]);
+    const F32xN da = load_splat<F32xN>(x + (8 * R + r) * 4);
+    acc[r] = fma(to_f32(dots[r].finish()), mul(d, da), acc[r]);
+    if constexpr (has_minimum(kRule)) acc[r] = fma(load_splat<F32xN>(x + (9 * R + r) * 4), mul(m, da), acc[r]);
   }
 }
 
@@ -115,7 +116,7 @@ NARU_INLINE void prefetch_block(const std::byte* data) {
 }
 
 template <Rule kRule, int R, int NV>
-NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
+NARU_INLINE void simple_chunk(F32xN (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
                               int64_t blocks) {
   constexpr BlockGeometry kGeometry = block_geometry(kRule);
   const int64_t header = kGeometry.header_bytes(blocks);
@@ -134,15 +135,16 @@ NARU_INLINE void simple_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t pan
 
 // A super-block of Q4_K or Q5_K: s and t over its eight blocks, then two steps of acc.
 template <Rule kRule, int R, int NV>
-NARU_INLINE void super_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t) {
+NARU_INLINE void super_chunk(F32xN (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x,
+                             int64_t) {
   constexpr BlockGeometry kGeometry = block_geometry(kRule);
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
     const int lane = v % kPanelVectors * kLanes;
     const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
-    Vec s[R], t[R];
+    F32xN s[R], t[R];
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) s[r] = v_zero(), t[r] = v_zero();
+    for (int r = 0; r < R; ++r) s[r] = zero<F32xN>(), t[r] = zero<F32xN>();
     for (int j = 0; j < 8; ++j) {
       const std::byte* xb = x + j * 10 * 4 * R;
       if (v == 0) prefetch_block<kRule, R, NV>(chunk + kGeometry.header_chunk + j * kGeometry.block_bytes);
@@ -150,60 +152,60 @@ NARU_INLINE void super_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t pane
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) dots[r].start_zero();
       dot_block<kGeometry.bits>(dots, chunk + kGeometry.header_chunk + j * kGeometry.block_bytes + 4 * lane, xb);
-      const Vec sc = v_load_u8(chunk + 64 + 16 * j + lane);
-      const Vec mn = v_load_u8(chunk + 192 + 16 * j + lane);
+      const F32xN sc = to_f32(load_u8(chunk + 64 + 16 * j + lane));
+      const F32xN mn = to_f32(load_u8(chunk + 192 + 16 * j + lane));
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {
-        s[r] = v_fma(v_mul(v_from_int(dots[r].finish()), sc), v_splat(xb + (8 * R + r) * 4), s[r]);
-        t[r] = v_fma(mn, v_splat(xb + (9 * R + r) * 4), t[r]);
+        s[r] = fma(mul(to_f32(dots[r].finish()), sc), load_splat<F32xN>(xb + (8 * R + r) * 4), s[r]);
+        t[r] = fma(mn, load_splat<F32xN>(xb + (9 * R + r) * 4), t[r]);
       }
     }
-    const Vec d = v_load_f16(chunk + 2 * lane);
-    const Vec dmin = v_load_f16(chunk + 32 + 2 * lane);
+    const F32xN d = load_f16(chunk + 2 * lane);
+    const F32xN dmin = load_f16(chunk + 32 + 2 * lane);
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) acc[v][r] = v_fnma(dmin, t[r], v_fma(d, s[r], acc[v][r]));
+    for (int r = 0; r < R; ++r) acc[v][r] = fnma(dmin, t[r], fma(d, s[r], acc[v][r]));
   }
 }
 
 template <int R, int NV>
-NARU_INLINE void q6_chunk(Vec (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t) {
+NARU_INLINE void q6_chunk(F32xN (&acc)[NV][R], const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t) {
   constexpr BlockGeometry kGeometry = block_geometry(Rule::kQ6_K);
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
     const int lane = v % kPanelVectors * kLanes;
     const std::byte* chunk = w + (v / kPanelVectors) * panel_bytes;
-    const Vec d = v_load_f16(chunk + 2 * lane);
+    const F32xN d = load_f16(chunk + 2 * lane);
     for (int j = 0; j < 8; ++j) {
       const std::byte* xb = x + j * 11 * 4 * R;
       const std::byte* data = chunk + kGeometry.header_chunk + j * kGeometry.block_bytes + 4 * lane;
       if (v == 0) prefetch_block<Rule::kQ6_K, R, NV>(data);
       Dots<63> dots[R];
-      Vec scaled[R];
+      F32xN scaled[R];
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) dots[r].start(xb + (9 * R + r) * 4);
       dot_half<6, 0>(dots, data, xb);
-      const Vec sc0 = v_load_i8(chunk + 64 + 32 * j + lane);
+      const F32xN sc0 = to_f32(load_i8(chunk + 64 + 32 * j + lane));
 #pragma GCC unroll 32
-      for (int r = 0; r < R; ++r) scaled[r] = v_mul(v_from_int(dots[r].finish()), sc0);
+      for (int r = 0; r < R; ++r) scaled[r] = mul(to_f32(dots[r].finish()), sc0);
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) dots[r].start(xb + (10 * R + r) * 4);
       dot_half<6, 4>(dots, data, xb);
-      const Vec sc1 = v_load_i8(chunk + 80 + 32 * j + lane);
+      const F32xN sc1 = to_f32(load_i8(chunk + 80 + 32 * j + lane));
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r) {
-        const Vec sum = v_fma(v_from_int(dots[r].finish()), sc1, scaled[r]);
-        acc[v][r] = v_fma(sum, v_mul(d, v_splat(xb + (8 * R + r) * 4)), acc[v][r]);
+        const F32xN sum = fma(to_f32(dots[r].finish()), sc1, scaled[r]);
+        acc[v][r] = fma(sum, mul(d, load_splat<F32xN>(xb + (8 * R + r) * 4)), acc[v][r]);
       }
     }
   }
 }
 
 template <int R, int NV>
-NARU_INLINE void store_columns(const Vec (&acc)[NV][R], float* tile) {
+NARU_INLINE void store_columns(const F32xN (&acc)[NV][R], float* tile) {
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) v_store(tile + (r * NV + v) * kLanes, acc[v][r]);
+    for (int v = 0; v < NV; ++v) store(tile + (r * NV + v) * kLanes, acc[v][r]);
   }
 }
 
@@ -211,11 +213,11 @@ template <Rule kRule, int R, int P>
 void block_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte*,
                    float* tile) {
   constexpr int NV = P * kPanelVectors;
-  Vec acc[NV][R];
+  F32xN acc[NV][R];
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) acc[v][r] = v_zero();
+    for (int r = 0; r < R; ++r) acc[v][r] = zero<F32xN>();
   }
   for (int64_t block = 0; block < steps; block += kChunkBlocks) {
     const int64_t n = steps - block < kChunkBlocks ? steps - block : kChunkBlocks;
@@ -250,8 +252,8 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
     typename Dots<255>::Weights weights[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) {
-      weights[v] =
-          Dots<255>::prepare(vb_load(data + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes));
+      weights[v] = Dots<255>::prepare(
+          load<U8x4N>(data + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes));
     }
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
@@ -270,11 +272,11 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   }
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
-    const Vec s_out = v_load(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes);
+    const F32xN s_out = load<F32xN>(w + (v / kPanelVectors) * panel_bytes + (v % kPanelVectors) * kVectorBytes);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r) {
-      const Vec scaled = v_mul(v_from_int(dots[v][r].finish()), v_splat(tail + r * 4));
-      v_store(tile + (r * NV + v) * kLanes, v_mul(scaled, s_out));
+      const F32xN scaled = mul(to_f32(dots[v][r].finish()), load_splat<F32xN>(tail + r * 4));
+      store(tile + (r * NV + v) * kLanes, mul(scaled, s_out));
     }
   }
 }
@@ -318,7 +320,7 @@ constexpr RowSize kBytesSizes[] = {{1, {{1, bytes_segment<1, 1>}}}, {4, {{1, byt
 #endif
 
 template <Rule kRule>
-constexpr Family block_family(std::string_view name) {
+constexpr PanelKernel block_kernel(std::string_view name) {
   return {.name = name,
           .form = {.kind = RowKind::kBlocks, .rule = kRule},
           .sizes = kBlockSizes<kRule>,
@@ -328,32 +330,32 @@ constexpr Family block_family(std::string_view name) {
           .segment_dwords = contract::kSegment / contract::kBlock * block_dwords(kRule)};
 }
 
-constexpr Family kW8A8Family = {.name = "w8a8" NARU_DOT_NAME,
-                                .form = {.kind = RowKind::kBytes},
-                                .sizes = kBytesSizes,
-                                .step_inputs = contract::kBlock};
-constexpr Family kQ8_0Family = block_family<Rule::kQ8_0>("q8_0" NARU_DOT_NAME);
-constexpr Family kQ4_0Family = block_family<Rule::kQ4_0>("q4_0" NARU_DOT_NAME);
-constexpr Family kQ4_1Family = block_family<Rule::kQ4_1>("q4_1" NARU_DOT_NAME);
-constexpr Family kQ5_0Family = block_family<Rule::kQ5_0>("q5_0" NARU_DOT_NAME);
-constexpr Family kQ5_1Family = block_family<Rule::kQ5_1>("q5_1" NARU_DOT_NAME);
-constexpr Family kQ4_KFamily = block_family<Rule::kQ4_K>("q4_k" NARU_DOT_NAME);
-constexpr Family kQ5_KFamily = block_family<Rule::kQ5_K>("q5_k" NARU_DOT_NAME);
-constexpr Family kQ6_KFamily = block_family<Rule::kQ6_K>("q6_k" NARU_DOT_NAME);
+constexpr PanelKernel kW8A8Kernel = {.name = "w8a8" NARU_DOT_NAME,
+                                     .form = {.kind = RowKind::kBytes},
+                                     .sizes = kBytesSizes,
+                                     .step_inputs = contract::kBlock};
+constexpr PanelKernel kQ8_0Kernel = block_kernel<Rule::kQ8_0>("q8_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_0Kernel = block_kernel<Rule::kQ4_0>("q4_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_1Kernel = block_kernel<Rule::kQ4_1>("q4_1" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_0Kernel = block_kernel<Rule::kQ5_0>("q5_0" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_1Kernel = block_kernel<Rule::kQ5_1>("q5_1" NARU_DOT_NAME);
+constexpr PanelKernel kQ4_KKernel = block_kernel<Rule::kQ4_K>("q4_k" NARU_DOT_NAME);
+constexpr PanelKernel kQ5_KKernel = block_kernel<Rule::kQ5_K>("q5_k" NARU_DOT_NAME);
+constexpr PanelKernel kQ6_KKernel = block_kernel<Rule::kQ6_K>("q6_k" NARU_DOT_NAME);
 
 }  // namespace
 
-const Family& integer_family(Rule rule) {
+const PanelKernel& integer_kernel(Rule rule) {
   switch (rule) {
-    case Rule::kW8A8: return kW8A8Family;
-    case Rule::kQ8_0: return kQ8_0Family;
-    case Rule::kQ4_0: return kQ4_0Family;
-    case Rule::kQ4_1: return kQ4_1Family;
-    case Rule::kQ5_0: return kQ5_0Family;
-    case Rule::kQ5_1: return kQ5_1Family;
-    case Rule::kQ4_K: return kQ4_KFamily;
-    case Rule::kQ5_K: return kQ5_KFamily;
-    case Rule::kQ6_K: return kQ6_KFamily;
+    case Rule::kW8A8: return kW8A8Kernel;
+    case Rule::kQ8_0: return kQ8_0Kernel;
+    case Rule::kQ4_0: return kQ4_0Kernel;
+    case Rule::kQ4_1: return kQ4_1Kernel;
+    case Rule::kQ5_0: return kQ5_0Kernel;
+    case Rule::kQ5_1: return kQ5_1Kernel;
+    case Rule::kQ4_K: return kQ4_KKernel;
+    case Rule::kQ5_K: return kQ5_KKernel;
+    case Rule::kQ6_K: return kQ6_KKernel;
     default: NARU_CHECK(false, "no integer rule:", static_cast<int>(rule));
   }
 }

@@ -1,6 +1,7 @@
-// The parts of a product at one level. Rows of activations are brought into the form that a kernel reads (RowForm), in
-// blocks of as many rows as the kernel takes (RowSize); a kernel computes one segment of K for one block of rows and a
-// few panels of outputs (SegmentFunction). matmul_plan.h spreads the work over threads, matmul_run.h joins segments.
+// The parts of a product at one level. Rows of activations are brought into the form that a kernel (PanelKernel) reads
+// (RowForm), in blocks of as many rows as it takes (RowSize); a call of it computes one segment of K for one block of
+// rows and a few panels of outputs (SegmentFunction). matmul_plan.h spreads the work over threads, matmul_run.h joins
+// segments.
 #pragma once
 
 #include <cstddef>
@@ -35,10 +36,10 @@ void write_row(const RowForm& form, const float* x, int64_t inputs, uint32_t* ou
 // The block of n_rows written rows of `dwords` dwords each.
 void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_rows, int64_t dwords, uint32_t* out);
 
-// One segment: `steps` steps of K (see Family) of `panels` panels, `panel_bytes` apart, and one block of rows; writes
-// tile[rows][panels][16], without the final + (+0). Blocks of many rows, which compute longer than their panels take to
-// read, also ask the second-level cache for what `steps / kAheadBlocks` steps of the panels at `ahead` hold, as far
-// apart as those at w; the processor's own prefetching stops at each page.
+// One segment: `steps` steps of K (see PanelKernel) of `panels` panels, `panel_bytes` apart, and one block of rows;
+// writes tile[rows][panels][16], without the final + (+0). Blocks of many rows, which compute longer than their panels
+// take to read, also ask the second-level cache for what `steps / kAheadBlocks` steps of the panels at `ahead` hold, as
+// far apart as those at w; the processor's own prefetching stops at each page.
 using SegmentFunction = void (*)(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps,
                                  const std::byte* ahead, float* tile);
 constexpr int64_t kAheadBlocks = 4;
@@ -56,8 +57,9 @@ struct RowSize {
 constexpr int kRowsOfBlockMax = 32;
 constexpr int kPanelsMax = 8;
 
-struct Family {
-  std::string_view name;  // of the kernel, for kernel_uses()
+// The kernel of panels of one layout and rule: its functions for all numbers of rows, and what they read.
+struct PanelKernel {
+  std::string_view name;  // for kernel_uses()
   RowForm form;
   std::span<const RowSize> sizes;  // ascending
   int64_t step_inputs = 1;         // of a step
@@ -67,7 +69,7 @@ struct Family {
 };
 
 // The kernel for `rows` rows against panels of a layout and rule.
-const Family& family_of(Layout layout, contract::Rule rule, int64_t rows, const Work& work);
+const PanelKernel& kernel_of(Layout layout, contract::Rule rule, int64_t rows, const Work& work);
 
 // Whether bf16 matrices of this level are for VDPBF16PS (Layout::kDotPairs).
 inline bool has_bf16_dot([[maybe_unused]] const Work& work) {
@@ -78,8 +80,8 @@ inline bool has_bf16_dot([[maybe_unused]] const Work& work) {
 #endif
 }
 
-const Family& float_family(Layout layout);                   // matmul_float.cpp: kF32 to kDotPairs
-const Family& integer_family(contract::Rule rule);           // matmul_integer.cpp: w8a8 and the GGUF kinds
-const Family* tile_family(Layout layout, bool is_emulated);  // amx.cpp: null where tiles do not serve
+const PanelKernel& float_kernel(Layout layout);                   // matmul_float.cpp: kF32 to kDotPairs
+const PanelKernel& integer_kernel(contract::Rule rule);           // matmul_integer.cpp: w8a8 and the GGUF kinds
+const PanelKernel* tile_kernel(Layout layout, bool is_emulated);  // amx.cpp: null where tiles do not serve
 
 }  // namespace naru::cpu::NARU_LEVEL

@@ -10,7 +10,6 @@
 
 #include "chips/cpu/kernels/declarations.h"
 #include "chips/cpu/kernels/matmul_kernels.h"
-#include "chips/cpu/kernels/matmul_lanes.h"
 
 namespace naru::cpu::NARU_LEVEL {
 
@@ -18,7 +17,7 @@ namespace naru::cpu::NARU_LEVEL {
 constexpr int64_t kRunBytes = int64_t{24} << 20;
 constexpr int64_t kTasksPerThread = 10;  // of the smallest size
 
-// Rows [first, first + n) of a run in one block of `size` (index into the sizes of the form's families).
+// Rows [first, first + n) of a run in one block of `size` (index into the sizes of the form's kernels).
 struct RowBlock {
   RowForm form;
   int64_t first = 0;
@@ -31,7 +30,7 @@ struct RowBlock {
 
 // Panels of outputs and the row blocks that meet them: out = dot (+ bias), or out = out + dot.
 struct PanelProduct {
-  const Family* family = nullptr;
+  const PanelKernel* kernel = nullptr;
   const std::byte* panels = nullptr;
   int64_t panel_bytes = 0;
   int64_t n_panels = 0;
@@ -74,18 +73,18 @@ struct Plan {
 };
 
 // Full blocks of the largest size, then the smallest that takes the rest.
-inline void plan_blocks(const Family& family, int64_t first, int64_t rows, int64_t inputs,
+inline void plan_blocks(const PanelKernel& kernel, int64_t first, int64_t rows, int64_t inputs,
                         std::vector<RowBlock>& blocks) {
-  const int64_t dwords = row_dwords(family.form, inputs);
+  const int64_t dwords = row_dwords(kernel.form, inputs);
   while (rows > 0) {
     size_t size = 0;
-    while (size + 1 < family.sizes.size() && family.sizes[size].rows < rows) ++size;
-    const int taken = static_cast<int>(std::min<int64_t>(rows, family.sizes[size].rows));
-    blocks.push_back({.form = family.form,
+    while (size + 1 < kernel.sizes.size() && kernel.sizes[size].rows < rows) ++size;
+    const int taken = static_cast<int>(std::min<int64_t>(rows, kernel.sizes[size].rows));
+    blocks.push_back({.form = kernel.form,
                       .first = first,
                       .n = taken,
                       .size = static_cast<int>(size),
-                      .rows = family.sizes[size].rows,
+                      .rows = kernel.sizes[size].rows,
                       .dwords = dwords,
                       .x = nullptr});
     first += taken;
@@ -94,8 +93,8 @@ inline void plan_blocks(const Family& family, int64_t first, int64_t rows, int64
 }
 
 // Bytes of a block's rows in one segment of K: what stays in the cache while panels pass.
-inline int64_t segment_row_bytes(const Family& family, const RowBlock& block) {
-  const int64_t dwords = family.segment_dwords == 0 ? block.dwords : std::min(family.segment_dwords, block.dwords);
+inline int64_t segment_row_bytes(const PanelKernel& kernel, const RowBlock& block) {
+  const int64_t dwords = kernel.segment_dwords == 0 ? block.dwords : std::min(kernel.segment_dwords, block.dwords);
   return dwords * block.rows * 4;
 }
 
@@ -109,10 +108,10 @@ inline void plan_tasks(Plan& plan, int n_threads, int64_t row_group_bytes) {
   for (size_t p = 0; p < plan.products.size(); ++p) {
     const PanelProduct& product = plan.products[p];
     const RowBlock& block = plan.blocks[product.block_begin];
-    const int64_t width = product.family->sizes[static_cast<size_t>(block.size)].functions[0].panels;
+    const int64_t width = product.kernel->sizes[static_cast<size_t>(block.size)].functions[0].panels;
     const auto n_blocks = static_cast<int64_t>(product.block_end - product.block_begin);
     const int64_t n_groups = std::clamp<int64_t>(
-        ceil_div(n_blocks * segment_row_bytes(*product.family, block), row_group_bytes), 1, n_blocks);
+        ceil_div(n_blocks * segment_row_bytes(*product.kernel, block), row_group_bytes), 1, n_blocks);
     for (int64_t group = 0; group < n_groups; ++group) {
       const size_t first = product.block_begin + static_cast<size_t>(n_blocks * group / n_groups);
       const size_t last = product.block_begin + static_cast<size_t>(n_blocks * (group + 1) / n_groups);

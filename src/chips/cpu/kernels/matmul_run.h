@@ -8,12 +8,13 @@
 #include <span>
 
 #include "chips/cpu/kernels/matmul_plan.h"
+#include "chips/cpu/kernels/simd.h"
 
 namespace naru::cpu::NARU_LEVEL {
 
 // out += value, n floats, n a multiple of 16.
 inline void add_tile(const float* a, float* b, int64_t n) {
-  for (int64_t i = 0; i < n; i += kLanes) v_store(b + i, v_add(v_load(a + i), v_load(b + i)));
+  for (int64_t i = 0; i < n; i += kLanes) store(b + i, add(load<F32xN>(a + i), load<F32xN>(b + i)));
 }
 
 // The aligned tree over segments (contract/rows.h SegmentSum, a tile at a time): takes in the tile of segment `index`.
@@ -53,28 +54,28 @@ inline void fetch_rows(const PanelProduct& product, const RowBlock& block, int64
 }
 
 // The last panel of a matrix whose outputs do not fill it.
-inline void store_part(const float* from, const float* add, int64_t n, float* out) {
+inline void store_part(const float* from, const float* added, int64_t n, float* out) {
   alignas(64) float padded[kPanel] = {}, sum[kPanel];
-  if (add != nullptr) std::memcpy(padded, add, static_cast<size_t>(n) * 4);
+  if (added != nullptr) std::memcpy(padded, added, static_cast<size_t>(n) * 4);
   for (int64_t i = 0; i < kPanel; i += kLanes) {
-    const Vec value = v_add(v_load(from + i), v_zero());
-    v_store(sum + i, add == nullptr ? value : v_add(v_load(padded + i), value));
+    const F32xN value = add(load<F32xN>(from + i), zero<F32xN>());
+    store(sum + i, added == nullptr ? value : add(load<F32xN>(padded + i), value));
   }
   std::memcpy(out, sum, static_cast<size_t>(n) * 4);
 }
 
-// `panels` whole panels of every row. kAdds: what is added lies at add(row), as far along as the outputs.
-template <bool kAdds, typename AddAt>
+// `panels` whole panels of every row. kAdds: what is added lies at added_at(row), as far along as the outputs.
+template <bool kAdds, typename AddedAt>
 NARU_INLINE void store_whole(const PanelProduct& product, const RowBlock& block, int64_t panel, int64_t panels,
-                             int64_t tile_panels, const float* tile, const AddAt& add_at) {
+                             int64_t tile_panels, const float* tile, const AddedAt& added_at) {
   for (int r = 0; r < block.n; ++r) {
     float* out = out_row(product, block, r) + panel * kPanel;
     const float* from = tile + r * tile_panels * kPanel;
-    [[maybe_unused]] const float* add = add_at(out);
+    [[maybe_unused]] const float* added = added_at(out);
     for (int64_t i = 0; i < panels * kPanel; i += kLanes) {
-      Vec value = v_add(v_load(from + i), v_zero());
-      if constexpr (kAdds) value = v_add(v_load(add + i), value);
-      v_store(out + i, value);
+      F32xN value = add(load<F32xN>(from + i), zero<F32xN>());
+      if constexpr (kAdds) value = add(load<F32xN>(added + i), value);
+      store(out + i, value);
     }
   }
 }
@@ -95,8 +96,8 @@ inline void store_rows(const PanelProduct& product, const RowBlock& block, int64
   const int64_t first = (panel + whole) * kPanel, n = product.outputs - first;
   for (int r = 0; r < block.n; ++r) {
     float* out = out_row(product, block, r) + first;
-    const float* add = product.is_added ? out : product.bias == nullptr ? nullptr : product.bias + first;
-    store_part(tile + (r * panels + whole) * kPanel, add, n, out);
+    const float* added = product.is_added ? out : product.bias == nullptr ? nullptr : product.bias + first;
+    store_part(tile + (r * panels + whole) * kPanel, added, n, out);
   }
 }
 
@@ -113,7 +114,7 @@ struct Segments {
   int levels = 0;  // of the tree, where there are several
 
   explicit Segments(const PanelProduct& product)
-      : steps(ceil_div(product.inputs, product.family->step_inputs)), steps_each(product.family->segment_steps) {
+      : steps(ceil_div(product.inputs, product.kernel->step_inputs)), steps_each(product.kernel->segment_steps) {
     if (steps_each == 0) steps_each = std::max<int64_t>(1, steps);
     n = std::max<int64_t>(1, ceil_div(steps, steps_each));
     levels = n == 1 ? 0 : std::bit_width(static_cast<uint64_t>(n));
@@ -129,15 +130,15 @@ struct PanelRange {
 // One segment of one block against a few panels. `ahead`: panels that come next (SegmentFunction).
 inline void run_block(const PanelProduct& product, const RowBlock& block, const Segments& segments, int64_t segment,
                       PanelRange range, const std::byte* ahead, float* partials, float* tile) {
-  const Family& family = *product.family;
-  const RowSize& size = family.sizes[static_cast<size_t>(block.size)];
-  const std::byte* x = reinterpret_cast<const std::byte*>(block.x) + segment * family.segment_dwords * size.rows * 4;
+  const PanelKernel& kernel = *product.kernel;
+  const RowSize& size = kernel.sizes[static_cast<size_t>(block.size)];
+  const std::byte* x = reinterpret_cast<const std::byte*>(block.x) + segment * kernel.segment_dwords * size.rows * 4;
   const int64_t steps = std::min(segments.steps_each, segments.steps - segment * segments.steps_each);
   for (int64_t panel = range.begin; panel < range.end;) {
     const PanelFunction* function = size.functions;
     while (function->panels > range.end - panel) ++function;
     const int64_t n = int64_t{size.rows} * function->panels * kPanel;
-    const std::byte* w = product.panels + panel * product.panel_bytes + segment * family.segment_bytes;
+    const std::byte* w = product.panels + panel * product.panel_bytes + segment * kernel.segment_bytes;
     const bool is_last = segment + 1 == segments.n;
     if (is_last) fetch_rows(product, block, panel, function->panels);
     if (product.inputs == 0) {
@@ -159,10 +160,10 @@ inline void run_block(const PanelProduct& product, const RowBlock& block, const 
 // while the panels pass; each of the first kAheadBlocks asks for its part of the panels that follow.
 inline void run_pass(const PanelProduct& product, std::span<const RowBlock> blocks, const Segments& segments,
                      PanelRange range, int64_t width, float* partials, float* tile) {
-  const int64_t segment_bytes = segments.n == 1 ? product.panel_bytes : product.family->segment_bytes;
+  const int64_t segment_bytes = segments.n == 1 ? product.panel_bytes : product.kernel->segment_bytes;
   const int64_t share = segment_bytes / kAheadBlocks / 64 * 64;
   const auto panel_at = [&](int64_t panel, int64_t segment) {
-    return product.panels + panel * product.panel_bytes + segment * product.family->segment_bytes;
+    return product.panels + panel * product.panel_bytes + segment * product.kernel->segment_bytes;
   };
   for (int64_t segment = 0; segment < segments.n; ++segment) {
     float* next_partials = partials;
@@ -186,7 +187,7 @@ inline void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
   const PanelProduct& product = plan.products[task.product];
   const std::span<const RowBlock> blocks =
       std::span(plan.blocks).subspan(task.block_begin, task.block_end - task.block_begin);
-  const int64_t width = product.family->sizes[static_cast<size_t>(blocks[0].size)].functions[0].panels;
+  const int64_t width = product.kernel->sizes[static_cast<size_t>(blocks[0].size)].functions[0].panels;
   const Segments segments(product);
   int64_t rows = 0;
   for (const RowBlock& block : blocks) rows += block.rows;

@@ -31,7 +31,7 @@ Status run(const contract::Fill& op, Work& work, std::string_view* kernel) {
 template <>
 Status run(const contract::Axpby& op, Work& work, std::string_view* kernel) {
   *kernel = "elements";
-  const F16 a = splat(op.a), b = splat(op.b);
+  const F32x16 a = splat(op.a), b = splat(op.b);
   const bool has_y = !op.y.empty();
   const bool is_flat = is_contiguous(op.x) && is_contiguous(op.out) && (!has_y || is_contiguous(op.y));
   for_elements(work, op.out.rows, op.out.cols, is_flat, [&](int64_t row, int64_t begin, int64_t end) {
@@ -76,9 +76,9 @@ Status run(const contract::SumOfSquares& op, Work& work, std::string_view* kerne
       const int64_t begin = i % n_segments * kRowSegment;
       const float* from = f32(x, i / n_segments) + begin;
       const int64_t size = n - begin < kRowSegment ? n - begin : kRowSegment;
-      F16 lanes = zero();
+      F32x16 lanes = zero();
       for_lanes(size, [&](int64_t k, int64_t) {
-        const F16 v = load_at(from, k, size);
+        const F32x16 v = load_at(from, k, size);
         lanes = fma(v, v, lanes);
       });
       sums[sums_begin[tensor] + i] = sum_lanes(lanes);
@@ -112,16 +112,16 @@ struct AdamWFactors {
         inverse_root(splat(op.inverse_root_bias2)),
         eps(splat(op.eps)),
         step(splat(-op.step_size)) {}
-  F16 grad_scale, beta1, rest1, beta2, rest2, inverse_root, eps, step;
+  F32x16 grad_scale, beta1, rest1, beta2, rest2, inverse_root, eps, step;
 };
 
-NARU_SIMD void update_elements(const AdamWFactors& k, F16 decay, int64_t n, const float* grad, float* weight,
-                               float* first, float* second) {
+NARU_INLINE void update_elements(const AdamWFactors& k, F32x16 decay, int64_t n, const float* grad, float* weight,
+                                 float* first, float* second) {
   for_lanes(n, [&](int64_t i, int64_t) {
-    const F16 g = mul(load_at(grad, i, n), k.grad_scale);
-    const F16 m = fma(k.beta1, load_at(first, i, n), mul(k.rest1, g));
-    const F16 v = fma(k.beta2, load_at(second, i, n), mul(k.rest2, mul(g, g)));
-    const F16 u = div(m, fma(sqrt(v), k.inverse_root, k.eps));
+    const F32x16 g = mul(load_at(grad, i, n), k.grad_scale);
+    const F32x16 m = fma(k.beta1, load_at(first, i, n), mul(k.rest1, g));
+    const F32x16 v = fma(k.beta2, load_at(second, i, n), mul(k.rest2, mul(g, g)));
+    const F32x16 u = div(m, fma(sqrt(v), k.inverse_root, k.eps));
     store_at(first, i, n, m);
     store_at(second, i, n, v);
     store_at(weight, i, n, fma(k.step, u, mul(load_at(weight, i, n), decay)));
@@ -154,7 +154,7 @@ Status run(const contract::AdamW& op, Work& work, std::string_view* kernel) {
   for_list(work, n_tensors, starts, pieces_of, [&](int64_t tensor, int64_t first, int64_t last) {
     const auto at = static_cast<size_t>(tensor);
     const int64_t cols = cols_of(at), n_chunks = (cols + kElementsPerPiece - 1) / kElementsPerPiece;
-    const F16 decay = splat(op.decay[at]);
+    const F32x16 decay = splat(op.decay[at]);
     for (int64_t i = first; i < last; ++i) {
       const int64_t row = i / n_chunks, begin = i % n_chunks * kElementsPerPiece;
       const int64_t n = cols - begin < kElementsPerPiece ? cols - begin : kElementsPerPiece;

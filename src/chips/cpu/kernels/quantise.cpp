@@ -155,7 +155,7 @@ int64_t interleave_blocks(const uint32_t* const* rows, int64_t dwords, uint32_t*
   static_assert(R >= 8 && R <= 16);
   int64_t d = 0;
   for (; d + 16 < dwords; d += 16) {
-    F16 x[16];
+    F32x16 x[16];
     for (int r = 0; r < 16; ++r) x[r] = r < R ? load(reinterpret_cast<const float*>(rows[r] + d)) : zero();
     transpose(x);
     for (int i = 0; i < 16; ++i) store(reinterpret_cast<float*>(out + (d + i) * R), x[i]);

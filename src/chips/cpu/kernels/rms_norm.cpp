@@ -20,7 +20,7 @@ Status run(const contract::RmsNorm& op, Work& work, std::string_view* kernel) {
         continue;
       }
       const float mean = div(squares, static_cast<float>(n));
-      const F16 r = splat(div(1.0f, sqrt(add(mean, op.eps))));
+      const F32x16 r = splat(div(1.0f, sqrt(add(mean, op.eps))));
       for_lanes(n,
                 [&](int64_t i, int64_t) { store_at(out, i, n, mul(mul(load_at(x, i, n), r), load_at(weight, i, n))); });
     }

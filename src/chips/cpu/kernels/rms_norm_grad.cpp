@@ -17,7 +17,7 @@ constexpr int64_t kBlockBytes = 1024 * 1024;  // the same of all caches of a cor
 void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, float* c) {
   const int64_t n = op.x.cols;
   const float* weight = f32(op.weight);
-  const F16 count = splat(static_cast<float>(n));
+  const F32x16 count = splat(static_cast<float>(n));
   for (int64_t t = begin; t < end; t += kGroup) {
     const int64_t rows = end - t < kGroup ? end - t : kGroup;
     float sums[kGroup] = {};
@@ -26,9 +26,9 @@ void row_factors(const RmsNormGrad& op, int64_t begin, int64_t end, float* r, fl
     for (int64_t j = 0; j < rows; ++j) {
       const float* x = f32(op.x, t + j);
       const float* dy = f32(op.dy, t + j);
-      const F16 inverse = splat(r[t + j]);
-      sums[j] = row_reduce_at(n, [&](F16 lanes, int64_t i) {
-        const F16 g = mul(load_at(dy, i, n), load_at(weight, i, n));
+      const F32x16 inverse = splat(r[t + j]);
+      sums[j] = row_reduce_at(n, [&](F32x16 lanes, int64_t i) {
+        const F32x16 g = mul(load_at(dy, i, n), load_at(weight, i, n));
         return fma(g, mul(load_at(x, i, n), inverse), lanes);
       });
     }
@@ -43,11 +43,11 @@ void columns(const RmsNormGrad& op, int64_t t, int64_t t_end, int64_t begin, int
   const float *weight = f32(op.weight), *x = f32(op.x), *dy = f32(op.dy);
   float* dx = f32(op.dx);
   for (; t < t_end; ++t) {
-    const F16 inverse = splat(r[t]), share = splat(c[t]);
-    const auto step = [&](F16 acc, int64_t row, int64_t i) {
-      const F16 grad = load_at(dy + row * dy_stride, i, n);
-      const F16 xh = mul(load_at(x + row * x_stride, i, n), inverse);
-      const F16 g = mul(grad, load_at(weight, i, n));
+    const F32x16 inverse = splat(r[t]), share = splat(c[t]);
+    const auto step = [&](F32x16 acc, int64_t row, int64_t i) {
+      const F32x16 grad = load_at(dy + row * dy_stride, i, n);
+      const F32x16 xh = mul(load_at(x + row * x_stride, i, n), inverse);
+      const F32x16 g = mul(grad, load_at(weight, i, n));
       store_at(dx + row * dx_stride, i, n, mul(inverse, fma(negate(xh), share, g)));
       return fma(grad, xh, acc);
     };

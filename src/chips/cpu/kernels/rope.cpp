@@ -25,7 +25,7 @@ Status run(const contract::RopeTable& op, Work& work, std::string_view* kernel) 
 
 namespace {
 
-NARU_SIMD Pair rotate(F16 a, F16 b, F16 c, F16 s) {
+NARU_INLINE Pair rotate(F32x16 a, F32x16 b, F32x16 c, F32x16 s) {
   return {fma(a, c, negate(mul(b, s))), fma(a, s, mul(b, c))};
 }
 
@@ -36,7 +36,7 @@ Status run(const contract::Rope& op, Work& work, std::string_view* kernel) {
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   *kernel = is_interleaved ? "interleaved" : "half_split";
   rotate_rows(work, op.x, op.out, op.cos, op.sin, op.rows_per_token, is_interleaved,
-              [](F16 a, F16 b, F16 c, F16 s) { return rotate(a, b, c, s); });
+              [](F32x16 a, F32x16 b, F32x16 c, F32x16 s) { return rotate(a, b, c, s); });
   return {};
 }
 

@@ -7,9 +7,10 @@ template <>
 Status run(const contract::RopeGrad& op, Work& work, std::string_view* kernel) {
   const bool is_interleaved = op.layout == contract::RopeLayout::kInterleaved;
   *kernel = is_interleaved ? "interleaved" : "half_split";
-  rotate_rows(work, op.dy, op.dx, op.cos, op.sin, op.rows_per_token, is_interleaved, [](F16 a, F16 b, F16 c, F16 s) {
-    return Pair{fma(a, c, mul(b, s)), fma(b, c, negate(mul(a, s)))};
-  });
+  rotate_rows(work, op.dy, op.dx, op.cos, op.sin, op.rows_per_token, is_interleaved,
+              [](F32x16 a, F32x16 b, F32x16 c, F32x16 s) {
+                return Pair{fma(a, c, mul(b, s)), fma(b, c, negate(mul(a, s)))};
+              });
   return {};
 }
 

@@ -7,12 +7,12 @@
 namespace naru::cpu::NARU_LEVEL {
 
 struct Pair {
-  F16 a, b;
+  F32x16 a, b;
 };
 
 template <typename Rotate>
-NARU_SIMD void rotate_halves(const float* x, float* out, const float* cos, const float* sin, int64_t n,
-                             const Rotate& rotate) {
+NARU_INLINE void rotate_halves(const float* x, float* out, const float* cos, const float* sin, int64_t n,
+                               const Rotate& rotate) {
   for_lanes(n, [&](int64_t i, int64_t) {
     const Pair r = rotate(load_at(x, i, n), load_at(x + n, i, n), load_at(cos, i, n), load_at(sin, i, n));
     store_at(out, i, n, r.a);
@@ -21,12 +21,12 @@ NARU_SIMD void rotate_halves(const float* x, float* out, const float* cos, const
 }
 
 template <typename Rotate>
-NARU_SIMD void rotate_neighbours(const float* x, float* out, const float* cos, const float* sin, int64_t n,
-                                 const Rotate& rotate) {
+NARU_INLINE void rotate_neighbours(const float* x, float* out, const float* cos, const float* sin, int64_t n,
+                                   const Rotate& rotate) {
   for_lanes(n, [&](int64_t i, int64_t count) {
     const int64_t begin = 2 * i, end = 2 * n;
     const bool has_second = count > 8;
-    F16 a, b, first, second;
+    F32x16 a, b, first, second;
     deinterleave(load_at(x, begin, end), has_second ? load_at(x, begin + 16, end) : zero(), a, b);
     const Pair r = rotate(a, b, load_at(cos, i, n), load_at(sin, i, n));
     interleave(r.a, r.b, first, second);

@@ -8,7 +8,7 @@ using contract::GroupScore;
 using contract::Route;
 
 // contract::ranks_before by key: descending, NaN last, then index ascending.
-NARU_SIMD bool ranks_before(const float* keys, int64_t i, int64_t j) {
+NARU_INLINE bool ranks_before(const float* keys, int64_t i, int64_t j) {
   const float a = keys[i], b = keys[j];
   if (is_nan(a) != is_nan(b)) return is_nan(b);
   if (!is_nan(a) && a != b) return a > b;
@@ -16,7 +16,7 @@ NARU_SIMD bool ranks_before(const float* keys, int64_t i, int64_t j) {
 }
 
 // Puts candidate `index` in its place among the best `count`; `n` of them are there already, in ranking order.
-NARU_SIMD void offer(const float* keys, int32_t index, int32_t* best, int64_t& n, int64_t count) {
+NARU_INLINE void offer(const float* keys, int32_t index, int32_t* best, int64_t& n, int64_t count) {
   if (n == count && !ranks_before(keys, index, best[n - 1])) return;
   int64_t place = n < count ? n++ : n - 1;
   for (; place > 0 && ranks_before(keys, index, best[place - 1]); --place) best[place] = best[place - 1];
@@ -24,7 +24,7 @@ NARU_SIMD void offer(const float* keys, int32_t index, int32_t* best, int64_t& n
 }
 
 // Offers [begin, end), then leaves the best `count`, which must be there, in ranking order.
-NARU_SIMD int64_t best_of(const float* keys, int64_t begin, int64_t end, int32_t* best, int64_t count) {
+NARU_INLINE int64_t best_of(const float* keys, int64_t begin, int64_t end, int32_t* best, int64_t count) {
   int64_t n = 0;
   for (int64_t i = begin; i < end; ++i) offer(keys, static_cast<int32_t>(i), best, n, count);
   return n;
@@ -75,7 +75,7 @@ void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
   const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
   make_scores(f32(op.logits, t), n, op.scoring, scratch.scores);
   for_lanes(n, [&](int64_t i, int64_t) {
-    const F16 score = load_at(scratch.scores, i, n);
+    const F32x16 score = load_at(scratch.scores, i, n);
     store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(f32(op.bias), i, n)));
   });
   int32_t* experts = i32(op.experts, t);

@@ -79,14 +79,14 @@ void for_list(Work& work, int64_t n_items, int64_t* starts, const PiecesOf& piec
   });
 }
 
-NARU_SIMD bool is_contiguous(const View& view) {
+NARU_INLINE bool is_contiguous(const View& view) {
   return view.rows <= 1 || view.row_stride == view.cols;
 }
 
-NARU_SIMD F16 load_at(const float* x, int64_t i, int64_t n) {
+NARU_INLINE F32x16 load_at(const float* x, int64_t i, int64_t n) {
   return i + 16 <= n ? load(x + i) : load_first(x + i, n - i);
 }
-NARU_SIMD void store_at(float* x, int64_t i, int64_t n, F16 v) {
+NARU_INLINE void store_at(float* x, int64_t i, int64_t n, F32x16 v) {
   if (i + 16 <= n) {
     store(x + i, v);
   } else {
@@ -96,7 +96,7 @@ NARU_SIMD void store_at(float* x, int64_t i, int64_t n, F16 v) {
 
 // body(i, count) for i = 0, 16, ... below n; `count` is 16 but for the last.
 template <typename Body>
-NARU_SIMD void for_lanes(int64_t n, const Body& body) {
+NARU_INLINE void for_lanes(int64_t n, const Body& body) {
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) body(i, int64_t{16});
   if (i < n) body(i, n - i);
@@ -108,13 +108,13 @@ constexpr int64_t kRowSegment = 2048;
 template <typename Value>
 class TreeOf {
  public:
-  NARU_SIMD void push(Value value) {
+  NARU_INLINE void push(Value value) {
     int level = 0;
     for (uint32_t n = count_; (n & 1u) != 0; n >>= 1) value = NARU_LEVEL::add(partial_[level++], value);
     partial_[level] = value;
     ++count_;
   }
-  NARU_SIMD Value total() const {
+  NARU_INLINE Value total() const {
     Value sum{};
     bool is_first = true;
     for (int level = 0; count_ >> level != 0; ++level) {
@@ -133,11 +133,11 @@ using TreeSum = TreeOf<float>;
 
 // Sum of a row where step(lanes, x) adds sixteen elements; elements past the end read as +0, which changes no lane.
 template <typename Step>
-NARU_SIMD float row_reduce(const float* x, int64_t n, const Step& step) {
+NARU_INLINE float row_reduce(const float* x, int64_t n, const Step& step) {
   TreeSum sum;
   for (int64_t begin = 0; begin < n; begin += kRowSegment) {
     const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
-    F16 lanes = zero();
+    F32x16 lanes = zero();
     int64_t i = begin;
     for (; i + 16 <= end; i += 16) lanes = step(lanes, load(x + i));
     if (i < end) lanes = step(lanes, load_first(x + i, end - i));
@@ -148,11 +148,11 @@ NARU_SIMD float row_reduce(const float* x, int64_t n, const Step& step) {
 
 // The same where step(lanes, i) adds the elements at i to i + 15; what it gives for elements past the end is dropped.
 template <typename Step>
-NARU_SIMD float row_reduce_at(int64_t n, const Step& step) {
+NARU_INLINE float row_reduce_at(int64_t n, const Step& step) {
   TreeSum sum;
   for (int64_t begin = 0; begin < n; begin += kRowSegment) {
     const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
-    F16 lanes = zero();
+    F32x16 lanes = zero();
     int64_t i = begin;
     for (; i + 16 <= end; i += 16) lanes = step(lanes, i);
     if (i < end) lanes = select(first_lanes(end - i), step(lanes, i), lanes);
@@ -161,14 +161,14 @@ NARU_SIMD float row_reduce_at(int64_t n, const Step& step) {
   return sum.total();
 }
 
-NARU_SIMD float row_sum(const float* x, int64_t n) {
-  return row_reduce(x, n, [](F16 lanes, F16 v) { return add(lanes, v); });
+NARU_INLINE float row_sum(const float* x, int64_t n) {
+  return row_reduce(x, n, [](F32x16 lanes, F32x16 v) { return add(lanes, v); });
 }
-NARU_SIMD float row_sum_of_squares(const float* x, int64_t n) {
-  return row_reduce(x, n, [](F16 lanes, F16 v) { return fma(v, v, lanes); });
+NARU_INLINE float row_sum_of_squares(const float* x, int64_t n) {
+  return row_reduce(x, n, [](F32x16 lanes, F32x16 v) { return fma(v, v, lanes); });
 }
 
-NARU_SIMD float max_lanes(F16 v) {
+NARU_INLINE float max_lanes(F32x16 v) {
   float all[16];
   store(all, v);
   float m = all[0];
@@ -177,20 +177,20 @@ NARU_SIMD float max_lanes(F16 v) {
 }
 
 // The largest of n >= 1 elements; NaN when there is one; never -0. Four at a time, since no order counts here.
-NARU_SIMD float row_max(const float* x, int64_t n) {
-  F16 m[4];
-  for (F16& v : m) v = splat(x[0]);
-  M16 wrong = is_nan(m[0]);
+NARU_INLINE float row_max(const float* x, int64_t n) {
+  F32x16 m[4];
+  for (F32x16& v : m) v = splat(x[0]);
+  Boolx16 wrong = is_nan(m[0]);
   int64_t i = 0;
   for (; i + 64 <= n; i += 64) {
     for (int64_t j = 0; j < 4; ++j) {
-      const F16 v = load(x + i + 16 * j);
+      const F32x16 v = load(x + i + 16 * j);
       wrong = either(wrong, is_nan(v));
       m[j] = larger(v, m[j]);
     }
   }
   for (; i < n; i += 16) {
-    const F16 v = i + 16 <= n ? load(x + i) : select(first_lanes(n - i), load_first(x + i, n - i), m[0]);
+    const F32x16 v = i + 16 <= n ? load(x + i) : select(first_lanes(n - i), load_first(x + i, n - i), m[0]);
     wrong = either(wrong, is_nan(v));
     m[0] = larger(v, m[0]);
   }
@@ -199,18 +199,18 @@ NARU_SIMD float row_max(const float* x, int64_t n) {
 }
 
 // The same where elements are results of operations (no subnormal among them), in fewer instructions.
-NARU_SIMD float score_max(const float* x, int64_t n) {
-  F16 m = splat(x[0]);
-  M16 wrong = is_nan(m);
+NARU_INLINE float score_max(const float* x, int64_t n) {
+  F32x16 m = splat(x[0]);
+  Boolx16 wrong = is_nan(m);
   for_lanes(n, [&](int64_t i, int64_t count) {
-    const F16 v = count == 16 ? load(x + i) : select(first_lanes(count), load_first(x + i, count), splat(x[0]));
+    const F32x16 v = count == 16 ? load(x + i) : select(first_lanes(count), load_first(x + i, count), splat(x[0]));
     wrong = either(wrong, is_nan(v));
     m = larger(v, m);
   });
   return any(wrong) ? __builtin_bit_cast(float, 0x7fc00000u) : max_lanes(m);
 }
 
-NARU_SIMD bool is_finite(float x) {
+NARU_INLINE bool is_finite(float x) {
   return (__builtin_bit_cast(uint32_t, x) & 0x7f800000u) != 0x7f800000u;
 }
 

@@ -15,10 +15,10 @@ Status run(const contract::SiluMulGrad& op, Work& work, std::string_view* kernel
       float* dgate = f32(op.dgate, t);
       float* dup = f32(op.dup, t);
       for_lanes(n, [&](int64_t i, int64_t) {
-        const F16 x = load_at(gate, i, n), grad = load_at(dy, i, n), one = splat(1.0f);
-        const F16 divisor = add(one, exp(negate(x)));
-        const F16 s = div(one, divisor), a = div(flush(x), divisor);
-        const F16 out = mul(mul(grad, load_at(up, i, n)), fma(a, sub(one, s), s));
+        const F32x16 x = load_at(gate, i, n), grad = load_at(dy, i, n), one = splat(1.0f);
+        const F32x16 divisor = add(one, exp(negate(x)));
+        const F32x16 s = div(one, divisor), a = div(flush(x), divisor);
+        const F32x16 out = mul(mul(grad, load_at(up, i, n)), fma(a, sub(one, s), s));
         store_at(dup, i, n, mul(grad, a));
         store_at(dgate, i, n, out);
       });

@@ -1,154 +1,105 @@
-// Sixteen lanes, the width of every loop in these kernels: F16 (f32), I16 (int32) and M16 (one truth a lane), with the
-// same functions at every level. One implementation is chosen by the level that this file is compiled for; each gives
-// the bits of contract/scalar.h in every lane:
-//   avx512, avx512vnni, amx   one zmm register        simd_avx512.h
-//   avx2                      two ymm registers       simd_avx2.h
-//   baseline                  an array                simd_portable.h
-// The vector levels need flush-to-zero and denormals-are-zero set in MXCSR (the chip sets them on its threads);
-// baseline does not. Functions of plain floats follow the same rules: kernels use these instead of contract/scalar.h,
-// whose inline functions are shared between levels and must not carry one level's instructions.
+// The one vocabulary of these kernels: lane types and what is done with them, documented here and defined in one header
+// a level. Each operation gives the bits of contract/scalar.h in every lane, so all levels give the same ones.
+//   avx512, avx512vnni, amx   zmm registers    simd_avx512.h
+//   avx2                      ymm registers    simd_avx2.h
+//   baseline                  arrays           simd_portable.h
+// simd_scalar.h has plain floats for the vector levels, simd_math.h what is made of these operations.
+//
+// Types: the element, then how many of them. A lane is 32 bits.
+//   F32x16  I32x16  Boolx16   sixteen lanes, the step of all loops over rows: f32, int32, one truth a lane
+//   F32xN   I32xN             N = kLanes lanes: one register, the unit of the products. 8 in avx2, 16 elsewhere
+//   I16x2N  U8x4N   I8x4N     N lanes of two int16, four uint8 or four int8. At the vector levels one type with I32xN
+//
+// Rules of all operations, where a line does not say otherwise:
+//   - f32: a subnormal operand is zero of its sign; one rounding to nearest even; a subnormal result becomes zero of
+//     its sign; of a NaN comes a NaN, which one is open. The vector levels need flush-to-zero and denormals-are-zero in
+//     MXCSR (the chip sets them on its threads); baseline does not.
+//   - Integers wrap around.
+//   - p is the address of the first element, of any alignment. n counts lanes, 0 to 16; other memory is not touched.
 //
 // Beware of compilers: x * 1 and x - 0 are folded to x, which loses the flush. flush() is always safe.
+//
+// Into lanes and out of them; no value changes, nothing is flushed.
+//   zero(), zero<V>()         +0 in all lanes: F32x16; V: F32xN, I32xN
+//   splat(x), splat_i32(i)    in all lanes: F32x16, I32x16
+//   load(p), load_i32(p)      F32x16, I32x16
+//   load_first(p, n)          F32x16, the other lanes +0
+//   load<V>(p)                V: F32xN, I32xN, U8x4N
+//   load_splat<V>(p)          the dword at p in all lanes; V: F32xN, I32xN, I8x4N
+//   load_f16(p), load_bf16(p) N elements of two bytes, widened: F32xN
+//   load_u8(p), load_i8(p)    N bytes, widened: I32xN
+//   store(p, x)               F32x16, I32x16, F32xN
+//   store_first(p, x, n)      F32x16
+//   first_lane(x)             float, of F32x16
+//   as_i32(x), as_f32(x)      the same bits: F32x16 and I32x16
+//   upper_halves(i), lower_halves(i)  the bf16 in one half of each dword, widened: I32x16 to F32x16, I32xN to F32xN
+//   interleave(a, b, x, y)    (a0 b0 a1 b1 ...): its first sixteen to x, the others to y; F32x16
+//   deinterleave(x, y, a, b)  and back
+//
+// f32: F32x16, and F32xN where it says so.
+//   add sub mul div(a, b), sqrt(x)    F32xN: add, mul
+//   fma(a, b, c)              a * b + c with one rounding; F32xN too
+//   fnma(a, b, c)             fma(-a, b, c); F32xN alone
+//   fma_splat(p, b, c)        fma(load_splat(p), b, c); F32xN alone. In avx512 one instruction with its load
+//   rint(x)                   the nearest integer, of two the even one
+//   negate(x)                 the other sign, of zeros and NaN too; flushes nothing
+//   flush(x)                  subnormals to zeros of their sign, all else as it is
+//   max(a, b)                 contract::max: a NaN of a wins, then one of b; a where both are equal
+//   larger(a, b)              of numbers; which of two equal or subnormal ones is open
+//   sum_lanes(x)              float: to lane i is added i + 8, then i + 4, i + 2, i + 1; no + (+0) at the end
+//   to_f32(i)                 nearest even; I32x16 to F32x16, I32xN to F32xN
+//   to_i32(x)                 of integral values; INT32_MIN for NaN and what int32 does not hold
+//
+// int32: I32x16, and I32xN where it says so.
+//   add sub(i, j), bit_and bit_or(i, j)    I32xN: add, at levels without NARU_BYTE_DOT
+//   shift_left<K>(i), shift_right<K>(i) (the sign comes in), shift_right_logical<K>(i) (zeros do)
+//   pair_bf16(lower, upper)   two F32x16 rounded as by round_bf16, as the halves of dwords. Which NaN is open
+//
+// Truths.
+//   less(a, b)                F32x16 (subnormals are zeros; false for NaN), I32x16
+//   equal(i, j)               I32x16
+//   is_nan(x)                 F32x16
+//   first_lanes(n)            true below lane n
+//   both(s, t), either(s, t)
+//   any(t), bits_of(t)        bool; uint32_t, bit i of lane i
+//   select(t, x, y)           x where true, else y, bits as they are: F32x16, I32x16
+//
+// Bytes and pairs, for the dots of the products. a is int8, w uint8, four of each a lane; they are multiplied as such.
+//   low_nibbles(w), high_nibbles(w)   of each byte
+//   put_above<kFrom, kMask>(w, plane) w | (plane >> kFrom << 4 & kMask) of each byte: bits of a plane above a nibble
+//   with NARU_BYTE_DOT (avx512vnni, amx, baseline):
+//     dot_bytes(a, w, sum)            I32xN: sum + the four products
+//     dot_bytes_splat(p, w, sum)      dot_bytes(load_splat(p), w, sum). With VNNI one instruction with its load
+//   without:
+//     multiply_pairs(w, a)            I16x2N: sums of two products, which int16 must hold
+//     add_16(x, y)                    I16x2N
+//     sum_pairs(x)                    I32xN: the two int16 of a lane added
+//     split_sign(w)                   SplitSign: the magnitude and the sign of w - 128
+//     take_sign(s, a)                 a, negated where s is negative; open where s is 0
+//   with NARU_LANES_VNNI (avx512vnni, amx); these flush, and round as docs/arithmetic.md says of VDPBF16PS:
+//     dot_bf16(a, w, sum)             F32xN: sum + the products of the upper halves, then + those of the lower ones,
+//                                     each step an fma. (Attention has the intrinsic: attention_tile.h)
+//     store_bf16_pairs(p, x)          8 dwords, upper and lower half of dword i the bf16 in lanes 2i and 2i + 1
 #pragma once
 
 #include <cstdint>
 
 // Everything here is inlined, in debug builds too.
-#define NARU_SIMD [[gnu::always_inline]] inline
+#define NARU_INLINE [[gnu::always_inline]] inline
 
 #if defined(NARU_LEVEL_avx512) || defined(NARU_LEVEL_avx512vnni) || defined(NARU_LEVEL_amx)
+#define NARU_LANES_512 1
+#if !defined(NARU_LEVEL_avx512)
+#define NARU_LANES_VNNI 1  // VPDPBUSD, VDPBF16PS
+#define NARU_BYTE_DOT 1
+#endif
 #include "chips/cpu/kernels/simd_avx512.h"
 #elif defined(NARU_LEVEL_avx2)
+#define NARU_LANES_256 1
 #include "chips/cpu/kernels/simd_avx2.h"
 #else
+#define NARU_BYTE_DOT 1
 #include "chips/cpu/kernels/simd_portable.h"
 #endif
 
-namespace naru::cpu::NARU_LEVEL {
-
-// Names that the three implementations define, with M16 masks and n in [0, 16]:
-//   F16 zero(), splat(float), load(p), load_first(p, n) (the rest +0), load_bf16(p), load_bf16_first(p, n), load_f16(p)
-//   store(p, x), store_first(p, x, n)
-//   add sub mul div fma sqrt rint negate flush, max(a, b) where NaN wins, larger(a, b) for numbers
-//   I16 splat_int(i), load_int(p), load_i8(p), load_u8(p), store(p, i), store_first(p, i, n), store_i8(p, i)
-//   I16 add, sub, mul, bit_and, bit_or, shift_left<N>, shift_right<N> (with sign), shift_right_logical<N>
-//   as_int(F16), as_float(I16) bits; to_f32(I16) nearest even; to_int(F16) of integral values
-//   M16 less(a, b), less(i, j), equal(i, j), is_nan(x), first_lanes(n), both(m, m), either(m, m), any(m), mask_bits(m)
-//   select(m, a, b): a where true; sum_lanes(F16): i+8, i+4, i+2, i+1; interleave and deinterleave pairs of vectors
-//   store_bf16_bits(p, x), store_bf16_bits_first(p, x, n): the upper halves of values that are bf16 already
-
-// Rounds to bf16, kept as f32.
-NARU_SIMD F16 round_bf16(F16 x) {
-  const I16 bits = as_int(x);
-  const I16 odd = bit_and(shift_right_logical<16>(bits), splat_int(1));
-  I16 rounded = bit_and(add(add(bits, splat_int(0x7fff)), odd), splat_int(static_cast<int32_t>(0xffff0000u)));
-  const M16 tiny = equal(bit_and(bits, splat_int(0x7f800000)), splat_int(0));
-  rounded = select(tiny, bit_and(bits, splat_int(INT32_MIN)), rounded);
-  return as_float(select(is_nan(x), splat_int(0x7fc00000), rounded));
-}
-
-// The same where x is +0 or a normal number that does not overflow, or the NaN that an operation makes of numbers.
-NARU_SIMD F16 round_bf16_near(F16 x) {
-  const I16 bits = as_int(x);
-  const I16 odd = bit_and(shift_right_logical<16>(bits), splat_int(1));
-  return as_float(bit_and(add(add(bits, splat_int(0x7fff)), odd), splat_int(static_cast<int32_t>(0xffff0000u))));
-}
-
-NARU_SIMD void store_bf16(uint16_t* p, F16 x) {
-  store_bf16_bits(p, round_bf16(x));
-}
-NARU_SIMD void store_bf16_first(uint16_t* p, F16 x, int64_t n) {
-  store_bf16_bits_first(p, round_bf16(x), n);
-}
-
-// True where a value is infinite or NaN.
-NARU_SIMD M16 is_not_finite(F16 x) {
-  return equal(bit_and(as_int(x), splat_int(0x7f800000)), splat_int(0x7f800000));
-}
-
-namespace detail {
-// The polynomial of exp on the reduced argument, and n, before n joins the exponent.
-NARU_SIMD F16 exp_mantissa(F16 x, I16& n_out) {
-  const F16 n = rint(mul(x, splat(0x1.715476p+0f)));
-  F16 r = fma(n, splat(-0x1.62e4p-1f), x);
-  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
-  F16 p = splat(1.98756915e-4f);
-  p = fma(p, r, splat(1.3981999507e-3f));
-  p = fma(p, r, splat(8.3334519073e-3f));
-  p = fma(p, r, splat(4.1665795894e-2f));
-  p = fma(p, r, splat(1.6666665459e-1f));
-  p = fma(p, r, splat(5.0000001201e-1f));
-  p = fma(p, r, splat(1.0f));
-  p = fma(p, r, splat(1.0f));
-  n_out = to_int(n);
-  return p;
-}
-}  // namespace detail
-
-// contract::exp in every lane.
-NARU_SIMD F16 exp(F16 x) {
-  I16 n;
-  const I16 bits = as_int(detail::exp_mantissa(x, n));
-  const I16 exponent = add(shift_right<23>(bits), n);
-  const F16 infinity = as_float(splat_int(0x7f800000));
-  F16 y = as_float(add(bits, shift_left<23>(n)));
-  y = select(less(exponent, splat_int(1)), zero(), y);
-  y = select(less(splat_int(254), exponent), infinity, y);
-  // Last, since n means nothing far outside of the range.
-  y = select(less(x, splat(-88.0f)), zero(), y);
-  y = select(less(splat(0x1.62e42ep+6f), x), infinity, y);
-  return select(is_nan(x), x, y);
-}
-
-// exp where x is in [-80, 0] or NaN: no end of the exponent is near. A NaN stays one (its n is shifted out).
-NARU_SIMD F16 exp_near(F16 x) {
-  I16 n;
-  const F16 p = detail::exp_mantissa(x, n);
-  return as_float(add(as_int(p), shift_left<23>(n)));
-}
-
-// contract::log in every lane.
-NARU_SIMD F16 log(F16 x) {
-  x = flush(x);
-  const I16 bits = as_int(x);
-  I16 e = sub(shift_right<23>(bits), splat_int(127));
-  F16 m = as_float(bit_or(bit_and(bits, splat_int(0x007fffff)), splat_int(0x3f800000)));
-  const M16 high = less(splat(0x1.6a09e4p+0f), m);  // the f32 below 0x1.6a09e6p+0
-  m = select(high, mul(m, splat(0.5f)), m);
-  e = select(high, add(e, splat_int(1)), e);
-  const F16 f = sub(m, splat(1.0f));
-  const F16 z = mul(f, f);
-  F16 p = splat(7.0376836292e-2f);
-  p = fma(p, f, splat(-1.151461031e-1f));
-  p = fma(p, f, splat(1.1676998740e-1f));
-  p = fma(p, f, splat(-1.2420140846e-1f));
-  p = fma(p, f, splat(1.4249322787e-1f));
-  p = fma(p, f, splat(-1.6668057665e-1f));
-  p = fma(p, f, splat(2.0000714765e-1f));
-  p = fma(p, f, splat(-2.4999993993e-1f));
-  p = fma(p, f, splat(3.3333331174e-1f));
-  F16 y = mul(mul(f, z), p);
-  y = fma(to_f32(e), splat(-2.1219444e-4f), y);
-  y = fma(splat(-0.5f), z, y);
-  y = fma(to_f32(e), splat(0.693359375f), add(f, y));
-  y = select(equal(bits, splat_int(0x7f800000)), x, y);
-  y = select(either(is_nan(x), less(x, zero())), as_float(splat_int(0x7fc00000)), y);
-  const M16 is_zero = equal(bit_and(bits, splat_int(0x7fffffff)), splat_int(0));
-  return select(is_zero, as_float(splat_int(static_cast<int32_t>(0xff800000u))), y);
-}
-
-NARU_SIMD F16 sigmoid(F16 x) {
-  return div(splat(1.0f), add(splat(1.0f), exp(negate(x))));
-}
-NARU_SIMD F16 silu(F16 x) {
-  return div(flush(x), add(splat(1.0f), exp(negate(x))));
-}
-
-NARU_SIMD float exp(float x) {
-  return first_lane(exp(splat(x)));
-}
-NARU_SIMD float log(float x) {
-  return first_lane(log(splat(x)));
-}
-
-}  // namespace naru::cpu::NARU_LEVEL
+#include "chips/cpu/kernels/simd_math.h"

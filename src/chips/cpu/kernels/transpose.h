@@ -6,9 +6,9 @@
 namespace naru::cpu::NARU_LEVEL {
 
 // Rows of dwords become columns.
-NARU_SIMD void transpose(F16 (&x)[16]) {
+NARU_INLINE void transpose(F32x16 (&x)[16]) {
   // Four rounds of interleaving row i with row i + 8 move the bits of a dword's place around by one each.
-  F16 y[16];
+  F32x16 y[16];
   for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
   for (int i = 0; i < 8; ++i) interleave(y[i], y[i + 8], x[2 * i], x[2 * i + 1]);
   for (int i = 0; i < 8; ++i) interleave(x[i], x[i + 8], y[2 * i], y[2 * i + 1]);
@@ -16,8 +16,8 @@ NARU_SIMD void transpose(F16 (&x)[16]) {
 }
 
 // The same from memory to memory.
-NARU_SIMD void transpose_block(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  F16 x[16];
+NARU_INLINE void transpose_block(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  F32x16 x[16];
   for (int i = 0; i < 16; ++i) x[i] = load(from + i * from_stride);
   transpose(x);
   for (int i = 0; i < 16; ++i) store(to + i * to_stride, x[i]);

@@ -19,31 +19,18 @@ constexpr int64_t kInputsPerPart = 512;
 // The inputs of a block of 32 in the halves of its dword i. pairs: (2i, 2i + 1), the low half first. Dot pairs: dwords
 // 0..7 are the even chain, 8..15 the odd one, the high half first.
 template <bool kIsDot>
-NARU_SIMD int64_t low_input(int64_t i) {
+NARU_INLINE int64_t low_input(int64_t i) {
   return kIsDot ? i % 8 * 4 + i / 8 + 2 : 2 * i;
 }
 template <bool kIsDot>
-NARU_SIMD int64_t high_input(int64_t i) {
+NARU_INLINE int64_t high_input(int64_t i) {
   return kIsDot ? i % 8 * 4 + i / 8 : 2 * i + 1;
 }
 
 // Columns c to c + 15 of a row of n; past the end +0, as the whole of a row that is absent.
-NARU_SIMD F16 load_columns(const float* row, int64_t c, int64_t n) {
+NARU_INLINE F32x16 load_columns(const float* row, int64_t c, int64_t n) {
   if (row == nullptr || c >= n) return zero();
   return c + 16 <= n ? load(row + c) : load_first(row + c, n - c);
-}
-
-// Both rounded to bf16, the halves of dwords.
-NARU_SIMD I16 pair(F16 low, F16 high) {
-#if defined(NARU_LANES_VNNI)
-  // Another NaN than round_bf16's, which no product and no comparison of bits tells apart.
-  const __m512i words = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high.v, low.v));
-  alignas(64) static constexpr uint16_t kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  return {_mm512_permutexvar_epi16(_mm512_load_si512(kOrder), words)};
-#else
-  return bit_or(shift_right_logical<16>(as_int(round_bf16(low))), as_int(round_bf16(high)));
-#endif
 }
 
 // Transposed operands: 32 inputs, of which those past the end are null.
@@ -61,15 +48,15 @@ struct Window {
 
 // Dword i of columns c to c + 15.
 template <bool kIsDot>
-NARU_SIMD I16 column_pair(const Window& from, int64_t i, int64_t c) {
+NARU_INLINE I32x16 column_pair(const Window& from, int64_t i, int64_t c) {
   const float *low = from.rows[low_input<kIsDot>(i)], *high = from.rows[high_input<kIsDot>(i)];
-  if (from.has_all && c + 16 <= from.n_columns) return pair(load(low + c), load(high + c));
-  return pair(load_columns(low, c, from.n_columns), load_columns(high, c, from.n_columns));
+  if (from.has_all && c + 16 <= from.n_columns) return pair_bf16(load(low + c), load(high + c));
+  return pair_bf16(load_columns(low, c, from.n_columns), load_columns(high, c, from.n_columns));
 }
 
 // ---- panels ----
 
-NARU_SIMD std::byte* panel_of(const PanelTarget& to, int64_t panel) {
+NARU_INLINE std::byte* panel_of(const PanelTarget& to, int64_t panel) {
   return to.panels + (panel - to.panel_begin) * to.panel_bytes;
 }
 
@@ -80,7 +67,7 @@ void fill_f32_from_columns(const FillPart& part) {
     const float* row = f32(part.operand->view, part.operand->rows == nullptr ? k : part.operand->rows[k]);
     std::byte* at = panel_of(to, part.begin) + k * kPanel * 4;
     for (int64_t p = part.begin; p < part.end; ++p, at += to.panel_bytes) {
-      const F16 values = load_columns(row, p * kPanel, part.operand->n);
+      const F32x16 values = load_columns(row, p * kPanel, part.operand->n);
       store(reinterpret_cast<float*>(at), kIsRounded ? round_bf16(values) : values);
     }
   }
@@ -101,7 +88,7 @@ void fill_pairs_from_columns(const FillPart& part) {
 }
 
 // Row `output` of an operand that is not transposed; null past the end.
-NARU_SIMD const float* output_row(const Operand& from, int64_t output) {
+NARU_INLINE const float* output_row(const Operand& from, int64_t output) {
   return output < from.n ? f32(from.view, output) : nullptr;
 }
 
@@ -118,7 +105,7 @@ void fill_f32_from_rows(const FillPart& part) {
       }
       alignas(64) float rows[16 * 16], columns[16 * 16];
       for (int64_t lane = 0; lane < kPanel; ++lane) {
-        const F16 values = load_columns(output_row(from, p * kPanel + lane), k, from.inputs);
+        const F32x16 values = load_columns(output_row(from, p * kPanel + lane), k, from.inputs);
         store(rows + 16 * lane, kIsRounded ? round_bf16(values) : values);
       }
       transpose_block(rows, 16, columns, 16);
@@ -130,13 +117,13 @@ void fill_f32_from_rows(const FillPart& part) {
 
 // The 16 dwords of a block of 32 inputs of one row.
 template <bool kIsDot>
-NARU_SIMD F16 row_pairs(const float* row, int64_t k, int64_t inputs) {
-  F16 even, odd;
+NARU_INLINE F32x16 row_pairs(const float* row, int64_t k, int64_t inputs) {
+  F32x16 even, odd;
   deinterleave(load_columns(row, k, inputs), load_columns(row, k + 16, inputs), even, odd);
-  if constexpr (!kIsDot) return as_float(pair(even, odd));
-  F16 high, low;
+  if constexpr (!kIsDot) return as_f32(pair_bf16(even, odd));
+  F32x16 high, low;
   deinterleave(even, odd, high, low);
-  return as_float(pair(low, high));
+  return as_f32(pair_bf16(low, high));
 }
 
 template <bool kIsDot>
@@ -173,8 +160,8 @@ void fill_panels(const FillPart& part) {
 
 // The first R lanes.
 template <int R>
-NARU_SIMD void store_rows_of_unit(uint32_t* to, F16 x) {
-#if defined(__AVX512F__)
+NARU_INLINE void store_rows_of_unit(uint32_t* to, F32x16 x) {
+#if defined(NARU_LANES_512)
   store_first(reinterpret_cast<float*>(to), x, R);
 #else
   alignas(64) float lanes[16];
@@ -189,13 +176,13 @@ void fill_block_columns(const Window& from, const RowBlock& block, int64_t k) {
   const int64_t c = block.first;
   if (block.form.kind == RowKind::kDot) {
     uint32_t* to = block.x + k / 2 * R;
-    for (int64_t i = 0; i < 16; ++i) store_rows_of_unit<R>(to + i * R, as_float(column_pair<true>(from, i, c)));
+    for (int64_t i = 0; i < 16; ++i) store_rows_of_unit<R>(to + i * R, as_f32(column_pair<true>(from, i, c)));
     return;
   }
   uint32_t* to = block.x + k * R;
   if (block.form.kind == RowKind::kSplit) {
     for (int64_t i = 0; i < kBlock; ++i) {
-      const F16 values = load_columns(from.rows[i % 16 * 2 + i / 16], c, from.n_columns);
+      const F32x16 values = load_columns(from.rows[i % 16 * 2 + i / 16], c, from.n_columns);
       store_rows_of_unit<R>(to + i * R, round_bf16(values));
     }
     return;

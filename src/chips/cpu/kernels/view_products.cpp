@@ -20,7 +20,7 @@ struct ViewProduct {
 // The part of a product that is computed in one run: rows and panels.
 struct Chunk {
   const ViewProduct* product = nullptr;
-  const Family* family = nullptr;
+  const PanelKernel* kernel = nullptr;
   int64_t row_begin = 0;
   int64_t row_end = 0;
   int64_t panel_begin = 0;
@@ -35,17 +35,17 @@ Layout layout_of_rule(contract::Rule rule, const Work& work) {
 // A product whose operands need more than half of kRunBytes each is cut.
 void add_chunks(const ViewProduct& product, contract::Rule rule, Work& work, std::vector<Chunk>& chunks) {
   const Layout layout = layout_of_rule(rule, work);
-  const Family& family = family_of(layout, rule, product.a.n, work);
+  const PanelKernel& kernel = kernel_of(layout, rule, product.a.n, work);
   const int64_t one_panel = std::max<int64_t>(1, panel_bytes(layout, rule, product.b.inputs));
-  const int64_t one_row = std::max<int64_t>(1, row_dwords(family.form, product.a.inputs) * 4);
+  const int64_t one_row = std::max<int64_t>(1, row_dwords(kernel.form, product.a.inputs) * 4);
   const int64_t n_panels = ceil_div(product.b.n, kPanel);
-  const int64_t rows_of_block = family.sizes.back().rows;
+  const int64_t rows_of_block = kernel.sizes.back().rows;
   const int64_t panels = std::max<int64_t>(kPanelsMin, kRunBytes / 2 / one_panel);
   const int64_t rows = std::max<int64_t>(1, kRunBytes / 2 / (one_row * rows_of_block)) * rows_of_block;
   for (int64_t row = 0; row < product.a.n; row += rows) {
     for (int64_t panel = 0; panel < n_panels; panel += panels) {
       Chunk chunk{.product = &product,
-                  .family = &family,
+                  .kernel = &kernel,
                   .row_begin = row,
                   .row_end = std::min(row + rows, product.a.n),
                   .panel_begin = panel,
@@ -64,8 +64,8 @@ void run_chunks(std::span<const Chunk> chunks, contract::Rule rule, bool is_adde
   for (const Chunk& chunk : chunks) {
     const ViewProduct& product = *chunk.product;
     const size_t block_begin = plan.blocks.size();
-    plan_blocks(*chunk.family, chunk.row_begin, chunk.row_end - chunk.row_begin, product.a.inputs, plan.blocks);
-    plan.products.push_back({.family = chunk.family,
+    plan_blocks(*chunk.kernel, chunk.row_begin, chunk.row_end - chunk.row_begin, product.a.inputs, plan.blocks);
+    plan.products.push_back({.kernel = chunk.kernel,
                              .panel_bytes = panel_bytes(layout, rule, product.b.inputs),
                              .n_panels = chunk.panel_end - chunk.panel_begin,
                              .outputs = std::min(product.b.n, chunk.panel_end * kPanel) - chunk.panel_begin * kPanel,
@@ -118,7 +118,7 @@ Status run(const contract::WeightGrad& op, Work& work, std::string_view* kernel)
   const auto n_groups = static_cast<int64_t>(op.out.size());
   const int64_t slots = op.dy.rows;
   NARU_CHECK(slots <= INT32_MAX, slots);
-  *kernel = family_of(layout_of_rule(op.rule, work), op.rule, op.dy.cols, work).name;
+  *kernel = kernel_of(layout_of_rule(op.rule, work), op.rule, op.dy.cols, work).name;
   const bool is_whole = n_groups == 1 && op.groups.empty() && op.rows_share == 1;
   SortedSlots sorted{{}, {0, slots}};
   if (!is_whole) sort_slots(op.groups, n_groups, 0, slots, sorted);
@@ -148,7 +148,7 @@ Status run(const contract::WeightGrad& op, Work& work, std::string_view* kernel)
 template <>
 Status run(const contract::Product& op, Work& work, std::string_view* kernel) {
   const int64_t inputs = op.a_transposed ? op.a.rows : op.a.cols;
-  *kernel = family_of(layout_of_rule(op.rule, work), op.rule, op.out.rows, work).name;
+  *kernel = kernel_of(layout_of_rule(op.rule, work), op.rule, op.out.rows, work).name;
   const std::vector<ViewProduct> products = {
       {.a = {.view = op.a, .is_transposed = op.a_transposed, .n = op.out.rows, .inputs = inputs},
        .b = {.view = op.b, .is_transposed = op.b_transposed, .n = op.out.cols, .inputs = inputs},
