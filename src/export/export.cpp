@@ -20,7 +20,6 @@
 #include "formats/tokenizer_files.h"
 #include "formats/tokenizer_writer.h"
 #include "models/config_difference.h"
-#include "models/families.h"
 #include "models/model.h"
 #include "models/rope_frequencies.h"
 #include "text/splitter.h"
@@ -130,12 +129,12 @@ std::vector<OutTensor> out_tensors(const ModelToExport& model) {
     if (parameter.use == models::ParameterUse::kEmbedding) embed = index;
     if (parameter.use == models::ParameterUse::kHead) head = index;
   }
-  const auto names = models::names_of(model.config.family);
+  const formats::Family family = model.config.family;
   for (int64_t depth = 0; depth < model.config.mtp_layers; ++depth) {
     const int64_t layer = model.config.layers + depth;
-    tensors.push_back({models::tensor_name(names, models::Role::kPredictionEmbed, false, layer), embed});
+    tensors.push_back({models::tensor_name(family, models::Role::kPredictionEmbed, false, layer), embed});
     tensors.push_back(
-        {models::tensor_name(names, models::Role::kPredictionHead, false, layer), head < 0 ? embed : head});
+        {models::tensor_name(family, models::Role::kPredictionHead, false, layer), head < 0 ? embed : head});
   }
   return tensors;
 }
@@ -328,10 +327,9 @@ namespace {
 
 // Prediction layers whose tensors are in the file, and not only in the config.
 bool has_predictions(const models::ModelFiles& files) {
-  const auto names = models::names_of(files.config.family);
   for (int64_t depth = 0; depth < files.config.mtp_layers; ++depth) {
-    const std::string name =
-        models::tensor_name(names, models::Role::kPredictionJoin, files.config.from_gguf, files.config.layers + depth);
+    const std::string name = models::tensor_name(files.config.family, models::Role::kPredictionJoin,
+                                                 files.config.from_gguf, files.config.layers + depth);
     if (name.empty() || files.tensors.find(name) == nullptr) return false;
   }
   return files.config.mtp_layers > 0;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <system_error>
 
@@ -16,10 +15,9 @@
 #include "formats/ggml_blocks.h"
 #include "formats/gguf_writer.h"
 #include "models/config_difference.h"
-#include "models/families.h"
 #include "models/model.h"
 #include "models/rope_frequencies.h"
-#include "models/stored_tensor.h"
+#include "models/stored_rows.h"
 
 namespace naru::exports {
 namespace {
@@ -30,18 +28,6 @@ using formats::GgufWriter;
 using formats::ModelConfig;
 using formats::RopeKind;
 using models::Parameter;
-using models::Role;
-
-std::string_view architecture_of(Family family) {
-  switch (family) {
-    case Family::kLlama: return "llama";
-    case Family::kQwen2: return "qwen2";
-    case Family::kQwen3: return "qwen3";
-    case Family::kDeepseekV2:
-    case Family::kDeepseekV3: return "deepseek2";
-  }
-  return "";
-}
 
 DType dtype_of(GgufKind kind) {
   switch (kind) {
@@ -114,7 +100,7 @@ void add_latent_keys(const ModelConfig& config, const Keys& keys) {
 }
 
 void add_config(const ModelConfig& config, const std::string& name, GgufKind kind, GgufWriter& writer) {
-  const Keys keys{writer, std::string(architecture_of(config.family))};
+  const Keys keys{writer, std::string(formats::gguf_architecture(config.family))};
   constexpr uint32_t kFileTypes[] = {0, 1, 32, 7};  // general.file_type of F32, F16, BF16, Q8_0
   writer.add_string("general.architecture", keys.arch);
   writer.add_string("general.name", name);
@@ -137,114 +123,59 @@ void add_config(const ModelConfig& config, const std::string& name, GgufKind kin
 
 // --- tensors ------------------------------------------------------------------------------------------------------
 
-enum class Layout { kPlain, kInterleaved, kKeysTransposed, kValues };
-
-// A tensor of the GGUF file: one parameter in a layout, or one after another the parameters of all experts.
+// A tensor of the GGUF file: rows of one parameter, or one after another those of all experts.
 struct GgufOutTensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
+  int64_t n_values = 0;  // of each parameter
+  size_t which = 0;      // of the tensors that its parameters' placements name
   std::vector<size_t> parameters;
-  Layout layout = Layout::kPlain;
 };
 
 class Plan {
  public:
-  Plan(const ModelConfig& config, const std::vector<Parameter>& parameters, GgufKind kind)
-      : config_(config), parameters_(parameters), names_(models::names_of(config.family)), kind_(kind) {
-    for (size_t i = 0; i < parameters.size(); ++i) index_of_[parameters[i].name] = i;
-    for (size_t i = 0; i < parameters.size(); ++i) add(i);
+  Plan(const ModelConfig& plain, const std::vector<Parameter>& parameters, GgufKind kind)
+      : config_(plain), parameters_(parameters), kind_(kind) {
+    config_.from_gguf = true;
+    config_.rope.interleaved = formats::gguf_interleaves(plain.family);
+    std::map<std::string, size_t> index_of;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const models::Placement placement = placement_of(i);
+      for (size_t which = 0; which < placement.tensors.size(); ++which) {
+        const auto [at, is_new] = index_of.try_emplace(placement.tensors[which].name, tensors_.size());
+        if (is_new) add(parameters[i], placement.tensors[which], which);
+        tensors_[at->second].parameters.push_back(i);
+      }
+    }
   }
 
   const std::vector<GgufOutTensor>& tensors() const { return tensors_; }
+  models::Placement placement_of(size_t parameter) const {
+    return models::placement_of(config_, parameters_[parameter], nullptr);
+  }
 
  private:
-  void add(size_t index) {
-    const models::NamedPlace place = models::place_of(names_, parameters_[index].name).value();
-    switch (place.role) {
-      case Role::kQ:
-      case Role::kK:
-      case Role::kQBias:
-      case Role::kKBias:
-        return put(place.role, place, parameters_[index].shape, {index},
-                   config_.family == Family::kLlama ? Layout::kInterleaved : Layout::kPlain);
-      case Role::kKvB: return add_latent(place, index);
-      case Role::kExpertGate: return add_stack(Role::kExpertsGate, place, index);
-      case Role::kExpertUp: return add_stack(Role::kExpertsUp, place, index);
-      case Role::kExpertDown: return add_stack(Role::kExpertsDown, place, index);
-      default: return put(place.role, place, parameters_[index].shape, {index}, Layout::kPlain);
-    }
-  }
-
-  void add_latent(const models::NamedPlace& place, size_t index) {
-    const int64_t nope = config_.mla.qk_nope_head_dim, latent = config_.mla.kv_lora_rank;
-    put(Role::kAbsorbK, place, {config_.heads, latent, nope}, {index}, Layout::kKeysTransposed);
-    put(Role::kExpandV, place, {config_.heads, config_.mla.v_head_dim, latent}, {index}, Layout::kValues);
-  }
-
-  // Experts are stacked where the first of them stands.
-  void add_stack(Role stacked, const models::NamedPlace& place, size_t index) {
-    if (place.expert != 0) return;
-    std::vector<size_t> all;
-    for (int64_t expert = 0; expert < config_.moe.experts; ++expert) {
-      all.push_back(index_of_.at(models::tensor_name(names_, place.role, false, place.layer, expert)));
-    }
-    const std::vector<int64_t>& one = parameters_[index].shape;
-    put(stacked, place, {config_.moe.experts, one[0], one[1]}, std::move(all), Layout::kPlain);
-  }
-
-  void put(Role role, const models::NamedPlace& place, std::vector<int64_t> shape, std::vector<size_t> parameters,
-           Layout layout) {
+  void add(const Parameter& parameter, const models::Placement::Tensor& to, size_t which) {
     DType dtype = dtype_of(kind_);
-    if (shape.size() == 1 || role == Role::kRouter) {
+    if (to.shape.size() == 1 || parameter.use == models::ParameterUse::kRouter) {
       dtype = DType::kF32;
-    } else if (shape.back() % dtype_info(dtype).block_elements != 0) {
+    } else if (to.cols() % dtype_info(dtype).block_elements != 0) {
       dtype = DType::kF16;
     }
-    tensors_.push_back({.name = models::tensor_name(names_, role, true, place.layer),
+    tensors_.push_back({.name = to.name,
                         .dtype = dtype,
-                        .shape = std::move(shape),
-                        .parameters = std::move(parameters),
-                        .layout = layout});
+                        .shape = to.shape,
+                        .n_values = to.n_rows * to.cols(),
+                        .which = which,
+                        .parameters = {}});
   }
 
-  const ModelConfig& config_;
+  ModelConfig config_;  // as the file will say it
   const std::vector<Parameter>& parameters_;
-  std::span<const models::NameRow> names_;
   GgufKind kind_;
-  std::map<std::string, size_t> index_of_;
   std::vector<GgufOutTensor> tensors_;
 };
-
-// The parameter [rows, cols] in its layout, as rows of `row_cols` values.
-std::vector<float> laid_out(const ModelConfig& config, const Parameter& parameter, Layout layout,
-                            std::vector<float> values) {
-  if (layout == Layout::kPlain) return values;
-  // A one-dimensional tensor (a bias) counts as rows of one value here.
-  const bool is_row = parameter.shape.size() == 1;
-  const int64_t rows = is_row ? parameter.cols() : parameter.rows(), cols = is_row ? 1 : parameter.cols();
-  std::vector<float> out;
-  if (layout == Layout::kInterleaved) {
-    out.resize(values.size());
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t to = models::interleaved_row(row, config.head_dim);
-      std::copy_n(values.begin() + row * cols, cols, out.begin() + to * cols);
-    }
-    return out;
-  }
-  const int64_t nope = config.mla.qk_nope_head_dim, v = config.mla.v_head_dim;
-  for (int64_t head = 0; head < config.heads; ++head) {
-    const float* const top = values.data() + head * (nope + v) * cols;
-    if (layout == Layout::kValues) {
-      out.insert(out.end(), top + nope * cols, top + (nope + v) * cols);
-      continue;
-    }
-    for (int64_t k = 0; k < cols; ++k) {
-      for (int64_t i = 0; i < nope; ++i) out.push_back(top[i * cols + k]);
-    }
-  }
-  return out;
-}
 
 // f16 ends at 65504; a Q8_0 block has an f16 scale of its largest value / 127.
 Status check_range(const GgufOutTensor& tensor, const std::vector<float>& values) {
@@ -266,30 +197,18 @@ Status write_values(const GgufOutTensor& tensor, const std::vector<float>& value
   return writer.write(bytes);
 }
 
-// The bytes that a parameter takes in its tensor, which may hold a part of it only.
-int64_t bytes_of(const GgufOutTensor& tensor, const Parameter& parameter) {
-  int64_t n = 1;
-  for (const int64_t dim : tensor.shape) n *= dim;
-  n = tensor.parameters.size() > 1 ? parameter.n_elements() : n;
-  return dtype_bytes(tensor.dtype, n).value_or(0);
-}
-
 Status write_tensors(const models::ModelFiles& files, const std::vector<Parameter>& parameters, const Plan& plan,
                      GgufWriter& writer, const formats::ProgressCallback& progress) {
+  const auto bytes_of = [](const GgufOutTensor& tensor) { return dtype_bytes(tensor.dtype, tensor.n_values).value(); };
   int64_t done = 0, total = 0;
-  for (const GgufOutTensor& tensor : plan.tensors()) {
-    for (const size_t index : tensor.parameters) {
-      total += bytes_of(tensor, parameters[index]);
-    }
-  }
+  for (const GgufOutTensor& tensor : plan.tensors()) total += std::ssize(tensor.parameters) * bytes_of(tensor);
   for (const GgufOutTensor& tensor : plan.tensors()) {
     for (const size_t index : tensor.parameters) {
       const Parameter& parameter = parameters[index];
       std::vector<float> values(static_cast<size_t>(parameter.n_elements()));
       NARU_TRY(models::read_parameter(files.tensors, files.config, parameter, values.data()));
-      values = laid_out(files.config, parameter, tensor.layout, std::move(values));
-      NARU_TRY(write_values(tensor, values, writer));
-      done += bytes_of(tensor, parameter);
+      NARU_TRY(write_values(tensor, plan.placement_of(index).arranged(tensor.which, parameter, values), writer));
+      done += bytes_of(tensor);
       if (progress && !progress(done, total)) {
         return Error{Code::kCancelled,
                      fmt::format("converting {}: stopped as asked; nothing was left behind", files.path.string())};
@@ -303,7 +222,7 @@ Status write_tensors(const models::ModelFiles& files, const std::vector<Paramete
 Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig& plain, AtomicFile file,
                               const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
   const std::vector<Parameter> parameters = models::list_parameters(plain);  // without prediction layers
-  const Plan plan(files.config, parameters, kind);
+  const Plan plan(plain, parameters, kind);
   GgufWriter writer;
   add_config(plain, name, kind, writer);
   NARU_ASSIGN(const formats::GenerationConfig advice, formats::generation_config_of(files.tensors));

@@ -1,4 +1,5 @@
-// What both sources of a configuration share: names, derived factors, checks; and the files of a folder.
+// What both sources of a configuration share: the families and their names, derived factors, checks; and the files of a
+// folder.
 #include "formats/model_config.h"
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "base/check.h"
 #include "base/double_math.h"
 #include "base/file.h"
 #include "formats/json.h"
@@ -101,23 +103,51 @@ void drop_foreign_ids(int64_t vocab, std::vector<int32_t>* ids) {
 
 }  // namespace
 
+namespace {
+
+struct FamilyRow {
+  Family family;
+  std::string_view name, official_class, gguf;
+  bool gguf_interleaves = false;
+};
+constexpr FamilyRow kFamilies[] = {
+    {Family::kLlama, "llama", "LlamaForCausalLM", "llama", true},
+    {Family::kQwen2, "qwen2", "Qwen2ForCausalLM", "qwen2"},
+    {Family::kQwen3, "qwen3", "Qwen3ForCausalLM", "qwen3"},
+    {Family::kDeepseekV2, "deepseek_v2", "DeepseekV2ForCausalLM", "deepseek2"},
+    {Family::kDeepseekV3, "deepseek_v3", "DeepseekV3ForCausalLM", "deepseek2"},
+};
+
+const FamilyRow& row_of(Family family) {
+  const FamilyRow* const row = std::ranges::find(kFamilies, family, &FamilyRow::family);
+  NARU_CHECK(row != std::end(kFamilies), static_cast<int>(family));
+  return *row;
+}
+
+}  // namespace
+
 std::string_view family_name(Family family) {
-  switch (family) {
-    case Family::kLlama: return "llama";
-    case Family::kQwen2: return "qwen2";
-    case Family::kQwen3: return "qwen3";
-    case Family::kDeepseekV2: return "deepseek_v2";
-    case Family::kDeepseekV3: return "deepseek_v3";
-  }
-  return "llama";
+  return row_of(family).name;
+}
+std::string_view official_class(Family family) {
+  return row_of(family).official_class;
+}
+std::string_view gguf_architecture(Family family) {
+  return row_of(family).gguf;
+}
+bool gguf_interleaves(Family family) {
+  return row_of(family).gguf_interleaves;
+}
+
+std::vector<Family> families() {
+  std::vector<Family> all;
+  for (const FamilyRow& row : kFamilies) all.push_back(row.family);
+  return all;
 }
 
 std::string supported_families() {
   std::string text;
-  for (const Family family :
-       {Family::kLlama, Family::kQwen2, Family::kQwen3, Family::kDeepseekV2, Family::kDeepseekV3}) {
-    text += fmt::format("{}{}", text.empty() ? "" : ", ", family_name(family));
-  }
+  for (const FamilyRow& row : kFamilies) text += fmt::format("{}{}", text.empty() ? "" : ", ", row.name);
   return text;
 }
 

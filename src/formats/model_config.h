@@ -25,8 +25,16 @@ inline constexpr int64_t kConfigBytesMax = 16ll << 20;  // bytes of config.json 
 
 enum class Family { kLlama, kQwen2, kQwen3, kDeepseekV2, kDeepseekV3 };
 
+std::vector<Family> families();  // all
+
 // "llama", "qwen2", "qwen3", "deepseek_v2", "deepseek_v3": config.json's model_type.
 std::string_view family_name(Family family);
+// "LlamaForCausalLM": config.json's architectures.
+std::string_view official_class(Family family);
+// "llama": general.architecture. The two DeepSeek families share theirs.
+std::string_view gguf_architecture(Family family);
+// Whether the rows of q and k of each head lie in GGUF files so that the channels of a pair are neighbours.
+bool gguf_interleaves(Family family);
 inline bool is_deepseek(Family family) {
   return family == Family::kDeepseekV2 || family == Family::kDeepseekV3;
 }

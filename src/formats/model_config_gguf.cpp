@@ -1,6 +1,7 @@
 // GGUF metadata to ModelConfig: the architectures llama, qwen2, qwen3 and deepseek2, the last one also as older
 // converters wrote it (without the *_mla widths, the gating function or the expert groups).
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -123,8 +124,7 @@ Status read_plain_attention(const ArchKeys& keys, ModelConfig* config) {
   config->qkv_bias = keys.gguf.find_tensor("blk.0.attn_q.bias") != nullptr;
   config->o_bias = keys.gguf.find_tensor("blk.0.attn_output.bias") != nullptr;
   config->qk_norm = config->family == Family::kQwen3;
-  // The converter for llama reorders the rows of q and k so that pairs lie side by side.
-  config->rope.interleaved = config->family == Family::kLlama;
+  config->rope.interleaved = gguf_interleaves(config->family);
   return {};
 }
 
@@ -277,12 +277,14 @@ Status read_ids(const GgufIndex& gguf, ModelConfig* config) {
 }
 
 Result<Family> read_family(const GgufIndex& gguf, std::string_view arch) {
-  if (arch == "llama") return Family::kLlama;
-  if (arch == "qwen2") return Family::kQwen2;
-  if (arch == "qwen3") return Family::kQwen3;
-  if (arch == "deepseek2") return Family::kDeepseekV2;
+  std::vector<std::string_view> known;
+  for (const Family family : families()) {
+    const std::string_view name = gguf_architecture(family);
+    if (name == arch) return family;
+    if (known.empty() || known.back() != name) known.push_back(name);
+  }
   return gguf.wrong(Code::kUnsupported, "general.architecture", fmt::format("\"{}\"", printable(arch)),
-                    "one of llama, qwen2, qwen3, deepseek2", "use a model of one of these kinds");
+                    fmt::format("one of {}", fmt::join(known, ", ")), "use a model of one of these kinds");
 }
 
 }  // namespace

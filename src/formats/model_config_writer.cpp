@@ -123,22 +123,11 @@ Status check_words(const ModelConfig& config) {
 
 }  // namespace
 
-std::string_view architecture_name(Family family) {
-  switch (family) {
-    case Family::kLlama: return "LlamaForCausalLM";
-    case Family::kQwen2: return "Qwen2ForCausalLM";
-    case Family::kQwen3: return "Qwen3ForCausalLM";
-    case Family::kDeepseekV2: return "DeepseekV2ForCausalLM";
-    case Family::kDeepseekV3: return "DeepseekV3ForCausalLM";
-  }
-  return "";
-}
-
 Result<std::string> model_config_json(const ModelConfig& config) {
   NARU_TRY(check_words(config));
   NARU_ASSIGN(OrderedJson scaling, rope_scaling_json(config));
   OrderedJson json;
-  json["architectures"] = OrderedJson::array({architecture_name(config.family)});
+  json["architectures"] = OrderedJson::array({official_class(config.family)});
   json["model_type"] = family_name(config.family);
   json["vocab_size"] = config.vocab;
   json["hidden_size"] = config.hidden;

@@ -130,7 +130,6 @@ std::string TensorEntry::shape_text() const {
 struct TensorFiles::State {
   fs::path folder;
   std::vector<MappedFile> files;
-  std::vector<Bytes> memory;  // of entry i, in place of files
   std::vector<TensorEntry> entries;
   std::vector<int32_t> by_name;  // indices into entries
   std::unique_ptr<GgufIndex> gguf;
@@ -257,23 +256,6 @@ Result<TensorFiles> TensorFiles::open(const std::filesystem::path& path) {
   return TensorFiles(std::move(state));
 }
 
-TensorFiles TensorFiles::from_memory(std::vector<MemoryTensor> tensors, std::filesystem::path folder) {
-  auto state = std::make_unique<State>();
-  state->folder = std::move(folder);
-  for (MemoryTensor& tensor : tensors) {
-    TensorEntry entry;
-    entry.name = std::move(tensor.name);
-    entry.shape = std::move(tensor.shape);
-    entry.file_index = static_cast<int32_t>(state->memory.size());
-    entry.bytes = entry.n_elements() * 4;
-    state->tensor_bytes += entry.bytes;
-    state->memory.push_back(std::as_bytes(std::span(tensor.data, static_cast<size_t>(entry.n_elements()))));
-    state->entries.push_back(std::move(entry));
-  }
-  state->sort_names().value();
-  return TensorFiles(std::move(state));
-}
-
 const std::vector<TensorEntry>& TensorFiles::entries() const {
   return state_->entries;
 }
@@ -305,7 +287,6 @@ int64_t TensorFiles::file_bytes_total() const {
 }
 
 Bytes TensorFiles::bytes(const TensorEntry& entry) const {
-  if (!state_->memory.empty()) return state_->memory.at(static_cast<size_t>(entry.file_index));
   NARU_CHECK(entry.file_index >= 0 && entry.file_index < n_files(), entry.name, entry.file_index);
   const MappedFile& file = state_->files[static_cast<size_t>(entry.file_index)];
   NARU_CHECK(entry.offset >= 0 && entry.bytes >= 0 && entry.bytes <= file.size() - entry.offset, entry.name,
@@ -315,7 +296,6 @@ Bytes TensorFiles::bytes(const TensorEntry& entry) const {
 
 void TensorFiles::drop(const TensorEntry& entry, int64_t offset, int64_t n) const {
   NARU_CHECK(offset >= 0 && n >= 0 && n <= entry.bytes - offset, entry.name, offset, n, entry.bytes);
-  if (!state_->memory.empty()) return;
   state_->files[static_cast<size_t>(entry.file_index)].drop_pages(entry.offset + offset, n);
 }
 

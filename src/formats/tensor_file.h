@@ -55,22 +55,11 @@ struct FileDigest {
   std::string sha256;  // lower-case hex
 };
 
-// A tensor that is in memory already, with row-major f32 values.
-struct MemoryTensor {
-  std::string name;
-  std::vector<int64_t> shape;
-  const float* data = nullptr;
-};
-
 class TensorFiles {
  public:
   // A .safetensors file, a .gguf file, or a folder with one of model.safetensors, model.safetensors.index.json, or
   // exactly one .gguf file.
   static Result<TensorFiles> open(const std::filesystem::path& path);
-
-  // The tensors of a trainer: no files at all, so drop(), check_unchanged() and digests() have nothing to do. The
-  // values must stay where they are, names must differ. `folder` is for messages.
-  static TensorFiles from_memory(std::vector<MemoryTensor> tensors, std::filesystem::path folder);
 
   TensorFiles(TensorFiles&&) noexcept;
   TensorFiles& operator=(TensorFiles&&) noexcept;

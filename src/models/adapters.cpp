@@ -5,60 +5,65 @@
 #include <algorithm>
 #include <set>
 
-#include "models/families.h"
-#include "models/stored_tensor.h"
-
 namespace naru::models {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kA = ".lora_A.weight";
-constexpr std::string_view kB = ".lora_B.weight";
-constexpr std::string_view kWeight = ".weight";
 constexpr std::string_view kOtherModel = "is the adapter of another model?";
 
-nn::Linear* attention_linear(DecoderLayer& layer, Role role) {
-  if (auto* grouped = std::get_if<nn::GroupedQueryAttention>(&layer.attention)) {
-    switch (role) {
-      case Role::kQ: return &grouped->q;
-      case Role::kK: return &grouped->k;
-      case Role::kV: return &grouped->v;
-      case Role::kO: return &grouped->o;
-      default: return nullptr;
-    }
-  }
-  auto& latent = std::get<nn::LatentAttention>(layer.attention);
-  const bool has_rank = latent.q_a.weight != nullptr;
-  switch (role) {
-    case Role::kQ: return has_rank ? nullptr : &latent.q_b;
-    case Role::kQA: return has_rank ? &latent.q_a : nullptr;
-    case Role::kQB: return has_rank ? &latent.q_b : nullptr;
-    case Role::kKvA: return &latent.kv_a;
-    case Role::kO: return &latent.o;
-    default: return nullptr;
-  }
+// The matrices beside which an adapter can stand, and where a layer has each: those that it issues by themselves. Of
+// experts and kv_b one op takes all.
+struct Adaptable {
+  Role role;
+  nn::Linear nn::GroupedQueryAttention::*grouped = nullptr;
+  nn::Linear nn::LatentAttention::*latent = nullptr;
+  nn::Linear nn::FeedForward::*dense = nullptr;
+  nn::Linear nn::FeedForward::*shared = nullptr;
+};
+constexpr Adaptable kAdaptable[] = {
+    {.role = Role::kQ, .grouped = &nn::GroupedQueryAttention::q, .latent = &nn::LatentAttention::q_b},
+    {.role = Role::kK, .grouped = &nn::GroupedQueryAttention::k},
+    {.role = Role::kV, .grouped = &nn::GroupedQueryAttention::v},
+    {.role = Role::kO, .grouped = &nn::GroupedQueryAttention::o, .latent = &nn::LatentAttention::o},
+    {.role = Role::kQA, .latent = &nn::LatentAttention::q_a},
+    {.role = Role::kQB, .latent = &nn::LatentAttention::q_b},
+    {.role = Role::kKvA, .latent = &nn::LatentAttention::kv_a},
+    {.role = Role::kGate, .dense = &nn::FeedForward::gate},
+    {.role = Role::kUp, .dense = &nn::FeedForward::up},
+    {.role = Role::kDown, .dense = &nn::FeedForward::down},
+    {.role = Role::kSharedGate, .shared = &nn::FeedForward::gate},
+    {.role = Role::kSharedUp, .shared = &nn::FeedForward::up},
+    {.role = Role::kSharedDown, .shared = &nn::FeedForward::down},
+};
+
+const Adaptable* find_adaptable(Role role) {
+  const auto* const found = std::ranges::find(kAdaptable, role, &Adaptable::role);
+  return found == std::end(kAdaptable) ? nullptr : found;
 }
 
-nn::Linear* feed_forward_linear(DecoderLayer& layer, Role role) {
-  auto* dense = std::get_if<nn::FeedForward>(&layer.feed_forward);
-  nn::FeedForward* shared = dense == nullptr ? std::get<nn::Experts>(layer.feed_forward).shared.get() : nullptr;
-  switch (role) {
-    case Role::kGate: return dense == nullptr ? nullptr : &dense->gate;
-    case Role::kUp: return dense == nullptr ? nullptr : &dense->up;
-    case Role::kDown: return dense == nullptr ? nullptr : &dense->down;
-    case Role::kSharedGate: return shared == nullptr ? nullptr : &shared->gate;
-    case Role::kSharedUp: return shared == nullptr ? nullptr : &shared->up;
-    case Role::kSharedDown: return shared == nullptr ? nullptr : &shared->down;
-    default: return nullptr;
+// Null where the layer has no such part.
+nn::Linear* part_of(DecoderLayer& layer, const Adaptable& place) {
+  const auto member = [](auto* owner, auto pointer) {
+    return owner == nullptr || pointer == nullptr ? nullptr : &(owner->*pointer);
+  };
+  if (auto* linear = member(std::get_if<nn::GroupedQueryAttention>(&layer.attention), place.grouped)) return linear;
+  auto* latent = std::get_if<nn::LatentAttention>(&layer.attention);
+  const bool is_of_rank = latent != nullptr && latent->q_a.weight != nullptr;
+  if (auto* linear = member(latent, place.latent)) {
+    const bool is_absent = place.role == (is_of_rank ? Role::kQ : Role::kQB);  // one of the two is in q_b
+    return is_absent || linear->weight == nullptr ? nullptr : linear;
   }
+  auto* experts = std::get_if<nn::Experts>(&layer.feed_forward);
+  if (experts != nullptr) return member(experts->shared.get(), place.shared);
+  return member(&std::get<nn::FeedForward>(layer.feed_forward), place.dense);
 }
 
 // "model.layers.0.self_attn.q_proj" of either of its parts' names; empty for any other name.
 std::string_view module_of(std::string_view tensor) {
-  if (!tensor.starts_with(kPeftPrefix) || !(tensor.ends_with(kA) || tensor.ends_with(kB))) return {};
+  if (!tensor.starts_with(kPeftPrefix) || !(tensor.ends_with(kLoraA) || tensor.ends_with(kLoraB))) return {};
   tensor.remove_prefix(kPeftPrefix.size());
-  tensor.remove_suffix(kA.size());
+  tensor.remove_suffix(kLoraA.size());
   return tensor;
 }
 
@@ -77,8 +82,8 @@ class Attaching {
     linear.adapter->scale = files_.config.scale();
     const contract::PackedMatrix& full = *linear.weight;
     const int64_t rank = files_.config.rank;
-    NARU_ASSIGN(linear.adapter->a, part(module, kA, rank, full.inputs));
-    NARU_ASSIGN(linear.adapter->b, part(module, kB, full.outputs, rank));
+    NARU_ASSIGN(linear.adapter->a, part(module, kLoraA, rank, full.inputs));
+    NARU_ASSIGN(linear.adapter->b, part(module, kLoraB, full.outputs, rank));
     return {};
   }
   int64_t bytes() const { return bytes_; }
@@ -139,10 +144,10 @@ Result<std::set<std::string>> list_modules(const AdapterFiles& files, formats::F
       return loading(Code::kUnsupported, files,
                      fmt::format("tensor '{}' is no part of a LoRA module ({}...{} and {}); merge the adapter into its "
                                  "model with PEFT (merge_and_unload) and run that",
-                                 entry.name, kPeftPrefix, kA, kB));
+                                 entry.name, kPeftPrefix, kLoraA, kLoraB));
     }
     if (adaptable_linear(decoder, family, module + std::string(kWeight)) == nullptr) {
-      const bool is_known = place_of(names_of(family), module + std::string(kWeight)).has_value();
+      const bool is_known = place_of(family, module + std::string(kWeight)).has_value();
       return loading(is_known ? Code::kUnsupported : Code::kInvalidArgument, files,
                      fmt::format("tensor '{}' adapts '{}', which {}; {}", entry.name, module,
                                  is_known ? "cannot have an adapter in this model"
@@ -157,12 +162,34 @@ Result<std::set<std::string>> list_modules(const AdapterFiles& files, formats::F
 
 }  // namespace
 
+bool can_adapt(const Parameter& parameter) {
+  return parameter.row != nullptr && find_adaptable(parameter.row->role) != nullptr;
+}
+
+std::string_view last_part(std::string_view parameter_name) {
+  if (!parameter_name.ends_with(kWeight)) return {};
+  parameter_name.remove_suffix(kWeight.size());
+  return parameter_name.substr(parameter_name.rfind('.') + 1);
+}
+
+std::vector<std::string_view> adaptable_parts() {
+  std::vector<std::string_view> parts;
+  for (const Adaptable& place : kAdaptable) {
+    for (const formats::Family family : formats::families()) {
+      for (const TensorRow& row : tensors_of(family)) {
+        const std::string_view part = last_part(row.hugging_face);
+        if (row.role == place.role && std::ranges::find(parts, part) == parts.end()) parts.push_back(part);
+      }
+    }
+  }
+  return parts;
+}
+
 nn::Linear* adaptable_linear(Decoder& decoder, formats::Family family, std::string_view parameter_name) {
-  const auto place = place_of(names_of(family), parameter_name);
-  if (!place || place->layer >= static_cast<int64_t>(decoder.layers.size())) return nullptr;
-  DecoderLayer& layer = decoder.layers[static_cast<size_t>(place->layer)];
-  nn::Linear* linear = attention_linear(layer, place->role);
-  return linear != nullptr ? linear : feed_forward_linear(layer, place->role);
+  const auto place = place_of(family, parameter_name);
+  if (!place || place->layer >= std::ssize(decoder.layers)) return nullptr;
+  const Adaptable* adaptable = find_adaptable(place->role);
+  return adaptable == nullptr ? nullptr : part_of(decoder.layers[static_cast<size_t>(place->layer)], *adaptable);
 }
 
 Result<AdapterFiles> open_adapter(const fs::path& folder) {

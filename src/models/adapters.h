@@ -9,17 +9,28 @@
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
 #include "models/decoder.h"
+#include "models/parameters.h"
 
 namespace naru::models {
 
-// Of a parameter's Hugging Face name: the matrix beside which an adapter can stand. Null for all others: those that a
-// layer issues with others in one op (experts, kv_b), those of the prediction layers, and names that the decoder has
-// not.
+// Whether an adapter can stand beside a parameter: a matrix of a layer, but none of those that a layer issues with
+// others in one op (experts, kv_b).
+bool can_adapt(const Parameter& parameter);
+// "q_proj" of "model.layers.0.self_attn.q_proj.weight"; empty for what is no weight.
+std::string_view last_part(std::string_view parameter_name);
+// Those of all families' parameters that can have an adapter, each once.
+std::vector<std::string_view> adaptable_parts();
+// Of a parameter's Hugging Face name: the matrix beside which an adapter can stand. Null for all others, for those of
+// the prediction layers, and for names that the decoder has not.
 nn::Linear* adaptable_linear(Decoder& decoder, formats::Family family, std::string_view parameter_name);
 
 // Before the name of a module of ours in PEFT's files:
 // "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight".
 inline constexpr std::string_view kPeftPrefix = "base_model.model.";
+// Behind it, in the place of a parameter's kWeight.
+inline constexpr std::string_view kLoraA = ".lora_A.weight";
+inline constexpr std::string_view kLoraB = ".lora_B.weight";
+inline constexpr std::string_view kWeight = ".weight";
 
 // A folder with adapter_config.json and adapter_model.safetensors.
 struct AdapterFiles {

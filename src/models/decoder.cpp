@@ -66,15 +66,14 @@ Result<View> run_one_layer(nn::Context& ctx, const DecoderLayer& layer, const nn
   return add_residual(ctx, x, z);
 }
 
-// i32 [n, 1] on the chip.
+}  // namespace
+
 Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::vector<int32_t>& values) {
   const auto n = static_cast<int64_t>(values.size());
   const View view = workspace.take(n, 1, DType::kI32);
   NARU_TRY(chip.copy_in(view.address, values.data(), n * 4));
   return view;
 }
-
-}  // namespace
 
 std::vector<nn::LayerCacheShape> Decoder::layer_cache_shapes(DType cache_dtype) const {
   std::vector<nn::LayerCacheShape> shapes;

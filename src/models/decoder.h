@@ -77,6 +77,9 @@ struct Decoder {
                          std::span<const nn::LayerCache> cache) const;
 };
 
+// i32 [n, 1] on the chip.
+Result<View> upload(contract::Chip& chip, nn::Workspace& workspace, const std::vector<int32_t>& values);
+
 // Workspace bytes that forward() takes for `n_rows` rows and `n_logit_rows` logits, learnt by running it on the planner
 // that the decoder was made on.
 Result<int64_t> workspace_bytes(const Decoder& decoder, contract::Chip& planner, int64_t n_rows, int64_t n_logit_rows,

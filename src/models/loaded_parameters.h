@@ -1,8 +1,8 @@
-// LoadedParameters: which rows of which tensors every matrix and vector of a decoder was made of, so that training can
-// make them again from changed values and bring gradients home.
+// LoadedParameters: which rows of which parameters every matrix and vector of a decoder was made of, so that training
+// can make them again from changed values and bring gradients home.
 #pragma once
 
-#include <string>
+#include <cstdint>
 #include <vector>
 
 #include "contract/matrix.h"
@@ -11,9 +11,9 @@
 namespace naru::models {
 
 struct LoadedParameters {
-  // Rows [row_begin, row_begin + n_rows) of a tensor.
+  // Rows [row_begin, row_begin + n_rows) of a parameter, by its index in list_parameters().
   struct Rows {
-    std::string tensor;
+    int64_t parameter = 0;
     int64_t row_begin = 0;
     int64_t n_rows = 0;
   };
@@ -26,7 +26,7 @@ struct LoadedParameters {
   };
   struct Vector {
     View view;  // on the chip
-    std::string tensor;
+    int64_t parameter = 0;
     bool is_rounded = false;  // to bf16
   };
   std::vector<Matrix> matrices;

@@ -96,7 +96,7 @@ Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip
   plan.config = files.config;
   plan.compute = options.compute;
   plan.is_latent_form = options.is_latent_form.value_or(files.config.attention_form != AttentionForm::kExpanded);
-  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), *plan.planner,
+  WeightLoader loader(files.tensors, plan.config, *plan.planner,
                       {.compute = plan.compute, .progress = {}, .progress_total = 0});
   NARU_ASSIGN(Decoder shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   plan.n_parameters = loader.n_parameters();
@@ -131,7 +131,7 @@ ModelPlan plan_held_model(const HeldModel& model) {
 
 Result<Decoder> load_model(const ModelFiles& files, const ModelPlan& plan, contract::Chip& chip,
                            const LoadProgress& progress) {
-  WeightLoader loader(files.tensors, plan.config, names_of(plan.config.family), chip,
+  WeightLoader loader(files.tensors, plan.config, chip,
                       {.compute = plan.compute, .progress = progress, .progress_total = plan.file_bytes});
   NARU_ASSIGN(Decoder decoder, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
   NARU_TRY(files.tensors.check_unchanged());  // else it may be of two models

@@ -1,6 +1,6 @@
-// The parameters of a model as training sees them: one list of tensors under their Hugging Face names, f32, whatever
-// container and layout they came from. Orders of rows that a container changed are undone; stacked experts are taken
-// apart, split kv_b matrices joined.
+// The parameters of a model: one list of tensors under their Hugging Face names, recorded by the walk that builds the
+// decoder (families.h). Read, they are f32, whatever container and layout they came from: orders of rows that a
+// container changed are undone, stacked experts are taken apart, split kv_b matrices joined.
 #pragma once
 
 #include <cstdint>
@@ -10,26 +10,22 @@
 #include "base/result.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
+#include "models/tensor_table.h"
 
 namespace naru::models {
-
-enum class ParameterUse : uint8_t {
-  kMatrix,     // [outputs, inputs] of a product inside a layer
-  kEmbedding,  // the table; also the head where they are tied
-  kHead,
-  kRouter,       // [experts, width]
-  kNorm,         // [n]
-  kBias,         // [n], of a product
-  kRoutingBias,  // [experts]: moved by its own rule, never by a gradient
-};
 
 struct Parameter {
   std::string name;            // "model.layers.0.self_attn.q_proj.weight"
   std::vector<int64_t> shape;  // [n] or [outputs, inputs]
   ParameterUse use = ParameterUse::kMatrix;
+  const TensorRow* row = nullptr;  // of the family's table; null: no parameter of a model's own (an adapter's)
+  int64_t layer = 0;
+  int64_t expert = 0;
   int64_t n_elements() const;
   int64_t rows() const { return shape.size() == 2 ? shape[0] : 1; }
   int64_t cols() const { return shape.back(); }
+  bool is_matrix() const { return use == ParameterUse::kMatrix || use == ParameterUse::kResidual; }  // inside a layer
+  bool is_expert() const { return row != nullptr && row->layout == Layout::kExpert; }
 };
 
 // The config that belongs to these tensors once they are taken out of their file: Hugging Face names and row orders, no
@@ -47,7 +43,7 @@ Status read_parameter(const formats::TensorFiles& files, const formats::ModelCon
                       float* out);
 
 // Values drawn from the seed: normal with deviation `std` (by counter, purpose kInit; sample = index of the parameter
-// in the list), norms 1, biases 0. Residual outputs (o_proj, down_proj) are divided by sqrt(2 * layers).
+// in the list), norms 1, biases 0. Matrices whose product joins the residual stream are divided by sqrt(2 * layers).
 void draw_parameter(const formats::ModelConfig& config, const Parameter& parameter, int64_t index, uint64_t seed,
                     double std, float* out);
 

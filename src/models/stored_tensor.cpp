@@ -88,4 +88,10 @@ Result<StoredTensor> find_stored_tensor(const formats::TensorFiles& files, const
   return stored;
 }
 
+Result<StoredTensor> find_stored_tensor(const formats::TensorFiles& files, const formats::ModelConfig& config,
+                                        Role role) {
+  const std::vector<int64_t> shape = row_of(config.family, role).shape(config);
+  return find_stored_tensor(files, config, tensor_name(config.family, role, config.from_gguf), shape, shape);
+}
+
 }  // namespace naru::models

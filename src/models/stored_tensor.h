@@ -1,6 +1,5 @@
 // StoredTensor: one tensor of a checkpoint, found by name, its shape and kind checked, with its block scales where it
-// is FP8. Whoever takes weights out of a file (the weight loader, the trainer's parameters) reads its rows through
-// this.
+// is FP8. StoredRows (stored_rows.h) says which of its rows are a parameter's.
 #pragma once
 
 #include <string>
@@ -9,6 +8,7 @@
 #include "base/result.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
+#include "models/tensor_table.h"
 
 namespace naru::models {
 
@@ -32,12 +32,8 @@ struct StoredTensor {
 Result<StoredTensor> find_stored_tensor(const formats::TensorFiles& files, const formats::ModelConfig& config,
                                         const std::string& name, const std::vector<int64_t>& shape_a,
                                         const std::vector<int64_t>& shape_b);
-
-// GGUF files of the llama architecture hold the rows of q and k in interleaved order: file row 2i + j of a head is
-// channel j * head_dim / 2 + i. The file's row that holds row `row` of the model:
-inline int64_t interleaved_row(int64_t row, int64_t head_dim) {
-  const int64_t half = head_dim / 2, channel = row % head_dim;
-  return row - channel + 2 * (channel % half) + channel / half;
-}
+// The tensor of a role that belongs to no layer, in its shape.
+Result<StoredTensor> find_stored_tensor(const formats::TensorFiles& files, const formats::ModelConfig& config,
+                                        Role role);
 
 }  // namespace naru::models

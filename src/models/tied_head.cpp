@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "models/families.h"
 #include "models/stored_tensor.h"
 
 namespace naru::models {
@@ -27,12 +26,11 @@ bool are_equal(const StoredTensor& a, const StoredTensor& b, int64_t rows) {
 
 Result<std::vector<std::string>> settle_tied_head(const formats::TensorFiles& files, formats::ModelConfig& config) {
   if (!config.tie_embeddings || config.from_gguf) return std::vector<std::string>();  // GGUF says it by its tensors
-  const std::string embed_name = tensor_name(names_of(config.family), Role::kEmbed, false);
-  const std::string head_name = tensor_name(names_of(config.family), Role::kHead, false);
-  if (files.find(embed_name) == nullptr || files.find(head_name) == nullptr) return std::vector<std::string>();
-  const std::vector<int64_t> shape{config.vocab, config.hidden};
-  NARU_ASSIGN(const StoredTensor embed, find_stored_tensor(files, config, embed_name, shape, shape));
-  NARU_ASSIGN(const StoredTensor head, find_stored_tensor(files, config, head_name, shape, shape));
+  for (const Role role : {Role::kEmbed, Role::kHead}) {
+    if (files.find(tensor_name(config.family, role, false)) == nullptr) return std::vector<std::string>();
+  }
+  NARU_ASSIGN(const StoredTensor embed, find_stored_tensor(files, config, Role::kEmbed));
+  NARU_ASSIGN(const StoredTensor head, find_stored_tensor(files, config, Role::kHead));
   NARU_TRY(files.check_unchanged());
   const bool is_tied = are_equal(embed, head, config.vocab);
   for (const StoredTensor& tensor : {embed, head}) files.drop(*tensor.entry, 0, tensor.entry->bytes);
@@ -41,7 +39,7 @@ Result<std::vector<std::string>> settle_tied_head(const formats::TensorFiles& fi
   return std::vector<std::string>{
       fmt::format("the config ties the head to the embedding (tie_word_embeddings), but {} has other values than {} in "
                   "the file: the file's head is used, as transformers does",
-                  head_name, embed_name)};
+                  head.entry->name, embed.entry->name)};
 }
 
 }  // namespace naru::models

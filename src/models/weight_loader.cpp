@@ -10,206 +10,231 @@ namespace naru::models {
 
 using contract::ComputeMode;
 using contract::MatrixSource;
-using contract::PackedMatrix;
 using contract::Rule;
+using Matrix = WeightLoader::Matrix;
 
-WeightLoader::WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config,
-                           std::span<const NameRow> names, contract::Chip& chip, Options options)
-    : files_(files),
-      config_(config),
-      names_(names),
-      chip_(chip),
+WeightLoader::WeightLoader(const formats::TensorFiles& files, const formats::ModelConfig& config, contract::Chip& chip,
+                           Options options)
+    : config_(config),
+      files_(&files),
+      chip_(&chip),
       is_planning_(chip.info().is_planner),
       options_(std::move(options)) {}
 
-bool WeightLoader::has(Place place) const {
-  const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
-  return !name.empty() && files_.find(name) != nullptr;
+WeightLoader::WeightLoader(const formats::ModelConfig& config, contract::Chip& chip, ComputeMode compute,
+                           LoadedParameters& loaded)
+    : config_(config), chip_(&chip), loaded_(&loaded), is_planning_(chip.info().is_planner) {
+  options_.compute = compute;
 }
 
-Result<StoredTensor> WeightLoader::find(Place place, const std::vector<int64_t>& shape_a,
-                                        const std::vector<int64_t>& shape_b) {
-  const std::string name = tensor_name(names_, place.role, config_.from_gguf, place.layer, place.expert);
-  NARU_ASSIGN(StoredTensor stored, find_stored_tensor(files_, config_, name, shape_a, shape_b));
-  if (!stored.scale_name.empty()) taken_.push_back(stored.scale_name);
+WeightLoader::WeightLoader(const formats::ModelConfig& config) : config_(config) {}
+
+int64_t WeightLoader::record(Role role, int64_t layer, int64_t expert) {
+  const TensorRow& row = row_of(config_.family, role);
+  std::string name = tensor_name(config_.family, role, false, layer, expert);
+  const auto [at, is_new] = index_by_name_.try_emplace(name, std::ssize(parameters_));
+  if (is_new) parameters_.push_back({std::move(name), row.shape(config_), row.use, &row, layer, expert});
+  return at->second;
+}
+
+WeightLoader::Rows WeightLoader::whole(int64_t parameter) const {
+  return {parameter, 0, parameters_[static_cast<size_t>(parameter)].rows()};
+}
+
+void WeightLoader::count(const StoredTensor& tensor) {
+  const std::string& name = tensor.entry->name;
+  if (!tensor.scale_name.empty()) taken_.push_back(tensor.scale_name);
   taken_.push_back(name);
-  if (!counted_.insert(name).second) return stored;  // one tensor may be the source of two matrices
-  file_bytes_ += stored.entry->bytes;
-  n_parameters_ += stored.entry->n_elements();
+  if (!counted_.insert(name).second) return;  // one tensor may be the source of several matrices
+  file_bytes_ += tensor.entry->bytes;
+  n_parameters_ += tensor.entry->n_elements();
+}
+
+Result<StoredRows> WeightLoader::find(const std::vector<Rows>& groups) {
+  std::vector<ParameterRows> wanted;
+  for (const Rows& rows : groups) {
+    wanted.push_back({&parameters_[static_cast<size_t>(rows.parameter)], rows.row_begin, rows.n_rows});
+  }
+  NARU_ASSIGN(StoredRows stored, StoredRows::find(*files_, config_, wanted));
+  for (const StoredTensor& tensor : stored.tensors()) count(tensor);
   return stored;
 }
 
-Rule WeightLoader::rule_for(DType stored, Use use) const {
-  if (use == Use::kRouter) return Rule::kF32;
-  if (use == Use::kLookup && options_.compute == ComputeMode::kF32) return rule_of(stored, ComputeMode::kAuto);
+bool WeightLoader::is_lookup(const TensorRow& row) const {
+  return row.use == ParameterUse::kEmbedding && !config_.tie_embeddings;
+}
+
+Rule WeightLoader::rule_for(DType stored, const TensorRow& row) const {
+  if (row.use == ParameterUse::kRouter) return Rule::kF32;
+  if (is_lookup(row) && options_.compute == ComputeMode::kF32) return rule_of(stored, ComputeMode::kAuto);
   return rule_of(stored, options_.compute);
 }
 
-Status WeightLoader::finish(const std::vector<StoredTensor>& tensors) {
-  for (const StoredTensor& tensor : tensors) files_.drop(*tensor.entry, 0, tensor.entry->bytes);
+// In mode bf16 a router's parameters are rounded like all others though its product is by the f32 rule.
+bool WeightLoader::is_rounded_first(Rule rule) const {
+  return rule == Rule::kF32 && options_.compute == ComputeMode::kBF16;
+}
+
+Status WeightLoader::finish(const StoredRows& stored) {
+  for (const StoredTensor& tensor : stored.tensors()) files_->drop(*tensor.entry, 0, tensor.entry->bytes);
   if (options_.progress && !options_.progress(file_bytes_, options_.progress_total)) {
     return Error{Code::kCancelled, fmt::format("loading {}: stopped after {} of {} bytes as asked; nothing was changed",
-                                               files_.folder().string(), file_bytes_, options_.progress_total)};
+                                               files_->folder().string(), file_bytes_, options_.progress_total)};
   }
   return {};
 }
 
-Result<std::unique_ptr<PackedMatrix>> WeightLoader::pack(
-    const std::vector<StoredTensor>& tensors, Rule rule, int64_t groups, int64_t outputs, int64_t inputs,
-    const std::function<std::pair<size_t, int64_t>(int64_t group, int64_t output)>& row_at) {
+Result<Matrix> WeightLoader::pack(const std::vector<Rows>& groups, bool is_transposed) {
+  if (chip_ == nullptr) return Matrix();
+  MatrixSource source;
+  source.groups = std::ssize(groups);
+  source.outputs = groups[0].n_rows;
+  source.inputs = parameters_[static_cast<size_t>(groups[0].parameter)].cols();
+  if (is_transposed) std::swap(source.outputs, source.inputs);
+  return files_ != nullptr ? pack_stored(groups, is_transposed, std::move(source))
+                           : pack_zeros(groups, is_transposed, std::move(source));
+}
+
+namespace {
+
+// The first whose kind is not that of the others.
+Status check_one_kind(const formats::TensorFiles& files, const std::vector<StoredTensor>& tensors) {
   const DType stored = tensors.front().dtype;
   for (const StoredTensor& tensor : tensors) {
     if (tensor.dtype == stored) continue;
     return Error{Code::kUnsupported, fmt::format("loading {}: tensor '{}' is stored as {} but its neighbours as {}; "
                                                  "convert the file to one kind",
-                                                 files_.folder().string(), tensor.entry->name, dtype_name(tensor.dtype),
+                                                 files.folder().string(), tensor.entry->name, dtype_name(tensor.dtype),
                                                  dtype_name(stored))};
   }
-  // Rows go to the chip as stored where its rule reads that kind; otherwise as f32. In mode bf16 a router's
-  // parameters are rounded like all others though its product is by the f32 rule.
-  const bool is_rounded_first = rule == Rule::kF32 && options_.compute == ComputeMode::kBF16;
-  const bool is_direct =
-      !is_rounded_first &&
-      (contract::is_block_rule(rule) ? contract::block_dtype(rule) == stored
-                                     : !is_quantised(stored) && stored != DType::kF8E4M3 && stored != DType::kF64);
-  MatrixSource source;
-  source.dtype = is_direct ? stored : DType::kF32;
-  source.groups = groups;
-  source.outputs = outputs;
-  source.inputs = inputs;
-  source.row = [&](int64_t group, int64_t output, std::byte* scratch) {
-    if (!has_values()) {
-      std::fill_n(scratch, inputs * int64_t{sizeof(float)}, std::byte{0});
-      return static_cast<const std::byte*>(scratch);
+  return {};
+}
+
+// The groups in f32 one after another, each transposed where it is told.
+std::vector<float> widened(const StoredRows& stored, const MatrixSource& source, bool is_transposed) {
+  const int64_t rows = is_transposed ? source.inputs : source.outputs;
+  const int64_t cols = is_transposed ? source.outputs : source.inputs;
+  std::vector<float> values(static_cast<size_t>(source.groups * rows * cols));
+  std::vector<float> group_rows(is_transposed ? static_cast<size_t>(rows * cols) : 0);
+  for (int64_t group = 0; group < source.groups; ++group) {
+    float* const out = values.data() + group * rows * cols;
+    stored.widen(static_cast<size_t>(group), is_transposed ? group_rows.data() : out);
+    if (!is_transposed) continue;
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t k = 0; k < cols; ++k) out[k * rows + row] = group_rows[static_cast<size_t>(row * cols + k)];
     }
-    const auto [tensor, row] = row_at(group, output);
-    if (is_direct) return tensors[tensor].row(row);
+  }
+  return values;
+}
+
+}  // namespace
+
+// Lines of the file go to the chip as they are stored where its rule reads that kind, otherwise as f32. What the file
+// does not hold as lines is turned in f32.
+Result<Matrix> WeightLoader::pack_stored(const std::vector<Rows>& groups, bool is_transposed, MatrixSource source) {
+  NARU_ASSIGN(const StoredRows stored, find(groups));
+  const DType dtype = stored.tensors().front().dtype;
+  const bool is_turned = is_transposed != stored.are_columns();
+  const TensorRow& row = *parameters_[static_cast<size_t>(groups[0].parameter)].row;
+  const Rule rule = is_turned ? transposed_rule_of(dtype, options_.compute) : rule_for(dtype, row);
+  NARU_TRY(check_one_kind(*files_, stored.tensors()));
+  const bool rounds = is_rounded_first(rule);
+  const bool is_direct =
+      !is_turned && !rounds &&
+      (contract::is_block_rule(rule) ? contract::block_dtype(rule) == dtype
+                                     : !is_quantised(dtype) && dtype != DType::kF8E4M3 && dtype != DType::kF64);
+  std::vector<float> turned;
+  if (is_turned && !is_planning_) turned = widened(stored, source, is_transposed);
+  source.dtype = is_direct ? dtype : DType::kF32;
+  source.row = [&](int64_t group, int64_t output, std::byte* scratch) {  // a planner asks for none
     auto* values = reinterpret_cast<float*>(scratch);
-    tensors[tensor].widen(row, values);
-    for (int64_t k = 0; k < inputs && is_rounded_first; ++k) values[k] = round_to_bf16(values[k]);
+    if (is_turned) {
+      std::copy_n(turned.data() + (group * source.outputs + output) * source.inputs, source.inputs, values);
+    } else {
+      const auto [tensor, line] = stored.line(static_cast<size_t>(group), output);
+      if (is_direct) return stored.tensors()[tensor].row(line);
+      stored.tensors()[tensor].widen(line, values);
+    }
+    for (int64_t k = 0; k < source.inputs && rounds; ++k) values[k] = round_to_bf16(values[k]);
     return static_cast<const std::byte*>(scratch);
   };
-  chip_bytes_ += chip_.packed_bytes(source.dtype, rule, groups, outputs, inputs);
-  if (is_planning_) return chip_.pack(source, rule);
-  NARU_TRY(files_.check_unchanged());
-  NARU_ASSIGN(auto packed, chip_.pack(source, rule));
-  NARU_TRY(finish(tensors));
+  chip_bytes_ += chip_->packed_bytes(source.dtype, rule, source.groups, source.outputs, source.inputs);
+  if (is_planning_) return chip_->pack(source, rule);
+  NARU_TRY(files_->check_unchanged());
+  NARU_ASSIGN(auto packed, chip_->pack(source, rule));
+  NARU_TRY(finish(stored));
   return packed;
 }
 
-void WeightLoader::tell(PackedMatrix& matrix, const std::vector<StoredTensor>& tensors, const Parts& parts,
-                        bool is_transposed, Use use) {
-  if (options_.loaded == nullptr) return;
-  LoadedParameters::Matrix loaded;
-  loaded.matrix = &matrix;
-  loaded.is_transposed = is_transposed;
-  loaded.is_rounded_first = use == Use::kRouter && options_.compute == ComputeMode::kBF16;
-  loaded.is_lookup = use == Use::kLookup;
-  for (int64_t group = 0; group < matrix.groups; ++group) {
-    const bool is_one = tensors.size() == 1;
-    const StoredTensor& tensor = is_one ? tensors[0] : tensors[static_cast<size_t>(group)];
-    loaded.groups.push_back(
-        {tensor.entry->name, is_one ? group * parts.part_rows + parts.row_begin : 0, parts.outputs});
+Result<Matrix> WeightLoader::pack_zeros(const std::vector<Rows>& groups, bool is_transposed, MatrixSource source) {
+  const TensorRow& row = *parameters_[static_cast<size_t>(groups[0].parameter)].row;
+  const Rule rule = rule_for(DType::kF32, row);
+  source.dtype = DType::kF32;
+  source.row = [n = source.inputs](int64_t, int64_t, std::byte* scratch) {
+    std::fill_n(scratch, n * int64_t{sizeof(float)}, std::byte{0});
+    return static_cast<const std::byte*>(scratch);
+  };
+  chip_bytes_ += chip_->packed_bytes(source.dtype, rule, source.groups, source.outputs, source.inputs);
+  NARU_ASSIGN(auto packed, chip_->pack(source, rule));
+  loaded_->matrices.push_back({.matrix = packed.get(),
+                               .groups = groups,
+                               .is_transposed = is_transposed,
+                               .is_rounded_first = is_rounded_first(rule),
+                               .is_lookup = is_lookup(row)});
+  return packed;
+}
+
+Result<Matrix> WeightLoader::matrix(Role role, int64_t layer) {
+  return pack({whole(record(role, layer))}, false);
+}
+
+Result<Matrix> WeightLoader::head_matrices(Role role, int64_t layer, int64_t row_begin, int64_t n_rows,
+                                           bool is_transposed) {
+  const int64_t parameter = record(role, layer);
+  const int64_t head_rows = parameters_[static_cast<size_t>(parameter)].rows() / config_.heads;
+  std::vector<Rows> groups;
+  for (int64_t head = 0; head < config_.heads; ++head) {
+    groups.push_back({parameter, head * head_rows + row_begin, n_rows});
   }
-  options_.loaded->matrices.push_back(std::move(loaded));
+  return pack(groups, is_transposed);
 }
 
-Result<std::unique_ptr<PackedMatrix>> WeightLoader::matrix(Place place, int64_t outputs, int64_t inputs, Use use,
-                                                           const RowOrder& row_order) {
-  std::vector<StoredTensor> tensors(1);
-  NARU_ASSIGN(tensors[0], find(place, {outputs, inputs}, {outputs, inputs}));
-  const Rule rule = rule_for(tensors[0].dtype, use);
-  NARU_CHECK(options_.loaded == nullptr || !row_order, "rows out of order cannot be trained");
-  NARU_ASSIGN(auto packed, pack(tensors, rule, 1, outputs, inputs, [&](int64_t, int64_t output) {
-                return std::pair<size_t, int64_t>(0, row_order ? row_order(output) : output);
-              }));
-  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, use);
-  return packed;
-}
-
-Result<std::unique_ptr<PackedMatrix>> WeightLoader::grouped_matrix(Place place, const Parts& parts) {
-  std::vector<StoredTensor> tensors(1);
-  NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
-                               {parts.groups, parts.part_rows, parts.inputs}));
-  const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  NARU_ASSIGN(auto packed,
-              pack(tensors, rule, parts.groups, parts.outputs, parts.inputs, [&](int64_t group, int64_t output) {
-                return std::pair<size_t, int64_t>(0, group * parts.part_rows + parts.row_begin + output);
-              }));
-  tell(*packed, tensors, parts, false, Use::kProduct);
-  return packed;
-}
-
-Result<std::unique_ptr<PackedMatrix>> WeightLoader::transposed_matrix(Place place, const Parts& parts) {
-  std::vector<StoredTensor> tensors(1);
-  NARU_ASSIGN(tensors[0], find(place, {parts.groups * parts.part_rows, parts.inputs},
-                               {parts.groups, parts.part_rows, parts.inputs}));
-  const Rule rule = transposed_rule_of(tensors[0].dtype, options_.compute);
-  // The transposed matrix in f32, then packed like any other: [groups][inputs][outputs].
-  std::vector<float> values;
-  if (has_values()) {
-    values.resize(static_cast<size_t>(parts.groups * parts.inputs * parts.outputs));
-    std::vector<float> row(static_cast<size_t>(parts.inputs));
-    for (int64_t group = 0; group < parts.groups; ++group) {
-      for (int64_t output = 0; output < parts.outputs; ++output) {
-        tensors[0].widen(group * parts.part_rows + parts.row_begin + output, row.data());
-        for (int64_t k = 0; k < parts.inputs; ++k) {
-          values[static_cast<size_t>((group * parts.inputs + k) * parts.outputs + output)] =
-              row[static_cast<size_t>(k)];
-        }
-      }
-    }
+Result<WeightLoader::Experts> WeightLoader::experts(int64_t layer) {
+  std::vector<Rows> gate, up, down;
+  for (int64_t expert = 0; expert < config_.moe.experts; ++expert) {
+    gate.push_back(whole(record(Role::kExpertGate, layer, expert)));
+    up.push_back(whole(record(Role::kExpertUp, layer, expert)));
+    down.push_back(whole(record(Role::kExpertDown, layer, expert)));
   }
-  std::vector<StoredTensor> transposed(1);
-  transposed[0].entry = tensors[0].entry;
-  transposed[0].data = reinterpret_cast<const std::byte*>(values.data());
-  transposed[0].cols = parts.outputs;
-  transposed[0].row_bytes = parts.outputs * 4;
-  NARU_ASSIGN(auto packed,
-              pack(transposed, rule, parts.groups, parts.inputs, parts.outputs, [&](int64_t group, int64_t output) {
-                return std::pair<size_t, int64_t>(0, group * parts.inputs + output);
-              }));
-  tell(*packed, tensors, parts, true, Use::kProduct);
-  return packed;
+  Experts result;
+  NARU_ASSIGN(result.gate, pack(gate, false));
+  NARU_ASSIGN(result.up, pack(up, false));
+  NARU_ASSIGN(result.down, pack(down, false));
+  return result;
 }
 
-Result<std::unique_ptr<PackedMatrix>> WeightLoader::expert_matrices(Role role, int64_t layer, int64_t experts,
-                                                                    int64_t outputs, int64_t inputs) {
-  std::vector<StoredTensor> tensors(static_cast<size_t>(experts));
-  for (int64_t e = 0; e < experts; ++e) {
-    NARU_ASSIGN(tensors[static_cast<size_t>(e)],
-                find({.role = role, .layer = layer, .expert = e}, {outputs, inputs}, {outputs, inputs}));
-  }
-  const Rule rule = rule_for(tensors[0].dtype, Use::kProduct);
-  NARU_ASSIGN(auto packed, pack(tensors, rule, experts, outputs, inputs, [](int64_t group, int64_t output) {
-                return std::pair<size_t, int64_t>(static_cast<size_t>(group), output);
-              }));
-  tell(*packed, tensors, {.part_rows = outputs, .outputs = outputs, .inputs = inputs}, false, Use::kProduct);
-  return packed;
-}
-
-Result<std::vector<float>> WeightLoader::host_vector(Place place, int64_t n) {
-  NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
-  std::vector<float> values(static_cast<size_t>(n));
+Result<std::vector<float>> WeightLoader::host_vector(Role role) {
+  NARU_CHECK(files_ != nullptr, "values of no file", static_cast<int>(role));
+  NARU_ASSIGN(const StoredTensor stored, find_stored_tensor(*files_, config_, role));
+  count(stored);
+  std::vector<float> values(static_cast<size_t>(stored.cols));
   stored.widen(0, values.data());
   return values;
 }
 
-Result<nn::Vector> WeightLoader::vector(Place place, int64_t n, bool is_exact, const RowOrder& order) {
-  NARU_ASSIGN(const StoredTensor stored, find(place, {n}, {n}));
-  std::vector<float> values(static_cast<size_t>(n));
-  if (has_values()) stored.widen(0, values.data());
-  if (order) {
-    const std::vector<float> in_file = values;
-    for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = in_file[static_cast<size_t>(order(i))];
+Result<nn::Vector> WeightLoader::vector(Role role, int64_t layer) {
+  const int64_t parameter = record(role, layer);
+  if (chip_ == nullptr) return nn::Vector();
+  const Parameter& taken = parameters_[static_cast<size_t>(parameter)];
+  const bool is_rounded = options_.compute == ComputeMode::kBF16 && taken.use != ParameterUse::kRoutingBias;
+  std::vector<float> values(static_cast<size_t>(taken.cols()));
+  if (files_ != nullptr) {
+    NARU_ASSIGN(const StoredRows stored, find({whole(parameter)}));
+    if (!is_planning_) stored.widen(0, values.data());
   }
-  if (options_.compute == ComputeMode::kBF16 && !is_exact) {
-    for (float& value : values) value = round_to_bf16(value);
-  }
+  for (float& value : values) value = is_rounded ? round_to_bf16(value) : value;
   NARU_ASSIGN(nn::Vector made, constant(values));
-  if (options_.loaded != nullptr) {
-    options_.loaded->vectors.push_back({made.view, taken_.back(), options_.compute == ComputeMode::kBF16 && !is_exact});
-  }
+  if (loaded_ != nullptr) loaded_->vectors.push_back({made.view, parameter, is_rounded});
   return made;
 }
 
@@ -217,8 +242,8 @@ Result<nn::Vector> WeightLoader::constant(const std::vector<float>& values) {
   const auto n = static_cast<int64_t>(values.size());
   chip_bytes_ += n * 4;
   nn::Vector vector;
-  NARU_ASSIGN(vector.buffer, chip_.allocate(n * 4));
-  NARU_TRY(chip_.copy_in(vector.buffer->address(), values.data(), n * 4));
+  NARU_ASSIGN(vector.buffer, chip_->allocate(n * 4));
+  NARU_TRY(chip_->copy_in(vector.buffer->address(), values.data(), n * 4));
   vector.view = make_view(vector.buffer->address(), DType::kF32, 1, n);
   return vector;
 }

@@ -8,28 +8,17 @@
 #include <cstring>
 
 #include "base/philox.h"
+#include "models/adapters.h"
 
 namespace naru::train {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
-constexpr std::string_view kA = ".lora_A.weight";
-constexpr std::string_view kB = ".lora_B.weight";
-// Of all matrices in layers, those whose products a layer issues one by one.
-constexpr std::string_view kPossible[] = {
-    "q_proj",    "k_proj",  "v_proj",   "o_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa",
-    "gate_proj", "up_proj", "down_proj"};
-
-// "q_proj" of "model.layers.0.self_attn.q_proj.weight".
-std::string last_part(const std::string& name) {
-  if (!name.ends_with(kWeight)) return "";
-  const std::string stem = name.substr(0, name.size() - kWeight.size());
-  return stem.substr(stem.rfind('.') + 1);
-}
+using models::kLoraA;
+using models::kLoraB;
+using models::kWeight;
 
 bool is_chosen(const std::string& target, const models::Parameter& parameter) {
-  return parameter.use == models::ParameterUse::kMatrix && last_part(parameter.name) == target &&
-         parameter.name.find(".experts.") == std::string::npos;
+  return models::can_adapt(parameter) && models::last_part(parameter.name) == target;
 }
 
 }  // namespace
@@ -39,33 +28,34 @@ formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora) {
 }
 
 Status list_adapters(const recipes::LoraRecipe& lora, std::vector<models::Parameter>& parameters) {
+  const std::vector<std::string_view> possible = models::adaptable_parts();
   std::vector<models::Parameter> added;
   for (const std::string& target : lora.targets) {
-    const bool is_possible = std::find(std::begin(kPossible), std::end(kPossible), target) != std::end(kPossible);
+    const bool is_possible = std::find(possible.begin(), possible.end(), target) != possible.end();
     const bool is_there = std::any_of(parameters.begin(), parameters.end(),
                                       [&](const models::Parameter& p) { return is_chosen(target, p); });
     if (is_possible && is_there) continue;
     return Error{Code::kInvalidArgument,
                  fmt::format("preparing adapters: lora.targets: '{}' {}; choose from {}", target,
                              is_possible ? "names no matrix of this model" : "cannot have an adapter",
-                             fmt::join(kPossible, ", "))};
+                             fmt::join(possible, ", "))};
   }
   for (const models::Parameter& parameter : parameters) {
     const bool is_wanted = std::any_of(lora.targets.begin(), lora.targets.end(),
                                        [&](const std::string& target) { return is_chosen(target, parameter); });
     if (!is_wanted) continue;
     const std::string stem = parameter.name.substr(0, parameter.name.size() - kWeight.size());
-    added.push_back({stem + std::string(kA), {lora.rank, parameter.cols()}, models::ParameterUse::kMatrix});
-    added.push_back({stem + std::string(kB), {parameter.rows(), lora.rank}, models::ParameterUse::kMatrix});
+    added.push_back({stem + std::string(kLoraA), {lora.rank, parameter.cols()}, models::ParameterUse::kMatrix});
+    added.push_back({stem + std::string(kLoraB), {parameter.rows(), lora.rank}, models::ParameterUse::kMatrix});
   }
   parameters.insert(parameters.end(), added.begin(), added.end());
   return {};
 }
 
 std::string adapted_module(const std::string& adapter_name) {
-  const bool is_adapter = adapter_name.ends_with(kA) || adapter_name.ends_with(kB);
+  const bool is_adapter = adapter_name.ends_with(kLoraA) || adapter_name.ends_with(kLoraB);
   NARU_CHECK(is_adapter, adapter_name);
-  return adapter_name.substr(0, adapter_name.size() - kA.size());
+  return adapter_name.substr(0, adapter_name.size() - kLoraA.size());
 }
 
 std::string adapted_name(const std::string& adapter_name) {
@@ -73,7 +63,7 @@ std::string adapted_name(const std::string& adapter_name) {
 }
 
 void draw_adapter(const models::Parameter& parameter, int64_t index, uint64_t seed, float* out) {
-  if (parameter.name.ends_with(kB)) {
+  if (parameter.name.ends_with(kLoraB)) {
     std::fill_n(out, parameter.n_elements(), 0.0f);
     return;
   }

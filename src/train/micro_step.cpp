@@ -74,7 +74,6 @@ class MicroStep {
 
  private:
   bool wants_gradients() const { return bindings_ != nullptr; }
-  Result<View> upload(const std::vector<int32_t>& values);
   Status add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor, Pass& pass);
   Status add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
   Status forward(Pass& pass);
@@ -101,13 +100,6 @@ class MicroStep {
   std::vector<std::unique_ptr<nn::Tape>> tapes_;  // embedding, then layers
 };
 
-Result<View> MicroStep::upload(const std::vector<int32_t>& values) {
-  const auto n = static_cast<int64_t>(values.size());
-  const View view = values_.take(n, 1, DType::kI32);
-  NARU_TRY(chip_.copy_in(view.address, values.data(), n * 4));
-  return view;
-}
-
 Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor,
                            Pass& pass) {
   HeadWork work;
@@ -115,7 +107,7 @@ Status MicroStep::add_head(const nn::Norm& norm, const PredictionTargets& of, do
   work.row_weights = of.weights;
   work.weight = weight;
   work.divisor = divisor;
-  NARU_ASSIGN(work.targets, upload(of.targets));
+  NARU_ASSIGN(work.targets, models::upload(chip_, values_, of.targets));
   work.weights = values_.take(work.targets.rows, 1);
   work.losses = results_.losses(pass.heads.size());
   pass.heads.push_back(std::move(work));
@@ -130,7 +122,7 @@ Status MicroStep::add_heads(const data::MicroBatch& batch, const TrainableModel:
   for (size_t depth = 0; depth < n_depths; ++depth) {
     NARU_CHECK(scale.prediction_divisors.size() == n_depths, scale.prediction_divisors.size(), n_depths);
     const PredictionTargets targets = prediction_targets(batch, static_cast<int64_t>(depth));
-    NARU_ASSIGN(const View seen, upload(targets.ids));
+    NARU_ASSIGN(const View seen, models::upload(chip_, values_, targets.ids));
     pass.seen.push_back(seen);
     NARU_TRY(add_head(decoder_.predictions[depth].head_norm, targets,
                       scale.prediction_weight / static_cast<double>(n_depths), scale.prediction_divisors[depth], pass));

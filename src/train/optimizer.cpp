@@ -32,7 +32,7 @@ Result<Optimizer> Optimizer::create(const recipes::OptimizerRecipe& recipe, cons
   std::vector<bool> has_second = model.trained();
   for (size_t i = 0; i < has_second.size(); ++i) {
     const models::Parameter& parameter = model.parameters()[i];
-    const bool is_muon = recipe.kind == "muon" && has_second[i] && parameter.use == ParameterUse::kMatrix;
+    const bool is_muon = recipe.kind == "muon" && has_second[i] && parameter.is_matrix();
     result.is_muon_.push_back(is_muon);
     if (!is_muon) continue;
     has_second[i] = false;
@@ -79,9 +79,11 @@ Result<double> Optimizer::gradient_norm(const ParameterBuffer& grads) {
 double Optimizer::decay_of(int64_t index) const {
   switch (model_->parameters()[static_cast<size_t>(index)].use) {
     case ParameterUse::kMatrix:
+    case ParameterUse::kResidual:
     case ParameterUse::kRouter: return recipe_.weight_decay;
     case ParameterUse::kEmbedding:
     case ParameterUse::kHead: return recipe_.decay_embeddings ? recipe_.weight_decay : 0;
+    case ParameterUse::kNone:
     case ParameterUse::kNorm:
     case ParameterUse::kBias:
     case ParameterUse::kRoutingBias: return 0;

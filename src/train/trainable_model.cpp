@@ -77,32 +77,19 @@ int64_t index_of(const Names& index_by_name, const std::string& name) {
 
 }  // namespace
 
-// Names become indices here, once: a step looks none of them up.
-void TrainableModel::State::find_places(const Names& index_by_name) {
-  for (const LoadedParameters::Matrix& matrix : loaded.matrices) {
-    std::vector<Rows>& groups = matrix_rows.emplace_back();
-    for (const LoadedParameters::Rows& rows : matrix.groups) {
-      groups.push_back({index_of(index_by_name, rows.tensor), rows.row_begin, rows.n_rows});
-    }
-  }
-  for (const LoadedParameters::Vector& vector : loaded.vectors) {
-    vector_parameters.push_back(index_of(index_by_name, vector.tensor));
-  }
-}
-
 void TrainableModel::State::bind(const ParameterBuffer& grads, nn::Bindings& bindings) const {
   for (size_t i = 0; i < loaded.matrices.size(); ++i) {
     const LoadedParameters::Matrix& matrix = loaded.matrices[i];
     nn::MatrixBinding binding{matrix.matrix, transposed[i].get(), {}, matrix.is_transposed};
-    for (const Rows& rows : matrix_rows[i]) {
-      if (grads.holds(rows.index)) {
-        binding.grads.push_back(grads.view(rows.index).slice_rows(rows.row_begin, rows.n_rows));
+    for (const LoadedParameters::Rows& rows : matrix.groups) {
+      if (grads.holds(rows.parameter)) {
+        binding.grads.push_back(grads.view(rows.parameter).slice_rows(rows.row_begin, rows.n_rows));
       }
     }
     bindings.bind(std::move(binding));
   }
-  for (size_t i = 0; i < loaded.vectors.size(); ++i) {
-    bindings.bind_vector(loaded.vectors[i].view, grads.view(vector_parameters[i]));
+  for (const LoadedParameters::Vector& vector : loaded.vectors) {
+    bindings.bind_vector(vector.view, grads.view(vector.parameter));
   }
   for (const LoadedAdapter& low : adapters) {
     bindings.bind({low.adapter->a.get(), low.a_transposed.get(), {grads.view(low.a)}, false});
@@ -172,17 +159,6 @@ TrainableModel::MemoryUse TrainableModel::memory() const {
 
 namespace {
 
-// The engine's own decoder, through the loader that serves files; refresh() fills it from the values.
-Result<models::Decoder> build(TrainableModel::Options options, const formats::ModelConfig& config, contract::Chip& chip,
-                              std::span<const models::Parameter> parameters, LoadedParameters* loaded) {
-  std::vector<formats::MemoryTensor> tensors;
-  for (const models::Parameter& parameter : parameters) tensors.push_back({parameter.name, parameter.shape, nullptr});
-  const formats::TensorFiles files = formats::TensorFiles::from_memory(std::move(tensors), "the model in training");
-  models::WeightLoader loader(files, config, models::names_of(config.family), chip,
-                              {.compute = options.compute, .progress = {}, .progress_total = 0, .loaded = loaded});
-  return models::build_decoder(config, loader, {.is_latent_form = options.is_latent_form, .with_predictions = true});
-}
-
 // The values of every parameter onto the chip: those of the model as `read` gives them, drawn ones for adapters.
 Status fill_values(contract::Chip& chip, const std::vector<models::Parameter>& parameters, int64_t n_own,
                    const TrainableModel::ReadParameter& read, uint64_t seed, const ParameterBuffer& out) {
@@ -223,9 +199,10 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   for (size_t i = 0; i < s.parameters.size(); ++i) index_by_name[s.parameters[i].name] = static_cast<int64_t>(i);
   NARU_ASSIGN(s.values, ParameterBuffer::create(chip, s.parameters, std::vector<bool>(s.parameters.size(), true)));
   if (!chip.info().is_planner) NARU_TRY(fill_values(chip, s.parameters, n_own, read, seed, s.values));
-  NARU_ASSIGN(s.decoder,
-              build(options, config, chip, std::span(s.parameters).first(static_cast<size_t>(n_own)), &s.loaded));
-  s.find_places(index_by_name);
+  // The engine's own decoder, by the walk that serves files; refresh() fills it from the values.
+  models::WeightLoader loader(config, chip, options.compute, s.loaded);
+  NARU_ASSIGN(s.decoder, models::build_decoder(config, loader,
+                                               {.is_latent_form = options.is_latent_form, .with_predictions = true}));
   for (const LoadedParameters::Matrix& matrix : s.loaded.matrices) {
     const contract::PackedMatrix& m = *matrix.matrix;
     s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
@@ -262,8 +239,8 @@ Status TrainableModel::refresh() {
   for (size_t i = 0; i < s.loaded.matrices.size(); ++i) {
     const LoadedParameters::Matrix& matrix = s.loaded.matrices[i];
     std::vector<View> groups;
-    for (const State::Rows& rows : s.matrix_rows[i]) {
-      groups.push_back(s.values.view(rows.index).slice_rows(rows.row_begin, rows.n_rows));
+    for (const LoadedParameters::Rows& rows : matrix.groups) {
+      groups.push_back(s.values.view(rows.parameter).slice_rows(rows.row_begin, rows.n_rows));
     }
     contract::Pack pack{.groups = groups,
                         .is_transposed = matrix.is_transposed,
@@ -275,9 +252,8 @@ Status TrainableModel::refresh() {
     pack.out = s.transposed[i].get();
     NARU_TRY(s.chip->run(pack));
   }
-  for (size_t i = 0; i < s.loaded.vectors.size(); ++i) {
-    const LoadedParameters::Vector& vector = s.loaded.vectors[i];
-    const View value = s.values.view(s.vector_parameters[i]);
+  for (const LoadedParameters::Vector& vector : s.loaded.vectors) {
+    const View value = s.values.view(vector.parameter);
     if (vector.is_rounded) {
       NARU_TRY(s.chip->run(contract::RoundBF16{.x = value, .out = vector.view}));
     } else {

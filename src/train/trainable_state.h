@@ -1,8 +1,6 @@
 // What a TrainableModel holds; shared by its two sources (building and running).
 #pragma once
 
-#include <unordered_map>
-
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -19,14 +17,6 @@ struct TrainableModel::State {
 
   models::Decoder decoder;
   models::LoadedParameters loaded;
-  // Rows of parameter `index`.
-  struct Rows {
-    int64_t index = 0;
-    int64_t row_begin = 0;
-    int64_t n_rows = 0;
-  };
-  std::vector<std::vector<Rows>> matrix_rows;  // of loaded.matrices, in order: of each group
-  std::vector<int64_t> vector_parameters;      // of loaded.vectors, in order
   // Of loaded.matrices, in order: the matrix for dx; null for those that are only looked up.
   std::vector<std::unique_ptr<contract::PackedMatrix>> transposed;
   // Low-rank parts: parameter a is adapters' A, a + 1 its B.
@@ -46,7 +36,6 @@ struct TrainableModel::State {
   int64_t cache_bytes = 0;
 
   Status reserve_cache(int64_t n_pages);
-  void find_places(const std::unordered_map<std::string, int64_t>& index_by_name);
   void bind(const ParameterBuffer& grads, nn::Bindings& bindings) const;
 };
 

@@ -24,10 +24,9 @@ std::string numerics_id(const recipes::Recipe& recipe, const TrainingModelFiles&
 int64_t n_active(const formats::ModelConfig& config, const std::vector<models::Parameter>& parameters) {
   double n = 0;
   for (const models::Parameter& parameter : parameters) {
-    const bool is_expert = parameter.name.find(".mlp.experts.") != std::string::npos;
-    const double share = is_expert ? static_cast<double>(config.moe.experts_per_token) /
-                                         static_cast<double>(std::max<int64_t>(1, config.moe.experts))
-                                   : 1.0;
+    const double share = parameter.is_expert() ? static_cast<double>(config.moe.experts_per_token) /
+                                                     static_cast<double>(std::max<int64_t>(1, config.moe.experts))
+                                               : 1.0;
     n += share * static_cast<double>(parameter.n_elements());
   }
   return static_cast<int64_t>(n);
@@ -94,7 +93,7 @@ Status RunningTrainer::plan_memory() {
     all += parameter.n_elements();
     if (!shape.trained()[i]) continue;
     trained += parameter.n_elements();
-    const bool is_muon = recipe_.optimizer.kind == "muon" && parameter.use == models::ParameterUse::kMatrix;
+    const bool is_muon = recipe_.optimizer.kind == "muon" && parameter.is_matrix();
     moments += parameter.n_elements() * (is_muon ? 1 : 2);
   }
   plan_.n_parameters = all;

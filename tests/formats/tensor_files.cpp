@@ -37,27 +37,6 @@ TEST(TensorFiles, OneSafetensorsFile) {
   files->drop(*b, 0, 24);
 }
 
-TEST(TensorFiles, TensorsThatAreInMemory) {
-  const std::vector<float> a{1, 2, 3, 4, 5, 6}, b{7};
-  TensorFiles files = TensorFiles::from_memory({{"b", {1}, b.data()}, {"a", {2, 3}, a.data()}}, "the trainer");
-  ASSERT_EQ(files.entries().size(), 2u);
-  const TensorEntry* entry = files.find("a");
-  ASSERT_NE(entry, nullptr);
-  EXPECT_EQ(entry->shape_text(), "[2, 3]");
-  EXPECT_EQ(files.bytes(*entry).data(), reinterpret_cast<const std::byte*>(a.data()));  // not copied
-  EXPECT_EQ(files.bytes(*entry).size(), 24u);
-  EXPECT_EQ(files.bytes(*files.find("b")).size(), 4u);
-  EXPECT_EQ(files.find("c"), nullptr);
-  EXPECT_EQ(files.n_files(), 0);
-  EXPECT_EQ(files.tensor_bytes_total(), 28);
-  EXPECT_EQ(files.gguf(), nullptr);
-  EXPECT_EQ(files.folder(), "the trainer");
-  files.drop(*entry, 0, 24);
-  EXPECT_EQ(*reinterpret_cast<const float*>(files.bytes(*entry).data()), 1);
-  EXPECT_TRUE(files.check_unchanged().ok());
-  EXPECT_TRUE(files.digests().value().empty());
-}
-
 TEST(TensorFiles, OneGgufFile) {
   auto files = TensorFiles::open(fixture_path("tiny.gguf"));
   ASSERT_TRUE(files.ok()) << message_of(files);

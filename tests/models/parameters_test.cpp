@@ -1,5 +1,5 @@
-// The trainer's list of parameters: read from every container and layout, then built back into a model from memory,
-// they give the same bits as the file itself. What is drawn is normal and does not change.
+// The list of parameters: read from every container and layout, then built back into a model, they give the same bits
+// as the file itself. What is drawn is normal and does not change.
 #include "models/parameters.h"
 
 #include <cmath>
@@ -23,13 +23,35 @@ struct Taken {
     for (const Parameter& parameter : parameters) sum += parameter.n_elements();
     return sum;
   }
-  formats::TensorFiles in_memory() const {
-    std::vector<formats::MemoryTensor> tensors;
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      tensors.push_back({parameters[i].name, parameters[i].shape, values[i].data()});
+};
+
+// The values as one file, in f32.
+class Written {
+ public:
+  explicit Written(const Taken& taken) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "naru-parameters-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    formats::SafetensorsWriter writer;
+    for (const Parameter& parameter : taken.parameters) {
+      EXPECT_TRUE(writer.add_tensor(parameter.name, DType::kF32, parameter.shape).ok());
     }
-    return formats::TensorFiles::from_memory(std::move(tensors), "the trainer");
+    EXPECT_TRUE(writer.begin(folder_ / "model.safetensors").ok());
+    for (const std::vector<float>& values : taken.values) {
+      EXPECT_TRUE(writer.write(std::as_bytes(std::span(values))).ok());
+    }
+    EXPECT_TRUE(writer.finish().ok());
   }
+  ~Written() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Written(const Written&) = delete;
+  Written& operator=(const Written&) = delete;
+
+  formats::TensorFiles open() const { return formats::TensorFiles::open(folder_).value(); }
+
+ private:
+  std::filesystem::path folder_;
 };
 
 Taken take(const std::filesystem::path& path) {
@@ -56,17 +78,18 @@ class ParameterFixtures : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ParameterFixtures, ReadAndBuiltBackGiveTheSameBits) {
   const Taken taken = take(fixture_model(GetParam()));
+  const Written written(taken);
   const auto chip = reference::make_reference_chip();
   auto ids = read_json(fixture_folder(GetParam()) / "ids.json").get<std::vector<int32_t>>();
   ids.resize(std::min<size_t>(ids.size(), 24));
   for (const bool is_latent : {true, false}) {
     const LoadOptions options{.compute = contract::ComputeMode::kF32, .cache_dtype = {}, .is_latent_form = is_latent};
     Runner from_file(fixture_model(GetParam()), *chip, options);
-    Runner from_memory({"the trainer", taken.in_memory(), taken.config}, *chip, options);
-    ASSERT_TRUE(from_file.is_ready() && from_memory.is_ready());
-    EXPECT_TRUE(from_memory.plan().unused_tensors.empty());
-    EXPECT_EQ(from_memory.plan().n_parameters, taken.n_elements()) << "each tensor counts once";
-    EXPECT_EQ(first_difference(from_file.logits(ids, 24), from_memory.logits(ids, 24)), -1);
+    Runner from_values({"the values", written.open(), taken.config}, *chip, options);
+    ASSERT_TRUE(from_file.is_ready() && from_values.is_ready());
+    EXPECT_TRUE(from_values.plan().unused_tensors.empty());
+    EXPECT_EQ(from_values.plan().n_parameters, taken.n_elements()) << "each tensor counts once";
+    EXPECT_EQ(first_difference(from_file.logits(ids, 24), from_values.logits(ids, 24)), -1);
     if (!taken.config.is_mla()) break;
   }
 }
@@ -77,6 +100,37 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, ParameterFixtures, ::testing::ValuesIn(readab
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
                            return name;
                          });
+
+TEST(Tables, EveryNameMeansOneRow) {
+  for (const formats::Family family : formats::families()) {
+    std::set<std::string_view> hugging_face, gguf;
+    for (const TensorRow& row : tensors_of(family)) {
+      EXPECT_EQ(&row_of(family, row.role), &row);
+      EXPECT_TRUE(row.gguf.empty() || gguf.insert(row.gguf).second) << row.gguf;
+      if (row.hugging_face.empty()) continue;
+      EXPECT_TRUE(hugging_face.insert(row.hugging_face).second) << row.hugging_face;
+      const auto place = place_of(family, tensor_name(family, row.role, false, 3, 12));
+      ASSERT_TRUE(place.has_value()) << row.hugging_face;
+      EXPECT_EQ(place->role, row.role) << row.hugging_face;
+    }
+  }
+}
+
+TEST(Parameters, TheListSaysWhatEachIs) {
+  for (const char* const name : {"v3-f32", "llama-gqa"}) {
+    const auto config = open_model_files(fixture_model(name)).value().config;
+    for (const Parameter& parameter : list_parameters(config)) {
+      EXPECT_EQ(parameter.use == ParameterUse::kResidual,
+                parameter.name.ends_with(".o_proj.weight") || parameter.name.ends_with(".down_proj.weight"))
+          << parameter.name;
+      EXPECT_EQ(parameter.is_expert(), parameter.name.find(".experts.") != std::string::npos) << parameter.name;
+      EXPECT_EQ(parameter.shape.size() == 1, parameter.use == ParameterUse::kNorm ||
+                                                 parameter.use == ParameterUse::kBias ||
+                                                 parameter.use == ParameterUse::kRoutingBias)
+          << parameter.name;
+    }
+  }
+}
 
 TEST(Parameters, TheListIsInTheModelsOrderAndNamesNothingTwice) {
   const auto files = open_model_files(fixture_model("v3-f32")).value();
@@ -93,7 +147,7 @@ TEST(Parameters, AMissingOrMisshapenTensorIsNamed) {
   Taken taken = take(fixture_model("llama-gqa"));
   std::vector<float> out(1 << 20);
   const auto message = [&](const Parameter& wanted) {
-    const Status status = read_parameter(taken.in_memory(), taken.config, wanted, out.data());
+    const Status status = read_parameter(Written(taken).open(), taken.config, wanted, out.data());
     return status.ok() ? std::string() : status.error().message;
   };
   Parameter wanted = taken.parameters[2];
@@ -121,7 +175,7 @@ TEST(Parameters, DrawsAreNormalAndByCounter) {
   EXPECT_NEAR(beyond / n, 0.05, 5 * std::sqrt(0.05 * 0.95 / n));
 
   // A shorter tensor draws a prefix; another index or seed draws other numbers; outputs to the residual are smaller.
-  Parameter narrow{"model.layers.0.self_attn.o_proj.weight", {3, 7}, ParameterUse::kMatrix};
+  Parameter narrow{"model.layers.0.self_attn.o_proj.weight", {3, 7}, ParameterUse::kResidual};
   std::vector<float> drawn(21), other(21);
   draw_parameter(config, narrow, 0, 7, 0.5, drawn.data());
   const double shrink = std::sqrt(2.0 * static_cast<double>(config.layers));

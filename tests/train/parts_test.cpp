@@ -269,8 +269,7 @@ TEST(Optimizer, AdamWIsTheFormula) {
     const double scale = 0.5, lr = recipe.lr / static_cast<double>(t);
     ASSERT_TRUE(optimizer.update(grads, lr, scale, t).ok());
     for (size_t i = 0; i < w.size(); ++i) {
-      const models::ParameterUse use = source.parameters[i].use;
-      const double decay = use == models::ParameterUse::kMatrix ? 0.3 : 0;  // neither norms, biases nor tables
+      const double decay = source.parameters[i].is_matrix() ? 0.3 : 0;  // neither norms, biases nor tables
       const std::vector<float> grad = floats_of(model.chip(), grads.view(static_cast<int64_t>(i)));
       for (size_t k = 0; k < w[i].size(); ++k) {
         const double g = scale * static_cast<double>(grad[k]);
@@ -350,7 +349,7 @@ TEST(Optimizer, MuonMakesUpdatesOrthogonal) {
       const models::Parameter& parameter = source.parameters[i];
       const auto index = static_cast<int64_t>(i);
       const std::vector<float> after = floats_of(model.chip(), model.values().view(index));
-      ASSERT_EQ(optimizer.is_muon(index), parameter.use == models::ParameterUse::kMatrix) << parameter.name;
+      ASSERT_EQ(optimizer.is_muon(index), parameter.is_matrix()) << parameter.name;
       if (!optimizer.is_muon(index)) {
         EXPECT_TRUE(same_bits(after, floats_of(adamw.chip(), adamw.values().view(index)))) << parameter.name;
         continue;
