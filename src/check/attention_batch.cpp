@@ -129,8 +129,11 @@ View add_lists(Program& p, const Case& c, const Documents& all) {
       for (int64_t i = 0; i < rows.n_rows; ++i) {
         const int64_t own = rows.position_begin + i, row = first + rows.row_begin + i;
         std::vector<int32_t>& list = lists[static_cast<size_t>(row)];
+        int64_t wanted = std::min(c.at("listed"), own + 1);
         for (int64_t j = 0; j <= own; ++j) {
-          if (is_listed(kind, j, own, row, filler)) list.push_back(static_cast<int32_t>(j));
+          // Few: `listed` of the positions, each as likely as any other.
+          const bool is_in = kind == "few" ? filler.below(own + 1 - j) < wanted : is_listed(kind, j, own, row, filler);
+          if (is_in) list.push_back(static_cast<int32_t>(j)), --wanted;
         }
         if (list.empty()) list.push_back(static_cast<int32_t>(kind == "mixed" ? own : filler.below(own + 1)));
         longest = std::max(longest, list.size());
@@ -273,7 +276,8 @@ double attention_elements(const Case& c) {
     positions += static_cast<double>(n + 2 * kCachePage);
     longest = std::max(longest, n);
   }
-  if (!c.is("every")) seen = positions * static_cast<double>(longest + kGapMax);
+  const int64_t listed = c.is("few") ? std::min(c.at("listed"), longest) : longest;
+  if (!c.is("every")) seen = positions * static_cast<double>(listed + kGapMax);
   const auto rows = static_cast<double>(c.at("heads") + 2 * c.at("key_heads"));
   return seen + 4 * positions * rows * static_cast<double>(c.at("width") + c.at("value_width") + 2 * kGapMax);
 }
@@ -283,6 +287,7 @@ std::string attention_misfit(const Case& c) {
   if (heads % key_heads != 0) return "the key heads do not divide the heads";
   if (c.is("latent") && key_heads != 1) return "latent attention has one key head";
   if (c.is("latent") && c.at("value_width") > c.at("width")) return "latent values are columns of the keys";
+  if (c.is("few") != (c.at("listed") > 0)) return "'listed' and lists of kind 'few' come together";
   if (!has_dimension(c, "last")) return {};
   const std::vector<int64_t>& last = c.list("last");
   if (last.size() != 1 && last.size() != c.list("lengths").size()) return "'last' names neither one nor all documents";

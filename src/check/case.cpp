@@ -38,8 +38,9 @@ std::optional<Number> number_of(std::string_view text) {
 Status check_kind(const Suite& suite, std::string_view kind) {
   const std::vector<std::string_view> words = kind.empty() ? std::vector<std::string_view>() : split(kind, '/');
   if (words.size() != suite.choices.size()) {
-    return refusal(suite.op, fmt::format("the kind '{}' has {} words, {} were wanted", without_controls_on_one_line(kind), words.size(),
-                                         suite.choices.size()),
+    return refusal(suite.op,
+                   fmt::format("the kind '{}' has {} words, {} were wanted", without_controls_on_one_line(kind),
+                               words.size(), suite.choices.size()),
                    "write a word of each choice, with '/' between them");
   }
   for (size_t i = 0; i < words.size(); ++i) {
@@ -77,7 +78,8 @@ Status check_whole(const Suite& suite, const Case& c) {
   if (!misfit.empty()) return refusal(suite.op, misfit, "change one of the dimensions");
   const double elements = suite.elements(c);
   if (!(elements <= kCaseElementsMax)) {
-    return refusal(suite.op, fmt::format("its operands have {:.0f} elements, {:.0f} may be", elements, kCaseElementsMax),
+    return refusal(suite.op,
+                   fmt::format("its operands have {:.0f} elements, {:.0f} may be", elements, kCaseElementsMax),
                    "make its dimensions smaller");
   }
   if (c.is_golden() && !is_golden_case(c)) {
@@ -101,13 +103,16 @@ class Reader {
     const std::string_view name = word.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
     if (equals == std::string_view::npos) {
-      if (!case_.kind.empty()) return refusal(suite_.op, fmt::format("'{}' is no name=value", without_controls_on_one_line(word)),
-                                              "write one kind, and all else with its name");
+      if (!case_.kind.empty())
+        return refusal(suite_.op, fmt::format("'{}' is no name=value", without_controls_on_one_line(word)),
+                       "write one kind, and all else with its name");
       case_.kind = word;
       return check_kind(suite_, case_.kind);
     }
-    const auto again = [&] { return refusal(suite_.op, fmt::format("'{}' is there twice", without_controls_on_one_line(name)),
-                                            "leave one of them"); };
+    const auto again = [&] {
+      return refusal(suite_.op, fmt::format("'{}' is there twice", without_controls_on_one_line(name)),
+                     "leave one of them");
+    };
     for (size_t i = 0; i < given_.size(); ++i) {
       if (suite_.dimensions[i].name != name) continue;
       if (given_[i]) return again();
@@ -158,7 +163,8 @@ class Reader {
     return {};
   }
   Error bad(std::string_view name, std::string_view value, const std::string& wanted) const {
-    return refusal(suite_.op, fmt::format("'{}' has the value '{}'", name, without_controls_on_one_line(value)), "write " + wanted);
+    return refusal(suite_.op, fmt::format("'{}' has the value '{}'", name, without_controls_on_one_line(value)),
+                   "write " + wanted);
   }
 
   const Suite& suite_;
@@ -224,7 +230,8 @@ Result<Case> parse_case(std::string_view line) {
   if (suite == nullptr) {
     std::vector<std::string_view> names;
     for (const Suite& each : all_suites()) names.push_back(each.op);
-    return refusal("the line", fmt::format("there is no op '{}'", words.empty() ? "" : without_controls_on_one_line(words[0])),
+    return refusal("the line",
+                   fmt::format("there is no op '{}'", words.empty() ? "" : without_controls_on_one_line(words[0])),
                    fmt::format("choose from {}", fmt::join(names, ", ")));
   }
   Reader reader(*suite);

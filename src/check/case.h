@@ -37,16 +37,16 @@ struct Case {
 
   int64_t at(std::string_view dimension) const;
   const std::vector<int64_t>& list(std::string_view dimension) const;
-  bool is(std::string_view word) const;          // one of its kind's words
-  std::string_view word(size_t choice) const;    // the word of this choice
+  bool is(std::string_view word) const;        // one of its kind's words
+  std::string_view word(size_t choice) const;  // the word of this choice
   bool is_golden() const { return values == Values::kGolden; }
   Program::Drawing drawing() const { return {values, seed, gap}; }
 };
 
-constexpr size_t kCaseLineMax = 4096;                  // bytes of a line
-constexpr size_t kListMax = 64;                        // entries of a dimension that is a list
-constexpr int64_t kGapMax = 64;                        // columns
-constexpr double kCaseElementsMax = 1 << 27;           // of all operands of a case together
+constexpr size_t kCaseLineMax = 4096;         // bytes of a line
+constexpr size_t kListMax = 1024;             // entries of a dimension that is a list
+constexpr int64_t kGapMax = 64;               // columns
+constexpr double kCaseElementsMax = 1 << 28;  // of all operands of a case together
 
 // The line of a case, and the case of a line: kInvalidArgument, where the line is none, names a kind or dimension that
 // its op does not have, or asks for more than kCaseElementsMax.

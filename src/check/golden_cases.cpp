@@ -27,13 +27,10 @@ void add_products(Cases& cases) {
                                {{"rows", {rows}}, {"inputs", {is_block ? 2304 : 2081}}, {"outputs", {35}}})}});
     }
     const int64_t narrow = is_block ? 256 : 77;
-    cases.push_back({"grouped_matmul/" + name,
-                     {golden("grouped_matmul", name + "/experts/one",
-                             {{"rows", {4}},
-                              {"inputs", {narrow}},
-                              {"outputs", {17}},
-                              {"groups", {5}},
-                              {"rows_share", {3}}})}});
+    cases.push_back(
+        {"grouped_matmul/" + name,
+         {golden("grouped_matmul", name + "/experts/one",
+                 {{"rows", {4}}, {"inputs", {narrow}}, {"outputs", {17}}, {"groups", {5}}, {"rows_share", {3}}})}});
     cases.push_back(
         {"embed/" + name, {golden("embed", name, {{"rows", {4}}, {"inputs", {narrow}}, {"outputs", {19}}})}});
   }
@@ -72,15 +69,14 @@ void add_rows(Cases& cases) {
     const auto name = [&](const char* op) { return fmt::format("{}/{}", op, cols); };
     cases.push_back({name("rms_norm"), {three("rms_norm", "eps/apart")}});
     cases.push_back(
-        {name("elementwise"),
-         {three("silu_mul", "apart/drawn"), three("add", "apart"), three("round_bf16", "apart")}});
+        {name("elementwise"), {three("silu_mul", "apart/drawn"), three("add", "apart"), three("round_bf16", "apart")}});
     cases.push_back({name("log_prob"), {three("log_prob", "")}});
-    cases.push_back({name("rms_norm_grad"),
-                     {golden("rms_norm_grad", "eps/apart/dweight", {{"rows", {5}}, {"cols", {cols}}})}});
+    cases.push_back(
+        {name("rms_norm_grad"), {golden("rms_norm_grad", "eps/apart/dweight", {{"rows", {5}}, {"cols", {cols}}})}});
     cases.push_back({name("silu_mul_grad"), {three("silu_mul_grad", "apart")}});
     cases.push_back({name("cross_entropy"), {three("cross_entropy", "apart")}});
-    cases.push_back({name("combine_grad"),
-                     {golden("combine_grad", "", {{"rows", {3}}, {"cols", {cols}}, {"chosen", {4}}})}});
+    cases.push_back(
+        {name("combine_grad"), {golden("combine_grad", "", {{"rows", {3}}, {"cols", {cols}}, {"chosen", {4}}})}});
   }
   for (const std::string layout : {"interleaved", "half_split"}) {
     const std::initializer_list<Dimension> shape = {{"tokens", {4}}, {"rows_per_token", {3}}, {"pairs", {20}}};
@@ -105,10 +101,11 @@ void add_experts(Cases& cases) {
     }
     const std::initializer_list<Dimension> shape = {{"rows", {5}}, {"experts", {24}}, {"chosen", {3}}};
     cases.push_back({"route_grad/" + scoring, {golden("route_grad", scoring + "/as_is/no_dscores", shape)}});
-    cases.push_back({"route_grad/" + scoring + "/normalised", {golden("route_grad", scoring + "/normalised/dscores", shape)}});
-    cases.push_back({"balance_loss/" + scoring,
-                     {golden("balance_loss", scoring,
-                             {{"rows", {5}}, {"experts", {24}}, {"chosen", {3}}, {"documents", {2}}})}});
+    cases.push_back(
+        {"route_grad/" + scoring + "/normalised", {golden("route_grad", scoring + "/normalised/dscores", shape)}});
+    cases.push_back(
+        {"balance_loss/" + scoring,
+         {golden("balance_loss", scoring, {{"rows", {5}}, {"experts", {24}}, {"chosen", {3}}, {"documents", {2}}})}});
   }
 }
 

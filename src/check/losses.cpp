@@ -34,8 +34,7 @@ Program build_cross_entropy(const Case& c) {
   const View dlogits = c.is("loss_alone") ? View{}
                        : c.is("in_place") ? p.output("dlogits", logits)
                                           : p.output("dlogits", rows, cols);
-  p.run(contract::CrossEntropy{
-      .logits = logits, .targets = ids, .weights = factors, .loss = loss, .dlogits = dlogits});
+  p.run(contract::CrossEntropy{.logits = logits, .targets = ids, .weights = factors, .loss = loss, .dlogits = dlogits});
   return p;
 }
 
@@ -45,7 +44,10 @@ std::vector<Case> cross_entropy_cases() {
   shapes.push_back({3, 49152});
   for (const char* kind : {"apart", "in_place", "loss_alone"}) {
     for (const Values values : {Values::kPlain, Values::kLow, Values::kWide}) {
-      for (const Shape shape : shapes) list.add(kind, {{"rows", {shape.rows}}, {"cols", {shape.cols}}}, values);
+      for (const Shape shape : shapes) {
+        if (is_long(shape) && values != Values::kPlain) continue;
+        list.add(kind, {{"rows", {shape.rows}}, {"cols", {shape.cols}}}, values);
+      }
     }
     list.add(kind, {{"rows", {31}}, {"cols", {300}}}, Values::kNotFinite);
   }

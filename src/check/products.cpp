@@ -54,11 +54,12 @@ std::vector<Case> matmul_cases() {
   CaseList list("matmul");
   for (const StoredKind& kind : kStoredKinds) {
     int64_t n = 0;
-    const auto add = [&](int64_t rows, int64_t inputs, int64_t outputs, Values values = Values::kPlain) {
+    const auto add = [&](int64_t rows, int64_t inputs, int64_t outputs, Values values = Values::kPlain) -> Case& {
       const std::string words = std::string(kind.name) + (n % 3 == 0 ? "/bias/one" : "/no_bias/one");
       inputs = round_up(inputs, contract::rule_block(kind.rule));
-      list.add(words, {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {outputs}}}, values).gap = n % 2 == 0 ? 0 : 5;
-      ++n;
+      Case& c = list.add(words, {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {outputs}}}, values);
+      c.gap = n++ % 2 == 0 ? 0 : 5;
+      return c;
     };
     struct Shape {
       int64_t outputs, rows;
@@ -69,7 +70,8 @@ std::vector<Case> matmul_cases() {
       }
     }
     add(33, 2049, 100);
-    add(70, 2049, 560);  // several passes of panels over two segments
+    // Several passes of panels over two segments.
+    add(70, 2049, kind.stored == DType::kF32 ? 1100 : 560).is_large = kind.rule != contract::Rule::kQ5_K;
     add(300, 2048, 20);  // several groups of rows
     add(47, 320, 100);
     for (int64_t rows = 1; rows <= 34; ++rows) add(rows, 40, 17);
@@ -121,11 +123,8 @@ std::vector<Case> grouped_matmul_cases() {
   for (const StoredKind& kind : kStoredKinds) {
     const int64_t inputs = round_up(96, contract::rule_block(kind.rule));
     const auto add = [&](const char* words, int64_t rows, int64_t share) {
-      list.add(std::string(kind.name) + words, {{"rows", {rows}},
-                                                {"inputs", {inputs}},
-                                                {"outputs", {37}},
-                                                {"groups", {5}},
-                                                {"rows_share", {share}}});
+      list.add(std::string(kind.name) + words,
+               {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {37}}, {"groups", {5}}, {"rows_share", {share}}});
     };
     for (const int64_t rows : {1, 7, 40}) {
       for (const int64_t share : {1, 3}) {
@@ -177,8 +176,13 @@ std::vector<Suite> product_suites() {
   };
   return {
       {"embed", {kinds}, {kRows, kInputs, kOutputs}, elements, block_misfit, build_embed, embed_cases},
-      {"matmul", {kinds, {"bias", "no_bias"}, {"one", "three"}}, {kRows, kInputs, kOutputs}, elements, block_misfit,
-       build_matmul, matmul_cases},
+      {"matmul",
+       {kinds, {"bias", "no_bias"}, {"one", "three"}},
+       {kRows, kInputs, kOutputs},
+       elements,
+       block_misfit,
+       build_matmul,
+       matmul_cases},
       {"grouped_matmul",
        {kinds, {"experts", "heads"}, {"one", "two_alike", "two_with_f32", "two_with_bf16"}},
        {kRows, kInputs, kOutputs, {"groups", 1, 1024}, {"rows_share", 1, 1024}},
@@ -186,7 +190,9 @@ std::vector<Suite> product_suites() {
          return 3 * area(c.at("rows") * c.at("rows_share"), c.at("inputs") + c.at("outputs")) +
                 3 * area(c.at("groups") * c.at("outputs"), c.at("inputs"));
        },
-       block_misfit, build_grouped_matmul, grouped_matmul_cases},
+       block_misfit,
+       build_grouped_matmul,
+       grouped_matmul_cases},
   };
 }
 

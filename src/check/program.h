@@ -58,6 +58,7 @@ class Program {
   std::span<const float> list(std::vector<float> values);
 
   void run(const contract::Op& op) { ops_.push_back(op); }
+  void replace_last(const contract::Op& op) { ops_.back() = op; }
 
   // The image's values of a view, to change before the program runs.
   float* row(const View& view, int64_t r) { return reinterpret_cast<float*>(bytes_of(view, r)); }

@@ -27,8 +27,7 @@ Table add_table(Program& p, const Case& c, float factor) {
   if (!c.is_golden() && pairs > 1) frequencies.back() = 0x1p-130f;
   const View at = p.ints(positions, tokens, 1), by = p.floats(frequencies, 1, pairs);
   const Table table{p.output("cos", tokens, pairs), p.output("sin", tokens, pairs)};
-  p.run(contract::RopeTable{
-      .positions = at, .frequencies = by, .factor = factor, .cos = table.cos, .sin = table.sin});
+  p.run(contract::RopeTable{.positions = at, .frequencies = by, .factor = factor, .cos = table.cos, .sin = table.sin});
   return table;
 }
 
@@ -70,8 +69,8 @@ Program build_grad(const Case& c) {
   const View dy = p.drawn(56, tokens * share, 2 * pairs);
   const View cos = p.drawn(57, tokens, pairs), sin = p.plain(58, tokens, pairs);
   const View dx = c.is("in_place") ? p.output("dx", dy) : p.output("dx", tokens * share, 2 * pairs);
-  p.run(contract::RopeGrad{
-      .dy = dy, .cos = cos, .sin = sin, .rows_per_token = share, .layout = layout_of(c), .dx = dx});
+  p.run(
+      contract::RopeGrad{.dy = dy, .cos = cos, .sin = sin, .rows_per_token = share, .layout = layout_of(c), .dx = dx});
   return p;
 }
 
@@ -83,8 +82,8 @@ std::vector<Case> rotation_cases(std::string_view op, const std::string& behind,
         for (const int64_t pairs : kPairs) {
           for (const int64_t share : {1, 3}) {
             const int64_t tokens = pairs == 32 ? many_tokens : 5;
-            list.add(layout + (place + behind),
-                     {{"tokens", {tokens}}, {"rows_per_token", {share}}, {"pairs", {pairs}}}, values);
+            list.add(layout + (place + behind), {{"tokens", {tokens}}, {"rows_per_token", {share}}, {"pairs", {pairs}}},
+                     values);
           }
         }
       }
@@ -110,14 +109,24 @@ std::vector<Suite> rope_suites() {
        fits,
        build_table,
        table_cases},
-      {"rope", {layouts, places, {"drawn", "table"}}, {kTokens, share, kPairRange}, rope_elements, fits, build_rope,
+      {"rope",
+       {layouts, places, {"drawn", "table"}},
+       {kTokens, share, kPairRange},
+       rope_elements,
+       fits,
+       build_rope,
        [] {
          std::vector<Case> cases = rotation_cases("rope", "/drawn", 200);
-         cases.push_back(make_case("rope", "half_split/apart/table",
-                                   {{"tokens", {9}}, {"rows_per_token", {2}}, {"pairs", {37}}}));
+         cases.push_back(
+             make_case("rope", "half_split/apart/table", {{"tokens", {9}}, {"rows_per_token", {2}}, {"pairs", {37}}}));
          return cases;
        }},
-      {"rope_grad", {layouts, places}, {kTokens, share, kPairRange}, rope_elements, fits, build_grad,
+      {"rope_grad",
+       {layouts, places},
+       {kTokens, share, kPairRange},
+       rope_elements,
+       fits,
+       build_grad,
        [] { return rotation_cases("rope_grad", "", 513); }},
   };
 }

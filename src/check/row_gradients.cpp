@@ -5,8 +5,6 @@
 namespace naru::check {
 namespace {
 
-
-
 double four_areas(const Case& c) {
   return 4 * area(c.at("rows") + 2, c.at("cols"));
 }
@@ -75,7 +73,9 @@ std::vector<Case> rms_norm_grad_cases() {
   const char* ways[] = {"apart/dweight", "in_place/dweight", "in_place/no_dweight"};
   for (const Values values : kMostValues) {
     for (const Shape shape : shapes) {
+      if (is_long(shape) && values != Values::kPlain && values != Values::kWide) continue;
       for (const char* eps : {"no_eps/", "eps/"}) {
+        if (is_long(shape) && (values == Values::kWide) != (eps[0] == 'n')) continue;
         for (const char* way : ways) {
           list.add(std::string(eps) + way, {{"rows", {shape.rows}}, {"cols", {shape.cols}}}, values);
         }
@@ -90,8 +90,7 @@ Program build_silu_mul_grad(const Case& c) {
   const int64_t rows = c.at("rows"), cols = c.at("cols");
   const View gate = p.drawn(44, rows, cols), up = p.drawn(45, rows, cols), dy = p.drawn(46, rows, cols);
   const View dgate = c.is("in_place") ? p.output("dgate", dy) : p.output("dgate", rows, cols);
-  p.run(
-      contract::SiluMulGrad{.gate = gate, .up = up, .dy = dy, .dgate = dgate, .dup = p.output("dup", rows, cols)});
+  p.run(contract::SiluMulGrad{.gate = gate, .up = up, .dy = dy, .dgate = dgate, .dup = p.output("dup", rows, cols)});
   return p;
 }
 
@@ -100,6 +99,7 @@ std::vector<Case> silu_mul_grad_cases() {
   for (const char* kind : {"apart", "in_place"}) {
     for (const Values values : kMostValues) {
       for (const Shape shape : gradient_shapes()) {
+        if (is_long(shape) && values != Values::kPlain) continue;
         list.add(kind, {{"rows", {shape.rows}}, {"cols", {shape.cols}}}, values);
       }
     }
@@ -144,8 +144,7 @@ Program build_embed_grad(const Case& c) {
   }
   if (c.is_golden()) ids = {3, 0, 8, 3, 3, 0};
   const View named = p.ints(ids, rows, 1), dy = p.drawn(55, rows, cols);
-  p.run(contract::EmbedGrad{
-      .ids = named, .dy = dy, .out = p.output("out", p.drawn(54, table, cols, Values::kWide))});
+  p.run(contract::EmbedGrad{.ids = named, .dy = dy, .out = p.output("out", p.drawn(54, table, cols, Values::kWide))});
   return p;
 }
 
@@ -167,7 +166,12 @@ std::vector<Case> embed_grad_cases() {
 std::vector<Suite> row_gradient_suites() {
   const std::vector<std::string_view> places = {"apart", "in_place"};
   return {
-      {"column_sum", {{"drawn_start", "low_start"}}, {kRows, kCols}, four_areas, fits, build_column_sum,
+      {"column_sum",
+       {{"drawn_start", "low_start"}},
+       {kRows, kCols},
+       four_areas,
+       fits,
+       build_column_sum,
        column_sum_cases},
       {"sum_slots",
        {},
@@ -176,10 +180,20 @@ std::vector<Suite> row_gradient_suites() {
        fits,
        build_sum_slots,
        sum_slots_cases},
-      {"rms_norm_grad", {{"eps", "no_eps"}, places, {"dweight", "no_dweight"}}, {kRows, kCols}, four_areas, fits,
-       build_rms_norm_grad, rms_norm_grad_cases},
-      {"silu_mul_grad", {places}, {kRows, kCols}, [](const Case& c) { return 2 * four_areas(c); }, fits,
-       build_silu_mul_grad, silu_mul_grad_cases},
+      {"rms_norm_grad",
+       {{"eps", "no_eps"}, places, {"dweight", "no_dweight"}},
+       {kRows, kCols},
+       four_areas,
+       fits,
+       build_rms_norm_grad,
+       rms_norm_grad_cases},
+      {"silu_mul_grad",
+       {places},
+       {kRows, kCols},
+       [](const Case& c) { return 2 * four_areas(c); },
+       fits,
+       build_silu_mul_grad,
+       silu_mul_grad_cases},
       {"combine_grad",
        {},
        {kRows, kCols, {"chosen", 1, 64}},

@@ -10,7 +10,6 @@ namespace {
 constexpr Values kFiniteValues[] = {Values::kPlain, Values::kWide, Values::kLow};
 constexpr int64_t kColumns[] = {1, 2, 15, 16, 17, 31, 32, 33, 576, 2047, 2048, 2049, 7168};
 
-
 double three_areas(const Case& c) {
   return 3 * area(c.at("rows"), c.at("cols"));
 }
@@ -158,14 +157,38 @@ std::vector<Case> log_prob_cases() {
 
 std::vector<Suite> row_suites() {
   return {
-      {"rms_norm", {{"eps", "no_eps"}, {"apart", "in_place"}}, {kRows, kCols}, three_areas, fits, build_rms_norm,
+      {"rms_norm",
+       {{"eps", "no_eps"}, {"apart", "in_place"}},
+       {kRows, kCols},
+       three_areas,
+       fits,
+       build_rms_norm,
        rms_norm_cases},
-      {"round_bf16", {{"apart", "in_place"}}, {kRows, kCols}, three_areas, fits, build_round,
-       [] { return elementwise_cases("round_bf16", {"apart", "in_place"}); }},
-      {"silu_mul", {{"apart", "in_gate", "in_up"}, {"drawn", "all_exponents"}}, {kRows, kCols}, three_areas, fits,
-       build_silu_mul, silu_mul_cases},
-      {"add", {{"apart", "in_a", "in_b"}}, {kRows, kCols}, three_areas, fits, build_add,
-       [] { return elementwise_cases("add", {"apart", "in_a", "in_b"}); }},
+      {"round_bf16",
+       {{"apart", "in_place"}},
+       {kRows, kCols},
+       three_areas,
+       fits,
+       build_round,
+       [] {
+         return elementwise_cases("round_bf16", {"apart", "in_place"});
+       }},
+      {"silu_mul",
+       {{"apart", "in_gate", "in_up"}, {"drawn", "all_exponents"}},
+       {kRows, kCols},
+       three_areas,
+       fits,
+       build_silu_mul,
+       silu_mul_cases},
+      {"add",
+       {{"apart", "in_a", "in_b"}},
+       {kRows, kCols},
+       three_areas,
+       fits,
+       build_add,
+       [] {
+         return elementwise_cases("add", {"apart", "in_a", "in_b"});
+       }},
       {"combine",
        {{"alone", "shared"}, {"apart", "in_place"}},
        {kRows, kCols, {"chosen", 1, 64}},

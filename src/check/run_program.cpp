@@ -87,11 +87,11 @@ Result<std::unique_ptr<contract::PackedMatrix>> pack(contract::Chip& chip, const
   NARU_ASSIGN(auto packed, chip.pack(matrix.source(), matrix.rule));
   const int64_t said = chip.packed_bytes(matrix.stored, matrix.rule, matrix.groups, matrix.outputs, matrix.inputs);
   if (packed->bytes == said) return packed;
-  return Error{Code::kInternal,
-               fmt::format("packing a matrix of {} by rule {} on chip {}: it takes {} bytes, the chip said {}; correct "
-                           "packed_bytes() of the chip",
-                           dtype_name(matrix.stored), contract::rule_name(matrix.rule), chip.info().name,
-                           packed->bytes, said)};
+  return Error{
+      Code::kInternal,
+      fmt::format("packing a matrix of {} by rule {} on chip {}: it takes {} bytes, the chip said {}; correct "
+                  "packed_bytes() of the chip",
+                  dtype_name(matrix.stored), contract::rule_name(matrix.rule), chip.info().name, packed->bytes, said)};
 }
 
 // Pages in which everything reads as NaN.
@@ -127,8 +127,8 @@ std::string stray_write(const Program& program, const std::vector<std::byte>& me
     if (Program::place_of(output.view) <= at && is_nearer) before = &output;
   }
   if (before == nullptr) return text;
-  return text + fmt::format(": {} bytes behind the first of output '{}'", at - Program::place_of(before->view),
-                            before->name);
+  return text +
+         fmt::format(": {} bytes behind the first of output '{}'", at - Program::place_of(before->view), before->name);
 }
 
 std::string names_of(const Program& program) {

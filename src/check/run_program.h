@@ -10,7 +10,7 @@
 
 namespace naru::check {
 
-// A program in the memory of a chip: for whoever runs its ops more than once. Both must outlive it.
+// A program in the memory of a chip: for whoever runs its ops more than once. The chip must outlive it.
 class LoadedProgram {
  public:
   // Takes memory, packs the matrices and copies the image in. The chip's errors; kInternal where a packed matrix is not

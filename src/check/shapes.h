@@ -10,6 +10,11 @@ struct Shape {
   int64_t rows, cols;
 };
 
+// Long enough that threads share it. Which values it holds is for smaller shapes to say: a kernel's tasks do not ask.
+inline bool is_long(Shape shape) {
+  return shape.rows * shape.cols > 30000;
+}
+
 // Odd widths of few rows; then rows that fill segments of 2048, narrow; then enough of both that threads share them.
 inline std::vector<Shape> gradient_shapes() {
   std::vector<Shape> shapes;

@@ -31,7 +31,7 @@ struct Suite {
   std::vector<Case> (*cases)();
 };
 
-// In the order of the contract's list of ops.
+// One for each op of the contract.
 std::span<const Suite> all_suites();
 const Suite* find_suite(std::string_view op);  // nullptr: there is none
 

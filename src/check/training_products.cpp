@@ -47,8 +47,8 @@ std::vector<Case> pack_cases() {
     for (const char* how : {"/rows/as_is", "/rows/rounded_first", "/columns/as_is", "/columns/rounded_first"}) {
       for (const Values values : kMostValues) {
         for (const Shape& shape : kShapes) {
-          list.add(rule + how,
-                   {{"groups", {shape.groups}}, {"outputs", {shape.outputs}}, {"inputs", {shape.inputs}}}, values);
+          list.add(rule + how, {{"groups", {shape.groups}}, {"outputs", {shape.outputs}}, {"inputs", {shape.inputs}}},
+                   values);
         }
       }
     }
@@ -56,14 +56,17 @@ std::vector<Case> pack_cases() {
   return list.take();
 }
 
-// Which group a slot's expert is: none chooses group 2 of five; or the first and the last one alone, interleaved.
+// Which group a slot's expert is: none chooses group 2 of five; or the first and the last one alone, interleaved; or
+// all alike.
 std::vector<int32_t> slot_groups(const Case& c) {
   constexpr int32_t kExpertOf[] = {0, 3, 0, 1, 4, 0, 1};
   std::vector<int32_t> chosen;
   const auto n_groups = static_cast<int32_t>(c.at("groups"));
-  const bool is_two = c.is("two_experts");
+  const bool is_two = c.is("two_experts"), is_even = c.is("even_experts");
   for (int64_t i = 0; i < c.at("slots"); ++i) {
-    chosen.push_back(is_two ? (i % 7 == 3 ? n_groups - 1 : 0) : kExpertOf[i % 7] % n_groups);
+    chosen.push_back(is_even  ? static_cast<int32_t>(i * 7 / 3 % n_groups)
+                     : is_two ? (i % 7 == 3 ? n_groups - 1 : 0)
+                              : kExpertOf[i % 7] % n_groups);
   }
   return chosen;
 }
@@ -79,12 +82,8 @@ Program build_weight_grad(const Case& c) {
     const Values start = c.values == Values::kNotFinite ? Values::kPlain : c.values;
     out.push_back(p.output("out of group " + std::to_string(g), p.drawn(stream, outputs, inputs, start)));
   }
-  p.run(contract::WeightGrad{.dy = dy,
-                             .x = x,
-                             .groups = groups,
-                             .rows_share = share,
-                             .rule = rule_of(c),
-                             .out = p.list(std::move(out))});
+  p.run(contract::WeightGrad{
+      .dy = dy, .x = x, .groups = groups, .rows_share = share, .rule = rule_of(c), .out = p.list(std::move(out))});
   return p;
 }
 
@@ -116,6 +115,7 @@ std::vector<Case> weight_grad_cases() {
       for (const int64_t share : {1, 3}) add("/experts", tokens * share, 19, 35, 5, share);
     }
     add("/two_experts", 6000, 6, 17, 3, 2);  // one with more slots than a segment
+    add("/even_experts", 300, 6, 17, 24, 2);
     add("/heads", 40, 6, 17, 1, 4);
     for (const int64_t share : {1, 4}) add("/heads", 280, 24, 33, 4, share);
     // More memory than one run takes: the operands are cut into chunks of rows and panels.
@@ -147,7 +147,8 @@ std::vector<Case> product_cases() {
       return list.add(rule + sides, {{"rows", {rows}}, {"outputs", {outputs}}, {"inputs", {inputs}}}, values);
     };
     for (const char* sides : {"/a_rows/b_rows", "/a_rows/b_columns", "/a_columns/b_rows", "/a_columns/b_columns"}) {
-      for (const int64_t inputs : {0, 1, 15, 16, 17, 31, 32, 33, 100, 2047, 2048, 2049, 5000}) add(sides, 9, 17, inputs);
+      for (const int64_t inputs : {0, 1, 15, 16, 17, 31, 32, 33, 100, 2047, 2048, 2049, 5000})
+        add(sides, 9, 17, inputs);
       for (const auto& [rows, outputs] :
            {std::pair<int64_t, int64_t>{1, 1}, {1, 33}, {33, 1}, {15, 16}, {31, 47}, {100, 100}}) {
         add(sides, rows, outputs, 70);
@@ -165,7 +166,7 @@ std::vector<Case> product_cases() {
 
 std::vector<Suite> training_product_suites() {
   const std::vector<std::string_view> rules = {"f32", "bf16"};
-  const DimensionRange outputs{"outputs", 0, kSizeMax}, inputs{"inputs", 0, kSizeMax}, groups{"groups", 1, 1024, 1};
+  const DimensionRange outputs{"outputs", 0, kSizeMax}, inputs{"inputs", 0, kSizeMax}, groups{"groups", 1, 65536, 1};
   return {
       {"pack",
        {rules, {"rows", "columns"}, {"as_is", "rounded_first"}},
@@ -174,9 +175,11 @@ std::vector<Suite> training_product_suites() {
          return c.at("groups") * (area(c.at("outputs") + 3, c.at("inputs")) + area(c.at("inputs"), c.at("outputs")) +
                                   area(3, c.at("outputs")));
        },
-       fits, build_pack, pack_cases},
+       fits,
+       build_pack,
+       pack_cases},
       {"weight_grad",
-       {rules, {"heads", "experts", "two_experts"}},
+       {rules, {"heads", "experts", "two_experts", "even_experts"}},
        {{"slots", 0, kSizeMax}, {"outputs", 1, kSizeMax}, {"inputs", 1, kSizeMax}, groups, {"rows_share", 1, 1024, 1}},
        [](const Case& c) {
          return area(c.at("slots"), c.at("outputs") + c.at("inputs")) +
@@ -185,7 +188,8 @@ std::vector<Suite> training_product_suites() {
        [](const Case& c) -> std::string {
          return c.at("slots") % c.at("rows_share") == 0 ? "" : "the rows of x do not fill the slots";
        },
-       build_weight_grad, weight_grad_cases},
+       build_weight_grad,
+       weight_grad_cases},
       {"product",
        {rules, {"a_rows", "a_columns"}, {"b_rows", "b_columns"}},
        {{"rows", 0, kSizeMax}, outputs, inputs},
@@ -193,7 +197,9 @@ std::vector<Suite> training_product_suites() {
          const int64_t m = c.at("rows"), n = c.at("outputs"), k = c.at("inputs");
          return area(m, k) + area(k, m) + area(n, k) + area(k, n) + area(m, n);
        },
-       fits, build_product, product_cases},
+       fits,
+       build_product,
+       product_cases},
   };
 }
 

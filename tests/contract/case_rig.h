@@ -9,7 +9,6 @@
 
 #include "check/case.h"
 #include "check/run_program.h"
-#include "chips/reference/reference_chip.h"
 #include "tests/contract/cpu_chips.h"
 
 namespace naru::test {
@@ -24,7 +23,7 @@ inline check::Outcome outcome_on(contract::Chip& chip, const check::Program& pro
 }
 
 inline check::Outcome reference_outcome(const check::Program& program) {
-  static const auto kChip = reference::make_reference_chip();
+  static const auto kChip = make_chip("reference");
   check::Outcome outcome = outcome_on(*kChip, program);
   EXPECT_EQ(outcome.stray, "") << "on the reference chip";
   return outcome;

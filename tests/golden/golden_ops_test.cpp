@@ -43,7 +43,7 @@ GoldenHashes hashes_on(contract::Chip& chip) {
 }
 
 TEST(GoldenOps, ReferenceChip) {
-  const auto chip = reference::make_reference_chip();
+  const auto chip = test::make_chip("reference");
   const GoldenHashes hashes = hashes_on(*chip);
   if (is_writing_golden()) write_golden("ops.txt", hashes);
   expect_golden("ops.txt", hashes, "reference");

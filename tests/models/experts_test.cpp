@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <new>
 
+#include "check/values.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
-#include "check/values.h"
 #include "nn/layers.h"
 #include "tests/chip_memory.h"
 
@@ -36,8 +36,7 @@ constexpr int64_t kWidth = 256, kInner = 512, kExperts = 24, kChosen = 6;
 std::unique_ptr<contract::PackedMatrix> random_matrix(contract::Chip& chip, DType dtype, contract::Rule rule,
                                                       int64_t groups, int64_t outputs, int64_t inputs) {
   const int64_t row_bytes = *dtype_bytes(dtype, inputs);
-  const std::vector<std::byte> bytes =
-      check::stored_rows(dtype, 1, 1, groups * outputs, inputs, check::Values::kPlain);
+  const std::vector<std::byte> bytes = check::stored_rows(dtype, 1, 1, groups * outputs, inputs, check::Values::kPlain);
   contract::MatrixSource source;
   source.dtype = dtype;
   source.groups = groups;
