@@ -4,28 +4,24 @@
 // bench_attention --help lists its options.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
-#include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "bench/options.h"
+#include "check/case.h"
+#include "check/run_program.h"
 #include "chips/cpu/cpu_chip.h"
-#include "chips/memory/host_memory.h"
 #include "contract/op_table.h"
 
 namespace naru {
 namespace {
-
-using contract::CacheStream;
-using contract::CacheUse;
-using contract::SequenceRows;
 
 bool is_cpu_clock = false;
 
@@ -42,35 +38,16 @@ struct Shape {
   int64_t listed = 0;  // selected positions a token, anywhere up to its own; 0: all
 };
 
-// A forward and its gradient, with their memory.
+// A forward and its gradient: the last two ops of a case of the contract suite.
 class Case {
  public:
-  Case(contract::Chip& chip, const Shape& shape, DType dtype) : chip_(chip) {
-    const int64_t n = shape.rows * shape.documents, pages_each = (shape.rows + 31) / 32;
-    const int64_t value_width = shape.is_latent ? shape.width * 3 / 4 : shape.width;
+  Case(contract::Chip& chip, const Shape& shape, DType dtype) : chip_(chip), program_(load(chip, shape, dtype)) {
     name_ = fmt::format("{} {} of {}, {} heads on {}, width {}{}{}", dtype_name(dtype), shape.documents, shape.rows,
                         shape.heads, shape.key_heads, shape.width, shape.is_latent ? " latent" : "",
                         shape.listed > 0 ? fmt::format(", {} selected", shape.listed) : "");
-    pages_.resize(static_cast<size_t>(pages_each * shape.documents));
-    std::iota(pages_.begin(), pages_.end(), 0);
-    for (int64_t d = 0; d < shape.documents; ++d)
-      sequences_.push_back({d * shape.rows, shape.rows, 0, pages_.data() + d * pages_each});
-    list_ = chip.make_sequences(sequences_).value();
-    const CacheStream key =
-        stream({shape.key_heads, shape.width, dtype, shape.is_latent ? CacheUse::kKeyAndValue : CacheUse::kKey},
-               pages_.size());
-    const CacheStream value =
-        shape.is_latent ? key : stream({shape.key_heads, value_width, dtype, CacheUse::kValue}, pages_.size());
-    run(contract::CacheWrite{rows(n * shape.key_heads, shape.width), key, 0, *list_});
-    if (!shape.is_latent) run(contract::CacheWrite{rows(n * shape.key_heads, value_width), value, 0, *list_});
-    const View q = rows(n * shape.heads, shape.width), out = rows(n * shape.heads, value_width);
-    const View stats = rows(n * shape.heads, 2);
-    const View selected = shape.listed > 0 ? lists(shape) : View{};
-    ops_.push_back(contract::Attention{q, key, value, shape.heads, 0.125f, *list_, out, stats, selected});
-    ops_.push_back(contract::AttentionGrad{q, key, value, shape.heads, 0.125f, *list_, out, stats,
-                                           rows(n * shape.heads, value_width), rows(n * shape.heads, shape.width),
-                                           rows(n * shape.key_heads, shape.width),
-                                           rows(n * shape.key_heads, value_width), selected});
+    const Status status = program_.run();
+    NARU_CHECK(status.ok(), status.ok() ? "" : status.error().message);
+    ops_ = {program_.ops().end() - 2, program_.ops().end()};
     rates_.resize(ops_.size());
   }
 
@@ -104,40 +81,22 @@ class Case {
     const Status status = chip_.run(op);
     NARU_CHECK(status.ok(), status.ok() ? "" : status.error().message);
   }
-  View rows(int64_t n, int64_t cols) {
-    memory_.emplace_back(static_cast<size_t>(n * cols));
-    for (float& x : memory_.back()) x = static_cast<float>(static_cast<int32_t>(random_())) * 0x1p-31f;
-    return make_view(address_of(memory_.back().data()), DType::kF32, n, cols);
-  }
-  // Of each token `listed` positions in order, drawn without repetition.
-  View lists(const Shape& shape) {
-    const View view = rows(shape.rows * shape.documents, shape.listed);
-    auto* list = reinterpret_cast<int32_t*>(memory_.back().data());
-    for (int64_t t = 0; t < view.rows; ++t, list += shape.listed) {
-      const int64_t n_seen = t % shape.rows + 1;
-      int64_t n = 0, wanted = std::min(n_seen, shape.listed);
-      for (int64_t j = 0; j < n_seen && n < wanted; ++j) {
-        if (static_cast<int64_t>(random_() % static_cast<uint32_t>(n_seen - j)) < wanted - n)
-          list[n++] = static_cast<int32_t>(j);
-      }
-      std::fill(list + n, list + shape.listed, -1);
-    }
-    return make_view(address_of(memory_.back().data()), DType::kI32, view.rows, shape.listed);
-  }
-  CacheStream stream(const contract::CacheShape& shape, size_t n_pages) {
-    const int64_t page_bytes = chip_.cache_page_bytes(shape);
-    buffers_.push_back(chip_.allocate(page_bytes * static_cast<int64_t>(n_pages)).value());
-    return {shape, buffers_.back()->address(), page_bytes};
+  static check::LoadedProgram load(contract::Chip& chip, const Shape& shape, DType dtype) {
+    const std::vector<int64_t> lengths(static_cast<size_t>(shape.documents), shape.rows);
+    const auto c = check::parse_case(
+        fmt::format("attention_grad {}/{}/{} heads={} key_heads={} width={} value_width={} lengths={} listed={} gap=0",
+                    dtype_name(dtype), shape.is_latent ? "latent" : "grouped", shape.listed > 0 ? "few" : "every",
+                    shape.heads, shape.key_heads, shape.width, shape.is_latent ? shape.width * 3 / 4 : shape.width,
+                    fmt::join(lengths, ","), shape.listed));
+    if (!c.ok()) Options::refuse("--shape", "is of no case: " + c.error().message);
+    auto loaded = check::LoadedProgram::load(check::build(*c), chip);
+    if (!loaded.ok()) Options::refuse("--shape", "does not fit: " + loaded.error().message);
+    return std::move(*loaded);
   }
 
   contract::Chip& chip_;
+  check::LoadedProgram program_;
   std::string name_;
-  std::mt19937 random_{1};
-  std::vector<int32_t> pages_;
-  std::vector<SequenceRows> sequences_;
-  std::unique_ptr<contract::Sequences> list_;
-  std::vector<std::vector<float>> memory_;
-  std::vector<std::unique_ptr<contract::Buffer>> buffers_;
   std::vector<contract::Op> ops_;
   std::vector<std::vector<double>> rates_;
 };
@@ -161,9 +120,6 @@ int run(const Options& options) {
   if (options.has("--level")) cpu_options.level = options.text("--level");
   if (options.has("--bf16-dot")) cpu_options.bf16_dot = options.flag("--bf16-dot", true);
   const std::vector<int64_t> s = options.sizes("--shape", 5);
-  if (!s.empty() && (s[2] % s[3] != 0 || s[4] > contract::kSegmentWidthMax || s[4] % 2 != 0)) {
-    Options::refuse("--shape", "has heads that the key heads do not divide, or a width that no cache has");
-  }
   for (const char* name : {"--latent", "--selected"}) {
     if (s.empty() && options.has(name)) Options::refuse(name, "belongs to --shape");
   }
@@ -180,7 +136,7 @@ int run(const Options& options) {
   for (const int64_t rows : {512, 2048, 8192}) shapes.push_back({rows, 1, 16, 1, 64, true, 128});
   if (!s.empty()) {
     shapes = {
-        {s[0], s[1], s[2], s[3], s[4], options.flag("--latent", false), options.number("--selected", 0, 0, 1 << 20)}};
+        {s[0], s[1], s[2], s[3], s[4], options.flag("--latent", false), options.number("--selected", 0, 0, 1 << 16)}};
   }
   std::vector<std::unique_ptr<Case>> cases;
   for (const DType dtype : {DType::kF32, DType::kBF16})

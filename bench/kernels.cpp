@@ -14,18 +14,18 @@
 #include <functional>
 #include <iterator>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "base/checked.h"
 #include "base/thread_pool.h"
 #include "bench/options.h"
+#include "check/case.h"
+#include "check/run_program.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/memory.h"
 #include "chips/cpu/peak_kernels.h"
-#include "chips/memory/host_memory.h"
 
 namespace naru {
 namespace {
@@ -121,150 +121,81 @@ constexpr Kind kKinds[] = {
     {DType::kQ5_1, Rule::kQ5_1}, {DType::kQ4_K, Rule::kQ4_K}, {DType::kQ5_K, Rule::kQ5_K}, {DType::kQ6_K, Rule::kQ6_K},
 };
 
-// A matrix of sensible random weights, all rows alike but for their position.
-std::unique_ptr<contract::PackedMatrix> make_matrix(contract::Chip& chip, const Kind& kind, int64_t outputs,
-                                                    int64_t inputs) {
-  const int64_t row_bytes = *dtype_bytes(kind.stored, inputs);
-  std::vector<std::byte> row(static_cast<size_t>(row_bytes));
-  std::mt19937 random(1);
-  const DTypeInfo& info = dtype_info(kind.stored);
-  const uint16_t scale = 0x2c00;  // 1/16 as f16, about 1e-11 as bf16
-  for (int64_t i = 0; i < row_bytes; ++i) row[static_cast<size_t>(i)] = static_cast<std::byte>(random());
-  for (int64_t i = 0; i < inputs; i += info.block_elements) {
-    std::byte* block = row.data() + i / info.block_elements * info.block_bytes;
-    const float value = 0.01f + static_cast<float>(i % 7);
-    if (kind.stored == DType::kF32) std::memcpy(block, &value, 4);
-    if (kind.stored == DType::kF16) std::memcpy(block, &scale, 2);
-    if (kind.stored == DType::kBF16) std::memcpy(block, reinterpret_cast<const std::byte*>(&value) + 2, 2);
-    if (is_quantised(kind.stored)) {
-      std::byte* at = kind.stored == DType::kQ6_K ? block + 208 : block;
-      std::memcpy(at, &scale, 2);
-      if (info.block_bytes == 20 || info.block_bytes == 24 || info.block_bytes == 144 || info.block_bytes == 176) {
-        std::memcpy(at + 2, &scale, 2);
-      }
-    }
+// A program on the chip, whose ops are timed one by one.
+using Loaded = std::shared_ptr<check::LoadedProgram>;
+Loaded load(contract::Chip& chip, const check::Program& program) {
+  auto loaded = check::LoadedProgram::load(program, chip);
+  if (!loaded.ok()) Options::refuse("--shape", "does not fit: " + loaded.error().message);
+  return std::make_shared<check::LoadedProgram>(std::move(*loaded));
+}
+
+Case time_op(contract::Chip& chip, const Loaded& loaded, size_t op, std::string name, double work, std::string unit) {
+  return {std::move(name),
+          work,
+          std::move(unit),
+          [&chip, loaded, op] { NARU_CHECK(chip.run(loaded->ops()[op]).ok()); },
+          {}};
+}
+
+// Products of each number of rows with one matrix [N, K].
+void add_products(std::vector<Case>& cases, contract::Chip& chip, const Kind& kind, const std::vector<int64_t>& rows,
+                  int64_t outputs, int64_t inputs, bool is_bandwidth) {
+  check::Program program({.gap = 0});
+  const contract::PackedMatrix* weight = program.matrix(kind.stored, kind.rule, 0, 1, outputs, inputs);
+  for (const int64_t n : rows) {
+    contract::Matmul op{.x = program.drawn(1, n, inputs), .targets = {}};
+    op.targets[0] = {weight, {}, program.output("out", n, outputs)};
+    program.run(op);
   }
-  const std::vector<float> scales(static_cast<size_t>(outputs), 0.01f);
-  const contract::MatrixSource source{
-      .dtype = kind.stored,
-      .groups = 1,
-      .outputs = outputs,
-      .inputs = inputs,
-      .row = [&](int64_t, int64_t, std::byte*) -> const std::byte* { return row.data(); },
-      .scales = scales.data()};
-  auto packed = chip.pack(source, kind.rule);
-  NARU_CHECK(packed.ok(), packed.ok() ? "" : packed.error().message);
-  return std::move(*packed);
+  const Loaded loaded = load(chip, program);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto bytes = static_cast<double>(std::get<contract::Matmul>(loaded->ops()[i]).targets[0].weight->bytes);
+    const double ops = 2.0 * static_cast<double>(rows[i] * outputs) * static_cast<double>(inputs);
+    cases.push_back(time_op(chip, loaded, i,
+                            fmt::format("{} of {} {}x{}x{}", contract::rule_name(kind.rule), dtype_name(kind.stored),
+                                        rows[i], inputs, outputs),
+                            is_bandwidth ? bytes : ops, is_bandwidth ? "GB/s" : "GOP/s"));
+  }
 }
 
-struct Product {
-  std::shared_ptr<contract::PackedMatrix> weight;
-  std::vector<float> x, out;
-};
-
-void add_product(std::vector<Case>& cases, contract::Chip& chip, const Kind& kind, int64_t rows, int64_t outputs,
-                 int64_t inputs, std::shared_ptr<Product> product, bool is_bandwidth) {
-  product->x.resize(static_cast<size_t>(rows * inputs));
-  product->out.resize(static_cast<size_t>(rows * outputs));
-  std::mt19937 random(2);
-  for (float& value : product->x) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
-  const double ops = 2.0 * static_cast<double>(rows * outputs) * static_cast<double>(inputs);
-  const double work = is_bandwidth ? static_cast<double>(product->weight->bytes) : ops;
-  cases.push_back(
-      {fmt::format("{} of {} {}x{}x{}", contract::rule_name(kind.rule), dtype_name(kind.stored), rows, inputs, outputs),
-       work,
-       is_bandwidth ? "GB/s" : "GOP/s",
-       [&chip, product, rows, outputs, inputs] {
-         contract::Matmul op;
-         op.x = make_view(address_of(product->x.data()), DType::kF32, rows, inputs);
-         op.targets[0] = {product->weight.get(), View{},
-                          make_view(address_of(product->out.data()), DType::kF32, rows, outputs)};
-         NARU_CHECK(chip.run(op).ok());
-       },
-       {}});
+// The program of the contract suite's case on this line.
+check::Program program_of(const std::string& line) {
+  const auto c = check::parse_case(line + " gap=0");
+  if (!c.ok()) Options::refuse("--shape", "is of no case: " + c.error().message);
+  return check::build(*c);
 }
 
-// Operands of the ops of training, by the rule of a kind.
-struct GradOperands {
-  std::vector<float> x, dy;
-  std::vector<int32_t> experts;
-  std::vector<std::vector<float>> out;
-  std::vector<View> out_views;
-  std::vector<View> rows;
-  std::shared_ptr<contract::PackedMatrix> matrix;
-};
-
-std::vector<float> random_floats(int64_t n) {
-  std::mt19937 random(3);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
-  return values;
-}
-
-View view_of(std::vector<float>& values, int64_t rows, int64_t cols) {
-  return make_view(address_of(values.data()), DType::kF32, rows, cols);
-}
-
+// The ops of training, by the rule of a kind.
 void add_weight_grad(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t slots, int64_t inputs,
                      int64_t outputs, int64_t n_experts) {
-  auto o = std::make_shared<GradOperands>();
-  o->x = random_floats(slots * inputs);
-  o->dy = random_floats(slots * outputs);
-  for (int64_t i = 0; i < slots; ++i) o->experts.push_back(static_cast<int32_t>(i * 7 / 3 % n_experts));
-  for (int64_t e = 0; e < n_experts; ++e) o->out.push_back(random_floats(outputs * inputs));
-  for (auto& out : o->out) o->out_views.push_back(view_of(out, outputs, inputs));
-  cases.push_back(
-      {fmt::format("weight_grad {} {}x{}x{} of {}", contract::rule_name(rule), slots, inputs, outputs, n_experts),
-       2.0 * static_cast<double>(slots * inputs) * static_cast<double>(outputs),
-       "GOP/s",
-       [&chip, o, rule, slots, inputs, outputs, n_experts] {
-         const View experts = n_experts == 1 ? View{} : make_view(address_of(o->experts.data()), DType::kI32, slots, 1);
-         NARU_CHECK(chip.run(contract::WeightGrad{.dy = view_of(o->dy, slots, outputs),
-                                                  .x = view_of(o->x, slots, inputs),
-                                                  .groups = experts,
-                                                  .rule = rule,
-                                                  .out = o->out_views})
-                        .ok());
-       },
-       {}});
+  const Loaded loaded = load(
+      chip,
+      program_of(fmt::format("weight_grad {}/{} slots={} inputs={} outputs={} groups={}", contract::rule_name(rule),
+                             n_experts == 1 ? "heads" : "even_experts", slots, inputs, outputs, n_experts)));
+  cases.push_back(time_op(
+      chip, loaded, 0,
+      fmt::format("weight_grad {} {}x{}x{} of {}", contract::rule_name(rule), slots, inputs, outputs, n_experts),
+      2.0 * static_cast<double>(slots * inputs) * static_cast<double>(outputs), "GOP/s"));
 }
 
 void add_view_product(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t rows, int64_t inputs,
                       int64_t outputs) {
-  auto o = std::make_shared<GradOperands>();
-  o->x = random_floats(rows * inputs);
-  o->dy = random_floats(outputs * inputs);
-  o->out.push_back(std::vector<float>(static_cast<size_t>(rows * outputs)));
-  cases.push_back({fmt::format("product {} {}x{}x{}", contract::rule_name(rule), rows, inputs, outputs),
-                   2.0 * static_cast<double>(rows * inputs) * static_cast<double>(outputs),
-                   "GOP/s",
-                   [&chip, o, rule, rows, inputs, outputs] {
-                     NARU_CHECK(chip.run(contract::Product{.a = view_of(o->x, rows, inputs),
-                                                           .b = view_of(o->dy, outputs, inputs),
-                                                           .rule = rule,
-                                                           .out = view_of(o->out[0], rows, outputs)})
-                                    .ok());
-                   },
-                   {}});
+  const Loaded loaded = load(chip, program_of(fmt::format("product {}/a_rows/b_rows rows={} inputs={} outputs={}",
+                                                          contract::rule_name(rule), rows, inputs, outputs)));
+  cases.push_back(time_op(chip, loaded, 0,
+                          fmt::format("product {} {}x{}x{}", contract::rule_name(rule), rows, inputs, outputs),
+                          2.0 * static_cast<double>(rows * inputs) * static_cast<double>(outputs), "GOP/s"));
 }
 
 void add_pack(std::vector<Case>& cases, contract::Chip& chip, Rule rule, int64_t inputs, int64_t outputs,
               bool is_transposed) {
-  auto o = std::make_shared<GradOperands>();
-  o->x = random_floats(inputs * outputs);
-  o->rows = {is_transposed ? view_of(o->x, inputs, outputs) : view_of(o->x, outputs, inputs)};
-  o->matrix = make_matrix(chip, {DType::kF32, rule}, outputs, inputs);
-  const auto bytes = static_cast<double>(inputs * outputs * 4 + o->matrix->bytes);
-  cases.push_back(
-      {fmt::format("pack {} {}x{} from {}", contract::rule_name(rule), outputs, inputs,
-                   is_transposed ? "columns" : "rows"),
-       bytes,
-       "GB/s",
-       [&chip, o, is_transposed] {
-         NARU_CHECK(
-             chip.run(contract::Pack{.groups = o->rows, .is_transposed = is_transposed, .out = o->matrix.get()}).ok());
-       },
-       {}});
+  const char* side = is_transposed ? "columns" : "rows";
+  const Loaded loaded = load(chip, program_of(fmt::format("pack {}/{}/as_is outputs={} inputs={}",
+                                                          contract::rule_name(rule), side, outputs, inputs)));
+  const int64_t bytes = inputs * outputs * 4 + std::get<contract::Pack>(loaded->ops()[0]).out->bytes;
+  cases.push_back(time_op(chip, loaded, 0,
+                          fmt::format("pack {} {}x{} from {}", contract::rule_name(rule), outputs, inputs, side),
+                          static_cast<double>(bytes), "GB/s"));
 }
 
 // The ops of training, of a shape or of a few usual ones.
@@ -275,9 +206,7 @@ void add_grad_cases(std::vector<Case>& cases, contract::Chip& chip, const std::s
     const int64_t* s = shape != nullptr ? shape : usual;
     if (op == "weight_grad") add_weight_grad(cases, chip, rule, s[0], s[1], s[2], n_experts);
     if (op != "pack") {  // the forward's product of the same size, to compare with
-      auto forward = std::make_shared<Product>();
-      forward->weight = make_matrix(chip, {DType::kF32, rule}, s[2], s[1]);
-      add_product(cases, chip, {DType::kF32, rule}, s[0], s[2], s[1], forward, false);
+      add_products(cases, chip, {DType::kF32, rule}, {s[0]}, s[2], s[1], false);
     }
     if (op == "product") add_view_product(cases, chip, rule, s[0], s[1], s[2]);
     if (op == "pack") {
@@ -341,26 +270,19 @@ struct Bench {
 
   void products_of(const Kind& kind) const {
     std::vector<Case> cases;
-    const auto add = [&](const std::shared_ptr<contract::PackedMatrix>& weight, int64_t rows, bool is_bandwidth) {
-      auto product = std::make_shared<Product>();
-      product->weight = weight;
-      add_product(cases, chip, kind, rows, weight->outputs, weight->inputs, product, is_bandwidth);
-    };
     if (!shape.empty()) {
       if (!dtype_bytes(kind.stored, shape[1])) {
         Options::refuse("--shape", fmt::format("has a K that no row of {} has", dtype_name(kind.stored)));
       }
-      add(make_matrix(chip, kind, shape[2], shape[1]), shape[0], shape[0] < 5);
+      add_products(cases, chip, kind, {shape[0]}, shape[2], shape[1], shape[0] < 5);
       return measure(std::move(cases));
     }
     const int64_t inputs = 2048;
-    const std::shared_ptr<contract::PackedMatrix> small = make_matrix(chip, kind, 2048, inputs);
-    for (const int64_t rows : {512, 64}) add(small, rows, false);
+    add_products(cases, chip, kind, {512, 64}, 2048, inputs, false);
     // A matrix of about 160 MB streams from memory.
     const double row_bytes = static_cast<double>(*dtype_bytes(kind.stored, inputs));
     const int64_t outputs = round_up(static_cast<int64_t>(160e6 / row_bytes), 64);
-    const std::shared_ptr<contract::PackedMatrix> big = make_matrix(chip, kind, outputs, inputs);
-    for (const int64_t rows : {1, 2, 4, 8}) add(big, rows, true);
+    add_products(cases, chip, kind, {1, 2, 4, 8}, outputs, inputs, true);
     measure(std::move(cases));
   }
 };

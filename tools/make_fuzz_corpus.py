@@ -2,7 +2,7 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers OUT/run_folder, a folder for each target of those names.
+OUT/problem_answers OUT/run_folder OUT/check_case, a folder for each target of those names.
 """
 import argparse
 import json
@@ -97,6 +97,17 @@ def main():
              b'{"step":1,"loss":3.5,"lr":0.001}\n{"step":2,"loss":3.25,"validation_loss":3.5}\nno object\n',
              b'{"step":2,"prompt":"2+2","answer":"4 </script>"}\n{"step":4,"prompt":"2+2","answer":"5"}\n', b'steps = 20 # <script>\n']
     put(out, "run_folder", "tiny", b"\x1e".join(parts))
+
+    lines = ["rms_norm eps/apart rows=3 cols=17 values=low seed=7 gap=3 grade=exact", "add in_b rows=70 cols=601 values=wide large",
+             "matmul q4_k_as_q4_k/bias/three rows=11 inputs=512 outputs=40", "grouped_matmul f32_as_bf16/experts/two_alike rows=4 inputs=9 outputs=3 groups=5 rows_share=3",
+             "attention bf16/latent/most/stats heads=5 key_heads=1 width=40 value_width=24 scale_log2=-3 lengths=1,33,70 chunk=7",
+             "attention f32/grouped/every/no_stats heads=4 key_heads=2 width=8 value_width=5 lengths=40,3 last=2,1 values=not_finite",
+             "attention_grad f32/grouped/mixed heads=6 key_heads=2 width=40 value_width=24 scale_log2=-4 lengths=2,3,67,33 values=golden",
+             "route sigmoid/top_two_groups/bias_and_normalised rows=5 experts=24 chosen=3 groups=4 kept=2 values=golden",
+             "balance_loss softmax rows=31 experts=8 chosen=2 documents=3", "weight_grad f32/two_experts slots=60 outputs=3 inputs=5 groups=3 rows_share=2",
+             "sum_of_squares rows=2 cols=3 tensors=12", "cache_write bf16 rows=40 heads=4 width=16 shared_width=8 values=any"]
+    for i, line in enumerate(lines):
+        put(out, "check_case", f"case-{i}", line.encode())
 
     put(out, "safetensors", "tiny", (DATA / "tiny.safetensors").read_bytes())
     for dtype, shape, size in [("F8_E8M0", "[2]", 2), ("F4", "[2,2]", 2), ("C64", "[]", 8), ("F6_E2M3", "[4]", 3)]:

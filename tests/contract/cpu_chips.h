@@ -1,5 +1,5 @@
-// The CPU chips that tests run: every level that the machine has, on one and on two threads, and the variants of a
-// level. Levels that are not there are printed, not passed over in silence.
+// The chips that tests run beside the reference: every form of the CPU chip that the machine has, levels on one and on
+// two threads. Forms that are not there are printed, not passed over in silence.
 #pragma once
 
 #include <iostream>
@@ -7,10 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "chips/cpu/cpu_chip.h"
-#include "contract/chip.h"
 #include "tests/contract/staging_chip.h"
-#include "tests/distant.h"
+#include "tests/test_chip.h"
 
 namespace naru::test {
 
@@ -19,33 +17,33 @@ struct NamedChip {
   std::unique_ptr<contract::Chip> chip;
 };
 
-// Hands every chip that there is to add(name, chip).
+// Not a form with a kernel chosen.
+inline bool is_level(const NamedChip& named) {
+  return named.name.find('+') == std::string::npos;
+}
+
+// Hands every chip that there is to add(name, chip), by a name as "avx2/2".
 template <typename Add>
 void make_cpu_chips(const Add& add) {
-  const auto make = [&](const std::string& name, const cpu::CpuOptions& options) {
-    auto chip = cpu::make_cpu_chip(options);
+  const auto make = [&](const std::string& form, const std::string& name, int n_threads) {
+    auto chip = chips::make_chip(form, {.n_threads = n_threads});
     NARU_CHECK(chip.ok(), name, chip.ok() ? "" : chip.error().message);
-    add(name, maybe_distant(std::move(*chip)));
+    add(name, std::move(*chip));
   };
   if (is_distant()) {  // one level, behind the distant chip
-    make("distant/2", {.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
+    make("distant", "distant/2", 2);
     return;
   }
-  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
-    if (!level.present) {
-      std::cout << "[  SKIPPED ] CPU level " << level.name << ": " << level.why_not << "\n";
+  for (const chips::ChipForm& form : chips::all_forms()) {
+    if (!form.name.starts_with("cpu:")) continue;
+    const std::string name = form.name.substr(4);
+    if (!form.why_not.empty()) {
+      std::cout << "[  SKIPPED ] CPU level " << name << ": " << form.why_not << "\n";
       continue;
     }
-    for (const int n_threads : {1, 2}) {
-      make(std::string(level.name) + "/" + std::to_string(n_threads),
-           {.n_threads = n_threads, .level = std::string(level.name), .bf16_dot = true});
-    }
-    if (level.name == "avx512vnni") {
-      make("avx512vnni/fma", {.n_threads = 2, .level = "avx512vnni", .bf16_dot = false});
-    }
+    if (is_level({name, nullptr})) make(form.name, name + "/1", 1);
+    make(form.name, name + "/2", 2);
   }
-  const std::string tile_level = cpu::cpu_levels().size() > 2 && cpu::cpu_levels()[2].present ? "avx512" : "baseline";
-  make(tile_level + "/tiles", {.n_threads = 2, .level = tile_level, .bf16_dot = false, .emulate_tiles = true});
 }
 
 // Each behind a StagingChip, for ops on memory of the test. Made once; kept for the life of the program.

@@ -20,17 +20,18 @@ using test::rows_on;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-std::unique_ptr<Chip> small_cpu() {
-  return cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false}).value();
-}
-
+// All of the registry, and the forms of the distant chip.
 std::vector<std::pair<std::string, std::unique_ptr<Chip>>> all_chips() {
-  std::vector<std::pair<std::string, std::unique_ptr<Chip>>> chips;
-  chips.emplace_back("reference", reference::make_reference_chip());
-  chips.emplace_back("cpu", small_cpu());
-  chips.emplace_back("distant reference", distant::make_distant_chip(reference::make_reference_chip()));
-  chips.emplace_back("distant cpu", distant::make_distant_chip(small_cpu()));
-  return chips;
+  std::vector<std::pair<std::string, std::unique_ptr<Chip>>> all;
+  for (const chips::ChipEntry& entry : chips::all_chips()) {
+    if (!entry.found().ok()) continue;
+    const std::string name(entry.name);
+    if (name != "distant") all.emplace_back(name, test::make_chip(name));
+  }
+  for (const chips::ChipForm& form : chips::all_forms()) {
+    if (form.name.starts_with("distant:")) all.emplace_back(form.name, test::make_chip(form.name));
+  }
+  return all;
 }
 
 std::vector<float> ones(int64_t n) {

@@ -1,5 +1,5 @@
-// The products of training: pack, weight_grad and product at every level and with 1 and 2 threads, equal to the
-// reference chip on bits; and the reference chip against sums in double.
+// The products of training: what pack makes is what packing anew makes, and the reference chip against sums in double.
+// The bits of all chips are cases of src/check/.
 #include "base/float_bits.h"
 #include "chips/cpu/packed.h"
 #include "tests/contract/row_rig.h"
@@ -13,119 +13,7 @@ using contract::WeightGrad;
 using ProductOp = contract::Product;
 
 constexpr Rule kRules[] = {Rule::kF32, Rule::kBF16};
-constexpr Values kValues[] = {Values::kPlain, Values::kAll, Values::kLow, Values::kNonFinite};
-
-std::string text_of(Rule rule, Values values) {
-  return std::string(contract::rule_name(rule)) + " values " + std::to_string(static_cast<int>(values));
-}
-
-// ---- weight_grad ----
-
-// All groups' gradients lie in one Rows, group after group.
-struct GradCase {
-  int64_t slots, outputs, inputs;
-  int64_t n_groups = 1;
-  int64_t rows_share = 1;
-  std::vector<int32_t> chosen = {};  // empty: by head
-  bool is_large = false;
-};
-
-void check_grad(const GradCase& c, Rule rule, Values values, uint64_t seed) {
-  Filler filler(seed);
-  Rows dy(c.slots, c.outputs, filler, values), x(c.slots / c.rows_share, c.inputs, filler, values);
-  Rows groups(c.slots, 1);
-  for (size_t i = 0; i < c.chosen.size(); ++i) *groups.row_i32(static_cast<int64_t>(i)) = c.chosen[i];
-  Rows start(c.n_groups * c.outputs, c.inputs, filler, values == Values::kNonFinite ? Values::kPlain : values);
-  std::vector<View> out(static_cast<size_t>(c.n_groups));
-  const auto make = [&](Rows& rows) -> contract::Op {
-    for (int64_t g = 0; g < c.n_groups; ++g) {
-      out[static_cast<size_t>(g)] = rows.view().slice_rows(g * c.outputs, c.outputs);
-    }
-    return WeightGrad{.dy = dy.view(),
-                      .x = x.view(),
-                      .groups = c.chosen.empty() ? View{} : groups.view_i32(),
-                      .rows_share = c.rows_share,
-                      .rule = rule,
-                      .out = out};
-  };
-  expect_equal("weight_grad " + text_of(rule, values) + " slots " + std::to_string(c.slots) + " N " +
-                   std::to_string(c.outputs) + " K " + std::to_string(c.inputs) + " groups " +
-                   std::to_string(c.n_groups) + " share " + std::to_string(c.rows_share),
-               start, make, c.is_large);
-}
-
-TEST(WeightGradTest, Tokens) {
-  uint64_t seed = 1;
-  for (const Rule rule : kRules) {
-    for (const int64_t slots : {0, 1, 31, 32, 33, 511, 2047, 2048, 2049, 5000}) {
-      check_grad({.slots = slots, .outputs = 17, .inputs = 19}, rule, Values::kPlain, ++seed);
-    }
-    check_grad({.slots = 8193, .outputs = 3, .inputs = 5}, rule, Values::kPlain, ++seed);
-  }
-}
-
-TEST(WeightGradTest, OddWidths) {
-  uint64_t seed = 100;
-  for (const Rule rule : kRules) {
-    for (const int64_t outputs : {1, 2, 5, 8, 15, 16, 17, 33, 100}) {
-      for (const int64_t inputs : {1, 15, 16, 17, 33, 100}) {
-        check_grad({.slots = 45, .outputs = outputs, .inputs = inputs}, rule, Values::kPlain, ++seed);
-      }
-    }
-    for (int64_t outputs = 1; outputs <= 34; ++outputs) {
-      check_grad({.slots = 37, .outputs = outputs, .inputs = 18}, rule, Values::kPlain, ++seed);
-    }
-    check_grad({.slots = 600, .outputs = 200, .inputs = 130, .is_large = true}, rule, Values::kPlain, ++seed);
-  }
-}
-
-TEST(WeightGradTest, AllExponentsAndNotFinite) {
-  uint64_t seed = 300;
-  for (const Rule rule : kRules) {
-    for (const Values values : kValues) {
-      for (const int64_t slots : {1, 33, 2050}) {
-        check_grad({.slots = slots, .outputs = 21, .inputs = 18}, rule, values, ++seed);
-      }
-    }
-  }
-}
-
-TEST(WeightGradTest, ExpertsWithAndWithoutSlots) {
-  constexpr int32_t kExperts[] = {0, 3, 0, 1, 4, 0, 1};  // none chooses 2
-  uint64_t seed = 400;
-  for (const Rule rule : kRules) {
-    for (const int64_t tokens : {1, 7, 40, 1100}) {
-      for (const int64_t share : {1, 3}) {
-        GradCase c{.slots = tokens * share, .outputs = 19, .inputs = 35, .n_groups = 5, .rows_share = share};
-        for (int64_t i = 0; i < c.slots; ++i) c.chosen.push_back(kExperts[i % 7]);
-        check_grad(c, rule, Values::kPlain, ++seed);
-      }
-    }
-    // One expert with more slots than a segment, interleaved with others.
-    GradCase c{.slots = 6000, .outputs = 6, .inputs = 17, .n_groups = 3, .rows_share = 2};
-    for (int64_t i = 0; i < c.slots; ++i) c.chosen.push_back(i % 5 == 2 ? 2 : 0);
-    check_grad(c, rule, Values::kPlain, ++seed);
-    GradCase one{.slots = 40, .outputs = 6, .inputs = 17, .n_groups = 1, .rows_share = 4};
-    check_grad(one, rule, Values::kPlain, ++seed);
-  }
-}
-
-TEST(WeightGradTest, Heads) {
-  uint64_t seed = 500;
-  for (const Rule rule : kRules) {
-    for (const int64_t share : {1, 4}) {
-      check_grad({.slots = 4 * 70, .outputs = 24, .inputs = 33, .n_groups = 4, .rows_share = share}, rule,
-                 Values::kPlain, ++seed);
-    }
-  }
-}
-
-// More memory than one run takes: the operands are cut into chunks of rows and panels.
-TEST(WeightGradTest, LargerThanOneRun) {
-  for (const Rule rule : kRules) {
-    check_grad({.slots = 100003, .outputs = 30, .inputs = 66, .is_large = true}, rule, Values::kPlain, 600);
-  }
-}
+constexpr Values kValues[] = {Values::kPlain, Values::kWide, Values::kLow, Values::kNotFinite};
 
 void check_kept_bits(contract::Chip& chip, const std::string& name) {
   Rows dy(2, 1), x(2, 1), groups(2, 1), out(2, 1);
@@ -140,53 +28,6 @@ void check_kept_bits(contract::Chip& chip, const std::string& name) {
 TEST(WeightGradTest, GroupsWithoutSlotsKeepTheirBits) {
   check_kept_bits(reference_chip(), "reference");
   for (const NamedChip& named : staged_cpu_chips()) check_kept_bits(*named.chip, named.name);
-}
-
-// ---- product ----
-
-void check_product(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed, Rule rule, Values values,
-                   uint64_t seed, bool is_large) {
-  Filler filler(seed);
-  Rows a(a_transposed ? k : m, a_transposed ? m : k, filler, values);
-  Rows b(b_transposed ? k : n, b_transposed ? n : k, filler, values);
-  const auto make = [&](Rows& out) -> contract::Op {
-    return ProductOp{.a = a.view(),
-                     .b = b.view(),
-                     .a_transposed = a_transposed,
-                     .b_transposed = b_transposed,
-                     .rule = rule,
-                     .out = out.view()};
-  };
-  expect_equal("product " + text_of(rule, values) + " " + std::to_string(m) + " " + std::to_string(n) + " " +
-                   std::to_string(k) + (a_transposed ? " a transposed" : "") + (b_transposed ? " b transposed" : ""),
-               Rows(m, n, filler, Values::kPlain), make, is_large);
-}
-
-void check_product(int64_t m, int64_t n, int64_t k, Rule rule, Values values, uint64_t seed) {
-  for (const bool a_transposed : {false, true}) {
-    for (const bool b_transposed : {false, true}) {
-      check_product(m, n, k, a_transposed, b_transposed, rule, values, seed, false);
-    }
-  }
-}
-
-TEST(ProductTest, OddShapes) {
-  uint64_t seed = 700;
-  for (const Rule rule : kRules) {
-    for (const int64_t k : {0, 1, 15, 16, 17, 31, 32, 33, 100, 2047, 2048, 2049, 5000}) {
-      check_product(9, 17, k, rule, Values::kPlain, ++seed);
-    }
-    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{1, 1}, {1, 33}, {33, 1}, {15, 16}, {31, 47}, {100, 100}}) {
-      check_product(m, n, 70, rule, Values::kPlain, ++seed);
-    }
-    check_product(0, 5, 7, rule, Values::kPlain, ++seed);
-    check_product(5, 0, 7, rule, Values::kPlain, ++seed);
-    for (const Values values : kValues) check_product(18, 21, 33, rule, values, ++seed);
-  }
-}
-
-TEST(ProductTest, LargerThanOneRun) {
-  for (const Rule rule : kRules) check_product(30, 66, 100003, false, false, rule, Values::kPlain, 800, true);
 }
 
 // ---- pack ----
@@ -219,7 +60,7 @@ Rows use(contract::Chip& chip, const contract::PackedMatrix& matrix, Filler fill
   return out;
 }
 
-// Memory of the CPU chip's matrices is compared byte for byte; of the reference chip, through a product.
+// Memory of the CPU chip's matrices is compared byte for byte; of other chips, through a product.
 void check_pack(const Packed& p, Rule rule, bool is_transposed, bool is_rounded_first, contract::Chip& chip,
                 const std::string& name) {
   std::vector<Rows> views;

@@ -1,77 +1,31 @@
-// What tests of row ops and attention share beside the chips (cpu_chips.h): rows of test values, and the comparison of
-// the CPU chip's bits with the reference chip's.
+// Rows of values in memory of the test, and the reference chip on them, for tests of what its numbers are. What is only
+// "equal to the reference chip" is a case of src/check/.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/philox.h"
+#include "check/values.h"
 #include "chips/reference/reference_chip.h"
-#include "contract/chip.h"
 #include "contract/scalar.h"
 #include "tests/contract/cpu_chips.h"
 
 namespace naru::row_tests {
 
-using test::staged_cpu_chips;
+using check::Values;
 using test::NamedChip;
+using test::staged_cpu_chips;
 
-// Baseline is right, not fast: large cases are left out.
-inline bool is_slow(const NamedChip& named) {
-  return named.name.starts_with("baseline");
-}
-
-inline contract::Chip& reference_chip() {
-  static test::StagingChip chip(reference::make_reference_chip());
-  return chip;
-}
-
-// Values of the kinds that arithmetic can go wrong on.
-enum class Values {
-  kPlain,      // about 1
-  kAll,        // any finite bit pattern, subnormals and zeros too
-  kLow,        // around the smallest normal
-  kNonFinite,  // about 1, with an infinity or a NaN here and there
+struct Filler : check::Filler {
+  explicit Filler(uint64_t seed) : check::Filler(seed, 0) {}
 };
 
-class Filler {
- public:
-  explicit Filler(uint64_t seed) : seed_(seed) {}
-  uint32_t bits() {
-    if (next_ == 4) block_ = draw(seed_, DrawPurpose::kTest, 1, position_++), next_ = 0;
-    return block_[next_++];
-  }
-  float value(Values values) {
-    const uint32_t random = bits();
-    const float plain = (static_cast<float>(random) * 0x1p-31f - 1.0f) * 2.0f;
-    switch (values) {
-      case Values::kPlain: return plain;
-      case Values::kAll: {
-        const uint32_t kind = bits() % 8;
-        if (kind == 0) return std::bit_cast<float>(random & 0x80000000u);
-        if (kind == 1) return std::bit_cast<float>(random & 0x807fffffu);
-        return (random & 0x7f800000u) == 0x7f800000u ? plain : std::bit_cast<float>(random);
-      }
-      case Values::kLow: return std::bit_cast<float>((random & 0x807fffffu) | (bits() % 4) << 23);
-      case Values::kNonFinite: break;
-    }
-    const uint32_t kind = bits() % 32;
-    return kind == 0   ? std::bit_cast<float>(0x7fc00000u)
-           : kind == 1 ? std::bit_cast<float>(0x7f800000u | (random & 0x80000000u))
-                       : plain;
-  }
-
- private:
-  uint64_t seed_;
-  uint64_t position_ = 0;
-  size_t next_ = 4;
-  PhiloxBlock block_{};
+struct Shape {
+  int64_t rows, cols;
 };
 
 // Rows with a stride that is wider than they are; what lies between them must stay as it is.
@@ -112,24 +66,14 @@ inline std::string difference(Rows& got, Rows& want) {
   return {};
 }
 
-// make(out) gives the op that writes `out`. Runs it on the reference chip and on all others, from the same bits in
-// `out` (in-place ops), and compares bits, or the errors where the reference reports one.
-inline void expect_equal(const std::string& what, const Rows& start, const std::function<contract::Op(Rows&)>& make,
-                         bool is_large = false) {
-  Rows want = start;
-  const Status wanted = reference_chip().run(make(want));
-  for (const NamedChip& named : staged_cpu_chips()) {
-    if (is_large && is_slow(named)) continue;
-    Rows got = start;
-    const Status status = named.chip->run(make(got));
-    ASSERT_EQ(status.ok(), wanted.ok()) << what << " on " << named.name;
-    if (!wanted.ok()) {
-      ASSERT_EQ(status.error().message, wanted.error().message) << what << " on " << named.name;
-      ASSERT_EQ(status.error().code, wanted.error().code) << what << " on " << named.name;
-      continue;
-    }
-    ASSERT_EQ(difference(got, want), "") << what << " on " << named.name;
-  }
+inline contract::Chip& reference_chip() {
+  static test::StagingChip chip(reference::make_reference_chip());
+  return chip;
+}
+
+inline void run_reference(const contract::Op& op) {
+  const Status status = reference_chip().run(op);
+  ASSERT_TRUE(status.ok()) << status.error().message;
 }
 
 }  // namespace naru::row_tests

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "chips/reference/reference_chip.h"
+#include "tests/test_chip.h"
 
 namespace naru::engine {
 namespace {
@@ -26,7 +26,7 @@ std::vector<std::byte> page_of(contract::Chip& chip, const contract::CacheStream
 }
 
 TEST(CachePool, LayersMayDiffer) {
-  const auto chip = reference::make_reference_chip();
+  const auto chip = test::make_chip("reference");
   const std::vector<nn::LayerCacheShape> shapes = three_layers();
   auto pool = CachePool::create(*chip, shapes, 4);
   ASSERT_TRUE(pool.ok());
@@ -78,7 +78,7 @@ TEST(CachePool, ADecodersLayersMayDiffer) {
   ASSERT_EQ(shapes[2].size(), 2u);
   EXPECT_EQ(shapes[2][1].role, StreamRole::kValue);
   EXPECT_EQ(shapes[2][1].shape.width, 6);
-  const auto chip = reference::make_reference_chip();
+  const auto chip = test::make_chip("reference");
   const auto bytes = [&](const nn::LayerCacheShape& shape) { return nn::page_bytes(*chip, shape); };
   EXPECT_EQ(bytes(shapes[0]), 32 * 4 * (2 * 8 + 2 * 8));
   EXPECT_EQ(bytes(shapes[1]), 32 * 4 * 7);

@@ -9,10 +9,8 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "chips/cpu/cpu_chip.h"
-#include "chips/reference/reference_chip.h"
 #include "engine/engine.h"
-#include "tests/distant.h"
+#include "tests/test_chip.h"
 
 namespace naru::engine {
 
@@ -22,10 +20,7 @@ inline std::filesystem::path fixture_model(const std::string& name) {
 }
 
 inline std::unique_ptr<contract::Chip> make_chip(const std::string& name) {
-  if (name == "reference") return reference::make_reference_chip();
-  auto chip = cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}, .emulate_tiles = false});
-  EXPECT_TRUE(chip.ok()) << (chip.ok() ? "" : chip.error().message);
-  return test::maybe_distant(std::move(chip).value());
+  return name == "cpu" ? test::make_test_chip() : test::make_chip(name);
 }
 
 // An engine with its chip.

@@ -8,7 +8,7 @@ namespace naru::engine {
 namespace {
 
 struct Planner {
-  std::unique_ptr<contract::Chip> chip = reference::make_reference_chip();
+  std::unique_ptr<contract::Chip> chip = test::make_chip("reference");
   models::ModelPlan model;
 
   explicit Planner(const std::string& name) {

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <limits>
 
+#include "chips/distant/distant_chip.h"
 #include "formats/tensor_file.h"
 #include "tests/engine/harness.h"
 
@@ -276,8 +277,8 @@ TEST(Session, ALostOpFailsItsStepAlone) {
   const Bits wanted = feed_bits(*clean, *alone, ids);
   for (const int64_t at : {0, 1, 9, 40, 41, 77}) {
     Rig rig;
-    rig.chip = distant::make_distant_chip(reference::make_reference_chip(),
-                                          {.fault = distant::Fault{distant::Call::kRun, at}});
+    rig.chip =
+        distant::make_distant_chip(test::make_chip("reference"), {.fault = distant::Fault{distant::Call::kRun, at}});
     rig.engine = Engine::open(fixture_model("llama-gqa"), small_options(64, 1), *rig.chip).value();
     const auto session = rig->new_session();
     int n_failed = 0;

@@ -11,10 +11,8 @@
 #include <string>
 
 #include "base/sha256.h"
-#include "chips/cpu/cpu_chip.h"
-#include "chips/reference/reference_chip.h"
 #include "contract/scalar.h"
-#include "tests/distant.h"
+#include "tests/contract/cpu_chips.h"
 
 namespace naru {
 
@@ -51,33 +49,8 @@ inline std::string hash_floats(const float* values, size_t n) {
   return hash.finish_hex();
 }
 
-// The chips of this machine: the reference, and the CPU chip at every level it has with 1 and 2 threads. Levels that
-// the machine lacks are printed.
-struct NamedChip {
-  std::string name;
-  std::unique_ptr<contract::Chip> chip;
-};
-
-inline std::vector<NamedChip> cpu_chips() {
-  std::vector<NamedChip> chips;
-  if (test::is_distant()) {
-    chips.push_back(
-        {"distant/2", test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}}).value())});
-    return chips;
-  }
-  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
-    if (!level.present) {
-      std::printf("[ SKIPPED  ] level %s: %s\n", std::string(level.name).c_str(), level.why_not.c_str());
-      continue;
-    }
-    for (const int n_threads : {1, 2}) {
-      auto chip = cpu::make_cpu_chip({.n_threads = n_threads, .level = std::string(level.name), .bf16_dot = {}});
-      EXPECT_TRUE(chip.ok()) << (chip.ok() ? "" : chip.error().message);
-      if (chip.ok()) chips.push_back({std::string(level.name) + "/" + std::to_string(n_threads), std::move(*chip)});
-    }
-  }
-  return chips;
-}
+using test::cpu_chips;
+using test::NamedChip;
 
 // Compares with the file, or, when writing, keeps what the reference chip gave.
 inline void expect_golden(const std::string& file, const GoldenHashes& found, const std::string& chip) {

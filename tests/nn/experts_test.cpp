@@ -5,10 +5,11 @@
 #include <cstdlib>
 #include <new>
 
+#include "check/values.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "nn/layers.h"
-#include "tests/golden/op_cases.h"
+#include "tests/chip_memory.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};
@@ -35,11 +36,7 @@ constexpr int64_t kWidth = 256, kInner = 512, kExperts = 24, kChosen = 6;
 std::unique_ptr<contract::PackedMatrix> random_matrix(contract::Chip& chip, DType dtype, contract::Rule rule,
                                                       int64_t groups, int64_t outputs, int64_t inputs) {
   const int64_t row_bytes = *dtype_bytes(dtype, inputs);
-  std::vector<std::byte> bytes = golden_rows(dtype, 1, groups * outputs, inputs);
-  if (dtype == DType::kF32) {
-    const std::vector<float> values = golden_floats(2, groups * outputs * inputs);
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-  }
+  const std::vector<std::byte> bytes = check::stored_rows(dtype, 1, 1, groups * outputs, inputs, check::Values::kPlain);
   contract::MatrixSource source;
   source.dtype = dtype;
   source.groups = groups;
@@ -87,15 +84,16 @@ TEST(Experts, DecodingAllocatesNothing) {
       contract::Chip& chip = *made;
       const Experts experts = make_experts(chip, kind.dtype, kind.rule);
       Workspace workspace = Workspace::create(chip, int64_t{1} << 24).value();
-      CaseMemory memory(chip);
       constexpr int64_t kTokens = 5;
-      const View x = memory.random(3, kTokens, kWidth), out = memory.empty(1, kWidth);
+      const std::vector<float> values = check::drawn_floats(1, 3, kTokens * kWidth, check::Values::kPlain);
+      const test::ChipRows x = test::rows_on(chip, values.data(), DType::kF32, kTokens, kWidth);
+      const test::ChipRows out = test::rows_on(chip, values.data(), DType::kF32, 1, kWidth);
       int64_t before = 0;
       for (int64_t token = 0; token < kTokens; ++token) {
         const WorkspaceScope scope(workspace);
-        const View row = x.slice_rows(token, 1);
+        const View row = x.view.slice_rows(token, 1);
         Context ctx{.chip = chip, .workspace = workspace, .sequences = {}, .n_rows = 1, .cos = {}, .sin = {}};
-        ASSERT_TRUE(experts.forward(ctx, row, row, out).ok()) << level.name;
+        ASSERT_TRUE(experts.forward(ctx, row, row, out.view).ok()) << level.name;
         if (token == 0) before = allocations;  // the first one brings scratch memory to its size
       }
       EXPECT_EQ(allocations - before, 0) << level.name << ", rule " << contract::rule_name(kind.rule);

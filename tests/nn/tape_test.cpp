@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/philox.h"
-#include "chips/reference/reference_chip.h"
 #include "nn/context.h"
+#include "tests/test_chip.h"
 
 namespace naru::nn {
 namespace {
@@ -48,7 +48,7 @@ class TapeTest : public testing::Test {
     return values;
   }
 
-  std::unique_ptr<contract::Chip> chip_ = reference::make_reference_chip();
+  std::unique_ptr<contract::Chip> chip_ = test::make_chip("reference");
   Workspace workspace_ = Workspace::create(*chip_, 1 << 20).value();
   Workspace shadow_ = Workspace::create(*chip_, 1 << 20).value();
   std::vector<std::unique_ptr<contract::Buffer>> buffers_;

@@ -10,7 +10,7 @@ const std::vector<std::string> kFixtures = {"llama-tied-llama3", "llama-odd", "q
                                             "v2-group",          "v3-odd",    "v3-qlora",  "v3-mtp"};
 
 contract::Chip& reference_chip() {
-  static const auto kChip = reference::make_reference_chip();
+  static const auto kChip = test::make_chip("reference");
   return *kChip;
 }
 

@@ -10,7 +10,7 @@ namespace naru::train {
 namespace {
 
 contract::Chip& plain_chip() {
-  static const auto kChip = reference::make_reference_chip();
+  static const auto kChip = test::make_chip("reference");
   return *kChip;
 }
 

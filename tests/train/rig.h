@@ -12,13 +12,11 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "chips/cpu/cpu_chip.h"
-#include "chips/reference/reference_chip.h"
 #include "contract/scalar.h"
 #include "models/parameters.h"
 #include "tests/chip_memory.h"
-#include "tests/distant.h"
 #include "tests/models/harness.h"
+#include "tests/test_chip.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_model.h"
 
@@ -48,8 +46,7 @@ struct Source {
 
 // The CPU chip at the best level of this machine.
 inline contract::Chip& best_cpu() {
-  static const auto kChip =
-      test::maybe_distant(cpu::make_cpu_chip({.n_threads = 2, .level = {}, .bf16_dot = {}}).value());
+  static const auto kChip = test::make_test_chip();
   return *kChip;
 }
 

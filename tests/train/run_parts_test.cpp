@@ -227,7 +227,7 @@ TEST(Peers, SumsOfAnyNumberOfProcessesAreThoseOfOne) {
     std::vector<std::thread> threads;
     for (int64_t rank = 0; rank < count; ++rank) {
       threads.emplace_back([&, rank] {
-        const auto chip = reference::make_reference_chip();
+        const auto chip = test::make_chip("reference");
         TrainableModel model = make_model(*chip, source, {}, 8, 1);
         test::ThreadPeers peers(crowd, rank);
         GradientSum sum(model, peers);
@@ -361,7 +361,7 @@ TEST(PeerProcess, Second) {
   events.step = [dies_behind = how["dies_behind"].get<int64_t>()](const StepReport& report) {
     if (report.step == dies_behind) ::_exit(0);
   };
-  const auto chip = cpu::make_cpu_chip({.n_threads = 1, .level = {}, .bf16_dot = {}}).value();
+  const auto chip = test::make_chip("cpu", 1);
   const auto trainer = Trainer::open(recipe, folder, *chip, std::move(events), {}, std::move(parts));
   const std::string refusal = how["refusal"];
   ASSERT_EQ(trainer.ok(), refusal.empty()) << (trainer.ok() ? "" : trainer.error().message);

@@ -58,7 +58,7 @@ TEST(Served, LongDocumentsOnTheCpuChip) {
 }
 
 TEST(Served, SomeFixturesOnTheReferenceChip) {
-  const auto chip = reference::make_reference_chip();
+  const auto chip = test::make_chip("reference");
   for (const char* fixture : {"llama-odd", "qwen3-wide-head", "v2-lite", "v3-odd"}) check_fixture(fixture, *chip, 40);
 }
 

@@ -13,10 +13,43 @@
 namespace naru::chips {
 namespace {
 
-cpu::CpuOptions cpu_options(const ChipOptions& options) {
+// Kernels that a level has twice: products in bf16 by the dot instruction or by fma, and those of tiles, which any
+// level can run on a model of them.
+constexpr std::string_view kFma = "+fma", kTiles = "+tiles";
+
+Error no_form(std::string_view form, const std::vector<ChipForm>& forms) {
+  std::string names;
+  for (const ChipForm& each : forms) names += fmt::format("{}{}", names.empty() ? "" : ", ", each.name);
+  return {Code::kInvalidArgument, fmt::format("choosing a chip: there is no form '{}' of it; choose from {}", form,
+                                              names.empty() ? "its plain name" : names)};
+}
+
+std::vector<ChipForm> cpu_forms() {
+  std::vector<ChipForm> forms;
+  std::string tile_level = "baseline";
+  for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
+    forms.push_back({fmt::format("cpu:{}", level.name), level.why_not});
+    if (level.name == "avx512vnni") forms.push_back({fmt::format("cpu:{}{}", level.name, kFma), level.why_not});
+    if (level.name == "avx512" && level.present) tile_level = level.name;
+  }
+  forms.push_back({fmt::format("cpu:{}{}", tile_level, kTiles), ""});
+  return forms;
+}
+
+Result<std::unique_ptr<contract::Chip>> make_cpu(std::string_view form, const ChipOptions& options) {
   cpu::CpuOptions result;
   result.n_threads = options.n_threads;
-  return result;
+  if (form.empty()) return cpu::make_cpu_chip(result);
+  const std::vector<ChipForm> forms = cpu_forms();
+  const std::string name = fmt::format("cpu:{}", form);
+  if (std::none_of(forms.begin(), forms.end(), [&](const ChipForm& each) { return each.name == name; })) {
+    return no_form(form, forms);
+  }
+  const bool is_fma = form.ends_with(kFma), has_tiles = form.ends_with(kTiles);
+  result.level = std::string(form.substr(0, form.find('+')));
+  result.bf16_dot = !is_fma && !has_tiles;
+  result.emulate_tiles = has_tiles;
+  return cpu::make_cpu_chip(result);
 }
 
 Result<std::string> found_cpu() {
@@ -28,23 +61,46 @@ Result<std::string> found_distant() {
   return fmt::format("{} of memory", format_bytes(distant::Options{}.memory_bytes));
 }
 
-Result<std::unique_ptr<contract::Chip>> make_distant(const ChipOptions& options) {
-  NARU_ASSIGN(auto chip, cpu::make_cpu_chip(cpu_options(options)));
+std::vector<ChipForm> distant_forms() {
+  return {{"distant:cpu", ""}, {"distant:reference", ""}};
+}
+
+Result<std::unique_ptr<contract::Chip>> make_distant(std::string_view form, const ChipOptions& options) {
+  if (form == "reference") return distant::make_distant_chip(reference::make_reference_chip());
+  if (!form.empty() && form != "cpu") return no_form(form, distant_forms());
+  NARU_ASSIGN(auto chip, make_cpu({}, options));
   return distant::make_distant_chip(std::move(chip));
 }
 
+std::vector<ChipForm> no_forms() {
+  return {};
+}
+
+Result<std::unique_ptr<contract::Chip>> make_reference(std::string_view form, const ChipOptions&) {
+  if (!form.empty()) return no_form(form, {});
+  return reference::make_reference_chip();
+}
+
 constexpr ChipEntry kChips[] = {
-    {"cpu", "kernels for this processor's instructions", found_cpu,
-     [](const ChipOptions& options) { return cpu::make_cpu_chip(cpu_options(options)); }},
+    {"cpu", "kernels for this processor's instructions", found_cpu, make_cpu, cpu_forms},
     {"reference", "the plain loops that define every bit", [] { return Result<std::string>("one thread"); },
-     [](const ChipOptions&) { return Result<std::unique_ptr<contract::Chip>>(reference::make_reference_chip()); }},
-    {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant},
+     make_reference, no_forms},
+    {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant,
+     distant_forms},
 };
 
 }  // namespace
 
 std::span<const ChipEntry> all_chips() {
   return kChips;
+}
+
+std::vector<ChipForm> all_forms() {
+  std::vector<ChipForm> forms;
+  for (const ChipEntry& chip : kChips) {
+    for (ChipForm& form : chip.forms()) forms.push_back(std::move(form));
+  }
+  return forms;
 }
 
 std::string chip_names() {
@@ -54,9 +110,11 @@ std::string chip_names() {
 }
 
 Result<std::unique_ptr<contract::Chip>> make_chip(std::string_view name, const ChipOptions& options) {
+  const std::string_view plain = name.substr(0, name.find(':'));
+  const std::string_view form = plain.size() == name.size() ? std::string_view() : name.substr(plain.size() + 1);
   const auto* chip =
-      std::find_if(std::begin(kChips), std::end(kChips), [&](const ChipEntry& c) { return c.name == name; });
-  if (chip != std::end(kChips)) return chip->make(options);
+      std::find_if(std::begin(kChips), std::end(kChips), [&](const ChipEntry& c) { return c.name == plain; });
+  if (chip != std::end(kChips)) return chip->make(form, options);
   return Error{Code::kInvalidArgument,
                fmt::format("choosing a chip: there is none of the name '{}'; choose from {}", name, chip_names())};
 }

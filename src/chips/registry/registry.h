@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "contract/chip.h"
 
@@ -15,21 +16,34 @@ struct ChipOptions {
   int n_threads = 0;  // of chips that compute on the host's cores; 0: all that this process may use
 };
 
+// A form of a chip: its kernels for one level of instructions, or one of two kernels that do the same. All forms give
+// the same bits; a chip's plain name takes the one that suits the machine.
+struct ChipForm {
+  std::string name;     // "cpu:avx2"
+  std::string why_not;  // why it is absent; empty: it is there
+};
+
 struct ChipEntry {
   std::string_view name;  // "cpu"
   std::string_view what;  // one line for people
   // What was found, in one line ("level avx512"); an error says why the chip is absent. Cheap: nothing is made.
   Result<std::string> (*found)();
-  Result<std::unique_ptr<contract::Chip>> (*make)(const ChipOptions& options);
+  // `form` is what follows the colon in its name; empty: the one that suits the machine.
+  Result<std::unique_ptr<contract::Chip>> (*make)(std::string_view form, const ChipOptions& options);
+  std::vector<ChipForm> (*forms)();
 };
 
 // In the order in which they are shown; the first one is the default.
 std::span<const ChipEntry> all_chips();
 
+// The forms of all chips that have more than one, absent ones too: what a test of every kernel runs.
+std::vector<ChipForm> all_forms();
+
 // "cpu, reference"
 std::string chip_names();
 
-// kInvalidArgument for a name that there is not; an absent chip's error says why it is absent.
+// Takes the name of a chip or of a form. kInvalidArgument for a name that there is not; an absent chip's error says why
+// it is absent.
 Result<std::unique_ptr<contract::Chip>> make_chip(std::string_view name, const ChipOptions& options = {});
 
 }  // namespace naru::chips
