@@ -1,0 +1,635 @@
+"""naru pull, list, rm and the finding of what was pulled, against a small hub of ours with faults (hub_server.py). Python's
+standard library only; no network but the loopback.
+
+    python3 run_hub_tests.py BINARY [--preload LIBRARY] [--data tests/data] [--only WORD]
+
+LIBRARY is that of tests/tools/faults_preload.cpp; without it the test that needs it is passed over. After each pull that
+failed no model may be there, and the message is one of one line.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from hub_server import (COMMIT, Hub, Repository, cut, cut_without_ranges, git_blob, hold, other, sha256, status, to,
+                        without_length, without_ranges, wrong_range)
+
+HERE = pathlib.Path(__file__).resolve().parent
+WAIT_SECONDS = 60
+WEIGHTS = random.Random(1).randbytes(300_000)
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 300000\n"
+PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+
+
+def model_files(weights=WEIGHTS):
+    return {"config.json": b'{"model_type": "llama"}', "model.safetensors": weights, "tokenizer.json": b"{}",
+            "chat_template.jinja": b"x", "additional_chat_templates/tool_use.jinja": b"y", "LICENSE": b"do what you like",
+            "README.md": b"no part of it", "pytorch_model.bin": b"no part", "onnx/model.onnx": b"no part", "empty": b""}
+
+
+WANTED = ["LICENSE", "additional_chat_templates/tool_use.jinja", "chat_template.jinja", "config.json",
+          "model.safetensors", "naru-pull.json", "tokenizer.json"]
+
+
+class Rig:
+    def __init__(self, binary, preload, data, folder):
+        self.binary, self.preload, self.data, self.folder = binary, preload, data, folder
+        self.models, self.hub, self.processes = folder / "models", Hub(), []
+        self.hub.repositories["owner/name"] = Repository(model_files(), ["model.safetensors"])
+
+    def environment(self, **variables):
+        clean = {name: value for name, value in os.environ.items()
+                 if not name.startswith(("NARU_", "HF_", "XDG_")) and name.lower() not in PROXIES}
+        return {**clean, "NARU_MODELS": str(self.models), "HF_ENDPOINT": self.hub.address, **variables}
+
+    def run(self, *arguments, limit=None, **variables):
+        done = subprocess.run([self.binary, *map(str, arguments)], capture_output=True, check=False, text=True,
+                              env=self.environment(**variables), cwd=self.folder, timeout=WAIT_SECONDS,
+                              preexec_fn=limit, stdin=subprocess.DEVNULL)
+        messages = [line for line in done.stderr.splitlines() if line.startswith("naru: ") and "note:" not in line]
+        assert len(messages) == (done.returncode != 0), (done.returncode, done.stderr)
+        return done
+
+    def start(self, *arguments, **variables):
+        process = subprocess.Popen([self.binary, *map(str, arguments)], env=self.environment(**variables),
+                                   cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def pull(self, name="owner/name", *flags, **variables):
+        done = self.run("pull", name, *flags, **variables)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def fail(self, wanted, *words, name="owner/name", flags=(), limit=None, **variables):
+        """A pull that fails: no model afterwards that was not there before."""
+        before = self.whole()
+        done = self.run("pull", name, *flags, limit=limit, **variables)
+        assert done.returncode == wanted, (done.returncode, done.stderr)
+        for word in words:
+            assert word in done.stderr, (word, done.stderr)
+        assert self.whole() == before, (before, self.whole())
+        return done
+
+    def whole(self):
+        """Every file of the models that readers see, with its content."""
+        return {str(path.relative_to(self.models)): path.read_bytes() for path in sorted(self.models.rglob("*"))
+                if path.is_file() and not str(path.relative_to(self.models)).startswith(".partial/")}
+
+    def check_whole(self, folder="owner/name", files=None):
+        files = files or model_files()
+        found = {str(path.relative_to(self.models / folder)): path.read_bytes()
+                 for path in (self.models / folder).rglob("*") if path.is_file()}
+        assert sorted(found) == WANTED, sorted(found)
+        for name in WANTED:
+            assert name == "naru-pull.json" or found[name] == files[name], name
+        assert not (self.models / ".partial").exists()
+
+    def partial(self, path="model.safetensors", folder="owner--name"):
+        return self.models / ".partial" / folder / path
+
+    def contents(self, word="model.safetensors"):
+        """The requests for the content of a file."""
+        return [r for r in self.hub.requests if r["path"].endswith("/" + word) and "/stored/" in r["path"]]
+
+    def wait_for_hold(self):
+        assert self.hub.reached.wait(WAIT_SECONDS)
+
+    def end(self):
+        self.hub.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def wait_for_bytes(path, n):
+    end = time.monotonic() + WAIT_SECONDS
+    while not path.exists() or path.stat().st_size < n:
+        assert time.monotonic() < end, f"{path} does not come to {n} bytes"
+        time.sleep(0.005)
+
+
+def test_a_model_is_pulled_listed_found_and_removed(rig):
+    done = rig.pull()
+    assert "owner/name · safetensors · 293.0 KiB in 6 files" in done.stdout, done.stdout
+    assert f"{rig.models}/owner/name\nnaru run owner/name\n" in done.stdout, done.stdout
+    rig.check_whole()
+    manifest = json.loads((rig.models / "owner/name/naru-pull.json").read_text())
+    assert manifest["commit"] == COMMIT and manifest["endpoint"] == rig.hub.address and manifest["pulled"]
+    files = {entry["name"]: entry for entry in manifest["files"]}
+    assert files["model.safetensors"]["sha256"] == sha256(WEIGHTS)
+    assert files["tokenizer.json"]["git_blob"] == git_blob(b"{}")
+    table = rig.run("list").stdout
+    assert table.splitlines()[0].split() == ["name", "size", "kind", "pulled"], table
+    assert table.splitlines()[1].split()[:4] == ["owner/name", "293.0", "KiB", "safetensors"], table
+    listed = json.loads(rig.run("list", "--json").stdout)["models"]
+    assert [(m["name"], m["is_whole"], m["folder"]) for m in listed] == [("owner/name", True, f"{rig.models}/owner/name")]
+    asked = len(rig.contents())
+    again = json.loads(rig.pull("owner/name", "--json").stdout)
+    assert again["was_there"] and again["bytes_fetched"] == 0 and len(rig.contents()) == asked
+    rig.check_whole()
+    assert rig.run("rm", "owner/name").stdout == "removed owner/name (293.0 KiB)\n"
+    assert not rig.whole() and "There are no models in" in rig.run("list").stdout
+    done = rig.run("rm", "owner/name")
+    assert done.returncode == 3 and "there is no such model" in done.stderr, done.stderr
+
+
+def test_a_pulled_model_runs_by_its_name(rig):
+    source = rig.data / "models/llama-gqa/hf"
+    files = {path.name: path.read_bytes() for path in source.iterdir()}
+    rig.hub.repositories["tiny/llama"] = Repository(files, ["model.safetensors"])
+    gguf = (rig.data / "models/gguf-llama-f32/model.gguf").read_bytes()
+    rig.hub.repositories["tiny/gguf"] = Repository({"sub/model.gguf": gguf, "a.gguf": b"a"}, ["sub/model.gguf"])
+    (rig.folder / "ids.json").write_text("[1, 2, 3]")
+    logits = ["--ids", "ids.json", "--out"]
+    done = rig.run("logits", "tiny/llama", *logits, "a.npy")
+    assert done.returncode == 3 and "naru pull tiny/llama" in done.stderr, done.stderr
+    rig.pull("tiny/llama")
+    rig.pull("tiny/gguf:sub/model.gguf")
+    for name, path, out in [("tiny/llama", source, "a"), ("tiny/gguf:sub/model.gguf", None, "b")]:
+        assert rig.run("logits", name, *logits, out + ".npy").returncode == 0
+        path = path or rig.data / "models/gguf-llama-f32/model.gguf"
+        assert rig.run("logits", path, *logits, out + "2.npy").returncode == 0
+        assert (rig.folder / f"{out}.npy").read_bytes() == (rig.folder / f"{out}2.npy").read_bytes()
+    assert json.loads(rig.run("show", "tiny/llama", "--json").stdout)
+    for mistyped, meant in [("tiny/lama", "tiny/llama"), ("llama", "tiny/llama"),
+                            ("tiny/gguf", "tiny/gguf:sub/model.gguf")]:
+        done = rig.run("run", mistyped, "hello")
+        assert done.returncode == 3 and f"did you mean {meant}?" in done.stderr, done.stderr
+    # A path that is there wins.
+    (rig.folder / "tiny").mkdir()
+    (rig.folder / "tiny/llama").write_text("")
+    assert "neither a .gguf nor a .safetensors file" in rig.run("run", "tiny/llama", "hello").stderr
+
+
+def test_cut_connections_in_one_pull(rig):
+    """Cut at many places, each answer going on behind the last: every byte once."""
+    cuts = [0, 1, 5, 16384, 16385, 70_000, 100_000]
+    rig.hub.faults["model.safetensors"] = [cut(n) for n in cuts]
+    rig.pull()
+    rig.check_whole()
+    ranges = [r["range"] for r in rig.contents()]
+    assert len(ranges) == len(cuts) + 1 and ranges[0] is None, ranges
+    assert ranges[-1] == f"bytes={sum(cuts)}-", ranges
+    rig.hub.faults["tokenizer.json"] = [cut(0)]
+    rig.run("rm", "owner/name")
+    rig.pull()
+    rig.check_whole()
+
+
+def test_what_a_failed_pull_left_is_gone_on_from(rig):
+    held = 0
+    for n in [1, 4096, 123_457, 299_999 - 127_554]:
+        rig.hub.faults["model.safetensors"] = [cut(n), status(500)]
+        rig.fail(8, "status 500", "goes on where it stopped", flags=["--retries", "0"])
+        held += n
+        assert rig.partial().read_bytes() == WEIGHTS[:held]
+        line = rig.run("list").stdout.splitlines()[1]
+        assert "owner/name" in line and "not finished" in line and " of 293.0 KiB" in line, line
+    rig.pull()
+    rig.check_whole()
+    assert rig.contents()[-1]["range"] == f"bytes={held}-"
+
+
+def test_a_bad_rest_of_an_earlier_pull_is_fetched_again(rig):
+    rig.hub.faults["model.safetensors"] = [cut(1000), status(500)]
+    rig.fail(8, flags=["--retries", "0"])
+    rig.partial().write_bytes(b"\0" * 2000)
+    rig.pull()
+    rig.check_whole()
+    assert [r["range"] for r in rig.contents()[-2:]] == ["bytes=2000-", None]
+    rig.run("rm", "owner/name")
+    # One that is longer than the file, and what is no part of the model.
+    rig.hub.faults["model.safetensors"] = [cut(1000), status(500)]
+    rig.fail(8, flags=["--retries", "0"])
+    rig.partial().write_bytes(WEIGHTS + b"more")
+    rig.partial("stranger").write_text("x")
+    rig.pull()
+    rig.check_whole()
+
+
+def test_a_link_in_the_place_of_a_rest_is_not_followed(rig):
+    rig.hub.faults["model.safetensors"] = [cut(1000), status(500)]
+    rig.fail(8, flags=["--retries", "0"])
+    mine = rig.folder / "mine"
+    mine.write_bytes(WEIGHTS[:500])
+    rig.partial().unlink()
+    rig.partial().symlink_to(mine)
+    rig.fail(8, "model.safetensors")
+    assert mine.read_bytes() == WEIGHTS[:500]
+
+
+def test_ranges_that_are_ignored(rig):
+    rig.hub.faults["model.safetensors"] = [cut(100_000), cut_without_ranges(200_000), without_ranges]
+    rig.pull()
+    rig.check_whole()
+    assert [r["range"] for r in rig.contents()] == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_another_range_than_the_one_asked_for(rig):
+    rig.hub.faults["model.safetensors"] = [cut(100_000), wrong_range]
+    rig.fail(5, "begins at byte 0", "from 100000 on")
+    rig.pull()
+    rig.check_whole()
+
+
+def test_wrong_sizes(rig):
+    for content, word in [(WEIGHTS + b"x", "300001 bytes, the list says 300000"), (WEIGHTS[:-1], "299999 bytes"),
+                          (b"short", "5 bytes")]:
+        rig.hub.faults["model.safetensors"] = [other(content)]
+        rig.fail(5, word, "model.safetensors")
+    rig.hub.faults["model.safetensors"] = [without_length(WEIGHTS + b"x" * 50_000)]
+    rig.fail(5, "the list says 300000")
+    rig.hub.faults["model.safetensors"] = [without_length(WEIGHTS[:-1]), without_length(WEIGHTS[:-1])]
+    rig.fail(8, "broke off at byte 299999", flags=["--retries", "0"])
+    rig.pull()
+    rig.check_whole()
+
+
+def test_wrong_content(rig):
+    wrong = bytes(300_000)
+    rig.hub.faults["model.safetensors"] = [other(wrong)]
+    rig.fail(5, "model.safetensors", "its SHA-256 is " + sha256(wrong), sha256(WEIGHTS))
+    assert not rig.partial().exists() or rig.partial().stat().st_size == 0
+    rig.run("rm", "owner/name")
+    rig.hub.faults["config.json"] = [other(b"x" * len(model_files()["config.json"]))]
+    rig.fail(5, "config.json", "its git blob id is ")
+    rig.pull()
+    rig.check_whole()
+
+
+def test_pointer_files_are_refused_with_the_reason(rig):
+    for fault in [other(POINTER), without_length(POINTER)]:
+        rig.hub.faults["model.safetensors"] = [fault]
+        rig.fail(5, "model.safetensors", "a git-lfs pointer of", flags=["--retries", "0"])
+    # A mirror whose list calls the pointer the file.
+    rig.hub.repositories["owner/pointer"] = Repository(model_files(POINTER))
+    rig.fail(5, "model.safetensors", "a git-lfs pointer of", name="owner/pointer")
+
+
+def test_the_token_goes_to_the_hub_alone(rig):
+    rig.hub.repositories["owner/old"] = Repository({})
+    rig.hub.repositories["owner/old"].moved_to = "owner/name"
+    rig.pull("owner/name", HF_TOKEN="hf_secret")
+    rig.run("rm", "owner/name")
+    n = len(rig.hub.requests)
+    rig.fail(3, name="owner/old", HF_TOKEN="hf_secret")  # the list comes through a redirect on the hub itself
+    hosts = {(r["host"].split(":")[0], r["token"]) for r in rig.hub.requests}
+    assert hosts == {("127.0.0.1", "Bearer hf_secret"), ("localhost", None)}, hosts
+    assert [r["path"] for r in rig.hub.requests[n:n + 2]] == [
+        "/api/models/owner/old/revision/main", "/api/models/owner/name/revision/main"]
+    for record in (rig.models).rglob("*"):
+        assert record.is_dir() or b"hf_secret" not in record.read_bytes()
+
+
+def test_redirects_that_are_not_followed(rig):
+    for target, word in [("file:///etc/passwd", "no http or https address"), ("ftp://127.0.0.1/x", "no http or https"),
+                         ("http://user@127.0.0.1/x", "no http or https address")]:
+        rig.hub.faults["config.json"] = [to(target)]
+        rig.fail(8, "config.json", "redirects to what is " + word)
+    rig.hub.lasting["config.json"] = to(f"/owner/name/resolve/{COMMIT}/config.json")
+    rig.fail(8, "redirects more than 10 times")
+
+
+def test_refusals_say_what_to_do(rig):
+    rig.fail(3, "the hub has no such repository", "check the name", name="owner/nowhere")
+    rig.fail(3, "no such revision", "check what follows @", name="owner/name@nowhere")
+    rig.hub.faults["model.safetensors"] = [status(403)]
+    rig.fail(8, f"localhost:{rig.hub.servers[1].server_port} answered with status 403")
+    rig.run("rm", "owner/name")
+    gated = status(401, "GatedRepo", "Access to model owner/name is restricted. \x1b[31m")
+    rig.hub.faults["config.json"] = [gated]
+    done = rig.fail(8, "the model is gated", f"{rig.hub.address}/owner/name", "set HF_TOKEN", name="owner/name")
+    assert "\x1b" not in done.stderr
+    rig.run("rm", "owner/name")
+    rig.hub.faults["config.json"] = [status(403, "GatedRepo")]
+    rig.fail(8, "the model is gated", "check that HF_TOKEN is of an account", HF_TOKEN="hf_x")
+    rig.hub.faults["api"] = [status(401, None, "Invalid credentials in Authorization header")]
+    rig.fail(8, "does not take the token in HF_TOKEN", HF_TOKEN="hf_x")
+    assert not (rig.models / ".partial").exists() or rig.partial().exists()
+
+
+def test_pauses_that_the_hub_asks_for(rig):
+    rig.hub.faults["api"] = [status(429, headers=[("Retry-After", "1")])]
+    begin = time.monotonic()
+    rig.pull()
+    assert time.monotonic() - begin >= 1
+    rig.check_whole()
+    rig.run("rm", "owner/name")
+    rig.hub.faults["api"] = [status(429, headers=[("Retry-After", "3600")])]
+    rig.fail(8, "asks to wait 3600 s")
+    rig.hub.faults["config.json"] = [status(503), status(503)]
+    rig.fail(8, "status 503", flags=["--retries", "1"])
+    rig.hub.faults["api"] = [status(429), status(429)]
+    rig.fail(8, "takes no more requests for now", flags=["--retries", "1"])
+
+
+def test_a_connection_that_stalls_is_given_up(rig):
+    rig.hub.faults["model.safetensors"] = [hold(5000)]
+    rig.pull("owner/name", "--timeout", "1")
+    rig.check_whole()
+    assert [r["range"] for r in rig.contents()] == [None, "bytes=5000-"]
+
+
+def test_no_hub_there(rig):
+    for address, word in [("http://127.0.0.1:1", "cannot be reached"), ("http://hub.invalid", "cannot be reached")]:
+        rig.fail(8, word, "HF_ENDPOINT", HF_ENDPOINT=address)
+    assert not rig.models.exists()
+
+
+def test_a_full_disk(rig):
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    rig.fail(7, "model.safetensors", "writing", "at byte 100000 of 300000", "free some space", limit=small_files)
+    assert rig.partial().read_bytes() == WEIGHTS[:100_000]
+    rig.pull()
+    rig.check_whole()
+    assert rig.contents()[-1]["range"] == "bytes=100000-"
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(rig):
+    if rig.preload is None:
+        print("passed over: a full disk that is told beforehand (no --preload)")
+        return
+    n = (16 << 20) + 100_000
+    rig.fail(7, "293.0 KiB are to come (300043 bytes)", f"({n} bytes)", "free some space", LD_PRELOAD=str(rig.preload),
+             NARU_TEST_FREE=str(n))
+    assert not rig.contents() and not (rig.models / ".partial").exists()
+
+
+def test_stopped_by_the_user(rig):
+    for sent, wanted in [(signal.SIGINT, 130), (signal.SIGTERM, 143)]:
+        rig.hub.reached.clear()
+        rig.hub.faults["model.safetensors"] = [hold(50_000)]
+        process = rig.start("pull", "owner/name")
+        wait_for_bytes(rig.partial(), 50_000)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=WAIT_SECONDS)
+        assert process.returncode == wanted, (process.returncode, err)
+        assert "stopped by you; the same command goes on where it stopped" in err, err
+        assert not rig.whole() and rig.partial().read_bytes() == WEIGHTS[:50_000]
+        rig.pull()
+        rig.check_whole()
+        assert rig.contents()[-1]["range"] == "bytes=50000-"
+        rig.run("rm", "owner/name")
+
+
+def test_killed_at_many_bytes(rig):
+    for n in [0, 1, 16_384, 150_000, 299_999]:
+        rig.hub.faults["model.safetensors"] = [hold(n)]
+        process = rig.start("pull", "owner/name")
+        if n == 0:
+            rig.wait_for_hold()
+        wait_for_bytes(rig.partial(), n)
+        process.kill()
+        process.communicate()
+        assert not rig.whole()
+        assert "not finished" in rig.run("list").stdout
+        done = rig.run("run", "owner/name", "hello")
+        assert done.returncode == 3 and "naru pull owner/name" in done.stderr
+        rig.pull()
+        rig.check_whole()
+        assert rig.contents()[-1]["range"] == (f"bytes={n}-" if n else None)
+        rig.run("rm", "owner/name")
+
+
+def test_what_was_begun_can_be_removed(rig):
+    rig.hub.faults["model.safetensors"] = [cut(1000), status(404)]
+    rig.fail(8)
+    assert rig.run("rm", "owner/name").stdout.startswith("removed owner/name (")
+    assert not (rig.models / ".partial").exists() and not (rig.models / "owner").exists()
+
+
+def test_two_pulls_of_one_model_at_once(rig):
+    rig.hub.faults["model.safetensors"] = [hold(1000)]
+    rig.start("pull", "owner/name")
+    wait_for_bytes(rig.partial(), 1000)
+    rig.fail(8, "another naru is at work on it")
+    done = rig.run("rm", "owner/name")
+    assert done.returncode == 8 and "another naru is at work on it" in done.stderr, done.stderr
+    rig.pull("owner/name@main")  # another name is another model
+    assert (rig.models / "owner/name@main/model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_one_file_of_many(rig):
+    files = {"a-Q4_0.gguf": b"GGUF4", "sub/b-Q8_0.gguf": b"GGUF8", "c-00001-of-00002.gguf": b"1", "config.json": b"{}"}
+    rig.hub.repositories["owner/many"] = Repository(files, ["a-Q4_0.gguf", "sub/b-Q8_0.gguf"])
+    rig.fail(2, "it has 2 .gguf files", "naru pull owner/many:a-Q4_0.gguf", "sub/b-Q8_0.gguf (5 B)", name="owner/many")
+    rig.fail(3, "did you mean a-Q4_0.gguf?", name="owner/many:a-Q4_1.gguf")
+    rig.fail(6, "one part of a split GGUF file", name="owner/many:c-00001-of-00002.gguf")
+    rig.fail(2, "a single file that is run is a .gguf file", name="owner/many:config.json")
+    assert not rig.contents("a-Q4_0.gguf")
+    for name, folder, file, content in [
+            ("owner/many:a-Q4_0.gguf", "owner/many--a-Q4_0.gguf", "a-Q4_0.gguf", b"GGUF4"),
+            ("owner/many:sub/b-Q8_0.gguf", "owner/many--sub--b-Q8_0.gguf", "b-Q8_0.gguf", b"GGUF8")]:
+        rig.pull(name)
+        assert (rig.models / folder / file).read_bytes() == content
+    assert sorted(m["name"] for m in json.loads(rig.run("list", "--json").stdout)["models"]) == [
+        "owner/many:a-Q4_0.gguf", "owner/many:sub/b-Q8_0.gguf"]
+    rig.run("rm", "owner/many:a-Q4_0.gguf")
+    assert not (rig.models / "owner/many--a-Q4_0.gguf").exists() and rig.whole()
+    rig.hub.repositories["owner/one"] = Repository({"only.gguf": b"GGUF1", "README.md": b""})
+    rig.pull("owner/one")
+    assert (rig.models / "owner/one/only.gguf").read_bytes() == b"GGUF1"
+
+
+def test_what_naru_cannot_run_is_not_fetched(rig):
+    rig.hub.repositories["owner/pickle"] = Repository({"config.json": b"{}", "pytorch_model.bin": b"x"})
+    rig.fail(6, "none of its 2 files", "pickles", name="owner/pickle")
+    rig.hub.repositories["owner/split"] = Repository({"x-00001-of-00003.gguf": b"x"})
+    rig.fail(6, "one part of a split GGUF file", name="owner/split")
+    assert not [r for r in rig.hub.requests if "/resolve/" in r["path"]]
+
+
+def test_an_adapter(rig):
+    files = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 100, "README.md": b"x"}
+    rig.hub.repositories["owner/adapter"] = Repository(files, ["adapter_model.safetensors"])
+    assert "naru run MODEL --adapter owner/adapter" in rig.pull("owner/adapter").stdout
+    assert (rig.models / "owner/adapter/adapter_model.safetensors").read_bytes() == b"x" * 100
+    done = rig.run("run", rig.data / "models/llama-gqa/hf", "--adapter", "owner/adapter", "hello", "--raw")
+    assert f"{rig.models}/owner/adapter/adapter_config.json" in done.stderr, done.stderr
+
+
+def test_shards_by_their_index(rig):
+    shards = {f"model-0000{i}-of-00003.safetensors": bytes([i]) * (10_000 * i) for i in (1, 2, 3)}
+    index = json.dumps({"weight_map": {f"t{i}": name for i, name in enumerate(shards)}}).encode()
+    files = {"config.json": b"{}", "model.safetensors.index.json": index, "stray.safetensors": b"no part", **shards}
+    rig.hub.repositories["owner/shards"] = Repository(files, shards)
+    # Gone on with, shard by shard: what is there is not fetched again, the index too.
+    rig.hub.faults["model-00003-of-00003.safetensors"] = [cut(5), status(500)]
+    rig.fail(8, name="owner/shards", flags=["--at-once", "1", "--retries", "0"])
+    n = len(rig.hub.requests)
+    rig.pull("owner/shards")
+    asked = [(r["path"].rsplit("/", 1)[1], r["range"]) for r in rig.hub.requests[n:] if "/api/" not in r["path"]]
+    assert asked == [("model-00003-of-00003.safetensors", "bytes=5-")] * 2, asked
+    assert len([r for r in rig.hub.requests if r["path"].endswith("index.json")]) == 1
+    there = {path.name: path.read_bytes() for path in (rig.models / "owner/shards").iterdir()}
+    del there["naru-pull.json"]
+    assert there == {name: content for name, content in files.items() if name != "stray.safetensors"}
+    rig.pull("owner/shards")
+    del files["model-00002-of-00003.safetensors"]
+    rig.hub.repositories["owner/lacking"] = Repository(files, [name for name in shards if name in files])
+    n = len(rig.hub.requests)
+    rig.fail(5, "model-00002-of-00003.safetensors, which the repository does not have", name="owner/lacking")
+    assert not [r for r in rig.hub.requests[n:] if "00001" in r["path"]]
+    files["model.safetensors.index.json"] = b'{"weight_map": {"t": "../x.safetensors"}}'
+    rig.fail(5, "../x.safetensors", name="owner/lacking")
+
+
+def test_hostile_lists(rig):
+    good = Repository(model_files(), ["model.safetensors"])
+    for change, wanted, word in [
+            ({"rfilename": "../../x"}, 5, "a path inside the repository"), ({"rfilename": "/etc/x"}, 5, "a path inside"),
+            ({"rfilename": "a/../../x"}, 5, "a path inside"), ({"rfilename": "a\u001b[31m"}, 5, "a path inside"),
+            ({"rfilename": ""}, 5, "a path inside"), ({"rfilename": "x" * 2000}, 5, "a path inside"),
+            ({"size": -1}, 5, "size"), ({"size": 1 << 60}, 5, "size"), ({"blobId": "x"}, 5, "blobId"),
+            ({"blobId": None}, 6, "neither its size nor its hash"), ({"size": None}, 6, "neither its size"),
+            ({"lfs": {"sha256": "Z" * 64, "size": 1}}, 5, "a SHA-256")]:
+        entries = list(good.entries())
+        entries[0] = {**entries[0], **change}
+        rig.hub.repositories["owner/hostile"] = Repository({})
+        rig.hub.repositories["owner/hostile"].listing = {**good.answer(), "siblings": entries}
+        rig.fail(wanted, word, name="owner/hostile")
+    for listing in [[], {"sha": "main", "siblings": []}, {"siblings": []}, {"sha": COMMIT, "siblings": [{}]},
+                    {**good.answer(), "siblings": list(good.entries())[:1] * 2}]:
+        rig.hub.repositories["owner/hostile"].listing = listing
+        rig.fail(5, name="owner/hostile")
+    rig.hub.faults["api"] = [other(b"<html>not a hub</html>")]
+    rig.fail(5, "the hub's list of owner/name")
+    assert not rig.models.exists()
+
+
+def test_a_new_commit_replaces_the_model_as_a_whole(rig):
+    rig.pull()
+    files = model_files()
+    files["config.json"] = b'{"model_type": "qwen2"}'
+    rig.hub.repositories["owner/name"] = Repository(files, ["model.safetensors"], "ab" * 20)
+    rig.hub.faults["config.json"] = [status(404)]
+    rig.fail(3, "config.json", "has no such")
+    asked = len(rig.contents())
+    done = json.loads(rig.pull("owner/name", "--json").stdout)
+    assert done["bytes_fetched"] == len(files["config.json"]) and len(rig.contents()) == asked, done
+    rig.check_whole(files=files)
+    # A damaged file is found, and fetched again.
+    weights = rig.models / "owner/name/model.safetensors"
+    weights.write_bytes(bytes(300_000))
+    done = json.loads(rig.pull("owner/name", "--json").stdout)
+    assert done["bytes_fetched"] == 300_000 and not done["was_there"], done
+    rig.check_whole(files=files)
+    weights.write_bytes(WEIGHTS[:1000])
+    rig.hub.faults["model.safetensors"] = [cut(10), status(500)]
+    rig.fail(8, flags=["--retries", "0"])
+    assert weights.read_bytes() == WEIGHTS[:1000], "what is installed is not written to"
+    rig.pull()
+    rig.check_whole(files=files)
+
+
+def test_what_is_the_users_stays(rig):
+    rig.pull()
+    (rig.models / "owner/name/notes.txt").write_text("mine")
+    rig.fail(2, "'notes.txt', which `naru pull` did not put there")
+    done = rig.run("rm", "owner/name")
+    assert done.returncode == 2 and "notes.txt" in done.stderr, done.stderr
+    assert (rig.models / "owner/name/notes.txt").read_text() == "mine" and len(rig.whole()) == len(WANTED) + 1
+    own = rig.models / "owner/own"
+    own.mkdir()
+    (own / "model.safetensors").write_text("mine")
+    rig.hub.repositories["owner/own"] = rig.hub.repositories["owner/name"]
+    rig.fail(2, "it was not made by `naru pull`", name="owner/own")
+    done = rig.run("rm", "owner/own")
+    assert done.returncode == 2 and "it was not made by `naru pull`" in done.stderr, done.stderr
+    assert "owner/own" not in rig.run("list").stdout
+
+
+def test_names_and_settings_that_cannot_be(rig):
+    for name in ["name", "owner/name/more", "../name", "owner/..", "owner/na--me", "owner/name:",
+                 "owner/name:../x.gguf", "owner/name:/x.gguf", "owner/name:a\x1b.gguf", "owner/name@", "owner/name@..",
+                 "owner/name@a b", "o" * 97 + "/name", "/etc/passwd", "owner/name:" + "x" * 300 + ".gguf"]:
+        rig.fail(2, "reading the name of a model", name=name)
+        done = rig.run("rm", name)
+        assert done.returncode == 2 and "reading the name of a model" in done.stderr, done.stderr
+    rig.fail(2, "did you mean owner/name?", name="https://huggingface.co/owner/name/tree/main")
+    for address in ["nonsense", "ftp://x", "http://", "https://a b", "http://h/?q=1", "http://u:p@h", "file:///etc"]:
+        rig.fail(2, "reading HF_ENDPOINT", HF_ENDPOINT=address)
+    rig.fail(2, "reading HF_TOKEN", HF_TOKEN="a b")
+    rig.fail(2, "reading HF_TOKEN", HF_TOKEN="a\r\nX: y")
+    rig.fail(8, "HF_HUB_OFFLINE is set", HF_HUB_OFFLINE="1")
+    rig.fail(2, "--at-once", flags=["--at-once", "0"])
+    assert not rig.hub.requests and not rig.models.exists()
+    rig.pull("owner/name", HF_HUB_OFFLINE="0", HF_ENDPOINT=rig.hub.address + "/")
+    rig.check_whole()
+
+
+def test_a_revision_is_kept_beside(rig):
+    rig.hub.repositories["owner/name"].revisions.add("refs/pr/1")
+    rig.pull("owner/name@refs/pr/1")
+    rig.pull()
+    assert (rig.models / "owner/name@refs--pr--1/config.json").exists()
+    asked = [r["path"] for r in rig.hub.requests if r["path"].startswith("/api/")]
+    assert asked == ["/api/models/owner/name/revision/refs/pr/1", "/api/models/owner/name/revision/main"], asked
+    rig.hub.repositories["owner/name"].revisions.add("refs--pr--1")
+    rig.fail(2, "it holds the model owner/name@refs/pr/1", name="owner/name@refs--pr--1")
+
+
+def test_the_models_folder(rig):
+    for variables, folder in [({"XDG_DATA_HOME": "data"}, rig.folder / "home/.local/share/naru/models"),
+                              ({"XDG_DATA_HOME": str(rig.folder / "data")}, rig.folder / "data/naru/models")]:
+        rig.pull("owner/name", NARU_MODELS="", HOME=str(rig.folder / "home"), **variables)
+        assert (folder / "owner/name/config.json").exists()
+    (rig.folder / "file").write_text("")
+    rig.fail(8, "file", NARU_MODELS=str(rig.folder / "file"))
+    # A manifest that cannot be read is said, and hides no other model.
+    rig.pull()
+    broken = rig.models / "owner/broken"
+    broken.mkdir()
+    (broken / "naru-pull.json").write_text("{")
+    done = rig.run("list")
+    assert "owner/name" in done.stdout and "owner/broken/naru-pull.json" in done.stderr, done
+
+
+def run_test(test, binary, preload, data):
+    """None, or what went wrong."""
+    with tempfile.TemporaryDirectory(prefix="naru-hub-") as folder:
+        rig = Rig(binary, preload, data, pathlib.Path(folder).resolve())
+        try:
+            test(rig)
+        except (AssertionError, subprocess.TimeoutExpired) as problem:
+            return f"FAILED {test.__name__}: line {problem.__traceback__.tb_next.tb_lineno}: {problem}"
+        finally:
+            rig.end()
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("binary", type=pathlib.Path)
+    parser.add_argument("--preload", type=pathlib.Path)
+    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--jobs", type=int, default=4, help="tests at once: they wait more than they work")
+    parser.add_argument("--only", default="", help="tests whose name has this word")
+    args = parser.parse_args()
+    # What a background job ignores its children would ignore too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    preload = args.preload.resolve() if args.preload else None
+    tests = [test for name, test in globals().items() if name.startswith("test_") and args.only in name]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        problems = list(pool.map(lambda test: run_test(test, args.binary.resolve(), preload, args.data.resolve()), tests))
+    for problem in filter(None, problems):
+        print(problem)
+    failed = len([problem for problem in problems if problem])
+    print(f"{len(tests) - failed} of {len(tests)} tests passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
