@@ -188,7 +188,7 @@ def hold(n):
         handler.wfile.write(handler.begin(content)[:n])
         handler.wfile.flush()
         handler.hub_.reached.set()
-        handler.hub_.end_of_test.wait(30)
+        handler.hub_.end_of_test.wait(300)
         handler.close_connection = True
     return fault
 
