@@ -2,7 +2,8 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers OUT/run_folder OUT/check_case, a folder for each target of those names.
+OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest, a folder for each target of
+those names.
 """
 import argparse
 import json
@@ -91,6 +92,16 @@ def main():
     manifest = {"format": "naru-checkpoint", "version": 1, "step": 100, "state": {"seed": 7, "beta": 0.95},
                 "files": [{"name": "weights.safetensors", "bytes": 10, "sha256": "0" * 64}]}
     put(out, "checkpoint_manifest", "one-file", json.dumps(manifest).encode())
+
+    blob, lfs = {"size": 9, "blobId": "b" * 40}, {"lfs": {"sha256": "a" * 64, "size": 9, "pointerSize": 134}}
+    weights = [{"rfilename": name, **blob, **lfs} for name in ("model.safetensors", "a.gguf", "sub/b.gguf")]
+    listing = {"sha": "c" * 40, "siblings": [{"rfilename": "config.json", **blob}, *weights]}
+    put(out, "hub_listing", "folder", json.dumps(listing).encode())
+    put(out, "hub_listing", "gguf", json.dumps(listing | {"siblings": weights[1:]}).encode())
+    pulled = {"format": 1, "model": "owner/name", "endpoint": "https://hub", "commit": "c" * 40, "kind": "gguf", "pulled": "2026",
+              "files": [{"name": "a.gguf", "path": "sub/a.gguf", "bytes": 9, "sha256": "a" * 64},
+                        {"name": "LICENSE", "bytes": 0, "git_blob": "b" * 40}]}
+    put(out, "pull_manifest", "gguf", json.dumps(pulled).encode())
 
     parts = [b'{"format":"naru-run","name":"tiny","status":"running","step":9,"steps":20,"loss":2.5,"tokens":4096,"seconds":3.5,'
              b'"active_parameters":1000,"peak_memory_bytes":9e6,"machine":"<b>cpu</b>"}',

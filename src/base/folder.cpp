@@ -134,31 +134,42 @@ Result<AtomicFolder> AtomicFolder::create(const fs::path& target, Existing exist
   return AtomicFolder(std::move(place.path), existing, std::move(partial).value());
 }
 
-Status AtomicFolder::commit() {
-  const fs::path temporary = partial_.path();
-  NARU_TRY(sync_folder(temporary));
+Result<fs::path> put_in_place(const fs::path& made, const fs::path& target, Existing existing) {
+  NARU_TRY(sync_folder(made));
   // This replaces nothing but an empty folder.
-  if (::rename(temporary.c_str(), target_.c_str()) == 0) {
-    partial_.release();
-    return sync_folder(parent_of(target_));
+  if (::rename(made.c_str(), target.c_str()) == 0) {
+    NARU_TRY(sync_folder(parent_of(target)));
+    return fs::path();
   }
-  if (errno != ENOTEMPTY && errno != EEXIST) return folder_error("renaming the finished folder to", target_, errno);
-  if (existing_ == Existing::kRefuse) return is_not_empty(target_);
-  // The old folder gets the temporary name, and goes with this object.
-  if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
-    return sync_folder(parent_of(target_));
+  if (errno != ENOTEMPTY && errno != EEXIST) return folder_error("renaming the finished folder to", target, errno);
+  if (existing == Existing::kRefuse) return is_not_empty(target);
+  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    NARU_TRY(sync_folder(parent_of(target)));
+    return made;
   }
   // A file system that cannot exchange two names: for a moment there is none. The old one's name is such that no writer
   // takes it for a left-over.
-  fs::path old = temporary;
+  fs::path old = made;
   old += "-old";
-  if (::rename(target_.c_str(), old.c_str()) != 0 || ::rename(temporary.c_str(), target_.c_str()) != 0) {
+  if (::rename(target.c_str(), old.c_str()) != 0 || ::rename(made.c_str(), target.c_str()) != 0) {
     const int error_number = errno;
-    ::rename(old.c_str(), target_.c_str());
-    return folder_error("replacing the folder", target_, error_number);
+    ::rename(old.c_str(), target.c_str());
+    return folder_error("replacing the folder", target, error_number);
   }
-  partial_.take_over(std::move(old));
-  return sync_folder(parent_of(target_));
+  NARU_TRY(sync_folder(parent_of(target)));
+  return old;
+}
+
+Status AtomicFolder::commit() {
+  const fs::path temporary = partial_.path();
+  NARU_ASSIGN(fs::path replaced, put_in_place(temporary, target_, existing_));
+  // What was replaced goes with this object.
+  if (replaced.empty()) {
+    partial_.release();
+  } else if (replaced != temporary) {
+    partial_.take_over(std::move(replaced));
+  }
+  return {};
 }
 
 Status remove_folder(const fs::path& folder) {

@@ -32,6 +32,11 @@ class AtomicFolder {
   Partial partial_;
 };
 
+// Gives a finished folder, whose files are synced, the name `target` in one step. Returns where what was replaced is now,
+// for the caller to remove; nothing where there was none, or an empty one.
+Result<std::filesystem::path> put_in_place(const std::filesystem::path& made, const std::filesystem::path& target,
+                                           Existing existing);
+
 // For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that
 // is not there. With kReplace also a folder that holds anything but what `is_ours`: that is the user's, and is never
 // replaced.

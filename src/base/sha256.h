@@ -1,25 +1,16 @@
-// SHA-256 of bytes in memory, as lower-case hex (OpenSSL does the work).
+// SHA-256 of bytes in memory, as lower-case hex.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 
 namespace naru {
 
-class Sha256 {
+class Sha256 : public Digest {
  public:
-  Sha256();
-  Sha256(Sha256&&) noexcept;
-  Sha256& operator=(Sha256&&) noexcept;
-  ~Sha256();
-  void update(Bytes bytes);
-  std::string finish_hex();  // once
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  Sha256() : Digest(Kind::kSha256) {}
 };
 
 std::string sha256_hex(Bytes bytes);

@@ -1,4 +1,4 @@
-// The cases of the golden file of ops (tests/data/golden/ops.txt), whose values and results stay as they are.
+// The cases of the golden file of ops (tests/fixtures/golden/ops.txt), whose values and results stay as they are.
 #pragma once
 
 #include <span>

@@ -57,6 +57,7 @@ inline constexpr std::string_view kGroupBench = "Measuring";
 inline constexpr std::string_view kGroupTokenizer = "Training a tokenizer";
 inline constexpr std::string_view kGroupNumbers = "Numbers (each choice has its own numerics id)";
 inline constexpr std::string_view kGroupMachine = "Machine (no flag here changes a bit)";
+inline constexpr std::string_view kGroupNetwork = "Network";
 inline constexpr std::string_view kGroupOutput = "Output";
 
 enum class ParseOutcome : uint8_t { kRun, kHelp };

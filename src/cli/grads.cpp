@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -224,7 +225,8 @@ Command make_grads() {
                 "(tensor loss, [1]) and the gradient of every parameter, under its checkpoint name, as a "
                 ".safetensors file of f32. Needs no tokenizer."};
   c.arguments = {
-      {"MODEL", "a model folder (config.json with .safetensors files) or a .gguf file", true, text(&o->model.path)}};
+      {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model", true,
+       set_model_path(&o->model.path)}};
   c.flags = {
       {"ids", "FILE", kGroupInput, "a JSON array of token ids", text(&o->ids_path), 0, false, false},
       {"out", "FILE", kGroupInput, "the .safetensors file to write; it appears when it is whole", text(&o->out_path), 0,

@@ -105,6 +105,7 @@ std::string help_of_all(const std::vector<Command>& commands) {
   text += "\n" + heading("Environment");
   text += row("NARU_CPU", "level of instructions: baseline, avx2, avx512, avx512vnni or amx; default: the best here");
   text += row("NARU_THREADS", "threads, as --threads; other flags likewise");
+  text += row("NARU_MODELS", "folder of the models that naru pull gets; default: ~/.local/share/naru/models");
   text += row("NO_COLOR", "set to anything: no styles on the terminal");
   return text;
 }

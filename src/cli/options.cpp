@@ -7,7 +7,9 @@
 #include <memory>
 
 #include "cli/data.h"
+#include "cli/find_model.h"
 #include "cli/grads.h"
+#include "cli/models.h"
 #include "cli/runs.h"
 #include "cli/train.h"
 #include "engine/memory_plan.h"
@@ -86,7 +88,8 @@ Set set_logit_bias(std::vector<std::pair<int32_t, float>>* target) {
 }
 
 Argument model_argument(std::string* path) {
-  return {"MODEL", "a model folder (config.json with .safetensors files) or a .gguf file", true, set_text(path)};
+  return {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model",
+          true, set_model_path(path)};
 }
 
 void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
@@ -126,8 +129,11 @@ Flag adapter_flag(ModelOptions& o) {
           "FOLDER",
           kGroupInput,
           "a LoRA adapter beside the weights, not merged: a folder with adapter_config.json and "
-          "adapter_model.safetensors (PEFT's files, or the adapter/ of a run)",
-          set_text(&o.adapter),
+          "adapter_model.safetensors (PEFT's files, or the adapter/ of a run), or the name of a pulled one",
+          [&o](const Given& given) -> Status {
+            NARU_ASSIGN(o.adapter, find_model_path(given.text));
+            return {};
+          },
           0,
           false,
           false};
@@ -286,7 +292,9 @@ Command make_tokenize() {
             .description =
                 "Reads text from standard input, as it is, and prints its token ids, as the model's official "
                 "tokenizer gives them. With --decode the other way."};
-  c.arguments = {{"MODEL", "a folder with tokenizer.json, or a .gguf file", true, set_text(&o->path)}};
+  c.arguments = {
+      {"MODEL", "a folder with tokenizer.json, a .gguf file, or the name of a pulled model", true,
+       set_model_path(&o->path)}};
   const auto flag = [](const char* name, const char* help, bool* target) {
     return Flag{name, "", kGroupInput, help, set_true(target), 0, false, false};
   };
@@ -464,6 +472,9 @@ std::vector<Command> all_commands() {
   commands.push_back(make_runs());
   commands.push_back(make_data());
   commands.push_back(make_convert());
+  commands.push_back(make_pull());
+  commands.push_back(make_list());
+  commands.push_back(make_rm());
   return commands;
 }
 

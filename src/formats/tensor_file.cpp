@@ -21,9 +21,6 @@ namespace naru::formats {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int64_t kIndexBytesMax = 64ll << 20;
-constexpr std::string_view kSingleName = "model.safetensors";
-constexpr std::string_view kIndexName = "model.safetensors.index.json";
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
@@ -107,7 +104,7 @@ Result<fs::path> find_gguf(const fs::path& folder) {
     return Error{Code::kNotFound,
                  fmt::format("opening {}: the folder has none of {}, {} and a .gguf file; give the folder of "
                              "a model in safetensors form, or a .gguf file",
-                             folder.string(), kSingleName, kIndexName)};
+                             folder.string(), kSingleFileName, kShardIndexName)};
   }
   return Error{
       Code::kInvalidArgument,
@@ -125,6 +122,11 @@ int64_t TensorEntry::n_elements() const {
 
 std::string TensorEntry::shape_text() const {
   return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+Result<std::vector<std::string>> shard_names(Bytes index, std::string_view name) {
+  NARU_ASSIGN(ShardMap map, parse_shard_map(index, name));
+  return std::move(map.shards);
 }
 
 struct TensorFiles::State {
@@ -230,8 +232,8 @@ struct TensorFiles::State {
   }
 
   Status add_folder() {
-    if (is_there(folder / kSingleName)) return add_one_file(folder / kSingleName);
-    if (is_there(folder / kIndexName)) return add_shards(folder / kIndexName);
+    if (is_there(folder / kSingleFileName)) return add_one_file(folder / kSingleFileName);
+    if (is_there(folder / kShardIndexName)) return add_shards(folder / kShardIndexName);
     NARU_ASSIGN(const fs::path gguf_path, find_gguf(folder));
     return add_one_file(gguf_path);
   }

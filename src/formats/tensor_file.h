@@ -28,6 +28,11 @@ inline constexpr int64_t kShardsMax = 10000;                  // files of one mo
 inline constexpr int64_t kTensorNameBytesMax = 1024;          // bytes of a tensor's name
 inline constexpr int64_t kTensorRankMax = 8;                  // dimensions of a tensor
 inline constexpr int64_t kSafetensorsHeaderMax = 64ll << 20;  // bytes of a safetensors header
+inline constexpr int64_t kIndexBytesMax = 64ll << 20;         // bytes of model.safetensors.index.json
+
+// The weights of a Hugging Face folder: one file, or what an index names.
+inline constexpr std::string_view kSingleFileName = "model.safetensors";
+inline constexpr std::string_view kShardIndexName = "model.safetensors.index.json";
 
 struct TensorEntry {
   std::string name;  // as in the file: Hugging Face names, or GGUF names
@@ -54,6 +59,9 @@ struct FileDigest {
   int64_t bytes = 0;
   std::string sha256;  // lower-case hex
 };
+
+// The files that an index names, ascending: plain names that end in .safetensors. `name` is for messages.
+Result<std::vector<std::string>> shard_names(Bytes index, std::string_view name);
 
 class TensorFiles {
  public:

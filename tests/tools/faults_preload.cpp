@@ -1,8 +1,10 @@
-// Preloaded into naru by tests/cli/run_fault_tests.py, to have things happen at a known moment:
+// Preloaded into naru by tests/cli/run_fault_tests.py and tests/hub/run_hub_tests.py, to have things happen at a known moment:
 //   NARU_TEST_SHRINK=ENDING  a file whose path ends so is cut to nothing as soon as it is mapped
 //   NARU_TEST_HOLD=FILE      fsync waits for as long as FILE is there: an output is written and has not its name yet
+//   NARU_TEST_FREE=BYTES     every disk says that it has so many bytes free
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -35,4 +37,14 @@ extern "C" int fsync(int fd) {
   const char* hold = std::getenv("NARU_TEST_HOLD");
   while (hold != nullptr && ::access(hold, F_OK) == 0) ::usleep(10000);
   return reinterpret_cast<int (*)(int)>(::dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+extern "C" int statvfs(const char* path, struct statvfs* info) noexcept {
+  using Ask = int (*)(const char*, struct statvfs*);
+  const int status = reinterpret_cast<Ask>(::dlsym(RTLD_NEXT, "statvfs"))(path, info);
+  if (const char* free = std::getenv("NARU_TEST_FREE")) {
+    info->f_frsize = 1;
+    info->f_bavail = std::strtoull(free, nullptr, 10);
+  }
+  return status;
 }

@@ -1,0 +1,69 @@
+#include "cli/find_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/open_file.h"
+#include "base/shown_text.h"
+#include "hub/models_folder.h"
+
+namespace naru::cli {
+namespace {
+
+// The pulled name that was meant: one of the same repository, one whose repository alone was given, or the nearest.
+std::optional<std::string> meant_name(const std::string& given, const hub::ModelList& list) {
+  std::vector<std::string_view> names;
+  for (const hub::PulledModel& model : list.models) {
+    if (!model.is_whole) continue;
+    const std::string& name = model.manifest.model;
+    const std::string_view repository = std::string_view(name).substr(name.find('/') + 1);
+    const bool is_same = name.starts_with(given + ":") || name.starts_with(given + "@") || repository == given;
+    if (is_same) return name;
+    names.push_back(name);
+  }
+  const auto near = nearest(given, names);
+  return near ? std::optional<std::string>(*near) : std::nullopt;
+}
+
+// A name of a file, which no repository has.
+bool is_file_name(const std::string& given) {
+  return given.ends_with(".gguf") || given.ends_with(".safetensors");
+}
+
+}  // namespace
+
+Result<std::string> find_model_path(const std::string& given) {
+  const auto is_there = is_anything(given);
+  if (!is_there.ok() || *is_there) return given;
+  const auto name = hub::parse_name(given);
+  const bool is_word = given.find('/') == std::string::npos;
+  const bool is_name = name.ok() && (name->file || !is_file_name(given));
+  if (!is_name && !is_word) return given;
+  NARU_ASSIGN(const std::filesystem::path models, hub::models_folder());
+  if (is_name) {
+    NARU_ASSIGN(const auto folder, hub::find_model(models, *name));
+    if (folder) return folder->string();
+  }
+  const auto list = hub::list_models(models);
+  const auto meant = list.ok() ? meant_name(given, *list) : std::nullopt;
+  if (is_word && !meant) return given;
+  const std::string shown = without_controls_on_one_line(given);
+  return Error{Code::kNotFound,
+               fmt::format("opening the model: '{}': there is no such file or folder, and no model of that name was "
+                           "pulled; {}{}",
+                           shown, meant ? fmt::format("did you mean {}? ", without_controls_on_one_line(*meant)) : "",
+                           is_name ? fmt::format("check the path, or get it: naru pull {}", shown)
+                                   : "`naru list` shows what was pulled")};
+}
+
+std::function<Status(const Given&)> set_model_path(std::string* path) {
+  return [path](const Given& given) -> Status {
+    NARU_ASSIGN(*path, find_model_path(given.text));
+    return {};
+  };
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,99 @@
+// naru list: the models that were pulled, as a table or as JSON.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "base/memory.h"
+#include "cli/interrupts.h"
+#include "cli/json_text.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+#include "hub/models_folder.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr size_t kListColumns = 4;
+using ListRow = std::array<std::string, kListColumns>;
+
+ListRow row_of(const hub::PulledModel& model) {
+  const int64_t bytes = model.manifest.bytes();
+  const std::string size = model.is_whole
+                               ? format_bytes(bytes)
+                               : fmt::format("{} of {}", format_bytes(model.bytes_here), format_bytes(bytes));
+  return {one_line(model.manifest.model), size, std::string(hub::kind_name(model.manifest.kind)),
+          model.is_whole ? one_line(model.manifest.pulled) : "not finished"};
+}
+
+std::string list_table(const std::vector<hub::PulledModel>& models) {
+  std::vector<ListRow> rows = {{"name", "size", "kind", "pulled"}};
+  for (const hub::PulledModel& model : models) rows.push_back(row_of(model));
+  std::array<int64_t, kListColumns> widths{};
+  for (const ListRow& row : rows) {
+    for (size_t i = 0; i < kListColumns; ++i) widths[i] = std::max(widths[i], display_columns(row[i]));
+  }
+  std::string text;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    for (size_t i = 0; i < kListColumns; ++i) {
+      const std::string pad(static_cast<size_t>(widths[i] - display_columns(rows[r][i])), ' ');
+      const std::string cell = r == 0 ? styled(rows[r][i], Style::kDim, Stream::kOut) : rows[r][i];
+      const bool is_last = i + 1 == kListColumns;
+      text += i == 1 ? pad + cell : cell + (is_last ? "" : pad);
+      text += is_last ? "\n" : "  ";
+    }
+  }
+  return text;
+}
+
+Json list_json(const std::vector<hub::PulledModel>& models) {
+  Json list = Json::array();
+  for (const hub::PulledModel& model : models) {
+    const hub::PullManifest& manifest = model.manifest;
+    list.push_back({{"name", manifest.model},
+                    {"folder", model.folder.string()},
+                    {"is_whole", model.is_whole},
+                    {"kind", hub::kind_name(manifest.kind)},
+                    {"bytes", manifest.bytes()},
+                    {"bytes_here", model.bytes_here},
+                    {"endpoint", manifest.endpoint},
+                    {"commit", manifest.commit},
+                    {"pulled", manifest.pulled.empty() ? Json(nullptr) : Json(manifest.pulled)}});
+  }
+  return {{"models", std::move(list)}};
+}
+
+Status list_command(bool json) {
+  end_at_first_interrupt();
+  NARU_ASSIGN(const std::filesystem::path folder, hub::models_folder());
+  NARU_ASSIGN(const hub::ModelList list, hub::list_models(folder));
+  for (const std::string& note : list.notes) print_note(note);
+  if (json) return write_out(json_text(list_json(list.models)));
+  if (!list.models.empty()) return write_out(list_table(list.models));
+  return write_out(fmt::format("There are no models in {}. naru pull OWNER/NAME gets one from the Hugging Face hub.\n",
+                               one_line(folder.string())));
+}
+
+}  // namespace
+
+Command make_list() {
+  auto json = std::make_shared<bool>(false);
+  Command c{.name = "list",
+            .summary = "the models that were pulled",
+            .description =
+                "Lists the models of the models folder (NARU_MODELS, else ~/.local/share/naru/models): what naru pull "
+                "got, and what it has begun and not finished."};
+  c.flags = {{"json", "", kGroupOutput, "one JSON object: models, with everything that is known of each",
+              [json](const Given&) -> Status {
+                *json = true;
+                return {};
+              },
+              0, false, false}};
+  c.examples = {{"naru list", "All of them, by name."},
+                {"naru list --json", "For a program: folders, commits, bytes."}};
+  c.run = [json] { return list_command(*json); };
+  return c;
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,84 @@
+#include "hub/address.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "formats/utf8.h"
+
+namespace naru::hub {
+namespace {
+
+using ParsedUrl = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
+
+// Nothing where the library does not take it.
+ParsedUrl parse(const std::string& address, unsigned flags) {
+  ParsedUrl url(curl_url(), &curl_url_cleanup);
+  const bool is_sane = address.size() <= kAddressBytesMax && !formats::has_control_characters(address);
+  if (!url || !is_sane || curl_url_set(url.get(), CURLUPART_URL, address.c_str(), flags) != CURLUE_OK) url.reset();
+  return url;
+}
+
+std::string part_of(const ParsedUrl& url, CURLUPart part, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url.get(), part, &text, flags) != CURLUE_OK || text == nullptr) return "";
+  std::string copy = text;
+  curl_free(text);
+  return copy;
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return text;
+}
+
+}  // namespace
+
+Result<std::string> origin_of(const std::string& address) {
+  const ParsedUrl url = parse(address, CURLU_DISALLOW_USER);
+  const std::string scheme = url ? lower(part_of(url, CURLUPART_SCHEME)) : "";
+  if (scheme != "http" && scheme != "https") {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("reading an address: '{}': an http or https address without a user's name was wanted; "
+                             "correct it",
+                             formats::printable(address, 300))};
+  }
+  return fmt::format("{}://{}:{}", scheme, lower(part_of(url, CURLUPART_HOST)),
+                     part_of(url, CURLUPART_PORT, CURLU_DEFAULT_PORT));
+}
+
+Result<std::string> parse_endpoint(std::string_view text, std::string_view source) {
+  std::string address(text);
+  while (address.ends_with('/')) address.pop_back();
+  const ParsedUrl url = parse(address, CURLU_DISALLOW_USER);
+  if (origin_of(address).ok() && part_of(url, CURLUPART_QUERY).empty() && part_of(url, CURLUPART_FRAGMENT).empty()) {
+    return address;
+  }
+  return Error{Code::kInvalidArgument,
+               fmt::format("reading {}: '{}': an http or https address was wanted; correct or unset it", source,
+                           formats::printable(text, 300))};
+}
+
+Result<std::string> resolved_address(const std::string& page, const std::string& link) {
+  const ParsedUrl url = parse(page, CURLU_DISALLOW_USER);
+  const bool is_resolved = url && link.size() <= kAddressBytesMax && !formats::has_control_characters(link) &&
+                           curl_url_set(url.get(), CURLUPART_URL, link.c_str(), CURLU_DISALLOW_USER) == CURLUE_OK;
+  std::string address = is_resolved ? part_of(url, CURLUPART_URL) : link;
+  NARU_TRY(origin_of(address));
+  return address;
+}
+
+std::string escaped(std::string_view text, bool keep_slash) {
+  std::string out;
+  for (const char c : text) {
+    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    const bool is_plain = is_letter || c == '-' || c == '.' || c == '_' || c == '~' || (keep_slash && c == '/');
+    out += is_plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+}  // namespace naru::hub
