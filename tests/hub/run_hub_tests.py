@@ -1,7 +1,7 @@
 """naru pull, list, rm and the finding of what was pulled, against a small hub of ours with faults (hub_server.py). Python's
 standard library only; no network but the loopback.
 
-    python3 run_hub_tests.py BINARY [--preload LIBRARY] [--data tests/data] [--only WORD]
+    python3 run_hub_tests.py BINARY [--preload LIBRARY] [--fixtures tests/fixtures] [--only WORD]
 
 LIBRARY is that of tests/tools/faults_preload.cpp; without it the test that needs it is passed over. After each pull that
 failed no model may be there, and the message is one of one line.
@@ -299,7 +299,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--preload", type=pathlib.Path)
-    parser.add_argument("--data", type=pathlib.Path, default=HERE.parent / "data")
+    parser.add_argument("--fixtures", type=pathlib.Path, default=HERE.parent / "fixtures")
     parser.add_argument("--jobs", type=int, default=4, help="tests at once: they wait more than they work")
     parser.add_argument("--only", default="", help="tests whose name has this word")
     args = parser.parse_args()
@@ -309,7 +309,7 @@ def main():
     tests = [test for name, test in {**globals(), **vars(hub_fault_tests)}.items()
              if name.startswith("test_") and args.only in name]
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        problems = list(pool.map(lambda test: run_test(test, args.binary.resolve(), preload, args.data.resolve()), tests))
+        problems = list(pool.map(lambda test: run_test(test, args.binary.resolve(), preload, args.fixtures.resolve()), tests))
     for problem in filter(None, problems):
         print(problem)
     failed = len([problem for problem in problems if problem])
