@@ -155,7 +155,6 @@ void add_grad_lengths(CaseList& list) {
     add_grad(list, {dtype + "/latent", 1, 1, 40, 24}, "/every", {530}).is_large = true;
   }
   for (const Config& config : kNarrowConfigs) {
-    for (const int64_t n : {511, 513}) add_grad(list, config, "/every", {n}).is_large = true;
     add_grad(list, config, "/every", {5, 300, 70, 513, 100, 1, 32}).is_large = true;
     add_grad(list, config, "/sparse", {5, 300, 70, 100, 1, 32}).is_large = true;
     // Lists of more than a segment of 512, which begin and end anywhere in it, on documents that threads share.
