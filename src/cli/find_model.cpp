@@ -49,7 +49,7 @@ Result<std::string> find_model_path(const std::string& given) {
   }
   const auto list = hub::list_models(models);
   const auto meant = list.ok() ? meant_name(given, *list) : std::nullopt;
-  if (is_word && !meant) return given;
+  if (!is_name && !meant) return given;
   const std::string shown = without_controls_on_one_line(given);
   return Error{Code::kNotFound,
                fmt::format("opening the model: '{}': there is no such file or folder, and no model of that name was "

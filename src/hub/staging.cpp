@@ -184,6 +184,16 @@ Status Staging::discard() {
   return {};
 }
 
+void Staging::discard_if_empty() {
+  const auto entries = entries_below(path_);
+  if (!entries.ok()) return;
+  for (const std::string& entry : *entries) {
+    std::error_code code;
+    if (entry != kPullManifestName && fs::file_size(path_ / entry, code) > 0) return;
+  }
+  (void)discard();
+}
+
 Status Staging::remove(const fs::path& installed) {
   std::error_code code;
   for (fs::directory_iterator place(path_, code), end; !code && place != end; place.increment(code)) {

