@@ -222,7 +222,7 @@ Command make_grads() {
             .summary = "loss and gradients of given tokens, for comparing engines",
             .description =
                 "Runs a model over token ids forward and backward and writes the mean next-token cross entropy "
-                "(tensor loss, [1]) and the gradient of every parameter, under its checkpoint name, as a "
+                "(tensor loss, [1]) and the gradient of every parameter, under its name in the model's files, as a "
                 ".safetensors file of f32. Needs no tokenizer."};
   c.arguments = {
       {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model", true,

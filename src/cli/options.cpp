@@ -292,9 +292,8 @@ Command make_tokenize() {
             .description =
                 "Reads text from standard input, as it is, and prints its token ids, as the model's official "
                 "tokenizer gives them. With --decode the other way."};
-  c.arguments = {
-      {"MODEL", "a folder with tokenizer.json, a .gguf file, or the name of a pulled model", true,
-       set_model_path(&o->path)}};
+  c.arguments = {{"MODEL", "a folder with tokenizer.json, a .gguf file, or the name of a pulled model", true,
+                  set_model_path(&o->path)}};
   const auto flag = [](const char* name, const char* help, bool* target) {
     return Flag{name, "", kGroupInput, help, set_true(target), 0, false, false};
   };
@@ -456,7 +455,7 @@ std::string SamplingFlags::text(const formats::GenerationConfig& makers) const {
   if (o.top_k > 0) text += fmt::format(", top-k {}", o.top_k);
   if (o.top_p < 1) text += fmt::format(", top-p {}", o.top_p);
   if (o.min_p > 0) text += fmt::format(", min-p {}", o.min_p);
-  if (temperature && top_p) return text;
+  if (temperature || top_k || top_p || min_p) return text;
   return text + (makers.advises_sampling() ? " (the makers' advice)" : " (the model advises nothing)");
 }
 

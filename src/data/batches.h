@@ -80,7 +80,7 @@ struct SourceStatistics {
 class BatchStream {
  public:
   // Reads and tokenizes every source. Errors name file and line. `sources` is recipe.data or recipe.validation itself:
-  // which of the two says from which half of their problems generators draw (train/data/generators.h).
+  // which of the two says from which half of their problems generators draw (data/generators.h).
   static Result<BatchStream> open(const recipes::Recipe& recipe, const std::vector<recipes::SourceRecipe>& sources,
                                   const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
                                   const std::filesystem::path& recipe_folder);

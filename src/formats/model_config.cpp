@@ -182,7 +182,7 @@ Status check_model_config(ModelConfig* config, std::string_view name) {
   check.in_range(config->head_dim, 1, 2 * kWidthMax, "head_dim");
   check.in_range(config->ffn, 1, kFfnMax, "intermediate_size");
   check.in_range(config->max_positions, 1, kPositionsMax, "max_position_embeddings");
-  check.in_range(config->mtp_layers, 0, kMtpLayersMax, "num_nextn_predict_layers");
+  check.in_range(config->mtp_layers, 0, is_deepseek(config->family) ? kMtpLayersMax : 0, "num_nextn_predict_layers");
   check.require(config->rms_eps > 0 && config->rms_eps <= 1, "rms_norm_eps", fmt::format("{}", config->rms_eps),
                 "a number above 0, at most 1");
   check_rope(config->rope, &check);

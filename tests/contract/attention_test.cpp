@@ -58,39 +58,49 @@ TEST(CacheWriteOp, RefusesWhatIsNotFinite) {
   }
 }
 
-// What a sequence sees does not change when its pages are copied elsewhere.
+// What a sequence sees does not change when its pages are copied elsewhere, whatever streams they are of.
 TEST(CacheWriteOp, CopiesOfPages) {
-  constexpr int64_t kRows = 60, kWidth = 24;
+  constexpr int64_t kRows = 60, kHeads = 2, kWidth = 24;
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const test::NamedChip& named : test::cpu_chips()) {
-      contract::Chip& chip = *named.chip;
-      const CacheShape shape{1, kWidth, dtype, CacheUse::kKeyAndValue};
-      const int64_t page_bytes = chip.cache_page_bytes(shape);
-      const auto memory = chip.allocate(6 * page_bytes).value();
-      const contract::CacheStream stream{shape, memory->address(), page_bytes};
-      const std::vector<float> values = check::drawn_floats(1, 1, kRows * kWidth, check::Values::kPlain);
-      const test::ChipRows x = test::rows_on(chip, values.data(), DType::kF32, kRows, kWidth);
-      const auto attend = [&](const int32_t* pages, bool writes) {
-        const SequenceRows rows{0, kRows, 0, pages};
-        const auto sequences = chip.make_sequences({&rows, 1}).value();
-        const test::ChipRows out = test::rows_on(chip, values.data(), DType::kF32, kRows, kWidth);
-        if (writes) {
-          test::check(
-              chip.run(contract::CacheWrite{.x = x.view, .stream = stream, .column = 0, .sequences = *sequences}));
+    for (const bool is_one_stream : {true, false}) {
+      for (const test::NamedChip& named : test::cpu_chips()) {
+        contract::Chip& chip = *named.chip;
+        std::vector<std::unique_ptr<contract::Buffer>> memory;
+        const auto stream = [&](CacheUse use) {
+          const CacheShape shape{1, kWidth, dtype, use};
+          const int64_t page_bytes = chip.cache_page_bytes(shape);
+          memory.push_back(chip.allocate(6 * page_bytes).value());
+          return contract::CacheStream{shape, memory.back()->address(), page_bytes};
+        };
+        std::vector<contract::CacheStream> streams = {stream(is_one_stream ? CacheUse::kKeyAndValue : CacheUse::kKey)};
+        if (!is_one_stream) streams.push_back(stream(CacheUse::kValue));
+        const std::vector<float> values = check::drawn_floats(1, 1, kRows * kHeads * kWidth, check::Values::kPlain);
+        const test::ChipRows q = test::rows_on(chip, values.data(), DType::kF32, kRows * kHeads, kWidth);
+        const auto attend = [&](const int32_t* pages, bool writes) {
+          const SequenceRows rows{0, kRows, 0, pages};
+          const auto sequences = chip.make_sequences({&rows, 1}).value();
+          const test::ChipRows out = test::rows_on(chip, values.data(), DType::kF32, kRows * kHeads, kWidth);
+          for (size_t i = 0; writes && i < streams.size(); ++i) {  // keys and values differ
+            const View x = q.view.slice_rows(static_cast<int64_t>(i) * kRows, kRows);
+            test::check(
+                chip.run(contract::CacheWrite{.x = x, .stream = streams[i], .column = 0, .sequences = *sequences}));
+          }
+          test::check(chip.run(contract::Attention{.q = q.view,
+                                                   .key = streams.front(),
+                                                   .value = streams.back(),
+                                                   .heads = kHeads,
+                                                   .scale = 0.125f,
+                                                   .sequences = *sequences,
+                                                   .out = out.view}));
+          return test::floats_of(chip, out.view);
+        };
+        const int32_t pages[] = {0, 1}, moved[] = {4, 3};
+        const std::vector<float> want = attend(pages, true);
+        for (const contract::CacheStream& one : streams) {
+          for (int i = 0; i < 2; ++i) test::check(chip.copy_cache_page(one, pages[i], moved[i]));
         }
-        test::check(chip.run(contract::Attention{.q = x.view,
-                                                 .key = stream,
-                                                 .value = stream,
-                                                 .heads = 1,
-                                                 .scale = 0.125f,
-                                                 .sequences = *sequences,
-                                                 .out = out.view}));
-        return test::floats_of(chip, out.view);
-      };
-      const int32_t pages[] = {0, 1}, moved[] = {4, 3};
-      const std::vector<float> want = attend(pages, true);
-      for (int i = 0; i < 2; ++i) test::check(chip.copy_cache_page(stream, pages[i], moved[i]));
-      EXPECT_EQ(attend(moved, false), want) << named.name;
+        EXPECT_EQ(attend(moved, false), want) << named.name;
+      }
     }
   }
 }

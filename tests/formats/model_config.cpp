@@ -525,6 +525,8 @@ TEST(ModelConfigGguf, RefusedByName) {
                {"\"longrope\""});
   expect_error(common("llama").f32("llama.rope.scaling.attn_factor", 2).parse(), Code::kUnsupported, {"attn_factor"});
   expect_error(deepseek2().u32("deepseek2.expert_gating_func", 4).parse(), Code::kUnsupported, {"expert_gating_func"});
+  expect_error(common("llama").u32("llama.nextn_predict_layers", 1).parse(), Code::kCorrupt,
+               {"num_nextn_predict_layers is 1, an integer from 0 to 0"});
   expect_error(common("llama").drop("llama.block_count").parse(), Code::kCorrupt, {"'llama.block_count' is missing"});
   Metadata none;
   expect_error(none.parse(), Code::kCorrupt, {"general.architecture"});
