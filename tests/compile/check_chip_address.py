@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compiles chip_address.cpp as it is, which must succeed, and with each of its lines "//! ..." in force, which must
-fail in that line.
+"""Compiles chip_address.cpp as it is, which must succeed, and with its lines "//! ..." in force, each of which must
+fail: they stand alone, no one names what another makes.
 
 usage: check_chip_address.py COMPILER ROOT
 """
@@ -24,16 +24,15 @@ def main():
     if done.returncode != 0:
         print(f"what is allowed does not compile:\n{done.stderr}", file=sys.stderr)
         return 1
-    refused = [i for i, line in enumerate(lines) if line.lstrip().startswith("//! ")]
-    wrong = 0
-    for i in refused:
-        text = lines[:i] + [lines[i].replace("//! ", "", 1)] + lines[i + 1:]
-        errors, done = errors_of(compiler, root, "\n".join(text))
-        if done.returncode == 0 or errors != {i + 1}:
-            print(f"line {i + 1} compiles, or fails elsewhere: {lines[i].strip()}\n{done.stderr}", file=sys.stderr)
-            wrong += 1
-    print(f"{len(refused)} lines are refused" if wrong == 0 else f"{wrong} of {len(refused)} lines are not refused")
-    return 1 if wrong or not refused else 0
+    refused = {i for i, line in enumerate(lines) if line.lstrip().startswith("//! ")}
+    text = "\n".join(line.replace("//! ", "", 1) if i in refused else line for i, line in enumerate(lines))
+    errors, done = errors_of(compiler, root, text)
+    wanted = {i + 1 for i in refused}
+    for line in sorted(errors ^ wanted):
+        what = "compiles" if line in wanted else "fails beside those that must"
+        print(f"line {line} {what}: {lines[line - 1].strip()}", file=sys.stderr)
+    print(f"{len(wanted & errors)} of {len(wanted)} lines are refused")
+    return 0 if wanted and errors == wanted else 1
 
 
 if __name__ == "__main__":

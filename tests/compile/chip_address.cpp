@@ -1,5 +1,5 @@
 // What can be done with a ChipAddress outside of src/chips/. Compiled by check_chip_address.py, once as it is and once
-// with each of the lines that begin with "//!" in force: those must not compile.
+// with the lines that begin with "//!" in force: none of those may compile.
 #include <unordered_map>
 
 #include "contract/chip.h"
