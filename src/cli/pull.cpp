@@ -36,19 +36,27 @@ std::string environment(const char* name) {
   return text == nullptr ? "" : text;
 }
 
-// The hub's own variables: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE.
-Status read_hub_environment(hub::PullOptions* options) {
-  if (const std::string word = environment("HF_HUB_OFFLINE"); !word.empty()) {
-    NARU_ASSIGN(const bool is_offline, parse_switch({"HF_HUB_OFFLINE", word}));
-    if (is_offline) {
-      return Error{Code::kUnavailable, "pulling a model: HF_HUB_OFFLINE is set, and this needs the network; unset it"};
-    }
-  }
-  if (const std::string endpoint = environment("HF_ENDPOINT"); !endpoint.empty()) {
-    NARU_ASSIGN(options->endpoint, hub::parse_endpoint(endpoint, "HF_ENDPOINT"));
-  }
+Status check_is_online() {
+  std::string word = environment("HF_HUB_OFFLINE");
+  for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (word.empty()) return {};
+  NARU_ASSIGN(const bool is_offline, parse_switch({"HF_HUB_OFFLINE", word}));
+  if (!is_offline) return {};
+  return Error{Code::kUnavailable, "pulling a model: HF_HUB_OFFLINE is set, and this needs the network; unset it"};
+}
+
+// For short names.
+Status read_registry_environment(hub::PullOptions* options) {
   if (const std::string index = environment("PIP_INDEX_URL"); !index.empty()) {
     NARU_ASSIGN(options->index, hub::parse_endpoint(index, "PIP_INDEX_URL"));
+  }
+  return {};
+}
+
+// For all other names.
+Status read_hub_environment(hub::PullOptions* options) {
+  if (const std::string endpoint = environment("HF_ENDPOINT"); !endpoint.empty()) {
+    NARU_ASSIGN(options->endpoint, hub::parse_endpoint(endpoint, "HF_ENDPOINT"));
   }
   options->token = environment("HF_TOKEN");
   const bool is_plain =
@@ -94,7 +102,8 @@ std::string result_text(const hub::PullResult& result, double seconds) {
 
 Status pull_command(PullCommandOptions& options) {
   NARU_ASSIGN(const hub::ModelName name, hub::parse_name(options.name));
-  NARU_TRY(read_hub_environment(&options.pull));
+  NARU_TRY(check_is_online());
+  NARU_TRY(name.is_packaged() ? read_registry_environment(&options.pull) : read_hub_environment(&options.pull));
   NARU_ASSIGN(options.pull.models, hub::models_folder());
   const auto begin = std::chrono::steady_clock::now();
   Progress progress(fmt::format("pulling {}", options.name), Progress::Unit::kBytes);

@@ -35,6 +35,16 @@ std::string lower(std::string text) {
   return text;
 }
 
+// For messages: without what may be a user's name and password.
+std::string without_user(std::string_view address) {
+  std::string text(address);
+  const size_t scheme = text.find("://");
+  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+  const size_t at = text.rfind('@');
+  if (at != std::string::npos && at >= begin) text.erase(begin, at + 1 - begin);
+  return formats::printable(text, 300);
+}
+
 }  // namespace
 
 Result<std::string> origin_of(const std::string& address) {
@@ -44,7 +54,7 @@ Result<std::string> origin_of(const std::string& address) {
     return Error{Code::kInvalidArgument,
                  fmt::format("reading an address: '{}': an http or https address without a user's name was wanted; "
                              "correct it",
-                             formats::printable(address, 300))};
+                             without_user(address))};
   }
   return fmt::format("{}://{}:{}", scheme, lower(part_of(url, CURLUPART_HOST)),
                      part_of(url, CURLUPART_PORT, CURLU_DEFAULT_PORT));
@@ -58,8 +68,9 @@ Result<std::string> parse_endpoint(std::string_view text, std::string_view sourc
     return address;
   }
   return Error{Code::kInvalidArgument,
-               fmt::format("reading {}: '{}': an http or https address was wanted; correct or unset it", source,
-                           formats::printable(text, 300))};
+               fmt::format("reading {}: '{}': an http or https address was wanted, without a user's name or password, "
+                           "which are not taken; correct or unset it",
+                           source, without_user(text))};
 }
 
 Result<std::string> resolved_address(const std::string& page, const std::string& link) {

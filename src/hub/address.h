@@ -14,7 +14,7 @@ inline constexpr std::string_view kDefaultIndex = "https://pypi.org/simple";  //
 inline constexpr size_t kAddressBytesMax = 16384;  // of an address: signed ones of storage hosts are long
 
 // An http or https address without user, query and fragment; without a / at its end. `source` says in messages where it
-// was given.
+// was given; no message has the user's name or password of an address that has them.
 Result<std::string> parse_endpoint(std::string_view text, std::string_view source);
 
 // "https://host:443", lower-case; kInvalidArgument where it is no http or https address.

@@ -183,7 +183,8 @@ class Runner {
     while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &n_left)) {
       if (message->msg != CURLMSG_DONE) continue;
       is_any = true;
-      NARU_TRY(finish(take_running(message->easy_handle), message->data.result));
+      const CURLcode result = message->data.result;  // the message goes with the handle's removal
+      NARU_TRY(finish(take_running(message->easy_handle), result));
     }
     NARU_TRY(stop_stalled());
     if (!is_any) curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(kLookAround.count()), nullptr);

@@ -57,6 +57,8 @@ class Staging {
   void add_checked(const PulledFile& file) { checked_.push_back(file); }
   // Gives a file of the installed model a second name here where it has the wanted content; else does nothing.
   void take_from(const std::filesystem::path& installed, const PullManifest& old, const PulledFile& file) const;
+  // Whether every file of the manifest is here, and the very one that is installed.
+  bool is_installed(const std::filesystem::path& installed, const PullManifest& manifest) const;
   // All files are there: the folder takes its place.
   Status install(const std::filesystem::path& target, const PullManifest& manifest);
   // Removes all of it.

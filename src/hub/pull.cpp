@@ -58,8 +58,8 @@ class Puller {
     NARU_ASSIGN(PullManifest manifest, make_manifest(listing, choice));
     NARU_TRY(staging->prepare(manifest));
     NARU_TRY(fetch(manifest, *staging));
-    const bool was_there =
-        n_fetched_ == 0 && old_ && old_->commit == manifest.commit && old_->files.size() == manifest.files.size();
+    const bool was_there = n_fetched_ == 0 && old_ && old_->commit == manifest.commit &&
+                           old_->files.size() == manifest.files.size() && staging->is_installed(target_, manifest);
     manifest.pulled = was_there ? old_->pulled : now_text();
     if (was_there) {
       NARU_TRY(staging->discard());

@@ -189,10 +189,11 @@ Result<bool> FileSink::finish() {
 Result<bool> FileSink::check_whole() {
   const std::string found = digest_.finish_hex();
   if (found != wanted_.hash.hex) {
-    const bool is_of_one_answer = n_answers_ == 1 && !is_from_disk_;
+    const bool is_last = was_wrong_ || (n_answers_ == 1 && !is_from_disk_);
     NARU_TRY(replace_file());
     is_from_disk_ = false;
-    if (!is_of_one_answer) return false;
+    was_wrong_ = true;
+    if (!is_last) return false;
     return Error{Code::kCorrupt, fmt::format("pulling {}: its {} is {}, the list says {}; try again, or another server",
                                              what_, hash_name(wanted_.hash.kind), found, wanted_.hash.hex)};
   }

@@ -72,6 +72,7 @@ class FileSink final : public Sink {
   bool is_from_disk_ = false;  // what an earlier pull left
   int64_t odd_length_ = -1;    // of an answer that is too short to be the file: it is read to say what it is
   std::string first_bytes_;
+  bool was_wrong_ = false;     // a whole one had the wrong hash
   bool is_whole_ = false;
 };
 

@@ -162,6 +162,15 @@ void Staging::take_from(const fs::path& installed, const PullManifest& old, cons
   if (is_fit) (void)!::link(source.c_str(), (path_ / file.name).c_str());
 }
 
+bool Staging::is_installed(const fs::path& installed, const PullManifest& manifest) const {
+  return std::all_of(manifest.files.begin(), manifest.files.end(), [&](const PulledFile& file) {
+    struct stat here {};
+    struct stat there {};
+    return ::lstat((path_ / file.name).c_str(), &here) == 0 && ::lstat((installed / file.name).c_str(), &there) == 0 &&
+           here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  });
+}
+
 Status Staging::install(const fs::path& target, const PullManifest& manifest) {
   std::set<fs::path> folders;
   for (const PulledFile& file : manifest.files) folders.insert((path_ / file.name).parent_path());

