@@ -156,8 +156,11 @@ Result<fs::path> put_in_place(const fs::path& made, const fs::path& target, Exis
     ::rename(old.c_str(), target.c_str());
     return folder_error("replacing the folder", target, error_number);
   }
-  NARU_TRY(sync_folder(parent_of(target)));
-  return old;
+  const Status synced = sync_folder(parent_of(target));
+  if (synced.ok()) return old;
+  std::error_code ignored;
+  fs::remove_all(old, ignored);  // the caller does not learn its name
+  return synced.error();
 }
 
 Status AtomicFolder::commit() {

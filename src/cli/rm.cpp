@@ -1,6 +1,7 @@
 // naru rm: removes models that were pulled.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/memory.h"
@@ -18,9 +19,12 @@ Status rm_command(const std::vector<std::string>& given) {
   std::vector<hub::ModelName> names;
   for (const std::string& text : given) {
     NARU_ASSIGN(hub::ModelName name, hub::parse_name(text));
-    names.push_back(std::move(name));
+    const bool is_twice = std::any_of(names.begin(), names.end(),
+                                      [&name](const hub::ModelName& other) { return other.text() == name.text(); });
+    if (!is_twice) names.push_back(std::move(name));
   }
   NARU_ASSIGN(const std::filesystem::path models, hub::models_folder());
+  for (const hub::ModelName& name : names) NARU_TRY(hub::check_removable(models, name));
   for (const hub::ModelName& name : names) {
     NARU_ASSIGN(const int64_t bytes, hub::remove_model(models, name));
     NARU_TRY(write_out(fmt::format("removed {} ({})\n", name.text(), format_bytes(bytes))));

@@ -54,7 +54,7 @@ std::string header_of(CURL* handle, const char* name) {
   return header->value;
 }
 
-// "bytes 100-199/200"
+// "bytes 100-199/200"; of a 416 "bytes */200"
 void read_content_range(std::string_view text, AnswerHead* head) {
   constexpr std::string_view kUnit = "bytes ";
   if (!text.starts_with(kUnit)) return;
@@ -65,8 +65,8 @@ void read_content_range(std::string_view text, AnswerHead* head) {
     return code == std::errc() && end == digits.data() + digits.size() && value >= 0 ? value : -1;
   };
   const size_t dash = text.find('-'), slash = text.find('/');
-  if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash) return;
-  head->range_begin = number(text.substr(0, dash));
+  if (slash == std::string_view::npos) return;
+  if (dash < slash) head->range_begin = number(text.substr(0, dash));
   head->range_total = number(text.substr(slash + 1));
 }
 
@@ -322,6 +322,11 @@ class Runner {
                     .endpoint = options_.endpoint,
                     .origin = e.origin};
     if (refusal.error_message.empty()) refusal.error_message = e.error_body;
+    if (status == 416 && e.request->sink->held() > 0) {
+      AnswerHead head{.status = status};
+      read_content_range(header_of(e.handle.get(), "Content-Range"), &head);
+      NARU_TRY(e.request->sink->begin(head));
+    }
     Error error = refusal_error(e.request->what, refusal);
     if (!is_passing_status(status)) return error;
     curl_off_t seconds = 0;

@@ -22,7 +22,7 @@ inline constexpr int64_t kErrorBodyBytesMax = 4096;    // read of the body of an
 
 // What is known of an answer before its body comes.
 struct AnswerHead {
-  int64_t status = 0;        // 200, or 206 to a request that goes on
+  int64_t status = 0;        // 200, or to a request that goes on 206, or 416: the file ends before
   int64_t length = -1;       // of the body; -1: not said
   int64_t range_begin = -1;  // of a 206: the first byte, and the size of the whole; -1: not said
   int64_t range_total = -1;

@@ -106,19 +106,27 @@ Result<std::optional<fs::path>> find_model(const fs::path& models, const ModelNa
   const bool is_there = fs::exists(folder / kPullManifestName, code);
   if (code && code != std::errc::not_a_directory) return folder_error(folder, code.message());
   if (!is_there) return std::optional<fs::path>();
-  return std::optional<fs::path>(folder);
+  // Two names may have one folder.
+  NARU_ASSIGN(const PullManifest manifest, read_manifest(folder));
+  return manifest.model == name.text() ? std::optional<fs::path>(folder) : std::nullopt;
+}
+
+Status check_removable(const fs::path& models, const ModelName& name) {
+  const fs::path folder = models / name.folder(), begun = staging_path(models, name);
+  std::error_code ignored;
+  const auto manifest = read_manifest(begun);
+  const bool is_begun = fs::exists(begun, ignored) && (!manifest.ok() || manifest->model == name.text());
+  if (is_begun || fs::exists(folder, ignored)) return check_is_ours(folder, name);
+  return Error{Code::kNotFound, fmt::format("removing {}: there is no such model in {}; `naru list` shows what there "
+                                            "is",
+                                            name.text(), models.string())};
 }
 
 Result<int64_t> remove_model(const fs::path& models, const ModelName& name) {
+  NARU_TRY(check_removable(models, name));
   const fs::path folder = models / name.folder();
   std::error_code ignored;
   const bool is_there = fs::exists(folder, ignored);
-  if (!is_there && !fs::exists(staging_path(models, name), ignored)) {
-    return Error{Code::kNotFound, fmt::format("removing {}: there is no such model in {}; `naru list` shows what there "
-                                              "is",
-                                              name.text(), models.string())};
-  }
-  NARU_TRY(check_is_ours(folder, name));
   NARU_ASSIGN(Staging staging, Staging::open(models, name));
   ModelList list;
   add_model(staging.path(), false, &list);

@@ -38,8 +38,11 @@ Result<ModelList> list_models(const std::filesystem::path& models);
 // The folder of the model pulled as `name`; nothing where there is none.
 Result<std::optional<std::filesystem::path>> find_model(const std::filesystem::path& models, const ModelName& name);
 
-// Removes a model and what was begun of it; returns the bytes that its files had. kNotFound where there is neither;
-// kept, with kInvalidArgument, where the folder holds what is no file of it.
+// kNotFound where there is neither such a model nor one that was begun; kInvalidArgument where the folder holds what is
+// no file of it.
+Status check_removable(const std::filesystem::path& models, const ModelName& name);
+// Removes a model and what was begun of it; returns the bytes that its files had. Errors as of check_removable, which
+// it asks.
 Result<int64_t> remove_model(const std::filesystem::path& models, const ModelName& name);
 
 // The place of a pull in progress, locked for as long as the object lives.
@@ -49,6 +52,8 @@ class Staging {
   static Result<Staging> open(const std::filesystem::path& models, const ModelName& name);
 
   const std::filesystem::path& path() const { return path_; }
+  // Refuses a target on another disk, where the folder cannot take its place in one step.
+  Status check_disk(const std::filesystem::path& target) const;
   // What an earlier pull of the name began; nothing where there is none that can be read.
   const std::optional<PullManifest>& earlier() const { return earlier_; }
   // Removes what is no file of `manifest`, or of another content than an earlier pull's, and writes the manifest.
@@ -70,6 +75,8 @@ class Staging {
 
  private:
   Staging() = default;
+  // Nothing is open where there is none.
+  Result<OwnedFd> lock_installed(const std::filesystem::path& target) const;
   std::filesystem::path path_;
   std::optional<PullManifest> earlier_;
   std::vector<PulledFile> checked_;

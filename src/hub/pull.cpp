@@ -30,7 +30,6 @@ class Puller {
     NARU_ASSIGN(const Listing listing, fetch_listing());
     NARU_ASSIGN(Choice choice, choose_files(name_, listing));
     NARU_TRY(check_is_ours(target_, name_));
-    NARU_ASSIGN(old_, read_installed(target_));
     NARU_ASSIGN(Staging staging, Staging::open(options_.models, name_));
     auto result = fill(listing, std::move(choice), &staging);
     if (!result.ok()) staging.discard_if_empty();
@@ -54,6 +53,8 @@ class Puller {
   }
 
   Result<PullResult> fill(const Listing& listing, Choice choice, Staging* staging) {
+    NARU_TRY(staging->check_disk(target_));
+    NARU_ASSIGN(old_, read_installed(target_));
     if (choice.has_shards) NARU_TRY(find_shards(listing, staging, &choice));
     NARU_ASSIGN(PullManifest manifest, make_manifest(listing, choice));
     NARU_TRY(staging->prepare(manifest));

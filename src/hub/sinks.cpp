@@ -132,6 +132,10 @@ Status FileSink::read_held(const std::function<bool(int64_t held)>& go_on) {
 Status FileSink::begin(const AnswerHead& head) {
   skip_ = 0;
   odd_length_ = -1;
+  if (head.status == 416) {
+    const int64_t size = head.range_total >= 0 ? head.range_total : held_;
+    return size == wanted_.bytes ? Status() : wrong_size(size);
+  }
   if (fd_.get() < 0) NARU_TRY(open_again());
   const bool is_rest = head.status == 206;
   const int64_t total = is_rest ? head.range_total : head.length;

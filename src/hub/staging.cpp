@@ -40,6 +40,24 @@ bool is_at(const fs::path& path, int fd) {
          open.st_ino == named.st_ino;
 }
 
+Error at_work(std::string_view what) {
+  return {Code::kUnavailable,
+          fmt::format("opening {}: another naru is at work on it, one at a time was wanted; wait for it",
+                      formats::printable(what, 300))};
+}
+
+// `what` is the name of the model, for messages.
+Status lock_folder(const fs::path& folder, std::string_view what, int fd) {
+  int status = 0;
+  do {
+    status = ::flock(fd, LOCK_EX | LOCK_NB);
+  } while (status != 0 && errno == EINTR);
+  if (status == 0) return {};
+  if (errno == EWOULDBLOCK) return at_work(what);
+  return Error{Code::kUnavailable, fmt::format("locking {}: {}; have NARU_MODELS name a folder on a disk with locks",
+                                               formats::printable(folder.string(), 300), std::strerror(errno))};
+}
+
 bool is_same(const PulledFile* old, const PulledFile& file) {
   return old != nullptr && old->source.bytes == file.source.bytes && old->source.hash == file.source.hash;
 }
@@ -85,11 +103,17 @@ Result<std::optional<PullManifest>> read_installed(const fs::path& folder) {
 
 Status check_is_ours(const fs::path& folder, const ModelName& name) {
   std::error_code ignored;
-  if (!fs::exists(folder, ignored)) return {};
   const auto not_ours = [&](std::string_view found, std::string_view next) -> Status {
     return Error{Code::kInvalidArgument,
                  fmt::format("looking at {}: {}; {}", formats::printable(folder.string(), 300), found, next)};
   };
+  const bool is_link = fs::is_symlink(fs::symlink_status(folder, ignored)) ||
+                       (!name.is_packaged() && fs::is_symlink(fs::symlink_status(folder.parent_path(), ignored)));
+  if (is_link) {
+    return not_ours("it or its owner's folder is a link, a folder was wanted",
+                    "move the link away, or have NARU_MODELS name the other disk");
+  }
+  if (!fs::exists(folder, ignored)) return {};
   NARU_ASSIGN(const auto entries, entries_below(folder));
   if (entries.empty()) return {};
   if (!fs::exists(folder / kPullManifestName, ignored)) {
@@ -119,15 +143,38 @@ Result<Staging> Staging::open(const fs::path& models, const ModelName& name) {
     staging.lock_ = OwnedFd(::open(staging.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (staging.lock_.get() < 0 && errno == ENOENT) continue;
     if (staging.lock_.get() < 0) return staging_error(staging.path_, errno);
-    if (::flock(staging.lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) break;
+    NARU_TRY(lock_folder(staging.path_, name.text(), staging.lock_.get()));
     if (!is_at(staging.path_, staging.lock_.get())) continue;
     auto earlier = read_manifest(staging.path_);
     if (earlier.ok() && earlier->model == name.text()) staging.earlier_ = std::move(earlier).value();
     return staging;
   }
-  return Error{
-      Code::kUnavailable,
-      fmt::format("opening {}: another naru is at work on it, one at a time was wanted; wait for it", name.text())};
+  return at_work(name.text());
+}
+
+Status Staging::check_disk(const fs::path& target) const {
+  struct stat here {};
+  struct stat there {};
+  if (::fstat(lock_.get(), &here) != 0) return staging_error(path_, errno);
+  fs::path place = target;
+  while (::stat(place.c_str(), &there) != 0) {
+    if (errno != ENOENT || !place.has_relative_path()) return staging_error(place, errno);
+    place = place.parent_path();
+  }
+  if (here.st_dev == there.st_dev) return {};
+  return Error{Code::kUnavailable,
+               fmt::format("looking at {}: it is on another disk than {}, the same was wanted; have NARU_MODELS name a "
+                           "folder that is on one disk",
+                           formats::printable(place.string(), 300), formats::printable(path_.string(), 300))};
+}
+
+// The lock is of a folder and not of its name: what comes to this place must be locked before.
+Result<OwnedFd> Staging::lock_installed(const fs::path& target) const {
+  OwnedFd fd(::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd.get() < 0 && errno == ENOENT) return fd;
+  if (fd.get() < 0) return staging_error(target, errno);
+  NARU_TRY(lock_folder(target, target.filename().string(), fd.get()));
+  return fd;
 }
 
 Status Staging::prepare(const PullManifest& manifest) {
@@ -179,6 +226,7 @@ Status Staging::install(const fs::path& target, const PullManifest& manifest) {
   std::error_code code;
   fs::create_directories(target.parent_path(), code);
   if (code) return staging_error(target.parent_path(), code.value());
+  NARU_ASSIGN(const OwnedFd installed, lock_installed(target));
   NARU_ASSIGN(const fs::path replaced, put_in_place(path_, target, Existing::kReplace));
   if (!replaced.empty()) fs::remove_all(replaced, code);
   fs::remove(path_.parent_path(), code);  // where no other pull is in progress
@@ -204,6 +252,8 @@ void Staging::discard_if_empty() {
 }
 
 Status Staging::remove(const fs::path& installed) {
+  NARU_TRY(check_disk(installed));
+  NARU_ASSIGN(const OwnedFd lock, lock_installed(installed));
   std::error_code code;
   for (fs::directory_iterator place(path_, code), end; !code && place != end; place.increment(code)) {
     fs::remove_all(place->path(), code);

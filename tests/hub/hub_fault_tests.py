@@ -89,6 +89,9 @@ def test_wrong_sizes(rig):
     rig.fail(5, "the list says 300000")
     rig.hub.faults["model.safetensors"] = [without_length(WEIGHTS[:-1]), without_length(WEIGHTS[:-1])]
     rig.fail(8, "broke off at byte 299999", flags=["--retries", "0"])
+    for headers in [[("Content-Range", "bytes */299999")], []]:
+        rig.hub.faults["model.safetensors"] = [status(416, headers=headers)]
+        rig.fail(5, "the answer has 299999 bytes, the list says 300000")
     rig.pull()
     rig.check_whole()
 

@@ -130,6 +130,7 @@ TEST(PackagePage, JsonAndHtml) {
   EXPECT_EQ(*find(R"(<a href="../../f/other-p-1.whl">x</a><a href="../../f/p-1.whl#sha256=0">p-1.whl</a>)"),
             "https://registry.example/f/p-1.whl#sha256=0");
   EXPECT_EQ(*find(R"(<a href="p-1.whl">)"), page + "p-1.whl");
+  EXPECT_EQ(find(R"(<a href="http://registry.example/p-1.whl">)").error().code, Code::kUnavailable);
   EXPECT_EQ(find("<a href=\"p-2.whl\">").error().code, Code::kNotFound);
   EXPECT_EQ(find(R"({"files": []})").error().code, Code::kNotFound);
   EXPECT_FALSE(find(R"({"files": [{"filename": "p-1.whl", "url": "file:///etc/passwd"}]})").ok());

@@ -9,6 +9,7 @@ failed no model may be there, and the message is one of one line.
 
 import argparse
 import concurrent.futures
+import fcntl
 import json
 import os
 import pathlib
@@ -282,6 +283,50 @@ def test_a_revision_is_kept_beside(rig):
     assert asked == ["/api/models/owner/name/revision/refs/pr/1", "/api/models/owner/name/revision/main"], asked
     rig.hub.repositories["owner/name"].revisions.add("refs--pr--1")
     rig.fail(2, "it holds the model owner/name@refs/pr/1", name="owner/name@refs--pr--1")
+    done = rig.run("run", "owner/name@refs--pr--1", "hello")
+    assert done.returncode == 3 and "no model of that name" in done.stderr, done.stderr
+    done = rig.run("rm", "owner/name", "owner/name@refs--pr--1")
+    assert done.returncode == 2 and "it holds the model owner/name@refs/pr/1" in done.stderr, done.stderr
+    assert (rig.models / "owner/name/config.json").exists(), "nothing is removed before all names are looked at"
+    # So it is with what was begun.
+    rig.run("rm", "owner/name", "owner/name", "owner/name@refs/pr/1")
+    assert not rig.whole()
+    rig.hub.faults["model.safetensors"] = [cut(1000), status(500)]
+    rig.fail(8, name="owner/name@refs/pr/1", flags=["--retries", "0"])
+    done = rig.run("rm", "owner/name@refs--pr--1")
+    assert done.returncode == 3 and "owner/name@refs/pr/1" in rig.run("list").stdout, done.stderr
+
+
+def test_links_are_refused_before_anything_is_fetched(rig):
+    elsewhere = rig.folder / "elsewhere"
+    elsewhere.mkdir()
+    rig.models.mkdir()
+    (rig.models / "owner").symlink_to(elsewhere)
+    rig.fail(2, "is a link")
+    (rig.models / "owner").unlink()
+    rig.pull()
+    (rig.models / "owner/name").rename(elsewhere / "name")
+    (rig.models / "owner/name").symlink_to(elsewhere / "name")
+    asked = len(rig.contents())
+    rig.fail(2, "is a link")
+    assert len(rig.contents()) == asked
+    done = rig.run("rm", "owner/name")
+    assert done.returncode == 2 and "is a link" in done.stderr, done.stderr
+    assert (elsewhere / "name/config.json").exists() and (rig.models / "owner/name").is_symlink()
+
+
+def test_what_is_replaced_is_locked(rig):
+    """Else another pull could take it for its own place."""
+    rig.pull()
+    rig.hub.repositories["owner/name"] = Repository(model_files(), ["model.safetensors"], "ab" * 20)
+    folder = os.open(rig.models / "owner/name", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    rig.fail(8, "another naru is at work on it")
+    done = rig.run("rm", "owner/name")
+    assert done.returncode == 8 and "another naru is at work on it" in done.stderr, done.stderr
+    os.close(folder)
+    rig.pull()
+    rig.check_whole()
 
 
 def test_the_models_folder(rig):
