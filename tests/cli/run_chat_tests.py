@@ -140,6 +140,7 @@ def test_help_and_a_mistyped_command(naru, model):
     t.wait_for(r"/clear .*Ctrl-C")
     t.type("/clear\r")
     t.wait_for("forgotten")
+    t.wait_for(PROMPT)  # the terminal itself takes a Ctrl-D that comes while nobody edits
     t.type(CONTROL["D"])
     assert t.wait_end() == 0
 
