@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "runs/run_files.h"
 
@@ -104,17 +103,6 @@ Result<OwnedFd> lock_the_file(int folder_fd, const fs::path& folder) {
 }
 
 }  // namespace
-
-OwnedFd::OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-OwnedFd::~OwnedFd() {
-  if (fd_ >= 0) ::close(fd_);
-}
 
 Result<RunLock> RunLock::take(const fs::path& folder) {
   RunLock lock;

@@ -6,22 +6,10 @@
 
 #include <filesystem>
 
+#include "base/owned_fd.h"
 #include "base/result.h"
 
 namespace naru::runs {
-
-// A file descriptor that closes itself.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd = -1) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept;
-  OwnedFd& operator=(OwnedFd&& other) noexcept;
-  ~OwnedFd();
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 class RunLock {
  public:

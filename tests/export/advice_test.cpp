@@ -7,6 +7,7 @@
 #include "formats/generation_config.h"
 #include "formats/gguf_writer.h"
 #include "formats/tokenizer_files.h"
+#include "tests/export/even_model.h"
 #include "tests/formats/helpers.h"
 #include "tests/models/harness.h"
 
@@ -23,17 +24,7 @@ ModelToExport small_model(const TempFolder& folder) {
   fs::copy_file(fs::path(NARU_TEST_DATA) / "text/tokenizers/llama3.json", folder / "source/tokenizer.json");
   auto config = models::open_model_files(fixture_model("llama-gqa"))->config;
   config.vocab = formats::read_tokenizer_folder(folder / "source")->n_ids();
-  ModelToExport model{.config = config,
-                      .parameters = models::list_parameters(config),
-                      .read = {},
-                      .dtype = ExportDType::kF32,
-                      .tokenizer_from = folder / "source",
-                      .form = {}};
-  model.read = [parameters = model.parameters](int64_t index, float* out) -> Status {
-    std::fill_n(out, parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
-    return {};
-  };
-  return model;
+  return even_model(config, folder / "source");
 }
 
 TEST(Advice, GoesThereAndBack) {

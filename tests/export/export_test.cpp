@@ -17,6 +17,7 @@
 #include "formats/model_config_writer.h"
 #include "models/config_difference.h"
 #include "tests/disk_faults.h"
+#include "tests/export/even_model.h"
 #include "tests/formats/helpers.h"
 #include "tests/models/harness.h"
 #include "text/tokenizer.h"
@@ -428,16 +429,7 @@ TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
     auto config = models::open_model_files(fixture_model("llama-gqa"))->config;
     config.vocab = data.n_ids() + 3;
     config.bos_ids = config.eos_ids = {};
-    ModelToExport model{.config = config,
-                        .parameters = models::list_parameters(config),
-                        .read = {},
-                        .dtype = ExportDType::kF32,
-                        .tokenizer_from = folder / "source",
-                        .form = {}};
-    model.read = [&](int64_t index, float* out) -> Status {
-      std::fill_n(out, model.parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
-      return {};
-    };
+    ModelToExport model = even_model(config, folder / "source");
     ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
     expect_same_ids(tokenizer, text::Tokenizer::create(formats::read_tokenizer_folder(folder / "hf").value()).value());
     const Status status = convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kQ8_0);
@@ -470,16 +462,7 @@ TEST(ExportTokenizer, EveryEndOfAnswersComesBack) {
   config.eos_ids = {7, 9};
   folder.write("source/tokenizer_config.json", R"({"eos_token": "<|eot_id|>"})");
   folder.write("source/generation_config.json", R"({"eos_token_id": [9, 11, 604, 13]})");
-  ModelToExport model{.config = config,
-                      .parameters = models::list_parameters(config),
-                      .read = {},
-                      .dtype = ExportDType::kF32,
-                      .tokenizer_from = folder / "source",
-                      .form = {}};
-  model.read = [&](int64_t index, float* out) -> Status {
-    std::fill_n(out, model.parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
-    return {};
-  };
+  ModelToExport model = even_model(config, folder / "source");
   ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
   ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kQ8_0).ok());
   const auto sorted = [](std::vector<int32_t> ids) {
@@ -504,16 +487,7 @@ TEST(ExportTokenizer, ATemplateOfTheUsersTakesThePlaceOfAllOthers) {
   folder.write("source/additional_chat_templates/tool_use.jinja", "tools");
   auto config = models::open_model_files(fixture_model("llama-gqa"))->config;
   config.vocab = formats::read_tokenizer_folder(folder / "source")->n_ids();
-  ModelToExport model{.config = config,
-                      .parameters = models::list_parameters(config),
-                      .read = {},
-                      .dtype = ExportDType::kF32,
-                      .tokenizer_from = folder / "source",
-                      .form = {}};
-  model.read = [&](int64_t index, float* out) -> Status {
-    std::fill_n(out, model.parameters[static_cast<size_t>(index)].n_elements(), 0.5f);
-    return {};
-  };
+  ModelToExport model = even_model(config, folder / "source");
   ASSERT_TRUE(export_hugging_face(model, folder / "plain").ok());
   const auto plain = formats::read_tokenizer_folder(folder / "plain").value();
   ASSERT_EQ(plain.named_chat_templates.size(), 1u);  // templates in files of their own stand for all
