@@ -65,7 +65,8 @@ Result<GenerationConfig> read_generation_config(const std::filesystem::path& fol
 
 Result<GenerationConfig> generation_config_of(const GgufIndex& index) {
   GenerationConfig config;
-  NARU_ASSIGN(config.temperature, number_of(index, "general.sampling.temp", 0, kNumberMax));
+  NARU_ASSIGN(config.temperature, number_of(index, "general.sampling.temp", -kNumberMax, kNumberMax));
+  if (config.temperature && *config.temperature < 0) config.temperature = 0;  // llama.cpp: greedy
   NARU_ASSIGN(config.top_k, index.find_int("general.sampling.top_k", INT32_MIN, INT32_MAX));
   if (config.top_k && *config.top_k < 0) config.top_k = 0;  // llama.cpp: the whole vocabulary
   NARU_ASSIGN(config.top_p, number_of(index, "general.sampling.top_p", 0, 1));

@@ -67,6 +67,22 @@ TEST(Advice, NoneStaysNone) {
   }
 }
 
+// llama.cpp takes a temperature below 0 for greedy, and a top-k below 0 for the whole vocabulary.
+TEST(Advice, NegativeValuesOfGgufAreItsOwnWords) {
+  const TempFolder folder;
+  formats::GgufWriter writer;
+  writer.add_string("general.architecture", "llama");
+  writer.add_f32("general.sampling.temp", -1.0f);
+  writer.add_i32("general.sampling.top_k", -1);
+  ASSERT_TRUE(writer.begin(folder / "m.gguf").ok());
+  ASSERT_TRUE(writer.finish().ok());
+  const auto files = formats::TensorFiles::open(folder / "m.gguf");
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  const auto advice = formats::generation_config_of(*files).value();
+  EXPECT_EQ(advice.temperature, 0.0);
+  EXPECT_EQ(advice.top_k, 0);
+}
+
 TEST(Advice, AValueOutOfItsRangeIsRefused) {
   const TempFolder folder;
   formats::GgufWriter writer;
