@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/philox.h"
+#include "base/shown_text.h"
 #include "chips/cpu/machine.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/interrupts.h"
@@ -16,6 +17,8 @@
 #include "cli/options.h"
 #include "cli/pass_cost.h"
 #include "cli/progress.h"
+#include "cli/sheet.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "engine/sampler.h"
 
@@ -192,42 +195,84 @@ class Bench {
   int64_t n_steps_done_ = 0;
 };
 
-// "412.3 G", "1.35 T"
-std::string rate(double per_s) {
-  if (per_s >= 1e12) return fmt::format("{:.2f} T", per_s / 1e12);
-  return fmt::format("{:.1f} G", per_s / 1e9);
+// "412.3 GFLOP/s", "1.35 TB/s"
+std::string rate(double per_s, std::string_view unit) {
+  if (per_s >= 1e12) return fmt::format("{:.2f} T{}", per_s / 1e12, unit);
+  return fmt::format("{:.1f} G{}", per_s / 1e9, unit);
 }
 
-std::string limits_table(const cpu::MachineLimits& m) {
-  std::string text = fmt::format("{}, measured with {} threads:\n", cpu::describe_machine().processor, m.n_threads);
-  text += fmt::format("  {:<7} {:>8}B/s\n", "memory", rate(m.memory_bytes_per_s));
-  text += fmt::format("  {:<7} {:>8}FLOP/s  {}\n", "f32", rate(m.f32.per_s), m.f32.instruction);
-  text += fmt::format("  {:<7} {:>8}FLOP/s  {}\n", "bf16", rate(m.bf16.per_s), m.bf16.instruction);
-  text += fmt::format("  {:<7} {:>8}OP/s    {}\n", "int8", rate(m.int8.per_s), m.int8.instruction);
-  return text;
+// "96.4", "1,829"
+std::string speed(double tokens_per_s) {
+  if (tokens_per_s < 100) return fmt::format("{:.1f}", tokens_per_s);
+  return grouped(static_cast<int64_t>(std::min(tokens_per_s, 1e15) + 0.5));
 }
 
-std::string table(const std::vector<Row>& rows, const OpenModel& model, const cpu::MachineLimits& m,
-                  const BenchOptions& options) {
-  const std::string level = model.chip->info().level;
-  std::string text =
-      fmt::format("{}, {} threads, {}\n{}\n\n", one_line(short_name(options.model.path)), model.chip->info().n_threads,
-                  level.empty() ? "reference chip" : "level " + level, model.engine->model().numerics_id);
-  text += limits_table(m);
-  text += fmt::format("\n{:>12} {:>30} {:>30}\n", "", fmt::format("prefill of {} tokens", options.prompt_tokens),
-                      fmt::format("decode of {} tokens", options.new_tokens));
-  text += fmt::format("{:>6} {:>5} {:>10} {:>11} {:>7} {:>10} {:>11} {:>7}\n", "depth", "batch", "tokens/s",
-                      "arithmetic", "memory", "tokens/s", "arithmetic", "memory");
-  for (const Row& r : rows) {
-    text += fmt::format("{:>6} {:>5} {:>10.1f} {:>9.0f} % {:>5.0f} % {:>10.1f} {:>9.0f} % {:>5.0f} %\n", r.depth,
-                        r.batch, r.prefill, 100 * r.prefill_arithmetic, 100 * r.prefill_memory, r.decode,
-                        100 * r.decode_arithmetic, 100 * r.decode_memory);
+std::string share(double part) {
+  return fmt::format("{:.0f} %", 100 * part);
+}
+
+// What comes faster than memory gives it was not read from there.
+std::string memory_share_text(double part) {
+  return part > 1 ? "in cache" : share(part);
+}
+
+Sheet head_sheet(const OpenModel& model, const cpu::MachineLimits& m, const BenchOptions& options) {
+  const contract::ChipInfo info = model.chip->info();
+  Sheet sheet(Stream::kOut);
+  sheet.title(short_name(options.model.path), "");
+  sheet.row("chip", info.level.empty() ? info.name : fmt::format("{}, level {}", info.name, info.level));
+  sheet.row("threads", grouped(info.n_threads));
+  sheet.row("numerics id", model.engine->model().numerics_id);
+  sheet.heading("This machine, measured with as many threads");
+  sheet.row("processor", cpu::describe_machine().processor);
+  sheet.row("memory", rate(m.memory_bytes_per_s, "B/s"));
+  const auto peak = [&sheet](std::string_view name, const cpu::Peak& p, std::string_view unit) {
+    sheet.row(name, fmt::format("{}{}{}", rate(p.per_s, unit), p.instruction.empty() ? "" : ", by ", p.instruction));
+  };
+  peak("f32", m.f32, "FLOP/s");
+  peak("bf16", m.bf16, "FLOP/s");
+  peak("int8", m.int8, "OP/s");
+  return sheet;
+}
+
+// Of each depth one row: the prompt is read by one sequence, whatever the batch.
+std::string prefill_table(const std::vector<Row>& rows) {
+  Table table({{"depth", true}, {"tokens/s", true}, {"of arithmetic", true}, {"of memory", true}});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Row& r = rows[i];
+    if (i > 0 && rows[i - 1].depth == r.depth) continue;
+    table.row({grouped(r.depth), speed(r.prefill), share(r.prefill_arithmetic), memory_share_text(r.prefill_memory)});
   }
-  text += fmt::format(
-      "\nMedians of {}; shares of what the machine reached above. Prefill: one sequence.\nDecode: all "
-      "sequences of the batch together. The kernels that ran:\n\n",
-      options.repeat);
-  return text + kernel_table(*model.chip);
+  return table.text(Stream::kOut);
+}
+
+std::string decode_table(const std::vector<Row>& rows) {
+  Table table({{"depth", true}, {"batch", true}, {"tokens/s", true}, {"of arithmetic", true}, {"of memory", true}});
+  for (const Row& r : rows) {
+    table.row({grouped(r.depth), grouped(r.batch), speed(r.decode), share(r.decode_arithmetic),
+               memory_share_text(r.decode_memory)});
+  }
+  return table.text(Stream::kOut);
+}
+
+std::string bench_text(const std::vector<Row>& rows, const OpenModel& model, const cpu::MachineLimits& m,
+                       const BenchOptions& options) {
+  Sheet sheet = head_sheet(model, m, options);
+  sheet.heading(fmt::format("Prefill of {} tokens, one sequence", grouped(options.prompt_tokens)));
+  std::string text = sheet.str() + prefill_table(rows);
+  Sheet decode(Stream::kOut);
+  decode.heading(fmt::format("Decode of {} tokens, all sequences of the batch together", grouped(options.new_tokens)));
+  text += decode.str() + decode_table(rows);
+  Sheet legend(Stream::kOut);
+  const bool is_cached =
+      std::any_of(rows.begin(), rows.end(), [](const Row& r) { return r.prefill_memory > 1 || r.decode_memory > 1; });
+  legend.paragraph(
+      fmt::format("Speeds are medians of {}; shares are of what the machine reached above.{}", options.repeat,
+                  is_cached ? " In cache: what a pass reads came faster than memory gives it, so it lay in "
+                              "the processor's caches."
+                            : ""));
+  legend.heading("Kernels that ran");
+  return text + legend.str() + kernel_table(*model.chip, Stream::kOut);
 }
 
 Json peak_json(const cpu::Peak& peak) {
@@ -295,7 +340,7 @@ Status bench_command(const BenchOptions& options) {
   const contract::ChipInfo info = model.chip->info();
   NARU_ASSIGN(const cpu::MachineLimits limits, cpu::measure_machine(info.level, info.n_threads));
   NARU_ASSIGN(const std::vector<Row> rows, Bench(options, model, limits).run(depths, batches));
-  if (!options.json) return write_out(table(rows, model, limits, options));
+  if (!options.json) return write_out(bench_text(rows, model, limits, options));
   return write_out(json_text(json_form(rows, model, limits, options)));
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,7 +10,7 @@
 
 #include "base/double_math.h"
 #include "base/file.h"
-#include "base/shown_text.h"
+#include "cli/data_text.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -31,18 +30,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kShownDocumentsMax = 1000;  // of each source
-constexpr int64_t kShownTokensMax = 400;      // of a document
-constexpr size_t kShownNotes = 20;            // without --notes
-
-struct Data {
-  recipes::Recipe recipe;
-  std::string tokenizer_path;
-  text::Tokenizer tokenizer;
-  data::BatchStream training;
-  std::optional<data::BatchStream> validation;
-  std::optional<data::NgramBaseline> baseline;
-};
-
 Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const recipes::Recipe& recipe,
                                               const std::string& path) {
   auto data = read_tokenizer_data(path);
@@ -52,7 +39,7 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
                            data.error().message, options.recipe_path, path)};
 }
 
-Result<Data> open_data(const DataOptions& options) {
+Result<RecipeData> open_data(const DataOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
   const std::string& written = recipe.model.tokenizer.empty() ? recipe.model.path : recipe.model.tokenizer;
@@ -85,172 +72,8 @@ Result<Data> open_data(const DataOptions& options) {
     NARU_ASSIGN(validation, data::BatchStream::open(recipe, recipe.validation, tokenizer, chat_template, folder));
   }
   if (options.ngram) baseline = data::ngram_baseline(training, *validation, tokenizer.n_ids());
-  return Data{std::move(recipe),   tokenizer_path,        std::move(tokenizer),
-              std::move(training), std::move(validation), baseline};
-}
-
-data::SourceStatistics sum_of(const std::vector<data::SourceStatistics>& sources) {
-  data::SourceStatistics sum;
-  sum.name = "together";
-  for (const data::SourceStatistics& s : sources) {
-    sum.n_documents += s.n_documents;
-    sum.n_tokens += s.n_tokens;
-    sum.n_targets += s.n_targets;
-    sum.n_rows += s.n_rows;
-    sum.n_pieces += s.n_pieces;
-    sum.n_cut += s.n_cut;
-    sum.n_dropped += s.n_dropped;
-    sum.share += s.share;
-  }
-  return sum;
-}
-
-// How much of its rows a source fills.
-double fill_of(const data::SourceStatistics& s, int64_t context) {
-  return static_cast<double>(s.n_tokens) / static_cast<double>(s.n_rows * context);
-}
-
-// The first documents of every source, as indices for BatchStream::document.
-std::vector<int64_t> shown_documents(const data::BatchStream& stream, int64_t n_each) {
-  std::vector<int64_t> indices;
-  int64_t begin = 0;
-  for (const data::SourceStatistics& s : stream.statistics()) {
-    for (int64_t i = 0; i < std::min(n_each, s.n_documents); ++i) indices.push_back(begin + i);
-    begin += s.n_documents;
-  }
-  return indices;
-}
-
-// Names of any script, cut to `columns`, then filled up with spaces.
-std::string padded(const std::string& text, int64_t columns) {
-  std::string out = one_line(text);
-  const int64_t width = display_columns(out);
-  if (width < columns) out.append(static_cast<size_t>(columns - width), ' ');
-  return out;
-}
-
-std::string table_text(std::string_view heading, const data::BatchStream& stream, int64_t context, bool has_shares) {
-  std::vector<data::SourceStatistics> rows = stream.statistics();
-  if (rows.size() > 1) rows.push_back(sum_of(rows));
-  int64_t columns = std::ssize(heading);
-  for (const auto& s : rows) columns = std::max(columns, display_columns(one_line(s.name)));
-  std::string text = fmt::format(
-      "{}  {}\n", styled(padded(std::string(heading), columns), Style::kBold, Stream::kOut),
-      styled(fmt::format("{:>10} {:>11} {:>11} {:>8} {:>7}{} {:>8} {:>6} {:>8}", "documents", "tokens", "learnt",
-                         "rows", "filled", has_shares ? "   share" : "", "pieces", "cut", "dropped"),
-             Style::kDim, Stream::kOut));
-  for (const auto& s : rows) {
-    text += fmt::format("{}  {:>10} {:>11} {:>11} {:>8} {:>6.1f}%{} {:>8} {:>6} {:>8}\n", padded(s.name, columns),
-                        s.n_documents, s.n_tokens, s.n_targets, s.n_rows, 100 * fill_of(s, context),
-                        has_shares ? fmt::format(" {:>6.1f}%", 100 * s.share) : "", s.n_pieces, s.n_cut, s.n_dropped);
-  }
-  return text;
-}
-
-std::string notes_text(std::string_view of, const data::BatchStream& stream, bool all) {
-  if (stream.n_notes() == 0) return "";
-  const auto& notes = stream.notes();
-  const size_t n = all ? notes.size() : std::min(notes.size(), kShownNotes);
-  std::string text = "\n" +
-                     styled(fmt::format("{} note{} on {}", stream.n_notes(), stream.n_notes() == 1 ? "" : "s", of),
-                            Style::kBold, Stream::kOut) +
-                     "\n";
-  for (size_t i = 0; i < n; ++i) {
-    text += fmt::format("  {}  {}\n", one_line(notes[i].place), one_line(notes[i].reason));
-  }
-  const int64_t n_left = stream.n_notes() - static_cast<int64_t>(n);
-  if (n_left > 0) {
-    text += fmt::format("  and {} more{}\n", n_left, all ? ", past what is kept" : "; --notes lists them");
-  }
-  return text;
-}
-
-// A document on the terminal: neighbouring tokens in two shades; what is learnt in two others. Without colours a bar
-// between tokens, and brackets around what is learnt. A character made of several tokens shows with its last.
-std::string document_text(const data::Document& document, const text::Tokenizer& tokenizer) {
-  const bool has_colours = !style_code(Style::kDim, Stream::kOut).empty();
-  text::StreamDecoder decoder(tokenizer, false);
-  std::string text;
-  const auto n_tokens = std::ssize(document.ids);
-  const int64_t n_shown = std::min<int64_t>(n_tokens, kShownTokensMax);
-  bool was_learnt = false, is_first = true, is_odd = false;
-  for (int64_t i = 0; i < n_shown; ++i) {
-    const bool is_learnt = document.loss[static_cast<size_t>(i)] == 1;
-    const std::string piece = decoder.push(document.ids[static_cast<size_t>(i)]);
-    std::string shown;
-    for (const char c : without_controls(piece)) shown += c == '\n' ? std::string("↵\n  ") : std::string(1, c);
-    if (has_colours) {
-      const Style style = is_learnt ? (is_odd ? Style::kCyan : Style::kGreen) : (is_odd ? Style::kDim : Style::kPlain);
-      text += style == Style::kPlain ? shown : styled(shown, style, Stream::kOut);
-    } else {
-      if (was_learnt && !is_learnt) text += "⟧";
-      if (!was_learnt && is_learnt) text += "⟦";
-      if (was_learnt == is_learnt && !is_first && !shown.empty()) text += "|";
-      text += shown;
-    }
-    was_learnt = is_learnt;
-    is_first = false;
-    is_odd = !is_odd;
-  }
-  const std::string rest = without_controls(decoder.finish());
-  text += rest;
-  if (!has_colours && was_learnt) text += "⟧";
-  if (n_shown < n_tokens) text += fmt::format(" ... and {} tokens more", n_tokens - n_shown);
-  return text;
-}
-
-std::string documents_text(const Data& data, int64_t n_each) {
-  const std::vector<int64_t> indices = shown_documents(data.training, n_each);
-  if (indices.empty()) return "";
-  const auto sample = [](std::string_view a, std::string_view b, Style first, Style second) {
-    return (first == Style::kPlain ? std::string(a) : styled(a, first, Stream::kOut)) + styled(b, second, Stream::kOut);
-  };
-  std::string text = "\n" + styled("Documents", Style::kBold, Stream::kOut) + "  ";
-  if (style_code(Style::kDim, Stream::kOut).empty()) {
-    text += "tokens between bars |, ⟦learnt⟧; ↵ a line break\n";
-  } else {
-    text += fmt::format("tokens in turn {}, {}; ↵ a line break\n", sample("like ", "this", Style::kPlain, Style::kDim),
-                        sample("learnt like ", "this", Style::kGreen, Style::kCyan));
-  }
-  for (const int64_t index : indices) {
-    const data::Document& document = data.training.document(index);
-    const auto n_learnt = std::count(document.loss.begin(), document.loss.end(), uint8_t{1});
-    text += "\n" +
-            styled(fmt::format("{} ({} tokens, {} learnt)", one_line(data.training.place(document)),
-                               document.ids.size(), n_learnt),
-                   Style::kBold, Stream::kOut) +
-            "\n  " + document_text(document, data.tokenizer) + "\n";
-  }
-  return text;
-}
-
-std::string baseline_text(const data::NgramBaseline& b) {
-  std::string text = fmt::format(
-      "5-gram baseline: {:.4f} nats a token, perplexity {:.3f}, over {} held-out targets ({} of training, {} "
-      "n-grams)\n",
-      b.nll, exp_double(b.nll), b.n_targets, b.n_events, b.n_nodes);
-  if (b.documents_counted < b.documents) {
-    text += fmt::format("  it counted {} of {} documents: more would have passed its limit of {} n-grams\n",
-                        b.documents_counted, b.documents, data::kNgramNodesMax);
-  }
-  return text;
-}
-
-std::string text_of(const DataOptions& options, const Data& data) {
-  const recipes::BatchRecipe& batch = data.recipe.batch;
-  std::string text = fmt::format("{}: {}, {} rows of {} tokens a step, {} in a micro-batch, seed {}\n\n",
-                                 one_line(short_name(options.recipe_path)), recipes::run_kind_name(data.recipe.kind),
-                                 batch.rows, batch.context, batch.micro_rows, data.recipe.seed);
-  text += table_text("Training", data.training, batch.context, true);
-  const int64_t steps = data.training.steps_per_epoch();
-  text += fmt::format("{} step{} {}; data {}\n", steps, steps == 1 ? "" : "s",
-                      data.training.statistics().size() > 1 ? "until the first source was seen whole" : "an epoch",
-                      data.training.sha256().substr(0, 16));
-  if (data.validation) text += "\n" + table_text("Validation", *data.validation, batch.context, false);
-  if (data.baseline) text += "\n" + baseline_text(*data.baseline);
-  text += notes_text("training data", data.training, options.all_notes);
-  if (data.validation) text += notes_text("validation data", *data.validation, options.all_notes);
-  return text + documents_text(data, options.documents);
+  return RecipeData{std::move(recipe),   tokenizer_path,        std::move(tokenizer),
+                    std::move(training), std::move(validation), baseline};
 }
 
 Json stream_json(const data::BatchStream& stream, int64_t context) {
@@ -274,7 +97,7 @@ Json stream_json(const data::BatchStream& stream, int64_t context) {
   return json;
 }
 
-Json json_of(const DataOptions& options, const Data& data) {
+Json json_of(const DataOptions& options, const RecipeData& data) {
   const recipes::BatchRecipe& batch = data.recipe.batch;
   Json json = {{"recipe", options.recipe_path},    {"kind", recipes::run_kind_name(data.recipe.kind)},
                {"context", batch.context},         {"rows", batch.rows},
@@ -343,8 +166,8 @@ Status train_tokenizer(const DataOptions& options) {
 Status data_command(const DataOptions& options) {
   if (!options.tokenizer.output.empty()) return train_tokenizer(options);
   end_at_first_interrupt();
-  NARU_ASSIGN(const Data data, open_data(options));
-  return write_out(options.json ? json_text(json_of(options, data)) : text_of(options, data));
+  NARU_ASSIGN(const RecipeData data, open_data(options));
+  return write_out(options.json ? json_text(json_of(options, data)) : data_text(options, data));
 }
 
 namespace {

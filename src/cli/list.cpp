@@ -1,8 +1,6 @@
 // naru list: the models that were pulled, as a table or as JSON.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -10,42 +8,23 @@
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/models.h"
-#include "cli/terminal.h"
+#include "cli/table.h"
 #include "hub/models_folder.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr size_t kListColumns = 4;
-using ListRow = std::array<std::string, kListColumns>;
-
-ListRow row_of(const hub::PulledModel& model) {
-  const int64_t bytes = model.manifest.bytes();
-  const std::string size = model.is_whole
-                               ? format_bytes(bytes)
-                               : fmt::format("{} of {}", format_bytes(model.bytes_here), format_bytes(bytes));
-  return {one_line(model.manifest.model), size, std::string(hub::kind_name(model.manifest.kind)),
-          model.is_whole ? one_line(model.manifest.pulled) : "not finished"};
-}
-
 std::string list_table(const std::vector<hub::PulledModel>& models) {
-  std::vector<ListRow> rows = {{"name", "size", "kind", "pulled"}};
-  for (const hub::PulledModel& model : models) rows.push_back(row_of(model));
-  std::array<int64_t, kListColumns> widths{};
-  for (const ListRow& row : rows) {
-    for (size_t i = 0; i < kListColumns; ++i) widths[i] = std::max(widths[i], display_columns(row[i]));
+  Table table({{"name"}, {"size", true}, {"kind"}, {"pulled"}});
+  for (const hub::PulledModel& model : models) {
+    const int64_t bytes = model.manifest.bytes();
+    const std::string size = model.is_whole
+                                 ? format_bytes(bytes)
+                                 : fmt::format("{} of {}", format_bytes(model.bytes_here), format_bytes(bytes));
+    table.row({one_line(model.manifest.model), size, std::string(hub::kind_name(model.manifest.kind)),
+               model.is_whole ? one_line(model.manifest.pulled) : "not finished"});
   }
-  std::string text;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    for (size_t i = 0; i < kListColumns; ++i) {
-      const std::string pad(static_cast<size_t>(widths[i] - display_columns(rows[r][i])), ' ');
-      const std::string cell = r == 0 ? styled(rows[r][i], Style::kDim, Stream::kOut) : rows[r][i];
-      const bool is_last = i + 1 == kListColumns;
-      text += i == 1 ? pad + cell : cell + (is_last ? "" : pad);
-      text += is_last ? "\n" : "  ";
-    }
-  }
-  return text;
+  return table.text(Stream::kOut);
 }
 
 Json list_json(const std::vector<hub::PulledModel>& models) {

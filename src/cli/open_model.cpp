@@ -7,9 +7,10 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
-#include "cli/terminal.h"
+#include "cli/table.h"
 #include "formats/gguf.h"
 
 namespace naru::cli {
@@ -83,19 +84,13 @@ Result<formats::TokenizerData> read_tokenizer_data(const std::string& path) {
   return formats::read_tokenizer_folder(place);
 }
 
-std::string kernel_table(const contract::Chip& chip) {
+std::string kernel_table(const contract::Chip& chip, Stream stream) {
   std::vector<contract::KernelUse> uses = chip.kernel_uses();
   std::stable_sort(uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.calls > b.calls; });
-  size_t op_columns = 2, kernel_columns = 6;
-  for (const contract::KernelUse& use : uses) {
-    op_columns = std::max(op_columns, use.op.size());
-    kernel_columns = std::max(kernel_columns, use.kernel.size());
-  }
-  std::string text = fmt::format("{:<{}}  {:<{}}  {:>10}\n", "op", op_columns, "kernel", kernel_columns, "calls");
-  for (const contract::KernelUse& use : uses) {
-    text += fmt::format("{:<{}}  {:<{}}  {:>10}\n", use.op, op_columns, use.kernel, kernel_columns, use.calls);
-  }
-  return text;
+  Table table({{"op"}, {"kernel"}, {"calls", true}});
+  for (const contract::KernelUse& use : uses)
+    table.row({std::string(use.op), std::string(use.kernel), grouped(use.calls)});
+  return table.text(stream);
 }
 
 std::string short_name(const std::string& path) {

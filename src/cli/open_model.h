@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/options.h"
+#include "cli/terminal.h"
 #include "contract/chip.h"
 #include "engine/engine.h"
 #include "text/tokenizer.h"
@@ -40,7 +41,7 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
 Result<formats::TokenizerData> read_tokenizer_data(const std::string& path);
 
 // A table of the kernels that ran, most calls first.
-std::string kernel_table(const contract::Chip& chip);
+std::string kernel_table(const contract::Chip& chip, Stream stream = Stream::kErr);
 
 // How messages call a model: the last part of its path.
 std::string short_name(const std::string& path);

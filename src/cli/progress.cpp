@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/memory.h"
 #include "cli/terminal.h"
@@ -26,14 +25,6 @@ std::string amount(int64_t n, Progress::Unit unit) {
 }
 
 }  // namespace
-
-std::string format_seconds(double seconds) {
-  if (seconds < 10) return fmt::format("{:.2f} s", seconds);
-  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
-  const auto whole = static_cast<int64_t>(std::lround(std::min(seconds, 1e9)));
-  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
-}
 
 Progress::Progress(std::string label, Unit unit)
     : label_(one_line(label)), unit_(unit), begin_(Clock::now()), drawn_(begin_) {}

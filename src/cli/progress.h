@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/shown_text.h"  // format_seconds: of what took long
+
 namespace naru::cli {
 
 class Progress {
@@ -34,8 +36,5 @@ class Progress {
   int64_t first_done_ = -1;  // where the first update stood: speed counts from there
   bool is_drawn_ = false;
 };
-
-// "0.35 s", "12.3 s", "4 min 05 s", "2 h 10 min"
-std::string format_seconds(double seconds);
 
 }  // namespace naru::cli

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
-#include "cli/progress.h"
-#include "cli/terminal.h"
+#include "cli/open_model.h"
+#include "cli/sheet.h"
+#include "cli/table.h"
 
 namespace naru::cli {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr std::string_view kDefaultFolder = "runs";
 constexpr size_t kHashShown = 12;
 constexpr size_t kNameBytesShown = 60;
+constexpr size_t kDifferencesShown = 12;  // keys under one run
 
 // One line of plain text, whatever it was.
 std::string plain(std::string_view text, size_t bytes_max) {
@@ -38,51 +40,64 @@ std::string optional_number(const std::optional<double>& value) {
   return value ? fmt::format("{:.4f}", *value) : "-";
 }
 
-constexpr size_t kColumns = 7;
-using Row = std::array<std::string, kColumns>;
+// "2026-11-25 10:31" of "2026-11-25T10:31:10Z".
+std::string time_text(const std::string& utc) {
+  if (utc.empty()) return "-";
+  std::string text = plain(utc, 20);
+  if (text.size() != 20 || text[10] != 'T') return text;
+  text[10] = ' ';
+  return text.substr(0, 16);
+}
 
-Row row_of(const runs::RunSummary& run) {
-  const std::string hash = plain(run.weights_sha256, 64).substr(0, kHashShown);
-  return {plain(run.name, kNameBytesShown),
-          plain(run.status, 20),
-          run.steps > 0 ? fmt::format("{}/{}", run.step, run.steps) : fmt::format("{}", run.step),
-          optional_number(run.loss),
-          optional_number(run.validation_loss),
-          run.seconds > 0 ? format_seconds(run.seconds) : "-",
-          hash.empty() ? "-" : hash};
+std::vector<std::string> difference_texts(const runs::RunSummary& run) {
+  std::vector<std::string> texts;
+  for (const auto& [key, value] : run.differs) {
+    if (texts.size() == kDifferencesShown) {
+      texts.push_back(fmt::format("{} more", run.differs.size() - kDifferencesShown));
+      break;
+    }
+    texts.push_back(fmt::format("{} {}", plain(key, kNameBytesShown), plain(value, kNameBytesShown)));
+  }
+  return texts;
 }
 
 }  // namespace
 
-std::string runs_table(const std::vector<runs::RunSummary>& runs) {
-  const Row head = {"name", "status", "step", "loss", "validation", "time", "weights"};
-  constexpr std::array<bool, kColumns> kIsRight = {false, false, true, true, true, true, false};
-  std::vector<Row> rows = {head};
-  for (const runs::RunSummary& run : runs) rows.push_back(row_of(run));
-  std::array<int64_t, kColumns> widths{};
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < kColumns; ++i) widths[i] = std::max(widths[i], display_columns(row[i]));
+std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns) {
+  // Where runs are of several recipes, folders alone do not say of which.
+  const bool has_recipes = std::any_of(runs.begin(), runs.end(), [](const runs::RunSummary& run) {
+    return run.name != short_name(run.folder.string());
+  });
+  std::vector<Table::Column> heads = {{"folder"}, {"status"}, {"step", true}, {"loss", true}, {"validation", true}};
+  if (has_recipes) heads.insert(heads.begin() + 1, {"recipe"});
+  for (const Table::Column& head :
+       {Table::Column{"written (UTC)"}, Table::Column{"time", true}, Table::Column{"weights"}})
+    heads.push_back(head);
+  Table table(std::move(heads));
+  for (const runs::RunSummary& run : runs) {
+    const std::string hash = plain(run.weights_sha256, 64).substr(0, kHashShown);
+    const std::string step =
+        run.steps > 0 ? fmt::format("{}/{}", grouped(run.step), grouped(run.steps)) : grouped(run.step);
+    std::vector<Table::Cell> cells = {plain(short_name(run.folder.string()), kNameBytesShown),
+                                      {plain(run.status, 20), style_of(run.status)},
+                                      step,
+                                      optional_number(run.step > 0 ? run.loss : std::nullopt),
+                                      optional_number(run.validation_loss),
+                                      time_text(run.updated),
+                                      run.seconds > 0 ? format_seconds(run.seconds) : "-",
+                                      hash.empty() ? "-" : hash};
+    if (has_recipes) cells.insert(cells.begin() + 1, plain(run.name, kNameBytesShown));
+    table.row(std::move(cells));
+    table.note(difference_texts(run));
   }
-  std::string text;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    std::string line;
-    for (size_t i = 0; i < kColumns; ++i) {
-      const std::string pad(static_cast<size_t>(widths[i] - display_columns(rows[r][i])), ' ');
-      std::string cell = rows[r][i];
-      if (r == 0) cell = styled(cell, Style::kDim, Stream::kOut);
-      if (r > 0 && i == 1) cell = styled(cell, style_of(rows[r][i]), Stream::kOut);
-      const bool is_last = i + 1 == kColumns;
-      line += kIsRight[i] ? pad + cell : cell + (is_last ? "" : pad);
-      if (!is_last) line += "  ";
-    }
-    text += line + "\n";
-  }
-  return text;
+  return table.text(Stream::kOut, columns);
 }
 
 Json runs_json(const std::vector<runs::RunSummary>& runs) {
   Json list = Json::array();
   for (const runs::RunSummary& run : runs) {
+    Json differs = Json::object();
+    for (const auto& [key, value] : run.differs) differs[key] = value;
     list.push_back({{"name", run.name},
                     {"folder", run.folder.string()},
                     {"status", run.status},
@@ -93,7 +108,8 @@ Json runs_json(const std::vector<runs::RunSummary>& runs) {
                     {"seconds", run.seconds},
                     {"started", run.started},
                     {"updated", run.updated},
-                    {"weights_sha256", run.weights_sha256.empty() ? Json(nullptr) : Json(run.weights_sha256)}});
+                    {"weights_sha256", run.weights_sha256.empty() ? Json(nullptr) : Json(run.weights_sha256)},
+                    {"differs", std::move(differs)}});
   }
   return {{"runs", std::move(list)}};
 }
@@ -113,17 +129,19 @@ Status runs_command(const RunsOptions& options) {
                     "with.\n",
                     plain(folder, 200)));
   }
-  return write_out(runs_table(list));
+  return write_out(runs_table(list, columns_of(Stream::kOut)));
 }
 
 Command make_runs() {
   auto o = std::make_shared<RunsOptions>();
-  Command c{.name = "runs",
-            .summary = "the training runs of a folder",
-            .description =
-                "Lists training runs: how far each is, its losses, how long it took, and the hash of its weights, by "
-                "which equal runs are known. A run whose process died is shown as stopped; the same naru train goes on "
-                "with it."};
+  Command c{
+      .name = "runs",
+      .summary = "the training runs of a folder",
+      .description =
+          "Lists training runs by their folders: how far each is, its losses, when it was last written, how long it "
+          "took, and the hash of its weights, by which equal runs are known. Under runs of one recipe stands what "
+          "differs between them. A run whose process died is shown as stopped; the same naru train goes on with "
+          "it."};
   c.arguments = {
       {"FOLDER", "the folder that holds runs, or one run; default: runs", false, [o](const Given& given) -> Status {
          if (given.text.empty()) return bad_value(given, "a folder");

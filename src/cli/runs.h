@@ -16,8 +16,9 @@ struct RunsOptions {
   bool json = false;
 };
 
-// A table, one line a run. Names come from outside: what a terminal would act upon is replaced.
-std::string runs_table(const std::vector<runs::RunSummary>& runs);
+// A table on `columns` of a screen (0: no bound), a row a run and under it what tells it from others of its recipe.
+// Names come from outside: what a terminal would act upon is replaced.
+std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns);
 Json runs_json(const std::vector<runs::RunSummary>& runs);
 
 Command make_runs();

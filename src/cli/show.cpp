@@ -7,13 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "cli/sheet.h"
 #include "cli/show_machine.h"
-#include "cli/terminal.h"
 #include "engine/memory_plan.h"
 
 namespace naru::cli {
@@ -85,21 +86,10 @@ std::string attention_words(const ModelConfig& c) {
 }
 
 std::string experts_words(const formats::MoeConfig& m) {
-  std::string text = fmt::format("{} of {} a token, {} wide", m.experts_per_token, m.experts, m.ffn);
+  std::string text = fmt::format("{} of {} a token, {} wide", m.experts_per_token, m.experts, grouped(m.ffn));
   if (m.shared_experts > 0) text += fmt::format(", {} shared", m.shared_experts);
   if (m.first_dense > 0) text += fmt::format(", first {} layers dense", m.first_dense);
   if (m.n_group > 1) text += fmt::format(", best {} of {} groups", m.topk_group, m.n_group);
-  return text;
-}
-
-// 134515008 as "134,515,008"
-std::string grouped(int64_t n) {
-  const std::string digits = fmt::format("{}", n);
-  std::string text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
   return text;
 }
 
@@ -119,26 +109,6 @@ std::string id_words(const std::optional<int32_t>& id) {
   return id ? fmt::format("{}", *id) : "-";
 }
 
-// Values may hold texts of the files shown; styles are put around them here.
-class Sheet {
- public:
-  void title(std::string_view name, std::string_view rest) {
-    out_ += styled(one_line(name), Style::kBold, Stream::kOut) + one_line(rest) + "\n";
-  }
-  void heading(std::string_view text) { out_ += fmt::format("\n{}\n", styled(text, Style::kBold, Stream::kOut)); }
-  void row(std::string_view name, std::string_view value) {
-    if (!value.empty()) out_ += fmt::format("  {:<18} {}\n", name, one_line(value));
-  }
-  void row(std::string_view name, std::string_view value, std::string_view verdict, Style style) {
-    out_ += fmt::format("  {:<18} {}{}\n", name, one_line(value), styled(verdict, style, Stream::kOut));
-  }
-  void line(std::string_view text) { out_ += fmt::format("  {}\n", one_line(text)); }
-  const std::string& str() const { return out_; }
-
- private:
-  std::string out_;
-};
-
 void put_model(const Facts& f, Sheet& sheet) {
   const ModelConfig& c = f.plan.config;
   sheet.title(short_name(f.path), c.name.empty() ? std::string() : fmt::format(" · {}", c.name));
@@ -151,12 +121,13 @@ void put_model(const Facts& f, Sheet& sheet) {
   sheet.row("parameters",
             grouped(f.plan.n_parameters) +
                 (is_sparse ? fmt::format(", {} active for a token", grouped(f.plan.n_active_parameters)) : ""));
-  sheet.row("layers", fmt::format("{}, {} wide", c.layers, c.hidden));
+  sheet.row("layers", fmt::format("{}, {} wide", c.layers, grouped(c.hidden)));
   sheet.row("attention", attention_words(c));
-  if (c.moe.experts == 0 || c.moe.first_dense > 0) sheet.row("feed-forward", fmt::format("{} wide", c.ffn));
+  if (c.moe.experts == 0 || c.moe.first_dense > 0) sheet.row("feed-forward", fmt::format("{} wide", grouped(c.ffn)));
   if (c.moe.experts > 0) sheet.row("experts", experts_words(c.moe));
-  sheet.row("vocabulary", fmt::format("{}{}", c.vocab, c.tie_embeddings ? ", head tied to the embedding" : ""));
-  sheet.row("context", c.max_positions > 0 ? fmt::format("made for {} tokens", c.max_positions) : "");
+  sheet.row("vocabulary",
+            fmt::format("{}{}", grouped(c.vocab), c.tie_embeddings ? ", head tied to the embedding" : ""));
+  sheet.row("context", c.max_positions > 0 ? fmt::format("made for {} tokens", grouped(c.max_positions)) : "");
   std::string kinds;
   int64_t all = 0;
   for (const auto& [kind, bytes] : f.plan.stored_kinds) all += bytes;
@@ -169,7 +140,7 @@ void put_model(const Facts& f, Sheet& sheet) {
 
 void put_memory(const Facts& f, Sheet& sheet) {
   const engine::MemoryPlan& m = f.memory;
-  sheet.heading(fmt::format("Memory at {} tokens of context", m.context_tokens));
+  sheet.heading(fmt::format("Memory at {} tokens of context", grouped(m.context_tokens)));
   sheet.row("weights", format_bytes(m.weight_bytes));
   sheet.row("cache", fmt::format("{} ({} a token, {})", format_bytes(m.cache_bytes),
                                  format_bytes(f.plan.cache_bytes_per_page / contract::kCachePage),
@@ -192,15 +163,15 @@ void put_tokenizer(const Facts& f, Sheet& sheet) {
   sheet.row("kind", fmt::format("byte pairs{}{}",
                                 t.gguf_pre.empty() ? std::string() : fmt::format(", pre-tokenizer {}", t.gguf_pre),
                                 t.tokenizer_class.empty() ? std::string() : fmt::format(", {}", t.tokenizer_class)));
-  sheet.row("vocabulary",
-            fmt::format("{} ids, {} merges, {} added tokens", t.n_ids(), t.merges.size(), t.added_tokens.size()));
+  sheet.row("vocabulary", fmt::format("{} ids, {} merges, {} added tokens", grouped(t.n_ids()),
+                                      grouped(std::ssize(t.merges)), grouped(std::ssize(t.added_tokens))));
   sheet.row("special ids",
             fmt::format("begin {}, end {}, pad {}", id_words(t.bos_id), id_words(t.eos_id), id_words(t.pad_id)));
   sheet.row("chat template", t.chat_template ? "yes" : "no (base model: use --raw)");
 }
 
 std::string text_form(const Facts& f) {
-  Sheet sheet;
+  Sheet sheet(Stream::kOut);
   put_model(f, sheet);
   put_memory(f, sheet);
   put_tokenizer(f, sheet);

@@ -9,42 +9,38 @@
 #include "chips/cpu/machine.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
-#include "cli/terminal.h"
+#include "cli/sheet.h"
 
 namespace naru::cli {
 namespace {
 
-std::string text_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& chosen) {
-  std::string text = styled("Machine", Style::kBold, Stream::kOut) + "\n";
-  const auto row = [&text](std::string_view name, std::string_view value) {
-    text += fmt::format("  {:<18} {}\n", name, value);
-  };
-  row("processor", machine.processor);
-  row("cores", fmt::format("{} that this process may use, {} in use", machine.cores, chip.n_threads));
-  row("caches", fmt::format("{} a core, {} a core, {} shared", format_bytes(machine.l1_bytes),
-                            format_bytes(machine.l2_bytes), format_bytes(machine.l3_bytes)));
-  row("memory", fmt::format("{} available", format_bytes(available_memory_bytes())));
-  row("instructions", cpu::feature_names(cpu::features()));
-  text += "\n" + styled("Levels of the CPU chip", Style::kBold, Stream::kOut) + "\n";
+std::string machine_text(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& chosen) {
+  Sheet sheet(Stream::kOut);
+  sheet.title("Machine", "");
+  sheet.row("processor", machine.processor);
+  sheet.row("cores", fmt::format("{} that this process may use, {} in use", machine.cores, chip.n_threads));
+  sheet.row("caches", fmt::format("{} a core, {} a core, {} shared", format_bytes(machine.l1_bytes),
+                                  format_bytes(machine.l2_bytes), format_bytes(machine.l3_bytes)));
+  sheet.row("memory", fmt::format("{} available", format_bytes(available_memory_bytes())));
+  sheet.row("instructions", cpu::feature_names(cpu::features()));
+  sheet.heading("Levels of the CPU chip");
   for (const cpu::LevelInfo& level : cpu::cpu_levels()) {
     const bool is_used = level.name == chip.level;
-    std::string state = level.present ? "present" : "absent: " + level.why_not;
-    if (is_used) state = styled("in use", Style::kGreen, Stream::kOut);
-    row(level.name, state);
+    const std::string state = level.present ? "present" : "absent: " + level.why_not;
+    sheet.row(level.name, is_used ? "" : state, is_used ? "in use" : "", Style::kGreen);
   }
-  text += "\n" + styled("Chips", Style::kBold, Stream::kOut) + "\n";
+  sheet.heading("Chips");
   for (const chips::ChipEntry& entry : chips::all_chips()) {
     const auto found = entry.found();
     const std::string state = found.ok() ? *found : "absent: " + found.error().message;
     const bool is_used = entry.name == chosen;
-    row(entry.name, fmt::format("{}; {}{}", entry.what, state,
-                                is_used ? "; " + styled("in use", Style::kGreen, Stream::kOut) : ""));
+    sheet.row(entry.name, fmt::format("{}; {}{}", entry.what, state, is_used ? "; " : ""), is_used ? "in use" : "",
+              Style::kGreen);
   }
-  text +=
-      "\nAll chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level "
-      "of "
-      "the CPU chip; `naru bench` measures this machine.\n";
-  return text;
+  sheet.paragraph(
+      "All chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level of "
+      "the CPU chip; `naru bench` measures this machine.");
+  return sheet.str();
 }
 
 Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, const std::string& chosen) {
@@ -79,7 +75,7 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, cons
 Status show_machine(const ShowOptions& options) {
   NARU_ASSIGN(const auto chip, make_chip(options.model));
   const cpu::Machine machine = cpu::describe_machine();
-  if (!options.json) return write_out(text_form(machine, chip->info(), options.model.chip));
+  if (!options.json) return write_out(machine_text(machine, chip->info(), options.model.chip));
   return write_out(json_text(json_form(machine, chip->info(), options.model.chip)));
 }
 

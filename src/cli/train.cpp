@@ -4,19 +4,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "base/shown_text.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
-#include "cli/progress.h"
-#include "cli/terminal.h"
+#include "cli/sheet.h"
 #include "cli/train_status.h"
+#include "cli/version.h"
 
 namespace naru::cli {
 namespace {
@@ -30,17 +32,36 @@ Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
 }
 
 std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan) {
-  const auto share = [](std::string_view name, int64_t bytes) {
-    return fmt::format("{} {}", name, format_bytes(bytes));
+  const auto parts = [](std::initializer_list<std::pair<std::string_view, int64_t>> all) {
+    std::string text;
+    for (const auto& [name, bytes] : all) {
+      if (bytes > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, format_bytes(bytes));
+    }
+    return text;
   };
-  return fmt::format(
-      "{}: {} parameters, {} trained, {} active a token; {} steps; {}\n"
-      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}, {}\n",
-      one_line(recipe.name), plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
-      format_bytes(plan.total_bytes()), share("values", plan.values_bytes), share("packed", plan.packed_bytes),
-      share("gradients", plan.gradient_bytes), share("moments", plan.moment_bytes),
-      share("activations", plan.activation_bytes + plan.cache_bytes), plan.batch_tokens,
-      share("answers", plan.rollout_bytes), share("program and data", plan.program_bytes + plan.data_bytes));
+  Sheet sheet(Stream::kErr);
+  sheet.title(recipe.name, fmt::format(" · {}, {} step{}", recipes::run_kind_name(recipe.kind), grouped(plan.steps),
+                                       plan.steps == 1 ? "" : "s"));
+  sheet.row("parameters",
+            plan.n_active == plan.n_parameters
+                ? grouped(plan.n_parameters)
+                : fmt::format("{}, {} active for a token", grouped(plan.n_parameters), grouped(plan.n_active)));
+  const double share =
+      100 * static_cast<double>(plan.n_trained) / static_cast<double>(std::max<int64_t>(1, plan.n_parameters));
+  sheet.row("trained", recipe.lora.rank == 0 ? "all of them"
+                                             : fmt::format("{} of them ({:.2g} %), in adapters of rank {}",
+                                                           grouped(plan.n_trained), share, recipe.lora.rank));
+  sheet.row("memory", format_bytes(plan.total_bytes()) + " planned");
+  sheet.row("of it for", parts({{"values", plan.values_bytes},
+                                {"packed matrices", plan.packed_bytes},
+                                {"gradients", plan.gradient_bytes},
+                                {"moments", plan.moment_bytes},
+                                {"activations", plan.activation_bytes + plan.cache_bytes},
+                                {"answers", plan.rollout_bytes},
+                                {"program and data", plan.program_bytes + plan.data_bytes}}));
+  sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));
+  sheet.row("numerics id", plan.numerics_id);
+  return sheet.str() + "\n";
 }
 
 Json plan_json(const train::TrainingPlan& plan) {
@@ -77,6 +98,16 @@ std::string prompt_to_try(const recipes::Recipe& recipe) {
   return prompt.empty() || prompt.size() > kBytesMax || prompt[0] == '-' || one_line(word) != word ? "" : word;
 }
 
+// What goes on with the run, as a shell reads it: the command that was given, without what is for one start.
+std::string going_on(const TrainOptions& options) {
+  std::string text = shell_word(program_invocation_name) + " train " + shell_word(options.recipe_path);
+  for (const std::string& override_text : options.overrides) text += " " + shell_word(override_text);
+  if (options.output) text += " --out " + shell_word(*options.output);
+  if (options.machine.threads > 0) text += fmt::format(" --threads {}", options.machine.threads);
+  if (options.machine.chip != ModelOptions().chip) text += " --chip " + shell_word(options.machine.chip);
+  return text;
+}
+
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
 Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, const train::Trainer& trainer,
                   const train::RunResult& result) {
@@ -85,7 +116,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
   if (options.json) {
     Json json = {{"done", result.is_done},
                  {"step", result.step},
-                 {"loss", result.loss},
+                 {"loss", result.loss ? Json(*result.loss) : Json(nullptr)},
                  {"folder", folder.string()},
                  {"plan", plan_json(trainer.plan())},
                  {"peak_bytes", peak_resident_bytes()}};
@@ -95,16 +126,26 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     NARU_TRY(write_out(json_text(json)));
     return ended;
   }
-  std::string text =
-      fmt::format("{} after {} steps: loss {:.4f}", result.is_done ? "done" : "stopped", result.step, result.loss);
-  if (result.validation_loss) text += fmt::format(", validation {:.4f}", *result.validation_loss);
-  if (result.accuracy) text += fmt::format(", {:.1f} % of held-out problems right", 100 * *result.accuracy);
-  text += '\n';
+  const int64_t steps = trainer.plan().steps;
+  std::string text = result.is_done ? fmt::format("done after {} step{}", grouped(steps), steps == 1 ? "" : "s")
+                                    : fmt::format("stopped after {} of {} steps", grouped(result.step), grouped(steps));
+  std::string values;
+  const auto add = [&values](const std::string& value) { values += (values.empty() ? ": " : ", ") + value; };
+  if (result.loss) add(fmt::format("loss {:.4f}", *result.loss));
+  if (result.validation_loss) add(fmt::format("validation {:.4f}", *result.validation_loss));
+  if (result.accuracy) add(fmt::format("{:.1f} % of held-out problems right", 100 * *result.accuracy));
+  text += values + '\n';
+  const auto row = [&text](std::string_view name, const std::string& value) {
+    text += fmt::format("{:<8} {}\n", name, value);
+  };
+  if (result.is_done) row("weights", result.weights_sha256);
+  if (result.is_done) row("model", one_line((folder / "model").string()));
+  row("report", one_line((folder / "report.html").string()));
   if (result.is_done) {
-    text += fmt::format("weights {}\nmodel   {}\nreport  {}\ntry     {} run {}{}\n", result.weights_sha256,
-                        one_line((folder / "model").string()), one_line((folder / "report.html").string()),
-                        shell_word(program_invocation_name), shell_word((folder / "model").string()),
-                        prompt_to_try(recipe));
+    row("try", fmt::format("{} run {}{}", shell_word(program_invocation_name), shell_word((folder / "model").string()),
+                           prompt_to_try(recipe)));
+  } else {
+    row("go on", one_line(going_on(options)));
   }
   NARU_TRY(write_out(text));
   return ended;
@@ -116,7 +157,6 @@ Status train_command(const TrainOptions& options) {
   NARU_ASSIGN(const recipes::Recipe recipe, recipe_of(options));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   TrainStatus status;
-  double peak = 0;
   train::TrainerEvents events;
   events.note = [&status](std::string_view text) { status.note(text); };
   events.should_stop = [] { return is_interrupted(); };
@@ -127,18 +167,24 @@ Status train_command(const TrainOptions& options) {
                    .lr = r.lr,
                    .grad_norm = r.grad_norm,
                    .tokens_per_s = r.tokens_per_s,
-                   .peak_share = peak > 0 ? r.flops_per_s / peak : 0,
+                   .peak_share = r.peak_share,
                    .seconds_left = r.seconds_left,
                    .memory_bytes = r.memory_bytes});
   };
-  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
-  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, options.start));
-  if (!options.json) write_err(plan_text(recipe, trainer->plan()));
+  train::StartOptions start = options.start;
+  start.version = version();
+  start.command = going_on(options);
   const contract::ChipInfo info = chip->info();
+  const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   if (!info.level.empty() && !options.json) {
-    const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);
-    if (limits.ok()) peak = recipe.compute == contract::ComputeMode::kBF16 ? limits->bf16.per_s : limits->f32.per_s;
+    start.measure_peak = [&info, is_bf16] {
+      const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);
+      return !limits.ok() ? 0 : is_bf16 ? limits->bf16.per_s : limits->f32.per_s;
+    };
   }
+  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
+  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, start));
+  if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   auto result = trainer->run();
   status.clear();
   if (!result.ok()) return result.error();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "base/shown_text.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
@@ -25,7 +26,7 @@ struct Part {
 
 std::string speed_text(double tokens_per_s) {
   if (tokens_per_s >= 1e6) return fmt::format("{:.2f} M tokens/s", tokens_per_s / 1e6);
-  if (tokens_per_s >= 1e4) return fmt::format("{:.1f} k tokens/s", tokens_per_s / 1e3);
+  if (tokens_per_s >= 100) return grouped(std::llround(tokens_per_s)) + " tokens/s";
   return fmt::format("{:.0f} tokens/s", tokens_per_s);
 }
 
@@ -38,9 +39,9 @@ std::string norm_text(double norm) {
 // In the order they are shown. What is not known is left out; the loss and its like are shown even where they are no
 // numbers any more.
 std::vector<Part> parts_of(const TrainProgress& p) {
-  const int width = static_cast<int>(fmt::formatted_size("{}", p.steps));
+  const std::string step = grouped(p.step), steps = grouped(p.steps);
   std::vector<Part> parts = {
-      {0, p.steps > 0 ? fmt::format("step {:>{}}/{}", p.step, width, p.steps) : fmt::format("step {}", p.step)},
+      {0, p.steps > 0 ? fmt::format("step {:>{}}/{}", step, steps.size(), steps) : "step " + step},
       {1, fmt::format("loss {:.4f}", p.loss)},
       {6, fmt::format("lr {:.2e}", p.lr)},
       {5, norm_text(p.grad_norm)}};

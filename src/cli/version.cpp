@@ -8,6 +8,10 @@ namespace naru::cli {
 #define NARU_VERSION "0.1.0"
 #endif
 
+std::string version() {
+  return NARU_VERSION;
+}
+
 std::string version_text() {
   return fmt::format("naru {}\n", NARU_VERSION);
 }

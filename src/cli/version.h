@@ -5,6 +5,7 @@
 
 namespace naru::cli {
 
-std::string version_text();
+std::string version();       // "0.1.0"
+std::string version_text();  // a line, with the program's name
 
 }  // namespace naru::cli

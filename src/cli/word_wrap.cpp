@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/terminal.h"
 #include "text/utf8.h"
 
@@ -12,6 +14,38 @@ constexpr std::string_view kFence = "```";
 constexpr int64_t kTabColumns = 8;
 
 }  // namespace
+
+std::vector<std::string> wrapped(std::string_view text, int64_t columns) {
+  std::vector<std::string> lines = {""};
+  if (columns <= 0) return {std::string(text)};
+  int64_t column = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const int64_t width = display_columns(word);
+    const bool is_first = lines.back().empty();
+    if (!is_first && column + 1 + width > columns) {
+      lines.emplace_back();
+      column = 0;
+    } else if (!is_first) {
+      lines.back() += ' ';
+      ++column;
+    }
+    while (!word.empty()) {
+      const text::CodePoint c = text::code_point_at(word.data());
+      const int64_t wide = display_columns_of(c.value);
+      if (column > 0 && column + wide > columns) {
+        lines.emplace_back();
+        column = 0;
+      }
+      lines.back() += word.substr(0, c.bytes);
+      column += wide;
+      word.remove_prefix(c.bytes);
+    }
+  }
+  return lines;
+}
 
 void WordWrap::end_line() {
   if (line_begin_ == kFence) is_fenced_ = !is_fenced_;

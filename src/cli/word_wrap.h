@@ -1,12 +1,18 @@
-// WordWrap: breaks a stream of text between words so that no line passes the width of the terminal. A word that turns
-// out too long for its line is taken back and written on the next one. Lines between ``` fences stay as they are.
+// Lines that end between words before the width of the terminal: of a text that is there (wrapped), and of one that
+// streams (WordWrap). In a stream a word that turns out too long for its line is taken back and written on the next
+// one, and lines between ``` fences stay as they are.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace naru::cli {
+
+// The lines of one line of valid UTF-8: at most `columns` wide, broken at spaces, a word that is wider anywhere.
+// Columns of 0: no bound.
+std::vector<std::string> wrapped(std::string_view text, int64_t columns);
 
 class WordWrap {
  public:

@@ -32,16 +32,6 @@ std::string make_numerics_id(const ModelPlan& plan) {
                      dtype_name(plan.cache_dtype), form, kinds);
 }
 
-// Parameters that one token reads: all but the experts it does not choose.
-int64_t active_parameters(const formats::ModelConfig& config, int64_t n_parameters) {
-  int64_t idle = 0;
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    if (!config.is_moe_layer(layer)) continue;
-    idle += (config.moe.experts - config.moe.experts_per_token) * 3 * config.moe.ffn * config.hidden;
-  }
-  return n_parameters - idle;
-}
-
 void list_tensors(const formats::TensorFiles& files, const std::vector<std::string>& taken, ModelPlan& plan) {
   const std::set<std::string> used(taken.begin(), taken.end());
   for (const formats::TensorEntry& entry : files.entries()) {
@@ -99,8 +89,8 @@ Result<ModelPlan> plan_model(const ModelFiles& files, const contract::Chip& chip
   WeightLoader loader(files.tensors, plan.config, *plan.planner,
                       {.compute = plan.compute, .progress = {}, .progress_total = 0});
   NARU_ASSIGN(Decoder shape, build_decoder(plan.config, loader, {.is_latent_form = plan.is_latent_form}));
-  plan.n_parameters = loader.n_parameters();
-  plan.n_active_parameters = active_parameters(plan.config, plan.n_parameters);
+  plan.n_parameters = all_parameters(loader.parameters());
+  plan.n_active_parameters = active_parameters(plan.config, loader.parameters());
   plan.file_bytes = loader.file_bytes();
   plan.weight_bytes = loader.chip_bytes();
   if (files.adapter) {
@@ -121,8 +111,9 @@ ModelPlan plan_held_model(const HeldModel& model) {
   plan.compute = model.compute;
   plan.cache_dtype = model.cache_dtype;
   plan.is_latent_form = model.is_latent_form;
-  for (const Parameter& parameter : list_parameters(model.config)) plan.n_parameters += parameter.n_elements();
-  plan.n_active_parameters = active_parameters(model.config, plan.n_parameters);
+  const std::vector<Parameter> parameters = list_parameters(model.config);
+  plan.n_parameters = all_parameters(parameters);
+  plan.n_active_parameters = active_parameters(model.config, parameters);
   plan.planner = model.planner;
   plan.shape = model.shape;
   finish_plan(plan);

@@ -26,8 +26,8 @@ struct ModelPlan {
   contract::ComputeMode compute = contract::ComputeMode::kAuto;
   DType cache_dtype = DType::kF32;
   bool is_latent_form = true;                                 // meaningful for latent attention only
-  int64_t n_parameters = 0;                                   // in the tensors that are used
-  int64_t n_active_parameters = 0;                            // of those, read for one token
+  int64_t n_parameters = 0;                                   // that are used
+  int64_t n_active_parameters = 0;                            // of those, met by one token
   int64_t file_bytes = 0;                                     // tensors that are used
   int64_t weight_bytes = 0;                                   // on the chip, with an adapter's
   int64_t cache_bytes_per_page = 0;                           // all layers, contract::kCachePage positions

@@ -52,6 +52,19 @@ std::vector<Parameter> list_parameters(const ModelConfig& config) {
   return recorder.parameters();
 }
 
+int64_t all_parameters(const std::vector<Parameter>& parameters) {
+  int64_t n = 0;
+  for (const Parameter& parameter : parameters) n += parameter.n_elements();
+  return n;
+}
+
+int64_t active_parameters(const ModelConfig& config, const std::vector<Parameter>& parameters) {
+  int64_t n = 0, n_of_experts = 0;
+  for (const Parameter& parameter : parameters) (parameter.is_expert() ? n_of_experts : n) += parameter.n_elements();
+  // The experts of a layer are of one size: their values divide evenly among them.
+  return n + n_of_experts / std::max<int64_t>(1, config.moe.experts) * config.moe.experts_per_token;
+}
+
 Status read_parameter(const formats::TensorFiles& files, const ModelConfig& config, const Parameter& parameter,
                       float* out) {
   NARU_TRY(files.check_unchanged());

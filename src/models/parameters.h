@@ -37,6 +37,11 @@ Result<formats::ModelConfig> plain_config(const formats::TensorFiles& files, con
 // the `mtp_layers` prediction layers, whose embedding and head are the model's own.
 std::vector<Parameter> list_parameters(const formats::ModelConfig& config);
 
+// How many values these parameters have; and how many of them one token meets: all but those of experts that it does
+// not choose. Adapters are none of an expert's, and met by every token.
+int64_t all_parameters(const std::vector<Parameter>& parameters);
+int64_t active_parameters(const formats::ModelConfig& config, const std::vector<Parameter>& parameters);
+
 // The f32 value of one parameter: each element's exact value rounded once. `out` has n_elements() floats. Works on
 // Hugging Face folders (every layout that naru loads, FP8 with scales too) and on GGUF files.
 Status read_parameter(const formats::TensorFiles& files, const formats::ModelConfig& config, const Parameter& parameter,

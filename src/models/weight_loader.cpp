@@ -47,7 +47,6 @@ void WeightLoader::count(const StoredTensor& tensor) {
   taken_.push_back(name);
   if (!counted_.insert(name).second) return;  // one tensor may be the source of several matrices
   file_bytes_ += tensor.entry->bytes;
-  n_parameters_ += tensor.entry->n_elements();
 }
 
 Result<StoredRows> WeightLoader::find(const std::vector<Rows>& groups) {

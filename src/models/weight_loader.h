@@ -64,7 +64,6 @@ class WeightLoader {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t chip_bytes() const { return chip_bytes_; }  // of everything taken so far
   int64_t file_bytes() const { return file_bytes_; }  // of the tensors taken, each once
-  int64_t n_parameters() const { return n_parameters_; }
   // Names of tensors taken, for finding those that nobody asked for.
   const std::vector<std::string>& taken() const { return taken_; }
 
@@ -91,7 +90,6 @@ class WeightLoader {
   Options options_;
   int64_t chip_bytes_ = 0;
   int64_t file_bytes_ = 0;
-  int64_t n_parameters_ = 0;
   std::vector<std::string> taken_;
   std::unordered_set<std::string> counted_;
   std::vector<Parameter> parameters_;

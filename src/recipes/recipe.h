@@ -139,8 +139,15 @@ std::filesystem::path resolved_path(const std::string& path, const std::filesyst
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);
 
-// The first key that decides bits and differs, as "optimizer.lr is 0.001 there and 0.002 here"; nothing where both
-// recipes make the same run. What only watches a run or stores it (output, checkpoint, validation, sample) may differ.
+// Every key that decides bits and differs, or list of sources that has another length, with both values as TOML.
+struct KeyDifference {
+  std::string path;  // "optimizer.lr", or "[[data]]"
+  std::string there, here;
+};
+std::vector<KeyDifference> recipe_differences(const Recipe& there, const Recipe& here);
+
+// The first of them, as "optimizer.lr is 0.001 there and 0.002 here"; nothing where both recipes make the same run.
+// What only watches a run or stores it (output, checkpoint, validation, sample) may differ.
 std::optional<std::string> recipe_difference(const Recipe& there, const Recipe& here);
 
 // SHA-256 of those keys that decide bits and are not what they are by default: equal where recipe_difference finds

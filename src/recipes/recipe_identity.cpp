@@ -1,34 +1,50 @@
 // Which run a recipe makes: the keys that decide its bits, compared one by one or as one hash.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/sha256.h"
 #include "recipes/recipe.h"
 #include "recipes/recipe_schema.h"
 
 namespace naru::recipes {
+namespace {
 
-std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& right) {
-  Recipe a = left;
+std::string sources_text(size_t n) {
+  return fmt::format("{} source{}", n, n == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::vector<KeyDifference> recipe_differences(const Recipe& left, const Recipe& right) {
+  Recipe a = left;  // the table's fields are of a recipe that may be written to
   Recipe b = right;
+  std::vector<KeyDifference> found;
   for (const SectionRow& section : recipe_sections()) {
     if (section.list == nullptr || section.name == "validation") continue;
-    if ((a.*section.list).size() != (b.*section.list).size()) {
-      return fmt::format("{} sources in [[{}]] there and {} here", (a.*section.list).size(), section.name,
-                         (b.*section.list).size());
-    }
+    const size_t there = (a.*section.list).size(), here = (b.*section.list).size();
+    if (there != here) found.push_back({fmt::format("[[{}]]", section.name), sources_text(there), sources_text(here)});
   }
   for (const KeyRow& row : recipe_keys()) {
     if (!row.decides_bits) continue;
     const SectionRow* section = find_section(row.section);
-    const bool is_list = section != nullptr && section->list != nullptr;
-    const size_t n = is_list ? (a.*section->list).size() : 1;
+    const auto list = section != nullptr ? section->list : nullptr;
+    const size_t n = list != nullptr ? std::min((a.*list).size(), (b.*list).size()) : 1;
     for (size_t i = 0; i < n; ++i) {
-      const std::string one = value_text(row.field(a, i));
-      const std::string other = value_text(row.field(b, i));
-      if (one != other) return fmt::format("{} is {} there and {} here", row.path(), one, other);
+      std::string one = value_text(row.field(a, i));
+      std::string other = value_text(row.field(b, i));
+      if (one != other) found.push_back({row.path(), std::move(one), std::move(other)});
     }
   }
-  return std::nullopt;
+  return found;
+}
+
+std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& right) {
+  const std::vector<KeyDifference> found = recipe_differences(left, right);
+  if (found.empty()) return std::nullopt;
+  const auto& [path, there, other] = found[0];
+  if (path.starts_with("[[")) return fmt::format("{} in {} there and {} here", there, path, other);
+  return fmt::format("{} is {} there and {} here", path, there, other);
 }
 
 std::string recipe_identity(const Recipe& recipe) {

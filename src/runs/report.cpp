@@ -42,7 +42,7 @@ double shortened(double value) {
 }
 
 // JSON inside of a script element: nothing in it can end the element.
-std::string curves_json(const ReportData& data) {
+std::string script_data(const ReportData& data) {
   nlohmann::ordered_json curves = nlohmann::ordered_json::array();
   for (const Curve& curve : data.curves) {
     nlohmann::ordered_json steps = nlohmann::ordered_json::array();
@@ -54,7 +54,7 @@ std::string curves_json(const ReportData& data) {
     curves.push_back({{"name", curve.name}, {"steps", std::move(steps)}, {"values", std::move(values)}});
   }
   std::string safe;
-  for (const char c : json_line(curves)) {
+  for (const char c : json_line({{"curves", std::move(curves)}, {"went_on", data.went_on}})) {
     if (c == '<')
       safe += "\\u003c";
     else if (c == '>')
@@ -98,13 +98,23 @@ std::string samples_html(const ReportData& data) {
   return out + "</section>\n";
 }
 
-std::string table_html(std::string_view title, const std::vector<std::pair<std::string, std::string>>& rows) {
-  if (rows.empty()) return "";
-  std::string out = fmt::format("<section><h2>{}</h2><table>\n", title);
-  for (const auto& [label, text] : rows) {
+std::string section_html(const ReportSection& section) {
+  if (section.rows.empty()) return "";
+  std::string out = fmt::format("<section><h2>{}</h2><table>\n", html_escaped(section.title));
+  for (const auto& [label, text] : section.rows) {
     out += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", html_escaped(label), html_escaped(text));
   }
   return out + "</table></section>\n";
+}
+
+// Why the run is not done, and what goes on with it.
+std::string unfinished_html(const ReportData& data) {
+  if (data.unfinished.empty()) return "";
+  std::string out = fmt::format("<div class=\"unfinished\"><p>{}</p>", html_escaped(data.unfinished));
+  if (!data.command.empty()) {
+    out += fmt::format("<p>This goes on with it:</p><pre>{}</pre>", html_escaped(data.command));
+  }
+  return out + "</div>\n";
 }
 
 std::string status_class(std::string_view status) {
@@ -158,18 +168,20 @@ std::string report_html(const ReportData& data) {
       policy_hash(kReportStyle), policy_hash(kReportScript), name, kReportStyle);
   out += fmt::format("<header><h1>{}</h1><span class=\"status {}\">{}</span></header>\n", name,
                      status_class(data.status), html_escaped(data.status));
+  if (!data.summary.empty()) out += fmt::format("<p class=\"summary\">{}</p>\n", html_escaped(data.summary));
+  out += unfinished_html(data);
   out += figures_html(data);
   for (const std::string& note : data.notes) out += fmt::format("<p class=\"note\">{}</p>\n", html_escaped(note));
   if (!data.curves.empty()) {
     out +=
         "<section><div class=\"controls\"><h2>Curves</h2><label>smoothing <input id=\"smooth\" type=\"range\" "
-        "min=\"0\" max=\"100\" value=\"65\"></label><label><input id=\"log\" type=\"checkbox\"> logarithmic</label>"
+        "min=\"0\" max=\"100\" value=\"65\"></label><label><input id=\"log\" type=\"checkbox\" checked> logarithmic "
+        "loss</label><label><input id=\"whole\" type=\"checkbox\"> whole beginning</label>"
         "</div><div id=\"charts\"></div><noscript><p class=\"note\">The curves are drawn by a script of this page; "
         "their numbers are in metrics.jsonl.</p></noscript></section>\n";
   }
   out += samples_html(data);
-  out += table_html("The run", data.facts);
-  out += table_html("Checkpoints", data.checkpoints);
+  for (const ReportSection& section : data.sections) out += section_html(section);
   if (!data.recipe.empty()) {
     out += fmt::format(
         "<section><h2>Recipe</h2><details><summary>the effective recipe, with every default "
@@ -179,14 +191,22 @@ std::string report_html(const ReportData& data) {
   out += fmt::format(
       "</main>\n<script type=\"application/json\" id=\"curves\">{}</script>\n<script>{}</script>\n</body>\n"
       "</html>\n",
-      curves_json(data), kReportScript);
+      script_data(data), kReportScript);
   return out;
 }
 
 Status write_report(const std::filesystem::path& run_folder) {
   NARU_ASSIGN(const ReportData data, read_report_data(run_folder));
-  NARU_ASSIGN(AtomicFile file, AtomicFile::create(run_folder / kReportFile));
-  NARU_TRY(file.write(as_bytes(report_html(data))));
+  const std::string page = report_html(data);
+  const std::filesystem::path path = run_folder / kReportFile;
+  // One that says the same stays as it is.
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) == page.size() && !error) {
+    const auto old = read_file(path, static_cast<int64_t>(page.size()));
+    if (old.ok() && *old == page) return {};
+  }
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  NARU_TRY(file.write(as_bytes(page)));
   return file.commit();
 }
 

@@ -1,9 +1,10 @@
-// report.html: what a run was and how it went, on one page that needs no network and no program but a browser. Every
-// text in it comes from outside and is escaped; the page's policy lets run the one script that is ours, known by its
-// hash.
+// report.html: what a run was and how it went, done or not, on one page that needs no network and no program but a
+// browser. Every text in it comes from outside and is escaped; the page's policy lets run the one script that is ours,
+// known by its hash.
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,13 +29,23 @@ struct ReportSample {
   std::vector<std::pair<int64_t, std::string>> answers;  // step, answer
 };
 
+using LabelledTexts = std::vector<std::pair<std::string, std::string>>;  // label, text
+
+struct ReportSection {
+  std::string title;
+  LabelledTexts rows;
+};
+
 struct ReportData {
   std::string name, status;
-  std::vector<std::pair<std::string, std::string>> figures;  // the large numbers at the top
-  std::vector<std::pair<std::string, std::string>> facts;    // label, text
+  std::string summary;     // one line under the name: the model, its size, what trained it
+  std::string unfinished;  // why the run is not done; "" where it is
+  std::string command;     // that goes on with it; "" where none is known
+  LabelledTexts figures;   // the large numbers at the top
+  std::vector<ReportSection> sections;
   std::vector<Curve> curves;
+  std::vector<int64_t> went_on;  // steps from which the run went on after it had stopped, ascending
   std::vector<ReportSample> samples;
-  std::vector<std::pair<std::string, std::string>> checkpoints;  // name, size
   std::string recipe;
   std::vector<std::string> notes;  // what could not be read
 };
@@ -45,7 +56,13 @@ std::string html_escaped(std::string_view text);
 std::vector<std::pair<int64_t, double>> thinned(const std::vector<std::pair<int64_t, double>>& points,
                                                 int64_t points_max);
 
+// A text from outside, cut to kReportAnswerBytesMax.
+std::string clipped(std::string text);
+
 Result<ReportData> read_report_data(const std::filesystem::path& run_folder);
+// What run.json says, put into words: all of `data` but its curves, samples, checkpoints and recipe (report_facts.cpp).
+// The curves are there already.
+void put_facts(const nlohmann::json& info, ReportData* data);
 std::string report_html(const ReportData& data);
 
 }  // namespace naru::runs

@@ -25,6 +25,7 @@
 #include "runs/run_files.h"
 #include "runs/run_lines.h"
 #include "runs/run_lock.h"
+#include "runs/run_starts.h"
 #include "runs/tensorboard.h"
 
 namespace naru::runs {
@@ -49,6 +50,25 @@ Status write_whole(const fs::path& path, std::string_view text) {
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
   NARU_TRY(file.write(as_bytes(text)));
   return file.commit();
+}
+
+// The folder and those above it that are missing; `made` are the new ones, the innermost last.
+Status make_folders(const fs::path& folder, std::vector<fs::path>& made) {
+  std::error_code error;
+  std::vector<fs::path> missing;
+  for (fs::path place = folder; !place.empty() && !fs::exists(place, error); place = place.parent_path()) {
+    missing.push_back(place);
+    if (place == place.parent_path()) break;
+  }
+  error.clear();
+  for (size_t i = missing.size(); i-- > 0 && !error;) {
+    if (fs::create_directory(missing[i], error)) made.push_back(missing[i]);
+  }
+  std::error_code ignored;
+  if (fs::is_directory(folder, ignored)) return {};
+  return Error{Code::kUnavailable,
+               fmt::format("making the run {}: {}; choose a folder that may be written", folder.string(),
+                           error ? error.message() : std::string("it is no folder"))};
 }
 
 // Nothing may be in the folder but what a run that was killed at once may have left.
@@ -187,6 +207,8 @@ Result<OrderedJson> read_info(const fs::path& path) {
 struct RunFolder::State {
   fs::path path;
   RunLock lock;
+  std::vector<fs::path> made;  // folders that opening made, the innermost last
+  bool is_begun = false;
   bool is_new = false;
   bool starts_over = false;  // what is in the folder is an old run, to be set aside
   fs::path set_aside;
@@ -197,6 +219,16 @@ struct RunFolder::State {
   EventFile events;
   std::optional<int64_t> first_again;  // steps from here on are in older event files too
   OrderedJson info;
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  // A start that was refused leaves nothing behind.
+  ~State() {
+    if (is_begun) return;
+    lock.remove_made();
+    for (size_t i = made.size(); i-- > 0;) (void)::rmdir(made[i].c_str());
+  }
 
   Status begin(int64_t step, const nlohmann::json& data);
   Status apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step);
@@ -214,12 +246,7 @@ RunFolder::~RunFolder() = default;
 Result<RunFolder> RunFolder::open(const fs::path& folder, const recipes::Recipe& recipe, bool starts_over) {
   auto state = std::make_unique<State>();
   state->path = folder;
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error && !fs::is_directory(folder)) {
-    return Error{Code::kUnavailable, fmt::format("making the run {}: {}; choose a folder that may be written",
-                                                 folder.string(), error.message())};
-  }
+  NARU_TRY(make_folders(folder, state->made));
   NARU_ASSIGN(state->lock, RunLock::take(folder));
   NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
   NARU_ASSIGN(const bool has_record, is_anything(folder / kRunFile));
@@ -269,7 +296,10 @@ Status RunFolder::State::begin(int64_t step, const nlohmann::json& data) {
   if (!info.contains("started")) info["started"] = now;
   info["updated"] = now;
   info["data"] = OrderedJson(data);
-  return write_info();
+  begin_start(info, std::max<int64_t>(0, step), now);
+  NARU_TRY(write_info());
+  is_begun = true;
+  return {};
 }
 
 const fs::path& RunFolder::path() const {
@@ -356,6 +386,8 @@ Status RunFolder::set(const std::vector<std::pair<std::string, std::string>>& te
     }
   }
   state_->info["updated"] = utc_text(now_seconds());
+  const bool has_step = std::any_of(numbers.begin(), numbers.end(), [](const auto& n) { return n.first == "step"; });
+  update_start(state_->info, has_step);
   return state_->write_info();
 }
 

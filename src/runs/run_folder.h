@@ -2,7 +2,7 @@
 // times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, tensorboard/,
 // checkpoints/, model/ (the result), adapter/ (of a run with adapters), report.html. A lock keeps a second trainer out
 // as long as the first one lives, however it dies. Nothing but the lock is written until begin(): a start that is
-// refused leaves the folder as it was.
+// refused leaves the folder as it was, and none where there was none.
 #pragma once
 
 #include <cstdint>
@@ -52,9 +52,9 @@ class RunFolder {
   // A field of run.json; null where it has none.
   nlohmann::json field(const char* key) const;
 
-  // The start is accepted: an old run is set aside, and comes back where the rest fails; writes recipe.toml and
-  // run.json with status "running", leaves the lines of steps up to `step` (-1: none) in metrics.jsonl and
-  // samples.jsonl, and opens both. What is taken out is kept aside (run_lines.h).
+  // The start is accepted, and stands in run.json (run_starts.h): an old run is set aside, and comes back where the
+  // rest fails; writes recipe.toml and run.json with status "running", leaves the lines of steps up to `step` (-1:
+  // none) in metrics.jsonl and samples.jsonl, and opens both. What is taken out is kept aside (run_lines.h).
   Status begin(int64_t step, const nlohmann::json& data);
   // The same for lines alone, when a run goes back by itself.
   Status rewind(int64_t step);
@@ -76,8 +76,7 @@ class RunFolder {
   std::unique_ptr<State> state_;
 };
 
-// report.html from what the folder holds: one file, no network: curves that can be hovered, samples before and after,
-// recipe, hashes, machine, time, tokens, cost in operations.
+// report.html from what the folder holds (report.h); one that says the same already stays as it is.
 Status write_report(const std::filesystem::path& run_folder);
 
 // What `naru runs` shows.
@@ -89,6 +88,9 @@ struct RunSummary {
   double seconds = 0;
   std::string weights_sha256;
   std::string started, updated;  // "2026-11-25T10:20:05Z"
+  // Of runs of one recipe's name that are listed together: the keys whose values are not the same in all of them, with
+  // this one's value as TOML.
+  std::vector<std::pair<std::string, std::string>> differs;
 };
 inline constexpr int64_t kRunsMax = 10000;  // runs that are listed
 // The runs under `folder`, oldest first, or the one that `folder` is.

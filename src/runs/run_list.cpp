@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -67,6 +68,37 @@ RunSummary summary_of(const fs::path& folder) {
   return run;
 }
 
+// Of runs of one name: what tells them apart. A recipe that cannot be read tells nothing.
+void find_differences(const std::vector<RunSummary*>& alike) {
+  std::vector<std::pair<RunSummary*, recipes::Recipe>> readable;
+  for (RunSummary* run : alike) {
+    auto recipe = recipes::read_recipe(run->folder / kRecipeFile, {});
+    if (recipe.ok()) readable.emplace_back(run, std::move(recipe).value());
+  }
+  if (readable.size() < 2) return;
+  // The keys of which any has another value than the first run's.
+  const recipes::Recipe& first = readable.front().second;
+  std::map<std::string, std::string> of_first;
+  std::vector<std::vector<recipes::KeyDifference>> found;
+  for (const auto& [run, recipe] : readable) {
+    found.push_back(recipes::recipe_differences(first, recipe));
+    for (const recipes::KeyDifference& d : found.back()) of_first.emplace(d.path, d.there);
+  }
+  for (size_t i = 0; i < readable.size(); ++i) {
+    std::map<std::string, std::string> values = of_first;
+    for (const recipes::KeyDifference& d : found[i]) values[d.path] = d.here;
+    readable[i].first->differs.assign(values.begin(), values.end());
+  }
+}
+
+void find_differences(std::vector<RunSummary>& runs) {
+  std::map<std::string, std::vector<RunSummary*>> by_name;
+  for (RunSummary& run : runs) by_name[run.name].push_back(&run);
+  for (const auto& [name, alike] : by_name) {
+    if (alike.size() > 1) find_differences(alike);
+  }
+}
+
 }  // namespace
 
 Result<std::vector<RunSummary>> list_runs(const fs::path& folder) {
@@ -99,6 +131,7 @@ Result<std::vector<RunSummary>> list_runs(const fs::path& folder) {
   std::sort(runs.begin(), runs.end(), [](const RunSummary& a, const RunSummary& b) {
     return std::pair(a.started, a.folder.string()) < std::pair(b.started, b.folder.string());
   });
+  find_differences(runs);
   return runs;
 }
 

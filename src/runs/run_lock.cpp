@@ -74,9 +74,12 @@ bool is_our_lock(int fd, const struct stat& info) {
   return n >= 0;
 }
 
-Result<OwnedFd> lock_the_file(int folder_fd, const fs::path& folder) {
+Result<OwnedFd> lock_the_file(int folder_fd, const fs::path& folder, bool* is_made) {
   constexpr std::string_view kNext = "move away what has the name `lock` there, or choose another output=FOLDER";
-  OwnedFd file(::openat(folder_fd, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644));
+  constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  OwnedFd file(::openat(folder_fd, kLockFile, kFlags | O_EXCL, 0644));
+  *is_made = file.get() >= 0;
+  if (file.get() < 0 && errno == EEXIST) file = OwnedFd(::openat(folder_fd, kLockFile, kFlags, 0644));
   if (file.get() < 0 && errno == ELOOP) return lock_error(folder, "its `lock` is a link, and none is followed", kNext);
   if (file.get() < 0) {
     return lock_error(folder, fmt::format("{}: {}", kLockFile, std::strerror(errno)),
@@ -88,8 +91,10 @@ Result<OwnedFd> lock_the_file(int folder_fd, const fs::path& folder) {
   }
   struct flock whole = whole_file();
   if (::fcntl(file.get(), F_OFD_SETLK, &whole) != 0) {
-    if (errno == EAGAIN || errno == EACCES) return taken(folder, file.get());
-    return lock_error(folder, fmt::format("locking {}: {}", kLockFile, std::strerror(errno)),
+    const int error_number = errno;
+    if (error_number == EAGAIN || error_number == EACCES) return taken(folder, file.get());
+    if (*is_made) (void)::unlinkat(folder_fd, kLockFile, 0);
+    return lock_error(folder, fmt::format("locking {}: {}", kLockFile, std::strerror(error_number)),
                       "choose a folder on a disk that knows locks");
   }
   struct stat named {};
@@ -110,8 +115,18 @@ Result<RunLock> RunLock::take(const fs::path& folder) {
   lock.folder_ = OwnedFd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (lock.folder_.get() < 0) return lock_error(folder, std::strerror(errno), "choose a folder that may be read");
   NARU_ASSIGN([[maybe_unused]] const bool is_locked, lock_the_folder(lock.folder_.get(), folder));
-  NARU_ASSIGN(lock.file_, lock_the_file(lock.folder_.get(), folder));
+  NARU_ASSIGN(lock.file_, lock_the_file(lock.folder_.get(), folder, &lock.is_made_));
   return lock;
+}
+
+void RunLock::remove_made() {
+  struct stat held {
+  }, named{};
+  if (!is_made_ || ::fstat(file_.get(), &held) != 0) return;
+  const bool is_named = ::fstatat(folder_.get(), kLockFile, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+  if (is_named) (void)::unlinkat(folder_.get(), kLockFile, 0);
+  is_made_ = false;
 }
 
 Status RunLock::check() const {

@@ -21,8 +21,12 @@ class RunLock {
   // otherwise write into the next one of the name.
   Status check() const;
 
+  // Takes the file `lock` away where taking the lock made it, while it is held still.
+  void remove_made();
+
  private:
   std::filesystem::path path_;
+  bool is_made_ = false;
   OwnedFd folder_, file_;
 };
 

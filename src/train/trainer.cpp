@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/memory.h"
 #include "train/rollout.h"
@@ -18,18 +19,6 @@ std::string numerics_id(const recipes::Recipe& recipe, const TrainingModelFiles&
   const std::string_view form = !files.config.is_mla() ? "grouped" : files.is_latent_form ? "latent" : "expanded";
   return fmt::format("{}/{}/cache-{}/{}/train", contract::kArithmeticVersion, is_bf16 ? "bf16" : "f32",
                      is_bf16 ? "bf16" : "f32", form);
-}
-
-// Parameters that one token meets.
-int64_t n_active(const formats::ModelConfig& config, const std::vector<models::Parameter>& parameters) {
-  double n = 0;
-  for (const models::Parameter& parameter : parameters) {
-    const double share = parameter.is_expert() ? static_cast<double>(config.moe.experts_per_token) /
-                                                     static_cast<double>(std::max<int64_t>(1, config.moe.experts))
-                                               : 1.0;
-    n += share * static_cast<double>(parameter.n_elements());
-  }
-  return static_cast<int64_t>(n);
 }
 
 }  // namespace
@@ -87,10 +76,10 @@ Status RunningTrainer::plan_memory() {
   const auto planner = chip_.planner();
   NARU_ASSIGN(TrainableModel shape, TrainableModel::create(*planner, files_.config, model_options(), {}, 0));
   NARU_TRY(shape.reserve(room_));
-  int64_t trained = 0, all = 0, moments = 0;
+  const int64_t all = models::all_parameters(shape.parameters());
+  int64_t trained = 0, moments = 0;
   for (size_t i = 0; i < shape.parameters().size(); ++i) {
     const models::Parameter& parameter = shape.parameters()[i];
-    all += parameter.n_elements();
     if (!shape.trained()[i]) continue;
     trained += parameter.n_elements();
     const bool is_muon = recipe_.optimizer.kind == "muon" && parameter.is_matrix();
@@ -98,7 +87,10 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.n_parameters = all;
   plan_.n_trained = trained;
-  plan_.n_active = n_active(files_.config, files_.parameters);
+  plan_.n_active = models::active_parameters(files_.config, shape.parameters());
+  // Of a model without adapters everything that a token meets is trained; adapters are met by every token.
+  const int64_t n_learning = recipe_.lora.rank > 0 ? trained : plan_.n_active;
+  plan_.operations_per_token = 4.0 * static_cast<double>(plan_.n_active) + 2.0 * static_cast<double>(n_learning);
   plan_.batch_tokens = rows;
   plan_.values_bytes = 4 * all;
   plan_.packed_bytes = shape.memory().packed;
@@ -159,18 +151,37 @@ Status RunningTrainer::open() {
   NARU_TRY(make_model());
   if (is_writer()) NARU_TRY(begin_or_resume());
   NARU_TRY(share_state());
-  if (!is_writer()) return {};
+  return is_writer() && !is_finished_ ? describe_start() : Status();
+}
+
+// What run.json says of the run and of where it is at work now.
+Status RunningTrainer::describe_start() {
   const contract::ChipInfo info = chip_.info();
-  return run_->set({{"numerics_id", plan_.numerics_id},
-                    {"chip", info.level.empty() ? info.name : info.name + "/" + info.level},
-                    {"machine", info.detail},
-                    {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path}},
-                   {{"steps", static_cast<double>(plan_.steps)},
-                    {"parameters", static_cast<double>(plan_.n_parameters)},
-                    {"active_parameters", static_cast<double>(plan_.n_active)},
-                    {"trained_parameters", static_cast<double>(plan_.n_trained)},
-                    {"threads", static_cast<double>(info.n_threads)},
-                    {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
+  const std::string chip = info.level.empty() ? info.name : info.name + "/" + info.level;
+  const bool is_same_machine =
+      run_->field("chip") == chip && run_->field("machine") == info.detail && run_->field("threads") == info.n_threads;
+  const nlohmann::json known = run_->field("peak_operations_per_s");
+  if (is_same_machine && known.is_number() && known > 0) {
+    peak_ = known.get<double>();
+  } else if (start_.measure_peak) {
+    peak_ = start_.measure_peak();
+  }
+  std::vector<std::pair<std::string, std::string>> texts = {
+      {"numerics_id", plan_.numerics_id},
+      {"chip", chip},
+      {"machine", info.detail},
+      {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path},
+      {"naru", start_.version},
+      {"command", start_.command}};
+  std::erase_if(texts, [](const auto& text) { return text.second.empty(); });
+  return run_->set(texts, {{"steps", static_cast<double>(plan_.steps)},
+                           {"parameters", static_cast<double>(plan_.n_parameters)},
+                           {"active_parameters", static_cast<double>(plan_.n_active)},
+                           {"trained_parameters", static_cast<double>(plan_.n_trained)},
+                           {"operations_per_token", plan_.operations_per_token},
+                           {"peak_operations_per_s", peak_},
+                           {"threads", static_cast<double>(info.n_threads)},
+                           {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,

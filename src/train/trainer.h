@@ -26,7 +26,7 @@ struct StepReport {
   double lr = 0;
   double grad_norm = 0;
   double tokens_per_s = 0;
-  double flops_per_s = 0;  // 6 x active parameters x tokens / seconds
+  double peak_share = 0;  // operations of this step a second, of the peak that the run knows for this machine; 0: none
   double seconds_left = 0;
   int64_t memory_bytes = 0;  // of this process
 };
@@ -39,7 +39,12 @@ struct TrainerEvents {
 
 // What a run takes, known before its first step.
 struct TrainingPlan {
-  int64_t n_parameters = 0, n_trained = 0, n_active = 0;
+  int64_t n_parameters = 0;  // with adapters
+  int64_t n_trained = 0;     // of those
+  int64_t n_active = 0;      // of those, met by one token
+  // Forward two for each parameter that a token meets; backward two for it, and two for its gradient where it is
+  // trained.
+  double operations_per_token = 0;
   int64_t steps = 0;
   int64_t batch_tokens = 0;  // of the largest micro-batch
   int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0,
@@ -53,10 +58,15 @@ struct TrainingPlan {
   std::string numerics_id;
 };
 
-// What a start may do beside going on.
+// What a start may do beside going on, and what its program tells of itself.
 struct StartOptions {
   bool starts_over = false;           // what a run left in the folder is set aside, and it begins at step 0
   bool accepts_changed_data = false;  // going on with other data than the run began with is meant
+  std::string version = {};           // of the program; for the record
+  std::string command = {};           // that goes on with the run; for the record
+  // Operations a second that this machine can do by the rule of the recipe's compute mode; 0 where that is not known.
+  // Asked where the run has no such number of the machine: shares of it are comparable over all starts of a run.
+  std::function<double()> measure_peak = {};
 };
 
 struct TrainingModelFiles;
@@ -74,7 +84,7 @@ struct TrainerParts {
 struct RunResult {
   bool is_done = false;  // false: stopped as asked, with a checkpoint
   int64_t step = 0;
-  double loss = 0;
+  std::optional<double> loss;  // of the last step; nothing before the first
   std::optional<double> validation_loss;
   std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
   std::string weights_sha256;

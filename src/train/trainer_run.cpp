@@ -1,7 +1,9 @@
 // The steps of a run.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/memory.h"
@@ -23,6 +25,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view kAfterOverflow = "; the last checkpoint is whole: lower optimizer.lr, or warm up longer";
 constexpr int64_t kRollBacksMax = 3;      // of a run
 constexpr int64_t kProblemsJudged = 200;  // of a generator, at the end
+constexpr int64_t kProblemsWatched = 64;  // of a generator, on the way: two batches of answers
+constexpr int64_t kWatchedTimes = 10;     // of a run, about
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -32,6 +36,21 @@ int64_t n_documents(const data::StepBatch& batch) {
   int64_t n = 0;
   for (const data::MicroBatch& micro : batch.micro_batches) n += static_cast<int64_t>(micro.documents.size());
   return n;
+}
+
+// Of the experts of all layers, how many tokens the least and the most busy one got, over an even share of its layer's.
+std::optional<std::pair<double, double>> spread_of(const std::vector<std::vector<int64_t>>& loads) {
+  std::optional<std::pair<double, double>> spread;
+  for (const std::vector<int64_t>& layer : loads) {
+    const double total = static_cast<double>(std::accumulate(layer.begin(), layer.end(), int64_t{0}));
+    if (total <= 0) continue;
+    const auto [low, high] = std::minmax_element(layer.begin(), layer.end());
+    const double even = total / static_cast<double>(layer.size());
+    const double least = static_cast<double>(*low) / even, most = static_cast<double>(*high) / even;
+    spread =
+        spread ? std::pair(std::min(spread->first, least), std::max(spread->second, most)) : std::pair(least, most);
+  }
+  return spread;
 }
 
 Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer) {
@@ -173,6 +192,10 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     const double sum = std::accumulate(losses.predictions.begin(), losses.predictions.end(), 0.0);
     metrics.values.emplace_back("mtp_loss", sum / static_cast<double>(losses.predictions.size()));
   }
+  if (const auto spread = spread_of(loads_)) {
+    metrics.values.emplace_back("expert_load_max", spread->second);
+    metrics.values.emplace_back("expert_load_min", spread->first);
+  }
   if (is_writer()) NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
@@ -182,7 +205,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
                 .lr = lr,
                 .grad_norm = norm,
                 .tokens_per_s = tokens_per_s,
-                .flops_per_s = 6.0 * static_cast<double>(plan_.n_active) * tokens_per_s,
+                .peak_share = peak_ > 0 ? plan_.operations_per_token * tokens_per_s / peak_ : 0,
                 .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
                 .memory_bytes = resident_bytes()});
   return {};
@@ -281,6 +304,17 @@ Status RunningTrainer::validate() {
   return run_->add(runs::Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
+Status RunningTrainer::judge(int64_t n_problems) {
+  if (!is_writer()) return {};
+  const auto source = std::find_if(recipe_.validation.begin(), recipe_.validation.end(),
+                                   [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
+  if (source == recipe_.validation.end()) return {};
+  NARU_ASSIGN(Rollout* const answering, rollout());
+  NARU_ASSIGN(const double accuracy, answering->accuracy(*source, n_problems, recipe_.kind == recipes::RunKind::kSft));
+  state_.accuracy = accuracy;
+  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", accuracy}}});
+}
+
 Result<Rollout*> RunningTrainer::rollout() {
   if (rollout_) {
     rollout_->weights_changed();
@@ -307,31 +341,39 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   RunResult result;
   result.is_done = is_done;
   result.step = state_.step;
-  result.loss = state_.loss;
+  if (state_.step > 0) result.loss = state_.loss;
   result.validation_loss = state_.validation_loss;
-  if (is_writer()) NARU_TRY(write_result(result));
+  if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
   return result;
 }
 
 Status RunningTrainer::write_result(RunResult& result) {
-  std::vector<std::pair<std::string, double>> numbers = {
-      {"step", static_cast<double>(state_.step)},
-      {"loss", state_.loss},
-      {"tokens", static_cast<double>(state_.tokens)},
-      {"seconds", state_.seconds},
-      {"peak_memory_bytes", static_cast<double>(peak_resident_bytes())}};
+  // A checkpoint of the last step may know nothing of problems.
+  if (result.is_done && !state_.accuracy) NARU_TRY(judge(kProblemsJudged));
+  const nlohmann::json peak = run_->field("peak_memory_bytes");
+  const double peak_before = peak.is_number() ? peak.get<double>() : 0;
+  std::vector<std::pair<std::string, double>> numbers = {{"step", static_cast<double>(state_.step)},
+                                                         {"tokens", static_cast<double>(state_.tokens)},
+                                                         {"seconds", state_.seconds}};
+  if (result.loss) numbers.emplace_back("loss", *result.loss);
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
-  if (!result.is_done) return run_->set({{"status", "stopped"}}, numbers);
-  for (const recipes::SourceRecipe& source : recipe_.validation) {
-    if (source.generator.empty()) continue;
-    NARU_ASSIGN(Rollout* const answering, rollout());
-    NARU_ASSIGN(result.accuracy, answering->accuracy(source, kProblemsJudged, recipe_.kind == recipes::RunKind::kSft));
-    numbers.emplace_back("accuracy", *result.accuracy);
-    break;
-  }
+  if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
+  result.accuracy = state_.accuracy;
+  if (result.is_done) NARU_TRY(export_result(result));
+  // Of all starts, that of the model's export too.
+  numbers.emplace_back("peak_memory_bytes", std::max(peak_before, static_cast<double>(peak_resident_bytes())));
+  std::vector<std::pair<std::string, std::string>> texts = {{"status", result.is_done ? "done" : "stopped"}};
+  if (result.is_done) texts.emplace_back("weights_sha256", result.weights_sha256);
+  NARU_TRY(run_->set(texts, numbers));
+  return runs::write_report(run_->path());
+}
+
+// Its model is made again where it is gone. Its record and its report say what they said.
+Status RunningTrainer::confirm_result(RunResult& result) {
+  const nlohmann::json accuracy = run_->field("accuracy");
+  if (accuracy.is_number()) result.accuracy = accuracy.get<double>();
   NARU_TRY(export_result(result));
-  NARU_TRY(run_->set({{"status", "done"}, {"weights_sha256", result.weights_sha256}}, numbers));
   return runs::write_report(run_->path());
 }
 
@@ -385,7 +427,13 @@ Status RunningTrainer::run_steps() {
     if (!status.ok()) return status.error();
     const bool is_last = state_.step == plan_.steps;
     const auto is_due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+    // At the validations behind which another tenth of the run is done: answers take longer than losses.
+    const auto tenths = [&](int64_t step) { return std::max<int64_t>(0, step) * kWatchedTimes / plan_.steps; };
+    const auto is_watched = [&](int64_t every) {
+      return is_due(every) && tenths(state_.step) > tenths(state_.step - every);
+    };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
+    if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge(is_last ? kProblemsJudged : kProblemsWatched));
     if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
     if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
   }
@@ -395,14 +443,17 @@ Status RunningTrainer::run_steps() {
 Result<RunResult> RunningTrainer::run() {
   const Status status = run_steps();
   if (status.ok() && state_.step < plan_.steps) {
-    note(fmt::format("stopped after step {} of {}; the checkpoint is written: the same command goes on from it",
-                     state_.step, plan_.steps));
+    note(state_.step > 0 ? fmt::format("stopped as asked: the checkpoint of step {} is written, and the same command "
+                                       "goes on from it",
+                                       state_.step)
+                         : std::string("stopped as asked, before the first step"));
   }
   Result<RunResult> result = status.ok() ? finish(state_.step == plan_.steps) : Result<RunResult>(status.error());
-  if (!result.ok() && is_writer()) {
+  if (!result.ok() && is_writer() && !is_finished_) {
     (void)run_
         ->set({{"status", "failed"}, {"reason", result.error().message}}, {{"step", static_cast<double>(state_.step)}})
         .ok();
+    (void)runs::write_report(run_->path()).ok();
   }
   return result;
 }

@@ -141,6 +141,12 @@ Status RunningTrainer::begin_or_resume() {
                     "another output=FOLDER",
                     run_->path().string(), state_.step, plan_.steps)};
   }
+  is_finished_ = is_resumed_ && state_.step == plan_.steps && run_->field("status") == "done" &&
+                 run_->field("data") == to_json(*data_record_);
+  if (is_finished_) {
+    note(fmt::format("this run is done: all of its {} steps", plan_.steps));
+    return {};
+  }
   // Where steps are left to do the model will be another: what may not be replaced is said before, not after them.
   if (!run_->starts_over() && state_.step < plan_.steps) {
     NARU_TRY(exports::check_model_place(run_->model()));

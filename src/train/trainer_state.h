@@ -26,6 +26,7 @@ struct RunState {
   int64_t best_step = -1;  // by validation loss
   double best_loss = 0;
   std::optional<double> validation_loss;  // the last one
+  std::optional<double> accuracy;         // the last one; known to rank 0
   GuardState guard;
   int64_t n_roll_backs = 0;
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
@@ -53,6 +54,7 @@ class RunningTrainer : public Trainer {
   Status plan_memory();
   Status make_model();
   Status begin_or_resume();  // trainer_start.cpp
+  Status describe_start();
   std::optional<std::string> off_line(const CheckpointInfo& checkpoint) const;
   Result<std::optional<data::DataRecord>> data_of(const CheckpointInfo& checkpoint) const;
   Status check_nothing_lost() const;
@@ -72,12 +74,14 @@ class RunningTrainer : public Trainer {
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate();
-  Result<Rollout*> rollout();  // on the present weights
+  Status judge(int64_t n_problems);  // held-out problems of a generator, where the recipe has any
+  Result<Rollout*> rollout();        // on the present weights
   Status sample();
   bool is_base_model() const;
   Status export_result(RunResult& result);
   Result<RunResult> finish(bool is_done);
   Status write_result(RunResult& result);
+  Status confirm_result(RunResult& result);  // of a run that was done before
   Status run_steps();
 
   Status save();                                  // training_checkpoint.cpp
@@ -114,7 +118,9 @@ class RunningTrainer : public Trainer {
   std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
+  double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not
   bool is_resumed_ = false;
+  bool is_finished_ = false;   // the run was done when it was opened: its record stays as it is
   int64_t saved_step_ = -1;    // whose checkpoint holds the present state
   bool is_cut_short_ = false;  // asked to stop in the middle of a step, which then counts as not begun
 };

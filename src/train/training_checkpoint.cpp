@@ -37,6 +37,7 @@ Json state_json(const RunState& state) {
                {"roll_backs", state.n_roll_backs},
                {"left_out", state.left_out}};
   if (state.validation_loss) json["validation_loss"] = bits_of(*state.validation_loss);
+  if (state.accuracy) json["accuracy"] = bits_of(*state.accuracy);
   return json;
 }
 
@@ -114,6 +115,9 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
   }
   if (json.contains("validation_loss")) {
     NARU_ASSIGN(state.validation_loss, double_of(json, "validation_loss", folder));
+  }
+  if (json.contains("accuracy")) {
+    NARU_ASSIGN(state.accuracy, double_of(json, "accuracy", folder));
   }
   NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
   NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));

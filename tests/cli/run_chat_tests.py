@@ -220,7 +220,7 @@ def test_a_stopped_training_is_no_success(naru, model):
                      'generator = "digits"\ndocuments = 20\n')
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             t = Terminal([naru, "train", folder / "recipe.toml", f"output={folder}/run"])
-            t.wait_for(r"step +\d+/100000")
+            t.wait_for(r"step +[\d,]+/100,000")
             os.kill(t.pid, number)
             t.wait_for("stopped after")
             assert t.wait_end() == 128 + number, t.status

@@ -100,7 +100,7 @@ std::vector<std::string> screen_after(const std::string& text) {
 TEST(TrainLineTest, SaysEverything) {
   EXPECT_EQ(
       train_log_line(usual()),
-      "step  12/600  loss 2.1934  lr 3.00e-04  grad 0.713  7391 tokens/s  41 % of peak  1.20 GiB  4 min 05 s left");
+      "step  12/600  loss 2.1934  lr 3.00e-04  grad 0.713  7,391 tokens/s  41 % of peak  1.20 GiB  4 min 05 s left");
 }
 
 TEST(TrainLineTest, LeavesOutWhatIsNotKnown) {
@@ -125,8 +125,8 @@ TEST(TrainLineTest, SpeedsAndNorms) {
   const auto with = [](double speed, double norm) {
     return train_log_line({.step = 1, .loss = 1, .lr = 1, .grad_norm = norm, .tokens_per_s = speed});
   };
-  EXPECT_TRUE(with(9999, 12.3456).ends_with("grad 12.346  9999 tokens/s"));
-  EXPECT_TRUE(with(12345, 1e-5).ends_with("grad 1.00e-05  12.3 k tokens/s"));
+  EXPECT_TRUE(with(9999, 12.3456).ends_with("grad 12.346  9,999 tokens/s"));
+  EXPECT_TRUE(with(12345, 1e-5).ends_with("grad 1.00e-05  12,345 tokens/s"));
   EXPECT_TRUE(with(2.5e6, 54321).ends_with("grad 5.43e+04  2.50 M tokens/s"));
 }
 

@@ -221,7 +221,11 @@ TEST(Recipe, Differences) {
   EXPECT_EQ(recipe_difference(a, parse_good(kSmall, {"optimizer.lr=0.002"})),
             "optimizer.lr is 0.001 there and 0.002 here");
   EXPECT_EQ(recipe_difference(a, parse_good(kSmall + "[[data]]\npath=\"b\"\n")),
-            "1 sources in [[data]] there and 2 here");
+            "1 source in [[data]] there and 2 sources here");
+  const auto all = recipe_differences(a, parse_good(kSmall, {"optimizer.lr=0.002", "seed=7", "checkpoint.every=7"}));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].path + all[0].there + all[0].here, "seed17");
+  EXPECT_EQ(all[1].path, "optimizer.lr");
 }
 
 TEST(Recipe, HostileText) {

@@ -123,8 +123,9 @@ TEST_F(ReportTest, ShowsTheRun) {
   write(kRunFile,
         "{\"name\": \"one\", \"status\": \"done\", \"step\": 1234567, \"steps\": 1234567, \"seconds\": 7384, "
         "\"tokens\": 2000000, "
-        "\"active_parameters\": 1000000, \"weights_sha256\": \"abc123\", \"numerics_id\": \"naru1/f32\", \"mystery\": "
-        "42}");
+        "\"parameters\": 4000000, \"active_parameters\": 1000000, \"weights_sha256\": \"abc123\", \"numerics_id\": "
+        "\"naru1/f32\", \"naru\": \"0.1.0\", \"model\": \"m/config.json\", \"started\": \"2026-11-25T10:20:05Z\", "
+        "\"peak_memory_bytes\": 2097152, \"planned_memory_bytes\": 3145728, \"mystery\": 42}");
   write(kMetricsFile,
         "{\"step\": 1, \"loss\": 3.5}\nbroken\n{\"step\": 2, \"loss\": 2.25, \"validation_loss\": 2.5}\n{\"step\": 3, "
         "\"loss\": null}\n");
@@ -132,10 +133,74 @@ TEST_F(ReportTest, ShowsTheRun) {
         "{\"step\":0,\"prompt\":\"2+2=\",\"answer\":\"fish\"}\n{\"step\":3,\"prompt\":\"2+2=\",\"answer\":\"4\"}\n");
   write(kRecipeFile, "steps = 3\n");
   const std::string page = report();
+  for (const std::string_view part : {"<title>one",
+                                      "status done",
+                                      "2.2500",
+                                      "2.5000",
+                                      "1,234,567",
+                                      "2 h 03 min",
+                                      "12 teraoperations",
+                                      "6 × parameters that a token meets",
+                                      "abc123",
+                                      "naru1/f32",
+                                      "4,000,000, 1,000,000 active for a token",
+                                      "trained by",
+                                      "naru 0.1.0",
+                                      "2026-11-25 10:20:05 UTC",
+                                      "2.0 MiB at the peak, 3.0 MiB planned",
+                                      "1 line of metrics.jsonl could not be read",
+                                      "before, step 0",
+                                      "fish",
+                                      "after, step 3",
+                                      "steps = 3",
+                                      "\"steps\":[1,2],\"values\":[3.5,2.25]"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+  // What the model is comes before its hashes; what has no label is not shown, and nothing is asked of who reads it.
+  EXPECT_LT(page.find("m/config.json"), page.find("abc123"));
+  EXPECT_LT(page.find("at the peak"), page.find("abc123"));
+  for (const std::string_view part : {"mystery", "peak_memory_bytes", "not finished", "Starts"}) {
+    EXPECT_EQ(page.find(part), std::string::npos) << part;
+  }
+}
+
+TEST_F(ReportTest, ARunThatIsNotDoneSaysSoAndWhatGoesOnWithIt) {
+  write(kRunFile,
+        "{\"name\": \"one\", \"status\": \"stopped\", \"step\": 1200, \"steps\": 2000, \"command\": \"naru train "
+        "'a b.toml' <x>\", \"starts\": [{\"from_step\": 0, \"step\": 500, \"status\": \"killed\", \"began\": "
+        "\"2026-11-25T10:20:05Z\"}, 7, {\"from_step\": 500, \"step\": 1200, \"status\": \"stopped\"}]}");
+  write(kMetricsFile, "{\"step\": 1, \"loss\": 3.5}\n{\"step\": 1200, \"loss\": 2.5}\n");
+  const std::string page = report();
   for (const std::string_view part :
-       {"<title>one", "status done", "2.2500", "2.5000", "1\u202f234\u202f567", "2 h 03 min", "12 teraoperations",
-        "6 × active", "abc123", "naru1/f32", "mystery", "1 line of metrics.jsonl could not be read", "before, step 0",
-        "fish", "after, step 3", "steps = 3", "\"steps\":[1,2],\"values\":[3.5,2.25]"}) {
+       {"This run is not finished: it was stopped at step 1,200 of 2,000.", "naru train &#39;a b.toml&#39; &lt;x&gt;",
+        "\"went_on\":[500]", "from step 500", "stopped at step 1,200",
+        "2026-11-25 10:20:05 UTC, killed, saved at step 500", "1,200 of 2,000"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+  write(kRunFile, "{\"name\": \"one\", \"status\": \"failed\", \"reason\": \"too <hot>\", \"step\": 3, \"starts\": 4}");
+  EXPECT_NE(report().find("it failed at step 3: too &lt;hot&gt;."), std::string::npos);
+}
+
+TEST_F(ReportTest, OneThatSaysTheSameStaysAsItIs) {
+  write(kRunFile, "{\"name\": \"one\"}");
+  report();
+  fs::last_write_time(root_ / kReportFile, fs::file_time_type::min() + std::chrono::hours(1000000));
+  const auto before = fs::last_write_time(root_ / kReportFile);
+  report();
+  EXPECT_EQ(fs::last_write_time(root_ / kReportFile), before);
+  write(kRunFile, "{\"name\": \"two\"}");
+  report();
+  EXPECT_NE(fs::last_write_time(root_ / kReportFile), before);
+}
+
+// Of an adapter's run: frozen weights have no gradients of their own.
+TEST_F(ReportTest, TheCostIsOfWhatIsTrained) {
+  write(kRunFile,
+        "{\"active_parameters\": 1000000, \"trained_parameters\": 1000, \"parameters\": 1000000, "
+        "\"operations_per_token\": 4002000, \"tokens\": 1000000, \"seconds\": 2, \"peak_operations_per_s\": 4e12}");
+  const std::string page = report();
+  for (const std::string_view part : {"4 teraoperations: 4 × parameters that a token meets and 2 × trained ones",
+                                      "2 teraoperations a second", "50 % of the 4 teraoperations"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
   }
 }

@@ -17,6 +17,7 @@
 #include "runs/json_lines.h"
 #include "runs/run_files.h"
 #include "runs/run_lines.h"
+#include "runs/run_starts.h"
 #include "runs/tensorboard.h"
 #include "tests/runs/file_content.h"
 
@@ -260,6 +261,64 @@ TEST_F(RunFolderTest, AFileOfLinesThatCannotBeReadIsNoEmptyOne) {
   EXPECT_TRUE(fs::is_symlink(lines));
 }
 
+// Neither the folder, nor those above it, nor a lock; of folders that were there, no lock.
+TEST_F(RunFolderTest, AStartThatIsRefusedLeavesNothingBehind) {
+  { const RunFolder run = open_good(root_ / "new" / "deep" / "one"); }
+  EXPECT_FALSE(fs::exists(root_ / "new"));
+  fs::create_directories(root_ / "empty");
+  { const RunFolder run = open_good(root_ / "empty" / "one" / "."); }
+  EXPECT_TRUE(fs::is_empty(root_ / "empty"));
+  fs::create_directories(root_ / "foreign");
+  std::ofstream(root_ / "foreign" / "thesis.txt") << "x";
+  EXPECT_FALSE(RunFolder::open(root_ / "foreign", recipe_).ok());
+  EXPECT_FALSE(fs::exists(root_ / "foreign" / "lock"));
+  // A lock that was there stays, and so does what somebody else put into a folder of ours meanwhile.
+  { RunFolder run = begin_good(root_ / "kept"); }
+  { const RunFolder run = open_good(root_ / "kept"); }
+  EXPECT_TRUE(fs::exists(root_ / "kept" / "lock"));
+  {
+    const RunFolder run = open_good(root_ / "shared");
+    std::ofstream(root_ / "shared" / "mine.txt") << "x";
+  }
+  EXPECT_TRUE(fs::exists(root_ / "shared" / "mine.txt"));
+  EXPECT_FALSE(fs::exists(root_ / "shared" / "lock"));
+}
+
+TEST_F(RunFolderTest, StartsAreKeptWithWhereTheyBeganAndHowTheyEnded) {
+  const fs::path path = root_ / "one";
+  const auto starts = [&] { return read_starts(nlohmann::json::parse(content(path / "run.json"))); };
+  {
+    RunFolder run = begin_good(path, -1);
+    ASSERT_TRUE(run.set({{"machine", "here"}}, {{"step", 4}}).ok());
+    ASSERT_TRUE(run.set({{"status", "stopped"}}, {{"step", 7}}).ok());
+  }
+  {
+    RunFolder run = begin_good(path, 7);
+    ASSERT_TRUE(run.set({{"machine", "there"}}, {}).ok());  // its step is not known yet
+  }
+  { RunFolder run = begin_good(path, 7); }
+  ASSERT_EQ(starts().size(), 3u);
+  EXPECT_EQ(starts()[0].from_step, 0);
+  EXPECT_EQ(starts()[0].step, 7);
+  EXPECT_EQ(starts()[0].status, "stopped");
+  EXPECT_EQ(starts()[0].machine, "here");
+  EXPECT_EQ(starts()[1].step, 7);
+  EXPECT_EQ(starts()[1].status, "killed");
+  EXPECT_EQ(starts()[1].machine, "there");
+  EXPECT_EQ(starts()[2].status, "running");
+  // Only so many are kept; what is none is no reason to lose the run.
+  nlohmann::ordered_json info = {{"starts", nlohmann::ordered_json::array()}};
+  for (int64_t i = 0; i <= kRunStartsMax; ++i) begin_start(info, i, "now");
+  EXPECT_EQ(info["starts"].size(), static_cast<size_t>(kRunStartsMax));
+  EXPECT_EQ(info["starts"][0]["from_step"], 1);
+  for (const char* text : {"7", "[]", "[7]", "{}"}) {
+    nlohmann::ordered_json odd = {{"starts", nlohmann::ordered_json::parse(text)}};
+    update_start(odd, true);
+    begin_start(odd, 3, "now");
+    EXPECT_EQ(odd["starts"].back()["from_step"], 3) << text;
+  }
+}
+
 // A start that is refused changes nothing but the lock.
 TEST_F(RunFolderTest, OpeningWritesNothing) {
   const fs::path path = root_ / "one";
@@ -465,6 +524,26 @@ TEST_F(RunFolderTest, ListsWhatIsThereAndTrustsNothing) {
     }
   }
   EXPECT_EQ(list_runs(root_ / "a")->size(), 1u);
+}
+
+TEST_F(RunFolderTest, RunsOfOneRecipeAreToldApart) {
+  { RunFolder run = begin_good(root_ / "a"); }
+  { RunFolder run = begin_good(root_ / "b"); }
+  recipe_.optimizer.lr = 0.5;
+  recipe_.checkpoint.every = 3;  // decides nothing
+  { RunFolder run = begin_good(root_ / "c"); }
+  recipe_.seed = 9;
+  { RunFolder run = begin_good(root_ / "d"); }
+  std::ofstream(root_ / "d" / "recipe.toml") << "steps = [";
+  recipe_.name = "another";
+  { RunFolder run = begin_good(root_ / "e"); }
+  using Values = std::vector<std::pair<std::string, std::string>>;
+  for (const RunSummary& run : *list_runs(root_)) {
+    const std::string folder = run.folder.filename().string();
+    const bool is_readable = folder != "d" && folder != "e";
+    EXPECT_EQ(run.differs, is_readable ? Values({{"optimizer.lr", folder == "c" ? "0.5" : "0.001"}}) : Values())
+        << folder;
+  }
   EXPECT_FALSE(list_runs(root_ / "nowhere").ok());
 }
 

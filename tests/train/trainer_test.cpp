@@ -268,11 +268,14 @@ TEST(Trainer, ADamagedCheckpointFallsBackToTheOneBefore) {
   }
 }
 
-TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {
+TEST(Trainer, AFinishedRunIsDoneAgainAtOnceAndStaysAsItIs) {
   const TrainerRig rig;
-  const recipes::Recipe recipe = rig.recipe("twice");
+  recipes::Recipe recipe = rig.recipe("twice");
+  recipe.validation = recipe.data;  // of a generator, which has a verifier
   const auto first = rig.run(recipe, best_cpu());
   ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(first->accuracy.has_value());
+  const auto before = everything_in(recipe.output);
   TrainerEvents events;
   int64_t n_steps = 0;
   events.step = [&](const StepReport&) { ++n_steps; };
@@ -281,6 +284,63 @@ TEST(Trainer, AFinishedRunIsDoneAgainAtOnce) {
   EXPECT_EQ(n_steps, 0);
   EXPECT_EQ(second->weights_sha256, first->weights_sha256);
   EXPECT_EQ(second->loss, first->loss);
+  EXPECT_EQ(second->accuracy, first->accuracy);
+  EXPECT_TRUE(everything_in(recipe.output) == before) << "facts, times and report";
+  // A model that is gone is made again, and that is all.
+  fs::remove_all(fs::path(recipe.output) / "model");
+  fs::remove(fs::path(recipe.output) / "report.html");
+  ASSERT_TRUE(rig.run(recipe, best_cpu()).ok());
+  EXPECT_TRUE(everything_in(recipe.output) == before);
+}
+
+TEST(Trainer, AStopLeavesAReportOfWhatThereIs) {
+  const TrainerRig rig;
+  const recipes::Recipe recipe = rig.recipe("stopped");
+  const fs::path folder = recipe.output;
+  const auto page = [&] { return read_file(folder / "report.html", 1 << 20).value(); };
+  const StartOptions start{.version = "7.8.9", .command = "naru train it.toml"};
+  const auto stopped_behind = [&](int64_t k) {
+    const auto trainer = rig.open(recipe, best_cpu(), stop_after(k), start);
+    return trainer.ok() ? (*trainer)->run() : Result<RunResult>(trainer.error());
+  };
+  // Before the first step: there is no loss to say.
+  const auto nothing = stopped_behind(0);
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_FALSE(nothing->loss.has_value());
+  EXPECT_FALSE(runs::list_runs(folder).value()[0].loss.has_value());
+  EXPECT_NE(page().find("it was stopped at step 0 of 6."), std::string::npos);
+  EXPECT_EQ(page().find("training loss"), std::string::npos);
+  const auto some = stopped_behind(12);
+  ASSERT_TRUE(some.ok());
+  EXPECT_TRUE(some->loss.has_value());
+  for (const char* part : {"not finished", "naru train it.toml", "7.8.9", "training loss"}) {
+    EXPECT_NE(page().find(part), std::string::npos) << part;
+  }
+  rig.finished(recipe, best_cpu());
+  EXPECT_EQ(page().find("not finished"), std::string::npos);
+  EXPECT_NE(page().find("\"went_on\":[2]"), std::string::npos);
+}
+
+// The peak of a machine is measured once a run, so that shares of it mean the same behind a restart.
+TEST(Trainer, ThePeakOfAMachineIsMeasuredOnce) {
+  const TrainerRig rig;
+  const recipes::Recipe recipe = rig.recipe("peak");
+  int n_measured = 0;
+  std::vector<StepReport> reports;
+  const auto train = [&](int64_t k) {
+    TrainerEvents events = stop_after(k);
+    events.step = [&](const StepReport& report) { reports.push_back(report); };
+    const StartOptions start{.measure_peak = [&] { return ++n_measured * 1e9; }};
+    const auto trainer = rig.open(recipe, best_cpu(), std::move(events), start);
+    ASSERT_TRUE(trainer.ok() && (*trainer)->run().ok());
+    const double per_token = (*trainer)->plan().operations_per_token;
+    EXPECT_EQ(per_token, 6.0 * static_cast<double>((*trainer)->plan().n_active));
+    ASSERT_FALSE(reports.empty());
+    EXPECT_EQ(reports.back().peak_share, per_token * reports.back().tokens_per_s / 1e9);
+  };
+  train(12);
+  train(1000);
+  EXPECT_EQ(n_measured, 1);
 }
 
 TEST(Trainer, StepsAreReportedAndTheLossFalls) {
