@@ -135,12 +135,27 @@ std::string document_text(const data::Document& document, const text::Tokenizer&
 
 // What the documents are shown with.
 std::string legend_text() {
-  std::string text = "\n" + styled("Documents", Style::kBold, Stream::kOut) + "  ";
-  if (style_code(Style::kDim, Stream::kOut).empty()) return text + "tokens between bars |, ⟦learnt⟧; ↵ a line break\n";
-  return text + fmt::format("tokens in turn like {}, learnt {}{}; ↵ a line break\n",
-                            "this " + styled("and this", Style::kDim, Stream::kOut),
-                            styled("like this ", Style::kGreen, Stream::kOut),
-                            styled("and this", Style::kCyan, Stream::kOut));
+  PieceLines lines(kDocumentIndent, columns_of(Stream::kOut));
+  const auto words = [&lines](std::string_view text, Style style) {
+    while (!text.empty()) {
+      const size_t end = std::min(text.find(' '), text.size() - 1) + 1;
+      lines.add(text.substr(0, end), style);
+      text.remove_prefix(end);
+    }
+  };
+  if (style_code(Style::kDim, Stream::kOut).empty()) {
+    words("tokens between bars |, ⟦learnt⟧; ↵ a line break", Style::kPlain);
+  } else {
+    words("tokens in turn like this and ", Style::kPlain);
+    words("like this", Style::kDim);
+    words("; what is learnt ", Style::kPlain);
+    words("like this ", Style::kGreen);
+    words("and ", Style::kPlain);
+    words("like this", Style::kCyan);
+    words("; ↵ a line break", Style::kPlain);
+  }
+  return fmt::format("\n{}\n{:{}}{}\n", styled("Documents", Style::kBold, Stream::kOut), "", kDocumentIndent,
+                     lines.str());
 }
 
 std::string documents_text(const RecipeData& data, int64_t n_each) {

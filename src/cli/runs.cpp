@@ -68,11 +68,9 @@ std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t column
   const bool has_recipes = std::any_of(runs.begin(), runs.end(), [](const runs::RunSummary& run) {
     return run.name != short_name(run.folder.string());
   });
-  std::vector<Table::Column> heads = {{"folder"}, {"status"}, {"step", true}, {"loss", true}, {"validation", true}};
-  if (has_recipes) heads.insert(heads.begin() + 1, {"recipe"});
-  for (const Table::Column& head :
-       {Table::Column{"written (UTC)"}, Table::Column{"time", true}, Table::Column{"weights"}})
-    heads.push_back(head);
+  std::vector<Table::Column> heads = {{"folder"},           {"status"},        {"step", true}, {"loss", true},
+                                      {"validation", true}, {"written (UTC)"}, {"time", true}, {"weights"}};
+  if (has_recipes) heads.push_back({"recipe"});
   Table table(std::move(heads));
   for (const runs::RunSummary& run : runs) {
     const std::string hash = plain(run.weights_sha256, 64).substr(0, kHashShown);
@@ -86,7 +84,7 @@ std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t column
                                       time_text(run.updated),
                                       run.seconds > 0 ? format_seconds(run.seconds) : "-",
                                       hash.empty() ? "-" : hash};
-    if (has_recipes) cells.insert(cells.begin() + 1, plain(run.name, kNameBytesShown));
+    if (has_recipes) cells.emplace_back(plain(run.name, kNameBytesShown));
     table.row(std::move(cells));
     table.note(difference_texts(run));
   }

@@ -13,6 +13,28 @@ namespace {
 constexpr std::string_view kFence = "```";
 constexpr int64_t kTabColumns = 8;
 
+// What stays beside the number before it.
+bool is_unit(std::string_view word) {
+  while (!word.empty() && (word.back() == ',' || word.back() == ';' || word.back() == ')')) word.remove_suffix(1);
+  for (const std::string_view unit : {"%", "B", "KiB", "MiB", "GiB", "s", "ms", "min", "h"}) {
+    if (word == unit) return true;
+  }
+  return false;
+}
+
+// The end of the word that `text` begins with, with units that follow it.
+size_t word_end(std::string_view text) {
+  size_t end = std::min(text.find(' '), text.size());
+  const size_t first = text.starts_with('(') ? 1 : 0;
+  const bool is_number = first < text.size() && text[first] >= '0' && text[first] <= '9';
+  while (is_number && end < text.size()) {
+    const size_t next = std::min(text.find(' ', end + 1), text.size());
+    if (!is_unit(text.substr(end + 1, next - end - 1))) break;
+    end = next;
+  }
+  return end;
+}
+
 }  // namespace
 
 std::vector<std::string> wrapped(std::string_view text, int64_t columns) {
@@ -20,7 +42,7 @@ std::vector<std::string> wrapped(std::string_view text, int64_t columns) {
   if (columns <= 0) return {std::string(text)};
   int64_t column = 0;
   while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
+    const size_t end = word_end(text);
     std::string_view word = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     const int64_t width = display_columns(word);

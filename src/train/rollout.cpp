@@ -84,6 +84,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
     index_of[id] = i;
   }
   while (!scheduler.is_idle()) {
+    if (options.should_stop && options.should_stop()) return Error{Code::kCancelled, "answering: stopped by you"};
     for (const engine::Event& event : scheduler.step()) {
       if (event.error) return *event.error;
       if (event.kind == engine::Event::Kind::kToken && !event.is_stop_token) {
@@ -95,7 +96,8 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
   return answers;
 }
 
-Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat) {
+Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
+                                 std::function<bool()> should_stop) {
   NARU_ASSIGN(const data::GeneratorOptions options, data::generator_options(source));
   std::vector<data::Problem> problems;
   std::vector<std::string> prompts;
@@ -103,8 +105,10 @@ Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_
     problems.push_back(data::make_problem(options, recipe_->seed, i, data::Split::kValidation));
     prompts.push_back(is_chat ? problems.back().prompt : problems.back().text_prompt);
   }
-  NARU_ASSIGN(const std::vector<std::string> answers,
-              answer(prompts, {.max_tokens = kAnswerTokensMax, .temperature = 0, .is_chat = is_chat}));
+  NARU_ASSIGN(const std::vector<std::string> answers, answer(prompts, {.max_tokens = kAnswerTokensMax,
+                                                                       .temperature = 0,
+                                                                       .is_chat = is_chat,
+                                                                       .should_stop = std::move(should_stop)}));
   int64_t n_right = 0;
   for (size_t i = 0; i < problems.size(); ++i) n_right += data::verify(problems[i], answers[i]).is_right ? 1 : 0;
   return static_cast<double>(n_right) / static_cast<double>(n_problems);

@@ -3,6 +3,7 @@
 // copied for it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,12 +38,14 @@ class Rollout {
   struct Options {
     int64_t max_tokens = 64;
     double temperature = 0;
-    bool is_chat = false;  // prompts are a user's messages; else plain text that goes on
+    bool is_chat = false;                    // prompts are a user's messages; else plain text that goes on
+    std::function<bool()> should_stop = {};  // asked between tokens; then there are no answers, and kCancelled
   };
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
 
   // The share of held-out problems of a generator that are answered rightly, greedily.
-  Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat);
+  Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
+                          std::function<bool()> should_stop = {});
 
  private:
   Rollout() = default;

@@ -310,9 +310,15 @@ Status RunningTrainer::judge(int64_t n_problems) {
                                    [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
   if (source == recipe_.validation.end()) return {};
   NARU_ASSIGN(Rollout* const answering, rollout());
-  NARU_ASSIGN(const double accuracy, answering->accuracy(*source, n_problems, recipe_.kind == recipes::RunKind::kSft));
-  state_.accuracy = accuracy;
-  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", accuracy}}});
+  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it.
+  const bool is_last = state_.step == plan_.steps;
+  const auto accuracy = answering->accuracy(*source, n_problems, recipe_.kind == recipes::RunKind::kSft,
+                                            is_last ? std::function<bool()>() : events_.should_stop);
+  if (!accuracy.ok() && accuracy.error().code == Code::kCancelled) return {};
+  if (!accuracy.ok()) return accuracy.error();
+  state_.accuracy = *accuracy;
+  note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
+  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", *accuracy}}});
 }
 
 Result<Rollout*> RunningTrainer::rollout() {

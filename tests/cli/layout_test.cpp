@@ -36,6 +36,7 @@ TEST(ShownText, NumbersHaveOneSeparator) {
 TEST(Wrapped, BreaksBetweenWords) {
   EXPECT_EQ(wrapped("one two three", 0), (std::vector<std::string>{"one two three"}));
   EXPECT_EQ(wrapped("one two three", 7), (std::vector<std::string>{"one two", "three"}));
+  EXPECT_EQ(wrapped("of 12 min 05 s, 3", 8), (std::vector<std::string>{"of", "12 min", "05 s, 3"}));
   EXPECT_EQ(wrapped("", 7), (std::vector<std::string>{""}));
   EXPECT_EQ(wrapped("abcdefgh ij", 3), (std::vector<std::string>{"abc", "def", "gh", "ij"}));
   EXPECT_EQ(wrapped("나루 배", 4), (std::vector<std::string>{"나루", "배"}));  // each is two columns wide

@@ -538,7 +538,9 @@ TEST_F(RunFolderTest, RunsOfOneRecipeAreToldApart) {
   recipe_.name = "another";
   { RunFolder run = begin_good(root_ / "e"); }
   using Values = std::vector<std::pair<std::string, std::string>>;
-  for (const RunSummary& run : *list_runs(root_)) {
+  const auto runs = list_runs(root_);
+  ASSERT_TRUE(runs.ok());
+  for (const RunSummary& run : *runs) {
     const std::string folder = run.folder.filename().string();
     const bool is_readable = folder != "d" && folder != "e";
     EXPECT_EQ(run.differs, is_readable ? Values({{"optimizer.lr", folder == "c" ? "0.5" : "0.001"}}) : Values())
