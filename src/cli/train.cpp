@@ -73,8 +73,9 @@ Json plan_json(const train::TrainingPlan& plan) {
 
 // A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
 std::string shell_word(std::string_view word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) return std::string(word);
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%=,";
+  if (!word.empty() && word[0] != '=' && word.find_first_not_of(kPlain) == std::string_view::npos)
+    return std::string(word);
   const bool has_lines = word.find('\n') != std::string_view::npos;
   std::string quoted = has_lines ? "$'" : "'";
   for (const char c : word) {
@@ -134,7 +135,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
   if (result.loss) add(fmt::format("loss {:.4f}", *result.loss));
   if (result.validation_loss) add(fmt::format("validation {:.4f}", *result.validation_loss));
   if (result.accuracy) add(fmt::format("{:.1f} % of held-out problems right", 100 * *result.accuracy));
-  text += values + '\n';
+  text = indented(text + values, 0, 2);
   const auto row = [&text](std::string_view name, const std::string& value) {
     text += fmt::format("{:<8} {}\n", name, value);
   };

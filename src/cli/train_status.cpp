@@ -8,7 +8,8 @@
 
 #include "base/memory.h"
 #include "base/shown_text.h"
-#include "cli/terminal.h"
+#include "cli/sheet.h"
+#include "cli/word_wrap.h"
 
 namespace naru::cli {
 namespace {
@@ -102,8 +103,8 @@ TrainStatus::~TrainStatus() {
 }
 
 std::string TrainStatus::drawn_line() const {
-  // One column stays free: some terminals wrap when the last one is filled.
-  const TrainLine line = train_line(*last_, terminal_columns() - 1);
+  // One column stays free: some terminals wrap when the last one is filled. So do two for the ^C of who interrupts.
+  const TrainLine line = train_line(*last_, terminal_columns() - 3);
   return styled(line.bar, Style::kDim, Stream::kErr) + line.text;
 }
 
@@ -121,9 +122,10 @@ void TrainStatus::update(const TrainProgress& progress) {
 }
 
 void TrainStatus::note(std::string_view line) {
+  std::string text;
+  for (const std::string& part : wrapped(one_line(line), columns_of(Stream::kErr))) text += part + "\n";
   // The note takes the line's place, and the line comes again below, in one write.
-  if (is_drawn_) return write_err(fmt::format("\r\x1b[K{}\n{}", one_line(line), drawn_line()));
-  write_err(one_line(line) + "\n");
+  write_err(is_drawn_ ? fmt::format("\r\x1b[K{}{}", text, drawn_line()) : text);
 }
 
 void TrainStatus::clear() {

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/shown_text.h"
 #include "formats/utf8.h"
 #include "runs/json_lines.h"
 #include "runs/report_page.h"
@@ -81,7 +82,7 @@ std::string samples_html(const ReportData& data) {
   for (const ReportSample& sample : data.samples) {
     const auto answer = [&sample](size_t i, const char* label) {
       const auto& [step, text] = sample.answers[i];
-      return fmt::format("<div><h3>{}step {}</h3><pre>{}</pre></div>", label, step, html_escaped(text));
+      return fmt::format("<div><h3>{}step {}</h3><pre>{}</pre></div>", label, grouped(step), html_escaped(text));
     };
     out += fmt::format("<article class=\"sample\"><pre class=\"prompt\">{}</pre><div class=\"answers\">{}",
                        html_escaped(sample.prompt), answer(0, sample.answers.size() > 1 ? "before, " : ""));

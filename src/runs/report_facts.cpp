@@ -183,7 +183,7 @@ void put_data(const Json& info, ReportData* data, LabelledTexts& hashes) {
     put(section.rows, label,
         fmt::format("{} documents, {} tokens", grouped(json_whole(stream, "documents").value_or(0)),
                     grouped(json_whole(stream, "tokens").value_or(0))));
-    put(hashes, fmt::format("documents of the {}", label), json_text_of(stream, "documents_sha256"));
+    put(hashes, fmt::format("{} documents", key), json_text_of(stream, "documents_sha256"));
     if (!stream.contains("files") || !stream["files"].is_array()) continue;
     const Json& files = stream["files"];
     for (size_t i = 0; i < std::min(files.size(), kFilesShownMax); ++i) {

@@ -144,7 +144,7 @@ Status RunningTrainer::begin_or_resume() {
   is_finished_ = is_resumed_ && state_.step == plan_.steps && run_->field("status") == "done" &&
                  run_->field("data") == to_json(*data_record_);
   if (is_finished_) {
-    note(fmt::format("this run is done: all of its {} steps", plan_.steps));
+    note(fmt::format("this run is done: nothing is left of its {} steps", plan_.steps));
     return {};
   }
   // Where steps are left to do the model will be another: what may not be replaced is said before, not after them.
