@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace naru;
-using namespace naru::train;
+using namespace naru::runs;
 
 // One folder for the whole process, gone when it ends.
 struct Folder {

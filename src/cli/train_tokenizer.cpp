@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/memory.h"
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/progress.h"
@@ -200,12 +201,12 @@ Status print_summary(const Summary& s, bool as_json) {
     if (s.n_file_bytes > 0) json["file_bytes"] = s.n_file_bytes;
     return write_out(json_text(json));
   }
-  std::string text =
-      fmt::format("{}: a vocabulary of {} with {} merges\n", one_line(s.folder), s.vocab_size, s.n_merges);
-  text += fmt::format("read      {} of text, {} words, {} of them different ({})\n", format_bytes(s.n_bytes), s.n_words,
-                      s.n_distinct, format_seconds(s.read_s));
-  text += fmt::format("learnt    {} tokens in these texts, {:.2f} bytes a token ({}, tables of {})\n", s.n_tokens,
-                      s.bytes_per_token(), format_seconds(s.learn_s), format_bytes(s.peak_bytes));
+  std::string text = fmt::format("{}: a vocabulary of {} with {} merges\n", one_line(s.folder), grouped(s.vocab_size),
+                                 grouped(s.n_merges));
+  text += fmt::format("read      {} of text, {} words, {} of them different ({})\n", format_bytes(s.n_bytes),
+                      grouped(s.n_words), grouped(s.n_distinct), format_seconds(s.read_s));
+  text += fmt::format("learnt    {} tokens in these texts, {:.2f} bytes a token ({}, tables of {})\n",
+                      grouped(s.n_tokens), s.bytes_per_token(), format_seconds(s.learn_s), format_bytes(s.peak_bytes));
   NARU_TRY(write_out(text));
   if (s.vocab_size < s.vocab_wanted) {
     print_note(fmt::format("{} ids were asked for; the texts hold no more pairs that come {} times or more",

@@ -228,7 +228,7 @@ const std::string_view kReportScript = R"js(
     let low = chart.low ?? sorted[0], high = chart.high ?? sorted[sorted.length - 1];
     if (chart.even !== undefined) { low = Math.min(low, chart.even); high = Math.max(high, chart.even); }
     const to = bend ? Math.log : v => v, top = high;
-    if (chart.mayBend && !whole.checked) {
+    if (chart.mayBend && !whole.checked && chart.series[0].steps.length >= 40) {
       const from = first + .05 * (last - first);
       const later = chart.series.flatMap(s => s.values.filter((_, j) => s.steps[j] >= from));
       const top = later.reduce((a, b) => Math.max(a, b), low);

@@ -223,8 +223,23 @@ def test_a_stopped_training_is_no_success(naru, model):
             t.wait_for(r"step +[\d,]+/100,000")
             os.kill(t.pid, number)
             t.wait_for("stopped after")
+            t.wait_for("go on .* train ")
             assert t.wait_end() == 128 + number, t.status
+            assert "This run is not finished" in (folder / "run" / "report.html").read_text(encoding="utf-8")
         assert list((folder / "run" / "checkpoints").iterdir())
+
+
+def test_the_data_of_a_recipe_breaks_between_tokens(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        write_recipe(folder, "tiny-moe", "steps = 1\n", 'generator = "word_problems"\ndocuments = 60\nlanguage = "en"\n')
+        t = Terminal([naru, "data", folder / "recipe.toml"], columns=50)
+        assert t.wait_end() == 0
+        lines = re.sub("\x1b\\[[0-9]*m", "", t.seen).replace("\r", "").split("\n")
+        assert max(map(len, lines)) <= 50, max(lines, key=len)
+        document = lines[[i for i, line in enumerate(lines) if line.startswith("word_problems:")][0] + 1:]
+        assert all(line.startswith("  ") for line in document[:2]) and len(document[0]) > 30, document[:2]
+        assert "\x1b[36m" in t.seen and "\x1b[32m" in t.seen, "tokens are told apart"
 
 
 def test_a_terminal_gets_no_foreign_escapes(naru, model):

@@ -328,6 +328,8 @@ TEST(RunStart, AFailureIsInTheRecordWithItsReason) {
   const auto info = nlohmann::json::parse(read_file(fs::path(recipe.output) / "run.json", 1 << 20).value());
   EXPECT_EQ(info["status"], "failed");
   EXPECT_NE(info["reason"].get<std::string>().find("training step 0"), std::string::npos);
+  const std::string page = read_file(fs::path(recipe.output) / "report.html", 1 << 24).value();
+  EXPECT_NE(page.find("This run is not finished: it failed at step 0 of 6: training step 0"), std::string::npos);
   EXPECT_TRUE(rig.run(recipe, best_cpu(), stop_after(6)).ok());
   EXPECT_FALSE(
       nlohmann::json::parse(read_file(fs::path(recipe.output) / "run.json", 1 << 20).value()).contains("reason"));
