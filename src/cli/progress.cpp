@@ -21,7 +21,7 @@ double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::ste
 }
 
 std::string amount(int64_t n, Progress::Unit unit) {
-  return unit == Progress::Unit::kBytes ? format_bytes(n) : fmt::format("{}", n);
+  return unit == Progress::Unit::kBytes ? format_bytes(n) : grouped(n);
 }
 
 }  // namespace
@@ -69,7 +69,7 @@ std::string Progress::line(int64_t done, int64_t total, double seconds) const {
   if (seconds < kEstimateSeconds || moved <= 0) return text;
   const double speed = moved / seconds;
   if (unit_ == Unit::kBytes) text += fmt::format("  {}/s", format_bytes(static_cast<int64_t>(speed)));
-  if (unit_ == Unit::kTokens) text += fmt::format(" tokens  {:.0f} tokens/s", speed);
+  if (unit_ == Unit::kTokens) text += fmt::format(" tokens  {} tokens/s", grouped(static_cast<int64_t>(speed + 0.5)));
   if (done < total) text += fmt::format("  {} left", format_seconds(static_cast<double>(total - done) / speed));
   return text;
 }
