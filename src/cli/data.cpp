@@ -11,11 +11,14 @@
 
 #include "base/double_math.h"
 #include "base/file.h"
+#include "base/home.h"
 #include "base/shown_text.h"
+#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/read_as.h"
 #include "cli/terminal.h"
 #include "cli/train_tokenizer.h"
 #include "data/batches.h"
@@ -55,8 +58,9 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
 Result<Data> open_data(const DataOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
-  const std::string& written = recipe.model.tokenizer.empty() ? recipe.model.path : recipe.model.tokenizer;
-  if (written.empty()) {
+  NARU_TRY(find_recipe_models(recipe.model, folder));
+  const std::string tokenizer_path = recipes::tokenizer_place(recipe.model, folder).string();
+  if (tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,
                  fmt::format("reading {}: the model has neither a path nor a tokenizer, and text needs one; set "
                              "model.tokenizer to a folder with tokenizer.json",
@@ -67,7 +71,6 @@ Result<Data> open_data(const DataOptions& options) {
                  fmt::format("reading {}: it has no [[validation]], which --ngram measures on; add a source there",
                              options.recipe_path)};
   }
-  const std::string tokenizer_path = recipes::resolved_path(written, folder).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
   NARU_ASSIGN(std::optional<std::string> own_template, train::read_own_template(recipe, folder));
   if (own_template) text::replace_chat_template(tokenizer_data, std::move(*own_template));
@@ -224,6 +227,13 @@ std::string documents_text(const Data& data, int64_t n_each) {
   return text;
 }
 
+// As what each file was read: "read as Alpaca: a.jsonl, b.json".
+std::string forms_text(const data::BatchStream& stream) {
+  std::string text;
+  for (const std::string& line : read_as(stream.files())) text += fmt::format("read as {}\n", one_line(line));
+  return text;
+}
+
 std::string baseline_text(const data::NgramBaseline& b) {
   std::string text = fmt::format(
       "5-gram baseline: {:.4f} nats a token, perplexity {:.3f}, over {} held-out targets ({} of training, {} "
@@ -246,7 +256,10 @@ std::string text_of(const DataOptions& options, const Data& data) {
   text += fmt::format("{} step{} {}; data {}\n", steps, steps == 1 ? "" : "s",
                       data.training.statistics().size() > 1 ? "until the first source was seen whole" : "an epoch",
                       data.training.sha256().substr(0, 16));
-  if (data.validation) text += "\n" + table_text("Validation", *data.validation, batch.context, false);
+  text += forms_text(data.training);
+  if (data.validation) {
+    text += "\n" + table_text("Validation", *data.validation, batch.context, false) + forms_text(*data.validation);
+  }
   if (data.baseline) text += "\n" + baseline_text(*data.baseline);
   text += notes_text("training data", data.training, options.all_notes);
   if (data.validation) text += notes_text("validation data", *data.validation, options.all_notes);
@@ -267,6 +280,10 @@ Json stream_json(const data::BatchStream& stream, int64_t context) {
     Json source = {{"name", s.name}, {"share", s.share}};
     source.update(object(s));
     json["sources"].push_back(std::move(source));
+  }
+  json["files"] = Json::array();
+  for (const auto& file : stream.files()) {
+    json["files"].push_back({{"name", file.name}, {"read_as", file.form}, {"bytes", file.bytes}});
   }
   json["n_notes"] = stream.n_notes();
   json["notes"] = Json::array();
@@ -325,7 +342,7 @@ Status train_tokenizer(const DataOptions& options) {
   how.json = options.json;
   how.vocab_size = wanted.vocab_size.value_or(how.vocab_size);
   if (!is_recipe(options.recipe_path)) {
-    how.inputs.insert(how.inputs.end(), options.overrides.begin(), options.overrides.end());
+    for (const std::string& path : options.overrides) how.inputs.push_back(with_home(path));
     return train_tokenizer_command(how);
   }
   NARU_ASSIGN(const recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));

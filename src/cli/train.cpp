@@ -11,10 +11,12 @@
 
 #include "base/memory.h"
 #include "chips/cpu/machine_limits.h"
+#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/progress.h"
+#include "cli/read_as.h"
 #include "cli/terminal.h"
 #include "cli/train_status.h"
 
@@ -33,21 +35,24 @@ std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
   const auto share = [](std::string_view name, int64_t bytes) {
     return fmt::format("{} {}", name, format_bytes(bytes));
   };
+  std::string data;
+  for (const std::string& line : read_as(plan.data_files)) data += fmt::format("data read as {}\n", one_line(line));
   return fmt::format(
       "{}: {} parameters, {} trained, {} active a token; {} steps; {}\n"
-      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}, {}\n",
+      "memory {}: {}, {}, {}, {}, {} ({} tokens), {}, {}\n"
+      "{}",
       one_line(recipe.name), plan.n_parameters, plan.n_trained, plan.n_active, plan.steps, plan.numerics_id,
       format_bytes(plan.total_bytes()), share("values", plan.values_bytes), share("packed", plan.packed_bytes),
       share("gradients", plan.gradient_bytes), share("moments", plan.moment_bytes),
       share("activations", plan.activation_bytes + plan.cache_bytes), plan.batch_tokens,
-      share("answers", plan.rollout_bytes), share("program and data", plan.program_bytes + plan.data_bytes));
+      share("answers", plan.rollout_bytes), share("program and data", plan.program_bytes + plan.data_bytes), data);
 }
 
 Json plan_json(const train::TrainingPlan& plan) {
   return {{"parameters", plan.n_parameters}, {"trained", plan.n_trained},
           {"active", plan.n_active},         {"steps", plan.steps},
           {"bytes", plan.total_bytes()},     {"batch_tokens", plan.batch_tokens},
-          {"numerics_id", plan.numerics_id}};
+          {"numerics_id", plan.numerics_id}, {"data", read_as(plan.data_files)}};
 }
 
 // A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
@@ -113,13 +118,15 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
 }  // namespace
 
 Status train_command(const TrainOptions& options) {
-  NARU_ASSIGN(const recipes::Recipe recipe, recipe_of(options));
+  NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
+  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
+  NARU_TRY(find_recipe_models(recipe.model, folder));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   TrainStatus status;
   double peak = 0;
   train::TrainerEvents events;
   events.note = [&status](std::string_view text) { status.note(text); };
-  events.should_stop = [] { return is_interrupted(); };
+  events.should_stop = events.should_give_up = [] { return is_interrupted(); };
   events.step = [&](const train::StepReport& r) {
     status.update({.step = r.step,
                    .steps = r.steps,
@@ -131,7 +138,6 @@ Status train_command(const TrainOptions& options) {
                    .seconds_left = r.seconds_left,
                    .memory_bytes = r.memory_bytes});
   };
-  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, options.start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   const contract::ChipInfo info = chip->info();

@@ -3,6 +3,7 @@
 // copied for it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,7 +38,8 @@ class Rollout {
   struct Options {
     int64_t max_tokens = 64;
     double temperature = 0;
-    bool is_chat = false;  // prompts are a user's messages; else plain text that goes on
+    bool is_chat = false;                    // prompts are a user's messages; else plain text that goes on
+    std::function<bool()> should_stop = {};  // asked at every token: kCancelled where it says so
   };
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
 
