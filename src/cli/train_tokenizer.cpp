@@ -91,18 +91,16 @@ class InputReader {
   Status read_json(const MappedFile& file) {
     int64_t n_seen = 0;
     const int64_t done_before = n_done_;
-    NARU_TRY(data::visit_file_texts(
-        file.path(),
-        [&](std::string_view text) -> Status {
-          NARU_TRY(trainer_->add_text(text));
-          n_seen += static_cast<int64_t>(text.size());
-          if (n_seen < kLookBytes) return {};
-          n_done_ += n_seen;
-          n_seen = 0;
-          progress_.update(std::min(n_done_, done_before + file.size()), n_bytes_);
-          return check_interrupt();
-        },
-        [](std::string_view note) { print_note(note); }));
+    const auto add = [&](std::string_view text) -> Status {
+      NARU_TRY(trainer_->add_text(text));
+      n_seen += static_cast<int64_t>(text.size());
+      if (n_seen < kLookBytes) return {};
+      n_done_ += n_seen;
+      n_seen = 0;
+      progress_.update(std::min(n_done_, done_before + file.size()), n_bytes_);
+      return check_interrupt();
+    };
+    NARU_TRY(data::visit_file_texts(file.path(), add, [](std::string_view note) { print_note(note); }));
     n_done_ = done_before + file.size();
     return {};
   }

@@ -195,6 +195,27 @@ Status walk_file(const fs::path& path, const std::string& name, SourceEvents& ev
   return walk_lines(reader, name, events);
 }
 
+// By name, so that the order is the same on every file system.
+Result<std::vector<fs::path>> entries_of(const fs::path& folder, const std::string& name) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (auto entry = fs::directory_iterator(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    entries.push_back(entry->path());
+    if (static_cast<int64_t>(entries.size()) > kDataFilesMax) {
+      return Error{Code::kResourceExhausted,
+                   fmt::format("reading {}: the folder has more than {} files; join some", name, kDataFilesMax)};
+    }
+  }
+  if (error) {
+    return Error{Code::kUnavailable,
+                 fmt::format("reading {}: {}; check that the folder may be read", name, error.message())};
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const fs::path& a, const fs::path& b) { return a.filename().native() < b.filename().native(); });
+  return entries;
+}
+
 // Why an entry of a folder is no data; "" where it is.
 Result<std::string> why_left_out(const fs::path& path) {
   constexpr std::string_view kNone = "left out: no .txt, .jsonl or .json file";
