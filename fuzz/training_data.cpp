@@ -26,10 +26,17 @@ using namespace naru;
 using namespace naru::data;
 namespace fs = std::filesystem;
 
-// A small vocabulary with ChatML's tokens and template, and a folder for the file.
+// Writes tools and calls as JSON, which ChatML's own does not.
+constexpr const char* kToolTemplate =
+    "{% if tools %}{{ '<|im_start|>tools ' + (tools | tojson) + '<|im_end|>' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + ' ' + (m.content or '') }}"
+    "{% for c in m.tool_calls or [] %}{{ '(' + c.function.name + ' ' }}{{ c.function.arguments | tojson }}{{ ')' }}"
+    "{% endfor %}{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant ' }}{% endif %}";
+
+// A small vocabulary with ChatML's tokens, two templates, and a folder for the file.
 struct Rig {
   std::optional<text::Tokenizer> tokenizer;
-  std::optional<text::ChatTemplate> chat_template;
+  std::optional<text::ChatTemplate> chat_template, tool_template;
   fs::path folder;
 
   Rig() {
@@ -41,6 +48,7 @@ struct Rig {
     formats::TokenizerData data = trainer.train().value();
     text::set_chatml(data);
     chat_template = text::ChatTemplate::create(data).value();
+    tool_template = text::ChatTemplate::create(kToolTemplate, {}).value();
     tokenizer = text::Tokenizer::create(std::move(data)).value();
     std::string pattern = (fs::temp_directory_path() / "naru-fuzz-XXXXXX").string();
     NARU_CHECK(::mkdtemp(pattern.data()) != nullptr);
@@ -95,7 +103,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   recipe.data[0].path = is_text ? "fuzz.txt" : bytes[0] & 8 ? "fuzz.json" : "fuzz.jsonl";
   std::ofstream(rig.folder / recipe.data[0].path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes + 2), static_cast<std::streamsize>(size - 2));
-  const auto stream = BatchStream::open(recipe, recipe.data, *rig.tokenizer, &*rig.chat_template, rig.folder);
+  const text::ChatTemplate& chat = bytes[0] & 16 ? *rig.tool_template : *rig.chat_template;
+  const auto stream = BatchStream::open(recipe, recipe.data, *rig.tokenizer, &chat, rig.folder);
   if (stream.ok()) {
     check_stream(*stream, recipe, *rig.tokenizer, !stream->has_conversations());
   } else {
