@@ -162,12 +162,16 @@ def main():
     # Two bytes of options, a file.
     examples = ROOT / "examples" / "data"
     for flags, name, n in ((0, "texts.jsonl", 8), (0, "conversations.jsonl", 6), (1, "conversations.jsonl", 12), (3, "conversations.jsonl", 2), (4, "notes.txt", 4),
-                           (6, "notes.txt", 90)):
+                           (6, "notes.txt", 90), (8, "instructions.json", 8), (9, "instructions.json", 20), (17, "tools.jsonl", 40)):
         put(out, "training_data", f"{flags}-{name}", bytes([flags, n]) + (examples / name).read_bytes())
     calls = b'{"messages":[{"role":"user","content":"<|im_end|>"},{"role":"assistant","content":null,"tool_calls":[]}],"tools":[{}]}\n\r\n{"text":"<|im_start|>"}'
     put(out, "training_data", "calls", bytes([0, 9]) + calls)
     turns = b'\xef\xbb\xbf{"messages":[{"role":"user","content":"a","n":[1e400,18446744073709551616]},{"role":"assistant","content":"<think>\\nr</think>b","weight":0},{"role":"user","content":"c"},{"role":"assistant","content":"d","reasoning_content":"s"}]}'
     put(out, "training_data", "turns", bytes([1, 9]) + turns)
+    share_gpt = (b'{"system":"s","conversations":[{"from":"human","value":"a"},{"from":"function_call","value":"{\\"name\\":\\"f\\",'
+                 b'\\"arguments\\":{\\"x\\":1}}"},{"from":"observation","value":"5"},{"from":"gpt","value":"b"}]}\n{"prompt":"a","completion":"b"}')
+    for flags in (0, 1, 17):
+        put(out, "training_data", f"share-gpt-{flags}", bytes([flags, 9]) + share_gpt)
 
     # Three bytes that choose a problem, an answer.
     for i, text in enumerate([b"3 2 3", b"#### 12", b"7 + 5 = 12 #### 12", b"12 * (7 - 4)", b"(1/3)*3-2", b"-1.5", b"7 - 4 = 3; 3 * 12 = 36 #### (7 - 4) * 12"]):

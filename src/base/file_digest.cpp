@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kDigestReadBytes = size_t{1} << 20;
 
-Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
+Result<FileContent> digest_open(int fd, const std::filesystem::path& path, const std::function<bool()>& should_stop) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return not_readable_error(path.string(), errno);
   if (!S_ISREG(info.st_mode)) {
@@ -29,6 +29,7 @@ Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
   Sha256 hash;
   std::vector<std::byte> block(kDigestReadBytes);
   while (true) {
+    if (should_stop && should_stop()) return Error{Code::kCancelled, fmt::format("reading {}: stopped", path.string())};
     const ssize_t n = ::read(fd, block.data(), block.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return not_readable_error(path.string(), errno);
@@ -43,7 +44,7 @@ Result<FileContent> digest_open(int fd, const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<FileContent> digest_file(const std::filesystem::path& path) {
+Result<FileContent> digest_file(const std::filesystem::path& path, const std::function<bool()>& should_stop) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not block
   if (fd < 0) {
     const int error_number = errno;
@@ -51,7 +52,7 @@ Result<FileContent> digest_file(const std::filesystem::path& path) {
     if (is_there) return not_readable_error(path.string(), error_number);
     return Error{Code::kNotFound, fmt::format("reading {}: there is no such file; check the path", path.string())};
   }
-  auto content = digest_open(fd, path);
+  auto content = digest_open(fd, path, should_stop);
   ::close(fd);
   return content;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "base/open_file.h"
@@ -17,7 +18,8 @@ struct FileContent {
 };
 
 // kNotFound only where nothing at all has the name: a link to nowhere is kUnavailable, as its disk may come back,
-// and so is a file that is written to meanwhile.
-Result<FileContent> digest_file(const std::filesystem::path& path);
+// and so is a file that is written to meanwhile. `should_stop` is asked between two pieces: kCancelled where it says
+// so.
+Result<FileContent> digest_file(const std::filesystem::path& path, const std::function<bool()>& should_stop = {});
 
 }  // namespace naru

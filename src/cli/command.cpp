@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/home.h"
+
 namespace naru::cli {
 namespace {
 
@@ -16,6 +18,13 @@ struct Bound {
 
 Error usage_error(const Command& command, std::string_view found, std::string_view next) {
   return {Code::kInvalidArgument, fmt::format("reading the command line: naru {}: {}; {}", command.name, found, next)};
+}
+
+// What is given for a word that means a path: ~ is the user's home there, also where the shell left it (--out=~/x).
+Given given_for(std::string_view word, std::string source, const std::string& text) {
+  constexpr std::string_view kPaths[] = {"MODEL", "RECIPE", "FILE", "FOLDER", "PATH", "OUT"};
+  const bool is_path = std::find(std::begin(kPaths), std::end(kPaths), word) != std::end(kPaths);
+  return {std::move(source), is_path ? with_home(text) : text};
 }
 
 // A flag that the command does not have, or one argument too many.
@@ -54,14 +63,15 @@ Status set_flag(const Bound& bound) {
     if (flag.value.empty()) return flag.set({flag.dashed(), "on"});
     const std::vector<std::string> results = bound.option->results();
     const size_t begin = flag.is_repeatable || results.empty() ? 0 : results.size() - 1;
-    for (size_t i = begin; i < results.size(); ++i) NARU_TRY(flag.set({flag.dashed(), results[i]}));
+    for (size_t i = begin; i < results.size(); ++i)
+      NARU_TRY(flag.set(given_for(flag.value, flag.dashed(), results[i])));
     return {};
   }
   if (!flag.has_environment) return {};
   const std::string name = flag.environment();
   const char* text = std::getenv(name.c_str());
   if (text == nullptr || *text == '\0') return {};
-  const Given given{name, text};
+  const Given given = given_for(flag.value, name, text);
   if (!flag.value.empty()) return flag.set(given);
   NARU_ASSIGN(const bool is_on, parse_switch(given));
   return is_on ? flag.set(given) : Status();
@@ -71,7 +81,8 @@ Status set_arguments(const Command& command, const std::vector<CLI::Option*>& op
   for (size_t i = 0; i < options.size(); ++i) {
     const Argument& argument = command.arguments[i];
     if (options[i]->count() > 0) {
-      for (const std::string& text : options[i]->results()) NARU_TRY(argument.set({argument.name, text}));
+      for (const std::string& text : options[i]->results())
+        NARU_TRY(argument.set(given_for(argument.name, argument.name, text)));
     } else if (argument.is_required) {
       return usage_error(command, fmt::format("{} is missing", argument.name),
                          fmt::format("it is {}; for example: {}", argument.help,

@@ -10,7 +10,9 @@
 
 #include "base/double_math.h"
 #include "base/file.h"
+#include "base/home.h"
 #include "cli/data_text.h"
+#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -30,6 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kShownDocumentsMax = 1000;  // of each source
+
 Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const recipes::Recipe& recipe,
                                               const std::string& path) {
   auto data = read_tokenizer_data(path);
@@ -42,8 +45,9 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
 Result<RecipeData> open_data(const DataOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   const fs::path folder = fs::path(options.recipe_path).parent_path();
-  const std::string& written = recipe.model.tokenizer.empty() ? recipe.model.path : recipe.model.tokenizer;
-  if (written.empty()) {
+  NARU_TRY(find_recipe_models(recipe.model, folder));
+  const std::string tokenizer_path = recipes::tokenizer_place(recipe.model, folder).string();
+  if (tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,
                  fmt::format("reading {}: the model has neither a path nor a tokenizer, and text needs one; set "
                              "model.tokenizer to a folder with tokenizer.json",
@@ -54,7 +58,6 @@ Result<RecipeData> open_data(const DataOptions& options) {
                  fmt::format("reading {}: it has no [[validation]], which --ngram measures on; add a source there",
                              options.recipe_path)};
   }
-  const std::string tokenizer_path = recipes::resolved_path(written, folder).string();
   NARU_ASSIGN(formats::TokenizerData tokenizer_data, read_tokenizer(options, recipe, tokenizer_path));
   NARU_ASSIGN(std::optional<std::string> own_template, train::read_own_template(recipe, folder));
   if (own_template) text::replace_chat_template(tokenizer_data, std::move(*own_template));
@@ -90,6 +93,10 @@ Json stream_json(const data::BatchStream& stream, int64_t context) {
     Json source = {{"name", s.name}, {"share", s.share}};
     source.update(object(s));
     json["sources"].push_back(std::move(source));
+  }
+  json["files"] = Json::array();
+  for (const auto& file : stream.files()) {
+    json["files"].push_back({{"name", file.name}, {"read_as", file.form}, {"bytes", file.bytes}});
   }
   json["n_notes"] = stream.n_notes();
   json["notes"] = Json::array();
@@ -148,7 +155,7 @@ Status train_tokenizer(const DataOptions& options) {
   how.json = options.json;
   how.vocab_size = wanted.vocab_size.value_or(how.vocab_size);
   if (!is_recipe(options.recipe_path)) {
-    how.inputs.insert(how.inputs.end(), options.overrides.begin(), options.overrides.end());
+    for (const std::string& path : options.overrides) how.inputs.push_back(with_home(path));
     return train_tokenizer_command(how);
   }
   NARU_ASSIGN(const recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));

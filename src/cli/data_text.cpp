@@ -9,6 +9,7 @@
 #include "base/shown_text.h"
 #include "cli/open_model.h"
 #include "cli/piece_lines.h"
+#include "cli/read_as.h"
 #include "cli/sheet.h"
 #include "cli/table.h"
 
@@ -174,6 +175,15 @@ std::string documents_text(const RecipeData& data, int64_t n_each) {
   return text;
 }
 
+// As what each file was read: "read as Alpaca: a.jsonl, b.json".
+std::string forms_text(const data::BatchStream& stream) {
+  std::string text;
+  for (const std::string& line : read_as(stream.files())) {
+    text += indented(fmt::format("read as {}", one_line(line)), 0, 2);
+  }
+  return text;
+}
+
 std::string baseline_text(const data::NgramBaseline& b) {
   std::string text = indented(
       fmt::format(
@@ -205,7 +215,10 @@ std::string data_text(const DataOptions& options, const RecipeData& data) {
                            data.training.statistics().size() > 1 ? "until the first source was seen whole" : "an epoch",
                            data.training.sha256().substr(0, 16)),
                0, 2);
-  if (data.validation) text += "\n" + sources_table("Validation", *data.validation, batch.context, false);
+  text += forms_text(data.training);
+  if (data.validation) {
+    text += "\n" + sources_table("Validation", *data.validation, batch.context, false) + forms_text(*data.validation);
+  }
   if (data.baseline) text += "\n" + baseline_text(*data.baseline);
   text += notes_text("training data", data.training, options.all_notes);
   if (data.validation) text += notes_text("validation data", *data.validation, options.all_notes);

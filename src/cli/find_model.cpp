@@ -33,10 +33,9 @@ bool is_file_name(const std::string& given) {
   return given.ends_with(".gguf") || given.ends_with(".safetensors");
 }
 
-}  // namespace
-
-Result<std::string> find_model_path(const std::string& given) {
-  const auto is_there = is_anything(given);
+// `place` is where the path leads, and `doing` what messages say is done.
+Result<std::string> find_at(const std::string& given, const std::filesystem::path& place, std::string_view doing) {
+  const auto is_there = is_anything(place);
   if (!is_there.ok() || *is_there) return given;
   const auto name = hub::parse_name(given);
   const bool is_word = given.find('/') == std::string::npos;
@@ -51,12 +50,33 @@ Result<std::string> find_model_path(const std::string& given) {
   const auto meant = list.ok() ? meant_name(given, *list) : std::nullopt;
   if (!is_name && !meant) return given;
   const std::string shown = without_controls_on_one_line(given);
-  return Error{Code::kNotFound,
-               fmt::format("opening the model: '{}': there is no such file or folder, and no model of that name was "
-                           "pulled; {}{}",
-                           shown, meant ? fmt::format("did you mean {}? ", without_controls_on_one_line(*meant)) : "",
-                           is_name ? fmt::format("check the path, or get it: naru pull {}", shown)
-                                   : "`naru list` shows what was pulled")};
+  return Error{
+      Code::kNotFound,
+      fmt::format("{}: '{}': there is no such file or folder, and no model of that name was pulled; {}{}", doing, shown,
+                  meant ? fmt::format("did you mean {}? ", without_controls_on_one_line(*meant)) : "",
+                  is_name ? fmt::format("check the path, or get it: naru pull {}", shown)
+                          : "`naru list` shows what was pulled")};
+}
+
+}  // namespace
+
+Result<std::string> find_model_path(const std::string& given) {
+  return find_at(given, given, "opening the model");
+}
+
+Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::path& recipe_folder) {
+  const auto find = [&](const std::string& written) {
+    return find_at(written, recipes::resolved_path(written, recipe_folder),
+                   "opening model.path (paths count from the recipe's folder)");
+  };
+  if (!model.path.empty()) {
+    NARU_ASSIGN(const std::string found, find(model.path));
+    if (found != model.path) model.pulled_path = found;
+  }
+  if (model.tokenizer.empty()) return {};
+  const auto found = find(model.tokenizer);
+  if (found.ok() && *found != model.tokenizer) model.pulled_tokenizer = *found;
+  return {};
 }
 
 std::function<Status(const Given&)> set_model_path(std::string* path) {

@@ -19,11 +19,25 @@ namespace {
 
 constexpr int kStatusReaderGone = 141;  // as of a program that SIGPIPE ended
 
+// A message of several lines has them indented, as lists of bad lines are (data/bad_lines.h); all other line breaks in
+// it are from outside and are shown as such.
+std::string shown_message(std::string_view message) {
+  constexpr std::string_view kBreak = "\n  ";
+  std::string text;
+  while (true) {
+    const size_t at = std::min(message.find(kBreak), message.size());
+    text += one_line(std::string(message.substr(0, at)));
+    if (at == message.size()) return text;
+    text += kBreak;
+    message.remove_prefix(at + kBreak.size());
+  }
+}
+
 // The message on standard error, and with --json the same as an object on standard output.
 int report(const Error& error, bool is_json) {
   if (reader_is_gone()) return kStatusReaderGone;
   if (!error.message.empty()) {
-    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), shown_message(error.message)));
     if (is_json) {
       const Json json = {{"error", {{"code", code_name(error.code)}, {"message", error.message}}}};
       (void)write_out(json_text(json)).ok();

@@ -152,7 +152,7 @@ void add_sampling_flags(SamplingFlags& o, std::vector<Flag>& flags) {
   flags.push_back(
       {"top-p", "X", kGroupSampling,
        "only the likeliest tokens that together have probability X; 1: off; default: the makers' advice, else 0.9",
-       set_number(&o.top_p, 1e-9, 1)});
+       set_number(&o.top_p, 0, 1)});
   flags.push_back({"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; 0: off",
                    set_number(&o.min_p, 0, 1)});
   flags.push_back({"repetition-penalty", "X", kGroupSampling, "makes tokens seen before less likely; 1: off",

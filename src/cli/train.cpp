@@ -13,9 +13,11 @@
 #include "base/memory.h"
 #include "base/shown_text.h"
 #include "chips/cpu/machine_limits.h"
+#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
+#include "cli/read_as.h"
 #include "cli/sheet.h"
 #include "cli/train_status.h"
 #include "cli/version.h"
@@ -60,6 +62,7 @@ std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
                                 {"answers", plan.rollout_bytes},
                                 {"program and data", plan.program_bytes + plan.data_bytes}}));
   sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));
+  for (const std::string& line : read_as(plan.data_files)) sheet.row("data read as", one_line(line));
   sheet.row("numerics id", plan.numerics_id);
   return sheet.str() + "\n";
 }
@@ -68,7 +71,7 @@ Json plan_json(const train::TrainingPlan& plan) {
   return {{"parameters", plan.n_parameters}, {"trained", plan.n_trained},
           {"active", plan.n_active},         {"steps", plan.steps},
           {"bytes", plan.total_bytes()},     {"batch_tokens", plan.batch_tokens},
-          {"numerics_id", plan.numerics_id}};
+          {"numerics_id", plan.numerics_id}, {"data", read_as(plan.data_files)}};
 }
 
 // A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
@@ -155,12 +158,14 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
 }  // namespace
 
 Status train_command(const TrainOptions& options) {
-  NARU_ASSIGN(const recipes::Recipe recipe, recipe_of(options));
+  NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
+  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
+  NARU_TRY(find_recipe_models(recipe.model, folder));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   TrainStatus status;
   train::TrainerEvents events;
   events.note = [&status](std::string_view text) { status.note(text); };
-  events.should_stop = [] { return is_interrupted(); };
+  events.should_stop = events.should_give_up = [] { return is_interrupted(); };
   events.step = [&](const train::StepReport& r) {
     status.update({.step = r.step,
                    .steps = r.steps,
@@ -183,7 +188,6 @@ Status train_command(const TrainOptions& options) {
       return !limits.ok() ? 0 : is_bf16 ? limits->bf16.per_s : limits->f32.per_s;
     };
   }
-  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
   auto result = trainer->run();

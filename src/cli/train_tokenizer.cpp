@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,7 @@
 #include "cli/json_text.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
-#include "formats/json.h"
+#include "data/texts.h"
 #include "formats/tokenizer_writer.h"
 #include "formats/utf8.h"
 #include "text/bpe_trainer.h"
@@ -29,9 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kTextLineBytesMax = int64_t{64} << 20;  // bytes of one line of a .jsonl file
-constexpr size_t kReadBytes = size_t{4} << 20;            // of a plain text between two looks at the clock
-constexpr int64_t kLookBytes = int64_t{1} << 18;          // the same for texts of the caller, which are short
+constexpr size_t kReadBytes = size_t{4} << 20;    // of a plain text between two looks at the clock
+constexpr int64_t kLookBytes = int64_t{1} << 18;  // the same for texts of the caller, which are short
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -54,7 +54,8 @@ class InputReader {
 
   Status read() {
     for (const MappedFile& file : files_) {
-      NARU_TRY(file.path().extension() == ".jsonl" ? read_lines(file) : read_plain(file));
+      const bool is_json = file.path().extension() == ".jsonl" || file.path().extension() == ".json";
+      NARU_TRY(is_json ? read_json(file) : read_plain(file));
       NARU_TRY(file.check_unchanged());
     }
     return {};
@@ -88,43 +89,20 @@ class InputReader {
     return {};
   }
 
-  Status read_lines(const MappedFile& file) {
-    const std::string_view text = as_text(file.bytes());
-    int64_t line_number = 0;
-    for (size_t begin = mark_bytes(file), seen = 0; begin < text.size();) {
-      size_t end = text.find('\n', begin);
-      if (end == std::string_view::npos) end = text.size();
-      const std::string_view line = text.substr(begin, end - begin);
-      ++line_number;
-      if (line.find_first_not_of(" \t\r") != std::string_view::npos) {
-        NARU_TRY(add_line(line, fmt::format("{}:{}", file.path().string(), line_number)));
-      }
-      begin = end + 1;
-      if (begin - seen < kReadBytes && begin < text.size()) continue;
-      NARU_TRY(moved_on(file, seen, std::min(begin, text.size())));
-      seen = begin;
-    }
-    return {};
-  }
-
-  Status add_line(std::string_view line, const std::string& name) {
-    const formats::JsonLimits limits{.bytes_max = kTextLineBytesMax};
-    NARU_ASSIGN(const nlohmann::json json, formats::parse_json(as_bytes(line), name, limits));
-    NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(json, name));
-    if (root.has("text")) {
-      NARU_ASSIGN(const std::string text, root.get_string("text"));
-      return trainer_->add_text(text);
-    }
-    if (!root.has("messages")) return root.missing("text", "the text of this line, or \"messages\",");
-    NARU_ASSIGN(const auto messages, root.find_array("messages"));
-    for (size_t i = 0; i < messages.size(); ++i) {
-      NARU_ASSIGN(const formats::JsonObject message,
-                  formats::JsonObject::of(*messages[i], name, fmt::format("messages[{}]", i)));
-      for (const std::string_view key : {"reasoning_content", "content"}) {
-        NARU_ASSIGN(const auto content, message.find_string(key));
-        if (content) NARU_TRY(trainer_->add_text(*content));
-      }
-    }
+  Status read_json(const MappedFile& file) {
+    int64_t n_seen = 0;
+    const int64_t done_before = n_done_;
+    const auto add = [&](std::string_view text) -> Status {
+      NARU_TRY(trainer_->add_text(text));
+      n_seen += static_cast<int64_t>(text.size());
+      if (n_seen < kLookBytes) return {};
+      n_done_ += n_seen;
+      n_seen = 0;
+      progress_.update(std::min(n_done_, done_before + file.size()), n_bytes_);
+      return check_interrupt();
+    };
+    NARU_TRY(data::visit_file_texts(file.path(), add, [](std::string_view note) { print_note(note); }));
+    n_done_ = done_before + file.size();
     return {};
   }
 

@@ -102,7 +102,7 @@ struct BatchStream::State {
   std::unique_ptr<Mixture> mixture;   // of steps, by weight
   std::unique_ptr<Mixture> all_rows;  // of validation: every row of every source once
   std::vector<DataNote> notes;
-  std::vector<std::string> files;  // and generators, by Document::file
+  std::vector<ReadFile> files;  // and generators, by Document::file
   std::vector<DataFile> contents;
   int64_t n_notes = 0;
   int64_t n_documents = 0;
@@ -175,7 +175,8 @@ void hash_documents(const std::vector<Document>& documents, Sha256& hash) {
 
 Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::vector<recipes::SourceRecipe>& sources,
                                       const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
-                                      const std::filesystem::path& recipe_folder) {
+                                      const std::filesystem::path& recipe_folder,
+                                      const std::function<bool()>& should_stop) {
   NARU_CHECK(&sources == &recipe.data || &sources == &recipe.validation);
   NARU_TRY(check_recipe(recipe, sources));
   auto state = std::make_unique<State>();
@@ -183,6 +184,7 @@ Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::
   state->split = &sources == &recipe.data ? Split::kTrain : Split::kValidation;
   state->batch = recipe.batch;
   SourceContext context{recipe, tokenizer, chat_template, recipe_folder, state->split, {}, 0, {}, 0, 0};
+  context.should_stop = should_stop;
   if (!tokenizer.eos_id()) {
     context.notes.push_back({"the tokenizer", "it has no end of sequence: documents end without one"});
     context.n_notes = 1;
@@ -274,7 +276,8 @@ const std::vector<SourceStatistics>& BatchStream::statistics() const {
 }
 
 std::string BatchStream::place(const Document& document) const {
-  return fmt::format("{}:{}", state_->files[static_cast<size_t>(document.file)], document.index);
+  const ReadFile& file = state_->files[static_cast<size_t>(document.file)];
+  return fmt::format(fmt::runtime(file.is_array ? "{}[{}]" : "{}:{}"), file.name, document.index);
 }
 
 const std::vector<DataFile>& BatchStream::files() const {

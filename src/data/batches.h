@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,7 @@ struct Document {
   std::vector<uint8_t> loss;  // as long as ids; loss[0] is never a target
   int32_t source = 0;
   int32_t file = 0;   // of all files of the stream; BatchStream::place says its name
-  int64_t index = 0;  // in its file: line of a .jsonl, number of a generated one; 1 of a .txt
+  int64_t index = 0;  // in its file: line of a .jsonl, element of an array, number of a generated one; 1 of a .txt
 };
 
 struct DocumentRows {
@@ -62,6 +63,8 @@ struct DataFile {
   std::string name;  // as messages call it
   int64_t bytes = 0;
   std::string sha256;
+  std::string form =
+      {};  // as what it was read: "plain text", "messages with tools", "Alpaca in an array"; in no record
 };
 
 // What became of one source, for `naru data` and the log.
@@ -80,10 +83,12 @@ struct SourceStatistics {
 class BatchStream {
  public:
   // Reads and tokenizes every source. Errors name file and line. `sources` is recipe.data or recipe.validation itself:
-  // which of the two says from which half of their problems generators draw (data/generators.h).
+  // which of the two says from which half of their problems generators draw (data/generators.h). `should_stop` is asked
+  // at every document; kCancelled where it says so.
   static Result<BatchStream> open(const recipes::Recipe& recipe, const std::vector<recipes::SourceRecipe>& sources,
                                   const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
-                                  const std::filesystem::path& recipe_folder);
+                                  const std::filesystem::path& recipe_folder,
+                                  const std::function<bool()>& should_stop = {});
   BatchStream(BatchStream&&) noexcept;
   BatchStream& operator=(BatchStream&&) noexcept;
   ~BatchStream();
@@ -104,7 +109,7 @@ class BatchStream {
   // Every document once, source by source, each in the shuffled order of epoch 0; index in [0, n_documents()).
   const Document& document(int64_t index) const;
   const std::vector<SourceStatistics>& statistics() const;
-  std::string place(const Document& document) const;  // "chat.jsonl:17"
+  std::string place(const Document& document) const;  // "chat.jsonl:17", "chat.json[16]" of an array
   // In reading order; generators have none.
   const std::vector<DataFile>& files() const;
   // SHA-256 of all documents (ids and masks) in reading order: changes when a file, the tokenizer or the template does.

@@ -86,6 +86,7 @@ Result<ConversationDocuments> assistant_documents(Sample sample, const text::Cha
     return result;
   }
   add_shared_note(spelt_tags_note(sample, tokenizer), result);
+  add_shared_note(unwritten_note(sample, chat_template, place), result);
   const size_t n_behind = sample.messages.size() - 1 - turns.back().message;
   if (n_behind > 0) {
     result.notes.push_back(fmt::format("{} message{} behind the assistant's last left out: nothing to learn there",
@@ -126,6 +127,7 @@ Result<ConversationDocuments> whole_conversation(Sample sample, const text::Chat
   ConversationDocuments result;
   result.documents.push_back(std::move(document));
   add_shared_note(spelt_tags_note(sample, tokenizer), result);
+  add_shared_note(unwritten_note(sample, chat_template, place), result);
   return result;
 }
 

@@ -123,7 +123,7 @@ StreamRecord record_of(const BatchStream& stream, const std::vector<recipes::Sou
     hash.update(as_bytes(file_line(file)));
     name_bytes += std::ssize(file.name);
     if (std::ssize(record.files) == kRecordedFilesMax || name_bytes > kRecordedNameBytesMax) continue;
-    record.files.push_back({formats::printable(file.name, std::ssize(file.name)), file.bytes, file.sha256});
+    record.files.push_back({formats::printable(file.name, std::ssize(file.name)), file.bytes, file.sha256, file.form});
   }
   record.files_sha256 = hash.finish_hex();
   return record;

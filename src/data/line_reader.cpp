@@ -97,6 +97,11 @@ Status LineReader::fill(size_t wanted) {
   return {};
 }
 
+Result<std::string_view> LineReader::peek(size_t n) {
+  NARU_TRY(fill(n));
+  return std::string_view(buffer_).substr(begin_);
+}
+
 Result<std::optional<std::string_view>> LineReader::next_line() {
   size_t length = 0;  // bytes of the line known to hold no \n
   while (true) {

@@ -25,6 +25,8 @@ class LineReader {
   LineReader& operator=(LineReader&&) = delete;
   ~LineReader();
 
+  // The first bytes that were not given out yet, at least n of them unless the file ends; they stay to be given out.
+  Result<std::string_view> peek(size_t n);
   // The next line without its end; nothing at the end of the file. Valid until the next call.
   Result<std::optional<std::string_view>> next_line();
   // The next stretch of the file with its line ends: the whole rest where that is short, else up to the last line end

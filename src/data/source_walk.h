@@ -22,8 +22,11 @@ class SourceEvents {
   virtual Status on_file(const std::string& name) = 0;
   // All of a file was read: its length, and the SHA-256 of the very bytes that were. Not for generators.
   virtual void on_file_end(int64_t /*bytes*/, std::string /*sha256*/) {}
-  // A line of a .jsonl file, counted from 1; `place` is "FILE:LINE".
-  virtual Status on_sample(const Sample& sample, std::string_view place, int64_t line) = 0;
+  // What a file of JSON holds, before its first sample; `place` is that of the sample. An error ends the reading.
+  virtual Status on_form(LineForm /*form*/, bool /*is_array*/, std::string_view /*place*/) { return {}; }
+  // A line of a .jsonl file, counted from 1, and `place` is "FILE:LINE"; or an element of an array, counted from 0, and
+  // `place` is "FILE[INDEX]". After an error that is the line's own (bad_lines.h) reading goes on, to find the others.
+  virtual Status on_sample(const Sample& sample, std::string_view place, int64_t index) = 0;
   // A .txt file: its text in blocks, cut between lines, valid UTF-8, each only good during the call; then its end.
   virtual Status on_text(std::string_view block) = 0;
   virtual Status on_text_end(std::string_view place) = 0;

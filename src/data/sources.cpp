@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "data/conversation.h"
 #include "data/limits.h"
@@ -38,14 +39,25 @@ class SourceReader final : public SourceEvents {
 
   Status on_file(const std::string& name) override;
   void on_file_end(int64_t bytes, std::string sha256) override {
-    context_.contents.push_back({context_.files.back(), bytes, std::move(sha256)});
+    context_.contents.push_back({context_.files.back().name, bytes, std::move(sha256), form_text()});
   }
+  Status on_form(LineForm form, bool is_array, std::string_view place) override;
   Status on_sample(const Sample& sample, std::string_view place, int64_t line) override;
   Status on_text(std::string_view block) override;
   Status on_text_end(std::string_view place) override;
   Status on_problem(const Problem& problem, std::string_view place, int64_t index) override;
 
  private:
+  // "plain text", "messages with tools", "Alpaca in an array"
+  std::string form_text() const {
+    if (!form_) return "plain text";
+    return fmt::format("{}{}{}", form_name(*form_), has_tools_ ? " with tools" : "",
+                       context_.files.back().is_array ? " in an array" : "");
+  }
+  Status check_stop() const {
+    if (!context_.should_stop || !context_.should_stop()) return {};
+    return Error{Code::kCancelled, fmt::format("reading {}: stopped by you", statistics_.name)};
+  }
   bool is_sft() const { return context_.recipe.kind == recipes::RunKind::kSft; }
   int64_t context() const { return context_.recipe.batch.context; }
 
@@ -94,6 +106,8 @@ class SourceReader final : public SourceEvents {
     int64_t n_lines = 0;
   };
   std::vector<SharedNote> shared_notes_;  // a handful: their reasons name no line
+  std::optional<LineForm> form_;          // of the file; none of plain text
+  bool has_tools_ = false;                // some of its conversations do
   int64_t n_unanswered_ = 0;              // conversations that have nothing to learn
   int64_t item_ = 0;                      // line or problem that the next documents are of
 };
@@ -167,24 +181,32 @@ Status SourceReader::add(Document document, std::string_view place) {
   return {};
 }
 
-Status SourceReader::on_sample(const Sample& sample, std::string_view place, int64_t line) {
-  item_ = line;
-  if (!sample.is_chat) {
-    if (is_sft()) {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("reading {}: it has \"text\", and the recipe's kind is sft, which wants \"messages\" to "
-                               "learn the assistant's turns of; set kind = \"pretrain\" to learn all of a text",
-                               place)};
-    }
-    return add(text_document(sample.text, context_.tokenizer), place);
-  }
-  if (context_.chat_template == nullptr) {
+Status SourceReader::on_form(LineForm form, bool is_array, std::string_view place) {
+  form_ = form;
+  context_.files.back().is_array = is_array;
+  if (!is_conversation(form) && is_sft()) {
     return Error{Code::kInvalidArgument,
-                 fmt::format("reading {}: it is a conversation, and the tokenizer has no chat template; name one that "
-                             "has in model.tokenizer",
+                 fmt::format("reading {}: it has \"text\", and the recipe's kind is sft, which wants conversations "
+                             "(\"messages\", or another form of docs/data.md) to learn the assistant's turns of; set "
+                             "kind = \"pretrain\" to learn all of a text",
                              place)};
   }
-  context_.has_conversations = true;
+  if (is_conversation(form) && context_.chat_template == nullptr) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("reading {}: it is a conversation ({}), and the tokenizer has no chat template; name one "
+                             "that has in model.tokenizer, or a template's file in model.chat_template",
+                             place, form_name(form))};
+  }
+  context_.has_conversations |= is_conversation(form);
+  return {};
+}
+
+Status SourceReader::on_sample(const Sample& sample, std::string_view place, int64_t index) {
+  NARU_TRY(check_stop());
+  item_ = index;
+  if (!sample.note.empty()) note_shared(place, sample.note);
+  if (!sample.is_chat) return add(text_document(sample.text, context_.tokenizer), place);
+  has_tools_ |= sample.has_tools();
   if (!is_sft()) {
     NARU_ASSIGN(ConversationDocuments whole,
                 whole_conversation(sample, *context_.chat_template, context_.tokenizer, place));
@@ -204,22 +226,25 @@ Status SourceReader::on_sample(const Sample& sample, std::string_view place, int
 }
 
 Status SourceReader::on_file(const std::string& name) {
-  context_.files.push_back(name);
+  context_.files.push_back({name});
+  form_.reset();
+  has_tools_ = false;
   text_ = {};
   text_.ids = context_.tokenizer.prefix_ids();
   return {};
 }
 
 Status SourceReader::on_text(std::string_view block) {
+  NARU_TRY(check_stop());
   if (is_sft()) {
     return Error{
         Code::kInvalidArgument,
         fmt::format("reading {}: it is plain text, and the recipe's kind is sft, which wants conversations in a "
                     ".jsonl file; set kind = \"pretrain\" to learn all of a text",
-                    context_.files.back())};
+                    context_.files.back().name)};
   }
   append_content(block, context_.tokenizer, text_);
-  return check_room(static_cast<int64_t>(text_.ids.size()), context_.files.back());
+  return check_room(static_cast<int64_t>(text_.ids.size()), context_.files.back().name);
 }
 
 Status SourceReader::on_text_end(std::string_view place) {
@@ -229,7 +254,11 @@ Status SourceReader::on_text_end(std::string_view place) {
 }
 
 Status SourceReader::on_problem(const Problem& problem, std::string_view place, int64_t index) {
-  if (is_sft()) return on_sample(make_exchange(problem.prompt, problem.solution), place, index);
+  NARU_TRY(check_stop());
+  if (is_sft()) {
+    NARU_TRY(on_form(LineForm::kMessages, false, place));
+    return on_sample(make_exchange(problem.prompt, problem.solution), place, index);
+  }
   item_ = index;
   // Two parts, so that the ids of the beginning are those of the prompt when the model is asked.
   Document document;

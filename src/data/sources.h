@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,12 @@
 
 namespace naru::data {
 
+// A file or a generator that documents came from.
+struct ReadFile {
+  std::string name;
+  bool is_array = false;  // a JSON array, whose documents are counted from 0
+};
+
 // What every source of a stream needs and adds to.
 struct SourceContext {
   const recipes::Recipe& recipe;
@@ -25,11 +32,12 @@ struct SourceContext {
   Split split = Split::kTrain;
   std::vector<DataNote> notes;  // the first kDataNotesMax
   int64_t n_notes = 0;
-  std::vector<std::string> files;  // read so far, and generators
+  std::vector<ReadFile> files;  // read so far, and generators
   int64_t n_documents = 0;
   int64_t n_tokens = 0;
   std::vector<DataFile> contents = {};  // of those that are files
   bool has_conversations = false;       // some were rendered by the template
+  std::function<bool()> should_stop = {};
 };
 
 // The documents of sources[index], in the order of their lines, and the counts of `statistics` that reading knows (rows

@@ -1,5 +1,7 @@
 #include "data/texts.h"
 
+#include <fmt/format.h>
+
 #include "data/source_walk.h"
 
 namespace naru::data {
@@ -7,7 +9,9 @@ namespace {
 
 class TextVisitor final : public SourceEvents {
  public:
-  TextVisitor(bool is_sft, const std::function<Status(std::string_view)>& visit) : is_sft_(is_sft), visit_(visit) {}
+  using Note = std::function<void(std::string_view)>;
+  TextVisitor(bool is_sft, const std::function<Status(std::string_view)>& visit, Note note = {})
+      : is_sft_(is_sft), visit_(visit), note_(std::move(note)) {}
 
   Status on_file(const std::string&) override { return {}; }
   Status on_sample(const Sample& sample, std::string_view, int64_t) override {
@@ -27,11 +31,15 @@ class TextVisitor final : public SourceEvents {
     NARU_TRY(visit_(problem.prompt));
     return visit_(problem.solution);
   }
-  void on_note(std::string_view, std::string) override {}  // BatchStream tells them
+  // Of a recipe's data BatchStream tells them.
+  void on_note(std::string_view place, std::string reason) override {
+    if (note_) note_(fmt::format("{}: {}", place, reason));
+  }
 
  private:
   bool is_sft_;
   const std::function<Status(std::string_view)>& visit_;
+  Note note_;
 };
 
 }  // namespace
@@ -43,6 +51,14 @@ Status visit_texts(const recipes::Recipe& recipe, const std::filesystem::path& r
     NARU_TRY(walk_source(source, recipe_folder, recipe.seed, Split::kTrain, visitor));
   }
   return {};
+}
+
+Status visit_file_texts(const std::filesystem::path& path, const std::function<Status(std::string_view)>& visit,
+                        const std::function<void(std::string_view)>& note) {
+  recipes::SourceRecipe source;
+  source.path = path.string();
+  TextVisitor visitor(false, visit, note);
+  return walk_source(source, {}, 0, Split::kTrain, visitor);
 }
 
 }  // namespace naru::data

@@ -17,4 +17,8 @@ namespace naru::data {
 Status visit_texts(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
                    const std::function<Status(std::string_view)>& visit);
 
+// The same of one file of lines of JSON, or of an array. `note` is told of what is left out, with its place.
+Status visit_file_texts(const std::filesystem::path& path, const std::function<Status(std::string_view)>& visit,
+                        const std::function<void(std::string_view)>& note);
+
 }  // namespace naru::data

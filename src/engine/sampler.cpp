@@ -93,14 +93,11 @@ uint64_t scale_random(uint64_t random, uint64_t total) {
 Status validate_sampling(const SamplingOptions& options, int64_t vocab) {
   NARU_TRY(check_range("the temperature", options.temperature, 0, 1000));
   NARU_TRY(check_range("top_k", static_cast<double>(options.top_k), 0, 0x1p53));
+  NARU_TRY(check_range("top_p", options.top_p, 0, 1));
   NARU_TRY(check_range("min_p", options.min_p, 0, 1));
   NARU_TRY(check_range("the repetition penalty", options.repetition_penalty, 0.01, 100));
   NARU_TRY(check_range("the presence penalty", options.presence_penalty, -100, 100));
   NARU_TRY(check_range("the frequency penalty", options.frequency_penalty, -100, 100));
-  if (!(options.top_p > 0 && options.top_p <= 1)) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("sampling: top_p is {}, but must be above 0 and at most 1", options.top_p)};
-  }
   std::set<int32_t> seen;
   for (const auto& [id, bias] : options.logit_bias) {
     if (id < 0 || id >= vocab) {

@@ -38,7 +38,7 @@ namespace naru::engine {
 struct SamplingOptions {
   double temperature = 1.0;                           // [0, 1000]; 0 (also below 2^-126): greedy
   int64_t top_k = 0;                                  // >= 0; 0: off
-  double top_p = 1.0;                                 // (0, 1]; 1: off
+  double top_p = 1.0;                                 // [0, 1]; 1: off; 0: the first alone
   double min_p = 0.0;                                 // [0, 1]; 0: off
   double repetition_penalty = 1.0;                    // [0.01, 100]; 1: off
   double presence_penalty = 0.0;                      // [-100, 100]; 0: off

@@ -23,7 +23,7 @@ struct GenerationConfig {
   std::optional<bool> do_sample;
   std::optional<double> temperature;         // >= 0
   std::optional<int64_t> top_k;              // >= 0; 0: off
-  std::optional<double> top_p;               // in (0, 1]
+  std::optional<double> top_p;               // in [0, 1]; 0: the likeliest token alone
   std::optional<double> min_p;               // in [0, 1]
   std::optional<double> repetition_penalty;  // > 0
   std::vector<int32_t> bos_ids;

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "formats/json_place.h"
 #include "formats/json_tree.h"
 #include "formats/utf8.h"
 
@@ -13,6 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::string_view kDamaged = "the file is damaged or no JSON, get it again";
+constexpr std::string_view kCorrectIt = "correct it there";
 
 // Between nlohmann's reader and JsonEvents: limits and number ranges.
 class StrictReader final : public nlohmann::json_sax<Json> {
@@ -52,10 +55,13 @@ class StrictReader final : public nlohmann::json_sax<Json> {
     std::string_view text = error.what();  // "[json.exception.parse_error.101] parse error at line 1, ...: reason"
     if (const size_t at = text.find("] "); at != std::string_view::npos) text.remove_prefix(at + 2);
     if (const size_t at = text.find("; last read"); at != std::string_view::npos) text = text.substr(0, at);
-    return refuse(fmt::format("at byte {}: {}", position, printable(text, 200)));
+    position_ = position;
+    return refuse(printable(text, 200));
   }
 
   const std::string& reason() const { return reason_; }
+  // Of the byte at which it is no JSON, from 1; 0 where that is not why it was refused.
+  size_t position() const { return position_; }
 
  private:
   static std::string out_of_range_text(const std::string& number) {
@@ -80,10 +86,27 @@ class StrictReader final : public nlohmann::json_sax<Json> {
   int64_t depth_ = 0;
   int64_t values_ = 0;
   std::string reason_;
+  size_t position_ = 0;
 };
 
-Error json_error(std::string_view name, std::string_view reason) {
-  return {Code::kCorrupt, fmt::format("reading {}: {}; {}", name, reason, kDamaged)};
+Error json_error(std::string_view name, std::string_view reason, std::string_view next = kDamaged) {
+  return {Code::kCorrupt, fmt::format("reading {}: {}; {}", name, reason, next)};
+}
+
+// What is wrong at a byte of the text, counted from 1; `place` is null where the text is all of its file.
+Error error_at(size_t position, std::string_view reason, std::string_view text, std::string_view name,
+               const JsonPlace* place) {
+  if (place == nullptr) return json_error(name, fmt::format("at byte {}: {}", position, reason));
+  const std::string_view before = text.substr(0, position > 0 ? position - 1 : 0);
+  const auto line_ends = std::count(before.begin(), before.end(), '\n');
+  const auto behind = static_cast<int64_t>(before.size() - (line_ends > 0 ? before.rfind('\n') + 1 : 0));
+  // "parse error at line 1, column 17: syntax error ...": of the text, not of the file.
+  if (const size_t at = reason.find(": "); reason.starts_with("parse error at") && at != std::string_view::npos) {
+    reason.remove_prefix(at + 2);
+  }
+  const int64_t column = behind + (line_ends > 0 ? 1 : place->column);
+  return json_error(name, fmt::format("at line {}, column {}: {}", place->line + line_ends, column, reason),
+                    kCorrectIt);
 }
 
 template <typename T>
@@ -150,7 +173,9 @@ bool JsonTree::on_end_array() {
   return true;
 }
 
-Status walk_json(Bytes text, std::string_view name, const JsonLimits& limits, JsonEvents* events) {
+namespace {
+
+Status walk(Bytes text, std::string_view name, const JsonLimits& limits, JsonEvents* events, const JsonPlace* place) {
   const std::string_view view = as_text(text);
   if (static_cast<int64_t>(view.size()) > limits.bytes_max) {
     return Error{Code::kCorrupt,
@@ -158,18 +183,33 @@ Status walk_json(Bytes text, std::string_view name, const JsonLimits& limits, Js
                              view.size(), limits.bytes_max)};
   }
   if (view.substr(0, 3) == "\xef\xbb\xbf") {
-    return json_error(name, "it starts with a byte order mark, which JSON must not have");
+    return json_error(name, "it starts with a byte order mark, which JSON must not have",
+                      place != nullptr ? kCorrectIt : kDamaged);
   }
   // The reader takes a zero byte for the end of the text, and what follows it would go unseen.
   if (const size_t at = view.find('\0'); at != std::string_view::npos) {
-    return json_error(name, fmt::format("at byte {}: a zero byte, which JSON text must not have", at));
+    constexpr std::string_view kZero = "a zero byte, which JSON text must not have";
+    return place == nullptr ? json_error(name, fmt::format("at byte {}: {}", at, kZero))
+                            : error_at(at + 1, kZero, view, name, place);
   }
   StrictReader reader(limits, events);
   if (Json::sax_parse(view.begin(), view.end(), &reader)) return {};
   if (events->error()) {
     return Error{events->error()->code, fmt::format("reading {}: {}", name, events->error()->message)};
   }
-  return json_error(name, reader.reason());
+  if (reader.position() > 0) return error_at(reader.position(), reader.reason(), view, name, place);
+  return json_error(name, reader.reason(), place != nullptr ? kCorrectIt : kDamaged);
+}
+
+}  // namespace
+
+Status walk_json(Bytes text, std::string_view name, const JsonLimits& limits, JsonEvents* events) {
+  return walk(text, name, limits, events, nullptr);
+}
+
+Status walk_json_at(const JsonPlace& place, Bytes text, std::string_view name, const JsonLimits& limits,
+                    JsonEvents* events) {
+  return walk(text, name, limits, events, &place);
 }
 
 Result<nlohmann::json> parse_json(Bytes text, std::string_view name, const JsonLimits& limits) {

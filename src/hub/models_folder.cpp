@@ -1,9 +1,7 @@
 #include "hub/models_folder.h"
 
 #include <fmt/format.h>
-#include <pwd.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +10,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/home.h"
 #include "formats/utf8.h"
 #include "hub/staging_place.h"
 
@@ -69,14 +68,10 @@ void add_model(const fs::path& folder, bool is_whole, ModelList* list) {
 }  // namespace
 
 Result<fs::path> models_folder() {
-  if (const std::string given = value_of("NARU_MODELS"); !given.empty()) return fs::path(given);
+  if (const std::string given = value_of("NARU_MODELS"); !given.empty()) return fs::path(with_home(given));
   const std::string data = value_of("XDG_DATA_HOME");
   if (!data.empty() && data[0] == '/') return fs::path(data) / "naru" / "models";
-  std::string home = value_of("HOME");
-  if (home.empty()) {
-    const passwd* user = ::getpwuid(::getuid());
-    home = user == nullptr || user->pw_dir == nullptr ? "" : user->pw_dir;
-  }
+  const std::string home = home_folder();
   if (!home.empty()) return fs::path(home) / ".local" / "share" / "naru" / "models";
   return Error{Code::kNotFound,
                "finding the models folder: neither NARU_MODELS nor HOME is set; set NARU_MODELS to a "

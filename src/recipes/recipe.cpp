@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <map>
 
 #include "base/file.h"
+#include "base/home.h"
 #include "base/nearest.h"
 #include "formats/utf8.h"
 #include "recipes/recipe_schema.h"
@@ -222,6 +222,11 @@ class Reader {
     return set_field(*row, field, value, source, std::string(path));
   }
 
+  // Whether the key was written, in the file or as an override.
+  bool is_given(const std::string& path) const {
+    return lines_.contains(path) || std::find(overridden_.begin(), overridden_.end(), path) != overridden_.end();
+  }
+
   // "reading recipe a.toml: line 7": where the key was written, or the file alone.
   Source where(const std::string& path) const {
     const auto line = lines_.find(path);
@@ -424,7 +429,12 @@ Status check_across(const Recipe& r, const Reader& reader) {
   }
   if (r.lora.rank > 0 && r.lora.targets.empty()) {
     return clash(reader.where("lora.targets"), fmt::format("lora.rank is {} and lora.targets is empty", r.lora.rank),
-                 "at least one matrix", "name the matrices, or remove the line");
+                 "at least one matrix", "name the matrices, or remove the line, which is all of them");
+  }
+  const auto& targets = r.lora.targets;
+  if (targets.size() > 1 && std::find(targets.begin(), targets.end(), kAllTargets) != targets.end()) {
+    return clash(reader.where("lora.targets"), "lora.targets names all and others", "one of the two",
+                 "leave out all, or the others");
   }
   return {};
 }
@@ -452,13 +462,25 @@ Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const 
     }
   }
   if (recipe.output.empty()) recipe.output = "runs/" + recipe.name;
+  // A step of few rows is one micro-batch, unless the recipe says otherwise.
+  if (!reader.is_given("batch.micro_rows"))
+    recipe.batch.micro_rows = std::min(recipe.batch.micro_rows, recipe.batch.rows);
   NARU_TRY(check_across(recipe, reader));
   return recipe;
 }
 
 std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder) {
-  const char* home = path.starts_with("~/") ? std::getenv("HOME") : nullptr;
-  return home != nullptr ? std::filesystem::path(home) / path.substr(2) : recipe_folder / path;
+  return recipe_folder / with_home(path);  // the path itself where it is absolute
+}
+
+std::filesystem::path model_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder) {
+  if (!model.pulled_path.empty()) return model.pulled_path;
+  return model.path.empty() ? std::filesystem::path() : resolved_path(model.path, recipe_folder);
+}
+
+std::filesystem::path tokenizer_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder) {
+  if (!model.pulled_tokenizer.empty()) return model.pulled_tokenizer;
+  return model.tokenizer.empty() ? model_place(model, recipe_folder) : resolved_path(model.tokenizer, recipe_folder);
 }
 
 Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides) {

@@ -25,6 +25,9 @@ struct ModelRecipe {
   std::string chat_template;  // a file with a Jinja template; default: that of the tokenizer
   std::string form;           // latent attention: "expanded" (default) or "latent"
   double init_std = 0.02;     // of drawn weights
+  // Where `path` and `tokenizer` lead where they are names of pulled models, which whoever opens the recipe has found;
+  // empty: to paths. No keys: the names alone say which run it is.
+  std::filesystem::path pulled_path, pulled_tokenizer;
 };
 
 // [[data]] and [[validation]]: a source of documents.
@@ -74,11 +77,14 @@ struct LossRecipe {
   double mtp = 0;              // weight of the prediction layers' losses together; 0: off
 };
 
+// All matrices of the model's layers that can have an adapter.
+inline constexpr std::string_view kAllTargets = "all";
+
 // [lora]: absent (rank 0) trains all weights.
 struct LoraRecipe {
   int64_t rank = 0;
   double alpha = 16;
-  std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  std::vector<std::string> targets = {std::string(kAllTargets)};
 };
 
 // [guard]
@@ -135,6 +141,9 @@ Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<
 
 // Of a path in a recipe: relative ones count from the recipe's folder, ~/ is the user's home.
 std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder);
+// Of model.path; of model.tokenizer, which is model.path where it is not given; "" where neither is.
+std::filesystem::path model_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
+std::filesystem::path tokenizer_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
 
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);

@@ -14,11 +14,18 @@ std::string sources_text(size_t n) {
   return fmt::format("{} source{}", n, n == 1 ? "" : "s");
 }
 
+// Ways to say one thing have one form: these seven are all that a model has that has them.
+Recipe in_one_form(Recipe recipe) {
+  const std::vector<std::string> kSeven = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  if (recipe.lora.targets == kSeven) recipe.lora.targets = {std::string(kAllTargets)};
+  return recipe;
+}
+
 }  // namespace
 
 std::vector<KeyDifference> recipe_differences(const Recipe& left, const Recipe& right) {
-  Recipe a = left;  // the table's fields are of a recipe that may be written to
-  Recipe b = right;
+  Recipe a = in_one_form(left);
+  Recipe b = in_one_form(right);
   std::vector<KeyDifference> found;
   for (const SectionRow& section : recipe_sections()) {
     if (section.list == nullptr || section.name == "validation") continue;
@@ -48,7 +55,7 @@ std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& r
 }
 
 std::string recipe_identity(const Recipe& recipe) {
-  Recipe here = recipe;
+  Recipe here = in_one_form(recipe);
   Recipe plain;
   std::string text;
   for (const KeyRow& row : recipe_keys()) {

@@ -32,10 +32,10 @@ constexpr std::array<std::string_view, 4> kTraces = {"", "short", "long", "mixed
 constexpr std::array<std::string_view, 2> kOverlong = {"cut", "drop"};
 constexpr std::array<std::string_view, 2> kOptimizers = {"adamw", "muon"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
-constexpr std::array<std::string_view, 11> kTargets = {
-    "q_proj",   "k_proj",    "v_proj",   "o_proj",   "gate_proj",
-    "up_proj",  "down_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa",
-    "kv_b_proj"};
+constexpr std::array<std::string_view, 12> kTargets = {
+    kAllTargets,          "q_proj",   "k_proj",    "v_proj",   "o_proj",
+    "gate_proj",          "up_proj",  "down_proj", "q_a_proj", "q_b_proj",
+    "kv_a_proj_with_mqa", "kv_b_proj"};
 
 constexpr SectionRow kSections[] = {
     {"model", nullptr, "What is trained. Exactly one of `path` and `config` is given."},
@@ -73,7 +73,8 @@ constexpr auto kGuard = &Recipe::guard;
 constexpr auto kSample = &Recipe::sample;
 
 constexpr std::string_view kPathMeaning =
-    "a `.txt` file (one document), a `.jsonl` file with `text` or `messages` in each line, or a folder of them";
+    "a `.txt` file (one document), a `.jsonl` file (texts, messages, ShareGPT, Alpaca, prompts with completions: "
+    "[data.md](data.md)), a `.json` array of the same, or a folder of them";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
 constexpr std::string_view kWeightMeaning = "share of the rows that come from this source, against the other weights";
 constexpr std::string_view kDocumentsMeaning = "of a generator: how many different documents; 0: its own default";
@@ -127,7 +128,9 @@ constexpr KeyRow kKeys[] = {
     {.section = "model",
      .key = "path",
      .field = in<kModel, &M::path>,
-     .meaning = "a checkpoint to go on from: a Hugging Face folder or a `.gguf` file",
+     .meaning =
+         "a checkpoint to go on from: a Hugging Face folder, a `.gguf` file or a folder with one, or the name of "
+         "a pulled model ([pull.md](pull.md))",
      .text = TextKind::kPath},
     {.section = "model",
      .key = "config",
@@ -137,7 +140,9 @@ constexpr KeyRow kKeys[] = {
     {.section = "model",
      .key = "tokenizer",
      .field = in<kModel, &M::tokenizer>,
-     .meaning = "a folder with `tokenizer.json`; default: that of `path`. A new model needs one",
+     .meaning =
+         "a folder with `tokenizer.json`, a `.gguf` file, or the name of a pulled model; default: that of `path`. A "
+         "new model needs one",
      .text = TextKind::kPath},
     {.section = "model",
      .key = "chat_template",
@@ -229,8 +234,8 @@ constexpr KeyRow kKeys[] = {
     {.section = "batch",
      .key = "micro_rows",
      .field = in<kBatch, &B::micro_rows>,
-     .meaning = "rows of a micro-batch, at most `rows`; the last micro-batch of a step has what remains. Part of the "
-                "arithmetic: another value gives other bits",
+     .meaning = "rows of a micro-batch, at most `rows`, which it is where it is not given and `rows` is less; the last "
+                "micro-batch of a step has what remains. Part of the arithmetic: another value gives other bits",
      .range = {1, 65536}},
     {.section = "batch",
      .key = "groups",
@@ -339,7 +344,9 @@ constexpr KeyRow kKeys[] = {
     {.section = "lora",
      .key = "targets",
      .field = in<kLora, &LoraRecipe::targets>,
-     .meaning = "the matrices that get one, by the name they have in a Hugging Face folder",
+     .meaning =
+         "the matrices that get one: `all` that the model's layers have and that can (experts and kv_b cannot), or "
+         "some, by the name they have in a Hugging Face folder",
      .words = kTargets},
 
     {.section = "guard",

@@ -8,7 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "formats/json.h"
+#include "formats/json_place.h"
+#include "formats/utf8.h"
 
 namespace naru::text {
 namespace {
@@ -88,7 +89,7 @@ class Builder : public formats::JsonEvents {
   bool on_string(std::string&& value) override { return put(std::move(value)); }
   bool on_key(std::string&& key) override {
     if (open_.back().value.find(key))
-      return fail(Code::kCorrupt, "key '" + key + "' stands twice in one object; remove one");
+      return fail(Code::kCorrupt, "key '" + formats::printable(key) + "' stands twice in one object; remove one");
     open_.back().key = std::move(key);
     return true;
   }
@@ -158,13 +159,31 @@ void Value::set(std::string_view key, Value value) {
   object->emplace_back(std::string(key), std::move(value));
 }
 
-Result<Value> parse_value(std::string_view json, std::string_view name) {
+namespace {
+
+// `walk` is one of the two of formats.
+template <typename Walk>
+Result<Value> build_value(std::string_view json, const Walk& walk) {
   formats::JsonLimits limits;
   limits.object_root = false;
   std::string text(json.substr(0, static_cast<size_t>(limits.bytes_max) + 1));
   Builder builder(take_wide_numbers(text));
-  NARU_TRY(formats::walk_json(as_bytes(text), name, limits, &builder));
+  NARU_TRY(walk(as_bytes(text), limits, &builder));
   return builder.take();
+}
+
+}  // namespace
+
+Result<Value> parse_value(std::string_view json, std::string_view name) {
+  return build_value(json, [&](Bytes text, const formats::JsonLimits& limits, formats::JsonEvents* events) {
+    return formats::walk_json(text, name, limits, events);
+  });
+}
+
+Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view json, std::string_view name) {
+  return build_value(json, [&](Bytes text, const formats::JsonLimits& limits, formats::JsonEvents* events) {
+    return formats::walk_json_at(place, text, name, limits, events);
+  });
 }
 
 }  // namespace naru::text

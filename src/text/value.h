@@ -10,6 +10,10 @@
 
 #include "base/result.h"
 
+namespace naru::formats {
+struct JsonPlace;
+}
+
 namespace naru::text {
 
 // A JSON number that neither an int64 nor a double holds, as it is written: 18446744073709551616, 1e400.
@@ -59,5 +63,7 @@ class Value {
 // From JSON text (limits and strictness of formats/json.h: depth 64, 16 MiB, no duplicate keys). `name` appears in
 // messages only. Any JSON number is taken.
 Result<Value> parse_value(std::string_view json, std::string_view name);
+// The same of a text inside a file, whose line and column messages say.
+Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view json, std::string_view name);
 
 }  // namespace naru::text

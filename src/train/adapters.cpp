@@ -21,27 +21,48 @@ bool is_chosen(const std::string& target, const models::Parameter& parameter) {
   return models::can_adapt(parameter) && models::last_part(parameter.name) == target;
 }
 
+// The parts of the model that can have an adapter, each once.
+std::vector<std::string> possible_targets(const std::vector<models::Parameter>& parameters) {
+  std::vector<std::string> parts;
+  for (const models::Parameter& parameter : parameters) {
+    std::string part(models::last_part(parameter.name));
+    if (!models::can_adapt(parameter) || std::find(parts.begin(), parts.end(), part) != parts.end()) continue;
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
 }  // namespace
 
-formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora) {
-  return {.rank = lora.rank, .alpha = lora.alpha, .is_rank_stabilised = false, .targets = lora.targets};
+std::vector<std::string> chosen_targets(const recipes::LoraRecipe& lora,
+                                        const std::vector<models::Parameter>& parameters) {
+  const bool is_all = std::find(lora.targets.begin(), lora.targets.end(), recipes::kAllTargets) != lora.targets.end();
+  return is_all ? possible_targets(parameters) : lora.targets;
+}
+
+formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora,
+                                      const std::vector<models::Parameter>& parameters) {
+  return {
+      .rank = lora.rank, .alpha = lora.alpha, .is_rank_stabilised = false, .targets = chosen_targets(lora, parameters)};
 }
 
 Status list_adapters(const recipes::LoraRecipe& lora, std::vector<models::Parameter>& parameters) {
-  const std::vector<std::string_view> possible = models::adaptable_parts();
+  const std::vector<std::string> targets = chosen_targets(lora, parameters);
+  const std::vector<std::string> possible = possible_targets(parameters);
   std::vector<models::Parameter> added;
-  for (const std::string& target : lora.targets) {
-    const bool is_possible = std::find(possible.begin(), possible.end(), target) != possible.end();
-    const bool is_there = std::any_of(parameters.begin(), parameters.end(),
-                                      [&](const models::Parameter& p) { return is_chosen(target, p); });
-    if (is_possible && is_there) continue;
-    return Error{Code::kInvalidArgument,
-                 fmt::format("preparing adapters: lora.targets: '{}' {}; choose from {}", target,
-                             is_possible ? "names no matrix of this model" : "cannot have an adapter",
-                             fmt::join(possible, ", "))};
+  for (const std::string& target : targets) {
+    if (std::find(possible.begin(), possible.end(), target) != possible.end()) continue;
+    const auto anywhere = models::adaptable_parts();
+    const bool is_of_others = std::find(anywhere.begin(), anywhere.end(), target) != anywhere.end();
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("preparing adapters: lora.targets: '{}' {}; choose from {}, or leave the key out, which is "
+                    "all of them",
+                    target, is_of_others ? "names no matrix of this model" : "cannot have an adapter",
+                    fmt::join(possible, ", "))};
   }
   for (const models::Parameter& parameter : parameters) {
-    const bool is_wanted = std::any_of(lora.targets.begin(), lora.targets.end(),
+    const bool is_wanted = std::any_of(targets.begin(), targets.end(),
                                        [&](const std::string& target) { return is_chosen(target, parameter); });
     if (!is_wanted) continue;
     const std::string stem = parameter.name.substr(0, parameter.name.size() - kWeight.size());

@@ -12,11 +12,16 @@
 
 namespace naru::train {
 
-// What PEFT is told of them.
-formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora);
+// The parts that `lora.targets` means, of a model with such parameters: "all" spelt out, each once in their order.
+std::vector<std::string> chosen_targets(const recipes::LoraRecipe& lora,
+                                        const std::vector<models::Parameter>& parameters);
+
+// What PEFT is told of them; its targets are chosen_targets().
+formats::AdapterConfig adapter_config(const recipes::LoraRecipe& lora,
+                                      const std::vector<models::Parameter>& parameters);
 
 // Appends A and B of every matrix that `lora.targets` chooses by the last part of its name. A target that chooses
-// nothing, or a matrix that cannot have an adapter (experts, kv_b), is an error.
+// nothing, or a matrix that cannot have an adapter (experts, kv_b), is an error that lists what can.
 Status list_adapters(const recipes::LoraRecipe& lora, std::vector<models::Parameter>& parameters);
 
 // "model...q_proj" of either of its adapter's names, and "model...q_proj.weight".

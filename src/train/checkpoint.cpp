@@ -122,8 +122,8 @@ Result<CheckpointManifest> read_manifest(const fs::path& folder) {
   return manifest;
 }
 
-Status verify_file(const fs::path& path, const CheckpointFile& file) {
-  auto content = digest_file(path);
+Status verify_file(const fs::path& path, const CheckpointFile& file, const std::function<bool()>& should_stop) {
+  auto content = digest_file(path, should_stop);
   if (!content.ok() && content.error().code == Code::kNotFound) return missing(path);
   if (!content.ok()) return std::move(content).error();
   if (content->bytes != file.bytes) {
@@ -156,7 +156,7 @@ Result<std::vector<CheckpointInfo>> list_checkpoints(const fs::path& parent) {
   return found;
 }
 
-Result<CheckpointInfo> verify_checkpoint(const fs::path& folder) {
+Result<CheckpointInfo> verify_checkpoint(const fs::path& folder, const std::function<bool()>& should_stop) {
   std::error_code code;
   if (!fs::is_directory(folder, code)) {
     return Error{Code::kUnavailable,
@@ -165,7 +165,7 @@ Result<CheckpointInfo> verify_checkpoint(const fs::path& folder) {
                              folder.string(), code ? code.message() : std::string("it leads to none"))};
   }
   NARU_ASSIGN(CheckpointManifest manifest, read_manifest(folder));
-  for (const CheckpointFile& file : manifest.files) NARU_TRY(verify_file(folder / file.name, file));
+  for (const CheckpointFile& file : manifest.files) NARU_TRY(verify_file(folder / file.name, file, should_stop));
   return CheckpointInfo{folder, manifest.step, std::move(manifest.state_json)};
 }
 

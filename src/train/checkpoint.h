@@ -52,7 +52,8 @@ Result<std::vector<CheckpointInfo>> list_checkpoints(const std::filesystem::path
 // Checks one checkpoint folder: its manifest, and size and SHA-256 of every file. kCorrupt says that it is damaged:
 // bytes are wrong, or a file is missing. Any other error says that it cannot be read now, or not by this version, and
 // nothing of what is in it.
-Result<CheckpointInfo> verify_checkpoint(const std::filesystem::path& folder);
+Result<CheckpointInfo> verify_checkpoint(const std::filesystem::path& folder,
+                                         const std::function<bool()>& should_stop = {});
 
 // Opens file `name` of a verified checkpoint.
 Result<formats::TensorFiles> open_checkpoint_file(const CheckpointInfo& checkpoint, const std::string& name);

@@ -62,11 +62,11 @@ void CheckpointStore::note_once(int64_t step, const std::string& line) {
   if (noted_.emplace(step, line).second) note_(line);
 }
 
-Result<CheckpointStore::Known> CheckpointStore::judge(const CheckpointInfo& checkpoint) {
+Result<CheckpointStore::Known> CheckpointStore::judge(const CheckpointInfo& checkpoint, const ShouldStop& should_stop) {
   const std::string look = look_of(checkpoint.folder);
   const auto place = known_.find(checkpoint.step);
   if (place != known_.end() && !look.empty() && place->second.look == look) return place->second;
-  auto verified = verify_checkpoint(checkpoint.folder);
+  auto verified = verify_checkpoint(checkpoint.folder, should_stop);
   if (!verified.ok() && verified.error().code != Code::kCorrupt) return std::move(verified).error();
   Known known{.look = look, .problem = {}, .is_off_line = false, .state_json = {}};
   if (!verified.ok()) {
@@ -82,10 +82,11 @@ Result<CheckpointStore::Known> CheckpointStore::judge(const CheckpointInfo& chec
   return known;
 }
 
-Result<std::optional<CheckpointInfo>> CheckpointStore::newest_good() {
+Result<std::optional<CheckpointInfo>> CheckpointStore::newest_good(const ShouldStop& should_stop) {
   NARU_ASSIGN(const auto found, list_checkpoints(parent_));
   for (const CheckpointInfo& checkpoint : found) {
-    auto known = judge(checkpoint);
+    auto known = judge(checkpoint, should_stop);
+    if (!known.ok() && known.error().code == Code::kCancelled) return std::move(known).error();
     if (!known.ok()) {
       Error error = std::move(known).error();
       error.message +=

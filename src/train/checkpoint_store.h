@@ -28,8 +28,10 @@ class CheckpointStore {
   using Note = std::function<void(const std::string&)>;
   CheckpointStore(std::filesystem::path parent, OffLine off_line, Note note);
 
+  using ShouldStop = std::function<bool()>;
   // The newest that is good and of this run's line; what is passed over is noted. Nothing where there are none at all.
-  Result<std::optional<CheckpointInfo>> newest_good();
+  // `should_stop` is asked while bytes are read: kCancelled where it says so.
+  Result<std::optional<CheckpointInfo>> newest_good(const ShouldStop& should_stop = {});
 
   // Writes the checkpoint of `step`. One of that step goes: this line's own, and a damaged one, which is noted. One
   // that is of another line or cannot be read stays, under a name that is noted (step-00000100.set-aside-1).
@@ -50,7 +52,7 @@ class CheckpointStore {
     std::string state_json;
   };
   // What is known of a checkpoint; it is verified where it was not, or looks otherwise than then.
-  Result<Known> judge(const CheckpointInfo& checkpoint);
+  Result<Known> judge(const CheckpointInfo& checkpoint, const ShouldStop& should_stop = {});
   // What of `step` may not be replaced gets out of the way; whether what is left there is damaged.
   Result<bool> make_place(int64_t step);
   void note_once(int64_t step, const std::string& line);

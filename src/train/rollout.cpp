@@ -84,7 +84,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
     index_of[id] = i;
   }
   while (!scheduler.is_idle()) {
-    if (options.should_stop && options.should_stop()) return Error{Code::kCancelled, "answering: stopped by you"};
+    if (options.should_stop && options.should_stop()) return Error{Code::kCancelled, "answering prompts: stopped"};
     for (const engine::Event& event : scheduler.step()) {
       if (event.error) return *event.error;
       if (event.kind == engine::Event::Kind::kToken && !event.is_stop_token) {

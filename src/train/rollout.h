@@ -39,7 +39,7 @@ class Rollout {
     int64_t max_tokens = 64;
     double temperature = 0;
     bool is_chat = false;                    // prompts are a user's messages; else plain text that goes on
-    std::function<bool()> should_stop = {};  // asked between tokens; then there are no answers, and kCancelled
+    std::function<bool()> should_stop = {};  // asked at every token: kCancelled where it says so
   };
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
 

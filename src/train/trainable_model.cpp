@@ -222,7 +222,7 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
     NARU_CHECK(linear != nullptr, "no layer has the matrix of", name);
     linear->adapter = std::make_unique<nn::Adapter>();
     low.adapter = linear->adapter.get();
-    low.adapter->scale = adapter_config(options.lora).scale();
+    low.adapter->scale = adapter_config(options.lora, s.parameters).scale();
     NARU_ASSIGN(low.adapter->a, chip.pack(zeros(1, options.lora.rank, full.cols), rule));
     NARU_ASSIGN(low.adapter->b, chip.pack(zeros(1, full.rows, options.lora.rank), rule));
     NARU_ASSIGN(low.a_transposed, chip.pack(zeros(1, full.cols, options.lora.rank), rule));

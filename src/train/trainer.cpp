@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/home.h"
 #include "base/memory.h"
 #include "train/rollout.h"
 #include "train/trainer_state.h"
@@ -33,7 +34,7 @@ RunningTrainer::RunningTrainer(const recipes::Recipe& recipe, std::filesystem::p
       parts_(std::move(parts)),
       peers_(parts_.peers != nullptr ? parts_.peers : &alone_),
       folder_(recipe.output.empty() ? std::filesystem::path("runs") / recipe.name
-                                    : std::filesystem::path(recipe.output)) {}
+                                    : std::filesystem::path(with_home(recipe.output))) {}
 
 TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
@@ -47,14 +48,15 @@ Status RunningTrainer::open_data() {
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
   } else {
-    NARU_ASSIGN(data::BatchStream stream,
-                data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_));
+    NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,
+                                                                  recipe_folder_, events_.should_give_up));
     batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
   }
   if (!recipe_.validation.empty()) {
-    NARU_ASSIGN(validation_,
-                data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_));
+    NARU_ASSIGN(validation_, data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat,
+                                                     recipe_folder_, events_.should_give_up));
   }
+  plan_.data_files = batches_->record().files;
   plan_.steps =
       recipe_.steps > 0
           ? recipe_.steps
@@ -125,11 +127,20 @@ Status RunningTrainer::plan_memory() {
 Status RunningTrainer::make_model() {
   NARU_ASSIGN(model_, TrainableModel::create(
                           chip_, files_.config, model_options(),
-                          [this](int64_t i, float* out) { return files_.read(i, recipe_, out); }, recipe_.seed));
+                          [this](int64_t i, float* out) -> Status {
+                            NARU_TRY(check_given_up());
+                            return files_.read(i, recipe_, out);
+                          },
+                          recipe_.seed));
   NARU_TRY(model_->reserve(room_));
   NARU_ASSIGN(optimizer_, Optimizer::create(recipe_.optimizer, *model_));
   sum_.emplace(*model_, *peers_);
   return {};
+}
+
+Status RunningTrainer::check_given_up() const {
+  if (is_open_ || !is_given_up()) return {};
+  return Error{Code::kCancelled, "opening the run: stopped as asked; nothing was changed"};
 }
 
 Status RunningTrainer::open() {
@@ -141,7 +152,9 @@ Status RunningTrainer::open() {
     note(fmt::format("the model's prediction layers ({}) are left out, as loss.mtp is 0; the result has none",
                      files_.n_predictions_left_out));
   }
+  NARU_TRY(check_given_up());
   NARU_TRY(open_data());
+  NARU_TRY(check_given_up());
   NARU_TRY(plan_memory());
   NARU_TRY(check_alike());
   if (is_writer()) {
@@ -151,6 +164,7 @@ Status RunningTrainer::open() {
   NARU_TRY(make_model());
   if (is_writer()) NARU_TRY(begin_or_resume());
   NARU_TRY(share_state());
+  is_open_ = true;
   return is_writer() && !is_finished_ ? describe_start() : Status();
 }
 

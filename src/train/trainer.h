@@ -35,6 +35,9 @@ struct TrainerEvents {
   std::function<void(const StepReport&)> step;
   std::function<void(std::string_view)> note;  // one line
   std::function<bool()> should_stop;           // asked between micro-batches
+  // Asked often while a run is opened and until its first step: open() is kCancelled then, and nothing was changed, or
+  // run() ends without a checkpoint.
+  std::function<bool()> should_give_up = {};
 };
 
 // What a run takes, known before its first step.
@@ -56,6 +59,7 @@ struct TrainingPlan {
            rollout_bytes + program_bytes;
   }
   std::string numerics_id;
+  std::vector<data::DataFile> data_files;  // of training, as its record keeps them
 };
 
 // What a start may do beside going on, and what its program tells of itself.
@@ -82,7 +86,7 @@ struct TrainerParts {
 };
 
 struct RunResult {
-  bool is_done = false;  // false: stopped as asked, with a checkpoint
+  bool is_done = false;  // false: stopped as asked, with a checkpoint unless that was before the first step
   int64_t step = 0;
   std::optional<double> loss;  // of the last step; nothing before the first
   std::optional<double> validation_loss;

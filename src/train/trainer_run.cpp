@@ -280,17 +280,23 @@ Status RunningTrainer::train_step() {
   return report(batch, losses, lr, norm, seconds);
 }
 
-Status RunningTrainer::validate() {
+Status RunningTrainer::validate(bool may_stop) {
   if (!validation_) return {};
   NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
   std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
   Status own;
   for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
+    if (may_stop && is_given_up()) {
+      own = Error{Code::kCancelled, "stopped before the first step"};
+      break;
+    }
     auto result = model_->run(batch.micro_batches[static_cast<size_t>(i)], {}, nullptr);
     own = result.ok() ? Status() : Status(result.error());
     if (result.ok()) mine[static_cast<size_t>(i)] = std::move(result->sums);
   }
-  NARU_ASSIGN(const std::vector<MicroSums> all, gather_sums(*peers_, std::move(mine), own));
+  auto gathered = gather_sums(*peers_, std::move(mine), own);
+  is_cut_short_ = !gathered.ok() && gathered.error().code == Code::kCancelled;
+  NARU_ASSIGN(const std::vector<MicroSums> all, std::move(gathered));
   double sum = 0;
   for (const MicroSums& micro : all) sum += micro.loss;
   const double loss = quotient(sum, batch.divisor);
@@ -330,13 +336,17 @@ Result<Rollout*> RunningTrainer::rollout() {
   return &*rollout_;
 }
 
-Status RunningTrainer::sample() {
+Status RunningTrainer::sample(bool may_stop) {
   if (!is_writer() || recipe_.sample.prompts.empty()) return {};
   NARU_ASSIGN(Rollout* const answering, rollout());
-  NARU_ASSIGN(const std::vector<std::string> answers,
-              answering->answer(recipe_.sample.prompts, {.max_tokens = recipe_.sample.max_tokens,
-                                                         .temperature = recipe_.sample.temperature,
-                                                         .is_chat = recipe_.kind == recipes::RunKind::kSft}));
+  Rollout::Options options{.max_tokens = recipe_.sample.max_tokens,
+                           .temperature = recipe_.sample.temperature,
+                           .is_chat = recipe_.kind == recipes::RunKind::kSft};
+  // Of several processes this one alone answers: it cannot stop without the others.
+  if (may_stop && peers_->count() == 1) options.should_stop = events_.should_give_up;
+  auto given = answering->answer(recipe_.sample.prompts, options);
+  is_cut_short_ = !given.ok() && given.error().code == Code::kCancelled;
+  NARU_ASSIGN(const std::vector<std::string> answers, std::move(given));
   for (size_t i = 0; i < answers.size(); ++i) {
     NARU_TRY(run_->add(runs::Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
   }
@@ -404,8 +414,10 @@ Status RunningTrainer::export_result(RunResult& result) {
   NARU_ASSIGN(result.weights_sha256, exports::export_hugging_face(exported, run_->model()));
   if (recipe_.lora.rank == 0) return {};
   const auto n_own = static_cast<int64_t>(files_.parameters.size());
-  exports::AdapterToExport adapter{
-      .config = adapter_config(recipe_.lora), .base = recipe_.model.path, .parameters = {}, .read = {}};
+  exports::AdapterToExport adapter{.config = adapter_config(recipe_.lora, files_.parameters),
+                                   .base = recipe_.model.path,
+                                   .parameters = {},
+                                   .read = {}};
   adapter.read = [this, n_own](int64_t index, float* out) { return model_->merged_value(n_own + index, out); };
   if (files_.config.moe.experts > 0) adapter.config.targets.clear();  // last parts would choose experts too
   for (size_t i = files_.parameters.size(); i < model_->parameters().size(); ++i) {
@@ -422,8 +434,10 @@ Status RunningTrainer::export_result(RunResult& result) {
 Status RunningTrainer::run_steps() {
   // A checkpoint of step 0 was written after its validation and its samples.
   if (state_.step == 0 && !is_resumed_) {
-    NARU_TRY(validate());
-    NARU_TRY(sample());
+    Status status = validate(true);
+    if (status.ok()) status = sample(true);
+    if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
+    NARU_TRY(status);
   }
   while (state_.step < plan_.steps) {
     NARU_ASSIGN(const bool stops, agree_to_stop(*peers_, should_stop()));
@@ -449,10 +463,10 @@ Status RunningTrainer::run_steps() {
 Result<RunResult> RunningTrainer::run() {
   const Status status = run_steps();
   if (status.ok() && state_.step < plan_.steps) {
-    note(state_.step > 0 ? fmt::format("stopped as asked: the checkpoint of step {} is written, and the same command "
+    note(saved_step_ < 0 ? std::string("stopped as asked, before the first step; the same command begins again")
+                         : fmt::format("stopped as asked: the checkpoint of step {} is written, and the same command "
                                        "goes on from it",
-                                       state_.step)
-                         : std::string("stopped as asked, before the first step"));
+                                       state_.step));
   }
   Result<RunResult> result = status.ok() ? finish(state_.step == plan_.steps) : Result<RunResult>(status.error());
   if (!result.ok() && is_writer() && !is_finished_) {

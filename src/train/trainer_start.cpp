@@ -122,7 +122,7 @@ Status RunningTrainer::begin_or_resume() {
       [this](const std::string& line) { note(line); });
   std::optional<CheckpointInfo> checkpoint;
   if (!run_->starts_over()) {
-    NARU_ASSIGN(checkpoint, store_->newest_good());
+    NARU_ASSIGN(checkpoint, store_->newest_good(events_.should_give_up));
   }
   std::optional<data::DataRecord> of_checkpoint;
   if (checkpoint) {
@@ -152,6 +152,7 @@ Status RunningTrainer::begin_or_resume() {
     NARU_TRY(exports::check_model_place(run_->model()));
     NARU_TRY(exports::check_model_place(run_->adapter()));
   }
+  NARU_TRY(check_given_up());
   NARU_TRY(run_->begin(is_resumed_ ? state_.step : -1, to_json(*data_record_)));
   if (!run_->set_aside().empty()) {
     note(fmt::format("what was in the run is set aside in {}", run_->set_aside().string()));

@@ -73,10 +73,10 @@ class RunningTrainer : public Trainer {
   Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses);
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
-  Status validate();
+  Status validate(bool may_stop = false);
   Status judge(int64_t n_problems);  // held-out problems of a generator, where the recipe has any
   Result<Rollout*> rollout();        // on the present weights
-  Status sample();
+  Status sample(bool may_stop = false);
   bool is_base_model() const;
   Status export_result(RunResult& result);
   Result<RunResult> finish(bool is_done);
@@ -92,6 +92,8 @@ class RunningTrainer : public Trainer {
   void note(const std::string& line) const {
     if (events_.note) events_.note(line);
   }
+  Status check_given_up() const;  // until the first change of the folder
+  bool is_given_up() const { return events_.should_give_up && events_.should_give_up(); }
   bool should_stop() const { return events_.should_stop && events_.should_stop(); }
   bool is_writer() const { return peers_->rank() == 0; }  // of the run's folder, and the one that decides by it
 
@@ -118,11 +120,12 @@ class RunningTrainer : public Trainer {
   std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
-  double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not
+  double peak_ = 0;  // operations a second of this machine, as the run knows it; 0: it does not
+  bool is_open_ = false;
   bool is_resumed_ = false;
   bool is_finished_ = false;   // the run was done when it was opened: its record stays as it is
   int64_t saved_step_ = -1;    // whose checkpoint holds the present state
-  bool is_cut_short_ = false;  // asked to stop in the middle of a step, which then counts as not begun
+  bool is_cut_short_ = false;  // asked to stop in the middle of a step (or before the first), which is as not begun
 };
 
 }  // namespace naru::train

@@ -41,11 +41,23 @@ Json state_json(const RunState& state) {
   return json;
 }
 
+// Where a state comes from, for messages.
+struct StateOrigin {
+  std::string doing;
+  std::string_view next;
+};
+
+StateOrigin of_checkpoint(const std::filesystem::path& folder) {
+  return {fmt::format("resuming from {}", folder.string()),
+          "the checkpoint is of another run or version: start in a new output folder, or move this checkpoint away"};
+}
+
+Error foreign(const StateOrigin& origin, std::string_view what) {
+  return {Code::kCorrupt, fmt::format("{}: {}; {}", origin.doing, what, origin.next)};
+}
+
 Error foreign(const std::filesystem::path& folder, std::string_view what) {
-  return {Code::kCorrupt,
-          fmt::format("resuming from {}: {}; the checkpoint is of another run or version: start in a new "
-                      "output folder, or move this checkpoint away",
-                      folder.string(), what)};
+  return foreign(of_checkpoint(folder), what);
 }
 
 // A text of the state; "" where it has none of that name.
@@ -84,47 +96,47 @@ Status check_config(const Json& state, const TrainingModelFiles& files, const re
                            folder.string(), model)};
 }
 
-Result<double> double_of(const Json& json, const char* key, const std::filesystem::path& folder) {
+Result<double> double_of(const Json& json, const char* key, const StateOrigin& origin) {
   const auto found = json.find(key);
-  if (found == json.end() || !found->is_string()) return foreign(folder, fmt::format("its state has no '{}'", key));
+  if (found == json.end() || !found->is_string()) return foreign(origin, fmt::format("its state has no '{}'", key));
   const std::string text = found->get<std::string>();
   if (text.size() != 16 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return foreign(folder, fmt::format("its '{}' is '{}'", key, text));
+    return foreign(origin, fmt::format("its '{}' is '{}'", key, text));
   }
   return std::bit_cast<double>(std::stoull(text, nullptr, 16));
 }
 
-Result<int64_t> integer_of(const Json& json, const char* key, const std::filesystem::path& folder) {
+Result<int64_t> integer_of(const Json& json, const char* key, const StateOrigin& origin) {
   const auto found = json.find(key);
   if (found == json.end() || !found->is_number_integer()) {
-    return foreign(folder, fmt::format("its state has no whole number '{}'", key));
+    return foreign(origin, fmt::format("its state has no whole number '{}'", key));
   }
   return found->get<int64_t>();
 }
 
-Result<RunState> parse_state(const std::string& text, const std::filesystem::path& folder) {
+Result<RunState> parse_state(const std::string& text, const StateOrigin& origin) {
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return foreign(folder, "its state is no object");
+  if (!json.is_object()) return foreign(origin, "its state is no object");
   RunState state;
-  NARU_ASSIGN(state.step, integer_of(json, "step", folder));
-  NARU_ASSIGN(state.updates, integer_of(json, "updates", folder));
-  NARU_ASSIGN(state.tokens, integer_of(json, "tokens", folder));
-  NARU_ASSIGN(state.best_step, integer_of(json, "best_step", folder));
+  NARU_ASSIGN(state.step, integer_of(json, "step", origin));
+  NARU_ASSIGN(state.updates, integer_of(json, "updates", origin));
+  NARU_ASSIGN(state.tokens, integer_of(json, "tokens", origin));
+  NARU_ASSIGN(state.best_step, integer_of(json, "best_step", origin));
   if (json.contains("loss")) {  // it may be missing: it is only shown
-    NARU_ASSIGN(state.loss, double_of(json, "loss", folder));
+    NARU_ASSIGN(state.loss, double_of(json, "loss", origin));
   }
   if (json.contains("validation_loss")) {
-    NARU_ASSIGN(state.validation_loss, double_of(json, "validation_loss", folder));
+    NARU_ASSIGN(state.validation_loss, double_of(json, "validation_loss", origin));
   }
   if (json.contains("accuracy")) {
-    NARU_ASSIGN(state.accuracy, double_of(json, "accuracy", folder));
+    NARU_ASSIGN(state.accuracy, double_of(json, "accuracy", origin));
   }
-  NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", folder));
-  NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", folder));
-  NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", folder));
-  NARU_ASSIGN(state.guard.variance, double_of(json, "guard_variance", folder));
-  NARU_ASSIGN(state.n_roll_backs, integer_of(json, "roll_backs", folder));
-  NARU_ASSIGN(state.guard.n_skipped_in_row, integer_of(json, "guard_skipped", folder));
+  NARU_ASSIGN(state.best_loss, double_of(json, "best_loss", origin));
+  NARU_ASSIGN(state.guard.n_seen, integer_of(json, "guard_seen", origin));
+  NARU_ASSIGN(state.guard.mean, double_of(json, "guard_mean", origin));
+  NARU_ASSIGN(state.guard.variance, double_of(json, "guard_variance", origin));
+  NARU_ASSIGN(state.n_roll_backs, integer_of(json, "roll_backs", origin));
+  NARU_ASSIGN(state.guard.n_skipped_in_row, integer_of(json, "guard_skipped", origin));
   if (json.contains("seconds") && json["seconds"].is_number()) state.seconds = json["seconds"].get<double>();
   if (json.contains("left_out") && json["left_out"].is_array()) {
     for (const Json& step : json["left_out"]) {
@@ -132,7 +144,7 @@ Result<RunState> parse_state(const std::string& text, const std::filesystem::pat
     }
   }
   if (state.step < 0 || state.updates < 0 || state.updates > state.step)
-    return foreign(folder, "its step is impossible");
+    return foreign(origin, "its step is impossible");
   return state;
 }
 
@@ -206,7 +218,7 @@ Status RunningTrainer::save() {
 
 Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   const std::filesystem::path& folder = checkpoint.folder;
-  NARU_ASSIGN(RunState state, parse_state(checkpoint.state_json, folder));
+  NARU_ASSIGN(RunState state, parse_state(checkpoint.state_json, of_checkpoint(folder)));
   if (state.step != checkpoint.step) return foreign(folder, fmt::format("its state is of step {}", state.step));
   const Json json = Json::parse(checkpoint.state_json, nullptr, false);
   NARU_TRY(check_arithmetic(json, plan_.numerics_id, folder));
@@ -229,6 +241,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   NARU_ASSIGN(const formats::TensorFiles weights, open_checkpoint_file(checkpoint, "weights"));
   NARU_ASSIGN(const formats::TensorFiles moments, open_checkpoint_file(checkpoint, "moments"));
   for (size_t i = 0; i < model_->parameters().size(); ++i) {
+    NARU_TRY(check_given_up());
     const auto index = static_cast<int64_t>(i);
     const std::string& name = model_->parameters()[i].name;
     if (is_kept(*model_, i, recipe_.lora.rank > 0)) NARU_TRY(read(weights, name, i, model_->values().view(index)));
@@ -295,7 +308,8 @@ Status RunningTrainer::share_state() {
     NARU_TRY(copy_to_all(*peers_, chip_, buffer->all()));
   }
   if (is_writer()) return {};
-  const std::filesystem::path place = "process 0";
+  const StateOrigin place{"training together: reading the state that process 0 sent",
+                          "start all processes with the same naru"};
   NARU_ASSIGN(state_, parse_state(text, place));
   const Json json = Json::parse(text, nullptr, false);
   is_resumed_ = json.value("is_resumed", false);

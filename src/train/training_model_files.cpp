@@ -11,7 +11,13 @@ namespace fs = std::filesystem;
 
 Result<formats::TokenizerData> read_tokenizer(const fs::path& path) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return formats::read_tokenizer_folder(path);
+  if (fs::is_directory(path, ignored)) {
+    if (formats::has_tokenizer(path)) return formats::read_tokenizer_folder(path);
+    // A folder whose only model is one .gguf file has its tokenizer there.
+    const auto tensors = formats::TensorFiles::open(path);
+    if (tensors.ok() && tensors->gguf() != nullptr) return formats::tokenizer_from_gguf(*tensors->gguf());
+    return formats::read_tokenizer_folder(path);
+  }
   NARU_ASSIGN(const formats::TensorFiles files, formats::TensorFiles::open(path));
   if (files.gguf() == nullptr) {
     return Error{Code::kNotFound,
@@ -71,9 +77,8 @@ Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe, co
   TrainingModelFiles files;
   int64_t n_predictions = 0;
   if (!recipe.model.path.empty()) {
-    NARU_ASSIGN(files.checkpoint, models::open_model_files(recipes::resolved_path(recipe.model.path, recipe_folder)));
+    NARU_ASSIGN(files.checkpoint, models::open_model_files(recipes::model_place(recipe.model, recipe_folder)));
     NARU_ASSIGN(files.config, models::plain_config(files.checkpoint->tensors, files.checkpoint->config));
-    files.tokenizer_path = recipes::resolved_path(recipe.model.path, recipe_folder);
     n_predictions = files.checkpoint->config.mtp_layers;
   } else {
     const fs::path path = recipes::resolved_path(recipe.model.config, recipe_folder);
@@ -83,8 +88,7 @@ Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe, co
     files.config.fp8_block_rows = files.config.fp8_block_cols = 0;
   }
   NARU_TRY(choose_predictions(recipe, n_predictions, files));
-  if (!recipe.model.tokenizer.empty())
-    files.tokenizer_path = recipes::resolved_path(recipe.model.tokenizer, recipe_folder);
+  files.tokenizer_path = recipes::tokenizer_place(recipe.model, recipe_folder);
   if (files.tokenizer_path.empty()) {
     return Error{Code::kInvalidArgument,
                  "opening the tokenizer: model.tokenizer is not given, and a new model has none; train one with `naru "

@@ -24,7 +24,7 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
     link-to NAME TARGET                   a link to this afterwards
 
 {tmp} is a folder of the case's own, {models} and {data} the fixtures. Whatever a case says, a failure must leave one
-message of one line that begins with "naru: ", no stack trace, and no file named *.partial-*.
+message of one line that begins with "naru: " (a list may follow, indented), no stack trace, and no file named *.partial-*.
 """
 
 import argparse

@@ -55,6 +55,22 @@ class Rig:
         (model / "additional_chat_templates/tool_use.jinja").write_text("tools")
         return model
 
+    def tiny_model(self):
+        """What recipes begin: config.json, and a tokenizer in t."""
+        (self.folder / "t").mkdir(exist_ok=True)
+        shutil.copy(self.data / "text/trained/smollm.json", self.folder / "t/tokenizer.json")
+        (self.folder / "config.json").write_text(json.dumps({
+            "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 405, "hidden_size": 16,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24,
+            "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 256, "rope_theta": 10000.0,
+            "tie_word_embeddings": True}))
+
+    def start(self, arguments):
+        process = subprocess.Popen([self.binary, *map(str, arguments)], env=self.environment(), cwd=self.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.processes.append(process)
+        return process
+
     def environment(self, **variables):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
         return {**clean, "LD_PRELOAD": str(self.preload), **variables}
@@ -153,13 +169,7 @@ def test_a_name_that_is_no_utf8_gives_good_json(rig):
 
 def test_a_run_that_goes_on_while_its_files_shrink(rig):
     """Files of the newest checkpoint, and lines of the run, are cut as they are mapped: one message, and no older one."""
-    (rig.folder / "t").mkdir(exist_ok=True)
-    shutil.copy(rig.data / "text/trained/smollm.json", rig.folder / "t/tokenizer.json")
-    (rig.folder / "config.json").write_text(json.dumps({
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 405, "hidden_size": 16,
-        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24,
-        "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 256, "rope_theta": 10000.0,
-        "tie_word_embeddings": True}))
+    rig.tiny_model()
     (rig.folder / "going.toml").write_text(
         'steps = 2\n[model]\nconfig = "config.json"\ntokenizer = "t"\n[[data]]\ngenerator = "digits"\n'
         'documents = 20\n[batch]\ncontext = 32\nrows = 4\n[checkpoint]\nevery = 1\n')
@@ -172,6 +182,41 @@ def test_a_run_that_goes_on_while_its_files_shrink(rig):
         shutil.copytree(rig.folder / "whole", rig.folder / "going")
         check_message(rig.run(train, NARU_TEST_SHRINK=file), STATUS_UNAVAILABLE, file)
         assert not rig.partials(), file
+
+
+def interrupted(process, wait):
+    """Ctrl-C after `wait` seconds; the status, and how long it took to come."""
+    time.sleep(wait)
+    assert process.poll() is None, process.communicate()
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=WAIT_SECONDS)
+    return process.returncode, time.monotonic() - begin, err.decode()
+
+
+def test_an_interrupt_before_the_first_step_stops_soon_and_leaves_nothing_half(rig):
+    (rig.folder / "early.toml").write_text(
+        'steps = 2\n[model]\nconfig = "config.json"\ntokenizer = "t"\n[[data]]\ngenerator = "word_problems"\n'
+        '[batch]\ncontext = 64\nrows = 2\n[[validation]]\ngenerator = "digits"\ndocuments = 20000\n[validate]\n'
+        'rows = 1000000\n')
+    train = ["train", "early.toml", "--threads", "1"]
+    rig.tiny_model()
+    # While the data is read: there is no run at all.
+    process = rig.start([*train, "data.documents=8000000"])
+    status, seconds, err = interrupted(process, 0.7)
+    assert status == 130 and seconds < 2, (status, seconds, err)
+    assert not (rig.folder / "runs/early").exists(), list((rig.folder / "runs/early").iterdir())
+    # While step 0 is measured: the run is there and stopped, without a checkpoint, and begins again.
+    process = rig.start([*train, "data.documents=20"])
+    while b"memory" not in process.stderr.readline():
+        pass
+    status, seconds, err = interrupted(process, 0.5)
+    assert status == 130 and seconds < 2 and "stopped before the first step" in err, (status, seconds, err)
+    record = json.loads((rig.folder / "runs/early/run.json").read_text())
+    assert record["status"] == "stopped", record
+    assert not list((rig.folder / "runs/early").rglob("step-*"))
+    again = rig.run([*train, "data.documents=20", "validate.rows=4"])
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_model_that_is_loaded_needs_its_file_no_more(rig):

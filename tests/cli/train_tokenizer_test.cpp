@@ -50,12 +50,11 @@ void expect_nothing_written(const TempFolder& folder) {
 TEST(TrainTokenizer, WritesAFolderThatWorks) {
   const TempFolder folder;
   folder.write("a.txt", "the ferry, the river, the ferry\nthe wind\n");
-  folder.write("b.jsonl",
-               "{\"text\": \"the ferry\"}\n\n \r\n"
-               "{\"messages\": [{\"role\": \"user\", \"content\": \"river river\"}, "
-               "{\"role\": \"assistant\", \"content\": null, \"reasoning_content\": \"ferry\"}]}\r\n"
-               "{\"text\": \"\\u4e2d\\u6587\"}");
-  TrainTokenizerOptions options = options_of(folder, {"a.txt", "b.jsonl"});
+  folder.write("b.jsonl", "{\"text\": \"the ferry\"}\n\n \r\n{\"text\": \"\\u4e2d\\u6587\"}");
+  folder.write("c.json",
+               "[{\"conversations\": [{\"from\": \"human\", \"value\": \"river river\"},\n"
+               "{\"from\": \"gpt\", \"value\": \"\", \"reasoning_content\": \"ferry\"}]}]\r\n");
+  TrainTokenizerOptions options = options_of(folder, {"a.txt", "b.jsonl", "c.json"});
   options.special_tokens = {"<|more|>"};
   options.special_tokens_map = true;
   const Outcome done = run(options);
@@ -148,11 +147,11 @@ TEST(TrainTokenizer, BadInputsAreNamedAndNothingIsWritten) {
   refuse({"empty.txt"}, Code::kInvalidArgument, {"empty.txt holds no text"});
   refuse({"blank.jsonl", "empty.txt"}, Code::kInvalidArgument, {"and the others hold no text"});
   refuse({"broken.jsonl"}, Code::kCorrupt, {"broken.jsonl:2"});
-  refuse({"other.jsonl"}, Code::kCorrupt, {"other.jsonl:3", "text", "messages"});
-  refuse({"number.jsonl"}, Code::kCorrupt, {"number.jsonl:1", "text", "7"});
+  refuse({"other.jsonl"}, Code::kInvalidArgument, {"other.jsonl:3", "text", "messages"});
+  refuse({"number.jsonl"}, Code::kInvalidArgument, {"number.jsonl:1", "text", "a number"});
   refuse({"utf8.jsonl"}, Code::kCorrupt, {"utf8.jsonl:1"});
-  refuse({"messages.jsonl"}, Code::kCorrupt, {"messages.jsonl:1", "messages[0]"});
-  refuse({"list.jsonl"}, Code::kCorrupt, {"list.jsonl:1", "object"});
+  refuse({"messages.jsonl"}, Code::kInvalidArgument, {"messages.jsonl:1", "messages[0]"});
+  refuse({"list.jsonl"}, Code::kInvalidArgument, {"list.jsonl[0]", "object"});
 }
 
 TEST(TrainTokenizer, BadOptionsAreNamedAndNothingIsWritten) {

@@ -402,7 +402,7 @@ TEST(Batches, BadFilesAreNamed) {
       {"bytes.txt", "pretrain", "chatml", "bytes.txt:2: byte \\xFF"},
       {"late.txt", "pretrain", "chatml", "late.txt:3: byte \\xC3"},
       {"long.jsonl", "pretrain", "chatml", "long.jsonl:2: the line has more than 8388608 bytes"},
-      {"noword.csv", "pretrain", "chatml", "'.csv'"},
+      {"noword.csv", "pretrain", "chatml", "a table of values between commas"},
       {"none", "pretrain", "chatml", "no .txt and no .jsonl"},
       {"text.jsonl", "sft", "chatml", "text.jsonl:1: it has \"text\""},
       {"plain.txt", "sft", "chatml", "plain.txt: it is plain text"},

@@ -247,12 +247,8 @@ TEST_F(Turns, NoContentIsNeverTheWordNone) {
   EXPECT_NE(tools.find("\"tools\", and the chat template does not write them"), std::string::npos) << tools;
 }
 
-TEST_F(Turns, OtherProgramsLinesAreToldHowToBeOurs) {
+TEST_F(Turns, MistakenRolesAreToldHowToBeOurs) {
   const std::pair<const char*, const char*> cases[] = {
-      {R"({"messages": [{"from": "human", "value": "a"}]})", "rename from to role"},
-      {R"({"conversations": [{"from": "human", "value": "a"}]})", "call the list \"messages\""},
-      {R"({"prompt": "a", "completion": "b"})", "write question and answer as \"messages\""},
-      {R"({"instruction": "a", "output": "b"})", "write question and answer as \"messages\""},
       {R"({"messages": [{"role": "gpt", "content": "a"}]})", "write assistant"},
       {R"({"messages": [{"role": "Human", "content": "a"}]})", "write user"},
       {R"({"body": "a"})", "name the key of your text \"text\""}};

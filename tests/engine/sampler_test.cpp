@@ -186,7 +186,7 @@ TEST(Sampler, IsItsHeaderReadLiterally) {
       const auto logits = make_logits(n, static_cast<uint64_t>(n), spread);
       for (const double temperature : {0.01, 0.7, 1.0, 5.0}) {
         for (const int64_t top_k : {0, 1, 2, 40, 6000}) {
-          for (const double top_p : {1.0, 0.95, 0.5, 0.01}) {
+          for (const double top_p : {1.0, 0.95, 0.5, 0.01, 0.0}) {
             for (const double min_p : {0.0, 0.05, 1.0}) {
               SamplingOptions options;
               options.temperature = temperature, options.top_k = top_k, options.top_p = top_p, options.min_p = min_p;
@@ -360,7 +360,8 @@ TEST(SamplingOptions, LimitsAtAndBeyond) {
   EXPECT_FALSE(is_fine([](O& o) { o.temperature = -0.1; }));
   EXPECT_FALSE(is_fine([](O& o) { o.temperature = NAN; }));
   EXPECT_FALSE(is_fine([](O& o) { o.top_k = -1; }));
-  EXPECT_FALSE(is_fine([](O& o) { o.top_p = 0; }));
+  EXPECT_TRUE(is_fine([](O& o) { o.top_p = 0; }));
+  EXPECT_FALSE(is_fine([](O& o) { o.top_p = -0.01; }));
   EXPECT_FALSE(is_fine([](O& o) { o.top_p = 1.01; }));
   EXPECT_FALSE(is_fine([](O& o) { o.top_p = NAN; }));
   EXPECT_FALSE(is_fine([](O& o) { o.min_p = 1.5; }));

@@ -80,6 +80,44 @@ def test_a_pulled_model_runs_by_its_name(rig):
     assert "neither a .gguf nor a .safetensors file" in rig.run("run", "tiny/llama", "hello").stderr
 
 
+def test_a_recipe_goes_on_from_a_pulled_model(rig):
+    """By its name, by its folder, which holds one .gguf file, and by the file: the same weights, and the recipe as written."""
+    (rig.folder / "t").mkdir()
+    (rig.folder / "t/tokenizer.json").write_bytes((rig.data / "text/trained/smollm.json").read_bytes())
+    (rig.folder / "config.json").write_text(json.dumps({
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 405, "hidden_size": 16,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 256, "rope_theta": 10000.0,
+        "tie_word_embeddings": True}))
+    common = '[[data]]\ngenerator = "digits"\ndocuments = 20\n[batch]\ncontext = 32\nrows = 2\n'
+    (rig.folder / "new.toml").write_text('steps = 1\n[model]\nconfig = "config.json"\ntokenizer = "t"\n' + common)
+    (rig.folder / "on.toml").write_text('steps = 1\n[model]\npath = "tiny/gguf"\n' + common)
+    train = ["--threads", "1", "--json"]
+    assert rig.run("train", "new.toml", *train).returncode == 0
+    assert rig.run("convert", "runs/new/model", "--out", "tiny.gguf").returncode == 0
+    rig.hub.repositories["tiny/gguf"] = Repository({"tiny.gguf": (rig.folder / "tiny.gguf").read_bytes()}, ["tiny.gguf"])
+    for command in (["train", "on.toml", *train], ["data", "on.toml"]):
+        done = rig.run(*command)
+        assert done.returncode == 3 and "'tiny/gguf': there is no such" in done.stderr, done.stderr
+        assert "naru pull tiny/gguf" in done.stderr, done.stderr
+    assert not (rig.folder / "runs/on").exists()
+    rig.pull("tiny/gguf")
+    assert json.loads(rig.run("data", "on.toml", "--json").stdout)["tokenizer"] == f"{rig.models}/tiny/gguf"
+    hashes = set()
+    for name, path in [("on", "tiny/gguf"), ("folder", rig.models / "tiny/gguf"), ("file", "tiny.gguf"), ("home", "~/m")]:
+        if name == "home":
+            (rig.folder / "m").symlink_to(rig.models / "tiny/gguf")
+        done = rig.run("train", "on.toml", f"model.path={path}", f"output=~/out/{name}", *train, HOME=str(rig.folder))
+        assert done.returncode == 0, done.stderr
+        hashes.add(json.loads(done.stdout)["weights_sha256"])
+        assert f'path = "{path}"\n' in (rig.folder / "out" / name / "recipe.toml").read_text()
+    assert len(hashes) == 1, hashes
+    # The name alone says which run it is: the same command goes on with it, wherever the model lies.
+    os.rename(rig.models, rig.folder / "elsewhere")
+    done = rig.run("train", "on.toml", f"--out={rig.folder}/out/on", *train, NARU_MODELS=str(rig.folder / "elsewhere"))
+    assert done.returncode == 0 and json.loads(done.stdout)["weights_sha256"] in hashes, done.stderr
+
+
 def test_what_was_begun_can_be_removed(rig):
     rig.hub.faults["model.safetensors"] = [cut(1000), status(404)]
     rig.fail(8)

@@ -48,7 +48,7 @@ TEST(Recipe, SmallOneHasDefaults) {
   EXPECT_EQ(r.batch.micro_rows, 4);
   EXPECT_EQ(r.optimizer.beta2, 0.95);
   EXPECT_EQ(r.lora.rank, 0);
-  EXPECT_EQ(r.lora.targets.size(), 7u);
+  EXPECT_EQ(r.lora.targets, std::vector<std::string>{"all"});
   EXPECT_EQ(r.compute, contract::ComputeMode::kF32);
   ASSERT_EQ(r.data.size(), 1u);
   EXPECT_EQ(r.data[0].path, "a.txt");
@@ -180,11 +180,19 @@ TEST(Recipe, KeysMustFitEachOther) {
   expect_in(refusal(kSmall, {"data.path=", "data.generator=digits", "data.language=ko"}), {"word_problems only"});
   expect_in(refusal(kSmall, {"batch.micro_rows=17"}), {"batch.micro_rows is 17 and batch.rows is 16"});
   EXPECT_EQ(parse_good(kSmall, {"batch.micro_rows=5"}).batch.micro_rows, 5);
+  // Only what was given clashes: the default gives way, and says so in the effective recipe.
+  const Recipe few = parse_good(kSmall, {"batch.rows=2"});
+  EXPECT_EQ(few.batch.micro_rows, 2);
+  EXPECT_NE(recipe_text(few).find("micro_rows = 2\n"), std::string::npos);
+  EXPECT_FALSE(recipe_difference(few, parse_good(recipe_text(few))).has_value());
+  expect_in(refusal(kSmall + "[batch]\nrows = 2\nmicro_rows = 4\n"), {"batch.micro_rows is 4 and batch.rows is 2"});
+  expect_in(refusal(kSmall, {"batch.rows=2", "batch.micro_rows=4"}), {"batch.micro_rows is 4 and batch.rows is 2"});
   expect_in(refusal(kSmall, {"schedule.kind=wsd"}), {"decay_steps is 0"});
   expect_in(refusal(kSmall, {"schedule.decay_steps=2"}), {"wsd only"});
   expect_in(refusal(kSmall, {"schedule.warmup_steps=11"}), {"together above steps 10"});
   expect_in(refusal(kSmall, {"guard.skip_z=1"}), {"skip_z at least as large"});
   expect_in(refusal(kSmall, {"lora.rank=4", "lora.targets="}), {"at least one matrix"});
+  expect_in(refusal(kSmall, {"lora.rank=4", "lora.targets=q_proj,all"}), {"names all and others"});
 }
 
 TEST(Recipe, Overrides) {
@@ -226,6 +234,42 @@ TEST(Recipe, Differences) {
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0].path + all[0].there + all[0].here, "seed17");
   EXPECT_EQ(all[1].path, "optimizer.lr");
+}
+
+// Runs whose recipe has the seven names spelt out go on: they are all that a model has that has them.
+TEST(Recipe, AllTargetsHaveTwoSpellings) {
+  const std::string seven =
+      "[lora]\nrank = 4\ntargets = [\"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", "
+      "\"gate_proj\", \"up_proj\", \"down_proj\"]\n";
+  const Recipe spelt = parse_good(kSmall + seven), all = parse_good(kSmall + "[lora]\nrank = 4\n");
+  EXPECT_EQ(spelt.lora.targets.size(), 7u) << "a model that lacks one of them is refused";
+  EXPECT_FALSE(recipe_difference(spelt, all).has_value());
+  EXPECT_EQ(recipe_identity(spelt), recipe_identity(all));
+  EXPECT_NE(recipe_identity(all), recipe_identity(parse_good(kSmall, {"lora.rank=4", "lora.targets=q_proj"})));
+  EXPECT_NE(recipe_text(all).find("targets = [\"all\"]\n"), std::string::npos);
+}
+
+TEST(Recipe, PathsLeadFromItsFolderFromHomeOrToAPulledModel) {
+  const std::string home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
+  ::setenv("HOME", "/home/me", 1);
+  EXPECT_EQ(resolved_path("a.txt", "/r"), "/r/a.txt");
+  EXPECT_EQ(resolved_path("/a.txt", "/r"), "/a.txt");
+  EXPECT_EQ(resolved_path("~/a.txt", "/r"), "/home/me/a.txt");
+  EXPECT_EQ(resolved_path("~", "/r"), "/home/me");
+  EXPECT_EQ(resolved_path("~me/a.txt", "/r"), "/r/~me/a.txt");
+  ::setenv("HOME", home.c_str(), 1);
+  Recipe recipe = parse_good(kSmall, {"model.path=owner/name"});
+  const std::string identity = recipe_identity(recipe), text = recipe_text(recipe);
+  EXPECT_EQ(model_place(recipe.model, "/r"), "/r/owner/name");
+  EXPECT_EQ(tokenizer_place(recipe.model, "/r"), "/r/owner/name");
+  recipe.model.pulled_path = "/models/owner/name";
+  EXPECT_EQ(model_place(recipe.model, "/r"), "/models/owner/name");
+  EXPECT_EQ(tokenizer_place(recipe.model, "/r"), "/models/owner/name");
+  recipe.model.tokenizer = "t";
+  EXPECT_EQ(tokenizer_place(recipe.model, "/r"), "/r/t");
+  recipe.model.tokenizer = "";
+  EXPECT_EQ(recipe_identity(recipe), identity) << "where a pulled model lies decides nothing";
+  EXPECT_EQ(recipe_text(recipe), text);
 }
 
 TEST(Recipe, HostileText) {

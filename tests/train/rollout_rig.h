@@ -146,7 +146,8 @@ inline std::vector<float> prediction_losses(const TrainableModel& model, const s
 
 // What export_adapter() writes of a model.
 inline exports::AdapterToExport adapter_of(TrainableModel& model, int64_t n_own, const recipes::LoraRecipe& lora) {
-  exports::AdapterToExport adapter{.config = adapter_config(lora), .base = "base", .parameters = {}, .read = {}};
+  exports::AdapterToExport adapter{
+      .config = adapter_config(lora, model.parameters()), .base = "base", .parameters = {}, .read = {}};
   adapter.read = [&model, n_own](int64_t index, float* out) { return model.merged_value(n_own + index, out); };
   for (size_t i = static_cast<size_t>(n_own); i < model.parameters().size(); ++i) {
     models::Parameter parameter = model.parameters()[i];

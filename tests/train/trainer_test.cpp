@@ -2,6 +2,7 @@
 // refused before it begins, and what goes wrong stops before it spoils anything.
 #include <nlohmann/json.hpp>
 
+#include "formats/adapter_config.h"
 #include "runs/run_folder.h"
 #include "tests/train/faulty_chip.h"
 #include "tests/train/trainer_rig.h"
@@ -527,6 +528,29 @@ TEST(Trainer, ASecondOneInTheFolderIsRefused) {
     EXPECT_NE(second.error().message.find("another trainer"), std::string::npos) << second.error().message;
   }
   EXPECT_TRUE(rig.open(recipe, best_cpu()).ok()) << "the lock ends with its holder";
+}
+
+// Whatever the family calls its matrices.
+TEST(Trainer, AdaptersStandBesideAllMatricesByDefault) {
+  const TrainerRig rig;
+  const auto targets = [&](const std::string& config) {
+    recipes::Recipe recipe = rig.recipe("all-" + config, config);
+    recipe.lora.rank = 2;
+    recipe.steps = 1;
+    rig.finished(recipe, best_cpu());
+    return formats::read_adapter_config(rig.run_folder("all-" + config) / "adapter").value().targets;
+  };
+  EXPECT_EQ(targets("llama.json"),
+            (std::vector<std::string>{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
+  std::string joined;
+  for (const std::string& target : targets("v3.json")) joined += target + "\n";
+  for (const char* wanted :
+       {"q_proj\n", "kv_a_proj_with_mqa\n", "o_proj\n", "shared_experts.up_proj\n", "mlp.down_proj\n"}) {
+    EXPECT_NE(joined.find(wanted), std::string::npos) << wanted << joined;
+  }
+  for (const char* foreign : {"kv_b_proj", ".experts.", "lm_head", "embed", ".gate\n"}) {
+    EXPECT_EQ(joined.find(foreign), std::string::npos) << foreign << joined;
+  }
 }
 
 TEST(Trainer, RefusesAdaptersThatNoMatrixCanHave) {
