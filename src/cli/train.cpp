@@ -202,6 +202,7 @@ Command make_train() {
               0, false, false}};
   c.examples = {{"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
                 {"naru train recipe.toml steps=100 optimizer.lr=1e-3", "The same recipe with other values."}};
+  c.has_recipe = true;
   c.run = [o] { return train_command(*o); };
   return c;
 }
