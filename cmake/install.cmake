@@ -16,13 +16,20 @@ install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/naru)
 # Pages of the manual and completion: the program itself prints them, of the tables that read its command line.
 set(naru_printed ${CMAKE_BINARY_DIR}/generated/share)
 install(CODE "
-  set(printed \"${naru_printed}\")
-  set(naru \"$<TARGET_FILE:naru>\")
+  set(printed_pages \"${naru_printed}\")
+  set(printing_program \"$<TARGET_FILE:naru>\")
   include(\"${CMAKE_SOURCE_DIR}/cmake/print_pages.cmake\")
 ")
 install(DIRECTORY ${naru_printed}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
 install(DIRECTORY ${naru_printed}/bash/ DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-install(DIRECTORY ${naru_printed}/zsh/ DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(CODE "
+  set(zsh_folder site-functions)
+  if(CMAKE_INSTALL_PREFIX STREQUAL /usr)
+    set(zsh_folder vendor-completions)  # where Debian's zsh looks for what packages bring
+  endif()
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/zsh/\${zsh_folder}\" TYPE FILE
+       FILES \"${naru_printed}/zsh/_naru\")
+")
 install(DIRECTORY ${naru_printed}/fish/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 
 set(CPACK_GENERATOR DEB)

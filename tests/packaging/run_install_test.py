@@ -28,7 +28,7 @@ def allowed(path):
     """Whether a file below the prefix has a place there."""
     return re.fullmatch(r"bin/naru"
                         r"|share/man/man1/naru(-[a-z]+)?\.1"
-                        r"|share/bash-completion/completions/naru|share/zsh/vendor-completions/_naru"
+                        r"|share/bash-completion/completions/naru|share/zsh/(site-functions|vendor-completions)/_naru"
                         r"|share/fish/vendor_completions\.d/naru\.fish"
                         r"|share/doc/naru/copyright|share/naru/(README\.md|LICENSE)"
                         r"|share/naru/docs/[a-z-]+\.md|share/naru/recipes/[a-z0-9-]+\.toml"
@@ -42,7 +42,8 @@ def check_files(prefix):
         mode = (prefix / name).stat().st_mode & 0o777
         wanted = 0o755 if name == "bin/naru" else 0o644
         expect(mode == wanted, f"{name} has mode {mode:o}, {wanted:o} was wanted")
-    for name in ("bin/naru", "share/man/man1/naru.1", "share/naru/docs/install.md", "share/naru/recipes/pretrain-tiny-moe.toml",
+    for name in ("bin/naru", "share/man/man1/naru.1", "share/bash-completion/completions/naru",
+                 "share/zsh/site-functions/_naru", "share/fish/vendor_completions.d/naru.fish", "share/naru/docs/install.md", "share/naru/recipes/pretrain-tiny-moe.toml",
                  "share/naru/recipes/configs/tiny-moe.json", "share/naru/examples/data/chat.jsonl"):
         expect(name in files, f"{name} was not installed")
     help_text = run([prefix / "bin/naru", "--help"]).stdout
@@ -81,7 +82,7 @@ def main():
         root = pathlib.Path(folder) / "root"
         done = run([sys.argv[2], "--install", build, "--component", "naru", "--prefix", "/opt/naru"],
                    env=dict(os.environ, DESTDIR=str(root)))
-        expect(done.returncode == 0, f"cmake --install: {done.stdout}{done.stderr}")
+        expect(done.returncode == 0 and not done.stderr, f"cmake --install: {done.stdout}{done.stderr}")
         outside = [path for path in root.rglob("*") if not path.is_dir() and root / "opt/naru" not in path.parents]
         expect(not outside, f"outside of the prefix: {outside}")
         if not problems:
