@@ -101,9 +101,8 @@ def replies(script, binary, line, folder, environment, breaks=" \t\n\"'><=;|&(:"
     return sorted(word for word in done.stdout.split("\n") if word)
 
 
-def check_bash(binary, flags, folder):
-    script = folder / "completion.bash"
-    script.write_text(run([binary, "completion", "bash"])[1])
+def make_models(folder):
+    """Three pulled models; the name of one is no name but something for a shell to run."""
     for name in ("owner/name", "owner/other:x.gguf", "owner/$(touch${IFS}made)"):
         place = folder / "models" / "owner" / name[6:].replace(":", "--")
         place.mkdir(parents=True)
@@ -116,6 +115,28 @@ def check_bash(binary, flags, folder):
     work.mkdir()
     (work / "recipe.toml").write_text("")
     (work / "own model").mkdir()
+
+
+def check_fish(binary, folder):
+    """What fish offers, where there is one: it says so itself."""
+    script = folder / "naru.fish"
+    script.write_text(run([binary, "completion", "fish"])[1])
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "naru").symlink_to(binary)
+    environment = {"NARU_MODELS": str(folder / "models"), "PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(folder)}
+    for line, wanted in (("naru r", ["rm", "run", "runs"]), ("naru run --comp", ["--compute"]),
+                         ("naru run --compute ", ["auto", "bf16", "f32"]), ("naru rm o", ["owner/name", "owner/other:x.gguf"]),
+                         ("naru run --temperature ", []), ("naru man d", ["data", "doctor"])):
+        status, out, err = run(["fish", "-c", f"source {script}; complete -C '{line}'"], environment=environment)
+        found = sorted(reply.split("\t")[0] for reply in out.splitlines())
+        expect(status == 0 and found == wanted, f"fish at {line!r}: {found} {err}, wanted {wanted}")
+
+
+def check_bash(binary, flags, folder):
+    script = folder / "completion.bash"
+    script.write_text(run([binary, "completion", "bash"])[1])
+    work = folder / "work"
     environment = {"NARU_MODELS": str(folder / "models"), "NARU_CONFIG": "/dev/null"}
 
     def want(line, wanted, **more):
@@ -139,6 +160,7 @@ def check_bash(binary, flags, folder):
     want("naru run o", ["owner/name", "owner/other:x.gguf", "own model"])
     want("naru run owner/name o", [])
     want("naru rm owner/name owner/n", ["owner/name"])
+    want("naru rm wner", [])
     want("naru train rec", ["recipe.toml"])
     want("naru train --out o", ["own model"])
     want("naru completion ", ["bash", "zsh", "fish"])
@@ -151,9 +173,12 @@ def main():
     flags = commands_and_flags(binary)
     check_shells(binary, flags)
     check_pages(binary, flags)
-    if shutil.which("bash"):
-        with tempfile.TemporaryDirectory(prefix="naru-completion-") as folder:
+    with tempfile.TemporaryDirectory(prefix="naru-completion-") as folder:
+        make_models(pathlib.Path(folder))
+        if shutil.which("bash"):
             check_bash(binary, flags, pathlib.Path(folder))
+        if shutil.which("fish"):
+            check_fish(binary, pathlib.Path(folder))
     for problem in problems:
         print(problem, file=sys.stderr)
     if skipped:
