@@ -3,8 +3,9 @@
     python3 test_check_docs.py BINARY
 """
 
+import importlib.machinery
+import importlib.util
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -27,31 +28,37 @@ BAD = {f"{FENCE}\nnaru run m --temprature 0\n{FENCE}\n": "README.md:2: naru run 
        "It is [there](docs/none.md).\n": "README.md:1: the link to docs/none.md leads nowhere"}
 
 
-def check(binary, text):
+def load_tool():
+    loader = importlib.machinery.SourceFileLoader("check_docs", str(TOOL))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("check_docs", loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(tool)
+    return tool
+
+
+def check(tool, program, text):
+    """The errors that the tool finds in a README.md with this text."""
     with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
+        root = pathlib.Path(folder).resolve()
         for name in ("docs", "recipes", "src"):
             (root / name).mkdir()
         (root / "recipes/a.toml").write_text("")
         (root / "docs/page.md").write_text("")
-        (root / ".gitignore").write_text("/build/\n/runs/\n")
-        (root / "CONTRIBUTING.md").write_text("")
-        (root / "ARCHITECTURE.md").write_text("")
         (root / "README.md").write_text(text)
-        done = subprocess.run([sys.executable, TOOL, root, "--program", binary, "--least", "0"], capture_output=True, text=True)
-        return done.returncode, done.stderr
+        return tool.check_document(root, root / "README.md", program, ["build", "runs"])[0]
 
 
 def main():
-    binary = pathlib.Path(sys.argv[1]).resolve()
+    tool = load_tool()
+    program = tool.Program(pathlib.Path(sys.argv[1]).resolve())
     problems = []
-    status, errors = check(binary, GOOD)
-    if status != 0:
+    errors = check(tool, program, GOOD)
+    if errors:
         problems.append(f"a good document: {errors}")
     for text, wanted in BAD.items():
-        status, errors = check(binary, text)
-        if status != 1 or wanted not in errors or len(errors.splitlines()) != 1:
-            problems.append(f"{text!r}: status {status}, {errors!r}; wanted {wanted!r}")
+        errors = check(tool, program, text)
+        if len(errors) != 1 or wanted not in errors[0]:
+            problems.append(f"{text!r}: {errors!r}; wanted {wanted!r}")
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{len(problems)} problems")
