@@ -1,4 +1,4 @@
-// A file of defaults against a table with a flag of every kind: what is accepted is of the table and in its ranges.
+// A defaults file against a table with a flag of every kind: what is accepted is of the table and in its ranges.
 #include "cli/defaults.h"
 
 #include <fmt/format.h>

@@ -158,7 +158,7 @@ Status show_all(const std::vector<ConfigRow>& rows, const Defaults& defaults, bo
                                 {"is_there", !defaults.file.empty()},
                                 {"keys", std::move(list)}}));
   }
-  const std::string state = !defaults.file.empty() ? "" : file.empty() ? "no file of defaults" : " (it is not there)";
+  const std::string state = !defaults.file.empty() ? "" : file.empty() ? "no defaults file" : " (it is not there)";
   std::string text = fmt::format("{}{}\n\n", file, state);
   constexpr int kKeyColumns = 24, kValueColumns = 28;
   text += styled(fmt::format("{:<{}}  {:<{}}  from", "key", kKeyColumns, "value", kValueColumns), Style::kDim,
@@ -197,7 +197,7 @@ Command make_config() {
       .name = "config",
       .summary = "the defaults in force, and where each came from",
       .description =
-          "Lists the keys of the file of defaults (~/.config/naru/config.toml; NARU_CONFIG names another), each "
+          "Lists the keys of the defaults file (~/.config/naru/config.toml; NARU_CONFIG names another), each "
           "with its value and where that came from: a flag, the environment, a line of the file, or nowhere, which "
           "leaves the default of its command. With KEY: that one, and what it means."};
   c.arguments = {{"KEY", "as the list has it: threads, or run.temperature", false,

@@ -40,7 +40,7 @@ std::string roff(std::string_view text) {
 std::string man_heading(const std::string& name) {
   std::string upper = name;
   for (char& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return fmt::format(".TH \"{}\" 1 \"\" \"naru {}\" \"naru manual\"\n", upper, kBuildInfo.version);
+  return fmt::format(".TH \"{}\" 1 \"\" \"naru {}\" \"naru manual\"\n.nh\n.ad l\n", upper, kBuildInfo.version);
 }
 
 std::string man_tagged(const std::string& tag, std::string_view text) {
@@ -155,7 +155,7 @@ std::string man_page_of_all(const std::vector<Command>& commands) {
   for (const PlainSetting& plain : plain_settings()) {
     text += man_tagged(fmt::format("\\fB{}\\fR", roff(plain.variable)), plain.help);
   }
-  text += man_tagged("\\fBNARU_CONFIG\\fR", "another file of defaults; /dev/null: none");
+  text += man_tagged("\\fBNARU_CONFIG\\fR", "another defaults file; /dev/null: none");
   text += man_tagged("\\fBNO_COLOR\\fR", "set to anything: no styles on the terminal");
   text += roff("Flags have variables too, which the page of each command names.") + "\n";
   text += files_text() + exit_text() + ".SH \"SEE ALSO\"\n";

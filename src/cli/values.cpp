@@ -18,7 +18,7 @@ std::optional<T> parse_whole(std::string_view text) {
   return value;
 }
 
-// Of a source as Given has them: the file of defaults by its path.
+// Of a source as Given has them: the defaults file by its path.
 std::string_view origin_name(std::string_view source) {
   if (source.starts_with("NARU_")) return "environment";
   return source.starts_with('/') || source.starts_with('~') ? "defaults" : "command line";

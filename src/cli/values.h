@@ -1,5 +1,5 @@
 // Values that people type: numbers with their limits, and words out of a list. Messages name where the value came from:
-// a flag, a variable of the environment, or a line of the file of defaults.
+// a flag, a variable of the environment, or a line of the defaults file.
 #pragma once
 
 #include <cstdint>
