@@ -5,8 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "base/home.h"
+#include "cli/defaults.h"
 
 namespace naru::cli {
 namespace {
@@ -57,24 +59,27 @@ std::vector<Bound> bind_flags(CLI::App& app, const Command& command) {
   return bound;
 }
 
-Status set_flag(const Bound& bound) {
+// What the command line says of a flag.
+std::optional<Setting> setting_on_line(const Bound& bound) {
   const Flag& flag = *bound.flag;
-  if (bound.option->count() > 0) {
-    if (flag.value.empty()) return flag.set({flag.dashed(), "on"});
-    const std::vector<std::string> results = bound.option->results();
-    const size_t begin = flag.is_repeatable || results.empty() ? 0 : results.size() - 1;
-    for (size_t i = begin; i < results.size(); ++i)
-      NARU_TRY(flag.set(given_for(flag.value, flag.dashed(), results[i])));
-    return {};
+  if (bound.option->count() == 0) return std::nullopt;
+  if (flag.value.empty()) return Setting{Origin::kCommandLine, {{flag.dashed(), "on"}}};
+  Setting setting{Origin::kCommandLine, {}};
+  const std::vector<std::string> results = bound.option->results();
+  const size_t begin = flag.is_repeatable || results.empty() ? 0 : results.size() - 1;
+  for (size_t i = begin; i < results.size(); ++i) setting.given.push_back({flag.dashed(), results[i]});
+  return setting;
+}
+
+Status set_flag(const Flag& flag, const Setting& setting) {
+  for (const Given& given : setting.given) {
+    if (flag.value.empty()) {
+      NARU_ASSIGN(const bool is_on, parse_switch(given));
+      if (!is_on) continue;
+    }
+    NARU_TRY(flag.set(given_for(flag.value, given.source, given.text)));
   }
-  if (!flag.has_environment) return {};
-  const std::string name = flag.environment();
-  const char* text = std::getenv(name.c_str());
-  if (text == nullptr || *text == '\0') return {};
-  const Given given = given_for(flag.value, name, text);
-  if (!flag.value.empty()) return flag.set(given);
-  NARU_ASSIGN(const bool is_on, parse_switch(given));
-  return is_on ? flag.set(given) : Status();
+  return {};
 }
 
 Status set_arguments(const Command& command, const std::vector<CLI::Option*>& options) {
@@ -119,7 +124,20 @@ std::string Flag::environment() const {
   return name;
 }
 
-Result<ParseOutcome> parse_command(const Command& command, const std::vector<std::string>& arguments) {
+Setting setting_of(const Command& command, const Flag& flag, const Defaults& defaults) {
+  if (!flag.has_environment) return {};
+  const std::string name = flag.environment();
+  const char* text = std::getenv(name.c_str());
+  if (text != nullptr && *text != '\0') return {Origin::kEnvironment, {{name, text}}};
+  const Default* found = defaults.find(command, flag);
+  if (found == nullptr) return {};
+  Setting setting{Origin::kDefaults, {}};
+  for (const std::string& value : found->texts) setting.given.push_back({defaults.source(*found), value});
+  return setting;
+}
+
+Result<ParseOutcome> parse_command(const Command& command, const std::vector<std::string>& arguments,
+                                   const Defaults& defaults, std::vector<Setting>* settings) {
   CLI::App app;
   app.allow_extras(true);
   app.set_help_flag();
@@ -138,12 +156,18 @@ Result<ParseOutcome> parse_command(const Command& command, const std::vector<std
     return ParseOutcome::kHelp;
   }
   if (problem) return *std::move(problem);
-  const std::vector<std::string> extras = app.remaining();
+  std::vector<std::string> extras = app.remaining();
+  std::erase(extras, "--");  // it says that no flags follow
   // A mistyped flag leaves its value behind as an extra word: the flag is what to speak of.
   const auto flag_like =
       std::find_if(extras.begin(), extras.end(), [](const auto& w) { return w.size() > 1 && w[0] == '-'; });
   if (!extras.empty()) return unknown_argument(command, flag_like != extras.end() ? *flag_like : extras.front());
-  for (const Bound& b : bound) NARU_TRY(set_flag(b));
+  for (const Bound& b : bound) {
+    auto on_line = setting_on_line(b);
+    const Setting setting = on_line ? *std::move(on_line) : setting_of(command, *b.flag, defaults);
+    NARU_TRY(set_flag(*b.flag, setting));
+    if (settings != nullptr) settings->push_back(setting);
+  }
   NARU_TRY(set_arguments(command, positionals));
   if (command.check) NARU_TRY(command.check());
   return ParseOutcome::kRun;

@@ -296,6 +296,7 @@ Command make_data() {
                 {"naru data recipes/story.toml --train-tokenizer ./tokenizer", "A tokenizer of the recipe's data."},
                 {"naru data --train-tokenizer ./tokenizer --vocab 8000 a.txt b.jsonl", "A tokenizer of files."}};
   c.check = [o, has_show_flags] { return check_data(*o, *has_show_flags); };
+  c.has_recipe = true;
   c.run = [o] { return data_command(*o); };
   return c;
 }

@@ -231,7 +231,7 @@ Command make_grads() {
       {"ids", "FILE", kGroupInput, "a JSON array of token ids", text(&o->ids_path), 0, false, false},
       {"out", "FILE", kGroupInput, "the .safetensors file to write; it appears when it is whole", text(&o->out_path), 0,
        false, false},
-      {"compute", "MODE", kGroupNumbers, "f32 (default): f32 products; bf16: parameters and operands rounded",
+      {"compute", "f32|bf16", kGroupNumbers, "f32 (default): f32 products; bf16: parameters and operands rounded",
        [o](const Given& given) -> Status {
          NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "bf16"}));
          o->model.compute = index == 0 ? contract::ComputeMode::kF32 : contract::ComputeMode::kBF16;

@@ -83,7 +83,8 @@ std::string help_of(const Command& command) {
   text += "\n" + heading("Examples") + examples_of(command);
   text += "\n" + wrapped(
                      "Every flag but those of input and output may be set in the environment too: --prefill-chunk "
-                     "is NARU_PREFILL_CHUNK. Exit codes are in docs/exit-codes.md.",
+                     "is NARU_PREFILL_CHUNK; and in a defaults file (naru config). Exit codes are in "
+                     "docs/exit-codes.md.",
                      0, 0);
   return text;
 }
@@ -106,6 +107,7 @@ std::string help_of_all(const std::vector<Command>& commands) {
   text += row("NARU_CPU", "level of instructions: baseline, avx2, avx512, avx512vnni or amx; default: the best here");
   text += row("NARU_THREADS", "threads, as --threads; other flags likewise");
   text += row("NARU_MODELS", "folder of the models that naru pull gets; default: ~/.local/share/naru/models");
+  text += row("NARU_CONFIG", "another defaults file than ~/.config/naru/config.toml; /dev/null: none");
   text += row("NO_COLOR", "set to anything: no styles on the terminal");
   return text;
 }

@@ -10,6 +10,7 @@
 #include "cli/models.h"
 #include "cli/table.h"
 #include "hub/models_folder.h"
+#include "hub/name.h"
 
 namespace naru::cli {
 namespace {
@@ -44,11 +45,19 @@ Json list_json(const std::vector<hub::PulledModel>& models) {
   return {{"models", std::move(list)}};
 }
 
-Status list_command(bool json) {
+Status list_command(bool json, bool is_names) {
   end_at_first_interrupt();
   NARU_ASSIGN(const std::filesystem::path folder, hub::models_folder());
   NARU_ASSIGN(const hub::ModelList list, hub::list_models(folder));
   for (const std::string& note : list.notes) print_note(note);
+  if (is_names) {
+    std::string names;
+    for (const hub::PulledModel& model : list.models) {
+      const bool is_name = hub::parse_name(model.manifest.model).ok();  // a shell reads these
+      if (model.is_whole && is_name) names += one_line(model.manifest.model) + "\n";
+    }
+    return write_out(names);
+  }
   if (json) return write_out(json_text(list_json(list.models)));
   if (!list.models.empty()) return write_out(list_table(list.models));
   return write_out(fmt::format("There are no models in {}. naru pull OWNER/NAME gets one from the Hugging Face hub.\n",
@@ -59,6 +68,7 @@ Status list_command(bool json) {
 
 Command make_list() {
   auto json = std::make_shared<bool>(false);
+  auto is_names = std::make_shared<bool>(false);
   Command c{.name = "list",
             .summary = "the models that were pulled",
             .description =
@@ -69,10 +79,21 @@ Command make_list() {
                 *json = true;
                 return {};
               },
+              0, false, false},
+             {"names", "", kGroupOutput, "the names alone of those that are whole, one a line",
+              [is_names](const Given&) -> Status {
+                *is_names = true;
+                return {};
+              },
               0, false, false}};
   c.examples = {{"naru list", "All of them, by name."},
                 {"naru list --json", "For a program: folders, commits, bytes."}};
-  c.run = [json] { return list_command(*json); };
+  c.check = [json, is_names]() -> Status {
+    if (!*json || !*is_names) return {};
+    return Error{Code::kInvalidArgument,
+                 "reading the command line: naru list: --json and --names were both given; give one of them"};
+  };
+  c.run = [json, is_names] { return list_command(*json, *is_names); };
   return c;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/defaults.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/mapping_message.h"
@@ -81,7 +82,15 @@ int run(std::vector<std::string> words) {
   const auto command =
       std::find_if(commands.begin(), commands.end(), [&first](const Command& c) { return c.name == first; });
   if (command == commands.end()) return report(unknown_command(first, commands), is_json);
-  auto outcome = parse_command(*command, words);
+  Defaults defaults;
+  const bool is_help = std::find(words.begin(), words.end(), "--help") != words.end();
+  if (command->reads_defaults && !is_help) {
+    auto found = read_defaults(all_commands());
+    if (!found.ok()) return report(found.error(), is_json);
+    defaults = std::move(found).value();
+    set_variables(defaults);
+  }
+  auto outcome = parse_command(*command, words, defaults);
   if (!outcome.ok()) return report(outcome.error(), is_json);
   if (*outcome == ParseOutcome::kHelp) return finish(write_out(help_of(*command)), is_json);
   return finish(command->run(), is_json);

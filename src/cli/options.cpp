@@ -10,6 +10,7 @@
 #include "cli/find_model.h"
 #include "cli/grads.h"
 #include "cli/models.h"
+#include "cli/program.h"
 #include "cli/runs.h"
 #include "cli/train.h"
 #include "engine/memory_plan.h"
@@ -94,10 +95,10 @@ Argument model_argument(std::string* path) {
 
 void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
   flags.push_back(
-      {"compute", "MODE", kGroupNumbers,
+      {"compute", "f32|bf16|auto", kGroupNumbers,
        "f32: exact weights and f32 products; bf16: both rounded; auto (default): by the kind of each tensor",
        set_compute(&o.compute)});
-  flags.push_back({"cache-dtype", "TYPE", kGroupNumbers, "f32 or bf16; default: follows --compute",
+  flags.push_back({"cache-dtype", "f32|bf16", kGroupNumbers, "of cached rows; default: follows --compute",
                    set_cache_dtype(&o.cache_dtype)});
   flags.push_back(
       {"latent", "on|off", kGroupNumbers,
@@ -329,15 +330,15 @@ Command make_convert() {
   c.arguments = {model_argument(&o->path)};
   c.flags = {{"out", "PATH", kGroupOutput, "the .gguf file or the folder to make; it appears when it is whole",
               set_text(&o->out_path), 0, false, false},
-             {"to", "FORM", kGroupOutput, "gguf or hf; default: gguf where PATH ends in .gguf, else hf",
+             {"to", "gguf|hf", kGroupOutput, "the form; default: gguf where PATH ends in .gguf, else hf",
               [o](const Given& given) -> Status {
                 NARU_ASSIGN(const size_t index, parse_word(given, {"gguf", "hf"}));
                 o->target = static_cast<ConvertOptions::Target>(index);
                 return {};
               },
               0, false, false},
-             {"dtype", "TYPE", kGroupOutput,
-              "f32 or bf16, to GGUF also f16 or q8_0; default: f32 where the model is f32 throughout, else bf16",
+             {"dtype", "f32|f16|bf16|q8_0", kGroupOutput,
+              "of the weights, f16 and q8_0 in GGUF alone; default: f32 where the model is f32 throughout, else bf16",
               [o](const Given& given) -> Status {
                 NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "f16", "bf16", "q8_0"}));
                 o->kind = static_cast<ConvertOptions::Kind>(index);
@@ -396,11 +397,12 @@ Command make_bench() {
 }  // namespace
 
 Flag chip_flag(std::string* name) {
-  std::string help;
+  std::string words, help;
   for (const chips::ChipEntry& chip : chips::all_chips()) {
+    words += fmt::format("{}{}", words.empty() ? "" : "|", chip.name);
     help += fmt::format("{}{}{}: {}", help.empty() ? "" : "; ", chip.name, help.empty() ? " (default)" : "", chip.what);
   }
-  return {"chip", "NAME", kGroupMachine, std::move(help), [name](const Given& given) -> Status {
+  return {"chip", std::move(words), kGroupMachine, std::move(help), [name](const Given& given) -> Status {
             const auto chips = chips::all_chips();
             const bool is_known =
                 std::any_of(chips.begin(), chips.end(), [&](const auto& chip) { return chip.name == given.text; });
@@ -474,6 +476,10 @@ std::vector<Command> all_commands() {
   commands.push_back(make_pull());
   commands.push_back(make_list());
   commands.push_back(make_rm());
+  commands.push_back(make_config());
+  commands.push_back(make_doctor());
+  commands.push_back(make_completion());
+  commands.push_back(make_man());
   return commands;
 }
 

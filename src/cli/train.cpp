@@ -178,7 +178,7 @@ Status train_command(const TrainOptions& options) {
                    .memory_bytes = r.memory_bytes});
   };
   train::StartOptions start = options.start;
-  start.version = version();
+  start.version = version_line().substr(std::string_view("naru ").size());
   start.command = going_on(options);
   const contract::ChipInfo info = chip->info();
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
@@ -253,6 +253,7 @@ Command make_train() {
               0, false, false}};
   c.examples = {{"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
                 {"naru train recipe.toml steps=100 optimizer.lr=1e-3", "The same recipe with other values."}};
+  c.has_recipe = true;
   c.run = [o] { return train_command(*o); };
   return c;
 }

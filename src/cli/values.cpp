@@ -18,15 +18,20 @@ std::optional<T> parse_whole(std::string_view text) {
   return value;
 }
 
+// Of a source as Given has them: the defaults file by its path.
+std::string_view origin_name(std::string_view source) {
+  if (source.starts_with("NARU_")) return "environment";
+  return source.starts_with('/') || source.starts_with('~') ? "defaults" : "command line";
+}
+
 }  // namespace
 
 Error bad_value(const Given& given, std::string_view wanted, std::string_view next) {
   constexpr size_t kShownMax = 80;
   const std::string shown = given.text.size() <= kShownMax ? given.text : given.text.substr(0, kShownMax) + "...";
   return {Code::kInvalidArgument,
-          fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}",
-                      given.source.starts_with("NARU_") ? "environment" : "command line", given.source, shown, wanted,
-                      next.empty() ? std::string_view("see --help for what it means") : next)};
+          fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}", origin_name(given.source), given.source,
+                      shown, wanted, next.empty() ? std::string_view("see --help for what it means") : next)};
 }
 
 Result<int64_t> parse_integer(const Given& given, int64_t low, int64_t high) {

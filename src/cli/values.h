@@ -1,5 +1,5 @@
 // Values that people type: numbers with their limits, and words out of a list. Messages name where the value came from:
-// a flag or a variable of the environment.
+// a flag, a variable of the environment, or a line of the defaults file.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace naru::cli {
 
-// What was given and by what: {"--threads", "4"} or {"NARU_THREADS", "4"}.
+// What was given and by what: {"--threads", "4"}, {"NARU_THREADS", "4"}, {"~/.config/naru/config.toml:3: threads",
+// "4"}.
 struct Given {
   std::string source;
   std::string text;

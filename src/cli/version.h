@@ -1,11 +1,25 @@
-// The version of the program and of the arithmetic.
+// The version of the program: which source it was built of and how, and of the arithmetic.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace naru::cli {
 
-std::string version();       // "0.1.0"
-std::string version_text();  // a line, with the program's name
+// Made at build time (cmake/build_info.cmake).
+struct BuildInfo {
+  std::string_view version;   // "0.1.0"
+  std::string_view commit;    // "bf99120fa3c1", "bf99120fa3c1 with changes", or "unknown": not built of a repository
+  std::string_view compiler;  // "GNU 12.2.0"
+  std::string_view build;     // "Release for x86_64"
+};
+extern const BuildInfo kBuildInfo;
+
+// "naru 0.1.0 (commit bf99120fa3c1)"
+std::string version_line();
+// That, and the arithmetic, the compiler, the levels that were built and the one in use.
+std::string version_text();
+// "baseline, avx2, avx512, amx built; avx512 in use"
+std::string levels_line();
 
 }  // namespace naru::cli

@@ -23,8 +23,9 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
     text NAME TEXT                        a file that has this text afterwards
     link-to NAME TARGET                   a link to this afterwards
 
-{tmp} is a folder of the case's own, {models} and {data} the fixtures. Whatever a case says, a failure must leave one
-message of one line that begins with "naru: " (a list may follow, indented), no stack trace, and no file named *.partial-*.
+{tmp} is a folder of the case's own, {models} and {data} the fixtures. The defaults file is
+{tmp}/config/naru/config.toml. Whatever a case says, a failure must leave one message of one line that begins with
+"naru: " (a list may follow, indented), no stack trace, and no file named *.partial-*.
 """
 
 import argparse
@@ -117,6 +118,7 @@ class Case:
         arguments, environment, stdin, limit = [], dict(os.environ), b"", []
         for name in [n for n in environment if n.startswith("NARU_")]:
             del environment[name]
+        environment["XDG_CONFIG_HOME"] = str(self.folder / "config")  # no defaults file of whoever runs this
         for word, rest in self.steps:
             rest = self.fill(rest)
             if word == "$":
