@@ -79,6 +79,7 @@ Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
   return [target](const Given& given) -> Status {
     Given lower = given;  // other programs write kinds in capitals
     for (char& letter : lower.text) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    if (lower.text == "q4_k" || lower.text == "q5_k") lower.text += "_m";  // and the usual mixtures without their size
     NARU_ASSIGN(const size_t index, parse_word(lower, exports::gguf_kind_names()));
     *target = static_cast<exports::GgufKind>(index);
     return {};

@@ -51,10 +51,12 @@ struct Unit {
   float stored_enough(float value) const {
     const float near = stored(value);
     if (std::abs(near) >= std::abs(value) * (255.0f / 256)) return near;
-    const double real = static_cast<double>(near) * power_of_two(exponent);
-    const uint16_t bits = f32_to_f16(static_cast<float>(real));
-    if ((bits & 0x7fffu) >= 0x7bffu) return near;
-    return back(static_cast<uint16_t>(near == 0 && value < 0 ? 0x8001u : bits + 1u));
+    return near == 0 ? back(value < 0 ? 0x8001u : 1u) : neighbour(near, 1);
+  }
+  // The f16 number so many places further from zero than `value`, which is one; itself where there is none.
+  float neighbour(float value, int places) const {
+    const int bits = f32_to_f16(written(value)), moved = bits + places;
+    return (bits & 0x7fff) == 0 || (moved & 0x7fff) >= 0x7c00 ? value : back(static_cast<uint16_t>(moved));
   }
   // What stands in the block.
   float written(float value) const { return static_cast<float>(static_cast<double>(value) * power_of_two(exponent)); }
@@ -101,48 +103,86 @@ Rounding by_step(float step, const fit::SymmetricKind& kind) {
   return {0, step == 0 ? 0.0f : 1.0f / step, kind.least, kind.most};
 }
 
-// Q4_0, Q5_0, Q8_0. The step that least squares wants and the f16 numbers about it are tried as a reader has them.
-void encode_symmetric(const float* values, const fit::SymmetricKind& kind, QuantBlock& block) {
-  Values<32> x;
-  const Unit unit = scale_block(values, 32, &x);
-  float best = 0, error_min = fit::error_of(x, by_step(0, kind), 0, 0);
-  float wanted = fit::best_step(x, kind);
-  for (int round = 0; round < kRoundsMax && wanted != 0; ++round) {
-    const float step = unit.stored(wanted);
-    const float error = fit::error_of(x, by_step(step, kind), step, 0);
-    if (!(error < error_min)) break;
-    best = step, error_min = error;
-    const fit::Sums sums = fit::sums_of(x, by_step(step, kind));
-    wanted = sums.qq > 0 ? sums.qx / sums.qq : 0;
+// Q4_0, Q5_0, Q8_0.
+class Symmetric {
+ public:
+  Symmetric(const float* values, const fit::SymmetricKind& kind) : kind_(kind), unit_(scale_block(values, 32, &x_)) {
+    error_min_ = error_of(0);
+    try_from(fit::best_step(x_, kind));
+    try_from(fit::range_of(x_).extreme() / kind.least);
+    const float best = best_;
+    for (const int places : {-1, 1}) take(unit_.neighbour(best, places));
   }
-  block.d = unit.written(best);
-  store_integers(x, by_step(best, kind), block.q);
-}
+
+  void write(QuantBlock& block) const {
+    block.d = unit_.written(best_);
+    store_integers(x_, by_step(best_, kind_), block.q);
+  }
+
+ private:
+  float error_of(float step) const { return fit::error_of(x_, by_step(step, kind_), step, 0); }
+  bool take(float step) {
+    const float error = error_of(step);
+    if (!(error < error_min_)) return false;
+    best_ = step, error_min_ = error;
+    return true;
+  }
+  // The number that can be written for this step, then the one that least squares want for its integers.
+  void try_from(float wanted) {
+    float step = unit_.stored_enough(wanted);
+    for (int round = 0; round < kRoundsMax && step != 0 && take(step); ++round) {
+      const fit::Sums sums = fit::sums_of(x_, by_step(step, kind_));
+      step = sums.qq > 0 ? unit_.stored(sums.qx / sums.qq) : 0.0f;
+    }
+  }
+
+  const fit::SymmetricKind& kind_;
+  Values<32> x_;
+  Unit unit_;
+  float best_ = 0, error_min_ = 0;
+};
 
 Rounding by_line(const Line& line, float top) {
   return {line.low, line.step == 0 ? 0.0f : 1.0f / line.step, 0, top};
 }
 
 // Q4_1, Q5_1.
-void encode_affine(const float* values, int top_integer, QuantBlock& block) {
-  const fit::AffineKind kind = affine_kind(top_integer, false);
-  Values<32> x;
-  const Unit unit = scale_block(values, 32, &x);
-  const float sum_x = fit::sum_of(x);
-  Line wanted = fit::best_line(x, kind);
-  Line best{0, unit.stored(sum_x / 32)};
-  float error_min = fit::error_of(x, by_line(best, kind.top), best.step, best.low);
-  for (int round = 0; round < kRoundsMax && wanted.step > 0; ++round) {
-    const Line line{unit.stored(wanted.step), unit.stored(wanted.low)};
-    const float error = fit::error_of(x, by_line(line, kind.top), line.step, line.low);
-    if (!(error < error_min)) break;
-    best = line, error_min = error;
-    wanted = fit::least_squares(fit::sums_of(x, by_line(line, kind.top)), sum_x, 32, false);
+class Affine {
+ public:
+  Affine(const float* values, int top) : kind_(affine_kind(top, false)), unit_(scale_block(values, 32, &x_)) {
+    const fit::Range range = fit::range_of(x_);
+    best_ = {0, unit_.stored(fit::sum_of(x_) / 32)};
+    error_min_ = error_of(best_);
+    try_from(fit::best_line(x_, kind_));
+    try_from({(range.most - range.least) / kind_.top, range.least});
   }
-  block.d = unit.written(best.step);
-  block.m = unit.written(best.low);
-  store_integers(x, by_line(best, kind.top), block.q);
-}
+
+  void write(QuantBlock& block) const {
+    block.d = unit_.written(best_.step);
+    block.m = unit_.written(best_.low);
+    store_integers(x_, by_line(best_, kind_.top), block.q);
+  }
+
+ private:
+  float error_of(const Line& line) const { return fit::error_of(x_, by_line(line, kind_.top), line.step, line.low); }
+  void try_from(const Line& wanted) {
+    Line line{unit_.stored_enough(wanted.step), unit_.stored(wanted.low)};
+    const float sum_x = fit::sum_of(x_);
+    for (int round = 0; round < kRoundsMax && line.step > 0; ++round) {
+      const float error = error_of(line);
+      if (!(error < error_min_)) return;
+      best_ = line, error_min_ = error;
+      const Line next = fit::least_squares(fit::sums_of(x_, by_line(line, kind_.top)), sum_x, 32, false);
+      line = {unit_.stored(next.step), unit_.stored(next.low)};
+    }
+  }
+
+  fit::AffineKind kind_;
+  Values<32> x_;
+  Unit unit_;
+  Line best_;
+  float error_min_ = 0;
+};
 
 // --- super-blocks of 256 ------------------------------------------------------------------------------------------
 
@@ -312,11 +352,11 @@ class SuperSymmetric {
 
 void encode_block(DType dtype, const float* values, QuantBlock& block) {
   switch (dtype) {
-    case DType::kQ8_0: return encode_symmetric(values, kEightBits, block);
-    case DType::kQ4_0: return encode_symmetric(values, kFourBits, block);
-    case DType::kQ5_0: return encode_symmetric(values, kFiveBits, block);
-    case DType::kQ4_1: return encode_affine(values, 15, block);
-    case DType::kQ5_1: return encode_affine(values, 31, block);
+    case DType::kQ8_0: return Symmetric(values, kEightBits).write(block);
+    case DType::kQ4_0: return Symmetric(values, kFourBits).write(block);
+    case DType::kQ5_0: return Symmetric(values, kFiveBits).write(block);
+    case DType::kQ4_1: return Affine(values, 15).write(block);
+    case DType::kQ5_1: return Affine(values, 31).write(block);
     case DType::kQ4_K: return SuperAffine(values, 15).write(block);
     case DType::kQ5_K: return SuperAffine(values, 31).write(block);
     case DType::kQ6_K: return SuperSymmetric(values).write(block);

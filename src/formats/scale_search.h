@@ -167,10 +167,10 @@ struct Line {
   float step = 0, low = 0;
 };
 
-// Of these sums; a step of 0 where they have none.
+// Of these sums; a step of 0 where they have none. Integers that are all alike have a line through 0.
 inline Line least_squares(const Sums& sums, float sum_x, float n, bool is_low_negative) {
   const float determinant = n * sums.qq - sums.q * sums.q;
-  if (!(determinant > 0)) return {};
+  if (!(determinant > 0)) return {is_low_negative && sums.qq > 0 ? sums.qx / sums.qq : 0.0f, 0};
   Line line{(n * sums.qx - sums.q * sum_x) / determinant, (sums.qq * sum_x - sums.q * sums.qx) / determinant};
   if (is_low_negative && line.low > 0) line = {sums.qx / sums.qq, 0};
   return line;

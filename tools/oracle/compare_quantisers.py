@@ -66,11 +66,11 @@ def peer_blocks(values, kind):
     type_of = gguf.GGMLQuantizationType[kind.upper()]
     elements, size = gguf_values.BLOCKS[kind.upper()]
     out = np.empty(values.size // elements * size, dtype=np.uint8)
-    base = ctypes.CDLL(str(next(pathlib.Path(llama_cpp.__file__).parent.glob("lib/libggml-base.so*"))))
-    base.ggml_quantize_chunk.restype = ctypes.c_size_t
-    base.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-                                         ctypes.c_int64, ctypes.c_void_p]
-    base.ggml_quantize_chunk(int(type_of), values.ctypes.data, out.ctypes.data, 0, len(values), values.shape[1], None)
+    quantise = llama_cpp.llama_cpp._lib.ggml_quantize_chunk
+    quantise.restype = ctypes.c_size_t
+    quantise.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
+                         ctypes.c_void_p]
+    quantise(int(type_of), values.ctypes.data, out.ctypes.data, 0, len(values), values.shape[1], None)
     return out
 
 
