@@ -19,10 +19,10 @@ enum class ValueKind : uint8_t {
   kSwitch,   // no word
   kWhole,    // N, SECONDS
   kNumber,   // X, WEIGHT
-  kWords,    // on|off: one of these
+  kWords,    // on|off: one of these; KIND: of a GGUF file
   kList,     // LIST: whole numbers
-  kFile,     // FILE, PATH, RECIPE
-  kFolder,   // FOLDER, OUT
+  kFile,     // FILE, PATH, OUT, RECIPE
+  kFolder,   // FOLDER
   kModel,    // MODEL: a path, or the name of a pulled model
   kPulled,   // PULLED: the name of one
   kCommand,  // COMMAND: of naru

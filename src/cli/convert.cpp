@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "chips/cpu/machine.h"
 #include "chips/reference/reference_chip.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
@@ -20,29 +21,14 @@ namespace naru::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using Kind = ConvertOptions::Kind;
+using exports::GgufKind;
 using Target = ConvertOptions::Target;
 
-std::string_view kind_name(Kind kind) {
-  constexpr std::string_view kNames[] = {"f32", "f16", "bf16", "q8_0"};
-  return kNames[static_cast<size_t>(kind)];
-}
-
-exports::GgufKind gguf_kind(Kind kind) {
-  switch (kind) {
-    case Kind::kF32: return exports::GgufKind::kF32;
-    case Kind::kF16: return exports::GgufKind::kF16;
-    case Kind::kBF16: return exports::GgufKind::kBF16;
-    case Kind::kQ8_0: return exports::GgufKind::kQ8_0;
-  }
-  return exports::GgufKind::kF32;
-}
-
 // f32 where rounding would lose something, else bf16: by the tensors that are used.
-Result<Kind> default_kind(const models::ModelFiles& files) {
+Result<GgufKind> default_kind(const models::ModelFiles& files) {
   const auto chip = reference::make_reference_chip();  // any: it is asked for the kinds of tensors
   NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *chip, {}));
-  return plan.stores_only_f32() ? Kind::kF32 : Kind::kBF16;
+  return plan.stores_only_f32() ? GgufKind::kF32 : GgufKind::kBF16;
 }
 
 // Bytes of a file, or of all files of a folder.
@@ -57,20 +43,86 @@ int64_t size_of(const fs::path& path) {
   return total;
 }
 
+// What was written, as it is told.
+struct Converted {
+  Target target = Target::kGguf;
+  GgufKind kind = GgufKind::kF32;
+  int64_t bytes = 0;
+  std::string sha256;  // of the file, or of a folder's model.safetensors
+  std::vector<exports::GgufSummary::Kind> kinds;
+  double seconds = 0;
+};
+
+Result<Converted> convert(const ConvertOptions& options, Target target, GgufKind kind) {
+  Converted done{.target = target, .kind = kind, .bytes = 0, .sha256 = {}, .kinds = {}};
+  Progress progress(fmt::format("converting {}", short_name(options.path)), Progress::Unit::kBytes);
+  const auto show = [&](int64_t n, int64_t total) {
+    progress.update(n, total);
+    return !is_interrupted();
+  };
+  if (target == Target::kHuggingFace) {
+    const auto dtype = kind == GgufKind::kF32 ? exports::ExportDType::kF32 : exports::ExportDType::kBF16;
+    NARU_ASSIGN(done.sha256,
+                exports::convert_to_hugging_face(options.path, options.out_path, dtype, show, options.existing));
+    done.bytes = size_of(options.out_path);
+    return done;
+  }
+  const int n_threads = options.threads > 0 ? static_cast<int>(options.threads) : cpu::describe_machine().cores;
+  NARU_ASSIGN(exports::GgufSummary summary,
+              exports::convert_to_gguf(options.path, options.out_path,
+                                       {.kind = kind,
+                                        .progress = show,
+                                        .existing = options.existing,
+                                        .n_threads = n_threads,
+                                        .note = [](std::string_view note) { print_note(one_line(note)); }}));
+  done.sha256 = std::move(summary.sha256);
+  done.bytes = summary.bytes;
+  done.kinds = std::move(summary.kinds);
+  return done;
+}
+
+std::string converted_text(const ConvertOptions& options, const Converted& done) {
+  std::string text = fmt::format("{}: {}, {} in {}\n", one_line(options.out_path), exports::gguf_kind_name(done.kind),
+                                 format_bytes(done.bytes), format_seconds(done.seconds));
+  for (const auto& kind : done.kinds) {
+    text += fmt::format("  {:5} {:6} tensor{} {:>9}\n", dtype_name(kind.dtype), kind.n_tensors,
+                        kind.n_tensors == 1 ? " " : "s", format_bytes(kind.bytes));
+  }
+  return text +
+         fmt::format("sha256 {}{}\n", done.sha256, done.target == Target::kHuggingFace ? "  model.safetensors" : "");
+}
+
+Json converted_json(const ConvertOptions& options, const Converted& done) {
+  Json json = {{"out", options.out_path},
+               {"form", done.target == Target::kGguf ? "gguf" : "hf"},
+               {"dtype", exports::gguf_kind_name(done.kind)},
+               {"bytes", done.bytes},
+               {"sha256", done.sha256}};
+  if (done.target == Target::kGguf) {
+    json["kinds"] = Json::array();
+    for (const auto& kind : done.kinds) {
+      json["kinds"].push_back({{"kind", dtype_name(kind.dtype)}, {"tensors", kind.n_tensors}, {"bytes", kind.bytes}});
+    }
+  }
+  json["seconds"] = done.seconds;
+  return json;
+}
+
 }  // namespace
 
 Status convert_command(const ConvertOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   const Target target =
       options.target.value_or(fs::path(options.out_path).extension() == ".gguf" ? Target::kGguf : Target::kHuggingFace);
-  const bool is_gguf = target == Target::kGguf;
-  if (!is_gguf && options.kind && *options.kind != Kind::kF32 && *options.kind != Kind::kBF16) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("reading the command line: --dtype {} goes with --to gguf alone; give f32 or bf16 for a "
-                             "Hugging Face folder",
-                             kind_name(*options.kind))};
+  if (target == Target::kHuggingFace && options.kind && *options.kind != GgufKind::kF32 &&
+      *options.kind != GgufKind::kBF16) {
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("reading the command line: --dtype {} goes with --to gguf alone, and {} is to be a Hugging "
+                    "Face folder; give f32 or bf16, or a name that ends in .gguf",
+                    exports::gguf_kind_name(*options.kind), one_line(options.out_path))};
   }
-  Kind kind = Kind::kF32;
+  GgufKind kind = GgufKind::kF32;
   {
     NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(options.path));
     for (const std::string& note : files.notes) print_note(note);
@@ -80,33 +132,9 @@ Status convert_command(const ConvertOptions& options) {
       NARU_ASSIGN(kind, default_kind(files));
     }
   }
-  {
-    Progress progress(fmt::format("converting {}", short_name(options.path)), Progress::Unit::kBytes);
-    const auto show = [&](int64_t done, int64_t total) {
-      progress.update(done, total);
-      return !is_interrupted();
-    };
-    NARU_TRY(is_gguf ? exports::convert_to_gguf(options.path, options.out_path, gguf_kind(kind), show, options.existing)
-                     : exports::convert_to_hugging_face(
-                           options.path, options.out_path,
-                           kind == Kind::kF32 ? exports::ExportDType::kF32 : exports::ExportDType::kBF16, show,
-                           options.existing));
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const int64_t bytes = size_of(options.out_path);
-  if (options.json) {
-    const Json json = {{"out", options.out_path},
-                       {"form", is_gguf ? "gguf" : "hf"},
-                       {"dtype", kind_name(kind)},
-                       {"bytes", bytes},
-                       {"seconds", seconds}};
-    return write_out(json_text(json));
-  }
-  if (stderr_is_terminal()) {
-    write_err(fmt::format("{}: {}, {} in {}\n", one_line(options.out_path), kind_name(kind), format_bytes(bytes),
-                          format_seconds(seconds)));
-  }
-  return {};
+  NARU_ASSIGN(Converted done, convert(options, target, kind));
+  done.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return write_out(options.json ? json_text(converted_json(options, done)) : converted_text(options, done));
 }
 
 }  // namespace naru::cli

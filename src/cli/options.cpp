@@ -1,8 +1,10 @@
 #include "cli/options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <memory>
 
@@ -70,6 +72,17 @@ Set set_cache_dtype(std::optional<DType>* target) {
   return [target](const Given& given) -> Status {
     NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "bf16"}));
     *target = index == 0 ? DType::kF32 : DType::kBF16;
+    return {};
+  };
+}
+
+Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
+  return [target](const Given& given) -> Status {
+    Given lower = given;  // other programs write kinds in capitals
+    for (char& letter : lower.text) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    if (lower.text == "q4_k" || lower.text == "q5_k") lower.text += "_m";  // and the usual mixtures without their size
+    NARU_ASSIGN(const size_t index, parse_word(lower, exports::gguf_kind_names()));
+    *target = static_cast<exports::GgufKind>(index);
     return {};
   };
 }
@@ -324,36 +337,42 @@ Command make_convert() {
       .name = "convert",
       .summary = "a model as a Hugging Face folder or as GGUF",
       .description =
-          "Writes a model again in the other form, with its tokenizer and chat template: a GGUF file as llama.cpp "
-          "reads it, or a Hugging Face folder (safetensors, config.json, tokenizer.json). What the other form "
-          "cannot say is refused by name."};
-  c.arguments = {model_argument(&o->path)};
-  c.flags = {{"out", "PATH", kGroupOutput, "the .gguf file or the folder to make; it appears when it is whole",
-              set_text(&o->out_path), 0, false, false},
-             {"to", "gguf|hf", kGroupOutput, "the form; default: gguf where PATH ends in .gguf, else hf",
+          "Writes a model again, with its tokenizer and chat template: a GGUF file as llama.cpp reads it, or a Hugging "
+          "Face folder (safetensors, config.json, tokenizer.json). A GGUF file may be quantised: by the rule of "
+          "llama.cpp's mixtures, with scales searched for the least error; where blocks of 256 do not divide a row it "
+          "says which kind took their place. What the other form cannot say is refused by name."};
+  c.arguments = {
+      model_argument(&o->path),
+      {"OUT", "the .gguf file or the folder to make; it appears when it is whole", false, set_text(&o->out_argument)}};
+  c.flags = {{"out", "PATH", kGroupOutput, "the same as OUT", set_text(&o->out_path), 0, false, false},
+             {"to", "gguf|hf", kGroupOutput, "the form; default: gguf where OUT ends in .gguf, else hf",
               [o](const Given& given) -> Status {
                 NARU_ASSIGN(const size_t index, parse_word(given, {"gguf", "hf"}));
                 o->target = static_cast<ConvertOptions::Target>(index);
                 return {};
               },
               0, false, false},
-             {"dtype", "f32|f16|bf16|q8_0", kGroupOutput,
-              "of the weights, f16 and q8_0 in GGUF alone; default: f32 where the model is f32 throughout, else bf16",
-              [o](const Given& given) -> Status {
-                NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "f16", "bf16", "q8_0"}));
-                o->kind = static_cast<ConvertOptions::Kind>(index);
-                return {};
-              },
-              0, false, false}};
+             {"dtype", "KIND", kGroupOutput,
+              fmt::format("{}; a folder: f32 or bf16. Default: f32 where the model is f32 throughout, else bf16",
+                          fmt::join(exports::gguf_kind_names(), ", ")),
+              set_gguf_kind(&o->kind), 0, false, false}};
+  c.flags.push_back(threads_flag(&o->threads));
   c.flags.push_back(force_flag(&o->existing));
   c.flags.push_back(json_flag(&o->json, "what was written as one JSON object on standard output"));
-  c.examples = {{"naru convert runs/words/model --out words.gguf", "A trained model for llama.cpp."},
-                {"naru convert model.gguf --out ./model --dtype bf16", "A folder that transformers loads."}};
+  c.examples = {{"naru convert runs/words/model words.gguf", "A trained model for llama.cpp."},
+                {"naru convert ./model model.gguf --dtype q4_k_m", "In less than a third of the bytes."},
+                {"naru convert model.gguf ./model --dtype bf16", "A folder that transformers loads."}};
   c.check = [o]() -> Status {
-    if (!o->out_path.empty()) return {};
+    if (o->out_path.empty()) o->out_path = o->out_argument;
+    if (o->out_path.empty()) {
+      return Error{Code::kInvalidArgument,
+                   "reading the command line: naru convert: OUT is missing (or --out is); for example: naru convert "
+                   "./model model.gguf"};
+    }
+    if (o->out_argument.empty() || o->out_argument == o->out_path) return {};
     return Error{Code::kInvalidArgument,
-                 "reading the command line: naru convert: --out is missing; for example: naru "
-                 "convert ./model --out model.gguf"};
+                 fmt::format("reading the command line: naru convert: OUT is {} and --out is {}; give one of them",
+                             o->out_argument, o->out_path)};
   };
   c.run = [o] { return convert_command(*o); };
   return c;

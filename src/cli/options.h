@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "contract/kinds.h"
 #include "engine/sampler.h"
+#include "export/gguf_kinds.h"
 #include "formats/generation_config.h"
 #include "formats/model_config.h"
 #include "tensor/dtype.h"
@@ -96,12 +97,13 @@ struct BenchOptions {
 
 struct ConvertOptions {
   enum class Target : uint8_t { kGguf, kHuggingFace };
-  enum class Kind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
   std::string path;
   std::string out_path;
+  std::string out_argument;               // the same, as the second argument
   Existing existing = Existing::kRefuse;  // of out_path
   std::optional<Target> target;           // default: by the ending of out_path
-  std::optional<Kind> kind;               // default: f32 where the source is f32 throughout, else bf16
+  std::optional<exports::GgufKind> kind;  // default: f32 where the source is f32 throughout, else bf16
+  int64_t threads = 0;                    // 0: all cores that this process may use
   bool json = false;
 };
 

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "cli/command.h"
+#include "export/gguf_kinds.h"
 
 namespace naru::cli {
 namespace {
@@ -10,8 +11,9 @@ constexpr std::pair<std::string_view, ValueKind> kValueWords[] = {
     {"", ValueKind::kSwitch},       {"N", ValueKind::kWhole},         {"SECONDS", ValueKind::kWhole},
     {"X", ValueKind::kNumber},      {"WEIGHT", ValueKind::kNumber},   {"LIST", ValueKind::kList},
     {"FILE", ValueKind::kFile},     {"PATH", ValueKind::kFile},       {"RECIPE", ValueKind::kFile},
-    {"FOLDER", ValueKind::kFolder}, {"OUT", ValueKind::kFolder},      {"MODEL", ValueKind::kModel},
+    {"FOLDER", ValueKind::kFolder}, {"OUT", ValueKind::kFile},      {"MODEL", ValueKind::kModel},
     {"PULLED", ValueKind::kPulled}, {"COMMAND", ValueKind::kCommand},
+    {"KIND", ValueKind::kWords},
 };
 
 }  // namespace
@@ -26,6 +28,7 @@ ValueKind value_kind(std::string_view word) {
 std::vector<std::string> value_words(std::string_view word) {
   std::vector<std::string> words;
   if (value_kind(word) != ValueKind::kWords) return words;
+  if (word == "KIND") return {exports::gguf_kind_names().begin(), exports::gguf_kind_names().end()};
   while (true) {
     const size_t bar = word.find('|');
     words.emplace_back(word.substr(0, bar));

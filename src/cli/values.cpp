@@ -57,12 +57,17 @@ Result<double> parse_number(const Given& given, double low, double high) {
   return bad_value(given, fmt::format("a number from {} to {}", low, high));
 }
 
-Result<size_t> parse_word(const Given& given, std::initializer_list<std::string_view> words) {
-  const auto* const found = std::find(words.begin(), words.end(), given.text);
+Result<size_t> parse_word(const Given& given, std::span<const std::string_view> words) {
+  const auto found = std::ranges::find(words, given.text);
   if (found != words.end()) return static_cast<size_t>(found - words.begin());
   std::string list;
   for (const std::string_view word : words) list += fmt::format("{}{}", list.empty() ? "" : ", ", word);
-  return bad_value(given, fmt::format("one of {}", list));
+  const auto near = nearest(given.text, words);
+  return bad_value(given, fmt::format("one of {}", list), near ? fmt::format("did you mean {}?", *near) : "");
+}
+
+Result<size_t> parse_word(const Given& given, std::initializer_list<std::string_view> words) {
+  return parse_word(given, std::span(words.begin(), words.size()));
 }
 
 Result<bool> parse_switch(const Given& given) {

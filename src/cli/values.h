@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ Result<uint64_t> parse_seed(const Given& given);
 // Finite, in [low, high].
 Result<double> parse_number(const Given& given, double low, double high);
 // The index of the word.
+Result<size_t> parse_word(const Given& given, std::span<const std::string_view> words);
 Result<size_t> parse_word(const Given& given, std::initializer_list<std::string_view> words);
 Result<bool> parse_switch(const Given& given);  // on/off, true/false, yes/no, 1/0
 // "0,512,2048"

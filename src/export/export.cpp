@@ -337,7 +337,7 @@ bool has_predictions(const models::ModelFiles& files) {
 
 }  // namespace
 
-Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
+Result<std::string> convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
                                const formats::ProgressCallback& progress, Existing existing) {
   std::error_code ignored;
   if (existing == Existing::kReplace && fs::is_directory(folder, ignored)) {
@@ -358,8 +358,7 @@ Status convert_to_hugging_face(const fs::path& model, const fs::path& folder, Ex
   const bool has_tokenizer =
       gguf != nullptr ? gguf->has("tokenizer.ggml.tokens") : formats::has_tokenizer(files.tensors.folder());
   if (has_tokenizer) whole.tokenizer_from = gguf != nullptr ? files.tensors.file_path(0) : files.tensors.folder();
-  NARU_ASSIGN([[maybe_unused]] const std::string sha256, export_hugging_face(whole, folder, progress, existing));
-  return {};
+  return export_hugging_face(whole, folder, progress, existing);
 }
 
 }  // namespace naru::exports

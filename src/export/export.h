@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "export/gguf_kinds.h"
 #include "formats/adapter_config.h"
 #include "formats/model_config.h"
 #include "formats/tensor_file.h"
@@ -59,15 +60,31 @@ Status export_adapter(const AdapterToExport& adapter, const std::filesystem::pat
 // where the source has none; kInvalidArgument where it has ids beyond `vocab`.
 Status export_tokenizer(const std::filesystem::path& from, int64_t vocab, const std::filesystem::path& folder);
 
-// A GGUF file of a model that naru reads, under the names and in the layout of llama.cpp. One-dimensional tensors
-// and routers are F32; rows that no Q8_0 block divides are F16.
-enum class GgufKind : uint8_t { kF32, kF16, kBF16, kQ8_0 };
-Status convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out, GgufKind kind,
-                       const formats::ProgressCallback& progress = {}, Existing existing = Existing::kRefuse);
+// A GGUF file of a model that naru reads, under the names and in the layout of llama.cpp; gguf_kinds.h says which kind
+// each tensor has.
+struct GgufOptions {
+  GgufKind kind = GgufKind::kF32;
+  formats::ProgressCallback progress = {};
+  Existing existing = Existing::kRefuse;
+  int n_threads = 1;                                // they change no bit
+  std::function<void(std::string_view)> note = {};  // what a user should know, before anything is written
+};
+struct GgufSummary {
+  struct Kind {
+    DType dtype = DType::kF32;
+    int64_t n_tensors = 0;
+    int64_t bytes = 0;
+  };
+  std::string sha256;
+  int64_t bytes = 0;
+  std::vector<Kind> kinds;  // the one with the most bytes first
+};
+Result<GgufSummary> convert_to_gguf(const std::filesystem::path& model, const std::filesystem::path& out,
+                                    const GgufOptions& options);
 // A Hugging Face folder of a .gguf file, or of another folder in a plain dtype. kReplace replaces what
-// check_model_place allows.
-Status convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
-                               ExportDType dtype, const formats::ProgressCallback& progress = {},
-                               Existing existing = Existing::kRefuse);
+// check_model_place allows. Returns the SHA-256 of model.safetensors.
+Result<std::string> convert_to_hugging_face(const std::filesystem::path& model, const std::filesystem::path& folder,
+                                            ExportDType dtype, const formats::ProgressCallback& progress = {},
+                                            Existing existing = Existing::kRefuse);
 
 }  // namespace naru::exports

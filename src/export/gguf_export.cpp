@@ -1,23 +1,21 @@
-// GGUF of a model: the metadata that llama.cpp needs, and every tensor in its layout: llama's rows of q and k
-// interleaved, kv_b as attn_k_b (transposed) and attn_v_b, experts stacked. What was written is read back and compared
-// with the source before the file gets its name.
+// GGUF of a model: the metadata that llama.cpp needs, and every tensor in its layout (gguf_tensors.h): llama's rows of
+// q and k interleaved, kv_b as attn_k_b (transposed) and attn_v_b, experts stacked. What was written is read back and
+// compared with the source before the file gets its name.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <map>
+#include <functional>
 #include <system_error>
 
 #include "base/file.h"
 #include "export/export.h"
+#include "export/gguf_tensors.h"
 #include "export/gguf_tokenizer.h"
 #include "formats/generation_config.h"
-#include "formats/ggml_blocks.h"
 #include "formats/gguf_writer.h"
 #include "models/config_difference.h"
 #include "models/model.h"
 #include "models/rope_frequencies.h"
-#include "models/stored_rows.h"
 
 namespace naru::exports {
 namespace {
@@ -27,17 +25,6 @@ using formats::Family;
 using formats::GgufWriter;
 using formats::ModelConfig;
 using formats::RopeKind;
-using models::Parameter;
-
-DType dtype_of(GgufKind kind) {
-  switch (kind) {
-    case GgufKind::kF32: return DType::kF32;
-    case GgufKind::kF16: return DType::kF16;
-    case GgufKind::kBF16: return DType::kBF16;
-    case GgufKind::kQ8_0: return DType::kQ8_0;
-  }
-  return DType::kF32;
-}
 
 // --- metadata -----------------------------------------------------------------------------------------------------
 
@@ -70,6 +57,10 @@ void add_rope_keys(const ModelConfig& config, const Keys& keys) {
   if (config.is_mla()) keys.real("rope.scaling.yarn_log_multiplier", 0.1 * rope.mscale_all_dim);
 }
 
+bool has_layers_of_v2_lite(const ModelConfig& config) {
+  return config.layers == 27;
+}
+
 void add_latent_keys(const ModelConfig& config, const Keys& keys) {
   const formats::MlaConfig& mla = config.mla;
   formats::MoeConfig moe = config.moe;
@@ -84,7 +75,8 @@ void add_latent_keys(const ModelConfig& config, const Keys& keys) {
   keys.number("attention.value_length", mla.kv_lora_rank);
   keys.number("attention.key_length_mla", mla.qk_nope_head_dim + mla.qk_rope_head_dim);
   keys.number("attention.value_length_mla", mla.v_head_dim);
-  if (mla.q_lora_rank > 0) keys.number("attention.q_lora_rank", mla.q_lora_rank);
+  // llama.cpp takes a file without this key only at DeepSeek-V2-Lite's number of layers.
+  if (mla.q_lora_rank > 0 || !has_layers_of_v2_lite(config)) keys.number("attention.q_lora_rank", mla.q_lora_rank);
   keys.number("attention.kv_lora_rank", mla.kv_lora_rank);
   keys.number("rope.dimension_count", mla.qk_rope_head_dim);
   keys.number("leading_dense_block_count", moe.first_dense);
@@ -101,11 +93,10 @@ void add_latent_keys(const ModelConfig& config, const Keys& keys) {
 
 void add_config(const ModelConfig& config, const std::string& name, GgufKind kind, GgufWriter& writer) {
   const Keys keys{writer, std::string(formats::gguf_architecture(config.family))};
-  constexpr uint32_t kFileTypes[] = {0, 1, 32, 7};  // general.file_type of F32, F16, BF16, Q8_0
   writer.add_string("general.architecture", keys.arch);
   writer.add_string("general.name", name);
-  writer.add_u32("general.file_type", kFileTypes[static_cast<size_t>(kind)]);
-  if (kind == GgufKind::kQ8_0) writer.add_u32("general.quantization_version", 2);
+  writer.add_u32("general.file_type", gguf_file_type(kind));
+  if (is_quantised(main_dtype(kind))) writer.add_u32("general.quantization_version", 2);
   keys.number("vocab_size", config.vocab);
   keys.number("context_length", config.max_positions);
   keys.number("embedding_length", config.hidden);
@@ -121,110 +112,40 @@ void add_config(const ModelConfig& config, const std::string& name, GgufKind kin
   keys.number("rope.dimension_count", config.head_dim);
 }
 
-// --- tensors ------------------------------------------------------------------------------------------------------
-
-// A tensor of the GGUF file: rows of one parameter, or one after another those of all experts.
-struct GgufOutTensor {
-  std::string name;
-  DType dtype = DType::kF32;
-  std::vector<int64_t> shape;
-  int64_t n_values = 0;  // of each parameter
-  size_t which = 0;      // of the tensors that its parameters' placements name
-  std::vector<size_t> parameters;
-};
-
-class Plan {
- public:
-  Plan(const ModelConfig& plain, const std::vector<Parameter>& parameters, GgufKind kind)
-      : config_(plain), parameters_(parameters), kind_(kind) {
-    config_.from_gguf = true;
-    config_.rope.interleaved = formats::gguf_interleaves(plain.family);
-    std::map<std::string, size_t> index_of;
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const models::Placement placement = placement_of(i);
-      for (size_t which = 0; which < placement.tensors.size(); ++which) {
-        const auto [at, is_new] = index_of.try_emplace(placement.tensors[which].name, tensors_.size());
-        if (is_new) add(parameters[i], placement.tensors[which], which);
-        tensors_[at->second].parameters.push_back(i);
-      }
-    }
+// What other engines make of such a file; "" where all is well.
+std::string engines_note(const ModelConfig& config) {
+  if (config.is_mla() && config.mla.q_lora_rank == 0 && !has_layers_of_v2_lite(config)) {
+    return fmt::format(
+        "older versions of llama.cpp read models with latent attention and no query rank only with 27 "
+        "layers, and this one has {}; the file says attention.q_lora_rank 0, as newer ones want it",
+        config.layers);
   }
-
-  const std::vector<GgufOutTensor>& tensors() const { return tensors_; }
-  models::Placement placement_of(size_t parameter) const {
-    return models::placement_of(config_, parameters_[parameter], nullptr);
+  if (config.family == Family::kDeepseekV2 && config.moe.n_group > 1) {
+    return "llama.cpp reads the file and answers otherwise: it scores groups of experts by their two best experts, "
+           "DeepSeek-V2 by the best one";
   }
-
- private:
-  void add(const Parameter& parameter, const models::Placement::Tensor& to, size_t which) {
-    DType dtype = dtype_of(kind_);
-    if (to.shape.size() == 1 || parameter.use == models::ParameterUse::kRouter) {
-      dtype = DType::kF32;
-    } else if (to.cols() % dtype_info(dtype).block_elements != 0) {
-      dtype = DType::kF16;
-    }
-    tensors_.push_back({.name = to.name,
-                        .dtype = dtype,
-                        .shape = to.shape,
-                        .n_values = to.n_rows * to.cols(),
-                        .which = which,
-                        .parameters = {}});
-  }
-
-  ModelConfig config_;  // as the file will say it
-  const std::vector<Parameter>& parameters_;
-  GgufKind kind_;
-  std::vector<GgufOutTensor> tensors_;
-};
-
-// f16 ends at 65504; a Q8_0 block has an f16 scale of its largest value / 127.
-Status check_range(const GgufOutTensor& tensor, const std::vector<float>& values) {
-  const float limit = tensor.dtype == DType::kF16 ? 65504.0f : tensor.dtype == DType::kQ8_0 ? 65504.0f * 127 : INFINITY;
-  for (const float value : values) {
-    if (std::fabs(value) <= limit) continue;
-    return Error{Code::kUnsupported, fmt::format("writing tensor '{}': it has the value {}, which {} cannot hold; "
-                                                 "convert with --dtype bf16 or f32",
-                                                 tensor.name, value, dtype_name(tensor.dtype))};
-  }
-  return {};
+  return "";
 }
 
-Status write_values(const GgufOutTensor& tensor, const std::vector<float>& values, GgufWriter& writer) {
-  NARU_TRY(check_range(tensor, values));
-  const auto n = static_cast<int64_t>(values.size());
-  std::vector<std::byte> bytes(static_cast<size_t>(dtype_bytes(tensor.dtype, n).value()));
-  formats::quantise_row(tensor.dtype, values.data(), n, bytes.data());  // rows are whole blocks, so all is one row
-  return writer.write(bytes);
-}
-
-Status write_tensors(const models::ModelFiles& files, const std::vector<Parameter>& parameters, const Plan& plan,
-                     GgufWriter& writer, const formats::ProgressCallback& progress) {
-  const auto bytes_of = [](const GgufOutTensor& tensor) { return dtype_bytes(tensor.dtype, tensor.n_values).value(); };
-  int64_t done = 0, total = 0;
-  for (const GgufOutTensor& tensor : plan.tensors()) total += std::ssize(tensor.parameters) * bytes_of(tensor);
+GgufSummary summary_of(const GgufPlan& plan, const GgufWriter& writer) {
+  GgufSummary summary{.sha256 = writer.sha256(), .bytes = writer.file_bytes(), .kinds = {}};
   for (const GgufOutTensor& tensor : plan.tensors()) {
-    for (const size_t index : tensor.parameters) {
-      const Parameter& parameter = parameters[index];
-      std::vector<float> values(static_cast<size_t>(parameter.n_elements()));
-      NARU_TRY(models::read_parameter(files.tensors, files.config, parameter, values.data()));
-      NARU_TRY(write_values(tensor, plan.placement_of(index).arranged(tensor.which, parameter, values), writer));
-      done += bytes_of(tensor);
-      if (progress && !progress(done, total)) {
-        return Error{Code::kCancelled,
-                     fmt::format("converting {}: stopped as asked; nothing was left behind", files.path.string())};
-      }
-    }
+    const auto is_of_kind = [&](const GgufSummary::Kind& kind) { return kind.dtype == tensor.kind.dtype; };
+    auto at = std::ranges::find_if(summary.kinds, is_of_kind);
+    if (at == summary.kinds.end()) at = summary.kinds.insert(at, {tensor.kind.dtype, 0, 0});
+    ++at->n_tensors;
+    at->bytes += tensor.bytes();
   }
-  return {};
+  std::ranges::stable_sort(summary.kinds, std::greater(), &GgufSummary::Kind::bytes);
+  return summary;
 }
 
 // The whole file, which has its name still to come.
-Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig& plain, AtomicFile file,
-                              const std::string& name, GgufKind kind, const formats::ProgressCallback& progress) {
-  const std::vector<Parameter> parameters = models::list_parameters(plain);  // without prediction layers
-  const Plan plan(plain, parameters, kind);
+Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig& plain, const GgufPlan& plan,
+                              AtomicFile file, const std::string& name, const GgufOptions& options,
+                              GgufSummary& summary) {
   GgufWriter writer;
-  add_config(plain, name, kind, writer);
+  add_config(plain, name, options.kind, writer);
   NARU_ASSIGN(const formats::GenerationConfig advice, formats::generation_config_of(files.tensors));
   formats::add_generation_config(advice, writer);
   NARU_TRY(add_gguf_tokenizer(files.tensors, plain, writer));
@@ -233,11 +154,13 @@ Result<AtomicFile> write_file(const models::ModelFiles& files, const ModelConfig
   if (plain.rope.kind == RopeKind::kLlama3) divisors = models::llama3_divisors(plain.rope, rotated);
   if (!divisors.empty()) NARU_TRY(writer.add_tensor("rope_freqs.weight", DType::kF32, {rotated / 2}));
   for (const GgufOutTensor& tensor : plan.tensors())
-    NARU_TRY(writer.add_tensor(tensor.name, tensor.dtype, tensor.shape));
+    NARU_TRY(writer.add_tensor(tensor.name, tensor.kind.dtype, tensor.shape));
   NARU_TRY(writer.begin(std::move(file)));
   if (!divisors.empty()) NARU_TRY(writer.write(std::as_bytes(std::span(divisors))));
-  NARU_TRY(write_tensors(files, parameters, plan, writer, progress));
-  return writer.take_file();
+  NARU_TRY(plan.write(options.n_threads, writer, options.progress));
+  AtomicFile written = writer.take_file();
+  summary = summary_of(plan, writer);
+  return written;
 }
 
 // What a reader will take the file for must be the model that was read.
@@ -262,14 +185,21 @@ std::string name_of(const fs::path& model, const ModelConfig& config) {
 
 }  // namespace
 
-Status convert_to_gguf(const fs::path& model, const fs::path& out, GgufKind kind,
-                       const formats::ProgressCallback& progress, Existing existing) {
-  NARU_ASSIGN(AtomicFile file, AtomicFile::create(out, existing));
+Result<GgufSummary> convert_to_gguf(const fs::path& model, const fs::path& out, const GgufOptions& options) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(out, options.existing));
   NARU_ASSIGN(const models::ModelFiles files, models::open_model_files(model));
   NARU_ASSIGN(const ModelConfig plain, models::plain_config(files.tensors, files.config));
-  NARU_ASSIGN(AtomicFile written, write_file(files, plain, std::move(file), name_of(model, plain), kind, progress));
+  NARU_ASSIGN(const GgufPlan plan, GgufPlan::make(files, plain, options.kind));
+  if (options.note) {
+    for (const std::string& note : plan.notes()) options.note(note);
+    if (const std::string note = engines_note(plain); !note.empty()) options.note(note);
+  }
+  GgufSummary summary;
+  NARU_ASSIGN(AtomicFile written,
+              write_file(files, plain, plan, std::move(file), name_of(model, plain), options, summary));
   NARU_TRY(check_written(written.temporary_path(), plain));
-  return written.commit();
+  NARU_TRY(written.commit());
+  return summary;
 }
 
 }  // namespace naru::exports

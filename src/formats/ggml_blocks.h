@@ -1,8 +1,8 @@
 // Rows of stored elements to f32 and back: every DType, the GGUF block kinds included.
 //
 // To f32: the value that the stored bits mean, computed exactly and rounded once to f32 (tensor/quant_blocks.h has
-// the meaning of each block kind). FP8 comes without its scale here; dequantise_fp8_row applies it. To stored: simple
-// fits, good enough for files of our own and for tests, not the searches that published files are made with.
+// the meaning of each block kind). FP8 comes without its scale here; dequantise_fp8_row applies it. To stored: the
+// float kinds round each element; quantise_blocks.h says how the block kinds choose their scales.
 #pragma once
 
 #include <cstddef>

@@ -138,12 +138,17 @@ Status GgufWriter::begin(AtomicFile file) {
   NARU_CHECK(!file_, "begin() twice");
   path_ = file.path().string();
   file_.emplace(std::move(file));
-  return file_->write(as_bytes(head()));
+  return put(as_bytes(head()));
+}
+
+Status GgufWriter::put(Bytes bytes) {
+  hash_.update(bytes);
+  return file_->write(bytes);
 }
 
 Status GgufWriter::pad(int64_t n) {
   const std::string zeros(static_cast<size_t>(n), '\0');
-  return file_->write(as_bytes(zeros));
+  return put(as_bytes(zeros));
 }
 
 Status GgufWriter::write(Bytes bytes) {
@@ -152,7 +157,7 @@ Status GgufWriter::write(Bytes bytes) {
     NARU_CHECK(tensor_ < tensors_.size(), path_, "bytes after the last tensor");
     const Tensor& tensor = tensors_[tensor_];
     const auto n = std::min(static_cast<int64_t>(bytes.size()), tensor.bytes - written_);
-    NARU_TRY(file_->write(bytes.first(static_cast<size_t>(n))));
+    NARU_TRY(put(bytes.first(static_cast<size_t>(n))));
     bytes = bytes.subspan(static_cast<size_t>(n));
     written_ += n;
     if (written_ == tensor.bytes) {
@@ -171,6 +176,7 @@ Status GgufWriter::finish() {
 AtomicFile GgufWriter::take_file() {
   NARU_CHECK(file_.has_value(), "finish() before begin()");
   NARU_CHECK(tensor_ == tensors_.size() && written_ == 0, path_, tensor_, tensors_.size(), written_);
+  sha256_ = hash_.finish_hex();
   return *std::move(file_);
 }
 

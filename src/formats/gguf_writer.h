@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/result.h"
+#include "base/sha256.h"
 #include "tensor/dtype.h"
 
 namespace naru::formats {
@@ -47,6 +48,8 @@ class GgufWriter {
 
   // The size the file will have.
   int64_t file_bytes() const;
+  // Of the whole file, once finish() or take_file() was called.
+  const std::string& sha256() const { return sha256_; }
 
  private:
   struct Tensor {
@@ -58,6 +61,7 @@ class GgufWriter {
   };
   void start_value(std::string_view key, uint32_t type);
   std::string head() const;
+  Status put(Bytes bytes);
   Status pad(int64_t n);
 
   std::string values_;  // the metadata table as it will be written
@@ -68,6 +72,8 @@ class GgufWriter {
   std::string path_;
   size_t tensor_ = 0;    // the tensor that is being written
   int64_t written_ = 0;  // bytes of it
+  Sha256 hash_;
+  std::string sha256_;
 };
 
 }  // namespace naru::formats

@@ -106,19 +106,32 @@ Placement::Spot Placement::spot(int64_t row) const {
   return {.row = tensors[0].first + (interleaved_width > 0 ? interleaved_row(row, interleaved_width) : row)};
 }
 
-std::vector<float> Placement::arranged(size_t tensor, const Parameter& parameter, std::span<const float> values) const {
-  const Tensor& to = tensors[tensor];
-  const int64_t rows = parameter.shape[0], cols = parameter.n_elements() / rows;
-  std::vector<float> out(static_cast<size_t>(to.n_rows * to.cols()));
-  for (int64_t row = 0; row < rows; ++row) {
-    const Spot at = spot(row);
+int64_t Placement::unit_rows(const Parameter& parameter) const {
+  if (parameter.shape.size() == 1) return parameter.shape[0];
+  return std::max({head_rows, interleaved_width, int64_t{1}});
+}
+
+Placement::Stretch Placement::stretch(size_t tensor, const ParameterRows& rows) const {
+  const int64_t unit = unit_rows(*rows.parameter);
+  NARU_CHECK(rows.row_begin % unit == 0 && rows.n_rows % unit == 0, rows.parameter->name, rows.row_begin, rows.n_rows);
+  if (head_rows == 0) return {tensors[tensor].first + rows.row_begin, rows.n_rows};
+  const int64_t of_a_head = tensor == 0 ? key_cols : head_rows - key_rows;
+  return {rows.row_begin / head_rows * of_a_head, rows.n_rows / head_rows * of_a_head};
+}
+
+std::vector<float> Placement::arranged(size_t tensor, const ParameterRows& rows, std::span<const float> values) const {
+  const Stretch to = stretch(tensor, rows);
+  const int64_t cols = rows.parameter->n_elements() / rows.parameter->shape[0], out_cols = tensors[tensor].cols();
+  std::vector<float> out(static_cast<size_t>(to.n_rows * out_cols));
+  for (int64_t row = 0; row < rows.n_rows; ++row) {
+    const Spot at = spot(rows.row_begin + row);
     if (at.tensor != tensor) continue;
     const float* const from = values.data() + row * cols;
-    float* const start = out.data() + (at.row - to.first) * to.cols();
+    float* const start = out.data() + (at.row - to.first) * out_cols;
     if (at.column < 0) {
       std::copy_n(from, cols, start);
     } else {
-      for (int64_t k = 0; k < cols; ++k) start[k * to.cols() + at.column] = from[k];
+      for (int64_t k = 0; k < cols; ++k) start[k * out_cols + at.column] = from[k];
     }
   }
   return out;

@@ -11,6 +11,13 @@
 
 namespace naru::models {
 
+// Rows [row_begin, row_begin + n_rows) of a parameter.
+struct ParameterRows {
+  const Parameter* parameter = nullptr;
+  int64_t row_begin = 0;
+  int64_t n_rows = 0;
+};
+
 struct Placement {
   // A tensor that holds rows of the parameter.
   struct Tensor {
@@ -36,20 +43,21 @@ struct Placement {
   // Of a row of the parameter; of a vector's value, which counts as a row of one.
   Spot spot(int64_t row) const;
 
-  // Of the values of the parameter those that lie in one of the tensors, as they lie there.
-  std::vector<float> arranged(size_t tensor, const Parameter& parameter, std::span<const float> values) const;
+  // Rows of the parameter that every layout keeps together: it may be taken apart before any multiple of them.
+  int64_t unit_rows(const Parameter& parameter) const;
+  // Rows of a tensor.
+  struct Stretch {
+    int64_t first = 0;
+    int64_t n_rows = 0;
+  };
+  // Where whole units of the parameter lie in one of the tensors, and of their values those that lie there, as they do.
+  Stretch stretch(size_t tensor, const ParameterRows& rows) const;
+  std::vector<float> arranged(size_t tensor, const ParameterRows& rows, std::span<const float> values) const;
 };
 
 // In these files; without files in new ones, in the layout that the config's container has today.
 Placement placement_of(const formats::ModelConfig& config, const Parameter& parameter,
                        const formats::TensorFiles* files);
-
-// Rows [row_begin, row_begin + n_rows) of a parameter.
-struct ParameterRows {
-  const Parameter* parameter = nullptr;
-  int64_t row_begin = 0;
-  int64_t n_rows = 0;
-};
 
 class StoredRows {
  public:

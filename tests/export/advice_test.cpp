@@ -33,7 +33,7 @@ TEST(Advice, GoesThereAndBack) {
   folder.write("source/generation_config.json",
                R"({"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1})");
   ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
-  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kF32).ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kF32}).ok());
   ASSERT_TRUE(convert_to_hugging_face(folder / "m.gguf", folder / "back", ExportDType::kF32).ok());
   for (const char* name : {"hf", "m.gguf", "back"}) {
     const auto files = models::open_model_files(folder / name).value();
@@ -52,7 +52,7 @@ TEST(Advice, GreedyIsATemperatureOfZero) {
   const ModelToExport model = small_model(folder);
   folder.write("source/generation_config.json", R"({"do_sample": false, "temperature": 0.6})");
   ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
-  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kF32).ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kF32}).ok());
   const auto files = models::open_model_files(folder / "m.gguf").value();
   EXPECT_EQ(formats::generation_config_of(files.tensors)->temperature, 0.0);
 }
@@ -60,7 +60,7 @@ TEST(Advice, GreedyIsATemperatureOfZero) {
 TEST(Advice, NoneStaysNone) {
   const TempFolder folder;
   ASSERT_TRUE(export_hugging_face(small_model(folder), folder / "hf").ok());
-  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kF32).ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kF32}).ok());
   for (const char* name : {"hf", "m.gguf"}) {
     const auto files = models::open_model_files(folder / name).value();
     EXPECT_FALSE(formats::generation_config_of(files.tensors)->advises_sampling()) << name;

@@ -80,7 +80,7 @@ class Export : public ::testing::TestWithParam<std::string> {};
 TEST_P(Export, AsAHuggingFaceFolderItGivesTheSameBits) {
   const TempFolder folder;
   const fs::path model = fixture_model(GetParam());
-  const Status status = convert_to_hugging_face(model, folder / "hf", ExportDType::kF32);
+  const auto status = convert_to_hugging_face(model, folder / "hf", ExportDType::kF32);
   ASSERT_TRUE(status.ok()) << status.error().message;
   const bool is_rounded = models::open_model_files(model)->config.rope.kind == formats::RopeKind::kDivisors;
   expect_equal_logits(model, folder / "hf", GetParam(), is_rounded);
@@ -90,7 +90,7 @@ TEST_P(Export, AsAHuggingFaceFolderItGivesTheSameBits) {
 TEST_P(Export, AsGgufAndBackItGivesTheSameBits) {
   const TempFolder folder;
   const fs::path model = fixture_model(GetParam());
-  const Status status = convert_to_gguf(model, folder / "m.gguf", GgufKind::kF32);
+  const auto status = convert_to_gguf(model, folder / "m.gguf", {.kind = GgufKind::kF32});
   if (is_beyond_gguf(GetParam())) {
     expect_error(status, Code::kUnsupported, {"GGUF cannot say"});
     EXPECT_TRUE(fs::is_empty(folder.path()));
@@ -99,7 +99,7 @@ TEST_P(Export, AsGgufAndBackItGivesTheSameBits) {
   ASSERT_TRUE(status.ok()) << status.error().message;
   const bool is_rounded = uses_divisors(model);
   expect_equal_logits(model, folder / "m.gguf", GetParam(), is_rounded);
-  const Status back = convert_to_hugging_face(folder / "m.gguf", folder / "hf", ExportDType::kF32);
+  const auto back = convert_to_hugging_face(folder / "m.gguf", folder / "hf", ExportDType::kF32);
   ASSERT_TRUE(back.ok()) << back.error().message;
   expect_equal_logits(model, folder / "hf", GetParam(), is_rounded);
 }
@@ -113,7 +113,7 @@ TEST(ExportKinds, ValuesAreRoundedAsTheKindSays) {
   const auto list = models::list_parameters(source.config);
   for (const GgufKind kind : {GgufKind::kF16, GgufKind::kBF16, GgufKind::kQ8_0}) {
     const fs::path out = folder / ("m" + std::to_string(static_cast<int>(kind)) + ".gguf");
-    const Status status = convert_to_gguf(model, out, kind);
+    const auto status = convert_to_gguf(model, out, {.kind = kind});
     ASSERT_TRUE(status.ok()) << status.error().message;
     const auto files = models::open_model_files(out).value();
     const double bound = kind == GgufKind::kF16 ? 0x1p-11 : kind == GgufKind::kBF16 ? 0x1p-8 : 0x1p-7;
@@ -162,10 +162,10 @@ TEST(ExportKinds, ValuesBeyondF16AreRefused) {
     return {};
   };
   ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
-  expect_error(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kF16), Code::kUnsupported,
+  expect_error(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kF16}), Code::kUnsupported,
                {"70000", "f16", "bf16"});
   EXPECT_FALSE(fs::exists(folder / "m.gguf"));
-  EXPECT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kBF16).ok());
+  EXPECT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kBF16}).ok());
 }
 
 TEST(ExportFolder, TheDigestIsThatOfTheWeightsAndTheFormIsKept) {
@@ -247,7 +247,7 @@ TEST(ExportFolder, PredictionLayersStayInFoldersAndOutOfGguf) {
     ASSERT_TRUE(models::read_parameter(out.tensors, out.config, parameter, found.data()).ok()) << parameter.name;
     EXPECT_EQ(found, wanted) << parameter.name;
   }
-  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", GgufKind::kF32).ok());
+  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", {.kind = GgufKind::kF32}).ok());
   EXPECT_EQ(models::open_model_files(folder / "m.gguf")->config.mtp_layers, 0);
 }
 
@@ -255,10 +255,11 @@ TEST(ExportFolder, ATargetThatIsThereIsRefused) {
   const TempFolder folder;
   folder.write("there", "x");
   const fs::path model = fixture_model("llama-gqa");
-  expect_error(convert_to_gguf(model, folder / "there", GgufKind::kF32), Code::kInvalidArgument, {"already"});
+  expect_error(convert_to_gguf(model, folder / "there", {.kind = GgufKind::kF32}), Code::kInvalidArgument, {"already"});
   expect_error(convert_to_hugging_face(model, folder / "there", ExportDType::kF32), Code::kInvalidArgument,
                {"already"});
-  expect_error(convert_to_gguf(model, folder / "no/where/m.gguf", GgufKind::kF32), Code::kNotFound, {"m.gguf"});
+  expect_error(convert_to_gguf(model, folder / "no/where/m.gguf", {.kind = GgufKind::kF32}), Code::kNotFound,
+               {"m.gguf"});
   expect_error(convert_to_hugging_face(model, folder / "no/where/m", ExportDType::kF32), Code::kNotFound, {"no/where"});
   EXPECT_FALSE(fs::exists(folder / "no"));
   EXPECT_EQ(read_file(folder / "there", 100).value(), "x");
@@ -268,7 +269,7 @@ TEST(ExportFolder, ATargetIsReplacedWhereThatIsAskedForAndItIsAModel) {
   const TempFolder folder;
   const fs::path model = fixture_model("llama-gqa");
   folder.write("m.gguf", "x");
-  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", GgufKind::kF32, {}, Existing::kReplace).ok());
+  ASSERT_TRUE(convert_to_gguf(model, folder / "m.gguf", {.kind = GgufKind::kF32, .existing = Existing::kReplace}).ok());
   EXPECT_TRUE(models::open_model_files(folder / "m.gguf").ok());
   const auto convert = [&] {
     return convert_to_hugging_face(model, folder / "hf", ExportDType::kF32, {}, Existing::kReplace);
@@ -293,8 +294,8 @@ TEST(ExportFolder, ASourceThatChangesMeanwhileIsRefused) {
     file << "x";
     return true;
   };
-  expect_error(convert_to_gguf(folder / "model", folder / "m.gguf", GgufKind::kF32, write_over), Code::kUnavailable,
-               {"model.safetensors"});
+  expect_error(convert_to_gguf(folder / "model", folder / "m.gguf", {.kind = GgufKind::kF32, .progress = write_over}),
+               Code::kUnavailable, {"model.safetensors"});
   n_calls = 0;
   expect_error(convert_to_hugging_face(folder / "model", folder / "hf", ExportDType::kF32, write_over),
                Code::kUnavailable, {"model.safetensors"});
@@ -432,7 +433,7 @@ TEST(ExportTokenizer, FromAFolderToGgufAndBackItGivesTheSameIds) {
     ModelToExport model = even_model(config, folder / "source");
     ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
     expect_same_ids(tokenizer, text::Tokenizer::create(formats::read_tokenizer_folder(folder / "hf").value()).value());
-    const Status status = convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kQ8_0);
+    const auto status = convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kQ8_0});
     if (name == "gpt2") {  // with NFC, which no name of a pre-tokenizer stands for
       expect_error(status, Code::kUnsupported, {"no word for", "normaliser"});
       continue;
@@ -464,7 +465,7 @@ TEST(ExportTokenizer, EveryEndOfAnswersComesBack) {
   folder.write("source/generation_config.json", R"({"eos_token_id": [9, 11, 604, 13]})");
   ModelToExport model = even_model(config, folder / "source");
   ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
-  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", GgufKind::kQ8_0).ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kQ8_0}).ok());
   const auto sorted = [](std::vector<int32_t> ids) {
     std::sort(ids.begin(), ids.end());
     return ids;
@@ -475,7 +476,7 @@ TEST(ExportTokenizer, EveryEndOfAnswersComesBack) {
   EXPECT_EQ(sorted(formats::tokenizer_from_gguf(*files.tensors.gguf())->end_ids), wanted);
   ASSERT_TRUE(convert_to_hugging_face(folder / "m.gguf", folder / "back", ExportDType::kBF16).ok());
   EXPECT_EQ(sorted(formats::read_generation_config(folder / "back")->eos_ids), wanted);
-  ASSERT_TRUE(convert_to_gguf(folder / "m.gguf", folder / "again.gguf", GgufKind::kF32).ok());
+  ASSERT_TRUE(convert_to_gguf(folder / "m.gguf", folder / "again.gguf", {.kind = GgufKind::kF32}).ok());
   EXPECT_EQ(sorted(models::open_model_files(folder / "again.gguf")->config.eos_ids), wanted);
 }
 
