@@ -127,7 +127,11 @@ Result<ParseOutcome> parse_command(const Command& command, const std::vector<std
     return ParseOutcome::kHelp;
   }
   if (problem) return *std::move(problem);
-  const std::vector<std::string> extras = app.remaining();
+  std::vector<std::string> extras = app.remaining();
+  if (words_end != arguments.end()) {  // the library leaves the word that ended the flags
+    const auto end_mark = std::find(extras.begin(), extras.end(), "--");
+    if (end_mark != extras.end()) extras.erase(end_mark);
+  }
   // A mistyped flag leaves its value behind as an extra word: the flag is what to speak of.
   const auto flag_like =
       std::find_if(extras.begin(), extras.end(), [](const auto& w) { return w.size() > 1 && w[0] == '-'; });
