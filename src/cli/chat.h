@@ -1,4 +1,4 @@
-// The chat in the terminal.
+// The chat in the terminal: messages and commands are typed, answers come from a ChatSession.
 #pragma once
 
 #include "cli/open_model.h"

@@ -23,10 +23,13 @@ std::optional<T> parse_whole(std::string_view text) {
 Error bad_value(const Given& given, std::string_view wanted, std::string_view next) {
   constexpr size_t kShownMax = 80;
   const std::string shown = given.text.size() <= kShownMax ? given.text : given.text.substr(0, kShownMax) + "...";
-  return {Code::kInvalidArgument,
-          fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}",
-                      given.source.starts_with("NARU_") ? "environment" : "command line", given.source, shown, wanted,
-                      next.empty() ? std::string_view("see --help for what it means") : next)};
+  const bool is_typed = given.source.starts_with('/');
+  const std::string_view where = given.source.starts_with("NARU_") ? "environment"
+                                 : is_typed                        ? "command"
+                                                                   : "command line";
+  const std::string_view help = is_typed ? "see /help" : "see --help for what it means";
+  return {Code::kInvalidArgument, fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}", where,
+                                              given.source, shown, wanted, next.empty() ? help : next)};
 }
 
 Result<int64_t> parse_integer(const Given& given, int64_t low, int64_t high) {

@@ -14,7 +14,7 @@
 
 namespace naru::cli {
 
-// What was given and by what: {"--threads", "4"} or {"NARU_THREADS", "4"}.
+// What was given and by what: {"--threads", "4"}, {"NARU_THREADS", "4"}, or in the chat {"/set seed", "4"}.
 struct Given {
   std::string source;
   std::string text;
