@@ -35,7 +35,6 @@ class Chat {
                 [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {}
 
   Status run() {
-    const NoEcho quiet;  // but in the editor, which has a mode of its own
     open_history();
     greet();
     int n_interrupts = 0;

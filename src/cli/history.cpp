@@ -51,7 +51,7 @@ bool is_keepable(std::string line) {
 // The lock of the folder, for as long as the object lives. A disk without locks has none, and a holder that does not
 // let go is not waited for any longer than a person would notice.
 Result<OwnedFd> lock_folder(const fs::path& folder) {
-  constexpr int kTries = 100;
+  constexpr int kTries = 100;  // a second
   constexpr auto kPause = std::chrono::milliseconds(10);
   OwnedFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return not_readable_error(folder.string(), errno);

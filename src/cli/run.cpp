@@ -141,6 +141,8 @@ Status run_command(const RunOptions& options) {
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
   }
+  std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
+  if (!text) quiet.emplace();
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));

@@ -1,7 +1,10 @@
 // What the chat is made of: the editor's buffer, keys and screen, the history's file, conversations as files, commands,
 // and which turns leave a full context.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -194,6 +197,22 @@ TEST(History, ChatsAtOnceLoseNothing) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_EQ(::stat(path.parent_path().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  ASSERT_TRUE(history.add("once more").ok());
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST(History, WhatALockKeepsBackComesWithTheNextMessage) {
+  const Folder folder;
+  History history;
+  ASSERT_TRUE(history.open(folder / "history").ok());
+  const int lock = ::open((folder / "").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  EXPECT_EQ(history.add("one").error().code, Code::kUnavailable);
+  ::close(lock);
+  ASSERT_TRUE(history.add("two").ok());
+  EXPECT_EQ(read_file(folder / "history", 100).value(), "one\ntwo\n");
 }
 
 TEST(History, WhatIsNoFileIsNoHistory) {

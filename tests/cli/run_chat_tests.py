@@ -337,8 +337,9 @@ def test_an_answer_is_that_of_its_prompt(naru, model):
     flags = ["-n", "8", "--temperature", "0", "--context", "48"]
     with tempfile.TemporaryDirectory() as folder:
         t = Terminal([naru, "run", model, *flags])
-        for i, (keys, wanted) in enumerate((("hello", "stopped at"), ("more", "oldest turn left.*stopped at"), ("/undo", "taken back"),
-                                            ("wor", "oldest turn left.*stopped at"))):
+        parts = (("hello", "stopped at"), ("more", "oldest turn left.*stopped at"), ("/undo", "taken back"),
+                 ("wor", "oldest turn left.*stopped at"))
+        for i, (keys, wanted) in enumerate(parts):
             t.wait_for(PROMPT)
             t.type(keys + "\r")
             t.wait_for(wanted)
@@ -384,8 +385,8 @@ def test_retry_save_and_load(naru, model):
         (folder / "bad").write_text('{"messages": [{"role": "user"}]}')
         (folder / "first.jsonl").write_text('{"messages": [{"role": "user", "content": "hello"}]}\n')
         t = Terminal([naru, "run", model, *flags])
-        for path, wanted in (("first.jsonl", "loaded 1 turn.*the last message has no answer"), ("bad", r"naru:.*bad: messages\[0\]\.content"),
-                             (".", "naru:"), ("none", "naru:.*none")):
+        for path, wanted in (("first.jsonl", "loaded 1 turn.*the last message has no answer"),
+                             ("bad", r"naru:.*bad: messages\[0\]\.content"), (".", "naru:"), ("none", "naru:.*none")):
             t.wait_for(PROMPT)
             t.type(f"/load {folder}/{path}\r")
             t.wait_for(wanted)
@@ -409,13 +410,16 @@ def test_settings(naru, model):
     t = Terminal([naru, "run", model, "--seed", "7"], environment={"NARU_TOP_K": "9"})
     t.wait_for(PROMPT)
     t.type("/set\r")
-    t.wait_for(r"temperature +0\.7 +default.*top-k +9 +NARU_TOP_K.*logit-bias +none +default.*seed +7 +--seed.*max-tokens +until")
+    t.wait_for(r"temperature +0\.7 +default.*top-k +9 +NARU_TOP_K.*logit-bias +none +default.*seed +7 +--seed.*"
+               "max-tokens +until the context is full +default")
     for keys, wanted in (("/set temperature 2", r"temperature 2 \(/set\)"), ("/set top_p=0.5", r"top-p 0\.5 \(/set\)"),
-                         ("/set temperature default", r"temperature 0\.7 \(default\)"), ("/set seed default", r"seed 7 \(--seed\)"),
+                         ("/set temperature default", r"temperature 0\.7 \(default\)"),
+                         ("/set seed default", r"seed 7 \(--seed\)"),
                          ("/set temprature 1", "there is no such setting; did you mean temperature"),
                          ("/set top-p 7", "reading the command: /set top-p: '7' was given.*to 1 was wanted"),
                          ("/set logit-bias 5000=1", "naru:.*5000"), ("/set seed", r"seed 7 \(--seed\)"),
-                         ("/set logit-bias 100=1000", r"logit-bias 100=1000 \(/set\)"), ("/set max-tokens 4", r"max-tokens 4 \(/set\)"),
+                         ("/set logit-bias 100=1000", r"logit-bias 100=1000 \(/set\)"),
+                         ("/set max-tokens 4", r"max-tokens 4 \(/set\)"),
                          ("hello", r"dddd\r\n.*stopped at --max-tokens 4"), ("/system be brief", "system: be brief"),
                          ("/system", "system: be brief"), ("/clear now", "/clear takes nothing behind it")):
         t.wait_for(PROMPT)
@@ -471,7 +475,8 @@ def test_editing(naru, model):
         t.wait_for(PROMPT)
         t.type(f"/save {folder}/said.jsonl\r/quit\r")
         assert t.wait_end() == 0
-        said = [m["content"] for m in json.loads((pathlib.Path(folder) / "said.jsonl").read_text())["messages"] if m["role"] == "user"]
+        messages = json.loads((pathlib.Path(folder) / "said.jsonl").read_text())["messages"]
+        said = [m["content"] for m in messages if m["role"] == "user"]
         assert said == [wanted for _, wanted in parts], said
         assert not (pathlib.Path(folder) / "naru").exists()
 

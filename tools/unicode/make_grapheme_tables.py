@@ -21,8 +21,8 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
 # Values shared with src/text/grapheme.cpp; a conjunct's part is kept in the bits above the class.
-CLASSES = {"Other": 0, "CR": 1, "LF": 2, "Control": 3, "Extend": 4, "ZWJ": 5, "Regional_Indicator": 6, "Prepend": 7, "SpacingMark": 8,
-           "L": 9, "V": 10, "T": 11, "LV": 12, "LVT": 13, "Pictographic": 14}
+CLASSES = {"Other": 0, "CR": 1, "LF": 2, "Control": 3, "Extend": 4, "ZWJ": 5, "Regional_Indicator": 6, "Prepend": 7,
+           "SpacingMark": 8, "L": 9, "V": 10, "T": 11, "LV": 12, "LVT": 13, "Pictographic": 14}
 CONJUNCT = {"None": 0, "Linker": 1, "Consonant": 2, "Extend": 3}
 CONJUNCT_SHIFT = 4
 OTHER, CR, LF, CONTROL, EXTEND, ZWJ, FLAG, PREPEND, SPACING, L, V, T, LV, LVT, PICTURE = range(15)
