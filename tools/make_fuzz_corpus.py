@@ -2,7 +2,7 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest, a folder for each target of
+OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/chat, a folder for each target of
 those names.
 """
 import argparse
@@ -96,6 +96,11 @@ def main():
     blob, lfs = {"size": 9, "blobId": "b" * 40}, {"lfs": {"sha256": "a" * 64, "size": 9, "pointerSize": 134}}
     weights = [{"rfilename": name, **blob, **lfs} for name in ("model.safetensors", "a.gguf", "sub/b.gguf")]
     listing = {"sha": "c" * 40, "siblings": [{"rfilename": "config.json", **blob}, *weights]}
+    put(out, "chat", "history", b"hello\\nthere\n/set top-k 5\nC:\\\\x\n")
+    put(out, "chat", "conversation", json.dumps({"messages": [
+        {"role": "system", "content": "s"}, {"role": "user", "content": "u"},
+        {"role": "assistant", "content": "a", "reasoning_content": "r"}]}).encode())
+    put(out, "chat", "keys", "e\u0301\u1112\u1161\x1b[A\x1b[200~a\rb\x1b[201~\x17\x19".encode())
     put(out, "hub_listing", "folder", json.dumps(listing).encode())
     put(out, "hub_listing", "gguf", json.dumps(listing | {"siblings": weights[1:]}).encode())
     pulled = {"format": 1, "model": "owner/name", "endpoint": "https://hub", "commit": "c" * 40, "kind": "gguf", "pulled": "2026",

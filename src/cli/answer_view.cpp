@@ -109,6 +109,17 @@ Status StreamingView::finish() {
   return ends_in_newline_ ? Status() : put("\n");
 }
 
+std::string nothing_shown(const engine::Answer& answer, bool hides_reasoning) {
+  const auto is_white = [](const std::string& text) { return text.find_first_not_of(kWhite) == std::string::npos; };
+  if (!is_white(answer.text)) return {};
+  if (hides_reasoning && !is_white(answer.reasoning)) {
+    return fmt::format("{}, which --hide-reasoning does not show", answer.reason == engine::FinishReason::kStop
+                                                                       ? "the answer is all reasoning"
+                                                                       : "the answer ended inside its reasoning");
+  }
+  return answer.reason == engine::FinishReason::kStop || answer.reasoning.empty() ? "empty answer" : "";
+}
+
 std::string stats_line(const engine::Answer& answer, double load_ms) {
   const engine::Timings& t = answer.timings;
   std::string line;

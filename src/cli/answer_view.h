@@ -47,6 +47,9 @@ class QuietView : public AnswerView {
   std::unique_ptr<Progress> progress_;
 };
 
+// Why an answer shows no text, or no more than its reasoning; empty where it shows some.
+std::string nothing_shown(const engine::Answer& answer, bool hides_reasoning);
+
 // "load 310 ms · first token 42 ms · prefill 1204.0 tokens/s (31, 12 cached) · decode 96.1 tokens/s (128)"
 std::string stats_line(const engine::Answer& answer, double load_ms);
 

@@ -2,28 +2,26 @@
 
 #include <fmt/format.h>
 
-#include "cli/answer_view.h"
+#include "base/shown_text.h"
+#include "cli/chat_commands.h"
+#include "cli/chat_session.h"
+#include "cli/history.h"
 #include "cli/interrupts.h"
 #include "cli/line_editor.h"
-#include "cli/prompt.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr std::string_view kHelp =
-    "  /clear       forget the conversation\n"
-    "  /stats       numbers of the last answer, and how full the context is\n"
-    "  /help        this list\n"
-    "  /quit        leave (Ctrl-D too)\n"
-    "  Ctrl-C       stop the answer; on an empty line, twice: leave\n"
-    "  Alt-Enter    a new line in the message; pasted text keeps its lines\n"
-    "  Up, Down     messages written before\n";
-
 std::string format_count(int64_t n) {
   if (n >= 1000000000) return fmt::format("{:.1f} B", static_cast<double>(n) / 1e9);
   if (n >= 1000000) return fmt::format("{:.0f} M", static_cast<double>(n) / 1e6);
   return fmt::format("{}", n);
+}
+
+// Lines as they are, dimmed; nothing in them moves the cursor.
+void say_lines(std::string_view text) {
+  write_err(fmt::format("{}\n", styled(without_controls(text), Style::kDim, Stream::kErr)));
 }
 
 class Chat {
@@ -32,12 +30,12 @@ class Chat {
       : options_(options),
         model_(model),
         is_raw_(is_raw),
-        editor_(">>> ", is_raw ? "a text to continue (/help)" : "a message (/help)") {
-    forget();
-  }
+        session_(options, model, is_raw),
+        editor_(">>> ", is_raw ? "a text to continue (/help)" : "a message (/help)", history_,
+                [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {}
 
   Status run() {
-    const NoEcho quiet;  // but in the editor, which has a mode of its own
+    open_history();
     greet();
     int n_interrupts = 0;
     while (true) {
@@ -46,108 +44,112 @@ class Chat {
       if (is_asked_to_end()) return Error{Code::kCancelled, ""};
       if (outcome == LineEditor::Outcome::kEnd) return {};
       if (outcome == LineEditor::Outcome::kInterrupt) {
+        if (editor_.was_used()) n_interrupts = 0;
         if (++n_interrupts == 2) return Error{Code::kCancelled, ""};
-        say("Ctrl-C again to leave, or /quit");
+        say_dimmed("Ctrl-C again to leave, or /quit");
         continue;
       }
       n_interrupts = 0;
       if (line.find_first_not_of(" \t\n") == std::string::npos) continue;
-      if (line[0] == '/' && line.find('\n') == std::string::npos) {
-        if (line == "/quit" || line == "/exit" || line == "/bye") return {};
-        take_command(line);
+      remember(line);
+      if (!is_chat_command(line)) {
+        NARU_TRY(session_.ask(line));
         continue;
       }
-      NARU_TRY(answer(line));
+      const auto command = parse_chat_command(line);
+      if (!command.ok()) {
+        say_dimmed(command.error().message);
+        continue;
+      }
+      if (command->verb == ChatVerb::kQuit) return {};
+      NARU_TRY(take(*command));
     }
   }
 
  private:
-  void say(std::string_view text) { write_err(fmt::format("{}\n", styled(one_line(text), Style::kDim, Stream::kErr))); }
-
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
-    say(fmt::format("{} · {} parameters · context {} · {}{}", short_name(options_.model.path),
-                    format_count(plan.n_parameters), model_.engine->context_tokens(),
-                    options_.sampling.text(model_.engine->generation_config()), is_raw_ ? " · raw text" : ""));
+    say_dimmed(fmt::format("{} · {} parameters · context {} · {}{}", short_name(options_.model.path),
+                           format_count(plan.n_parameters), model_.engine->context_tokens(),
+                           session_.settings().sampling_text(), is_raw_ ? " · raw text" : ""));
+    // Where the hint in the empty line cannot be told from what was typed, it is not there.
+    if (style_code(Style::kDim, Stream::kErr).empty()) say_dimmed("/help lists what can be typed");
   }
 
-  void forget() {
-    messages_.clear();
-    if (options_.system && !is_raw_) messages_.push_back({"system", repaired(*options_.system, "--system")});
-    n_context_ = 0;
-  }
-
-  void take_command(const std::string& line) {
-    if (line == "/clear") {
-      forget();
-      say("the conversation is forgotten");
-    } else if (line == "/help" || line == "/?") {
-      write_err(std::string(kHelp));
-    } else if (line == "/stats") {
-      say(last_stats_.empty() ? "no answer yet" : last_stats_);
-      say(fmt::format("context {} of {} tokens", n_context_, model_.engine->context_tokens()));
-    } else {
-      static constexpr std::string_view kCommands[] = {"/clear", "/stats", "/help", "/quit"};
-      const auto near = nearest(line, kCommands);
-      say(fmt::format("there is no {}; {}", line, near ? fmt::format("did you mean {}?", *near) : "see /help"));
+  void open_history() {
+    const auto path = history_path();
+    if (!options_.has_history || !path) return;
+    if (const Status opened = history_.open(*path); !opened.ok()) {
+      print_note(fmt::format("this chat keeps no history: {}", opened.error().message));
     }
   }
 
-  Result<Prompt> make_prompt(const std::string& line) {
-    if (is_raw_) return encode_raw(*model_.engine, line);
-    return render_chat(*model_.engine, messages_);
+  void remember(const std::string& line) {
+    const Status added = history_.add(line);
+    if (added.ok() || is_history_told_) return;
+    is_history_told_ = true;  // once is enough
+    print_note(added.error().message);
   }
 
-  // An answer that fails costs its message, not the chat.
-  Status answer(const std::string& line) {
-    messages_.push_back({"user", line});
-    auto made = make_answer(line);
-    if (!made.ok()) {
-      messages_.pop_back();
-      if (reader_is_gone()) return std::move(made).error();
-      write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(made.error().message)));
-      if (made.error().code == Code::kOutOfRange) say("/clear begins a new conversation");
-      return {};
+  // An error is one that ends the chat; others are said.
+  Status take(const ChatCommand& command) {
+    switch (command.verb) {
+      case ChatVerb::kRetry: return session_.retry();
+      case ChatVerb::kUndo: session_.undo(); break;
+      case ChatVerb::kClear:
+        session_.clear();
+        say_dimmed("the conversation is forgotten");
+        break;
+      case ChatVerb::kStats: say_lines(session_.stats()); break;
+      case ChatVerb::kHelp: write_err(chat_help()); break;
+      case ChatVerb::kSystem: say_if_failed(take_system(command.argument)); break;
+      case ChatVerb::kSet: say_if_failed(take_set(command.argument)); break;
+      case ChatVerb::kSave: say_if_failed(take_save(command.argument)); break;
+      case ChatVerb::kLoad: say_if_failed(take_load(command.argument)); break;
+      case ChatVerb::kQuit: break;
     }
-    messages_.push_back({"assistant", made->text});
-    n_context_ = made->usage.prompt_tokens + made->usage.completion_tokens;
-    last_stats_ = stats_line(*made, 0);
-    if (made->reason == engine::FinishReason::kAborted) say("(stopped)");
-    if (made->reason == engine::FinishReason::kLength) {
-      const bool is_full = n_context_ >= model_.engine->context_tokens();
-      say(is_full ? "(the context is full; /clear begins a new conversation)"
-                  : fmt::format("(stopped at --max-tokens {})", options_.max_tokens));
-    }
-    if (options_.show_stats) say(last_stats_);
-    write_err("\n");
     return {};
   }
 
-  Result<engine::Answer> make_answer(const std::string& line) {
-    NARU_ASSIGN(Prompt prompt, make_prompt(line));
-    engine::Request request;
-    request.ids = std::move(prompt.ids);
-    request.sampling = options_.sampling.over(model_.engine->generation_config());
-    request.max_tokens = options_.max_tokens;
-    engine::TextOptions text_options;
-    text_options.stop = options_.stop;
-    text_options.split_reasoning = !is_raw_;
-    text_options.starts_in_reasoning = prompt.starts_in_reasoning;
-    forget_interrupts();
-    StreamingView view(options_.hide_reasoning);
-    auto answer = generate(*model_.engine, std::move(request), text_options, view);
-    NARU_TRY(view.finish());
-    if (!is_asked_to_end()) forget_interrupts();
-    return answer;
+  static void say_if_failed(const Status& status) {
+    if (!status.ok()) say_error(status.error());
+  }
+
+  Status take_system(const std::string& text) {
+    if (!text.empty()) NARU_TRY(session_.set_system(text == "\"\"" ? std::string() : text));
+    const std::optional<std::string>& system = session_.conversation().system;
+    say_lines(system ? fmt::format("system: {}", *system) : "there is no system prompt");
+    return {};
+  }
+
+  Status take_set(const std::string& words) {
+    ChatSettings& settings = session_.settings();
+    if (words.empty()) {
+      write_err(settings.table());
+      return {};
+    }
+    NARU_ASSIGN(const std::string set, settings.set(words));
+    say_dimmed(set);
+    return {};
+  }
+
+  Status take_save(const std::string& argument) {
+    NARU_ASSIGN(const FileArgument file, parse_file_argument("/save", argument, true));
+    return session_.save(file.path, file.is_forced ? Existing::kReplace : Existing::kRefuse);
+  }
+
+  Status take_load(const std::string& argument) {
+    NARU_ASSIGN(const FileArgument file, parse_file_argument("/load", argument, false));
+    return session_.load(file.path);
   }
 
   const RunOptions& options_;
   OpenModel& model_;
   bool is_raw_;
+  ChatSession session_;
+  History history_;
+  bool is_history_told_ = false;
   LineEditor editor_;
-  std::vector<Message> messages_;
-  std::string last_stats_;
-  int64_t n_context_ = 0;
 };
 
 }  // namespace

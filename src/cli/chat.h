@@ -1,4 +1,4 @@
-// The chat in the terminal.
+// The chat in the terminal: messages and commands are typed, answers come from a ChatSession.
 #pragma once
 
 #include "cli/open_model.h"
@@ -6,7 +6,8 @@
 
 namespace naru::cli {
 
-// Until the user leaves: /quit or Ctrl-D end well, a second Ctrl-C or a signal to end with kCancelled.
+// The terminal does not echo (NoEcho): the editor shows what is typed. Until the user leaves: /quit or Ctrl-D end well,
+// a second Ctrl-C or a signal to end with kCancelled.
 Status chat(const RunOptions& options, OpenModel& model);
 
 }  // namespace naru::cli

@@ -157,7 +157,10 @@ Result<ParseOutcome> parse_command(const Command& command, const std::vector<std
   }
   if (problem) return *std::move(problem);
   std::vector<std::string> extras = app.remaining();
-  std::erase(extras, "--");  // it says that no flags follow
+  if (words_end != arguments.end()) {  // the library leaves the word that ended the flags
+    const auto end_mark = std::find(extras.begin(), extras.end(), "--");
+    if (end_mark != extras.end()) extras.erase(end_mark);
+  }
   // A mistyped flag leaves its value behind as an extra word: the flag is what to speak of.
   const auto flag_like =
       std::find_if(extras.begin(), extras.end(), [](const auto& w) { return w.size() > 1 && w[0] == '-'; });

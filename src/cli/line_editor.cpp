@@ -10,16 +10,16 @@
 #include <csignal>
 #include <utility>
 
+#include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
-#include "text/utf8.h"
+#include "text/grapheme.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr std::string_view kContinuation = "... ";
-constexpr size_t kMessageBytesMax = size_t{1} << 20;
 constexpr std::string_view kPasteBegin = "\x1b[?2004h", kPasteEnd = "\x1b[?2004l";
+constexpr int kControlC = 0x03;
 
 // Raw mode for the life of the object, with pasted text marked as such.
 class RawMode {
@@ -52,10 +52,6 @@ class RawMode {
   bool is_raw_ = false;
 };
 
-constexpr unsigned char control(char letter) {
-  return static_cast<unsigned char>(letter & 0x1f);
-}
-
 // True where more bytes come at once: the rest of an escape sequence, not the next key.
 bool has_more() {
   constexpr int kEscapeMs = 30;
@@ -63,27 +59,15 @@ bool has_more() {
   return ::poll(&wait, 1, kEscapeMs) == 1;
 }
 
-// Where a character stands on a screen of `columns`.
-struct Place {
-  size_t row = 0;
-  size_t column = 0;
-
-  void advance(size_t width, size_t columns) {
-    if (column + width > columns) ++row, column = 0;
-    column += width;
-  }
-};
-
-}  // namespace
-
-int LineEditor::next_byte() {
+// A byte of the terminal, or -1 at its end.
+int next_byte() {
   unsigned char byte = 0;
   while (true) {
     if (!wait_to_read(STDIN_FILENO)) {
       if (is_asked_to_end()) return -1;
       forget_interrupts();  // a Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the
                             // same
-      return control('C');
+      return kControlC;
     }
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
     if (n == 1) return byte;
@@ -92,191 +76,249 @@ int LineEditor::next_byte() {
   }
 }
 
+// The longest text that all begin with.
+std::string_view common_begin(const std::vector<std::string>& words) {
+  std::string_view begin = words.front();
+  for (const std::string& word : words) {
+    const auto differs = std::mismatch(begin.begin(), begin.end(), word.begin(), word.end()).first;
+    begin = begin.substr(0, static_cast<size_t>(differs - begin.begin()));
+  }
+  // No part of a character.
+  size_t whole = 0;
+  while (whole < begin.size()) {
+    const size_t end = text::grapheme_end(words.front(), whole);
+    if (end > begin.size()) break;
+    whole = end;
+  }
+  return begin.substr(0, whole);
+}
+
+}  // namespace
+
+LineEditor::LineEditor(std::string prompt, std::string hint, const History& history, Completer completer)
+    : prompt_(std::move(prompt)),
+      hint_(style_code(Style::kDim, Stream::kErr).empty() ? std::string() : std::move(hint)),
+      history_(history),
+      completer_(std::move(completer)),
+      keys_(next_byte, has_more) {}
+
 LineEditor::Outcome LineEditor::read(std::string& line) {
   RawMode raw;
   buffer_.clear();
-  history_index_ = history_.size();
-  cursor_row_ = last_row_ = 0;
-  draw();
+  search_.reset();
+  place_ = history_.messages().size();
+  screen_.forget();
+  is_done_ = false;
+  n_keys_ = 0;
   while (true) {
-    const int byte = next_byte();
-    if (byte < 0) {
-      leave();
-      return Outcome::kEnd;
-    }
-    Outcome outcome = Outcome::kLine;
-    if (byte == control('Z')) {
+    draw();
+    const Key key = keys_.next();
+    ++n_keys_;
+    if (key.kind == Key::Kind::kControl && key.control == 'Z') {
       leave();
       raw.leave();
-      restore_echo();
-      ::raise(SIGTSTP);
-      stop_echo();
+      suspend();
       raw.enter();
-      cursor_row_ = last_row_ = 0;
-    } else if (byte == 0x1b) {
-      take_escape();
-    } else if (byte < 0x20 || byte == 0x7f) {
-      if (take_control(static_cast<unsigned char>(byte), outcome)) {
-        leave();
-        line = buffer_.text();
-        const bool is_new = !line.empty() && (history_.empty() || history_.back() != line);
-        if (outcome == Outcome::kLine && is_new) history_.push_back(line);
-        return outcome;
-      }
-    } else {
-      take_text(static_cast<unsigned char>(byte));
+      is_done_ = false;
+      continue;
     }
-    draw();
+    const auto outcome = take(key);
+    if (!outcome) continue;
+    leave();
+    if (*outcome == Outcome::kLine) line = buffer_.text();
+    return *outcome;
   }
 }
 
-bool LineEditor::take_control(unsigned char byte, Outcome& outcome) {
-  switch (byte) {
-    case '\r': return true;
-    case '\n': buffer_.insert("\n"); return false;  // Ctrl-J
-    case control('C'):
-      outcome = Outcome::kInterrupt;
-      if (buffer_.text().empty()) return true;
-      buffer_.clear();
-      return false;
-    case control('D'):
-      outcome = Outcome::kEnd;
-      if (buffer_.text().empty()) return true;
-      buffer_.erase_right();
-      return false;
-    case control('A'): buffer_.line_begin(); return false;
-    case control('E'): buffer_.line_end(); return false;
-    case control('B'): buffer_.left(); return false;
-    case control('F'): buffer_.right(); return false;
-    case control('H'):
-    case 0x7f: buffer_.erase_left(); return false;
-    case control('K'): buffer_.erase_to_line_end(); return false;
-    case control('U'): buffer_.erase_to_line_begin(); return false;
-    case control('W'): buffer_.erase_word_left(); return false;
-    case control('P'): move_in_history(-1); return false;
-    case control('N'): move_in_history(1); return false;
-    case control('L'):
-      write_err("\x1b[H\x1b[2J");
-      cursor_row_ = last_row_ = 0;
-      return false;
-    case '\t': buffer_.insert("\t"); return false;
+void LineEditor::suspend() {
+  restore_echo();
+  ::raise(SIGTSTP);
+  stop_echo();
+}
+
+std::optional<LineEditor::Outcome> LineEditor::take(const Key& key) {
+  if (search_ && take_search_key(key)) return std::nullopt;
+  if (take_motion(key.kind)) return std::nullopt;
+  switch (key.kind) {
+    case Key::Kind::kGone: return Outcome::kEnd;
+    case Key::Kind::kEnter: return Outcome::kLine;
+    case Key::Kind::kControl: return take_control(key.control);
+    case Key::Kind::kText:
+    case Key::Kind::kPaste:
+      if (buffer_.text().size() + key.text.size() <= kMessageBytesMax) {
+        buffer_.insert(key.text);
+        return std::nullopt;
+      }
+      [[fallthrough]];
+    case Key::Kind::kPasteTooLong:
+      say(fmt::format("(not taken: a message has at most {} bytes)", kMessageBytesMax));
+      return std::nullopt;
+    case Key::Kind::kNewLine: buffer_.insert("\n"); return std::nullopt;
+    case Key::Kind::kTab: complete(); return std::nullopt;
+    default: return std::nullopt;
+  }
+}
+
+bool LineEditor::take_motion(Key::Kind kind) {
+  switch (kind) {
+    case Key::Kind::kUp:
+      if (!buffer_.line_up()) move_in_history(-1);
+      return true;
+    case Key::Kind::kDown:
+      if (!buffer_.line_down()) move_in_history(1);
+      return true;
+    case Key::Kind::kLeft: buffer_.left(); return true;
+    case Key::Kind::kRight: buffer_.right(); return true;
+    case Key::Kind::kWordLeft: buffer_.word_left(); return true;
+    case Key::Kind::kWordRight: buffer_.word_right(); return true;
+    case Key::Kind::kHome: buffer_.line_begin(); return true;
+    case Key::Kind::kEnd: buffer_.line_end(); return true;
+    case Key::Kind::kBackspace: buffer_.erase_left(); return true;
+    case Key::Kind::kBackspaceWord: buffer_.kill_word_left(); return true;
+    case Key::Kind::kDelete: buffer_.erase_right(); return true;
     default: return false;
   }
 }
 
-// ESC [ parameters letter, ESC O letter, or ESC and a key (Alt).
-void LineEditor::take_escape() {
-  if (!has_more()) return;
-  int byte = next_byte();
-  if (byte == '\r' || byte == '\n') return buffer_.insert("\n");
-  if (byte == 'b') return buffer_.word_left();
-  if (byte == 'f') return buffer_.word_right();
-  if (byte == 0x7f) return buffer_.erase_word_left();
-  if (byte != '[' && byte != 'O') return;
-  std::string parameters;
-  byte = next_byte();
-  while (byte >= 0x20 && byte < 0x40 && parameters.size() < 16) {
-    parameters += static_cast<char>(byte);
-    byte = next_byte();
+std::optional<LineEditor::Outcome> LineEditor::take_control(char letter) {
+  switch (letter) {
+    case 'C':
+      if (buffer_.text().empty()) return Outcome::kInterrupt;
+      buffer_.clear();
+      place_ = history_.messages().size();
+      return std::nullopt;
+    case 'D':
+      if (buffer_.text().empty()) return Outcome::kEnd;
+      buffer_.erase_right();
+      return std::nullopt;
+    case 'A': buffer_.line_begin(); return std::nullopt;
+    case 'E': buffer_.line_end(); return std::nullopt;
+    case 'B': buffer_.left(); return std::nullopt;
+    case 'F': buffer_.right(); return std::nullopt;
+    case 'K': buffer_.kill_to_line_end(); return std::nullopt;
+    case 'U': buffer_.kill_to_line_begin(); return std::nullopt;
+    case 'W': buffer_.kill_word_left(); return std::nullopt;
+    case 'Y': buffer_.yank(); return std::nullopt;
+    case 'P': move_in_history(-1); return std::nullopt;
+    case 'N': move_in_history(1); return std::nullopt;
+    case 'R': search_ = Search{{}, {}, buffer_.text()}; return std::nullopt;
+    case 'L':
+      write_err("\x1b[H\x1b[2J");
+      screen_.forget();
+      return std::nullopt;
+    default: return std::nullopt;
   }
-  const bool is_by_word = parameters == "1;5" || parameters == "1;3";
-  switch (byte) {
-    case 'A': return move_in_history(-1);
-    case 'B': return move_in_history(1);
-    case 'C': return is_by_word ? buffer_.word_right() : buffer_.right();
-    case 'D': return is_by_word ? buffer_.word_left() : buffer_.left();
-    case 'H': return buffer_.line_begin();
-    case 'F': return buffer_.line_end();
-    case '~': break;
-    default: return;
-  }
-  if (parameters == "1" || parameters == "7") buffer_.line_begin();
-  if (parameters == "4" || parameters == "8") buffer_.line_end();
-  if (parameters == "3") buffer_.erase_right();
-  if (parameters == "200") take_paste();
 }
 
-void LineEditor::take_paste() {
-  constexpr std::string_view kEnd = "\x1b[201~";
-  std::string pasted;
-  while (pasted.size() < kMessageBytesMax && !pasted.ends_with(kEnd)) {
-    const int byte = next_byte();
-    if (byte < 0) break;
-    pasted += static_cast<char>(byte == '\r' ? '\n' : byte);
+bool LineEditor::take_search_key(const Key& key) {
+  Search& search = *search_;
+  const bool is_control = key.kind == Key::Kind::kControl;
+  if (key.kind == Key::Kind::kText) {
+    constexpr int64_t kSearchColumns = 30;  // of the words around the part
+    if (display_columns(search.part) + kSearchColumns >= terminal_columns()) return true;
+    search.part += key.text;
+    search_from(search.found ? *search.found + 1 : history_.messages().size());
+    return true;
   }
-  if (pasted.ends_with(kEnd)) pasted.resize(pasted.size() - kEnd.size());
-  if (buffer_.text().size() + pasted.size() > kMessageBytesMax) return;
-  buffer_.insert(text::repair_utf8(pasted));
+  if (key.kind == Key::Kind::kBackspace) {
+    if (!search.part.empty()) search.part.resize(text::grapheme_begin(search.part, search.part.size()));
+    search_from(history_.messages().size());
+    return true;
+  }
+  if (is_control && key.control == 'R') {
+    search_from(search.found.value_or(history_.messages().size()));
+    return true;
+  }
+  if (is_control && (key.control == 'C' || key.control == 'G')) {
+    buffer_.set(search.before);
+    search_.reset();
+    return true;
+  }
+  // What was found is the message now.
+  if (place_ == history_.messages().size()) draft_ = search.before;
+  if (search.found) place_ = *search.found;
+  search_.reset();
+  return key.kind == Key::Kind::kEscape;
 }
 
-// One character of UTF-8; what is none is left out.
-void LineEditor::take_text(unsigned char lead) {
-  std::string character(1, static_cast<char>(lead));
-  const int more = lead < 0x80 ? 0 : lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc2 ? 1 : 0;
-  for (int i = 0; i < more; ++i) {
-    const int byte = next_byte();
-    if (byte < 0) return;
-    character += static_cast<char>(byte);
+// An older one, where there is one; what was found before stays where there is none.
+void LineEditor::search_from(size_t end) {
+  Search& search = *search_;
+  const auto found = search.part.empty() ? std::nullopt : history_.find(search.part, end);
+  if (found) {
+    search.found = found;
+    buffer_.set(history_.messages()[*found]);
+  } else if (search.part.empty()) {
+    search.found.reset();
+    buffer_.set(search.before);
   }
-  if (!text::is_valid_utf8(character) || buffer_.text().size() >= kMessageBytesMax) return;
-  buffer_.insert(character);
 }
 
 void LineEditor::move_in_history(int direction) {
-  if (history_.empty()) return;
-  if (history_index_ == history_.size()) draft_ = buffer_.text();
-  if (direction < 0 && history_index_ > 0) --history_index_;
-  if (direction > 0 && history_index_ < history_.size()) ++history_index_;
-  buffer_.set(history_index_ == history_.size() ? draft_ : history_[history_index_]);
+  const std::vector<std::string>& messages = history_.messages();
+  if (messages.empty()) return;
+  const size_t before = place_;
+  if (direction < 0 && place_ > 0) --place_;
+  if (direction > 0 && place_ < messages.size()) ++place_;
+  if (place_ == before) return;
+  if (before == messages.size()) draft_ = buffer_.text();
+  buffer_.set(place_ == messages.size() ? draft_ : messages[place_]);
 }
 
-// Draws the whole message again from where its first row stands.
+void LineEditor::complete() {
+  const std::string_view before = std::string_view(buffer_.text()).substr(0, buffer_.cursor());
+  if (!before.starts_with('/')) return buffer_.insert("\t");
+  const Completion completion = completer_(before);
+  if (completion.words.empty()) return;
+  const std::string_view begin = common_begin(completion.words);
+  if (begin.size() > before.size() - completion.begin) return buffer_.replace_from(completion.begin, begin);
+  if (completion.words.size() > 1) show_words(completion.words);
+}
+
+// Below the message, which is drawn again below them.
+void LineEditor::show_words(const std::vector<std::string>& words) {
+  constexpr size_t kShownMax = 100;
+  std::string text;
+  int64_t columns = 0;
+  for (size_t i = 0; i < std::min(words.size(), kShownMax); ++i) {
+    std::string_view word = words[i];
+    const size_t slash = word.substr(0, word.size() - 1).rfind('/');
+    if (slash != std::string_view::npos && slash > 0) word.remove_prefix(slash + 1);  // of a path its last part
+    const int64_t width = display_columns(word) + 2;
+    if (columns > 0 && columns + width > terminal_columns()) {
+      text += '\n';
+      columns = 0;
+    }
+    text += fmt::format("{}  ", word);
+    columns += width;
+  }
+  if (words.size() > kShownMax) text += fmt::format("and {} more", words.size() - kShownMax);
+  say(text);
+}
+
+void LineEditor::say(std::string_view text) {
+  leave();
+  write_err(fmt::format("{}\n", styled(without_controls(text), Style::kDim, Stream::kErr)));
+  is_done_ = false;
+}
+
 void LineEditor::draw() {
   const auto columns = static_cast<size_t>(std::max(20, terminal_columns()));
-  std::string out = "\r";
-  if (cursor_row_ > 0) out += fmt::format("\x1b[{}A", cursor_row_);
-  out += "\x1b[J";
-  out += styled(prompt_, Style::kBold, Stream::kErr);
-  Place place{0, static_cast<size_t>(display_columns(prompt_))};
-  Place cursor = place;
-  const std::string& text = buffer_.text();
-  for (size_t i = 0; i < text.size();) {
-    if (i == buffer_.cursor()) cursor = place;
-    const text::CodePoint c = text::code_point_at(text.data() + i);
-    if (c.value == '\n') {
-      out += fmt::format("\r\n{}", styled(kContinuation, Style::kDim, Stream::kErr));
-      place = {place.row + 1, kContinuation.size()};
-    } else {
-      const bool is_control = c.value < 0x20 || c.value == 0x7f;
-      const auto width = is_control ? size_t{1} : static_cast<size_t>(display_columns_of(c.value));
-      const size_t row = place.row;
-      place.advance(width, columns);
-      if (place.row != row) out += "\r\n";
-      out += is_control ? " " : text.substr(i, c.bytes);
-    }
-    i += c.bytes;
+  std::string prompt = prompt_;
+  if (search_) {
+    const std::string& text = buffer_.text();
+    const bool is_found = search_->part.empty() || (search_->found && text.find(search_->part) != std::string::npos);
+    prompt = fmt::format("({} '{}') ", is_found ? "search" : "no match for", without_controls(search_->part));
   }
-  if (buffer_.cursor() == text.size()) cursor = place;
-  if (text.empty() && !hint_.empty()) out += styled(hint_, Style::kDim, Stream::kErr);
-  if (cursor.column >= columns) {
-    // The cursor would stand behind the last column: it goes to the next row.
-    if (cursor.row == place.row) out += "\r\n", ++place.row;
-    cursor = {cursor.row + 1, 0};
-  }
-  out += '\r';
-  if (place.row > cursor.row) out += fmt::format("\x1b[{}A", place.row - cursor.row);
-  if (cursor.column > 0) out += fmt::format("\x1b[{}C", cursor.column);
-  cursor_row_ = cursor.row;
-  last_row_ = place.row;
-  write_err(out);
+  const std::string_view hint = is_done_ || search_ ? std::string_view() : std::string_view(hint_);
+  write_err(screen_.draw({prompt, buffer_.text(), buffer_.cursor(), hint}, columns));
 }
 
 void LineEditor::leave() {
-  const std::string hint = std::exchange(hint_, "");  // not on a line that is done
+  is_done_ = true;
+  search_.reset();
   draw();
-  hint_ = hint;
-  if (last_row_ > cursor_row_) write_err(fmt::format("\x1b[{}B", last_row_ - cursor_row_));
-  write_err("\r\n");
+  write_err(screen_.leave());
 }
 
 }  // namespace naru::cli

@@ -62,7 +62,8 @@ Error unknown_command(const std::string& word, const std::vector<Command>& comma
 
 int run(std::vector<std::string> words) {
   const std::vector<Command> commands = all_commands();
-  const bool is_json = std::find(words.begin(), words.end(), "--json") != words.end();
+  const auto flags_end = std::find(words.begin(), words.end(), "--");
+  const bool is_json = std::find(words.begin(), flags_end, "--json") != flags_end;
   say_when_a_mapping_fails(is_json);
   if (words.empty()) {
     write_err(help_of_all(commands) + "\n");

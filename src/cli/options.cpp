@@ -23,7 +23,6 @@ namespace naru::cli {
 namespace {
 
 constexpr int64_t kThreadsMax = 1024;
-constexpr int64_t kTokensMax = int64_t{1} << 31;
 
 using Set = std::function<Status(const Given&)>;
 
@@ -31,14 +30,6 @@ template <typename T>
 Set set_integer(T* target, int64_t low, int64_t high) {
   return [target, low, high](const Given& given) -> Status {
     NARU_ASSIGN(const int64_t value, parse_integer(given, low, high));
-    *target = value;
-    return {};
-  };
-}
-
-Set set_number(std::optional<double>* target, double low, double high) {
-  return [target, low, high](const Given& given) -> Status {
-    NARU_ASSIGN(const double value, parse_number(given, low, high));
     *target = value;
     return {};
   };
@@ -83,20 +74,6 @@ Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
     if (lower.text == "q4_k" || lower.text == "q5_k") lower.text += "_m";  // and the usual mixtures without their size
     NARU_ASSIGN(const size_t index, parse_word(lower, exports::gguf_kind_names()));
     *target = static_cast<exports::GgufKind>(index);
-    return {};
-  };
-}
-
-Set set_logit_bias(std::vector<std::pair<int32_t, float>>* target) {
-  return [target](const Given& given) -> Status {
-    const size_t equals = given.text.find('=');
-    if (equals == std::string::npos) return bad_value(given, "ID=BIAS, as in 42=-5");
-    NARU_ASSIGN(const int64_t id, parse_integer({given.source, given.text.substr(0, equals)}, 0, INT32_MAX));
-    NARU_ASSIGN(const double bias, parse_number({given.source, given.text.substr(equals + 1)}, -1e4, 1e4));
-    for (const auto& [other, _] : *target) {
-      if (other == id) return bad_value(given, "every id once");
-    }
-    target->emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
     return {};
   };
 }
@@ -157,33 +134,12 @@ Flag json_flag(bool* target, std::string help) {
   return {"json", "", kGroupOutput, std::move(help), set_true(target), 0, false, false};
 }
 
-void add_sampling_flags(SamplingFlags& o, std::vector<Flag>& flags) {
-  flags.push_back({"temperature", "X", kGroupSampling,
-                   "0: always the likeliest token; default: the makers' advice, else 0.7",
-                   set_number(&o.temperature, 0, 1000)});
-  flags.push_back(
-      {"top-k", "N", kGroupSampling, "only the N likeliest tokens; 0: off", set_integer(&o.top_k, 0, INT32_MAX)});
-  flags.push_back(
-      {"top-p", "X", kGroupSampling,
-       "only the likeliest tokens that together have probability X; 1: off; default: the makers' advice, else 0.9",
-       set_number(&o.top_p, 0, 1)});
-  flags.push_back({"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; 0: off",
-                   set_number(&o.min_p, 0, 1)});
-  flags.push_back({"repetition-penalty", "X", kGroupSampling, "makes tokens seen before less likely; 1: off",
-                   set_number(&o.repetition_penalty, 0.01, 100)});
-  flags.push_back({"presence-penalty", "X", kGroupSampling, "subtracted once for a token in the answer; 0: off",
-                   set_number(&o.presence_penalty, -100, 100)});
-  flags.push_back({"frequency-penalty", "X", kGroupSampling,
-                   "subtracted for each time a token is in the answer; 0: off",
-                   set_number(&o.frequency_penalty, -100, 100)});
-  flags.push_back({"logit-bias", "ID=BIAS", kGroupSampling, "added to the logit of a token; may be repeated",
-                   set_logit_bias(&o.logit_bias), 0, true});
-  flags.push_back({"seed", "N", kGroupSampling, "the same seed gives the same answer, on every machine; default 0",
-                   [&o](const Given& given) -> Status {
-                     NARU_ASSIGN(o.seed, parse_seed(given));
-                     return {};
-                   },
-                   's'});
+// The flag as it is, and what set it is kept.
+void note_origin(Flag& flag, std::map<std::string, std::string>& given_by) {
+  flag.set = [set = std::move(flag.set), name = flag.long_name, &given_by](const Given& given) -> Status {
+    given_by[name] = given.source;
+    return set(given);
+  };
 }
 
 Command make_run() {
@@ -199,8 +155,7 @@ Command make_run() {
       {"chat-template", "FILE", kGroupAnswer, "a Jinja chat template, in the place of the model's own",
        set_text(&o->chat_template)},
       {"raw", "", kGroupAnswer, "the prompt as it is, without the model's chat template", set_true(&o->is_raw)},
-      {"max-tokens", "N", kGroupAnswer, "the longest answer; default: until the context is full",
-       set_integer(&o->max_tokens, 1, kTokensMax), 'n'},
+      max_tokens_flag(&o->max_tokens),
       {"stop", "TEXT", kGroupAnswer, "end the answer where this text would come; may be repeated",
        [o](const Given& given) -> Status {
          if (given.text.empty()) return bad_value(given, "a text of at least one character");
@@ -212,6 +167,12 @@ Command make_run() {
        set_true(&o->hide_reasoning)},
   };
   add_sampling_flags(o->sampling, c.flags);
+  for (Flag& flag : c.flags) note_origin(flag, o->given_by);
+  c.flags.push_back({"no-history", "", kGroupOutput, "in the chat: read and keep no history of what was typed",
+                     [o](const Given&) -> Status {
+                       o->has_history = false;
+                       return {};
+                     }});
   c.flags.push_back(json_flag(&o->json, "one JSON object: text, ids, logprobs, usage, timings"));
   c.flags.push_back({"stats", "", kGroupOutput, "after the answer: load time, time to the first token, tokens/s",
                      set_true(&o->show_stats)});
@@ -219,7 +180,7 @@ Command make_run() {
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
   c.examples = {{"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
-                {"naru run model.gguf", "A chat. /help lists what can be typed there."},
+                {"naru run model.gguf", "A chat (docs/chat.md). /help lists what can be typed there."},
                 {"git diff | naru run ./model \"Write a commit message for this.\" --temperature 0",
                  "Both prompts joined; the likeliest answer."}};
   c.check = [o]() -> Status {
@@ -452,32 +413,6 @@ Flag force_flag(Existing* existing) {
           0,
           false,
           false};
-}
-
-engine::SamplingOptions SamplingFlags::over(const formats::GenerationConfig& makers) const {
-  engine::SamplingOptions o = engine::sampling_from(makers);
-  if (!makers.advises_sampling()) o.temperature = kDefaultTemperature, o.top_p = kDefaultTopP;
-  o.temperature = temperature.value_or(o.temperature);
-  o.top_k = top_k.value_or(o.top_k);
-  o.top_p = top_p.value_or(o.top_p);
-  o.min_p = min_p.value_or(o.min_p);
-  o.repetition_penalty = repetition_penalty.value_or(o.repetition_penalty);
-  o.presence_penalty = presence_penalty.value_or(o.presence_penalty);
-  o.frequency_penalty = frequency_penalty.value_or(o.frequency_penalty);
-  o.logit_bias = logit_bias;
-  o.seed = seed;
-  return o;
-}
-
-std::string SamplingFlags::text(const formats::GenerationConfig& makers) const {
-  const engine::SamplingOptions o = over(makers);
-  if (o.temperature == 0) return temperature ? "temperature 0" : "temperature 0 (the makers' advice)";
-  std::string text = fmt::format("temperature {}", o.temperature);
-  if (o.top_k > 0) text += fmt::format(", top-k {}", o.top_k);
-  if (o.top_p < 1) text += fmt::format(", top-p {}", o.top_p);
-  if (o.min_p > 0) text += fmt::format(", min-p {}", o.min_p);
-  if (temperature || top_k || top_p || min_p) return text;
-  return text + (makers.advises_sampling() ? " (the makers' advice)" : " (the model advises nothing)");
 }
 
 std::vector<Command> all_commands() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@
 #include "tensor/dtype.h"
 
 namespace naru::cli {
+
+inline constexpr int64_t kTokensMax = int64_t{1} << 31;  // of a context, a prompt or an answer, as a flag gives it
 
 struct ModelOptions {
   std::string path;
@@ -59,7 +62,10 @@ struct RunOptions {
   bool is_raw = false;
   bool hide_reasoning = false;
   bool show_stats = false;
+  bool has_history = true;  // of the chat, kept in a file
   bool json = false;
+  // Long names of flags that were given, and by what: "--seed", "NARU_SEED".
+  std::map<std::string, std::string> given_by;
 };
 
 struct ShowOptions {
@@ -112,6 +118,9 @@ Flag force_flag(Existing* existing);
 // --chip and --threads, of every command that computes.
 Flag chip_flag(std::string* name);
 Flag threads_flag(int64_t* n_threads);
+// How tokens are chosen, and how many there are at most: of the command line, and of /set in the chat.
+void add_sampling_flags(SamplingFlags& o, std::vector<Flag>& flags);
+Flag max_tokens_flag(int64_t* max_tokens);
 
 // The commands, with their options inside.
 std::vector<Command> all_commands();

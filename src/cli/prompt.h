@@ -7,15 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/message.h"
 #include "cli/options.h"
 #include "engine/engine.h"
 
 namespace naru::cli {
-
-struct Message {
-  std::string role;  // "system", "user", "assistant"
-  std::string content;
-};
 
 struct Prompt {
   std::vector<int32_t> ids;

@@ -64,8 +64,8 @@ Json answer_json(const engine::Answer& answer, const OpenModel& model, const Run
   return json;
 }
 
-Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engine, const std::string& text) {
-  NARU_ASSIGN(const bool is_raw, decide_raw(options, engine));
+Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engine, const std::string& text,
+                           bool is_raw) {
   if (is_raw) return encode_raw(engine, text);
   std::vector<Message> messages;
   if (options.system) messages.push_back({"system", repaired(*options.system, "--system")});
@@ -75,6 +75,8 @@ Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engi
 
 Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, const RunOptions& options) {
   if (answer.reason == engine::FinishReason::kAborted) return Error{Code::kCancelled, ""};
+  const std::string nothing = nothing_shown(answer, options.hide_reasoning);
+  if (!nothing.empty()) print_note(nothing);
   if (answer.reason != engine::FinishReason::kLength) return {};
   const bool is_by_flag = options.max_tokens > 0 && answer.usage.completion_tokens >= options.max_tokens;
   if (!is_by_flag) {
@@ -87,7 +89,8 @@ Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, co
 }
 
 Status answer_once(const RunOptions& options, OpenModel& model, const std::string& text) {
-  NARU_ASSIGN(Prompt prompt, make_prompt(options, *model.engine, text));
+  NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
+  NARU_ASSIGN(Prompt prompt, make_prompt(options, *model.engine, text, is_raw));
   engine::Request request;
   request.ids = std::move(prompt.ids);
   request.sampling = options.sampling.over(model.engine->generation_config());
@@ -95,7 +98,7 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   if (options.json) request.top_logprobs = 0;
   engine::TextOptions text_options;
   text_options.stop = options.stop;
-  text_options.split_reasoning = !options.is_raw;
+  text_options.split_reasoning = !is_raw;
   text_options.starts_in_reasoning = prompt.starts_in_reasoning;
 
   if (options.json) {
@@ -138,6 +141,8 @@ Status run_command(const RunOptions& options) {
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
   }
+  std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
+  if (!text) quiet.emplace();
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));

@@ -141,6 +141,7 @@ void stop_echo() {
   termios quiet = terminal_before;
   quiet.c_iflag &= ~static_cast<tcflag_t>(ICRNL);
   quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL);
+  quiet.c_cc[VEOF] = _POSIX_VDISABLE;  // Ctrl-D waits too: as an end of the input it would be lost
   is_echo_off = true;
   ::tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet);
 }

@@ -35,8 +35,8 @@ int64_t display_columns_of(uint32_t code_point);
 // breaks as \n, tabs as spaces.
 std::string one_line(std::string_view text);
 
-// From here on, keys typed at the terminal are not shown, and Enter waits as it is typed for whoever reads next; Ctrl-C
-// still interrupts.
+// From here on, keys typed at the terminal are not shown, and Enter and Ctrl-D wait as they are typed for whoever reads
+// next; Ctrl-C still interrupts.
 void stop_echo();
 // Back to how the terminal was; may be called in a signal handler, and where nothing was stopped.
 void restore_echo();

@@ -18,10 +18,13 @@ std::optional<T> parse_whole(std::string_view text) {
   return value;
 }
 
-// Of a source as Given has them: the defaults file by its path.
+constexpr std::string_view kTyped = "command";  // of the chat
+
+// Of a source as Given has them: a command of the chat by its name, the defaults file by its path and line.
 std::string_view origin_name(std::string_view source) {
   if (source.starts_with("NARU_")) return "environment";
-  return source.starts_with('/') || source.starts_with('~') ? "defaults" : "command line";
+  if (!source.starts_with('/') && !source.starts_with('~')) return "command line";
+  return source.find(':') == std::string_view::npos ? kTyped : "defaults";
 }
 
 }  // namespace
@@ -29,9 +32,10 @@ std::string_view origin_name(std::string_view source) {
 Error bad_value(const Given& given, std::string_view wanted, std::string_view next) {
   constexpr size_t kShownMax = 80;
   const std::string shown = given.text.size() <= kShownMax ? given.text : given.text.substr(0, kShownMax) + "...";
-  return {Code::kInvalidArgument,
-          fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}", origin_name(given.source), given.source,
-                      shown, wanted, next.empty() ? std::string_view("see --help for what it means") : next)};
+  const std::string_view origin = origin_name(given.source);
+  const std::string_view help = origin == kTyped ? "see /help" : "see --help for what it means";
+  return {Code::kInvalidArgument, fmt::format("reading the {}: {}: '{}' was given, {} was wanted; {}", origin,
+                                              given.source, shown, wanted, next.empty() ? help : next)};
 }
 
 Result<int64_t> parse_integer(const Given& given, int64_t low, int64_t high) {

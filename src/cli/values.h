@@ -16,7 +16,7 @@
 namespace naru::cli {
 
 // What was given and by what: {"--threads", "4"}, {"NARU_THREADS", "4"}, {"~/.config/naru/config.toml:3: threads",
-// "4"}.
+// "4"}, or in the chat {"/set seed", "4"}.
 struct Given {
   std::string source;
   std::string text;

@@ -8,6 +8,7 @@ The model is a tiny random one, so its words mean nothing; a large bias makes it
 
 import argparse
 import fcntl
+import json
 import os
 import pathlib
 import pty
@@ -24,8 +25,10 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 WAIT_SECONDS = 60
-CONTROL = {"C": b"\x03", "D": b"\x04", "U": b"\x15"}
+CONTROL = {letter: bytes([ord(letter) - 64]) for letter in "CDKRUWY"}
+UP, DOWN, LEFT = "\x1b[A", "\x1b[B", "\x1b[D"
 LETTER_D = ["--logit-bias", "100=1000"]  # the model says "d" for ever
+STATE = tempfile.TemporaryDirectory()  # of histories, which are no concern of the person who runs this
 
 
 class Terminal:
@@ -36,7 +39,7 @@ class Terminal:
         self.status = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.environ.update({"TERM": "xterm", **(environment or {})})
+            os.environ.update({"TERM": "xterm", "XDG_STATE_HOME": STATE.name, **(environment or {})})
             os.execv(arguments[0], [str(a) for a in arguments])
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
@@ -140,7 +143,6 @@ def test_help_and_a_mistyped_command(naru, model):
     t.wait_for(r"/clear .*Ctrl-C")
     t.type("/clear\r")
     t.wait_for("forgotten")
-    t.wait_for(PROMPT)  # the terminal itself takes a Ctrl-D that comes while nobody edits
     t.type(CONTROL["D"])
     assert t.wait_end() == 0
 
@@ -312,21 +314,266 @@ def test_keys(naru, model):
     assert t.wait_end() == 0
 
 
-def test_a_full_context_is_said(naru, model):
+def test_a_full_context_makes_room(naru, model):
     t = Terminal([naru, "run", model, "--context", "64", *LETTER_D])
     t.wait_for(PROMPT)
     t.type("hello\r")
-    t.wait_for("the context is full")
+    t.wait_for("stopped: the context of 64 tokens is full; the next message makes room")
+    t.wait_for(PROMPT)
     t.type("more\r")
-    t.wait_for(r"naru:.* the context holds 64")
-    t.wait_for("/clear begins a new conversation")
-    t.type("/clear\r")
-    t.wait_for("forgotten")
-    t.type("hello\r")
+    t.wait_for(r"the oldest turn left the context of 64 tokens; /clear starts over")
     t.wait_for("dddd")
-    t.wait_for("the context is full")
+    t.wait_for("makes room")
+    t.wait_for(PROMPT)
+    t.type("x" * 60 + "\r")
+    t.wait_for(r"naru:.* answering in the chat: the newest message alone has \d\d tokens.* the context holds 64 .*--context N")
+    t.wait_for(PROMPT)
+    t.type("/stats\r")  # what failed changed nothing
+    t.wait_for(r"context 64 of 64 tokens, 1 turn \(1 turn left the context\)")
+    t.type("/system " + "y" * 60 + "\rhello\r")
+    t.wait_for(r"the newest message has, with the system prompt, \d+ tokens.*/system")
+    t.type('/system ""\r')
+    t.wait_for("there is no system prompt")
     t.type("/quit\r")
     assert t.wait_end() == 0
+
+
+def saved_answers(path):
+    return [m["content"] for m in json.loads(path.read_text())["messages"] if m["role"] == "assistant"]
+
+
+def answer_of(naru, model, prompt, *flags):
+    done = subprocess.run([naru, "run", model, prompt, "--json", *flags], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)["text"]
+
+
+def test_an_answer_is_that_of_its_prompt(naru, model):
+    """What left the context and what was taken back leave no trace."""
+    flags = ["-n", "8", "--temperature", "0", "--context", "48"]
+    with tempfile.TemporaryDirectory() as folder:
+        t = Terminal([naru, "run", model, *flags])
+        parts = (("hello", "stopped at"), ("more", "oldest turn left.*stopped at"), ("/undo", "taken back"),
+                 ("wor", "oldest turn left.*stopped at"))
+        for i, (keys, wanted) in enumerate(parts):
+            t.wait_for(PROMPT)
+            t.type(keys + "\r")
+            t.wait_for(wanted)
+            if not keys.startswith("/"):
+                t.wait_for(PROMPT)
+                t.type(f"/save {folder}/{i}.jsonl\r")
+                t.wait_for(r"saved \d turn")
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+        folder = pathlib.Path(folder)
+        assert saved_answers(folder / "1.jsonl") == [answer_of(naru, model, w, *flags) for w in ("hello", "more")]
+        assert saved_answers(folder / "3.jsonl") == [answer_of(naru, model, w, *flags) for w in ("hello", "wor")]
+
+
+def test_retry_save_and_load(naru, model):
+    flags = ["-n", "8", "--temperature", "2", "--seed", "3"]
+    with tempfile.TemporaryDirectory() as folder:
+        t = Terminal([naru, "run", model, *flags])
+        t.wait_for(PROMPT)
+        t.type(f"/retry\r/undo\r/save {folder}/none\r")
+        t.wait_for("no message to answer yet.*nothing to take back.*naru:.* nothing was said yet")
+        t.type("hello\r")
+        t.wait_for("stopped at")
+        for name in "abc":
+            t.wait_for(PROMPT)
+            t.type(f"/save {folder}/{name} {name}.jsonl\r")
+            t.wait_for("saved 1 turn")
+            t.wait_for(PROMPT)
+            if name != "c":
+                t.type("/retry\r")
+                t.wait_for("stopped at")
+        t.type(f"/save {folder}/a a.jsonl\r")
+        t.wait_for("there is a file of that name already")
+        t.type(f"/save {folder}/a a.jsonl --force\r")
+        t.wait_for("saved 1 turn")
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+        folder = pathlib.Path(folder)
+        third = (folder / "c c.jsonl").read_bytes()
+        assert (folder / "a a.jsonl").read_bytes() == third != (folder / "b b.jsonl").read_bytes()
+
+        # The same answers in another chat; files that are no conversations cost nothing.
+        (folder / "bad").write_text('{"messages": [{"role": "user"}]}')
+        (folder / "first.jsonl").write_text('{"messages": [{"role": "user", "content": "hello"}]}\n')
+        t = Terminal([naru, "run", model, *flags])
+        for path, wanted in (("first.jsonl", "loaded 1 turn.*the last message has no answer"),
+                             ("bad", r"naru:.*bad: messages\[0\]\.content"), (".", "naru:"), ("none", "naru:.*none")):
+            t.wait_for(PROMPT)
+            t.type(f"/load {folder}/{path}\r")
+            t.wait_for(wanted)
+        for _ in range(3):
+            t.wait_for(PROMPT)
+            t.type("/retry\r")
+            t.wait_for("stopped at")
+        t.wait_for(PROMPT)
+        t.type(f"/save {folder}/again.jsonl\r/quit\r")
+        assert t.wait_end() == 0
+        assert (folder / "again.jsonl").read_bytes() == third
+        write_recipe(folder, "tiny-llama", "steps = 1\nkind = \"sft\"\n[batch]\nrows = 1\nmicro_rows = 1\ncontext = 64\n",
+                     f'path = "{folder}/again.jsonl"\n')
+        (folder / "tokenizer" / "chat_template.jinja").write_text(
+            "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+        subprocess.run([naru, "data", folder / "recipe.toml"], check=True, stdout=subprocess.DEVNULL)  # training reads it
+
+
+def test_settings(naru, model):
+    t = Terminal([naru, "run", model, "--seed", "7"], environment={"NARU_TOP_K": "9"})
+    t.wait_for(PROMPT)
+    t.type("/set\r")
+    t.wait_for(r"temperature +0\.7 +default.*top-k +9 +NARU_TOP_K.*logit-bias +none +default.*seed +7 +--seed.*"
+               "max-tokens +until the context is full +default")
+    for keys, wanted in (("/set temperature 2", r"temperature 2 \(/set\)"), ("/set top_p=0.5", r"top-p 0\.5 \(/set\)"),
+                         ("/set temperature default", r"temperature 0\.7 \(default\)"),
+                         ("/set seed default", r"seed 7 \(--seed\)"),
+                         ("/set temprature 1", "there is no such setting; did you mean temperature"),
+                         ("/set top-p 7", "reading the command: /set top-p: '7' was given.*to 1 was wanted"),
+                         ("/set logit-bias 5000=1", "naru:.*5000"), ("/set seed", r"seed 7 \(--seed\)"),
+                         ("/set logit-bias 100=1000", r"logit-bias 100=1000 \(/set\)"),
+                         ("/set max-tokens 4", r"max-tokens 4 \(/set\)"),
+                         ("hello", r"dddd\r\n.*stopped at --max-tokens 4"), ("/system be brief", "system: be brief"),
+                         ("/system", "system: be brief"), ("/clear now", "/clear takes nothing behind it")):
+        t.wait_for(PROMPT)
+        t.type(keys + "\r")
+        t.wait_for(wanted)
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
+def test_completion_and_search(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "a talk.jsonl").write_text('{"messages": [{"role": "user", "content": "hello"}]}')
+        t = Terminal([naru, "run", model, "-n", "2", *LETTER_D], environment={"XDG_STATE_HOME": folder + "/state"})
+        t.wait_for(PROMPT)
+        t.type("/st\t\r")
+        t.wait_for("no answer yet")
+        t.type("/set top-\t")
+        t.wait_for("top-k +top-p")
+        t.type("k 5\r")
+        t.wait_for(r"top-k 5 \(/set\)")
+        t.type(f"/lo\t{folder}/a\t\r")
+        t.wait_for("loaded 1 turn")
+        t.wait_for(PROMPT)
+        t.type("apple\r")
+        t.wait_for("stopped at")
+        t.wait_for(PROMPT)
+        t.type("\x12app")
+        t.wait_for(r"\(search 'app'\) .*apple")
+        t.type("q")
+        t.wait_for("no match for 'appq'")
+        t.type("\x7f\x12\x07/st\x15")  # nothing older; away with it
+        t.wait_for(PROMPT)
+        t.type("\x12top-k\r")  # what was found is sent
+        t.wait_for(r"top-k 5 \(/set\)")
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+
+
+def test_editing(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        family = "\U0001F468\u200D\U0001F469\u200D\U0001F467"
+        t = Terminal([naru, "run", model, "-n", "1", "--no-history", *LETTER_D], environment={"XDG_STATE_HOME": folder})
+        # Each part: keys of one message, and the message.
+        parts = (("one two\x17\x17\x19", "one two"),  # killed by words, and put back
+                 (f"a{family}b" + LEFT + "\x7f", "ab"), ("\u1112\u1161\u11ab" + "\x7fx", "x"),
+                 ("ab\ncd" + UP + "X" + DOWN + DOWN + "Y", "abX\ncdY"),  # by lines, not into the history
+                 ("first" + UP + UP + DOWN + DOWN + "!", "first!"),  # away, and back to what was typed
+                 ("gone" + UP + "\x03" + UP + "?", "first!?"))  # Ctrl-C leaves the history's middle
+        for keys, _ in parts:
+            t.wait_for(PROMPT)
+            t.type(keys + "\r")
+            t.wait_for("stopped at")
+        t.wait_for(PROMPT)
+        t.type(f"/save {folder}/said.jsonl\r/quit\r")
+        assert t.wait_end() == 0
+        messages = json.loads((pathlib.Path(folder) / "said.jsonl").read_text())["messages"]
+        said = [m["content"] for m in messages if m["role"] == "user"]
+        assert said == [wanted for _, wanted in parts], said
+        assert not (pathlib.Path(folder) / "naru").exists()
+
+
+def test_typing_disarms_control_c(naru, model):
+    t = Terminal([naru, "run", model])
+    t.wait_for(PROMPT)
+    t.type(CONTROL["C"])
+    t.wait_for("Ctrl-C again to leave")
+    t.wait_for(PROMPT)
+    t.type("x\x7f")
+    t.type(CONTROL["C"])
+    t.wait_for("Ctrl-C again to leave")
+    t.wait_for(PROMPT)
+    t.type("y")
+    t.type(CONTROL["C"])  # takes the letter away
+    t.type(CONTROL["C"])
+    t.wait_for("Ctrl-C again to leave")
+    t.type(CONTROL["C"])
+    assert t.wait_end() == 130
+
+
+def test_control_d_during_an_answer_leaves_after_it(naru, model):
+    t = Terminal([naru, "run", model, "-n", "60", "--chip", "reference", *LETTER_D])
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for("dddd")
+    t.type(CONTROL["D"])
+    t.wait_for("stopped at --max-tokens 60")
+    assert t.wait_end() == 0
+
+
+def test_chats_share_a_history(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "naru" / "history"
+        environment = {"XDG_STATE_HOME": folder}
+        chats = [Terminal([naru, "run", model, "-n", "1", *LETTER_D], environment=environment) for _ in range(2)]
+        for i, t in enumerate(chats):
+            t.wait_for(PROMPT)
+            t.type(f"from {i}\r")
+        for t in chats:
+            t.wait_for("stopped at")
+            t.type("/quit\r")
+            assert t.wait_end() == 0
+        lines = path.read_text().splitlines()
+        assert sorted(lines) == ["/quit", "/quit", "from 0", "from 1"] or sorted(lines) == ["/quit", "from 0", "from 1"], lines
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.write_bytes(b"\xff\xfe\x1b[2J\n\nsafe\nfrom\\nold\n")  # damaged: what can be read is there
+        t = Terminal([naru, "run", model, "-n", "1", *LETTER_D], environment=environment)
+        t.wait_for(PROMPT)
+        t.type(UP)
+        t.wait_for(r"from\r+\n.*old")
+        t.type("\r")
+        t.wait_for("stopped at")
+        t.type("/quit\r")
+        assert t.wait_end() == 0 and "\x1b[2J" not in t.seen
+        assert path.read_text() == "safe\nfrom\\nold\n/quit\n"
+        path.unlink()
+        os.mkfifo(path)  # never opened for reading
+        t = Terminal([naru, "run", model], environment=environment)
+        t.wait_for("naru: note:.* this chat keeps no history")
+        t.wait_for(PROMPT)
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+
+
+def test_an_empty_answer_says_so(naru, model):
+    t = Terminal([naru, "run", model, "--logit-bias", "285=1000"])  # the end of the turn, at once
+    t.wait_for(PROMPT)
+    t.type("hello\r")
+    t.wait_for(r"\(empty answer\)")
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+
+
+def test_the_hint_is_no_typed_text(naru, model):
+    t = Terminal([naru, "run", model], environment={"NO_COLOR": "1"})
+    t.wait_for("/help lists what can be typed")
+    t.wait_for(PROMPT)
+    t.type("/quit\r")
+    assert t.wait_end() == 0
+    assert "a message" not in t.seen
 
 
 def test_styles(naru, model):
@@ -351,7 +598,13 @@ def test_reasoning_is_dimmed(naru, model):
         assert t.wait_end() == 0
         t = Terminal([naru, "run", path, "hello", "-n", "5", "--hide-reasoning", *LETTER_D])
         assert t.wait_end() == 0
-        assert "ddd" not in t.seen and "thinking" in t.seen
+        assert "ddd" not in t.seen and "thinking" in t.seen and "the answer ended inside its reasoning" in t.seen
+        t = Terminal([naru, "run", path, "-n", "5", "--hide-reasoning", *LETTER_D])
+        t.wait_for(PROMPT)
+        t.type("hello\r")
+        t.wait_for(r"\(the answer ended inside its reasoning, which --hide-reasoning does not show\).*stopped at --max-tokens 5")
+        t.type("/quit\r")
+        assert t.wait_end() == 0
 
 
 def test_one_control_c_ends_the_reading_of_data(naru, model):

@@ -1,6 +1,8 @@
-// UTF-8, character classes and NFC.
+// UTF-8, character classes, NFC and grapheme clusters.
 #include <gtest/gtest.h>
 
+#include "tests/text/fixtures.h"
+#include "text/grapheme.h"
 #include "text/nfc.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -100,6 +102,33 @@ TEST(Nfc, ManyMarksAreNoQuadraticWork) {
   std::string marks = "e";
   for (int i = 0; i < 300000; ++i) marks += i % 2 ? "\u0301" : "\u0316";
   EXPECT_EQ(nfc(marks).size(), marks.size() - 1);  // e and acute compose to two bytes of three
+}
+
+TEST(Grapheme, ClustersAreThoseOfTheLibrary) {
+  const Value cases = read_json_fixture("graphemes.json");
+  for (const Value& clusters : *cases.as_list()) {
+    std::string text;
+    for (const Value& cluster : *clusters.as_list()) text += *cluster.as_string();
+    size_t at = 0;
+    for (const Value& cluster : *clusters.as_list()) {
+      const size_t end = at + cluster.as_string()->size();
+      ASSERT_EQ(grapheme_end(text, at), end) << text;
+      ASSERT_EQ(grapheme_begin(text, end), at) << text;
+      at = end;
+    }
+  }
+}
+
+TEST(Grapheme, WhatPeopleType) {
+  for (const std::string_view one :
+       {"\U0001F468\u200D\U0001F469\u200D\U0001F467", "\U0001F1F0\U0001F1F7", "\U0001F44D\U0001F3FD", "1\uFE0F\u20E3",
+        "\u1112\u1161\u11ab", "e\u0301", "\u2764\uFE0F\u200D\U0001F525", "\u0915\u094D\u0937\u093F", "\r\n"}) {
+    const std::string text = "a" + std::string(one) + "b";
+    EXPECT_EQ(grapheme_end(text, 1), 1 + one.size()) << one;
+    EXPECT_EQ(grapheme_begin(text, 1 + one.size()), 1u) << one;
+    EXPECT_EQ(grapheme_begin(text, text.size()), 1 + one.size()) << one;
+  }
+  EXPECT_EQ(grapheme_end("\U0001F1F0\U0001F1F7\U0001F1E9\U0001F1EA", 0), 8u);  // two flags
 }
 
 }  // namespace

@@ -1,0 +1,245 @@
+#include "cli/chat_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/shown_text.h"
+#include "cli/answer_view.h"
+#include "cli/interrupts.h"
+#include "cli/terminal.h"
+#include "data/limits.h"
+
+namespace naru::cli {
+namespace {
+
+std::string counted_turns(size_t n) {
+  return fmt::format("{} turn{}", n, n == 1 ? "" : "s");
+}
+
+// The first words of a message, on one line.
+std::string brief(const std::string& message) {
+  constexpr size_t kBytesMax = 60;
+  const std::string line = one_line(message);
+  if (line.size() <= kBytesMax) return line;
+  size_t end = kBytesMax;
+  while ((static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
+  return line.substr(0, end) + "...";
+}
+
+}  // namespace
+
+void say_dimmed(std::string_view text) {
+  write_err(fmt::format("{}\n", styled(one_line(text), Style::kDim, Stream::kErr)));
+}
+
+void say_error(const Error& error) {
+  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
+}
+
+ChatSession::ChatSession(const RunOptions& options, OpenModel& model, bool is_raw)
+    : options_(options),
+      model_(model),
+      is_raw_(is_raw),
+      settings_(options, model.engine->generation_config(), model.engine->vocab()) {
+  if (options.system && !is_raw) conversation_.system = repaired(*options.system, "--system");
+}
+
+Status ChatSession::ask(const std::string& question) {
+  if (is_raw_) conversation_.turns.clear();
+  conversation_.turns.push_back({.question = question, .n_left_before = conversation_.n_left});
+  NARU_ASSIGN(const bool is_answered, answer_last(0));
+  if (!is_answered) conversation_.turns.pop_back();
+  return {};
+}
+
+Status ChatSession::retry() {
+  if (conversation_.empty()) {
+    say_dimmed("there is no message to answer yet");
+    return {};
+  }
+  if (settings_.sampling().temperature == 0) {
+    say_dimmed("at temperature 0 the answer to a prompt is always the same (/set temperature 0.7, say)");
+  }
+  ChatTurn& turn = conversation_.turns.back();
+  const uint32_t sample = turn.answer ? turn.sample + 1 : turn.sample;
+  std::optional<std::string> before = std::exchange(turn.answer, std::nullopt);
+  NARU_ASSIGN(const bool is_answered, answer_last(sample));
+  if (!is_answered) turn.answer = std::move(before);
+  return {};
+}
+
+void ChatSession::undo() {
+  if (is_raw_ || conversation_.empty()) {
+    say_dimmed(is_raw_ ? "nothing to take back: each text stands for itself" : "there is nothing to take back");
+    return;
+  }
+  const ChatTurn last = std::move(conversation_.turns.back());
+  conversation_.turns.pop_back();
+  conversation_.n_left = last.n_left_before;
+  n_context_ = 0;
+  say_dimmed(
+      fmt::format("taken back: \"{}\" ({} left)", brief(last.question), counted_turns(conversation_.turns.size())));
+}
+
+void ChatSession::clear() {
+  conversation_.turns.clear();
+  conversation_.n_left = 0;
+  n_context_ = 0;
+}
+
+Status ChatSession::require_template(std::string_view command) const {
+  if (!is_raw_) return {};
+  return Error{Code::kUnsupported,
+               fmt::format("reading the command: {}: there is no conversation, each text is continued for itself; "
+                           "start without --raw, with a model that has a chat template",
+                           command)};
+}
+
+Status ChatSession::set_system(const std::string& text) {
+  NARU_TRY(require_template("/system"));
+  if (!text.empty()) {
+    // A template that takes no such message says so now, and not for every message that follows.
+    NARU_TRY(render_chat(*model_.engine, {{"system", text}, {"user", "x"}}));
+  }
+  conversation_.system = text.empty() ? std::nullopt : std::optional<std::string>(text);
+  return {};
+}
+
+Status ChatSession::save(const std::string& path, Existing existing) {
+  NARU_TRY(require_template("/save"));
+  if (conversation_.empty()) {
+    return Error{Code::kInvalidArgument,
+                 "reading the command: /save: nothing was said yet, one message at least was wanted; say something "
+                 "first"};
+  }
+  size_t n_left_out = 0;
+  NARU_TRY(save_conversation(conversation_, path, existing, &n_left_out));
+  say_dimmed(fmt::format("saved {}: {}", counted_turns(conversation_.turns.size() - n_left_out), path));
+  if (n_left_out > 0) {
+    say_dimmed(fmt::format("the {} before them are not in it: a file has at most {} messages",
+                           counted_turns(n_left_out), data::kDataMessagesMax));
+  }
+  return {};
+}
+
+Status ChatSession::load(const std::string& path) {
+  NARU_TRY(require_template("/load"));
+  NARU_ASSIGN(conversation_, load_conversation(path));
+  n_context_ = 0;
+  const bool has_answer = conversation_.empty() || conversation_.turns.back().answer;
+  say_dimmed(fmt::format("loaded {}{}: {}{}", counted_turns(conversation_.turns.size()),
+                         conversation_.system ? " and a system prompt" : "", path,
+                         has_answer ? "" : " (the last message has no answer: /retry makes one)"));
+  return {};
+}
+
+std::string ChatSession::stats() const {
+  std::string text = last_stats_.empty() ? "no answer yet" : last_stats_;
+  text += fmt::format("\ncontext {} of {} tokens", n_context_, model_.engine->context_tokens());
+  if (is_raw_) return text;
+  text += fmt::format(", {}", counted_turns(conversation_.turns.size() - conversation_.n_left));
+  if (conversation_.n_left > 0) text += fmt::format(" ({} left the context)", counted_turns(conversation_.n_left));
+  return text;
+}
+
+Result<bool> ChatSession::answer_last(uint32_t sample) {
+  const size_t n_left_before = conversation_.n_left;
+  auto made = make_answer(sample);
+  if (!made.ok()) {
+    conversation_.n_left = n_left_before;
+    if (reader_is_gone()) return std::move(made).error();
+    say_error(made.error());
+    return false;
+  }
+  ChatTurn& turn = conversation_.turns.back();
+  turn.answer = made->text;
+  turn.reasoning = made->reasoning;
+  turn.sample = sample;
+  n_context_ = made->usage.prompt_tokens + made->usage.completion_tokens;
+  last_stats_ = stats_line(*made, 0);
+  say_how_it_ended(*made);
+  if (options_.show_stats) say_dimmed(last_stats_);
+  write_err("\n");
+  return true;
+}
+
+void ChatSession::say_how_it_ended(const engine::Answer& answer) const {
+  const std::string nothing = nothing_shown(answer, options_.hide_reasoning);
+  if (answer.reason == engine::FinishReason::kAborted) say_dimmed("(stopped)");
+  if (!nothing.empty() && answer.reason != engine::FinishReason::kAborted) say_dimmed(fmt::format("({})", nothing));
+  if (answer.reason != engine::FinishReason::kLength) return;
+  const int64_t n_max = settings_.max_tokens();
+  if (n_max > 0 && answer.usage.completion_tokens >= n_max) {
+    say_dimmed(fmt::format("(stopped at --max-tokens {})", n_max));
+  } else {
+    say_dimmed(fmt::format("(stopped: the context of {} tokens is full; {})", model_.engine->context_tokens(),
+                           is_raw_ ? "--context N makes it longer" : "the next message makes room"));
+  }
+}
+
+Error ChatSession::too_long(std::string_view what, int64_t n_tokens, std::string_view next) const {
+  return {Code::kOutOfRange,
+          fmt::format("answering in the chat: {} {} tokens, and the context holds {} with one at least for the "
+                      "answer; {}, or start with a longer context (--context N)",
+                      what, n_tokens, model_.engine->context_tokens(), next)};
+}
+
+Result<Prompt> ChatSession::make_prompt() {
+  if (!is_raw_) return fitting_prompt();
+  NARU_ASSIGN(Prompt prompt, encode_raw(*model_.engine, conversation_.turns.back().question));
+  const auto n_tokens = static_cast<int64_t>(prompt.ids.size());
+  if (n_tokens < model_.engine->context_tokens()) return prompt;
+  return too_long("the text has", n_tokens, "shorten it");
+}
+
+// With as many of the old turns as the context has room for.
+Result<Prompt> ChatSession::fitting_prompt() {
+  Conversation& c = conversation_;
+  const int64_t context = model_.engine->context_tokens();
+  Prompt last;
+  size_t last_n = c.turns.size();  // turns that are left out of `last`: never all
+  const auto prompt_without = [&](size_t n) -> Result<int64_t> {
+    if (n != last_n) {
+      NARU_ASSIGN(last, render_chat(*model_.engine, c.messages_without(n)));
+      last_n = n;
+    }
+    return static_cast<int64_t>(last.ids.size());
+  };
+  const auto tokens = [&](size_t n) { return prompt_without(c.n_left + n); };
+  NARU_ASSIGN(const ContextRoom room,
+              make_room(c.turns.size() - 1 - c.n_left, context, settings_.max_tokens(), tokens));
+  if (!room.fits) {
+    return too_long(c.system ? "the newest message has, with the system prompt," : "the newest message alone has",
+                    room.prompt_tokens, c.system ? "shorten it, or the system prompt (/system)" : "shorten it");
+  }
+  NARU_TRY(tokens(room.n_dropped));
+  if (room.n_dropped > 0) {
+    say_dimmed(fmt::format("(the oldest {} left the context of {} tokens; /clear starts over)",
+                           room.n_dropped == 1 ? "turn" : counted_turns(room.n_dropped), context));
+  }
+  c.n_left += room.n_dropped;
+  return last;
+}
+
+Result<engine::Answer> ChatSession::make_answer(uint32_t sample) {
+  NARU_ASSIGN(Prompt prompt, make_prompt());
+  engine::Request request;
+  request.ids = std::move(prompt.ids);
+  request.sampling = settings_.sampling();
+  request.sample = sample;
+  request.max_tokens = settings_.max_tokens();
+  engine::TextOptions text_options;
+  text_options.stop = options_.stop;
+  text_options.split_reasoning = !is_raw_;
+  text_options.starts_in_reasoning = prompt.starts_in_reasoning;
+  forget_interrupts();
+  StreamingView view(options_.hide_reasoning);
+  auto answer = generate(*model_.engine, std::move(request), text_options, view);
+  NARU_TRY(view.finish());
+  if (!is_asked_to_end()) forget_interrupts();
+  return answer;
+}
+
+}  // namespace naru::cli
