@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/completion.h"
 
 namespace naru::cli {
 
@@ -35,11 +36,7 @@ Result<FileArgument> parse_file_argument(std::string_view command, std::string_v
 // What /help prints: commands and keys.
 std::string chat_help();
 
-// What Tab makes of the text before the cursor: words that may stand in the place of text[begin..].
-struct Completion {
-  size_t begin = 0;
-  std::vector<std::string> words;
-};
+// Of commands, the keys of /set and the names of files; nothing of messages.
 Completion complete_chat(std::string_view text, const std::vector<std::string>& setting_names);
 
 }  // namespace naru::cli

@@ -140,7 +140,7 @@ std::string ChatSession::stats() const {
   text += fmt::format("\ncontext {} of {} tokens", n_context_, model_.engine->context_tokens());
   if (is_raw_) return text;
   text += fmt::format(", {}", counted_turns(conversation_.turns.size() - conversation_.n_left));
-  if (conversation_.n_left > 0) text += fmt::format(" ({} left the context)", counted_turns(conversation_.n_left));
+  if (conversation_.n_left > 0) text += fmt::format(" ({} older left)", conversation_.n_left);
   return text;
 }
 
@@ -224,6 +224,7 @@ Result<Prompt> ChatSession::fitting_prompt() {
 }
 
 Result<engine::Answer> ChatSession::make_answer(uint32_t sample) {
+  forget_interrupts();
   NARU_ASSIGN(Prompt prompt, make_prompt());
   engine::Request request;
   request.ids = std::move(prompt.ids);
@@ -234,7 +235,6 @@ Result<engine::Answer> ChatSession::make_answer(uint32_t sample) {
   text_options.stop = options_.stop;
   text_options.split_reasoning = !is_raw_;
   text_options.starts_in_reasoning = prompt.starts_in_reasoning;
-  forget_interrupts();
   StreamingView view(options_.hide_reasoning);
   auto answer = generate(*model_.engine, std::move(request), text_options, view);
   NARU_TRY(view.finish());

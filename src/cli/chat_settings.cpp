@@ -72,7 +72,10 @@ ChatSettings::ChatSettings(const RunOptions& options, formats::GenerationConfig 
       makers_(std::move(makers)),
       vocab_(vocab),
       now_(base_) {
-  for (const Flag& flag : flags_of(now_)) names_.push_back(flag.long_name);
+  for (const Flag& flag : flags_of(now_)) {
+    NARU_CHECK(find_setting(flag.long_name) != nullptr, flag.long_name);  // a new flag has its row in kSettings too
+    names_.push_back(flag.long_name);
+  }
 }
 
 std::vector<Flag> ChatSettings::flags_of(State& state) {

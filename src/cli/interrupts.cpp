@@ -1,12 +1,13 @@
 #include "cli/interrupts.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <ctime>
-
-#include <atomic>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,8 @@ std::atomic<bool> interrupted{false};
 std::atomic<bool> asked_to_end{false};
 std::atomic<int> last_signal{SIGINT};
 std::atomic<int64_t> last_ms{0};
+// Readable once a signal came: whichever thread it came to, the one that waits is woken.
+std::atomic<int> wake_fd{-1};
 std::string_view reset_style;
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
               std::atomic<int64_t>::is_always_lock_free);
@@ -49,6 +52,10 @@ void on_signal(int signal) {
   last_ms = now;
   if (signal != SIGINT) asked_to_end = true;
   interrupted = true;
+  const int error_number = errno;
+  const uint64_t one = 1;
+  (void)!::write(wake_fd.load(), &one, sizeof one);
+  errno = error_number;
 }
 
 // Ends as the system would have it end, so that shells see a signal, with nothing left behind.
@@ -75,6 +82,7 @@ const std::vector<int>& heeded_signals() {
 
 void install_interrupts() {
   reset_style = style_code(Style::kPlain, Stream::kOut);
+  wake_fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   struct sigaction action {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
@@ -106,17 +114,14 @@ int interrupt_status() {
 }
 
 bool wait_to_read(int fd) {
-  sigset_t ends, before;
-  sigemptyset(&ends);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, signal);
-  ::pthread_sigmask(SIG_BLOCK, &ends, &before);
-  bool is_readable = false;
-  while (!is_readable && !is_interrupted()) {
-    pollfd wait{fd, POLLIN, 0};
-    is_readable = ::ppoll(&wait, 1, nullptr, &before) > 0;
+  while (!is_interrupted()) {
+    pollfd waits[] = {{fd, POLLIN, 0}, {wake_fd.load(), POLLIN, 0}};
+    if (::poll(waits, 2, -1) < 0) continue;
+    uint64_t n_signals = 0;
+    if (waits[1].revents != 0) (void)!::read(waits[1].fd, &n_signals, sizeof n_signals);
+    if (waits[0].revents != 0 && !is_interrupted()) return true;
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return is_readable;
+  return false;
 }
 
 }  // namespace naru::cli

@@ -24,7 +24,7 @@ bool is_asked_to_end();
 int interrupt_status();
 
 // Waits until there is something to read (true), or there was an interrupt (false), before the call or during it: no
-// signal falls between the look at it and the wait.
+// signal falls between the look at it and the wait, in whichever thread it comes.
 bool wait_to_read(int fd);
 
 }  // namespace naru::cli

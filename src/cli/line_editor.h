@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/chat_commands.h"
+#include "cli/completion.h"
 #include "cli/edit_buffer.h"
 #include "cli/edit_screen.h"
 #include "cli/history.h"

@@ -329,7 +329,7 @@ def test_a_full_context_makes_room(naru, model):
     t.wait_for(r"naru:.* answering in the chat: the newest message alone has \d\d tokens.* the context holds 64 .*--context N")
     t.wait_for(PROMPT)
     t.type("/stats\r")  # what failed changed nothing
-    t.wait_for(r"context 64 of 64 tokens, 1 turn \(1 turn left the context\)")
+    t.wait_for(r"context 64 of 64 tokens, 1 turn \(1 older left\)")
     t.type("/system " + "y" * 60 + "\rhello\r")
     t.wait_for(r"the newest message has, with the system prompt, \d+ tokens.*/system")
     t.type('/system ""\r')
