@@ -478,11 +478,42 @@ TEST(Trainer, PlansWhatItTakes) {
   EXPECT_EQ(plan.values_bytes, 4 * plan.n_parameters);
   EXPECT_EQ(plan.moment_bytes, 8 * plan.n_trained);
   EXPECT_EQ(plan.n_parameters - plan.n_trained, 4) << "the routing bias of one layer";
-  EXPECT_LT(plan.n_active, plan.n_parameters);
+  EXPECT_EQ(plan.n_parameters - plan.n_active, 2 * 3 * 8 * 16) << "two of four experts of one layer";
+  EXPECT_EQ(plan.operations_per_token, 6.0 * static_cast<double>(plan.n_active));
   EXPECT_GT(plan.activation_bytes, 0);
   EXPECT_EQ(plan.steps, 6);
   EXPECT_LE(plan.batch_tokens, 48);
   EXPECT_EQ(plan.numerics_id, "naru2/f32/cache-f32/expanded/train");
+}
+
+// What a token meets is counted once for all: as trained, as served, and beside an adapter.
+TEST(Trainer, ActiveParametersAreThoseOfTheServedModel) {
+  const TrainerRig rig;
+  recipes::Recipe recipe = rig.recipe("counted", "v3.json");
+  recipe.steps = 1;
+  recipe.schedule.warmup_steps = 0;
+  const auto trainer = rig.open(recipe, best_cpu());
+  ASSERT_TRUE(trainer.ok() && (*trainer)->run().ok());
+  const TrainingPlan& plan = (*trainer)->plan();
+  const auto files = models::open_model_files(rig.run_folder("counted") / "model");
+  ASSERT_TRUE(files.ok());
+  const auto served = models::plan_model(*files, best_cpu(), {});
+  ASSERT_TRUE(served.ok());
+  EXPECT_EQ(served->n_parameters, plan.n_parameters);
+  EXPECT_EQ(served->n_active_parameters, plan.n_active);
+  recipe.name = "beside";
+  recipe.output = rig.run_folder("beside").string();
+  recipe.model.config = "";
+  recipe.model.tokenizer = "";
+  recipe.model.path = (rig.run_folder("counted") / "model").string();
+  recipe.lora = {.rank = 2, .alpha = 4, .targets = {"o_proj"}};
+  const auto beside = rig.open(recipe, best_cpu());
+  ASSERT_TRUE(beside.ok()) << beside.error().message;
+  const TrainingPlan& adapted = (*beside)->plan();
+  EXPECT_EQ(adapted.n_parameters, plan.n_parameters + adapted.n_trained);
+  EXPECT_EQ(adapted.n_active, plan.n_active + adapted.n_trained);
+  EXPECT_EQ(adapted.operations_per_token,
+            4.0 * static_cast<double>(adapted.n_active) + 2.0 * static_cast<double>(adapted.n_trained));
 }
 
 // Rows, pages and documents each decide.
