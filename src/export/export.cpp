@@ -338,7 +338,7 @@ bool has_predictions(const models::ModelFiles& files) {
 }  // namespace
 
 Result<std::string> convert_to_hugging_face(const fs::path& model, const fs::path& folder, ExportDType dtype,
-                               const formats::ProgressCallback& progress, Existing existing) {
+                                            const formats::ProgressCallback& progress, Existing existing) {
   std::error_code ignored;
   if (existing == Existing::kReplace && fs::is_directory(folder, ignored)) {
     NARU_TRY(check_model_place(folder));

@@ -174,20 +174,12 @@ Status GgufPlan::make_bytes(Piece& piece) const {
   piece.bytes.resize(static_cast<size_t>(dtype_bytes(tensor.kind.dtype, n).value()));
   if (tensor.same == nullptr) {  // rows are whole blocks, so all is one row
     formats::quantise_row(tensor.kind.dtype, values.data(), n, piece.bytes.data());
-    return {};
+  } else {
+    const int64_t row_bytes = dtype_bytes(tensor.kind.dtype, tensor.shape.back()).value();
+    const int64_t first = placement.stretch(tensor.which, piece.rows).first;
+    const Bytes stored = files_->tensors.bytes(*tensor.same).subspan(static_cast<size_t>(first * row_bytes));
+    std::copy_n(stored.begin(), piece.bytes.size(), piece.bytes.begin());
   }
-  const int64_t row_bytes = dtype_bytes(tensor.kind.dtype, tensor.shape.back()).value();
-  const int64_t first = placement.stretch(tensor.which, piece.rows).first;
-  const Bytes stored = files_->tensors.bytes(*tensor.same).subspan(static_cast<size_t>(first * row_bytes));
-  std::copy_n(stored.begin(), piece.bytes.size(), piece.bytes.begin());
-  return {};
-}
-
-// Gives the source's pages back behind the last piece of a parameter.
-Status GgufPlan::drop_if_done(const Piece& piece) const {
-  const ParameterRows all{piece.rows.parameter, 0, piece.rows.parameter->shape[0]};
-  if (piece.rows.row_begin + piece.rows.n_rows < all.n_rows) return {};
-  NARU_ASSIGN(const models::StoredRows rows, models::StoredRows::find(files_->tensors, files_->config, {&all, 1}));
   rows.drop(files_->tensors);
   return {};
 }
@@ -207,7 +199,6 @@ Status GgufPlan::write(int n_threads, formats::GgufWriter& writer, const formats
     NARU_TRY(files_->tensors.check_unchanged());
     for (Piece& piece : pieces) {
       if (piece.error) return *std::move(piece.error);
-      NARU_TRY(drop_if_done(piece));
       NARU_TRY(writer.write(piece.bytes));
       done += std::ssize(piece.bytes);
       if (progress && !progress(done, total)) {

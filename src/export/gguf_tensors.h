@@ -57,7 +57,6 @@ class GgufPlan {
   Status check_kind_fits(GgufKind kind) const;
   std::vector<Piece> pieces_of(const GgufOutTensor& tensor, size_t parameter) const;
   Status make_bytes(Piece& piece) const;
-  Status drop_if_done(const Piece& piece) const;
 
   const models::ModelFiles* files_;
   formats::ModelConfig config_;  // as the file will say it

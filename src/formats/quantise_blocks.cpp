@@ -26,7 +26,7 @@ constexpr fit::SymmetricKind kFiveBits{-16, 15, -0.9f, 0.2f, 12};
 constexpr fit::SymmetricKind kSixBits{-32, 31, -0.9f, 0.3f, 8};
 constexpr fit::SymmetricKind kEightBits{-127, 127, -0.6f, 0.2f, 12};
 constexpr float kBeyond[] = {-0.4f, -0.1f, 0.2f, 0.5f};
-constexpr int kRoundsMax = 3;  // of refining a block's scales; the third gains a thousandth of the error
+constexpr int kRounds = 3;  // of refining a block's scales; the third gains a thousandth of the error
 
 constexpr fit::AffineKind affine_kind(int top, bool is_low_negative) {
   return {static_cast<float>(top), is_low_negative, {kBeyond[0], kBeyond[1], kBeyond[2], kBeyond[3]}};
@@ -130,7 +130,7 @@ class Symmetric {
   // The number that can be written for this step, then the one that least squares want for its integers.
   void try_from(float wanted) {
     float step = unit_.stored_enough(wanted);
-    for (int round = 0; round < kRoundsMax && step != 0 && take(step); ++round) {
+    for (int round = 0; round < kRounds && step != 0 && take(step); ++round) {
       const fit::Sums sums = fit::sums_of(x_, by_step(step, kind_));
       step = sums.qq > 0 ? unit_.stored(sums.qx / sums.qq) : 0.0f;
     }
@@ -168,7 +168,7 @@ class Affine {
   void try_from(const Line& wanted) {
     Line line{unit_.stored_enough(wanted.step), unit_.stored(wanted.low)};
     const float sum_x = fit::sum_of(x_);
-    for (int round = 0; round < kRoundsMax && line.step > 0; ++round) {
+    for (int round = 0; round < kRounds && line.step > 0; ++round) {
       const float error = error_of(line);
       if (!(error < error_min_)) return;
       best_ = line, error_min_ = error;
@@ -205,7 +205,7 @@ class SuperAffine {
       minus_max = std::max(minus_max, -wanted_[b].low);
     }
     best_ = choose(unit_.stored_enough(step_max / 63), unit_.stored_enough(minus_max / 63));
-    for (int round = 1; round < kRoundsMax && best_.error > 0; ++round) {
+    for (int round = 1; round < kRounds && best_.error > 0; ++round) {
       const Choice next = refined();
       if (!(next.error < best_.error)) break;
       best_ = next;
@@ -292,7 +292,7 @@ class SuperSymmetric {
       if (std::abs(wanted_[b]) > std::abs(extreme)) extreme = wanted_[b];
     }
     best_ = choose(unit_.stored_enough(extreme / -128));
-    for (int round = 1; round < kRoundsMax && best_.error > 0; ++round) {
+    for (int round = 1; round < kRounds && best_.error > 0; ++round) {
       const Choice next = choose(unit_.stored(best_d()));
       if (!(next.error < best_.error)) break;
       best_ = next;

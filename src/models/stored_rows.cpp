@@ -207,13 +207,17 @@ void StoredRows::widen(size_t group, float* out) const {
 
 void StoredRows::drop(const TensorFiles& files) const {
   for (const Group& group : groups_) {
+    const int64_t unit = group.placement.unit_rows(*group.rows.parameter);
+    const bool are_units = group.rows.row_begin % unit == 0 && group.rows.n_rows % unit == 0;
     for (size_t which = 0; which < group.tensors.size(); ++which) {
       if (group.tensors[which] == kNowhere) continue;
       const StoredTensor& stored = tensors_[group.tensors[which]];
       const Placement::Tensor& part = group.placement.tensors[which];
+      Placement::Stretch rows{part.first, part.n_rows};
+      if (are_units) rows = group.placement.stretch(which, group.rows);
       const bool is_vector = part.shape.size() == 1;
-      files.drop(*stored.entry, is_vector ? 0 : part.first * stored.row_bytes,
-                 is_vector ? stored.entry->bytes : part.n_rows * stored.row_bytes);
+      files.drop(*stored.entry, is_vector ? 0 : rows.first * stored.row_bytes,
+                 is_vector ? stored.entry->bytes : rows.n_rows * stored.row_bytes);
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "export/export.h"
 #include "formats/gguf.h"
 #include "tests/disk_faults.h"
+#include "tests/export/even_model.h"
 #include "tests/formats/helpers.h"
 #include "tests/models/harness.h"
 
@@ -251,6 +252,21 @@ TEST(QuantisedExport, AFullDiskLeavesNothing) {
     ASSERT_LT(at, 10000);
   }
   EXPECT_TRUE(models::open_model_files(folder / "m.gguf").ok());
+}
+
+// The embedding is 48 MiB; a few pieces of a megabyte are in memory at a time, of the source and of the file.
+TEST(QuantisedExport, MemoryStaysThatOfAFewPieces) {
+  if (!formats::kMemoryIsMeasured) GTEST_SKIP();
+  const TempFolder folder;
+  auto config = wide_config("llama-gqa");
+  config.vocab = 49152;
+  config.tie_embeddings = true;
+  ModelToExport model = even_model(config, {});
+  ASSERT_TRUE(export_hugging_face(model, folder / "hf").ok());
+  const int64_t growth = formats::peak_growth_of([&] {
+    EXPECT_TRUE(convert_to_gguf(folder / "hf", folder / "m.gguf", {.kind = GgufKind::kQ8_0, .n_threads = 2}).ok());
+  });
+  EXPECT_LT(growth, int64_t{28} << 20);
 }
 
 TEST(QuantisedExport, WhatOtherEnginesDoNotReadIsSaid) {
