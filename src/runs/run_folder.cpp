@@ -187,6 +187,7 @@ Result<OrderedJson> read_info(const fs::path& path) {
 struct RunFolder::State {
   fs::path path;
   RunLock lock;
+  bool is_made = false;  // the folder, by this process
   bool is_new = false;
   bool starts_over = false;  // what is in the folder is an old run, to be set aside
   fs::path set_aside;
@@ -215,7 +216,7 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const recipes::Recipe&
   auto state = std::make_unique<State>();
   state->path = folder;
   std::error_code error;
-  fs::create_directories(folder, error);
+  state->is_made = fs::create_directories(folder, error);
   if (error && !fs::is_directory(folder)) {
     return Error{Code::kUnavailable, fmt::format("making the run {}: {}; choose a folder that may be written",
                                                  folder.string(), error.message())};
@@ -237,6 +238,18 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const recipes::Recipe&
   state->recipe = recipes::recipe_text(recipe);
   state->name = recipe.name;
   return RunFolder(std::move(state));
+}
+
+// The folder goes while its lock is held: who comes meanwhile finds a lock without a name, and starts again.
+void RunFolder::remove_if_unused() {
+  if (!state_->is_made || !state_->lock.check().ok()) return;
+  std::error_code error;
+  for (fs::directory_iterator place(state_->path, error), end; !error && place != end; place.increment(error)) {
+    if (place->path().filename() != kLockFile) return;
+  }
+  if (error) return;
+  fs::remove(state_->path / kLockFile, error);
+  fs::remove(state_->path, error);  // only where it is empty
 }
 
 Status RunFolder::begin(int64_t step, const nlohmann::json& data) {

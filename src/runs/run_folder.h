@@ -42,6 +42,9 @@ class RunFolder {
   RunFolder& operator=(RunFolder&&) noexcept;
   ~RunFolder();
 
+  // For a start that is refused: takes away the folder that open() made, where nothing but the lock is in it.
+  void remove_if_unused();
+
   const std::filesystem::path& path() const;
   std::filesystem::path checkpoints() const;
   std::filesystem::path model() const;

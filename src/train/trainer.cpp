@@ -51,7 +51,8 @@ TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
           .is_latent_form = files_.is_latent_form,
           .recompute = recipe_.recompute,
-          .lora = recipe_.lora};
+          .lora = recipe_.lora,
+          .check = [this] { return check_given_up(); }};
 }
 
 Status RunningTrainer::open_data() {
@@ -146,6 +147,12 @@ Status RunningTrainer::make_model() {
   return {};
 }
 
+Status RunningTrainer::open_or_leave() {
+  Status status = open();
+  if (!status.ok() && run_) run_->remove_if_unused();
+  return status;
+}
+
 Status RunningTrainer::check_given_up() const {
   if (is_open_ || !is_given_up()) return {};
   return Error{Code::kCancelled, "opening the run: stopped as asked; nothing was changed"};
@@ -192,7 +199,7 @@ Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
                                                TrainerEvents events, const StartOptions& start, TrainerParts parts) {
   auto trainer =
       std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start, std::move(parts));
-  NARU_TRY(trainer->open());
+  NARU_TRY(trainer->open_or_leave());
   return std::unique_ptr<Trainer>(std::move(trainer));
 }
 
