@@ -204,6 +204,7 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
   NARU_ASSIGN(s.decoder, models::build_decoder(config, loader,
                                                {.is_latent_form = options.is_latent_form, .with_predictions = true}));
   for (const LoadedParameters::Matrix& matrix : s.loaded.matrices) {
+    if (options.check) NARU_TRY(options.check());
     const contract::PackedMatrix& m = *matrix.matrix;
     s.packed_bytes += chip.packed_bytes(DType::kF32, m.rule, m.groups, m.outputs, m.inputs);
     s.transposed.push_back(nullptr);
@@ -237,6 +238,7 @@ Result<TrainableModel> TrainableModel::create(contract::Chip& chip, const format
 Status TrainableModel::refresh() {
   State& s = *state_;
   for (size_t i = 0; i < s.loaded.matrices.size(); ++i) {
+    if (s.options.check) NARU_TRY(s.options.check());
     const LoadedParameters::Matrix& matrix = s.loaded.matrices[i];
     std::vector<View> groups;
     for (const LoadedParameters::Rows& rows : matrix.groups) {

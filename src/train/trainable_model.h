@@ -70,6 +70,7 @@ class TrainableModel {
     bool is_latent_form = false;
     bool recompute = false;
     recipes::LoraRecipe lora;
+    std::function<Status()> check = {};  // asked between two matrices that are packed; its error ends that
   };
   // Writes the values of parameter `index` of list_parameters(config) to the host; not called on a planner.
   using ReadParameter = std::function<Status(int64_t index, float* out)>;

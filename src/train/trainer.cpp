@@ -40,7 +40,8 @@ TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
           .is_latent_form = files_.is_latent_form,
           .recompute = recipe_.recompute,
-          .lora = recipe_.lora};
+          .lora = recipe_.lora,
+          .check = [this] { return check_given_up(); }};
 }
 
 Status RunningTrainer::open_data() {
