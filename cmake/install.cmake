@@ -8,8 +8,10 @@ install(TARGETS naru RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 # Recipes name what they read by paths relative to their own folder, so recipes/ and examples/ stay beside each other.
 install(DIRECTORY docs DESTINATION ${naru_share} FILES_MATCHING PATTERN "*.md")
-install(DIRECTORY recipes DESTINATION ${naru_share} FILES_MATCHING PATTERN "*.toml" PATTERN "*.json" PATTERN "tokenizer-*" EXCLUDE)
-install(DIRECTORY examples DESTINATION ${naru_share} FILES_MATCHING PATTERN "*.jsonl" PATTERN "*.toml" PATTERN "*.txt" PATTERN "tokenizer" EXCLUDE)
+install(DIRECTORY recipes DESTINATION ${naru_share} FILES_MATCHING
+        PATTERN "*.toml" PATTERN "*.json" PATTERN "tokenizer-*" EXCLUDE)
+install(DIRECTORY examples DESTINATION ${naru_share} FILES_MATCHING
+        PATTERN "*.jsonl" PATTERN "*.toml" PATTERN "*.txt" PATTERN "tokenizer" EXCLUDE)
 install(FILES README.md LICENSE DESTINATION ${naru_share})
 install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/naru)
 
@@ -37,9 +39,9 @@ set(CPACK_PACKAGE_NAME naru)
 set(CPACK_PACKAGE_VENDOR naru)
 set(CPACK_PACKAGE_CONTACT "The naru project")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "runs and trains reasoning models with the same bits everywhere")
-set(CPACK_PACKAGE_DESCRIPTION "naru runs and trains DeepSeek-style reasoning models from Hugging Face folders and GGUF files, and gives
-the same bits on every exact chip, in any batch, with any number of threads, in the trainer and in the
-server, however often a run was killed.")
+set(CPACK_PACKAGE_DESCRIPTION "naru runs and trains DeepSeek-style reasoning models from Hugging Face folders and
+GGUF files, and gives the same bits on every exact chip, in any batch, with any number of threads, in
+the trainer and when it answers, however often a run was killed.")
 set(CPACK_COMPONENTS_ALL naru)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)

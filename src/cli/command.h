@@ -23,7 +23,7 @@ enum class ValueKind : uint8_t {
   kList,     // LIST: whole numbers
   kFile,     // FILE, PATH, OUT, RECIPE
   kFolder,   // FOLDER
-  kModel,    // MODEL: a path, or the name of a pulled model
+  kModel,    // MODEL, ADAPTER: a path, or the name of a pulled model
   kPulled,   // PULLED: the name of one
   kCommand,  // COMMAND: of naru
   kText,     // any other

@@ -132,9 +132,8 @@ std::string man_page(const Command& command) {
   }
   text += ".SS \"Help\"\n" + man_tagged("\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "this text in short");
   text +=
-      ".PP\nNames in brackets are variables of the environment; a flag wins over its variable, and that over the file "
-      "of "
-      "defaults.\n";
+      ".PP\nNames in brackets are variables of the environment; a flag wins over its variable, and that over the "
+      "defaults file.\n";
   text += man_examples(command) + files_text() + exit_text();
   return text + ".SH \"SEE ALSO\"\n.BR naru (1)\n";
 }

@@ -117,7 +117,7 @@ Flag context_flag(ModelOptions& o) {
 
 Flag adapter_flag(ModelOptions& o) {
   return {"adapter",
-          "FOLDER",
+          "ADAPTER",
           kGroupInput,
           "a LoRA adapter beside the weights, not merged: a folder with adapter_config.json and "
           "adapter_model.safetensors (PEFT's files, or the adapter/ of a run), or the name of a pulled one",

@@ -161,6 +161,7 @@ def check_bash(binary, flags, folder):
     want("naru run owner/name o", [])
     want("naru rm owner/name owner/n", ["owner/name"])
     want("naru rm wner", [])
+    want("naru run x --adapter owner/n", ["owner/name"])
     want("naru train rec", ["recipe.toml"])
     want("naru train --out o", ["own model"])
     want("naru completion ", ["bash", "zsh", "fish"])

@@ -43,7 +43,8 @@ def check_files(prefix):
         wanted = 0o755 if name == "bin/naru" else 0o644
         expect(mode == wanted, f"{name} has mode {mode:o}, {wanted:o} was wanted")
     for name in ("bin/naru", "share/man/man1/naru.1", "share/bash-completion/completions/naru",
-                 "share/zsh/site-functions/_naru", "share/fish/vendor_completions.d/naru.fish", "share/naru/docs/install.md", "share/naru/recipes/pretrain-tiny-moe.toml",
+                 "share/zsh/site-functions/_naru", "share/fish/vendor_completions.d/naru.fish",
+                 "share/naru/docs/install.md", "share/naru/recipes/pretrain-tiny-moe.toml",
                  "share/naru/recipes/configs/tiny-moe.json", "share/naru/examples/data/chat.jsonl"):
         expect(name in files, f"{name} was not installed")
     help_text = run([prefix / "bin/naru", "--help"]).stdout
