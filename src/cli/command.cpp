@@ -24,8 +24,8 @@ Error usage_error(const Command& command, std::string_view found, std::string_vi
 
 // What is given for a word that means a path: ~ is the user's home there, also where the shell left it (--out=~/x).
 Given given_for(std::string_view word, std::string source, const std::string& text) {
-  constexpr std::string_view kPaths[] = {"MODEL", "RECIPE", "FILE", "FOLDER", "PATH", "OUT"};
-  const bool is_path = std::find(std::begin(kPaths), std::end(kPaths), word) != std::end(kPaths);
+  const ValueKind kind = value_kind(word);
+  const bool is_path = kind == ValueKind::kFile || kind == ValueKind::kFolder || kind == ValueKind::kModel;
   return {std::move(source), is_path ? with_home(text) : text};
 }
 
