@@ -44,12 +44,12 @@ class RunningTrainer : public Trainer {
   RunningTrainer(const recipes::Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
                  TrainerEvents events, const StartOptions& start, TrainerParts parts);
 
+  Status open();
   const TrainingPlan& plan() const override { return plan_; }
   const std::filesystem::path& folder() const override { return folder_; }
   Result<RunResult> run() override;
 
  private:
-  Status open();
   Status open_data();
   Status plan_memory();
   Status make_model();
