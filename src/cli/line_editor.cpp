@@ -105,15 +105,13 @@ LineEditor::LineEditor(std::string prompt, std::string hint, const History& hist
 
 // Where what is drawn would go into a file or a pipe (2>log): the terminal itself edits and echoes.
 LineEditor::Outcome LineEditor::read_plain(std::string& line) {
-  restore_echo();
   std::string text;
   int byte = next_byte();
   n_keys_ = 1;
-  for (; byte >= 0 && byte != '\n' && byte != '\r' && byte != kControlC; byte = next_byte()) {
+  for (; byte >= 0 && byte != '\n' && byte != kControlC; byte = next_byte()) {
     if (text.size() < kMessageBytesMax) text += static_cast<char>(byte);
     ++n_keys_;
   }
-  stop_echo();
   if (byte == kControlC) return Outcome::kInterrupt;
   if (byte < 0 && text.empty()) return Outcome::kEnd;
   line = text::repair_utf8(text);
