@@ -6,8 +6,8 @@
 
 namespace naru::cli {
 
-// The terminal does not echo (NoEcho): the editor shows what is typed. Until the user leaves: /quit or Ctrl-D end well,
-// a second Ctrl-C or a signal to end with kCancelled.
+// The terminal does not echo (NoEcho), unless standard error is no terminal: the editor shows what is typed. Until the
+// user leaves: /quit or Ctrl-D end well, a second Ctrl-C or a signal to end with kCancelled.
 Status chat(const RunOptions& options, OpenModel& model);
 
 }  // namespace naru::cli

@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/terminal.h"
 #include "text/grapheme.h"
+#include "text/utf8.h"
 
 namespace naru::cli {
 namespace {
@@ -102,7 +103,23 @@ LineEditor::LineEditor(std::string prompt, std::string hint, const History& hist
       completer_(std::move(completer)),
       keys_(next_byte, has_more) {}
 
+// Where what is drawn would go into a file or a pipe (2>log): the terminal itself edits and echoes.
+LineEditor::Outcome LineEditor::read_plain(std::string& line) {
+  std::string text;
+  int byte = next_byte();
+  n_keys_ = 1;
+  for (; byte >= 0 && byte != '\n' && byte != kControlC; byte = next_byte()) {
+    if (text.size() < kMessageBytesMax) text += static_cast<char>(byte);
+    ++n_keys_;
+  }
+  if (byte == kControlC) return Outcome::kInterrupt;
+  if (byte < 0 && text.empty()) return Outcome::kEnd;
+  line = text::repair_utf8(text);
+  return Outcome::kLine;
+}
+
 LineEditor::Outcome LineEditor::read(std::string& line) {
+  if (!stderr_is_terminal()) return read_plain(line);
   RawMode raw;
   buffer_.clear();
   search_.reset();

@@ -43,6 +43,7 @@ class LineEditor {
     std::string before;  // the message that was typed before
   };
 
+  Outcome read_plain(std::string& line);
   // Nothing where the message goes on.
   std::optional<Outcome> take(const Key& key);
   std::optional<Outcome> take_control(char letter);

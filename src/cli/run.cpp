@@ -142,7 +142,7 @@ Status run_command(const RunOptions& options) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
   }
   std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
-  if (!text) quiet.emplace();
+  if (!text && stderr_is_terminal()) quiet.emplace();
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));

@@ -567,6 +567,20 @@ def test_an_empty_answer_says_so(naru, model):
     assert t.wait_end() == 0
 
 
+def test_what_goes_to_a_file_has_no_escapes(naru, model):
+    with tempfile.TemporaryDirectory() as folder:
+        log = pathlib.Path(folder) / "log"
+        flags = " ".join(["-n", "5", *LETTER_D])
+        t = Terminal(["/bin/sh", "-c", f"'{naru}' run '{model}' {flags} 2>'{log}'"])
+        t.type("hello\r")
+        t.wait_for("ddddd")
+        t.type("again\r")
+        t.wait_for("ddddd")
+        t.type(CONTROL["D"])
+        assert t.wait_end() == 0
+        assert log.read_text().count("stopped at --max-tokens 5") == 2 and "\x1b" not in log.read_text()
+
+
 def test_the_hint_is_no_typed_text(naru, model):
     t = Terminal([naru, "run", model], environment={"NO_COLOR": "1"})
     t.wait_for("/help lists what can be typed")
