@@ -106,6 +106,7 @@ Json runs_json(const std::vector<runs::RunSummary>& runs) {
                     {"seconds", run.seconds},
                     {"started", run.started},
                     {"updated", run.updated},
+                    {"command", run.command.empty() ? Json(nullptr) : Json(run.command)},
                     {"weights_sha256", run.weights_sha256.empty() ? Json(nullptr) : Json(run.weights_sha256)},
                     {"differs", std::move(differs)}});
   }
@@ -127,7 +128,12 @@ Status runs_command(const RunsOptions& options) {
                     "with.\n",
                     plain(folder, 200)));
   }
-  return write_out(runs_table(list, columns_of(Stream::kOut)));
+  std::string text = runs_table(list, columns_of(Stream::kOut));
+  // Of one run alone: what to do about it.
+  const runs::RunSummary& first = list.front();
+  const bool goes_on = list.size() == 1 && (first.status == "stopped" || first.status == "failed");
+  if (goes_on && !first.command.empty()) text += "go on  " + one_line(first.command) + "\n";
+  return write_out(text);
 }
 
 Command make_runs() {

@@ -87,6 +87,7 @@ struct RunSummary {
   std::optional<double> loss, validation_loss;
   double seconds = 0;
   std::string weights_sha256;
+  std::string command;           // that goes on with it; "" where none is known
   std::string started, updated;  // "2026-11-25T10:20:05Z"
   // Of runs of one recipe's name that are listed together: the keys whose values are not the same in all of them, with
   // this one's value as TOML.

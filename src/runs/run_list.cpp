@@ -62,6 +62,7 @@ RunSummary summary_of(const fs::path& folder) {
   run.validation_loss = json_number(*info, "validation_loss");
   run.seconds = json_number(*info, "seconds").value_or(0);
   run.weights_sha256 = json_text_of(*info, "weights_sha256");
+  run.command = json_text_of(*info, "command");
   run.started = json_text_of(*info, "started");
   run.updated = json_text_of(*info, "updated");
   read_tail(folder / kMetricsFile, &run);

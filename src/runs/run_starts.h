@@ -9,7 +9,7 @@
 
 namespace naru::runs {
 
-inline constexpr int64_t kRunStartsMax = 1000;  // that run.json keeps, the last ones
+inline constexpr int64_t kRunStartsMax = 200;  // that run.json keeps, the last ones
 
 struct RunStart {
   int64_t from_step = 0;
