@@ -10,14 +10,15 @@ import llama_cpp
 # naru's name of a kind -> general.file_type
 KINDS = {"q8_0": 7, "q4_0": 2, "q4_1": 3, "q5_0": 8, "q5_1": 9, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
 
+_quiet = llama_cpp.llama_log_callback(lambda *_: None)  # as long as the library may call it
+
 
 def quantise(source, out, kind, threads):
     """Writes `out` as llama.cpp quantises the F32 or F16 file `source`."""
     params = llama_cpp.llama_model_quantize_default_params()
     params.nthread = threads
     params.ftype = KINDS[kind]
-    quiet = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
     status = llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), ctypes.byref(params))
     if status != 0:
         raise RuntimeError(f"llama_model_quantize of {source} to {kind}: status {status}")
