@@ -81,8 +81,8 @@ int LineEditor::next_byte() {
   while (true) {
     if (!wait_to_read(STDIN_FILENO)) {
       if (is_asked_to_end()) return -1;
-      forget_interrupts();  // a Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the
-                            // same
+      // A Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the same.
+      forget_interrupts();
       return control('C');
     }
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
