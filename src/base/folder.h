@@ -32,8 +32,8 @@ class AtomicFolder {
   Partial partial_;
 };
 
-// Gives a finished folder, whose files are synced, the name `target` in one step. Returns where what was replaced is now,
-// for the caller to remove; nothing where there was none, or an empty one.
+// Gives a finished folder, whose files are synced, the name `target` in one step. Returns where what was replaced is
+// now, for the caller to remove; nothing where there was none, or an empty one.
 Result<std::filesystem::path> put_in_place(const std::filesystem::path& made, const std::filesystem::path& target,
                                            Existing existing);
 

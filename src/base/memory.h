@@ -6,8 +6,8 @@
 
 namespace naru {
 
-// Bytes that can be allocated before the system, the control group or the address limit (ulimit -v) of this process runs
-// out.
+// Bytes that can be allocated before the system, the control group or the address limit (ulimit -v) of this process
+// runs out.
 int64_t available_memory_bytes();
 // The largest resident size of this process so far.
 int64_t peak_resident_bytes();

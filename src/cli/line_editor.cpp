@@ -66,8 +66,8 @@ int next_byte() {
   while (true) {
     if (!wait_to_read(STDIN_FILENO)) {
       if (is_asked_to_end()) return -1;
-      forget_interrupts();  // a Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the
-                            // same
+      // A Ctrl-C that was typed between two lines, outside of the editor's mode, is one all the same.
+      forget_interrupts();
       return kControlC;
     }
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);

@@ -2,22 +2,18 @@
 // give the same token on every machine, whatever else runs.
 //
 // Order of operations (x: the model's logits; every f32 operation is that of contract/scalar.h):
-//  1. z = x. For each token of the history (prompt and generated): z = z > 0 ? z / repetition : z * repetition. For
-//  each
-//     generated token: z = fma(-f32(its count), frequency, z), then z = z - presence. For each biased token: z = z +
-//     bias. A step whose option is neutral (1, 0, none) is not done.
-//  2. Tokens are ranked by z descending, ties by ascending id (docs/arithmetic.md section 1). Temperature 0: the first
-//  one
-//     is the answer, and nothing below happens.
-//  3. d = (z - m) / temperature, m the largest z. Weight q = the integer nearest (ties to even) to exp(d) * 2^40. Sums
-//  of
-//     weights are integer sums: exact, so their order does not matter. A token below 2^-41 of the first is never drawn.
-//  4. Kept are the ranked tokens up to: the first top_k; then the fewest whose q sum to at least top_p times the sum
-//  over
-//     those (compared in double); then those with q >= min_p * 2^40 (in double). Always at least one.
+//  1. z = x. For each token of the history (prompt and generated): z = z > 0 ? z / repetition : z * repetition.
+//     For each generated token: z = fma(-f32(its count), frequency, z), then z = z - presence. For each biased token:
+//     z = z + bias. A step whose option is neutral (1, 0, none) is not done.
+//  2. Tokens are ranked by z descending, ties by ascending id (docs/arithmetic.md section 1). Temperature 0: the
+//     first one is the answer, and nothing below happens.
+//  3. d = (z - m) / temperature, m the largest z. Weight q = the integer nearest (ties to even) to exp(d) * 2^40.
+//     Sums of weights are integer sums: exact, so their order does not matter. A token below 2^-41 of the first is
+//     never drawn.
+//  4. Kept are the ranked tokens up to: the first top_k; then the fewest whose q sum to at least top_p times the
+//     sum over those (compared in double); then those with q >= min_p * 2^40 (in double). Always at least one.
 //  5. One Philox block of (seed; kSample, sample, position): its first 64 bits u pick t = floor(u * sum / 2^64),
-//  exactly;
-//     the answer is the first kept token, in ascending id order, at which the running sum of q exceeds t.
+//     exactly; the answer is the first kept token, in ascending id order, at which the running sum of q exceeds t.
 // Log-probabilities are of x, not of z: what the model says, by the arithmetic of the LogProb op.
 #pragma once
 

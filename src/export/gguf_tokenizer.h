@@ -11,8 +11,8 @@
 
 namespace naru::exports {
 
-// The tokenizer that lies beside or in the files of a model, with the ids that the config names; without one the ids alone.
-// kUnsupported, by name, for what the keys cannot say.
+// The tokenizer that lies beside or in the files of a model, with the ids that the config names; without one the ids
+// alone. kUnsupported, by name, for what the keys cannot say.
 Status add_gguf_tokenizer(const formats::TensorFiles& files, const formats::ModelConfig& config,
                           formats::GgufWriter& writer);
 

@@ -1,5 +1,5 @@
 // Reading a recipe: the TOML tree against the table of keys, overrides on top, then what keys must be to each other.
-// The table is recipe_schema.cpp; nothing here names a key except the checks across keys.
+// The table is recipe_keys.cpp; nothing here names a key except the checks across keys.
 #include "recipes/recipe.h"
 
 #include <fmt/format.h>

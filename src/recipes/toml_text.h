@@ -1,6 +1,6 @@
-// TOML 1.0 from outside as a plain tree. Our own reader, not toml++, whose assertions hostile text reaches: here what is
-// read is bounded in depth and in keys, every refusal names its line, and no text can make it stop the program. Dates and
-// times are told from other values, not read.
+// TOML 1.0 from outside as a plain tree. Our own reader, not toml++, whose assertions hostile text reaches: here what
+// is read is bounded in depth and in keys, every refusal names its line, and no text can make it stop the program.
+// Dates and times are told from other values, not read.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The chips that tests run beside the reference: every form of the CPU chip that the machine has, levels on one and on
-// two threads (baseline, the slow one, on two: how work is divided is the same source at every level). Forms that are not there are printed, not passed over in silence.
+// two threads (baseline, the slow one, on two: how work is divided is the same source at every level). Forms that are
+// not there are printed, not passed over in silence.
 #pragma once
 
 #include <iostream>

@@ -1,4 +1,5 @@
-// Preloaded into naru by tests/cli/run_fault_tests.py and tests/hub/run_hub_tests.py, to have things happen at a known moment:
+// Preloaded into naru by tests/cli/run_fault_tests.py and tests/hub/run_hub_tests.py, to have things happen at a known
+// moment:
 //   NARU_TEST_SHRINK=ENDING  a file whose path ends so is cut to nothing as soon as it is mapped
 //   NARU_TEST_HOLD=FILE      fsync waits for as long as FILE is there: an output is written and has not its name yet
 //   NARU_TEST_FREE=BYTES     every disk says that it has so many bytes free

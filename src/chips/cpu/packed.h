@@ -7,9 +7,9 @@
 //   kF16       1 input             f16 [o], widened by the kernel (rule f32)
 //   kBF16      1 input             bf16 [o], widened by the kernel (rule f32)
 //   kPairs     block of 32         16 x dword [o], dword i = inputs (2i, 2i + 1), low half first: a tile of AMX
-//   kDotPairs  block of 32         16 x dword [o]: for VDPBF16PS, which adds the high half first. Dwords 0..7 are the
-//   even
-//                                  chain (high 4i, low 4i + 2), dwords 8..15 the odd chain (high 4i + 1, low 4i + 3)
+//   kDotPairs  block of 32         16 x dword [o]: for VDPBF16PS, which adds the high half first. Dwords 0..7 are
+//                                  the even chain (high 4i, low 4i + 2), dwords 8..15 the odd chain (high 4i + 1,
+//                                  low 4i + 3)
 //   kBytes     block of 32         rule w8a8. First 16 f32 scales of the outputs; then 8 x dword [o] of four inputs,
 //                                  each q + 128 as u8; filled up to pairs of blocks (a tile of AMX)
 //   kBlocks    chunk of 256        GGUF kinds; below

@@ -39,7 +39,7 @@ std::span<const ChipEntry> all_chips();
 // The forms of all chips that have more than one, absent ones too: what a test of every kernel runs.
 std::vector<ChipForm> all_forms();
 
-// "cpu, reference"
+// "cpu, reference, distant"
 std::string chip_names();
 
 // Takes the name of a chip or of a form. kInvalidArgument for a name that there is not; an absent chip's error says why
