@@ -2,13 +2,15 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/chat, a folder for each target of
-those names.
+OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat, a folder for each
+target of those names.
 """
 import argparse
+import io
 import json
 import pathlib
 import struct
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "fixtures" / "formats"
@@ -107,6 +109,12 @@ def main():
               "files": [{"name": "a.gguf", "path": "sub/a.gguf", "bytes": 9, "sha256": "a" * 64},
                         {"name": "LICENSE", "bytes": 0, "git_blob": "b" * 40}]}
     put(out, "pull_manifest", "gguf", json.dumps(pulled).encode())
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", method) as members:
+            for name, text in (("b", b"b"), ("a", b"the ferry, the river, the ferry\n" * 20)):
+                members.writestr(zipfile.ZipInfo(name), text, method)
+        put(out, "zip", f"method-{method}", archive.getvalue())
 
     parts = [b'{"format":"naru-run","name":"tiny","status":"running","step":9,"steps":20,"loss":2.5,"tokens":4096,"seconds":3.5,'
              b'"active_parameters":1000,"peak_memory_bytes":9e6,"machine":"<b>cpu</b>"}',

@@ -55,7 +55,6 @@ struct Entry {
 };
 
 std::optional<Entry> read_entry(ByteCursor& cursor) {
-  Entry entry;
   if (cursor.read<uint32_t>() != kEntrySignature || !cursor.take(4)) return std::nullopt;  // versions
   const auto flags = cursor.read<uint16_t>(), method = cursor.read<uint16_t>();
   if (!cursor.take(8)) return std::nullopt;  // time, date, checksum

@@ -561,6 +561,36 @@ TEST(Trainer, ASecondOneInTheFolderIsRefused) {
   EXPECT_TRUE(rig.open(recipe, best_cpu()).ok()) << "the lock ends with its holder";
 }
 
+// Whatever it is at, and however often: a new run leaves no folder, an old one stays as it was.
+TEST(Trainer, AStartThatIsGivenUpChangesNothing) {
+  const TrainerRig rig;
+  const recipes::Recipe recipe = rig.recipe("given-up");
+  const fs::path folder = rig.run_folder("given-up");
+  const auto give_up_after = [](int64_t k) {
+    TrainerEvents events;
+    events.should_give_up = [left = std::make_shared<int64_t>(k)] { return (*left)-- <= 0; };  // it is copied
+    return events;
+  };
+  for (const bool is_new : {true, false}) {
+    if (!is_new) {
+      ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(13)).ok());
+    }
+    const auto before = is_new ? std::map<std::string, std::string>() : everything_in(folder);
+    int64_t n_given_up = 0;
+    for (int64_t k = 0; k < 2000; k += 7, ++n_given_up) {
+      const auto trainer = rig.open(recipe, best_cpu(), give_up_after(k));
+      if (trainer.ok()) break;
+      EXPECT_EQ(trainer.error().code, Code::kCancelled) << trainer.error().message;
+      EXPECT_EQ(fs::exists(folder), !is_new) << k;
+      if (!is_new) {
+        EXPECT_EQ(everything_in(folder), before) << k;
+      }
+    }
+    EXPECT_GT(n_given_up, 30);  // data alone asks 200 times
+    EXPECT_LT(n_given_up, 280);
+  }
+}
+
 // Whatever the family calls its matrices.
 TEST(Trainer, AdaptersStandBesideAllMatricesByDefault) {
   const TrainerRig rig;
