@@ -175,6 +175,7 @@ Status show_all(const std::vector<ConfigRow>& rows, const Defaults& defaults, bo
 
 Status config_command(const ConfigOptions& options) {
   NARU_ASSIGN(const Defaults defaults, read_defaults(all_commands()));
+  if (!defaults.note.empty()) print_note(defaults.note);
   const std::vector<Command> commands = all_commands();
   NARU_ASSIGN(const std::vector<ConfigRow> rows, config_rows(options, commands, defaults));
   if (options.key.empty()) return show_all(rows, defaults, options.json);

@@ -265,8 +265,12 @@ Result<Defaults> read_defaults(std::span<const Command> commands) {
   if (!path) return Defaults{};
   std::error_code code;
   const bool is_there = fs::exists(*path, code);
-  if (!is_there && !code && variable_text("NARU_CONFIG").empty()) return Defaults{};
   const std::string file = without_controls_on_one_line(formats::printable(path_from_home(*path), 1000));
+  if (!is_there && variable_text("NARU_CONFIG").empty()) {
+    Defaults none;
+    if (code) none.note = fmt::format("looking for defaults: {}: {}; going on without", file, code.message());
+    return none;
+  }
   auto text = read_file(*path, kDefaultsBytesMax);
   if (!text.ok()) {
     return Error{text.error().code, fmt::format("reading the defaults: {}; mend the file, or set NARU_CONFIG=/dev/null "

@@ -44,6 +44,7 @@ struct Default {
 struct Defaults {
   std::string file;  // as messages name it; empty: there is none
   std::vector<Default> values;
+  std::string note;  // why it is not known whether there is one (somebody else's home); empty: it is
 
   const Default* find(std::string_view section, std::string_view key) const;
   // Of the command's section, else of the top where the flag may stand there.

@@ -71,8 +71,10 @@ class Doctor {
       return problem(std::move(found).error());
     }
     defaults_ = std::move(found).value();
-    const bool is_there = !defaults_.file.empty();
-    row("defaults", name + (is_there ? fmt::format(": {} keys", defaults_.values.size()) : path ? ": not there" : ""));
+    std::string state = path ? ": not there" : "";
+    if (!defaults_.file.empty()) state = fmt::format(": {} keys", defaults_.values.size());
+    if (!defaults_.note.empty()) state = ": may not be looked for by this user";
+    row("defaults", name + state);
     set_variables(defaults_);
   }
 

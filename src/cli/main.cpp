@@ -89,6 +89,7 @@ int run(std::vector<std::string> words) {
     auto found = read_defaults(all_commands());
     if (!found.ok()) return report(found.error(), is_json);
     defaults = std::move(found).value();
+    if (!defaults.note.empty()) print_note(defaults.note);
     set_variables(defaults);
   }
   auto outcome = parse_command(*command, words, defaults);
