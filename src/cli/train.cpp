@@ -166,7 +166,10 @@ Status train_command(const TrainOptions& options) {
   train::TrainerEvents events;
   events.note = [&status](std::string_view text) { status.note(text); };
   events.should_stop = events.should_give_up = [] { return is_interrupted(); };
+  std::optional<double> reward, answer_tokens;  // a rollout serves several steps
   events.step = [&](const train::StepReport& r) {
+    if (r.reward) reward = r.reward;
+    if (r.answer_tokens) answer_tokens = r.answer_tokens;
     status.update({.step = r.step,
                    .steps = r.steps,
                    .loss = r.loss,
@@ -175,7 +178,9 @@ Status train_command(const TrainOptions& options) {
                    .tokens_per_s = r.tokens_per_s,
                    .peak_share = r.peak_share,
                    .seconds_left = r.seconds_left,
-                   .memory_bytes = r.memory_bytes});
+                   .memory_bytes = r.memory_bytes,
+                   .reward = reward,
+                   .answer_tokens = answer_tokens});
   };
   train::StartOptions start = options.start;
   start.version = version_line().substr(std::string_view("naru ").size());

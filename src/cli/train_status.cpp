@@ -43,9 +43,10 @@ std::vector<Part> parts_of(const TrainProgress& p) {
   const std::string step = grouped(p.step), steps = grouped(p.steps);
   std::vector<Part> parts = {
       {0, p.steps > 0 ? fmt::format("step {:>{}}/{}", step, steps.size(), steps) : "step " + step},
-      {1, fmt::format("loss {:.4f}", p.loss)},
+      p.reward ? Part{1, fmt::format("reward {:.3f}", *p.reward)} : Part{1, fmt::format("loss {:.4f}", p.loss)},
       {6, fmt::format("lr {:.2e}", p.lr)},
       {5, norm_text(p.grad_norm)}};
+  if (p.answer_tokens) parts.push_back({3, fmt::format("{:.1f} tokens an answer", *p.answer_tokens)});
   if (p.tokens_per_s > 0 && std::isfinite(p.tokens_per_s)) parts.push_back({2, speed_text(p.tokens_per_s)});
   if (p.peak_share > 0) parts.push_back({4, fmt::format("{:.0f} % of peak", 100 * p.peak_share)});
   if (p.memory_bytes > 0) parts.push_back({7, format_bytes(p.memory_bytes)});

@@ -407,6 +407,48 @@ Status check_sources(const SectionRow& section, const Recipe& r, const Reader& r
   return {};
 }
 
+Status check_grpo(const Recipe& r, const Reader& reader) {
+  Recipe given = r, plain;
+  for (const KeyRow& row : recipe_keys()) {
+    if (r.kind == RunKind::kGrpo || row.section != "grpo") continue;
+    if (value_text(row.field(given, 0)) == value_text(row.field(plain, 0))) continue;
+    return clash(reader.where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
+                 "keys of [grpo] with kind grpo only", "set kind = \"grpo\", or remove the section");
+  }
+  if (r.kind != RunKind::kGrpo) return {};
+  const GrpoRecipe& g = r.grpo;
+  if (r.model.path.empty()) {
+    return clash(reader.where("model.config"), "kind is grpo and model.config begins a new model",
+                 "a model that can answer already", "train it first, and set model.path to its model folder");
+  }
+  if (r.data.size() != 1 || r.data[0].generator.empty()) {
+    return clash(reader.where("data"),
+                 fmt::format("kind is grpo and [[data]] is {}",
+                             r.data.size() == 1 ? std::string("a file") : fmt::format("there {} times", r.data.size())),
+                 "one generator, whose verifier judges the answers", "set generator = \"word_problems\", for one");
+  }
+  if (g.prompts % g.updates != 0) {
+    return clash(reader.where("grpo.updates"),
+                 fmt::format("grpo.prompts is {} and grpo.updates {}", g.prompts, g.updates),
+                 "a number of problems that the updates divide", "change one of them");
+  }
+  if (g.soft_tokens >= g.max_tokens) {
+    return clash(reader.where("grpo.soft_tokens"),
+                 fmt::format("grpo.soft_tokens is {} and grpo.max_tokens {}", g.soft_tokens, g.max_tokens),
+                 "fewer than max_tokens", "lower soft_tokens");
+  }
+  if (g.max_tokens >= r.batch.context) {
+    return clash(reader.where("grpo.max_tokens"),
+                 fmt::format("grpo.max_tokens is {} and batch.context {}", g.max_tokens, r.batch.context),
+                 "room for a prompt and its answer", "raise batch.context, or lower max_tokens");
+  }
+  if (r.loss.mtp > 0) {
+    return clash(reader.where("loss.mtp"), fmt::format("loss.mtp is {} and kind is grpo", r.loss.mtp), "0",
+                 "prediction layers learn from texts; set it to 0");
+  }
+  return {};
+}
+
 Status check_across(const Recipe& r, const Reader& reader) {
   NARU_TRY(check_length(r, reader));
   NARU_TRY(check_model(r, reader));
@@ -417,6 +459,7 @@ Status check_across(const Recipe& r, const Reader& reader) {
   for (const SectionRow& section : recipe_sections()) {
     if (section.list != nullptr) NARU_TRY(check_sources(section, r, reader));
   }
+  NARU_TRY(check_grpo(r, reader));
   if (r.batch.micro_rows > r.batch.rows) {
     return clash(reader.where("batch.micro_rows"),
                  fmt::format("batch.micro_rows is {} and batch.rows is {}", r.batch.micro_rows, r.batch.rows),

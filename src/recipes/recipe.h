@@ -87,6 +87,21 @@ struct LoraRecipe {
   std::vector<std::string> targets = {std::string(kAllTargets)};
 };
 
+// [grpo]: of a run of this kind. What its terms are, by formula: train/policy_loss.h.
+struct GrpoRecipe {
+  int64_t prompts = 32;                 // problems of a rollout
+  int64_t answers = 16;                 // a group: to each problem
+  int64_t updates = 1;                  // steps on a rollout, each on a part of its problems
+  int64_t max_tokens = 256;             // of an answer
+  int64_t soft_tokens = 0;              // of the longest answers: each costs reward, down to -1 at max_tokens; 0: none
+  std::string advantage = "group_std";  // "group_std" or "group_mean"
+  std::string average = "answer_mean";  // of losses: "answer_mean", "token_mean" or "constant"
+  std::string ratio = "token";          // "token", "sequence" or "weighted"
+  double clip_low = 0.2, clip_high = 0.2;  // how far the ratio counts below and above 1
+  double off_policy_max = 0;  // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
+  int64_t at_once = 64;       // answers that are written together; changes no bit
+};
+
 // [guard]
 struct GuardRecipe {
   double clip_z = 2.5;        // z-score of the gradient norm above which it is clipped to its running mean
@@ -127,6 +142,7 @@ struct Recipe {
   ScheduleRecipe schedule;
   LossRecipe loss;
   LoraRecipe lora;
+  GrpoRecipe grpo;
   GuardRecipe guard;
   CheckpointRecipe checkpoint;
   ValidateRecipe validate;

@@ -31,6 +31,9 @@ constexpr std::array<std::string_view, 4> kLanguages = {"", "en", "ko", "zh"};
 constexpr std::array<std::string_view, 4> kTraces = {"", "short", "long", "mixed"};
 constexpr std::array<std::string_view, 2> kOverlong = {"cut", "drop"};
 constexpr std::array<std::string_view, 2> kOptimizers = {"adamw", "muon"};
+constexpr std::array<std::string_view, 2> kAdvantages = {"group_std", "group_mean"};
+constexpr std::array<std::string_view, 3> kAverages = {"answer_mean", "token_mean", "constant"};
+constexpr std::array<std::string_view, 3> kRatios = {"token", "sequence", "weighted"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
 constexpr std::array<std::string_view, 12> kTargets = {
     kAllTargets,          "q_proj",   "k_proj",    "v_proj",   "o_proj",
@@ -50,6 +53,9 @@ constexpr SectionRow kSections[] = {
     {"schedule", nullptr, "The learning rate over the steps: `optimizer.lr` times a factor from 0 to 1."},
     {"loss", nullptr, "What experts and prediction layers add to the cross entropy."},
     {"lora", nullptr, "Low-rank adapters instead of all weights."},
+    {"grpo", nullptr,
+     "Of `kind = \"grpo\"`: answers of the model itself to problems of `[[data]]`, judged by their verifier and learnt "
+     "from in groups ([training.md](training.md#reinforcement-learning))."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
     {"checkpoint", nullptr, "What a run that is stopped or killed goes on from."},
@@ -61,6 +67,7 @@ using M = ModelRecipe;
 using S = SourceRecipe;
 using B = BatchRecipe;
 using O = OptimizerRecipe;
+using G = GrpoRecipe;
 constexpr auto kModel = &Recipe::model;
 constexpr auto kData = &Recipe::data;
 constexpr auto kValidation = &Recipe::validation;
@@ -69,6 +76,7 @@ constexpr auto kOptimizer = &Recipe::optimizer;
 constexpr auto kSchedule = &Recipe::schedule;
 constexpr auto kLoss = &Recipe::loss;
 constexpr auto kLora = &Recipe::lora;
+constexpr auto kGrpo = &Recipe::grpo;
 constexpr auto kGuard = &Recipe::guard;
 constexpr auto kSample = &Recipe::sample;
 
@@ -91,7 +99,9 @@ constexpr KeyRow kKeys[] = {
     {.section = "",
      .key = "kind",
      .field = top<&Recipe::kind>,
-     .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only",
+     .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only; `grpo`: reinforcement learning "
+                "on answers of the "
+                "model's own",
      .words = kRunKindNames},
     {.section = "",
      .key = "seed",
@@ -348,6 +358,76 @@ constexpr KeyRow kKeys[] = {
          "the matrices that get one: `all` that the model's layers have and that can (experts and kv_b cannot), or "
          "some, by the name they have in a Hugging Face folder",
      .words = kTargets},
+
+    {.section = "grpo",
+     .key = "prompts",
+     .field = in<kGrpo, &G::prompts>,
+     .meaning = "problems of a rollout",
+     .range = {1, 65536}},
+    {.section = "grpo",
+     .key = "answers",
+     .field = in<kGrpo, &G::answers>,
+     .meaning = "answers to each problem, a group: 8 to 64; more where few are right",
+     .range = {2, 4096}},
+    {.section = "grpo",
+     .key = "updates",
+     .field = in<kGrpo, &G::updates>,
+     .meaning = "steps on a rollout, each on an equal part of its problems. 1: every step is on-policy, the ratio is 1",
+     .range = {1, 1024}},
+    {.section = "grpo",
+     .key = "max_tokens",
+     .field = in<kGrpo, &G::max_tokens>,
+     .meaning = "the longest answer; it fits into `batch.context` with its prompt",
+     .range = {1, 1048576}},
+    {.section = "grpo",
+     .key = "soft_tokens",
+     .field = in<kGrpo, &G::soft_tokens>,
+     .meaning =
+         "of the longest answers: the reward falls in a line over the last so many tokens before `max_tokens`, to "
+         "-1 there (DAPO); where many answers are cut off. 0: it does not",
+     .range = {0, 1048576}},
+    {.section = "grpo",
+     .key = "advantage",
+     .field = in<kGrpo, &G::advantage>,
+     .meaning =
+         "`group_std`: (reward - mean) / deviation of the group (GRPO, R1); `group_mean`: not divided (Dr. GRPO), "
+         "where nearly solved problems should not count more",
+     .words = kAdvantages},
+    {.section = "grpo",
+     .key = "average",
+     .field = in<kGrpo, &G::average>,
+     .meaning = "of losses: `answer_mean`: over an answer's tokens, then over answers (GRPO); `token_mean`: over all "
+                "tokens (DAPO), for long answers; `constant`: their sum by `max_tokens` (Dr. GRPO), blind to length",
+     .words = kAverages},
+    {.section = "grpo",
+     .key = "ratio",
+     .field = in<kGrpo, &G::ratio>,
+     .meaning =
+         "of the policy to the one that sampled: `token`: of each token (GRPO); `sequence`: of the answer (GSPO), "
+         "with bounds of a few 1e-4; `weighted`: a constant weight that drops no token (CISPO)",
+     .words = kRatios},
+    {.section = "grpo",
+     .key = "clip_low",
+     .field = in<kGrpo, &G::clip_low>,
+     .meaning = "how far below 1 the ratio counts; none for `weighted`",
+     .range = {0, 1}},
+    {.section = "grpo",
+     .key = "clip_high",
+     .field = in<kGrpo, &G::clip_high>,
+     .meaning = "how far above 1 it counts; DAPO takes 0.28, so that rare good tokens can rise",
+     .range = {0, 100}},
+    {.section = "grpo",
+     .key = "off_policy_max",
+     .field = in<kGrpo, &G::off_policy_max>,
+     .meaning = "answers with an advantage below 0 whose log-ratio fell by more than this in the mean are left out "
+                "(DeepSeek-V3.2), with several updates; 0: none is",
+     .range = {0, 100}},
+    {.section = "grpo",
+     .key = "at_once",
+     .field = in<kGrpo, &G::at_once>,
+     .meaning = "answers that are written together: more is faster and takes more memory",
+     .range = {1, 4096},
+     .decides_bits = false},
 
     {.section = "guard",
      .key = "clip_z",

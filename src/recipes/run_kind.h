@@ -11,9 +11,10 @@ namespace naru::recipes {
 enum class RunKind : uint8_t {
   kPretrain,  // loss on every token
   kSft,       // loss on the assistant's turns only
+  kGrpo,      // reinforcement learning: answers of the model itself, judged, in groups
 };
 
-inline constexpr std::array<std::string_view, 2> kRunKindNames = {"pretrain", "sft"};  // by RunKind
+inline constexpr std::array<std::string_view, 3> kRunKindNames = {"pretrain", "sft", "grpo"};  // by RunKind
 
 constexpr std::string_view run_kind_name(RunKind kind) {
   return kRunKindNames[static_cast<size_t>(kind)];

@@ -119,6 +119,11 @@ const std::string_view kReportScript = R"js(
     loss: {title: "Loss", label: "training", log: true}, validation_loss: {label: "validation", log: true, sparse: true},
     mtp_loss: {title: "Loss of the prediction layers", label: "prediction layers", log: true},
     accuracy: {title: "Held-out problems right", text: percent, low: 0, high: 1, sparse: true},
+    reward: {title: "Reward of an answer"}, answer_tokens: {title: "Tokens of an answer"},
+    rollout_accuracy: {title: "Sampled answers right", text: percent, low: 0, high: 1},
+    cut_share: {title: "Answers cut off", text: percent, low: 0, high: 1},
+    flat_groups: {title: "Groups without signal", text: percent, low: 0, high: 1},
+    answer_log_prob: {title: "Log-probability of a sampled token"},
     expert_load_max: {title: "Load of experts", label: "busiest", even: 1, text: v => String(+v.toPrecision(3))},
     expert_load_min: {title: "Load of experts", label: "least busy", even: 1},
     grad_norm: {title: "Gradient norm", log: true}, lr: {title: "Learning rate", plain: true},
@@ -126,7 +131,7 @@ const std::string_view kReportScript = R"js(
   const told = name => known[name] || {};
   const named = name => told(name).title || name.charAt(0).toUpperCase() + name.slice(1).replace(/_/g, " ");
   const together = [["loss", "validation_loss", "mtp_loss"], ["expert_load_max", "expert_load_min"]];
-  const order = ["loss", "accuracy", "expert_load_max", "grad_norm", "lr", "tokens_per_s"];
+  const order = ["reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "expert_load_max", "grad_norm", "lr", "tokens_per_s"];
   const find = name => curves.find(c => c.name === name && c.steps.length);
   const charts = [], used = new Set(["tokens"]);  // a straight line that the figures above say better
   for (const c of [...order.map(find), ...curves]) {

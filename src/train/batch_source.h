@@ -6,14 +6,26 @@
 // Of several processes each has a source of its own; all are asked the same and must give the same.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "data/data_record.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
+
+class Rollout;
+
+// The model between two steps, for sources whose batches depend on it.
+struct ModelNow {
+  TrainableModel& model;
+  std::function<Result<Rollout*>()> rollout = {};  // an engine over it, on its present weights
+  std::function<bool()> should_stop = {};          // then a batch may be kCancelled, and its step counts as not begun
+};
 
 class BatchSource {
  public:
@@ -30,7 +42,12 @@ class BatchSource {
 
   // The batch of a step, counted from 0, while the model has the weights that all steps before gave it. Steps come in
   // order, and some are left out. The same step may be asked for again before the weights change, and is the same.
-  virtual Result<data::StepBatch> step(int64_t step, TrainableModel& model) = 0;
+  virtual Result<data::StepBatch> step(int64_t step, const ModelNow& now) = 0;
+  // What is to be told of the step that was asked for last: names and values of metrics.
+  virtual std::vector<std::pair<std::string, double>> metrics(int64_t step) const {
+    (void)step;
+    return {};
+  }
 
   // What the batches of next_step and of those behind it depend on beside recipe, step and weights: bytes of its own
   // for a checkpoint before next_step. "": nothing. next_step is the step asked for last where the run is stopped in
@@ -51,7 +68,7 @@ class DocumentBatches final : public BatchSource {
   int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
   bool has_conversations() const override { return stream_.has_conversations(); }
   Result<TrainingRoom> largest(int64_t n_steps) override;
-  Result<data::StepBatch> step(int64_t step, TrainableModel&) override { return stream_.step(step); }
+  Result<data::StepBatch> step(int64_t step, const ModelNow&) override { return stream_.step(step); }
   std::string kept(int64_t) const override { return {}; }
   Status restore(int64_t step, std::string_view kept) override;
 

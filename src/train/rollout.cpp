@@ -23,6 +23,21 @@ Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const s
   return std::move(chat.ids);
 }
 
+}  // namespace
+
+bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
+  if (recipe.kind == recipes::RunKind::kSft) return true;
+  return recipe.kind == recipes::RunKind::kGrpo && files.chat_template && files.chat_template->can_render(false);
+}
+
+Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const TrainingModelFiles& files,
+                                        const data::Problem& problem) {
+  const bool is_chat = is_asked_as_chat(recipe, files);
+  return prompt_ids(files, is_chat ? problem.prompt : problem.text_prompt, is_chat);
+}
+
+namespace {
+
 engine::MemoryOptions memory_options(const Rollout::Size& size) {
   engine::MemoryOptions options;
   options.context_tokens = size.context_tokens;
@@ -36,7 +51,7 @@ engine::MemoryOptions memory_options(const Rollout::Size& size) {
 Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
   Size size;
   for (const std::string& prompt : recipe.sample.prompts) {
-    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, recipe.kind == recipes::RunKind::kSft));
+    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(files, prompt, is_asked_as_chat(recipe, files)));
     size.sessions = std::min(kSessionsMax, size.sessions + 1);
     size.context_tokens =
         std::max(size.context_tokens, static_cast<int64_t>(ids.size()) + recipe.sample.max_tokens + 1);
@@ -44,6 +59,10 @@ Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const Trainin
   const bool has_problems = std::any_of(recipe.validation.begin(), recipe.validation.end(),
                                         [](const recipes::SourceRecipe& source) { return !source.generator.empty(); });
   if (has_problems) size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + kAnswerTokensMax)};
+  if (recipe.kind == recipes::RunKind::kGrpo) {
+    const int64_t answers = std::min(recipe.grpo.prompts * recipe.grpo.answers, recipe.grpo.at_once);
+    size = {std::max(size.sessions, answers), std::max(size.context_tokens, recipe.batch.context + 1)};
+  }
   if (files.config.max_positions > 0) size.context_tokens = std::min(size.context_tokens, files.config.max_positions);
   return size;
 }
@@ -93,6 +112,40 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
     }
   }
   for (size_t i = 0; i < prompts.size(); ++i) answers[i] = files_->tokenizer->decode(ids[i], true);
+  return answers;
+}
+
+Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector<int32_t>>& prompts,
+                                                   const SampleOptions& options) {
+  std::vector<SampledAnswer> answers;
+  for (const std::vector<int32_t>& prompt : prompts) {
+    for (int64_t k = 0; k < options.answers; ++k) answers.push_back({.prompt = prompt, .ids = {}, .log_probs = {}});
+  }
+  engine::Scheduler scheduler(*engine_, {.waiting_max = std::ssize(answers)});
+  std::map<engine::RequestId, SampledAnswer*> answer_of;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    engine::Request request;
+    request.ids = answers[i].prompt;
+    request.sampling.seed = recipe_->seed;
+    request.sample = options.first + static_cast<uint32_t>(i);
+    request.max_tokens = options.max_tokens;
+    request.top_logprobs = 0;
+    NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request)));
+    answer_of[id] = &answers[i];
+  }
+  while (!scheduler.is_idle()) {
+    if (options.should_stop && options.should_stop()) return Error{Code::kCancelled, "sampling answers: stopped"};
+    for (const engine::Event& event : scheduler.step()) {
+      if (event.error) return *event.error;
+      SampledAnswer& answer = *answer_of.at(event.request);
+      if (event.kind == engine::Event::Kind::kToken) {
+        answer.ids.push_back(event.id);
+        answer.log_probs.push_back(event.logprob);
+      } else if (event.kind == engine::Event::Kind::kFinished) {
+        answer.is_cut = event.reason == engine::FinishReason::kLength;
+      }
+    }
+  }
   return answers;
 }
 

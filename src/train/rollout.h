@@ -10,9 +10,15 @@
 
 #include "data/generators.h"
 #include "engine/engine.h"
+#include "train/answer_batch.h"
 #include "train/training_model_files.h"
 
 namespace naru::train {
+
+// Whether prompts are a user's messages, by the model's chat template; else plain text that goes on.
+bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& files);
+Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const TrainingModelFiles& files,
+                                        const data::Problem& problem);
 
 class Rollout {
  public:
@@ -46,6 +52,20 @@ class Rollout {
   // The share of held-out problems of a generator that are answered rightly, greedily.
   Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
                           std::function<bool()> should_stop = {});
+
+  // Answers to be learnt from, drawn from the model as it is (temperature 1): of each prompt in turn `answers`, with
+  // the log-probability of every token. `first` is the number of the first in the whole run, and says with the seed
+  // which random numbers an answer takes.
+  struct SampleOptions {
+    int64_t answers = 1;
+    int64_t max_tokens = 64;
+    uint32_t first = 0;
+    std::function<bool()> should_stop = {};
+  };
+  Result<std::vector<SampledAnswer>> sample(const std::vector<std::vector<int32_t>>& prompts,
+                                            const SampleOptions& options);
+  // Special tokens left out.
+  std::string text_of(const std::vector<int32_t>& ids) const { return files_->tokenizer->decode(ids, true); }
 
  private:
   Rollout() = default;

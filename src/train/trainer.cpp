@@ -7,7 +7,7 @@
 
 #include "base/home.h"
 #include "base/memory.h"
-#include "train/rollout.h"
+#include "train/rollout_batches.h"
 #include "train/trainer_state.h"
 
 namespace naru::train {
@@ -48,12 +48,16 @@ Status RunningTrainer::open_data() {
   const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
+  } else if (recipe_.kind == recipes::RunKind::kGrpo) {
+    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_));
+    parts_.objective = std::make_shared<PolicyLoss>(policy_options(recipe_));
   } else {
     NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,
                                                                   recipe_folder_, events_.should_give_up));
     batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
   }
-  if (!recipe_.validation.empty()) {
+  // Held-out problems are asked; their solutions are no texts to be learnt.
+  if (!recipe_.validation.empty() && recipe_.kind != recipes::RunKind::kGrpo) {
     NARU_ASSIGN(validation_, data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat,
                                                      recipe_folder_, events_.should_give_up));
   }
@@ -97,10 +101,11 @@ Status RunningTrainer::plan_memory() {
   plan_.batch_tokens = rows;
   plan_.values_bytes = 4 * all;
   plan_.packed_bytes = shape.memory().packed;
-  plan_.gradient_bytes =
-      4 * trained *
-      GradientSum::copies((recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows,
-                          recipe_.batch.groups);
+  // How many micro-batches answers make is known when they are written.
+  const int64_t n_micro_batches = recipe_.kind == recipes::RunKind::kGrpo
+                                      ? recipe_.grpo.prompts * recipe_.grpo.answers
+                                      : (recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows;
+  plan_.gradient_bytes = 4 * trained * GradientSum::copies(n_micro_batches, recipe_.batch.groups);
   plan_.moment_bytes = 4 * moments;
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;

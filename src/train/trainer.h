@@ -29,6 +29,8 @@ struct StepReport {
   double peak_share = 0;  // operations of this step a second, of the peak that the run knows for this machine; 0: none
   double seconds_left = 0;
   int64_t memory_bytes = 0;  // of this process
+  // Of a rollout that was made for the step: means over its answers.
+  std::optional<double> reward, answer_tokens;
 };
 
 struct TrainerEvents {

@@ -53,6 +53,13 @@ std::optional<std::pair<double, double>> spread_of(const std::vector<std::vector
   return spread;
 }
 
+std::optional<double> value_of(const runs::Metrics& metrics, std::string_view name) {
+  for (const auto& [key, value] : metrics.values) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
 Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer) {
   Sha256 hash;
   NARU_TRY(hash_values(chip, buffer.all(), hash));
@@ -196,6 +203,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     metrics.values.emplace_back("expert_load_max", spread->second);
     metrics.values.emplace_back("expert_load_min", spread->first);
   }
+  for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
   if (is_writer()) NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
@@ -207,7 +215,9 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
                 .tokens_per_s = tokens_per_s,
                 .peak_share = peak_ > 0 ? plan_.operations_per_token * tokens_per_s / peak_ : 0,
                 .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
-                .memory_bytes = resident_bytes()});
+                .memory_bytes = resident_bytes(),
+                .reward = value_of(metrics, "reward"),
+                .answer_tokens = value_of(metrics, "answer_tokens")});
   return {};
 }
 
@@ -238,7 +248,10 @@ Status RunningTrainer::train_step() {
     ++state_.step;
     return {};
   }
-  NARU_ASSIGN(const data::StepBatch batch, batches_->step(state_.step, *model_));
+  auto asked = batches_->step(
+      state_.step, {.model = *model_, .rollout = [this] { return rollout(); }, .should_stop = events_.should_stop});
+  is_cut_short_ = !asked.ok() && asked.error().code == Code::kCancelled;
+  NARU_ASSIGN(const data::StepBatch batch, std::move(asked));
   NARU_TRY(make_room(batch));
   loads_.clear();
   StepLosses losses;
@@ -318,7 +331,7 @@ Status RunningTrainer::judge(int64_t n_problems) {
   NARU_ASSIGN(Rollout* const answering, rollout());
   // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it.
   const bool is_last = state_.step == plan_.steps;
-  const auto accuracy = answering->accuracy(*source, n_problems, recipe_.kind == recipes::RunKind::kSft,
+  const auto accuracy = answering->accuracy(*source, n_problems, is_asked_as_chat(recipe_, files_),
                                             is_last ? std::function<bool()>() : events_.should_stop);
   if (!accuracy.ok() && accuracy.error().code == Code::kCancelled) return {};
   if (!accuracy.ok()) return accuracy.error();
@@ -341,7 +354,7 @@ Status RunningTrainer::sample(bool may_stop) {
   NARU_ASSIGN(Rollout* const answering, rollout());
   Rollout::Options options{.max_tokens = recipe_.sample.max_tokens,
                            .temperature = recipe_.sample.temperature,
-                           .is_chat = recipe_.kind == recipes::RunKind::kSft};
+                           .is_chat = is_asked_as_chat(recipe_, files_)};
   // Of several processes this one alone answers: it cannot stop without the others.
   if (may_stop && peers_->count() == 1) options.should_stop = events_.should_give_up;
   auto given = answering->answer(recipe_.sample.prompts, options);
@@ -432,9 +445,11 @@ Status RunningTrainer::export_result(RunResult& result) {
 }
 
 Status RunningTrainer::run_steps() {
+  const bool is_grpo = recipe_.kind == recipes::RunKind::kGrpo;
   // A checkpoint of step 0 was written after its validation and its samples.
   if (state_.step == 0 && !is_resumed_) {
     Status status = validate(true);
+    if (status.ok() && is_grpo) status = judge(kProblemsWatched);
     if (status.ok()) status = sample(true);
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
@@ -450,7 +465,7 @@ Status RunningTrainer::run_steps() {
     // At the validations behind which another tenth of the run is done: answers take longer than losses.
     const auto tenths = [&](int64_t step) { return std::max<int64_t>(0, step) * kWatchedTimes / plan_.steps; };
     const auto is_watched = [&](int64_t every) {
-      return is_due(every) && tenths(state_.step) > tenths(state_.step - every);
+      return is_due(every) && (is_grpo || tenths(state_.step) > tenths(state_.step - every));
     };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
     if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge(is_last ? kProblemsJudged : kProblemsWatched));

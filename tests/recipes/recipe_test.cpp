@@ -95,6 +95,16 @@ TEST(Recipe, TextReadsBackAsItself) {
     r.schedule.warmup_steps = r.schedule.decay_steps = 1;
     r.guard.skip_z = r.guard.clip_z * 1.5 + 1e-300;
     if (r.guard.skip_z > 1e9) r.guard.skip_z = r.guard.clip_z;
+    if (round % 2 == 0) {
+      r.grpo = {};
+    } else {
+      r.kind = RunKind::kGrpo;
+      r.data.resize(1);
+      r.loss.mtp = 0;
+      r.grpo.updates = 5;
+      r.grpo.max_tokens = 100;
+      r.grpo.soft_tokens = 7;
+    }
     const std::string text = recipe_text(r);
     const Recipe back = parse_good(text);
     ASSERT_EQ(recipe_text(back), text);
@@ -137,6 +147,27 @@ TEST(Recipe, UnknownKeysNameTheNearest) {
   expect_in(refusal(kSmall + "pth = \"x\"\n"), {"line 6", "data.pth", "did you mean data.path?"});
 }
 
+TEST(Recipe, GroupsOfAnswersFitTogether) {
+  const std::string good =
+      "kind = \"grpo\"\nsteps = 3\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[batch]\ncontext = 99\n"
+      "[grpo]\nmax_tokens = 40\n";
+  EXPECT_EQ(parse_good(good).grpo.prompts, 32);
+  expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
+  expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
+  expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1"});
+  expect_in(refusal(good + "[loss]\nmtp = 0.3\n"), {"loss.mtp is 0.3", "prediction layers learn from texts"});
+  std::string wrong = good;
+  wrong.replace(wrong.find("40"), 2, "99");
+  expect_in(refusal(wrong), {"grpo.max_tokens is 99 and batch.context 99", "raise batch.context"});
+  wrong = good;
+  wrong.replace(wrong.find("generator = \"digits\""), 20, "path = \"a.jsonl\"");
+  expect_in(refusal(wrong), {"[[data]] is a file", "one generator"});
+  wrong = good;
+  wrong.replace(wrong.find("path = \"m\""), 10, "config = \"c.json\"\ntokenizer = \"t\"");
+  expect_in(refusal(wrong), {"model.config begins a new model", "train it first"});
+  expect_in(refusal(kSmall + "[grpo]\nprompts = 8\n"), {"grpo.prompts is given and kind is pretrain", "set kind"});
+}
+
 TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[optimizer]\nlr = \"high\"\n"),
             {"line 7: optimizer.lr is the text \"high\"", "a number above 0, at most 10 was wanted"});
@@ -148,7 +179,7 @@ TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[batch]\nrows = -1\n"), {"batch.rows is -1"});
   expect_in(refusal(kSmall + "[batch]\nrows = 1048577\n"), {"batch.rows is 1048577"});
   expect_in(refusal("compute = \"auto\"\n" + kSmall), {"compute is the text \"auto\"", "\"f32\", \"bf16\""});
-  expect_in(refusal("kind = \"pretrian\"\n" + kSmall), {"one of \"pretrain\", \"sft\" (\"pretrain\"?)"});
+  expect_in(refusal("kind = \"pretrian\"\n" + kSmall), {"one of \"pretrain\", \"sft\", \"grpo\" (\"pretrain\"?)"});
   expect_in(refusal("recompute = 1\n" + kSmall), {"true or false"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_porj\"]\n"), {"lora.targets[0]", "(\"q_proj\"?)"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_proj\", \"q_proj\"]\n"), {"lora.targets[1]", "each once"});

@@ -68,16 +68,16 @@ inline std::vector<float> trainer_losses(TrainableModel&& model, const std::vect
 }
 
 // A prompt and its answer, sampled, with the log-probability of each of its tokens.
-struct SampledAnswer {
+struct EngineAnswer {
   std::vector<int32_t> ids;
   size_t n_prompt = 0;
   std::vector<float> logprobs;
 };
 
-inline std::vector<SampledAnswer> sample_answers(engine::Engine& engine, const Source& source, size_t n,
+inline std::vector<EngineAnswer> sample_answers(engine::Engine& engine, const Source& source, size_t n,
                                                  int64_t n_tokens) {
   engine::Scheduler scheduler(engine);
-  std::vector<SampledAnswer> answers(n);
+  std::vector<EngineAnswer> answers(n);
   for (size_t i = 0; i < n; ++i) {
     answers[i].ids = slice(source.ids, i % 3, 4 + i * 3 % 11);  // some share their beginning
     answers[i].n_prompt = answers[i].ids.size();

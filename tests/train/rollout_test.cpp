@@ -40,9 +40,9 @@ TEST_P(Rollouts, HaveTheTrainersBits) {
       EXPECT_EQ(engine->memory().weight_bytes, 0) << name;
       EXPECT_TRUE(same_bits(engine_losses(*engine, ids), trainer_losses(model, ids))) << name;
       // Answers of many prompts at once, by the scheduler: what it said of each token the trainer says too.
-      std::vector<SampledAnswer> answers = sample_answers(*engine, source, 12, 24);
+      std::vector<EngineAnswer> answers = sample_answers(*engine, source, 12, 24);
       int64_t n_compared = 0;
-      for (const SampledAnswer& answer : answers) {
+      for (const EngineAnswer& answer : answers) {
         const std::vector<float> losses = trainer_losses(model, answer.ids);
         ASSERT_EQ(losses.size() + 1, answer.n_prompt + answer.logprobs.size());
         for (size_t i = 0; i < answer.logprobs.size(); ++i, ++n_compared) {

@@ -53,11 +53,11 @@ class AskedBatches : public BatchSource {
   bool has_conversations() const override { return documents_.has_conversations(); }
   Result<TrainingRoom> largest(int64_t n_steps) override { return documents_.largest(n_steps); }
 
-  Result<data::StepBatch> step(int64_t step, TrainableModel& model) override {
+  Result<data::StepBatch> step(int64_t step, const ModelNow& now) override {
     if (step == fails_at_) return Error{Code::kUnavailable, "the power went"};
     if (step / 2 != asked_at_) {
-      NARU_ASSIGN(data::StepBatch batch, documents_.step(step, model));
-      for (data::MicroBatch& micro : batch.micro_batches) NARU_TRY(ask(micro, model));
+      NARU_ASSIGN(data::StepBatch batch, documents_.step(step, now));
+      for (data::MicroBatch& micro : batch.micro_batches) NARU_TRY(ask(micro, now.model));
       asked_ = std::move(batch);
       asked_at_ = step / 2;
       ++n_asked;

@@ -1,0 +1,44 @@
+// Answers that were sampled, as batches to train on: a document is a prompt and its answer, the answer's tokens are
+// targets, and the signals of PolicyLoss (policy_loss.h) stand beside each of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "data/batches.h"
+#include "train/policy_loss.h"
+
+namespace naru::train {
+
+struct SampledAnswer {
+  std::vector<int32_t> prompt;   // at least one token
+  std::vector<int32_t> ids;      // with the token that ended it, where one did
+  std::vector<float> log_probs;  // as long as ids: what the policy that sampled them said
+  bool is_cut = false;           // the length ended it
+};
+
+// One answer to be learnt from.
+struct JudgedAnswer {
+  SampledAnswer answer;
+  double advantage = 0;
+};
+
+// The answers in order, packed into micro-batches of at most rows_max tokens (one that is longer is alone). Answers of
+// no token are left out. Of rows with a weight the signals are advantage, log p when it was sampled, and whether the
+// policy that is trained is the very one that sampled (PolicySignal).
+data::StepBatch answer_batch(const std::vector<JudgedAnswer>& answers, Averaging averaging, int64_t tokens_max,
+                             int64_t rows_max, bool is_on_policy);
+
+// Batches as bytes for a checkpoint, and back. Bytes that are no batches, or of rows that do not fit together, are
+// kCorrupt.
+std::string batches_to_bytes(int64_t index, const std::vector<data::StepBatch>& batches);
+struct KeptBatches {
+  int64_t index = 0;
+  std::vector<data::StepBatch> batches;
+};
+Result<KeptBatches> batches_from_bytes(std::string_view bytes);
+
+}  // namespace naru::train

@@ -1,0 +1,46 @@
+// RolloutBatches: the batches of reinforcement learning by groups (kind = "grpo"). Each rollout asks the model's
+// present weights for `answers` answers to each of `prompts` problems, has them verified, turns the rewards of a group
+// into advantages, and cuts the groups into `updates` batches, a step each.
+//
+// A rollout is a function of (weights, seed, number of the rollout): a run that is killed in the middle of one makes it
+// again. Where steps on it are left, it is kept in the checkpoints, as its weights are gone.
+#pragma once
+
+#include "data/generators.h"
+#include "train/answer_batch.h"
+#include "train/batch_source.h"
+#include "train/rollout.h"
+
+namespace naru::train {
+
+class RolloutBatches final : public BatchSource {
+ public:
+  // Recipe and files outlive it.
+  static Result<std::unique_ptr<RolloutBatches>> open(const recipes::Recipe& recipe, const TrainingModelFiles& files);
+
+  data::StreamRecord record() const override;
+  int64_t steps_per_epoch() const override;
+  bool has_conversations() const override;
+  Result<TrainingRoom> largest(int64_t n_steps) override;
+  Result<data::StepBatch> step(int64_t step, const ModelNow& now) override;
+  std::vector<std::pair<std::string, double>> metrics(int64_t step) const override;
+  std::string kept(int64_t next_step) const override;
+  Status restore(int64_t step, std::string_view kept) override;
+
+ private:
+  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files) : recipe_(&recipe), files_(&files) {}
+  Status roll(int64_t index, const ModelNow& now);
+  data::Problem problem(int64_t rollout, int64_t i) const;
+
+  const recipes::Recipe* recipe_;
+  const TrainingModelFiles* files_;
+  data::GeneratorOptions generator_;
+  int64_t index_ = -1;                    // of the rollout held; -1: none
+  std::vector<data::StepBatch> batches_;  // by update
+  std::vector<std::pair<std::string, double>> metrics_;
+};
+
+// The objective that recipe.grpo asks for.
+PolicyOptions policy_options(const recipes::Recipe& recipe);
+
+}  // namespace naru::train

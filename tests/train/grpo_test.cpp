@@ -1,0 +1,170 @@
+// Reinforcement learning by groups: a run's weights are a function of its recipe however it is stopped, with any number
+// of threads and answers at once; every token has the trainer's bits. And what batches of answers are.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/train/trainer_rig.h"
+#include "train/answer_batch.h"
+
+namespace naru::train {
+namespace {
+
+// A model drawn and trained a little, to go on from, and a recipe on it: three rollouts of four problems, two updates
+// each.
+class GrpoRig : public TrainerRig {
+ public:
+  explicit GrpoRig(const std::string& config = "v3.json") {
+    recipes::Recipe base = recipe("base", config);
+    base.steps = 40;  // until it knows where answers end
+    base.checkpoint.every = 40;
+    EXPECT_EQ(finished(base, best_cpu()).size(), 64u);
+  }
+  recipes::Recipe grpo(const std::string& name) const {
+    recipes::Recipe r = recipe(name);
+    r.kind = recipes::RunKind::kGrpo;
+    r.model = {};
+    r.model.path = (run_folder("base") / "model").string();
+    r.batch.micro_rows = 1;
+    r.grpo.prompts = 4;
+    r.grpo.answers = 4;
+    r.grpo.updates = 2;
+    r.grpo.max_tokens = 24;
+    r.grpo.soft_tokens = 20;  // so that answers of a model that knows nothing differ in reward
+    r.grpo.clip_low = 0.05;
+    r.schedule.warmup_steps = 0;
+    return r;
+  }
+};
+
+std::vector<nlohmann::json> metrics_of(const recipes::Recipe& recipe) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(fs::path(recipe.output) / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST(Grpo, GivesTheSameWeightsHoweverItIsRun) {
+  const GrpoRig rig;
+  const recipes::Recipe recipe = rig.grpo("whole");
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  ASSERT_EQ(wanted.size(), 64u);
+  int64_t n_rollouts = 0, n_with_signal = 0;
+  for (const nlohmann::json& line : metrics_of(recipe)) {
+    if (!line.contains("reward")) continue;
+    ++n_rollouts;
+    EXPECT_GT(line["answer_tokens"], 0.0);
+    EXPECT_LE(line["answer_tokens"], 24.0);
+    if (line["flat_groups"] < 1.0) ++n_with_signal;
+  }
+  EXPECT_EQ(n_rollouts, 3);
+  EXPECT_GT(n_with_signal, 0) << "nothing is learnt where all answers of a group are worth the same";
+  recipes::Recipe one_by_one = rig.grpo("one-by-one");
+  one_by_one.grpo.at_once = 1;
+  const auto single = test::make_chip("cpu", 1);
+  EXPECT_EQ(rig.finished(one_by_one, *single), wanted);
+  recipes::Recipe other = rig.grpo("other");
+  other.seed = 2;
+  EXPECT_NE(rig.finished(other, best_cpu()), wanted);
+}
+
+TEST(Grpo, GoesOnFromAnywhere) {
+  const GrpoRig rig("llama.json");
+  const std::string wanted = rig.finished(rig.grpo("whole"), best_cpu());
+  for (const int64_t every : {1, 3}) {
+    for (const int64_t k : {2, 9, 20, 31, 47, 60}) {  // in rollouts, in updates, between them
+      recipes::Recipe recipe = rig.grpo(fmt::format("stopped-{}-{}", every, k));
+      recipe.checkpoint.every = every;
+      const auto first = rig.run(recipe, best_cpu(), stop_after(k));
+      ASSERT_TRUE(first.ok()) << first.error().message;
+      EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted) << "stopped at question " << k << " of every " << every;
+    }
+  }
+}
+
+TEST(Grpo, HasTheTrainersBitsWithAdaptersAndInBf16) {
+  const GrpoRig rig;
+  for (const bool is_bf16 : {false, true}) {
+    for (const int64_t rank : {0, 2}) {
+      recipes::Recipe recipe = rig.grpo(fmt::format("{}-{}", is_bf16 ? "bf16" : "f32", rank));
+      recipe.compute = is_bf16 ? contract::ComputeMode::kBF16 : contract::ComputeMode::kF32;
+      recipe.lora.rank = rank;
+      recipe.grpo.updates = 1;  // a token whose bits differ stops the run
+      EXPECT_EQ(rig.finished(recipe, best_cpu()).size(), 64u);
+    }
+  }
+}
+
+TEST(Grpo, RefusesPromptsWithoutRoomForAnAnswer) {
+  const GrpoRig rig("llama.json");
+  recipes::Recipe recipe = rig.grpo("narrow");
+  recipe.batch.context = 16;
+  const auto refused = rig.open(recipe, best_cpu());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("raise batch.context"), std::string::npos) << refused.error().message;
+}
+
+JudgedAnswer answer(std::vector<int32_t> prompt, std::vector<int32_t> ids, double advantage) {
+  JudgedAnswer judged;
+  judged.answer.prompt = std::move(prompt);
+  for (size_t i = 0; i < ids.size(); ++i) judged.answer.log_probs.push_back(-0.5f - static_cast<float>(i));
+  judged.answer.ids = std::move(ids);
+  judged.advantage = advantage;
+  return judged;
+}
+
+TEST(AnswerBatch, TargetsAreTheTokensThatWereSampled) {
+  const data::StepBatch batch =
+      answer_batch({answer({1, 2, 3}, {4, 5}, 1.5), answer({6}, {7}, -2), answer({8, 9}, {10, 11, 12}, 0.5)},
+                   Averaging::kAnswerMean, 8, 8, true);
+  ASSERT_EQ(batch.micro_batches.size(), 2u);  // 5 and 2 tokens, then 5
+  EXPECT_EQ(batch.n_tokens, 12);
+  EXPECT_EQ(batch.divisor, 3.0);
+  const data::MicroBatch& first = batch.micro_batches[0];
+  EXPECT_EQ(first.ids, (std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(first.positions, (std::vector<int32_t>{0, 1, 2, 3, 4, 0, 1}));
+  EXPECT_EQ(first.targets, (std::vector<int32_t>{2, 3, 4, 5, 0, 7, 0}));
+  EXPECT_EQ(first.weights, (std::vector<float>{0, 0, 0.5f, 0.5f, 0, 1, 0}));
+  EXPECT_EQ(first.signals[kAdvantage], (std::vector<float>{0, 0, 1.5f, 1.5f, 0, -2, 0}));
+  EXPECT_EQ(first.signals[kOldLogProb], (std::vector<float>{0, 0, -0.5f, -1.5f, 0, -0.5f, 0}));
+  EXPECT_EQ(first.signals[kOnPolicy], (std::vector<float>{0, 0, 1, 1, 0, 1, 0}));
+  ASSERT_EQ(first.documents.size(), 2u);
+  EXPECT_EQ(first.documents[1].row_begin, 5);
+  EXPECT_EQ(first.documents[1].n_rows, 2);
+}
+
+TEST(AnswerBatch, KeptBytesGiveTheBatchesBack) {
+  const std::vector<data::StepBatch> batches = {
+      answer_batch({answer({1, 2, 3}, {4, 5}, 1.5)}, Averaging::kTokenMean, 8, 64, true),
+      answer_batch({answer({6}, {7}, -2), answer({8, 9}, {10, 11, 12}, 0.5)}, Averaging::kConstant, 8, 64, false)};
+  const std::string bytes = batches_to_bytes(7, batches);
+  const auto kept = batches_from_bytes(bytes);
+  ASSERT_TRUE(kept.ok()) << kept.error().message;
+  EXPECT_EQ(kept->index, 7);
+  ASSERT_EQ(kept->batches.size(), 2u);
+  for (size_t b = 0; b < 2; ++b) {
+    EXPECT_EQ(kept->batches[b].divisor, batches[b].divisor);
+    EXPECT_EQ(kept->batches[b].n_tokens, batches[b].n_tokens);
+    const data::MicroBatch &got = kept->batches[b].micro_batches[0], &wanted = batches[b].micro_batches[0];
+    EXPECT_EQ(got.ids, wanted.ids);
+    EXPECT_EQ(got.positions, wanted.positions);
+    EXPECT_EQ(got.targets, wanted.targets);
+    EXPECT_EQ(got.weights, wanted.weights);
+    EXPECT_EQ(got.signals, wanted.signals);
+    EXPECT_EQ(got.documents.size(), wanted.documents.size());
+  }
+  // Cut anywhere, or with any byte changed: refused, or batches whose rows fit together.
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_FALSE(batches_from_bytes(std::string_view(bytes).substr(0, i)).ok()) << i;
+    for (const char x : {'\0', '\x7f', '\xff', '\x9b'}) {
+      std::string damaged = bytes;
+      damaged[i] = x;
+      const auto read = batches_from_bytes(damaged);
+      EXPECT_TRUE(read.ok() || read.error().code == Code::kCorrupt);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace naru::train
