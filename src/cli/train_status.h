@@ -20,7 +20,7 @@ struct TrainProgress {
   double peak_share = 0;                        // of this machine's measured peak, 0 to 1; 0: not known
   double seconds_left = -1;                     // below 0: not known
   int64_t memory_bytes = 0;                     // 0: not known
-  std::optional<double> reward, answer_tokens;  // of the last rollout; nothing: the run has none
+  std::optional<double> reward = {}, answer_tokens = {};  // of the last rollout; nothing: the run has none
 };
 
 // The line on a terminal: a bar, and what it stands beside. Together at most `columns` columns: where they are few, the

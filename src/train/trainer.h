@@ -30,7 +30,7 @@ struct StepReport {
   double seconds_left = 0;
   int64_t memory_bytes = 0;  // of this process
   // Of a rollout that was made for the step: means over its answers.
-  std::optional<double> reward, answer_tokens;
+  std::optional<double> reward = {}, answer_tokens = {};
 };
 
 struct TrainerEvents {
