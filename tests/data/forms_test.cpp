@@ -123,7 +123,7 @@ TEST(Forms, WhatIsNoneOfThemSaysWhatToWrite) {
       {R"({"messages": [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]})", "an array of 2 parts"},
       {R"({"system": "s", "messages": [{"role": "system", "content": "a"}]})", "a first message of that role"},
   };
-for (const auto& [line, wanted] : cases) expect_part(messages_of(line), wanted);
+  for (const auto& [line, wanted] : cases) expect_part(messages_of(line), wanted);
 }
 
 // Arguments come as OpenAI has them, a text, or as an object; templates want one or the other.
@@ -328,7 +328,8 @@ TEST_F(DataFiles, BytesThatAreNoText) {
       {std::string("{\0\"\0t\0", 6), "UTF-16"},
       {std::string("\0{\0\"\0t", 6), "UTF-16"},
       {std::string("{\"text\": \"a\0b\"}", 15), "column 12: a zero byte"},
-      {"{\"text\": \"\xED\xA0\x80\"}", "column 12: syntax error while parsing value - invalid string: ill-formed UTF-8 byte"},
+      {"{\"text\": \"\xED\xA0\x80\"}",
+       "column 12: syntax error while parsing value - invalid string: ill-formed UTF-8 byte"},
       {std::string(1 << 20, '['), "the file ends inside of the array"},
       {std::string(1 << 16, '{'), "syntax error"},
       {"null", "the line is null"},
