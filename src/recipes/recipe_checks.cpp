@@ -1,0 +1,160 @@
+#include "recipes/recipe_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "recipes/recipe_schema.h"
+
+namespace naru::recipes {
+namespace {
+
+Error clash(const std::string& place, std::string_view found, std::string_view wanted, std::string_view next) {
+  return {Code::kInvalidArgument, fmt::format("{}: {}, {} was wanted; {}", place, found, wanted, next)};
+}
+
+Status check_length(const Recipe& r, const PlaceOfKey& where) {
+  if (r.steps > 0 && r.epochs > 0) {
+    return clash(where("epochs"), fmt::format("steps is {} and epochs is {}", r.steps, r.epochs),
+                 "exactly one of them above 0", "set the other to 0");
+  }
+  if (r.steps == 0 && r.epochs == 0) {
+    return clash(where("steps"), "neither steps nor epochs is given", "exactly one of them above 0",
+                 "write steps = 1000, or epochs = 1, at the top");
+  }
+  const ScheduleRecipe& s = r.schedule;
+  if (s.kind == "wsd" && s.decay_steps == 0) {
+    return clash(where("schedule.kind"), "schedule.kind is wsd and schedule.decay_steps is 0",
+                 "at least one step of decay", "set schedule.decay_steps, a tenth to a fifth of all steps is usual");
+  }
+  if (s.kind != "wsd" && s.decay_steps > 0) {
+    return clash(where("schedule.decay_steps"),
+                 fmt::format("schedule.decay_steps is {} and schedule.kind is {}", s.decay_steps, s.kind),
+                 "decay_steps with kind wsd only", "set schedule.kind = \"wsd\", or decay_steps = 0");
+  }
+  if (r.steps > 0 && s.warmup_steps + s.decay_steps > r.steps) {
+    return clash(where("schedule.warmup_steps"),
+                 fmt::format("schedule.warmup_steps {} and schedule.decay_steps {} are together above steps {}",
+                             s.warmup_steps, s.decay_steps, r.steps),
+                 "a schedule that fits the run", "shorten the warm-up or the decay, or train longer");
+  }
+  return {};
+}
+
+Status check_model(const Recipe& r, const PlaceOfKey& where) {
+  const ModelRecipe& m = r.model;
+  if (m.path.empty() == m.config.empty()) {
+    const bool has_both = !m.path.empty();
+    return clash(where(has_both ? "model.config" : "model.path"),
+                 fmt::format("{} of model.path and model.config given", has_both ? "both are" : "none is"),
+                 "exactly one", "path goes on from a checkpoint, config begins a new model");
+  }
+  if (!m.config.empty() && m.tokenizer.empty()) {
+    return clash(where("model.config"), "model.config begins a new model and model.tokenizer is not given",
+                 "a folder with tokenizer.json",
+                 "set model.tokenizer; `naru data RECIPE --train-tokenizer FOLDER` makes one from the recipe's data");
+  }
+  return {};
+}
+
+Status check_sources(const SectionRow& section, const Recipe& r, const PlaceOfKey& where) {
+  const std::vector<SourceRecipe>& sources = r.*section.list;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const SourceRecipe& s = sources[i];
+    const std::string name = fmt::format("{}.{}", section.name, i);
+    const std::string source = where(fmt::format("{}.path", section.name));
+    if (s.path.empty() == s.generator.empty()) {
+      return clash(
+          source,
+          fmt::format("{} has {}", name, s.path.empty() ? "no path and no generator" : "both a path and a generator"),
+          "exactly one of path and generator", "give one of them");
+    }
+    if (s.generator.empty() && (s.documents > 0 || !s.language.empty() || !s.trace.empty())) {
+      return clash(source, fmt::format("{} has a path and one of documents, language and trace", name),
+                   "these keys with a generator only", "remove them");
+    }
+    if (!s.language.empty() && s.generator != "word_problems") {
+      return clash(source, fmt::format("{} has language \"{}\" and generator \"{}\"", name, s.language, s.generator),
+                   "a language with word_problems only", "remove the language");
+    }
+  }
+  return {};
+}
+
+Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
+  Recipe given = r, plain;
+  for (const KeyRow& row : recipe_keys()) {
+    if (r.kind == RunKind::kGrpo || row.section != "grpo") continue;
+    if (value_text(row.field(given, 0)) == value_text(row.field(plain, 0))) continue;
+    return clash(where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
+                 "keys of [grpo] with kind grpo only", "set kind = \"grpo\", or remove the section");
+  }
+  if (r.kind != RunKind::kGrpo) return {};
+  const GrpoRecipe& g = r.grpo;
+  if (r.model.path.empty()) {
+    return clash(where("model.config"), "kind is grpo and model.config begins a new model",
+                 "a model that can answer already", "train it first, and set model.path to its model folder");
+  }
+  if (r.data.size() != 1 || r.data[0].generator.empty()) {
+    return clash(where("data"),
+                 fmt::format("kind is grpo and [[data]] is {}",
+                             r.data.size() == 1 ? std::string("a file") : fmt::format("there {} times", r.data.size())),
+                 "one generator, whose verifier judges the answers", "set generator = \"word_problems\", for one");
+  }
+  if (g.prompts % g.updates != 0) {
+    return clash(where("grpo.updates"), fmt::format("grpo.prompts is {} and grpo.updates {}", g.prompts, g.updates),
+                 "a number of problems that the updates divide", "change one of them");
+  }
+  if (g.soft_tokens >= g.max_tokens) {
+    return clash(where("grpo.soft_tokens"),
+                 fmt::format("grpo.soft_tokens is {} and grpo.max_tokens {}", g.soft_tokens, g.max_tokens),
+                 "fewer than max_tokens", "lower soft_tokens");
+  }
+  if (g.max_tokens >= r.batch.context) {
+    return clash(where("grpo.max_tokens"),
+                 fmt::format("grpo.max_tokens is {} and batch.context {}", g.max_tokens, r.batch.context),
+                 "room for a prompt and its answer", "raise batch.context, or lower max_tokens");
+  }
+  if (r.loss.mtp > 0) {
+    return clash(where("loss.mtp"), fmt::format("loss.mtp is {} and kind is grpo", r.loss.mtp), "0",
+                 "prediction layers learn from texts; set it to 0");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_together(const Recipe& r, const PlaceOfKey& where) {
+  NARU_TRY(check_length(r, where));
+  NARU_TRY(check_model(r, where));
+  if (r.data.empty()) {
+    return clash(where("data"), "there is no [[data]]", "at least one source of documents",
+                 "write [[data]] and under it path = \"FILE\" or generator = \"word_problems\"");
+  }
+  for (const SectionRow& section : recipe_sections()) {
+    if (section.list != nullptr) NARU_TRY(check_sources(section, r, where));
+  }
+  NARU_TRY(check_grpo(r, where));
+  if (r.batch.micro_rows > r.batch.rows) {
+    return clash(where("batch.micro_rows"),
+                 fmt::format("batch.micro_rows is {} and batch.rows is {}", r.batch.micro_rows, r.batch.rows),
+                 "at most as many", "lower micro_rows");
+  }
+  if (r.guard.skip_z < r.guard.clip_z) {
+    return clash(where("guard.skip_z"),
+                 fmt::format("guard.skip_z is {} and guard.clip_z is {}", r.guard.skip_z, r.guard.clip_z),
+                 "skip_z at least as large as clip_z", "raise skip_z or lower clip_z");
+  }
+  if (r.lora.rank > 0 && r.lora.targets.empty()) {
+    return clash(where("lora.targets"), fmt::format("lora.rank is {} and lora.targets is empty", r.lora.rank),
+                 "at least one matrix", "name the matrices, or remove the line, which is all of them");
+  }
+  const auto& targets = r.lora.targets;
+  if (targets.size() > 1 && std::find(targets.begin(), targets.end(), kAllTargets) != targets.end()) {
+    return clash(where("lora.targets"), "lora.targets names all and others", "one of the two",
+                 "leave out all, or the others");
+  }
+  return {};
+}
+
+}  // namespace naru::recipes
