@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/home.h"
 #include "base/nearest.h"
 #include "base/shown_text.h"
 #include "formats/utf8.h"
@@ -82,11 +83,6 @@ Error command_error(std::string_view command, std::string_view found, std::strin
   return {Code::kInvalidArgument, fmt::format("reading the command: {}: {}; {}", command, found, next)};
 }
 
-std::string home_for_tilde(std::string_view path) {
-  const char* home = path.starts_with("~/") ? std::getenv("HOME") : nullptr;
-  return home == nullptr ? std::string(path) : std::string(home) + std::string(path.substr(1));
-}
-
 // Names in the folder of `typed` that begin as it does, folders with a / behind. Such alone as can be typed.
 std::vector<std::string> file_names(std::string_view typed) {
   constexpr int kEntriesMax = 10000;
@@ -96,7 +92,7 @@ std::vector<std::string> file_names(std::string_view typed) {
   std::vector<std::string> names;
   std::error_code code;
   int n_seen = 0;
-  for (fs::directory_iterator entry(folder.empty() ? "." : home_for_tilde(folder), code), end;
+  for (fs::directory_iterator entry(folder.empty() ? "." : with_home(folder), code), end;
        !code && entry != end && n_seen < kEntriesMax; entry.increment(code), ++n_seen) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(begin) || (name.starts_with('.') && begin.empty())) continue;
@@ -160,7 +156,7 @@ Result<FileArgument> parse_file_argument(std::string_view command, std::string_v
   if (argument.empty()) {
     return command_error(command, "the name of a file is missing", fmt::format("for example: {} talk.jsonl", command));
   }
-  file.path = home_for_tilde(argument);
+  file.path = with_home(argument);
   return file;
 }
 

@@ -41,7 +41,7 @@ class ChatSettings {
   std::string origin_of(std::string_view key) const;
 
   State base_;
-  std::map<std::string, std::string> given_by_;  // by the command line or the environment
+  std::map<std::string, std::string> given_by_;  // by the command line, the environment or the defaults file
   formats::GenerationConfig makers_;
   int64_t vocab_;
   std::vector<std::string> names_;

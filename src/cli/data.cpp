@@ -44,6 +44,13 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
 
 Result<RecipeData> open_data(const DataOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
+  if (recipe.kind == recipes::RunKind::kGrpo) {
+    return Error{
+        Code::kUnsupported,
+        fmt::format("reading {}: its kind is grpo, whose texts are the model's own answers, texts of its own were "
+                    "wanted; docs/data.md shows the problems of each generator",
+                    options.recipe_path)};
+  }
   const fs::path folder = fs::path(options.recipe_path).parent_path();
   NARU_TRY(find_recipe_models(recipe.model, folder));
   const std::string tokenizer_path = recipes::tokenizer_place(recipe.model, folder).string();

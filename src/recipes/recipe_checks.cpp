@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <tuple>
 
 #include "recipes/recipe_schema.h"
 
@@ -101,6 +103,28 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
                              r.data.size() == 1 ? std::string("a file") : fmt::format("there {} times", r.data.size())),
                  "one generator, whose verifier judges the answers", "set generator = \"word_problems\", for one");
   }
+  if (r.validation.size() > 1 || (r.validation.size() == 1 && r.validation[0].generator.empty())) {
+    return clash(where("validation"), "kind is grpo and [[validation]] is a file, or there several times",
+                 "one generator, whose held-out problems are asked", "keep one source with a generator");
+  }
+  for (const auto& [key, is_passed_over, why] : std::initializer_list<std::tuple<std::string, bool, std::string>>{
+           {"batch.rows", r.batch.rows != BatchRecipe{}.rows,
+            "answers fill micro-batches of micro_rows * context tokens"},
+           {"batch.overlong", r.batch.overlong != BatchRecipe{}.overlong, "answers end at grpo.max_tokens"},
+           {"data.weight", r.data[0].weight != 1, "there is one source"},
+           {"data.trace", !r.data[0].trace.empty(), "solutions are not read"},
+           {"validate.rows", r.validate.rows != ValidateRecipe{}.rows, "problems are asked, not rows read"},
+           {"grpo.clip_low", g.ratio == "weighted" && g.clip_low != GrpoRecipe{}.clip_low,
+            "that ratio has no lower bound"},
+           {"grpo.off_policy_max", g.off_policy_max > 0 && g.updates == 1, "with one update nothing is off-policy"}}) {
+    if (!is_passed_over) continue;
+    return clash(where(key), fmt::format("{} is given for a run that does not read it: {}", key, why),
+                 "only what decides the run", "remove the line");
+  }
+  if (g.prompts * g.answers > kGrpoAnswersMax) {
+    return clash(where("grpo.answers"), fmt::format("grpo.prompts is {} and grpo.answers {}", g.prompts, g.answers),
+                 fmt::format("at most {} answers of a rollout", kGrpoAnswersMax), "lower one of them");
+  }
   if (g.prompts % g.updates != 0) {
     return clash(where("grpo.updates"), fmt::format("grpo.prompts is {} and grpo.updates {}", g.prompts, g.updates),
                  "a number of problems that the updates divide", "change one of them");
@@ -135,7 +159,7 @@ Status check_together(const Recipe& r, const PlaceOfKey& where) {
     if (section.list != nullptr) NARU_TRY(check_sources(section, r, where));
   }
   NARU_TRY(check_grpo(r, where));
-  if (r.batch.micro_rows > r.batch.rows) {
+  if (r.batch.micro_rows > r.batch.rows && r.kind != RunKind::kGrpo) {
     return clash(where("batch.micro_rows"),
                  fmt::format("batch.micro_rows is {} and batch.rows is {}", r.batch.micro_rows, r.batch.rows),
                  "at most as many", "lower micro_rows");

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <cstring>
+
+#include "base/bytes.h"
 
 namespace naru::train {
 namespace {
-
-using Json = nlohmann::json;
 
 void add_answer(data::MicroBatch& micro, const JudgedAnswer& judged, float weight, bool is_on_policy) {
   const SampledAnswer& answer = judged.answer;
@@ -38,56 +38,63 @@ Error corrupt(std::string_view what) {
                                       what)};
 }
 
-bool is_whole(const data::MicroBatch& micro) {
+// Little-endian numbers one behind the other.
+template <typename T>
+void put(std::string& bytes, const T& value) {
+  bytes.append(reinterpret_cast<const char*>(&value), sizeof(T));
+}
+template <typename T>
+void put_all(std::string& bytes, const std::vector<T>& values) {
+  bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+template <typename T>
+bool take_all(ByteCursor& bytes, int64_t n, std::vector<T>& values) {
+  const auto taken = bytes.take(static_cast<uint64_t>(n) * sizeof(T));  // n is a uint32
+  if (!taken) return false;
+  values.resize(static_cast<size_t>(n));
+  if (n > 0) std::memcpy(values.data(), taken->data(), taken->size());
+  return true;
+}
+
+bool are_ids(const std::vector<int32_t>& ids, int64_t vocab) {
+  return std::all_of(ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && id < vocab; });
+}
+
+// Documents of the lengths, which fill the rows; positions count in each.
+bool take_documents(const std::vector<int32_t>& lengths, data::MicroBatch& micro) {
   const auto n = std::ssize(micro.ids);
-  const auto is_row = [&](const auto& values) { return std::ssize(values) == n; };
-  if (n == 0 || !is_row(micro.positions) || !is_row(micro.targets) || !is_row(micro.weights)) return false;
-  if (micro.signals.size() != kPolicySignals || !std::all_of(micro.signals.begin(), micro.signals.end(), is_row)) {
-    return false;
-  }
   int64_t at = 0;
-  for (const data::DocumentRows& document : micro.documents) {
-    if (document.row_begin != at || document.n_rows <= 0 || document.n_rows > n - at) return false;
-    at += document.n_rows;
+  for (const int32_t length : lengths) {
+    if (length <= 0 || length > n - at) return false;
+    micro.documents.push_back({at, length});
+    for (int32_t i = 0; i < length; ++i) micro.positions.push_back(i);
+    at += length;
   }
-  return at == n;
+  return at == n && n > 0;
 }
 
-Json to_json(const data::StepBatch& batch) {
-  Json micros = Json::array();
-  for (const data::MicroBatch& micro : batch.micro_batches) {
-    Json lengths = Json::array();
-    for (const data::DocumentRows& document : micro.documents) lengths.push_back(document.n_rows);
-    micros.push_back({{"ids", micro.ids},
-                      {"targets", micro.targets},
-                      {"weights", micro.weights},
-                      {"signals", micro.signals},
-                      {"lengths", lengths}});
-  }
-  return {{"micro_batches", micros}, {"divisor", batch.divisor}};
+void put_micro_batch(std::string& bytes, const data::MicroBatch& micro) {
+  put(bytes, static_cast<uint32_t>(micro.ids.size()));
+  put(bytes, static_cast<uint32_t>(micro.documents.size()));
+  for (const data::DocumentRows& document : micro.documents) put(bytes, static_cast<int32_t>(document.n_rows));
+  put_all(bytes, micro.ids);
+  put_all(bytes, micro.targets);
+  put_all(bytes, micro.weights);
+  for (const std::vector<float>& signal : micro.signals) put_all(bytes, signal);
 }
 
-data::StepBatch batch_of(const Json& json) {
-  data::StepBatch batch;
-  json.at("divisor").get_to(batch.divisor);
-  for (const Json& one : json.at("micro_batches")) {
-    data::MicroBatch& micro = batch.micro_batches.emplace_back();
-    one.at("ids").get_to(micro.ids);
-    one.at("targets").get_to(micro.targets);
-    one.at("weights").get_to(micro.weights);
-    one.at("signals").get_to(micro.signals);
-    int64_t at = 0;
-    for (const Json& length : one.at("lengths")) {
-      const auto n = length.get<int64_t>();
-      micro.documents.push_back({at, n});
-      for (int64_t i = 0; i < n && std::ssize(micro.positions) < std::ssize(micro.ids); ++i) {
-        micro.positions.push_back(static_cast<int32_t>(i));
-      }
-      at += n;
-    }
-    batch.n_tokens += std::ssize(micro.ids);
+bool take_micro_batch(ByteCursor& bytes, int64_t vocab, data::MicroBatch& micro) {
+  const auto rows = bytes.read<uint32_t>(), documents = bytes.read<uint32_t>();
+  std::vector<int32_t> lengths;
+  if (!rows || !documents || !take_all(bytes, *documents, lengths)) return false;
+  if (!take_all(bytes, *rows, micro.ids) || !take_all(bytes, *rows, micro.targets)) return false;
+  if (!take_all(bytes, *rows, micro.weights)) return false;
+  micro.signals.resize(kPolicySignals);
+  for (std::vector<float>& signal : micro.signals) {
+    if (!take_all(bytes, *rows, signal)) return false;
   }
-  return batch;
+  return are_ids(micro.ids, vocab) && are_ids(micro.targets, vocab) && take_documents(lengths, micro);
 }
 
 }  // namespace
@@ -116,27 +123,39 @@ data::StepBatch answer_batch(const std::vector<JudgedAnswer>& answers, Averaging
 }
 
 std::string batches_to_bytes(int64_t index, const std::vector<data::StepBatch>& batches) {
-  Json json{{"rollout", index}, {"batches", Json::array()}};
-  for (const data::StepBatch& batch : batches) json["batches"].push_back(to_json(batch));
-  const std::vector<uint8_t> bytes = Json::to_cbor(json);
-  return {bytes.begin(), bytes.end()};
+  std::string bytes;
+  put(bytes, index);
+  put(bytes, static_cast<uint32_t>(batches.size()));
+  for (const data::StepBatch& batch : batches) {
+    put(bytes, batch.divisor);
+    put(bytes, static_cast<uint32_t>(batch.micro_batches.size()));
+    for (const data::MicroBatch& micro : batch.micro_batches) put_micro_batch(bytes, micro);
+  }
+  return bytes;
 }
 
-Result<KeptBatches> batches_from_bytes(std::string_view bytes) {
+Result<KeptBatches> batches_from_bytes(std::string_view text, int64_t vocab) {
+  ByteCursor bytes(as_bytes(text));
   KeptBatches kept;
-  try {  // the library's own way to say that bytes are no CBOR, or that a member is missing or of another type
-    const Json json = Json::from_cbor(bytes.begin(), bytes.end());
-    json.at("rollout").get_to(kept.index);
-    for (const Json& one : json.at("batches")) kept.batches.push_back(batch_of(one));
-  } catch (const Json::exception& e) {
-    return corrupt(e.what());
-  }
-  for (const data::StepBatch& batch : kept.batches) {
-    if (!std::isfinite(batch.divisor) || batch.divisor <= 0) return corrupt("a divisor is no number above 0");
-    for (const data::MicroBatch& micro : batch.micro_batches) {
-      if (!is_whole(micro)) return corrupt("rows of a micro-batch do not fit together");
+  const auto index = bytes.read<int64_t>();
+  const auto n_batches = bytes.read<uint32_t>();
+  if (!index || !n_batches || *index < 0) return corrupt("its head is cut off");
+  kept.index = *index;
+  for (uint32_t b = 0; b < *n_batches; ++b) {
+    data::StepBatch& batch = kept.batches.emplace_back();
+    const auto divisor = bytes.read<double>();
+    const auto n_micro_batches = bytes.read<uint32_t>();
+    if (!divisor || !n_micro_batches || *n_micro_batches == 0) return corrupt(fmt::format("update {} is cut off", b));
+    if (!std::isfinite(*divisor) || *divisor <= 0) return corrupt("a divisor is no number above 0");
+    batch.divisor = *divisor;
+    for (uint32_t m = 0; m < *n_micro_batches; ++m) {
+      if (!take_micro_batch(bytes, vocab, batch.micro_batches.emplace_back())) {
+        return corrupt(fmt::format("rows of micro-batch {} of update {} do not fit together", m, b));
+      }
+      batch.n_tokens += std::ssize(batch.micro_batches.back().ids);
     }
   }
+  if (bytes.remaining() > 0) return corrupt(fmt::format("{} bytes follow its end", bytes.remaining()));
   return kept;
 }
 

@@ -32,13 +32,14 @@ struct JudgedAnswer {
 data::StepBatch answer_batch(const std::vector<JudgedAnswer>& answers, Averaging averaging, int64_t tokens_max,
                              int64_t rows_max, bool is_on_policy);
 
-// Batches as bytes for a checkpoint, and back. Bytes that are no batches, or of rows that do not fit together, are
-// kCorrupt.
+// Batches as bytes for a checkpoint, and back: numbers in little-endian order; index, number of batches; of each its
+// divisor and number of micro-batches; of each rows, documents, their lengths, ids, targets, weights, signals. Bytes
+// that are no such batches, or of tokens outside of the vocabulary, are kCorrupt.
 std::string batches_to_bytes(int64_t index, const std::vector<data::StepBatch>& batches);
 struct KeptBatches {
   int64_t index = 0;
   std::vector<data::StepBatch> batches;
 };
-Result<KeptBatches> batches_from_bytes(std::string_view bytes);
+Result<KeptBatches> batches_from_bytes(std::string_view bytes, int64_t vocab);
 
 }  // namespace naru::train

@@ -40,6 +40,9 @@ class BatchSource {
   // when it comes.
   virtual Result<TrainingRoom> largest(int64_t n_steps) = 0;
 
+  // On the host, beside the documents that record() counts, at the most.
+  virtual int64_t held_bytes() const { return 0; }
+
   // The batch of a step, counted from 0, while the model has the weights that all steps before gave it. Steps come in
   // order, and some are left out. The same step may be asked for again before the weights change, and is the same.
   virtual Result<data::StepBatch> step(int64_t step, const ModelNow& now) = 0;

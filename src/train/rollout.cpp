@@ -38,6 +38,11 @@ Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const Tra
 
 namespace {
 
+// Of a problem that is judged.
+int64_t answer_tokens_max(const recipes::Recipe& recipe) {
+  return recipe.kind == recipes::RunKind::kGrpo ? recipe.grpo.max_tokens : kAnswerTokensMax;
+}
+
 engine::MemoryOptions memory_options(const Rollout::Size& size) {
   engine::MemoryOptions options;
   options.context_tokens = size.context_tokens;
@@ -58,7 +63,9 @@ Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const Trainin
   }
   const bool has_problems = std::any_of(recipe.validation.begin(), recipe.validation.end(),
                                         [](const recipes::SourceRecipe& source) { return !source.generator.empty(); });
-  if (has_problems) size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + kAnswerTokensMax)};
+  if (has_problems) {
+    size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + answer_tokens_max(recipe))};
+  }
   if (recipe.kind == recipes::RunKind::kGrpo) {
     const int64_t answers = std::min(recipe.grpo.prompts * recipe.grpo.answers, recipe.grpo.at_once);
     size = {std::max(size.sessions, answers), std::max(size.context_tokens, recipe.batch.context + 1)};
@@ -158,7 +165,7 @@ Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_
     problems.push_back(data::make_problem(options, recipe_->seed, i, data::Split::kValidation));
     prompts.push_back(is_chat ? problems.back().prompt : problems.back().text_prompt);
   }
-  NARU_ASSIGN(const std::vector<std::string> answers, answer(prompts, {.max_tokens = kAnswerTokensMax,
+  NARU_ASSIGN(const std::vector<std::string> answers, answer(prompts, {.max_tokens = answer_tokens_max(*recipe_),
                                                                        .temperature = 0,
                                                                        .is_chat = is_chat,
                                                                        .should_stop = std::move(should_stop)}));

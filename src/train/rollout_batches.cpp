@@ -11,6 +11,8 @@
 namespace naru::train {
 namespace {
 
+constexpr int64_t kProblemsLookedAt = 2000;  // whether their prompts leave room, before the run
+
 // A soft bound on length (DAPO): nothing up to it, then falling to -1 at the longest answer.
 double length_reward(int64_t n_tokens, const recipes::GrpoRecipe& grpo) {
   if (grpo.soft_tokens == 0 || n_tokens <= grpo.max_tokens - grpo.soft_tokens) return 0;
@@ -93,22 +95,49 @@ bool RolloutBatches::has_conversations() const {
   return is_asked_as_chat(*recipe_, *files_);
 }
 
+Status RolloutBatches::check_room(std::span<const int32_t> prompt, std::string_view of) const {
+  const int64_t wanted = std::ssize(prompt) + recipe_->grpo.max_tokens;
+  if (wanted <= recipe_->batch.context) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("planning the rollouts: the prompt of problem {} has {} tokens and its answer up to {} "
+                           "(grpo.max_tokens), batch.context is {}, room for both was wanted; raise batch.context or "
+                           "lower grpo.max_tokens",
+                           of, prompt.size(), recipe_->grpo.max_tokens, recipe_->batch.context)};
+}
+
 // Micro-batches are filled with whole answers; how many, the model decides, so this is what short ones take.
-Result<TrainingRoom> RolloutBatches::largest(int64_t) {
+Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t n_rollouts = ceil_div(n_steps, grpo.updates);
+  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.answers)) {
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("planning the rollouts: {} rollouts of {} x {} answers have no numbers of their own, at most "
+                    "{} answers of a run were wanted; train fewer steps, or with smaller groups",
+                    n_rollouts, grpo.prompts, grpo.answers, UINT32_MAX)};
+  }
+  if (files_->config.max_positions > 0 && recipe_->batch.context > files_->config.max_positions) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("planning the rollouts: batch.context is {}, and the model was made for {} tokens; lower "
+                             "batch.context",
+                             recipe_->batch.context, files_->config.max_positions)};
+  }
+  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts, kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
-  for (int64_t i = 0; i < recipe_->grpo.prompts; ++i) {
+  for (int64_t i = 0; i < n_looked_at; ++i) {
     NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(*recipe_, *files_, problem(0, i)));
     shortest = std::min<int64_t>(shortest, std::ssize(ids) + 1);
-    if (std::ssize(ids) + recipe_->grpo.max_tokens <= recipe_->batch.context) continue;
-    return Error{Code::kInvalidArgument,
-                 fmt::format("planning the rollouts: the prompt of problem {} has {} tokens and an answer up to {} "
-                             "(grpo.max_tokens), batch.context is {}, room for both was wanted; raise batch.context or "
-                             "lower grpo.max_tokens",
-                             i, ids.size(), recipe_->grpo.max_tokens, recipe_->batch.context)};
+    NARU_TRY(check_room(ids, std::to_string(i)));
   }
   const int64_t answers = std::min(recipe_->grpo.prompts * recipe_->grpo.answers, rows / shortest + 1);
   return TrainingRoom{.rows = rows, .pages = rows / contract::kCachePage + answers, .documents = answers};
+}
+
+// Answers as they were sampled, as batches, as the batch of the step, and as bytes for a checkpoint.
+int64_t RolloutBatches::held_bytes() const {
+  constexpr int64_t kBytesOfToken = 8 + 3 * 28;
+  return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
 }
 
 Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
@@ -118,6 +147,7 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
   for (int64_t i = 0; i < grpo.prompts; ++i) {
     problems.push_back(problem(index, i));
     NARU_ASSIGN(prompts.emplace_back(), prompt_ids(*recipe_, *files_, problems.back()));
+    NARU_TRY(check_room(prompts.back(), fmt::format("{} of rollout {}", i, index)));
   }
   NARU_ASSIGN(Rollout* const rollout, now.rollout());
   NARU_ASSIGN(std::vector<SampledAnswer> answers,
@@ -182,7 +212,7 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   batches_.clear();
   metrics_.clear();
   if (kept.empty()) return {};
-  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept));
+  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept, files_->config.vocab));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {
     return Error{
         Code::kCorrupt,

@@ -22,6 +22,7 @@ class RolloutBatches final : public BatchSource {
   int64_t steps_per_epoch() const override;
   bool has_conversations() const override;
   Result<TrainingRoom> largest(int64_t n_steps) override;
+  int64_t held_bytes() const override;
   Result<data::StepBatch> step(int64_t step, const ModelNow& now) override;
   std::vector<std::pair<std::string, double>> metrics(int64_t step) const override;
   std::string kept(int64_t next_step) const override;
@@ -29,6 +30,7 @@ class RolloutBatches final : public BatchSource {
 
  private:
   RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files) : recipe_(&recipe), files_(&files) {}
+  Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
   Status roll(int64_t index, const ModelNow& now);
   data::Problem problem(int64_t rollout, int64_t i) const;
 

@@ -250,8 +250,11 @@ Status RunningTrainer::train_step() {
   }
   auto asked = batches_->step(
       state_.step, {.model = *model_, .rollout = [this] { return rollout(); }, .should_stop = events_.should_stop});
-  is_cut_short_ = !asked.ok() && asked.error().code == Code::kCancelled;
-  NARU_ASSIGN(const data::StepBatch batch, std::move(asked));
+  // Of several processes all go on, or none does.
+  const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
+  is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
+  if (!agreed.ok()) return failed_step(agreed.error());
+  const data::StepBatch batch = *std::move(asked);
   NARU_TRY(make_room(batch));
   loads_.clear();
   StepLosses losses;
@@ -329,11 +332,14 @@ Status RunningTrainer::judge(int64_t n_problems) {
                                    [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
   if (source == recipe_.validation.end()) return {};
   NARU_ASSIGN(Rollout* const answering, rollout());
-  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it.
-  const bool is_last = state_.step == plan_.steps;
+  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it. Of several processes this one
+  // alone answers: it cannot stop without the others.
+  const bool may_stop = state_.step < plan_.steps && peers_->count() == 1;
   const auto accuracy = answering->accuracy(*source, n_problems, is_asked_as_chat(recipe_, files_),
-                                            is_last ? std::function<bool()>() : events_.should_stop);
-  if (!accuracy.ok() && accuracy.error().code == Code::kCancelled) return {};
+                                            may_stop ? events_.should_stop : std::function<bool()>());
+  state_.is_unjudged = !accuracy.ok() && accuracy.error().code == Code::kCancelled;
+  is_cut_short_ = state_.is_unjudged && state_.step == 0;
+  if (state_.is_unjudged) return {};
   if (!accuracy.ok()) return accuracy.error();
   state_.accuracy = *accuracy;
   note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
@@ -450,10 +456,11 @@ Status RunningTrainer::run_steps() {
   if (state_.step == 0 && !is_resumed_) {
     Status status = validate(true);
     if (status.ok() && is_grpo) status = judge(kProblemsWatched);
-    if (status.ok()) status = sample(true);
+    if (status.ok() && !is_cut_short_) status = sample(true);
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
   }
+  if (state_.is_unjudged) NARU_TRY(judge(kProblemsWatched));  // the last start was stopped in it
   while (state_.step < plan_.steps) {
     NARU_ASSIGN(const bool stops, agree_to_stop(*peers_, should_stop()));
     if (stops) break;

@@ -26,6 +26,7 @@ struct RunState {
   int64_t best_step = -1;  // by validation loss
   double best_loss = 0;
   std::optional<double> validation_loss;  // the last one
+  bool is_unjudged = false;  // a stop came while the held-out problems of `step` were asked
   std::optional<double> accuracy;         // the last one; known to rank 0
   GuardState guard;
   int64_t n_roll_backs = 0;

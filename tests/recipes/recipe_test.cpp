@@ -104,6 +104,14 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.grpo.updates = 5;
       r.grpo.max_tokens = 100;
       r.grpo.soft_tokens = 7;
+      r.grpo.prompts = 15;
+      r.grpo.clip_low = 0.2;
+      r.batch.rows = 16;
+      r.batch.micro_rows = 40;
+      r.batch.overlong = "cut";
+      r.data[0].weight = 1;
+      r.data[0].trace = "";
+      r.validate.rows = 64;
     }
     const std::string text = recipe_text(r);
     const Recipe back = parse_good(text);
@@ -152,6 +160,10 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
       "kind = \"grpo\"\nsteps = 3\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[batch]\ncontext = 99\n"
       "[grpo]\nmax_tokens = 40\n";
   EXPECT_EQ(parse_good(good).grpo.prompts, 32);
+  expect_in(refusal(good + "answers = 4096\nprompts = 32\n"), {"at most 65536 answers"});
+  expect_in(refusal(good + "off_policy_max = 1.0\n"), {"grpo.off_policy_max is given for a run that does not read it"});
+  expect_in(refusal(good + "[validate]\nrows = 3\n"), {"validate.rows is given", "remove the line"});
+  expect_in(refusal(good + "[[validation]]\npath = \"a.txt\"\n"), {"[[validation]] is a file"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
   expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
   expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1"});

@@ -5,38 +5,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/train/trainer_rig.h"
+#include "tests/train/grpo_rig.h"
 #include "train/answer_batch.h"
 
 namespace naru::train {
 namespace {
-
-// A model drawn and trained a little, to go on from, and a recipe on it: three rollouts of four problems, two updates
-// each.
-class GrpoRig : public TrainerRig {
- public:
-  explicit GrpoRig(const std::string& config = "v3.json") {
-    recipes::Recipe base = recipe("base", config);
-    base.steps = 40;  // until it knows where answers end
-    base.checkpoint.every = 40;
-    EXPECT_EQ(finished(base, best_cpu()).size(), 64u);
-  }
-  recipes::Recipe grpo(const std::string& name) const {
-    recipes::Recipe r = recipe(name);
-    r.kind = recipes::RunKind::kGrpo;
-    r.model = {};
-    r.model.path = (run_folder("base") / "model").string();
-    r.batch.micro_rows = 1;
-    r.grpo.prompts = 4;
-    r.grpo.answers = 4;
-    r.grpo.updates = 2;
-    r.grpo.max_tokens = 24;
-    r.grpo.soft_tokens = 20;  // so that answers of a model that knows nothing differ in reward
-    r.grpo.clip_low = 0.05;
-    r.schedule.warmup_steps = 0;
-    return r;
-  }
-};
 
 std::vector<nlohmann::json> metrics_of(const recipes::Recipe& recipe) {
   std::vector<nlohmann::json> lines;
@@ -78,6 +51,7 @@ TEST(Grpo, GoesOnFromAnywhere) {
       recipe.checkpoint.every = every;
       const auto first = rig.run(recipe, best_cpu(), stop_after(k));
       ASSERT_TRUE(first.ok()) << first.error().message;
+      EXPECT_FALSE(first->is_done) << "a question behind the end";
       EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted) << "stopped at question " << k << " of every " << every;
     }
   }
@@ -139,7 +113,7 @@ TEST(AnswerBatch, KeptBytesGiveTheBatchesBack) {
       answer_batch({answer({1, 2, 3}, {4, 5}, 1.5)}, Averaging::kTokenMean, 8, 64, true),
       answer_batch({answer({6}, {7}, -2), answer({8, 9}, {10, 11, 12}, 0.5)}, Averaging::kConstant, 8, 64, false)};
   const std::string bytes = batches_to_bytes(7, batches);
-  const auto kept = batches_from_bytes(bytes);
+  const auto kept = batches_from_bytes(bytes, 13);
   ASSERT_TRUE(kept.ok()) << kept.error().message;
   EXPECT_EQ(kept->index, 7);
   ASSERT_EQ(kept->batches.size(), 2u);
@@ -154,13 +128,16 @@ TEST(AnswerBatch, KeptBytesGiveTheBatchesBack) {
     EXPECT_EQ(got.signals, wanted.signals);
     EXPECT_EQ(got.documents.size(), wanted.documents.size());
   }
+  EXPECT_FALSE(batches_from_bytes(bytes, 12).ok()) << "a token of 12 where there are 0 to 11";
+  EXPECT_FALSE(batches_from_bytes(bytes + "x", 13).ok());
+  EXPECT_FALSE(batches_from_bytes(batches_to_bytes(0, {data::StepBatch{.micro_batches = {}, .divisor = 1}}), 13).ok());
   // Cut anywhere, or with any byte changed: refused, or batches whose rows fit together.
   for (size_t i = 0; i < bytes.size(); ++i) {
-    EXPECT_FALSE(batches_from_bytes(std::string_view(bytes).substr(0, i)).ok()) << i;
+    EXPECT_FALSE(batches_from_bytes(std::string_view(bytes).substr(0, i), 13).ok()) << i;
     for (const char x : {'\0', '\x7f', '\xff', '\x9b'}) {
       std::string damaged = bytes;
       damaged[i] = x;
-      const auto read = batches_from_bytes(damaged);
+      const auto read = batches_from_bytes(damaged, 13);
       EXPECT_TRUE(read.ok() || read.error().code == Code::kCorrupt);
     }
   }

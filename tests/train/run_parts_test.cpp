@@ -10,8 +10,8 @@
 
 #include "base/philox.h"
 #include "runs/run_folder.h"
+#include "tests/train/grpo_rig.h"
 #include "tests/train/peers.h"
-#include "tests/train/trainer_rig.h"
 #include "train/checkpoint.h"
 #include "train/gradient_sum.h"
 #include "train/micro_sums.h"
@@ -447,6 +447,21 @@ TEST(TwoProcesses, EndInTheWeightsOfOne) {
     EXPECT_EQ(two->loss, one->loss);
     EXPECT_EQ(two->validation_loss, one->validation_loss);
     EXPECT_EQ(two->validation_loss.has_value(), recipe.name == "llama");
+  }
+}
+
+TEST(TwoProcesses, WriteTheSameAnswersAndStopTogether) {
+  const GrpoRig rig("llama.json");
+  const std::string wanted = rig.finished(rig.grpo("one"), best_cpu());
+  EXPECT_EQ(finished_in_two(rig, rig.grpo("two")), wanted);
+  for (const int64_t n_questions : {3, 11, 40}) {  // the second one is asked in rollouts too
+    const recipes::Recipe recipe = rig.grpo("stopped-" + std::to_string(n_questions));
+    Second second;
+    second.n_questions = n_questions;
+    const auto stopped = run_in_two(rig, recipe, second);
+    ASSERT_TRUE(stopped.ok()) << stopped.error().message;
+    EXPECT_FALSE(stopped->is_done);
+    EXPECT_EQ(finished_in_two(rig, recipe), wanted) << n_questions;
   }
 }
 
