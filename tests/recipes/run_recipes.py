@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Trains every recipe of recipes/ for a few steps as it is shipped, with its data cut short.
+
+usage: run_recipes.py NARU REPOSITORY
+
+A recipe that starts from the demo's model is trained where that model was pulled (`naru pull smollm2-135m-instruct`), and
+else is only read: `naru data` needs the model's tokenizer, so it is looked at for the message that says how to get it.
+"""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+SHORT = ["steps=3", "epochs=0", "schedule.warmup_steps=1", "validate.rows=2"]
+TOKENIZERS = {"tokenizer-digits": [], "tokenizer-word-problems": ["--pre-tokenizer", "qwen2"]}
+
+
+def run(naru, folder, *arguments):
+    return subprocess.run([naru, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+
+
+def check(recipe, naru, folder):
+    keys = tomllib.loads(recipe.read_text())
+    path, model = f"recipes/{recipe.name}", keys["model"]
+    overrides = [*SHORT, f"output=runs/{recipe.stem}"]
+    for kind in ("data", "validation"):
+        overrides += [f"{kind}.{i}.documents=300" for i, s in enumerate(keys.get(kind, [])) if "generator" in s]
+    if "tokenizer" in model:
+        options = TOKENIZERS[model["tokenizer"]]
+        made = run(naru, folder, "data", path, "--train-tokenizer", f"recipes/{model['tokenizer']}", *options,
+                   "data.0.documents=3000")
+        assert made.returncode == 0, made.stderr
+    elif run(naru, folder, "show", model["path"]).returncode != 0:
+        refused = run(naru, folder, "train", path)
+        assert refused.returncode == 3 and f"naru pull {model['path']}" in refused.stderr, refused.stderr
+        return "read; its model is not here"
+    done = run(naru, folder, "train", path, *overrides)
+    assert done.returncode == 0, done.stderr
+    assert "done after 3 steps" in done.stdout + done.stderr, done.stderr
+    return "3 steps"
+
+
+def main():
+    naru, repository = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    failed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for part in ("recipes", "examples"):
+            shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("tokenizer*"))
+        recipes = sorted((folder / "recipes").glob("*.toml"))
+        assert recipes, repository
+        for recipe in recipes:
+            try:
+                print(f"{recipe.name}: {check(recipe, naru, folder)}")
+            except (AssertionError, KeyError, subprocess.TimeoutExpired) as problem:
+                failed += 1
+                print(f"FAILED {recipe.name}: {problem!r}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
