@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 #include <string_view>
 #include <vector>
 
@@ -21,25 +20,16 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<bool> asked_to_end{false};
 std::atomic<int> last_signal{SIGINT};
-std::atomic<int64_t> last_ms{0};
 // Readable once a signal came: whichever thread it came to, the one that waits is woken.
 std::atomic<int> wake_fd{-1};
 std::string_view reset_style;
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
-              std::atomic<int64_t>::is_always_lock_free);
+std::string_view said_at_first;
+std::atomic<bool> says_at_first{false};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 constexpr int kStatusOfSignal = 128;  // and its number
-constexpr int64_t kTwiceMs = 1000;
-
-int64_t now_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
-
 void on_signal(int signal) {
-  const int64_t now = now_ms();
-  const bool is_twice = interrupted.load() && now - last_ms.load() < kTwiceMs;
+  const bool is_twice = interrupted.load();  // and nobody has heeded the first
   last_signal = signal;
   if (is_twice) {
     // Only what may be called in a signal handler.
@@ -49,7 +39,7 @@ void on_signal(int signal) {
     remove_all_partials();
     ::_exit(kStatusOfSignal + signal);
   }
-  last_ms = now;
+  if (says_at_first.load()) (void)!::write(STDERR_FILENO, said_at_first.data(), said_at_first.size());
   if (signal != SIGINT) asked_to_end = true;
   interrupted = true;
   const int error_number = errno;
@@ -98,6 +88,11 @@ void install_interrupts() {
 void end_at_first_interrupt() {
   for (const int signal : heeded_signals()) ::signal(signal, on_ending_signal);
   if (interrupted.load()) ::_exit(interrupt_status());  // one that came before
+}
+
+void say_at_interrupt(std::string_view text) {
+  said_at_first = text;
+  says_at_first = ::isatty(STDERR_FILENO) == 1;
 }
 
 bool is_interrupted() {

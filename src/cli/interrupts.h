@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace naru::cli {
 
-// From here on the first one is kept for is_interrupted(), and a second one within a second ends the program at once,
-// with interrupt_status() and nothing half-written left behind. Also makes writes to a closed pipe, and past the
+// From here on the first one is kept for is_interrupted(), and a second one, where nobody forgot the first, ends the program
+// at once, with interrupt_status() and nothing half-written left behind. Also makes writes to a closed pipe, and past the
 // limit of a file's size, errors instead of the end of the program. A signal that was ignored when the program began
 // stays ignored.
 void install_interrupts();
@@ -14,6 +15,8 @@ void install_interrupts();
 // From now on the first one ends the program, unfinished outputs removed: for work that never looks at the flag.
 void end_at_first_interrupt();
 
+// Said on a terminal at the first signal from now on; the text lives as long as the program.
+void say_at_interrupt(std::string_view text);
 // True if there was one since the last forget_interrupts().
 bool is_interrupted();
 void forget_interrupts();

@@ -124,6 +124,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
                  {"folder", folder.string()},
                  {"plan", plan_json(trainer.plan())},
                  {"peak_bytes", peak_resident_bytes()}};
+    if (result.reward) json["reward"] = *result.reward;
     if (result.validation_loss) json["validation_loss"] = *result.validation_loss;
     if (result.accuracy) json["accuracy"] = *result.accuracy;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
@@ -135,6 +136,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
                                     : fmt::format("stopped after {} of {} steps", grouped(result.step), grouped(steps));
   std::string values;
   const auto add = [&values](const std::string& value) { values += (values.empty() ? ": " : ", ") + value; };
+  if (result.reward) add(fmt::format("reward {:.3f}", *result.reward));
   if (result.loss) add(fmt::format("loss {:.4f}", *result.loss));
   if (result.validation_loss) add(fmt::format("validation {:.4f}", *result.validation_loss));
   if (result.accuracy) add(fmt::format("{:.1f} % of held-out problems right", 100 * *result.accuracy));
@@ -195,6 +197,7 @@ Status train_command(const TrainOptions& options) {
   }
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, start));
   if (!options.json) write_err(plan_text(recipe, trainer->plan()));
+  say_at_interrupt("\nstopping behind this part of the step; Ctrl-C again stops at once, without a checkpoint\n");
   auto result = trainer->run();
   status.clear();
   if (!result.ok()) return result.error();

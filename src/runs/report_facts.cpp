@@ -77,6 +77,7 @@ void put_figures(const Json& info, ReportData* data) {
     return value ? value : last_of(data->curves, key);
   };
   LabelledTexts& figures = data->figures;
+  if (const auto reward = number("reward")) put(figures, "reward of the last rollout", fmt::format("{:.3f}", *reward));
   if (const auto loss = number("loss")) put(figures, "training loss", fmt::format("{:.4f}", *loss));
   if (const auto loss = number("validation_loss")) put(figures, "validation loss", fmt::format("{:.4f}", *loss));
   if (const auto accuracy = number("accuracy")) {

@@ -119,7 +119,7 @@ const std::string_view kReportScript = R"js(
     loss: {title: "Loss", label: "training", log: true}, validation_loss: {label: "validation", log: true, sparse: true},
     mtp_loss: {title: "Loss of the prediction layers", label: "prediction layers", log: true},
     accuracy: {title: "Held-out problems right", text: percent, low: 0, high: 1, sparse: true},
-    reward: {title: "Reward of an answer"}, answer_tokens: {title: "Tokens of an answer"},
+    policy_loss: {title: "Policy loss"}, reward: {title: "Reward of an answer"}, answer_tokens: {title: "Tokens of an answer"},
     rollout_accuracy: {title: "Sampled answers right", text: percent, low: 0, high: 1},
     cut_share: {title: "Answers cut off", text: percent, low: 0, high: 1},
     flat_groups: {title: "Groups without signal", text: percent, low: 0, high: 1},

@@ -190,7 +190,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
   const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds, 1e-9);
   const double loss = state_.loss;
   runs::Metrics metrics{.step = state_.step,
-                        .values = {{"loss", loss},
+                        .values = {{is_grpo() ? "policy_loss" : "loss", loss},
                                    {"lr", lr},
                                    {"grad_norm", norm},
                                    {"tokens_per_s", tokens_per_s},
@@ -204,6 +204,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     metrics.values.emplace_back("expert_load_min", spread->first);
   }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
+  if (const auto reward = value_of(metrics, "reward")) state_.reward = reward;
   if (is_writer()) NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
@@ -376,7 +377,8 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   RunResult result;
   result.is_done = is_done;
   result.step = state_.step;
-  if (state_.step > 0) result.loss = state_.loss;
+  if (state_.step > 0 && !is_grpo()) result.loss = state_.loss;
+  result.reward = state_.reward;
   result.validation_loss = state_.validation_loss;
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
@@ -392,6 +394,7 @@ Status RunningTrainer::write_result(RunResult& result) {
                                                          {"tokens", static_cast<double>(state_.tokens)},
                                                          {"seconds", state_.seconds}};
   if (result.loss) numbers.emplace_back("loss", *result.loss);
+  if (result.reward) numbers.emplace_back("reward", *result.reward);
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;
@@ -451,11 +454,10 @@ Status RunningTrainer::export_result(RunResult& result) {
 }
 
 Status RunningTrainer::run_steps() {
-  const bool is_grpo = recipe_.kind == recipes::RunKind::kGrpo;
   // A checkpoint of step 0 was written after its validation and its samples.
   if (state_.step == 0 && !is_resumed_) {
     Status status = validate(true);
-    if (status.ok() && is_grpo) status = judge(kProblemsWatched);
+    if (status.ok() && is_grpo()) status = judge(kProblemsWatched);
     if (status.ok() && !is_cut_short_) status = sample(true);
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
@@ -472,7 +474,7 @@ Status RunningTrainer::run_steps() {
     // At the validations behind which another tenth of the run is done: answers take longer than losses.
     const auto tenths = [&](int64_t step) { return std::max<int64_t>(0, step) * kWatchedTimes / plan_.steps; };
     const auto is_watched = [&](int64_t every) {
-      return is_due(every) && (is_grpo || tenths(state_.step) > tenths(state_.step - every));
+      return is_due(every) && (is_grpo() || tenths(state_.step) > tenths(state_.step - every));
     };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
     if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge(is_last ? kProblemsJudged : kProblemsWatched));

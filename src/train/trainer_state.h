@@ -26,7 +26,8 @@ struct RunState {
   int64_t best_step = -1;  // by validation loss
   double best_loss = 0;
   std::optional<double> validation_loss;  // the last one
-  bool is_unjudged = false;  // a stop came while the held-out problems of `step` were asked
+  std::optional<double> reward;           // of the last rollout
+  bool is_unjudged = false;               // a stop came while the held-out problems of `step` were asked
   std::optional<double> accuracy;         // the last one; known to rank 0
   GuardState guard;
   int64_t n_roll_backs = 0;
@@ -96,6 +97,7 @@ class RunningTrainer : public Trainer {
   Status check_given_up() const;  // until the first change of the folder
   bool is_given_up() const { return events_.should_give_up && events_.should_give_up(); }
   bool should_stop() const { return events_.should_stop && events_.should_stop(); }
+  bool is_grpo() const { return recipe_.kind == recipes::RunKind::kGrpo; }
   bool is_writer() const { return peers_->rank() == 0; }  // of the run's folder, and the one that decides by it
 
   recipes::Recipe recipe_;
@@ -121,7 +123,7 @@ class RunningTrainer : public Trainer {
   std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
-  double peak_ = 0;  // operations a second of this machine, as the run knows it; 0: it does not
+  double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not
   bool is_open_ = false;
   bool is_resumed_ = false;
   bool is_finished_ = false;   // the run was done when it was opened: its record stays as it is

@@ -38,6 +38,7 @@ Json state_json(const RunState& state) {
                {"left_out", state.left_out}};
   if (state.validation_loss) json["validation_loss"] = bits_of(*state.validation_loss);
   if (state.accuracy) json["accuracy"] = bits_of(*state.accuracy);
+  if (state.reward) json["reward"] = bits_of(*state.reward);
   if (state.is_unjudged) json["unjudged"] = true;
   return json;
 }
@@ -128,6 +129,9 @@ Result<RunState> parse_state(const std::string& text, const StateOrigin& origin)
   }
   if (json.contains("validation_loss")) {
     NARU_ASSIGN(state.validation_loss, double_of(json, "validation_loss", origin));
+  }
+  if (json.contains("reward")) {
+    NARU_ASSIGN(state.reward, double_of(json, "reward", origin));
   }
   state.is_unjudged = json.contains("unjudged") && json["unjudged"] == true;
   if (json.contains("accuracy")) {
