@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/shown_text.h"
 #include "cli/chat_commands.h"
 #include "cli/chat_session.h"
@@ -22,6 +24,15 @@ std::string format_count(int64_t n) {
 // Lines as they are, dimmed; nothing in them moves the cursor.
 void say_lines(std::string_view text) {
   write_err(fmt::format("{}\n", styled(without_controls(text), Style::kDim, Stream::kErr)));
+}
+
+// Lines of ours, which may break between words.
+void say_each(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    say_dimmed(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
 }
 
 class Chat {
@@ -100,7 +111,7 @@ class Chat {
         session_.clear();
         say_dimmed("the conversation is forgotten");
         break;
-      case ChatVerb::kStats: say_lines(session_.stats()); break;
+      case ChatVerb::kStats: say_each(session_.stats()); break;
       case ChatVerb::kHelp: write_err(chat_help()); break;
       case ChatVerb::kSystem: say_if_failed(take_system(command.argument)); break;
       case ChatVerb::kSet: say_if_failed(take_set(command.argument)); break;

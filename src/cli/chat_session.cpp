@@ -8,7 +8,9 @@
 #include "base/shown_text.h"
 #include "cli/answer_view.h"
 #include "cli/interrupts.h"
+#include "cli/sheet.h"
 #include "cli/terminal.h"
+#include "cli/word_wrap.h"
 #include "data/limits.h"
 
 namespace naru::cli {
@@ -31,11 +33,14 @@ std::string brief(const std::string& message) {
 }  // namespace
 
 void say_dimmed(std::string_view text) {
-  write_err(fmt::format("{}\n", styled(one_line(text), Style::kDim, Stream::kErr)));
+  std::string lines;
+  for (const std::string& line : wrapped(one_line(text), columns_of(Stream::kErr))) lines += line + '\n';
+  lines.pop_back();
+  write_err(fmt::format("{}\n", styled(lines, Style::kDim, Stream::kErr)));
 }
 
 void say_error(const Error& error) {
-  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
+  write_err(message_text("naru:", fmt::format(" {}", error.message), Style::kRed));
 }
 
 ChatSession::ChatSession(const RunOptions& options, OpenModel& model, bool is_raw)
@@ -79,8 +84,8 @@ void ChatSession::undo() {
   conversation_.turns.pop_back();
   conversation_.n_left = last.n_left_before;
   n_context_ = 0;
-  say_dimmed(
-      fmt::format("taken back: \"{}\" ({} left)", brief(last.question), counted_turns(conversation_.turns.size())));
+  const size_t n = conversation_.turns.size();
+  say_dimmed(fmt::format("taken back: \"{}\" ({} remain{})", brief(last.question), counted_turns(n), n == 1 ? "s" : ""));
 }
 
 void ChatSession::clear() {
@@ -140,7 +145,7 @@ std::string ChatSession::stats() const {
   text += fmt::format("\ncontext {} of {} tokens", n_context_, model_.engine->context_tokens());
   if (is_raw_) return text;
   text += fmt::format(", {}", counted_turns(conversation_.turns.size() - conversation_.n_left));
-  if (conversation_.n_left > 0) text += fmt::format(" ({} older left)", conversation_.n_left);
+  if (conversation_.n_left > 0) text += fmt::format(" ({} older dropped)", conversation_.n_left);
   return text;
 }
 
@@ -216,7 +221,7 @@ Result<Prompt> ChatSession::fitting_prompt() {
   }
   NARU_TRY(tokens(room.n_dropped));
   if (room.n_dropped > 0) {
-    say_dimmed(fmt::format("(the oldest {} left the context of {} tokens; /clear starts over)",
+    say_dimmed(fmt::format("(the oldest {} dropped out of the context of {} tokens; /clear starts over)",
                            room.n_dropped == 1 ? "turn" : counted_turns(room.n_dropped), context));
   }
   c.n_left += room.n_dropped;

@@ -114,6 +114,9 @@ Result<std::string> ChatSettings::set(std::string_view words) {
   const size_t value_begin = std::min(words.find_first_not_of(" \t=", key_end), words.size());
   const std::string value(words.substr(value_begin));
   const SettingRow* row = find_setting(key);
+  if (key == "num-ctx" || key == "context" || key == "ctx-size") {
+    return setting_error(key, "the context is made at the start", "leave, and start with --context N");
+  }
   if (row == nullptr) {
     const std::vector<std::string_view> names(names_.begin(), names_.end());
     const auto near = nearest(key, names);

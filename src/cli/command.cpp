@@ -38,8 +38,14 @@ Error unknown_argument(const Command& command, const std::string& word) {
   std::vector<std::string> dashed = {"--help"};
   for (const Flag& flag : command.flags) dashed.push_back(flag.dashed());
   const std::vector<std::string_view> names(dashed.begin(), dashed.end());
-  const auto near = nearest(name, names);
+  const auto has = [&](std::string_view flag) { return std::find(dashed.begin(), dashed.end(), flag) != dashed.end(); };
+  std::optional<std::string_view> near = nearest(name, names);
+  if ((name == "--quantize" || name == "--quantization") && has("--dtype")) near = "--dtype";
   const std::string found = fmt::format("it has no flag '{}'", name);
+  if (command.has_recipe && (name == "--lr" || name == "--steps")) {
+    return usage_error(command, found, fmt::format("write {}, without dashes",
+                                                   name == "--lr" ? "optimizer.lr=1e-3" : "steps=5"));
+  }
   return usage_error(command, found, near ? fmt::format("did you mean {}? {}", *near, see) : see);
 }
 

@@ -58,6 +58,23 @@ Result<std::string> find_at(const std::string& given, const std::filesystem::pat
                           : "`naru list` shows what was pulled")};
 }
 
+// What was given, or where that is the folder of a run the model in it.
+Result<std::string> model_of_run(const std::string& given) {
+  namespace fs = std::filesystem;
+  const fs::path folder = given;
+  const auto has = [&folder](std::string_view name) {
+    std::error_code ignored;
+    return fs::exists(folder / name, ignored);
+  };
+  if (!has("run.json") || has("config.json")) return given;
+  if (has("model/config.json")) return (folder / "model").string();
+  const std::string shown = without_controls_on_one_line(given);
+  return Error{Code::kNotFound, fmt::format("opening the model: {0}: it is the folder of a run that has no model yet, a "
+                                            "finished run was wanted; `naru train` goes on with it, `naru runs {0}` "
+                                            "shows the command",
+                                            shown)};
+}
+
 }  // namespace
 
 Result<std::string> find_model_path(const std::string& given) {
@@ -81,7 +98,8 @@ Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::pa
 
 std::function<Status(const Given&)> set_model_path(std::string* path) {
   return [path](const Given& given) -> Status {
-    NARU_ASSIGN(*path, find_model_path(given.text));
+    NARU_ASSIGN(const std::string found, find_model_path(given.text));
+    NARU_ASSIGN(*path, model_of_run(found));
     return {};
   };
 }

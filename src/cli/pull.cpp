@@ -16,6 +16,7 @@
 #include "cli/terminal.h"
 #include "hub/http.h"
 #include "hub/models_folder.h"
+#include "hub/packaged.h"
 
 namespace naru::cli {
 namespace {
@@ -91,10 +92,15 @@ std::string result_text(const hub::PullResult& result, double seconds) {
   const std::string how =
       result.was_there ? "was here, and is right"
                        : fmt::format("{} fetched in {}", format_bytes(result.bytes_fetched), format_seconds(seconds));
-  const std::string commit = manifest.commit.substr(0, kCommitDigitsShown);
-  std::string text = fmt::format("{} · {} · {} in {} file{} · commit {} · {}\n", manifest.model,
+  std::string origin = fmt::format("commit {}", manifest.commit.substr(0, kCommitDigitsShown));
+  if (const hub::PackagedModel* packaged = hub::find_packaged(manifest.model); packaged != nullptr) {
+    const size_t version = manifest.commit.find('-') + 1;  // of package-version-tags.whl
+    origin = fmt::format("package {} {}", packaged->package,
+                         manifest.commit.substr(version, manifest.commit.find('-', version) - version));
+  }
+  std::string text = fmt::format("{} · {} · {} in {} file{} · {} · {}\n", manifest.model,
                                  hub::kind_name(manifest.kind), format_bytes(manifest.bytes()), manifest.files.size(),
-                                 manifest.files.size() == 1 ? "" : "s", commit, how);
+                                 manifest.files.size() == 1 ? "" : "s", origin, how);
   text += fmt::format("{}\n", one_line(result.folder.string()));
   const bool is_adapter = manifest.kind == hub::PulledKind::kAdapter;
   return text + fmt::format("naru run {}{}\n", is_adapter ? "MODEL --adapter " : "", manifest.model);

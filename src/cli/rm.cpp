@@ -18,7 +18,13 @@ Status rm_command(const std::vector<std::string>& given) {
   end_at_first_interrupt();
   std::vector<hub::ModelName> names;
   for (const std::string& text : given) {
-    NARU_ASSIGN(hub::ModelName name, hub::parse_name(text));
+    auto parsed = hub::parse_name(text);
+    if (!parsed.ok() && text.find_first_of("/:@") == std::string::npos) {
+      return Error{Code::kNotFound, fmt::format("removing {}: there is no model of that name; `naru list` shows what "
+                                                "there is",
+                                                one_line(text))};
+    }
+    NARU_ASSIGN(hub::ModelName name, std::move(parsed));
     const bool is_twice = std::any_of(names.begin(), names.end(),
                                       [&name](const hub::ModelName& other) { return other.text() == name.text(); });
     if (!is_twice) names.push_back(std::move(name));

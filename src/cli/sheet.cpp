@@ -31,6 +31,15 @@ std::string indented(std::string_view text, int64_t first, int64_t then) {
   return out;
 }
 
+std::string message_text(std::string_view head, std::string_view rest, Style style) {
+  std::string text;
+  for (const std::string& line : wrapped(std::string(head) + one_line(rest), columns_of(Stream::kErr))) {
+    text += line + '\n';
+  }
+  if (!text.starts_with(head)) return text;  // broken inside, on a screen of a few columns
+  return styled(head, style, Stream::kErr) + text.substr(head.size());
+}
+
 void Sheet::title(std::string_view name, std::string_view rest) {
   const std::string bold = one_line(name);
   const std::vector<std::string> lines = wrapped(bold + one_line(rest), columns_);

@@ -17,6 +17,9 @@ int64_t columns_of(Stream stream);
 // `then`.
 std::string indented(std::string_view text, int64_t first, int64_t then);
 
+// A message of one line on standard error, the beginning `head` in its style; on a terminal it breaks between words.
+std::string message_text(std::string_view head, std::string_view rest, Style style);
+
 class Sheet {
  public:
   // `columns`: as columns_of() says.

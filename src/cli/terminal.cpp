@@ -15,6 +15,7 @@
 
 #include "base/partial.h"
 #include "base/shown_text.h"
+#include "cli/sheet.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -170,7 +171,7 @@ void write_err(std::string_view text) {
 }
 
 void print_note(std::string_view text) {
-  write_err(fmt::format("{} {}\n", styled("naru: note:", Style::kDim, Stream::kErr), one_line(text)));
+  write_err(message_text("naru: note:", fmt::format(" {}", text), Style::kDim));
 }
 
 bool reader_is_gone() {

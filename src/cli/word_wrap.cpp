@@ -35,6 +35,18 @@ size_t word_end(std::string_view text) {
   return end;
 }
 
+// The same, on with the words up to a closing backtick: a command stays whole where a line has room for it.
+size_t whole_word_end(std::string_view text, int64_t columns) {
+  const size_t first_end = word_end(text);
+  size_t end = first_end;
+  while (std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '`') % 2 == 1) {
+    const size_t closing = text.find('`', end);
+    if (closing == std::string_view::npos) return first_end;
+    end = std::min(text.find(' ', closing), text.size());
+  }
+  return display_columns(text.substr(0, end)) <= columns ? end : first_end;
+}
+
 }  // namespace
 
 std::vector<std::string> wrapped(std::string_view text, int64_t columns) {
@@ -42,7 +54,7 @@ std::vector<std::string> wrapped(std::string_view text, int64_t columns) {
   if (columns <= 0) return {std::string(text)};
   int64_t column = 0;
   while (!text.empty()) {
-    const size_t end = word_end(text);
+    const size_t end = whole_word_end(text, columns);
     std::string_view word = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     const int64_t width = display_columns(word);

@@ -11,7 +11,7 @@
 namespace naru::cli {
 
 // The lines of one line of valid UTF-8: at most `columns` wide, broken at spaces but not between a number and its unit,
-// a word that is wider anywhere. Columns of 0: no bound.
+// nor between backticks where that fits on a line; a word that is wider breaks anywhere. Columns of 0: no bound.
 std::vector<std::string> wrapped(std::string_view text, int64_t columns);
 
 class WordWrap {

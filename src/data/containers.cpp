@@ -15,7 +15,7 @@ struct Kind {
   std::string_view magic;                 // at the beginning; empty: the ending tells
   std::string_view ending, other_ending;  // of the name; may be empty
   std::string_view table;                 // what reads it in Python; {}: the file
-  std::string_view command;               // where it is no table: what takes out what is in it
+  std::string_view command;               // where it is no table: what takes out what is in it; {0}: the file, {1}: data
 };
 
 // Of a table: what reads it into pandas' frame; {}: the file.
@@ -37,7 +37,7 @@ constexpr Kind kKinds[] = {
     {"compressed by xz", "\xFD\x37zXZ\0"sv, ".xz", "", "", "xz -dk {}"},
     {"compressed by bzip2", "BZh91AY&SY"sv, ".bz2", "", "", "bzip2 -dk {}"},
     {"a ZIP archive", "PK\x03\x04"sv, ".zip", "", "", "unzip {}"},
-    {"a database of SQLite", "SQLite format 3\0"sv, ".sqlite", "", "", "sqlite3 -json {} 'select ...' > data.json"},
+    {"a database of SQLite", "SQLite format 3\0"sv, ".sqlite", "", "", "sqlite3 -json {0} 'select ...' > {1}.json"},
     {"a PDF", "%PDF-"sv, ".pdf", "", "", "pdftotext {}"},
     {"a model", "GGUF\3\0"sv, ".gguf", ".safetensors", "", ""},
     {"a table of values between tabs", ""sv, ".tsv", "", kTsv, ""},
@@ -76,13 +76,14 @@ std::optional<Container> find_container(std::string_view first_bytes, const std:
   const std::string name = shown_name(path);
   std::string advice = "data are texts or lines of JSON; check the path";
   if (!kind->table.empty()) {
-    const std::string lines = name == "FILE" ? "data.jsonl" : std::filesystem::path(name).stem().string() + ".jsonl";
+    std::string lines = name == "FILE" ? "data.jsonl" : std::filesystem::path(name).stem().string() + ".jsonl";
+    if (lines == name) lines = std::filesystem::path(name).stem().string() + "-lines.jsonl";
     advice = fmt::format(
         "make lines of JSON of it: python3 -c 'import {0}; {1}.to_json(\"{2}\", orient=\"records\", lines=True, "
         "force_ascii=False)'",
         kind->table.substr(0, kind->table.find('.')), fmt::format(fmt::runtime(kind->table), name), lines);
   } else if (!kind->command.empty()) {
-    advice = fmt::format("take out what is in it: {}", fmt::format(fmt::runtime(kind->command), name));
+    advice = fmt::format("take out what is in it: {}", fmt::format(fmt::runtime(kind->command), name, name == "data.json" ? "data-rows" : "data"));
   }
   return Container{std::string(kind->what), std::move(advice)};
 }

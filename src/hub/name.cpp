@@ -110,7 +110,10 @@ Result<ModelName> parse_name(std::string_view text) {
     if (!is_safe_path(*name.file)) return bad_name(text, "the path of a file in the repository behind :", "correct it");
   }
   const size_t slash = rest.find('/');
-  if (slash == std::string_view::npos) return bad_name(text, kForm, "give it as the hub's page shows it");
+  if (slash == std::string_view::npos) {
+    return bad_name(text, kForm,
+                    fmt::format("give it as the hub's page shows it; without an owner there is: {}", packaged_names()));
+  }
   name.owner = rest.substr(0, slash);
   name.repository = rest.substr(slash + 1);
   if (!is_name_part(name.owner) || !is_name_part(name.repository)) {

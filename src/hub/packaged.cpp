@@ -170,6 +170,12 @@ const PackagedModel* find_packaged(std::string_view name) {
   return nullptr;
 }
 
+std::string packaged_names() {
+  std::string names;
+  for (const PackagedModel& model : kPackaged) names.append(names.empty() ? "" : ", ").append(model.name);
+  return names;
+}
+
 Result<std::string> find_package_file(Bytes text, std::string_view file, const std::string& page) {
   const bool is_json = as_text(text).starts_with('{');
   std::string link = is_json ? "" : find_link(as_text(text), file);

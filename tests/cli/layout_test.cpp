@@ -37,6 +37,8 @@ TEST(Wrapped, BreaksBetweenWords) {
   EXPECT_EQ(wrapped("one two three", 0), (std::vector<std::string>{"one two three"}));
   EXPECT_EQ(wrapped("one two three", 7), (std::vector<std::string>{"one two", "three"}));
   EXPECT_EQ(wrapped("of 12 min 05 s, 3", 8), (std::vector<std::string>{"of", "12 min", "05 s, 3"}));
+  EXPECT_EQ(wrapped("do (`a b`, c d)", 9), (std::vector<std::string>{"do", "(`a b`, c", "d)"}));
+  EXPECT_EQ(wrapped("`a b c` d", 5), (std::vector<std::string>{"`a b", "c` d"}));  // no line has room for it
   EXPECT_EQ(wrapped("", 7), (std::vector<std::string>{""}));
   EXPECT_EQ(wrapped("abcdefgh ij", 3), (std::vector<std::string>{"abc", "def", "gh", "ij"}));
   EXPECT_EQ(wrapped("나루 배", 4), (std::vector<std::string>{"나루", "배"}));  // each is two columns wide

@@ -57,7 +57,8 @@ class Terminal:
         return bool(data)
 
     def wait_for(self, pattern):
-        """Until what came since the last wait matches; forgets it then."""
+        """Until what came since the last wait matches; forgets it then. A line may break at a space."""
+        pattern = re.sub(r"(?<![\[\\]) ", r"(?: |\\r\\n)", pattern)
         end = time.monotonic() + WAIT_SECONDS
         while not (match := re.search(pattern, self.seen, re.DOTALL)):
             if time.monotonic() > end or (not self.read_some(1) and self.is_done()):
@@ -321,7 +322,7 @@ def test_a_full_context_makes_room(naru, model):
     t.wait_for("stopped: the context of 64 tokens is full; the next message makes room")
     t.wait_for(PROMPT)
     t.type("more\r")
-    t.wait_for(r"the oldest turn left the context of 64 tokens; /clear starts over")
+    t.wait_for(r"the oldest turn dropped out of the context of 64 tokens; /clear starts over")
     t.wait_for("dddd")
     t.wait_for("makes room")
     t.wait_for(PROMPT)
@@ -329,7 +330,7 @@ def test_a_full_context_makes_room(naru, model):
     t.wait_for(r"naru:.* answering in the chat: the newest message alone has \d\d tokens.* the context holds 64 .*--context N")
     t.wait_for(PROMPT)
     t.type("/stats\r")  # what failed changed nothing
-    t.wait_for(r"context 64 of 64 tokens, 1 turn \(1 older left\)")
+    t.wait_for(r"context 64 of 64 tokens, 1 turn \(1 older dropped\)")
     t.type("/system " + "y" * 60 + "\rhello\r")
     t.wait_for(r"the newest message has, with the system prompt, \d+ tokens.*/system")
     t.type('/system ""\r')
@@ -352,8 +353,8 @@ def test_an_answer_is_that_of_its_prompt(naru, model):
     flags = ["-n", "8", "--temperature", "0", "--context", "48"]
     with tempfile.TemporaryDirectory() as folder:
         t = Terminal([naru, "run", model, *flags])
-        parts = (("hello", "stopped at"), ("more", "oldest turn left.*stopped at"), ("/undo", "taken back"),
-                 ("wor", "oldest turn left.*stopped at"))
+        parts = (("hello", "stopped at"), ("more", "oldest turn dropped.*stopped at"), ("/undo", "taken back"),
+                 ("wor", "oldest turn dropped.*stopped at"))
         for i, (keys, wanted) in enumerate(parts):
             t.wait_for(PROMPT)
             t.type(keys + "\r")

@@ -297,7 +297,7 @@ TEST_F(DataFiles, OtherContainersAreKnownByTheirBytes) {
   const std::tuple<const char*, std::string, const char*, const char*> cases[] = {
       {"a.parquet", std::string("PAR1\x15\x04\0", 7), "a Parquet file",
        "pandas.read_parquet(\"a.parquet\").to_json(\"a.jsonl\", orient=\"records\", lines=True"},
-      {"a.jsonl", std::string("PAR1\x15\x04\0", 7), "a Parquet file", "read_parquet"},
+      {"a.jsonl", std::string("PAR1\x15\x04\0", 7), "a Parquet file", "to_json(\"a-lines.jsonl\""},
       {"a.arrow", std::string("\xFF\xFF\xFF\xFF\x10\0", 6), "an Arrow stream",
        "datasets.Dataset.from_file(\"a.arrow\")"},
       {"a.arrow", std::string("ARROW1\0\0", 8), "an Arrow file", "read_feather"},

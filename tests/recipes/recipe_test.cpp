@@ -232,7 +232,7 @@ TEST(Recipe, KeysMustFitEachOther) {
   expect_in(refusal(kSmall, {"batch.rows=2", "batch.micro_rows=4"}), {"batch.micro_rows is 4 and batch.rows is 2"});
   expect_in(refusal(kSmall, {"schedule.kind=wsd"}), {"decay_steps is 0"});
   expect_in(refusal(kSmall, {"schedule.decay_steps=2"}), {"wsd only"});
-  expect_in(refusal(kSmall, {"schedule.warmup_steps=11"}), {"together above steps 10"});
+  expect_in(refusal(kSmall, {"schedule.warmup_steps=11"}), {"warmup_steps 11 is above steps 10"});
   expect_in(refusal(kSmall, {"guard.skip_z=1"}), {"skip_z at least as large"});
   expect_in(refusal(kSmall, {"lora.rank=4", "lora.targets="}), {"at least one matrix"});
   expect_in(refusal(kSmall, {"lora.rank=4", "lora.targets=q_proj,all"}), {"names all and others"});
