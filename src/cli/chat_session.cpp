@@ -85,7 +85,8 @@ void ChatSession::undo() {
   conversation_.n_left = last.n_left_before;
   n_context_ = 0;
   const size_t n = conversation_.turns.size();
-  say_dimmed(fmt::format("taken back: \"{}\" ({} remain{})", brief(last.question), counted_turns(n), n == 1 ? "s" : ""));
+  say_dimmed(
+      fmt::format("taken back: \"{}\" ({} remain{})", brief(last.question), counted_turns(n), n == 1 ? "s" : ""));
 }
 
 void ChatSession::clear() {

@@ -43,8 +43,8 @@ Error unknown_argument(const Command& command, const std::string& word) {
   if ((name == "--quantize" || name == "--quantization") && has("--dtype")) near = "--dtype";
   const std::string found = fmt::format("it has no flag '{}'", name);
   if (command.has_recipe && (name == "--lr" || name == "--steps")) {
-    return usage_error(command, found, fmt::format("write {}, without dashes",
-                                                   name == "--lr" ? "optimizer.lr=1e-3" : "steps=5"));
+    return usage_error(command, found,
+                       fmt::format("write {}, without dashes", name == "--lr" ? "optimizer.lr=1e-3" : "steps=5"));
   }
   return usage_error(command, found, near ? fmt::format("did you mean {}? {}", *near, see) : see);
 }

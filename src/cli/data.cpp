@@ -44,9 +44,10 @@ Result<formats::TokenizerData> read_tokenizer(const DataOptions& options, const 
 
 Result<RecipeData> open_data(const DataOptions& options) {
   if (options.recipe_path.ends_with(".jsonl")) {
-    return Error{Code::kInvalidArgument, fmt::format("reading {}: it is a data file, a recipe (a TOML file) was wanted; "
-                                                     "name it in one under [[data]]",
-                                                     options.recipe_path)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("reading {}: it is a data file, a recipe (a TOML file) was wanted; "
+                             "name it in one under [[data]]",
+                             options.recipe_path)};
   }
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   if (recipe.kind == recipes::RunKind::kGrpo) {

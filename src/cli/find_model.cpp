@@ -69,10 +69,11 @@ Result<std::string> model_of_run(const std::string& given) {
   if (!has("run.json") || has("config.json")) return given;
   if (has("model/config.json")) return (folder / "model").string();
   const std::string shown = without_controls_on_one_line(given);
-  return Error{Code::kNotFound, fmt::format("opening the model: {0}: it is the folder of a run that has no model yet, a "
-                                            "finished run was wanted; `naru train` goes on with it, `naru runs {0}` "
-                                            "shows the command",
-                                            shown)};
+  return Error{Code::kNotFound,
+               fmt::format("opening the model: {0}: it is the folder of a run that has no model yet, a "
+                           "finished run was wanted; `naru train` goes on with it, `naru runs {0}` "
+                           "shows the command",
+                           shown)};
 }
 
 }  // namespace

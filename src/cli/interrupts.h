@@ -6,10 +6,10 @@
 
 namespace naru::cli {
 
-// From here on the first one is kept for is_interrupted(), and a second one, where nobody forgot the first, ends the program
-// at once, with interrupt_status() and nothing half-written left behind. Also makes writes to a closed pipe, and past the
-// limit of a file's size, errors instead of the end of the program. A signal that was ignored when the program began
-// stays ignored.
+// From here on the first one is kept for is_interrupted(), and a second one, where nobody forgot the first, ends the
+// program at once, with interrupt_status() and nothing half-written left behind. Also makes writes to a closed pipe,
+// and past the limit of a file's size, errors instead of the end of the program. A signal that was ignored when the
+// program began stays ignored.
 void install_interrupts();
 
 // From now on the first one ends the program, unfinished outputs removed: for work that never looks at the flag.

@@ -98,8 +98,8 @@ std::string result_text(const hub::PullResult& result, double seconds) {
     origin = fmt::format("package {} {}", packaged->package,
                          manifest.commit.substr(version, manifest.commit.find('-', version) - version));
   }
-  std::string text = fmt::format("{} · {} · {} in {} file{} · {} · {}\n", manifest.model,
-                                 hub::kind_name(manifest.kind), format_bytes(manifest.bytes()), manifest.files.size(),
+  std::string text = fmt::format("{} · {} · {} in {} file{} · {} · {}\n", manifest.model, hub::kind_name(manifest.kind),
+                                 format_bytes(manifest.bytes()), manifest.files.size(),
                                  manifest.files.size() == 1 ? "" : "s", origin, how);
   text += fmt::format("{}\n", one_line(result.folder.string()));
   const bool is_adapter = manifest.kind == hub::PulledKind::kAdapter;

@@ -29,9 +29,10 @@ namespace fs = std::filesystem;
 
 Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
   if (options.recipe_path.ends_with(".gguf") || options.recipe_path.ends_with(".safetensors")) {
-    return Error{Code::kInvalidArgument, fmt::format("reading {}: it is a model, a recipe (a TOML file) was wanted; name "
-                                                     "the model in one, as model.path",
-                                                     options.recipe_path)};
+    return Error{Code::kInvalidArgument,
+                 fmt::format("reading {}: it is a model, a recipe (a TOML file) was wanted; name "
+                             "the model in one, as model.path",
+                             options.recipe_path)};
   }
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   if (options.output) recipe.output = *options.output;

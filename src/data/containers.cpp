@@ -15,7 +15,7 @@ struct Kind {
   std::string_view magic;                 // at the beginning; empty: the ending tells
   std::string_view ending, other_ending;  // of the name; may be empty
   std::string_view table;                 // what reads it in Python; {}: the file
-  std::string_view command;               // where it is no table: what takes out what is in it; {0}: the file, {1}: data
+  std::string_view command;  // where it is no table: what takes out what is in it; {0}: the file, {1}: data
 };
 
 // Of a table: what reads it into pandas' frame; {}: the file.
@@ -83,7 +83,8 @@ std::optional<Container> find_container(std::string_view first_bytes, const std:
         "force_ascii=False)'",
         kind->table.substr(0, kind->table.find('.')), fmt::format(fmt::runtime(kind->table), name), lines);
   } else if (!kind->command.empty()) {
-    advice = fmt::format("take out what is in it: {}", fmt::format(fmt::runtime(kind->command), name, name == "data.json" ? "data-rows" : "data"));
+    advice = fmt::format("take out what is in it: {}",
+                         fmt::format(fmt::runtime(kind->command), name, name == "data.json" ? "data-rows" : "data"));
   }
   return Container{std::string(kind->what), std::move(advice)};
 }

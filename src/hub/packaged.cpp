@@ -187,10 +187,11 @@ Result<std::string> find_package_file(Bytes text, std::string_view file, const s
     NARU_ASSIGN(const std::string origin, origin_of(address));
     NARU_ASSIGN(const std::string page_origin, origin_of(page));
     if (!page_origin.starts_with("https:") || origin.starts_with("https:")) return address;
-    return Error{Code::kUnavailable,
-                 fmt::format("reading {}: its link to {} leads from https to {}, which anybody on the way could change; "
-                             "check PIP_INDEX_URL",
-                             page, file, origin)};
+    return Error{
+        Code::kUnavailable,
+        fmt::format("reading {}: its link to {} leads from https to {}, which anybody on the way could change; "
+                    "check PIP_INDEX_URL",
+                    page, file, origin)};
   }
   return Error{Code::kNotFound,
                fmt::format("reading {}: it does not name {}; check PIP_INDEX_URL, which says where the "

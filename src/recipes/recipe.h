@@ -149,7 +149,7 @@ struct Recipe {
   SampleRecipe sample;
 };
 
-inline constexpr int64_t kGrpoAnswersMax = 65536;                // of a rollout
+inline constexpr int64_t kGrpoAnswersMax = 65536;             // of a rollout
 inline constexpr int64_t kRecipeBytesMax = int64_t{1} << 20;  // bytes of a recipe file
 
 // Paths in the recipe stay as written; resolved_path() says where they lead.

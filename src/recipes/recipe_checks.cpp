@@ -37,9 +37,10 @@ Status check_length(const Recipe& r, const PlaceOfKey& where) {
   if (r.steps > 0 && s.warmup_steps + s.decay_steps > r.steps) {
     const bool decays = s.decay_steps > 0;  // with kind wsd only
     return clash(where("schedule.warmup_steps"),
-                 decays ? fmt::format("schedule.warmup_steps {} and schedule.decay_steps {} are together above steps {}",
-                                      s.warmup_steps, s.decay_steps, r.steps)
-                        : fmt::format("schedule.warmup_steps {} is above steps {}", s.warmup_steps, r.steps),
+                 decays
+                     ? fmt::format("schedule.warmup_steps {} and schedule.decay_steps {} are together above steps {}",
+                                   s.warmup_steps, s.decay_steps, r.steps)
+                     : fmt::format("schedule.warmup_steps {} is above steps {}", s.warmup_steps, r.steps),
                  "a schedule that fits the run",
                  fmt::format("shorten the warm-up{}, or train longer", decays ? " or the decay" : ""));
   }

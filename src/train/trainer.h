@@ -90,7 +90,7 @@ struct TrainerParts {
 struct RunResult {
   bool is_done = false;  // false: stopped as asked, with a checkpoint unless that was before the first step
   int64_t step = 0;
-  std::optional<double> loss;  // of the last step; nothing before the first
+  std::optional<double> loss;    // of the last step; nothing before the first
   std::optional<double> reward;  // of the last rollout, where a run has any; it has no loss then
   std::optional<double> validation_loss;
   std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
