@@ -451,7 +451,7 @@ TEST(TwoProcesses, EndInTheWeightsOfOne) {
 }
 
 TEST(TwoProcesses, WriteTheSameAnswersAndStopTogether) {
-  const GrpoRig rig("llama.json");
+  const GrpoRig rig;
   const std::string wanted = rig.finished(rig.grpo("one"), best_cpu());
   EXPECT_EQ(finished_in_two(rig, rig.grpo("two")), wanted);
   for (const int64_t n_questions : {3, 11, 40}) {  // the second one is asked in rollouts too
