@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/home.h"
 #include "base/nearest.h"
 #include "base/shown_text.h"
 #include "formats/utf8.h"
@@ -50,10 +51,8 @@ std::string wanted_of(ValueKind kind, std::string_view word) {
 }
 
 std::optional<std::string> path_text(const std::string& path) {
-  if (path.starts_with('/')) return path;
-  const std::string home = variable_text("HOME");
-  if (!path.starts_with("~/") || !home.starts_with('/')) return std::nullopt;
-  return (fs::path(home) / path.substr(2)).string();
+  std::string whole = with_home(path);
+  return whole.starts_with('/') ? std::optional(std::move(whole)) : std::nullopt;
 }
 
 // The value as the command line would have it; nothing where it is of another kind.

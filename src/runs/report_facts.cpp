@@ -181,9 +181,10 @@ void put_data(const Json& info, ReportData* data, LabelledTexts& hashes) {
        {std::pair{"training", "training data"}, std::pair{"validation", "validation data"}}) {
     if (!record.contains(key) || !record[key].is_object()) continue;
     const Json& stream = record[key];
+    const std::string documents = grouped(json_whole(stream, "documents").value_or(0));
+    const int64_t tokens = json_whole(stream, "tokens").value_or(0);  // 0: answers are written as the run goes
     put(section.rows, label,
-        fmt::format("{} documents, {} tokens", grouped(json_whole(stream, "documents").value_or(0)),
-                    grouped(json_whole(stream, "tokens").value_or(0))));
+        tokens > 0 ? fmt::format("{} documents, {} tokens", documents, grouped(tokens)) : documents + " problems");
     put(hashes, fmt::format("{} documents", key), json_text_of(stream, "documents_sha256"));
     if (!stream.contains("files") || !stream["files"].is_array()) continue;
     const Json& files = stream["files"];
