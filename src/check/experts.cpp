@@ -21,60 +21,11 @@ std::string groups_misfit(const Case& c) {
   const int64_t experts = c.at("experts"), groups = c.at("groups"), kept = c.at("kept");
   if (experts % groups != 0) return "the groups do not divide the experts";
   if (kept > groups) return "more groups are kept than there are";
+  if (c.is("given") && !c.is("no_groups")) return "experts that are given have no groups";
   if (!c.is("no_groups") && c.at("chosen") > experts / groups * kept) {
     return "more experts are chosen than the kept groups have";
   }
   return more_chosen_than_there_are(c);
-}
-
-Program build_route(const Case& c) {
-  Program p(c.drawing());
-  const int64_t rows = c.at("rows"), experts = c.at("experts"), chosen = c.at("chosen");
-  const bool has_bias = c.is("bias_and_normalised");
-  const View logits = p.drawn(13, rows, experts);
-  for (int64_t e = 0; e + 3 < experts && rows > 1 && !c.is_golden(); e += 3) {  // ties
-    p.row(logits, 1)[e] = p.row(logits, 1)[0];
-  }
-  p.run(contract::Route{.logits = logits,
-                        .bias = has_bias ? p.plain(14, 1, experts) : View{},
-                        .scoring = scoring_of(c),
-                        .group_score = c.is("no_groups")    ? contract::GroupScore::kNone
-                                       : c.is("max_groups") ? contract::GroupScore::kMax
-                                                            : contract::GroupScore::kTopTwoSum,
-                        .n_group = c.at("groups"),
-                        .topk_group = c.at("kept"),
-                        .normalise = has_bias,
-                        .scale = 2.5f,
-                        .experts = p.output("experts", rows, chosen, DType::kI32),
-                        .gates = p.output("gates", rows, chosen)});
-  return p;
-}
-
-std::vector<Case> route_cases() {
-  CaseList list("route");
-  struct Shape {
-    int64_t experts, chosen, groups, kept;
-  };
-  for (const Shape shape :
-       {Shape{1, 1, 1, 1}, Shape{5, 3, 1, 1}, Shape{16, 16, 4, 4}, Shape{64, 6, 8, 3}, Shape{256, 8, 8, 4},
-        Shape{160, 6, 8, 3}, Shape{33, 2, 11, 5}, Shape{7, 3, 7, 4}, Shape{1024, 32, 16, 7}}) {
-    for (const Values values : kMostValues) {
-      for (const char* scoring : {"softmax/", "sigmoid/"}) {
-        for (const char* groups : {"no_groups/", "max_groups/", "top_two_groups/"}) {
-          for (const char* how : {"as_is", "bias_and_normalised"}) {
-            list.add(std::string(scoring) + groups + how,
-                     {{"rows", {shape.experts == 256 ? 40 : 4}},
-                      {"experts", {shape.experts}},
-                      {"chosen", {shape.chosen}},
-                      {"groups", {shape.groups}},
-                      {"kept", {shape.kept}}},
-                     values);
-          }
-        }
-      }
-    }
-  }
-  return list.take();
 }
 
 // Ascending distinct experts of each token.
@@ -89,6 +40,58 @@ View chosen_experts(Program& p, const Case& c) {
     }
   }
   return p.ints(c.is_golden() ? kGoldenChoice : ids, rows, chosen);
+}
+
+Program build_route(const Case& c) {
+  Program p(c.drawing());
+  const int64_t rows = c.at("rows"), experts = c.at("experts"), chosen = c.at("chosen");
+  const bool has_bias = c.is("bias_and_normalised"), is_given = c.is("given");
+  const View logits = p.drawn(13, rows, experts);
+  for (int64_t e = 0; e + 3 < experts && rows > 1 && !c.is_golden(); e += 3) {  // ties
+    p.row(logits, 1)[e] = p.row(logits, 1)[0];
+  }
+  p.run(contract::Route{.logits = logits,
+                        .bias = has_bias ? p.plain(14, 1, experts) : View{},
+                        .scoring = scoring_of(c),
+                        .group_score = c.is("no_groups")    ? contract::GroupScore::kNone
+                                       : c.is("max_groups") ? contract::GroupScore::kMax
+                                                            : contract::GroupScore::kTopTwoSum,
+                        .n_group = c.at("groups"),
+                        .topk_group = c.at("kept"),
+                        .normalise = has_bias || is_given,
+                        .scale = 2.5f,
+                        .experts = is_given ? chosen_experts(p, c) : p.output("experts", rows, chosen, DType::kI32),
+                        .gates = p.output("gates", rows, chosen),
+                        .is_given = is_given});
+  return p;
+}
+
+std::vector<Case> route_cases() {
+  CaseList list("route");
+  struct Shape {
+    int64_t experts, chosen, groups, kept;
+  };
+  for (const Shape shape :
+       {Shape{1, 1, 1, 1}, Shape{5, 3, 1, 1}, Shape{16, 16, 4, 4}, Shape{64, 6, 8, 3}, Shape{256, 8, 8, 4},
+        Shape{160, 6, 8, 3}, Shape{33, 2, 11, 5}, Shape{7, 3, 7, 4}, Shape{1024, 32, 16, 7}}) {
+    for (const Values values : kMostValues) {
+      for (const char* scoring : {"softmax/", "sigmoid/"}) {
+        for (const char* groups : {"no_groups/", "max_groups/", "top_two_groups/"}) {
+          for (const char* how : {"as_is", "bias_and_normalised", "given"}) {
+            if (how == std::string("given") && groups != std::string("no_groups/")) continue;
+            list.add(std::string(scoring) + groups + how,
+                     {{"rows", {shape.experts == 256 ? 40 : 4}},
+                      {"experts", {shape.experts}},
+                      {"chosen", {shape.chosen}},
+                      {"groups", {shape.groups}},
+                      {"kept", {shape.kept}}},
+                     values);
+          }
+        }
+      }
+    }
+  }
+  return list.take();
 }
 
 Program build_route_grad(const Case& c) {
@@ -188,7 +191,7 @@ std::vector<Suite> expert_suites() {
   const DimensionRange groups{"groups", 1, 1024, 1}, kept{"kept", 1, 1024, 1};
   return {
       {"route",
-       {scorings, {"no_groups", "max_groups", "top_two_groups"}, {"as_is", "bias_and_normalised"}},
+       {scorings, {"no_groups", "max_groups", "top_two_groups"}, {"as_is", "bias_and_normalised", "given"}},
        {kTokenRows, kExperts, kChosen, groups, kept},
        choice_elements,
        groups_misfit,

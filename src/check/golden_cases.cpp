@@ -100,6 +100,7 @@ void add_experts(Cases& cases) {
                                {{"rows", {5}}, {"experts", {24}}, {"chosen", {3}}, {"groups", {4}}, {"kept", {2}}})}});
     }
     const std::initializer_list<Dimension> shape = {{"rows", {5}}, {"experts", {24}}, {"chosen", {3}}};
+    cases.push_back({"route_given/" + scoring, {golden("route", scoring + "/no_groups/given", shape)}});
     cases.push_back({"route_grad/" + scoring, {golden("route_grad", scoring + "/as_is/no_dscores", shape)}});
     cases.push_back(
         {"route_grad/" + scoring + "/normalised", {golden("route_grad", scoring + "/normalised/dscores", shape)}});

@@ -147,6 +147,9 @@ struct Add {
 // Section 6. Scores, selection by ranking of score (+ bias), and the weights of the chosen, ascending by expert.
 // Groups (E / n_group experts each, contiguous): the best topk_group by their max, or by the sum of their two largest
 // keys, stay; others are absent. gate = score, divided by (sum over the chosen + 1e-20) where `normalise`, times scale.
+//
+// Where `is_given` the experts are read and not chosen: bias and groups are not looked at, gates are made as ever. Each
+// row ascends within [0, E); any other one is an error of its row, and nothing is written.
 struct Route {
   static constexpr std::string_view kName = "route";
   View logits;  // [T, E]
@@ -157,8 +160,9 @@ struct Route {
   int64_t topk_group = 1;
   bool normalise = false;
   float scale = 1;
-  View experts;  // out: i32 [T, S], ascending
-  View gates;    // out: [T, S]
+  View experts;           // i32 [T, S], ascending: out, or read where they are given
+  View gates;             // out: [T, S]
+  bool is_given = false;  // kept routing
 };
 
 // Section 6. out = residual + ((fma(g_s, y_s, acc) from +0, s ascending) + shared).

@@ -33,6 +33,9 @@ struct DocumentRows {
   int64_t n_rows = 0;
 };
 
+// What keeps routing gives: of each layer with experts, those that its tokens take, ascending, [T, n_chosen].
+using KeptExperts = std::vector<std::vector<int32_t>>;
+
 struct MicroBatch {
   std::vector<int32_t> ids;        // [T]
   std::vector<int32_t> positions;  // [T], from the start of each document
@@ -42,6 +45,7 @@ struct MicroBatch {
   // policy said. Documents of text have none.
   std::vector<std::vector<float>> signals;
   std::vector<DocumentRows> documents;
+  KeptExperts experts;  // empty: the routers choose
 };
 
 struct StepBatch {

@@ -23,6 +23,7 @@ struct Context {
   // Where the layer at work puts the experts that its tokens chose, i32 [T, n_chosen], for who reads them once the pass
   // is over; empty: in the workspace, like all else.
   View chosen = {};
+  bool is_chosen_given = false;  // they stand there already, and the router weighs them (kept routing)
 
   Status run(const contract::Op& op) {
     NARU_TRY(workspace.within_bounds());

@@ -51,6 +51,7 @@ Status Experts::forward(Context& ctx, View x, View residual, View out) const {
   Workspace& workspace = ctx.workspace;
   const int64_t n_slots = x.rows * n_chosen;
   const View logits = workspace.take(x.rows, router.outputs());
+  NARU_CHECK(!ctx.is_chosen_given || !ctx.chosen.empty());
   const View chosen = ctx.chosen.empty() ? workspace.take(x.rows, n_chosen, DType::kI32) : ctx.chosen;
   const View gates = workspace.take(x.rows, n_chosen);
   NARU_TRY(matmul(ctx, router, x, logits));
@@ -63,7 +64,8 @@ Status Experts::forward(Context& ctx, View x, View residual, View out) const {
                                    .normalise = normalise,
                                    .scale = routed_scale,
                                    .experts = chosen,
-                                   .gates = gates}));
+                                   .gates = gates,
+                                   .is_given = ctx.is_chosen_given}));
   const View slots = chosen.split_cols(n_chosen);
   const View g = workspace.take(n_slots, gate->outputs);
   const View u = workspace.take(n_slots, up->outputs);

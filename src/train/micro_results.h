@@ -11,9 +11,17 @@ namespace naru::train {
 
 class MicroResults {
  public:
+  // What there is room for beside the losses of the model's head.
+  struct Wanted {
+    bool predictions = false;  // losses of the prediction layers
+    bool experts = false;
+    bool balance = false;
+  };
   // Takes the memory, for T rows. Layers are counted with the prediction layers behind them.
   void place(nn::Workspace& workspace, const models::Decoder& decoder, const data::MicroBatch& batch,
-             bool wants_gradients, bool has_balance);
+             const Wanted& wanted);
+  // Puts the experts that the batch keeps where layers put those that they choose.
+  Status give(contract::Chip& chip, const data::KeptExperts& kept) const;
 
   View losses(size_t head) const { return losses_[head].view; }             // [T, 1]
   View balance(size_t layer) const { return layers_[layer].balance.view; }  // [documents, 1]; empty: it has none
@@ -21,8 +29,12 @@ class MicroResults {
 
   // Waits for the chip. Losses of every row, whatever its weight; the sums of losses are not made here.
   Result<TrainableModel::MicroResult> read(contract::Chip& chip) const;
+  // Waits too. Of the model's own layers, as a micro-batch keeps them.
+  Result<data::KeptExperts> read_experts(contract::Chip& chip) const;
 
  private:
+  Result<std::vector<int32_t>> read_all(contract::Chip& chip) const;
+
   struct Slot {
     View view;
     int64_t at = 0;  // word in the piece
@@ -34,6 +46,7 @@ class MicroResults {
   View all_;  // [1, words]
   std::vector<Slot> losses_;
   std::vector<Layer> layers_;
+  size_t n_own_ = 0;  // layers that are no prediction layers
 };
 
 }  // namespace naru::train

@@ -71,9 +71,16 @@ class MicroStep {
 
   Result<TrainableModel::MicroResult> run(const data::MicroBatch& batch, const TrainableModel::StepScale& scale,
                                           const Objective& objective);
+  Result<data::KeptExperts> choose(const data::MicroBatch& batch);
 
  private:
   bool wants_gradients() const { return bindings_ != nullptr; }
+  Result<Pass> start(const data::MicroBatch& batch, const MicroResults::Wanted& wanted);
+  // The model's own layers take the experts that the batch keeps.
+  void place_experts(nn::Context& ctx, size_t layer) const {
+    ctx.chosen = results_.chosen(layer);
+    ctx.is_chosen_given = keeps_experts_ && layer < decoder_.layers.size();
+  }
   Status add_head(const nn::Norm& norm, const PredictionTargets& of, double weight, double divisor, Pass& pass);
   Status add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
   Status forward(Pass& pass);
@@ -95,6 +102,7 @@ class MicroStep {
   const std::vector<nn::LayerCache>& cache_;
   const nn::Bindings* bindings_;  // null: no gradients
   bool recompute_;
+  bool keeps_experts_ = false;
   float balance_weight_ = 0;
   MicroResults results_;
   std::vector<std::unique_ptr<nn::Tape>> tapes_;  // embedding, then layers
@@ -156,14 +164,13 @@ Status MicroStep::forward(Pass& pass) {
       NARU_TRY(chip_.run(contract::Axpby{.x = x, .y = {}, .a = 1, .b = 0, .out = next}));
       x = next;
     }
-    ctx.chosen = results_.chosen(layer);
+    place_experts(ctx, layer);
     NARU_ASSIGN(x, decoder_.run_layer(ctx, layer, cache_[layer], x));
     if (ctx.tape != nullptr) ctx.tape->end(values_);
     pass.x.push_back(x);
   }
   ctx.tape = nullptr;
   values_.keep(false);
-  pass.heads[0].state = x;
   return {};
 }
 
@@ -177,7 +184,7 @@ Status MicroStep::predict(Pass& pass) {
       ctx.tape = &new_tape();
       ctx.tape->begin(values_);
     }
-    ctx.chosen = results_.chosen(layer);
+    place_experts(ctx, layer);
     auto state = decoder_.run_prediction(ctx, depth, cache_[layer], pass.heads[depth].state, pass.seen[depth]);
     values_.keep(false);
     if (ctx.tape != nullptr) ctx.tape->end(values_);
@@ -212,7 +219,7 @@ Status MicroStep::backward_stretch(Pass& pass, size_t layer, View in, View in_gr
     pass.ctx.tape = &new_tape();
     pass.ctx.tape->begin(values_);
     values_.keep(true);
-    pass.ctx.chosen = results_.chosen(layer);
+    place_experts(pass.ctx, layer);
     auto again = run();
     values_.keep(false);
     NARU_ASSIGN(out, std::move(again));
@@ -246,22 +253,37 @@ Status MicroStep::backward(Pass& pass) {
   return embedding.backward(shadow_);
 }
 
-Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch,
-                                                   const TrainableModel::StepScale& scale, const Objective& objective) {
+Result<Pass> MicroStep::start(const data::MicroBatch& batch, const MicroResults::Wanted& wanted) {
   values_.keep(false);
   values_.release(0);
-  balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
   DocumentPages sequences;
   fill_sequences(batch, sequences);
   models::Batch rows;
   rows.ids = batch.ids;
   rows.positions = batch.positions;
   rows.sequences = sequences.rows;
-  results_.place(values_, decoder_, batch, wants_gradients(), balance_weight_ != 0);
-  NARU_ASSIGN(models::Decoder::Start start, decoder_.begin(chip_, values_, rows));
-  Pass pass{.ctx = start.ctx, .ids = start.ids, .x = {}, .before = {}, .heads = {}, .seen = {}};
+  results_.place(values_, decoder_, batch, wanted);
+  keeps_experts_ = !batch.experts.empty();
+  if (keeps_experts_) NARU_TRY(results_.give(chip_, batch.experts));
+  NARU_ASSIGN(models::Decoder::Start begun, decoder_.begin(chip_, values_, rows));
+  return Pass{.ctx = begun.ctx, .ids = begun.ids, .x = {}, .before = {}, .heads = {}, .seen = {}};
+}
+
+Result<data::KeptExperts> MicroStep::choose(const data::MicroBatch& batch) {
+  NARU_ASSIGN(Pass pass, start(batch, {.experts = true}));
+  NARU_TRY(forward(pass));
+  return results_.read_experts(chip_);
+}
+
+Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch,
+                                                   const TrainableModel::StepScale& scale, const Objective& objective) {
+  balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
+  NARU_ASSIGN(Pass pass, start(batch, {.predictions = wants_gradients(),
+                                       .experts = wants_gradients() || !batch.experts.empty(),
+                                       .balance = balance_weight_ != 0}));
   NARU_TRY(add_heads(batch, scale, pass));
   NARU_TRY(forward(pass));
+  pass.heads[0].state = pass.x.back();
   NARU_TRY(predict(pass));
   std::vector<float> losses;
   NARU_TRY(run_heads(batch, objective, pass, losses));
@@ -379,12 +401,58 @@ Status TrainableModel::State::reserve_cache(int64_t n_pages) {
 Result<TrainableModel::MicroResult> TrainableModel::run(const data::MicroBatch& batch, const StepScale& scale,
                                                         const GradientBuffer* grads, const Objective& objective) {
   State& s = *state_;
-  NARU_CHECK(s.room.fits(batch), batch.ids.size(), batch.documents.size(), pages_of(batch), s.room.rows,
-             s.room.documents, s.room.pages);
+  s.check_room(batch);
   NARU_CHECK(std::ssize(batch.signals) == n_signals(objective), batch.signals.size(), n_signals(objective));
   MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache,
                  grads != nullptr ? &grads->bindings_ : nullptr, s.options.recompute);
   return step.run(batch, scale, objective);
+}
+
+Result<data::KeptExperts> TrainableModel::choose_experts(const data::MicroBatch& batch) {
+  State& s = *state_;
+  s.check_room(batch);
+  MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache, nullptr, s.options.recompute);
+  return step.choose(batch);
+}
+
+void TrainableModel::State::check_room(const data::MicroBatch& batch) const {
+  NARU_CHECK(room.fits(batch), batch.ids.size(), batch.documents.size(), pages_of(batch), room.rows, room.documents,
+             room.pages);
+}
+
+namespace {
+
+// Keeps what another loss of log-probabilities is given, and ends the pass there.
+class Probe final : public LogProbLoss {
+ public:
+  explicit Probe(const LogProbLoss& of) : of_(of) {}
+  int64_t n_signals() const override { return of_.n_signals(); }
+  Status weigh(const data::MicroBatch&, std::span<const float> log_probs, std::span<float>,
+               std::span<float>) const override {
+    seen_.assign(log_probs.begin(), log_probs.end());
+    return Error{Code::kCancelled, "probing log-probabilities: the pass ends before the gradient"};
+  }
+  const std::vector<float>& seen() const { return seen_; }
+
+ private:
+  const LogProbLoss& of_;
+  mutable std::vector<float> seen_;
+};
+
+}  // namespace
+
+Result<std::vector<float>> TrainableModel::log_probs(const data::MicroBatch& batch, const LogProbLoss& loss,
+                                                     contract::Chip& through) {
+  static const nn::Bindings kNone;  // recorded as for a gradient, which is not run
+  State& s = *state_;
+  s.check_room(batch);
+  const auto probe = std::make_shared<const Probe>(loss);
+  MicroStep step(through, s.decoder, *s.values_memory, *s.shadow_memory, s.cache, &kNone, s.options.recompute);
+  const auto result =
+      step.run(batch, {.prediction_divisors = std::vector<double>(s.decoder.predictions.size(), 1)}, probe);
+  NARU_CHECK(!result.ok());
+  if (probe->seen().empty()) return result.error();
+  return probe->seen();
 }
 
 }  // namespace naru::train

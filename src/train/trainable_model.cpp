@@ -146,6 +146,19 @@ contract::Chip& TrainableModel::chip() const {
   return *state_->chip;
 }
 
+std::string TrainableModel::name_of(const contract::PackedMatrix* matrix) const {
+  const State& s = *state_;
+  const auto name = [&](int64_t parameter) { return s.parameters[static_cast<size_t>(parameter)].name; };
+  for (const LoadedParameters::Matrix& one : s.loaded.matrices) {
+    if (one.matrix == matrix && !one.groups.empty()) return name(one.groups.front().parameter);
+  }
+  for (const State::LoadedAdapter& low : s.adapters) {
+    if (low.adapter->a.get() == matrix) return name(low.a);
+    if (low.adapter->b.get() == matrix) return name(low.a + 1);
+  }
+  return {};
+}
+
 std::pair<int64_t, int64_t> TrainableModel::workspace_peaks() const {
   return {state_->values_memory->peak_bytes(), state_->shadow_memory->peak_bytes()};
 }

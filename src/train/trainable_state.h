@@ -36,6 +36,7 @@ struct TrainableModel::State {
   int64_t cache_bytes = 0;
 
   Status reserve_cache(int64_t n_pages);
+  void check_room(const data::MicroBatch& batch) const;
   void bind(const ParameterBuffer& grads, nn::Bindings& bindings) const;
 };
 

@@ -12,7 +12,7 @@ namespace {
 TEST(GoldenVersions, ServingIsThatOfVersion1) {
   ASSERT_EQ(contract::kArithmeticVersion, "naru2");
   const std::set<std::string> changed = {"attention_grad", "cross_entropy", "route_grad"};
-  const std::set<std::string> added = {"attention_selected", "attention_selected_grad"};
+  const std::set<std::string> added = {"attention_selected", "attention_selected_grad", "route_given"};
   std::string lines;
   int64_t n_changed = 0;
   for (const char* file : {"models.txt", "ops.txt"}) {

@@ -62,15 +62,41 @@ std::vector<float> expert_scores(const float* logits, int64_t n, contract::Scori
   return scores;
 }
 
+namespace {
+
+Status check_given(const Route& op) {
+  for (int64_t t = 0; t < op.experts.rows; ++t) {
+    int64_t before = -1;
+    for (int64_t s = 0; s < op.experts.cols; ++s) {
+      const int64_t expert = i32(op.experts, t)[s];
+      if (expert <= before || expert >= op.logits.cols) {
+        return contract::given_experts_error(op.experts.rows, t, s, expert, before, op.logits.cols);
+      }
+      before = expert;
+    }
+  }
+  return {};
+}
+
+std::vector<int64_t> chosen_experts(const Route& op, int64_t t, const std::vector<float>& scores) {
+  const int64_t n_chosen = op.experts.cols;
+  if (op.is_given) return {i32(op.experts, t), i32(op.experts, t) + n_chosen};
+  std::vector<float> keys = scores;
+  for (size_t e = 0; e < keys.size() && !op.bias.empty(); ++e) keys[e] = contract::add(keys[e], f32(op.bias)[e]);
+  std::vector<int64_t> chosen = best(keys, candidates_of(op, keys), n_chosen);
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+}  // namespace
+
 template <>
 Status run(const Route& op) {
+  if (op.is_given) NARU_TRY(check_given(op));
   const int64_t n_chosen = op.experts.cols;
   for (int64_t t = 0; t < op.logits.rows; ++t) {
     const std::vector<float> scores = expert_scores(f32(op.logits, t), op.logits.cols, op.scoring);
-    std::vector<float> keys = scores;
-    for (size_t e = 0; e < keys.size() && !op.bias.empty(); ++e) keys[e] = contract::add(keys[e], f32(op.bias)[e]);
-    std::vector<int64_t> chosen = best(keys, candidates_of(op, keys), n_chosen);
-    std::sort(chosen.begin(), chosen.end());
+    const std::vector<int64_t> chosen = chosen_experts(op, t, scores);
     std::vector<float> gates;
     for (const int64_t e : chosen) gates.push_back(scores[static_cast<size_t>(e)]);
     const float sum = contract::row_sum(gates.data(), n_chosen);

@@ -1,5 +1,6 @@
 // Selection of experts: scores, ranking of score (+ bias) among the experts of the groups that stay, gates.
 #include "chips/cpu/kernels/expert_scores.h"
+#include "chips/cpu/row_errors.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -71,17 +72,23 @@ void choose(const Route& op, const RouteScratch& scratch, int32_t* chosen) {
   }
 }
 
-void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
-  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
-  make_scores(f32(op.logits, t), n, op.scoring, scratch.scores);
+void choose_row(const Route& op, int64_t t, const RouteScratch& scratch) {
+  const int64_t n = op.logits.cols;
   for_lanes(n, [&](int64_t i, int64_t) {
     const F32x16 score = load_at(scratch.scores, i, n);
     store_at(scratch.keys, i, n, op.bias.empty() ? score : add(score, load_at(f32(op.bias), i, n)));
   });
   int32_t* experts = i32(op.experts, t);
-  float* gates = f32(op.gates, t);
   choose(op, scratch, experts);
-  sort_ascending(experts, n_chosen);
+  sort_ascending(experts, op.experts.cols);
+}
+
+void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
+  const int64_t n = op.logits.cols, n_chosen = op.experts.cols;
+  make_scores(f32(op.logits, t), n, op.scoring, scratch.scores);
+  if (!op.is_given) choose_row(op, t, scratch);
+  const int32_t* experts = i32(op.experts, t);
+  float* gates = f32(op.gates, t);
   for (int64_t s = 0; s < n_chosen; ++s) gates[s] = scratch.scores[experts[s]];
   const float sum = add(row_sum(gates, n_chosen), 1e-20f);
   for (int64_t s = 0; s < n_chosen; ++s) {
@@ -90,11 +97,36 @@ void route_row(const Route& op, int64_t t, const RouteScratch& scratch) {
   }
 }
 
+// The entry of row t that makes it no list of given experts, or -1.
+int64_t wrong_entry(const Route& op, int64_t t) {
+  const int32_t* experts = i32(op.experts, t);
+  int32_t before = -1;
+  for (int64_t s = 0; s < op.experts.cols; ++s) {
+    if (experts[s] <= before || experts[s] >= op.logits.cols) return s;
+    before = experts[s];
+  }
+  return -1;
+}
+
+Status check_given(const Route& op, Work& work) {
+  BadIndices bad;
+  for_row_ranges(work, op.experts.rows, op.experts.cols, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      if (wrong_entry(op, t) >= 0) return bad.report(t);
+    }
+  });
+  if (!bad.found()) return {};
+  const int64_t t = bad.first(), s = wrong_entry(op, t);
+  const int32_t* experts = i32(op.experts, t);
+  return contract::given_experts_error(op.experts.rows, t, s, experts[s], s > 0 ? experts[s - 1] : -1, op.logits.cols);
+}
+
 }  // namespace
 
 template <>
 Status run(const Route& op, Work& work, std::string_view* kernel) {
   *kernel = "rows";
+  if (op.is_given) NARU_TRY(check_given(op, work));
   const int64_t n = op.logits.cols;
   for_row_ranges(work, op.logits.rows, 8 * n, [&](int64_t begin, int64_t end, int thread) {
     const auto bytes = static_cast<size_t>(2 * (n + op.n_group)) * sizeof(float);
