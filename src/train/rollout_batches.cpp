@@ -3,21 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
-#include "base/sha256.h"
 #include "contract/cache.h"
 
 namespace naru::train {
 namespace {
 
 constexpr int64_t kProblemsLookedAt = 2000;  // whether their prompts leave room, before the run
-
-// A soft bound on length (DAPO): nothing up to it, then falling to -1 at the longest answer.
-double length_reward(int64_t n_tokens, const recipes::GrpoRecipe& grpo) {
-  if (grpo.soft_tokens == 0 || n_tokens <= grpo.max_tokens - grpo.soft_tokens) return 0;
-  return -static_cast<double>(n_tokens - (grpo.max_tokens - grpo.soft_tokens)) / static_cast<double>(grpo.soft_tokens);
-}
 
 AdvantageKind advantage_kind(const recipes::GrpoRecipe& grpo) {
   return grpo.advantage == "group_mean" ? AdvantageKind::kGroupMean : AdvantageKind::kGroupStd;
@@ -27,18 +19,6 @@ Averaging averaging(const recipes::GrpoRecipe& grpo) {
   if (grpo.average == "token_mean") return Averaging::kTokenMean;
   return grpo.average == "constant" ? Averaging::kConstant : Averaging::kAnswerMean;
 }
-
-// What a rollout was like, summed over its answers.
-struct RolloutTotals {
-  double reward = 0, right = 0, tokens = 0, cut = 0, log_prob = 0, flat_groups = 0;
-
-  void add(const SampledAnswer& answer, bool is_right) {
-    right += is_right ? 1 : 0;
-    cut += answer.is_cut ? 1 : 0;
-    tokens += static_cast<double>(answer.ids.size());
-    for (const float p : answer.log_probs) log_prob += static_cast<double>(p);
-  }
-};
 
 }  // namespace
 
@@ -55,40 +35,21 @@ PolicyOptions policy_options(const recipes::Recipe& recipe) {
 }
 
 Result<std::unique_ptr<RolloutBatches>> RolloutBatches::open(const recipes::Recipe& recipe,
-                                                             const TrainingModelFiles& files) {
-  std::unique_ptr<RolloutBatches> batches(new RolloutBatches(recipe, files));
-  NARU_ASSIGN(batches->generator_, data::generator_options(recipe.data[0]));
-  return batches;
+                                                             const TrainingModelFiles& files,
+                                                             const std::filesystem::path& recipe_folder) {
+  NARU_ASSIGN(data::ProblemSource problems,
+              data::ProblemSource::open(recipe.data[0], recipe.seed, data::Split::kTrain, recipe_folder));
+  NARU_ASSIGN(rewards::Judge judge, rewards::Judge::open(recipe));
+  return std::unique_ptr<RolloutBatches>(new RolloutBatches(recipe, files, std::move(problems), std::move(judge)));
 }
 
-data::Problem RolloutBatches::problem(int64_t rollout, int64_t i) const {
-  const int64_t index =
-      (rollout * recipe_->grpo.prompts + i) % documents_of_generator(recipe_->data[0], data::Split::kTrain);
-  return data::make_problem(generator_, recipe_->seed, index, data::Split::kTrain);
-}
-
+// Problems of a generator are made when they are asked for: what their texts are is told by the first rollout's.
 data::StreamRecord RolloutBatches::record() const {
-  const recipes::SourceRecipe& source = recipe_->data[0];
-  data::StreamRecord record;
-  const std::string said =
-      fmt::format("{} {} {} {}\n", source.generator, source.documents, source.language, source.trace);
-  record.sources_sha256 = sha256_hex(as_bytes(said));
-  record.n_documents = documents_of_generator(source, data::Split::kTrain);
-  // Problems are made when they are asked for: what their texts are is told by the first rollout's.
-  Sha256 hash;
-  for (int64_t i = 0; i < recipe_->grpo.prompts; ++i) {
-    const data::Problem one = problem(0, i);
-    hash.update(as_bytes(fmt::format("{}\n{}\n{}\n", one.key, one.prompt, one.text_prompt)));
-  }
-  hash.update(as_bytes(said));
-  record.documents_sha256 = hash.finish_hex();
-  record.files_sha256 = Sha256().finish_hex();
-  return record;
+  return problems_.record(recipe_->grpo.prompts);
 }
 
 int64_t RolloutBatches::steps_per_epoch() const {
-  const int64_t n = documents_of_generator(recipe_->data[0], data::Split::kTrain);
-  return std::max<int64_t>(1, n * recipe_->grpo.updates / recipe_->grpo.prompts);
+  return std::max<int64_t>(1, problems_.size() * recipe_->grpo.updates / recipe_->grpo.prompts);
 }
 
 bool RolloutBatches::has_conversations() const {
@@ -126,7 +87,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {
-    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(*recipe_, *files_, problem(0, i)));
+    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(*recipe_, *files_, problems_.at(i)));
     shortest = std::min<int64_t>(shortest, std::ssize(ids) + 1);
     NARU_TRY(check_room(ids, std::to_string(i)));
   }
@@ -140,39 +101,65 @@ int64_t RolloutBatches::held_bytes() const {
   return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
 }
 
-Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
+// Problems first, first + 1, ... with answers of the present weights.
+Result<std::vector<AnswerGroup>> RolloutBatches::ask(int64_t first, int64_t n, const ModelNow& now) const {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
-  std::vector<data::Problem> problems;
+  std::vector<AnswerGroup> groups(static_cast<size_t>(n));
   std::vector<std::vector<int32_t>> prompts;
-  for (int64_t i = 0; i < grpo.prompts; ++i) {
-    problems.push_back(problem(index, i));
-    NARU_ASSIGN(prompts.emplace_back(), prompt_ids(*recipe_, *files_, problems.back()));
-    NARU_TRY(check_room(prompts.back(), fmt::format("{} of rollout {}", i, index)));
+  for (int64_t i = 0; i < n; ++i) {
+    AnswerGroup& group = groups[static_cast<size_t>(i)];
+    group.number = first + i;
+    group.problem = problems_.at(group.number);
+    NARU_ASSIGN(prompts.emplace_back(), prompt_ids(*recipe_, *files_, group.problem));
+    NARU_TRY(check_room(prompts.back(), std::to_string(group.number)));
   }
   NARU_ASSIGN(Rollout* const rollout, now.rollout());
   NARU_ASSIGN(std::vector<SampledAnswer> answers,
               rollout->sample(prompts, {.answers = grpo.answers,
                                         .max_tokens = grpo.max_tokens,
-                                        .first = static_cast<uint32_t>(index * grpo.prompts * grpo.answers),
+                                        .first = static_cast<uint32_t>(first * grpo.answers),
                                         .should_stop = now.should_stop}));
-  std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
-  RolloutTotals totals;
-  for (int64_t i = 0; i < grpo.prompts; ++i) {
-    std::vector<double> rewards;
-    for (int64_t k = 0; k < grpo.answers; ++k) {
-      const SampledAnswer& answer = answers[static_cast<size_t>(i * grpo.answers + k)];
-      const bool is_right = data::verify(problems[static_cast<size_t>(i)], rollout->text_of(answer.ids)).is_right;
-      totals.add(answer, is_right);
-      rewards.push_back((is_right ? 1.0 : 0.0) + length_reward(std::ssize(answer.ids), grpo));
-      totals.reward += rewards.back();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    AnswerGroup& group = groups[i / static_cast<size_t>(grpo.answers)];
+    group.texts.push_back(rollout->text_of(answers[i].ids));
+    group.answers.push_back(std::move(answers[i]));
+  }
+  return groups;
+}
+
+Status RolloutBatches::judge(std::vector<AnswerGroup>& groups, const ModelNow& now) const {
+  std::vector<rewards::JudgedText> texts;
+  for (const AnswerGroup& group : groups) {
+    for (size_t k = 0; k < group.answers.size(); ++k) {
+      texts.push_back({.problem = &group.problem,
+                       .answer = group.texts[k],
+                       .n_tokens = std::ssize(group.answers[k].ids),
+                       .is_cut = group.answers[k].is_cut});
     }
-    const std::vector<double> advantages = group_advantages(advantage_kind(grpo), rewards);
-    const bool is_flat = std::all_of(advantages.begin(), advantages.end(), [](double a) { return a == 0; });
-    totals.flat_groups += is_flat ? 1 : 0;
-    auto& update = by_update[static_cast<size_t>(i * grpo.updates / grpo.prompts)];
-    for (int64_t k = 0; k < grpo.answers; ++k) {
-      update.push_back(
-          {std::move(answers[static_cast<size_t>(i * grpo.answers + k)]), advantages[static_cast<size_t>(k)]});
+  }
+  NARU_ASSIGN(std::vector<rewards::Judgement> judgements, judge_.judge(texts, now.should_stop));
+  size_t at = 0;
+  for (AnswerGroup& group : groups) {
+    std::vector<double> rewards;
+    for (size_t k = 0; k < group.answers.size(); ++k) {
+      rewards.push_back(judgements[at].reward);
+      group.judgements.push_back(std::move(judgements[at++]));
+    }
+    group.advantages = group_advantages(advantage_kind(recipe_->grpo), rewards);
+  }
+  return {};
+}
+
+Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(index * grpo.prompts, grpo.prompts, now));
+  NARU_TRY(judge(groups, now));
+  metrics_ = rollout_metrics(groups, judge_.names());
+  std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
+  for (size_t i = 0; i < groups.size(); ++i) {
+    auto& update = by_update[i * static_cast<size_t>(grpo.updates) / groups.size()];
+    for (size_t k = 0; k < groups[i].answers.size(); ++k) {
+      update.push_back({std::move(groups[i].answers[k]), groups[i].advantages[k]});
     }
   }
   batches_.clear();
@@ -181,13 +168,6 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
                                     recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
   }
   index_ = index;
-  const auto n = static_cast<double>(grpo.prompts * grpo.answers);
-  metrics_ = {{"reward", totals.reward / n},
-              {"rollout_accuracy", totals.right / n},
-              {"answer_tokens", totals.tokens / n},
-              {"cut_share", totals.cut / n},
-              {"flat_groups", totals.flat_groups / static_cast<double>(grpo.prompts)},
-              {"answer_log_prob", totals.log_prob / std::max(1.0, totals.tokens)}};
   return {};
 }
 

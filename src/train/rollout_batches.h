@@ -6,8 +6,7 @@
 // again. Where steps on it are left, it is kept in the checkpoints, as its weights are gone.
 #pragma once
 
-#include "data/generators.h"
-#include "train/answer_batch.h"
+#include "train/answer_group.h"
 #include "train/batch_source.h"
 #include "train/rollout.h"
 
@@ -16,7 +15,8 @@ namespace naru::train {
 class RolloutBatches final : public BatchSource {
  public:
   // Recipe and files outlive it.
-  static Result<std::unique_ptr<RolloutBatches>> open(const recipes::Recipe& recipe, const TrainingModelFiles& files);
+  static Result<std::unique_ptr<RolloutBatches>> open(const recipes::Recipe& recipe, const TrainingModelFiles& files,
+                                                      const std::filesystem::path& recipe_folder);
 
   data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override;
@@ -29,14 +29,18 @@ class RolloutBatches final : public BatchSource {
   Status restore(int64_t step, std::string_view kept) override;
 
  private:
-  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files) : recipe_(&recipe), files_(&files) {}
+  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource problems,
+                 rewards::Judge judge)
+      : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
   Status roll(int64_t index, const ModelNow& now);
-  data::Problem problem(int64_t rollout, int64_t i) const;
+  Result<std::vector<AnswerGroup>> ask(int64_t first, int64_t n, const ModelNow& now) const;
+  Status judge(std::vector<AnswerGroup>& groups, const ModelNow& now) const;
 
   const recipes::Recipe* recipe_;
   const TrainingModelFiles* files_;
-  data::GeneratorOptions generator_;
+  data::ProblemSource problems_;
+  rewards::Judge judge_;
   int64_t index_ = -1;                    // of the rollout held; -1: none
   std::vector<data::StepBatch> batches_;  // by update
   std::vector<std::pair<std::string, double>> metrics_;

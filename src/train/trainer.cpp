@@ -49,7 +49,7 @@ Status RunningTrainer::open_data() {
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
   } else if (recipe_.kind == recipes::RunKind::kGrpo) {
-    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_));
+    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_));
     parts_.objective = std::make_shared<PolicyLoss>(policy_options(recipe_));
   } else {
     NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,
