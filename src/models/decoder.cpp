@@ -24,18 +24,6 @@ nn::LayerCacheShape shape_of(const nn::LatentAttention& attention, DType dtype) 
           {StreamRole::kValue, {heads, attention.v_dim, dtype, CacheUse::kValue}}};
 }
 
-// Ops of its life stand there.
-class PlaceScope {
- public:
-  PlaceScope(contract::Chip& chip, const contract::Place& place) : chip_(chip) { chip.set_place(place); }
-  ~PlaceScope() { chip_.set_place({}); }
-  PlaceScope(const PlaceScope&) = delete;
-  PlaceScope& operator=(const PlaceScope&) = delete;
-
- private:
-  contract::Chip& chip_;
-};
-
 nn::LayerCacheShape shape_of(const DecoderLayer& layer, DType dtype) {
   return std::visit([&](const auto& attention) { return shape_of(attention, dtype); }, layer.attention);
 }
@@ -115,14 +103,14 @@ Result<View> Decoder::embed_rows(nn::Context& ctx, View ids) const {
 }
 
 Result<View> Decoder::run_layer(nn::Context& ctx, size_t layer, const nn::LayerCache& cache, View x) const {
-  const PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layer)});
+  const nn::PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layer)});
   return run_one_layer(ctx, layers[layer], cache, x);
 }
 
 Result<View> Decoder::run_prediction(nn::Context& ctx, size_t depth, const nn::LayerCache& cache, View state,
                                      View ids) const {
   const PredictionLayer& prediction = predictions[depth];
-  const PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layers.size() + depth)});
+  const nn::PlaceScope place(ctx.chip, {.what = "layer", .number = static_cast<int64_t>(layers.size() + depth)});
   const View x = ctx.workspace.take(state.rows, width);
   {
     const nn::WorkspaceScope scope(ctx.workspace);
@@ -153,7 +141,7 @@ Result<Decoder::Output> Decoder::forward(contract::Chip& chip, nn::Workspace& wo
     int64_t n = 1;
     const int64_t first = batch.logit_rows[static_cast<size_t>(i)];
     while (i + n < n_logits && batch.logit_rows[static_cast<size_t>(i + n)] == first + n) ++n;
-    const PlaceScope place(chip, {.what = {}, .number = 0, .row_begin = first, .n_rows = x.rows});
+    const nn::PlaceScope place(chip, {.what = {}, .number = 0, .row_begin = first, .n_rows = x.rows});
     NARU_TRY(nn::rms_norm(ctx, final_norm, x.slice_rows(first, n), normed.slice_rows(i, n)));
     i += n;
   }

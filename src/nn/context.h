@@ -38,6 +38,18 @@ struct Context {
   View for_gradient(int64_t rows, int64_t cols) const { return tape != nullptr ? workspace.take(rows, cols) : View{}; }
 };
 
+// Ops of its life stand there.
+class PlaceScope {
+ public:
+  PlaceScope(contract::Chip& chip, const contract::Place& place) : chip_(chip) { chip.set_place(place); }
+  ~PlaceScope() { chip_.set_place({}); }
+  PlaceScope(const PlaceScope&) = delete;
+  PlaceScope& operator=(const PlaceScope&) = delete;
+
+ private:
+  contract::Chip& chip_;
+};
+
 // A parameter vector on the chip, f32 [1, n]; empty where the model has none.
 struct Vector {
   std::unique_ptr<contract::Buffer> buffer;

@@ -99,6 +99,7 @@ struct GrpoRecipe {
   std::string ratio = "token";          // "token", "sequence" or "weighted"
   double clip_low = 0.2, clip_high = 0.2;  // how far the ratio counts below and above 1
   double off_policy_max = 0;  // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
+  bool keep_routing = false;  // later updates take the experts of the rollout
   int64_t at_once = 64;       // answers that are written together; changes no bit
 };
 

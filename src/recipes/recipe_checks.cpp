@@ -120,7 +120,9 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
            {"validate.rows", r.validate.rows != ValidateRecipe{}.rows, "problems are asked, not rows read"},
            {"grpo.clip_low", g.ratio == "weighted" && g.clip_low != GrpoRecipe{}.clip_low,
             "that ratio has no lower bound"},
-           {"grpo.off_policy_max", g.off_policy_max > 0 && g.updates == 1, "with one update nothing is off-policy"}}) {
+           {"grpo.off_policy_max", g.off_policy_max > 0 && g.updates == 1, "with one update nothing is off-policy"},
+           {"grpo.keep_routing", g.keep_routing && g.updates == 1,
+            "with one update the experts are those of the rollout"}}) {
     if (!is_passed_over) continue;
     return clash(where(key), fmt::format("{} is given for a run that does not read it: {}", key, why),
                  "only what decides the run", "remove the line");

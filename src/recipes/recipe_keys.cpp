@@ -423,6 +423,11 @@ constexpr KeyRow kKeys[] = {
                 "(DeepSeek-V3.2), with several updates; 0: none is",
      .range = {0, 100}},
     {.section = "grpo",
+     .key = "keep_routing",
+     .field = in<kGrpo, &G::keep_routing>,
+     .meaning = "every token keeps the experts that the rollout chose for it, and routers weigh them as they are now "
+                "(DeepSeek-V3.2): for mixtures of experts with several updates"},
+    {.section = "grpo",
      .key = "at_once",
      .field = in<kGrpo, &G::at_once>,
      .meaning = "answers that are written together: more is faster and takes more memory",

@@ -24,7 +24,9 @@ class Rollout;
 struct ModelNow {
   TrainableModel& model;
   std::function<Result<Rollout*>()> rollout = {};  // an engine over it, on its present weights
-  std::function<bool()> should_stop = {};          // then a batch may be kCancelled, and its step counts as not begun
+  // Gives the micro-batches the experts that it chooses (data::MicroBatch::experts).
+  std::function<Status(data::StepBatch& batch)> keep_experts = {};
+  std::function<bool()> should_stop = {};  // then a batch may be kCancelled, and its step counts as not begun
 };
 
 class BatchSource {

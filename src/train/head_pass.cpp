@@ -29,7 +29,10 @@ Status HeadPass::run_rows(const HeadWork& work, int64_t begin, int64_t n, bool t
   const View x = work.state.slice_rows(begin, n);
   const View normed = ctx_.workspace.take(n, x.cols);
   const View logits = ctx_.workspace.take(n, decoder_.vocab);
-  NARU_TRY(nn::rms_norm(ctx_, *work.norm, x, normed));
+  {
+    const nn::PlaceScope place(chip, {.what = {}, .number = 0, .row_begin = begin, .n_rows = work.state.rows});
+    NARU_TRY(nn::rms_norm(ctx_, *work.norm, x, normed));
+  }
   NARU_TRY(nn::matmul(ctx_, decoder_.head, normed, logits));
   NARU_TRY(loss(logits, begin));
   if (!to_gradient) return {};

@@ -126,11 +126,11 @@ Status PolicyLoss::weigh(const data::MicroBatch& batch, std::span<const float> l
       Code::kInternal,
       fmt::format("comparing a rollout with the trainer: row {} of a micro-batch, token {} at position {}: its "
                   "log-probability was {} ({:08x}) when it was sampled and is {} ({:08x}) in training, the same bits "
-                  "were wanted; this machine is not to be trusted, or this is a fault of naru: run `naru train` with "
-                  "--chip reference to see which, and report it",
+                  "were wanted",
                   i, batch.targets[i], batch.positions[i], batch.signals[kOldLogProb][i],
                   std::bit_cast<uint32_t>(batch.signals[kOldLogProb][i]), log_probs[i],
-                  std::bit_cast<uint32_t>(log_probs[i]))};
+                  std::bit_cast<uint32_t>(log_probs[i])),
+      {kChangedToken, std::ssize(batch.ids), {static_cast<int64_t>(i)}}};
 }
 
 PolicyStatistics PolicyLoss::statistics(const data::MicroBatch& batch, std::span<const float> log_probs) const {

@@ -45,6 +45,8 @@ struct PolicyOptions {
 enum PolicySignal : size_t { kAdvantage, kOldLogProb, kOnPolicy, kReferenceLogProb };
 inline constexpr size_t kPolicySignals = 3;  // without a reference
 
+inline constexpr std::string_view kChangedToken = "log-probability of a rollout";
+
 // What an update did, over all rows with a weight. Sums, so that micro-batches add up in order.
 struct PolicyStatistics {
   int64_t n_tokens = 0;
@@ -64,7 +66,8 @@ class PolicyLoss final : public LogProbLoss {
   int64_t n_signals() const override {
     return static_cast<int64_t>(kPolicySignals) + (options_.kl_weight > 0 ? 1 : 0);
   }
-  // kInternal where a token that this very policy sampled has another log p now, with both.
+  // kInternal where a token that this very policy sampled has another log p now, with both; Error::failed has the row
+  // of the first, under kChangedToken.
   Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override;
 

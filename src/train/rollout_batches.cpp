@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "contract/cache.h"
+#include "train/kept_routing.h"
 
 namespace naru::train {
 namespace {
@@ -37,6 +38,7 @@ PolicyOptions policy_options(const recipes::Recipe& recipe) {
 Result<std::unique_ptr<RolloutBatches>> RolloutBatches::open(const recipes::Recipe& recipe,
                                                              const TrainingModelFiles& files,
                                                              const std::filesystem::path& recipe_folder) {
+  if (recipe.grpo.keep_routing) NARU_TRY(check_keeps_routing(RoutingShape::of(files.config)));
   NARU_ASSIGN(data::ProblemSource problems,
               data::ProblemSource::open(recipe.data[0], recipe.seed, data::Split::kTrain, recipe_folder));
   NARU_ASSIGN(rewards::Judge judge, rewards::Judge::open(recipe));
@@ -98,7 +100,9 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
 // Answers as they were sampled, as batches, as the batch of the step, and as bytes for a checkpoint.
 int64_t RolloutBatches::held_bytes() const {
   constexpr int64_t kBytesOfToken = 8 + 3 * 28;
-  return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
+  const RoutingShape routing = recipe_->grpo.keep_routing ? RoutingShape::of(files_->config) : RoutingShape();
+  const int64_t bytes_of_token = kBytesOfToken + 3 * 4 * routing.layers * routing.chosen;
+  return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * bytes_of_token;
 }
 
 // Problems first, first + 1, ... with answers of the present weights.
@@ -162,11 +166,13 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
       update.push_back({std::move(groups[i].answers[k]), groups[i].advantages[k]});
     }
   }
-  batches_.clear();
+  std::vector<data::StepBatch> batches;
   for (int64_t u = 0; u < grpo.updates; ++u) {
-    batches_.push_back(answer_batch(by_update[static_cast<size_t>(u)], averaging(grpo), grpo.max_tokens,
-                                    recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
+    batches.push_back(answer_batch(by_update[static_cast<size_t>(u)], averaging(grpo), grpo.max_tokens,
+                                   recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
+    if (grpo.keep_routing && u > 0) NARU_TRY(now.keep_experts(batches.back()));
   }
+  batches_ = std::move(batches);
   index_ = index;
   return {};
 }
@@ -184,7 +190,9 @@ std::vector<std::pair<std::string, double>> RolloutBatches::metrics(int64_t step
 
 std::string RolloutBatches::kept(int64_t next_step) const {
   const bool is_left = next_step % recipe_->grpo.updates != 0 && next_step / recipe_->grpo.updates == index_;
-  return is_left ? batches_to_bytes(index_, batches_) : std::string();
+  if (!is_left) return {};
+  std::string bytes = batches_to_bytes(index_, batches_);
+  return recipe_->grpo.keep_routing ? with_routing(bytes, batches_) : bytes;
 }
 
 Status RolloutBatches::restore(int64_t step, std::string_view kept) {
@@ -192,13 +200,18 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   batches_.clear();
   metrics_.clear();
   if (kept.empty()) return {};
-  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept, files_->config.vocab));
+  RoutedBytes parts{.batches = kept, .experts = {}};
+  if (recipe_->grpo.keep_routing) NARU_ASSIGN(parts, split_routing(kept));
+  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(parts.batches, files_->config.vocab));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {
     return Error{
         Code::kCorrupt,
         fmt::format("resuming at step {}: the checkpoint keeps rollout {} of {} updates, rollout {} of {} was "
                     "wanted; it is of another run: start in a new output folder, or move this checkpoint away",
                     step, bytes.index, bytes.batches.size(), step / recipe_->grpo.updates, recipe_->grpo.updates)};
+  }
+  if (recipe_->grpo.keep_routing) {
+    NARU_TRY(take_routing(parts.experts, RoutingShape::of(files_->config), bytes.batches));
   }
   index_ = bytes.index;
   batches_ = std::move(bytes.batches);

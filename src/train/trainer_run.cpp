@@ -79,8 +79,9 @@ Result<const ParameterBuffer*> RunningTrainer::gradients(const data::StepBatch& 
   const auto accumulate = [&](int64_t i, const GradientBuffer& grads) -> Status {
     if (should_stop()) return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
     const data::MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
-    NARU_ASSIGN(auto result, model_->run(micro, scale, &grads, parts_.objective));
-    mine[static_cast<size_t>(i)] = std::move(result.sums);
+    auto result = model_->run(micro, scale, &grads, parts_.objective);
+    if (!result.ok()) return explained(std::move(result).error(), micro);
+    mine[static_cast<size_t>(i)] = std::move(result->sums);
     return {};
   };
   const auto settle = [&](const Status& own) -> Status {
@@ -249,8 +250,11 @@ Status RunningTrainer::train_step() {
     ++state_.step;
     return {};
   }
-  auto asked = batches_->step(
-      state_.step, {.model = *model_, .rollout = [this] { return rollout(); }, .should_stop = events_.should_stop});
+  auto asked =
+      batches_->step(state_.step, {.model = *model_,
+                                   .rollout = [this] { return rollout(); },
+                                   .keep_experts = [this](data::StepBatch& batch) { return keep_experts(batch); },
+                                   .should_stop = events_.should_stop});
   // Of several processes all go on, or none does.
   const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
@@ -345,15 +349,6 @@ Status RunningTrainer::judge(int64_t n_problems) {
   state_.accuracy = *accuracy;
   note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
   return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", *accuracy}}});
-}
-
-Result<Rollout*> RunningTrainer::rollout() {
-  if (rollout_) {
-    rollout_->weights_changed();
-  } else {
-    NARU_ASSIGN(rollout_, Rollout::open(*model_, files_, recipe_));
-  }
-  return &*rollout_;
 }
 
 Status RunningTrainer::sample(bool may_stop) {

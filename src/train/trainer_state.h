@@ -67,6 +67,8 @@ class RunningTrainer : public Trainer {
 
   Status train_step();
   Status make_room(const data::StepBatch& batch);
+  Status keep_experts(data::StepBatch& batch);  // trainer_rollout.cpp
+  Error explained(Error error, const data::MicroBatch& batch);
   Error failed_step(Error error) const;
   Result<bool> roll_back();
   // The step's gradients once more, which must be equal; they are the valid ones from then on.

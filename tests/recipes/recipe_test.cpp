@@ -162,6 +162,8 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   EXPECT_EQ(parse_good(good).grpo.prompts, 32);
   expect_in(refusal(good + "answers = 4096\nprompts = 32\n"), {"at most 65536 answers"});
   expect_in(refusal(good + "off_policy_max = 1.0\n"), {"grpo.off_policy_max is given for a run that does not read it"});
+  expect_in(refusal(good + "keep_routing = true\n"), {"grpo.keep_routing is given", "with one update"});
+  EXPECT_TRUE(parse_good(good + "keep_routing = true\nupdates = 4\n").grpo.keep_routing);
   expect_in(refusal(good + "[validate]\nrows = 3\n"), {"validate.rows is given", "remove the line"});
   expect_in(refusal(good + "[[validation]]\npath = \"a.txt\"\n"), {"[[validation]] is a file"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
