@@ -93,10 +93,15 @@ class Slope {
 constexpr double kNoise = 4e-7;  // of a mean of f32 losses
 
 // Every parameter along a direction that all of its elements share in, and along a single one.
-void check_slopes(const std::string& fixture, const TrainableModel::Options& options, double balance) {
+void check_slopes(const std::string& fixture, const TrainableModel::Options& options, double balance,
+                  bool keeps_routing = false) {
   const Source& source = fixture_source(fixture);
-  const data::MicroBatch batch = batch_of({slice(source.ids, 0, 13), slice(source.ids, 20, 11)});
+  data::MicroBatch batch = batch_of({slice(source.ids, 0, 13), slice(source.ids, 20, 11)});
   TrainableModel model = make_model(best_cpu(), source, options, batch, balance);
+  if (keeps_routing) {
+    const formats::MoeConfig& moe = source.config.moe;
+    batch.experts = next_experts(model.choose_experts(batch).value(), moe.experts_per_token, moe.experts);
+  }
   Slope slope(model, batch, balance);
   for (size_t i = 0; i < source.parameters.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
@@ -142,6 +147,12 @@ TEST(GradientTruth, CentralDifferencesOfDeepseekV3WithBalance) {
 
 TEST(GradientTruth, CentralDifferencesOfPredictionLayers) {
   check_slopes("v3-mtp", {}, 0.02);
+}
+
+// With experts that routers would not choose.
+TEST(GradientTruth, CentralDifferencesWithKeptRouting) {
+  check_slopes("v3-qlora", {}, 0, true);
+  check_slopes("v2-group", {}, 0.02, true);
 }
 
 TEST(GradientTruth, CentralDifferencesOfDeepseekV2WithBalance) {

@@ -219,6 +219,17 @@ inline double norm_of(const std::vector<float>& values) {
   return std::sqrt(sum);
 }
 
+// Experts that nobody chose: those behind the chosen ones.
+inline data::KeptExperts next_experts(data::KeptExperts kept, int64_t n_chosen, int64_t n_experts) {
+  for (std::vector<int32_t>& layer : kept) {
+    for (auto row = layer.begin(); row != layer.end(); row += n_chosen) {
+      std::transform(row, row + n_chosen, row, [&](int32_t e) { return static_cast<int32_t>((e + 1) % n_experts); });
+      std::sort(row, row + n_chosen);
+    }
+  }
+  return kept;
+}
+
 inline bool is_mla(const Source& source) {
   return source.config.is_mla();
 }
