@@ -56,7 +56,8 @@ std::string with_routing(std::string_view batch_bytes, std::span<const data::Ste
 Result<RoutedBytes> split_routing(std::string_view bytes) {
   ByteCursor cursor(as_bytes(bytes));
   const auto size = cursor.read<uint64_t>();
-  if (!size || *size > cursor.remaining()) return corrupt_routing("what stands before them is cut off");
+  if (!size || *size > static_cast<uint64_t>(cursor.remaining()))
+    return corrupt_routing("what stands before them is cut off");
   const std::string_view rest = bytes.substr(sizeof(uint64_t));
   return RoutedBytes{.batches = rest.substr(0, *size), .experts = rest.substr(*size)};
 }

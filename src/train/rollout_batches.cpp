@@ -201,7 +201,9 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   metrics_.clear();
   if (kept.empty()) return {};
   RoutedBytes parts{.batches = kept, .experts = {}};
-  if (recipe_->grpo.keep_routing) NARU_ASSIGN(parts, split_routing(kept));
+  if (recipe_->grpo.keep_routing) {
+    NARU_ASSIGN(parts, split_routing(kept));
+  }
   NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(parts.batches, files_->config.vocab));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {
     return Error{

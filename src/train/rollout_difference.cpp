@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "check/recording_chip.h"
+#include "contract/op_table.h"
 #include "engine/sampler.h"
 
 namespace naru::train {

@@ -1,6 +1,7 @@
 // Products with packed matrices: what the cases of src/check/ cannot say in dimensions. Integers at the ends of their
 // ranges, targets that share their rows, the edge vectors of docs/arithmetic.md, the size of packed matrices.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/checked.h"
