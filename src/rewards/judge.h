@@ -73,7 +73,7 @@ class Judge {
   // says "right", or gives at least 1.
   Result<std::vector<bool>> are_right(const std::vector<JudgedText>& texts, const JudgeCall& call = {});
   // Answers without a reward that the store counts: of all starts of a run.
-  Result<int64_t> stored_failures(const std::filesystem::path& store) const;
+  Result<int64_t> stored_failures(const std::filesystem::path& store);
 
  private:
   struct State;
