@@ -63,9 +63,7 @@ class PolicyLoss final : public LogProbLoss {
  public:
   explicit PolicyLoss(const PolicyOptions& options) : options_(options) {}
 
-  int64_t n_signals() const override {
-    return static_cast<int64_t>(kPolicySignals) + (options_.kl_weight > 0 ? 1 : 0);
-  }
+  int64_t n_signals() const override { return static_cast<int64_t>(kPolicySignals) + (options_.kl_weight > 0 ? 1 : 0); }
   // kInternal where a token that this very policy sampled has another log p now, with both; Error::failed has the row
   // of the first, under kChangedToken.
   Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,

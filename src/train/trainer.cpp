@@ -45,11 +45,12 @@ TrainableModel::Options RunningTrainer::model_options() const {
 }
 
 Status RunningTrainer::open_data() {
+  NARU_TRY(open_problems());
   const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
   } else if (recipe_.kind == recipes::RunKind::kGrpo) {
-    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_));
+    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_, judge_));
     parts_.objective = std::make_shared<PolicyLoss>(policy_options(recipe_));
   } else {
     NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,

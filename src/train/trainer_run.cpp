@@ -254,7 +254,10 @@ Status RunningTrainer::train_step() {
       batches_->step(state_.step, {.model = *model_,
                                    .rollout = [this] { return rollout(); },
                                    .keep_experts = [this](data::StepBatch& batch) { return keep_experts(batch); },
-                                   .should_stop = events_.should_stop});
+                                   .should_stop = events_.should_stop,
+                                   .peers = peers_,
+                                   .run_folder = is_writer() ? run_->path() : std::filesystem::path(),
+                                   .note = [this](const std::string& line) { note(line); }});
   // Of several processes all go on, or none does.
   const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
@@ -331,26 +334,6 @@ Status RunningTrainer::validate(bool may_stop) {
   return run_->add(runs::Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
-Status RunningTrainer::judge(int64_t n_problems) {
-  if (!is_writer()) return {};
-  const auto source = std::find_if(recipe_.validation.begin(), recipe_.validation.end(),
-                                   [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
-  if (source == recipe_.validation.end()) return {};
-  NARU_ASSIGN(Rollout* const answering, rollout());
-  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it. Of several processes this one
-  // alone answers: it cannot stop without the others.
-  const bool may_stop = state_.step < plan_.steps && peers_->count() == 1;
-  const auto accuracy = answering->accuracy(*source, n_problems, is_asked_as_chat(recipe_, files_),
-                                            may_stop ? events_.should_stop : std::function<bool()>());
-  state_.is_unjudged = !accuracy.ok() && accuracy.error().code == Code::kCancelled;
-  is_cut_short_ = state_.is_unjudged && state_.step == 0;
-  if (state_.is_unjudged) return {};
-  if (!accuracy.ok()) return accuracy.error();
-  state_.accuracy = *accuracy;
-  note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
-  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", *accuracy}}});
-}
-
 Status RunningTrainer::sample(bool may_stop) {
   if (!is_writer() || recipe_.sample.prompts.empty()) return {};
   NARU_ASSIGN(Rollout* const answering, rollout());
@@ -381,6 +364,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
 }
 
 Status RunningTrainer::write_result(RunResult& result) {
+  NARU_TRY(count_failures(result));
   // A checkpoint of the last step may know nothing of problems.
   if (result.is_done && !state_.accuracy) NARU_TRY(judge(kProblemsJudged));
   const nlohmann::json peak = run_->field("peak_memory_bytes");
@@ -390,6 +374,9 @@ Status RunningTrainer::write_result(RunResult& result) {
                                                          {"seconds", state_.seconds}};
   if (result.loss) numbers.emplace_back("loss", *result.loss);
   if (result.reward) numbers.emplace_back("reward", *result.reward);
+  if (judge_ && judge_->has_programs()) {
+    numbers.emplace_back("reward_failures", static_cast<double>(result.reward_failures));
+  }
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;
@@ -406,6 +393,8 @@ Status RunningTrainer::write_result(RunResult& result) {
 Status RunningTrainer::confirm_result(RunResult& result) {
   const nlohmann::json accuracy = run_->field("accuracy");
   if (accuracy.is_number()) result.accuracy = accuracy.get<double>();
+  const nlohmann::json failures = run_->field("reward_failures");
+  if (failures.is_number_integer()) result.reward_failures = failures.get<int64_t>();
   NARU_TRY(export_result(result));
   return runs::write_report(run_->path());
 }
