@@ -105,6 +105,19 @@ Result<StreamRecord> parse_stream(const JsonObject& object) {
 
 }  // namespace
 
+void add_files(StreamRecord& record, const std::vector<DataFile>& files) {
+  if (files.empty()) return;
+  std::string lines;
+  for (const DataFile& file : files) {
+    lines += file_line(file);
+    record.files.push_back(file);
+    ++record.n_files;
+  }
+  for (std::string* hash : {&record.documents_sha256, &record.files_sha256}) {
+    *hash = sha256_hex(as_bytes(*hash + "\n" + lines));
+  }
+}
+
 StreamRecord record_of(const BatchStream& stream, const std::vector<recipes::SourceRecipe>& sources) {
   StreamRecord record;
   std::string said;

@@ -43,6 +43,10 @@ struct DataRecord {
   std::vector<DataChange> changes;  // their steps rise
 };
 
+// What else decides the bits of a run beside its documents, as programs that judge: their files are among the stream's,
+// and other bytes of them are other documents.
+void add_files(StreamRecord& record, const std::vector<DataFile>& files);
+
 StreamRecord record_of(const BatchStream& stream, const std::vector<recipes::SourceRecipe>& sources);
 
 nlohmann::json to_json(const DataRecord& record);

@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "data/problem.h"
 #include "recipes/recipe.h"
 
 namespace naru::data {
 
-enum class Generator : uint8_t { kDigits, kCountdown, kWordProblems };
 enum class Split : uint8_t { kTrain, kValidation };
 // How solutions are written: the answer alone, with its steps, or with steps in one of ten.
 enum class Trace : uint8_t { kShort, kLong, kMixed };
@@ -30,17 +30,6 @@ struct GeneratorOptions {
   Generator generator = Generator::kDigits;
   Trace trace = Trace::kMixed;
   Language language = Language::kAll;  // of word problems
-};
-
-struct Problem {
-  Generator generator = Generator::kDigits;
-  std::string key;               // equal keys are the same problem
-  std::string prompt;            // the question, for a conversation
-  std::string text_prompt;       // the question, for plain text: the model goes on with a space and the solution
-  std::string solution;          // a right answer
-  bool has_steps = false;        // the solution shows its steps
-  std::vector<int64_t> numbers;  // that the question gives
-  int64_t answer = 0;            // the last digit, the target, the number asked for
 };
 
 struct Verdict {
@@ -61,7 +50,7 @@ Problem make_problem(const GeneratorOptions& options, uint64_t seed, int64_t ind
 // Which split a problem belongs to.
 Split split_of(std::string_view key);
 
-// What a model wrote behind the prompt, without special tokens. Any bytes; time linear in them. White space around it
+// What a model wrote behind the prompt of a generator's problem, without special tokens. Any bytes; time linear in them. White space around it
 // does not count.
 //   digits: digits and spaces only, the last digit is looked at
 //   countdown: an expression of + - * / ( ) that uses each number once (what is behind the last "####", if that is

@@ -15,6 +15,8 @@ inline constexpr int64_t kDataTokensMax = int64_t{1} << 29;          // tokens o
 inline constexpr int64_t kDataContextMax = int64_t{1} << 20;         // tokens of a packed row
 inline constexpr int64_t kDataStepTokensMax = int64_t{1} << 26;      // tokens of a step: rows times context
 inline constexpr int64_t kDataNotesMax = 10000;                      // notes kept in full; the rest is counted
+inline constexpr int64_t kProblemsMax = int64_t{1} << 20;            // problems of a file
+inline constexpr int64_t kProblemBytesMax = 256 << 20;               // bytes of all of them
 inline constexpr int64_t kGeneratorDocumentsMax = int64_t{1} << 23;  // documents of one generator
 
 }  // namespace naru::data

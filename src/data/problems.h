@@ -1,25 +1,31 @@
 // ProblemSource: the problems of one source of a recipe, by number. A problem is a function of (source, seed, number):
-// numbers count on beyond the last problem, which is then met again.
+// numbers count on beyond the last problem, and all are then met again. Those of a file come in an order of their own
+// in each pass, shuffled by the seed; those of a generator as it makes them.
 #pragma once
 
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "data/data_record.h"
 #include "data/generators.h"
+#include "text/chat_tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace naru::data {
 
 class ProblemSource {
  public:
-  // A generator. `recipe_folder`: where relative paths count from.
+  // A generator, or a .jsonl file of the user's own problems (problem_lines.h), which is read at once.
+  // `needs_answers`: a line without one is refused. `recipe_folder`: where relative paths count from.
   static Result<ProblemSource> open(const recipes::SourceRecipe& source, uint64_t seed, Split split,
-                                    const std::filesystem::path& recipe_folder);
+                                    const std::filesystem::path& recipe_folder, bool needs_answers = true);
 
-  int64_t size() const { return size_; }  // different problems, at least one
-  Problem at(int64_t number) const;       // number >= 0
+  int64_t size() const;              // different problems, at least one
+  Problem at(int64_t number) const;  // number >= 0
+  int64_t held_bytes() const;        // about what the problems take in memory
 
-  // Of the first n_first problems' texts, and of what the recipe says of the source.
+  // Of the first n_first problems' texts (of all of a file's), of its bytes, and of what the recipe says of the source.
   StreamRecord record(int64_t n_first) const;
 
  private:
@@ -27,7 +33,17 @@ class ProblemSource {
   GeneratorOptions generator_;
   uint64_t seed_ = 0;
   Split split_ = Split::kTrain;
-  int64_t size_ = 0;
+  int64_t n_generated_ = 0;
+  std::vector<Problem> lines_;  // of a file; else empty
+  DataFile file_;
+  // The order of the pass that was asked for last.
+  mutable int64_t pass_ = -1;
+  mutable std::vector<int32_t> order_;
 };
+
+// What the model is given: the problem's messages by the chat template, on a fixed day; without a template (null) its
+// text, which the model goes on with. Problems that have "messages" need a template.
+Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
+                                        const text::ChatTemplate* chat_template);
 
 }  // namespace naru::data

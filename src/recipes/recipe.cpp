@@ -213,7 +213,7 @@ class Reader {
     if (section == nullptr && !section_name.empty()) return unknown_section(source, section_name);
     size_t index = 0;
     if (section != nullptr && section->list != nullptr) {
-      NARU_ASSIGN(index, source_index(*section, &key, source));
+      NARU_ASSIGN(index, list_index(*section, &key, source));
     }
     const KeyRow* row = find_key(section_name, key);
     if (row == nullptr) return unknown_key(source, section_name, key);
@@ -263,9 +263,8 @@ class Reader {
           at(value), std::string(section.name), toml_brief(value),
           fmt::format("at most {} sections, each under a line [[{}]] of its own", kRecipeSourcesMax, section.name));
     }
-    auto& sources = recipe_->*section.list;
-    sources.resize(value.list.size());
-    for (size_t i = 0; i < sources.size(); ++i) {
+    section.list->resize(*recipe_, value.list.size());
+    for (size_t i = 0; i < value.list.size(); ++i) {
       if (value.list[i].kind != TomlValue::Kind::kTable) {
         return wrong(at(value), std::string(section.name), toml_brief(value), fmt::format("[[{}]]", section.name));
       }
@@ -274,9 +273,9 @@ class Reader {
     return {};
   }
 
-  // Takes "0." from the front of the key; without a number the one source is meant.
-  Result<size_t> source_index(const SectionRow& section, std::string_view* key, const Source& source) const {
-    const size_t n = (recipe_->*section.list).size();
+  // Takes "0." from the front of the key; without a number the one element is meant.
+  Result<size_t> list_index(const SectionRow& section, std::string_view* key, const Source& source) const {
+    const size_t n = section.list->size(*recipe_);
     const size_t dot = key->find('.');
     if (dot == std::string_view::npos) {
       if (n == 1) return size_t{0};
@@ -293,8 +292,8 @@ class Reader {
     if (!is_number || index >= n) {
       return bad(
           fmt::format("{}: '{}' names none of the {} [[{}]] of the recipe, a number from 0 was wanted; write a "
-                      "new source in the file",
-                      source.text, printable(digits, 40), n, section.name));
+                      "new {} in the file",
+                      source.text, printable(digits, 40), n, section.name, section.list->element));
     }
     key->remove_prefix(dot + 1);
     return index;
@@ -399,7 +398,7 @@ std::string recipe_text(const Recipe& recipe) {
       text += fmt::format("\n[{}]\n{}", section.name, keys_of(section.name, 0));
       continue;
     }
-    for (size_t i = 0; i < (copy.*section.list).size(); ++i) {
+    for (size_t i = 0; i < section.list->size(copy); ++i) {
       text += fmt::format("\n[[{}]]\n{}", section.name, keys_of(section.name, i));
     }
   }

@@ -40,6 +40,29 @@ struct SourceRecipe {
   std::string trace;      // of generators with solutions: "short", "long", "mixed"
 };
 
+// [[reward]]: a part of what the answers of a grpo run are worth (rewards/judge.h).
+struct RewardRecipe {
+  std::string kind = "answer";  // "answer", "format", "language", "length" or "program"
+  std::string name;             // in metrics, behind "reward_"; "": its kind
+  double weight = 1;            // 0: it is only watched
+  // "answer": where it stands and how it is compared with the problem's.
+  std::string find;           // "verifier", "whole", "last_line", "boxed", "mark" or "number"; "": as is usual
+  std::string compare;        // "text" or "number"; "": as the problem's answer is
+  bool strict = false;        // right only where the format is, too
+  std::string tag = "think";  // of reasoning, <think> ... </think>: "answer" and "format"
+  int64_t tokens = 0;         // "length": so many cost nothing
+  // "program"
+  std::vector<std::string> command;  // the program and its arguments; no shell
+  int64_t processes = 2;             // at work together
+  double seconds = 10;               // for one answer
+  int64_t memory_mib = 4096;         // address space of a process; 0: any
+  double failure_reward = 0;         // of an answer that it gave no reward for
+};
+// The part's name in metrics, without "reward_".
+inline const std::string& reward_name(const RewardRecipe& reward) {
+  return reward.name.empty() ? reward.kind : reward.name;
+}
+
 // [batch]
 struct BatchRecipe {
   int64_t context = 512;         // tokens of one packed row
@@ -137,6 +160,7 @@ struct Recipe {
   ModelRecipe model;
   std::vector<SourceRecipe> data;
   std::vector<SourceRecipe> validation;
+  std::vector<RewardRecipe> reward;  // none: whether the answer is right
   BatchRecipe batch;
   OptimizerRecipe optimizer;
   ScheduleRecipe schedule;

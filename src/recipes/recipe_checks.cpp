@@ -11,10 +11,6 @@
 namespace naru::recipes {
 namespace {
 
-Error clash(const std::string& place, std::string_view found, std::string_view wanted, std::string_view next) {
-  return {Code::kInvalidArgument, fmt::format("{}: {}, {} was wanted; {}", place, found, wanted, next)};
-}
-
 Status check_length(const Recipe& r, const PlaceOfKey& where) {
   if (r.steps > 0 && r.epochs > 0) {
     return clash(where("epochs"), fmt::format("steps is {} and epochs is {}", r.steps, r.epochs),
@@ -63,12 +59,11 @@ Status check_model(const Recipe& r, const PlaceOfKey& where) {
   return {};
 }
 
-Status check_sources(const SectionRow& section, const Recipe& r, const PlaceOfKey& where) {
-  const std::vector<SourceRecipe>& sources = r.*section.list;
+Status check_sources(std::string_view section, const std::vector<SourceRecipe>& sources, const PlaceOfKey& where) {
   for (size_t i = 0; i < sources.size(); ++i) {
     const SourceRecipe& s = sources[i];
-    const std::string name = fmt::format("{}.{}", section.name, i);
-    const std::string source = where(fmt::format("{}.path", section.name));
+    const std::string name = fmt::format("{}.{}", section, i);
+    const std::string source = where(fmt::format("{}.path", section));
     if (s.path.empty() == s.generator.empty()) {
       return clash(
           source,
@@ -101,15 +96,14 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     return clash(where("model.config"), "kind is grpo and model.config begins a new model",
                  "a model that can answer already", "train it first, and set model.path to its model folder");
   }
-  if (r.data.size() != 1 || r.data[0].generator.empty()) {
-    return clash(where("data"),
-                 fmt::format("kind is grpo and [[data]] is {}",
-                             r.data.size() == 1 ? std::string("a file") : fmt::format("there {} times", r.data.size())),
-                 "one generator, whose verifier judges the answers", "set generator = \"word_problems\", for one");
+  if (r.data.size() != 1) {
+    return clash(where("data"), fmt::format("kind is grpo and [[data]] is there {} times", r.data.size()),
+                 "one source of problems", "keep one, or join the files");
   }
-  if (r.validation.size() > 1 || (r.validation.size() == 1 && r.validation[0].generator.empty())) {
-    return clash(where("validation"), "kind is grpo and [[validation]] is a file, or there several times",
-                 "one generator, whose held-out problems are asked", "keep one source with a generator");
+  if (r.validation.size() > 1) {
+    return clash(where("validation"),
+                 fmt::format("kind is grpo and [[validation]] is there {} times", r.validation.size()),
+                 "one source of held-out problems", "keep one, or join the files");
   }
   for (const auto& [key, is_passed_over, why] : std::initializer_list<std::tuple<std::string, bool, std::string>>{
            {"batch.rows", r.batch.rows != BatchRecipe{}.rows,
@@ -152,6 +146,10 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
 
 }  // namespace
 
+Error clash(const std::string& place, std::string_view found, std::string_view wanted, std::string_view next) {
+  return {Code::kInvalidArgument, fmt::format("{}: {}, {} was wanted; {}", place, found, wanted, next)};
+}
+
 Status check_together(const Recipe& r, const PlaceOfKey& where) {
   NARU_TRY(check_length(r, where));
   NARU_TRY(check_model(r, where));
@@ -159,10 +157,10 @@ Status check_together(const Recipe& r, const PlaceOfKey& where) {
     return clash(where("data"), "there is no [[data]]", "at least one source of documents",
                  "write [[data]] and under it path = \"FILE\" or generator = \"word_problems\"");
   }
-  for (const SectionRow& section : recipe_sections()) {
-    if (section.list != nullptr) NARU_TRY(check_sources(section, r, where));
-  }
+  NARU_TRY(check_sources("data", r.data, where));
+  NARU_TRY(check_sources("validation", r.validation, where));
   NARU_TRY(check_grpo(r, where));
+  NARU_TRY(check_rewards(r, where));
   if (r.batch.micro_rows > r.batch.rows && r.kind != RunKind::kGrpo) {
     return clash(where("batch.micro_rows"),
                  fmt::format("batch.micro_rows is {} and batch.rows is {}", r.batch.micro_rows, r.batch.rows),

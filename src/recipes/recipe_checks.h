@@ -14,4 +14,10 @@ using PlaceOfKey = std::function<std::string(std::string_view path)>;
 
 Status check_together(const Recipe& recipe, const PlaceOfKey& where);
 
+// Of [[reward]]: what its keys must be to each other, and to the run.
+Status check_rewards(const Recipe& recipe, const PlaceOfKey& where);
+
+// "PLACE: FOUND, WANTED was wanted; NEXT"
+Error clash(const std::string& place, std::string_view found, std::string_view wanted, std::string_view next);
+
 }  // namespace naru::recipes

@@ -10,8 +10,8 @@
 namespace naru::recipes {
 namespace {
 
-std::string sources_text(size_t n) {
-  return fmt::format("{} source{}", n, n == 1 ? "" : "s");
+std::string count_text(size_t n, std::string_view element) {
+  return fmt::format("{} {}{}", n, element, n == 1 ? "" : "s");
 }
 
 // Ways to say one thing have one form: these seven are all that a model has that has them.
@@ -29,14 +29,16 @@ std::vector<KeyDifference> recipe_differences(const Recipe& left, const Recipe& 
   std::vector<KeyDifference> found;
   for (const SectionRow& section : recipe_sections()) {
     if (section.list == nullptr || section.name == "validation") continue;
-    const size_t there = (a.*section.list).size(), here = (b.*section.list).size();
-    if (there != here) found.push_back({fmt::format("[[{}]]", section.name), sources_text(there), sources_text(here)});
+    const size_t there = section.list->size(a), here = section.list->size(b);
+    if (there == here) continue;
+    const std::string_view element = section.list->element;
+    found.push_back({fmt::format("[[{}]]", section.name), count_text(there, element), count_text(here, element)});
   }
   for (const KeyRow& row : recipe_keys()) {
     if (!row.decides_bits) continue;
     const SectionRow* section = find_section(row.section);
     const auto list = section != nullptr ? section->list : nullptr;
-    const size_t n = list != nullptr ? std::min((a.*list).size(), (b.*list).size()) : 1;
+    const size_t n = list != nullptr ? std::min(list->size(a), list->size(b)) : 1;
     for (size_t i = 0; i < n; ++i) {
       std::string one = value_text(row.field(a, i));
       std::string other = value_text(row.field(b, i));
@@ -62,14 +64,15 @@ std::string recipe_identity(const Recipe& recipe) {
     if (!row.decides_bits) continue;
     const SectionRow* section = find_section(row.section);
     const auto list = section != nullptr ? section->list : nullptr;
-    const size_t n = list != nullptr ? (here.*list).size() : 1;
-    if (list != nullptr) (plain.*list).resize(n);
+    const size_t n = list != nullptr ? list->size(here) : 1;
+    if (list != nullptr) list->resize(plain, n);
     for (size_t i = 0; i < n; ++i) {
       const std::string value = value_text(row.field(here, i));
       if (value != value_text(row.field(plain, i))) text += fmt::format("{}[{}] = {}\n", row.path(), i, value);
     }
   }
   text += fmt::format("{} sources\n", recipe.data.size());
+  if (!recipe.reward.empty()) text += fmt::format("{} rewards\n", recipe.reward.size());
   return sha256_hex(as_bytes(text));
 }
 

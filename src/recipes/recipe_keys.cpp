@@ -1,5 +1,7 @@
 // The table of a recipe's keys, in the order in which they are written and documented.
+#include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "recipes/recipe_schema.h"
 
@@ -40,12 +42,28 @@ constexpr std::array<std::string_view, 12> kTargets = {
     "gate_proj",          "up_proj",  "down_proj", "q_a_proj", "q_b_proj",
     "kv_a_proj_with_mqa", "kv_b_proj"};
 
+template <auto Member>
+size_t size_of(const Recipe& recipe) {
+  return (recipe.*Member).size();
+}
+template <auto Member>
+void resize(Recipe& recipe, size_t n) {
+  (recipe.*Member).resize(n);
+}
+template <auto Member>
+constexpr SectionList list_of(std::string_view element) {
+  return {size_of<Member>, resize<Member>, element};
+}
+constexpr SectionList kDataList = list_of<&Recipe::data>("source");
+constexpr SectionList kValidationList = list_of<&Recipe::validation>("source");
+constexpr SectionList kRewardList = list_of<&Recipe::reward>("reward");
+
 constexpr SectionRow kSections[] = {
     {"model", nullptr, "What is trained. Exactly one of `path` and `config` is given."},
-    {"data", &Recipe::data,
+    {"data", &kDataList,
      "A source of documents; `[[data]]` may be there several times, at least once. Exactly one of `path` and "
      "`generator` is given."},
-    {"validation", &Recipe::validation,
+    {"validation", &kValidationList,
      "A source whose loss is measured and never trained on; `[[validation]]` may be there several times, or not at "
      "all. The keys are those of `[[data]]`."},
     {"batch", nullptr, "The shape of a step."},
@@ -54,8 +72,11 @@ constexpr SectionRow kSections[] = {
     {"loss", nullptr, "What experts and prediction layers add to the cross entropy."},
     {"lora", nullptr, "Low-rank adapters instead of all weights."},
     {"grpo", nullptr,
-     "Of `kind = \"grpo\"`: answers of the model itself to problems of `[[data]]`, judged by their verifier and learnt "
+     "Of `kind = \"grpo\"`: answers of the model itself to problems of `[[data]]`, judged ([[reward]]) and learnt "
      "from in groups ([training.md](training.md#reinforcement-learning))."},
+    {"reward", &kRewardList,
+     "Of `kind = \"grpo\"`: a part of what an answer is worth; parts are summed with their weights. Without any "
+     "`[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md))."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
     {"checkpoint", nullptr, "What a run that is stopped or killed goes on from."},
@@ -501,7 +522,12 @@ constexpr KeyRow kKeys[] = {
 }  // namespace
 
 std::span<const KeyRow> recipe_keys() {
-  return kKeys;
+  static const std::vector<KeyRow> all = [] {
+    std::vector<KeyRow> keys(std::begin(kKeys), std::end(kKeys));
+    std::ranges::copy(reward_keys(), std::back_inserter(keys));
+    return keys;
+  }();
+  return all;
 }
 
 std::span<const SectionRow> recipe_sections() {

@@ -66,9 +66,7 @@ std::string words_text(const KeyRow& row) {
 }
 
 std::string table_of(std::string_view section) {
-  Recipe defaults;
-  defaults.data.resize(1);
-  defaults.validation.resize(1);
+  Recipe defaults = one_of_each();
   std::string text = "| key | default | value | what |\n| --- | --- | --- | --- |\n";
   for (const KeyRow& row : recipe_keys()) {
     if (row.section != section) continue;
@@ -82,6 +80,14 @@ std::string table_of(std::string_view section) {
 
 std::string KeyRow::path() const {
   return section.empty() ? std::string(key) : fmt::format("{}.{}", section, key);
+}
+
+Recipe one_of_each() {
+  Recipe recipe;
+  for (const SectionRow& section : recipe_sections()) {
+    if (section.list != nullptr) section.list->resize(recipe, 1);
+  }
+  return recipe;
 }
 
 const SectionRow* find_section(std::string_view name) {
@@ -99,9 +105,7 @@ const KeyRow* find_key(std::string_view section, std::string_view key) {
 }
 
 std::string wanted_text(const KeyRow& row) {
-  Recipe sizes;
-  sizes.data.resize(1);
-  sizes.validation.resize(1);
+  Recipe sizes = one_of_each();
   const Field field = row.field(sizes, 0);
   if (std::holds_alternative<std::vector<std::string>*>(field)) {
     const std::string kind = row.words.empty() ? std::string("texts") : words_text(row);

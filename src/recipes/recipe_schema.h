@@ -13,7 +13,7 @@
 
 namespace naru::recipes {
 
-inline constexpr int64_t kRecipeSourcesMax = 64;       // of [[data]], and of [[validation]]
+inline constexpr int64_t kRecipeSourcesMax = 64;       // of [[data]], of [[validation]], of [[reward]]
 inline constexpr int64_t kRecipeListMax = 64;          // elements of a list
 inline constexpr int64_t kRecipeTextBytesMax = 65536;  // bytes of one text
 inline constexpr int64_t kRecipePathBytesMax = 4096;   // bytes of a path
@@ -35,7 +35,7 @@ enum class TextKind : uint8_t { kAny, kName, kPath };
 struct KeyRow {
   std::string_view section;  // "" at the top
   std::string_view key;
-  Field (*field)(Recipe& recipe, size_t index);  // index: of the source, in the sections that are lists
+  Field (*field)(Recipe& recipe, size_t index);  // index: in the sections that are lists
   std::string_view meaning;
   Range range = {};                              // numbers
   std::span<const std::string_view> words = {};  // texts that are one of these; empty: any
@@ -45,14 +45,25 @@ struct KeyRow {
   std::string path() const;  // "optimizer.lr"
 };
 
+// What [[NAME]] is a list of.
+struct SectionList {
+  size_t (*size)(const Recipe& recipe);
+  void (*resize)(Recipe& recipe, size_t n);
+  std::string_view element;  // "source"
+};
+
 struct SectionRow {
   std::string_view name;
-  std::vector<SourceRecipe> Recipe::*list;  // of [[data]] and [[validation]]; null: a plain section
+  const SectionList* list;  // null: a plain section
   std::string_view meaning;
 };
 
 std::span<const KeyRow> recipe_keys();
+std::span<const KeyRow> reward_keys();          // those of [[reward]], which are among them
 std::span<const SectionRow> recipe_sections();  // without the top
+
+// With one element in every list.
+Recipe one_of_each();
 
 const SectionRow* find_section(std::string_view name);
 const KeyRow* find_key(std::string_view section, std::string_view key);

@@ -10,6 +10,7 @@ inline constexpr const char* kRecipeFile = "recipe.toml";
 inline constexpr const char* kRunFile = "run.json";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
 inline constexpr const char* kSamplesFile = "samples.jsonl";
+inline constexpr const char* kRewardsFile = "rewards.jsonl";
 inline constexpr const char* kReportFile = "report.html";
 inline constexpr const char* kTensorBoardFolder = "tensorboard";
 inline constexpr const char* kCheckpointsFolder = "checkpoints";

@@ -103,8 +103,9 @@ Status check_recipe(const fs::path& folder, const recipes::Recipe& recipe) {
 
 // What a run consists of. The records go last: a move that was cut short leaves a folder that still says that it was a
 // run, and how far it was.
-constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile, kSamplesFile, kTensorBoardFolder, kModelFolder,
-                                       kAdapterFolder,     kReportFile,  kRunFile,     kRecipeFile};
+constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile, kSamplesFile,   kRewardsFile,
+                                       kTensorBoardFolder, kModelFolder, kAdapterFolder, kReportFile,
+                                       kRunFile,           kRecipeFile};
 
 Error set_aside_error(const fs::path& folder, const fs::path& what, int error_number) {
   return {Code::kUnavailable, fmt::format("setting the old run in {} aside: {}: {}; choose another output=FOLDER",

@@ -10,6 +10,7 @@ namespace naru::train {
 struct AnswerGroup {
   int64_t number = 0;  // of the problem in its source
   data::Problem problem;
+  bool begins_in_reasoning = false;  // the prompt ended with the tag that opens it
   std::vector<SampledAnswer> answers;
   // As long as answers.
   std::vector<std::string> texts;

@@ -6,6 +6,7 @@
 // Of several processes each has a source of its own; all are asked the same and must give the same.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,7 @@
 
 namespace naru::train {
 
+class Peers;
 class Rollout;
 
 // The model between two steps, for sources whose batches depend on it.
@@ -25,6 +27,9 @@ struct ModelNow {
   TrainableModel& model;
   std::function<Result<Rollout*>()> rollout = {};  // an engine over it, on its present weights
   std::function<bool()> should_stop = {};          // then a batch may be kCancelled, and its step counts as not begun
+  Peers* peers = nullptr;                          // that make the same batch; null: none
+  std::filesystem::path run_folder = {};           // for files of the run's; "": none
+  std::function<void(const std::string&)> note = {};  // one line for whoever watches the run
 };
 
 class BatchSource {

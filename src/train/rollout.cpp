@@ -30,10 +30,11 @@ bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& f
   return recipe.kind == recipes::RunKind::kGrpo && files.chat_template && files.chat_template->can_render(false);
 }
 
-Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const TrainingModelFiles& files,
+Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const TrainingModelFiles& files,
                                         const data::Problem& problem) {
-  const bool is_chat = is_asked_as_chat(recipe, files);
-  return prompt_ids(files, is_chat ? problem.prompt : problem.text_prompt, is_chat);
+  const bool has_template = files.chat_template && files.chat_template->can_render(false);
+  const bool is_chat = has_template && is_asked_as_chat(recipe, files);
+  return data::problem_prompt(problem, *files.tokenizer, is_chat ? &*files.chat_template : nullptr);
 }
 
 namespace {
@@ -61,8 +62,10 @@ Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const Trainin
     size.context_tokens =
         std::max(size.context_tokens, static_cast<int64_t>(ids.size()) + recipe.sample.max_tokens + 1);
   }
-  const bool has_problems = std::any_of(recipe.validation.begin(), recipe.validation.end(),
-                                        [](const recipes::SourceRecipe& source) { return !source.generator.empty(); });
+  const bool has_problems =
+      std::any_of(recipe.validation.begin(), recipe.validation.end(), [&](const recipes::SourceRecipe& source) {
+        return recipe.kind == recipes::RunKind::kGrpo || !source.generator.empty();
+      });
   if (has_problems) {
     size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + answer_tokens_max(recipe))};
   }
@@ -95,13 +98,24 @@ Result<Rollout> Rollout::open(const TrainableModel& model, const TrainingModelFi
 }
 
 Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>& prompts, const Options& options) {
+  std::vector<std::vector<int32_t>> asked(prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    NARU_ASSIGN(asked[i], prompt_ids(*files_, prompts[i], options.is_chat));
+  }
+  NARU_ASSIGN(const std::vector<std::vector<int32_t>> ids, answer_ids(std::move(asked), options));
+  std::vector<std::string> answers;
+  for (const std::vector<int32_t>& one : ids) answers.push_back(text_of(one));
+  return answers;
+}
+
+Result<std::vector<std::vector<int32_t>>> Rollout::answer_ids(std::vector<std::vector<int32_t>> prompts,
+                                                              const Options& options) {
   engine::Scheduler scheduler(*engine_);
-  std::vector<std::string> answers(prompts.size());
   std::vector<std::vector<int32_t>> ids(prompts.size());
   std::map<engine::RequestId, size_t> index_of;
   for (size_t i = 0; i < prompts.size(); ++i) {
     engine::Request request;
-    NARU_ASSIGN(request.ids, prompt_ids(*files_, prompts[i], options.is_chat));
+    request.ids = std::move(prompts[i]);
     if (request.ids.empty() || static_cast<int64_t>(request.ids.size()) >= engine_->context_tokens()) continue;
     request.sampling.temperature = options.temperature;
     request.sampling.seed = recipe_->seed;
@@ -118,8 +132,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
       }
     }
   }
-  for (size_t i = 0; i < prompts.size(); ++i) answers[i] = files_->tokenizer->decode(ids[i], true);
-  return answers;
+  return ids;
 }
 
 Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector<int32_t>>& prompts,
@@ -156,22 +169,30 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
   return answers;
 }
 
-Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
-                                 std::function<bool()> should_stop) {
-  NARU_ASSIGN(const data::GeneratorOptions options, data::generator_options(source));
+Result<double> Rollout::accuracy(const data::ProblemSource& source, int64_t n_problems, rewards::Judge& judge,
+                                 const rewards::JudgeCall& call) {
   std::vector<data::Problem> problems;
-  std::vector<std::string> prompts;
+  std::vector<rewards::JudgedText> texts;
+  std::vector<std::vector<int32_t>> prompts;
   for (int64_t i = 0; i < n_problems; ++i) {
-    problems.push_back(data::make_problem(options, recipe_->seed, i, data::Split::kValidation));
-    prompts.push_back(is_chat ? problems.back().prompt : problems.back().text_prompt);
+    problems.push_back(source.at(i));
+    NARU_ASSIGN(text::ChatPrompt prompt, problem_prompt(*recipe_, *files_, problems.back()));
+    texts.push_back({.begins_in_reasoning = prompt.opens_reasoning});
+    prompts.push_back(std::move(prompt.ids));
   }
-  NARU_ASSIGN(const std::vector<std::string> answers, answer(prompts, {.max_tokens = answer_tokens_max(*recipe_),
-                                                                       .temperature = 0,
-                                                                       .is_chat = is_chat,
-                                                                       .should_stop = std::move(should_stop)}));
-  int64_t n_right = 0;
-  for (size_t i = 0; i < problems.size(); ++i) n_right += data::verify(problems[i], answers[i]).is_right ? 1 : 0;
-  return static_cast<double>(n_right) / static_cast<double>(n_problems);
+  NARU_ASSIGN(
+      const std::vector<std::vector<int32_t>> ids,
+      answer_ids(std::move(prompts),
+                 {.max_tokens = answer_tokens_max(*recipe_), .temperature = 0, .should_stop = call.should_stop}));
+  std::vector<std::string> answers;
+  for (const std::vector<int32_t>& one : ids) answers.push_back(text_of(one));
+  for (size_t i = 0; i < texts.size(); ++i) {
+    texts[i].problem = &problems[i];
+    texts[i].answer = answers[i];
+    texts[i].n_tokens = std::ssize(ids[i]);
+  }
+  NARU_ASSIGN(const std::vector<bool> right, judge.are_right(texts, call));
+  return static_cast<double>(std::ranges::count(right, true)) / static_cast<double>(n_problems);
 }
 
 }  // namespace naru::train

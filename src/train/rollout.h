@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "data/generators.h"
+#include "data/problems.h"
 #include "engine/engine.h"
+#include "rewards/judge.h"
 #include "train/answer_batch.h"
 #include "train/training_model_files.h"
 
@@ -17,7 +18,7 @@ namespace naru::train {
 
 // Whether prompts are a user's messages, by the model's chat template; else plain text that goes on.
 bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& files);
-Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const TrainingModelFiles& files,
+Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const TrainingModelFiles& files,
                                         const data::Problem& problem);
 
 class Rollout {
@@ -48,10 +49,13 @@ class Rollout {
     std::function<bool()> should_stop = {};  // asked at every token: kCancelled where it says so
   };
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
+  // The same of ids, as ids, without the token that ended an answer. A prompt that does not fit has no answer.
+  Result<std::vector<std::vector<int32_t>>> answer_ids(std::vector<std::vector<int32_t>> prompts,
+                                                       const Options& options);
 
-  // The share of held-out problems of a generator that are answered rightly, greedily.
-  Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
-                          std::function<bool()> should_stop = {});
+  // The share of the first n_problems held-out problems that are answered rightly, greedily.
+  Result<double> accuracy(const data::ProblemSource& problems, int64_t n_problems, rewards::Judge& judge,
+                          const rewards::JudgeCall& call = {});
 
   // Answers to be learnt from, drawn from the model as it is (temperature 1): of each prompt in turn `answers`, with
   // the log-probability of every token. `first` is the number of the first in the whole run, and says with the seed

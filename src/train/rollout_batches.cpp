@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "contract/cache.h"
+#include "runs/run_files.h"
+#include "train/micro_sums.h"
+#include "train/peers.h"
 
 namespace naru::train {
 namespace {
@@ -22,6 +25,15 @@ Averaging averaging(const recipes::GrpoRecipe& grpo) {
 
 }  // namespace
 
+rewards::JudgeCall judge_call(const ModelNow& now) {
+  rewards::JudgeCall call{.should_stop = now.should_stop, .note = now.note};
+  if (!now.run_folder.empty()) call.store = now.run_folder / runs::kRewardsFile;
+  if (now.peers == nullptr || now.peers->count() == 1) return call;
+  call.is_asking = now.peers->rank() == 0;
+  call.say_to_all = [peers = now.peers](std::string text) { return say_to_all(*peers, std::move(text)); };
+  return call;
+}
+
 PolicyOptions policy_options(const recipes::Recipe& recipe) {
   const recipes::GrpoRecipe& grpo = recipe.grpo;
   PolicyOptions options;
@@ -36,16 +48,19 @@ PolicyOptions policy_options(const recipes::Recipe& recipe) {
 
 Result<std::unique_ptr<RolloutBatches>> RolloutBatches::open(const recipes::Recipe& recipe,
                                                              const TrainingModelFiles& files,
-                                                             const std::filesystem::path& recipe_folder) {
+                                                             const std::filesystem::path& recipe_folder,
+                                                             std::shared_ptr<rewards::Judge> judge) {
   NARU_ASSIGN(data::ProblemSource problems,
-              data::ProblemSource::open(recipe.data[0], recipe.seed, data::Split::kTrain, recipe_folder));
-  NARU_ASSIGN(rewards::Judge judge, rewards::Judge::open(recipe));
+              data::ProblemSource::open(recipe.data[0], recipe.seed, data::Split::kTrain, recipe_folder,
+                                        rewards::needs_answers(recipe.reward)));
   return std::unique_ptr<RolloutBatches>(new RolloutBatches(recipe, files, std::move(problems), std::move(judge)));
 }
 
 // Problems of a generator are made when they are asked for: what their texts are is told by the first rollout's.
 data::StreamRecord RolloutBatches::record() const {
-  return problems_.record(recipe_->grpo.prompts);
+  data::StreamRecord record = problems_.record(recipe_->grpo.prompts);
+  data::add_files(record, judge_->files());
+  return record;
 }
 
 int64_t RolloutBatches::steps_per_epoch() const {
@@ -87,9 +102,10 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {
-    NARU_ASSIGN(const std::vector<int32_t> ids, prompt_ids(*recipe_, *files_, problems_.at(i)));
-    shortest = std::min<int64_t>(shortest, std::ssize(ids) + 1);
-    NARU_TRY(check_room(ids, std::to_string(i)));
+    const data::Problem problem = problems_.at(i);
+    NARU_ASSIGN(const text::ChatPrompt prompt, problem_prompt(*recipe_, *files_, problem));
+    shortest = std::min<int64_t>(shortest, std::ssize(prompt.ids) + 1);
+    NARU_TRY(check_room(prompt.ids, problem.generator ? std::to_string(i) : problem.key));
   }
   const int64_t answers = std::min(recipe_->grpo.prompts * recipe_->grpo.answers, rows / shortest + 1);
   return TrainingRoom{.rows = rows, .pages = rows / contract::kCachePage + answers, .documents = answers};
@@ -98,11 +114,21 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
 // Answers as they were sampled, as batches, as the batch of the step, and as bytes for a checkpoint.
 int64_t RolloutBatches::held_bytes() const {
   constexpr int64_t kBytesOfToken = 8 + 3 * 28;
-  return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
+  return problems_.held_bytes() +
+         recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
+}
+
+Result<std::vector<AnswerGroup>> RolloutBatches::ask(int64_t first, int64_t n, const ModelNow& now) const {
+  auto groups = ask_alone(first, n, now);
+  if (now.peers == nullptr || !judge_->has_programs()) return groups;
+  // What one process asks programs for, the others wait for.
+  const auto agreed = gather_sums(*now.peers, {}, groups.ok() ? Status() : Status(groups.error()));
+  if (!agreed.ok()) return agreed.error();
+  return groups;
 }
 
 // Problems first, first + 1, ... with answers of the present weights.
-Result<std::vector<AnswerGroup>> RolloutBatches::ask(int64_t first, int64_t n, const ModelNow& now) const {
+Result<std::vector<AnswerGroup>> RolloutBatches::ask_alone(int64_t first, int64_t n, const ModelNow& now) const {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
   std::vector<AnswerGroup> groups(static_cast<size_t>(n));
   std::vector<std::vector<int32_t>> prompts;
@@ -110,8 +136,10 @@ Result<std::vector<AnswerGroup>> RolloutBatches::ask(int64_t first, int64_t n, c
     AnswerGroup& group = groups[static_cast<size_t>(i)];
     group.number = first + i;
     group.problem = problems_.at(group.number);
-    NARU_ASSIGN(prompts.emplace_back(), prompt_ids(*recipe_, *files_, group.problem));
-    NARU_TRY(check_room(prompts.back(), std::to_string(group.number)));
+    NARU_ASSIGN(text::ChatPrompt prompt, problem_prompt(*recipe_, *files_, group.problem));
+    group.begins_in_reasoning = prompt.opens_reasoning;
+    prompts.push_back(std::move(prompt.ids));
+    NARU_TRY(check_room(prompts.back(), group.problem.generator ? std::to_string(group.number) : group.problem.key));
   }
   NARU_ASSIGN(Rollout* const rollout, now.rollout());
   NARU_ASSIGN(std::vector<SampledAnswer> answers,
@@ -134,10 +162,11 @@ Status RolloutBatches::judge(std::vector<AnswerGroup>& groups, const ModelNow& n
       texts.push_back({.problem = &group.problem,
                        .answer = group.texts[k],
                        .n_tokens = std::ssize(group.answers[k].ids),
-                       .is_cut = group.answers[k].is_cut});
+                       .is_cut = group.answers[k].is_cut,
+                       .begins_in_reasoning = group.begins_in_reasoning});
     }
   }
-  NARU_ASSIGN(std::vector<rewards::Judgement> judgements, judge_.judge(texts, now.should_stop));
+  NARU_ASSIGN(std::vector<rewards::Judgement> judgements, judge_->judge(texts, judge_call(now)));
   size_t at = 0;
   for (AnswerGroup& group : groups) {
     std::vector<double> rewards;
@@ -154,7 +183,7 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
   NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(index * grpo.prompts, grpo.prompts, now));
   NARU_TRY(judge(groups, now));
-  metrics_ = rollout_metrics(groups, judge_.names());
+  metrics_ = rollout_metrics(groups, judge_->names());
   std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
   for (size_t i = 0; i < groups.size(); ++i) {
     auto& update = by_update[i * static_cast<size_t>(grpo.updates) / groups.size()];

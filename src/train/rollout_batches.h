@@ -14,9 +14,10 @@ namespace naru::train {
 
 class RolloutBatches final : public BatchSource {
  public:
-  // Recipe and files outlive it.
+  // Recipe and files outlive it. The judge is the recipe's.
   static Result<std::unique_ptr<RolloutBatches>> open(const recipes::Recipe& recipe, const TrainingModelFiles& files,
-                                                      const std::filesystem::path& recipe_folder);
+                                                      const std::filesystem::path& recipe_folder,
+                                                      std::shared_ptr<rewards::Judge> judge);
 
   data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override;
@@ -30,21 +31,26 @@ class RolloutBatches final : public BatchSource {
 
  private:
   RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource problems,
-                 rewards::Judge judge)
+                 std::shared_ptr<rewards::Judge> judge)
       : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
   Status roll(int64_t index, const ModelNow& now);
+  // Of several processes all have what was asked, or none has.
   Result<std::vector<AnswerGroup>> ask(int64_t first, int64_t n, const ModelNow& now) const;
+  Result<std::vector<AnswerGroup>> ask_alone(int64_t first, int64_t n, const ModelNow& now) const;
   Status judge(std::vector<AnswerGroup>& groups, const ModelNow& now) const;
 
   const recipes::Recipe* recipe_;
   const TrainingModelFiles* files_;
   data::ProblemSource problems_;
-  rewards::Judge judge_;
+  std::shared_ptr<rewards::Judge> judge_;
   int64_t index_ = -1;                    // of the rollout held; -1: none
   std::vector<data::StepBatch> batches_;  // by update
   std::vector<std::pair<std::string, double>> metrics_;
 };
+
+// What judging a rollout takes of the run.
+rewards::JudgeCall judge_call(const ModelNow& now);
 
 // The objective that recipe.grpo asks for.
 PolicyOptions policy_options(const recipes::Recipe& recipe);

@@ -249,8 +249,12 @@ Status RunningTrainer::train_step() {
     ++state_.step;
     return {};
   }
-  auto asked = batches_->step(
-      state_.step, {.model = *model_, .rollout = [this] { return rollout(); }, .should_stop = events_.should_stop});
+  auto asked = batches_->step(state_.step, {.model = *model_,
+                                            .rollout = [this] { return rollout(); },
+                                            .should_stop = events_.should_stop,
+                                            .peers = peers_,
+                                            .run_folder = is_writer() ? run_->path() : std::filesystem::path(),
+                                            .note = [this](const std::string& line) { note(line); }});
   // Of several processes all go on, or none does.
   const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
@@ -329,15 +333,15 @@ Status RunningTrainer::validate(bool may_stop) {
 
 Status RunningTrainer::judge(int64_t n_problems) {
   if (!is_writer()) return {};
-  const auto source = std::find_if(recipe_.validation.begin(), recipe_.validation.end(),
-                                   [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
-  if (source == recipe_.validation.end()) return {};
+  if (!held_out_) return {};
+  n_problems = std::min(n_problems, held_out_->size());
   NARU_ASSIGN(Rollout* const answering, rollout());
   // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it. Of several processes this one
   // alone answers: it cannot stop without the others.
   const bool may_stop = state_.step < plan_.steps && peers_->count() == 1;
-  const auto accuracy = answering->accuracy(*source, n_problems, is_asked_as_chat(recipe_, files_),
-                                            may_stop ? events_.should_stop : std::function<bool()>());
+  rewards::JudgeCall call{.note = [this](const std::string& line) { note(line); }};
+  if (may_stop) call.should_stop = events_.should_stop;
+  const auto accuracy = answering->accuracy(*held_out_, n_problems, *judge_, call);
   state_.is_unjudged = !accuracy.ok() && accuracy.error().code == Code::kCancelled;
   is_cut_short_ = state_.is_unjudged && state_.step == 0;
   if (state_.is_unjudged) return {};

@@ -52,6 +52,7 @@ class RunningTrainer : public Trainer {
   Result<RunResult> run() override;
 
  private:
+  Status open_problems();
   Status open_data();
   Status plan_memory();
   Status make_model();
@@ -76,7 +77,7 @@ class RunningTrainer : public Trainer {
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate(bool may_stop = false);
-  Status judge(int64_t n_problems);  // held-out problems of a generator, where the recipe has any
+  Status judge(int64_t n_problems);  // held-out problems, where the recipe has any
   Result<Rollout*> rollout();        // on the present weights
   Status sample(bool may_stop = false);
   bool is_base_model() const;
@@ -117,6 +118,8 @@ class RunningTrainer : public Trainer {
   TrainingModelFiles files_;
   std::unique_ptr<BatchSource> batches_;
   std::optional<data::BatchStream> validation_;
+  std::optional<data::ProblemSource> held_out_;  // problems that are asked on the way
+  std::shared_ptr<rewards::Judge> judge_;        // where any are
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;

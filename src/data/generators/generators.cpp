@@ -109,14 +109,17 @@ Problem make_problem(const GeneratorOptions& options, uint64_t seed, int64_t ind
   const bool has_steps = options.trace == Trace::kLong || (options.trace == Trace::kMixed && is_tenth);
   for (int64_t n = 0; n < kDrawsMax; ++n) {
     Problem problem = draw_problem(options, draws, has_steps);
-    if (split_of(problem.key) == split) return problem;
+    if (split_of(problem.key) != split) continue;
+    problem.answer_text = std::to_string(problem.answer);
+    return problem;
   }
   NARU_CHECK(false, index, seed);  // a chance of (7/8)^100000
   return {};
 }
 
 Verdict verify(const Problem& problem, std::string_view answer) {
-  switch (problem.generator) {
+  NARU_CHECK(problem.generator.has_value(), problem.key);
+  switch (*problem.generator) {
     case Generator::kDigits: return verify_digits(problem, answer);
     case Generator::kCountdown: return verify_countdown(problem, answer);
     case Generator::kWordProblems: return verify_word_problem(problem, answer);
