@@ -13,7 +13,7 @@ constexpr std::pair<std::string_view, ValueKind> kValueWords[] = {
     {"FILE", ValueKind::kFile},     {"PATH", ValueKind::kFile},       {"RECIPE", ValueKind::kFile},
     {"FOLDER", ValueKind::kFolder}, {"OUT", ValueKind::kFile},        {"MODEL", ValueKind::kModel},
     {"ADAPTER", ValueKind::kModel}, {"PULLED", ValueKind::kPulled},   {"COMMAND", ValueKind::kCommand},
-    {"KIND", ValueKind::kWords},
+    {"KIND", ValueKind::kWords},    {"PROBLEMS", ValueKind::kFile},
 };
 
 }  // namespace

@@ -1,0 +1,219 @@
+// naru eval: the command's table, and what of its flags fits together.
+#include "cli/eval.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "cli/find_model.h"
+#include "cli/interrupts.h"
+#include "eval/asking.h"
+
+namespace naru::cli {
+namespace {
+
+Error misused(std::string_view what, std::string_view next) {
+  return {Code::kInvalidArgument, fmt::format("reading the command line: naru eval: {}; {}", what, next)};
+}
+
+using Set = std::function<Status(const Given&)>;
+
+Set set_text(std::string* target) {
+  return [target](const Given& given) -> Status {
+    if (given.text.empty()) return bad_value(given, "some text");
+    *target = given.text;
+    return {};
+  };
+}
+
+Set set_on(bool* target) {
+  return [target](const Given&) -> Status {
+    *target = true;
+    return {};
+  };
+}
+
+template <typename T>
+Set set_integer(T* target, int64_t low, int64_t high) {
+  return [target, low, high](const Given& given) -> Status {
+    NARU_ASSIGN(*target, parse_integer(given, low, high));
+    return {};
+  };
+}
+
+Set set_number(double* target, double low, double high) {
+  return [target, low, high](const Given& given) -> Status {
+    NARU_ASSIGN(*target, parse_number(given, low, high));
+    return {};
+  };
+}
+
+Set set_one_of(std::string* target, std::string words) {
+  return [target, words = std::move(words)](const Given& given) -> Status {
+    const std::vector<std::string> list = value_words(words);
+    const std::vector<std::string_view> views(list.begin(), list.end());
+    NARU_ASSIGN(const size_t index, parse_word(given, views));
+    *target = list[index];
+    return {};
+  };
+}
+
+constexpr std::string_view kLanguageWords = "en|ko|zh";
+constexpr std::string_view kFindWords = "whole|last_line|boxed|mark|number";
+constexpr std::string_view kCompareWords = "text|number";
+
+std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
+  EvalProblemOptions& a = o->asked;
+  return {
+      {"problems", "PROBLEMS", kGroupProblems,
+       "digits, countdown or word_problems (held-out ones of a built-in generator), or a .jsonl file with prompt or "
+       "messages, and answer",
+       set_text(&a.problems)},
+      {"count", "N", kGroupProblems, "problems asked; default 200, of a file all",
+       set_integer(&a.count, 1, eval::kProblemsMax)},
+      {"language", std::string(kLanguageWords), kGroupProblems, "of word_problems; default: all",
+       set_one_of(&a.language, std::string(kLanguageWords))},
+      {"find", std::string(kFindWords), kGroupProblems,
+       "where an answer to a problem of a file must stand: alone, on the last line, in \\boxed{}, behind ####, or as "
+       "the "
+       "last number; default: where the right answers are written so, else in any usual place",
+       set_one_of(&a.find, std::string(kFindWords))},
+      {"compare", std::string(kCompareWords), kGroupProblems,
+       "how it is compared; default: as a number where the right one is one",
+       set_one_of(&a.compare, std::string(kCompareWords))},
+      {"think", "TAG", kGroupProblems,
+       "right is only what follows reasoning in <TAG> that is closed once, as in --think think",
+       [&a](const Given& given) -> Status {
+         if (given.text.empty() || given.text.find_first_of("<>/ \t\r\n") != std::string::npos) {
+           return bad_value(given, "the name of a tag", "as in --think think");
+         }
+         a.tag = given.text;
+         return {};
+       }},
+      {"raw", "", kGroupProblems, "ask in plain text, without the model's chat template", set_on(&a.is_raw)},
+      {"samples", "N", kGroupProblems, "answers drawn to each problem, beside the likeliest one; default 4, 0: none",
+       set_integer(&a.samples, 0, eval::kSamplesMax)},
+      {"pass-at", "LIST", kGroupProblems, "the k of pass@k, each at most --samples; default 1 and --samples",
+       [&a](const Given& given) -> Status {
+         NARU_ASSIGN(a.ks, parse_integers(given, 1, eval::kSamplesMax, 16));
+         std::sort(a.ks.begin(), a.ks.end());
+         a.ks.erase(std::unique(a.ks.begin(), a.ks.end()), a.ks.end());
+         return {};
+       }},
+      {"max-tokens", "N", kGroupProblems, "the longest answer; default 256", set_integer(&a.max_tokens, 1, kTokensMax),
+       'n'},
+      {"temperature", "X", kGroupSampling, "of the drawn answers; default 1",
+       set_number(&a.sampling.temperature, 0, 1000)},
+      {"top-k", "N", kGroupSampling, "only the N likeliest tokens; default 0: off",
+       set_integer(&a.sampling.top_k, 0, INT32_MAX)},
+      {"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; default 1: off",
+       set_number(&a.sampling.top_p, 1e-9, 1)},
+      {"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; default 0: off",
+       set_number(&a.sampling.min_p, 0, 1)},
+      {"seed", "N", kGroupSampling, "of a generator's problems and of the drawn answers; default 1, as of recipes",
+       [o](const Given& given) -> Status {
+         NARU_ASSIGN(o->seed, parse_seed(given));
+         return {};
+       },
+       's'}};
+}
+
+std::vector<Flag> text_flags(const std::shared_ptr<EvalOptions>& o) {
+  EvalTextOptions& t = o->text;
+  return {{"text", "FILE", kGroupText, "a text (UTF-8) to predict", set_text(&t.path)},
+          {"against", "MODEL", kGroupText, "a second model of the same vocabulary: how alike the two are",
+           [&t](const Given& given) -> Status {
+             std::string path;
+             NARU_TRY(set_model_path(&path)(given));
+             t.against = std::move(path);
+             return {};
+           }},
+          {"window", "N", kGroupText, "tokens that run together; default 2048, or as many as the model was made for",
+           set_integer(&t.window, 2, kTokensMax)},
+          {"stride", "N", kGroupText,
+           "tokens from one window to the next; default half a window, so that the other half "
+           "stands before what is scored",
+           set_integer(&t.stride, 1, kTokensMax)}};
+}
+
+bool is_given(const std::set<std::string>& given, std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(), [&](const char* name) { return given.contains(name); });
+}
+
+// Every flag belongs to one of the two things that the command does.
+Status check_eval(EvalOptions& o, const std::set<std::string>& given) {
+  EvalProblemOptions& a = o.asked;
+  const bool is_text = !o.text.path.empty();
+  if (is_text != a.problems.empty()) {
+    return misused(is_text ? "both --problems and --text were given" : "neither --problems nor --text was given",
+                   "give one of them, for example: naru eval model.gguf --problems word_problems");
+  }
+  if (is_text &&
+      is_given(given, {"count", "language", "find", "compare", "think", "raw", "samples", "pass-at", "max-tokens",
+                       "temperature", "top-k", "top-p", "min-p", "seed", "answers", "force"})) {
+    return misused("--text asks nothing, and flags of problems, sampling or answers were given", "leave them out");
+  }
+  if (!is_text && is_given(given, {"against", "window", "stride"})) {
+    return misused("--against, --window and --stride are of a text, and --problems was given",
+                   "give --text FILE in its place, or leave them out");
+  }
+  if (a.samples == 0 && is_given(given, {"pass-at", "temperature", "top-k", "top-p", "min-p"})) {
+    return misused("--samples is 0, and flags of drawn answers were given", "leave them out, or draw some");
+  }
+  if (given.contains("force") && !a.answers_path) {
+    return misused("--force replaces the file of --answers, and none was given", "add --answers FILE, or leave it out");
+  }
+  if (a.ks.empty() && a.samples > 0)
+    a.ks = a.samples == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, a.samples};
+  if (a.ks.empty() || a.ks.back() <= a.samples) return {};
+  return misused(fmt::format("--pass-at asks for pass@{} of {} answers to a problem", a.ks.back(), a.samples),
+                 fmt::format("draw as many at least: --samples {}", a.ks.back()));
+}
+
+}  // namespace
+
+Command make_eval() {
+  auto o = std::make_shared<EvalOptions>();
+  auto given = std::make_shared<std::set<std::string>>();
+  Command c{.name = "eval",
+            .summary = "how many problems a model solves, or how well it predicts a text",
+            .description =
+                "With --problems: asks problems and counts right answers, greedy and drawn, strictly where and as the "
+                "problem wants them and leniently wherever they stand, each with a confidence interval. With --text: "
+                "perplexity and bits per byte, and beside a second model the share of equal likeliest tokens and the "
+                "mean KL divergence. The same model, problems and seed give the same answers on every machine."};
+  c.arguments = {model_argument(&o->model.path)};
+  c.flags = problem_flags(o);
+  for (Flag& flag : text_flags(o)) c.flags.push_back(std::move(flag));
+  c.flags.push_back(adapter_flag(o->model));
+  c.flags.push_back({"answers", "FILE", kGroupOutput, "every answer as a JSON line; it appears when it is whole",
+                     [o](const Given& value) -> Status {
+                       o->asked.answers_path = value.text;
+                       return {};
+                     }});
+  c.flags.push_back(force_flag(&o->asked.existing));
+  c.flags.push_back(json_flag(&o->json, "everything as one JSON object on standard output"));
+  // An evaluation is what its command line says: nothing of it comes from elsewhere.
+  for (Flag& flag : c.flags) {
+    flag.has_environment = false;
+    flag.set = [set = std::move(flag.set), name = flag.long_name, given](const Given& value) -> Status {
+      given->insert(name);
+      return set(value);
+    };
+  }
+  add_model_flags(o->model, c.flags);
+  c.flags.push_back({"at-once", "N", kGroupMachine, "answers written together at most; default 32",
+                     set_integer(&o->asked.at_once, 1, engine::kSessionsMax), 0, false, false});
+  c.examples = {{"naru eval model.gguf --problems word_problems",
+                 "200 held-out problems: one greedy answer each, and four drawn."},
+                {"naru eval ./model --problems test.jsonl --samples 8 --pass-at 1,8 --answers answers.jsonl",
+                 "Problems of your own, and all answers to read."},
+                {"naru eval model.gguf --text book.txt --against ./model", "What quantising cost."}};
+  c.check = [o, given] { return check_eval(*o, *given); };
+  c.run = [o] { return o->text.path.empty() ? eval_problems(*o) : eval_text(*o); };
+  return c;
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,37 @@
+// Grading: whether an answer is right, twice. Strictly: where and in the form that is asked for, as reinforcement
+// learning counts it (rewards/judge.h). Leniently: wherever it stands, in any usual form. The gap between the two is
+// format, not skill. What is strictly right is leniently right, too.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/problem.h"
+#include "rewards/answers.h"
+
+namespace naru::eval {
+
+struct Grade {
+  bool is_strict = false, is_lenient = false;
+};
+
+struct Grading {
+  // Of the problems of a file: where the answer must stand. kUsual: where the right answer itself stands, behind ####
+  // or in \boxed{}, where it does; else the usual places.
+  rewards::AnswerPlace place = rewards::AnswerPlace::kUsual;
+  rewards::Comparison comparison = rewards::Comparison::kAsProblem;
+  // Strictly right is only what follows reasoning in this tag, opened once and closed once.
+  std::optional<std::string> tag;
+};
+
+// `answer`: without special tokens; any bytes, in time linear in them. `begins_in_reasoning`: the prompt ended with the
+// opening tag.
+Grade grade(const data::Problem& problem, std::string_view answer, bool begins_in_reasoning, const Grading& grading);
+
+// Whether some stretch of the text is an expression that solves the countdown problem: times and divided by may be
+// written as signs of mathematics, too.
+bool holds_expression(const data::Problem& problem, std::string_view text);
+
+}  // namespace naru::eval
