@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "data/token_sets.h"
 #include "recipes/recipe.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -42,6 +43,7 @@ struct MicroBatch {
   // policy said. Documents of text have none.
   std::vector<std::vector<float>> signals;
   std::vector<DocumentRows> documents;
+  TokenSets kept;  // of targets that were drawn from some tokens: from which; no rows: all from the whole vocabulary
 };
 
 struct StepBatch {

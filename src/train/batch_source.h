@@ -24,7 +24,9 @@ class Rollout;
 struct ModelNow {
   TrainableModel& model;
   std::function<Result<Rollout*>()> rollout = {};  // an engine over it, on its present weights
-  std::function<bool()> should_stop = {};          // then a batch may be kCancelled, and its step counts as not begun
+  // Gives each micro-batch log p of the run's reference policy as one more signal (reference_policy.h).
+  std::function<Status(std::vector<data::StepBatch>& batches)> refer = {};
+  std::function<bool()> should_stop = {};  // then a batch may be kCancelled, and its step counts as not begun
 };
 
 class BatchSource {

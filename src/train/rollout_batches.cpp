@@ -28,6 +28,9 @@ PolicyOptions policy_options(const recipes::Recipe& recipe) {
   options.form = grpo.ratio == "sequence"   ? PolicyForm::kSequence
                  : grpo.ratio == "weighted" ? PolicyForm::kWeighted
                                             : PolicyForm::kToken;
+  options.temperature = grpo.temperature;
+  options.kl_weight = grpo.kl_weight;
+  options.kl = grpo.kl == "unbiased" ? KlEstimator::kUnbiased : KlEstimator::kK3;
   options.clip_low = grpo.clip_low;
   options.clip_high = grpo.clip_high;
   if (grpo.off_policy_max > 0) options.off_policy_max = grpo.off_policy_max;
@@ -49,7 +52,8 @@ data::StreamRecord RolloutBatches::record() const {
 }
 
 int64_t RolloutBatches::steps_per_epoch() const {
-  return std::max<int64_t>(1, problems_.size() * recipe_->grpo.updates / recipe_->grpo.prompts);
+  return std::max<int64_t>(1,
+                           problems_.size() * recipe_->grpo.updates / (recipe_->grpo.prompts * recipe_->grpo.rounds));
 }
 
 bool RolloutBatches::has_conversations() const {
@@ -70,12 +74,12 @@ Status RolloutBatches::check_room(std::span<const int32_t> prompt, std::string_v
 Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
   const int64_t n_rollouts = ceil_div(n_steps, grpo.updates);
-  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.answers)) {
+  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.rounds * grpo.answers)) {
     return Error{
         Code::kInvalidArgument,
         fmt::format("planning the rollouts: {} rollouts of {} x {} answers have no numbers of their own, at most "
                     "{} answers of a run were wanted; train fewer steps, or with smaller groups",
-                    n_rollouts, grpo.prompts, grpo.answers, UINT32_MAX)};
+                    n_rollouts, grpo.prompts * grpo.rounds, grpo.answers, UINT32_MAX)};
   }
   if (files_->config.max_positions > 0 && recipe_->batch.context > files_->config.max_positions) {
     return Error{Code::kInvalidArgument,
@@ -83,7 +87,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
                              "batch.context",
                              recipe_->batch.context, files_->config.max_positions)};
   }
-  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts, kProblemsLookedAt);
+  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts * grpo.rounds, kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {
@@ -97,8 +101,39 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
 
 // Answers as they were sampled, as batches, as the batch of the step, and as bytes for a checkpoint.
 int64_t RolloutBatches::held_bytes() const {
-  constexpr int64_t kBytesOfToken = 8 + 3 * 28;
-  return recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * kBytesOfToken;
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t n_answers = grpo.prompts * grpo.answers;
+  int64_t of_batches = 28, of_kept = 0;  // bytes of a token
+  if (grpo.kl_weight > 0) of_batches += 4;
+  if (form().keeps_tokens) {
+    of_batches += 4;
+    const int64_t n_kept = grpo.top_k > 0 ? grpo.top_k : files_->config.vocab;
+    of_kept = 4 * data::TokenSets::words_of(n_kept, files_->config.vocab);
+  }
+  return n_answers *
+         (recipe_->batch.context * (8 * grpo.rounds + 3 * of_batches) + grpo.max_tokens * (grpo.rounds + 3) * of_kept);
+}
+
+BatchForm RolloutBatches::form() const {
+  return {.n_signals = kPolicySignals + (recipe_->grpo.kl_weight > 0 ? 1 : 0),
+          .keeps_tokens = engine::truncates(policy_sampling(*recipe_), files_->config.vocab)};
+}
+
+// Of the rounds of a rollout, judged.
+Result<std::vector<AnswerGroup>> RolloutBatches::ask_rounds(int64_t index, const ModelNow& now) const {
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t first = index * grpo.prompts * grpo.rounds;
+  std::vector<AnswerGroup> all;
+  int64_t n_missing = grpo.prompts;
+  for (int64_t round = 0; round < grpo.rounds && n_missing > 0; ++round) {
+    NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(first + std::ssize(all), n_missing, now));
+    NARU_TRY(judge(groups, now));
+    for (AnswerGroup& group : groups) {
+      n_missing -= group.is_flat() ? 0 : 1;
+      all.push_back(std::move(group));
+    }
+  }
+  return all;
 }
 
 // Problems first, first + 1, ... with answers of the present weights.
@@ -152,9 +187,12 @@ Status RolloutBatches::judge(std::vector<AnswerGroup>& groups, const ModelNow& n
 
 Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
-  NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(index * grpo.prompts, grpo.prompts, now));
-  NARU_TRY(judge(groups, now));
+  index_ = -1;
+  NARU_ASSIGN(std::vector<AnswerGroup> groups, ask_rounds(index, now));
   metrics_ = rollout_metrics(groups, judge_.names());
+  keep_with_signal(groups, grpo.prompts);
+  const auto n_flat = std::count_if(groups.begin(), groups.end(), [](const AnswerGroup& g) { return g.is_flat(); });
+  metrics_.emplace_back("flat_kept", static_cast<double>(n_flat) / static_cast<double>(groups.size()));
   std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
   for (size_t i = 0; i < groups.size(); ++i) {
     auto& update = by_update[i * static_cast<size_t>(grpo.updates) / groups.size()];
@@ -167,6 +205,7 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
     batches_.push_back(answer_batch(by_update[static_cast<size_t>(u)], averaging(grpo), grpo.max_tokens,
                                     recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
   }
+  if (grpo.kl_weight > 0) NARU_TRY(now.refer(batches_));
   index_ = index;
   return {};
 }
@@ -192,7 +231,7 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   batches_.clear();
   metrics_.clear();
   if (kept.empty()) return {};
-  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept, files_->config.vocab));
+  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept, files_->config.vocab, form()));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {
     return Error{
         Code::kCorrupt,

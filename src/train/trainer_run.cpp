@@ -102,6 +102,7 @@ void RunningTrainer::fold(const std::vector<MicroSums>& sums, const TrainableMod
   for (const MicroSums& micro : sums) {
     losses->main += micro.loss;
     losses->balance += micro.balance;
+    losses->policy.add(micro.policy);
     NARU_CHECK(micro.prediction_losses.size() == losses->predictions.size(), micro.prediction_losses.size());
     for (size_t depth = 0; depth < micro.prediction_losses.size(); ++depth) {
       losses->predictions[depth] += quotient(micro.prediction_losses[depth], scale.prediction_divisors[depth]);
@@ -203,6 +204,10 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     metrics.values.emplace_back("expert_load_max", spread->second);
     metrics.values.emplace_back("expert_load_min", spread->first);
   }
+  if (is_grpo()) {
+    auto values = policy_metrics(losses.policy, state_.tokens_compared, recipe_.grpo.kl_weight > 0);
+    std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
+  }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
   if (const auto reward = value_of(metrics, "reward")) state_.reward = reward;
   if (is_writer()) NARU_TRY(run_->add(metrics));
@@ -245,12 +250,16 @@ Status RunningTrainer::make_room(const data::StepBatch& batch) {
 
 Status RunningTrainer::train_step() {
   const auto begin = Clock::now();
+  NARU_TRY(renew_reference());
   if (state_.left_out.contains(state_.step)) {
     ++state_.step;
     return {};
   }
-  auto asked = batches_->step(
-      state_.step, {.model = *model_, .rollout = [this] { return rollout(); }, .should_stop = events_.should_stop});
+  auto asked =
+      batches_->step(state_.step, {.model = *model_,
+                                   .rollout = [this] { return rollout(); },
+                                   .refer = [this](std::vector<data::StepBatch>& batches) { return refer(batches); },
+                                   .should_stop = events_.should_stop});
   // Of several processes all go on, or none does.
   const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
@@ -291,6 +300,7 @@ Status RunningTrainer::train_step() {
   }
   ++state_.step;
   state_.tokens += batch.n_tokens;
+  state_.tokens_compared += losses.policy.n_compared;
   state_.loss = loss;
   const double seconds = seconds_since(begin);
   state_.seconds += seconds;
@@ -379,6 +389,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.step = state_.step;
   if (state_.step > 0 && !is_grpo()) result.loss = state_.loss;
   result.reward = state_.reward;
+  if (is_grpo()) result.tokens_compared = state_.tokens_compared;
   result.validation_loss = state_.validation_loss;
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
@@ -395,6 +406,7 @@ Status RunningTrainer::write_result(RunResult& result) {
                                                          {"seconds", state_.seconds}};
   if (result.loss) numbers.emplace_back("loss", *result.loss);
   if (result.reward) numbers.emplace_back("reward", *result.reward);
+  if (result.tokens_compared) numbers.emplace_back("tokens_compared", static_cast<double>(*result.tokens_compared));
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;
