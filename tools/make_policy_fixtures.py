@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/train/policy.json: losses of src/train/policy_loss.h and their derivatives, by another way.
+"""Writes tests/fixtures/train/policy.json: losses of src/train/policy_loss.h and their derivatives, by another way;
+and log-probabilities of src/engine/kept_softmax.h with theirs.
 
 Each formula is written down once, from its paper, as the scalar loss of a whole batch of answers; its derivative by
 every log-probability is a central difference in 60 digits. What a paper holds constant (CISPO's weight) is evaluated
@@ -101,6 +102,26 @@ def advantages(rng):
     return cases
 
 
+def drawn(rng):
+    """softmax(x / temperature) over kept tokens: log p of one, and its derivative by every logit."""
+    cases = []
+    for vocab, temperature, n_kept in ((7, 1, 3), (40, 0.5, None), (40, 1.5, 11), (90, 0.25, 90), (90, 4, 2), (9, 1, 1)):
+        x = [f32(rng.gauss(0, 3)) for _ in range(vocab)]
+        kept = sorted(sorted(range(vocab), key=lambda i: -x[i])[:n_kept] if n_kept else range(vocab))
+        for target in {kept[0], kept[-1], rng.choice(kept)}:
+            def log_p(z):
+                top = max(z[i] for i in kept)
+                total = sum(exp((z[i] - top) / mpf(temperature)) for i in kept)
+                return (z[target] - top) / mpf(temperature) - log(total)
+            at, slopes = [mpf(v) for v in x], []
+            for i in range(vocab):
+                sides = [log_p([v + (sign * STEP if k == i else 0) for k, v in enumerate(at)]) for sign in (1, -1)]
+                slopes.append(float((sides[0] - sides[1]) / (2 * STEP)))
+            cases.append({"logits": x, "temperature": temperature, "kept": kept, "target": target,
+                          "log_prob": float(log_p(at)), "slopes": slopes})
+    return cases
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
@@ -114,7 +135,7 @@ def main():
                                         "answers": draw_answers(rng, spread)}))
     # Where r is 1 exactly the bound is not reached on either side: the difference there is of a smooth function.
     path = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "train" / "policy.json"
-    path.write_text(json.dumps({"cases": cases, "advantages": advantages(rng)}, separators=(",", ":")) + "\n")
+    path.write_text(json.dumps({"cases": cases, "advantages": advantages(rng), "drawn": drawn(rng)}, separators=(",", ":")) + "\n")
     print(f"{path}: {len(cases)} cases, {path.stat().st_size} bytes")
 
 

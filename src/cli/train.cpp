@@ -65,6 +65,7 @@ std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
                                 {"gradients", plan.gradient_bytes},
                                 {"moments", plan.moment_bytes},
                                 {"activations", plan.activation_bytes + plan.cache_bytes},
+                                {"reference policy", plan.reference_bytes},
                                 {"answers", plan.rollout_bytes},
                                 {"program and data", plan.program_bytes + plan.data_bytes}}));
   sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "data/token_sets.h"
 #include "recipes/recipe.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -46,6 +47,7 @@ struct MicroBatch {
   std::vector<std::vector<float>> signals;
   std::vector<DocumentRows> documents;
   KeptExperts experts;  // empty: the routers choose
+  TokenSets kept;  // of targets that were drawn from some tokens: from which; no rows: all from the whole vocabulary
 };
 
 struct StepBatch {

@@ -21,6 +21,7 @@ struct Request {
   std::vector<int32_t> stop_ids;        // end the answer, besides the model's own
   bool ignore_eos = false;              // the model's own end tokens do not
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
+  bool wants_drawn = false;             // log-probabilities are of what is drawn from, and come with the kept tokens
   uint64_t cache_scope = 0;
 };
 

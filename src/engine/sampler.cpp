@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -14,13 +13,12 @@
 #include "contract/rows.h"
 #include "contract/scalar.h"
 #include "engine/exp_row.h"
+#include "engine/kept_softmax.h"
 #include "formats/generation_config.h"
 #include "formats/model_config.h"
 
 namespace naru::engine {
 namespace {
-
-constexpr double kWeightOne = 0x1p40;  // the weight of the first token; 2^22 of them fit 64 bits
 
 Status check_range(std::string_view name, double value, double low, double high) {
   if (value >= low && value <= high) return {};
@@ -51,12 +49,6 @@ void select_first(std::span<const float> z, int64_t n, std::vector<int32_t>& ran
   const size_t n_kept = std::min(wanted, ranked.size());
   std::partial_sort(ranked.begin(), ranked.begin() + static_cast<int64_t>(n_kept), ranked.end(), before);
   ranked.resize(n_kept);
-}
-
-// The integer nearest to e * 2^40, ties to even: read from the low bits of a double whose unit is 1.
-uint64_t weight(float e) {
-  const double scaled = static_cast<double>(e) * kWeightOne + 0x1p52;
-  return std::bit_cast<uint64_t>(scaled) - std::bit_cast<uint64_t>(0x1p52);
 }
 
 // Buckets of equal width of m - z, the last one open: an order of z in which only one bucket need be ranked.
@@ -110,6 +102,10 @@ Status validate_sampling(const SamplingOptions& options, int64_t vocab) {
     }
   }
   return {};
+}
+
+bool truncates(const SamplingOptions& options, int64_t vocab) {
+  return (options.top_k > 0 && options.top_k < vocab) || options.top_p < 1 || options.min_p > 0;
 }
 
 SamplingOptions sampling_from(const formats::GenerationConfig& config) {
@@ -182,23 +178,31 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOpt
                  fmt::format("sampling: with penalties and biases the largest logit is {}; use smaller ones", m)};
   }
   const float temperature = contract::flush(static_cast<float>(options.temperature));
+  is_drawn_from_all_ = false;
+  drawn_ = {.z = m, .m = m, .temperature = 1, .total = static_cast<uint64_t>(kTokenWeightOne)};
+  ranked_.assign(1, first);
   if (temperature == 0.0f) return first;
   const PhiloxBlock block = draw(options.seed, DrawPurpose::kSample, sample, position);
   const uint64_t random = static_cast<uint64_t>(block[0]) << 32 | block[1];
 
   if (options.top_k > 0 && options.top_k < static_cast<int64_t>(z.size())) {
     weigh_ranked(z, m, options);
-    return draw_from_ranked(options.min_p, random);
+  } else {
+    weigh_all(z, m, options);
+    is_drawn_from_all_ = true;
   }
-  weigh_all(z, m, options);
-  return draw_from_all(options.min_p, random);
+  const int32_t id =
+      is_drawn_from_all_ ? draw_from_all(options.min_p, random) : draw_from_ranked(options.min_p, random);
+  drawn_.z = z[static_cast<size_t>(id)];
+  drawn_.temperature = temperature;
+  return id;
 }
 
 void Sampler::weigh_all(std::span<const float> z, float m, const SamplingOptions& options) {
   e_.resize(z.size());
   weights_.resize(z.size());
   exp_row(z.data(), static_cast<int64_t>(z.size()), m, static_cast<float>(options.temperature), e_.data());
-  for (size_t i = 0; i < z.size(); ++i) weights_[i] = weight(e_[i]);
+  for (size_t i = 0; i < z.size(); ++i) weights_[i] = token_weight(e_[i]);
   if (options.top_p < 1.0) cut_top_p(z, m, options.top_p);
 }
 
@@ -237,7 +241,7 @@ void Sampler::weigh_ranked(std::span<const float> z, float m, const SamplingOpti
           e_.data());
   weights_.resize(z.size());
   uint64_t total = 0;
-  for (size_t i = 0; i < ranked_.size(); ++i) total += weights_[static_cast<size_t>(ranked_[i])] = weight(e_[i]);
+  for (size_t i = 0; i < ranked_.size(); ++i) total += weights_[static_cast<size_t>(ranked_[i])] = token_weight(e_[i]);
   if (options.top_p < 1.0) {
     const double enough = options.top_p * static_cast<double>(total);
     uint64_t sum = 0;
@@ -250,13 +254,27 @@ void Sampler::weigh_ranked(std::span<const float> z, float m, const SamplingOpti
   std::sort(ranked_.begin(), ranked_.end());
 }
 
+float Sampler::log_prob() const {
+  return drawn_log_prob(drawn_.z, drawn_.m, drawn_.temperature, drawn_.total);
+}
+
+std::vector<int32_t> Sampler::kept() const {
+  std::vector<int32_t> ids;
+  if (!is_drawn_from_all_) return ranked_;
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] > 0) ids.push_back(static_cast<int32_t>(i));
+  }
+  return ids;
+}
+
 int32_t Sampler::draw_from_all(double min_p, uint64_t random) {
-  const double least = min_p * kWeightOne;
+  const double least = min_p * kTokenWeightOne;
   uint64_t total = 0;
   for (uint64_t& q : weights_) {
     if (static_cast<double>(q) < least) q = 0;
     total += q;
   }
+  drawn_.total = total;
   const uint64_t target = scale_random(random, total);
   uint64_t sum = 0;
   for (size_t i = 0; i < weights_.size(); ++i) {
@@ -267,10 +285,11 @@ int32_t Sampler::draw_from_all(double min_p, uint64_t random) {
 }
 
 int32_t Sampler::draw_from_ranked(double min_p, uint64_t random) {
-  const double least = min_p * kWeightOne;
+  const double least = min_p * kTokenWeightOne;
   std::erase_if(ranked_, [&](int32_t id) { return static_cast<double>(weights_[static_cast<size_t>(id)]) < least; });
   uint64_t total = 0;
   for (const int32_t id : ranked_) total += weights_[static_cast<size_t>(id)];
+  drawn_.total = total;
   const uint64_t target = scale_random(random, total);
   uint64_t sum = 0;
   for (const int32_t id : ranked_) {

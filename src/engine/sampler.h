@@ -14,7 +14,8 @@
 //     sum over those (compared in double); then those with q >= min_p * 2^40 (in double). Always at least one.
 //  5. One Philox block of (seed; kSample, sample, position): its first 64 bits u pick t = floor(u * sum / 2^64),
 //     exactly; the answer is the first kept token, in ascending id order, at which the running sum of q exceeds t.
-// Log-probabilities are of x, not of z: what the model says, by the arithmetic of the LogProb op.
+// Log-probabilities are of x, not of z: what the model says, by the arithmetic of the LogProb op; or, where asked for,
+// of the distribution of step 5.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +47,9 @@ struct SamplingOptions {
 // kInvalidArgument, naming the option, what was given and what may be.
 Status validate_sampling(const SamplingOptions& options, int64_t vocab);
 
+// Whether tokens are dropped before one is drawn.
+bool truncates(const SamplingOptions& options, int64_t vocab);
+
 // The options that the model's makers advise, ours where they say nothing; greedy where do_sample is false.
 SamplingOptions sampling_from(const formats::GenerationConfig& config);
 
@@ -74,6 +78,11 @@ class Sampler {
   Result<int32_t> sample(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history,
                          uint32_t sample, uint64_t position);
 
+  // Of the token that sample() gave last: its log-probability in the distribution that it was drawn from, all of the
+  // steps above (kept_softmax.h), and the tokens that were kept, ascending.
+  float log_prob() const;
+  std::vector<int32_t> kept() const;
+
   // The first by rank: what temperature 0 without penalties chooses.
   static int32_t argmax(std::span<const float> logits);
 
@@ -94,6 +103,12 @@ class Sampler {
   std::vector<float> e_;
   std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on
   std::vector<int32_t> ranked_;
+  struct Drawn {
+    float z = 0, m = 0, temperature = 1;
+    uint64_t total = 0;  // of the weights
+  };
+  Drawn drawn_;
+  bool is_drawn_from_all_ = false;  // kept are those with a weight; else ranked_
 };
 
 // Log-probabilities of one row, by the arithmetic of the LogProb op.

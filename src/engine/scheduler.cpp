@@ -302,6 +302,10 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
     event.logprob = logprobs.of(id);
     event.top = logprobs.top(*request.top_logprobs);
   }
+  if (request.wants_drawn) {
+    event.logprob = sampler_.log_prob();
+    if (truncates(request.sampling, std::ssize(logits))) event.kept = sampler_.kept();
+  }
   const auto& eos = engine_.eos_ids();
   event.is_stop_token = std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
                         (!request.ignore_eos && std::binary_search(eos.begin(), eos.end(), id));

@@ -48,6 +48,7 @@ struct Event {
   bool is_stop_token = false;  // ends the answer and is no part of its text
   float logprob = 0;
   std::vector<TokenLogProb> top;
+  std::vector<int32_t> kept;  // of Request::wants_drawn, where truncation is on: ascending
   FinishReason reason = FinishReason::kStop;
   std::optional<Error> error;
   Usage usage;

@@ -114,6 +114,7 @@ struct LoraRecipe {
 struct GrpoRecipe {
   int64_t prompts = 32;                 // problems of a rollout
   int64_t answers = 16;                 // a group: to each problem
+  int64_t rounds = 1;                   // at most: problems are asked again in place of those without a signal
   int64_t updates = 1;                  // steps on a rollout, each on a part of its problems
   int64_t max_tokens = 256;             // of an answer
   int64_t soft_tokens = 0;              // of the longest answers: each costs reward, down to -1 at max_tokens; 0: none
@@ -123,7 +124,15 @@ struct GrpoRecipe {
   double clip_low = 0.2, clip_high = 0.2;  // how far the ratio counts below and above 1
   double off_policy_max = 0;  // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
   bool keep_routing = false;  // later updates take the experts of the rollout
-  int64_t at_once = 64;       // answers that are written together; changes no bit
+  // What answers are drawn from and training is of: softmax(logits / temperature) over the tokens that are kept.
+  double temperature = 1;
+  int64_t top_k = 0;            // 0: all
+  double top_p = 1;             // 1: all
+  double min_p = 0;             // 0: all
+  double kl_weight = 0;         // of the distance to the reference; 0: there is none
+  std::string kl = "k3";        // its estimator: "k3" or "unbiased"
+  int64_t reference_every = 0;  // steps after which the present weights become the reference; 0: always the first ones
+  int64_t at_once = 64;         // answers that are written together; changes no bit
 };
 
 // [guard]

@@ -121,9 +121,30 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     return clash(where(key), fmt::format("{} is given for a run that does not read it: {}", key, why),
                  "only what decides the run", "remove the line");
   }
-  if (g.prompts * g.answers > kGrpoAnswersMax) {
-    return clash(where("grpo.answers"), fmt::format("grpo.prompts is {} and grpo.answers {}", g.prompts, g.answers),
+  for (const auto& [key, is_given] : {std::pair<std::string, bool>{"grpo.kl", g.kl != GrpoRecipe{}.kl},
+                                      {"grpo.reference_every", g.reference_every > 0}}) {
+    if (!is_given || g.kl_weight > 0) continue;
+    return clash(where(key), fmt::format("{} is given and grpo.kl_weight is 0, so that no reference is read", key),
+                 "a distance that counts", "set grpo.kl_weight = 0.001, for one, or remove the line");
+  }
+  if (g.answers < 2) {
+    return clash(where("grpo.answers"), fmt::format("grpo.answers is {}", g.answers),
+                 "at least 2: an answer is compared with the others of its group",
+                 "raise grpo.answers, 8 to 64 is usual; with fewer grpo.prompts a step is as large");
+  }
+  if (g.prompts * g.answers * g.rounds > kGrpoAnswersMax) {
+    return clash(where("grpo.answers"),
+                 fmt::format("grpo.prompts is {}, grpo.answers {} and grpo.rounds {}", g.prompts, g.answers, g.rounds),
                  fmt::format("at most {} answers of a rollout", kGrpoAnswersMax), "lower one of them");
+  }
+  if (g.top_k == 1) {
+    return clash(where("grpo.top_k"), "grpo.top_k is 1", "0, or at least 2 tokens to draw from",
+                 "raise grpo.top_k, as all answers of a group would be the same");
+  }
+  if (g.reference_every % g.updates != 0) {
+    return clash(where("grpo.reference_every"),
+                 fmt::format("grpo.reference_every is {} and grpo.updates {}", g.reference_every, g.updates),
+                 "a number that the updates divide: a rollout has one reference", "change one of them");
   }
   if (g.prompts % g.updates != 0) {
     return clash(where("grpo.updates"), fmt::format("grpo.prompts is {} and grpo.updates {}", g.prompts, g.updates),

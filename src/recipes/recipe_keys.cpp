@@ -36,6 +36,7 @@ constexpr std::array<std::string_view, 2> kOptimizers = {"adamw", "muon"};
 constexpr std::array<std::string_view, 2> kAdvantages = {"group_std", "group_mean"};
 constexpr std::array<std::string_view, 3> kAverages = {"answer_mean", "token_mean", "constant"};
 constexpr std::array<std::string_view, 3> kRatios = {"token", "sequence", "weighted"};
+constexpr std::array<std::string_view, 2> kKls = {"k3", "unbiased"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
 constexpr std::array<std::string_view, 12> kTargets = {
     kAllTargets,          "q_proj",   "k_proj",    "v_proj",   "o_proj",
@@ -389,7 +390,14 @@ constexpr KeyRow kKeys[] = {
      .key = "answers",
      .field = in<kGrpo, &G::answers>,
      .meaning = "answers to each problem, a group: 8 to 64; more where few are right",
-     .range = {2, 4096}},
+     .range = {1, 4096}},
+    {.section = "grpo",
+     .key = "rounds",
+     .field = in<kGrpo, &G::rounds>,
+     .meaning =
+         "above 1: in place of problems whose answers are all worth the same others are asked, up to so many times "
+         "`prompts` in all (DAPO's dynamic sampling); where `flat_groups` is high",
+     .range = {1, 1024}},
     {.section = "grpo",
      .key = "updates",
      .field = in<kGrpo, &G::updates>,
@@ -448,6 +456,46 @@ constexpr KeyRow kKeys[] = {
      .field = in<kGrpo, &G::keep_routing>,
      .meaning = "every token keeps the experts that the rollout chose for it, and routers weigh them as they are now "
                 "(DeepSeek-V3.2): for mixtures of experts with several updates"},
+    {.section = "grpo",
+     .key = "temperature",
+     .field = in<kGrpo, &G::temperature>,
+     .meaning =
+         "of the rollout, and of the policy in training: above 1 where groups are all the same, below where answers "
+         "fall apart",
+     .range = {0.01, 100}},
+    {.section = "grpo",
+     .key = "top_k",
+     .field = in<kGrpo, &G::top_k>,
+     .meaning = "the rollout draws from so many tokens, and training is of the same ones (DeepSeek-V3.2); 0: from all",
+     .range = {0, 1048576}},
+    {.section = "grpo",
+     .key = "top_p",
+     .field = in<kGrpo, &G::top_p>,
+     .meaning = "from the fewest that are so likely together, where rare tokens spoil long answers; 1: from all",
+     .range = {0, 1, true}},
+    {.section = "grpo",
+     .key = "min_p",
+     .field = in<kGrpo, &G::min_p>,
+     .meaning = "from those at least so likely as a share of the likeliest, where the temperature is high; 0: from all",
+     .range = {0, 1, false, true}},
+    {.section = "grpo",
+     .key = "kl_weight",
+     .field = in<kGrpo, &G::kl_weight>,
+     .meaning = "of the distance to the reference policy (R1: 0.001, GRPO: 0.04), where the model must not forget what "
+                "is not rewarded; 0: there is no reference, as in DAPO",
+     .range = {0, 100}},
+    {.section = "grpo",
+     .key = "kl",
+     .field = in<kGrpo, &G::kl>,
+     .meaning = "how the distance is estimated: `k3` (GRPO), or `unbiased` (DeepSeek-V3.2), whose gradient stays right "
+                "where the policy has left the one that sampled",
+     .words = kKls},
+    {.section = "grpo",
+     .key = "reference_every",
+     .field = in<kGrpo, &G::reference_every>,
+     .meaning =
+         "steps after which the present weights become the reference (R1: 400), in long runs; 0: it is the start",
+     .range = kCount},
     {.section = "grpo",
      .key = "at_once",
      .field = in<kGrpo, &G::at_once>,

@@ -28,6 +28,12 @@ void add_answer(data::MicroBatch& micro, const JudgedAnswer& judged, float weigh
     micro.signals[kAdvantage].push_back(is_target ? static_cast<float>(judged.advantage) : 0.0f);
     micro.signals[kOldLogProb].push_back(is_target ? answer.log_probs[static_cast<size_t>(i + 1 - n_prompt)] : 0.0f);
     micro.signals[kOnPolicy].push_back(is_target && is_on_policy ? 1.0f : 0.0f);
+    if (answer.kept.rows() == 0) continue;
+    if (is_target) {
+      micro.kept.add_row_of(answer.kept, static_cast<size_t>(i + 1 - n_prompt));
+    } else {
+      micro.kept.add_none();
+    }
   }
   micro.documents.push_back({begin, n});
 }
@@ -82,19 +88,40 @@ void put_micro_batch(std::string& bytes, const data::MicroBatch& micro) {
   put_all(bytes, micro.targets);
   put_all(bytes, micro.weights);
   for (const std::vector<float>& signal : micro.signals) put_all(bytes, signal);
+  if (micro.kept.rows() == 0) return;
+  put(bytes, static_cast<uint32_t>(micro.kept.words().size()));
+  put_all(bytes, micro.kept.ends());
+  put_all(bytes, micro.kept.words());
 }
 
-bool take_micro_batch(ByteCursor& bytes, int64_t vocab, data::MicroBatch& micro) {
+// Of rows that count, the target is one of those that were kept.
+bool take_kept(ByteCursor& bytes, int64_t vocab, data::MicroBatch& micro) {
+  const auto n_words = bytes.read<uint32_t>();
+  std::vector<uint32_t> ends, words;
+  if (!n_words || !take_all(bytes, std::ssize(micro.ids), ends) || !take_all(bytes, *n_words, words)) return false;
+  auto sets = data::TokenSets::from_words(std::move(words), std::move(ends), vocab);
+  if (!sets) return false;
+  micro.kept = *std::move(sets);
+  for (size_t i = 0; i < micro.ids.size(); ++i) {
+    if (micro.weights[i] == 0 || !micro.kept.has(i)) continue;
+    const std::vector<int32_t> ids = micro.kept.ids(i, vocab);
+    if (!std::binary_search(ids.begin(), ids.end(), micro.targets[i])) return false;
+  }
+  return true;
+}
+
+bool take_micro_batch(ByteCursor& bytes, int64_t vocab, const BatchForm& form, data::MicroBatch& micro) {
   const auto rows = bytes.read<uint32_t>(), documents = bytes.read<uint32_t>();
   std::vector<int32_t> lengths;
   if (!rows || !documents || !take_all(bytes, *documents, lengths)) return false;
   if (!take_all(bytes, *rows, micro.ids) || !take_all(bytes, *rows, micro.targets)) return false;
   if (!take_all(bytes, *rows, micro.weights)) return false;
-  micro.signals.resize(kPolicySignals);
+  micro.signals.resize(form.n_signals);
   for (std::vector<float>& signal : micro.signals) {
     if (!take_all(bytes, *rows, signal)) return false;
   }
-  return are_ids(micro.ids, vocab) && are_ids(micro.targets, vocab) && take_documents(lengths, micro);
+  if (!are_ids(micro.ids, vocab) || !are_ids(micro.targets, vocab) || !take_documents(lengths, micro)) return false;
+  return !form.keeps_tokens || take_kept(bytes, vocab, micro);
 }
 
 }  // namespace
@@ -134,7 +161,7 @@ std::string batches_to_bytes(int64_t index, const std::vector<data::StepBatch>& 
   return bytes;
 }
 
-Result<KeptBatches> batches_from_bytes(std::string_view text, int64_t vocab) {
+Result<KeptBatches> batches_from_bytes(std::string_view text, int64_t vocab, const BatchForm& form) {
   ByteCursor bytes(as_bytes(text));
   KeptBatches kept;
   const auto index = bytes.read<int64_t>();
@@ -149,7 +176,7 @@ Result<KeptBatches> batches_from_bytes(std::string_view text, int64_t vocab) {
     if (!std::isfinite(*divisor) || *divisor <= 0) return corrupt("a divisor is no number above 0");
     batch.divisor = *divisor;
     for (uint32_t m = 0; m < *n_micro_batches; ++m) {
-      if (!take_micro_batch(bytes, vocab, batch.micro_batches.emplace_back())) {
+      if (!take_micro_batch(bytes, vocab, form, batch.micro_batches.emplace_back())) {
         return corrupt(fmt::format("rows of micro-batch {} of update {} do not fit together", m, b));
       }
       batch.n_tokens += std::ssize(batch.micro_batches.back().ids);

@@ -17,6 +17,7 @@ struct SampledAnswer {
   std::vector<int32_t> prompt;   // at least one token
   std::vector<int32_t> ids;      // with the token that ended it, where one did
   std::vector<float> log_probs;  // as long as ids: what the policy that sampled them said
+  data::TokenSets kept = {};     // a row each, where truncation dropped tokens; else no rows
   bool is_cut = false;           // the length ended it
 };
 
@@ -34,12 +35,17 @@ data::StepBatch answer_batch(const std::vector<JudgedAnswer>& answers, Averaging
 
 // Batches as bytes for a checkpoint, and back: numbers in little-endian order; index, number of batches; of each its
 // divisor and number of micro-batches; of each rows, documents, their lengths, ids, targets, weights, signals. Bytes
-// that are no such batches, or of tokens outside of the vocabulary, are kCorrupt.
+// that are no such batches, or of tokens outside of the vocabulary, are kCorrupt. Where tokens were kept, each
+// micro-batch ends with the number of its words, where those of each row end, and the words (data/token_sets.h).
 std::string batches_to_bytes(int64_t index, const std::vector<data::StepBatch>& batches);
 struct KeptBatches {
   int64_t index = 0;
   std::vector<data::StepBatch> batches;
 };
-Result<KeptBatches> batches_from_bytes(std::string_view bytes, int64_t vocab);
+struct BatchForm {
+  size_t n_signals = kPolicySignals;
+  bool keeps_tokens = false;
+};
+Result<KeptBatches> batches_from_bytes(std::string_view bytes, int64_t vocab, const BatchForm& form = {});
 
 }  // namespace naru::train

@@ -8,6 +8,11 @@ bool AnswerGroup::is_flat() const {
   return std::all_of(advantages.begin(), advantages.end(), [](double a) { return a == 0; });
 }
 
+void keep_with_signal(std::vector<AnswerGroup>& groups, int64_t n) {
+  int64_t n_flat = n - std::count_if(groups.begin(), groups.end(), [](const AnswerGroup& g) { return !g.is_flat(); });
+  std::erase_if(groups, [&](const AnswerGroup& group) { return group.is_flat() && n_flat-- <= 0; });
+}
+
 std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<AnswerGroup>& groups,
                                                             const std::vector<std::string>& part_names) {
   double reward = 0, right = 0, tokens = 0, cut = 0, log_prob = 0, flat = 0, n = 0;
@@ -32,8 +37,9 @@ std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<An
                                                          {"rollout_accuracy", right / n},
                                                          {"answer_tokens", tokens / n},
                                                          {"cut_share", cut / n},
+                                                         {"problems_asked", static_cast<double>(groups.size())},
                                                          {"flat_groups", flat / static_cast<double>(groups.size())},
-                                                         {"answer_log_prob", log_prob / std::max(1.0, tokens)}};
+                                                         {"entropy", -log_prob / std::max(1.0, tokens)}};
   for (size_t i = 0; i < parts.size(); ++i) metrics.emplace_back("reward_" + part_names[i], parts[i] / n);
   if (n_failures > 0) metrics.emplace_back("reward_failures", static_cast<double>(n_failures));
   return metrics;

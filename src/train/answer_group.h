@@ -20,6 +20,10 @@ struct AnswerGroup {
   bool is_flat() const;  // all answers are worth the same: it teaches nothing
 };
 
+// Leaves n of at least as many groups, in their order: all with a signal, of which there are at most n, and the first
+// of the others.
+void keep_with_signal(std::vector<AnswerGroup>& groups, int64_t n);
+
 // What a rollout was like, for metrics.jsonl: names and values, means over its answers; "reward_failures" is
 // a number of answers, and is there where a program failed any.
 std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<AnswerGroup>& groups,

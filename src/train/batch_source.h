@@ -28,6 +28,8 @@ struct ModelNow {
   std::function<Result<Rollout*>()> rollout = {};  // an engine over it, on its present weights
   // Gives the micro-batches the experts that it chooses (data::MicroBatch::experts).
   std::function<Status(data::StepBatch& batch)> keep_experts = {};
+  // Gives each micro-batch log p of the run's reference policy as one more signal (reference_policy.h).
+  std::function<Status(std::vector<data::StepBatch>& batches)> refer = {};
   std::function<bool()> should_stop = {};  // then a batch may be kCancelled, and its step counts as not begun
   Peers* peers = nullptr;                  // that make the same batch; null: none
   std::filesystem::path run_folder = {};   // for files of the run's; "": none

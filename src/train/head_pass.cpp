@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "train/drawn_rows.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -105,32 +106,54 @@ Status HeadPass::run(const HeadWork& work, const LogitsLoss& loss) {
   });
 }
 
-Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, std::vector<float>& losses) {
+Status HeadPass::log_probs(const HeadWork& work, std::vector<float>& out) {
   NARU_TRY(run_counted(work, work.row_weights, false, [&](View logits, int64_t begin) {
     return ctx_.chip.run(contract::LogProb{.logits = logits,
                                            .targets = work.targets.slice_rows(begin, logits.rows),
                                            .out = work.losses.slice_rows(begin, logits.rows)});
   }));
-  const size_t n = work.row_weights.size();
-  std::vector<float> log_probs(n), factors(n, 1.0f);
-  losses.assign(n, 0.0f);
   NARU_TRY(ctx_.chip.wait());
-  NARU_TRY(ctx_.chip.copy_out(log_probs.data(), work.losses.address, static_cast<int64_t>(n) * 4));
+  return ctx_.chip.copy_out(out.data(), work.losses.address, std::ssize(out) * 4);
+}
+
+Status HeadPass::drawn_log_probs(const HeadWork& work, float temperature, std::vector<float>& out) {
+  DrawnRows rows(ctx_.chip, batch_, temperature);
+  return run_counted(work, work.row_weights, false,
+                     [&](View logits, int64_t begin) { return rows.log_probs(logits, begin, work.row_weights, out); });
+}
+
+Status HeadPass::drawn_gradient(const HeadWork& work, float temperature, const std::vector<float>& weights) {
+  DrawnRows rows(ctx_.chip, batch_, temperature);
+  return run_counted(work, weights, true,
+                     [&](View logits, int64_t begin) { return rows.gradient(logits, begin, weights); });
+}
+
+Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, WeighedRows& rows) {
+  const auto temperature = static_cast<float>(loss.temperature());
+  const bool is_plain = temperature == 1.0f && batch_.kept.rows() == 0;
+  const size_t n = work.row_weights.size();
+  std::vector<float> at(n), factors(n, 1.0f);
+  std::vector<float>& losses = rows.losses;
+  losses.assign(n, 0.0f);
+  NARU_TRY(is_plain ? log_probs(work, at) : drawn_log_probs(work, temperature, at));
   for (size_t i = 0; i < n; ++i) {
-    if (work.row_weights[i] == 0) log_probs[i] = 0;
+    if (work.row_weights[i] == 0) at[i] = 0;
   }
-  if (!ctx_.chip.info().is_planner) NARU_TRY(loss.weigh(batch_, log_probs, losses, factors));
+  if (!ctx_.chip.info().is_planner) {
+    NARU_TRY(loss.weigh(batch_, at, losses, factors));
+    rows.statistics = loss.statistics(batch_, at);
+  }
   for (size_t i = 0; i < n; ++i) {
     if (work.row_weights[i] == 0) losses[i] = factors[i] = 0;
     if (std::isfinite(factors[i])) continue;
     return Error{Code::kOutOfRange,
                  fmt::format("weighing the losses of a micro-batch: the factor of row {} is {}, at "
                              "a log-probability of {}, a finite number was wanted; have the objective bound it",
-                             i, factors[i], log_probs[i])};
+                             i, factors[i], at[i])};
   }
   if (work.grad.empty()) return {};
   const std::vector<float> weights = scaled(work, factors);
-  return cross_entropy(work, weights, weights);
+  return is_plain ? cross_entropy(work, weights, weights) : drawn_gradient(work, temperature, weights);
 }
 
 }  // namespace naru::train

@@ -24,6 +24,12 @@ struct HeadWork {
   View grad;                       // [T, C], of the stream; empty: the losses alone
 };
 
+// What an objective of log-probabilities made of a micro-batch.
+struct WeighedRows {
+  std::vector<float> losses;  // [T]: before weighting
+  PolicyStatistics statistics;
+};
+
 class HeadPass {
  public:
   // On a planner, where no log-probability is one, every row is taken to count.
@@ -34,14 +40,18 @@ class HeadPass {
   // The losses are on the chip, in work.losses.
   Status run(const HeadWork& work, CrossEntropyLoss loss);
   Status run(const HeadWork& work, const LogitsLoss& loss);
-  // They are on the host, as `losses` gets them; work.losses is not defined.
-  Status run(const HeadWork& work, const LogProbLoss& loss, std::vector<float>& losses);
+  // They are on the host, in `rows`; work.losses is not defined.
+  Status run(const HeadWork& work, const LogProbLoss& loss, WeighedRows& rows);
 
  private:
   template <typename Loss>  // Status(View logits, begin): the rows' losses, and their gradient in place of the logits
   Status run_rows(const HeadWork& work, int64_t begin, int64_t n, bool to_gradient, const Loss& loss);
   template <typename Loss>
   Status run_counted(const HeadWork& work, const std::vector<float>& counted, bool to_gradient, const Loss& loss);
+  Status log_probs(const HeadWork& work, std::vector<float>& out);
+  // Where log p is not the LogProb op's: the rows of logits by way of the host (drawn_rows.h).
+  Status drawn_log_probs(const HeadWork& work, float temperature, std::vector<float>& out);
+  Status drawn_gradient(const HeadWork& work, float temperature, const std::vector<float>& weights);
   Status cross_entropy(const HeadWork& work, const std::vector<float>& weights, const std::vector<float>& counted);
   Status put_weights(const HeadWork& work, const std::vector<float>& weights);
 

@@ -85,7 +85,7 @@ class MicroStep {
   Status add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
   Status forward(Pass& pass);
   Status predict(Pass& pass);
-  Status run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, std::vector<float>& losses);
+  Status run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, WeighedRows& rows);
   template <typename Run>  // Result<View>(): the stretch once more
   Status backward_stretch(Pass& pass, size_t layer, View in, View in_grad, bool is_in_given, View out, View out_grad,
                           const Run& run);
@@ -196,12 +196,11 @@ Status MicroStep::predict(Pass& pass) {
 
 // The model's own head by the objective, whose losses come to the host where it has them there; those of prediction
 // layers by cross entropy.
-Status MicroStep::run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass,
-                            std::vector<float>& losses) {
+Status MicroStep::run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, WeighedRows& rows) {
   static const nn::Bindings kNone;
   HeadPass heads(pass.ctx, decoder_, wants_gradients() ? *bindings_ : kNone, batch);
   if (const auto* by_log_probs = std::get_if<std::shared_ptr<const LogProbLoss>>(&objective)) {
-    NARU_TRY(heads.run(pass.heads[0], **by_log_probs, losses));
+    NARU_TRY(heads.run(pass.heads[0], **by_log_probs, rows));
   } else if (const auto* by_logits = std::get_if<std::shared_ptr<const LogitsLoss>>(&objective)) {
     NARU_TRY(heads.run(pass.heads[0], **by_logits));
   } else {
@@ -285,11 +284,12 @@ Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch
   NARU_TRY(forward(pass));
   pass.heads[0].state = pass.x.back();
   NARU_TRY(predict(pass));
-  std::vector<float> losses;
-  NARU_TRY(run_heads(batch, objective, pass, losses));
+  WeighedRows weighed;
+  NARU_TRY(run_heads(batch, objective, pass, weighed));
   if (wants_gradients()) NARU_TRY(backward(pass));
   NARU_ASSIGN(TrainableModel::MicroResult result, results_.read(chip_));
-  if (!losses.empty()) result.losses = std::move(losses);
+  if (!weighed.losses.empty()) result.losses = std::move(weighed.losses);
+  result.sums.policy = weighed.statistics;
   const auto finish = [&](size_t head, std::vector<float>& of) {
     const std::vector<float>& weights = pass.heads[head].row_weights;
     double sum = 0;

@@ -22,6 +22,12 @@ void put_numbers(std::string& out, const std::vector<T>& values) {
   for (const T value : values) put_number(out, value);
 }
 
+template <typename Statistics, typename Visit>
+void for_each_number(Statistics& policy, const Visit& visit) {
+  visit(policy.n_tokens), visit(policy.n_compared), visit(policy.n_changed), visit(policy.n_clipped);
+  visit(policy.n_masked), visit(policy.ratio_least), visit(policy.ratio_most), visit(policy.kl);
+}
+
 std::string message_of(const Sums& mine, const Status& own) {
   std::string out;
   put_number(out, static_cast<int64_t>(own.ok() ? 0 : 1));
@@ -34,6 +40,7 @@ std::string message_of(const Sums& mine, const Status& own) {
     put_number(out, static_cast<int64_t>(i));
     put_number(out, mine[i]->loss);
     put_number(out, mine[i]->balance);
+    for_each_number(mine[i]->policy, [&](auto& value) { put_number(out, value); });
     put_numbers(out, mine[i]->prediction_losses);
     put_number(out, static_cast<int64_t>(mine[i]->loads.size()));
     for (const std::vector<int64_t>& load : mine[i]->loads) put_numbers(out, load);
@@ -65,7 +72,11 @@ class SumsReader {
   }
   bool read_sums(MicroSums& sums) {
     int64_t n_layers = 0;
-    if (!read(sums.loss) || !read(sums.balance) || !read_list(sums.prediction_losses) || !read(n_layers)) return false;
+    if (!read(sums.loss) || !read(sums.balance)) return false;
+    bool is_there = true;
+    for_each_number(sums.policy, [&](auto& value) { is_there = is_there && read(value); });
+    if (!is_there) return false;
+    if (!read_list(sums.prediction_losses) || !read(n_layers)) return false;
     for (int64_t i = 0; i < n_layers; ++i) {
       if (!read_list(sums.loads.emplace_back())) return false;
     }

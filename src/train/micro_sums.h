@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/peers.h"
+#include "train/policy_statistics.h"
 
 namespace naru::train {
 
@@ -15,6 +16,7 @@ struct MicroSums {
   std::vector<double> prediction_losses;    // by depth, likewise
   double balance = 0;                       // balance losses, weighted
   std::vector<std::vector<int64_t>> loads;  // layers with experts, prediction layers last: slots that chose each
+  PolicyStatistics policy;                  // of an objective that has any
 };
 
 // The sums of every micro-batch by index, from those that each process computed. `own` says how this process fared; an

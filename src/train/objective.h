@@ -18,6 +18,7 @@
 #include "contract/chip.h"
 #include "data/batches.h"
 #include "nn/workspace.h"
+#include "train/policy_statistics.h"
 
 namespace naru::train {
 
@@ -30,12 +31,22 @@ class LogProbLoss {
   // How many signals it reads of a micro-batch.
   virtual int64_t n_signals() const = 0;
 
+  // What log p is of: softmax(logits / temperature), over the tokens that the micro-batch keeps of the row where it
+  // keeps any. At 1 and over all tokens it is the LogProb op's.
+  virtual double temperature() const { return 1; }
+
   // Everything is [T]. Of each row with a weight: its loss before weighting, and factor = -d loss / d log p, how many
   // times the gradient of cross entropy it takes; 1 where loss = -log p. Rows of weight 0 are +0 in log_probs, and what
   // is written for them is not read. Factors that are not finite are an error of the row. Not asked while memory is
   // planned.
   virtual Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                        std::span<float> factors) const = 0;
+
+  // What a step's metrics say of the same rows.
+  virtual PolicyStatistics statistics(const data::MicroBatch& batch, std::span<const float> log_probs) const {
+    (void)batch, (void)log_probs;
+    return {};
+  }
 };
 
 // Rows [begin, begin + n) of a micro-batch, on the chip.

@@ -93,16 +93,6 @@ void for_each_answer(const PolicyOptions& options, const data::MicroBatch& batch
 
 }  // namespace
 
-void PolicyStatistics::add(const PolicyStatistics& other) {
-  n_tokens += other.n_tokens;
-  n_changed += other.n_changed;
-  n_clipped += other.n_clipped;
-  n_masked += other.n_masked;
-  ratio_least = std::min(ratio_least, other.ratio_least);
-  ratio_most = std::max(ratio_most, other.ratio_most);
-  kl += other.kl;
-}
-
 Status PolicyLoss::weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                          std::span<float> factors) const {
   std::optional<size_t> differing;
@@ -138,13 +128,13 @@ PolicyStatistics PolicyLoss::statistics(const data::MicroBatch& batch, std::span
   for_each_answer(options_, batch, log_probs, [&](const Answer& answer, size_t i) {
     const float old = batch.signals[kOldLogProb][i];
     const double log_prob = log_probs[i];
-    const double ratio = ratio_of(log_prob - static_cast<double>(old));
+    const bool is_of_answer = options_.form == PolicyForm::kSequence;
     ++result.n_tokens;
+    result.add_ratio(ratio_of(is_of_answer ? answer.mean_log_ratio : log_prob - static_cast<double>(old)));
+    if (batch.signals[kOnPolicy][i] != 0) ++result.n_compared;
     if (!is_same(old, log_probs[i])) ++result.n_changed;
     if (answer.is_masked) ++result.n_masked;
     if (policy_term(options_, answer, log_prob, old).is_clipped) ++result.n_clipped;
-    result.ratio_least = std::min(result.ratio_least, ratio);
-    result.ratio_most = std::max(result.ratio_most, ratio);
     if (options_.kl_weight > 0) {
       result.kl += kl_term(options_.kl, log_prob, old, batch.signals[kReferenceLogProb][i]).loss;
     }

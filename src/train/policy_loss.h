@@ -33,6 +33,7 @@ enum class PolicyForm : uint8_t { kToken, kSequence, kWeighted };
 enum class KlEstimator : uint8_t { kK3, kUnbiased };
 
 struct PolicyOptions {
+  double temperature = 1;  // of the policy, in the rollout and here
   PolicyForm form = PolicyForm::kToken;
   double clip_low = 0.2, clip_high = 0.2;  // >= 0; kWeighted has the upper one only
   double kl_weight = 0;                    // >= 0; 0: no reference is read
@@ -47,29 +48,18 @@ inline constexpr size_t kPolicySignals = 3;  // without a reference
 
 inline constexpr std::string_view kChangedToken = "log-probability of a rollout";
 
-// What an update did, over all rows with a weight. Sums, so that micro-batches add up in order.
-struct PolicyStatistics {
-  int64_t n_tokens = 0;
-  int64_t n_changed = 0;                   // log p is not the bits of `old`
-  int64_t n_clipped = 0;                   // rows whose first term has no gradient for its bound
-  int64_t n_masked = 0;                    // rows of answers that off_policy_max left out
-  double ratio_least = 1, ratio_most = 1;  // before clipping
-  double kl = 0;                           // summed: of kl's estimator, unweighted
-
-  void add(const PolicyStatistics& other);
-};
-
 class PolicyLoss final : public LogProbLoss {
  public:
   explicit PolicyLoss(const PolicyOptions& options) : options_(options) {}
 
   int64_t n_signals() const override { return static_cast<int64_t>(kPolicySignals) + (options_.kl_weight > 0 ? 1 : 0); }
+  double temperature() const override { return options_.temperature; }
   // kInternal where a token that this very policy sampled has another log p now, with both; Error::failed has the row
   // of the first, under kChangedToken.
   Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override;
 
-  PolicyStatistics statistics(const data::MicroBatch& batch, std::span<const float> log_probs) const;
+  PolicyStatistics statistics(const data::MicroBatch& batch, std::span<const float> log_probs) const override;
 
  private:
   PolicyOptions options_;

@@ -37,6 +37,20 @@ Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const Tra
   return data::problem_prompt(problem, *files.tokenizer, is_chat ? &*files.chat_template : nullptr);
 }
 
+engine::SamplingOptions policy_sampling(const recipes::Recipe& recipe) {
+  engine::SamplingOptions sampling;
+  sampling.temperature = recipe.grpo.temperature;
+  sampling.top_k = recipe.grpo.top_k;
+  sampling.top_p = recipe.grpo.top_p;
+  sampling.min_p = recipe.grpo.min_p;
+  sampling.seed = recipe.seed;
+  return sampling;
+}
+
+bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab) {
+  return static_cast<float>(sampling.temperature) == 1.0f && !engine::truncates(sampling, vocab);
+}
+
 namespace {
 
 // Of a problem that is judged.
@@ -139,17 +153,22 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
                                                    const SampleOptions& options) {
   std::vector<SampledAnswer> answers;
   for (const std::vector<int32_t>& prompt : prompts) {
-    for (int64_t k = 0; k < options.answers; ++k) answers.push_back({.prompt = prompt, .ids = {}, .log_probs = {}});
+    for (int64_t k = 0; k < options.answers; ++k)
+      answers.push_back({.prompt = prompt, .ids = {}, .log_probs = {}, .kept = {}});
   }
+  const int64_t vocab = files_->config.vocab;
+  const engine::SamplingOptions sampling = policy_sampling(*recipe_);
+  const bool is_plain = is_plain_policy(sampling, vocab);
   engine::Scheduler scheduler(*engine_, {.waiting_max = std::ssize(answers)});
   std::map<engine::RequestId, SampledAnswer*> answer_of;
   for (size_t i = 0; i < answers.size(); ++i) {
     engine::Request request;
     request.ids = answers[i].prompt;
-    request.sampling.seed = recipe_->seed;
+    request.sampling = sampling;
     request.sample = options.first + static_cast<uint32_t>(i);
     request.max_tokens = options.max_tokens;
-    request.top_logprobs = 0;
+    if (is_plain) request.top_logprobs = 0;
+    request.wants_drawn = !is_plain;
     NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request)));
     answer_of[id] = &answers[i];
   }
@@ -161,6 +180,7 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
       if (event.kind == engine::Event::Kind::kToken) {
         answer.ids.push_back(event.id);
         answer.log_probs.push_back(event.logprob);
+        if (!event.kept.empty()) answer.kept.add(event.kept, vocab);
       } else if (event.kind == engine::Event::Kind::kFinished) {
         answer.is_cut = event.reason == engine::FinishReason::kLength;
       }

@@ -10,6 +10,7 @@
 
 #include "data/problems.h"
 #include "engine/engine.h"
+#include "engine/sampler.h"
 #include "rewards/judge.h"
 #include "train/answer_batch.h"
 #include "train/training_model_files.h"
@@ -20,6 +21,11 @@ namespace naru::train {
 bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& files);
 Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const TrainingModelFiles& files,
                                         const data::Problem& problem);
+
+// What answers to be learnt from are drawn from, by [grpo]; whether that is the model's own distribution, whose
+// log-probabilities are the LogProb op's.
+engine::SamplingOptions policy_sampling(const recipes::Recipe& recipe);
+bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab);
 
 class Rollout {
  public:
@@ -57,9 +63,9 @@ class Rollout {
   Result<double> accuracy(const data::ProblemSource& problems, int64_t n_problems, rewards::Judge& judge,
                           const rewards::JudgeCall& call = {});
 
-  // Answers to be learnt from, drawn from the model as it is (temperature 1): of each prompt in turn `answers`, with
-  // the log-probability of every token. `first` is the number of the first in the whole run, and says with the seed
-  // which random numbers an answer takes.
+  // Answers to be learnt from, drawn as [grpo] says: of each prompt in turn `answers`, with the log-probability of
+  // every token in the distribution that it was drawn from, and the tokens that were kept where some were dropped.
+  // `first` is the number of the first in the whole run, and says with the seed which random numbers an answer takes.
   struct SampleOptions {
     int64_t answers = 1;
     int64_t max_tokens = 64;

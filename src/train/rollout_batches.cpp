@@ -41,6 +41,9 @@ PolicyOptions policy_options(const recipes::Recipe& recipe) {
   options.form = grpo.ratio == "sequence"   ? PolicyForm::kSequence
                  : grpo.ratio == "weighted" ? PolicyForm::kWeighted
                                             : PolicyForm::kToken;
+  options.temperature = grpo.temperature;
+  options.kl_weight = grpo.kl_weight;
+  options.kl = grpo.kl == "unbiased" ? KlEstimator::kUnbiased : KlEstimator::kK3;
   options.clip_low = grpo.clip_low;
   options.clip_high = grpo.clip_high;
   if (grpo.off_policy_max > 0) options.off_policy_max = grpo.off_policy_max;
@@ -66,7 +69,8 @@ data::StreamRecord RolloutBatches::record() const {
 }
 
 int64_t RolloutBatches::steps_per_epoch() const {
-  return std::max<int64_t>(1, problems_.size() * recipe_->grpo.updates / recipe_->grpo.prompts);
+  return std::max<int64_t>(1,
+                           problems_.size() * recipe_->grpo.updates / (recipe_->grpo.prompts * recipe_->grpo.rounds));
 }
 
 bool RolloutBatches::has_conversations() const {
@@ -87,12 +91,12 @@ Status RolloutBatches::check_room(std::span<const int32_t> prompt, std::string_v
 Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
   const int64_t n_rollouts = ceil_div(n_steps, grpo.updates);
-  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.answers)) {
+  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.rounds * grpo.answers)) {
     return Error{
         Code::kInvalidArgument,
         fmt::format("planning the rollouts: {} rollouts of {} x {} answers have no numbers of their own, at most "
                     "{} answers of a run were wanted; train fewer steps, or with smaller groups",
-                    n_rollouts, grpo.prompts, grpo.answers, UINT32_MAX)};
+                    n_rollouts, grpo.prompts * grpo.rounds, grpo.answers, UINT32_MAX)};
   }
   if (files_->config.max_positions > 0 && recipe_->batch.context > files_->config.max_positions) {
     return Error{Code::kInvalidArgument,
@@ -100,7 +104,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
                              "batch.context",
                              recipe_->batch.context, files_->config.max_positions)};
   }
-  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts, kProblemsLookedAt);
+  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts * grpo.rounds, kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {
@@ -115,11 +119,44 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
 
 // Answers as they were sampled, as batches, as the batch of the step, and as bytes for a checkpoint.
 int64_t RolloutBatches::held_bytes() const {
-  constexpr int64_t kBytesOfToken = 8 + 3 * 28;
-  const RoutingShape routing = recipe_->grpo.keep_routing ? RoutingShape::of(files_->config) : RoutingShape();
-  const int64_t bytes_of_token = kBytesOfToken + 3 * 4 * routing.layers * routing.chosen;
-  return problems_.held_bytes() +
-         recipe_->grpo.prompts * recipe_->grpo.answers * recipe_->batch.context * bytes_of_token;
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t n_answers = grpo.prompts * grpo.answers;
+  int64_t of_batches = 28, of_kept = 0;  // bytes of a token
+  if (grpo.kl_weight > 0) of_batches += 4;
+  if (grpo.keep_routing) {
+    const RoutingShape routing = RoutingShape::of(files_->config);
+    of_batches += 4 * routing.layers * routing.chosen;
+  }
+  if (form().keeps_tokens) {
+    of_batches += 4;
+    const int64_t n_kept = grpo.top_k > 0 ? grpo.top_k : files_->config.vocab;
+    of_kept = 4 * data::TokenSets::words_of(n_kept, files_->config.vocab);
+  }
+  const int64_t of_answer =
+      recipe_->batch.context * (8 * grpo.rounds + 3 * of_batches) + grpo.max_tokens * (grpo.rounds + 3) * of_kept;
+  return problems_.held_bytes() + n_answers * of_answer;
+}
+
+BatchForm RolloutBatches::form() const {
+  return {.n_signals = kPolicySignals + (recipe_->grpo.kl_weight > 0 ? 1 : 0),
+          .keeps_tokens = engine::truncates(policy_sampling(*recipe_), files_->config.vocab)};
+}
+
+// Of the rounds of a rollout, judged.
+Result<std::vector<AnswerGroup>> RolloutBatches::ask_rounds(int64_t index, const ModelNow& now) const {
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t first = index * grpo.prompts * grpo.rounds;
+  std::vector<AnswerGroup> all;
+  int64_t n_missing = grpo.prompts;
+  for (int64_t round = 0; round < grpo.rounds && n_missing > 0; ++round) {
+    NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(first + std::ssize(all), n_missing, now));
+    NARU_TRY(judge(groups, now));
+    for (AnswerGroup& group : groups) {
+      n_missing -= group.is_flat() ? 0 : 1;
+      all.push_back(std::move(group));
+    }
+  }
+  return all;
 }
 
 Result<std::vector<AnswerGroup>> RolloutBatches::ask(int64_t first, int64_t n, const ModelNow& now) const {
@@ -185,9 +222,12 @@ Status RolloutBatches::judge(std::vector<AnswerGroup>& groups, const ModelNow& n
 
 Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
-  NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(index * grpo.prompts, grpo.prompts, now));
-  NARU_TRY(judge(groups, now));
+  index_ = -1;
+  NARU_ASSIGN(std::vector<AnswerGroup> groups, ask_rounds(index, now));
   metrics_ = rollout_metrics(groups, judge_->names());
+  keep_with_signal(groups, grpo.prompts);
+  const auto n_flat = std::count_if(groups.begin(), groups.end(), [](const AnswerGroup& g) { return g.is_flat(); });
+  metrics_.emplace_back("flat_kept", static_cast<double>(n_flat) / static_cast<double>(groups.size()));
   std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
   for (size_t i = 0; i < groups.size(); ++i) {
     auto& update = by_update[i * static_cast<size_t>(grpo.updates) / groups.size()];
@@ -195,13 +235,14 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
       update.push_back({std::move(groups[i].answers[k]), groups[i].advantages[k]});
     }
   }
-  std::vector<data::StepBatch> batches;
+  batches_.clear();
   for (int64_t u = 0; u < grpo.updates; ++u) {
-    batches.push_back(answer_batch(by_update[static_cast<size_t>(u)], averaging(grpo), grpo.max_tokens,
-                                   recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
-    if (grpo.keep_routing && u > 0) NARU_TRY(now.keep_experts(batches.back()));
+    batches_.push_back(answer_batch(by_update[static_cast<size_t>(u)], averaging(grpo), grpo.max_tokens,
+                                    recipe_->batch.context * recipe_->batch.micro_rows, u == 0));
   }
-  batches_ = std::move(batches);
+  // The reference's routers choose for themselves: before experts are kept.
+  if (grpo.kl_weight > 0) NARU_TRY(now.refer(batches_));
+  for (size_t u = 1; grpo.keep_routing && u < batches_.size(); ++u) NARU_TRY(now.keep_experts(batches_[u]));
   index_ = index;
   return {};
 }
@@ -233,7 +274,7 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   if (recipe_->grpo.keep_routing) {
     NARU_ASSIGN(parts, split_routing(kept));
   }
-  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(parts.batches, files_->config.vocab));
+  NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(parts.batches, files_->config.vocab, form()));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {
     return Error{
         Code::kCorrupt,

@@ -2,6 +2,11 @@
 // present weights for `answers` answers to each of `prompts` problems, has them verified, turns the rewards of a group
 // into advantages, and cuts the groups into `updates` batches, a step each.
 //
+// With `rounds` above 1 problems whose answers are all worth the same make room for others (DAPO's dynamic sampling,
+// arXiv 2503.14476): in each round as many are asked as have no signal yet. Rollout r owns the numbers from
+// r * prompts * rounds on, so that it stays a function of its own number; those that it does not come to are passed
+// over.
+//
 // A rollout is a function of (weights, seed, number of the rollout): a run that is killed in the middle of one makes it
 // again. Where steps on it are left, it is kept in the checkpoints, as its weights are gone.
 #pragma once
@@ -35,6 +40,8 @@ class RolloutBatches final : public BatchSource {
       : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
   Status roll(int64_t index, const ModelNow& now);
+  BatchForm form() const;
+  Result<std::vector<AnswerGroup>> ask_rounds(int64_t index, const ModelNow& now) const;
   // Of several processes all have what was asked, or none has.
   Result<std::vector<AnswerGroup>> ask(int64_t first, int64_t n, const ModelNow& now) const;
   Result<std::vector<AnswerGroup>> ask_alone(int64_t first, int64_t n, const ModelNow& now) const;

@@ -122,6 +122,9 @@ bool TrainableModel::is_trained(int64_t index) const {
 const std::vector<bool>& TrainableModel::trained() const {
   return state_->is_trained;
 }
+bool TrainableModel::has_adapters() const {
+  return !state_->adapters.empty();
+}
 const ParameterBuffer& TrainableModel::values() const {
   return state_->values;
 }

@@ -86,6 +86,7 @@ class TrainableModel {
   const formats::ModelConfig& config() const;
   bool is_trained(int64_t index) const;
   const std::vector<bool>& trained() const;
+  bool has_adapters() const;
   const ParameterBuffer& values() const;
   // The decoder that run() runs, for who serves it while it is trained (Engine::open of a borrowed model). It stays
   // where it is, and its weights change with refresh().

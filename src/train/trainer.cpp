@@ -108,6 +108,10 @@ Status RunningTrainer::plan_memory() {
                                       : (recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows;
   plan_.gradient_bytes = 4 * trained * GradientSum::copies(n_micro_batches, recipe_.batch.groups);
   plan_.moment_bytes = 4 * moments;
+  if (recipe_.kind == recipes::RunKind::kGrpo && recipe_.grpo.kl_weight > 0) {
+    NARU_ASSIGN(const ReferencePolicy reference, ReferencePolicy::create(shape));
+    plan_.reference_bytes = reference.values().bytes();
+  }
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
   plan_.data_bytes =
@@ -123,11 +127,12 @@ Status RunningTrainer::plan_memory() {
   if (plan_.total_bytes() - host_bytes <= memory.free) return {};
   return Error{
       Code::kResourceExhausted,
-      fmt::format("planning the run: it needs {} ({} parameters with gradients and moments {}, packed matrices {}, "
+      fmt::format("planning the run: it needs {} ({} parameters with gradients, moments and a reference's {}, packed "
+                  "matrices {}, "
                   "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
                   "recompute = true",
                   format_bytes(plan_.total_bytes()), plan_.n_parameters,
-                  format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes),
+                  format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes + plan_.reference_bytes),
                   format_bytes(plan_.packed_bytes), plan_.batch_tokens, format_bytes(plan_.activation_bytes),
                   format_bytes(memory.free))};
 }
@@ -143,6 +148,7 @@ Status RunningTrainer::make_model() {
   NARU_TRY(model_->reserve(room_));
   NARU_ASSIGN(optimizer_, Optimizer::create(recipe_.optimizer, *model_));
   sum_.emplace(*model_, *peers_);
+  NARU_TRY(make_reference());
   return {};
 }
 

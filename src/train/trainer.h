@@ -54,11 +54,12 @@ struct TrainingPlan {
   int64_t batch_tokens = 0;  // of the largest micro-batch
   int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0,
           cache_bytes = 0, data_bytes = 0;
-  int64_t rollout_bytes = 0;  // of the engine that answers samples and problems, beside all else
-  int64_t program_bytes = 0;  // the program itself and the scratch memory of its kernels
+  int64_t reference_bytes = 0;  // of the reference policy's values
+  int64_t rollout_bytes = 0;    // of the engine that answers samples and problems, beside all else
+  int64_t program_bytes = 0;    // the program itself and the scratch memory of its kernels
   int64_t total_bytes() const {
     return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes +
-           rollout_bytes + program_bytes;
+           reference_bytes + rollout_bytes + program_bytes;
   }
   std::string numerics_id;
   std::vector<data::DataFile> data_files;  // of training, as its record keeps them
@@ -90,8 +91,9 @@ struct TrainerParts {
 struct RunResult {
   bool is_done = false;  // false: stopped as asked, with a checkpoint unless that was before the first step
   int64_t step = 0;
-  std::optional<double> loss;    // of the last step; nothing before the first
-  std::optional<double> reward;  // of the last rollout, where a run has any; it has no loss then
+  std::optional<double> loss;              // of the last step; nothing before the first
+  std::optional<double> reward;            // of the last rollout, where a run has any; it has no loss then
+  std::optional<int64_t> tokens_compared;  // of a run with rollouts: by bits, none of which differed
   std::optional<double> validation_loss;
   std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
   std::string weights_sha256;

@@ -103,6 +103,7 @@ void RunningTrainer::fold(const std::vector<MicroSums>& sums, const TrainableMod
   for (const MicroSums& micro : sums) {
     losses->main += micro.loss;
     losses->balance += micro.balance;
+    losses->policy.add(micro.policy);
     NARU_CHECK(micro.prediction_losses.size() == losses->predictions.size(), micro.prediction_losses.size());
     for (size_t depth = 0; depth < micro.prediction_losses.size(); ++depth) {
       losses->predictions[depth] += quotient(micro.prediction_losses[depth], scale.prediction_divisors[depth]);
@@ -204,6 +205,10 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     metrics.values.emplace_back("expert_load_max", spread->second);
     metrics.values.emplace_back("expert_load_min", spread->first);
   }
+  if (is_grpo()) {
+    auto values = policy_metrics(losses.policy, state_.tokens_compared, recipe_.grpo.kl_weight > 0);
+    std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
+  }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
   if (const auto reward = value_of(metrics, "reward")) state_.reward = reward;
   if (is_writer()) NARU_TRY(run_->add(metrics));
@@ -246,6 +251,7 @@ Status RunningTrainer::make_room(const data::StepBatch& batch) {
 
 Status RunningTrainer::train_step() {
   const auto begin = Clock::now();
+  NARU_TRY(renew_reference());
   if (state_.left_out.contains(state_.step)) {
     ++state_.step;
     return {};
@@ -254,6 +260,7 @@ Status RunningTrainer::train_step() {
       batches_->step(state_.step, {.model = *model_,
                                    .rollout = [this] { return rollout(); },
                                    .keep_experts = [this](data::StepBatch& batch) { return keep_experts(batch); },
+                                   .refer = [this](std::vector<data::StepBatch>& batches) { return refer(batches); },
                                    .should_stop = events_.should_stop,
                                    .peers = peers_,
                                    .run_folder = is_writer() ? run_->path() : std::filesystem::path(),
@@ -298,6 +305,7 @@ Status RunningTrainer::train_step() {
   }
   ++state_.step;
   state_.tokens += batch.n_tokens;
+  state_.tokens_compared += losses.policy.n_compared;
   state_.loss = loss;
   const double seconds = seconds_since(begin);
   state_.seconds += seconds;
@@ -357,6 +365,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.step = state_.step;
   if (state_.step > 0 && !is_grpo()) result.loss = state_.loss;
   result.reward = state_.reward;
+  if (is_grpo()) result.tokens_compared = state_.tokens_compared;
   result.validation_loss = state_.validation_loss;
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
@@ -377,6 +386,7 @@ Status RunningTrainer::write_result(RunResult& result) {
   if (judge_ && judge_->has_programs()) {
     numbers.emplace_back("reward_failures", static_cast<double>(result.reward_failures));
   }
+  if (result.tokens_compared) numbers.emplace_back("tokens_compared", static_cast<double>(*result.tokens_compared));
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;

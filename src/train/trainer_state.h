@@ -10,6 +10,7 @@
 #include "train/gradient_sum.h"
 #include "train/guard.h"
 #include "train/optimizer.h"
+#include "train/reference_policy.h"
 #include "train/rollout.h"
 #include "train/trainer.h"
 #include "train/training_model_files.h"
@@ -27,6 +28,8 @@ struct RunState {
   double best_loss = 0;
   std::optional<double> validation_loss;  // the last one
   std::optional<double> reward;           // of the last rollout
+  int64_t tokens_compared = 0;            // by bits, between rollouts and updates
+  int64_t reference_step = 0;             // whose weights the reference policy has; 0: those of the start
   bool is_unjudged = false;               // a stop came while the held-out problems of `step` were asked
   std::optional<double> accuracy;         // the last one; known to rank 0
   GuardState guard;
@@ -39,7 +42,10 @@ struct StepLosses {
   double main = 0;                  // summed over its targets
   std::vector<double> predictions;  // by depth, over their divisor
   double balance = 0;               // weighted
+  PolicyStatistics policy;
 };
+
+inline constexpr const char* kReferenceFile = "reference";  // of a checkpoint
 
 class RunningTrainer : public Trainer {
  public:
@@ -65,6 +71,15 @@ class RunningTrainer : public Trainer {
   Result<std::string> changed_data(const data::DataRecord& there, const std::optional<data::DataRecord>& of_checkpoint,
                                    const data::DataRecord& here) const;
   TrainableModel::Options model_options() const;
+
+  // trainer_reference.cpp
+  Status make_reference();
+  Status renew_reference();
+  Status refer(std::vector<data::StepBatch>& batches);
+  Status read_start();
+  Status restore_reference(const CheckpointInfo& checkpoint, int64_t reference_step, const std::string& began_with);
+  Status read_tensor(const CheckpointInfo& checkpoint, const formats::TensorFiles& file,
+                     const models::Parameter& parameter, View view) const;
 
   Status train_step();
   Status make_room(const data::StepBatch& batch);
@@ -126,7 +141,9 @@ class RunningTrainer : public Trainer {
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;
-  std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
+  std::optional<ReferencePolicy> reference_;  // of a run that reads one
+  std::string start_sha256_;                  // of its first values
+  std::optional<Rollout> rollout_;            // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
   double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not

@@ -38,6 +38,8 @@ Json state_json(const RunState& state) {
                {"left_out", state.left_out}};
   if (state.validation_loss) json["validation_loss"] = bits_of(*state.validation_loss);
   if (state.accuracy) json["accuracy"] = bits_of(*state.accuracy);
+  if (state.reference_step > 0) json["reference_step"] = state.reference_step;
+  if (state.tokens_compared > 0) json["tokens_compared"] = state.tokens_compared;
   if (state.reward) json["reward"] = bits_of(*state.reward);
   if (state.is_unjudged) json["unjudged"] = true;
   return json;
@@ -133,6 +135,12 @@ Result<RunState> parse_state(const std::string& text, const StateOrigin& origin)
   if (json.contains("reward")) {
     NARU_ASSIGN(state.reward, double_of(json, "reward", origin));
   }
+  if (json.contains("reference_step")) {
+    NARU_ASSIGN(state.reference_step, integer_of(json, "reference_step", origin));
+  }
+  if (json.contains("tokens_compared")) {
+    NARU_ASSIGN(state.tokens_compared, integer_of(json, "tokens_compared", origin));
+  }
   state.is_unjudged = json.contains("unjudged") && json["unjudged"] == true;
   if (json.contains("accuracy")) {
     NARU_ASSIGN(state.accuracy, double_of(json, "accuracy", origin));
@@ -185,7 +193,7 @@ Status RunningTrainer::save() {
     return {};
   }
   NARU_TRY(chip_.wait());
-  FileToWrite weights{"weights", {}, {}}, moments{"moments", {}, {}};
+  FileToWrite weights{"weights", {}, {}}, moments{"moments", {}, {}}, reference{kReferenceFile, {}, {}};
   const auto add = [&](FileToWrite& file, const std::string& name, size_t index, View view) {
     file.tensors.push_back({name, model_->parameters()[index].shape, [this, view](int64_t begin, std::span<float> out) {
                               return chip_.copy_out(out.data(), view.address + begin * 4,
@@ -196,6 +204,8 @@ Status RunningTrainer::save() {
     const auto index = static_cast<int64_t>(i);
     const std::string& name = model_->parameters()[i].name;
     if (is_kept(*model_, i, recipe_.lora.rank > 0)) add(weights, name, i, model_->values().view(index));
+    const bool is_renewed = reference_ && state_.reference_step > 0;
+    if (is_renewed && reference_->holds(index)) add(reference, name, i, reference_->values().view(index));
     if (optimizer_->first().holds(index)) add(moments, "m." + name, i, optimizer_->first().view(index));
     if (optimizer_->second().holds(index)) add(moments, "v." + name, i, optimizer_->second().view(index));
   }
@@ -207,7 +217,9 @@ Status RunningTrainer::save() {
   }
   state["recipe_identity"] = recipes::recipe_identity(recipe_);
   state["data"] = to_json(*data_record_);
+  if (reference_ && state_.reference_step == 0) state["reference_sha256"] = start_sha256_;
   std::vector<FileToWrite> files = {std::move(weights), std::move(moments)};
+  if (!reference.tensors.empty()) files.push_back(std::move(reference));
   if (std::string kept = batches_->kept(state_.step); !kept.empty()) {
     state["batches"] = true;
     files.push_back({"batches", {}, std::move(kept)});
@@ -220,6 +232,16 @@ Status RunningTrainer::save() {
   NARU_TRY(run_->settle(state_.step, has_later));
   const auto step = static_cast<double>(state_.step);
   return run_->set({}, {{"seconds", state_.seconds}, {"step", step}, {"saved_step", step}});
+}
+
+Status RunningTrainer::read_tensor(const CheckpointInfo& checkpoint, const formats::TensorFiles& file,
+                                   const models::Parameter& parameter, View view) const {
+  const formats::TensorEntry* entry = file.find(parameter.name);
+  if (entry == nullptr || entry->dtype != DType::kF32 || entry->shape != parameter.shape) {
+    return foreign(checkpoint.folder, fmt::format("its tensor '{}' {}", parameter.name,
+                                                  entry == nullptr ? "is missing" : "has another shape"));
+  }
+  return chip_.copy_in(view.address, file.bytes(*entry).data(), entry->bytes);
 }
 
 Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
@@ -235,14 +257,10 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
       return foreign(folder, "its adapters were trained beside other weights than those of model.path");
     }
   }
-  const auto read = [&](const formats::TensorFiles& files, const std::string& name, size_t index, View view) -> Status {
-    const formats::TensorEntry* entry = files.find(name);
-    const models::Parameter& parameter = model_->parameters()[index];
-    if (entry == nullptr || entry->dtype != DType::kF32 || entry->shape != parameter.shape) {
-      return foreign(folder,
-                     fmt::format("its tensor '{}' {}", name, entry == nullptr ? "is missing" : "has another shape"));
-    }
-    return chip_.copy_in(view.address, files.bytes(*entry).data(), entry->bytes);
+  const auto read = [&](const formats::TensorFiles& files, const std::string& name, size_t index, View view) {
+    models::Parameter parameter = model_->parameters()[index];
+    parameter.name = name;
+    return read_tensor(checkpoint, files, parameter, view);
   };
   NARU_ASSIGN(const formats::TensorFiles weights, open_checkpoint_file(checkpoint, "weights"));
   NARU_ASSIGN(const formats::TensorFiles moments, open_checkpoint_file(checkpoint, "moments"));
@@ -255,6 +273,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
     if (optimizer_->second().holds(index)) NARU_TRY(read(moments, "v." + name, i, optimizer_->second().view(index)));
   }
   for (const formats::TensorFiles* files : {&weights, &moments}) NARU_TRY(files->check_unchanged());
+  NARU_TRY(restore_reference(checkpoint, state.reference_step, text_of(json, "reference_sha256")));
   NARU_ASSIGN(const std::string kept, kept_batches(json, checkpoint));
   NARU_TRY(batches_->restore(state.step, kept));
   // The best one by other validation data is not comparable.
@@ -313,6 +332,7 @@ Status RunningTrainer::share_state() {
   for (const ParameterBuffer* buffer : {&model_->values(), &optimizer_->first(), &optimizer_->second()}) {
     NARU_TRY(copy_to_all(*peers_, chip_, buffer->all()));
   }
+  if (reference_) NARU_TRY(copy_to_all(*peers_, chip_, reference_->values().all()));
   if (is_writer()) return {};
   const StateOrigin place{"training together: reading the state that process 0 sent",
                           "start all processes with the same naru"};

@@ -106,6 +106,11 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.grpo.soft_tokens = 7;
       r.grpo.prompts = 15;
       r.grpo.clip_low = 0.2;
+      r.grpo.answers = 16;
+      r.grpo.rounds = 3;
+      r.grpo.top_k = 17;
+      r.grpo.kl_weight = 0.125;
+      r.grpo.reference_every = 25;
       r.batch.rows = 16;
       r.batch.micro_rows = 40;
       r.batch.overlong = "cut";
@@ -168,7 +173,16 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   expect_in(refusal(good + "[[validation]]\npath = \"a.txt\"\n"), {"[[validation]] is a file"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
   expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
-  expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1"});
+  expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1", "at least 2", "raise grpo.answers"});
+  expect_in(refusal(good + "answers = 64\nrounds = 33\n"), {"grpo.rounds 33", "at most 65536 answers"});
+  expect_in(refusal(good + "kl = \"unbiased\"\n"), {"grpo.kl is given and grpo.kl_weight is 0", "set grpo.kl_weight"});
+  expect_in(refusal(good + "reference_every = 10\n"), {"grpo.reference_every is given", "set grpo.kl_weight"});
+  expect_in(refusal(good + "kl_weight = 0.1\nupdates = 4\nreference_every = 10\n"),
+            {"reference_every is 10", "divide"});
+  EXPECT_EQ(parse_good(good + "kl_weight = 0.1\nupdates = 4\nreference_every = 8\nkl = \"unbiased\"\n").grpo.kl_weight,
+            0.1);
+  expect_in(refusal(good + "top_k = 1\n"), {"grpo.top_k is 1", "raise grpo.top_k"});
+  expect_in(refusal(good + "temperature = 0\n"), {"grpo.temperature is 0", "a number from 0.01 to 100"});
   expect_in(refusal(good + "[loss]\nmtp = 0.3\n"), {"loss.mtp is 0.3", "prediction layers learn from texts"});
   std::string wrong = good;
   wrong.replace(wrong.find("40"), 2, "99");
