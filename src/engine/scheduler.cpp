@@ -20,7 +20,8 @@ struct Scheduler::Entry {
   RequestId id = 0;
   Request request;
   std::vector<int32_t> ids;  // prompt and generated
-  TokenHistory history;
+  TokenHistory history;      // of the ids, where penalties count them
+  bool counts_tokens = false;
   std::unique_ptr<Session> session;  // absent while waiting
   std::shared_ptr<Prompt> prompt;    // of several answers that have not begun; null: nothing to wait for
   int64_t completion_max = 0;
@@ -109,7 +110,8 @@ Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
     auto entry = std::make_unique<Entry>();
     entry->id = next_id_++;
     entry->ids = request.ids;
-    entry->history.add_prompt(request.ids);
+    entry->counts_tokens = reads_history(request.sampling);
+    if (entry->counts_tokens) entry->history.add_prompt(request.ids);
     entry->completion_max = engine_.context_tokens() - n_prompt;
     if (request.max_tokens > 0) entry->completion_max = std::min(entry->completion_max, request.max_tokens);
     entry->usage.prompt_tokens = n_prompt;
@@ -140,6 +142,7 @@ std::vector<Event> Scheduler::step() {
   admit();
   draft();
   const std::vector<Feed> feeds = plan_feeds();
+  events_.reserve(events_.size() + running_.size());
   const std::vector<FeedOutput> outputs = engine_.step(feeds);
   size_t i = 0;  // feeds are in the order of the requests
   for (const auto& entry : running_) {
@@ -345,15 +348,16 @@ void Scheduler::take_rows(Entry& entry, const Logits& logits) {
 
 void Scheduler::take_token(Entry& entry, std::span<const float> logits, const int32_t* guess) {
   const Request& request = entry.request;
-  const Result<int32_t> sampled =
-      sampler_.sample(logits, request.sampling, entry.history, request.sample, entry.ids.size());
+  float logprob = 0;
+  const Result<int32_t> sampled = sampler_.sample(logits, request.sampling, entry.history, request.sample,
+                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr);
   if (!sampled.ok()) {
     finish(entry, FinishReason::kError, sampled.error());
     return;
   }
   const int32_t id = *sampled;
   entry.ids.push_back(id);
-  entry.history.add_generated(id);
+  if (entry.counts_tokens) entry.history.add_generated(id);
   ++entry.usage.completion_tokens;
   if (guess != nullptr && *guess == id) {
     ++n_accepted_;
@@ -364,11 +368,8 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
   event.request = entry.id;
   event.id = id;
   event.usage = entry.usage;
-  if (request.top_logprobs) {
-    const LogProbs logprobs(logits);
-    event.logprob = logprobs.of(id);
-    event.top = logprobs.top(*request.top_logprobs);
-  }
+  event.logprob = logprob;
+  if (request.top_logprobs.value_or(0) > 0) event.top = LogProbs(logits).top(*request.top_logprobs);
   const auto& eos = engine_.eos_ids();
   event.is_stop_token = std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
                         (!request.ignore_eos && std::binary_search(eos.begin(), eos.end(), id));

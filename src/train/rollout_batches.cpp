@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 
 #include "base/sha256.h"
@@ -150,11 +151,13 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
     NARU_TRY(check_room(prompts.back(), fmt::format("{} of rollout {}", i, index)));
   }
   NARU_ASSIGN(Rollout* const rollout, now.rollout());
+  const auto begin = std::chrono::steady_clock::now();
   NARU_ASSIGN(std::vector<SampledAnswer> answers,
               rollout->sample(prompts, {.answers = grpo.answers,
                                         .max_tokens = grpo.max_tokens,
                                         .first = static_cast<uint32_t>(index * grpo.prompts * grpo.answers),
                                         .should_stop = now.should_stop}));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
   RolloutTotals totals;
   for (int64_t i = 0; i < grpo.prompts; ++i) {
@@ -187,7 +190,9 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
               {"answer_tokens", totals.tokens / n},
               {"cut_share", totals.cut / n},
               {"flat_groups", totals.flat_groups / static_cast<double>(grpo.prompts)},
-              {"answer_log_prob", totals.log_prob / std::max(1.0, totals.tokens)}};
+              {"answer_log_prob", totals.log_prob / std::max(1.0, totals.tokens)},
+              {"rollout_seconds", seconds},
+              {"rollout_tokens_per_s", totals.tokens / std::max(seconds, 1e-9)}};
   return {};
 }
 

@@ -76,8 +76,17 @@ TEST_P(SeveralAnswers, AreWhatEachIsAlone) {
     n_answer_rows += n_of(answer.ids) - 1;  // the last token is not fed
   }
   EXPECT_GT(n_ended, 0) << "answers must end at different times";
-  for (const Load& load : {Load{35, 35, 512, false, false}, Load{35, 35, 512, true, true}, Load{8, 4, 16, false, false},
-                           Load{8, 3, 7, true, true}, Load{1, 12, 64, false, false}, Load{1, 35, 512, true, true}}) {
+  std::vector<Load> loads = {{35, 35, 512, false, true}, {1, 12, 64, true, false}};
+  if (chip == "reference") {
+    loads[0] = {8, 4, 16, false, true};
+  } else {
+    loads.insert(loads.end(), {{35, 35, 512, true, false},
+                               {8, 4, 16, false, false},
+                               {8, 3, 7, true, true},
+                               {1, 12, 64, false, false},
+                               {1, 35, 512, true, true}});
+  }
+  for (const Load& load : loads) {
     EngineOptions options = small_options(128, load.sessions, load.chunk);
     options.share_prefixes = load.share;
     Rig rig = open_rig(fixture_model(model), chip, options);
