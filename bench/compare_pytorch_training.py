@@ -268,8 +268,8 @@ def best_step(run, args):
 class Choice:
     """The best variant of each kind of numbers, by a short run of each."""
 
-    def __init__(self, args, work, model, side, kind_of):
-        self.args, self.work, self.model, self.side, self.kind_of = args, work, model, side, kind_of
+    def __init__(self, args, work, model, side, kind_of, tokens):
+        self.args, self.work, self.model, self.side, self.kind_of, self.tokens = args, work, model, side, kind_of, tokens
         self.best, self.log = {}, {}
 
     def attempt(self, variant):
@@ -282,7 +282,7 @@ class Choice:
             self.log[name] = str(error)[-300:]
             print(f"  {name:44s} failed: {str(error).strip().splitlines()[-1][:110]}", flush=True)
             return
-        speed = self.log[name] = self.args.rows * self.args.context / best_step(run, self.args)
+        speed = self.log[name] = self.tokens / best_step(run, self.args)
         print(f"  {name:44s} {speed:9.0f} tokens/s", flush=True)
         kind = self.kind_of(variant)
         if kind not in self.best or speed > self.best[kind][0]:
@@ -296,7 +296,7 @@ class Choice:
 
 
 def choose_peer(args, work, model):
-    choice = Choice(args, work, model, peer, lambda v: PEER_NUMBERS[v["numbers"]])
+    choice = Choice(args, work, model, peer, lambda v: PEER_NUMBERS[v["numbers"]], args.rows * args.context)
     has_experts = model == "deepseek-v3"
     for numbers in PEER_NUMBERS:
         choice.attempt({"numbers": numbers, "attention": "sdpa", "experts": "grouped_mm" if has_experts else None,
@@ -311,7 +311,7 @@ def choose_peer(args, work, model):
 
 
 def choose_naru(args, work, model):
-    choice = Choice(args, work, model, naru, lambda v: v["compute"])
+    choice = Choice(args, work, model, naru, lambda v: v["compute"], args.rows * args.context)
     for kind in KINDS:
         choice.attempt({"compute": kind, "micro_rows": args.rows})
     choice.change("micro_rows", micro_choices(args))

@@ -11,7 +11,8 @@ namespace naru::engine {
 namespace {
 
 constexpr int64_t kReserveMin = int64_t{64} << 20;
-constexpr int64_t kLogitRowsMax = 64;
+constexpr int64_t kLogitRows = 64;  // of a pass, and as many as sessions as long as they take no more than
+constexpr int64_t kLogitBytes = int64_t{8} << 20;
 
 Status check_option(std::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
@@ -61,11 +62,11 @@ int64_t fitting_context(const models::ModelPlan& model, const MemoryPlan& plan) 
 
 Error too_big(const models::ModelPlan& model, const MemoryPlan& plan, int64_t context) {
   const int64_t fitting = fitting_context(model, plan);
-  const std::string advice =
-      fitting > 0 ? fmt::format("ask for a context of at most {} tokens{}", fitting,
-                                plan.sessions_max > 1 ? " or fewer sessions" : "")
-                  : fmt::format("free memory, {}or use a model with smaller weights (a quantised kind)",
-                                plan.sessions_max > 1 ? "ask for fewer sessions " : "");
+  const std::string advice = fitting > 0
+                                 ? fmt::format("ask for a context of at most {} tokens{}", fitting,
+                                               plan.sessions_max > 1 ? " or fewer sessions" : "")
+                                 : fmt::format("free memory, {}or use a model with smaller weights (a quantised kind)",
+                                               plan.sessions_max > 1 ? "ask for fewer sessions " : "");
   return Error{Code::kResourceExhausted,
                fmt::format("planning memory: {} for weights, {} for a cache of {} x {} tokens, {} for work and {} in "
                            "reserve make {}, but {} are available; {}",
@@ -81,7 +82,8 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptio
   MemoryPlan plan;
   plan.sessions_max = options.sessions_max;
   plan.prefill_chunk = options.prefill_chunk;
-  plan.logit_rows = std::min(options.prefill_chunk, kLogitRowsMax);
+  const int64_t small = kLogitBytes / (model.shape->vocab * int64_t{sizeof(float)});
+  plan.logit_rows = std::min(options.prefill_chunk, std::max(kLogitRows, std::min(options.sessions_max, small)));
   const contract::ChipMemory memory = model.planner->memory();
   plan.available_bytes = options.memory_bytes.value_or(memory.free);
   plan.weight_bytes = model.weight_bytes;

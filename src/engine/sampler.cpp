@@ -20,6 +20,8 @@
 namespace naru::engine {
 namespace {
 
+constexpr size_t kRun = 64;  // weights that are made and summed together: a fixed number becomes vectors
+
 Status check_range(std::string_view name, double value, double low, double high) {
   if (value >= low && value <= high) return {};
   return Error{Code::kInvalidArgument,
@@ -74,6 +76,30 @@ float sum_row(const float* x, int64_t n) {
   return sum.total();
 }
 
+// The largest of a row: sixteen maxima side by side, which become vectors.
+float largest_of(std::span<const float> x) {
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+  }
+  float largest = *std::max_element(lanes, lanes + kLanes);
+  for (; i < x.size(); ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
+
+// log of the sum of exp(logits - m), of which `e` are the terms.
+float log_sum(const std::vector<float>& e) {
+  return contract::log(sum_row(e.data(), std::ssize(e)));
+}
+
+// Whether only the first tokens by rank are weighed.
+bool is_ranked(const SamplingOptions& options, size_t n_tokens) {
+  return options.top_k > 0 && options.top_k < static_cast<int64_t>(n_tokens);
+}
+
 // floor(random * total / 2^64)
 uint64_t scale_random(uint64_t random, uint64_t total) {
   __extension__ using Wide = unsigned __int128;
@@ -119,6 +145,11 @@ SamplingOptions sampling_from(const formats::GenerationConfig& config) {
   return options;
 }
 
+bool reads_history(const SamplingOptions& options) {
+  return static_cast<float>(options.repetition_penalty) != 1.0f ||
+         static_cast<float>(options.frequency_penalty) != 0.0f || static_cast<float>(options.presence_penalty) != 0.0f;
+}
+
 void TokenHistory::add_prompt(std::span<const int32_t> ids) {
   for (const int32_t id : ids) counts_.try_emplace(id, 0);
 }
@@ -129,17 +160,7 @@ void TokenHistory::add_generated(int32_t id) {
 
 int32_t Sampler::argmax(std::span<const float> logits) {
   NARU_CHECK(!logits.empty());
-  // The largest value by sixteen maxima side by side, which become vectors; then its first place.
-  constexpr size_t kLanes = 16;
-  float lanes[kLanes];
-  std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    const float* x = logits.data() + i;
-    for (size_t j = 0; j < kLanes; ++j) lanes[j] = x[j] > lanes[j] ? x[j] : lanes[j];
-  }
-  float largest = *std::max_element(lanes, lanes + kLanes);
-  for (; i < logits.size(); ++i) largest = std::max(largest, logits[i]);
+  const float largest = largest_of(logits);
   const auto place = std::find(logits.begin(), logits.end(), largest);
   return place == logits.end() ? 0 : static_cast<int32_t>(place - logits.begin());
 }
@@ -149,7 +170,7 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
   const auto repetition = static_cast<float>(options.repetition_penalty);
   const auto frequency = static_cast<float>(options.frequency_penalty);
   const auto presence = static_cast<float>(options.presence_penalty);
-  const bool is_penalised = repetition != 1.0f || frequency != 0.0f || presence != 0.0f;
+  const bool is_penalised = reads_history(options);
   if (!is_penalised && options.logit_bias.empty()) return logits;
   z_.assign(logits.begin(), logits.end());
   if (is_penalised) {
@@ -169,23 +190,37 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
 }
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOptions& options,
-                                const TokenHistory& history, uint32_t sample, uint64_t position) {
+                                const TokenHistory& history, uint32_t sample, uint64_t position, float* log_prob) {
   const std::span<const float> z = adjust(logits, options, history);
-  const int32_t first = argmax(z);
-  const float m = contract::add(z[static_cast<size_t>(first)], 0.0f);
+  NARU_CHECK(!z.empty());
+  const float m = contract::add(largest_of(z), 0.0f);
   if (!std::isfinite(m)) {
     return Error{Code::kOutOfRange,
                  fmt::format("sampling: with penalties and biases the largest logit is {}; use smaller ones", m)};
   }
+  const int32_t id = choose(z, m, options, sample, position);
+  if (log_prob == nullptr) return id;
+  // At temperature 1 the exps of all tokens are here already.
+  const bool is_summed = z.data() == logits.data() && static_cast<float>(options.temperature) == 1.0f &&
+                         !is_ranked(options, logits.size());
+  *log_prob = is_summed ? contract::sub(contract::sub(logits[static_cast<size_t>(id)], m), log_sum(e_))
+                        : LogProbs(logits).of(id);
+  return id;
+}
+
+int32_t Sampler::choose(std::span<const float> z, float m, const SamplingOptions& options, uint32_t sample,
+                        uint64_t position) {
   const float temperature = contract::flush(static_cast<float>(options.temperature));
   is_drawn_from_all_ = false;
-  drawn_ = {.z = m, .m = m, .temperature = 1, .total = static_cast<uint64_t>(kTokenWeightOne)};
-  ranked_.assign(1, first);
-  if (temperature == 0.0f) return first;
+  if (temperature == 0.0f) {
+    const int32_t first = argmax(z);
+    drawn_ = {.z = m, .m = m, .temperature = 1, .total = static_cast<uint64_t>(kTokenWeightOne)};
+    ranked_.assign(1, first);
+    return first;
+  }
   const PhiloxBlock block = draw(options.seed, DrawPurpose::kSample, sample, position);
   const uint64_t random = static_cast<uint64_t>(block[0]) << 32 | block[1];
-
-  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(z.size())) {
+  if (is_ranked(options, z.size())) {
     weigh_ranked(z, m, options);
   } else {
     weigh_all(z, m, options);
@@ -194,6 +229,7 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOpt
   const int32_t id =
       is_drawn_from_all_ ? draw_from_all(options.min_p, random) : draw_from_ranked(options.min_p, random);
   drawn_.z = z[static_cast<size_t>(id)];
+  drawn_.m = m;
   drawn_.temperature = temperature;
   return id;
 }
@@ -202,7 +238,11 @@ void Sampler::weigh_all(std::span<const float> z, float m, const SamplingOptions
   e_.resize(z.size());
   weights_.resize(z.size());
   exp_row(z.data(), static_cast<int64_t>(z.size()), m, static_cast<float>(options.temperature), e_.data());
-  for (size_t i = 0; i < z.size(); ++i) weights_[i] = token_weight(e_[i]);
+  size_t i = 0;
+  for (; i + kRun <= z.size(); i += kRun) {
+    for (size_t j = 0; j < kRun; ++j) weights_[i + j] = token_weight(e_[i + j]);
+  }
+  for (; i < z.size(); ++i) weights_[i] = token_weight(e_[i]);
   if (options.top_p < 1.0) cut_top_p(z, m, options.top_p);
 }
 
@@ -269,15 +309,27 @@ std::vector<int32_t> Sampler::kept() const {
 
 int32_t Sampler::draw_from_all(double min_p, uint64_t random) {
   const double least = min_p * kTokenWeightOne;
+  if (least > 0) {
+    for (uint64_t& q : weights_) q = static_cast<double>(q) < least ? 0 : q;
+  }
+  sums_.clear();
   uint64_t total = 0;
-  for (uint64_t& q : weights_) {
-    if (static_cast<double>(q) < least) q = 0;
-    total += q;
+  for (size_t begin = 0; begin < weights_.size(); begin += kRun) {
+    uint64_t sum = 0;
+    if (begin + kRun <= weights_.size()) {
+      for (size_t j = 0; j < kRun; ++j) sum += weights_[begin + j];
+    } else {
+      for (size_t i = begin; i < weights_.size(); ++i) sum += weights_[i];
+    }
+    sums_.push_back(sum);
+    total += sum;
   }
   drawn_.total = total;
   const uint64_t target = scale_random(random, total);
   uint64_t sum = 0;
-  for (size_t i = 0; i < weights_.size(); ++i) {
+  size_t run = 0;
+  while (sum + sums_[run] <= target) sum += sums_[run++];
+  for (size_t i = run * kRun; i < weights_.size(); ++i) {
     sum += weights_[i];
     if (sum > target) return static_cast<int32_t>(i);
   }
@@ -302,11 +354,10 @@ int32_t Sampler::draw_from_ranked(double min_p, uint64_t random) {
 LogProbs::LogProbs(std::span<const float> logits) : logits_(logits) {
   const auto n = static_cast<int64_t>(logits.size());
   NARU_CHECK(n > 0);
-  const auto best = static_cast<size_t>(Sampler::argmax(logits));
-  m_ = contract::add(logits[best], 0.0f);
+  m_ = contract::add(largest_of(logits), 0.0f);
   std::vector<float> e(logits.size());
   exp_row(logits.data(), n, m_, 1.0f, e.data());
-  log_l_ = contract::log(sum_row(e.data(), n));
+  log_l_ = log_sum(e);
 }
 
 float LogProbs::of(int32_t id) const {

@@ -53,6 +53,9 @@ bool truncates(const SamplingOptions& options, int64_t vocab);
 // The options that the model's makers advise, ours where they say nothing; greedy where do_sample is false.
 SamplingOptions sampling_from(const formats::GenerationConfig& config);
 
+// Whether anything is asked for that counts the tokens of the history.
+bool reads_history(const SamplingOptions& options);
+
 // Which tokens a sequence holds, as penalties count them.
 class TokenHistory {
  public:
@@ -74,9 +77,10 @@ struct TokenLogProb {
 class Sampler {
  public:
   // `sample`: which of several answers to one prompt this is. `position`: the place of the token in its sequence.
-  // kOutOfRange where penalties or biases take the largest z out of f32's range.
+  // kOutOfRange where penalties or biases take the largest z out of f32's range. `log_prob`, where it is asked for: the
+  // token's log-probability (LogProbs has those of others).
   Result<int32_t> sample(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history,
-                         uint32_t sample, uint64_t position);
+                         uint32_t sample, uint64_t position, float* log_prob = nullptr);
 
   // Of the token that sample() gave last: its log-probability in the distribution that it was drawn from, all of the
   // steps above (kept_softmax.h), and the tokens that were kept, ascending.
@@ -87,6 +91,8 @@ class Sampler {
   static int32_t argmax(std::span<const float> logits);
 
  private:
+  // A token of adjusted logits, m the largest.
+  int32_t choose(std::span<const float> z, float m, const SamplingOptions& options, uint32_t sample, uint64_t position);
   // The logits after step 1: themselves where nothing is asked for.
   std::span<const float> adjust(std::span<const float> logits, const SamplingOptions& options,
                                 const TokenHistory& history);
@@ -102,6 +108,7 @@ class Sampler {
   std::vector<float> z_ranked_;
   std::vector<float> e_;
   std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on
+  std::vector<uint64_t> sums_;     // of runs of weights, by id
   std::vector<int32_t> ranked_;
   struct Drawn {
     float z = 0, m = 0, temperature = 1;

@@ -8,14 +8,22 @@
 
 namespace naru::engine {
 
+// What the answers to one prompt have in common, until each has begun.
+struct Scheduler::Prompt {
+  std::optional<Snapshot> end;  // absent until it is computed
+  std::vector<float> logits;    // behind its last token
+};
+
 // A request from submission to its end. Its session holds the first tokens of `ids`; what is missing there is fed next,
 // whether it is a prompt, the token sampled last, or everything again after a preemption.
 struct Scheduler::Entry {
   RequestId id = 0;
   Request request;
   std::vector<int32_t> ids;  // prompt and generated
-  TokenHistory history;
+  TokenHistory history;      // of the ids, where penalties count them
+  bool counts_tokens = false;
   std::unique_ptr<Session> session;  // absent while waiting
+  std::shared_ptr<Prompt> prompt;    // of several answers that have not begun; null: nothing to wait for
   int64_t completion_max = 0;
   bool was_preempted = false;
   bool is_finished = false;
@@ -24,6 +32,7 @@ struct Scheduler::Entry {
   Usage usage;
 
   int64_t n_missing() const { return static_cast<int64_t>(ids.size()) - session->length(); }
+  bool has_prompt() const { return prompt != nullptr && prompt->end.has_value(); }
   bool is_decoding() const { return usage.completion_tokens > 0 && n_missing() == 1; }
   int64_t n_guesses() const { return std::max<int64_t>(0, static_cast<int64_t>(with_guesses.size()) - 1); }
   void adopt_prefix() {
@@ -51,7 +60,7 @@ Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options)
 
 Scheduler::~Scheduler() = default;
 
-Result<RequestId> Scheduler::submit(Request request) {
+Status Scheduler::check(const Request& request, int64_t n_answers) const {
   const auto n_prompt = static_cast<int64_t>(request.ids.size());
   const int64_t context = engine_.context_tokens();
   if (n_prompt == 0) {
@@ -78,21 +87,40 @@ Result<RequestId> Scheduler::submit(Request request) {
                              "negative, top_logprobs at most {}",
                              request.max_tokens, top, kTopLogProbsMax)};
   }
-  if (n_waiting() >= waiting_max_) {
-    return Error{Code::kResourceExhausted,
-                 fmt::format("queueing a request: {} are waiting already; try again later", n_waiting())};
+  if (n_answers < 1) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("queueing a request: {} answers were asked for; ask for at least one", n_answers)};
   }
-  auto entry = std::make_unique<Entry>();
-  entry->id = next_id_++;
-  entry->ids = request.ids;
-  entry->history.add_prompt(request.ids);
-  entry->completion_max = context - n_prompt;
-  if (request.max_tokens > 0) entry->completion_max = std::min(entry->completion_max, request.max_tokens);
-  entry->usage.prompt_tokens = n_prompt;
-  entry->request = std::move(request);
-  const RequestId id = entry->id;
-  waiting_.push_back(std::move(entry));
-  return id;
+  if (n_answers > waiting_max_ - n_waiting()) {
+    return Error{
+        Code::kResourceExhausted,
+        fmt::format("queueing a request: {} are waiting already and {} more were asked for, of {} that may; try "
+                    "again later, or ask for fewer at once",
+                    n_waiting(), n_answers, waiting_max_)};
+  }
+  return {};
+}
+
+Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
+  NARU_TRY(check(request, n_answers));
+  const auto n_prompt = static_cast<int64_t>(request.ids.size());
+  const auto prompt = n_answers > 1 ? std::make_shared<Prompt>() : nullptr;
+  const RequestId first = next_id_;
+  for (int64_t k = 0; k < n_answers; ++k) {
+    auto entry = std::make_unique<Entry>();
+    entry->id = next_id_++;
+    entry->ids = request.ids;
+    entry->counts_tokens = reads_history(request.sampling);
+    if (entry->counts_tokens) entry->history.add_prompt(request.ids);
+    entry->completion_max = engine_.context_tokens() - n_prompt;
+    if (request.max_tokens > 0) entry->completion_max = std::min(entry->completion_max, request.max_tokens);
+    entry->usage.prompt_tokens = n_prompt;
+    entry->prompt = prompt;
+    entry->request = request;
+    entry->request.sample += static_cast<uint32_t>(k);
+    waiting_.push_back(std::move(entry));
+  }
+  return first;
 }
 
 void Scheduler::abort(RequestId id, FinishReason reason) {
@@ -114,14 +142,17 @@ std::vector<Event> Scheduler::step() {
   admit();
   draft();
   const std::vector<Feed> feeds = plan_feeds();
+  events_.reserve(events_.size() + running_.size());
   const std::vector<FeedOutput> outputs = engine_.step(feeds);
-  for (size_t i = 0; i < feeds.size(); ++i) {
-    for (const auto& entry : running_) {
-      if (entry->session.get() == feeds[i].session) {
-        take_result(*entry, feeds[i], outputs[i]);
-        break;
-      }
-    }
+  size_t i = 0;  // feeds are in the order of the requests
+  for (const auto& entry : running_) {
+    if (i == feeds.size() || entry->session.get() != feeds[i].session) continue;
+    take_result(*entry, feeds[i], outputs[i]);
+    ++i;
+  }
+  NARU_CHECK(i == feeds.size(), i, feeds.size());
+  for (const auto& entry : running_) {
+    if (entry->has_prompt()) begin(*entry);
   }
   std::erase_if(running_, [](const std::unique_ptr<Entry>& entry) { return entry->is_finished; });
   return std::exchange(events_, {});
@@ -133,8 +164,12 @@ void Scheduler::admit() {
   while (!waiting_.empty() && n_running() < running_max_) {
     Entry& entry = *waiting_.front();
     entry.session = engine_.new_session(entry.request.cache_scope);
-    entry.adopt_prefix();
-    const int64_t n_needed = engine_.pages_needed(*entry.session, entry.n_missing()) + 1;
+    if (entry.has_prompt()) {
+      entry.session->restore(*entry.prompt->end);
+    } else {
+      entry.adopt_prefix();
+    }
+    const int64_t n_needed = engine_.pages_needed(*entry.session, std::max<int64_t>(1, entry.n_missing())) + 1;
     if (!running_.empty() && n_reserved + n_needed > engine_.stats().n_pages_available()) {
       entry.session.reset();
       if (!entry.was_preempted) entry.usage.cached_tokens = 0;
@@ -143,6 +178,8 @@ void Scheduler::admit() {
     n_reserved += n_needed;
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
+    if (entry.has_prompt()) begin(entry);
+    if (entry.is_finished) running_.pop_back();
   }
 }
 
@@ -185,7 +222,9 @@ std::vector<Feed> Scheduler::plan_feeds() {
   for (const auto& entry : running_) entry->with_guesses.clear();
   for (;;) {
     feeds = try_feeds();
-    if (have_pages(feeds) || running_.size() <= 1) return feeds;
+    if (have_pages(feeds)) return feeds;
+    if (forget_prompts()) continue;
+    if (running_.size() <= 1) return feeds;
     preempt_newest();
   }
 }
@@ -202,6 +241,7 @@ bool Scheduler::is_computed_by(const Entry& entry, const Entry& other, int64_t n
 std::vector<Feed> Scheduler::try_feeds() {
   std::vector<Feed> feeds;
   std::vector<std::pair<const Entry*, int64_t>> fed;  // prompts of this step, and how many of their tokens
+  std::vector<const Prompt*> shared;                  // of those, the ones that other answers wait for
   int64_t n_decoding = 0;
   for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 + entry->n_guesses() : 0;
   int64_t rows_left = std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding);
@@ -216,6 +256,10 @@ std::vector<Feed> Scheduler::try_feeds() {
     int64_t n = 1;
     if (!entry->is_decoding()) {
       if (rows_left == 0) continue;
+      if (entry->prompt != nullptr) {
+        if (std::find(shared.begin(), shared.end(), entry->prompt.get()) != shared.end()) continue;
+        shared.push_back(entry->prompt.get());
+      }
       entry->adopt_prefix();
       const bool is_deferred = std::any_of(fed.begin(), fed.end(), [&](const auto& other) {
         return is_computed_by(*entry, *other.first, other.second);
@@ -243,6 +287,33 @@ void Scheduler::preempt_newest() {
   waiting_.push_front(std::move(entry));
 }
 
+bool Scheduler::forget_prompts() {
+  bool has_forgotten = false;
+  for (const auto& entry : waiting_) {
+    if (!entry->has_prompt()) continue;
+    entry->prompt->end.reset();
+    has_forgotten = true;
+  }
+  return has_forgotten;
+}
+
+void Scheduler::begin(Entry& entry) {
+  const std::shared_ptr<Prompt> prompt = std::exchange(entry.prompt, nullptr);
+  entry.session->restore(*prompt->end);
+  entry.usage.cached_tokens = entry.usage.prompt_tokens;
+  report_prefill(entry);
+  take_token(entry, prompt->logits, nullptr);
+}
+
+void Scheduler::report_prefill(const Entry& entry) {
+  Event event;
+  event.kind = Event::Kind::kPrefill;
+  event.request = entry.id;
+  event.prompt_done = entry.session->length();
+  event.usage = entry.usage;
+  events_.push_back(std::move(event));
+}
+
 void Scheduler::take_result(Entry& entry, const Feed& feed, const FeedOutput& output) {
   if (!output.status.ok() && feed.guesses > 0) {  // its own token may be none the worse
     entry.distrusts_drafts = true;
@@ -252,15 +323,14 @@ void Scheduler::take_result(Entry& entry, const Feed& feed, const FeedOutput& ou
     finish(entry, FinishReason::kError, output.status.error());
     return;
   }
-  if (entry.usage.completion_tokens == 0) {
-    Event event;
-    event.kind = Event::Kind::kPrefill;
-    event.request = entry.id;
-    event.prompt_done = entry.session->length();
-    event.usage = entry.usage;
-    events_.push_back(std::move(event));
+  if (entry.usage.completion_tokens == 0) report_prefill(entry);
+  if (output.logits.rows == 0) return;
+  if (const std::shared_ptr<Prompt> prompt = std::exchange(entry.prompt, nullptr); prompt.use_count() > 1) {
+    const std::span<const float> logits = output.logits.row(0);
+    prompt->logits.assign(logits.begin(), logits.end());
+    prompt->end = entry.session->snapshot();
   }
-  if (output.logits.rows > 0) take_rows(entry, output.logits);
+  take_rows(entry, output.logits);
 }
 
 void Scheduler::take_rows(Entry& entry, const Logits& logits) {
@@ -278,15 +348,16 @@ void Scheduler::take_rows(Entry& entry, const Logits& logits) {
 
 void Scheduler::take_token(Entry& entry, std::span<const float> logits, const int32_t* guess) {
   const Request& request = entry.request;
-  const Result<int32_t> sampled =
-      sampler_.sample(logits, request.sampling, entry.history, request.sample, entry.ids.size());
+  float logprob = 0;
+  const Result<int32_t> sampled = sampler_.sample(logits, request.sampling, entry.history, request.sample,
+                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr);
   if (!sampled.ok()) {
     finish(entry, FinishReason::kError, sampled.error());
     return;
   }
   const int32_t id = *sampled;
   entry.ids.push_back(id);
-  entry.history.add_generated(id);
+  if (entry.counts_tokens) entry.history.add_generated(id);
   ++entry.usage.completion_tokens;
   if (guess != nullptr && *guess == id) {
     ++n_accepted_;
@@ -297,11 +368,8 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
   event.request = entry.id;
   event.id = id;
   event.usage = entry.usage;
-  if (request.top_logprobs) {
-    const LogProbs logprobs(logits);
-    event.logprob = logprobs.of(id);
-    event.top = logprobs.top(*request.top_logprobs);
-  }
+  event.logprob = logprob;
+  if (request.top_logprobs.value_or(0) > 0) event.top = LogProbs(logits).top(*request.top_logprobs);
   if (request.wants_drawn) {
     event.logprob = sampler_.log_prob();
     if (truncates(request.sampling, std::ssize(logits))) event.kept = sampler_.kept();

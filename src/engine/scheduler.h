@@ -5,6 +5,10 @@
 // When pages run out, the newest request gives up its pages and waits; its tokens are computed again later (same bits).
 // abort() frees everything a request holds before it returns. All calls from the engine's thread.
 //
+// Several answers to one prompt are submitted together: the first that runs computes it, and the others begin from its
+// end, where it lies within a page too (which is copied), with no row of theirs computed. One that cannot run yet finds
+// the prompt still there, unless pages ran out: then it is computed again.
+//
 // With a source of drafts (draft_source.h) a decoding request feeds its token and guesses of the next ones. Each row of
 // logits is sampled with the request's own random numbers, the next row is used where the guess was the token sampled,
 // and what is left is taken back: tokens and log-probabilities are those without drafts, several a step. A guess takes
@@ -29,7 +33,7 @@ std::string_view finish_reason_name(FinishReason reason);
 
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
+  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache or computed by another answer to it
   int64_t completion_tokens = 0;
   int64_t drafted_tokens = 0;   // guesses that were fed
   int64_t accepted_tokens = 0;  // of those, the ones that became part of the answer
@@ -68,8 +72,9 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Checks the request and queues it. Ids rise in order of submission.
-  Result<RequestId> submit(Request request);
+  // Checks the request and queues `n_answers` of it, all or none. Answer k has the id that is returned plus k, and the
+  // random numbers of request.sample + k (modulo 2^32). Ids rise in order of submission.
+  Result<RequestId> submit(Request request, int64_t n_answers = 1);
   // Ends a request now: its pages are free when this returns, and a kFinished event with `reason` comes with the next
   // step() (kStop: the caller saw a stop string). Unknown or finished ids do nothing.
   void abort(RequestId id, FinishReason reason = FinishReason::kAborted);
@@ -84,8 +89,10 @@ class Scheduler {
   int64_t n_accepted() const { return n_accepted_; }  // of those, the ones that became tokens
 
  private:
+  struct Prompt;
   struct Entry;
 
+  Status check(const Request& request, int64_t n_answers) const;
   // Starts waiting requests as long as their pages are there.
   void admit();
   // Asks for the guesses of this step.
@@ -96,6 +103,11 @@ class Scheduler {
   bool have_pages(std::span<const Feed> feeds) const;
   static bool is_computed_by(const Entry& entry, const Entry& other, int64_t n_other);
   void preempt_newest();
+  // Gives up the pages of prompts that are held for waiting answers. False where there are none.
+  bool forget_prompts();
+  // The first token of a request whose prompt another answer has computed.
+  void begin(Entry& entry);
+  void report_prefill(const Entry& entry);
   void take_result(Entry& entry, const Feed& feed, const FeedOutput& output);
   // The tokens that rows of logits give, each behind a guess but the last, and the session behind them.
   void take_rows(Entry& entry, const Logits& logits);

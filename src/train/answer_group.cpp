@@ -15,11 +15,12 @@ void keep_with_signal(std::vector<AnswerGroup>& groups, int64_t n) {
 
 std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<AnswerGroup>& groups,
                                                             const std::vector<std::string>& part_names) {
-  double reward = 0, right = 0, tokens = 0, cut = 0, log_prob = 0, flat = 0, n = 0;
+  double reward = 0, right = 0, tokens = 0, cut = 0, log_prob = 0, flat = 0, n = 0, seconds = 0;
   std::vector<double> parts(part_names.size(), 0.0);
   int64_t n_failures = 0;
   for (const AnswerGroup& group : groups) {
     flat += group.is_flat() ? 1 : 0;
+    seconds += group.seconds;
     for (size_t k = 0; k < group.answers.size(); ++k) {
       const SampledAnswer& answer = group.answers[k];
       const rewards::Judgement& judgement = group.judgements[k];
@@ -39,7 +40,9 @@ std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<An
                                                          {"cut_share", cut / n},
                                                          {"problems_asked", static_cast<double>(groups.size())},
                                                          {"flat_groups", flat / static_cast<double>(groups.size())},
-                                                         {"entropy", -log_prob / std::max(1.0, tokens)}};
+                                                         {"entropy", -log_prob / std::max(1.0, tokens)},
+                                                         {"rollout_seconds", seconds},
+                                                         {"rollout_tokens_per_s", tokens / std::max(seconds, 1e-9)}};
   for (size_t i = 0; i < parts.size(); ++i) metrics.emplace_back("reward_" + part_names[i], parts[i] / n);
   if (n_failures > 0) metrics.emplace_back("reward_failures", static_cast<double>(n_failures));
   return metrics;

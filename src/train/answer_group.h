@@ -16,6 +16,7 @@ struct AnswerGroup {
   std::vector<std::string> texts;
   std::vector<rewards::Judgement> judgements;
   std::vector<double> advantages;
+  double seconds = 0;  // that its answers took, an equal share of what was asked together
 
   bool is_flat() const;  // all answers are worth the same: it teaches nothing
 };

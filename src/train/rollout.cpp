@@ -161,7 +161,7 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
   const bool is_plain = is_plain_policy(sampling, vocab);
   engine::Scheduler scheduler(*engine_, {.waiting_max = std::ssize(answers)});
   std::map<engine::RequestId, SampledAnswer*> answer_of;
-  for (size_t i = 0; i < answers.size(); ++i) {
+  for (size_t i = 0; i < answers.size(); i += static_cast<size_t>(options.answers)) {
     engine::Request request;
     request.ids = answers[i].prompt;
     request.sampling = sampling;
@@ -169,8 +169,10 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
     request.max_tokens = options.max_tokens;
     if (is_plain) request.top_logprobs = 0;
     request.wants_drawn = !is_plain;
-    NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request)));
-    answer_of[id] = &answers[i];
+    NARU_ASSIGN(const engine::RequestId id, scheduler.submit(std::move(request), options.answers));
+    for (int64_t k = 0; k < options.answers; ++k) {
+      answer_of[id + static_cast<uint64_t>(k)] = &answers[i + static_cast<size_t>(k)];
+    }
   }
   while (!scheduler.is_idle()) {
     if (options.should_stop && options.should_stop()) return Error{Code::kCancelled, "sampling answers: stopped"};

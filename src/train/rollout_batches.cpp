@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "contract/cache.h"
 #include "runs/run_files.h"
@@ -183,13 +184,16 @@ Result<std::vector<AnswerGroup>> RolloutBatches::ask_alone(int64_t first, int64_
     NARU_TRY(check_room(prompts.back(), group.problem.generator ? std::to_string(group.number) : group.problem.key));
   }
   NARU_ASSIGN(Rollout* const rollout, now.rollout());
+  const auto begin = std::chrono::steady_clock::now();
   NARU_ASSIGN(std::vector<SampledAnswer> answers,
               rollout->sample(prompts, {.answers = grpo.answers,
                                         .max_tokens = grpo.max_tokens,
                                         .first = static_cast<uint32_t>(first * grpo.answers),
                                         .should_stop = now.should_stop}));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (size_t i = 0; i < answers.size(); ++i) {
     AnswerGroup& group = groups[i / static_cast<size_t>(grpo.answers)];
+    group.seconds = seconds / static_cast<double>(n);
     group.texts.push_back(rollout->text_of(answers[i].ids));
     group.answers.push_back(std::move(answers[i]));
   }

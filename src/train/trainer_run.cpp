@@ -188,8 +188,8 @@ Result<bool> RunningTrainer::roll_back() {
 }
 
 Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
-                              double seconds) {
-  const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds, 1e-9);
+                              const StepSeconds& seconds) {
+  const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds.all, 1e-9);
   const double loss = state_.loss;
   runs::Metrics metrics{.step = state_.step,
                         .values = {{is_grpo() ? "policy_loss" : "loss", loss},
@@ -210,6 +210,11 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
   }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
+  if (is_grpo()) {
+    const double update_tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds.update, 1e-9);
+    metrics.values.emplace_back("update_seconds", seconds.update);
+    metrics.values.emplace_back("update_tokens_per_s", update_tokens_per_s);
+  }
   if (const auto reward = value_of(metrics, "reward")) state_.reward = reward;
   if (is_writer()) NARU_TRY(run_->add(metrics));
   if (!events_.step) return {};
@@ -270,6 +275,7 @@ Status RunningTrainer::train_step() {
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
   if (!agreed.ok()) return failed_step(agreed.error());
   const data::StepBatch batch = *std::move(asked);
+  const auto asked_until = Clock::now();
   NARU_TRY(make_room(batch));
   loads_.clear();
   StepLosses losses;
@@ -309,7 +315,7 @@ Status RunningTrainer::train_step() {
   state_.loss = loss;
   const double seconds = seconds_since(begin);
   state_.seconds += seconds;
-  return report(batch, losses, lr, norm, seconds);
+  return report(batch, losses, lr, norm, {.all = seconds, .update = seconds_since(asked_until)});
 }
 
 Status RunningTrainer::validate(bool may_stop) {

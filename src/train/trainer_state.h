@@ -46,6 +46,10 @@ struct StepLosses {
 };
 
 inline constexpr const char* kReferenceFile = "reference";  // of a checkpoint
+struct StepSeconds {
+  double all = 0;
+  double update = 0;  // without what made the batch
+};
 
 class RunningTrainer : public Trainer {
  public:
@@ -92,7 +96,8 @@ class RunningTrainer : public Trainer {
   Status move_routing_bias();
   Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses);
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
-  Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
+  Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
+                const StepSeconds& seconds);
   Status validate(bool may_stop = false);
   Status judge(int64_t n_problems);  // held-out problems, where the recipe has any
   Result<Rollout*> rollout();        // on the present weights

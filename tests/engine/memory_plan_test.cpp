@@ -37,6 +37,22 @@ TEST(MemoryPlan, AddsUp) {
   EXPECT_EQ(plan->needed_bytes(), plan->weight_bytes + plan->cache_bytes + plan->workspace_bytes + plan->reserve_bytes);
 }
 
+// One pass decodes all sessions where their logits are small; of a large vocabulary 64.
+TEST(MemoryPlan, LogitsOfAPassGrowWithTheSessions) {
+  Planner planner("llama-gqa");
+  const auto rows = [&](int64_t sessions, int64_t chunk) {
+    return planner
+        .plan({.context_tokens = 100, .sessions_max = sessions, .prefill_chunk = chunk, .memory_bytes = kPlenty})
+        ->logit_rows;
+  };
+  EXPECT_EQ(rows(1, 512), 64);
+  EXPECT_EQ(rows(200, 512), 200);
+  EXPECT_EQ(rows(200, 128), 128);
+  EXPECT_EQ(rows(2, 16), 16);
+  EXPECT_EQ(rows(kSessionsMax, kPrefillChunkMax),
+            std::min(kSessionsMax, (int64_t{8} << 20) / (4 * planner.model.shape->vocab)));
+}
+
 TEST(MemoryPlan, TheDefaultContextIsTheModelsOwnWhereThatIsLess) {
   Planner planner("llama-gqa");
   MemoryOptions options;

@@ -193,8 +193,10 @@ TEST(Sampler, IsItsHeaderReadLiterally) {
               options.seed = static_cast<uint64_t>(n_checked);
               const auto which = static_cast<uint32_t>(n_checked % 3);
               const auto position = static_cast<uint64_t>(n_checked) << 30;
-              const auto id = sampler.sample(logits, options, {}, which, position);
+              float log_prob = 1;
+              const auto id = sampler.sample(logits, options, {}, which, position, &log_prob);
               ASSERT_TRUE(id.ok());
+              ASSERT_EQ(std::bit_cast<uint32_t>(log_prob), std::bit_cast<uint32_t>(LogProbs(logits).of(*id)));
               ASSERT_EQ(*id, naive_sample(logits, options, which, position))
                   << n << " tokens, spread " << spread << ", T " << temperature << ", top_k " << top_k << ", top_p "
                   << top_p << ", min_p " << min_p;
@@ -206,6 +208,30 @@ TEST(Sampler, IsItsHeaderReadLiterally) {
     }
   }
   EXPECT_GT(n_checked, 2000);
+}
+
+// Of the logits as the model says them, whatever penalties and biases make of them.
+TEST(Sampler, TheLogProbabilityIsTheModels) {
+  Sampler sampler;
+  TokenHistory history;
+  history.add_prompt(std::vector<int32_t>{3, 5});
+  history.add_generated(5);
+  for (const int64_t n : {17, 700}) {
+    const auto logits = make_logits(n, 9, 3.0f);
+    for (const int which : {0, 1, 2, 3}) {
+      SamplingOptions options;
+      if (which == 1) options.repetition_penalty = 1.5;
+      if (which == 2) options.presence_penalty = 2.0;
+      if (which == 3) options.logit_bias = {{4, 5.0f}};
+      EXPECT_EQ(reads_history(options), which == 1 || which == 2);
+      for (uint64_t position = 0; position < 20; ++position) {
+        float log_prob = 1;
+        const auto id = sampler.sample(logits, options, history, 0, position, &log_prob);
+        ASSERT_TRUE(id.ok());
+        EXPECT_EQ(std::bit_cast<uint32_t>(log_prob), std::bit_cast<uint32_t>(LogProbs(logits).of(*id))) << which;
+      }
+    }
+  }
 }
 
 // Which tokens come up in many draws.

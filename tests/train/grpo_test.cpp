@@ -30,6 +30,22 @@ void expect_signal(const recipes::Recipe& recipe) {
   EXPECT_EQ(n_rollouts, 3);
 }
 
+// What each step says of its time: a rollout's beside the first update on it.
+void expect_speeds(const recipes::Recipe& recipe) {
+  int64_t n_steps = 0;
+  for (const nlohmann::json& line : metrics_of(recipe)) {
+    if (!line.contains("policy_loss")) continue;
+    ++n_steps;
+    EXPECT_EQ(line.contains("rollout_seconds"), line.contains("reward"));
+    for (const char* name : {"update_seconds", "update_tokens_per_s"}) EXPECT_GT(line[name], 0.0) << name;
+    if (!line.contains("reward")) continue;
+    const double tokens = line["answer_tokens"].get<double>() * 16;
+    EXPECT_NEAR(line["rollout_tokens_per_s"].get<double>() * line["rollout_seconds"].get<double>(), tokens,
+                1e-6 * tokens);
+  }
+  EXPECT_EQ(n_steps, 6);
+}
+
 TEST(Grpo, GivesTheSameWeightsHoweverItIsRun) {
   const GrpoRig rig;
   const recipes::Recipe recipe = rig.grpo("whole");
@@ -41,6 +57,7 @@ TEST(Grpo, GivesTheSameWeightsHoweverItIsRun) {
     EXPECT_LE(line["answer_tokens"], 24.0);
   }
   expect_signal(recipe);
+  expect_speeds(recipe);
   recipes::Recipe one_by_one = rig.grpo("one-by-one");
   one_by_one.grpo.at_once = 1;
   const auto single = test::make_chip("cpu", 1);

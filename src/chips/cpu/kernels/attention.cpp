@@ -50,6 +50,7 @@ class Plan {
       is_uniform_ = is_uniform_ && rows.n_rows == sequences[0].n_rows;
       rows_max = rows.n_rows > rows_max ? rows.n_rows : rows_max;
       const int64_t end = rows.position_begin + rows.n_rows;
+      positions_ = end > positions_ ? end : positions_;
       const int64_t n = (end + kAttentionSegment - 1) / kAttentionSegment;
       n_segments_ = n > n_segments_ ? n : n_segments_;
     }
@@ -66,7 +67,8 @@ class Plan {
   }
 
   int64_t n_blocks() const { return n_blocks_; }
-  int64_t n_segments() const { return n_segments_; }  // of the longest sequence
+  int64_t positions() const { return positions_; }    // of the longest sequence
+  int64_t n_segments() const { return n_segments_; }  // of that one
   int64_t block_rows() const { return block_rows_; }
   bool is_split() const { return is_split_; }
 
@@ -99,22 +101,29 @@ class Plan {
   const AttentionSizes& sizes_;
   bool is_uniform_ = true;  // sequences of equally many rows
   int64_t n_blocks_ = 0;
+  int64_t positions_ = 0;
   int64_t n_segments_ = 0;
   int64_t block_rows_ = 0;
   bool is_split_ = false;
 };
 
-// One task a block: its segments in order.
+// A thread is woken for no less than about this many products: blocks of few rows over a short cache go together.
+constexpr int64_t kProductsPerTask = int64_t{1} << 16;
+
+// Of each block its segments in order.
 template <typename Rule>
 void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& plan, Work& work) {
   const size_t segment_bytes = (SegmentScratch<Rule>::bytes(sizes, plan.block_rows()) + 63) / 64 * 64;
   const int64_t floats = partial_floats(plan.block_rows(), sizes.columns);
-  work.pool.parallel_for(plan.n_blocks(), [&](int64_t task, int thread) {
-    // The last blocks of a sequence see most, so they go first.
-    const AttentionBlock block = plan.block(plan.n_blocks() - 1 - task);
+  const int64_t products = plan.block_rows() * plan.positions() * (op.q.cols + op.out.cols);
+  const int64_t enough_tasks = plan.n_blocks() / (4 * work.pool.n_threads());
+  const int64_t fewest = kProductsPerTask / (products + 1) + 1;
+  const int64_t per_task = fewest < enough_tasks ? fewest : enough_tasks > 1 ? enough_tasks : 1;
+  const auto run_block = [&](int64_t index, int thread) {
     std::byte* memory =
         work.scratch[static_cast<size_t>(thread)].get(segment_bytes + static_cast<size_t>(2 * floats) * sizeof(float));
     auto* partials = reinterpret_cast<float*>(memory + segment_bytes);
+    const AttentionBlock block = plan.block(index);
     const SegmentWorker<Rule> worker(op, sizes, block, SegmentScratch<Rule>(sizes, plan.block_rows(), memory));
     const Partial total = partial_at(partials, plan.block_rows(), sizes.columns);
     const Partial next = partial_at(partials + floats, plan.block_rows(), sizes.columns);
@@ -126,6 +135,11 @@ void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& pl
       merge(total, next, worker.first_row(segment), block.count, sizes.columns);
     }
     finish(op, worker, total, block.count, sizes.columns);
+  };
+  // The last blocks of a sequence see most, so they go first.
+  work.pool.parallel_for((plan.n_blocks() + per_task - 1) / per_task, [&](int64_t task, int thread) {
+    const int64_t end = plan.n_blocks() - task * per_task;
+    for (int64_t index = end; index-- > (end > per_task ? end - per_task : 0);) run_block(index, thread);
   });
 }
 

@@ -10,20 +10,33 @@ using contract::CacheWrite;
 using contract::kCachePage;
 using contract::SequenceRows;
 
-// Row `index` of the batch's rows counted over its sequences: its place in the cache and in x.
-struct Place {
-  std::byte* page;
-  int64_t position;  // in the page
-  int64_t token;     // batch row
+// A row of the batch's rows counted over its sequences, moved on from one to the next.
+class RowCursor {
+ public:
+  RowCursor(const CacheWrite& op, int64_t index) : op_(op), row_(index) { skip_ended(); }
+
+  void next() {
+    ++row_;
+    skip_ended();
+  }
+  // Its batch row, in x; its place in the cache.
+  int64_t token() const { return sequence().row_begin + row_; }
+  std::byte* page() const {
+    return pointer_of(op_.stream.address) + sequence().pages[position() / kCachePage] * op_.stream.page_bytes;
+  }
+  int64_t position_in_page() const { return position() % kCachePage; }
+
+ private:
+  const SequenceRows& sequence() const { return op_.sequences[sequence_]; }
+  int64_t position() const { return sequence().position_begin + row_; }
+  void skip_ended() {
+    while (sequence_ < op_.sequences.size() && row_ >= sequence().n_rows) row_ -= op_.sequences[sequence_++].n_rows;
+  }
+
+  const CacheWrite& op_;
+  size_t sequence_ = 0;
+  int64_t row_;  // of the sequence
 };
-NARU_INLINE Place find_place(const CacheWrite& op, int64_t index) {
-  size_t s = 0;
-  for (; index >= op.sequences[s].n_rows; ++s) index -= op.sequences[s].n_rows;
-  const SequenceRows& rows = op.sequences[s];
-  const int64_t position = rows.position_begin + index;
-  std::byte* page = pointer_of(op.stream.address) + rows.pages[position / kCachePage] * op.stream.page_bytes;
-  return {page, position % kCachePage, rows.row_begin + index};
-}
 
 // Rounded values of one row in `out`; the column of the first that is not finite, or -1.
 NARU_INLINE int64_t round_row(const float* x, int64_t n, bool is_bf16, float* out) {
@@ -114,14 +127,15 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
   for_row_ranges(work, n_tokens, shape.heads * n, [&](int64_t begin, int64_t end, int thread) {
     auto* rounded =
         reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(static_cast<size_t>(n) * sizeof(float)));
-    for (int64_t index = begin; index < end; ++index) {
-      const Place place = find_place(op, index);
+    RowCursor row(op, begin);
+    for (int64_t index = begin; index < end; ++index, row.next()) {
+      std::byte* page = row.page();
       for (int64_t head = 0; head < shape.heads; ++head) {
         if (head < heads_in_x) {
-          const int64_t column = round_row(f32(op.x, place.token * heads_in_x + head), n, is_bf16, rounded);
+          const int64_t column = round_row(f32(op.x, row.token() * heads_in_x + head), n, is_bf16, rounded);
           if (column >= 0) bad.report((index * heads_in_x + head) * n + column);
         }
-        store_row(shape, rounded, n, op.column, place.position, place.page + head * head_bytes);
+        store_row(shape, rounded, n, op.column, row.position_in_page(), page + head * head_bytes);
       }
     }
   });
