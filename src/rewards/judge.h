@@ -34,9 +34,9 @@ struct Judgement {
 };
 
 struct JudgeOptions {
-  std::vector<recipes::RewardRecipe> rewards;  // none: whether the answer is right
+  std::vector<recipes::RewardRecipe> rewards = {};  // none: whether the answer is right
   int64_t max_tokens = 0, soft_tokens = 0;  // of answers (recipes::GrpoRecipe); a part "length" where soft_tokens > 0
-  std::filesystem::path folder;             // where programs are run: the recipe's
+  std::filesystem::path folder = {};        // where programs are run: the recipe's
 };
 // Of a recipe of kind grpo.
 JudgeOptions judge_options(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder);

@@ -192,7 +192,7 @@ TEST(Judge, PartsAreSummedWithTheirWeights) {
                      reward("length", "", 2), reward("answer", "strict", 0)};
   options.rewards[3].tokens = 50;
   options.rewards[4].strict = true;
-  Judge judge = *Judge::open(options);
+  Judge judge = Judge::open(options).value();
   EXPECT_EQ(judge.names(), (std::vector<std::string>{"answer", "format", "same", "length", "strict"}));
   const data::Problem problem = line_problem("How many apples are there?", "72");
   const auto judged = *judge.judge({{.problem = &problem, .answer = "<think>think 몇</think>\n72", .n_tokens = 75},
@@ -210,7 +210,7 @@ TEST(Judge, PartsAreSummedWithTheirWeights) {
 
 // Without [[reward]]: the verifier of a generator, and the soft bound on length.
 TEST(Judge, WithoutRewardsTheAnswerCounts) {
-  Judge judge = *Judge::open({.rewards = {}, .max_tokens = 40, .soft_tokens = 10, .folder = {}});
+  Judge judge = Judge::open({.rewards = {}, .max_tokens = 40, .soft_tokens = 10, .folder = {}}).value();
   EXPECT_EQ(judge.names(), (std::vector<std::string>{"answer", "length"}));
   const data::Problem made = data::make_problem({.generator = data::Generator::kCountdown}, 1, 0, data::Split::kTrain);
   const data::Problem own = line_problem("2 + 2?", "4");

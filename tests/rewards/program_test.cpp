@@ -26,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What it does is its first argument. "right" gives the number of characters of the response.
-constexpr const char* kScript = R"(import json, os, random, subprocess, sys, time
+// What it does is its first argument, or "!" and what to do wrong as the response. The reward is the length of that.
+constexpr const char* kScript = R"(import json, os, sys, time
 mode = sys.argv[1]
 if mode == "fails": sys.exit("no such model")
 if mode == "banner": print("ready", flush=True)
@@ -35,37 +35,36 @@ n = 0
 for line in sys.stdin:
     n += 1
     asked = json.loads(line)
-    good = json.dumps({"id": asked["id"], "reward": len(asked["response"]), "right": n % 2 == 1, "more": [1]})
-    bad = n == 3
-    if mode == "slow": time.sleep(random.random() * 0.004)
-    if mode == "random": good = json.dumps({"id": asked["id"], "reward": random.random()})
+    response = asked["response"]
+    number = asked["id"]
+    good = json.dumps({"id": number, "reward": len(response), "right": n % 2 == 1, "more": [1]})
+    if mode == "slow": time.sleep(os.urandom(1)[0] * 2e-5)
+    if mode == "random": good = '{"id": %d, "reward": %r}' % (number, int.from_bytes(os.urandom(4), "big") / 2**32)
     if mode == "fields": print(line, end="", file=open("asked.jsonl", "a"))
     if mode == "chatty": print("x" * 500000, file=sys.stderr)
-    if mode == "child" and n == 1:
-        print(subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid,
-              file=open("child.txt", "w"))
-    if bad or mode.startswith("always"):
-        what = mode.removeprefix("always-")
-        if what == "text": good = "fine!"
-        if what == "nan": good = '{"id": %d, "reward": NaN}' % asked["id"]
-        if what == "infinite": good = '{"id": %d, "reward": 1e999}' % asked["id"]
-        if what == "huge": good = '{"id": %d, "reward": 1e7}' % asked["id"]
-        if what == "id": good = json.dumps({"id": asked["id"] + 1, "reward": 1})
-        if what == "no-id": good = '{"reward": 1}'
-        if what == "word": good = '{"id": %d, "reward": "1"}' % asked["id"]
-        if what == "list": good = "[1]"
-        if what == "two": good += "\n" + good
-        if what == "half": sys.stdout.write(good[:7]); sys.stdout.flush(); sys.exit(0)
-        if what == "binary": sys.stdout.buffer.write(b"\0\xff\xfe\n"); sys.stdout.flush(); continue
-        if what == "raises": raise ValueError("bad answer")
-        if what == "dies": os.kill(os.getpid(), 9)
-        if what == "ends": sys.exit(0)
-        if what == "flood":
-            while True: sys.stdout.write("y" * 65536)
-        if what == "err-flood":
-            while True: sys.stderr.write("y" * 65536)
-        if what == "hangs": time.sleep(1000)
-        if what == "hog": x = bytearray(1 << 30)
+    if mode == "child":
+        import subprocess
+        print(subprocess.Popen(["sleep", "1000"]).pid, file=open("child.txt", "w"))
+    if mode == "third" and n == 3: raise ValueError("bad answer")
+    if mode == "hangs": time.sleep(1000)
+    if response == "!text": good = "fine!"
+    if response == "!nan": good = '{"id": %d, "reward": NaN}' % number
+    if response == "!infinite": good = '{"id": %d, "reward": 1e999}' % number
+    if response == "!huge": good = '{"id": %d, "reward": 1e7}' % number
+    if response == "!id": good = json.dumps({"id": number + 1, "reward": 1})
+    if response == "!no-id": good = '{"reward": 1}'
+    if response == "!word": good = '{"id": %d, "reward": "1"}' % number
+    if response == "!list": good = "[1]"
+    if response == "!two": good += "\n" + good
+    if response == "!half": sys.stdout.write(good[:7]); sys.stdout.flush(); sys.exit(0)
+    if response == "!binary": sys.stdout.buffer.write(b"\0\xff\xfe\n"); sys.stdout.flush(); continue
+    if response == "!raises": raise ValueError("bad answer")
+    if response == "!dies": os.kill(os.getpid(), 9)
+    if response == "!ends": sys.exit(0)
+    while response == "!flood": sys.stdout.write("y" * 65536)
+    while response == "!err-flood": sys.stderr.write("y" * 65536)
+    if response == "!hangs": time.sleep(1000)
+    if response == "!hog": x = bytearray(1 << 30)
     print(good, flush=True)
 )";
 
@@ -95,10 +94,10 @@ class RewardProgramTest : public ::testing::Test {
   Result<RewardProgram> open(const std::string& mode, int64_t processes = 1) const {
     return RewardProgram::open(recipe(mode, processes), folder_);
   }
+  static std::string question(const std::string& response) { return "{\"response\":\"" + response + "\"}"; }
   static std::vector<std::string> questions(int64_t n) {
     std::vector<std::string> all;
-    for (int64_t i = 0; i < n; ++i)
-      all.push_back("{\"response\":\"" + std::string(static_cast<size_t>(i), 'a') + "\"}");
+    for (int64_t i = 0; i < n; ++i) all.push_back(question(std::string(static_cast<size_t>(i), 'a')));
     return all;
   }
   std::vector<data::Problem> problems(int64_t n) const {
@@ -164,7 +163,7 @@ TEST_F(RewardProgramTest, WhatCannotWorkIsRefusedBeforeTheRun) {
   EXPECT_EQ(cancelled.error().code, Code::kCancelled);
 }
 
-// The third answer of every process goes wrong; all others have their rewards.
+// Each is between two answers that have their rewards.
 TEST_F(RewardProgramTest, EveryWayToFailIsSaidAndTheOthersGoOn) {
   const std::vector<std::pair<const char*, const char*>> ways = {
       {"text", "it wrote 'fine!', {\"id\": N, \"reward\": NUMBER} and nothing else was wanted"},
@@ -177,7 +176,7 @@ TEST_F(RewardProgramTest, EveryWayToFailIsSaidAndTheOthersGoOn) {
       {"list", "it wrote '[1]'"},
       {"two", "it wrote more than one line"},
       {"half", "it ended with status 0 in the middle of '{\"id\": '"},
-      {"binary", "it wrote '\\x00\\xFF\\xFE'"},
+      {"binary", "it wrote '\\x00\\xff\\xfe'"},
       {"raises", "ValueError: bad answer"},
       {"dies", "it was ended by signal 9 (Killed)"},
       {"ends", "it ended with status 0"},
@@ -185,26 +184,40 @@ TEST_F(RewardProgramTest, EveryWayToFailIsSaidAndTheOthersGoOn) {
       {"err-flood", "it wrote more than 1048576 bytes of error output"},
       {"hangs", "it gave no answer within 0.4 seconds (reward.seconds)"},
       {"hog", "MemoryError"}};
+  auto program = open("right");
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  std::vector<std::string> asked = {question("aa")};
   for (const auto& [way, message] : ways) {
-    auto program = open(way);
-    ASSERT_TRUE(program.ok()) << program.error().message;
-    const auto replies = program->ask(questions(4));
-    ASSERT_TRUE(replies.ok()) << way << ": " << replies.error().message;
-    for (size_t i = 0; i < 4; ++i) {
-      const ProgramReply& one = (*replies)[i];
-      if (i == 2) {
-        EXPECT_NE(one.failure.find(message), std::string::npos) << way << ": " << one.failure;
-        EXPECT_LT(one.failure.size(), 700u) << way;
-      } else {
-        EXPECT_EQ(one.failure, "") << way << " " << i;
-        EXPECT_EQ(one.reply.reward, static_cast<double>(i)) << way;
-      }
+    asked.push_back(question("!" + std::string(way)));
+    asked.push_back(question("aa"));
+  }
+  const auto replies = program->ask(asked);
+  ASSERT_TRUE(replies.ok()) << replies.error().message;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const ProgramReply& one = (*replies)[i];
+    if (i % 2 == 0) {
+      EXPECT_EQ(one.failure, "") << i;
+      EXPECT_EQ(one.reply.reward, 2) << i;
+    } else {
+      EXPECT_NE(one.failure.find(ways[i / 2].second), std::string::npos) << ways[i / 2].first << ": " << one.failure;
+      EXPECT_LT(one.failure.size(), 700u) << one.failure;
     }
   }
 }
 
+// The third of every process: another one begins.
+TEST_F(RewardProgramTest, AnotherBeginsWhereOneDied) {
+  auto program = open("third");
+  const auto replies = program->ask(questions(7));
+  ASSERT_TRUE(replies.ok()) << replies.error().message;
+  for (size_t i = 0; i < 7; ++i) EXPECT_EQ((*replies)[i].failure.empty(), i % 3 != 2) << (*replies)[i].failure;
+}
+
 TEST_F(RewardProgramTest, AProgramThatNeverAnswersIsAnError) {
-  auto program = open("always-text", 2);
+  recipes::RewardRecipe one = recipe("");
+  one.command = {"cat"};  // says what it was told
+  auto program = RewardProgram::open(one, folder_);
+  ASSERT_TRUE(program.ok()) << program.error().message;
   const auto replies = program->ask(questions(kRewardFailuresMax + 5));
   ASSERT_FALSE(replies.ok());
   EXPECT_EQ(replies.error().code, Code::kUnavailable);
@@ -214,7 +227,7 @@ TEST_F(RewardProgramTest, AProgramThatNeverAnswersIsAnError) {
 }
 
 TEST_F(RewardProgramTest, StopsWithinASecondThoughItHangs) {
-  auto program = open("always-hangs", 2);
+  auto program = open("hangs", 2);
   const auto begin = std::chrono::steady_clock::now();
   const auto since = [&] { return std::chrono::steady_clock::now() - begin; };
   const auto replies = program->ask(questions(4), [&] { return since() > std::chrono::milliseconds(150); });
@@ -225,10 +238,10 @@ TEST_F(RewardProgramTest, StopsWithinASecondThoughItHangs) {
 // Megabytes to it while it writes much: nobody waits for the other.
 TEST_F(RewardProgramTest, LargeTextsDoNotLock) {
   auto program = open("chatty");
-  std::vector<std::string> large(3, "{\"response\":\"" + std::string(3 << 20, 'a') + "\"}");
+  const std::vector<std::string> large(3, question(std::string(999999, 'a')));
   const auto replies = program->ask(large);
   ASSERT_TRUE(replies.ok());
-  for (const ProgramReply& one : *replies) EXPECT_EQ(one.reply.reward, 3 << 20) << one.failure;
+  for (const ProgramReply& one : *replies) EXPECT_EQ(one.reply.reward, 999999) << one.failure;
 }
 
 TEST_F(RewardProgramTest, ItsOwnProcessesEndWithIt) {
@@ -254,7 +267,7 @@ TEST_F(RewardProgramTest, TheLineIsHandedOn) {
   JudgeOptions options{.max_tokens = 9};
   options.rewards = {recipe("fields")};
   options.folder = folder_;
-  Judge judge = *Judge::open(options);
+  Judge judge = Judge::open(options).value();
   const data::Problem own = *data::parse_problem(
       R"({"messages": [{"role": "user", "content": "몇?"}], "answer": 72, "id": "x", "response": "y", "tests": [1, {"a": 2}]})",
       "p.jsonl:1", {}, true);
@@ -277,6 +290,22 @@ TEST_F(RewardProgramTest, TheLineIsHandedOn) {
   EXPECT_EQ(second["prompt"], made.prompt);
 }
 
+// The program of docs/rewards.md.
+TEST_F(RewardProgramTest, TheDocumentsProgramWorks) {
+  const std::string document = *read_file(fs::path(NARU_TEST_DATA) / "../../docs/rewards.md", 1 << 20);
+  const size_t begin = document.find("```python\n");
+  ASSERT_NE(begin, std::string::npos);
+  std::ofstream(folder_ / "reward.py") << document.substr(begin + 10, document.find("```", begin + 3) - begin - 10);
+  auto program = open("");
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  const auto replies = program->ask(
+      {R"({"answer": 72, "response": "<think>71</think> It is 72"})", R"({"answer": "72", "response": "71"})"});
+  ASSERT_TRUE(replies.ok());
+  EXPECT_EQ((*replies)[0].reply.reward, 1) << (*replies)[0].failure;
+  EXPECT_TRUE((*replies)[0].reply.is_right);
+  EXPECT_EQ((*replies)[1].reply.reward, 0) << (*replies)[1].failure;
+}
+
 // Rewards at random are the same rewards when they are asked for again: of the file, and of one call.
 TEST_F(RewardProgramTest, StoredRewardsAreReadBack) {
   const fs::path store = folder_ / "rewards.jsonl";
@@ -285,7 +314,7 @@ TEST_F(RewardProgramTest, StoredRewardsAreReadBack) {
   options.rewards = {recipe("random", 2)};
   options.folder = folder_;
   const auto rewards = [&](size_t n) {
-    Judge judge = *Judge::open(options);
+    Judge judge = Judge::open(options).value();
     std::vector<JudgedText> texts;
     for (size_t i = 0; i < n; ++i) texts.push_back({.problem = &all[i % 10], .answer = "5"});
     const auto judged = judge.judge(texts, {.store = store});
@@ -301,12 +330,13 @@ TEST_F(RewardProgramTest, StoredRewardsAreReadBack) {
   EXPECT_EQ(std::vector<double>(second.begin(), second.begin() + 7), first);
   EXPECT_EQ(std::vector<double>(second.begin() + 10, second.end()),
             std::vector<double>(second.begin(), second.begin() + 10));
-  EXPECT_EQ(std::count(contents("rewards.jsonl").begin(), contents("rewards.jsonl").end(), '\n'), 10);
+  const std::string lines = contents("rewards.jsonl");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 10);
   // Another program is asked anew.
   std::ofstream(folder_ / "reward.py", std::ios::app) << "# changed\n";
   EXPECT_NE(rewards(7), first);
   std::ofstream(store, std::ios::app) << "{\"asked\": 12}\n";
-  Judge judge = *Judge::open(options);
+  Judge judge = Judge::open(options).value();
   const auto damaged = judge.judge({{.problem = &all[0], .answer = "5"}}, {.store = store});
   ASSERT_FALSE(damaged.ok());
   EXPECT_NE(damaged.error().message.find("rewards.jsonl:18"), std::string::npos) << damaged.error().message;
@@ -316,7 +346,7 @@ TEST_F(RewardProgramTest, FailuresAreWorthWhatTheRecipeSaysAndAreCounted) {
   const fs::path store = folder_ / "rewards.jsonl";
   const std::vector<data::Problem> all = problems(9);
   JudgeOptions options{.max_tokens = 9};
-  options.rewards = {recipe("raises")};
+  options.rewards = {recipe("third")};
   options.rewards[0].weight = 2;
   options.folder = folder_;
   std::vector<JudgedText> texts;
@@ -324,7 +354,7 @@ TEST_F(RewardProgramTest, FailuresAreWorthWhatTheRecipeSaysAndAreCounted) {
   std::vector<std::string> notes;
   const JudgeCall call{.note = [&](const std::string& line) { notes.push_back(line); }, .store = store};
   for (int round = 0; round < 2; ++round) {
-    Judge judge = *Judge::open(options);
+    Judge judge = Judge::open(options).value();
     const auto judged = *judge.judge(texts, call);
     for (size_t i = 0; i < 9; ++i) {
       EXPECT_EQ(judged[i].n_failures, i % 3 == 2 ? 1 : 0);
