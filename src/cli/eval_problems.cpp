@@ -189,7 +189,10 @@ class Grader {
     for (size_t i = 0; i < answers.size(); ++i) {
       const std::string text = tokenizer_.decode(answers[i].ids, true);
       eval::Grade grade;
-      if (answers[i].is_asked) grade = eval::grade(problem, text, prompts_.opens_reasoning[at], grading_);
+      if (answers[i].is_asked) {
+        const bool begins_in_reasoning = prompts_.opens_reasoning[at];
+        grade = eval::grade(problem, {text, begins_in_reasoning, answers[i].is_cut}, grading_);
+      }
       if (i == 0) score.greedy = grade;
       score.n_strict += i > 0 && grade.is_strict ? 1 : 0;
       score.n_lenient += i > 0 && grade.is_lenient ? 1 : 0;

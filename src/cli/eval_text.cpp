@@ -184,6 +184,11 @@ Json text_json(const Outcome& o) {
   return json;
 }
 
+// Of a model that knows nothing of the text it may have any number of digits.
+std::string perplexity_text(double value) {
+  return value < 1e6 ? fmt::format("{:.4f}", value) : fmt::format("{:.4e}", value);
+}
+
 std::string text_table(const Outcome& o) {
   const eval::TextScores& s = o.scores;
   Sheet sheet(Stream::kOut);
@@ -193,7 +198,7 @@ std::string text_table(const Outcome& o) {
                                    grouped(o.plan.needs.stride)));
   Table table({{"model"}, {"perplexity", true}, {"bits per byte", true}, {"nats per token", true}});
   const auto row = [&table](const EvalModel& model, const eval::TextScore& score) {
-    table.row({Table::Cell(one_line(model.name)), Table::Cell(fmt::format("{:.4f}", score.perplexity()), Style::kBold),
+    table.row({Table::Cell(one_line(model.name)), Table::Cell(perplexity_text(score.perplexity()), Style::kBold),
                Table::Cell(fmt::format("{:.5f}", score.bits_per_byte())),
                Table::Cell(fmt::format("{:.5f}", per_token(score.nats, score)))});
   };
@@ -217,9 +222,10 @@ std::string text_table(const Outcome& o) {
 
 // What a stopped evaluation knows.
 Error stopped(const eval::TextScores& scores, int64_t n_tokens) {
+  const int64_t n_done = scores.model.n_tokens;
   return {Code::kCancelled,
-          fmt::format("scoring the text: stopped by you after {} of {} tokens; perplexity so far {:.4f}",
-                      grouped(scores.model.n_tokens), grouped(n_tokens), scores.model.perplexity())};
+          fmt::format("scoring the text: stopped by you after {} of {} tokens{}", grouped(n_done), grouped(n_tokens),
+                      n_done == 0 ? "" : "; perplexity so far " + perplexity_text(scores.model.perplexity()))};
 }
 
 }  // namespace
@@ -233,6 +239,7 @@ Status eval_text(const EvalOptions& options) {
     other_options.path = *options.text.against;
     other_options.adapter.reset();
     NARU_ASSIGN(other, open_eval_model(other_options));
+    if (other->name == model.name) model.name = options.model.path, other->name = other_options.path;
   }
   EvalModel* const second = other ? &*other : nullptr;
   NARU_ASSIGN(Plan plan, plan_text(options, model, second, file));

@@ -83,8 +83,8 @@ std::string answers_table(const AnswersOutcome& o) {
   }
   Sheet rest(Stream::kOut);
   rest.paragraph(
-      "Strict: right where and as it is asked for. Lenient: right wherever it stands. Intervals of 95 % over problems "
-      "(Wilson); pass@k without bias from the drawn answers.");
+      "Strict: whole, and right where it is asked for. Lenient: right wherever it stands. Intervals of 95 % over "
+      "problems (Wilson); pass@k without bias from the drawn answers.");
   if (asked.answers_path) rest.paragraph(fmt::format("Every answer: {}", one_line(*asked.answers_path)));
   rest.heading("SHA-256");
   rest.line(fmt::format("{}  {}", digest_of(o.model->digests), one_line(o.model->name)));
