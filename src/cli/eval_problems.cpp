@@ -71,7 +71,7 @@ Error no_such_problems(const std::string& given) {
 }
 
 // What of a problem was asked and what is right, for the hash of all.
-std::string said_of(const data::Problem& problem) {
+std::string asked_text(const data::Problem& problem) {
   if (!problem.generator) return problem.line + "\n";
   return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
 }
@@ -96,7 +96,7 @@ Result<ProblemSet> open_problems(const EvalOptions& options) {
   }
   NARU_ASSIGN(ProblemSet set, is_file ? read_file_of_problems(options) : generated(options));
   Sha256 hash;
-  for (const data::Problem& problem : set.problems) hash.update(as_bytes(said_of(problem)));
+  for (const data::Problem& problem : set.problems) hash.update(as_bytes(asked_text(problem)));
   set.sha256 = hash.finish_hex();
   return set;
 }
@@ -246,7 +246,7 @@ class Grader {
 };
 
 // Of an evaluation that was stopped the answers stay that were whole.
-Status stopped(const EvalOptions& options, const AnswersOutcome& outcome, int64_t n_problems, AtomicFile* file) {
+Status stopped_asking(const EvalOptions& options, const AnswersOutcome& outcome, int64_t n_problems, AtomicFile* file) {
   std::string kept;
   if (file != nullptr && !outcome.scores.empty()) {
     NARU_TRY(file->commit());
@@ -309,7 +309,7 @@ Status eval_problems(const EvalOptions& options) {
                                   [&](int64_t number, const auto& answers) { return grader.take(number, answers); });
   progress.clear();
   if (!status.ok() && status.error().code == Code::kCancelled) {
-    return stopped(options, outcome, std::ssize(set.problems), answers_file);
+    return stopped_asking(options, outcome, std::ssize(set.problems), answers_file);
   }
   NARU_TRY(status);
   if (answers_file != nullptr) NARU_TRY(answers_file->commit());
