@@ -14,13 +14,13 @@
 namespace naru::cli {
 namespace {
 
-Error misused(std::string_view what, std::string_view next) {
+Error misused_eval(std::string_view what, std::string_view next) {
   return {Code::kInvalidArgument, fmt::format("reading the command line: naru eval: {}; {}", what, next)};
 }
 
-using Set = std::function<Status(const Given&)>;
+using SetValue = std::function<Status(const Given&)>;
 
-Set set_text(std::string* target) {
+SetValue set_words(std::string* target) {
   return [target](const Given& given) -> Status {
     if (given.text.empty()) return bad_value(given, "some text");
     *target = given.text;
@@ -28,7 +28,7 @@ Set set_text(std::string* target) {
   };
 }
 
-Set set_on(bool* target) {
+SetValue set_on(bool* target) {
   return [target](const Given&) -> Status {
     *target = true;
     return {};
@@ -36,21 +36,21 @@ Set set_on(bool* target) {
 }
 
 template <typename T>
-Set set_integer(T* target, int64_t low, int64_t high) {
+SetValue set_count(T* target, int64_t low, int64_t high) {
   return [target, low, high](const Given& given) -> Status {
     NARU_ASSIGN(*target, parse_integer(given, low, high));
     return {};
   };
 }
 
-Set set_number(double* target, double low, double high) {
+SetValue set_real(double* target, double low, double high) {
   return [target, low, high](const Given& given) -> Status {
     NARU_ASSIGN(*target, parse_number(given, low, high));
     return {};
   };
 }
 
-Set set_one_of(std::string* target, std::string words) {
+SetValue set_one_of(std::string* target, std::string words) {
   return [target, words = std::move(words)](const Given& given) -> Status {
     const std::vector<std::string> list = value_words(words);
     const std::vector<std::string_view> views(list.begin(), list.end());
@@ -70,9 +70,9 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
       {"problems", "PROBLEMS", kGroupProblems,
        "digits, countdown or word_problems (held-out ones of a built-in generator), or a .jsonl file with prompt or "
        "messages, and answer",
-       set_text(&a.problems)},
+       set_words(&a.problems)},
       {"count", "N", kGroupProblems, "problems asked; default 200, of a file all",
-       set_integer(&a.count, 1, eval::kProblemsMax)},
+       set_count(&a.count, 1, eval::kProblemsMax)},
       {"language", std::string(kLanguageWords), kGroupProblems, "of word_problems; default: all",
        set_one_of(&a.language, std::string(kLanguageWords))},
       {"find", std::string(kFindWords), kGroupProblems,
@@ -94,7 +94,7 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
        }},
       {"raw", "", kGroupProblems, "ask in plain text, without the model's chat template", set_on(&a.is_raw)},
       {"samples", "N", kGroupProblems, "answers drawn to each problem, beside the likeliest one; default 4, 0: none",
-       set_integer(&a.samples, 0, eval::kSamplesMax)},
+       set_count(&a.samples, 0, eval::kSamplesMax)},
       {"pass-at", "LIST", kGroupProblems, "the k of pass@k, each at most --samples; default 1 and --samples",
        [&a](const Given& given) -> Status {
          NARU_ASSIGN(a.ks, parse_integers(given, 1, eval::kSamplesMax, 16));
@@ -102,16 +102,16 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
          a.ks.erase(std::unique(a.ks.begin(), a.ks.end()), a.ks.end());
          return {};
        }},
-      {"max-tokens", "N", kGroupProblems, "the longest answer; default 256", set_integer(&a.max_tokens, 1, kTokensMax),
+      {"max-tokens", "N", kGroupProblems, "the longest answer; default 256", set_count(&a.max_tokens, 1, kTokensMax),
        'n'},
       {"temperature", "X", kGroupSampling, "of the drawn answers; default 1",
-       set_number(&a.sampling.temperature, 0, 1000)},
+       set_real(&a.sampling.temperature, 0, 1000)},
       {"top-k", "N", kGroupSampling, "only the N likeliest tokens; default 0: off",
-       set_integer(&a.sampling.top_k, 0, INT32_MAX)},
+       set_count(&a.sampling.top_k, 0, INT32_MAX)},
       {"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; default 1: off",
-       set_number(&a.sampling.top_p, 1e-9, 1)},
+       set_real(&a.sampling.top_p, 1e-9, 1)},
       {"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; default 0: off",
-       set_number(&a.sampling.min_p, 0, 1)},
+       set_real(&a.sampling.min_p, 0, 1)},
       {"seed", "N", kGroupSampling, "of a generator's problems and of the drawn answers; default 1, as of recipes",
        [o](const Given& given) -> Status {
          NARU_ASSIGN(o->seed, parse_seed(given));
@@ -122,7 +122,7 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
 
 std::vector<Flag> text_flags(const std::shared_ptr<EvalOptions>& o) {
   EvalTextOptions& t = o->text;
-  return {{"text", "FILE", kGroupText, "a text (UTF-8) to predict", set_text(&t.path)},
+  return {{"text", "FILE", kGroupText, "a text (UTF-8) to predict", set_words(&t.path)},
           {"against", "MODEL", kGroupText, "a second model of the same vocabulary: how alike the two are",
            [&t](const Given& given) -> Status {
              std::string path;
@@ -131,11 +131,11 @@ std::vector<Flag> text_flags(const std::shared_ptr<EvalOptions>& o) {
              return {};
            }},
           {"window", "N", kGroupText, "tokens that run together; default 2048, or as many as the model was made for",
-           set_integer(&t.window, 2, kTokensMax)},
+           set_count(&t.window, 2, kTokensMax)},
           {"stride", "N", kGroupText,
            "tokens from one window to the next; default half a window, so that the other half "
            "stands before what is scored",
-           set_integer(&t.stride, 1, kTokensMax)}};
+           set_count(&t.stride, 1, kTokensMax)}};
 }
 
 bool is_given(const std::set<std::string>& given, std::initializer_list<const char*> names) {
@@ -147,29 +147,30 @@ Status check_eval(EvalOptions& o, const std::set<std::string>& given) {
   EvalProblemOptions& a = o.asked;
   const bool is_text = !o.text.path.empty();
   if (is_text != a.problems.empty()) {
-    return misused(is_text ? "both --problems and --text were given" : "neither --problems nor --text was given",
-                   "give one of them, for example: naru eval model.gguf --problems word_problems");
+    return misused_eval(is_text ? "both --problems and --text were given" : "neither --problems nor --text was given",
+                        "give one of them, for example: naru eval model.gguf --problems word_problems");
   }
   if (is_text &&
       is_given(given, {"count", "language", "find", "compare", "think", "raw", "samples", "pass-at", "max-tokens",
                        "temperature", "top-k", "top-p", "min-p", "seed", "answers", "force"})) {
-    return misused("--text asks nothing, and flags of problems, sampling or answers were given", "leave them out");
+    return misused_eval("--text asks nothing, and flags of problems, sampling or answers were given", "leave them out");
   }
   if (!is_text && is_given(given, {"against", "window", "stride"})) {
-    return misused("--against, --window and --stride are of a text, and --problems was given",
-                   "give --text FILE in its place, or leave them out");
+    return misused_eval("--against, --window and --stride are of a text, and --problems was given",
+                        "give --text FILE in its place, or leave them out");
   }
   if (a.samples == 0 && is_given(given, {"pass-at", "temperature", "top-k", "top-p", "min-p"})) {
-    return misused("--samples is 0, and flags of drawn answers were given", "leave them out, or draw some");
+    return misused_eval("--samples is 0, and flags of drawn answers were given", "leave them out, or draw some");
   }
   if (given.contains("force") && !a.answers_path) {
-    return misused("--force replaces the file of --answers, and none was given", "add --answers FILE, or leave it out");
+    return misused_eval("--force replaces the file of --answers, and none was given",
+                        "add --answers FILE, or leave it out");
   }
   if (a.ks.empty() && a.samples > 0)
     a.ks = a.samples == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, a.samples};
   if (a.ks.empty() || a.ks.back() <= a.samples) return {};
-  return misused(fmt::format("--pass-at asks for pass@{} of {} answers to a problem", a.ks.back(), a.samples),
-                 fmt::format("draw as many at least: --samples {}", a.ks.back()));
+  return misused_eval(fmt::format("--pass-at asks for pass@{} of {} answers to a problem", a.ks.back(), a.samples),
+                      fmt::format("draw as many at least: --samples {}", a.ks.back()));
 }
 
 }  // namespace
@@ -205,7 +206,7 @@ Command make_eval() {
   }
   add_model_flags(o->model, c.flags);
   c.flags.push_back({"at-once", "N", kGroupMachine, "answers written together at most; default 32",
-                     set_integer(&o->asked.at_once, 1, engine::kSessionsMax), 0, false, false});
+                     set_count(&o->asked.at_once, 1, engine::kSessionsMax), 0, false, false});
   c.examples = {{"naru eval model.gguf --problems word_problems",
                  "200 held-out problems: one greedy answer each, and four drawn."},
                 {"naru eval ./model --problems test.jsonl --samples 8 --pass-at 1,8 --answers answers.jsonl",

@@ -71,7 +71,7 @@ Error no_such_problems(const std::string& given) {
 }
 
 // What of a problem was asked and what is right, for the hash of all.
-std::string said_of(const data::Problem& problem) {
+std::string asked_text(const data::Problem& problem) {
   if (!problem.generator) return problem.line + "\n";
   return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
 }
@@ -96,7 +96,7 @@ Result<ProblemSet> open_problems(const EvalOptions& options) {
   }
   NARU_ASSIGN(ProblemSet set, is_file ? read_file_of_problems(options) : generated(options));
   Sha256 hash;
-  for (const data::Problem& problem : set.problems) hash.update(as_bytes(said_of(problem)));
+  for (const data::Problem& problem : set.problems) hash.update(as_bytes(asked_text(problem)));
   set.sha256 = hash.finish_hex();
   return set;
 }
@@ -189,7 +189,10 @@ class Grader {
     for (size_t i = 0; i < answers.size(); ++i) {
       const std::string text = tokenizer_.decode(answers[i].ids, true);
       eval::Grade grade;
-      if (answers[i].is_asked) grade = eval::grade(problem, text, prompts_.opens_reasoning[at], grading_);
+      if (answers[i].is_asked) {
+        const bool begins_in_reasoning = prompts_.opens_reasoning[at];
+        grade = eval::grade(problem, {text, begins_in_reasoning, answers[i].is_cut}, grading_);
+      }
       if (i == 0) score.greedy = grade;
       score.n_strict += i > 0 && grade.is_strict ? 1 : 0;
       score.n_lenient += i > 0 && grade.is_lenient ? 1 : 0;
@@ -243,7 +246,7 @@ class Grader {
 };
 
 // Of an evaluation that was stopped the answers stay that were whole.
-Status stopped(const EvalOptions& options, const AnswersOutcome& outcome, int64_t n_problems, AtomicFile* file) {
+Status stopped_asking(const EvalOptions& options, const AnswersOutcome& outcome, int64_t n_problems, AtomicFile* file) {
   std::string kept;
   if (file != nullptr && !outcome.scores.empty()) {
     NARU_TRY(file->commit());
@@ -306,7 +309,7 @@ Status eval_problems(const EvalOptions& options) {
                                   [&](int64_t number, const auto& answers) { return grader.take(number, answers); });
   progress.clear();
   if (!status.ok() && status.error().code == Code::kCancelled) {
-    return stopped(options, outcome, std::ssize(set.problems), answers_file);
+    return stopped_asking(options, outcome, std::ssize(set.problems), answers_file);
   }
   NARU_TRY(status);
   if (answers_file != nullptr) NARU_TRY(answers_file->commit());

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -23,6 +24,13 @@ namespace naru::cli {
 namespace {
 
 constexpr int64_t kWindowDefault = 2048;
+
+// With the folder that it lies in.
+std::string longer_name(const std::string& path) {
+  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  const std::filesystem::path place = whole.filename().empty() ? whole.parent_path() : whole;
+  return (place.parent_path().filename() / place.filename()).string();
+}
 
 struct TextFile {
   std::string name;
@@ -64,8 +72,8 @@ Status check_window(const EvalModel& model, int64_t window) {
                                               window, model.name, limit)};
 }
 
-Result<Plan> plan_text(const EvalOptions& options, const EvalModel& model, const EvalModel* other,
-                       const TextFile& file) {
+Result<Plan> plan_windows(const EvalOptions& options, const EvalModel& model, const EvalModel* other,
+                          const TextFile& file) {
   Plan plan;
   NARU_ASSIGN(plan.ids, ids_of(model, file));
   plan.prefix = model.text.tokenizer.prefix_ids();
@@ -157,7 +165,7 @@ Json score_json(const EvalModel& model, const eval::TextScore& score, const std:
           {"numerics_id", numerics_id}};
 }
 
-struct Outcome {
+struct TextOutcome {
   const EvalModel& model;
   const EvalModel* other;
   const TextFile& file;
@@ -167,7 +175,7 @@ struct Outcome {
   double seconds = 0;
 };
 
-Json text_json(const Outcome& o) {
+Json text_json(const TextOutcome& o) {
   Json json = score_json(o.model, o.scores.model, o.numerics_id);
   json["text"] = {{"name", o.file.name}, {"bytes", o.file.text.size()}, {"sha256", o.file.sha256}};
   json["tokens"] = o.scores.model.n_tokens;
@@ -184,7 +192,12 @@ Json text_json(const Outcome& o) {
   return json;
 }
 
-std::string text_table(const Outcome& o) {
+// Of a model that knows nothing of the text it may have any number of digits.
+std::string perplexity_text(double value) {
+  return value < 1e6 ? fmt::format("{:.4f}", value) : fmt::format("{:.4e}", value);
+}
+
+std::string text_table(const TextOutcome& o) {
   const eval::TextScores& s = o.scores;
   Sheet sheet(Stream::kOut);
   sheet.title(o.file.name, "");
@@ -193,7 +206,7 @@ std::string text_table(const Outcome& o) {
                                    grouped(o.plan.needs.stride)));
   Table table({{"model"}, {"perplexity", true}, {"bits per byte", true}, {"nats per token", true}});
   const auto row = [&table](const EvalModel& model, const eval::TextScore& score) {
-    table.row({Table::Cell(one_line(model.name)), Table::Cell(fmt::format("{:.4f}", score.perplexity()), Style::kBold),
+    table.row({Table::Cell(one_line(model.name)), Table::Cell(perplexity_text(score.perplexity()), Style::kBold),
                Table::Cell(fmt::format("{:.5f}", score.bits_per_byte())),
                Table::Cell(fmt::format("{:.5f}", per_token(score.nats, score)))});
   };
@@ -216,10 +229,11 @@ std::string text_table(const Outcome& o) {
 }
 
 // What a stopped evaluation knows.
-Error stopped(const eval::TextScores& scores, int64_t n_tokens) {
+Error stopped_scoring(const eval::TextScores& scores, int64_t n_tokens) {
+  const int64_t n_done = scores.model.n_tokens;
   return {Code::kCancelled,
-          fmt::format("scoring the text: stopped by you after {} of {} tokens; perplexity so far {:.4f}",
-                      grouped(scores.model.n_tokens), grouped(n_tokens), scores.model.perplexity())};
+          fmt::format("scoring the text: stopped by you after {} of {} tokens{}", grouped(n_done), grouped(n_tokens),
+                      n_done == 0 ? "" : "; perplexity so far " + perplexity_text(scores.model.perplexity()))};
 }
 
 }  // namespace
@@ -233,9 +247,13 @@ Status eval_text(const EvalOptions& options) {
     other_options.path = *options.text.against;
     other_options.adapter.reset();
     NARU_ASSIGN(other, open_eval_model(other_options));
+    if (other->name == model.name) {
+      model.name = longer_name(options.model.path);
+      other->name = longer_name(other_options.path);
+    }
   }
   EvalModel* const second = other ? &*other : nullptr;
-  NARU_ASSIGN(Plan plan, plan_text(options, model, second, file));
+  NARU_ASSIGN(Plan plan, plan_windows(options, model, second, file));
   if (second != nullptr) {
     NARU_TRY(check_alike(model, *second, plan, file));
     NARU_ASSIGN(const auto chip, make_chip(options.model));
@@ -259,9 +277,9 @@ Status eval_text(const EvalOptions& options) {
       .ids = plan.ids, .prefix = plan.prefix, .n_bytes = std::ssize(file.text), .first_bytes = plan.first_bytes};
   const Status status = eval::score_text(*opened.engine, other_opened.engine.get(), text, plan.needs, *pool, scores);
   progress.clear();
-  if (!status.ok() && status.error().code == Code::kCancelled) return stopped(scores, std::ssize(plan.ids));
+  if (!status.ok() && status.error().code == Code::kCancelled) return stopped_scoring(scores, std::ssize(plan.ids));
   NARU_TRY(status);
-  Outcome outcome{.model = model, .other = second, .file = file, .plan = plan, .scores = scores};
+  TextOutcome outcome{.model = model, .other = second, .file = file, .plan = plan, .scores = scores};
   outcome.numerics_id = opened.engine->model().numerics_id;
   if (second != nullptr) outcome.other_numerics_id = other_opened.engine->model().numerics_id;
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

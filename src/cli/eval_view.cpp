@@ -13,11 +13,11 @@
 namespace naru::cli {
 namespace {
 
-std::string percent(double share) {
+std::string percent_of(double share) {
   return fmt::format("{:.1f} %", 100 * share);
 }
 
-std::string range(const eval::Interval& interval) {
+std::string range_text(const eval::Interval& interval) {
   return fmt::format("{:.1f} to {:.1f}", 100 * interval.low, 100 * interval.high);
 }
 
@@ -43,8 +43,9 @@ std::string score_table(const std::vector<eval::ScoreRow>& rows) {
                                                   : row.language),
                Table::Cell(is_first ? grouped(row.n_problems) : ""),
                Table::Cell(row.k ? fmt::format("drawn pass@{}", *row.k) : "greedy pass@1"),
-               Table::Cell(percent(row.strict.mean), Style::kBold), Table::Cell(range(row.strict), Style::kDim),
-               Table::Cell(percent(row.lenient.mean), Style::kBold), Table::Cell(range(row.lenient), Style::kDim)});
+               Table::Cell(percent_of(row.strict.mean), Style::kBold), Table::Cell(range_text(row.strict), Style::kDim),
+               Table::Cell(percent_of(row.lenient.mean), Style::kBold),
+               Table::Cell(range_text(row.lenient), Style::kDim)});
     last = &row;
   }
   return table.text(Stream::kOut);
@@ -58,8 +59,8 @@ Json interval_json(const eval::Interval& interval) {
 
 std::string answers_so_far(const std::vector<eval::ProblemScore>& scores) {
   const std::vector<eval::ScoreRow> rows = eval::score_rows(scores, {});
-  return fmt::format("greedy pass@1 so far {} strictly, {} leniently", percent(rows.front().strict.mean),
-                     percent(rows.front().lenient.mean));
+  return fmt::format("greedy pass@1 so far {} strictly, {} leniently", percent_of(rows.front().strict.mean),
+                     percent_of(rows.front().lenient.mean));
 }
 
 std::string answers_table(const AnswersOutcome& o) {
@@ -76,15 +77,15 @@ std::string answers_table(const AnswersOutcome& o) {
                                                       sampling_words(asked.sampling)));
   sheet.row("seed", fmt::format("{}", o.options->seed));
   sheet.row("length", fmt::format("{:.1f} tokens an answer, {} of them cut off at {}", per(o.n_tokens, o.n_answers),
-                                  percent(per(o.n_cut, o.n_answers)), grouped(asked.max_tokens)));
+                                  percent_of(per(o.n_cut, o.n_answers)), grouped(asked.max_tokens)));
   if (o.n_unasked > 0) {
     sheet.row("not asked", fmt::format("{} problems, longer than the context of {} tokens; they count as wrong",
                                        grouped(o.n_unasked), grouped(o.context_tokens)));
   }
   Sheet rest(Stream::kOut);
   rest.paragraph(
-      "Strict: right where and as it is asked for. Lenient: right wherever it stands. Intervals of 95 % over problems "
-      "(Wilson); pass@k without bias from the drawn answers.");
+      "Strict: whole, and right where it is asked for. Lenient: right wherever it stands. Intervals of 95 % over "
+      "problems (Wilson); pass@k without bias from the drawn answers.");
   if (asked.answers_path) rest.paragraph(fmt::format("Every answer: {}", one_line(*asked.answers_path)));
   rest.heading("SHA-256");
   rest.line(fmt::format("{}  {}", digest_of(o.model->digests), one_line(o.model->name)));

@@ -107,11 +107,13 @@ bool holds_expression(const data::Problem& problem, std::string_view text) {
   return is_right();
 }
 
-Grade grade(const data::Problem& problem, std::string_view answer, bool begins_in_reasoning, const Grading& grading) {
+Grade grade(const data::Problem& problem, const GradedText& answer, const Grading& grading) {
   const std::string tag = grading.tag.value_or(std::string(kUsualTag));
-  const rewards::ReasoningForm form = rewards::reasoning_form(answer, tag, begins_in_reasoning);
+  const rewards::ReasoningForm form = rewards::reasoning_form(answer.text, tag, answer.begins_in_reasoning);
   Grade result;
-  result.is_strict = (!grading.tag || form.is_kept) && is_strictly(problem, form.answer, grading);
+  const bool is_in_form = !answer.is_cut && (!grading.tag || form.is_kept);
+  const bool is_right = is_strictly(problem, form.answer, grading);
+  result.is_strict = is_in_form && is_right;
   result.is_lenient =
       result.is_strict || (problem.generator ? is_generators_answer(problem, form.answer)
                                              : is_anywhere(form.answer, *problem.answer_text, grading.comparison));

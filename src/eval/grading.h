@@ -1,6 +1,6 @@
-// Grading: whether an answer is right, twice. Strictly: where and in the form that is asked for, as reinforcement
-// learning counts it (rewards/judge.h). Leniently: wherever it stands, in any usual form. The gap between the two is
-// format, not skill. What is strictly right is leniently right, too.
+// Grading: whether an answer is right, twice. Strictly: whole, where and in the form that is asked for, as
+// reinforcement learning judges it (rewards/judge.h). Leniently: wherever it stands, in any usual form, cut off or not.
+// The gap between the two is format, not skill. What is strictly right is leniently right, too.
 #pragma once
 
 #include <optional>
@@ -26,9 +26,14 @@ struct Grading {
   std::optional<std::string> tag;
 };
 
-// `answer`: without special tokens; any bytes, in time linear in them. `begins_in_reasoning`: the prompt ended with the
-// opening tag.
-Grade grade(const data::Problem& problem, std::string_view answer, bool begins_in_reasoning, const Grading& grading);
+struct GradedText {
+  std::string_view text;             // without special tokens; any bytes
+  bool begins_in_reasoning = false;  // the prompt ended with the opening tag
+  bool is_cut = false;               // it was not ended by the model: what it says last is chance
+};
+
+// In time linear in the answer.
+Grade grade(const data::Problem& problem, const GradedText& answer, const Grading& grading);
 
 // Whether some stretch of the text is an expression that solves the countdown problem: times and divided by may be
 // written as signs of mathematics, too.

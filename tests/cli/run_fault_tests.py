@@ -275,6 +275,24 @@ def test_two_interrupts_leave_nothing(rig):
         assert not list(rig.folder.rglob("*.partial-*")) and not (rig.folder / name).exists()
 
 
+def test_an_evaluation_that_is_interrupted_keeps_whole_answers(rig):
+    process = subprocess.Popen(
+        [rig.binary, "eval", rig.model("gguf-llama-f32/model.gguf"), "--problems", "countdown", "--count", "100000",
+         "--samples", "3", "--max-tokens", "8", "--answers", "a.jsonl", "--threads", "1"],
+        cwd=rig.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rig.processes.append(process)
+    end = time.monotonic() + WAIT_SECONDS
+    while not any(path.stat().st_size for path in rig.folder.glob("a.jsonl.partial-*")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130 and "stopped by you after" in err and "a.jsonl" in err, err
+    lines = [json.loads(line) for line in (rig.folder / "a.jsonl").read_text().splitlines()]
+    assert lines and len(lines) % 4 == 0 and [line["problem"] for line in lines] == [i // 4 for i in range(len(lines))]
+    assert not list(rig.folder.glob("*.partial-*"))
+
+
 def test_a_model_with_named_templates_is_converted_over_itself(rig):
     model = rig.model_with_templates()
     convert = ["convert", model, "--out", "m"]

@@ -104,7 +104,8 @@ def compare(args, first, second, text):
     flags = ["--window", args.window, "--stride", args.stride, "--compute", "f32", "--threads", args.threads, "--json"]
     found = json.loads(naru_cli.call(args.naru, ["eval", first, "--text", text, "--against", second, *flags]))
     n = wanted["tokens"]
-    n_bytes = len(text.read_bytes()) - (0 if prefix else len(tokenizer.decode(ids[:1]).encode()))
+    # A character of a byte-level token is a byte of the text.
+    n_bytes = len(text.read_bytes()) - (0 if prefix else len(tokenizer.convert_ids_to_tokens(ids[0])))
     nats = [total / n for total in wanted["nats"]]
     kl = wanted["kl"] / n
     rows = [
@@ -112,7 +113,8 @@ def compare(args, first, second, text):
         ("nats per token", found["nats_per_token"], nats[0], off(found["nats_per_token"], nats[0], nats[0])),
         ("of the second", found["against"]["nats_per_token"], nats[1],
          off(found["against"]["nats_per_token"], nats[1], nats[1])),
-        ("perplexity", found["perplexity"], math.exp(nats[0]), off(found["perplexity"], math.exp(nats[0]), math.exp(nats[0]))),
+        ("perplexity", found["perplexity"], math.exp(nats[0]),
+         off(found["perplexity"], math.exp(nats[0]), math.exp(nats[0]))),
         ("bits per byte", found["bits_per_byte"], wanted["nats"][0] / math.log(2) / n_bytes,
          off(found["bits_per_byte"], wanted["nats"][0] / math.log(2) / n_bytes, found["bits_per_byte"])),
         ("mean KL", found["kl"], kl, off(found["kl"], kl, max(kl, 1e-3))),
