@@ -4,7 +4,8 @@ namespace naru::runs {
 
 const std::string_view kReportStyle = R"css(
 :root { --back: #f6f7f9; --card: #fff; --text: #14181f; --dim: #5c6573; --line: #e1e5ea; --grid: #eceff3;
-  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea; --c4: #db2777; --c5: #64748b; --good: #047857; --bad: #b91c1c; --warn: #b45309; }
+  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea;
+  --c4: #db2777; --c5: #64748b; --good: #047857; --bad: #b91c1c; --warn: #b45309; }
 @media (prefers-color-scheme: dark) { :root { --back: #0f1216; --card: #171b21; --text: #e6eaf0; --dim: #98a2b0;
   --line: #272d36; --grid: #20262e; --c0: #60a5fa; --c1: #fbbf24; --c2: #34d399; --c3: #c084fc; --c4: #f472b6;
   --c5: #94a3b8; --good: #34d399; --bad: #f87171; --warn: #fbbf24; } }
@@ -85,7 +86,8 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.55
   border-top: 1px solid var(--grid); }
 .worth { display: grid; grid-template-columns: auto 70px; gap: 1px 8px; align-items: center; font-size: 13px;
   align-content: start; font-variant-numeric: tabular-nums; }
-.worth small { grid-column: 1 / 3; color: var(--dim); font-size: 12px; overflow-wrap: anywhere; } .worth small:empty { display: none; }
+.worth small { grid-column: 1 / 3; color: var(--dim); font-size: 12px; overflow-wrap: anywhere; }
+.worth small:empty { display: none; }
 .bar { width: 70px; height: 8px; margin: 0; cursor: auto; border-radius: 2px; } .bar .back { fill: var(--grid); }
 .bar .above { fill: var(--c2); } .bar .below { fill: var(--c1); }
 summary { cursor: pointer; color: var(--dim); font-size: 13px; }
@@ -156,7 +158,9 @@ const std::string_view kReportScript = R"js(
     masked_share: {title: "Tokens masked", label: "masked", ...share, dull: true},
     problems_asked: {title: "Problems asked for a rollout", dull: true},
     reward_failures: {title: "Rewards that a program failed to give", dull: true},
-    rollout_tokens_per_s: {title: "Tokens a second", label: "rollout"}, update_tokens_per_s: {label: "update"},
+    rollout_tokens_per_s: {title: "Tokens a second, rollout and update", label: "rollout"},
+    update_tokens_per_s: {label: "update"},
+    rollout_seconds: {title: "Seconds of a step", label: "rollout"}, update_seconds: {label: "update"},
     expert_load_max: {title: "Load of experts", label: "busiest", even: 1, text: v => String(+v.toPrecision(3))},
     expert_load_min: {title: "Load of experts", label: "least busy", even: 1},
     grad_norm: {title: "Gradient norm", log: true}, lr: {title: "Learning rate", plain: true},
@@ -175,9 +179,9 @@ const std::string_view kReportScript = R"js(
   const together = [["loss", "validation_loss", "mtp_loss"], ["expert_load_max", "expert_load_min"], ["reward", ...parts],
     ["accuracy", ...all(name => /^pass_\d+$/.test(name))], ["answer_tokens", "answer_tokens_p10", "answer_tokens_p90"],
     ["cut_share", "flat_groups"], ["ratio_most", "ratio_least"], ["clipped_share", "masked_share"],
-    ["rollout_tokens_per_s", "update_tokens_per_s"]];
+    ["rollout_tokens_per_s", "update_tokens_per_s"], ["rollout_seconds", "update_seconds"]];
   const order = ["reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "entropy", "cut_share", "kl", "ratio_most",
-    "clipped_share", "expert_load_max", "grad_norm", "lr", "rollout_tokens_per_s", "tokens_per_s"];
+    "clipped_share", "expert_load_max", "grad_norm", "lr", "rollout_tokens_per_s", "rollout_seconds", "tokens_per_s"];
   // What the figures above, or other curves, say better.
   const used = new Set(["tokens", "tokens_compared", "tokens_compared_total", "tokens_changed", "answer_tokens_p50",
     "answer_tokens_max", ...all(isPart).filter(name => !parts.includes(name))]);
