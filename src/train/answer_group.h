@@ -3,6 +3,7 @@
 
 #include "data/problems.h"
 #include "rewards/judge.h"
+#include "runs/run_answers.h"
 #include "train/answer_batch.h"
 
 namespace naru::train {
@@ -25,9 +26,17 @@ struct AnswerGroup {
 // of the others.
 void keep_with_signal(std::vector<AnswerGroup>& groups, int64_t n);
 
-// What a rollout was like, for metrics.jsonl: names and values, means over its answers; "reward_failures" is
-// a number of answers, and is there where a program failed any.
+// What a rollout was like, for metrics.jsonl: names and values, means over its answers; of their lengths the tenth, the
+// fiftieth and the ninetieth of a hundred and the longest too; "reward_failures" is a number of answers, and is there
+// where a program failed any.
 std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<AnswerGroup>& groups,
                                                             const std::vector<std::string>& part_names);
+
+// A right answer to the problem, as people read it; "" where none is known.
+std::string wanted_answer(const data::Problem& problem);
+
+// Groups to be looked at, without a step: the first that teaches something, and the first that does not.
+std::vector<runs::ShownGroup> shown_groups(const std::vector<AnswerGroup>& groups,
+                                           const std::vector<std::string>& part_names, bool is_chat);
 
 }  // namespace naru::train

@@ -51,12 +51,11 @@ bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab) {
   return static_cast<float>(sampling.temperature) == 1.0f && !engine::truncates(sampling, vocab);
 }
 
-namespace {
-
-// Of a problem that is judged.
 int64_t answer_tokens_max(const recipes::Recipe& recipe) {
   return recipe.kind == recipes::RunKind::kGrpo ? recipe.grpo.max_tokens : kAnswerTokensMax;
 }
+
+namespace {
 
 engine::MemoryOptions memory_options(const Rollout::Size& size) {
   engine::MemoryOptions options;
@@ -189,32 +188,6 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
     }
   }
   return answers;
-}
-
-Result<double> Rollout::accuracy(const data::ProblemSource& source, int64_t n_problems, rewards::Judge& judge,
-                                 const rewards::JudgeCall& call) {
-  std::vector<data::Problem> problems;
-  std::vector<rewards::JudgedText> texts;
-  std::vector<std::vector<int32_t>> prompts;
-  for (int64_t i = 0; i < n_problems; ++i) {
-    problems.push_back(source.at(i));
-    NARU_ASSIGN(text::ChatPrompt prompt, problem_prompt(*recipe_, *files_, problems.back()));
-    texts.push_back({.begins_in_reasoning = prompt.opens_reasoning});
-    prompts.push_back(std::move(prompt.ids));
-  }
-  NARU_ASSIGN(
-      const std::vector<std::vector<int32_t>> ids,
-      answer_ids(std::move(prompts),
-                 {.max_tokens = answer_tokens_max(*recipe_), .temperature = 0, .should_stop = call.should_stop}));
-  std::vector<std::string> answers;
-  for (const std::vector<int32_t>& one : ids) answers.push_back(text_of(one));
-  for (size_t i = 0; i < texts.size(); ++i) {
-    texts[i].problem = &problems[i];
-    texts[i].answer = answers[i];
-    texts[i].n_tokens = std::ssize(ids[i]);
-  }
-  NARU_ASSIGN(const std::vector<bool> right, judge.are_right(texts, call));
-  return static_cast<double>(std::ranges::count(right, true)) / static_cast<double>(n_problems);
 }
 
 }  // namespace naru::train

@@ -26,6 +26,8 @@ Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const Tra
 // log-probabilities are the LogProb op's.
 engine::SamplingOptions policy_sampling(const recipes::Recipe& recipe);
 bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab);
+// Of an answer to a problem that is judged, the longest.
+int64_t answer_tokens_max(const recipes::Recipe& recipe);
 
 class Rollout {
  public:
@@ -58,10 +60,6 @@ class Rollout {
   // The same of ids, as ids, without the token that ended an answer. A prompt that does not fit has no answer.
   Result<std::vector<std::vector<int32_t>>> answer_ids(std::vector<std::vector<int32_t>> prompts,
                                                        const Options& options);
-
-  // The share of the first n_problems held-out problems that are answered rightly, greedily.
-  Result<double> accuracy(const data::ProblemSource& problems, int64_t n_problems, rewards::Judge& judge,
-                          const rewards::JudgeCall& call = {});
 
   // Answers to be learnt from, drawn as [grpo] says: of each prompt in turn `answers`, with the log-probability of
   // every token in the distribution that it was drawn from, and the tokens that were kept where some were dropped.

@@ -31,6 +31,7 @@ class RolloutBatches final : public BatchSource {
   int64_t held_bytes() const override;
   Result<data::StepBatch> step(int64_t step, const ModelNow& now) override;
   std::vector<std::pair<std::string, double>> metrics(int64_t step) const override;
+  std::vector<runs::ShownGroup> shown_groups(int64_t step) const override;
   std::string kept(int64_t next_step) const override;
   Status restore(int64_t step, std::string_view kept) override;
 
@@ -39,6 +40,8 @@ class RolloutBatches final : public BatchSource {
                  std::shared_ptr<rewards::Judge> judge)
       : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
+  bool is_first_update(int64_t step) const;  // on the rollout held
+  bool is_shown(int64_t index) const;        // of the rollout's groups some are kept to be looked at
   Status roll(int64_t index, const ModelNow& now);
   BatchForm form() const;
   Result<std::vector<AnswerGroup>> ask_rounds(int64_t index, const ModelNow& now) const;
@@ -51,9 +54,11 @@ class RolloutBatches final : public BatchSource {
   const TrainingModelFiles* files_;
   data::ProblemSource problems_;
   std::shared_ptr<rewards::Judge> judge_;
+  int64_t n_rollouts_ = 1;                // of the run, as largest() was told
   int64_t index_ = -1;                    // of the rollout held; -1: none
   std::vector<data::StepBatch> batches_;  // by update
   std::vector<std::pair<std::string, double>> metrics_;
+  std::vector<runs::ShownGroup> shown_;
 };
 
 // What judging a rollout takes of the run.

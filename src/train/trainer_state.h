@@ -9,6 +9,7 @@
 #include "train/checkpoint_store.h"
 #include "train/gradient_sum.h"
 #include "train/guard.h"
+#include "train/held_out.h"
 #include "train/optimizer.h"
 #include "train/reference_policy.h"
 #include "train/rollout.h"
@@ -99,8 +100,10 @@ class RunningTrainer : public Trainer {
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
                 const StepSeconds& seconds);
   Status validate(bool may_stop = false);
-  Status judge(int64_t n_problems);  // held-out problems, where the recipe has any
-  Result<Rollout*> rollout();        // on the present weights
+  Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it
+  Status tell_history();
+  Status judge();              // held-out problems, where the recipe has any
+  Result<Rollout*> rollout();  // on the present weights
   Status sample(bool may_stop = false);
   bool is_base_model() const;
   Status export_result(RunResult& result);
@@ -141,14 +144,15 @@ class RunningTrainer : public Trainer {
   TrainingModelFiles files_;
   std::unique_ptr<BatchSource> batches_;
   std::optional<data::BatchStream> validation_;
-  std::optional<data::ProblemSource> held_out_;  // problems that are asked on the way
-  std::shared_ptr<rewards::Judge> judge_;        // where any are
+  std::shared_ptr<rewards::Judge> judge_;  // where problems are asked
+  std::optional<HeldOut> held_out_;
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;
   std::optional<ReferencePolicy> reference_;  // of a run that reads one
   std::string start_sha256_;                  // of its first values
-  std::optional<Rollout> rollout_;            // over model_ and files_; made when it is needed first
+  runs::AlarmWatch alarms_{recipe_};
+  std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
   double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not

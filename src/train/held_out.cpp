@@ -1,0 +1,113 @@
+#include "train/held_out.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace naru::train {
+
+double pass_at(int64_t k, int64_t n_right, int64_t n) {
+  if (n - n_right < k) return 1;
+  double none = 1;  // C(n - n_right, k) / C(n, k), factor by factor
+  for (int64_t i = 0; i < k; ++i) none *= static_cast<double>(n - n_right - i) / static_cast<double>(n - i);
+  return 1 - none;
+}
+
+HeldOut HeldOut::create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource source,
+                        std::shared_ptr<rewards::Judge> judge) {
+  return HeldOut(recipe, files, std::move(source), std::move(judge));
+}
+
+Result<std::vector<HeldOut::Asked>> HeldOut::problems() const {
+  std::vector<Asked> asked;
+  for (int64_t i = 0; i < n_problems(); ++i) {
+    Asked& one = asked.emplace_back(Asked{.problem = source_.at(i), .prompt = {}});
+    NARU_ASSIGN(one.prompt, problem_prompt(*recipe_, *files_, one.problem));
+  }
+  return asked;
+}
+
+Status HeldOut::ask_greedily(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
+                             HeldOutResult* result) const {
+  std::vector<std::vector<int32_t>> prompts;
+  for (const Asked& one : asked) prompts.push_back(one.prompt.ids);
+  NARU_ASSIGN(const std::vector<std::vector<int32_t>> ids,
+              rollout.answer_ids(
+                  std::move(prompts),
+                  {.max_tokens = answer_tokens_max(*recipe_), .temperature = 0, .should_stop = call.should_stop}));
+  std::vector<std::string> answers;
+  for (const std::vector<int32_t>& one : ids) answers.push_back(rollout.text_of(one));
+  std::vector<rewards::JudgedText> texts;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    texts.push_back({.problem = &asked[i].problem,
+                     .answer = answers[i],
+                     .n_tokens = std::ssize(ids[i]),
+                     .begins_in_reasoning = asked[i].prompt.opens_reasoning});
+  }
+  NARU_ASSIGN(const std::vector<bool> right, judge_->are_right(texts, call));
+  const bool is_chat = is_asked_as_chat(*recipe_, *files_);
+  for (size_t i = 0; i < std::min<size_t>(asked.size(), runs::kProblemsKept); ++i) {
+    const data::Problem& problem = asked[i].problem;
+    result->kept.push_back({.problem = static_cast<int64_t>(i),
+                            .prompt = is_chat ? problem.prompt : problem.text_prompt,
+                            .wanted = wanted_answer(problem),
+                            .answer = answers[i],
+                            .is_right = right[i]});
+  }
+  const auto n_right = static_cast<double>(std::ranges::count(right, true));
+  result->accuracy = n_right / static_cast<double>(asked.size());
+  result->metrics.emplace_back("accuracy", result->accuracy);
+  return {};
+}
+
+// With the last random numbers of all, which no rollout takes: the same ones each time, so that a curve shows the model
+// and not the draw.
+Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
+                     HeldOutResult* result) const {
+  const int64_t n = recipe_->validate.samples;
+  std::vector<std::vector<int32_t>> prompts;
+  for (const Asked& one : asked) {
+    prompts.push_back(one.prompt.ids);
+    const int64_t room = rollout.engine().context_tokens();
+    if (prompts.back().empty() || std::ssize(prompts.back()) >= room) return {};  // no answers to draw from
+  }
+  NARU_ASSIGN(const std::vector<SampledAnswer> answers,
+              rollout.sample(prompts, {.answers = n,
+                                       .max_tokens = answer_tokens_max(*recipe_),
+                                       .first = UINT32_MAX - static_cast<uint32_t>(n * std::ssize(asked)),
+                                       .should_stop = call.should_stop}));
+  std::vector<std::string> said;
+  std::vector<rewards::JudgedText> texts;
+  for (const SampledAnswer& answer : answers) said.push_back(rollout.text_of(answer.ids));
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const Asked& one = asked[i / static_cast<size_t>(n)];
+    texts.push_back({.problem = &one.problem,
+                     .answer = said[i],
+                     .n_tokens = std::ssize(answers[i].ids),
+                     .is_cut = answers[i].is_cut,
+                     .begins_in_reasoning = one.prompt.opens_reasoning});
+  }
+  NARU_ASSIGN(const std::vector<bool> right, judge_->are_right(texts, call));
+  double once = 0, all = 0;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const auto begin = right.begin() + static_cast<int64_t>(i) * n;
+    const int64_t n_right = std::count(begin, begin + n, true);
+    once += pass_at(1, n_right, n);
+    all += pass_at(n, n_right, n);
+  }
+  const auto n_all = static_cast<double>(asked.size());
+  result->metrics.emplace_back("pass_1", once / n_all);
+  if (n > 1) result->metrics.emplace_back(fmt::format("pass_{}", n), all / n_all);
+  return {};
+}
+
+Result<HeldOutResult> HeldOut::ask(Rollout& rollout, const rewards::JudgeCall& call) const {
+  HeldOutResult result;
+  NARU_ASSIGN(const std::vector<Asked> asked, problems());
+  NARU_TRY(ask_greedily(rollout, asked, call, &result));
+  const bool is_drawn = recipe_->kind == recipes::RunKind::kGrpo && recipe_->validate.samples > 0;
+  if (is_drawn) NARU_TRY(draw(rollout, asked, call, &result));
+  return result;
+}
+
+}  // namespace naru::train
