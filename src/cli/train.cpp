@@ -184,10 +184,10 @@ Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::p
   };
   if (!place.empty() && fs::is_directory(place, ignored) && fs::exists(place / "config.json", ignored) &&
       std::none_of(fs::directory_iterator(place, ignored), fs::directory_iterator(), has_weights)) {
-    recipe.model = {.config = (place / "config.json").string(),
-                    .tokenizer = recipes::tokenizer_place(recipe.model, folder).string(),
-                    .chat_template = recipe.model.chat_template,
-                    .form = recipe.model.form};
+    recipe.model.tokenizer = recipes::tokenizer_place(recipe.model, folder).string();
+    recipe.model.config = (place / "config.json").string();
+    recipe.model.path.clear();
+    recipe.model.pulled_path.clear();
   }
   NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, {}));
   return write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan));

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "base/home.h"
+#include "base/memory.h"
 #include "base/shown_text.h"
+#include "cli/chat_session.h"
 #include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
