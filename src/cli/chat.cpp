@@ -10,6 +10,7 @@
 #include "cli/history.h"
 #include "cli/interrupts.h"
 #include "cli/line_editor.h"
+#include "cli/offered_prompts.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
@@ -41,9 +42,12 @@ class Chat {
       : options_(options),
         model_(model),
         is_raw_(is_raw),
+        offers_(offered_prompts(options.model.path)),
         session_(options, model, is_raw),
-        editor_(">>> ", is_raw ? "a text to continue (/help)" : "a message (/help)", history_,
-                [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {}
+        editor_(">>> ", hint(is_raw, !offers_.empty()), history_,
+                [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {
+    editor_.offer(offers_);
+  }
 
   Status run() {
     open_history();
@@ -62,6 +66,10 @@ class Chat {
       }
       n_interrupts = 0;
       if (line.find_first_not_of(" \t\n") == std::string::npos) continue;
+      if (const std::string* offered = picked(line)) {
+        line = *offered;
+        say_lines(line);
+      }
       remember(line);
       if (!is_chat_command(line)) {
         NARU_TRY(session_.ask(line));
@@ -78,11 +86,27 @@ class Chat {
   }
 
  private:
+  static std::string hint(bool is_raw, bool has_offers) {
+    if (has_offers) return "a message, or Tab (/help)";
+    return is_raw ? "a text to continue (/help)" : "a message (/help)";
+  }
+
+  // The offer that a number alone stands for, before anything was said.
+  const std::string* picked(const std::string& line) const {
+    const bool is_digit = line.size() == 1 && line[0] >= '1' && line[0] <= '9';
+    const size_t i = is_digit ? static_cast<size_t>(line[0] - '1') : offers_.size();
+    return i < offers_.size() && session_.conversation().turns.empty() ? &offers_[i] : nullptr;
+  }
+
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
     say_dimmed(fmt::format("{} · {} parameters · context {} · {}{}", short_name(options_.model.path),
                            format_count(plan.n_parameters), model_.engine->context_tokens(),
                            session_.settings().sampling_text(), is_raw_ ? " · raw text" : ""));
+    for (size_t i = 0; i < offers_.size(); ++i) {
+      if (i == 0) say_dimmed("what its recipe asked while it learnt (the number picks one, Tab too):");
+      say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));
+    }
     // Where the hint in the empty line cannot be told from what was typed, it is not there.
     if (style_code(Style::kDim, Stream::kErr).empty()) say_dimmed("/help lists what can be typed");
   }
@@ -157,6 +181,7 @@ class Chat {
   const RunOptions& options_;
   OpenModel& model_;
   bool is_raw_;
+  std::vector<std::string> offers_;
   ChatSession session_;
   History history_;
   bool is_history_told_ = false;

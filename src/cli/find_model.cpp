@@ -9,6 +9,7 @@
 #include "base/open_file.h"
 #include "base/shown_text.h"
 #include "hub/models_folder.h"
+#include "runs/pipeline_record.h"
 
 namespace naru::cli {
 namespace {
@@ -58,7 +59,7 @@ Result<std::string> find_at(const std::string& given, const std::filesystem::pat
                           : "`naru list` shows what was pulled")};
 }
 
-// What was given, or where that is the folder of a run the model in it.
+// What was given, or where that is the folder of a run the model in it; of a pipeline, its last stage's.
 Result<std::string> model_of_run(const std::string& given) {
   namespace fs = std::filesystem;
   const fs::path folder = given;
@@ -66,7 +67,18 @@ Result<std::string> model_of_run(const std::string& given) {
     std::error_code ignored;
     return fs::exists(folder / name, ignored);
   };
-  if (!has("run.json") || has("config.json")) return given;
+  if (has("config.json")) return given;
+  if (const auto last = has("run.json") ? std::nullopt : runs::pipeline_model(folder)) {
+    std::error_code ignored;
+    if (fs::exists(*last / "config.json", ignored)) return last->string();
+    const std::string shown = without_controls_on_one_line(given);
+    return Error{Code::kNotFound,
+                 fmt::format("opening the model: {0}: it is the folder of a pipeline whose last stage has no model "
+                             "yet, a finished one was wanted; `naru train` goes on with it, `naru runs {0}` shows its "
+                             "stages",
+                             shown)};
+  }
+  if (!has("run.json")) return given;
   if (has("model/config.json")) return (folder / "model").string();
   const std::string shown = without_controls_on_one_line(given);
   return Error{Code::kNotFound,

@@ -284,7 +284,13 @@ void LineEditor::move_in_history(int direction) {
 
 void LineEditor::complete() {
   const std::string_view before = std::string_view(buffer_.text()).substr(0, buffer_.cursor());
-  if (!before.starts_with('/')) return buffer_.insert("\t");
+  if (!before.starts_with('/')) {
+    // The next one where the line is one of them; the first where the line is empty.
+    const auto shown = std::find(offers_.begin(), offers_.end(), buffer_.text());
+    const bool is_next = shown != offers_.end() && shown + 1 != offers_.end();
+    if (offers_.empty() || (!buffer_.text().empty() && shown == offers_.end())) return buffer_.insert("\t");
+    return buffer_.set(is_next ? *(shown + 1) : offers_.front());
+  }
   const Completion completion = completer_(before);
   if (completion.words.empty()) return;
   const std::string_view begin = common_begin(completion.words);

@@ -30,6 +30,9 @@ class LineEditor {
   // the editor; the messages are added to it by whoever reads them.
   LineEditor(std::string prompt, std::string hint, const History& history, Completer completer);
 
+  // Messages that Tab puts into the empty line, one after another.
+  void offer(std::vector<std::string> messages) { offers_ = std::move(messages); }
+
   // On kLine the message is in `line` (valid UTF-8).
   Outcome read(std::string& line);
   // Whether a key other than the last one was pressed since read() was called.
@@ -61,6 +64,7 @@ class LineEditor {
 
   std::string prompt_;
   std::string hint_;
+  std::vector<std::string> offers_;
   const History& history_;
   Completer completer_;
   KeyReader keys_;

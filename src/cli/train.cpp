@@ -20,8 +20,10 @@
 #include "cli/open_model.h"
 #include "cli/read_as.h"
 #include "cli/sheet.h"
+#include "cli/train_pipeline.h"
 #include "cli/train_status.h"
 #include "cli/version.h"
+#include "recipes/pipeline.h"
 
 namespace naru::cli {
 namespace {
@@ -39,6 +41,8 @@ Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
   if (options.output) recipe.output = *options.output;
   return recipe;
 }
+
+}  // namespace
 
 std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan) {
   const auto parts = [](std::initializer_list<std::pair<std::string_view, int64_t>> all) {
@@ -82,6 +86,8 @@ Json plan_json(const train::TrainingPlan& plan) {
           {"numerics_id", plan.numerics_id}, {"data", read_as(plan.data_files)}};
 }
 
+namespace {
+
 // A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
 std::string shell_word(std::string_view word) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%=,";
@@ -110,7 +116,9 @@ std::string prompt_to_try(const recipes::Recipe& recipe) {
   return prompt.empty() || prompt.size() > kBytesMax || prompt[0] == '-' || one_line(word) != word ? "" : word;
 }
 
-// What goes on with the run, as a shell reads it: the command that was given, without what is for one start.
+}  // namespace
+
+// The command that was given, without what is for one start.
 std::string going_on(const TrainOptions& options) {
   std::string text = shell_word(program_invocation_name) + " train " + shell_word(options.recipe_path);
   for (const std::string& override_text : options.overrides) text += " " + shell_word(override_text);
@@ -119,6 +127,8 @@ std::string going_on(const TrainOptions& options) {
   if (options.machine.chip != ModelOptions().chip) text += " --chip " + shell_word(options.machine.chip);
   return text;
 }
+
+namespace {
 
 // Of reinforcement learning: what was reached, from the first rollout and the first held-out problems to the last.
 std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
@@ -150,9 +160,10 @@ std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
 
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
 Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, const train::Trainer& trainer,
-                  const train::RunResult& result, const TrainCurves& curves) {
+                  const train::RunResult& result, const TrainCurves& curves, const TrainPart& part) {
   const fs::path& folder = trainer.folder();
   const Status ended = result.is_done ? Status() : Status(Error{Code::kCancelled, ""});
+  if (part.was_done && !options.json) return ended;
   if (options.json) {
     Json json = {{"done", result.is_done},
                  {"step", result.step},
@@ -169,7 +180,8 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (const auto before = curves.first("reward")) json["reward_at_first"] = *before;
     if (const auto before = curves.first("accuracy")) json["accuracy_at_first"] = *before;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
-    NARU_TRY(write_out(json_text(json)));
+    if (part.result == nullptr) NARU_TRY(write_out(json_text(json)));
+    if (part.result != nullptr) *part.result = std::move(json);
     return ended;
   }
   const int64_t steps = trainer.plan().steps;
@@ -196,10 +208,10 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
   }
   if (result.is_done) row("model", one_line((folder / "model").string()));
   row("report", one_line((folder / "report.html").string()));
-  if (result.is_done) {
+  if (result.is_done && part.is_last) {
     row("try", fmt::format("{} run {}{}", shell_word(program_invocation_name), shell_word((folder / "model").string()),
                            prompt_to_try(recipe)));
-  } else {
+  } else if (!result.is_done) {
     row("go on", one_line(going_on(options)));
   }
   NARU_TRY(write_out(text));
@@ -224,16 +236,31 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
           .accuracy = curves.last("accuracy")};
 }
 
+// A plan needs no weights: of a model that is here as a config alone, that will do.
+Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::path& folder, contract::Chip& chip) {
+  const fs::path place = recipes::model_place(recipe.model, folder);
+  std::error_code ignored;
+  const auto has_weights = [](const fs::directory_entry& entry) { return entry.path().extension() == ".safetensors"; };
+  if (!place.empty() && fs::is_directory(place, ignored) && fs::exists(place / "config.json", ignored) &&
+      std::none_of(fs::directory_iterator(place, ignored), fs::directory_iterator(), has_weights)) {
+    recipe.model.tokenizer = recipes::tokenizer_place(recipe.model, folder).string();
+    recipe.model.config = (place / "config.json").string();
+    recipe.model.path.clear();
+    recipe.model.pulled_path.clear();
+  }
+  NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, {}));
+  return write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan));
+}
+
 }  // namespace
 
-Status train_command(const TrainOptions& options) {
-  NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
-  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
-  NARU_TRY(find_recipe_models(recipe.model, folder));
-  NARU_ASSIGN(const auto chip, make_chip(options.machine));
+Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const fs::path& folder,
+                    contract::Chip& chip, const TrainPart& part) {
   TrainStatus status;
   train::TrainerEvents events;
-  events.note = [&status](std::string_view text) { status.note(text); };
+  events.note = [&status, &part](std::string_view text) {
+    if (!part.was_done) status.note(text);
+  };
   bool is_stopping = false;
   events.should_give_up = [&] {
     // What Ctrl-C is answered with stands below the line by now.
@@ -250,7 +277,7 @@ Status train_command(const TrainOptions& options) {
   train::StartOptions start = options.start;
   start.version = version_line().substr(std::string_view("naru ").size());
   start.command = going_on(options);
-  const contract::ChipInfo info = chip->info();
+  const contract::ChipInfo info = chip.info();
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   if (!info.level.empty() && !options.json) {
     start.measure_peak = [&info, is_bf16] {
@@ -258,14 +285,24 @@ Status train_command(const TrainOptions& options) {
       return !limits.ok() ? 0 : is_bf16 ? limits->bf16.per_s : limits->f32.per_s;
     };
   }
-  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, *chip, events, start));
-  if (!options.json) write_err(plan_text(recipe, trainer->plan()));
+  NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, chip, events, start));
+  if (!options.json && !part.was_done) write_err(plan_text(recipe, trainer->plan()));
   say_at_interrupt("\nstopping behind this part of the step; Ctrl-C again stops at once, without a checkpoint\n");
   auto result = trainer->run();
   status.finish();
   if (!result.ok()) return result.error();
-  if (options.machine.explain) write_err(kernel_table(*chip));
-  return say_result(options, recipe, *trainer, *result, curves);
+  if (options.machine.explain) write_err(kernel_table(chip));
+  return say_result(options, recipe, *trainer, *result, curves, part);
+}
+
+Status train_command(const TrainOptions& options) {
+  if (recipes::is_pipeline(options.recipe_path)) return train_pipeline(options);
+  NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
+  const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
+  NARU_TRY(find_recipe_models(recipe.model, folder));
+  NARU_ASSIGN(const auto chip, make_chip(options.machine));
+  if (options.plan_only) return say_plan(options, std::move(recipe), folder, *chip);
+  return train_recipe(options, recipe, folder, *chip, {});
 }
 
 Command make_train() {
@@ -274,7 +311,9 @@ Command make_train() {
       .name = "train",
       .summary = "trains a model as a recipe says",
       .description =
-          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, or adapters. The folder of the run "
+          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, or a "
+          "pipeline "
+          "of such stages; of all weights, or of adapters. The folder of the run "
           "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
           "checkpoint that cannot be read, other data) is refused and changes nothing."};
@@ -309,6 +348,14 @@ Command make_train() {
                 return {};
               },
               0, false, false},
+             {"plan", "", kGroupInput,
+              "prints what the run takes, and ends: nothing is trained, nothing written. The model may be a folder "
+              "with config.json and the tokenizer's files alone",
+              [o](const Given&) -> Status {
+                o->plan_only = true;
+                return {};
+              },
+              0, false, false},
              threads_flag(&o->machine.threads),
              chip_flag(&o->machine.chip),
              {"explain", "", kGroupMachine, "at the end, which kernels ran and how often",
@@ -322,7 +369,8 @@ Command make_train() {
                 return {};
               },
               0, false, false}};
-  c.examples = {{"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
+  c.examples = {{"naru train recipes/r1-minute.toml", "Pretraining and reinforcement learning, stage by stage."},
+                {"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
                 {"naru train recipe.toml steps=100 optimizer.lr=1e-3", "The same recipe with other values."}};
   c.has_recipe = true;
   c.run = [o] { return train_command(*o); };

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/json_text.h"
 #include "cli/options.h"
 #include "train/trainer.h"
 
@@ -16,10 +17,26 @@ struct TrainOptions {
   std::optional<std::string> output;
   ModelOptions machine;  // chip and threads
   train::StartOptions start;
+  bool plan_only = false;
   bool json = false;
+};
+
+// A run as a stage of a pipeline; as it is, a run by itself.
+struct TrainPart {
+  bool was_done = false;   // before: it is looked at, and nothing is said of it
+  bool is_last = true;     // what its model can be tried with is said
+  Json* result = nullptr;  // where its JSON goes; null: standard output
 };
 
 Command make_train();
 Status train_command(const TrainOptions& options);
+// `folder`: of the recipe. The models that the recipe names are found.
+Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const std::filesystem::path& folder,
+                    contract::Chip& chip, const TrainPart& part);
+
+std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan);
+Json plan_json(const train::TrainingPlan& plan);
+// The command that goes on with what was started, as a shell reads it.
+std::string going_on(const TrainOptions& options);
 
 }  // namespace naru::cli

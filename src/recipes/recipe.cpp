@@ -12,6 +12,7 @@
 #include "base/home.h"
 #include "base/nearest.h"
 #include "formats/utf8.h"
+#include "recipes/pipeline.h"
 #include "recipes/recipe_checks.h"
 #include "recipes/recipe_schema.h"
 #include "recipes/toml_text.h"
@@ -180,6 +181,11 @@ class Reader {
   Status read(const TomlValue& root) {
     for (const TomlValue& value : root.table) {
       const std::string& key = value.key;
+      if (key == "kind" && value.kind == TomlValue::Kind::kText && value.text == kPipelineKind) {
+        return bad(fmt::format("{}: it is a pipeline, one recipe was wanted; name the recipe of one of its stages, or "
+                               "train the whole with `naru train`",
+                               at(value).text));
+      }
       const SectionRow* section = find_section(key);
       if (section == nullptr && (value.kind == TomlValue::Kind::kTable || is_list_of_tables(value))) {
         return unknown_section(at(value), key);

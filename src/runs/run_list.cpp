@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "formats/json.h"
 #include "runs/json_lines.h"
+#include "runs/pipeline_record.h"
 #include "runs/run_files.h"
 #include "runs/run_folder.h"
 #include "runs/run_lock.h"
@@ -104,6 +105,16 @@ void find_differences(std::vector<RunSummary>& runs) {
   }
 }
 
+// Of a folder that holds a pipeline: the runs of its stages.
+void add_stages(const fs::path& folder, std::vector<fs::path>& places) {
+  const auto record = read_pipeline_record(folder);
+  if (!record.ok() || !*record) return;
+  for (const StageRecord& stage : (*record)->stages) {
+    std::error_code ignored;
+    if (fs::exists(folder / stage.name / kRunFile, ignored)) places.push_back(folder / stage.name);
+  }
+}
+
 }  // namespace
 
 Result<std::vector<RunSummary>> list_runs(const fs::path& folder) {
@@ -118,15 +129,20 @@ Result<std::vector<RunSummary>> list_runs(const fs::path& folder) {
     runs.push_back(summary_of(folder));
     return runs;
   }
+  std::vector<fs::path> places;
+  add_stages(folder, places);
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    if (!fs::exists(entry->path() / kRunFile, ignored)) continue;
+    if (fs::exists(entry->path() / kRunFile, ignored)) places.push_back(entry->path());
+    add_stages(entry->path(), places);
+  }
+  for (const fs::path& place : places) {
     if (static_cast<int64_t>(runs.size()) == kRunsMax) {
       return Error{Code::kUnsupported, fmt::format("listing the runs of {}: it holds more than {}, at most that many "
                                                    "are listed; move some into another folder",
                                                    folder.string(), kRunsMax)};
     }
-    runs.push_back(summary_of(entry->path()));
+    runs.push_back(summary_of(place));
   }
   if (error) {
     return Error{Code::kUnavailable, fmt::format("listing the runs of {}: {}; check that it may be read",

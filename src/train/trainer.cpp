@@ -157,7 +157,7 @@ Status RunningTrainer::check_given_up() const {
   return Error{Code::kCancelled, "opening the run: stopped as asked; nothing was changed"};
 }
 
-Status RunningTrainer::open() {
+Status RunningTrainer::look() {
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
   if (files_.checkpoint) {
     for (const std::string& line : files_.checkpoint->notes) note(line);
@@ -169,7 +169,11 @@ Status RunningTrainer::open() {
   NARU_TRY(check_given_up());
   NARU_TRY(open_data());
   NARU_TRY(check_given_up());
-  NARU_TRY(plan_memory());
+  return plan_memory();
+}
+
+Status RunningTrainer::open() {
+  NARU_TRY(look());
   NARU_TRY(check_alike());
   if (is_writer()) {
     NARU_ASSIGN(run_, runs::RunFolder::open(folder_, recipe_, start_.starts_over));
@@ -219,6 +223,13 @@ Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
       std::make_unique<RunningTrainer>(recipe, recipe_folder, chip, std::move(events), start, std::move(parts));
   NARU_TRY(trainer->open());
   return std::unique_ptr<Trainer>(std::move(trainer));
+}
+
+Result<TrainingPlan> Trainer::plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
+                                   contract::Chip& chip, TrainerEvents events) {
+  RunningTrainer trainer(recipe, recipe_folder, chip, std::move(events), {}, {});
+  NARU_TRY(trainer.look());
+  return trainer.plan();
 }
 
 }  // namespace naru::train

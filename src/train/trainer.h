@@ -112,6 +112,10 @@ class Trainer {
                                                const std::filesystem::path& recipe_folder, contract::Chip& chip,
                                                TrainerEvents events, const StartOptions& start = {},
                                                TrainerParts parts = {});
+  // The plan alone: reads and refuses what open() does before it looks at the run's folder, and makes and changes
+  // nothing. The model may be a config without weights, also of a kind of run that goes on from some.
+  static Result<TrainingPlan> plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
+                                       contract::Chip& chip, TrainerEvents events);
   virtual ~Trainer() = default;
 
   virtual const TrainingPlan& plan() const = 0;

@@ -57,6 +57,7 @@ class RunningTrainer : public Trainer {
   RunningTrainer(const recipes::Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
                  TrainerEvents events, const StartOptions& start, TrainerParts parts);
 
+  Status look();  // what is read and planned; changes nothing
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
   const std::filesystem::path& folder() const override { return folder_; }

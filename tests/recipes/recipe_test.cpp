@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "formats/utf8.h"
+#include "recipes/pipeline.h"
 #include "recipes/recipe_schema.h"
 #include "recipes/toml_text.h"
 
@@ -464,6 +465,11 @@ TEST(Recipe, ShippedOnesParse) {
   int n = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".toml") continue;
+    if (is_pipeline(entry.path())) {
+      const auto pipeline = read_pipeline(entry.path(), {});
+      EXPECT_TRUE(pipeline.ok()) << pipeline.error().message;
+      continue;
+    }
     const auto recipe = read_recipe(entry.path(), {});
     EXPECT_TRUE(recipe.ok()) << recipe.error().message;
     ++n;

@@ -6,6 +6,7 @@ usage: run_recipes.py NARU REPOSITORY
 A recipe that starts from the demo's model is trained where that model was pulled (`naru pull smollm2-135m-instruct`), and
 else is only read: `naru data` needs the model's tokenizer, so it is looked at for the message that says how to get it.
 """
+import json
 import pathlib
 import shutil
 import subprocess
@@ -21,8 +22,35 @@ def run(naru, folder, *arguments):
     return subprocess.run([naru, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
+def check_pipeline(recipe, keys, naru, folder):
+    """A few steps of every stage, and the whole a second time: done already, and the same weights."""
+    overrides = [*SHORT, "checkpoint.every=2", "validate.every=0", "sample.max_tokens=4"]
+    for stage in keys["stage"]:
+        own = tomllib.loads((folder / "recipes" / stage["recipe"]).read_text())
+        for kind in ("data", "validation"):
+            overrides += [f"{stage['name']}.{kind}.{i}.documents=100" for i, s in enumerate(own.get(kind, []))
+                          if "generator" in s]
+        if own.get("kind") == "grpo":
+            overrides += [f"{stage['name']}.grpo.prompts=4", f"{stage['name']}.grpo.answers=4"]
+    planned = run(naru, folder, "train", f"recipes/{recipe.name}", *overrides, "--plan")
+    assert planned.returncode == 0 and not (folder / "runs" / recipe.stem).exists(), planned.stderr
+    hashes = []
+    for _ in range(2):
+        done = run(naru, folder, "train", f"recipes/{recipe.name}", *overrides, "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert result["done"] and len(result["stages"]) == len(keys["stage"]), done.stdout
+        hashes.append(result["weights_sha256"])
+    assert hashes[0] == hashes[1], hashes
+    asked = run(naru, folder, "run", f"runs/{recipe.stem}", "3 5 2 9 1 4 7 6", "--max-tokens", "2")
+    assert asked.returncode == 0, asked.stderr
+    return f"3 steps of {len(keys['stage'])} stages"
+
+
 def check(recipe, naru, folder):
     keys = tomllib.loads(recipe.read_text())
+    if keys.get("kind") == "pipeline":
+        return check_pipeline(recipe, keys, naru, folder)
     path, model = f"recipes/{recipe.name}", keys["model"]
     overrides = [*SHORT] if keys.get("kind") == "grpo" else [*SHORT, "validate.rows=2"]
     for kind in ("data", "validation"):
@@ -46,7 +74,7 @@ def check(recipe, naru, folder):
 
 def n_before(recipe, folder):
     """How many runs of other recipes a recipe goes on from."""
-    path = tomllib.loads(recipe.read_text())["model"].get("path", "")
+    path = tomllib.loads(recipe.read_text()).get("model", {}).get("path", "")
     if not path.startswith("../runs/"):
         return 0
     return 1 + n_before(folder / "recipes" / f"{pathlib.Path(path).parent.name}.toml", folder)
@@ -58,7 +86,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for part in ("recipes", "examples"):
-            shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("tokenizer*"))
+            shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("tokenizer-*"))
         recipes = sorted((folder / "recipes").glob("*.toml"), key=lambda recipe: n_before(recipe, folder))
         assert recipes, repository
         for recipe in recipes:

@@ -1,0 +1,33 @@
+#include "cli/offered_prompts.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/shown_text.h"
+#include "recipes/recipe.h"
+#include "runs/run_files.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr size_t kOffersMax = 5;
+constexpr size_t kOfferBytesMax = 160;
+
+}  // namespace
+
+std::vector<std::string> offered_prompts(const std::string& model_path) {
+  const std::filesystem::path path = model_path;
+  std::vector<std::string> offers;
+  if (path.filename() != runs::kModelFolder) return offers;
+  const auto recipe = recipes::read_recipe(path.parent_path() / runs::kRecipeFile, {});
+  if (!recipe.ok()) return offers;
+  for (const std::string& prompt : recipe->sample.prompts) {
+    const bool is_good = !prompt.empty() && prompt.size() <= kOfferBytesMax && prompt[0] != '/' &&
+                         without_controls_on_one_line(prompt) == prompt;
+    const bool is_new = std::find(offers.begin(), offers.end(), prompt) == offers.end();
+    if (is_good && is_new && offers.size() < kOffersMax) offers.push_back(prompt);
+  }
+  return offers;
+}
+
+}  // namespace naru::cli

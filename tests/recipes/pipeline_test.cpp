@@ -1,0 +1,139 @@
+// Pipelines: what they read as, in which order stages run, what overrides reach, and what is refused with which words.
+#include "recipes/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "formats/utf8.h"
+
+namespace naru::recipes {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kTwo =
+    "kind = \"pipeline\"\n"
+    "[[stage]]\nname = \"rl\"\nrecipe = \"rl.toml\"\ntakes = \"base\"\n"
+    "[[stage]]\nname = \"base\"\nrecipe = \"base.toml\"\nset = [\"steps=7\"]\n";
+
+std::string refusal(std::string_view toml, const std::vector<std::string>& overrides = {}) {
+  const auto pipeline = parse_pipeline(toml, "dir/p.toml", overrides);
+  EXPECT_FALSE(pipeline.ok()) << toml;
+  if (pipeline.ok()) return "";
+  EXPECT_EQ(pipeline.error().code, Code::kInvalidArgument);
+  EXPECT_TRUE(formats::is_valid_utf8(pipeline.error().message));
+  return pipeline.error().message;
+}
+
+void expect_in(const std::string& message, std::initializer_list<std::string_view> parts) {
+  for (const std::string_view part : parts) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << "\n in " << message;
+  }
+}
+
+std::string stage(std::string_view name, std::string_view takes) {
+  return "[[stage]]\nname = \"" + std::string(name) + "\"\nrecipe = \"a.toml\"\ntakes = \"" + std::string(takes) + "\"\n";
+}
+
+TEST(Pipeline, StagesStandBehindWhatTheyTake) {
+  const auto p = parse_pipeline(kTwo, "dir/p.toml", {});
+  ASSERT_TRUE(p.ok()) << p.error().message;
+  EXPECT_EQ(p->name, "p");
+  EXPECT_EQ(p->output, "runs/p");
+  ASSERT_EQ(p->stages.size(), 2u);
+  EXPECT_EQ(p->stages[0].name, "base");
+  EXPECT_EQ(p->stages[1].name, "rl");
+  EXPECT_EQ(p->stages[1].takes, "base");
+}
+
+// The seed of the file comes first, then what a stage sets, then the command line; each may be for one stage alone.
+TEST(Pipeline, OverridesReachStagesInOrder) {
+  const auto p = parse_pipeline("seed = 3\n" + kTwo, "p.toml", {"steps=9", "base.seed=5", "output=elsewhere"});
+  ASSERT_TRUE(p.ok()) << p.error().message;
+  EXPECT_EQ(p->output, "elsewhere");
+  EXPECT_EQ(p->stages[0].set, (std::vector<std::string>{"seed=3", "steps=7", "steps=9", "seed=5"}));
+  EXPECT_EQ(p->stages[1].set, (std::vector<std::string>{"seed=3", "steps=9"}));
+}
+
+TEST(Pipeline, WhatIsNoneIsRefusedByLine) {
+  expect_in(refusal("kind = \"pipeline\"\n"), {"it has no [[stage]]"});
+  expect_in(refusal("kind = \"pipeline\"\nstages = 3\n"), {"line 2", "no key stages", "did you mean stage?"});
+  expect_in(refusal(stage("a", "") + "steps = 3\n"), {"line 5", "a stage has no key steps"});
+  expect_in(refusal(stage("a", "") + stage("a", "")), {"line 5", "a second stage is called a"});
+  expect_in(refusal(stage("a", "bsae") + stage("base", "")), {"takes 'bsae'", "no such stage", "did you mean base?"});
+  expect_in(refusal(stage("a", "b") + stage("b", "a")), {"stage a takes b, which waits for it"});
+  expect_in(refusal(stage("a", "a")), {"stage a takes a, which waits for it"});
+  expect_in(refusal(stage("grpo", "")), {"called grpo, as a section of recipes is"});
+  expect_in(refusal(stage("../x", "")), {"the name of the stage is '../x'"});
+  expect_in(refusal("[[stage]]\nname = \"a\"\n"), {"stage a names no recipe"});
+  expect_in(refusal("stage = 3\n"), {"each under a line [[stage]]"});
+  expect_in(refusal(stage("a", "") + "set = [3]\n"), {"a list of texts KEY=VALUE"});
+  expect_in(refusal("seed = -1\n" + stage("a", "")), {"a whole number from 0"});
+  expect_in(refusal("name = \"a/b\"\n" + stage("a", "")), {"its name is 'a/b'"});
+}
+
+TEST(Pipeline, OverridesThatReachNothingAreRefused) {
+  expect_in(refusal(kTwo, {"steps"}), {"it has no ="});
+  expect_in(refusal(kTwo, {"bass.steps=3"}), {"'bass' is no stage and no section", "base, rl"});
+  expect_in(refusal(kTwo, {"kind=sft"}), {"another kind"});
+}
+
+class PipelineFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "pipeline-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    write("p.toml", kTwo);
+    write("base.toml", "steps = 10\n[model]\nconfig = \"c.json\"\ntokenizer = \"t\"\n[[data]]\ngenerator = \"digits\"\n");
+    write("rl.toml", "kind = \"grpo\"\nsteps = 2\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  fs::path folder_;
+};
+
+TEST_F(PipelineFiles, StagesAreRecipesWithFoldersOfTheirOwn) {
+  const auto p = read_pipeline(folder_ / "p.toml", {"output=o", "rl.grpo.answers=4"});
+  ASSERT_TRUE(p.ok()) << p.error().message;
+  EXPECT_EQ(p->stages[0].recipe.steps, 7);
+  EXPECT_EQ(p->stages[0].recipe.output, "o/base");
+  EXPECT_EQ(p->stages[0].recipe.name, "p-base");
+  EXPECT_EQ(p->stages[1].recipe.grpo.answers, 4);
+  EXPECT_EQ(p->stages[1].recipe.model.path, "base");  // a stage of that name, whatever its recipe says
+  EXPECT_EQ(p->stages[1].takes, 0u);
+  EXPECT_EQ(p->stages[1].folder, folder_);
+  // Where the whole lies says nothing of which run it is.
+  const auto other = read_pipeline(folder_ / "p.toml", {"output=x/y", "rl.grpo.answers=4"});
+  ASSERT_TRUE(other.ok());
+  EXPECT_EQ(recipe_identity(other->stages[1].recipe), recipe_identity(p->stages[1].recipe));
+}
+
+TEST_F(PipelineFiles, WhatIsWrongWithARecipeNamesItsStage) {
+  const auto refused = [this](const std::vector<std::string>& overrides) {
+    const auto p = read_pipeline(folder_ / "p.toml", overrides);
+    EXPECT_FALSE(p.ok());
+    return p.ok() ? "" : p.error().message;
+  };
+  expect_in(refused({"rl.grpo.answer=4"}), {"stage rl of p: ", "no key grpo.answer"});
+  expect_in(refused({"base.output=here"}), {"stage base of p: ", "output=here is set", "runs/p/base"});
+  write("rl.toml", "kind = \"grpo\"\n");
+  expect_in(refused({}), {"stage rl of p: "});
+  fs::remove(folder_ / "rl.toml");
+  expect_in(refused({}), {"stage rl of p: ", "rl.toml"});
+}
+
+TEST_F(PipelineFiles, AKindIsLookedAtBeforeAFileIsRead) {
+  EXPECT_TRUE(is_pipeline(folder_ / "p.toml"));
+  EXPECT_FALSE(is_pipeline(folder_ / "base.toml"));
+  EXPECT_FALSE(is_pipeline(folder_ / "not there"));
+  const auto recipe = read_recipe(folder_ / "p.toml", {});
+  ASSERT_FALSE(recipe.ok());
+  expect_in(recipe.error().message, {"line 1", "it is a pipeline"});
+}
+
+}  // namespace
+}  // namespace naru::recipes
