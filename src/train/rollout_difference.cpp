@@ -14,7 +14,7 @@ namespace {
 
 using check::RecordingChip;
 
-constexpr std::string_view kAgain = "the last checkpoint is whole";
+constexpr std::string_view kWhole = "what the run has written is whole";
 
 // The token at fault: row `row` of the micro-batch predicts it, at `position` of its document.
 struct Place {
@@ -178,16 +178,16 @@ class Comparer {
       return text + fmt::format(
                         ", which was alike when it was computed once more: the fault comes and goes, and memory "
                         "or processor of this machine are not to be trusted; {}, go on from it on another one",
-                        kAgain);
+                        kWhole);
     }
     const auto [row, col] = *element;
     return text + fmt::format(
-                      ", row {}, column {}, is {} one token at a time over the cache and {} in training; chip "
-                      "{} is not exact there{}: {}, `naru train` with --chip reference goes on from it; report "
+                      ", row {}, column {}, is {} as rollouts compute it and {} as training does; chip {} is not "
+                      "exact there{}: {}, `naru train` with --chip reference goes on from it; report "
                       "this line",
                       row, col, element_text(*again.served_value, row, col),
                       element_text(*again.trained_value, row, col), model_.chip().info().name,
-                      reads_cache(spot.place) ? ", or in the rows of the cache that it reads" : "", kAgain);
+                      reads_cache(spot.place) ? ", or in the rows of the cache that it reads" : "", kWhole);
   }
 
   static bool reads_cache(const check::OutputPlace& place) {
@@ -205,7 +205,7 @@ class Comparer {
                         "({:08x}) by {} of chip {}, which is not exact there: {}, `naru train` with --chip "
                         "reference goes on from it; report this line",
                         again.served_log_prob, bits(again.served_log_prob), again.trained_log_prob,
-                        bits(again.trained_log_prob), contract::LogProb::kName, model_.chip().info().name, kAgain);
+                        bits(again.trained_log_prob), contract::LogProb::kName, model_.chip().info().name, kWhole);
     }
     const bool is_rollouts = bits(again.served_log_prob) == bits(said);
     return text + fmt::format(
@@ -213,7 +213,7 @@ class Comparer {
                       "this machine's memory or processor in that moment; {}, the same command goes on from it; "
                       "where it happens again, test the memory or take another machine",
                       again.served_log_prob, bits(again.served_log_prob),
-                      is_rollouts ? "what the rollout said" : "not what the rollout said", kAgain);
+                      is_rollouts ? "what the rollout said" : "not what the rollout said", kWhole);
   }
 
   TrainableModel& model_;
@@ -235,7 +235,7 @@ Error explain_difference(Error error, TrainableModel& model, const Rollout::Size
                               : fmt::format(
                                     "which op differs could not be found out: {}; {}, `naru train` with --chip "
                                     "reference goes on from it",
-                                    found.error().message, kAgain);
+                                    found.error().message, kWhole);
   return error;
 }
 

@@ -14,6 +14,7 @@ struct Flip {
   int64_t rows_min = 1, rows_max = 1;
   int64_t times = INT64_MAX;
   int64_t output = 0;
+  int64_t row = 0;  // of the output, whose first element it is
 };
 
 class FlippingChip : public contract::ForwardingChip {
@@ -34,15 +35,19 @@ class FlippingChip : public contract::ForwardingChip {
     if (contract::op_name(op) != flip_.op || layer_ != flip_.layer) return {};
     if (n_rows_ < flip_.rows_min || n_rows_ > flip_.rows_max || flip_.times == 0) return {};
     --flip_.times;
-    const View view = check::outputs_of(op)[static_cast<size_t>(flip_.output)].view;
+    ++n_flips_;
+    const View view = check::outputs_of(op)[static_cast<size_t>(flip_.output)].view.slice_rows(flip_.row, 1);
     uint32_t bits = 0;
     NARU_TRY(chip_.copy_out(&bits, view.address, 4));
     bits ^= 0x00200000;
     return chip_.copy_in(view.address, &bits, 4);
   }
 
+  int64_t n_flips() const { return n_flips_; }
+
  private:
   Flip flip_;
+  int64_t n_flips_ = 0;
   int64_t n_rows_ = 0;
   int64_t layer_ = -1;
 };

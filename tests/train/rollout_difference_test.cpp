@@ -47,6 +47,9 @@ TEST(RolloutDifference, NamesLayerAndOpOfADenseModel) {
                "layer 1, matmul (model.layers.1.self_attn.q_proj.weight): its 'out' [1, 16]");
   expect_named(rig, recipe, {.op = "embed"}, "embedding, embed");
   expect_named(rig, recipe, {.op = "matmul"}, "head, matmul (model.embed_tokens.weight): its 'out' [1, 405]");
+  const std::string sampler = failure(rig, recipe, {.op = "log_prob", .rows_min = 30, .rows_max = 48, .row = 20});
+  EXPECT_NE(sampler.find("by the sampler and "), std::string::npos) << sampler;
+  EXPECT_NE(sampler.find("by log_prob of chip cpu, which is not exact there"), std::string::npos) << sampler;
   expect_named(rig, recipe, {.op = "add", .layer = 0, .rows_min = 30, .rows_max = 48}, "layer 0, add");
 }
 
@@ -78,6 +81,14 @@ TEST(RolloutDifference, SaysThatAFaultOfOneMomentIsOne) {
   const std::string trainers =
       failure(rig, recipe, {.op = "add", .layer = 0, .rows_min = 30, .rows_max = 48, .times = 1});
   EXPECT_NE(trainers.find(", what the rollout said: the difference was transient"), std::string::npos) << trainers;
+  // A fault that shows itself in the first of two repetitions: the last flip of all is left out.
+  Flip often{.op = "combine", .layer = 1};
+  FlippingChip counting(best_cpu(), often);
+  ASSERT_FALSE(rig.run(recipe, counting).ok());
+  often.times = counting.n_flips() - 1;
+  const std::string once = failure(rig, recipe, often);
+  EXPECT_NE(once.find("of layer 1, combine: its 'out' [1, 16] of"), std::string::npos) << once;
+  EXPECT_NE(once.find("which was alike when it was computed once more"), std::string::npos) << once;
   // It does go on: the fault is over.
   EXPECT_EQ(rig.finished(recipe, best_cpu()), rig.finished(one_by_one(rig, "whole"), best_cpu()));
 }

@@ -452,10 +452,15 @@ TEST(TwoProcesses, EndInTheWeightsOfOne) {
 
 TEST(TwoProcesses, WriteTheSameAnswersAndStopTogether) {
   const GrpoRig rig;
-  const std::string wanted = rig.finished(rig.grpo("one"), best_cpu());
-  EXPECT_EQ(finished_in_two(rig, rig.grpo("two")), wanted);
+  const auto named = [&rig](const std::string& name) {
+    recipes::Recipe recipe = rig.grpo(name);
+    recipe.grpo.keep_routing = true;
+    return recipe;
+  };
+  const std::string wanted = rig.finished(named("one"), best_cpu());
+  EXPECT_EQ(finished_in_two(rig, named("two")), wanted);
   for (const int64_t n_questions : {3, 11, 40}) {  // the second one is asked in rollouts too
-    const recipes::Recipe recipe = rig.grpo("stopped-" + std::to_string(n_questions));
+    const recipes::Recipe recipe = named("stopped-" + std::to_string(n_questions));
     Second second;
     second.n_questions = n_questions;
     const auto stopped = run_in_two(rig, recipe, second);
