@@ -267,7 +267,19 @@ TEST(Peers, SumsOfAnyNumberOfProcessesAreThoseOfOne) {
 
 MicroSums drawn_sums(uint64_t i) {
   const double x = uniform_53(draw(3, DrawPurpose::kTest, 1, i));
-  return {.loss = x, .prediction_losses = {-x, x * x}, .balance = 1 / x, .loads = {{static_cast<int64_t>(i), 7}, {}}};
+  const auto n = static_cast<int64_t>(i);
+  return {.loss = x,
+          .prediction_losses = {-x, x * x},
+          .balance = 1 / x,
+          .loads = {{n, 7}, {}},
+          .policy = {.n_tokens = n + 9,
+                     .n_compared = n + 5,
+                     .n_changed = n + 4,
+                     .n_clipped = n + 3,
+                     .n_masked = n + 2,
+                     .ratio_least = x / 2,
+                     .ratio_most = x * 3,
+                     .kl = x / 7}};
 }
 
 TEST(Peers, ResultsComeBackByIndexAndAnErrorIsThatOfAll) {
@@ -296,6 +308,7 @@ TEST(Peers, ResultsComeBackByIndexAndAnErrorIsThatOfAll) {
           EXPECT_EQ(got.balance, wanted.balance);
           EXPECT_EQ(got.prediction_losses, wanted.prediction_losses);
           EXPECT_EQ(got.loads, wanted.loads);
+          EXPECT_EQ(policy_metrics(got.policy, 0, true), policy_metrics(wanted.policy, 0, true));
         }
       });
     }
