@@ -155,6 +155,7 @@ TEST(GrpoPolicy, AsksOtherProblemsInPlaceOfThoseWithoutASignal) {
   none.grpo.rounds = 2;
   none.grpo.soft_tokens = 0;
   none.grpo.max_tokens = 1;
+  none.loss.balance = 0;
   for (const Json& line : run_of(rig, none).lines) {
     if (line.contains("grad_norm")) {
       EXPECT_EQ(line["grad_norm"], 0.0) << line;

@@ -478,6 +478,37 @@ TEST(TwoProcesses, WriteTheSameAnswersAndStopTogether) {
   }
 }
 
+// The second process ends with the bits of the first: of the reference too, which only the first one reads back.
+TEST(TwoProcesses, HaveOneReferenceAndOneSumOfWhatUpdatesDid) {
+  const GrpoRig rig;
+  const auto recipe_of = [&](const std::string& name) {
+    recipes::Recipe recipe = rig.grpo(name);
+    recipe.grpo.kl_weight = 0.5;
+    recipe.grpo.reference_every = 2;
+    recipe.grpo.top_k = 50;
+    recipe.checkpoint.every = 1;
+    return recipe;
+  };
+  const auto values_of = [](const recipes::Recipe& recipe) {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(fs::path(recipe.output) / "metrics.jsonl");
+    for (std::string line; std::getline(file, line);) {
+      lines.push_back(nlohmann::json::parse(line));
+      for (const char* key : {"time", "tokens_per_s"}) lines.back().erase(key);
+    }
+    return lines;
+  };
+  const std::string wanted = rig.finished(recipe_of("one"), best_cpu());
+  EXPECT_EQ(finished_in_two(rig, recipe_of("two")), wanted);
+  EXPECT_EQ(values_of(recipe_of("two")), values_of(recipe_of("one")));
+  Second second;
+  second.n_questions = 40;
+  const auto stopped = run_in_two(rig, recipe_of("stopped"), second);
+  ASSERT_TRUE(stopped.ok()) << stopped.error().message;
+  EXPECT_FALSE(stopped->is_done);
+  EXPECT_EQ(finished_in_two(rig, recipe_of("stopped")), wanted);
+}
+
 // Each can go on with what the other left.
 TEST(TwoProcesses, StopTogetherAndGoOn) {
   const TrainerRig rig;
