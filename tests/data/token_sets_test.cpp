@@ -17,7 +17,9 @@ TEST(TokenSets, GiveBackWhatWasAdded) {
   for (size_t row = 0; row < rows.size(); ++row) {
     copied.add_row_of(sets, row);
     ASSERT_EQ(sets.has(row), !rows[row].empty());
-    if (sets.has(row)) EXPECT_EQ(sets.ids(row, kVocab), rows[row]);
+    if (sets.has(row)) {
+      EXPECT_EQ(sets.ids(row, kVocab), rows[row]);
+    }
   }
   EXPECT_EQ(copied, sets);
   EXPECT_EQ(sets.words().size(), 1U + 2 + 3 + 4 + 4);

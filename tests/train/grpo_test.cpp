@@ -147,6 +147,43 @@ TEST(AnswerBatch, TargetsAreTheTokensThatWereSampled) {
   EXPECT_EQ(first.documents[1].n_rows, 2);
 }
 
+// With the tokens that were kept and the reference's signal.
+TEST(AnswerBatch, KeptBytesHaveTheSetsOfTokens) {
+  JudgedAnswer one = answer({1, 2}, {4, 5, 6}, 1.5), other = answer({6}, {7}, -2);
+  one.answer.kept.add(std::vector<int32_t>{4}, 40);
+  one.answer.kept.add(std::vector<int32_t>{0, 3, 5, 39}, 40);
+  one.answer.kept.add(std::vector<int32_t>{6}, 40);
+  other.answer.kept.add(std::vector<int32_t>{7, 8}, 40);
+  data::StepBatch batch = answer_batch({one, other}, Averaging::kTokenMean, 8, 64, true);
+  data::MicroBatch& micro = batch.micro_batches[0];
+  ASSERT_EQ(micro.kept.rows(), 7u);
+  EXPECT_FALSE(micro.kept.has(0) || micro.kept.has(4) || micro.kept.has(6));
+  EXPECT_EQ(micro.kept.ids(2, 40), (std::vector<int32_t>{0, 3, 5, 39}));
+  EXPECT_EQ(micro.kept.ids(5, 40), (std::vector<int32_t>{7, 8}));
+  micro.signals.push_back(std::vector<float>(7, -0.5f));
+  const std::string bytes = batches_to_bytes(3, {batch});
+  const BatchForm form{.n_signals = 4, .keeps_tokens = true};
+  const auto kept = batches_from_bytes(bytes, 40, form);
+  ASSERT_TRUE(kept.ok()) << kept.error().message;
+  EXPECT_EQ(kept->batches[0].micro_batches[0].kept, micro.kept);
+  EXPECT_EQ(kept->batches[0].micro_batches[0].signals, micro.signals);
+  EXPECT_FALSE(batches_from_bytes(bytes, 40).ok());
+  EXPECT_FALSE(batches_from_bytes(bytes, 39, form).ok()) << "39 is kept where there are 0 to 38";
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_FALSE(batches_from_bytes(std::string_view(bytes).substr(0, i), 40, form).ok()) << i;
+    for (const char x : {'\0', '\x7f', '\xff', '\x05'}) {
+      std::string damaged = bytes;
+      damaged[i] = x;
+      const auto read = batches_from_bytes(damaged, 40, form);
+      EXPECT_TRUE(read.ok() || read.error().code == Code::kCorrupt);
+    }
+  }
+  // A target that is not among the kept tokens of its row.
+  data::StepBatch foreign = batch;
+  foreign.micro_batches[0].targets[5] = 9;
+  EXPECT_FALSE(batches_from_bytes(batches_to_bytes(3, {foreign}), 40, form).ok());
+}
+
 TEST(AnswerBatch, KeptBytesGiveTheBatchesBack) {
   const std::vector<data::StepBatch> batches = {
       answer_batch({answer({1, 2, 3}, {4, 5}, 1.5)}, Averaging::kTokenMean, 8, 64, true),

@@ -267,7 +267,19 @@ TEST(Peers, SumsOfAnyNumberOfProcessesAreThoseOfOne) {
 
 MicroSums drawn_sums(uint64_t i) {
   const double x = uniform_53(draw(3, DrawPurpose::kTest, 1, i));
-  return {.loss = x, .prediction_losses = {-x, x * x}, .balance = 1 / x, .loads = {{static_cast<int64_t>(i), 7}, {}}};
+  const auto n = static_cast<int64_t>(i);
+  return {.loss = x,
+          .prediction_losses = {-x, x * x},
+          .balance = 1 / x,
+          .loads = {{n, 7}, {}},
+          .policy = {.n_tokens = n + 9,
+                     .n_compared = n + 5,
+                     .n_changed = n + 4,
+                     .n_clipped = n + 3,
+                     .n_masked = n + 2,
+                     .ratio_least = x / 2,
+                     .ratio_most = x * 3,
+                     .kl = x / 7}};
 }
 
 TEST(Peers, ResultsComeBackByIndexAndAnErrorIsThatOfAll) {
@@ -296,6 +308,7 @@ TEST(Peers, ResultsComeBackByIndexAndAnErrorIsThatOfAll) {
           EXPECT_EQ(got.balance, wanted.balance);
           EXPECT_EQ(got.prediction_losses, wanted.prediction_losses);
           EXPECT_EQ(got.loads, wanted.loads);
+          EXPECT_EQ(policy_metrics(got.policy, 0, true), policy_metrics(wanted.policy, 0, true));
         }
       });
     }
@@ -487,6 +500,40 @@ TEST(TwoProcesses, ShareWhatAProgramSays) {
   ASSERT_TRUE(stopped.ok()) << stopped.error().message;
   EXPECT_FALSE(stopped->is_done);
   EXPECT_EQ(finished_in_two(rig, recipe).size(), 64u);
+}
+
+// The second process ends with the bits of the first: of the reference too, which only the first one reads back.
+TEST(TwoProcesses, HaveOneReferenceAndOneSumOfWhatUpdatesDid) {
+  const GrpoRig rig;
+  const auto recipe_of = [&](const std::string& name) {
+    recipes::Recipe recipe = rig.grpo(name);
+    recipe.grpo.kl_weight = 0.5;
+    recipe.grpo.reference_every = 2;
+    recipe.grpo.top_k = 50;
+    recipe.checkpoint.every = 1;
+    return recipe;
+  };
+  const auto values_of = [](const recipes::Recipe& recipe) {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(fs::path(recipe.output) / "metrics.jsonl");
+    for (std::string line; std::getline(file, line);) {
+      lines.push_back(nlohmann::json::parse(line));
+      for (const char* key : {"time", "tokens_per_s", "rollout_seconds", "rollout_tokens_per_s", "update_seconds",
+                              "update_tokens_per_s"}) {
+        lines.back().erase(key);
+      }
+    }
+    return lines;
+  };
+  const std::string wanted = rig.finished(recipe_of("one"), best_cpu());
+  EXPECT_EQ(finished_in_two(rig, recipe_of("two")), wanted);
+  EXPECT_EQ(values_of(recipe_of("two")), values_of(recipe_of("one")));
+  Second second;
+  second.n_questions = 40;
+  const auto stopped = run_in_two(rig, recipe_of("stopped"), second);
+  ASSERT_TRUE(stopped.ok()) << stopped.error().message;
+  EXPECT_FALSE(stopped->is_done);
+  EXPECT_EQ(finished_in_two(rig, recipe_of("stopped")), wanted);
 }
 
 // Each can go on with what the other left.
