@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <system_error>
+#include <nlohmann/json.hpp>
 
 #include "data/bad_lines.h"
 #include "data/foreign_forms.h"
 #include "data/limits.h"
 #include "data/line_reader.h"
 #include "data/sample.h"
+#include "formats/json.h"
 #include "formats/utf8.h"
 
 namespace naru::data {
@@ -73,7 +74,6 @@ Status set_answer(const Value& root, std::string_view place, bool needs_answer, 
     if (answer->as_string() && !is_blank(*answer->as_string())) problem.answer_text = *answer->as_string();
     if (answer->as_int()) problem.answer_text = fmt::format("{}", *answer->as_int());
     if (answer->as_double()) problem.answer_text = fmt::format("{}", *answer->as_double());
-    if (answer->as_wide()) problem.answer_text = answer->as_wide()->text;
     if (!problem.answer_text && !answer->as_string()) {
       return wrong_value(place, "answer", kind_of(*answer), "a text or a number",
                          "write it in quotes; give a program what it needs under another key");
@@ -93,6 +93,8 @@ Result<Problem> parse_problem(std::string_view json, std::string_view place, con
     return wrong_value(place, "the line", kind_of(root), "an object",
                        "write {\"prompt\": \"...\", \"answer\": \"...\"} on every line");
   }
+  // Programs are handed the line as JSON, and know no numbers that a double does not.
+  if (const auto plain = formats::parse_json(as_bytes(json), place); !plain.ok()) return plain.error();
   Problem problem;
   problem.key = std::string(place);
   problem.line = std::string(json);

@@ -104,7 +104,8 @@ constexpr auto kSample = &Recipe::sample;
 
 constexpr std::string_view kPathMeaning =
     "a `.txt` file (one document), a `.jsonl` file (texts, messages, ShareGPT, Alpaca, prompts with completions: "
-    "[data.md](data.md)), a `.json` array of the same, or a folder of them";
+    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` one `.jsonl` file of problems "
+    "([rewards.md](rewards.md))";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
 constexpr std::string_view kWeightMeaning = "share of the rows that come from this source, against the other weights";
 constexpr std::string_view kDocumentsMeaning = "of a generator: how many different documents; 0: its own default";

@@ -107,7 +107,15 @@ Result<std::vector<StoredReward>> Judge::State::ask(Part& part, const std::vecto
     asked_of.push_back(&text);
     questions.push_back(std::move(question));
   }
-  NARU_ASSIGN(std::vector<ProgramReply> given, part.program->ask(questions, call.should_stop));
+  std::vector<RewardStore::Entry> so_far;
+  auto replied = part.program->ask(questions, call.should_stop, [&](size_t i, const ProgramReply& reply) {
+    if (reply.failure.empty()) so_far.push_back({asked[i].asked, reply});
+  });
+  if (!replied.ok()) {  // what it said until then need not be asked again
+    NARU_TRY(kept.add(so_far));
+    return std::move(replied).error();
+  }
+  std::vector<ProgramReply> given = *std::move(replied);
   int64_t n_failed = 0;
   for (size_t i = 0; i < given.size(); ++i) {
     ProgramReply& reply = given[i];

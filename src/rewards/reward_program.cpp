@@ -155,7 +155,8 @@ const std::string& RewardProgram::identity() const {
 }
 
 Result<std::vector<ProgramReply>> RewardProgram::ask(const std::vector<std::string>& questions,
-                                                     const std::function<bool()>& should_stop) {
+                                                     const std::function<bool()>& should_stop,
+                                                     const std::function<void(size_t, const ProgramReply&)>& on_reply) {
   State& s = *state_;
   std::vector<ProgramReply> replies(questions.size());
   size_t next = 0, n_done = 0, n_failed = 0;
@@ -194,6 +195,7 @@ Result<std::vector<ProgramReply>> RewardProgram::ask(const std::vector<std::stri
       ++n_done;
       n_failed += reply->failure.empty() ? 0 : 1;
       replies[index] = *std::move(reply);
+      if (on_reply) on_reply(index, replies[index]);
       if (n_failed < n_done || static_cast<int64_t>(n_failed) < kRewardFailuresMax) continue;
       stop_all();
       return Error{

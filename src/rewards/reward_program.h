@@ -45,8 +45,10 @@ class RewardProgram {
 
   // As many replies as questions (reward_question), in their order, whichever process is the faster. kUnavailable where
   // none of kRewardFailuresMax answers got a reward; kCancelled where should_stop says so, within a tenth of a second.
+  // `on_reply` is told of each as it comes.
   Result<std::vector<ProgramReply>> ask(const std::vector<std::string>& questions,
-                                        const std::function<bool()>& should_stop = {});
+                                        const std::function<bool()>& should_stop = {},
+                                        const std::function<void(size_t, const ProgramReply&)>& on_reply = {});
 
  private:
   struct State;

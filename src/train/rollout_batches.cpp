@@ -105,7 +105,8 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
                              "batch.context",
                              recipe_->batch.context, files_->config.max_positions)};
   }
-  const int64_t n_looked_at = std::min(n_rollouts * grpo.prompts * grpo.rounds, kProblemsLookedAt);
+  const int64_t n_looked_at =
+      std::min(n_rollouts * grpo.prompts * grpo.rounds, problems_.is_file() ? problems_.size() : kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {

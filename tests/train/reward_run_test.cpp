@@ -88,7 +88,9 @@ TEST(RewardRun, SpeedAndKillsChangeNothing) {
     EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted) << k;
     std::ifstream file(rig.path() / "asked.txt");
     std::set<std::string> asked;
-    for (std::string line; std::getline(file, line);) EXPECT_TRUE(asked.insert(line).second) << line;
+    int64_t n_again = 0;
+    for (std::string line; std::getline(file, line);) n_again += asked.insert(line).second ? 0 : 1;
+    EXPECT_LE(n_again, recipe.reward[0].processes) << "those that it was at work on";
     EXPECT_GE(asked.size(), 10u);
   }
 }
