@@ -217,8 +217,8 @@ std::string text_table(const TextOutcome& o) {
     rest.heading("Side by side");
     rest.row("same top token",
              fmt::format("{:.3f} % of all", 100 * per_token(static_cast<double>(s.n_same_top), s.model)));
-    rest.row("mean KL", fmt::format("{:.6g} nats per token, of {} from {}", per_token(s.divergence, s.model),
-                                    o.other->name, o.model.name));
+    rest.row("mean KL", fmt::format("{:.6g} nats per token: KL({}, {})", per_token(s.divergence, s.model), o.model.name,
+                                    o.other->name));
   }
   rest.heading("SHA-256");
   rest.line(fmt::format("{}  {}", digest_of(o.model.digests), one_line(o.model.name)));
