@@ -11,7 +11,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace naru;
-  using namespace naru::train;
+  using namespace naru::data;
   if (size < 3) return 0;
   GeneratorOptions options;
   options.generator = static_cast<Generator>(bytes[0] % 3);

@@ -133,6 +133,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (result.reward) json["reward"] = *result.reward;
     if (result.validation_loss) json["validation_loss"] = *result.validation_loss;
     if (result.accuracy) json["accuracy"] = *result.accuracy;
+    if (result.reward_failures > 0) json["reward_failures"] = result.reward_failures;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
     NARU_TRY(write_out(json_text(json)));
     return ended;
@@ -151,6 +152,11 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     text += fmt::format("{:<8} {}\n", name, value);
   };
   if (result.is_done) row("weights", result.weights_sha256);
+  if (result.reward_failures > 0) {
+    row("caution", fmt::format("{} answer{} had no reward of a program (reward_failures): these weights are not "
+                               "reproducible",
+                               grouped(result.reward_failures), result.reward_failures == 1 ? "" : "s"));
+  }
   if (result.is_done) row("model", one_line((folder / "model").string()));
   row("report", one_line((folder / "report.html").string()));
   if (result.is_done) {

@@ -21,6 +21,7 @@ class ProblemSource {
   static Result<ProblemSource> open(const recipes::SourceRecipe& source, uint64_t seed, Split split,
                                     const std::filesystem::path& recipe_folder, bool needs_answers = true);
 
+  bool is_file() const { return !lines_.empty(); }
   int64_t size() const;              // different problems, at least one
   Problem at(int64_t number) const;  // number >= 0
   int64_t held_bytes() const;        // about what the problems take in memory

@@ -34,9 +34,9 @@ struct Judgement {
 };
 
 struct JudgeOptions {
-  std::vector<recipes::RewardRecipe> rewards;  // none: whether the answer is right
+  std::vector<recipes::RewardRecipe> rewards = {};  // none: whether the answer is right
   int64_t max_tokens = 0, soft_tokens = 0;  // of answers (recipes::GrpoRecipe); a part "length" where soft_tokens > 0
-  std::filesystem::path folder;             // where programs are run: the recipe's
+  std::filesystem::path folder = {};        // where programs are run: the recipe's
 };
 // Of a recipe of kind grpo.
 JudgeOptions judge_options(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder);
@@ -73,7 +73,7 @@ class Judge {
   // says "right", or gives at least 1.
   Result<std::vector<bool>> are_right(const std::vector<JudgedText>& texts, const JudgeCall& call = {});
   // Answers without a reward that the store counts: of all starts of a run.
-  Result<int64_t> stored_failures(const std::filesystem::path& store) const;
+  Result<int64_t> stored_failures(const std::filesystem::path& store);
 
  private:
   struct State;

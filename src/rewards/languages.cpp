@@ -11,9 +11,13 @@ namespace {
 
 enum class Script : uint8_t { kNone, kDigit, kLatin, kHangul, kHan, kOther };
 
+bool is_ascii_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 Script script_of(uint32_t c) {
   if (c < 0x80) {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return Script::kLatin;
+    if (is_ascii_word(static_cast<char>(c))) return Script::kLatin;
     return c >= '0' && c <= '9' ? Script::kDigit : Script::kNone;
   }
   const uint16_t flags = text::char_flags(c);
@@ -65,8 +69,7 @@ class Prose {
     size_t end = at + 1;
     if (end < text_.size() && text_[end] == '/') ++end;
     const size_t name = end;
-    while (end < text_.size() && (script_of(static_cast<unsigned char>(text_[end])) == Script::kLatin ||
-                                  text_[end] == '_' || text_[end] == '-')) {
+    while (end < text_.size() && (is_ascii_word(text_[end]) || text_[end] == '_' || text_[end] == '-')) {
       ++end;
     }
     return end > name && end < text_.size() && text_[end] == '>' ? end + 1 : at + 1;
@@ -75,10 +78,7 @@ class Prose {
     if (text_.substr(at).starts_with("\\(")) return behind(at, 2, "\\)", no_round_);
     if (text_.substr(at).starts_with("\\[")) return behind(at, 2, "\\]", no_square_);
     size_t end = at + 1;
-    while (end < text_.size() && script_of(static_cast<unsigned char>(text_[end])) == Script::kLatin &&
-           static_cast<unsigned char>(text_[end]) < 0x80) {
-      ++end;
-    }
+    while (end < text_.size() && is_ascii_word(text_[end])) ++end;
     return end;
   }
 

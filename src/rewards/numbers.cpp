@@ -153,7 +153,6 @@ class Scanner {
         at_ = end;
       }
     }
-    if (std::ssize(number.digits) > kNumberDigitsMax) return std::nullopt;
     return number;
   }
 
@@ -263,7 +262,8 @@ class Scanner {
     without_ends(number.digits, 1);
     without_ends(number.divisor, -1);
     if (number.digits.empty()) return Number{};
-    if (std::abs(number.exponent) > kExponentMax) return std::nullopt;
+    const int64_t longest = std::max(std::ssize(number.digits), std::ssize(number.divisor));
+    if (std::abs(number.exponent) > kExponentMax || longest > kNumberDigitsMax) return std::nullopt;
     return number;
   }
 

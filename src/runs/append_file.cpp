@@ -68,4 +68,9 @@ Status AppendFile::append(std::string_view record) {
   return {};
 }
 
+Status AppendFile::sync() {
+  if (::fsync(fd_) != 0) return write_error(path_, errno);
+  return {};
+}
+
 }  // namespace naru::runs

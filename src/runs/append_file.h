@@ -20,6 +20,7 @@ class AppendFile {
 
   bool is_open() const { return fd_ >= 0; }
   Status append(std::string_view record);
+  Status sync();  // what was appended is on disk when it returns
 
  private:
   std::filesystem::path path_;

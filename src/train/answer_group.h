@@ -20,7 +20,8 @@ struct AnswerGroup {
   bool is_flat() const;  // all answers are worth the same: it teaches nothing
 };
 
-// What a rollout was like, for metrics.jsonl: names and values, means over its answers.
+// What a rollout was like, for metrics.jsonl: names and values, means over its answers; "reward_failures" is
+// a number of answers, and is there where a program failed any.
 std::vector<std::pair<std::string, double>> rollout_metrics(const std::vector<AnswerGroup>& groups,
                                                             const std::vector<std::string>& part_names);
 

@@ -44,20 +44,6 @@ TrainableModel::Options RunningTrainer::model_options() const {
           .check = [this] { return check_given_up(); }};
 }
 
-// Problems that are asked on the way, and who judges answers.
-Status RunningTrainer::open_problems() {
-  const auto source = std::ranges::find_if(
-      recipe_.validation, [this](const recipes::SourceRecipe& s) { return is_grpo() || !s.generator.empty(); });
-  if (source == recipe_.validation.end() && !is_grpo()) return {};
-  NARU_ASSIGN(rewards::Judge judge,
-              rewards::Judge::open(rewards::judge_options(recipe_, recipe_folder_), events_.should_give_up));
-  judge_ = std::make_shared<rewards::Judge>(std::move(judge));
-  if (source == recipe_.validation.end()) return {};
-  NARU_ASSIGN(held_out_, data::ProblemSource::open(*source, recipe_.seed, data::Split::kValidation, recipe_folder_,
-                                                   rewards::needs_answers(recipe_.reward)));
-  return {};
-}
-
 Status RunningTrainer::open_data() {
   NARU_TRY(open_problems());
   const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;

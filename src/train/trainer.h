@@ -95,6 +95,9 @@ struct RunResult {
   std::optional<double> validation_loss;
   std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
   std::string weights_sha256;
+  // Answers for which a reward program gave no reward, in all of the run: with any the weights' hash says nothing of
+  // another run of the recipe. Known to rank 0.
+  int64_t reward_failures = 0;
 };
 
 class Trainer {

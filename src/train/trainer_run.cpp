@@ -331,26 +331,6 @@ Status RunningTrainer::validate(bool may_stop) {
   return run_->add(runs::Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
-Status RunningTrainer::judge(int64_t n_problems) {
-  if (!is_writer()) return {};
-  if (!held_out_) return {};
-  n_problems = std::min(n_problems, held_out_->size());
-  NARU_ASSIGN(Rollout* const answering, rollout());
-  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it. Of several processes this one
-  // alone answers: it cannot stop without the others.
-  const bool may_stop = state_.step < plan_.steps && peers_->count() == 1;
-  rewards::JudgeCall call{.note = [this](const std::string& line) { note(line); }};
-  if (may_stop) call.should_stop = events_.should_stop;
-  const auto accuracy = answering->accuracy(*held_out_, n_problems, *judge_, call);
-  state_.is_unjudged = !accuracy.ok() && accuracy.error().code == Code::kCancelled;
-  is_cut_short_ = state_.is_unjudged && state_.step == 0;
-  if (state_.is_unjudged) return {};
-  if (!accuracy.ok()) return accuracy.error();
-  state_.accuracy = *accuracy;
-  note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
-  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", *accuracy}}});
-}
-
 Result<Rollout*> RunningTrainer::rollout() {
   if (rollout_) {
     rollout_->weights_changed();
@@ -390,6 +370,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
 }
 
 Status RunningTrainer::write_result(RunResult& result) {
+  NARU_TRY(count_failures(result));
   // A checkpoint of the last step may know nothing of problems.
   if (result.is_done && !state_.accuracy) NARU_TRY(judge(kProblemsJudged));
   const nlohmann::json peak = run_->field("peak_memory_bytes");
@@ -399,6 +380,9 @@ Status RunningTrainer::write_result(RunResult& result) {
                                                          {"seconds", state_.seconds}};
   if (result.loss) numbers.emplace_back("loss", *result.loss);
   if (result.reward) numbers.emplace_back("reward", *result.reward);
+  if (judge_ && judge_->has_programs()) {
+    numbers.emplace_back("reward_failures", static_cast<double>(result.reward_failures));
+  }
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;
@@ -415,6 +399,8 @@ Status RunningTrainer::write_result(RunResult& result) {
 Status RunningTrainer::confirm_result(RunResult& result) {
   const nlohmann::json accuracy = run_->field("accuracy");
   if (accuracy.is_number()) result.accuracy = accuracy.get<double>();
+  const nlohmann::json failures = run_->field("reward_failures");
+  if (failures.is_number_integer()) result.reward_failures = failures.get<int64_t>();
   NARU_TRY(export_result(result));
   return runs::write_report(run_->path());
 }

@@ -83,6 +83,7 @@ class RunningTrainer : public Trainer {
   bool is_base_model() const;
   Status export_result(RunResult& result);
   Result<RunResult> finish(bool is_done);
+  Status count_failures(RunResult& result);
   Status write_result(RunResult& result);
   Status confirm_result(RunResult& result);  // of a run that was done before
   Status run_steps();

@@ -85,6 +85,7 @@ TEST(Recipe, TextReadsBackAsItself) {
     Recipe r = parse_good(kSmall);
     r.data.resize(2);
     r.validation.resize(1);
+    r.reward.resize(1);
     for (const KeyRow& row : recipe_keys()) {
       for (size_t i = 0; i < (row.section == "data" ? 2 : 1); ++i) change(row, row.field(r, i), random);
     }
@@ -97,6 +98,7 @@ TEST(Recipe, TextReadsBackAsItself) {
     if (r.guard.skip_z > 1e9) r.guard.skip_z = r.guard.clip_z;
     if (round % 2 == 0) {
       r.grpo = {};
+      r.reward = {};
     } else {
       r.kind = RunKind::kGrpo;
       r.data.resize(1);
@@ -112,6 +114,15 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.data[0].weight = 1;
       r.data[0].trace = "";
       r.validate.rows = 64;
+      RewardRecipe& reward = r.reward[0];
+      reward.kind = "program";
+      reward.name = "mine-1";
+      reward.find = reward.compare = "";
+      reward.strict = false;
+      reward.tag = "think";
+      reward.tokens = 0;
+      reward.command.insert(reward.command.begin(), "python3");
+      reward.command.resize(std::min<size_t>(reward.command.size(), 5));
     }
     const std::string text = recipe_text(r);
     const Recipe back = parse_good(text);
@@ -129,9 +140,7 @@ TEST(Recipe, EveryKeyIsOfItsOwn) {
     EXPECT_TRUE(paths.insert(row.path()).second) << row.path();
     EXPECT_TRUE(row.section.empty() || find_section(row.section) != nullptr) << row.path();
     EXPECT_FALSE(row.meaning.empty()) << row.path();
-    Recipe r;
-    r.data.resize(1);
-    r.validation.resize(1);
+    Recipe r = one_of_each();
     const std::string before = recipe_text(r);
     std::mt19937_64 random(1);
     change(row, row.field(r, 0), random);
@@ -163,7 +172,9 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   expect_in(refusal(good + "answers = 4096\nprompts = 32\n"), {"at most 65536 answers"});
   expect_in(refusal(good + "off_policy_max = 1.0\n"), {"grpo.off_policy_max is given for a run that does not read it"});
   expect_in(refusal(good + "[validate]\nrows = 3\n"), {"validate.rows is given", "remove the line"});
-  expect_in(refusal(good + "[[validation]]\npath = \"a.txt\"\n"), {"[[validation]] is a file"});
+  expect_in(refusal(good + "[[validation]]\npath = \"a\"\n[[validation]]\npath = \"b\"\n"),
+            {"[[validation]] is there 2 times", "one source of held-out problems"});
+  expect_in(refusal(good + "[[data]]\npath = \"b\"\n"), {"[[data]] is there 2 times", "join the files"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
   expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
   expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1"});
@@ -173,11 +184,54 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   expect_in(refusal(wrong), {"grpo.max_tokens is 99 and batch.context 99", "raise batch.context"});
   wrong = good;
   wrong.replace(wrong.find("generator = \"digits\""), 20, "path = \"a.jsonl\"");
-  expect_in(refusal(wrong), {"[[data]] is a file", "one generator"});
+  EXPECT_EQ(parse_good(wrong).data[0].path, "a.jsonl");
   wrong = good;
   wrong.replace(wrong.find("path = \"m\""), 10, "config = \"c.json\"\ntokenizer = \"t\"");
   expect_in(refusal(wrong), {"model.config begins a new model", "train it first"});
   expect_in(refusal(kSmall + "[grpo]\nprompts = 8\n"), {"grpo.prompts is given and kind is pretrain", "set kind"});
+}
+
+TEST(Recipe, RewardsFitTogether) {
+  const std::string made =
+      "kind = \"grpo\"\nsteps = 3\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[batch]\ncontext = 99\n"
+      "[grpo]\nmax_tokens = 40\n";
+  std::string own = made;
+  own.replace(own.find("generator = \"digits\""), 20, "path = \"a.jsonl\"");
+  const auto reward = [](const std::string& keys) { return "[[reward]]\n" + keys + "\n"; };
+  const std::string program = "kind = \"program\"\ncommand = [\"python3\", \"r.py\"]\n";
+  const Recipe good = parse_good(own + reward("find = \"boxed\"\nweight = 0.5") + reward("kind = \"format\"") +
+                                 reward("kind = \"language\"") + reward("kind = \"length\"\ntokens = 20") +
+                                 reward(program + "seconds = 3\nname = \"mine\"") + reward(program + "weight = -1"));
+  ASSERT_EQ(good.reward.size(), 6u);
+  EXPECT_EQ(reward_name(good.reward[0]), "answer");
+  EXPECT_EQ(reward_name(good.reward[4]), "mine");
+  EXPECT_EQ(good.reward[4].command, (std::vector<std::string>{"python3", "r.py"}));
+  EXPECT_EQ(parse_good(recipe_text(good)).reward[0].weight, 0.5);
+  EXPECT_EQ(
+      parse_recipe(own + reward(program), "r.toml", {"reward.seconds=2", "reward.0.processes=5"})->reward[0].processes,
+      5);
+  expect_in(refusal(own + reward("kind = \"answer\"") + reward("")), {"reward.1 has the name \"answer\"", "taken"});
+  expect_in(refusal(own + reward("name = \"a b\"")), {"reward.0 has a name", "letters, digits"});
+  expect_in(refusal(own + reward("name = \"failures\"")), {"taken"});
+  expect_in(refusal(own + "soft_tokens = 5\n" + reward("kind = \"length\"")), {"\"length\", which is taken"});
+  expect_in(refusal(own + reward("kind = \"length\"\ntokens = 40")), {"tokens 40 and grpo.max_tokens is 40"});
+  expect_in(refusal(own + reward("kind = \"program\"")), {"a program without a command", "python3"});
+  expect_in(refusal(own + reward("command = [\"a\"]")), {"kind \"answer\" and command", "remove the line"});
+  expect_in(refusal(own + reward("kind = \"language\"\ntag = \"t\"")), {"tag with kind \"answer\" only"});
+  expect_in(refusal(own + reward("kind = \"format\"\ntag = \"a>b\"")), {"a tag of other characters"});
+  expect_in(refusal(own + reward("kind = \"right\"")), {"reward.kind is the text \"right\"", "\"program\""});
+  expect_in(refusal(own + reward("find = \"verifier\"")), {"find \"verifier\" and [[data]] is a file", "boxed"});
+  expect_in(refusal(made + "[[validation]]\npath = \"b.jsonl\"\n" + reward("find = \"verifier\"")),
+            {"[[validation]] is a file"});
+  expect_in(refusal(made + reward("compare = \"text\"")), {"compare and the verifier of digits"});
+  expect_in(refusal(own + reward("find = \"number\"\ncompare = \"text\"")), {"finds a number and compares it as text"});
+  expect_in(refusal(kSmall + reward("")), {"[[reward]] and kind is pretrain", "set kind = \"grpo\""});
+  // Which run it is: everything but how fast the program is and how much it may take.
+  const Recipe one = parse_good(own + reward(program));
+  EXPECT_EQ(recipe_identity(one), recipe_identity(parse_good(own + reward(program + "seconds = 3\nprocesses = 9"))));
+  EXPECT_NE(recipe_identity(one), recipe_identity(parse_good(own + reward(program + "failure_reward = 1.0"))));
+  EXPECT_NE(recipe_identity(one), recipe_identity(parse_good(own)));
+  EXPECT_EQ(recipe_difference(one, parse_good(own)), "1 reward in [[reward]] there and 0 rewards here");
 }
 
 TEST(Recipe, WrongValuesSayWhatWasWanted) {

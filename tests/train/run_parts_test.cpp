@@ -465,6 +465,25 @@ TEST(TwoProcesses, WriteTheSameAnswersAndStopTogether) {
   }
 }
 
+// One asks, all have the same: a reward at random would part them.
+TEST(TwoProcesses, ShareWhatAProgramSays) {
+  const GrpoRig rig;
+  std::ofstream(rig.path() / "reward.py") << "import json, random, sys\n"
+                                             "for line in sys.stdin:\n"
+                                             "    print(json.dumps({'id': json.loads(line)['id'], 'reward': "
+                                             "random.random()}), flush=True)\n";
+  recipes::Recipe recipe = rig.grpo("random");
+  recipe.reward.resize(1);
+  recipe.reward[0].kind = "program";
+  recipe.reward[0].command = {"python3", "reward.py"};
+  Second second;
+  second.n_questions = 40;
+  const auto stopped = run_in_two(rig, recipe, second);
+  ASSERT_TRUE(stopped.ok()) << stopped.error().message;
+  EXPECT_FALSE(stopped->is_done);
+  EXPECT_EQ(finished_in_two(rig, recipe).size(), 64u);
+}
+
 // Each can go on with what the other left.
 TEST(TwoProcesses, StopTogetherAndGoOn) {
   const TrainerRig rig;
