@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -24,13 +23,6 @@ namespace naru::cli {
 namespace {
 
 constexpr int64_t kWindowDefault = 2048;
-
-// With the folder that it lies in.
-std::string longer_name(const std::string& path) {
-  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
-  const std::filesystem::path place = whole.filename().empty() ? whole.parent_path() : whole;
-  return (place.parent_path().filename() / place.filename()).string();
-}
 
 struct TextFile {
   std::string name;
