@@ -54,6 +54,8 @@ struct EvalModel {
   std::vector<formats::FileDigest> digests;  // of its files, then of its adapter's
   text::ChatTokenizer text;
 };
+// The last part of a model's path with the folder that it lies in.
+std::string longer_name(const std::string& path);
 // Hashes its files, with progress. kNotFound and others where it has no tokenizer.
 Result<EvalModel> open_eval_model(const ModelOptions& options);
 // One hash that names all files: of one its own, of several that of their list as sha256sum prints it.

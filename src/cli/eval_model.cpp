@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/sha256.h"
@@ -40,9 +41,16 @@ Status add_digests(formats::TensorFiles& files, std::string_view folder, std::ve
 
 }  // namespace
 
+std::string longer_name(const std::string& path) {
+  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  const std::filesystem::path place = whole.filename().empty() ? whole.parent_path() : whole;
+  return (place.parent_path().filename() / place.filename()).string();
+}
+
 Result<EvalModel> open_eval_model(const ModelOptions& options) {
   NARU_ASSIGN(models::ModelFiles files, open_files(options));
   std::string name = short_name(options.path);
+  if (name == "model") name = longer_name(options.path);  // of a run
   std::vector<formats::FileDigest> digests;
   NARU_ASSIGN(text::ChatTokenizer text, open_tokenizer(options.path, name, files.config.vocab));
   NARU_TRY(add_digests(files.tensors, "", digests));

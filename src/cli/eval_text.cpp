@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -24,13 +23,6 @@ namespace naru::cli {
 namespace {
 
 constexpr int64_t kWindowDefault = 2048;
-
-// With the folder that it lies in.
-std::string longer_name(const std::string& path) {
-  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
-  const std::filesystem::path place = whole.filename().empty() ? whole.parent_path() : whole;
-  return (place.parent_path().filename() / place.filename()).string();
-}
 
 struct TextFile {
   std::string name;
@@ -217,8 +209,8 @@ std::string text_table(const TextOutcome& o) {
     rest.heading("Side by side");
     rest.row("same top token",
              fmt::format("{:.3f} % of all", 100 * per_token(static_cast<double>(s.n_same_top), s.model)));
-    rest.row("mean KL", fmt::format("{:.6g} nats per token, of {} from {}", per_token(s.divergence, s.model),
-                                    o.other->name, o.model.name));
+    rest.row("mean KL", fmt::format("{:.6g} nats per token: KL({}, {})", per_token(s.divergence, s.model), o.model.name,
+                                    o.other->name));
   }
   rest.heading("SHA-256");
   rest.line(fmt::format("{}  {}", digest_of(o.model.digests), one_line(o.model.name)));

@@ -18,7 +18,7 @@ std::string percent_of(double share) {
 }
 
 std::string range_text(const eval::Interval& interval) {
-  return fmt::format("{:.1f} to {:.1f}", 100 * interval.low, 100 * interval.high);
+  return fmt::format("{:.1f}-{:.1f}", 100 * interval.low, 100 * interval.high);
 }
 
 std::string sampling_words(const engine::SamplingOptions& s) {

@@ -277,8 +277,8 @@ def test_two_interrupts_leave_nothing(rig):
 
 def test_an_evaluation_that_is_interrupted_keeps_whole_answers(rig):
     process = subprocess.Popen(
-        [rig.binary, "eval", rig.model("gguf-llama-f32/model.gguf"), "--problems", "countdown", "--count", "100000",
-         "--samples", "3", "--max-tokens", "8", "--answers", "a.jsonl", "--threads", "1"],
+        [rig.binary, "eval", rig.model("gguf-llama-f32/model.gguf"), "--problems", "countdown", "--count", "5000",
+         "--samples", "3", "--max-tokens", "40", "--answers", "a.jsonl", "--threads", "1"],
         cwd=rig.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     rig.processes.append(process)
     end = time.monotonic() + WAIT_SECONDS
