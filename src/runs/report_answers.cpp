@@ -135,7 +135,7 @@ std::string group_answer_html(const ShownGroup& group, const ShownAnswer& answer
   }
   return fmt::format(
       "<div class=\"one\"><div class=\"worth\"><span>reward {}</span>{}<span>advantage {}</span>{}<small>{}</small>"
-      "<small>{} {}, {}{}</small></div><div>{}</div></div>\n",
+      "<small>{}, {} {}{}</small></div><div>{}</div></div>\n",
       number_text(answer.reward), bar(answer.reward, scale.reward, scale.has_below), number_text(answer.advantage),
       bar(answer.advantage, scale.advantage, true), parts, mark(answer.is_right), grouped(answer.tokens),
       answer.tokens == 1 ? "token" : "tokens", answer.is_cut ? ", cut off" : "", answer_html(answer.text));

@@ -19,10 +19,10 @@ recipes::Recipe grpo_recipe() {
   return recipe;
 }
 
-using Values = std::vector<std::pair<std::string, double>>;
+using SeriesValues = std::vector<std::pair<std::string, double>>;
 
 // All that a series of `n` steps raises; what `values` says is put over what a run that learns looks like.
-std::vector<Alarm> raised_by(int64_t n, const std::function<Values(int64_t)>& values) {
+std::vector<Alarm> raised_by(int64_t n, const std::function<SeriesValues(int64_t)>& values) {
   AlarmWatch watch(grpo_recipe());
   for (int64_t step = 1; step <= n; ++step) {
     const double done = static_cast<double>(step) / static_cast<double>(n);
@@ -53,26 +53,34 @@ std::string kinds(const std::vector<Alarm>& alarms) {
 }
 
 TEST(Alarms, ARunThatLearnsRaisesNone) {
-  EXPECT_EQ(kinds(raised_by(100, [](int64_t) { return Values(); })), "");
+  EXPECT_EQ(kinds(raised_by(100, [](int64_t) { return SeriesValues(); })), "");
   // Nor does one that has learnt all there is: certain, and without signal.
   EXPECT_EQ(kinds(raised_by(60,
                             [](int64_t step) {
-                              return step < 20 ? Values()
-                                               : Values{{"rollout_accuracy", 0.99},
-                                                        {"reward", 0.99},
-                                                        {"flat_groups", 0.95},
-                                                        {"entropy", 0.001}};
+                              return step < 20 ? SeriesValues()
+                                               : SeriesValues{{"rollout_accuracy", 0.99},
+                                                              {"reward", 0.99},
+                                                              {"flat_groups", 0.95},
+                                                              {"entropy", 0.001}};
                             })),
             "");
   // Nor one that wavers, nor one that begins flat and finds something.
-  EXPECT_EQ(kinds(raised_by(100, [](int64_t step) { return Values{{"reward", step % 2 == 0 ? 0.5 : 0.2}}; })), "");
-  EXPECT_EQ(kinds(raised_by(100, [](int64_t step) { return step < 4 ? Values{{"flat_groups", 1}} : Values(); })), "");
+  EXPECT_EQ(kinds(raised_by(100,
+                            [](int64_t step) {
+                              return SeriesValues{{"reward", step % 2 == 0 ? 0.5 : 0.2}};
+                            })),
+            "");
+  EXPECT_EQ(kinds(raised_by(100,
+                            [](int64_t step) {
+                              return step < 4 ? SeriesValues{{"flat_groups", 1}} : SeriesValues();
+                            })),
+            "");
 }
 
 TEST(Alarms, EntropyThatIsGone) {
   const auto alarms = raised_by(60, [](int64_t step) {
     const double gone = step > 20 ? 0.003 : 0.5;
-    return Values{{"entropy", gone}, {"rollout_accuracy", 0.4}, {"reward", 0.4}};
+    return SeriesValues{{"entropy", gone}, {"rollout_accuracy", 0.4}, {"reward", 0.4}};
   });
   ASSERT_EQ(kinds(alarms), "entropy");
   EXPECT_EQ(alarms[0].step, 25);
@@ -80,14 +88,14 @@ TEST(Alarms, EntropyThatIsGone) {
   EXPECT_NE(alarms[0].advice.find("optimizer.lr=0.0001"), std::string::npos) << alarms[0].advice;
   // Without a measure of it, what was drawn tells.
   const auto told = raised_by(60, [](int64_t step) {
-    return Values{{"entropy", NAN}, {"answer_log_prob", step > 20 ? -0.003 : -0.5}, {"rollout_accuracy", 0.4}};
+    return SeriesValues{{"entropy", NAN}, {"answer_log_prob", step > 20 ? -0.003 : -0.5}, {"rollout_accuracy", 0.4}};
   });
   EXPECT_EQ(kinds(told), "entropy");
 }
 
 TEST(Alarms, GroupsWithoutSignal) {
   const auto hard = raised_by(60, [](int64_t) {
-    return Values{{"flat_groups", 0.97}, {"rollout_accuracy", 0.001}, {"reward", 0.001}};
+    return SeriesValues{{"flat_groups", 0.97}, {"rollout_accuracy", 0.001}, {"reward", 0.001}};
   });
   ASSERT_EQ(kinds(hard), "flat");
   EXPECT_EQ(hard[0].step, 5);
@@ -96,7 +104,7 @@ TEST(Alarms, GroupsWithoutSignal) {
 }
 
 TEST(Alarms, AnswersThatAreCutOff) {
-  const auto alarms = raised_by(60, [](int64_t step) { return Values{{"cut_share", step > 30 ? 0.98 : 0.3}}; });
+  const auto alarms = raised_by(60, [](int64_t step) { return SeriesValues{{"cut_share", step > 30 ? 0.98 : 0.3}}; });
   ASSERT_EQ(kinds(alarms), "cut");
   EXPECT_EQ(alarms[0].step, 35);
   EXPECT_EQ(alarm_line(alarms[0]),
@@ -105,7 +113,9 @@ TEST(Alarms, AnswersThatAreCutOff) {
 }
 
 TEST(Alarms, ARewardThatFalls) {
-  const auto alarms = raised_by(60, [](int64_t step) { return step > 30 ? Values{{"reward", 0.1}} : Values(); });
+  const auto alarms = raised_by(60, [](int64_t step) {
+    return step > 30 ? SeriesValues{{"reward", 0.1}} : SeriesValues();
+  });
   ASSERT_EQ(kinds(alarms), "reward");
   EXPECT_GT(alarms[0].step, 31);
   EXPECT_LT(alarms[0].step, 37);
@@ -113,7 +123,7 @@ TEST(Alarms, ARewardThatFalls) {
   EXPECT_EQ(kinds(raised_by(60,
                             [](int64_t step) {
                               const double x = static_cast<double>(step);
-                              return Values{{"reward", step <= 30 ? -1 + 0.02 * x : -0.95}};
+                              return SeriesValues{{"reward", step <= 30 ? -1 + 0.02 * x : -0.95}};
                             })),
             "reward");
 }
@@ -138,18 +148,18 @@ TEST(Alarms, ARunWithTooHighALearningRate) {
 }
 
 TEST(Alarms, DistanceAndRatios) {
-  EXPECT_EQ(kinds(raised_by(60, [](int64_t step) { return Values{{"kl", step > 20 ? 3.0 : 0.1}}; })), "kl");
-  const auto once = raised_by(60, [](int64_t step) { return Values{{"ratio_most", step == 20 ? 1e6 : 2}}; });
+  EXPECT_EQ(kinds(raised_by(60, [](int64_t step) { return SeriesValues{{"kl", step > 20 ? 3.0 : 0.1}}; })), "kl");
+  const auto once = raised_by(60, [](int64_t step) { return SeriesValues{{"ratio_most", step == 20 ? 1e6 : 2}}; });
   EXPECT_EQ(kinds(once), "") << "one token of one update is no alarm";
-  const auto often = raised_by(60, [](int64_t step) { return Values{{"ratio_most", step > 20 ? 1e6 : 2}}; });
+  const auto often = raised_by(60, [](int64_t step) { return SeriesValues{{"ratio_most", step > 20 ? 1e6 : 2}}; });
   ASSERT_EQ(kinds(often), "ratio");
   EXPECT_NE(often[0].advice.find("grpo.updates=2"), std::string::npos);
 }
 
 TEST(Alarms, ARewardThatIsEarnedInAnotherWay) {
   const auto alarms = raised_by(100, [](int64_t step) {
-    if (step % 20 != 0) return Values();
-    return Values{{"accuracy", step <= 40 ? 0.6 : 0.3}};
+    if (step % 20 != 0) return SeriesValues();
+    return SeriesValues{{"accuracy", step <= 40 ? 0.6 : 0.3}};
   });
   ASSERT_EQ(kinds(alarms), "held-out");
   EXPECT_EQ(alarms[0].step, 80) << "the second time";
