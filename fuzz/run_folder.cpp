@@ -1,5 +1,6 @@
-// The folder of a run as `naru runs` and the report read it: run.json, metrics.jsonl, samples.jsonl and recipe.toml, in
-// this order, parted by the byte 0x1e. Whatever they hold, the page is UTF-8 and runs no script but its own.
+// The folder of a run as `naru runs` and the report read it: run.json, metrics.jsonl, samples.jsonl, recipe.toml,
+// problems.jsonl and groups.jsonl, in this order, parted by the byte 0x1e. Whatever they hold, the page is UTF-8 and runs
+// no script but its own.
 #include <unistd.h>
 
 #include <array>
@@ -40,7 +41,7 @@ int64_t count(std::string_view text, std::string_view what) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  constexpr std::array kFiles = {kRunFile, kMetricsFile, kSamplesFile, kRecipeFile};
+  constexpr std::array kFiles = {kRunFile, kMetricsFile, kSamplesFile, kRecipeFile, kProblemsFile, kGroupsFile};
   std::string_view rest(reinterpret_cast<const char*>(data), size);
   for (const char* name : kFiles) {
     const size_t end = std::min(rest.find('\x1e'), rest.size());

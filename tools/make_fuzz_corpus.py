@@ -119,7 +119,10 @@ def main():
     parts = [b'{"format":"naru-run","name":"tiny","status":"running","step":9,"steps":20,"loss":2.5,"tokens":4096,"seconds":3.5,'
              b'"active_parameters":1000,"peak_memory_bytes":9e6,"machine":"<b>cpu</b>"}',
              b'{"step":1,"loss":3.5,"lr":0.001}\n{"step":2,"loss":3.25,"validation_loss":3.5}\nno object\n',
-             b'{"step":2,"prompt":"2+2","answer":"4 </script>"}\n{"step":4,"prompt":"2+2","answer":"5"}\n', b'steps = 20 # <script>\n']
+             b'{"step":2,"prompt":"2+2","answer":"4 </script>"}\n{"step":4,"prompt":"2+2","answer":"5"}\n', b'steps = 20 # <script>\n',
+             b'{"step":0,"problem":0,"prompt":"2 2 =","wanted":"4","answer":"<think>hm</think>4","is_right":true}\n',
+             b'{"step":1,"problem":0,"prompt":"2 2 =","wanted":"4","parts":["answer","<b>"],"answers":[{"text":"</script>","tokens":3,'
+             b'"is_right":false,"is_cut":true,"reward":-0.5,"advantage":-1,"parts":[0,-0.5]}]}\n']
     put(out, "run_folder", "tiny", b"\x1e".join(parts))
 
     lines = ["rms_norm eps/apart rows=3 cols=17 values=low seed=7 gap=3 grade=exact", "add in_b rows=70 cols=601 values=wide large",

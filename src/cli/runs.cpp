@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -36,10 +37,6 @@ Style style_of(std::string_view status) {
   return Style::kPlain;
 }
 
-std::string optional_number(const std::optional<double>& value) {
-  return value ? fmt::format("{:.4f}", *value) : "-";
-}
-
 // "2026-11-25 10:31" of "2026-11-25T10:31:10Z".
 std::string time_text(const std::string& utc) {
   if (utc.empty()) return "-";
@@ -61,6 +58,32 @@ std::vector<std::string> difference_texts(const runs::RunSummary& run) {
   return texts;
 }
 
+// What a run is measured by: a column that no run has a value for is not there.
+struct Measure {
+  std::string_view head;
+  std::optional<double> runs::RunSummary::*value;
+  bool is_share;
+};
+constexpr std::array<Measure, 4> kMeasures = {{{"loss", &runs::RunSummary::loss, false},
+                                               {"validation", &runs::RunSummary::validation_loss, false},
+                                               {"reward", &runs::RunSummary::reward, false},
+                                               {"right", &runs::RunSummary::accuracy, true}}};
+
+std::vector<Measure> measures_of(const std::vector<runs::RunSummary>& runs) {
+  std::vector<Measure> measures;
+  for (const Measure& measure : kMeasures) {
+    const bool is_there = std::any_of(
+        runs.begin(), runs.end(), [&measure](const runs::RunSummary& run) { return (run.*measure.value).has_value(); });
+    if (is_there) measures.push_back(measure);
+  }
+  // Of runs that have not begun, what most are measured by.
+  return measures.empty() ? std::vector<Measure>(kMeasures.begin(), kMeasures.begin() + 2) : measures;
+}
+
+std::string measure_text(const std::optional<double>& value, bool is_share) {
+  return !value ? "-" : is_share ? fmt::format("{:.1f} %", 100 * *value) : fmt::format("{:.4f}", *value);
+}
+
 }  // namespace
 
 std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns) {
@@ -68,22 +91,27 @@ std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t column
   const bool has_recipes = std::any_of(runs.begin(), runs.end(), [](const runs::RunSummary& run) {
     return run.name != short_name(run.folder.string());
   });
-  std::vector<Table::Column> heads = {{"folder"},           {"status"},        {"step", true}, {"loss", true},
-                                      {"validation", true}, {"written (UTC)"}, {"time", true}, {"weights"}};
+  const std::vector<Measure> measures = measures_of(runs);
+  std::vector<Table::Column> heads = {{"folder"}, {"status"}, {"step", true}};
+  for (const Measure& measure : measures) heads.push_back({std::string(measure.head), true});
+  for (Table::Column head : {Table::Column{"written (UTC)"}, Table::Column{"time", true}, Table::Column{"weights"}}) {
+    heads.push_back(std::move(head));
+  }
   if (has_recipes) heads.push_back({"recipe"});
   Table table(std::move(heads));
   for (const runs::RunSummary& run : runs) {
     const std::string hash = plain(run.weights_sha256, 64).substr(0, kHashShown);
     const std::string step =
         run.steps > 0 ? fmt::format("{}/{}", grouped(run.step), grouped(run.steps)) : grouped(run.step);
-    std::vector<Table::Cell> cells = {plain(short_name(run.folder.string()), kNameBytesShown),
-                                      {plain(run.status, 20), style_of(run.status)},
-                                      step,
-                                      optional_number(run.step > 0 ? run.loss : std::nullopt),
-                                      optional_number(run.validation_loss),
-                                      time_text(run.updated),
-                                      run.seconds > 0 ? format_seconds(run.seconds) : "-",
-                                      hash.empty() ? "-" : hash};
+    std::vector<Table::Cell> cells = {
+        plain(short_name(run.folder.string()), kNameBytesShown), {plain(run.status, 20), style_of(run.status)}, step};
+    for (const Measure& measure : measures) {
+      const bool is_known = run.step > 0 || measure.head != "loss";
+      cells.emplace_back(measure_text(is_known ? run.*measure.value : std::nullopt, measure.is_share));
+    }
+    cells.emplace_back(time_text(run.updated));
+    cells.emplace_back(run.seconds > 0 ? format_seconds(run.seconds) : "-");
+    cells.emplace_back(hash.empty() ? "-" : hash);
     if (has_recipes) cells.emplace_back(plain(run.name, kNameBytesShown));
     table.row(std::move(cells));
     table.note(difference_texts(run));
@@ -103,6 +131,8 @@ Json runs_json(const std::vector<runs::RunSummary>& runs) {
                     {"steps", run.steps},
                     {"loss", run.loss ? Json(*run.loss) : Json(nullptr)},
                     {"validation_loss", run.validation_loss ? Json(*run.validation_loss) : Json(nullptr)},
+                    {"reward", run.reward ? Json(*run.reward) : Json(nullptr)},
+                    {"accuracy", run.accuracy ? Json(*run.accuracy) : Json(nullptr)},
                     {"seconds", run.seconds},
                     {"started", run.started},
                     {"updated", run.updated},

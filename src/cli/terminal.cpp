@@ -64,6 +64,14 @@ int write_all(int fd, std::string_view text) {
   return 0;
 }
 
+int screen_size(unsigned short winsize::*field, int unknown) {
+  winsize size{};
+  for (const int fd : {STDERR_FILENO, STDOUT_FILENO, STDIN_FILENO}) {
+    if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.*field > 0) return size.*field;
+  }
+  return unknown;
+}
+
 }  // namespace
 
 void open_standard_streams() {
@@ -107,11 +115,10 @@ std::string styled(std::string_view text, Style style, Stream stream) {
 }
 
 int terminal_columns() {
-  winsize size{};
-  for (const int fd : {STDERR_FILENO, STDOUT_FILENO, STDIN_FILENO}) {
-    if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  }
-  return 80;
+  return screen_size(&winsize::ws_col, 80);
+}
+int terminal_height() {
+  return screen_size(&winsize::ws_row, 24);
 }
 
 int64_t display_columns_of(uint32_t code_point) {

@@ -27,6 +27,8 @@ std::string_view style_code(Style style, Stream stream);
 
 // Columns of the terminal; 80 where it does not say.
 int terminal_columns();
+// Rows of the terminal; 24 where it does not say.
+int terminal_height();
 
 // Columns that valid UTF-8 takes on a screen: combining marks none, wide characters two.
 int64_t display_columns(std::string_view text);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/memory.h"
 #include "base/shown_text.h"
@@ -128,9 +129,37 @@ std::string going_on(const TrainOptions& options) {
 
 namespace {
 
+// Of reinforcement learning: what was reached, from the first rollout and the first held-out problems to the last.
+std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
+  std::string text;
+  const auto put = [&text](std::string_view name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("{:<9} {}\n", name, value);
+  };
+  const auto climb = [&curves](const std::string& name, const auto& shown) {
+    const auto first = curves.first(name), last = curves.last(name);
+    if (!first || !last) return std::string();
+    return curves.of(name).size() > 1 ? fmt::format("{} → {}", shown(*first), shown(*last)) : shown(*last);
+  };
+  const auto share = [](double value) { return fmt::format("{:.1f} %", 100 * value); };
+  put("reward", climb("reward", [](double value) { return fmt::format("{:.3f}", value); }));
+  std::string held_out = climb("accuracy", share);
+  if (!held_out.empty()) held_out += fmt::format(" of {} problems right", grouped(n_problems));
+  if (const std::string drawn = climb("pass_1", share); !drawn.empty()) held_out += "; drawn: " + drawn;
+  const int64_t k = curves.pass_k();
+  if (k > 0) held_out += fmt::format("; one of {}: {}", k, climb(fmt::format("pass_{}", k), share));
+  put("held-out", held_out);
+  put("answers", climb("answer_tokens", [](double value) { return fmt::format("{:.1f} tokens", value); }));
+  // One that differs ends the run.
+  if (const auto compared = curves.last("tokens_compared_total"); compared && *compared > 0) {
+    const std::string n = grouped(static_cast<int64_t>(*compared));
+    put("bit-equal", fmt::format("yes: {} of {} log-probabilities of the rollouts are the trainer's", n, n));
+  }
+  return text;
+}
+
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
 Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, const train::Trainer& trainer,
-                  const train::RunResult& result, const TrainPart& part) {
+                  const train::RunResult& result, const TrainCurves& curves, const TrainPart& part) {
   const fs::path& folder = trainer.folder();
   const Status ended = result.is_done ? Status() : Status(Error{Code::kCancelled, ""});
   if (part.was_done && !options.json) return ended;
@@ -144,6 +173,10 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (result.reward) json["reward"] = *result.reward;
     if (result.validation_loss) json["validation_loss"] = *result.validation_loss;
     if (result.accuracy) json["accuracy"] = *result.accuracy;
+    if (result.accuracy) json["problems"] = result.n_problems;
+    if (const auto compared = curves.last("tokens_compared_total")) json["tokens_compared"] = *compared;
+    if (const auto before = curves.first("reward")) json["reward_at_first"] = *before;
+    if (const auto before = curves.first("accuracy")) json["accuracy_at_first"] = *before;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
     if (part.result == nullptr) NARU_TRY(write_out(json_text(json)));
     if (part.result != nullptr) *part.result = std::move(json);
@@ -154,13 +187,16 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
                                     : fmt::format("stopped after {} of {} steps", grouped(result.step), grouped(steps));
   std::string values;
   const auto add = [&values](const std::string& value) { values += (values.empty() ? ": " : ", ") + value; };
-  if (result.reward) add(fmt::format("reward {:.3f}", *result.reward));
+  const bool is_grpo = recipe.kind == recipes::RunKind::kGrpo;
   if (result.loss) add(fmt::format("loss {:.4f}", *result.loss));
   if (result.validation_loss) add(fmt::format("validation {:.4f}", *result.validation_loss));
-  if (result.accuracy) add(fmt::format("{:.1f} % of held-out problems right", 100 * *result.accuracy));
+  if (result.accuracy && !is_grpo) {
+    add(fmt::format("{:.1f} % of {} held-out problems right", 100 * *result.accuracy, grouped(result.n_problems)));
+  }
   text = indented(text + values, 0, 2);
-  const auto row = [&text](std::string_view name, const std::string& value) {
-    text += fmt::format("{:<8} {}\n", name, value);
+  if (is_grpo) text += reached_rows(curves, result.n_problems);
+  const auto row = [&text, is_grpo](std::string_view name, const std::string& value) {
+    text += fmt::format("{:<{}} {}\n", name, is_grpo ? 9 : 8, value);
   };
   if (result.is_done) row("weights", result.weights_sha256);
   if (result.is_done) row("model", one_line((folder / "model").string()));
@@ -179,9 +215,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
 Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::path& folder, contract::Chip& chip) {
   const fs::path place = recipes::model_place(recipe.model, folder);
   std::error_code ignored;
-  const auto has_weights = [](const fs::directory_entry& entry) {
-    return entry.path().extension() == ".safetensors";
-  };
+  const auto has_weights = [](const fs::directory_entry& entry) { return entry.path().extension() == ".safetensors"; };
   if (!place.empty() && fs::is_directory(place, ignored) && fs::exists(place / "config.json", ignored) &&
       std::none_of(fs::directory_iterator(place, ignored), fs::directory_iterator(), has_weights)) {
     recipe.model.tokenizer = recipes::tokenizer_place(recipe.model, folder).string();
@@ -193,6 +227,24 @@ Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::p
   return write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan));
 }
 
+// A rollout serves several steps: what it was like is said until the next.
+TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves) {
+  return {.step = r.step,
+          .steps = r.steps,
+          .loss = r.loss,
+          .lr = r.lr,
+          .grad_norm = r.grad_norm,
+          .tokens_per_s = r.tokens_per_s,
+          .peak_share = r.peak_share,
+          .seconds_left = r.seconds_left,
+          .memory_bytes = r.memory_bytes,
+          .reward = curves.last("reward"),
+          .answer_tokens = curves.last("answer_tokens"),
+          .rollout_tokens_per_s = curves.last("rollout_tokens_per_s"),
+          .update_tokens_per_s = curves.last("update_tokens_per_s"),
+          .accuracy = curves.last("accuracy")};
+}
+
 }  // namespace
 
 Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const fs::path& folder,
@@ -202,23 +254,19 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   events.note = [&status, &part](std::string_view text) {
     if (!part.was_done) status.note(text);
   };
-  events.should_stop = events.should_give_up = [] { return is_interrupted(); };
-  std::optional<double> reward, answer_tokens;  // a rollout serves several steps
-  events.step = [&](const train::StepReport& r) {
-    if (r.reward) reward = r.reward;
-    if (r.answer_tokens) answer_tokens = r.answer_tokens;
-    status.update({.step = r.step,
-                   .steps = r.steps,
-                   .loss = r.loss,
-                   .lr = r.lr,
-                   .grad_norm = r.grad_norm,
-                   .tokens_per_s = r.tokens_per_s,
-                   .peak_share = r.peak_share,
-                   .seconds_left = r.seconds_left,
-                   .memory_bytes = r.memory_bytes,
-                   .reward = reward,
-                   .answer_tokens = answer_tokens});
+  bool is_stopping = false;
+  events.should_give_up = [&] {
+    // What Ctrl-C is answered with stands below the line by now.
+    if (is_interrupted() && !std::exchange(is_stopping, true)) status.let_be();
+    return is_interrupted();
   };
+  events.should_stop = events.should_give_up;
+  TrainCurves curves;
+  if (recipe.kind == recipes::RunKind::kGrpo) {
+    events.metrics = [&curves](const runs::Metrics& m) { curves.add(m.step, m.values); };
+    status.show_curves(curves);
+  }
+  events.step = [&](const train::StepReport& r) { status.update(progress_of(r, curves)); };
   train::StartOptions start = options.start;
   start.version = version_line().substr(std::string_view("naru ").size());
   start.command = going_on(options);
@@ -226,7 +274,7 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   if (!info.level.empty() && !options.json) {
     start.measure_peak = [&info, is_bf16] {
-      const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);
+      static const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);  // once for all stages
       return !limits.ok() ? 0 : is_bf16 ? limits->bf16.per_s : limits->f32.per_s;
     };
   }
@@ -234,10 +282,10 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   if (!options.json && !part.was_done) write_err(plan_text(recipe, trainer->plan()));
   say_at_interrupt("\nstopping behind this part of the step; Ctrl-C again stops at once, without a checkpoint\n");
   auto result = trainer->run();
-  status.clear();
+  status.finish();
   if (!result.ok()) return result.error();
   if (options.machine.explain) write_err(kernel_table(chip));
-  return say_result(options, recipe, *trainer, *result, part);
+  return say_result(options, recipe, *trainer, *result, curves, part);
 }
 
 Status train_command(const TrainOptions& options) {
@@ -256,7 +304,8 @@ Command make_train() {
       .name = "train",
       .summary = "trains a model as a recipe says",
       .description =
-          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, or a pipeline "
+          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, or a "
+          "pipeline "
           "of such stages; of all weights, or of adapters. The folder of the run "
           "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "

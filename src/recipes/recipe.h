@@ -115,8 +115,10 @@ struct CheckpointRecipe {
   int64_t keep = 2;     // beside the best
 };
 struct ValidateRecipe {
-  int64_t every = 100;  // steps; 0: only at the end
-  int64_t rows = 64;    // packed rows of the validation sources, at most
+  int64_t every = 100;     // steps; 0: only at the end
+  int64_t rows = 64;       // packed rows of the validation sources, at most
+  int64_t problems = 100;  // held-out problems that are asked, at most
+  int64_t samples = 4;     // answers drawn to each, of grpo; 0: the greedy answer alone
 };
 struct SampleRecipe {
   int64_t every = 0;  // steps; 0: only before and after

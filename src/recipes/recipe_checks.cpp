@@ -95,7 +95,12 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     return clash(where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
                  "keys of [grpo] with kind grpo only", "set kind = \"grpo\", or remove the section");
   }
-  if (r.kind != RunKind::kGrpo) return {};
+  if (r.kind != RunKind::kGrpo) {
+    if (r.validate.samples == ValidateRecipe{}.samples) return {};
+    return clash(where("validate.samples"),
+                 fmt::format("validate.samples is given and kind is {}", run_kind_name(r.kind)),
+                 "that key with kind grpo only", "remove the line");
+  }
   const GrpoRecipe& g = r.grpo;
   if (r.model.path.empty()) {
     return clash(where("model.config"), "kind is grpo and model.config begins a new model",

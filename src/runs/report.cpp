@@ -12,6 +12,7 @@
 #include "base/shown_text.h"
 #include "formats/utf8.h"
 #include "runs/json_lines.h"
+#include "runs/report_answers.h"
 #include "runs/report_page.h"
 #include "runs/run_files.h"
 
@@ -82,7 +83,7 @@ std::string samples_html(const ReportData& data) {
   for (const ReportSample& sample : data.samples) {
     const auto answer = [&sample](size_t i, const char* label) {
       const auto& [step, text] = sample.answers[i];
-      return fmt::format("<div><h3>{}step {}</h3><pre>{}</pre></div>", label, grouped(step), html_escaped(text));
+      return fmt::format("<div><h3>{}step {}</h3>{}</div>", label, grouped(step), answer_html(text));
     };
     out += fmt::format("<article class=\"sample\"><pre class=\"prompt\">{}</pre><div class=\"answers\">{}",
                        html_escaped(sample.prompt), answer(0, sample.answers.size() > 1 ? "before, " : ""));
@@ -116,6 +117,15 @@ std::string unfinished_html(const ReportData& data) {
     out += fmt::format("<p>This goes on with it:</p><pre>{}</pre>", html_escaped(data.command));
   }
   return out + "</div>\n";
+}
+
+std::string alarms_html(const ReportData& data) {
+  std::string out;
+  for (const Alarm& alarm : data.alarms) {
+    out += fmt::format("<div class=\"unfinished alarm\"><p><b>Alarm at step {}</b>: {}.</p><p>Try {}.</p></div>\n",
+                       grouped(alarm.step), html_escaped(alarm.what), html_escaped(alarm.advice));
+  }
+  return out;
 }
 
 std::string status_class(std::string_view status) {
@@ -171,16 +181,19 @@ std::string report_html(const ReportData& data) {
                      status_class(data.status), html_escaped(data.status));
   if (!data.summary.empty()) out += fmt::format("<p class=\"summary\">{}</p>\n", html_escaped(data.summary));
   out += unfinished_html(data);
+  out += alarms_html(data);
   out += figures_html(data);
   for (const std::string& note : data.notes) out += fmt::format("<p class=\"note\">{}</p>\n", html_escaped(note));
   if (!data.curves.empty()) {
     out +=
         "<section><div class=\"controls\"><h2>Curves</h2><label>smoothing <input id=\"smooth\" type=\"range\" "
         "min=\"0\" max=\"100\" value=\"65\"></label><label><input id=\"log\" type=\"checkbox\" checked> logarithmic "
-        "loss</label><label><input id=\"whole\" type=\"checkbox\"> whole beginning</label>"
+        "scales</label><label><input id=\"whole\" type=\"checkbox\"> whole beginning</label>"
         "</div><div id=\"charts\"></div><noscript><p class=\"note\">The curves are drawn by a script of this page; "
         "their numbers are in metrics.jsonl.</p></noscript></section>\n";
   }
+  out += problems_html(data);
+  out += groups_html(data);
   out += samples_html(data);
   for (const ReportSection& section : data.sections) out += section_html(section);
   if (!data.recipe.empty()) {

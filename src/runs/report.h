@@ -15,7 +15,7 @@
 namespace naru::runs {
 
 inline constexpr int64_t kReportPointsMax = 4000;  // points of one curve; more are thinned to the extremes of stretches
-inline constexpr int64_t kReportCurvesMax = 32;    // names in metrics.jsonl that get a curve
+inline constexpr int64_t kReportCurvesMax = 64;    // names in metrics.jsonl that get a curve
 inline constexpr int64_t kReportPromptsMax = 200;  // prompts whose samples are shown
 inline constexpr int64_t kReportAnswerBytesMax = 8192;  // bytes shown of one prompt or answer
 
@@ -27,6 +27,17 @@ struct Curve {
 struct ReportSample {
   std::string prompt;
   std::vector<std::pair<int64_t, std::string>> answers;  // step, answer
+};
+
+struct ReportAnswer {
+  int64_t step = 0;
+  std::string text;
+  bool is_right = false;
+};
+struct ReportProblem {
+  int64_t number = 0;
+  std::string prompt, wanted;
+  std::vector<ReportAnswer> answers;  // steps ascending
 };
 
 using LabelledTexts = std::vector<std::pair<std::string, std::string>>;  // label, text
@@ -46,6 +57,9 @@ struct ReportData {
   std::vector<Curve> curves;
   std::vector<int64_t> went_on;  // steps from which the run went on after it had stopped, ascending
   std::vector<ReportSample> samples;
+  std::vector<ReportProblem> problems;
+  std::vector<ShownGroup> groups;
+  std::vector<Alarm> alarms;
   std::string recipe;
   std::vector<std::string> notes;  // what could not be read
 };
@@ -60,7 +74,7 @@ std::vector<std::pair<int64_t, double>> thinned(const std::vector<std::pair<int6
 std::string clipped(std::string text);
 
 Result<ReportData> read_report_data(const std::filesystem::path& run_folder);
-// What run.json says, put into words: all of `data` but its curves, samples, checkpoints and recipe (report_facts.cpp).
+// What run.json says, put into words: all of `data` but its curves, answers, checkpoints and recipe (report_facts.cpp).
 // The curves are there already.
 void put_facts(const nlohmann::json& info, ReportData* data);
 std::string report_html(const ReportData& data);

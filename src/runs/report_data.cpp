@@ -14,6 +14,7 @@
 #include "formats/utf8.h"
 #include "runs/json_lines.h"
 #include "runs/report.h"
+#include "runs/report_answers.h"
 #include "runs/run_files.h"
 
 namespace naru::runs {
@@ -145,6 +146,7 @@ Result<ReportData> read_report_data(const fs::path& run_folder) {
   if (data.name.empty()) data.name = run_folder.filename().string();
   NARU_TRY(read_curves(run_folder, &data));
   NARU_TRY(read_samples(run_folder, &data));
+  NARU_TRY(read_answers(run_folder, &data));
   put_facts(info, &data);
   read_checkpoints(run_folder, &data);
   for (Curve& curve : data.curves) curve.points = thinned(curve.points, kReportPointsMax);

@@ -53,6 +53,14 @@ std::optional<double> last_of(const std::vector<Curve>& curves, std::string_view
   return std::nullopt;
 }
 
+// Nothing where there is no later one.
+std::optional<double> first_of(const std::vector<Curve>& curves, std::string_view name) {
+  for (const Curve& curve : curves) {
+    if (curve.name == name && curve.points.size() > 1) return curve.points.front().second;
+  }
+  return std::nullopt;
+}
+
 void put(LabelledTexts& rows, std::string label, std::string text) {
   if (!text.empty()) rows.emplace_back(std::move(label), clipped(std::move(text)));
 }
@@ -77,11 +85,27 @@ void put_figures(const Json& info, ReportData* data) {
     return value ? value : last_of(data->curves, key);
   };
   LabelledTexts& figures = data->figures;
-  if (const auto reward = number("reward")) put(figures, "reward of the last rollout", fmt::format("{:.3f}", *reward));
+  if (const auto reward = number("reward")) {
+    const auto first = first_of(data->curves, "reward");
+    put(figures, "reward of the last rollout" + (first ? fmt::format(", {:.3f} of the first", *first) : ""),
+        fmt::format("{:.3f}", *reward));
+  }
   if (const auto loss = number("loss")) put(figures, "training loss", fmt::format("{:.4f}", *loss));
   if (const auto loss = number("validation_loss")) put(figures, "validation loss", fmt::format("{:.4f}", *loss));
   if (const auto accuracy = number("accuracy")) {
-    put(figures, "held-out problems right", fmt::format("{:.1f} %", 100 * *accuracy));
+    std::string label = "held-out problems right";
+    if (const int64_t n = json_whole(info, "problems").value_or(0); n > 0)
+      label = fmt::format("of {} {}", grouped(n), label);
+    const auto first = first_of(data->curves, "accuracy");
+    if (first) label += fmt::format(", {:.1f} % before", 100 * *first);
+    put(figures, label, fmt::format("{:.1f} %", 100 * *accuracy));
+  }
+  // A difference ends the run.
+  auto compared = json_number(info, "tokens_compared");
+  if (!compared) compared = last_of(data->curves, "tokens_compared_total");
+  if (compared && *compared > 0 && data->status != "failed") {
+    put(figures, "bit-equal: log-probabilities of rollout and training",
+        fmt::format("yes, {}", grouped(count_of(*compared))));
   }
   put(figures, "steps", steps_text(info));
   const auto seconds = json_number(info, "seconds"), tokens = json_number(info, "tokens");
@@ -208,6 +232,18 @@ void put_data(const Json& info, ReportData* data, LabelledTexts& hashes) {
   }
 }
 
+void put_alarms(const Json& info, ReportData* data) {
+  constexpr size_t kAlarmsShownMax = 20;
+  const auto list = info.find("alarms");
+  if (list == info.end() || !list->is_array()) return;
+  for (size_t i = 0; i < std::min(list->size(), kAlarmsShownMax); ++i) {
+    const Json& alarm = (*list)[i];
+    if (!alarm.is_object()) continue;
+    data->alarms.push_back({json_whole(alarm, "step").value_or(0), "", clipped(json_text_of(alarm, "what")),
+                            clipped(json_text_of(alarm, "try"))});
+  }
+}
+
 void put_state(const Json& info, ReportData* data) {
   data->status = clipped(json_text_of(info, "status"));
   const std::string version = json_text_of(info, "naru");
@@ -238,6 +274,7 @@ void put_facts(const Json& info, ReportData* data) {
   put(hashes.rows, "recipe", json_text_of(info, "recipe_sha256"));
   put(hashes.rows, "numerics id", json_text_of(info, "numerics_id"));
   put_state(info, data);
+  put_alarms(info, data);
   put_figures(info, data);
   put_run(info, data);
   put_starts(info, data);

@@ -4,10 +4,11 @@ namespace naru::runs {
 
 const std::string_view kReportStyle = R"css(
 :root { --back: #f6f7f9; --card: #fff; --text: #14181f; --dim: #5c6573; --line: #e1e5ea; --grid: #eceff3;
-  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea; --good: #047857; --bad: #b91c1c; --warn: #b45309; }
+  --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea;
+  --c4: #db2777; --c5: #64748b; --good: #047857; --bad: #b91c1c; --warn: #b45309; }
 @media (prefers-color-scheme: dark) { :root { --back: #0f1216; --card: #171b21; --text: #e6eaf0; --dim: #98a2b0;
-  --line: #272d36; --grid: #20262e; --c0: #60a5fa; --c1: #fbbf24; --c2: #34d399; --c3: #c084fc; --good: #34d399;
-  --bad: #f87171; --warn: #fbbf24; } }
+  --line: #272d36; --grid: #20262e; --c0: #60a5fa; --c1: #fbbf24; --c2: #34d399; --c3: #c084fc; --c4: #f472b6;
+  --c5: #94a3b8; --good: #34d399; --bad: #f87171; --warn: #fbbf24; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--text); line-height: 1.5; -webkit-text-size-adjust: 100%;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Noto Sans CJK KR", sans-serif; }
@@ -25,7 +26,7 @@ section { margin-top: 34px; }
 .unfinished { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--warn); border-radius: 12px;
   padding: 12px 16px; margin-top: 16px; overflow-wrap: anywhere; }
 .unfinished p { margin: 0; } .unfinished p + p { margin-top: 8px; color: var(--dim); font-size: 13px; }
-.unfinished pre { margin-top: 4px; }
+.unfinished pre { margin-top: 4px; } .alarm { border-left-color: var(--bad); }
 .figures { display: flex; flex-wrap: wrap; gap: 1px; background: var(--line); margin-top: 20px;
   border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
 .figure { background: var(--card); padding: 14px 16px; flex: 1 1 136px; }
@@ -49,6 +50,7 @@ input { accent-color: var(--c0); margin: 0; } input[type=range] { width: 110px; 
 .key i.dashed { border-top-style: dashed; border-radius: 0; } .key i.dotted { border-top: 2px dotted var(--dim); }
 .key em { font-style: normal; color: var(--text); margin-left: 6px; }
 .s0 { color: var(--c0); } .s1 { color: var(--c1); } .s2 { color: var(--c2); } .s3 { color: var(--c3); }
+.s4 { color: var(--c4); } .s5 { color: var(--c5); }
 svg { display: block; width: 100%; margin-top: auto; touch-action: pan-y; cursor: crosshair; }
 svg text { fill: var(--dim); font-size: 11px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--line); } .even { stroke: var(--dim); stroke-dasharray: 6 4; opacity: .6; }
@@ -60,7 +62,10 @@ svg:focus-visible { outline: 2px solid var(--c0); }
 .curve.raw { opacity: .3; stroke-width: 1; }
 .curve.dashed { stroke-dasharray: 5 4; stroke-width: 1.5; stroke-linecap: butt; }
 .l0 { stroke: var(--c0); } .l1 { stroke: var(--c1); } .l2 { stroke: var(--c2); } .l3 { stroke: var(--c3); }
+.l4 { stroke: var(--c4); } .l5 { stroke: var(--c5); }
 .d0 { fill: var(--c0); } .d1 { fill: var(--c1); } .d2 { fill: var(--c2); } .d3 { fill: var(--c3); }
+.d4 { fill: var(--c4); } .d5 { fill: var(--c5); }
+.band { fill: var(--c0); opacity: .13; } .curve.edge { stroke: var(--c0); stroke-width: 1; opacity: .5; }
 .dot { stroke: var(--card); stroke-width: 1.5; }
 .sample { background: var(--card); border: 1px solid var(--line); border-radius: 12px; margin-bottom: 14px; overflow: hidden; }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.55 ui-monospace, SFMono-Regular, Menlo,
@@ -68,6 +73,23 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.55
 .prompt { padding: 12px 16px; border-bottom: 1px solid var(--line); font-weight: 600; }
 .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
 .answers > div { padding: 12px 16px; min-width: 0; box-shadow: -1px -1px 0 var(--line); }
+.right { color: var(--good); font-weight: 600; } .wrong { color: var(--bad); font-weight: 600; } h3 b { margin-left: 6px; }
+.wanted, .hint { margin: 0; color: var(--dim); font-size: 13px; overflow-wrap: anywhere; } .hint { margin: -6px 0 12px; }
+.wanted { padding: 6px 16px; border-bottom: 1px solid var(--line); }
+.fold summary { padding: 0; border: 0; margin-bottom: 4px; overflow-wrap: anywhere; }
+.fold pre { border-left: 3px solid var(--line); padding-left: 10px; color: var(--dim); margin-bottom: 6px; }
+.group { background: var(--card); border: 1px solid var(--line); border-radius: 12px; margin-bottom: 10px; overflow: hidden; }
+.group > summary { padding: 10px 16px; color: var(--text); } .group > summary span { color: var(--dim); margin-left: 8px; }
+.group .prompt, .group .wanted { border-top: 1px solid var(--line); border-bottom: 0; padding-bottom: 6px; }
+.group .wanted { border-top: 0; padding-top: 0; }
+.one { display: grid; grid-template-columns: 210px minmax(0, 1fr); gap: 6px 18px; padding: 9px 16px;
+  border-top: 1px solid var(--grid); }
+.worth { display: grid; grid-template-columns: auto 70px; gap: 1px 8px; align-items: center; font-size: 13px;
+  align-content: start; font-variant-numeric: tabular-nums; }
+.worth small { grid-column: 1 / 3; color: var(--dim); font-size: 12px; overflow-wrap: anywhere; }
+.worth small:empty { display: none; }
+.bar { width: 70px; height: 8px; margin: 0; cursor: auto; border-radius: 2px; } .bar .back { fill: var(--grid); }
+.bar .above { fill: var(--c2); } .bar .below { fill: var(--c1); }
 summary { cursor: pointer; color: var(--dim); font-size: 13px; }
 .sample summary { padding: 8px 16px; border-top: 1px solid var(--line); }
 .recipe { margin-top: 10px; background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 16px; }
@@ -79,7 +101,7 @@ th { font-weight: 400; color: var(--dim); width: 230px; } td { font-variant-nume
 @media (max-width: 600px) { main { padding: 20px 12px 48px; } h1 { font-size: 22px; } .figure { padding: 11px 13px; }
   .figure b { font-size: 18px; } th, td { display: block; width: auto; padding: 6px 13px 0; border: 0; }
   td { padding: 0 13px 7px; } th:empty { display: none; } tr + tr th { border-top: 1px solid var(--grid); }
-  .controls h2, .wide .head b { flex-basis: 100%; } }
+  .controls h2, .wide .head b { flex-basis: 100%; } .one { grid-template-columns: minmax(0, 1fr); } }
 @media print { .controls label, .recipe { display: none; } body { background: #fff; } }
 )css";
 
@@ -114,34 +136,66 @@ const std::string_view kReportScript = R"js(
   const percent = v => +(100 * v).toPrecision(3) + " %";
 
   // What belongs together stands in one chart, the rest has one each. Losses and norms fall over powers of ten, and may be
-  // bent (log); shares, rates and times may not. A sparse curve is of measurements now and then: dots on a dashed line.
+  // bent (log); shares, rates and times may not. A sparse curve is of measurements now and then: dots on a dashed line. Two
+  // edges are the ends of a band.
+  const share = {text: percent, low: 0, high: 1};
   const known = {__proto__: null,
     loss: {title: "Loss", label: "training", log: true}, validation_loss: {label: "validation", log: true, sparse: true},
     mtp_loss: {title: "Loss of the prediction layers", label: "prediction layers", log: true},
-    accuracy: {title: "Held-out problems right", text: percent, low: 0, high: 1, sparse: true},
-    policy_loss: {title: "Policy loss"}, reward: {title: "Reward of an answer"}, answer_tokens: {title: "Tokens of an answer"},
-    rollout_accuracy: {title: "Sampled answers right", text: percent, low: 0, high: 1},
-    cut_share: {title: "Answers cut off", text: percent, low: 0, high: 1},
-    flat_groups: {title: "Groups without signal", text: percent, low: 0, high: 1},
-    answer_log_prob: {title: "Log-probability of a sampled token"},
+    accuracy: {title: "Held-out problems right", label: "likeliest answer", ...share, sparse: true},
+    policy_loss: {title: "Policy loss"}, reward: {title: "Reward of an answer", label: "all"},
+    answer_tokens: {title: "Tokens of an answer", label: "mean"},
+    answer_tokens_p10: {label: "10 %", edge: true}, answer_tokens_p90: {label: "90 %", edge: true},
+    rollout_accuracy: {title: "Answers of a rollout right", ...share},
+    cut_share: {title: "Nothing to learn from", label: "answers cut off", ...share},
+    flat_groups: {title: "Groups without signal", label: "groups without signal", ...share},
+    flat_kept: {title: "Groups without signal, learnt from", ...share, dull: true},
+    answer_log_prob: {title: "Log-probability of a sampled token"}, entropy: {title: "Entropy, nats a token"},
+    kl: {title: "Distance to the reference, nats a token"},
+    ratio_most: {title: "Ratio to the policy that sampled", label: "most", log: true, edge: true, even: 1},
+    ratio_least: {label: "least", log: true, edge: true, even: 1},
+    clipped_share: {title: "Tokens clipped", label: "clipped", ...share, dull: true},
+    masked_share: {title: "Tokens masked", label: "masked", ...share, dull: true},
+    problems_asked: {title: "Problems asked for a rollout", dull: true},
+    reward_failures: {title: "Rewards that a program failed to give", dull: true},
+    rollout_tokens_per_s: {title: "Tokens a second, rollout and update", label: "rollout"},
+    update_tokens_per_s: {label: "update"},
+    rollout_seconds: {title: "Seconds of a step", label: "rollout"}, update_seconds: {label: "update"},
     expert_load_max: {title: "Load of experts", label: "busiest", even: 1, text: v => String(+v.toPrecision(3))},
     expert_load_min: {title: "Load of experts", label: "least busy", even: 1},
     grad_norm: {title: "Gradient norm", log: true}, lr: {title: "Learning rate", plain: true},
     tokens_per_s: {title: "Tokens a second"}};
-  const told = name => known[name] || {};
+  const told = name => known[name] || (/^pass_\d+$/.test(name) ?
+    {title: "Held-out problems right", label: name.replace("_", "@") + ", drawn", ...share, sparse: true} :
+    isPart(name) ? {title: "Reward: " + name.slice(7), label: name.slice(7).replace(/_/g, " ")} : {});
+  const isPart = name => name.startsWith("reward_") && name !== "reward_failures";
   const named = name => told(name).title || name.charAt(0).toUpperCase() + name.slice(1).replace(/_/g, " ");
-  const together = [["loss", "validation_loss", "mtp_loss"], ["expert_load_max", "expert_load_min"]];
-  const order = ["reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "expert_load_max", "grad_norm", "lr", "tokens_per_s"];
   const find = name => curves.find(c => c.name === name && c.steps.length);
-  const charts = [], used = new Set(["tokens"]);  // a straight line that the figures above say better
+  const all = test => curves.filter(c => c.steps.length && test(c.name)).map(c => c.name);
+  const isAlways = (c, v) => c.values.every(w => w === v);
+  // Parts of a reward that are never anything, or are all of it, say nothing.
+  let parts = all(isPart).filter(name => !isAlways(find(name), 0));
+  if (parts.length === 1 && find("reward") && "" + find(parts[0]).values === "" + find("reward").values) parts = [];
+  const together = [["loss", "validation_loss", "mtp_loss"], ["expert_load_max", "expert_load_min"], ["reward", ...parts],
+    ["accuracy", ...all(name => /^pass_\d+$/.test(name))], ["answer_tokens", "answer_tokens_p10", "answer_tokens_p90"],
+    ["cut_share", "flat_groups"], ["ratio_most", "ratio_least"], ["clipped_share", "masked_share"],
+    ["rollout_tokens_per_s", "update_tokens_per_s"], ["rollout_seconds", "update_seconds"]];
+  const order = ["reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "entropy", "cut_share", "kl", "ratio_most",
+    "clipped_share", "expert_load_max", "grad_norm", "lr", "rollout_tokens_per_s", "rollout_seconds", "tokens_per_s"];
+  // What the figures above, or other curves, say better.
+  const used = new Set(["tokens", "tokens_compared", "tokens_compared_total", "tokens_changed", "answer_tokens_p50",
+    "answer_tokens_max", ...all(isPart).filter(name => !parts.includes(name))]);
+  if (find("entropy")) used.add("answer_log_prob");
+  const charts = [];
   for (const c of [...order.map(find), ...curves]) {
     if (!c || !c.steps.length || used.has(c.name)) continue;
     const names = together.find(t => t.includes(c.name)) || [c.name];
-    const series = names.map(find).filter(Boolean);
-    series.forEach(s => used.add(s.name));
-    const traits = told(series[0].name);
-    charts.push({title: named(series[0].name), series, wide: c.name.includes("loss") && !charts.length,
-      text: traits.text || shown,
+    const series = names.map(find).filter(s => s && !(told(s.name).dull && isAlways(s, s.values[0]))).slice(0, 6);
+    names.forEach(name => used.add(name));
+    if (!series.length) continue;
+    const traits = told(series[0].name), edges = series.filter(s => told(s.name).edge);
+    charts.push({title: named(series[0].name), series, band: edges.length === 2 ? edges.map(s => series.indexOf(s)) : null,
+      wide: (c.name.includes("loss") || c.name === "reward") && !charts.length, text: traits.text || shown,
       mayBend: series.every(s => told(s.name).log && s.values.every(v => v > 0)), low: traits.low, high: traits.high,
       even: traits.even});
   }
@@ -194,7 +248,7 @@ const std::string_view kReportScript = R"js(
     chart.keys = chart.series.map((s, i) => {
       const key = element("span", "key", "", head);
       if (chart.series.length > 1) {
-        element("i", "s" + i + (told(s.name).sparse ? " dashed" : ""), "", key);
+        element("i", "s" + (told(s.name).edge ? 0 : i) + (told(s.name).sparse ? " dashed" : ""), "", key);
         key.appendChild(document.createTextNode(told(s.name).label || named(s.name)));
       }
       return element("em", "", "", key);
@@ -292,9 +346,16 @@ const std::string_view kReportScript = R"js(
       for (let i = 0; i < values.length; ++i) d += (i ? "L" : "M") + x(s.steps[i]).toFixed(1) + " " + y(values[i]).toFixed(1);
       make("path", {d, "class": className}, plot);
     };
+    if (chart.band) {
+      const [a, b] = chart.band.map(i => ({steps: chart.series[i].steps, values: chart.smooth[i] || chart.series[i].values}));
+      const at = (s, j) => x(s.steps[j]).toFixed(1) + " " + y(s.values[j]).toFixed(1);
+      const d = "M" + [...a.steps.keys()].map(j => at(a, j)).concat([...b.steps.keys()].reverse().map(j => at(b, j))).join("L");
+      make("path", {d: d + "Z", "class": "band"}, plot);
+    }
     // The first on top: training is seen beside validation.
     [...chart.series.keys()].reverse().forEach(i => {
       const s = chart.series[i], sparse = told(s.name).sparse;
+      if (told(s.name).edge) return path(s, chart.smooth[i] || s.values, "curve edge");
       path(s, s.values, `curve l${i}` + (chart.smooth[i] ? " raw" : "") + (sparse ? " dashed" : ""));
       if (chart.smooth[i]) path(s, chart.smooth[i], `curve l${i}`);
       if (s.steps.length <= (sparse ? 80 : 40))

@@ -103,8 +103,9 @@ Status check_recipe(const fs::path& folder, const recipes::Recipe& recipe) {
 
 // What a run consists of. The records go last: a move that was cut short leaves a folder that still says that it was a
 // run, and how far it was.
-constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile, kSamplesFile, kTensorBoardFolder, kModelFolder,
-                                       kAdapterFolder,     kReportFile,  kRunFile,     kRecipeFile};
+constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile,       kSamplesFile, kProblemsFile,
+                                       kGroupsFile,        kTensorBoardFolder, kModelFolder, kAdapterFolder,
+                                       kReportFile,        kRunFile,           kRecipeFile};
 
 Error set_aside_error(const fs::path& folder, const fs::path& what, int error_number) {
   return {Code::kUnavailable, fmt::format("setting the old run in {} aside: {}: {}; choose another output=FOLDER",
@@ -118,8 +119,8 @@ struct OldRun {
   std::vector<fs::path> names;
 
   // Moves all back that was moved; files of the names in `begun` are of the new run, and go.
-  void put_back(std::initializer_list<const char*> begun) const {
-    for (const char* name : begun) (void)::unlink((folder / name).c_str());
+  void put_back(const std::vector<std::string_view>& begun) const {
+    for (const std::string_view name : begun) (void)::unlink((folder / name).c_str());
     for (const fs::path& name : names) (void)::rename((target / name).c_str(), (folder / name).c_str());
     (void)::rmdir(target.c_str());
   }
@@ -190,6 +191,14 @@ Status check_events(const fs::path& path) {
                                                path.string())};
 }
 
+// Cut behind a whole character.
+std::string kept_text(std::string_view text) {
+  if (text.size() <= kKeptTextBytesMax) return std::string(text);
+  size_t end = kKeptTextBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + " ...";
+}
+
 Result<OrderedJson> read_info(const fs::path& path) {
   NARU_ASSIGN(const bool is_there, is_anything(path));
   if (!is_there) return OrderedJson();
@@ -214,8 +223,7 @@ struct RunFolder::State {
   fs::path set_aside;
   std::string recipe;  // as it will be written
   std::string name;
-  AppendFile metrics;
-  AppendFile samples;
+  std::array<AppendFile, kLineFiles.size()> lines;  // as kLineFiles; one that the run has no use for stays closed
   EventFile events;
   std::optional<int64_t> first_again;  // steps from here on are in older event files too
   OrderedJson info;
@@ -231,7 +239,9 @@ struct RunFolder::State {
   }
 
   Status begin(int64_t step, const nlohmann::json& data);
-  Status apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step);
+  Result<std::vector<LineRewind>> plan_rewind(int64_t step) const;
+  Status apply(const std::vector<LineRewind>& rewinds, int64_t step);
+  Status append(std::string_view file, const OrderedJson& line);
   Status write_info() {
     NARU_TRY(lock.check());
     return write_whole(path / kRunFile, info.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
@@ -275,18 +285,19 @@ Status RunFolder::begin(int64_t step, const nlohmann::json& data) {
     state_->set_aside = old.target;
     state_->starts_over = false;
   } else if (state_->lock.check().ok()) {  // else its path is another folder's
-    old.put_back({kRecipeFile, kRunFile, kMetricsFile, kSamplesFile});
+    std::vector<std::string_view> begun = {kRecipeFile, kRunFile};
+    begun.insert(begun.end(), kLineFiles.begin(), kLineFiles.end());
+    old.put_back(begun);
   }
   return status;
 }
 
 Status RunFolder::State::begin(int64_t step, const nlohmann::json& data) {
-  NARU_ASSIGN(const LineRewind metrics_rewind, LineRewind::plan(path / kMetricsFile, step));
-  NARU_ASSIGN(const LineRewind samples_rewind, LineRewind::plan(path / kSamplesFile, step));
+  NARU_ASSIGN(const std::vector<LineRewind> rewinds, plan_rewind(step));
   NARU_TRY(check_events(path / kTensorBoardFolder));
   NARU_TRY(remove_unfinished(path));
   NARU_TRY(write_whole(path / kRecipeFile, recipe));
-  NARU_TRY(apply(metrics_rewind, samples_rewind, step));
+  NARU_TRY(apply(rewinds, step));
   const std::string now = utc_text(now_seconds());
   info["format"] = 1;
   info["name"] = name;
@@ -337,7 +348,7 @@ Status RunFolder::add(const Metrics& metrics) {
   for (const auto& [name, value] : metrics.values) {
     line[name] = std::isfinite(value) ? OrderedJson(value) : OrderedJson(nullptr);
   }
-  NARU_TRY(state_->metrics.append(json_line(line) + "\n"));
+  NARU_TRY(state_->append(kMetricsFile, line));
   if (!state_->events.is_open()) {
     NARU_ASSIGN(state_->events, EventFile::create(state_->path / kTensorBoardFolder, now));
     if (state_->first_again) NARU_TRY(state_->events.restart(now, *state_->first_again));
@@ -346,30 +357,86 @@ Status RunFolder::add(const Metrics& metrics) {
 }
 
 Status RunFolder::add(const Sample& sample) {
-  const OrderedJson line = {{"step", sample.step}, {"prompt", sample.prompt}, {"answer", sample.answer}};
-  return state_->samples.append(json_line(line) + "\n");
+  return state_->append(kSamplesFile, {{"step", sample.step}, {"prompt", sample.prompt}, {"answer", sample.answer}});
+}
+
+Status RunFolder::add(const ProblemAnswer& answer) {
+  return state_->append(kProblemsFile, {{"step", answer.step},
+                                        {"problem", answer.problem},
+                                        {"prompt", kept_text(answer.prompt)},
+                                        {"wanted", kept_text(answer.wanted)},
+                                        {"answer", kept_text(answer.answer)},
+                                        {"is_right", answer.is_right}});
+}
+
+Status RunFolder::add(const ShownGroup& group) {
+  OrderedJson answers = OrderedJson::array();
+  for (size_t i = 0; i < std::min(group.answers.size(), kGroupAnswersKept); ++i) {
+    const ShownAnswer& answer = group.answers[i];
+    answers.push_back({{"text", kept_text(answer.text)},
+                       {"tokens", answer.tokens},
+                       {"is_right", answer.is_right},
+                       {"is_cut", answer.is_cut},
+                       {"reward", answer.reward},
+                       {"advantage", answer.advantage},
+                       {"parts", answer.parts}});
+  }
+  return state_->append(kGroupsFile, {{"step", group.step},
+                                      {"problem", group.problem},
+                                      {"prompt", kept_text(group.prompt)},
+                                      {"wanted", kept_text(group.wanted)},
+                                      {"parts", group.part_names},
+                                      {"n_answers", group.answers.size()},
+                                      {"answers", std::move(answers)}});
 }
 
 Status RunFolder::rewind(int64_t step) {
-  NARU_ASSIGN(const LineRewind metrics, LineRewind::plan(state_->path / kMetricsFile, step));
-  NARU_ASSIGN(const LineRewind samples, LineRewind::plan(state_->path / kSamplesFile, step));
-  return state_->apply(metrics, samples, step);
+  NARU_ASSIGN(const std::vector<LineRewind> rewinds, state_->plan_rewind(step));
+  return state_->apply(rewinds, step);
 }
 
-Status RunFolder::State::apply(const LineRewind& metrics_rewind, const LineRewind& samples_rewind, int64_t step) {
+Result<std::vector<LineRewind>> RunFolder::State::plan_rewind(int64_t step) const {
+  std::vector<LineRewind> rewinds;
+  for (const std::string_view file : kLineFiles) {
+    NARU_ASSIGN(rewinds.emplace_back(), LineRewind::plan(path / file, step));
+  }
+  return rewinds;
+}
+
+Status RunFolder::State::apply(const std::vector<LineRewind>& rewinds, int64_t step) {
   NARU_TRY(lock.check());
-  NARU_TRY(metrics_rewind.apply());
-  NARU_TRY(samples_rewind.apply());
+  for (const LineRewind& rewind : rewinds) NARU_TRY(rewind.apply());
   first_again = step + 1;
   events = EventFile();
-  NARU_ASSIGN(metrics, AppendFile::open(path / kMetricsFile));
-  NARU_ASSIGN(samples, AppendFile::open(path / kSamplesFile));
+  for (size_t i = 0; i < lines.size(); ++i) {
+    lines[i] = AppendFile();
+    if (i >= kLineFilesOfAll) continue;
+    NARU_ASSIGN(lines[i], AppendFile::open(path / kLineFiles[i]));
+  }
   return {};
 }
 
+Status RunFolder::State::append(std::string_view file, const OrderedJson& line) {
+  const auto i = static_cast<size_t>(std::find(kLineFiles.begin(), kLineFiles.end(), file) - kLineFiles.begin());
+  if (!lines[i].is_open()) {
+    NARU_ASSIGN(lines[i], AppendFile::open(path / file));
+  }
+  return lines[i].append(json_line(line) + "\n");
+}
+
 Status RunFolder::settle(int64_t step, bool has_later) {
-  NARU_TRY(settle_lines(state_->path / kMetricsFile, step, has_later));
-  return settle_lines(state_->path / kSamplesFile, step, has_later);
+  for (const std::string_view file : kLineFiles) NARU_TRY(settle_lines(state_->path / file, step, has_later));
+  return {};
+}
+
+Status RunFolder::set_alarms(const std::vector<Alarm>& alarms) {
+  OrderedJson list = OrderedJson::array();
+  for (const Alarm& alarm : alarms) {
+    list.push_back({{"step", alarm.step}, {"kind", alarm.kind}, {"what", alarm.what}, {"try", alarm.advice}});
+  }
+  if (list.empty() && !state_->info.contains("alarms")) return {};
+  state_->info["alarms"] = std::move(list);
+  return set({}, {});
 }
 
 Status RunFolder::set(const std::vector<std::pair<std::string, std::string>>& texts,

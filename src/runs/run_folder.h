@@ -1,8 +1,8 @@
 // RunFolder: the folder of one run. recipe.toml (effective), run.json (what it is: status, machine, numerics id, steps,
-// times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, tensorboard/,
-// checkpoints/, model/ (the result), adapter/ (of a run with adapters), report.html. A lock keeps a second trainer out
-// as long as the first one lives, however it dies. Nothing but the lock is written until begin(): a start that is
-// refused leaves the folder as it was, and none where there was none.
+// times, hashes; replaced atomically), metrics.jsonl (one object a line, appended), samples.jsonl, problems.jsonl,
+// groups.jsonl, tensorboard/, checkpoints/, model/ (the result), adapter/ (of a run with adapters), report.html. A lock
+// keeps a second trainer out as long as the first one lives, however it dies. Nothing but the lock is written until
+// begin(): a start that is refused leaves the folder as it was, and none where there was none.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,11 @@
 
 #include "base/result.h"
 #include "recipes/recipe.h"
+#include "runs/alarms.h"
+#include "runs/metrics.h"
+#include "runs/run_answers.h"
 
 namespace naru::runs {
-
-// One line of metrics.jsonl: step, and named numbers ("loss", "lr", "grad_norm", "tokens_per_s", "validation_loss").
-struct Metrics {
-  int64_t step = 0;
-  std::vector<std::pair<std::string, double>> values;
-};
-
-struct Sample {
-  int64_t step = 0;
-  std::string prompt;
-  std::string answer;
-};
 
 class RunFolder {
  public:
@@ -54,7 +45,7 @@ class RunFolder {
 
   // The start is accepted, and stands in run.json (run_starts.h): an old run is set aside, and comes back where the
   // rest fails; writes recipe.toml and run.json with status "running", leaves the lines of steps up to `step` (-1:
-  // none) in metrics.jsonl and samples.jsonl, and opens both. What is taken out is kept aside (run_lines.h).
+  // none) in the files of lines (kLineFiles). What is taken out is kept aside (run_lines.h).
   Status begin(int64_t step, const nlohmann::json& data);
   // The same for lines alone, when a run goes back by itself.
   Status rewind(int64_t step);
@@ -64,6 +55,10 @@ class RunFolder {
   // Appends a line and the TensorBoard scalars.
   Status add(const Metrics& metrics);
   Status add(const Sample& sample);
+  Status add(const ProblemAnswer& answer);
+  Status add(const ShownGroup& group);
+  // "alarms" of run.json, all of them.
+  Status set_alarms(const std::vector<Alarm>& alarms);
   // Fields of run.json, merged into what is there.
   Status set(const std::vector<std::pair<std::string, std::string>>& texts,
              const std::vector<std::pair<std::string, double>>& numbers);
@@ -85,6 +80,7 @@ struct RunSummary {
   std::string name, status;  // "running", "done", "stopped", "failed"; "damaged" where run.json cannot be read
   int64_t step = 0, steps = 0;
   std::optional<double> loss, validation_loss;
+  std::optional<double> reward, accuracy;  // of the last rollout; of held-out problems
   double seconds = 0;
   std::string weights_sha256;
   std::string command;           // that goes on with it; "" where none is known

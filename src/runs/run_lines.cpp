@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 std::string what_of(const nlohmann::json& line) {
   std::string what;
   for (const auto& [name, value] : line.items()) what += name + ' ';
+  if (const auto problem = json_whole(line, "problem")) what += std::to_string(*problem) + ' ';
   return what + json_text_of(line, "prompt");
 }
 

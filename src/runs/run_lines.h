@@ -1,4 +1,4 @@
-// The lines of metrics.jsonl and samples.jsonl across starts and roll-backs. Lines of steps that come again are taken
+// The lines of the files of lines (kLineFiles) across starts and roll-backs. Lines of steps that come again are taken
 // out, and kept aside in a file beside them (metrics.aside.jsonl) until a later checkpoint is whole; where a run goes
 // on from later than its lines reach, because a checkpoint could be read again, they come back. The aside is written
 // before the file that they are taken from: killed at any moment, every line is in one of the two.
@@ -19,7 +19,7 @@ std::filesystem::path aside_of(const std::filesystem::path& lines);
 
 struct StepLine {
   std::optional<int64_t> step;  // nothing: the line is no object, or has no whole step
-  std::string what;             // which line of its step it is: its names, and its prompt
+  std::string what;             // which line of its step it is: its names, its problem, and its prompt
   std::string text;
 };
 

@@ -38,6 +38,8 @@ void read_tail(const fs::path& path, RunSummary* run) {
       run->step = std::max(run->step, json_whole(*line, "step").value_or(0));
       if (const auto loss = json_number(*line, "loss")) run->loss = loss;
       if (const auto loss = json_number(*line, "validation_loss")) run->validation_loss = loss;
+      if (const auto reward = json_number(*line, "reward")) run->reward = reward;
+      if (const auto accuracy = json_number(*line, "accuracy")) run->accuracy = accuracy;
     }
     text.remove_prefix(std::min(end + 1, text.size()));
   }
@@ -61,6 +63,8 @@ RunSummary summary_of(const fs::path& folder) {
   run.steps = std::max<int64_t>(0, json_whole(*info, "steps").value_or(0));
   run.loss = json_number(*info, "loss");
   run.validation_loss = json_number(*info, "validation_loss");
+  run.reward = json_number(*info, "reward");
+  run.accuracy = json_number(*info, "accuracy");
   run.seconds = json_number(*info, "seconds").value_or(0);
   run.weights_sha256 = json_text_of(*info, "weights_sha256");
   run.command = json_text_of(*info, "command");

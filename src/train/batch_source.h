@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "data/data_record.h"
+#include "runs/run_answers.h"
 #include "train/trainable_model.h"
 
 namespace naru::train {
@@ -48,6 +49,13 @@ class BatchSource {
   virtual Result<data::StepBatch> step(int64_t step, const ModelNow& now) = 0;
   // What is to be told of the step that was asked for last: names and values of metrics.
   virtual std::vector<std::pair<std::string, double>> metrics(int64_t step) const {
+    (void)step;
+    return {};
+  }
+
+  // Of the rollout that the step was the first update on, groups to be looked at, where it is one of those that are
+  // kept.
+  virtual std::vector<runs::ShownGroup> shown_groups(int64_t step) const {
     (void)step;
     return {};
   }

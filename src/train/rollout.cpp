@@ -36,12 +36,11 @@ Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const Tra
   return prompt_ids(files, is_chat ? problem.prompt : problem.text_prompt, is_chat);
 }
 
-namespace {
-
-// Of a problem that is judged.
 int64_t answer_tokens_max(const recipes::Recipe& recipe) {
   return recipe.kind == recipes::RunKind::kGrpo ? recipe.grpo.max_tokens : kAnswerTokensMax;
 }
+
+namespace {
 
 engine::MemoryOptions memory_options(const Rollout::Size& size) {
   engine::MemoryOptions options;
@@ -154,24 +153,6 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
     }
   }
   return answers;
-}
-
-Result<double> Rollout::accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
-                                 std::function<bool()> should_stop) {
-  NARU_ASSIGN(const data::GeneratorOptions options, data::generator_options(source));
-  std::vector<data::Problem> problems;
-  std::vector<std::string> prompts;
-  for (int64_t i = 0; i < n_problems; ++i) {
-    problems.push_back(data::make_problem(options, recipe_->seed, i, data::Split::kValidation));
-    prompts.push_back(is_chat ? problems.back().prompt : problems.back().text_prompt);
-  }
-  NARU_ASSIGN(const std::vector<std::string> answers, answer(prompts, {.max_tokens = answer_tokens_max(*recipe_),
-                                                                       .temperature = 0,
-                                                                       .is_chat = is_chat,
-                                                                       .should_stop = std::move(should_stop)}));
-  int64_t n_right = 0;
-  for (size_t i = 0; i < problems.size(); ++i) n_right += data::verify(problems[i], answers[i]).is_right ? 1 : 0;
-  return static_cast<double>(n_right) / static_cast<double>(n_problems);
 }
 
 }  // namespace naru::train

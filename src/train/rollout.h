@@ -20,6 +20,9 @@ bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& f
 Result<std::vector<int32_t>> prompt_ids(const recipes::Recipe& recipe, const TrainingModelFiles& files,
                                         const data::Problem& problem);
 
+// Of an answer to a problem that is judged, the longest.
+int64_t answer_tokens_max(const recipes::Recipe& recipe);
+
 class Rollout {
  public:
   // What the engine is opened for: answers together, and tokens of one with its prompt. No sessions: the recipe asks
@@ -48,10 +51,6 @@ class Rollout {
     std::function<bool()> should_stop = {};  // asked at every token: kCancelled where it says so
   };
   Result<std::vector<std::string>> answer(const std::vector<std::string>& prompts, const Options& options);
-
-  // The share of held-out problems of a generator that are answered rightly, greedily.
-  Result<double> accuracy(const recipes::SourceRecipe& source, int64_t n_problems, bool is_chat,
-                          std::function<bool()> should_stop = {});
 
   // Answers to be learnt from, drawn from the model as it is (temperature 1): of each prompt in turn `answers`, with
   // the log-probability of every token. `first` is the number of the first in the whole run, and says with the seed

@@ -69,7 +69,7 @@ Status RolloutBatches::check_room(std::span<const int32_t> prompt, std::string_v
 // Micro-batches are filled with whole answers; how many, the model decides, so this is what short ones take.
 Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
-  const int64_t n_rollouts = ceil_div(n_steps, grpo.updates);
+  const int64_t n_rollouts = n_rollouts_ = ceil_div(n_steps, grpo.updates);
   if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.answers)) {
     return Error{
         Code::kInvalidArgument,
@@ -155,6 +155,8 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
   NARU_ASSIGN(std::vector<AnswerGroup> groups, ask(index * grpo.prompts, grpo.prompts, now));
   NARU_TRY(judge(groups, now));
   metrics_ = rollout_metrics(groups, judge_.names());
+  shown_.clear();
+  if (is_shown(index)) shown_ = train::shown_groups(groups, judge_.names(), has_conversations());
   std::vector<std::vector<JudgedAnswer>> by_update(static_cast<size_t>(grpo.updates));
   for (size_t i = 0; i < groups.size(); ++i) {
     auto& update = by_update[i * static_cast<size_t>(grpo.updates) / groups.size()];
@@ -177,9 +179,21 @@ Result<data::StepBatch> RolloutBatches::step(int64_t step, const ModelNow& now) 
   return batches_[static_cast<size_t>(step % recipe_->grpo.updates)];
 }
 
+bool RolloutBatches::is_first_update(int64_t step) const {
+  return step % recipe_->grpo.updates == 0 && step / recipe_->grpo.updates == index_;
+}
+
+// The first, the last, and some between.
+bool RolloutBatches::is_shown(int64_t index) const {
+  return index == 0 || index == n_rollouts_ - 1 || runs::is_kept_time(index, 1, n_rollouts_);
+}
+
 std::vector<std::pair<std::string, double>> RolloutBatches::metrics(int64_t step) const {
-  const bool is_first = step % recipe_->grpo.updates == 0;
-  return is_first && step / recipe_->grpo.updates == index_ ? metrics_ : std::vector<std::pair<std::string, double>>();
+  return is_first_update(step) ? metrics_ : std::vector<std::pair<std::string, double>>();
+}
+
+std::vector<runs::ShownGroup> RolloutBatches::shown_groups(int64_t step) const {
+  return is_first_update(step) ? shown_ : std::vector<runs::ShownGroup>();
 }
 
 std::string RolloutBatches::kept(int64_t next_step) const {
@@ -191,6 +205,7 @@ Status RolloutBatches::restore(int64_t step, std::string_view kept) {
   index_ = -1;
   batches_.clear();
   metrics_.clear();
+  shown_.clear();
   if (kept.empty()) return {};
   NARU_ASSIGN(KeptBatches bytes, batches_from_bytes(kept, files_->config.vocab));
   if (std::ssize(bytes.batches) != recipe_->grpo.updates || bytes.index != step / recipe_->grpo.updates) {

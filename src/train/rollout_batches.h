@@ -25,6 +25,7 @@ class RolloutBatches final : public BatchSource {
   int64_t held_bytes() const override;
   Result<data::StepBatch> step(int64_t step, const ModelNow& now) override;
   std::vector<std::pair<std::string, double>> metrics(int64_t step) const override;
+  std::vector<runs::ShownGroup> shown_groups(int64_t step) const override;
   std::string kept(int64_t next_step) const override;
   Status restore(int64_t step, std::string_view kept) override;
 
@@ -33,6 +34,8 @@ class RolloutBatches final : public BatchSource {
                  rewards::Judge judge)
       : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
+  bool is_first_update(int64_t step) const;  // on the rollout held
+  bool is_shown(int64_t index) const;        // of the rollout's groups some are kept to be looked at
   Status roll(int64_t index, const ModelNow& now);
   Result<std::vector<AnswerGroup>> ask(int64_t first, int64_t n, const ModelNow& now) const;
   Status judge(std::vector<AnswerGroup>& groups, const ModelNow& now) const;
@@ -41,9 +44,11 @@ class RolloutBatches final : public BatchSource {
   const TrainingModelFiles* files_;
   data::ProblemSource problems_;
   rewards::Judge judge_;
+  int64_t n_rollouts_ = 1;                // of the run, as largest() was told
   int64_t index_ = -1;                    // of the rollout held; -1: none
   std::vector<data::StepBatch> batches_;  // by update
   std::vector<std::pair<std::string, double>> metrics_;
+  std::vector<runs::ShownGroup> shown_;
 };
 
 // The objective that recipe.grpo asks for.

@@ -219,7 +219,7 @@ Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
 }
 
 Result<TrainingPlan> Trainer::plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                   contract::Chip& chip, TrainerEvents events) {
+                                       contract::Chip& chip, TrainerEvents events) {
   RunningTrainer trainer(recipe, recipe_folder, chip, std::move(events), {}, {});
   NARU_TRY(trainer.look());
   return trainer.plan();

@@ -12,6 +12,7 @@
 
 #include "contract/chip.h"
 #include "recipes/recipe.h"
+#include "runs/metrics.h"
 #include "train/batch_source.h"
 #include "train/objective.h"
 #include "train/peers.h"
@@ -29,14 +30,15 @@ struct StepReport {
   double peak_share = 0;  // operations of this step a second, of the peak that the run knows for this machine; 0: none
   double seconds_left = 0;
   int64_t memory_bytes = 0;  // of this process
-  // Of a rollout that was made for the step: means over its answers.
-  std::optional<double> reward = {}, answer_tokens = {};
 };
 
 struct TrainerEvents {
   std::function<void(const StepReport&)> step;
   std::function<void(std::string_view)> note;  // one line
   std::function<bool()> should_stop;           // asked between micro-batches
+  // Every line of metrics.jsonl: first those that the run has from earlier starts, then each as it is written, before
+  // `step` is called. A line of an earlier step than was told: the run went back.
+  std::function<void(const runs::Metrics&)> metrics = {};
   // Asked often while a run is opened and until its first step: open() is kCancelled then, and nothing was changed, or
   // run() ends without a checkpoint.
   std::function<bool()> should_give_up = {};
@@ -93,7 +95,8 @@ struct RunResult {
   std::optional<double> loss;    // of the last step; nothing before the first
   std::optional<double> reward;  // of the last rollout, where a run has any; it has no loss then
   std::optional<double> validation_loss;
-  std::optional<double> accuracy;  // of generated problems: answers that their verifier accepts; known to rank 0
+  std::optional<double> accuracy;  // of held-out problems: the share that is answered rightly; known to rank 0
+  int64_t n_problems = 0;          // of which it is a share
   std::string weights_sha256;
 };
 

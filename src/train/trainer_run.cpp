@@ -23,10 +23,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kAfterOverflow = "; the last checkpoint is whole: lower optimizer.lr, or warm up longer";
-constexpr int64_t kRollBacksMax = 3;      // of a run
-constexpr int64_t kProblemsJudged = 200;  // of a generator, at the end
-constexpr int64_t kProblemsWatched = 64;  // of a generator, on the way: two batches of answers
-constexpr int64_t kWatchedTimes = 10;     // of a run, about
+constexpr int64_t kRollBacksMax = 3;   // of a run
+constexpr int64_t kWatchedTimes = 10;  // of a run, about
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -182,6 +180,7 @@ Result<bool> RunningTrainer::roll_back() {
   note(fmt::format("step {}: three gradients in a row were far out; back to step {}, leaving their batches out", from,
                    state_.step));
   if (is_writer()) NARU_TRY(run_->rewind(state_.step));
+  NARU_TRY(tell_history());
   return true;
 }
 
@@ -205,7 +204,11 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
   }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
   if (const auto reward = value_of(metrics, "reward")) state_.reward = reward;
-  if (is_writer()) NARU_TRY(run_->add(metrics));
+  NARU_TRY(add(metrics));
+  for (runs::ShownGroup& group : batches_->shown_groups(state_.step - 1)) {
+    group.step = state_.step;
+    if (is_writer()) NARU_TRY(run_->add(group));
+  }
   if (!events_.step) return {};
   const double done = state_.seconds / static_cast<double>(std::max<int64_t>(1, state_.step));
   events_.step({.step = state_.step,
@@ -216,9 +219,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
                 .tokens_per_s = tokens_per_s,
                 .peak_share = peak_ > 0 ? plan_.operations_per_token * tokens_per_s / peak_ : 0,
                 .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
-                .memory_bytes = resident_bytes(),
-                .reward = value_of(metrics, "reward"),
-                .answer_tokens = value_of(metrics, "answer_tokens")});
+                .memory_bytes = resident_bytes()});
   return {};
 }
 
@@ -323,54 +324,7 @@ Status RunningTrainer::validate(bool may_stop) {
     state_.best_loss = loss;
   }
   note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
-  if (!is_writer()) return {};
-  return run_->add(runs::Metrics{.step = state_.step, .values = {{"validation_loss", loss}}});
-}
-
-Status RunningTrainer::judge(int64_t n_problems) {
-  if (!is_writer()) return {};
-  const auto source = std::find_if(recipe_.validation.begin(), recipe_.validation.end(),
-                                   [](const recipes::SourceRecipe& s) { return !s.generator.empty(); });
-  if (source == recipe_.validation.end()) return {};
-  NARU_ASSIGN(Rollout* const answering, rollout());
-  // What is known at the end belongs to a run that is done: only a second Ctrl-C ends it. Of several processes this one
-  // alone answers: it cannot stop without the others.
-  const bool may_stop = state_.step < plan_.steps && peers_->count() == 1;
-  const auto accuracy = answering->accuracy(*source, n_problems, is_asked_as_chat(recipe_, files_),
-                                            may_stop ? events_.should_stop : std::function<bool()>());
-  state_.is_unjudged = !accuracy.ok() && accuracy.error().code == Code::kCancelled;
-  is_cut_short_ = state_.is_unjudged && state_.step == 0;
-  if (state_.is_unjudged) return {};
-  if (!accuracy.ok()) return accuracy.error();
-  state_.accuracy = *accuracy;
-  note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * *accuracy, n_problems));
-  return run_->add(runs::Metrics{.step = state_.step, .values = {{"accuracy", *accuracy}}});
-}
-
-Result<Rollout*> RunningTrainer::rollout() {
-  if (rollout_) {
-    rollout_->weights_changed();
-  } else {
-    NARU_ASSIGN(rollout_, Rollout::open(*model_, files_, recipe_));
-  }
-  return &*rollout_;
-}
-
-Status RunningTrainer::sample(bool may_stop) {
-  if (!is_writer() || recipe_.sample.prompts.empty()) return {};
-  NARU_ASSIGN(Rollout* const answering, rollout());
-  Rollout::Options options{.max_tokens = recipe_.sample.max_tokens,
-                           .temperature = recipe_.sample.temperature,
-                           .is_chat = is_asked_as_chat(recipe_, files_)};
-  // Of several processes this one alone answers: it cannot stop without the others.
-  if (may_stop && peers_->count() == 1) options.should_stop = events_.should_give_up;
-  auto given = answering->answer(recipe_.sample.prompts, options);
-  is_cut_short_ = !given.ok() && given.error().code == Code::kCancelled;
-  NARU_ASSIGN(const std::vector<std::string> answers, std::move(given));
-  for (size_t i = 0; i < answers.size(); ++i) {
-    NARU_TRY(run_->add(runs::Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
-  }
-  return {};
+  return add({.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
 Result<RunResult> RunningTrainer::finish(bool is_done) {
@@ -387,7 +341,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
 
 Status RunningTrainer::write_result(RunResult& result) {
   // A checkpoint of the last step may know nothing of problems.
-  if (result.is_done && !state_.accuracy) NARU_TRY(judge(kProblemsJudged));
+  if (result.is_done && !state_.accuracy) NARU_TRY(judge());
   const nlohmann::json peak = run_->field("peak_memory_bytes");
   const double peak_before = peak.is_number() ? peak.get<double>() : 0;
   std::vector<std::pair<std::string, double>> numbers = {{"step", static_cast<double>(state_.step)},
@@ -398,6 +352,8 @@ Status RunningTrainer::write_result(RunResult& result) {
   if (state_.validation_loss) numbers.emplace_back("validation_loss", *state_.validation_loss);
   if (state_.accuracy) numbers.emplace_back("accuracy", *state_.accuracy);
   result.accuracy = state_.accuracy;
+  const nlohmann::json problems = run_->field("problems");
+  if (problems.is_number_integer()) result.n_problems = problems.get<int64_t>();
   if (result.is_done) NARU_TRY(export_result(result));
   // Of all starts, that of the model's export too.
   numbers.emplace_back("peak_memory_bytes", std::max(peak_before, static_cast<double>(peak_resident_bytes())));
@@ -411,6 +367,8 @@ Status RunningTrainer::write_result(RunResult& result) {
 Status RunningTrainer::confirm_result(RunResult& result) {
   const nlohmann::json accuracy = run_->field("accuracy");
   if (accuracy.is_number()) result.accuracy = accuracy.get<double>();
+  const nlohmann::json problems = run_->field("problems");
+  if (problems.is_number_integer()) result.n_problems = problems.get<int64_t>();
   NARU_TRY(export_result(result));
   return runs::write_report(run_->path());
 }
@@ -454,15 +412,16 @@ Status RunningTrainer::export_result(RunResult& result) {
 }
 
 Status RunningTrainer::run_steps() {
+  NARU_TRY(tell_history());
   // A checkpoint of step 0 was written after its validation and its samples.
   if (state_.step == 0 && !is_resumed_) {
     Status status = validate(true);
-    if (status.ok() && is_grpo()) status = judge(kProblemsWatched);
+    if (status.ok() && is_grpo()) status = judge();
     if (status.ok() && !is_cut_short_) status = sample(true);
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
   }
-  if (state_.is_unjudged) NARU_TRY(judge(kProblemsWatched));  // the last start was stopped in it
+  if (state_.is_unjudged) NARU_TRY(judge());  // the last start was stopped in it
   while (state_.step < plan_.steps) {
     NARU_ASSIGN(const bool stops, agree_to_stop(*peers_, should_stop()));
     if (stops) break;
@@ -477,7 +436,7 @@ Status RunningTrainer::run_steps() {
       return is_due(every) && (is_grpo() || tenths(state_.step) > tenths(state_.step - every));
     };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
-    if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge(is_last ? kProblemsJudged : kProblemsWatched));
+    if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge());
     if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
     if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
   }

@@ -9,6 +9,7 @@
 #include "train/checkpoint_store.h"
 #include "train/gradient_sum.h"
 #include "train/guard.h"
+#include "train/held_out.h"
 #include "train/optimizer.h"
 #include "train/rollout.h"
 #include "train/trainer.h"
@@ -77,8 +78,10 @@ class RunningTrainer : public Trainer {
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm, double seconds);
   Status validate(bool may_stop = false);
-  Status judge(int64_t n_problems);  // held-out problems of a generator, where the recipe has any
-  Result<Rollout*> rollout();        // on the present weights
+  Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it
+  Status tell_history();
+  Status judge();              // held-out problems, where the recipe has any
+  Result<Rollout*> rollout();  // on the present weights
   Status sample(bool may_stop = false);
   bool is_base_model() const;
   Status export_result(RunResult& result);
@@ -121,7 +124,9 @@ class RunningTrainer : public Trainer {
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;
-  std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
+  runs::AlarmWatch alarms_{recipe_};
+  std::optional<HeldOut> held_out_;  // made when it is needed first
+  std::optional<Rollout> rollout_;   // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
   double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not

@@ -1,20 +1,16 @@
 // The status line of training: what it says, that it never wraps, and what reaches a terminal, a pipe and a log.
 #include "cli/train_status.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <functional>
 #include <limits>
 #include <thread>
 #include <vector>
 
 #include "cli/terminal.h"
+#include "tests/cli/screen.h"
 
 namespace naru::cli {
 namespace {
@@ -31,70 +27,6 @@ TrainProgress usual() {
           .peak_share = 0.414,
           .seconds_left = 245,
           .memory_bytes = int64_t{1288490189}};
-}
-
-// What `work` writes to a standard error that is a terminal of `columns` columns, or a pipe where they are 0. In a
-// process of its own: what standard error is, is asked once.
-std::string output_of(int columns, const std::function<void()>& work) {
-  int mine = -1;
-  int theirs = -1;
-  if (columns > 0) {
-    mine = ::posix_openpt(O_RDWR | O_NOCTTY);
-    EXPECT_TRUE(mine >= 0 && ::grantpt(mine) == 0 && ::unlockpt(mine) == 0);
-    theirs = ::open(::ptsname(mine), O_RDWR | O_NOCTTY);
-    const winsize size{.ws_row = 24, .ws_col = static_cast<unsigned short>(columns), .ws_xpixel = 0, .ws_ypixel = 0};
-    EXPECT_EQ(::ioctl(theirs, TIOCSWINSZ, &size), 0);
-  } else {
-    int ends[2];
-    EXPECT_EQ(::pipe(ends), 0);
-    mine = ends[0];
-    theirs = ends[1];
-  }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::setenv("NO_COLOR", "1", 1);
-    ::dup2(theirs, STDERR_FILENO);
-    ::close(theirs);
-    ::close(mine);
-    work();
-    ::_exit(0);
-  }
-  ::close(theirs);
-  std::string text;
-  char part[4096];
-  for (ssize_t n = 0; (n = ::read(mine, part, sizeof part)) > 0;) text.append(part, static_cast<size_t>(n));
-  ::close(mine);
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  return text;
-}
-
-int64_t count(const std::string& text, const std::string& word) {
-  int64_t n = 0;
-  for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += word.size()) ++n;
-  return n;
-}
-
-// The rows of a screen after `text`, which moves by \r, \n and "erase to the end of the line" alone.
-std::vector<std::string> screen_after(const std::string& text) {
-  std::vector<std::string> rows(1);
-  size_t column = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text.compare(i, 3, "\x1b[K") == 0) {
-      rows.back().resize(std::min(column, rows.back().size()));
-      i += 2;
-    } else if (text[i] == '\r') {
-      column = 0;
-    } else if (text[i] == '\n') {
-      rows.emplace_back();
-      column = 0;
-    } else {
-      rows.back().resize(std::max(rows.back().size(), column + 1));
-      rows.back()[column++] = text[i];
-    }
-  }
-  return rows;
 }
 
 TEST(TrainLineTest, SaysEverything) {

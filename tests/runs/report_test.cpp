@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "formats/utf8.h"
 #include "runs/json_lines.h"
+#include "runs/report_answers.h"
 #include "runs/report_page.h"
 #include "runs/run_files.h"
 #include "tests/runs/file_content.h"
@@ -233,6 +234,57 @@ TEST_F(ReportTest, BoundsHold) {
   EXPECT_EQ(data->samples.size(), static_cast<size_t>(kReportPromptsMax));
   EXPECT_EQ(data->notes.size(), 2u);
   EXPECT_EQ(data->samples[0].answers[1].second.size(), static_cast<size_t>(kReportAnswerBytesMax) + 4);
+}
+
+TEST_F(ReportTest, ShowsTheSameProblemsAndGroupsWithTheirRewards) {
+  write(kRunFile,
+        "{\"name\": \"one\", \"status\": \"done\", \"accuracy\": 0.9, \"problems\": 100, \"tokens_compared\": 61234, "
+        "\"alarms\": [{\"step\": 7, \"what\": \"all <b>cut</b>\", \"try\": \"x=1\"}, 8]}");
+  write(kMetricsFile, "{\"step\":0,\"accuracy\":0.4}\n{\"step\":9,\"accuracy\":0.9}\n");
+  const std::string h = nlohmann::json(kHostile).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string problems = "no line\n";
+  for (int step = 0; step < 9; step += 2) {
+    problems += fmt::format(
+        "{{\"step\":{},\"problem\":3,\"prompt\":\"3 5 =\",\"wanted\":\"8\",\"answer\":\"<think>{}</think> a{}\","
+        "\"is_right\":{}}}\n",
+        step, "hm, three and five", step, step > 4);
+  }
+  write(kProblemsFile, problems + fmt::format("{{\"step\":1,\"problem\":4,\"prompt\":{},\"answer\":{}}}\n", h, h));
+  write(
+      kGroupsFile,
+      fmt::format("{{\"step\":1,\"problem\":640,\"prompt\":\"2 2 =\",\"wanted\":\"4\",\"parts\":[\"answer\",{}],"
+                  "\"answers\":[{{\"text\":\"fish\",\"tokens\":40,\"is_cut\":true,\"reward\":-0.5,\"advantage\":-1,"
+                  "\"parts\":[0,-0.5]}},{{\"text\":{},\"is_right\":true,\"reward\":1,\"advantage\":1,\"parts\":[1,0]}},"
+                  "5]}}\n{{\"step\":2,\"answers\":[]}}\n{{\"step\":3}}\n",
+                  h, h));
+  const std::string page = report();
+  for (const std::string_view part :
+       {"yes, 61,234", "of 100 held-out problems right, 40.0 % before", "90.0 %", "Alarm at step 7",
+        "all &lt;b&gt;cut&lt;/b&gt;.", "Try x=1.", "before, step 0 <b class=\"wrong\">", "on the way, step 4",
+        "after, step 8 <b class=\"right\">", "reasoning, 18 characters</summary><pre>hm, three and five</pre>",
+        "<pre>a8</pre>", "all between ✗✗✓", "step 1: 1 of 2 right, mean reward 0.25", "40 tokens, cut off",
+        "<pre>fish</pre>", "1 line of problems.jsonl could not be read"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+  EXPECT_LT(page.find("&lt;img", page.find("mean reward 0.25")), page.find("<pre>fish")) << "the best one first";
+  EXPECT_EQ(count(page, "<script"), 2u);
+  EXPECT_EQ(count(page, "<img"), 0u);
+  EXPECT_EQ(count(page, " style=\""), 0u);
+}
+
+TEST(AnswerHtml, FoldsReasoningAndWhatIsLong) {
+  EXPECT_EQ(answer_html("4"), "<pre>4</pre>");
+  EXPECT_EQ(answer_html(" 4\n"), "<pre> 4\n</pre>");
+  // The prompt may have opened it already.
+  EXPECT_EQ(answer_html("<think>\nhm</think>\n4"), answer_html("hm\n</think>4"));
+  EXPECT_EQ(answer_html("hm</think>4"),
+            "<details class=\"fold\"><summary>reasoning, 2 characters</summary><pre>hm</pre></details><pre>4</pre>");
+  EXPECT_EQ(answer_html(" <think>hm"),
+            "<details class=\"fold\"><summary>reasoning, 2 characters</summary><pre>hm</pre></details><pre></pre>");
+  const std::string text = "<" + std::string(999, '\xc3') + std::string(1, '\n');
+  const std::string folded = answer_html(text);
+  EXPECT_TRUE(folded.starts_with("<details class=\"fold\"><summary>&lt;")) << folded.substr(0, 80);
+  EXPECT_TRUE(formats::is_valid_utf8(folded));
 }
 
 TEST_F(ReportTest, AnEmptyOrForeignFolderIsAMessage) {

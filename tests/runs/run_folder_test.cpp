@@ -127,6 +127,9 @@ TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
     for (int64_t step = 1; step <= 5; ++step) {
       ASSERT_TRUE(run.add(Metrics{step, {{"loss", 1.0 / static_cast<double>(step)}, {"lr", 1e-3}}}).ok());
       ASSERT_TRUE(run.add(Sample{step, "p\n\"", "a\xff</script>"}).ok());
+      for (const int64_t problem : {0, 1}) {  // of one prompt: their numbers tell them apart
+        ASSERT_TRUE(run.add(ProblemAnswer{step, problem, "3 5 =", "8", std::string(9000, 'x'), true}).ok());
+      }
     }
     ASSERT_TRUE(run.add(Metrics{6, {{"loss", std::numeric_limits<double>::quiet_NaN()}}}).ok());
   }
@@ -155,6 +158,12 @@ TEST_F(RunFolderTest, MetricsReadBackAndRewind) {
                 path / "samples.jsonl",
                 [&](const nlohmann::json& line, std::string_view) { answers.push_back(json_text_of(line, "answer")); }),
             0);
+  // Answers to problems went back too, nothing of them was lost, and none is longer than is kept.
+  const std::string problems = content(path / "problems.jsonl"), aside = content(path / "problems.aside.jsonl");
+  EXPECT_EQ(std::count(problems.begin(), problems.end(), '\n'), 6);
+  EXPECT_EQ(std::count(aside.begin(), aside.end(), '\n'), 4);
+  EXPECT_LT(problems.size(), 6 * 8400u);
+  EXPECT_FALSE(fs::exists(path / "groups.jsonl")) << "a run that keeps none";
   ASSERT_EQ(answers.size(), 4u);
   EXPECT_EQ(answers[0], "a\xef\xbf\xbd</script>");
   EXPECT_EQ(answers[3], "again");
