@@ -224,7 +224,8 @@ Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::p
     recipe.model.pulled_path.clear();
   }
   NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, {}));
-  return write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan));
+  NARU_TRY(write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan)));
+  return train::check_fits(plan);
 }
 
 // A rollout serves several steps: what it was like is said until the next.

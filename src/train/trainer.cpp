@@ -118,17 +118,8 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const contract::ChipMemory memory = chip_.memory();
-  const int64_t host_bytes = memory.is_host ? 0 : plan_.data_bytes + kProgramBytes;
-  if (plan_.total_bytes() - host_bytes <= memory.free) return {};
-  return Error{
-      Code::kResourceExhausted,
-      fmt::format("planning the run: it needs {} ({} parameters with gradients and moments {}, packed matrices {}, "
-                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
-                  "recompute = true",
-                  format_bytes(plan_.total_bytes()), plan_.n_parameters,
-                  format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes),
-                  format_bytes(plan_.packed_bytes), plan_.batch_tokens, format_bytes(plan_.activation_bytes),
-                  format_bytes(memory.free))};
+  plan_.available_bytes = memory.free + (memory.is_host ? 0 : plan_.data_bytes + kProgramBytes);
+  return {};
 }
 
 Status RunningTrainer::make_model() {
@@ -167,6 +158,7 @@ Status RunningTrainer::look() {
 
 Status RunningTrainer::open() {
   NARU_TRY(look());
+  NARU_TRY(check_fits(plan_));
   NARU_TRY(check_alike());
   if (is_writer()) {
     NARU_ASSIGN(run_, runs::RunFolder::open(folder_, recipe_, start_.starts_over));
@@ -207,6 +199,19 @@ Status RunningTrainer::describe_start() {
                            {"peak_operations_per_s", peak_},
                            {"threads", static_cast<double>(info.n_threads)},
                            {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
+}
+
+Status check_fits(const TrainingPlan& plan) {
+  if (plan.total_bytes() <= plan.available_bytes) return {};
+  return Error{
+      Code::kResourceExhausted,
+      fmt::format("planning the run: it needs {} ({} parameters with gradients and moments {}, packed matrices {}, "
+                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
+                  "recompute = true",
+                  format_bytes(plan.total_bytes()), plan.n_parameters,
+                  format_bytes(plan.values_bytes + plan.gradient_bytes + plan.moment_bytes),
+                  format_bytes(plan.packed_bytes), plan.batch_tokens, format_bytes(plan.activation_bytes),
+                  format_bytes(plan.available_bytes))};
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
