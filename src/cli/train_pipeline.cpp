@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/sheet.h"
+#include "cli/train_plan.h"
 #include "runs/pipeline_record.h"
 
 namespace naru::cli {
