@@ -7,7 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace naru;
-  using namespace naru::train;
+  using namespace naru::recipes;
   // The first line is the override; the rest is the file.
   const std::string_view all(reinterpret_cast<const char*>(data), size);
   const size_t newline = std::min(all.find('\n'), all.size());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/shown_text.h"
 #include "cli/chat_commands.h"
@@ -12,6 +13,7 @@
 #include "cli/line_editor.h"
 #include "cli/offered_prompts.h"
 #include "cli/terminal.h"
+#include "runs/run_files.h"
 
 namespace naru::cli {
 namespace {
@@ -19,7 +21,14 @@ namespace {
 std::string format_count(int64_t n) {
   if (n >= 1000000000) return fmt::format("{:.1f} B", static_cast<double>(n) / 1e9);
   if (n >= 1000000) return fmt::format("{:.0f} M", static_cast<double>(n) / 1e6);
-  return fmt::format("{}", n);
+  return grouped(n);
+}
+
+// RUN/model says nothing by its last part alone.
+std::string model_name(const std::string& path) {
+  const std::filesystem::path place = path;
+  const bool is_of_run = place.filename() == runs::kModelFolder && place.has_parent_path();
+  return is_of_run ? short_name(place.parent_path().string()) + "/" + runs::kModelFolder : short_name(path);
 }
 
 // Lines as they are, dimmed; nothing in them moves the cursor.
@@ -100,11 +109,11 @@ class Chat {
 
   void greet() {
     const models::ModelPlan& plan = model_.engine->model();
-    say_dimmed(fmt::format("{} · {} parameters · context {} · {}{}", short_name(options_.model.path),
+    say_dimmed(fmt::format("{} · {} parameters · context {} · {}{}", model_name(options_.model.path),
                            format_count(plan.n_parameters), model_.engine->context_tokens(),
                            session_.settings().sampling_text(), is_raw_ ? " · raw text" : ""));
     for (size_t i = 0; i < offers_.size(); ++i) {
-      if (i == 0) say_dimmed("what its recipe asked while it learnt (the number picks one, Tab too):");
+      if (i == 0) say_dimmed("what its recipe asks (Tab picks one, at the start its number too):");
       say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));
     }
     // Where the hint in the empty line cannot be told from what was typed, it is not there.

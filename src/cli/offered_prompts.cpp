@@ -16,8 +16,9 @@ constexpr size_t kOfferBytesMax = 160;
 }  // namespace
 
 std::vector<std::string> offered_prompts(const std::string& model_path) {
-  const std::filesystem::path path = model_path;
+  std::filesystem::path path = model_path;
   std::vector<std::string> offers;
+  if (path.filename().empty() || path.has_extension()) path = path.parent_path();  // "RUN/model/", or a file in it
   if (path.filename() != runs::kModelFolder) return offers;
   const auto recipe = recipes::read_recipe(path.parent_path() / runs::kRecipeFile, {});
   if (!recipe.ok()) return offers;

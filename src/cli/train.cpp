@@ -18,9 +18,9 @@
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
-#include "cli/read_as.h"
 #include "cli/sheet.h"
 #include "cli/train_pipeline.h"
+#include "cli/train_plan.h"
 #include "cli/train_status.h"
 #include "cli/version.h"
 #include "recipes/pipeline.h"
@@ -41,52 +41,6 @@ Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
   if (options.output) recipe.output = *options.output;
   return recipe;
 }
-
-}  // namespace
-
-std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan) {
-  const auto parts = [](std::initializer_list<std::pair<std::string_view, int64_t>> all) {
-    std::string text;
-    for (const auto& [name, bytes] : all) {
-      if (bytes > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, format_bytes(bytes));
-    }
-    return text;
-  };
-  Sheet sheet(Stream::kErr);
-  sheet.title(recipe.name, fmt::format(" · {}, {} step{}", recipes::run_kind_name(recipe.kind), grouped(plan.steps),
-                                       plan.steps == 1 ? "" : "s"));
-  sheet.row("parameters",
-            plan.n_active == plan.n_parameters
-                ? grouped(plan.n_parameters)
-                : fmt::format("{}, {} active for a token", grouped(plan.n_parameters), grouped(plan.n_active)));
-  const double share =
-      100 * static_cast<double>(plan.n_trained) / static_cast<double>(std::max<int64_t>(1, plan.n_parameters));
-  sheet.row("trained", recipe.lora.rank == 0 ? "all of them"
-                                             : fmt::format("{} of them ({:.2g} %), in adapters of rank {}",
-                                                           grouped(plan.n_trained), share, recipe.lora.rank));
-  sheet.row("memory", format_bytes(plan.total_bytes()) + " planned");
-  sheet.row("of it for", parts({{"values", plan.values_bytes},
-                                {"packed matrices", plan.packed_bytes},
-                                {"gradients", plan.gradient_bytes},
-                                {"moments", plan.moment_bytes},
-                                {"activations", plan.activation_bytes + plan.cache_bytes},
-                                {"reference policy", plan.reference_bytes},
-                                {"answers", plan.rollout_bytes},
-                                {"program and data", plan.program_bytes + plan.data_bytes}}));
-  sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));
-  for (const std::string& line : read_as(plan.data_files)) sheet.row("data read as", one_line(line));
-  sheet.row("numerics id", plan.numerics_id);
-  return sheet.str() + "\n";
-}
-
-Json plan_json(const train::TrainingPlan& plan) {
-  return {{"parameters", plan.n_parameters}, {"trained", plan.n_trained},
-          {"active", plan.n_active},         {"steps", plan.steps},
-          {"bytes", plan.total_bytes()},     {"batch_tokens", plan.batch_tokens},
-          {"numerics_id", plan.numerics_id}, {"data", read_as(plan.data_files)}};
-}
-
-namespace {
 
 // A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
 std::string shell_word(std::string_view word) {
@@ -236,22 +190,6 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
           .accuracy = curves.last("accuracy")};
 }
 
-// A plan needs no weights: of a model that is here as a config alone, that will do.
-Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::path& folder, contract::Chip& chip) {
-  const fs::path place = recipes::model_place(recipe.model, folder);
-  std::error_code ignored;
-  const auto has_weights = [](const fs::directory_entry& entry) { return entry.path().extension() == ".safetensors"; };
-  if (!place.empty() && fs::is_directory(place, ignored) && fs::exists(place / "config.json", ignored) &&
-      std::none_of(fs::directory_iterator(place, ignored), fs::directory_iterator(), has_weights)) {
-    recipe.model.tokenizer = recipes::tokenizer_place(recipe.model, folder).string();
-    recipe.model.config = (place / "config.json").string();
-    recipe.model.path.clear();
-    recipe.model.pulled_path.clear();
-  }
-  NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, {}));
-  return write_out(options.json ? json_text(plan_json(plan)) : plan_text(recipe, plan));
-}
-
 }  // namespace
 
 Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const fs::path& folder,
@@ -281,7 +219,7 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
   if (!info.level.empty() && !options.json) {
     start.measure_peak = [&info, is_bf16] {
-      const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);
+      static const auto limits = cpu::measure_arithmetic(info.level, info.n_threads);  // once for all stages
       return !limits.ok() ? 0 : is_bf16 ? limits->bf16.per_s : limits->f32.per_s;
     };
   }

@@ -34,8 +34,6 @@ Status train_command(const TrainOptions& options);
 Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const std::filesystem::path& folder,
                     contract::Chip& chip, const TrainPart& part);
 
-std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan);
-Json plan_json(const train::TrainingPlan& plan);
 // The command that goes on with what was started, as a shell reads it.
 std::string going_on(const TrainOptions& options);
 

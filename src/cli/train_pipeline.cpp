@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/sheet.h"
+#include "cli/train_plan.h"
 #include "runs/pipeline_record.h"
 
 namespace naru::cli {
@@ -79,11 +80,12 @@ class PipelineRun {
       events.should_give_up = [] { return is_interrupted(); };
       const auto plan = train::Trainer::plan_run(planned_recipe(pipeline_, i), stage.folder, chip_, events);
       if (!plan.ok()) return of_stage(stage, plan.error());
+      if (const Status fits = train::check_fits(*plan); !fits.ok()) return of_stage(stage, fits.error());
       sheet.row(stage.text.name, stage_line(stage, *plan));
       plans.push_back({{"stage", stage.text.name}, {"plan", plan_json(*plan)}});
     }
     if (options_.plan_only) {
-      return write_out(options_.json ? json_text({{"name", pipeline_.name}, {"stages", plans}}) : sheet.str());
+      return write_out(options_.json ? json_text({{"name", pipeline_.name}, {"stages", plans}}) : sheet.str() + "\n");
     }
     if (!options_.json) write_err(sheet.str() + "\n");
     return {};

@@ -85,8 +85,8 @@ class PipelineReader {
   Status sort() {
     std::vector<StageText> sorted, left = std::move(pipeline_->stages);
     const auto is_ready = [&sorted](const StageText& stage) {
-      return stage.takes.empty() || std::any_of(sorted.begin(), sorted.end(),
-                                                [&](const StageText& done) { return done.name == stage.takes; });
+      return stage.takes.empty() ||
+             std::any_of(sorted.begin(), sorted.end(), [&](const StageText& done) { return done.name == stage.takes; });
     };
     while (!left.empty()) {
       const auto next = std::find_if(left.begin(), left.end(), is_ready);

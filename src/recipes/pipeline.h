@@ -35,8 +35,8 @@ struct StageText {
 
 // A pipeline by itself, without the recipes that it names.
 struct PipelineText {
-  std::string name;            // default: the file's name without .toml
-  std::string output;          // folder of all; default: runs/NAME
+  std::string name;               // default: the file's name without .toml
+  std::string output;             // folder of all; default: runs/NAME
   std::vector<StageText> stages;  // in the order in which they run: what a stage takes stands before it
 };
 

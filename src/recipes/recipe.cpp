@@ -182,9 +182,10 @@ class Reader {
     for (const TomlValue& value : root.table) {
       const std::string& key = value.key;
       if (key == "kind" && value.kind == TomlValue::Kind::kText && value.text == kPipelineKind) {
-        return bad(fmt::format("{}: it is a pipeline, one recipe was wanted; name the recipe of one of its stages, or "
-                               "train the whole with `naru train`",
-                               at(value).text));
+        return bad(
+            fmt::format("{}: it is a pipeline, one recipe was wanted; name the recipe of one of its stages, or "
+                        "train the whole with `naru train`",
+                        at(value).text));
       }
       const SectionRow* section = find_section(key);
       if (section == nullptr && (value.kind == TomlValue::Kind::kTable || is_list_of_tables(value))) {

@@ -17,10 +17,11 @@ namespace {
 namespace fs = std::filesystem;
 
 Error unreadable(const fs::path& path, std::string_view why) {
-  return {Code::kCorrupt,
-          fmt::format("reading {}: {}, the record of a pipeline was wanted; move it away: it is written again, and what "
-                      "the stages went on from is then not compared",
-                      path.string(), why)};
+  return {
+      Code::kCorrupt,
+      fmt::format("reading {}: {}, the record of a pipeline was wanted; move it away: it is written again, and what "
+                  "the stages went on from is then not compared",
+                  path.string(), why)};
 }
 
 Status check_stage_folder(const recipes::Stage& stage) {
@@ -87,20 +88,17 @@ Status write_pipeline_record(const fs::path& folder, const PipelineRecord& recor
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
-    return Error{Code::kUnavailable, fmt::format("making {}: {}; choose a folder that may be written", folder.string(),
-                                                 error.message())};
+    return Error{Code::kUnavailable,
+                 fmt::format("making {}: {}; choose a folder that may be written", folder.string(), error.message())};
   }
   nlohmann::ordered_json json = {{"format", 1}, {"name", record.name}};
   json["stages"] = nlohmann::ordered_json::array();
   for (const StageRecord& stage : record.stages) {
-    json["stages"].push_back({{"name", stage.name},
-                              {"recipe", stage.recipe},
-                              {"takes", stage.takes},
-                              {"from_sha256", stage.from_sha256}});
+    json["stages"].push_back(
+        {{"name", stage.name}, {"recipe", stage.recipe}, {"takes", stage.takes}, {"from_sha256", stage.from_sha256}});
   }
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(folder / kPipelineFile));
-  NARU_TRY(file.write(
-      as_bytes(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n")));
+  NARU_TRY(file.write(as_bytes(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n")));
   return file.commit();
 }
 

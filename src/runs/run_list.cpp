@@ -130,7 +130,6 @@ Result<std::vector<RunSummary>> list_runs(const fs::path& folder) {
     return runs;
   }
   std::vector<fs::path> places;
-  add_stages(folder, places);
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
     if (fs::exists(entry->path() / kRunFile, ignored)) places.push_back(entry->path());

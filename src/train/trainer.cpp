@@ -123,18 +123,8 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.numerics_id = numerics_id(recipe_, files_);
   const contract::ChipMemory memory = chip_.memory();
-  const int64_t host_bytes = memory.is_host ? 0 : plan_.data_bytes + kProgramBytes;
-  if (plan_.total_bytes() - host_bytes <= memory.free) return {};
-  return Error{
-      Code::kResourceExhausted,
-      fmt::format("planning the run: it needs {} ({} parameters with gradients, moments and a reference's {}, packed "
-                  "matrices {}, "
-                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
-                  "recompute = true",
-                  format_bytes(plan_.total_bytes()), plan_.n_parameters,
-                  format_bytes(plan_.values_bytes + plan_.gradient_bytes + plan_.moment_bytes + plan_.reference_bytes),
-                  format_bytes(plan_.packed_bytes), plan_.batch_tokens, format_bytes(plan_.activation_bytes),
-                  format_bytes(memory.free))};
+  plan_.available_bytes = memory.free + (memory.is_host ? 0 : plan_.data_bytes + kProgramBytes);
+  return {};
 }
 
 Status RunningTrainer::make_model() {
@@ -174,6 +164,7 @@ Status RunningTrainer::look() {
 
 Status RunningTrainer::open() {
   NARU_TRY(look());
+  NARU_TRY(check_fits(plan_));
   NARU_TRY(check_alike());
   if (is_writer()) {
     NARU_ASSIGN(run_, runs::RunFolder::open(folder_, recipe_, start_.starts_over));
@@ -216,6 +207,19 @@ Status RunningTrainer::describe_start() {
                            {"planned_memory_bytes", static_cast<double>(plan_.total_bytes())}});
 }
 
+Status check_fits(const TrainingPlan& plan) {
+  if (plan.total_bytes() <= plan.available_bytes) return {};
+  return Error{
+      Code::kResourceExhausted,
+      fmt::format("planning the run: it needs {} ({} parameters with all that is kept of each {}, packed matrices {}, "
+                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
+                  "recompute = true",
+                  format_bytes(plan.total_bytes()), plan.n_parameters,
+                  format_bytes(plan.values_bytes + plan.gradient_bytes + plan.moment_bytes + plan.reference_bytes),
+                  format_bytes(plan.packed_bytes), plan.batch_tokens, format_bytes(plan.activation_bytes),
+                  format_bytes(plan.available_bytes))};
+}
+
 Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
                                                const std::filesystem::path& recipe_folder, contract::Chip& chip,
                                                TrainerEvents events, const StartOptions& start, TrainerParts parts) {
@@ -226,7 +230,7 @@ Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
 }
 
 Result<TrainingPlan> Trainer::plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
-                                   contract::Chip& chip, TrainerEvents events) {
+                                       contract::Chip& chip, TrainerEvents events) {
   RunningTrainer trainer(recipe, recipe_folder, chip, std::move(events), {}, {});
   NARU_TRY(trainer.look());
   return trainer.plan();

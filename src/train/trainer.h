@@ -59,6 +59,7 @@ struct TrainingPlan {
   int64_t reference_bytes = 0;  // of the reference policy's values
   int64_t rollout_bytes = 0;    // of the engine that answers samples and problems, beside all else
   int64_t program_bytes = 0;    // the program itself and the scratch memory of its kernels
+  int64_t available_bytes = 0;
   int64_t total_bytes() const {
     return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes +
            reference_bytes + rollout_bytes + program_bytes;
@@ -66,6 +67,9 @@ struct TrainingPlan {
   std::string numerics_id;
   std::vector<data::DataFile> data_files;  // of training, as its record keeps them
 };
+
+// kResourceExhausted, with the numbers, where the memory does not suffice. open() asks it before the first change.
+Status check_fits(const TrainingPlan& plan);
 
 // What a start may do beside going on, and what its program tells of itself.
 struct StartOptions {
@@ -112,7 +116,7 @@ class Trainer {
                                                const std::filesystem::path& recipe_folder, contract::Chip& chip,
                                                TrainerEvents events, const StartOptions& start = {},
                                                TrainerParts parts = {});
-  // The plan alone: reads and refuses what open() does before it looks at the run's folder, and makes and changes
+  // The plan alone: reads and refuses what open() does before it looks at the run's folder, memory apart, and changes
   // nothing. The model may be a config without weights, also of a kind of run that goes on from some.
   static Result<TrainingPlan> plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
                                        contract::Chip& chip, TrainerEvents events);

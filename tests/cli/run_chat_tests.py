@@ -120,6 +120,30 @@ def test_a_conversation(naru, model):
     assert t.wait_end() == 0
 
 
+def test_a_model_of_a_run_offers_what_its_recipe_asks(naru, model):
+    with tempfile.TemporaryDirectory() as name:
+        run = pathlib.Path(name) / "small"
+        (run / "model").mkdir(parents=True)
+        (run / "model" / "model.gguf").symlink_to(model)
+        (run / "recipe.toml").write_text('steps = 1\n[model]\npath = "m"\n[[data]]\npath = "d.txt"\n[sample]\n'
+                                         'prompts = ["first", "second", "first", "two\\nlines", "/quit"]\n')
+        t = Terminal([naru, "run", run / "model" / "model.gguf", "-n", "2", *LETTER_D])
+        t.wait_for(r"1  first.*2  second")
+        t.wait_for(r"or Tab")
+        assert "3  " not in t.seen
+        t.type("2\r")
+        t.wait_for(r"second\r\n.*dd")
+        t.wait_for(PROMPT)
+        t.type("2\r")  # no start any more: what is typed is meant
+        t.wait_for(r"2\r\n.*dd")
+        t.wait_for(PROMPT)
+        t.type("\t\t\t\r")
+        t.wait_for(r"first.*dd")
+        t.wait_for(PROMPT)
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+
+
 def test_a_base_model_continues_text(naru, model):
     with tempfile.TemporaryDirectory() as folder:
         base = pathlib.Path(folder) / "base.gguf"

@@ -35,7 +35,8 @@ void expect_in(const std::string& message, std::initializer_list<std::string_vie
 }
 
 std::string stage(std::string_view name, std::string_view takes) {
-  return "[[stage]]\nname = \"" + std::string(name) + "\"\nrecipe = \"a.toml\"\ntakes = \"" + std::string(takes) + "\"\n";
+  return "[[stage]]\nname = \"" + std::string(name) + "\"\nrecipe = \"a.toml\"\ntakes = \"" + std::string(takes) +
+         "\"\n";
 }
 
 TEST(Pipeline, StagesStandBehindWhatTheyTake) {
@@ -88,7 +89,8 @@ class PipelineFiles : public testing::Test {
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
     write("p.toml", kTwo);
-    write("base.toml", "steps = 10\n[model]\nconfig = \"c.json\"\ntokenizer = \"t\"\n[[data]]\ngenerator = \"digits\"\n");
+    write("base.toml",
+          "steps = 10\n[model]\nconfig = \"c.json\"\ntokenizer = \"t\"\n[[data]]\ngenerator = \"digits\"\n");
     write("rl.toml", "kind = \"grpo\"\nsteps = 2\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n");
   }
   void TearDown() override { fs::remove_all(folder_); }

@@ -22,6 +22,27 @@ def run(naru, folder, *arguments):
     return subprocess.run([naru, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
+def refuse_others(recipe, overrides, naru, folder):
+    """What is no going on is refused before any work: another recipe, and other weights to go on from."""
+    def refused(words, *more):
+        done = run(naru, folder, "train", f"recipes/{recipe.name}", *overrides, *more)
+        assert done.returncode != 0 and words in done.stderr, (words, done.stderr)
+
+    refused("was made by another recipe", "seed=2")
+    path = folder / "runs" / recipe.stem / "pipeline.json"
+    record = path.read_text()
+    said = json.loads(record)
+    said["stages"][-1]["from_sha256"] = "0" * 64
+    path.write_text(json.dumps(said))
+    refused("it began from the weights 0000")
+    said["stages"].reverse()
+    path.write_text(json.dumps(said))
+    refused("its stages are")
+    path.write_text(record[:100])
+    refused("the record of a pipeline was wanted")
+    path.write_text(record)
+
+
 def check_pipeline(recipe, keys, naru, folder):
     """A few steps of every stage, and the whole a second time: done already, and the same weights."""
     overrides = [*SHORT, "checkpoint.every=2", "validate.every=0", "sample.max_tokens=4"]
@@ -42,6 +63,7 @@ def check_pipeline(recipe, keys, naru, folder):
         assert result["done"] and len(result["stages"]) == len(keys["stage"]), done.stdout
         hashes.append(result["weights_sha256"])
     assert hashes[0] == hashes[1], hashes
+    refuse_others(recipe, overrides, naru, folder)
     asked = run(naru, folder, "run", f"runs/{recipe.stem}", "3 5 2 9 1 4 7 6", "--max-tokens", "2")
     assert asked.returncode == 0, asked.stderr
     return f"3 steps of {len(keys['stage'])} stages"
