@@ -113,6 +113,11 @@ struct ConvertOptions {
   bool json = false;
 };
 
+// MODEL, and the flags of every command that runs one.
+Argument model_argument(std::string* path);
+void add_model_flags(ModelOptions& o, std::vector<Flag>& flags);
+Flag context_flag(ModelOptions& o);
+Flag adapter_flag(ModelOptions& o);
 // --force, of every command that writes an output.
 Flag force_flag(Existing* existing);
 // --chip and --threads, of every command that computes.

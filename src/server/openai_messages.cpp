@@ -10,7 +10,7 @@ namespace {
 
 using text::Value;
 
-constexpr size_t kNameBytesMax = 256;
+constexpr size_t kShortTextBytesMax = 256;
 constexpr size_t kTextBytesMax = kBodyBytesMax;
 
 // Parts of a text, joined by line breaks.
@@ -29,7 +29,7 @@ std::string read_parts(const Value::List& parts, const std::string& path, FieldN
       return text;
     }
     Fields part(parts[i], place, notes);
-    const auto type = part.string("type", kNameBytesMax);
+    const auto type = part.string("type", kShortTextBytesMax);
     if (!notes.ok()) return text;
     if (type != "text") {
       notes.refuse(part.path_of("type"),
@@ -67,7 +67,7 @@ Value read_content(Fields& message) {
 }
 
 std::string read_role(Fields& message) {
-  const auto role = message.string("role", kNameBytesMax);
+  const auto role = message.string("role", kShortTextBytesMax);
   if (role == "developer") return "system";
   if (role == "system" || role == "user" || role == "assistant") return *role;
   const std::string place = message.path_of("role");
@@ -101,7 +101,7 @@ Value read_message(const Value& value, const std::string& place, FieldNotes& not
     fields.refuse_unsupported("prefix", "an answer always begins anew; /v1/completions continues a text");
   }
   message.emplace_back("content", read_content(fields));
-  if (const auto name = fields.string("name", kNameBytesMax)) message.emplace_back("name", *name);
+  if (const auto name = fields.string("name", kShortTextBytesMax)) message.emplace_back("name", *name);
   // Two names of one field; the first one wins in DeepSeek's clients.
   auto reasoning = fields.string("reasoning_content", kTextBytesMax);
   const auto other = fields.string("reasoning", kTextBytesMax);
