@@ -133,19 +133,18 @@ Status serve_command(ServeOptions& options) {
   service.answering.model_name = served_name(options);
   service.version = version_line();
   if (!options.is_quiet) service.log = log_request;
+  Found found;  // outlives the server, whose threads write it
   NARU_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::listen(options.server));
   NARU_TRY(write_out(fmt::format("{} serves {}\n", server->address(), service.answering.model_name)));
-  Found found;
-  server->start([&](const models::LoadProgress& progress) { return open_served(options, chat_template, progress, found); },
-                [&] {
-                  const Status said = write_out(fmt::format(
-                      "ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}", found.load_ms / 1000,
-                      found.context, service.answering.parallel, lines_to_try(*server, options, found.has_template)));
-                  (void)said.ok();  // the server goes on without a reader of these lines
-                },
-                [path = options.model.path](const std::function<bool()>& should_stop) {
-                  return hash_files(path, should_stop);
-                });
+  server->start(
+      [&](const models::LoadProgress& progress) { return open_served(options, chat_template, progress, found); },
+      [&] {
+        const Status said = write_out(
+            fmt::format("ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}", found.load_ms / 1000,
+                        found.context, service.answering.parallel, lines_to_try(*server, options, found.has_template)));
+        (void)said.ok();  // the server goes on without a reader of these lines
+      },
+      [path = options.model.path](const std::function<bool()>& should_stop) { return hash_files(path, should_stop); });
   wait_for_end(*server);
   return server->status();
 }
@@ -192,7 +191,8 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
   server::ListenOptions& listen = o->server.listen;
   server::AccessRules& access = o->server.service.access;
   return {
-      {"host", "HOST", kGroupNetwork, "a name or an address of this machine; default 127.0.0.1", set_words(&listen.host)},
+      {"host", "HOST", kGroupNetwork, "a name or an address of this machine; default 127.0.0.1",
+       set_words(&listen.host)},
       {"port", "N", kGroupNetwork, "default 8080; 0: one that is free", set_whole(&listen.port, 0, kPortMax)},
       {"socket", "PATH", kGroupNetwork, "a Unix socket, in the place of an address", set_words(&listen.socket_path)},
       {"keys", "FILE", kGroupNetwork,
@@ -233,7 +233,8 @@ Command make_serve() {
                        o->chat_template = given.text;
                        return {};
                      }});
-  c.flags.push_back({"answer-seconds", "SECONDS", kGroupAnswer, "that one answer may take, in the queue too; default 1800",
+  c.flags.push_back({"answer-seconds", "SECONDS", kGroupAnswer,
+                     "that one answer may take, in the queue too; default 1800",
                      set_seconds(&service.deadlines.answer, kAnswerSecondsMax)});
   c.flags.push_back({"drain-seconds", "SECONDS", kGroupAnswer,
                      "for answers under way when the server is asked to end; default 30",
@@ -248,9 +249,10 @@ Command make_serve() {
                      set_whole(&service.answering.parallel, 1, server::kParallelMax)});
   c.flags.push_back({"queue", "N", kGroupMachine, "requests that may wait besides; more are refused; default 512",
                      set_whole(&service.answering.queue, 0, server::kQueueMax)});
-  c.examples = {{"naru serve model.gguf", "On http://127.0.0.1:8080, with a line to try it."},
-                {"naru serve ./model --host 0.0.0.0 --keys keys.txt", "For other machines: each request needs a key."},
-                {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."}};
+  c.examples = {
+      {"naru serve model.gguf", "On http://127.0.0.1:8080, with a line to try it."},
+      {"naru serve ./model --host 0.0.0.0 --keys keys.txt", "For other machines: each request needs a key."},
+      {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."}};
   c.check = [o]() -> Status {
     if (o->keys.empty() || !o->server.listen.needs_no_key) return {};
     return Error{Code::kInvalidArgument,

@@ -59,8 +59,8 @@ Result<std::vector<ApiKey>> parse_keys(std::string_view text, std::string_view f
   std::vector<ApiKey> keys;
   int64_t n_line = 0;
   const auto wrong = [&](std::string found, std::string_view wanted) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("reading the keys: {}:{}: {}, {} was wanted; correct the line", file, n_line, found, wanted)};
+    return Error{Code::kInvalidArgument, fmt::format("reading the keys: {}:{}: {}, {} was wanted; correct the line",
+                                                     file, n_line, found, wanted)};
   };
   while (!text.empty()) {
     ++n_line;
@@ -78,7 +78,8 @@ Result<std::vector<ApiKey>> parse_keys(std::string_view text, std::string_view f
       return wrong(fmt::format("the key has {} bytes", key.size()),
                    fmt::format("one of {} to {} visible ASCII characters", kKeyBytesMin, kKeyBytesMax));
     }
-    if (name.size() > 64 || !is_visible(name)) return wrong("the name behind the key is none", "one word of at most 64");
+    if (name.size() > 64 || !is_visible(name))
+      return wrong("the name behind the key is none", "one word of at most 64");
     const KeyDigest digest = digest_of_key(key);
     for (const ApiKey& other : keys) {
       if (other.digest == digest) return wrong("the key stands in an earlier line too", "each key once");
@@ -126,16 +127,19 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
     const bool is_listed = std::any_of(rules.hosts.begin(), rules.hosts.end(),
                                        [&](const std::string& each) { return equal_ignoring_case(each, name); });
     if (!is_loopback_host(name) && !is_listed) {
-      return {Refusal{421, "reading the request: its Host is no name of this machine's loopback; use http://127.0.0.1 or "
-                           "http://localhost, or start the server with --allow-host NAME",
+      return {Refusal{421,
+                      "reading the request: its Host is no name of this machine's loopback; use http://127.0.0.1 or "
+                      "http://localhost, or start the server with --allow-host NAME",
                       "", "host_not_allowed", 0},
               nullptr};
     }
   }
   const std::string* origin = head.find("origin");
-  if (origin != nullptr && head.method == "POST" && !is_own_origin(*origin, head) && !is_allowed_origin(rules, *origin)) {
-    return {Refusal{403, "reading the request: it comes from a web page of an origin that is not allowed; start the "
-                         "server with --allow-origin ORIGIN if it shall be",
+  if (origin != nullptr && head.method == "POST" && !is_own_origin(*origin, head) &&
+      !is_allowed_origin(rules, *origin)) {
+    return {Refusal{403,
+                    "reading the request: it comes from a web page of an origin that is not allowed; start the "
+                    "server with --allow-origin ORIGIN if it shall be",
                     "", "origin_not_allowed", 0},
             nullptr};
   }
@@ -143,11 +147,12 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
   const std::string_view text = key_text(head);
   const ApiKey* key = find_key(rules.keys, text);
   if (key != nullptr) return {std::nullopt, key};
-  return {Refusal{401,
-                  text.empty() ? "reading the request: it has no API key, one was wanted; send Authorization: Bearer KEY"
-                               : "reading the request: its API key is not known here; send one of the server's keys",
-                  "", "invalid_api_key", 0},
-          nullptr};
+  return {
+      Refusal{401,
+              text.empty() ? "reading the request: it has no API key, one was wanted; send Authorization: Bearer KEY"
+                           : "reading the request: its API key is not known here; send one of the server's keys",
+              "", "invalid_api_key", 0},
+      nullptr};
 }
 
 std::vector<HttpField> cross_origin_fields(const AccessRules& rules, const HttpRequest& head) {

@@ -35,9 +35,9 @@ struct AnswerEvent {
   enum class Kind : uint8_t {
     kBegin,    // it is in the engine's queue
     kPrefill,  // prompt_done of prompt_tokens of a choice are computed
-    kText,     // more of a choice: whole characters, maybe none, and the tokens where their probabilities were asked for
-    kEnd,      // a choice is whole
-    kDone,     // all are, and `usage` is that of the request
+    kText,  // more of a choice: whole characters, maybe none, and the tokens where their probabilities were asked for
+    kEnd,   // a choice is whole
+    kDone,  // all are, and `usage` is that of the request
     kError,
   };
   Kind kind = Kind::kText;

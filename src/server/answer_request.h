@@ -28,15 +28,15 @@ using TextPrompt = std::variant<std::string, std::vector<int32_t>>;
 struct AnswerRequest {
   std::string model;  // empty: whichever is served
   bool is_chat = false;
-  text::Value::List messages;              // of a chat: objects with "role", "content", ... as templates know them
-  text::Value::Object template_settings;   // further variables of the template
-  std::vector<TextPrompt> prompts;         // where it is no chat: at least one
+  text::Value::List messages;             // of a chat: objects with "role", "content", ... as templates know them
+  text::Value::Object template_settings;  // further variables of the template
+  std::vector<TextPrompt> prompts;        // where it is no chat: at least one
   AskedSampling sampling;
   int64_t n = 1;           // answers to each prompt
   int64_t max_tokens = 0;  // 0: until the context is full
   std::vector<std::string> stop;
-  bool ignores_end = false;               // the model's own end tokens end nothing
-  std::optional<int64_t> top_logprobs;    // 0: of the chosen token; n: of the n best too
+  bool ignores_end = false;             // the model's own end tokens end nothing
+  std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
   bool is_streamed = false;
   bool wants_usage = false;  // of a stream: tokens are counted at its end
   std::string cache_salt;    // requests share computed prompts only where it is the same

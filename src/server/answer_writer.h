@@ -1,5 +1,5 @@
-// AnswerWriter: the events of one request as the bytes that its dialect answers with. Pure: it knows no socket, no clock
-// and no engine.
+// AnswerWriter: the events of one request as the bytes that its dialect answers with. Pure: it knows no socket, no
+// clock and no engine.
 #pragma once
 
 #include <cstdint>

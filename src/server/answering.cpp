@@ -90,9 +90,10 @@ void Answering::prepare_one(AnswerJob& job) {
   AnswerRequest& request = std::get<AnswerRequest>(read);
   if (!request.model.empty() && request.model != model_->name) {
     if (job.is_strict_model) {
-      return report(job.id, {404, fmt::format("reading the request: the model it names is not served here, {} is; "
-                                              "GET /v1/models lists it",
-                                              model_->name),
+      return report(job.id, {404,
+                             fmt::format("reading the request: the model it names is not served here, {} is; "
+                                         "GET /v1/models lists it",
+                                         model_->name),
                              "model", "model_not_found", 0});
     }
     request.ignored.push_back("model");

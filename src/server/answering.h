@@ -1,6 +1,6 @@
-// Answering: the two threads behind the network. One turns bodies into prompts, so that a megabyte of text stops nobody's
-// answer; the other owns the engine, and runs its scheduler from step to step. Between two steps it looks into its
-// mailbox: what was cancelled is gone before the next one.
+// Answering: the two threads behind the network. One turns bodies into prompts, so that a megabyte of text stops
+// nobody's answer; the other owns the engine, and runs its scheduler from step to step. Between two steps it looks into
+// its mailbox: what was cancelled is gone before the next one.
 //
 // Whoever listens is told on these threads, in order for each answer, and must not wait.
 #pragma once
@@ -42,9 +42,9 @@ struct AnswerJob {
   std::string body;
   std::function<ReadRequest(std::string_view)> read;                                               // a dialect
   std::function<std::unique_ptr<AnswerWriter>(AnswerIdentity, const AnswerRequest&)> make_writer;  // and the other end
-  AnswerIdentity identity;  // its model and fingerprint are filled in
-  std::string key_name;     // of whoever asks; empty: nobody in particular
-  uint64_t seed = 0;        // where the request names none
+  AnswerIdentity identity;       // its model and fingerprint are filled in
+  std::string key_name;          // of whoever asks; empty: nobody in particular
+  uint64_t seed = 0;             // where the request names none
   bool is_strict_model = false;  // another name than the model's is refused
 };
 
@@ -115,7 +115,7 @@ class Answering {
   std::mutex mutex_;
   std::condition_variable has_jobs_, has_mail_;
   std::deque<AnswerJob> jobs_;
-  AnswerId preparing_ = 0;           // the job that is out of the queue and not in the mail yet
+  AnswerId preparing_ = 0;  // the job that is out of the queue and not in the mail yet
   bool is_preparing_cancelled_ = false;
   std::vector<Mail> mail_;
   std::shared_ptr<const ModelFacts> model_;  // once it is there

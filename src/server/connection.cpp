@@ -8,7 +8,11 @@
 namespace naru::server {
 
 Connection::Connection(Socket socket, Shared& shared)
-    : socket_(std::move(socket)), shared_(shared), reader_(kBodyBytesMax), since_(Clock::now()), header_since_(since_) {}
+    : socket_(std::move(socket)),
+      shared_(shared),
+      reader_(kBodyBytesMax),
+      since_(Clock::now()),
+      header_since_(since_) {}
 
 Connection::~Connection() = default;
 
@@ -23,10 +27,11 @@ void Connection::read() {
   // What is read ahead of an answer shows that the other side is still there; its amount is bounded.
   if (state_ != State::kReading && state_ != State::kLingering && reader_.n_held_bytes() > kPipelinedBytesMax) return;
   is_reading_ = true;
-  socket_.async_read_some(boost::asio::buffer(buffer_), [self = shared_from_this()](const SocketError& error, size_t n) {
-    self->is_reading_ = false;
-    self->on_read(error, n);
-  });
+  socket_.async_read_some(boost::asio::buffer(buffer_),
+                          [self = shared_from_this()](const SocketError& error, size_t n) {
+                            self->is_reading_ = false;
+                            self->on_read(error, n);
+                          });
 }
 
 void Connection::on_read(const SocketError& error, size_t n) {
@@ -68,8 +73,9 @@ void Connection::go_on() {
     } else if (is == HttpReader::State::kWhole) {
       take_request();
     } else if (shared_.body_bytes > kBodyBytesAllMax && is == HttpReader::State::kBody) {
-      refuse({503, "reading the request: the bodies that are being received fill the memory meant for them; try again "
-                   "later",
+      refuse({503,
+              "reading the request: the bodies that are being received fill the memory meant for them; try again "
+              "later",
               "", "overloaded", 1});
     } else {
       break;
@@ -170,10 +176,11 @@ void Connection::write() {
     return;
   }
   is_writing_ = true;
-  socket_.async_write_some(boost::asio::buffer(unsent_), [self = shared_from_this()](const SocketError& error, size_t n) {
-    self->is_writing_ = false;
-    self->on_written(error, n);
-  });
+  socket_.async_write_some(boost::asio::buffer(unsent_),
+                           [self = shared_from_this()](const SocketError& error, size_t n) {
+                             self->is_writing_ = false;
+                             self->on_written(error, n);
+                           });
 }
 
 void Connection::on_written(const SocketError& error, size_t n) {
@@ -220,13 +227,15 @@ void Connection::tick(Clock::time_point now) {
     if (now - since_ > d.idle) close();
   } else if (reader_.state() == HttpReader::State::kBody) {
     if (now - since_ > d.body) {
-      refuse({408, fmt::format("reading the request: its body was not whole after {} seconds; send it faster",
-                               d.body.count()),
-              "", "", 0});
+      refuse(
+          {408,
+           fmt::format("reading the request: its body was not whole after {} seconds; send it faster", d.body.count()),
+           "", "", 0});
     }
   } else if (now - header_since_ > d.header) {
-    refuse({408, fmt::format("reading the request: its header was not whole after {} seconds; send it faster",
-                             d.header.count()),
+    refuse({408,
+            fmt::format("reading the request: its header was not whole after {} seconds; send it faster",
+                        d.header.count()),
             "", "", 0});
   }
 }

@@ -1,5 +1,5 @@
-// Connection: one socket, its requests one after the other, and their answers in that order. Everything it waits for has
-// a deadline: tick() looks at them. What it reads ahead and what it keeps unsent is bounded.
+// Connection: one socket, its requests one after the other, and their answers in that order. Everything it waits for
+// has a deadline: tick() looks at them. What it reads ahead and what it keeps unsent is bounded.
 //
 // A client that closes its side, wholly or for sending only, has left: the answer that is being made for it stops.
 #pragma once

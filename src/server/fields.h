@@ -1,5 +1,5 @@
-// Fields: an object of a request, read field by field. What is wrong is kept as one refusal, of the first field that is,
-// and reading goes on; what nobody asked about is ignored and said. A null counts as absent.
+// Fields: an object of a request, read field by field. What is wrong is kept as one refusal, of the first field that
+// is, and reading goes on; what nobody asked about is ignored and said. A null counts as absent.
 #pragma once
 
 #include <cstdint>

@@ -105,15 +105,19 @@ bool HttpReader::is_well_formed(std::string_view header) {
     if (c == '\0' || c == '\n' || (c == '\r' && !is_line_end)) {
       refuse(400, fmt::format("reading the request: byte {} of its header is {}, and lines end with CRLF and hold no "
                               "control characters; send well-formed HTTP/1.1",
-                              i, c == '\0' ? "NUL" : c == '\n' ? "a line feed alone" : "a carriage return alone"));
+                              i,
+                              c == '\0'   ? "NUL"
+                              : c == '\n' ? "a line feed alone"
+                                          : "a carriage return alone"));
       return false;
     }
     if (!is_line_end) continue;
     ++i;
     ++n_lines;
     if (i + 1 < header.size() && (header[i + 1] == ' ' || header[i + 1] == '\t')) {
-      refuse(400, "reading the request: a field of its header goes on in the next line, which nobody may send since "
-                  "RFC 7230; write it on one line");
+      refuse(400,
+             "reading the request: a field of its header goes on in the next line, which nobody may send since "
+             "RFC 7230; write it on one line");
       return false;
     }
   }
@@ -124,10 +128,14 @@ bool HttpReader::is_well_formed(std::string_view header) {
 }
 
 HttpReader::State HttpReader::read_header() {
-  while (n_searched_ == 0 && held_.starts_with("\r\n")) held_.erase(0, 2);  // some clients end a body with one
+  while (held_.starts_with("\r\n")) {  // some clients end a body with one
+    held_.erase(0, 2);
+    n_searched_ = 0;
+  }
   if (held_.starts_with('\x16')) {
-    return refuse(400, "reading the request: these are bytes of TLS, and this server speaks plain HTTP; use http://, or "
-                       "put a proxy with TLS in front of it");
+    return refuse(400,
+                  "reading the request: these are bytes of TLS, and this server speaks plain HTTP; use http://, or "
+                  "put a proxy with TLS in front of it");
   }
   const size_t at = held_.find(kHeaderEnd, n_searched_ > kHeaderEnd.size() ? n_searched_ - kHeaderEnd.size() : 0);
   const size_t n = at == std::string::npos ? held_.size() : at + kHeaderEnd.size();
@@ -178,8 +186,9 @@ bool HttpReader::take_fields() {
   const std::string* coding = request_.find("transfer-encoding");
   if (coding && (!equal_ignoring_case(*coding, "chunked") || n_of("transfer-encoding") > 1 || request_.is_http_1_0 ||
                  n_of("content-length") > 0)) {
-    refuse(400, "reading the request: its Transfer-Encoding is taken only as \"chunked\", once, without a "
-                "Content-Length, in HTTP/1.1; send it so, or send a Content-Length");
+    refuse(400,
+           "reading the request: its Transfer-Encoding is taken only as \"chunked\", once, without a "
+           "Content-Length, in HTTP/1.1; send it so, or send a Content-Length");
     return false;
   }
   if (n_of("content-length") > 1) {

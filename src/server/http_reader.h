@@ -54,7 +54,7 @@ class HttpReader {
 
   int64_t body_bytes_max_;
   State state_ = State::kHeader;
-  std::string held_;      // bytes that are not parsed yet
+  std::string held_;       // bytes that are not parsed yet
   size_t n_searched_ = 0;  // of them, those without the end of a header
   std::unique_ptr<Parser> parser_;
   HttpRequest request_;

@@ -21,8 +21,8 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.tokenizer = engine.tokenizer();
   facts.chat_template = engine.chat_template();
   facts.template_status = engine.template_status();
-  std::string identity = fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes,
-                                     engine.vocab());
+  std::string identity =
+      fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes, engine.vocab());
   for (const auto& [kind, bytes] : plan.stored_kinds) identity += fmt::format("{} {}\n", kind, bytes);
   facts.fingerprint =
       "fp_" + sha256_hex({reinterpret_cast<const std::byte*>(identity.data()), identity.size()}).substr(0, 16);

@@ -1,5 +1,5 @@
-// The OpenAI dialect, outwards: answers of /v1/chat/completions and /v1/completions, whole or as server-sent events, and
-// its errors. Pure functions of the events.
+// The OpenAI dialect, outwards: answers of /v1/chat/completions and /v1/completions, whole or as server-sent events,
+// and its errors. Pure functions of the events.
 //
 // Beside OpenAI's fields stand DeepSeek's: reasoning_content in messages and deltas, and the two halves of the prompt's
 // tokens in usage. A stream that ends in an error has no [DONE].

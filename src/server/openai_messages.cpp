@@ -17,15 +17,15 @@ constexpr size_t kTextBytesMax = kBodyBytesMax;
 std::string read_parts(const Value::List& parts, const std::string& path, FieldNotes& notes) {
   std::string text;
   if (static_cast<int64_t>(parts.size()) > kMessagePartsMax) {
-    notes.refuse(path, fmt::format("{} has {} parts, at most {} are taken; send fewer", path, parts.size(),
-                                   kMessagePartsMax));
+    notes.refuse(
+        path, fmt::format("{} has {} parts, at most {} are taken; send fewer", path, parts.size(), kMessagePartsMax));
     return text;
   }
   for (size_t i = 0; i < parts.size() && notes.ok(); ++i) {
     const std::string place = fmt::format("{}[{}]", path, i);
     if (parts[i].as_object() == nullptr) {
-      notes.refuse(place, fmt::format("{} is {}, an object with \"type\" was wanted; correct it", place,
-                                      shown_value(parts[i])));
+      notes.refuse(
+          place, fmt::format("{} is {}, an object with \"type\" was wanted; correct it", place, shown_value(parts[i])));
       return text;
     }
     Fields part(parts[i], place, notes);
@@ -53,9 +53,9 @@ std::string read_parts(const Value::List& parts, const std::string& path, FieldN
 Value read_content(Fields& message) {
   const Value* content = message.find("content");
   if (content == nullptr) {
-    message.notes().refuse(message.path_of("content"),
-                           fmt::format("{} is not there, a string was wanted; give one, maybe an empty one",
-                                       message.path_of("content")));
+    message.notes().refuse(
+        message.path_of("content"),
+        fmt::format("{} is not there, a string was wanted; give one, maybe an empty one", message.path_of("content")));
     return {};
   }
   if (content->as_string()) return *content;
@@ -72,9 +72,9 @@ std::string read_role(Fields& message) {
   if (role == "system" || role == "user" || role == "assistant") return *role;
   const std::string place = message.path_of("role");
   if (role == "tool" || role == "function") {
-    message.notes().refuse(place, fmt::format("{} is {}, and tools are not done here yet; send conversations without",
-                                              place, *role),
-                           400, "unsupported_parameter");
+    message.notes().refuse(
+        place, fmt::format("{} is {}, and tools are not done here yet; send conversations without", place, *role), 400,
+        "unsupported_parameter");
   } else {
     message.notes().refuse(place, fmt::format("{} is {}, system, developer, user or assistant was wanted", place,
                                               role ? formats::printable(*role) : "not there"));
@@ -119,8 +119,9 @@ Value::List read_openai_messages(Fields& body) {
   FieldNotes& notes = body.notes();
   const Value* value = body.find("messages");
   if (value == nullptr) {
-    notes.refuse("messages", "messages is not there, an array of messages was wanted; give "
-                             "[{\"role\": \"user\", \"content\": \"...\"}]");
+    notes.refuse("messages",
+                 "messages is not there, an array of messages was wanted; give "
+                 "[{\"role\": \"user\", \"content\": \"...\"}]");
     return messages;
   }
   const Value::List* list = value->as_list();

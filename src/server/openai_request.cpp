@@ -28,8 +28,7 @@ void read_sampling(Fields& body, AskedSampling& sampling) {
   sampling.frequency_penalty = body.number("frequency_penalty", -100, 100);
   sampling.top_k = body.integer("top_k", -1, std::numeric_limits<int32_t>::max());
   if (sampling.top_k == -1) sampling.top_k = 0;  // off, as others write it
-  const auto seed =
-      body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  const auto seed = body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
   if (seed) sampling.seed = static_cast<uint64_t>(*seed);
 }
 
@@ -39,8 +38,8 @@ void read_logit_bias(Fields& body, AskedSampling& sampling) {
   const Value::Object* object = value->as_object();
   if (object == nullptr) return body.refuse_wrong("logit_bias", *value, "an object of token ids and numbers");
   if (static_cast<int64_t>(object->size()) > kLogitBiasMax) {
-    return body.notes().refuse("logit_bias", fmt::format("logit_bias has {} tokens, at most {} are taken",
-                                                         object->size(), kLogitBiasMax));
+    return body.notes().refuse(
+        "logit_bias", fmt::format("logit_bias has {} tokens, at most {} are taken", object->size(), kLogitBiasMax));
   }
   for (const auto& [key, bias] : *object) {
     int32_t id = -1;
@@ -70,14 +69,15 @@ void read_stop(Fields& body, AnswerRequest& request) {
   const Value::List one = {*value};
   const Value::List* list = value->as_list() ? value->as_list() : &one;
   if (static_cast<int64_t>(list->size()) > kStopsMax) {
-    return body.notes().refuse("stop", fmt::format("stop has {} strings, at most {} are taken", list->size(), kStopsMax));
+    return body.notes().refuse("stop",
+                               fmt::format("stop has {} strings, at most {} are taken", list->size(), kStopsMax));
   }
   for (const Value& each : *list) {
     const std::string* text = each.as_string();
     if (text == nullptr) return body.refuse_wrong("stop", each, "a string, or an array of strings");
     if (text->empty() || static_cast<int64_t>(text->size()) > kStopBytesMax) {
-      return body.notes().refuse("stop", fmt::format("stop has a string of {} bytes, one of 1 to {} was wanted",
-                                                     text->size(), kStopBytesMax));
+      return body.notes().refuse(
+          "stop", fmt::format("stop has a string of {} bytes, one of 1 to {} was wanted", text->size(), kStopBytesMax));
     }
     request.stop.push_back(*text);
   }
@@ -206,7 +206,8 @@ bool read_prompt_ids(const Value::List& list, std::vector<int32_t>& ids) {
 void read_prompts(Fields& body, AnswerRequest& request) {
   constexpr std::string_view kWanted = "a string, an array of strings, an array of token ids, or an array of those";
   const Value* value = body.find("prompt");
-  if (value == nullptr) return body.notes().refuse("prompt", fmt::format("prompt is not there, {} was wanted", kWanted));
+  if (value == nullptr)
+    return body.notes().refuse("prompt", fmt::format("prompt is not there, {} was wanted", kWanted));
   if (const std::string* text = value->as_string()) {
     request.prompts.emplace_back(*text);
     return;
@@ -232,8 +233,8 @@ void read_prompts(Fields& body, AnswerRequest& request) {
     } else if (each.as_list() && read_prompt_ids(*each.as_list(), ids)) {
       request.prompts.emplace_back(ids);
     } else {
-      return body.notes().refuse(place, fmt::format("{} is {}, a string or an array of token ids was wanted", place,
-                                                    shown_value(each)));
+      return body.notes().refuse(
+          place, fmt::format("{} is {}, a string or an array of token ids was wanted", place, shown_value(each)));
     }
   }
 }
@@ -260,9 +261,10 @@ std::optional<Refusal> parse_body(std::string_view body, Value& root) {
   if (!parsed.ok()) return Refusal{400, parsed.error().message, "", "invalid_json", 0};
   root = std::move(parsed).value();
   if (root.as_object()) return std::nullopt;
-  return Refusal{400, fmt::format("reading the request: its body is {}, a JSON object was wanted; send one, as in "
-                                  "docs/server.md",
-                                  shown_value(root)),
+  return Refusal{400,
+                 fmt::format("reading the request: its body is {}, a JSON object was wanted; send one, as in "
+                             "docs/server.md",
+                             shown_value(root)),
                  "", "invalid_json", 0};
 }
 

@@ -33,8 +33,9 @@ engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts
 
 MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
   if (model.chat_template == nullptr || !model.chat_template->can_render(false)) {
-    const std::string why = model.template_status.ok() ? "the model has no chat template for conversations without tools"
-                                                       : model.template_status.error().message;
+    const std::string why = model.template_status.ok()
+                                ? "the model has no chat template for conversations without tools"
+                                : model.template_status.error().message;
     return Refusal{400, fmt::format("rendering the conversation: {}; /v1/completions continues plain text", why), "",
                    "no_chat_template", 0};
   }
@@ -48,8 +49,9 @@ MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
     return refusal;
   }
   if (made->ids.empty()) {
-    return Refusal{400, "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
-                        "send it to /v1/completions as plain text",
+    return Refusal{400,
+                   "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
+                   "send it to /v1/completions as plain text",
                    "messages", "", 0};
   }
   return Prompt{std::move(made->ids), made->opens_reasoning};
@@ -64,28 +66,31 @@ MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const 
   }
   for (const int32_t id : made.ids) {
     if (id >= 0 && id < model.vocab) continue;
-    return Refusal{400, fmt::format("reading the request: {} has the token id {}, but the vocabulary has ids 0 to {}; "
-                                    "send ids of this model's tokenizer",
-                                    param, id, model.vocab - 1),
+    return Refusal{400,
+                   fmt::format("reading the request: {} has the token id {}, but the vocabulary has ids 0 to {}; "
+                               "send ids of this model's tokenizer",
+                               param, id, model.vocab - 1),
                    param, "", 0};
   }
   if (!made.ids.empty()) return made;
-  return Refusal{400, fmt::format("reading the request: the tokenizer makes no token of {}, one at least was wanted; "
-                                  "give some text",
-                                  param),
+  return Refusal{400,
+                 fmt::format("reading the request: the tokenizer makes no token of {}, one at least was wanted; "
+                             "give some text",
+                             param),
                  param, "", 0};
 }
 
 MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model) {
-  const std::string param = request.is_chat ? "messages"
+  const std::string param = request.is_chat               ? "messages"
                             : request.prompts.size() == 1 ? "prompt"
                                                           : fmt::format("prompt[{}]", index);
   MadePrompt made = request.is_chat ? chat_prompt(request, model) : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
-  return Refusal{400, fmt::format("reading the request: the prompt has {} tokens and the context holds {}, with one at "
-                                  "least for the answer; shorten it, or start the server with a longer --context",
-                                  prompt->ids.size(), model.context_tokens),
+  return Refusal{400,
+                 fmt::format("reading the request: the prompt has {} tokens and the context holds {}, with one at "
+                             "least for the answer; shorten it, or start the server with a longer --context",
+                             prompt->ids.size(), model.context_tokens),
                  param, "context_length_exceeded", 0};
 }
 

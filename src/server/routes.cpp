@@ -43,12 +43,9 @@ bool is_path_of(const Route& route, std::string_view path) {
 
 const std::vector<Route>& all_routes() {
   static const std::vector<Route> routes = {
-      {Page::kHealth, "GET", "/health", true},
-      {Page::kModels, "GET", "/models", false},
-      {Page::kModel, "GET", "/models/", false},
-      {Page::kServer, "GET", "/server", false},
-      {Page::kChat, "POST", "/chat/completions", false},
-      {Page::kCompletion, "POST", "/completions", false},
+      {Page::kHealth, "GET", "/health", true},           {Page::kModels, "GET", "/models", false},
+      {Page::kModel, "GET", "/models/", false},          {Page::kServer, "GET", "/server", false},
+      {Page::kChat, "POST", "/chat/completions", false}, {Page::kCompletion, "POST", "/completions", false},
   };
   return routes;
 }
@@ -73,8 +70,9 @@ Routed find_route(const HttpRequest& head) {
   if (routed.route != nullptr) return routed;
   routed.refusal = no_such_path(whole);
   if (!routed.allow.empty()) {
-    routed.refusal = {405, fmt::format("reading the request: {} is no method of {}; use one of {}",
-                                       formats::printable(head.method, 20), formats::printable(whole), routed.allow),
+    routed.refusal = {405,
+                      fmt::format("reading the request: {} is no method of {}; use one of {}",
+                                  formats::printable(head.method, 20), formats::printable(whole), routed.allow),
                       "", "method_not_allowed", 0};
   }
   return routed;

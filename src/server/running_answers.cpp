@@ -29,8 +29,7 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
   int64_t index = 0;
   for (engine::Request& request : prepared.choices) {
     const bool wants_tokens = request.top_logprobs.has_value();
-    auto follower =
-        engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
+    auto follower = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
     if (!follower.ok()) {
       Refusal refusal = refusal_of(follower.error());
       if (follower.error().code == Code::kResourceExhausted) refusal.status = 429;

@@ -53,7 +53,8 @@ Status remove_stale_socket(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno != ECONNREFUSED) {
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno != ECONNREFUSED) {
     return listen_error(Code::kUnavailable, path, "another program listens there", "end it, or give another path");
   }
   ::unlink(path.c_str());
@@ -102,7 +103,8 @@ struct Server::State {
 // ---- listening
 
 Status Server::State::check_public(const tcp::endpoint& endpoint) const {
-  if (endpoint.address().is_loopback() || !options.service.access.keys.empty() || options.listen.needs_no_key) return {};
+  if (endpoint.address().is_loopback() || !options.service.access.keys.empty() || options.listen.needs_no_key)
+    return {};
   return listen_error(Code::kInvalidArgument, shown_host(endpoint),
                       "others can reach this address, and there are no keys",
                       "give --keys FILE, or say that nobody needs one with --no-key");
@@ -139,7 +141,8 @@ void Server::State::make_service() {
 }
 
 Status Server::State::open() {
-  if (ended.get() < 0) return listen_error(Code::kResourceExhausted, "an address", std::strerror(errno), "close programs");
+  if (ended.get() < 0)
+    return listen_error(Code::kResourceExhausted, "an address", std::strerror(errno), "close programs");
   if (!options.listen.socket_path.empty()) return open_socket();
   const std::string& host = options.listen.host;
   SocketError error;

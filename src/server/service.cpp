@@ -63,9 +63,8 @@ void Service::on_loaded(Result<std::shared_ptr<const ModelFacts>> model) {
 
 void Service::on_planned(AnswerId answer, AnswerPlan plan) {
   // A std::function must be copyable.
-  post_([this, answer, plan = std::make_shared<AnswerPlan>(std::move(plan))] {
-    take_planned(answer, std::move(*plan));
-  });
+  post_(
+      [this, answer, plan = std::make_shared<AnswerPlan>(std::move(plan))] { take_planned(answer, std::move(*plan)); });
 }
 
 void Service::on_events(std::vector<AddressedEvent> events) {
@@ -105,8 +104,8 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   } else if (routed.route == nullptr) {
     refusal = routed.refusal;
   } else if (expected != nullptr && !head.expects_continue && !head.is_http_1_0) {
-    refusal = Refusal{417, "reading the request: its Expect is not \"100-continue\", which alone is known; leave it out",
-                      "", "", 0};
+    refusal = Refusal{
+        417, "reading the request: its Expect is not \"100-continue\", which alone is known; leave it out", "", "", 0};
   } else if (coding != nullptr && !equal_ignoring_case(*coding, "identity")) {
     refusal = Refusal{415, "reading the request: its body is compressed; send it as it is", "", "", 0};
   } else if (head.method == "POST" && type != nullptr) {
@@ -127,16 +126,18 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
 }
 
 std::optional<Refusal> Service::refuse_now() const {
-  if (is_draining_) return Refusal{503, "the server ends: it answers what it has begun; try another one", "", "draining", 1};
+  if (is_draining_)
+    return Refusal{503, "the server ends: it answers what it has begun; try another one", "", "draining", 1};
   if (!model_) {
     const double done = answering_ ? answering_->load_progress() : 0;
-    return Refusal{503, fmt::format("the model is being loaded: {:.0f} % is done; try again", done * 100), "", "loading",
-                   1};
+    return Refusal{503, fmt::format("the model is being loaded: {:.0f} % is done; try again", done * 100), "",
+                   "loading", 1};
   }
-  if (n_answering() >= options_.answering.parallel + options_.answering.queue || waiting_body_bytes_ > kBodyBytesAllMax) {
-    return Refusal{429, fmt::format("the queue is full: {} requests are being answered or wait; try again later",
-                                    n_answering()),
-                   "", "queue_full", 1};
+  if (n_answering() >= options_.answering.parallel + options_.answering.queue ||
+      waiting_body_bytes_ > kBodyBytesAllMax) {
+    return Refusal{
+        429, fmt::format("the queue is full: {} requests are being answered or wait; try again later", n_answering()),
+        "", "queue_full", 1};
   }
   return std::nullopt;
 }
@@ -296,8 +297,9 @@ void Service::tick(Clock::time_point now) {
   }
   for (const AnswerId id : late) {
     answering_->cancel(id);
-    take_error(id, {504, fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer tokens",
-                                     options_.deadlines.answer.count()),
+    take_error(id, {504,
+                    fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer tokens",
+                                options_.deadlines.answer.count()),
                     "", "deadline_exceeded", 0});
   }
   for (const AnswerId id : silent) {
@@ -317,7 +319,8 @@ void Service::log_line(const Exchange& exchange, int status, const AnswerUsage& 
   if (usage.prompt_tokens > 0) {
     line += fmt::format(" {}+{} tokens ({} cached)", usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens);
   }
-  if (exchange.has_text) line += fmt::format(", first after {:.3f} s", seconds_between(exchange.begin, exchange.first_text));
+  if (exchange.has_text)
+    line += fmt::format(", first after {:.3f} s", seconds_between(exchange.begin, exchange.first_text));
   options_.log(line + fmt::format(", {:.3f} s", seconds_between(exchange.begin, now)));
 }
 

@@ -41,9 +41,9 @@ struct ServiceOptions {
   AccessRules access;
   AnsweringOptions answering;
   Deadlines deadlines;
-  std::string version;                               // of the program
-  bool is_strict_model = false;                      // a request for another model is refused
-  std::function<void(const std::string&)> log;       // one line a request; may be empty
+  std::string version;                          // of the program
+  bool is_strict_model = false;                 // a request for another model is refused
+  std::function<void(const std::string&)> log;  // one line a request; may be empty
 };
 
 class Service final : public AnswerListener {

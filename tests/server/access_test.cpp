@@ -74,8 +74,8 @@ TEST(Access, KeysAreWantedWhereThereAreSome) {
   EXPECT_EQ(status_of(rules, with("authorization", "bearer " + kFirst)), 200);
   EXPECT_EQ(status_of(rules, with("x-api-key", kFirst)), 200);
   EXPECT_EQ(admit(rules, with("x-api-key", kFirst), false).key->name, "anna");
-  for (const std::string& wrong :
-       std::vector<std::string>{kFirst, "Bearer", "Bearer ", "Basic " + kFirst, "Bearer  " + kFirst, "Bearer " + kSecond}) {
+  for (const std::string& wrong : std::vector<std::string>{kFirst, "Bearer", "Bearer ", "Basic " + kFirst,
+                                                           "Bearer  " + kFirst, "Bearer " + kSecond}) {
     EXPECT_EQ(status_of(rules, with("authorization", wrong)), 401) << wrong;
   }
   EXPECT_EQ(status_of(rules, get({{"host", "localhost"}}), true), 200);

@@ -1,4 +1,5 @@
-// Requests out of bytes: the same whichever way the bytes are cut, and nothing that two programs could read in two ways.
+// Requests out of bytes: the same whichever way the bytes are cut, and nothing that two programs could read in two
+// ways.
 #include "server/http_reader.h"
 
 #include <gtest/gtest.h>
@@ -44,14 +45,14 @@ std::vector<std::string> read_all(const std::string& bytes, size_t n) {
 const std::string kHost = "Host: x\r\n";
 
 TEST(HttpReader, RequestsDoNotDependOnHowTheirBytesAreCut) {
-  const std::string stream = "GET /health HTTP/1.1\r\n" + kHost + "\r\n" +
-                             "POST /a?b=1 HTTP/1.1\r\n" + kHost + "Content-Length: 5\r\nX-Y:  z \r\n\r\nhello" +
-                             "\r\nPOST /c HTTP/1.1\r\n" + kHost +
-                             "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nT: 1\r\n\r\n" +
-                             "GET / HTTP/1.0\r\n\r\n" + "GET /d HTTP/1.1\r\n" + kHost + "Connection: close\r\n\r\n";
-  const std::vector<std::string> wanted = {
-      "GET /health|host=x|", "POST /a?b=1|host=x|content-length=5|x-y=z|hello",
-      "POST /c|host=x|transfer-encoding=chunked|abc0123456789abcdef", "GET / 1.0 close|", "GET /d close|host=x|connection=close|"};
+  const std::string stream =
+      "GET /health HTTP/1.1\r\n" + kHost + "\r\n" + "POST /a?b=1 HTTP/1.1\r\n" + kHost +
+      "Content-Length: 5\r\nX-Y:  z \r\n\r\nhello" + "\r\nPOST /c HTTP/1.1\r\n" + kHost +
+      "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nT: 1\r\n\r\n" +
+      "GET / HTTP/1.0\r\n\r\n" + "GET /d HTTP/1.1\r\n" + kHost + "Connection: close\r\n\r\n";
+  const std::vector<std::string> wanted = {"GET /health|host=x|", "POST /a?b=1|host=x|content-length=5|x-y=z|hello",
+                                           "POST /c|host=x|transfer-encoding=chunked|abc0123456789abcdef",
+                                           "GET / 1.0 close|", "GET /d close|host=x|connection=close|"};
   for (size_t n = 1; n <= stream.size(); ++n) EXPECT_EQ(read_all(stream, n), wanted) << n;
 }
 
@@ -59,14 +60,14 @@ TEST(HttpReader, WhatIsNoWellFormedRequestIsRefused) {
   const std::string get = "GET / HTTP/1.1\r\n" + kHost;
   const std::string post = "POST / HTTP/1.1\r\n" + kHost;
   const std::vector<std::pair<std::string, int>> cases = {
-      {"\x16\x03\x01\x02", 400},                        // TLS
-      {"GET /\r\n\r\n", 400},                           // HTTP/0.9
+      {"\x16\x03\x01\x02", 400},  // TLS
+      {"GET /\r\n\r\n", 400},     // HTTP/0.9
       {"GET / HTTP/2.0\r\n" + kHost + "\r\n", 505},
-      {"GET / HTTP/1.1\r\n\r\n", 400},                  // no host
-      {get + kHost + "\r\n", 400},                      // two
-      {"GET / HTTP/1.1\nHost: x\n\n", 400},             // line feeds alone
+      {"GET / HTTP/1.1\r\n\r\n", 400},       // no host
+      {get + kHost + "\r\n", 400},           // two
+      {"GET / HTTP/1.1\nHost: x\n\n", 400},  // line feeds alone
       {get + "A: b\rc\r\n\r\n", 400},
-      {get + "A: b\r\n c\r\n\r\n", 400},                // folded
+      {get + "A: b\r\n c\r\n\r\n", 400},  // folded
       {get + std::string("A: b\0c\r\n\r\n", 10), 400},
       {get + "A b\r\n\r\n", 400},
       {"GET http://other/ HTTP/1.1\r\n" + kHost + "\r\n", 400},
@@ -95,8 +96,8 @@ TEST(HttpReader, WhatIsNoWellFormedRequestIsRefused) {
 
 TEST(HttpReader, ChunksThatLieAreRefused) {
   const std::string post = "POST / HTTP/1.1\r\n" + kHost + "Transfer-Encoding: chunked\r\n\r\n";
-  for (const char* body : {"-2\r\nab\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", "g\r\n", "ffffffffffffffff1\r\na", "2\r\nabc\r\n",
-                           "1\na\n0\n\n", "\r\n"}) {
+  for (const char* body : {"-2\r\nab\r\n", "+1\r\na\r\n", "0x1\r\n\r\n", "0 1\r\n\r\n", "g\r\n",
+                           "ffffffffffffffff1\r\na", "2\r\nabc\r\n0\r\n\r\n", "1\na\n0\n\n", "\r\n"}) {
     const std::vector<std::string> read = read_all(post + body, 1);
     ASSERT_EQ(read.size(), 1u) << body;
     EXPECT_EQ(read.back(), "refused 400") << body;
@@ -151,7 +152,8 @@ TEST(HttpMessage, HeadsAndChunks) {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n"
             "Connection: close\r\n\r\n");
   response.status = 204;
-  EXPECT_EQ(head_of(response, Framing::kLength, true), "HTTP/1.1 204 No Content\r\nX-A: b\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_EQ(head_of(response, Framing::kLength, true),
+            "HTTP/1.1 204 No Content\r\nX-A: b\r\nConnection: keep-alive\r\n\r\n");
   EXPECT_EQ(chunk_of(std::string(17, 'a')), "11\r\n" + std::string(17, 'a') + "\r\n");
   std::string text;
   EXPECT_TRUE(percent_decode("a%2Fb%20", text));

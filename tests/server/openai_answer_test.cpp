@@ -61,12 +61,13 @@ const std::string kUsage =
     R"("completion_tokens_details":{"reasoning_tokens":3},"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6})";
 
 TEST(OpenAiAnswer, AWholeChat) {
-  EXPECT_EQ(write(chat(false), {event(Kind::kBegin), text("hm", ""), text("", "Hel"), text("", "lo \"\n"),
-                                end(EndReason::kStop), done()}),
-            R"({"id":"id-1","object":"chat.completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)" +
-                kUsage +
-                R"(,"choices":[{"index":0,"message":{"role":"assistant","content":"Hello \"\n","reasoning_content":"hm",)"
-                R"("refusal":null},"finish_reason":"stop","logprobs":null}]})");
+  EXPECT_EQ(
+      write(chat(false),
+            {event(Kind::kBegin), text("hm", ""), text("", "Hel"), text("", "lo \"\n"), end(EndReason::kStop), done()}),
+      R"({"id":"id-1","object":"chat.completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)" +
+          kUsage +
+          R"(,"choices":[{"index":0,"message":{"role":"assistant","content":"Hello \"\n","reasoning_content":"hm",)"
+          R"("refusal":null},"finish_reason":"stop","logprobs":null}]})");
 }
 
 TEST(OpenAiAnswer, AStreamedChat) {
@@ -102,7 +103,8 @@ TEST(OpenAiAnswer, NoUsageWhereNobodyAskedAndNoDoneAfterAnError) {
 TEST(OpenAiAnswer, ProbabilitiesOfAChat) {
   AnswerRequest request = chat(false);
   request.top_logprobs = 1;
-  const std::vector<AnswerToken> tokens = {{"hm", -0.1f, {}, true}, {"\xc3", -0.5f, {{"a", -0.25f}, {"\xc3", -0.5f}}, false}};
+  const std::vector<AnswerToken> tokens = {{"hm", -0.1f, {}, true},
+                                           {"\xc3", -0.5f, {{"a", -0.25f}, {"\xc3", -0.5f}}, false}};
   const Json json = Json::parse(write(request, {text("hm", "", tokens), end(EndReason::kStop), done()}));
   EXPECT_EQ(json["choices"][0]["logprobs"].dump(),
             "{\"content\":[{\"token\":\"\xef\xbf\xbd\",\"logprob\":-0.5,\"bytes\":[195],\"top_logprobs\":["
@@ -119,17 +121,18 @@ TEST(OpenAiAnswer, Completions) {
   AnswerRequest request;
   request.prompts = {"a", "b"};
   request.top_logprobs = 1;
-  const std::string bytes = write(request, {text("", "A\xc3\xa9", {{"A", -1.0f, {{"A", -1.0f}}, false},
-                                                                  {"\xc3", -2.0f, {}, false},
-                                                                  {"\xa9", -3.0f, {}, false}}),
-                                            text("", "B", {}, 1), end(EndReason::kLength, 1), end(EndReason::kStop), done()});
-  EXPECT_EQ(bytes, R"({"id":"id-1","object":"text_completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)" +
-                       kUsage +
-                       ",\"choices\":[{\"index\":0,\"text\":\"A\xc3\xa9\",\"finish_reason\":\"stop\",\"logprobs\":"
-                       R"({"tokens":["A","bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-1.0,-2.0,-3.0],)"
-                       R"("top_logprobs":[{"A":-1.0},{},{}],"text_offset":[0,1,2]}},)"
-                       R"({"index":1,"text":"B","finish_reason":"length","logprobs":)"
-                       R"({"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]}}]})");
+  const std::string bytes = write(
+      request, {text("", "A\xc3\xa9",
+                     {{"A", -1.0f, {{"A", -1.0f}}, false}, {"\xc3", -2.0f, {}, false}, {"\xa9", -3.0f, {}, false}}),
+                text("", "B", {}, 1), end(EndReason::kLength, 1), end(EndReason::kStop), done()});
+  EXPECT_EQ(bytes,
+            R"({"id":"id-1","object":"text_completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)" +
+                kUsage +
+                ",\"choices\":[{\"index\":0,\"text\":\"A\xc3\xa9\",\"finish_reason\":\"stop\",\"logprobs\":"
+                R"({"tokens":["A","bytes:\\xc3","bytes:\\xa9"],"token_logprobs":[-1.0,-2.0,-3.0],)"
+                R"("top_logprobs":[{"A":-1.0},{},{}],"text_offset":[0,1,2]}},)"
+                R"({"index":1,"text":"B","finish_reason":"length","logprobs":)"
+                R"({"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]}}]})");
   request.is_streamed = true;
   EXPECT_NE(write(request, {text("", "x", {{"x", -1.0f, {}, false}}, 1)})
                 .find(R"("choices":[{"index":1,"text":"x","finish_reason":null,"logprobs":{"tokens":["x"])"),
@@ -138,8 +141,9 @@ TEST(OpenAiAnswer, Completions) {
 
 // A stream's pieces, joined, are the whole answer.
 TEST(OpenAiAnswer, StreamedIsWhole) {
-  const std::vector<AnswerEvent> events = {event(Kind::kBegin), text("r1", ""), text("r2", "c1"), text("", "\xe2\x82\xac"),
-                                           text("", "c2", {}, 1), end(EndReason::kStop), end(EndReason::kLength, 1), done()};
+  const std::vector<AnswerEvent> events = {
+      event(Kind::kBegin),   text("r1", ""),        text("r2", "c1"),           text("", "\xe2\x82\xac"),
+      text("", "c2", {}, 1), end(EndReason::kStop), end(EndReason::kLength, 1), done()};
   AnswerRequest request = chat(false);
   request.n = 2;
   const Json whole = Json::parse(write(request, events));

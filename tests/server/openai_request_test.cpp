@@ -88,7 +88,8 @@ TEST(OpenAiChat, WrongTypesAreRefusedByName) {
     std::vector<std::string> wrong;
   };
   const std::vector<std::string> no_number = {R"("1")", "true", "[1]", R"({"a":1})"};
-  const std::vector<std::string> no_integer = {R"("1")", "true", "[1]", R"({"a":1})", "1.5", "1e400", "18446744073709551616"};
+  const std::vector<std::string> no_integer = {
+      R"("1")", "true", "[1]", R"({"a":1})", "1.5", "1e400", "18446744073709551616"};
   const std::vector<std::string> no_bool = {R"("true")", "1", "[true]", "{}"};
   const std::vector<std::string> no_string = {"1", "true", R"(["a"])", "{}"};
   const auto with = [](std::vector<std::string> list, std::vector<std::string> more) {
@@ -111,8 +112,9 @@ TEST(OpenAiChat, WrongTypesAreRefusedByName) {
       {"stream", no_bool},
       {"logprobs", no_bool},
       {"ignore_eos", no_bool},
-      {"stop", {"1", "true", "{}", "[1]", R"([""])", R"("")", R"(["a","b",null])",
-                '"' + std::string(kStopBytesMax + 1, 'a') + '"'}},
+      {"stop",
+       {"1", "true", "{}", "[1]", R"([""])", R"("")", R"(["a","b",null])",
+        '"' + std::string(kStopBytesMax + 1, 'a') + '"'}},
       {"stream_options", {"1", "true", "[]", R"("x")", "{}"}},
       {"logit_bias", {"1", "[]", R"("x")"}},
       {"chat_template_kwargs", {"1", "[]", R"("x")", "true"}},
@@ -155,7 +157,8 @@ TEST(OpenAiChat, MessagesAreRefusedByTheirPlace) {
       {R"({"messages":[{"role":"user","content":1}]})", "messages[0].content"},
       {R"({"messages":[{"role":"user","content":["x"]}]})", "messages[0].content[0]"},
       {R"({"messages":[{"role":"user","content":[{"type":"text"}]}]})", "messages[0].content[0].text"},
-      {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})", "messages[0].content[0].type"},
+      {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})",
+       "messages[0].content[0].type"},
       {R"({"messages":[{"role":"assistant","content":"x","tool_calls":[{}]}]})", "messages[0].tool_calls"},
       {R"({"messages":[{"role":"assistant","content":"x","prefix":true}]})", "messages[0].prefix"},
       {R"({"messages":[{"role":"user","content":"x","name":7}]})", "messages[0].name"},
@@ -190,8 +193,11 @@ TEST(OpenAiChat, FieldsThatNeedEachOther) {
   EXPECT_EQ(refused(read_openai_chat(chat_body(R"("logit_bias":{"-1":1})"))).param, "logit_bias.-1");
   EXPECT_EQ(refused(read_openai_chat(chat_body(R"("logit_bias":{"5":101})"))).param, "logit_bias.5");
   EXPECT_EQ(refused(read_openai_chat(chat_body(R"("logit_bias":{"5":1,"05":1})"))).param, "logit_bias.05");
-  EXPECT_EQ(refused(read_openai_chat(chat_body(R"("stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14",)"
-                                          R"("15","16","17"])"))).param, "stop");
+  EXPECT_EQ(
+      refused(read_openai_chat(chat_body(R"("stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14",)"
+                                         R"("15","16","17"])")))
+          .param,
+      "stop");
 }
 
 TEST(OpenAiCompletion, PromptsOfEveryForm) {

@@ -77,7 +77,8 @@ std::map<AnswerId, std::vector<Said>> run(const std::vector<AnswerRequest>& requ
 TEST(RunningAnswers, AmongOthersAsAlone) {
   std::vector<AnswerRequest> requests;
   for (uint64_t seed = 0; seed < 6; ++seed) {
-    requests.push_back(ask(seed % 2 ? "the same words" : "others " + std::to_string(seed), seed, seed % 3 == 0 ? 2 : 1));
+    requests.push_back(
+        ask(seed % 2 ? "the same words" : "others " + std::to_string(seed), seed, seed % 3 == 0 ? 2 : 1));
   }
   const auto together = run(requests, 4);
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -145,8 +146,13 @@ TEST(RunningAnswers, AStopStringEndsItsAnswer) {
   const AnswerRequest free = ask("stop here", 3);
   const std::string text = run({free}, 1).at(1).at(0).at(0);
   ASSERT_GE(text.size(), 6u);
+  const auto is_start = [&](size_t at) { return (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80; };
+  size_t begin = text.size() / 2;  // of a character, and the beginning of the next one
+  while (!is_start(begin)) ++begin;
+  size_t end = begin + 1;
+  while (end < text.size() && !is_start(end)) ++end;
   AnswerRequest stopped = free;
-  stopped.stop = {text.substr(text.size() / 2, 2)};
+  stopped.stop = {text.substr(begin, end - begin)};
   const std::string cut = run({stopped}, 1).at(1).at(0).at(0);
   EXPECT_EQ(cut, text.substr(0, text.find(stopped.stop[0])));
 }
