@@ -97,12 +97,13 @@ TEST(HttpReader, WhatIsNoWellFormedRequestIsRefused) {
 TEST(HttpReader, ChunksThatLieAreRefused) {
   const std::string post = "POST / HTTP/1.1\r\n" + kHost + "Transfer-Encoding: chunked\r\n\r\n";
   for (const char* body : {"-2\r\nab\r\n", "+1\r\na\r\n", "0x1\r\n\r\n", "0 1\r\n\r\n", "g\r\n",
-                           "ffffffffffffffff1\r\na", "2\r\nabc\r\n0\r\n\r\n", "1\na\n0\n\n", "\r\n"}) {
+                           "ffffffffffffffff1\r\na", "2\r\nabc\r\n0\r\n\r\n", "\r\n"}) {
     const std::vector<std::string> read = read_all(post + body, 1);
     ASSERT_EQ(read.size(), 1u) << body;
     EXPECT_EQ(read.back(), "refused 400") << body;
   }
   EXPECT_EQ(read_all(post + "1;" + std::string(5000, 'x') + "\r\na\r\n0\r\n\r\n", 64).back(), "refused 400");
+  EXPECT_TRUE(read_all(post + "1\na\n0\n\n", 1).empty());  // no line has ended yet
   // The sum of the chunks counts, and a chunk may say more than may come.
   EXPECT_EQ(read_all(post + "ffffffff\r\n" + std::string(1001, 'a'), 64).back(), "refused 413");
   EXPECT_EQ(read_all(post + "3e8\r\n" + std::string(1000, 'a') + "\r\n1\r\na\r\n", 64).back(), "refused 413");
