@@ -1,6 +1,5 @@
 #include "cli/serve.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <poll.h>
 
@@ -49,7 +48,7 @@ void log_request(const std::string& line) {
   std::tm parts{};
   const std::time_t now = std::time(nullptr);
   localtime_r(&now, &parts);
-  write_err(fmt::format("{:%H:%M:%S} {}\n", parts, line));
+  write_err(fmt::format("{:02}:{:02}:{:02} {}\n", parts.tm_hour, parts.tm_min, parts.tm_sec, line));
 }
 
 // What the thread of the engine found, for what is printed when the model is there.
