@@ -14,7 +14,8 @@ class Probe:
     """An answer that stays the same, whatever was done to the server."""
 
     def __init__(self, server):
-        self.server, self.wanted = server, self.ask()
+        self.server = server
+        self.wanted = self.ask()
 
     def ask(self):
         answer = self.server.ask("POST", "/v1/completions", GOOD)

