@@ -58,12 +58,13 @@ struct Found {
   double load_ms = 0;
 };
 
-Result<server::ServedEngine> open_served(const ServeOptions& options, const std::optional<std::string>& chat_template,
+Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOptions& options,
+                                         const std::optional<std::string>& chat_template,
                                          const models::LoadProgress& progress, Found& found) {
   OpenNeeds needs{.context_tokens = options.model.context, .sessions_max = options.server.service.answering.parallel};
   needs.chat_template = chat_template;
   needs.progress = progress;
-  NARU_ASSIGN(OpenModel model, open_model(options.model, needs));
+  NARU_ASSIGN(OpenModel model, open_model(std::move(files), options.model, needs));
   const engine::Engine& engine = *model.engine;
   if (engine.tokenizer() == nullptr) {
     const Error& why = engine.tokenizer_status().error();
@@ -129,6 +130,9 @@ Status serve_command(ServeOptions& options) {
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
   }
+  // What is wrong with them is said before anybody is told an address. (Work for another thread must be copyable.)
+  NARU_ASSIGN(models::ModelFiles opened, open_files(options.model));
+  const auto files = std::make_shared<models::ModelFiles>(std::move(opened));
   service.answering.model_name = served_name(options);
   service.version = version_line();
   if (!options.is_quiet) service.log = log_request;
@@ -136,7 +140,9 @@ Status serve_command(ServeOptions& options) {
   NARU_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::listen(options.server));
   NARU_TRY(write_out(fmt::format("{} serves {}\n", server->address(), service.answering.model_name)));
   server->start(
-      [&](const models::LoadProgress& progress) { return open_served(options, chat_template, progress, found); },
+      [&](const models::LoadProgress& progress) {
+        return open_served(std::move(*files), options, chat_template, progress, found);
+      },
       [&] {
         const Status said = write_out(
             fmt::format("ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}", found.load_ms / 1000,
