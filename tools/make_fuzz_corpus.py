@@ -2,8 +2,8 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
-OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat, a folder for each
-target of those names.
+OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat OUT/server_request
+OUT/http_request, a folder for each target of those names.
 """
 import argparse
 import io
@@ -193,6 +193,17 @@ def main():
     for i, text in enumerate([b"3 2 3", b"#### 12", b"7 + 5 = 12 #### 12", b"12 * (7 - 4)", b"(1/3)*3-2", b"-1.5", b"7 - 4 = 3; 3 * 12 = 36 #### (7 - 4) * 12"]):
         for kind in range(3):
             put(out, "problem_answers", f"{kind}-{i}", bytes([kind, i, i]) + text)
+
+    # A byte that chooses the form or the cut, a body or the bytes of a connection.
+    chat = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}], "n": 2, "stop": ["x"],
+            "logit_bias": {"3": -1.5}, "logprobs": True, "top_logprobs": 2, "seed": 1, "stream": True,
+            "stream_options": {"include_usage": True}, "chat_template_kwargs": {"enable_thinking": False}}
+    completion = {"prompt": ["a", [1, 2]], "max_tokens": 3, "logprobs": 1, "top_k": -1, "temperature": 0.5, "user": "u"}
+    put(out, "server_request", "chat", b"\1" + json.dumps(chat).encode())
+    put(out, "server_request", "completion", b"\0" + json.dumps(completion).encode())
+    chunks = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: 1\r\n\r\n"
+    put(out, "http_request", "chunks", b"\3" + chunks + b"GET / HTTP/1.0\r\n\r\n")
+    put(out, "http_request", "length", b"\0POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}" + chunks)
 
 
 main()

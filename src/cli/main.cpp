@@ -52,12 +52,6 @@ int finish(const Status& status, bool is_json) {
 }
 
 Error unknown_command(const std::string& word, const std::vector<Command>& commands) {
-  if (word == "serve") {
-    return {
-        Code::kUnsupported,
-        "reading the command line: there is no command 'serve' yet: a server is not there (README.md, What does not "
-        "work yet); `naru run MODEL` answers and chats in the terminal"};
-  }
   std::vector<std::string_view> names = {"help", "--help", "--version"};
   for (const Command& command : commands) names.push_back(command.name);
   const auto near = word == "chat" ? std::optional<std::string_view>("run") : nearest(word, names);

@@ -50,9 +50,9 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
   engine_options.memory.prefill_chunk = options.prefill_chunk;
   engine_options.share_prefixes = needs.share_prefixes;
   engine_options.chat_template = needs.chat_template;
-  engine_options.progress = [&progress](int64_t done, int64_t total) {
+  engine_options.progress = [&progress, &needs](int64_t done, int64_t total) {
     progress.update(done, total);
-    return !is_interrupted();
+    return !is_interrupted() && (!needs.progress || needs.progress(done, total));
   };
   NARU_ASSIGN(model.engine, engine::Engine::open(std::move(files), engine_options, *model.chip));
   progress.clear();

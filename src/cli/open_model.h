@@ -28,6 +28,7 @@ struct OpenNeeds {
   int64_t sessions_max = 1;
   bool share_prefixes = true;
   std::optional<std::string> chat_template = std::nullopt;  // its text, in the place of the model's own
+  models::LoadProgress progress = {};                       // told besides the one on the terminal
 };
 
 // The files of the model and of its adapter.

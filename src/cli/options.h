@@ -116,6 +116,7 @@ struct ConvertOptions {
 // MODEL, --adapter, and how a model computes: of the commands that run one.
 Argument model_argument(std::string* path);
 Flag adapter_flag(ModelOptions& o);
+Flag context_flag(ModelOptions& o);
 void add_model_flags(ModelOptions& o, std::vector<Flag>& flags);
 Flag json_flag(bool* target, std::string help);
 // --force, of every command that writes an output.

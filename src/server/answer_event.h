@@ -1,0 +1,55 @@
+// AnswerEvent: what happens to a request, in order: kBegin, then kPrefill and kText of its choices, kEnd of each, and
+// kDone; or kError at any place, and nothing after it. Every dialect makes its own bytes of these.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "server/refusal.h"
+
+namespace naru::server {
+
+// A token with its probability. Its bytes may be a part of a character.
+struct AnswerToken {
+  struct Alternative {
+    std::string bytes;
+    float logprob = 0;
+  };
+  std::string bytes;
+  float logprob = 0;
+  std::vector<Alternative> top;  // best first
+  bool is_reasoning = false;
+};
+
+enum class EndReason : uint8_t { kStop, kLength };
+
+struct AnswerUsage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt, that were not computed again
+  int64_t completion_tokens = 0;
+  int64_t reasoning_tokens = 0;  // of the completion
+};
+
+struct AnswerEvent {
+  enum class Kind : uint8_t {
+    kBegin,    // it is in the engine's queue
+    kPrefill,  // prompt_done of prompt_tokens of a choice are computed
+    kText,  // more of a choice: whole characters, maybe none, and the tokens where their probabilities were asked for
+    kEnd,   // a choice is whole
+    kDone,  // all are, and `usage` is that of the request
+    kError,
+  };
+  Kind kind = Kind::kText;
+  int64_t choice = 0;
+  std::string reasoning;
+  std::string content;
+  std::vector<AnswerToken> tokens;
+  EndReason reason = EndReason::kStop;
+  AnswerUsage usage;
+  int64_t prompt_done = 0;
+  int64_t prompt_tokens = 0;
+  Refusal error;
+};
+
+}  // namespace naru::server

@@ -1,0 +1,20 @@
+#include "server/json_bytes.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace naru::server {
+
+std::string json_bytes(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+double json_number(float value) {
+  const std::string digits = fmt::format("{}", value);
+  double result = value;
+  std::from_chars(digits.data(), digits.data() + digits.size(), result);
+  return result;
+}
+
+}  // namespace naru::server

@@ -1,0 +1,17 @@
+// JSON as it goes over the wire.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace naru::server {
+
+using Json = nlohmann::ordered_json;
+
+// On one line. Bytes that are no UTF-8 come out as U+FFFD, never as an exception.
+std::string json_bytes(const Json& json);
+
+// The number whose shortest decimal is that of the f32: what a reader gets back is the f32, and no digit more.
+double json_number(float value);
+
+}  // namespace naru::server

@@ -1,0 +1,33 @@
+#include "server/model_facts.h"
+
+#include <fmt/format.h>
+
+#include "base/sha256.h"
+#include "formats/generation_config.h"
+
+namespace naru::server {
+
+ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created) {
+  const models::ModelPlan& plan = engine.model();
+  ModelFacts facts;
+  facts.numerics_id = plan.numerics_id;
+  facts.chip = std::move(chip);
+  facts.created = created;
+  facts.n_parameters = plan.n_parameters;
+  facts.vocab = engine.vocab();
+  facts.context_tokens = engine.context_tokens();
+  facts.sampling = engine::sampling_from(engine.generation_config());
+  facts.is_sampling_advised = engine.generation_config().advises_sampling();
+  facts.tokenizer = engine.tokenizer();
+  facts.chat_template = engine.chat_template();
+  facts.template_status = engine.template_status();
+  std::string identity =
+      fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes, engine.vocab());
+  for (const auto& [kind, bytes] : plan.stored_kinds) identity += fmt::format("{} {}\n", kind, bytes);
+  facts.fingerprint =
+      "fp_" + sha256_hex({reinterpret_cast<const std::byte*>(identity.data()), identity.size()}).substr(0, 16);
+  facts.name = std::move(name);
+  return facts;
+}
+
+}  // namespace naru::server

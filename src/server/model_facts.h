@@ -1,0 +1,32 @@
+// ModelFacts: what the server knows of the model it serves, from when it is loaded until the server ends. Read by many
+// threads, changed by none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+
+namespace naru::server {
+
+struct ModelFacts {
+  std::string name;  // it is served by
+  std::string numerics_id;
+  std::string fingerprint;  // "fp_..." of name, shape, sizes and numerics
+  std::string chip;         // what computes
+  int64_t created = 0;      // seconds since 1970: when it was loaded
+  int64_t n_parameters = 0;
+  int64_t vocab = 0;
+  int64_t context_tokens = 0;
+  engine::SamplingOptions sampling;  // where a request says nothing
+  bool is_sampling_advised = false;  // by the model's makers; else temperature 1 and nothing cut
+  // Of the engine; their const methods may run on any thread.
+  const text::Tokenizer* tokenizer = nullptr;
+  const text::ChatTemplate* chat_template = nullptr;
+  Status template_status;  // why there is none
+};
+
+ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created);
+
+}  // namespace naru::server

@@ -1,0 +1,142 @@
+#include "server/openai_messages.h"
+
+#include <fmt/format.h>
+
+#include "formats/utf8.h"
+#include "server/limits.h"
+
+namespace naru::server {
+namespace {
+
+using text::Value;
+
+constexpr size_t kShortTextBytesMax = 256;
+constexpr size_t kTextBytesMax = kBodyBytesMax;
+
+// Parts of a text, joined by line breaks.
+std::string read_parts(const Value::List& parts, const std::string& path, FieldNotes& notes) {
+  std::string text;
+  if (static_cast<int64_t>(parts.size()) > kMessagePartsMax) {
+    notes.refuse(
+        path, fmt::format("{} has {} parts, at most {} are taken; send fewer", path, parts.size(), kMessagePartsMax));
+    return text;
+  }
+  for (size_t i = 0; i < parts.size() && notes.ok(); ++i) {
+    const std::string place = fmt::format("{}[{}]", path, i);
+    if (parts[i].as_object() == nullptr) {
+      notes.refuse(
+          place, fmt::format("{} is {}, an object with \"type\" was wanted; correct it", place, shown_value(parts[i])));
+      return text;
+    }
+    Fields part(parts[i], place, notes);
+    const auto type = part.string("type", kShortTextBytesMax);
+    if (!notes.ok()) return text;
+    if (type != "text") {
+      notes.refuse(part.path_of("type"),
+                   fmt::format("{} is {}, and models take text alone here; send parts of type \"text\"",
+                               part.path_of("type"), type ? formats::printable(*type) : "not there"),
+                   400, "unsupported_content");
+      return text;
+    }
+    const auto said = part.string("text", kTextBytesMax);
+    if (!said) {
+      notes.refuse(part.path_of("text"), fmt::format("{} is not there, a string was wanted", part.path_of("text")));
+      return text;
+    }
+    part.ignore_rest();
+    if (i > 0) text += '\n';
+    text += *said;
+  }
+  return text;
+}
+
+Value read_content(Fields& message) {
+  const Value* content = message.find("content");
+  if (content == nullptr) {
+    message.notes().refuse(
+        message.path_of("content"),
+        fmt::format("{} is not there, a string was wanted; give one, maybe an empty one", message.path_of("content")));
+    return {};
+  }
+  if (content->as_string()) return *content;
+  if (const auto* parts = content->as_list()) {
+    return read_parts(*parts, message.path_of("content"), message.notes());
+  }
+  message.refuse_wrong("content", *content, "a string or an array of parts");
+  return {};
+}
+
+std::string read_role(Fields& message) {
+  const auto role = message.string("role", kShortTextBytesMax);
+  if (role == "developer") return "system";
+  if (role == "system" || role == "user" || role == "assistant") return *role;
+  const std::string place = message.path_of("role");
+  if (role == "tool" || role == "function") {
+    message.notes().refuse(
+        place, fmt::format("{} is {}, and tools are not done here yet; send conversations without", place, *role), 400,
+        "unsupported_parameter");
+  } else {
+    message.notes().refuse(place, fmt::format("{} is {}, system, developer, user or assistant was wanted", place,
+                                              role ? formats::printable(*role) : "not there"));
+  }
+  return {};
+}
+
+Value read_message(const Value& value, const std::string& place, FieldNotes& notes) {
+  if (value.as_object() == nullptr) {
+    notes.refuse(place, fmt::format("{} is {}, an object with \"role\" and \"content\" was wanted; correct it", place,
+                                    shown_value(value)));
+    return {};
+  }
+  Fields fields(value, place, notes);
+  Value::Object message;
+  message.emplace_back("role", read_role(fields));
+  const Value* calls = fields.find("tool_calls");
+  if (calls != nullptr && (calls->as_list() == nullptr || !calls->as_list()->empty())) {
+    fields.refuse_unsupported("tool_calls", "tools come later: send conversations without calls");
+  }
+  fields.refuse_unsupported("function_call", "tools come later: send conversations without calls");
+  fields.refuse_unsupported("audio", "models take text alone here");
+  if (fields.boolean("prefix") == true) {
+    fields.refuse_unsupported("prefix", "an answer always begins anew; /v1/completions continues a text");
+  }
+  message.emplace_back("content", read_content(fields));
+  if (const auto name = fields.string("name", kShortTextBytesMax)) message.emplace_back("name", *name);
+  // Two names of one field; the first one wins in DeepSeek's clients.
+  auto reasoning = fields.string("reasoning_content", kTextBytesMax);
+  const auto other = fields.string("reasoning", kTextBytesMax);
+  if (!reasoning) reasoning = other;
+  if (reasoning) message.emplace_back("reasoning_content", *reasoning);
+  fields.find("refusal");  // a string where the assistant refused: its content says so too
+  fields.ignore_rest();
+  return message;
+}
+
+}  // namespace
+
+Value::List read_openai_messages(Fields& body) {
+  Value::List messages;
+  FieldNotes& notes = body.notes();
+  const Value* value = body.find("messages");
+  if (value == nullptr) {
+    notes.refuse("messages",
+                 "messages is not there, an array of messages was wanted; give "
+                 "[{\"role\": \"user\", \"content\": \"...\"}]");
+    return messages;
+  }
+  const Value::List* list = value->as_list();
+  if (list == nullptr) {
+    body.refuse_wrong("messages", *value, "an array of messages");
+    return messages;
+  }
+  if (list->empty() || static_cast<int64_t>(list->size()) > kMessagesMax) {
+    notes.refuse("messages", fmt::format("messages has {} elements, 1 to {} were wanted", list->size(), kMessagesMax));
+    return messages;
+  }
+  for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
+    messages.push_back(read_message((*list)[i], fmt::format("messages[{}]", i), notes));
+  }
+  return messages;
+}
+
+}  // namespace naru::server

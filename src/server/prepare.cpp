@@ -1,0 +1,140 @@
+#include "server/prepare.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "base/sha256.h"
+#include "text/chat_tokenizer.h"
+
+namespace naru::server {
+namespace {
+
+// A prompt as tokens.
+struct Prompt {
+  std::vector<int32_t> ids;
+  bool opens_reasoning = false;
+};
+using MadePrompt = std::variant<Prompt, Refusal>;
+
+engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts& model, uint64_t seed) {
+  engine::SamplingOptions o = model.sampling;
+  o.temperature = asked.temperature.value_or(o.temperature);
+  o.top_k = asked.top_k.value_or(o.top_k);
+  o.top_p = asked.top_p.value_or(o.top_p);
+  o.min_p = asked.min_p.value_or(o.min_p);
+  o.repetition_penalty = asked.repetition_penalty.value_or(o.repetition_penalty);
+  o.presence_penalty = asked.presence_penalty.value_or(o.presence_penalty);
+  o.frequency_penalty = asked.frequency_penalty.value_or(o.frequency_penalty);
+  o.logit_bias = asked.logit_bias;
+  o.seed = asked.seed.value_or(seed);
+  return o;
+}
+
+MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
+  if (model.chat_template == nullptr || !model.chat_template->can_render(false)) {
+    const std::string why = model.template_status.ok()
+                                ? "the model has no chat template for conversations without tools"
+                                : model.template_status.error().message;
+    return Refusal{400, fmt::format("rendering the conversation: {}; /v1/completions continues plain text", why), "",
+                   "no_chat_template", 0};
+  }
+  text::ChatInput input;
+  input.messages = request.messages;
+  input.settings = request.template_settings;
+  auto made = text::encode_chat(*model.chat_template, *model.tokenizer, input);
+  if (!made.ok()) {
+    Refusal refusal = refusal_of(made.error());
+    if (refusal.status < 500) refusal.param = "messages";
+    return refusal;
+  }
+  if (made->ids.empty()) {
+    return Refusal{400,
+                   "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
+                   "send it to /v1/completions as plain text",
+                   "messages", "", 0};
+  }
+  return Prompt{std::move(made->ids), made->opens_reasoning};
+}
+
+MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const std::string& param) {
+  Prompt made;
+  if (const auto* text = std::get_if<std::string>(&prompt)) {
+    made.ids = model.tokenizer->encode(*text, {.add_special = true, .parse_special = true});
+  } else {
+    made.ids = std::get<std::vector<int32_t>>(prompt);
+  }
+  for (const int32_t id : made.ids) {
+    if (id >= 0 && id < model.vocab) continue;
+    return Refusal{400,
+                   fmt::format("reading the request: {} has the token id {}, but the vocabulary has ids 0 to {}; "
+                               "send ids of this model's tokenizer",
+                               param, id, model.vocab - 1),
+                   param, "", 0};
+  }
+  if (!made.ids.empty()) return made;
+  return Refusal{400,
+                 fmt::format("reading the request: the tokenizer makes no token of {}, one at least was wanted; "
+                             "give some text",
+                             param),
+                 param, "", 0};
+}
+
+MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model) {
+  const std::string param = request.is_chat               ? "messages"
+                            : request.prompts.size() == 1 ? "prompt"
+                                                          : fmt::format("prompt[{}]", index);
+  MadePrompt made = request.is_chat ? chat_prompt(request, model) : text_prompt(request.prompts[index], model, param);
+  const Prompt* prompt = std::get_if<Prompt>(&made);
+  if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
+  return Refusal{400,
+                 fmt::format("reading the request: the prompt has {} tokens and the context holds {}, with one at "
+                             "least for the answer; shorten it, or start the server with a longer --context",
+                             prompt->ids.size(), model.context_tokens),
+                 param, "context_length_exceeded", 0};
+}
+
+}  // namespace
+
+uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
+  if (key_name.empty() && cache_salt.empty()) return 0;
+  const std::string text = fmt::format("{}:{}{}", key_name.size(), key_name, cache_salt);
+  const std::string hex = sha256_hex({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+  return std::strtoull(hex.substr(0, 16).c_str(), nullptr, 16);
+}
+
+std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
+                                              uint64_t cache_scope) {
+  if (model.tokenizer == nullptr) {
+    return Refusal{500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
+  }
+  const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
+  if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {
+    return Refusal{400, fmt::format("reading the request: {}", valid.error().message), "", "", 0};
+  }
+  PreparedAnswer answer;
+  answer.seed = sampling.seed;
+  answer.choices_per_prompt = request.n;
+  answer.text.stop = request.stop;
+  answer.text.split_reasoning = request.is_chat;
+  for (size_t i = 0; i < static_cast<size_t>(request.n_prompts()); ++i) {
+    MadePrompt made = make_prompt(request, i, model);
+    if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
+    Prompt& prompt = std::get<Prompt>(made);
+    answer.text.starts_in_reasoning = prompt.opens_reasoning;
+    for (int64_t j = 0; j < request.n; ++j) {
+      engine::Request one;
+      one.ids = prompt.ids;
+      one.sampling = sampling;
+      one.sample = static_cast<uint32_t>(j);
+      one.max_tokens = request.max_tokens;
+      one.ignore_eos = request.ignores_end;
+      one.top_logprobs = request.top_logprobs;
+      one.cache_scope = cache_scope;
+      answer.choices.push_back(std::move(one));
+    }
+  }
+  return answer;
+}
+
+}  // namespace naru::server

@@ -1,0 +1,30 @@
+// From a request to what the engine runs: the conversation through the model's template, texts through its tokenizer,
+// and its own advice where the request says nothing. A function of the request, the model and the seed alone.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "engine/request.h"
+#include "engine/text_stream.h"
+#include "server/answer_request.h"
+#include "server/model_facts.h"
+
+namespace naru::server {
+
+struct PreparedAnswer {
+  std::vector<engine::Request> choices;  // in the order of their index: those of the first prompt, of the second, ...
+  engine::TextOptions text;              // of all of them
+  int64_t choices_per_prompt = 1;
+  uint64_t seed = 0;
+};
+
+// `seed`: where the request names none. `cache_scope`: of whoever asks (scope_of).
+std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
+                                              uint64_t cache_scope);
+
+// Requests of one key and one salt share computed prompts; no others do.
+uint64_t scope_of(const std::string& key_name, const std::string& cache_salt);
+
+}  // namespace naru::server

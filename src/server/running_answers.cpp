@@ -1,0 +1,132 @@
+#include "server/running_answers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace naru::server {
+
+RunningAnswers::RunningAnswers(engine::Engine& engine, int64_t parallel, int64_t queue)
+    // Each choice waits until the next step, also one that runs at once.
+    : engine_(engine), scheduler_(engine, {.running_max = parallel, .waiting_max = parallel + queue}) {}
+
+AnswerEvent& RunningAnswers::tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice) {
+  AnswerEvent event;
+  event.kind = kind;
+  event.choice = choice;
+  events_.push_back({answer, std::move(event)});
+  return events_.back().event;
+}
+
+void RunningAnswers::fail(AnswerId answer, Refusal refusal) {
+  cancel(answer);
+  tell(answer, AnswerEvent::Kind::kError).error = std::move(refusal);
+}
+
+void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
+  Running& running = answers_[answer];
+  int64_t index = 0;
+  for (engine::Request& request : prepared.choices) {
+    const bool wants_tokens = request.top_logprobs.has_value();
+    auto follower = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
+    if (!follower.ok()) {
+      Refusal refusal = refusal_of(follower.error());
+      if (follower.error().code == Code::kResourceExhausted) refusal.status = 429;
+      return fail(answer, std::move(refusal));
+    }
+    const engine::RequestId id = follower->request();
+    running.requests.push_back(id);
+    choices_.emplace(id, Choice{.follower = std::move(follower).value(),
+                                .answer = answer,
+                                .index = index,
+                                .wants_tokens = wants_tokens,
+                                .counts_prompt = index % prepared.choices_per_prompt == 0});
+    ++index;
+  }
+  tell(answer, AnswerEvent::Kind::kBegin);
+}
+
+void RunningAnswers::cancel(AnswerId answer) {
+  const auto at = answers_.find(answer);
+  if (at == answers_.end()) return;
+  for (const engine::RequestId id : at->second.requests) {
+    scheduler_.abort(id);
+    choices_.erase(id);
+  }
+  answers_.erase(at);
+}
+
+void RunningAnswers::step() {
+  if (scheduler_.is_idle()) return;
+  for (const engine::Event& event : scheduler_.step()) take(event);
+}
+
+void RunningAnswers::take(const engine::Event& event) {
+  const auto at = choices_.find(event.request);
+  if (at == choices_.end()) return;  // cancelled
+  Choice& choice = at->second;
+  switch (event.kind) {
+    case engine::Event::Kind::kPrefill: {
+      AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kPrefill, choice.index);
+      told.prompt_done = event.prompt_done;
+      told.prompt_tokens = event.usage.prompt_tokens;
+      return;
+    }
+    case engine::Event::Kind::kToken: return take_token(choice, event);
+    case engine::Event::Kind::kFinished: return finish(choice, event);
+  }
+}
+
+AnswerToken RunningAnswers::token_of(const engine::Event& event, bool is_reasoning) const {
+  const text::Tokenizer& tokenizer = *engine_.tokenizer();
+  AnswerToken token{std::string(tokenizer.piece(event.id)), event.logprob, {}, is_reasoning};
+  for (const engine::TokenLogProb& other : event.top) {
+    token.top.push_back({std::string(tokenizer.piece(other.id)), other.logprob});
+  }
+  return token;
+}
+
+void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
+  if (choice.is_stopped) return;
+  const bool was_reasoning = choice.follower.is_reasoning();
+  auto delta = choice.follower.take(event);
+  NARU_CHECK(delta.ok());  // only the last event of a request can be an error
+  choice.is_stopped = delta->is_stopped;
+  const bool is_reasoning = was_reasoning || choice.follower.is_reasoning();
+  if (is_reasoning) ++choice.reasoning_tokens;
+  const bool has_token = choice.wants_tokens && !event.is_stop_token;
+  if (delta->empty() && !has_token) return;
+  AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);
+  told.reasoning = std::move(delta->reasoning);
+  told.content = std::move(delta->content);
+  if (has_token) told.tokens.push_back(token_of(event, is_reasoning));
+}
+
+void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
+  const AnswerId answer = choice.answer;
+  auto delta = choice.follower.take(event);
+  if (!delta.ok()) return fail(answer, refusal_of(delta.error()));
+  if (!delta->empty() && !choice.is_stopped) {
+    AnswerEvent& told = tell(answer, AnswerEvent::Kind::kText, choice.index);
+    told.reasoning = std::move(delta->reasoning);
+    told.content = std::move(delta->content);
+  }
+  AnswerEvent& end = tell(answer, AnswerEvent::Kind::kEnd, choice.index);
+  end.reason = event.reason == engine::FinishReason::kLength ? EndReason::kLength : EndReason::kStop;
+  Running& running = answers_.at(answer);
+  AnswerUsage& usage = running.usage;
+  usage.completion_tokens += event.usage.completion_tokens;
+  usage.reasoning_tokens += choice.reasoning_tokens;
+  if (choice.counts_prompt) {
+    usage.prompt_tokens += event.usage.prompt_tokens;
+    usage.cached_tokens += event.usage.cached_tokens;
+  }
+  std::erase(running.requests, event.request);
+  choices_.erase(event.request);
+  if (!running.requests.empty()) return;
+  tell(answer, AnswerEvent::Kind::kDone).usage = usage;
+  answers_.erase(answer);
+}
+
+}  // namespace naru::server

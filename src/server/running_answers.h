@@ -1,0 +1,59 @@
+// RunningAnswers: the answers that the engine is at, step by step: many choices in one scheduler, each followed to its
+// end, told as events. Of the engine's thread; it knows no thread itself.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/answer.h"
+#include "engine/scheduler.h"
+#include "server/answering.h"
+
+namespace naru::server {
+
+class RunningAnswers {
+ public:
+  // `parallel`: choices computed at once. `queue`: those that wait besides; an answer that finds no room for all of its
+  // choices is refused.
+  RunningAnswers(engine::Engine& engine, int64_t parallel, int64_t queue);
+
+  void start(AnswerId answer, PreparedAnswer prepared);
+  // What it held is free when this returns. Nothing more is told of it. Unknown ones do nothing.
+  void cancel(AnswerId answer);
+
+  bool has_work() const { return !scheduler_.is_idle(); }
+  void step();
+  std::vector<AddressedEvent> take_events() { return std::exchange(events_, {}); }
+  int64_t n_answers() const { return static_cast<int64_t>(answers_.size()); }
+
+ private:
+  struct Choice {
+    engine::AnswerFollower follower;
+    AnswerId answer = 0;
+    int64_t index = 0;
+    bool wants_tokens = false;   // with their probabilities
+    bool counts_prompt = false;  // the first choice of its prompt
+    bool is_stopped = false;     // a stop string was complete: what comes behind it is nothing
+    int64_t reasoning_tokens = 0;
+  };
+  struct Running {
+    std::vector<engine::RequestId> requests;  // of its choices that are not whole yet
+    AnswerUsage usage;
+  };
+
+  void take(const engine::Event& event);
+  void take_token(Choice& choice, const engine::Event& event);
+  void finish(Choice& choice, const engine::Event& event);
+  AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;
+  AnswerEvent& tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice = 0);
+  void fail(AnswerId answer, Refusal refusal);
+
+  engine::Engine& engine_;
+  engine::Scheduler scheduler_;
+  std::map<engine::RequestId, Choice> choices_;
+  std::map<AnswerId, Running> answers_;
+  std::vector<AddressedEvent> events_;
+};
+
+}  // namespace naru::server

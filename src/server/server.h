@@ -1,0 +1,59 @@
+// Server: an address that is listened on, a model behind it, and the thread between them.
+//
+// listen() takes the address, start() begins to load the model; until that is done requests are told so. The thread of
+// the network, that of the engine and that which prepares prompts end with the object.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "server/service.h"
+
+namespace naru::server {
+
+struct ListenOptions {
+  std::string host = "127.0.0.1";  // a name or an address of this machine
+  int64_t port = 8080;             // 0: one that is free
+  std::string socket_path;         // a Unix socket in their place
+  bool needs_no_key = false;       // a public address without keys, said twice
+};
+
+struct ServerOptions {
+  ListenOptions listen;
+  ServiceOptions service;
+  seconds drain{30};  // for answers that are under way when the server is to end
+};
+
+class Server {
+ public:
+  // kInvalidArgument: a public address without keys. kUnavailable: an address that cannot be had. kNotFound: a host
+  // that is none.
+  static Result<std::unique_ptr<Server>> listen(ServerOptions options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "http://127.0.0.1:8080", or "unix:/run/naru.sock"
+  const std::string& address() const;
+
+  // `loaded` is told once, on the network's thread, when the model is there. `hash` makes the hashes of its files
+  // after that, on a thread of its own; it is asked to stop when the server ends.
+  using Hash = std::function<Result<std::vector<FileHash>>(const std::function<bool()>& should_stop)>;
+  void start(OpenEngine open, std::function<void()> loaded, Hash hash);
+
+  // Readable when the server has ended: drained, or without a model.
+  int ended_fd() const;
+  // Takes no more connections, and ends when all answers are whole, or time is over.
+  void drain();
+  // After the end: why, where it was no drain.
+  Status status() const;
+
+ private:
+  struct State;
+  explicit Server(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace naru::server

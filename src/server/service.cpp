@@ -1,0 +1,334 @@
+#include "server/service.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <ctime>
+
+#include "base/shown_text.h"
+#include "server/openai_answer.h"
+#include "server/openai_request.h"
+
+namespace naru::server {
+namespace {
+
+constexpr uint64_t kSeedBits = 53;  // drawn seeds are read back from JSON by every language
+
+uint64_t draw_bits() {
+  uint64_t bits = 0;
+  const int failed = ::getentropy(&bits, sizeof bits);
+  NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
+  return bits;
+}
+
+double seconds_between(Service::Clock::time_point a, Service::Clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+// Fields of requests are foreign text: only what can stand in a header is shown of their names.
+std::string ignored_line(const std::vector<std::string>& names) {
+  std::string line;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (static_cast<int64_t>(i) == kIgnoredFieldsShownMax) return line + fmt::format(", and {} more", names.size() - i);
+    if (i > 0) line += ", ";
+    for (const char c : names[i].substr(0, 64)) line += c > ' ' && c < '\x7f' && c != ',' ? c : '?';
+  }
+  return line;
+}
+
+}  // namespace
+
+Service::Service(ServiceOptions options, Post post, Loaded loaded)
+    : options_(std::move(options)), post_(std::move(post)), loaded_(std::move(loaded)) {
+  id_secret_[0] = draw_bits();
+  id_secret_[1] = draw_bits();
+}
+
+Service::~Service() {
+  answering_.reset();
+}
+
+void Service::start(OpenEngine open) {
+  answering_ = std::make_unique<Answering>(options_.answering, std::move(open), *this);
+}
+
+// ---- what the threads of Answering say
+
+void Service::on_loaded(Result<std::shared_ptr<const ModelFacts>> model) {
+  post_([this, model = std::move(model)] {
+    if (model.ok()) model_ = *model;
+    loaded_(model.ok() ? Status() : Status(model.error()));
+  });
+}
+
+void Service::on_planned(AnswerId answer, AnswerPlan plan) {
+  // A std::function must be copyable.
+  post_(
+      [this, answer, plan = std::make_shared<AnswerPlan>(std::move(plan))] { take_planned(answer, std::move(*plan)); });
+}
+
+void Service::on_events(std::vector<AddressedEvent> events) {
+  post_([this, events = std::make_shared<std::vector<AddressedEvent>>(std::move(events))] {
+    for (const AddressedEvent& each : *events) take(each.answer, each.event);
+  });
+}
+
+// ---- requests
+
+HttpResponse Service::refusal_response(const Refusal& refusal, const HttpRequest* head) const {
+  HttpResponse response;
+  response.status = refusal.status;
+  response.body = openai_error(refusal) + "\n";
+  if (refusal.retry_after_seconds > 0) {
+    response.fields.push_back({"Retry-After", fmt::format("{}", refusal.retry_after_seconds)});
+  }
+  if (refusal.status == 401) response.fields.push_back({"WWW-Authenticate", "Bearer"});
+  if (head != nullptr) {
+    for (HttpField& field : cross_origin_fields(options_.access, *head)) response.fields.push_back(std::move(field));
+    response.is_head_only = head->method == "HEAD";
+  }
+  return response;
+}
+
+std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
+  const Routed routed = find_route(head);
+  const bool is_options = head.method == "OPTIONS";
+  const bool is_public = is_options || (routed.route != nullptr && routed.route->is_public);
+  std::optional<Refusal> refusal = admit(options_.access, head, is_public).refusal;
+  const std::string* expected = head.find("expect");
+  const std::string* type = head.find("content-type");
+  const std::string* coding = head.find("content-encoding");
+  if (refusal) {
+  } else if (is_options) {
+    return options_page(head, routed);
+  } else if (routed.route == nullptr) {
+    refusal = routed.refusal;
+  } else if (expected != nullptr && !head.expects_continue && !head.is_http_1_0) {
+    refusal = Refusal{
+        417, "reading the request: its Expect is not \"100-continue\", which alone is known; leave it out", "", "", 0};
+  } else if (coding != nullptr && !equal_ignoring_case(*coding, "identity")) {
+    refusal = Refusal{415, "reading the request: its body is compressed; send it as it is", "", "", 0};
+  } else if (head.method == "POST" && type != nullptr) {
+    const std::string_view kind = std::string_view(*type).substr(0, type->find(';'));
+    // Clients that say nothing of the type send what forms send.
+    if (!equal_ignoring_case(kind, "application/json") &&
+        !equal_ignoring_case(kind, "application/x-www-form-urlencoded")) {
+      refusal = Refusal{415, "reading the request: its Content-Type is not application/json; send JSON, and say so", "",
+                        "", 0};
+    }
+  }
+  if (!refusal && head.method == "POST") refusal = refuse_now();
+  if (!refusal) return std::nullopt;
+  HttpResponse response = refusal_response(*refusal, &head);
+  if (refusal->status == 405) response.fields.push_back({"Allow", routed.allow});
+  log_page(head, response);
+  return response;
+}
+
+std::optional<Refusal> Service::refuse_now() const {
+  if (is_draining_)
+    return Refusal{503, "the server ends: it answers what it has begun; try another one", "", "draining", 1};
+  if (!model_) {
+    const double done = answering_ ? answering_->load_progress() : 0;
+    return Refusal{503, fmt::format("the model is being loaded: {:.0f} % is done; try again", done * 100), "",
+                   "loading", 1};
+  }
+  if (n_answering() >= options_.answering.parallel + options_.answering.queue ||
+      waiting_body_bytes_ > kBodyBytesAllMax) {
+    return Refusal{
+        429, fmt::format("the queue is full: {} requests are being answered or wait; try again later", n_answering()),
+        "", "queue_full", 1};
+  }
+  return std::nullopt;
+}
+
+AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> responder) {
+  const Routed routed = find_route(request);
+  NARU_CHECK(routed.route != nullptr);  // examine() has let it through
+  if (routed.route->method == "POST") return begin_answer(std::move(request), routed.route->page, std::move(responder));
+  HttpResponse response = page(routed, request);
+  log_page(request, response);
+  responder->respond(std::move(response));
+  return 0;
+}
+
+AnswerId Service::begin_answer(HttpRequest request, Page page, std::shared_ptr<Responder> responder) {
+  if (const auto refusal = refuse_now()) {  // since its header came, others have
+    HttpResponse response = refusal_response(*refusal, &request);
+    log_page(request, response);
+    responder->respond(std::move(response));
+    return 0;
+  }
+  const AnswerId id = ++last_id_;
+  const bool is_chat = page == Page::kChat;
+  AnswerJob job;
+  job.id = id;
+  job.read = is_chat ? read_openai_chat : read_openai_completion;
+  job.make_writer = make_openai_writer;
+  const std::string random =
+      fmt::format("{:016x}{:016x}", id_secret_[0] ^ draw_bits(), id_secret_[1] + id * 0x9e3779b97f4a7c15);
+  job.identity.id = (is_chat ? "chatcmpl-" : "cmpl-") + random;
+  job.identity.created = static_cast<int64_t>(std::time(nullptr));
+  job.seed = draw_bits() >> (64 - kSeedBits);
+  job.is_strict_model = options_.is_strict_model;
+  if (const ApiKey* key = admit(options_.access, request, false).key) job.key_name = key->name;
+
+  Exchange exchange;
+  exchange.responder = std::move(responder);
+  exchange.line = fmt::format("{} {}", request.method, request.path());
+  exchange.key_name = job.key_name;
+  exchange.fields = cross_origin_fields(options_.access, request);
+  exchange.begin = exchange.last_sent = Clock::now();
+  exchange.body_bytes = static_cast<int64_t>(request.body.size());
+  waiting_body_bytes_ += exchange.body_bytes;
+  exchanges_.emplace(id, std::move(exchange));
+  job.body = std::move(request.body);
+  answering_->submit(std::move(job));
+  return id;
+}
+
+// ---- answers
+
+void Service::take_planned(AnswerId answer, AnswerPlan plan) {
+  const auto at = exchanges_.find(answer);
+  if (at == exchanges_.end()) return;
+  Exchange& exchange = at->second;
+  waiting_body_bytes_ -= std::exchange(exchange.body_bytes, 0);
+  exchange.plan = std::move(plan);
+  exchange.fields.push_back({"x-naru-seed", fmt::format("{}", exchange.plan.seed)});
+  if (!exchange.plan.ignored.empty()) {
+    exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
+  }
+}
+
+void Service::send(Exchange& exchange, std::string bytes) {
+  if (bytes.empty()) return;
+  exchange.last_sent = Clock::now();
+  exchange.responder->stream(std::move(bytes));
+}
+
+void Service::take(AnswerId answer, const AnswerEvent& event) {
+  const auto at = exchanges_.find(answer);
+  if (at == exchanges_.end()) return;  // it has left
+  Exchange& exchange = at->second;
+  if (event.kind == AnswerEvent::Kind::kError) return take_error(answer, event.error);
+  if (event.kind == AnswerEvent::Kind::kText && !exchange.has_text) {
+    exchange.has_text = true;
+    exchange.first_text = Clock::now();
+  }
+  const bool is_streamed = exchange.plan.is_streamed;
+  if (event.kind == AnswerEvent::Kind::kBegin && is_streamed) {
+    HttpResponse head;
+    head.content_type = exchange.plan.writer->content_type();
+    head.fields = exchange.fields;
+    head.fields.push_back({"Cache-Control", "no-cache"});
+    exchange.has_begun = true;
+    exchange.responder->begin_stream(std::move(head));
+  }
+  std::string bytes = exchange.plan.writer->take(event);
+  const bool is_done = event.kind == AnswerEvent::Kind::kDone;
+  if (is_streamed) {
+    send(exchange, std::move(bytes));
+    // A reader that is too slow has been let go of meanwhile.
+    if (is_done && exchanges_.contains(answer)) {
+      const std::shared_ptr<Responder> responder = exchange.responder;
+      end(answer, 200, event.usage);
+      responder->end_stream(!is_draining_);
+    }
+  } else if (is_done) {
+    HttpResponse response;
+    response.body = std::move(bytes) + "\n";
+    response.content_type = exchange.plan.writer->content_type();
+    response.fields = std::move(exchange.fields);
+    const std::shared_ptr<Responder> responder = exchange.responder;
+    end(answer, 200, event.usage);
+    responder->respond(std::move(response));
+  }
+}
+
+void Service::take_error(AnswerId answer, const Refusal& refusal) {
+  const auto at = exchanges_.find(answer);
+  if (at == exchanges_.end()) return;
+  Exchange& exchange = at->second;
+  const std::shared_ptr<Responder> responder = exchange.responder;
+  if (exchange.has_begun) {
+    AnswerEvent event;
+    event.kind = AnswerEvent::Kind::kError;
+    event.error = refusal;
+    send(exchange, exchange.plan.writer->take(event));
+    if (!exchanges_.contains(answer)) return;
+    end(answer, refusal.status, {});
+    responder->end_stream(false);
+    return;
+  }
+  HttpResponse response = refusal_response(refusal);
+  for (HttpField& field : exchange.fields) response.fields.push_back(std::move(field));
+  end(answer, refusal.status, {});
+  responder->respond(std::move(response));
+}
+
+void Service::end(AnswerId answer, int status, const AnswerUsage& usage) {
+  const auto at = exchanges_.find(answer);
+  log_line(at->second, status, usage);
+  waiting_body_bytes_ -= at->second.body_bytes;
+  exchanges_.erase(at);
+}
+
+void Service::leave(AnswerId answer) {
+  if (!exchanges_.contains(answer)) return;
+  answering_->cancel(answer);
+  end(answer, 0, {});
+}
+
+void Service::cancel_all() {
+  while (!exchanges_.empty()) {
+    const AnswerId answer = exchanges_.begin()->first;
+    answering_->cancel(answer);
+    take_error(answer, {503, "the server ends before this answer does; try another one", "", "draining", 1});
+    if (exchanges_.contains(answer)) end(answer, 503, {});
+  }
+}
+
+void Service::tick(Clock::time_point now) {
+  std::vector<AnswerId> late, silent;
+  for (const auto& [id, exchange] : exchanges_) {
+    if (now - exchange.begin > options_.deadlines.answer) late.push_back(id);
+    if (exchange.has_begun && now - exchange.last_sent > options_.deadlines.ping) silent.push_back(id);
+  }
+  for (const AnswerId id : late) {
+    answering_->cancel(id);
+    take_error(id, {504,
+                    fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer tokens",
+                                options_.deadlines.answer.count()),
+                    "", "deadline_exceeded", 0});
+  }
+  for (const AnswerId id : silent) {
+    const auto at = exchanges_.find(id);
+    if (at != exchanges_.end()) send(at->second, std::string(at->second.plan.writer->ping()));
+  }
+}
+
+// ---- the log
+
+void Service::log_line(const Exchange& exchange, int status, const AnswerUsage& usage) const {
+  if (!options_.log) return;
+  const Clock::time_point now = Clock::now();
+  std::string line = fmt::format("{} {}", without_controls_on_one_line(exchange.line),
+                                 status == 0 ? "left" : fmt::format("{}", status));
+  if (!exchange.key_name.empty()) line += " " + exchange.key_name;
+  if (usage.prompt_tokens > 0) {
+    line += fmt::format(" {}+{} tokens ({} cached)", usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens);
+  }
+  if (exchange.has_text)
+    line += fmt::format(", first after {:.3f} s", seconds_between(exchange.begin, exchange.first_text));
+  options_.log(line + fmt::format(", {:.3f} s", seconds_between(exchange.begin, now)));
+}
+
+void Service::log_page(const HttpRequest& request, const HttpResponse& response) const {
+  // What only asks whether all is well would fill the log.
+  if (!options_.log || (response.status == 200 && request.path() == "/health")) return;
+  options_.log(without_controls_on_one_line(
+      fmt::format("{} {} {}", request.method.substr(0, 16), request.path().substr(0, 200), response.status)));
+}
+
+}  // namespace naru::server

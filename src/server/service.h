@@ -1,0 +1,129 @@
+// Service: what a request means, between the network and the answers. It is the one place where both meet: the network
+// gives it requests and a Responder each, the threads of Answering give it events. All calls come on the network's
+// thread, but those of AnswerListener, which it hands over to there itself.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/access.h"
+#include "server/answering.h"
+#include "server/http_message.h"
+#include "server/limits.h"
+#include "server/routes.h"
+
+namespace naru::server {
+
+// The way back to whoever asked. One answer: respond(), or begin_stream(), stream() and end_stream().
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  virtual void respond(HttpResponse response) = 0;
+  virtual void begin_stream(HttpResponse head) = 0;
+  virtual void stream(std::string bytes) = 0;
+  virtual void end_stream(bool keeps_alive) = 0;
+};
+
+// SHA-256 of a file of the model.
+struct FileHash {
+  std::string name;
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+struct ServiceOptions {
+  AccessRules access;
+  AnsweringOptions answering;
+  Deadlines deadlines;
+  std::string version;                          // of the program
+  bool is_strict_model = false;                 // a request for another model is refused
+  std::function<void(const std::string&)> log;  // one line a request; may be empty
+};
+
+class Service final : public AnswerListener {
+ public:
+  using Clock = std::chrono::steady_clock;
+  // Runs work on the network's thread; from any thread.
+  using Post = std::function<void(std::function<void()>)>;
+  // Told there when the model is loaded, or why it is not.
+  using Loaded = std::function<void(const Status&)>;
+
+  Service(ServiceOptions options, Post post, Loaded loaded);
+  ~Service() override;
+
+  // Begins to load the model.
+  void start(OpenEngine open);
+
+  // What a header alone says: an answer to it, where its body need not be read.
+  std::optional<HttpResponse> examine(const HttpRequest& head);
+  // Answers through the responder, at once (0) or later (the id of the answer). Whoever goes away says so by leave().
+  AnswerId handle(HttpRequest request, std::shared_ptr<Responder> responder);
+  void leave(AnswerId answer);
+  void tick(Clock::time_point now);
+
+  // From here on only what is under way is answered.
+  void drain() { is_draining_ = true; }
+  void cancel_all();
+  int64_t n_answering() const { return static_cast<int64_t>(exchanges_.size()); }
+
+  // The hashes of the model's files, once they are made.
+  void set_hashes(std::vector<FileHash> hashes) { hashes_ = std::move(hashes); }
+
+  // An answer in the shape of the dialect (there is one shape so far).
+  HttpResponse refusal_response(const Refusal& refusal, const HttpRequest* head = nullptr) const;
+
+  // AnswerListener, on other threads.
+  void on_loaded(Result<std::shared_ptr<const ModelFacts>> model) override;
+  void on_planned(AnswerId answer, AnswerPlan plan) override;
+  void on_events(std::vector<AddressedEvent> events) override;
+
+ private:
+  // A request that is being answered.
+  struct Exchange {
+    std::shared_ptr<Responder> responder;
+    AnswerPlan plan;
+    std::string line;  // "POST /v1/chat/completions", for the log
+    std::string key_name;
+    std::vector<HttpField> fields;  // of the answer's header
+    Clock::time_point begin, first_text, last_sent;
+    bool has_begun = false;  // the header of a stream is sent
+    bool has_text = false;
+    int64_t body_bytes = 0;  // that wait to be read
+  };
+
+  AnswerId begin_answer(HttpRequest request, Page page, std::shared_ptr<Responder> responder);
+  void take(AnswerId answer, const AnswerEvent& event);
+  void take_planned(AnswerId answer, AnswerPlan plan);
+  void take_error(AnswerId answer, const Refusal& refusal);
+  void send(Exchange& exchange, std::string bytes);
+  void end(AnswerId answer, int status, const AnswerUsage& usage);
+  void log_line(const Exchange& exchange, int status, const AnswerUsage& usage) const;
+  std::optional<Refusal> refuse_now() const;
+
+  HttpResponse page(const Routed& routed, const HttpRequest& request) const;
+  HttpResponse health_page() const;
+  HttpResponse server_page() const;
+  HttpResponse models_page(const Routed& routed) const;
+  HttpResponse options_page(const HttpRequest& head, const Routed& routed) const;
+  void log_page(const HttpRequest& request, const HttpResponse& response) const;
+
+  ServiceOptions options_;
+  Post post_;
+  Loaded loaded_;
+  std::shared_ptr<const ModelFacts> model_;
+  std::optional<std::vector<FileHash>> hashes_;
+  bool is_draining_ = false;
+  AnswerId last_id_ = 0;
+  uint64_t id_secret_[2] = {};  // ids of answers cannot be guessed
+  int64_t waiting_body_bytes_ = 0;
+  std::map<AnswerId, Exchange> exchanges_;
+  std::unique_ptr<Answering> answering_;  // ends first: it calls the listener
+};
+
+}  // namespace naru::server

@@ -1,0 +1,219 @@
+// What the service answers while its model is loaded, when it is not to be had, when time runs out, and when the server
+// ends: without a socket, and by a clock of the test's.
+#include "server/service.h"
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/engine/harness.h"
+
+namespace naru::server {
+namespace {
+
+// What the network's thread would do, done when the test says so.
+class Posted {
+ public:
+  Service::Post post() {
+    return [this](std::function<void()> work) {
+      {
+        const std::lock_guard lock(mutex_);
+        works_.push_back(std::move(work));
+      }
+      has_work_.notify_one();
+    };
+  }
+  // Runs one piece of work after the other until `done`.
+  void run_until(const std::function<bool()>& done) {
+    while (!done()) {
+      std::unique_lock lock(mutex_);
+      ASSERT_TRUE(has_work_.wait_for(lock, std::chrono::seconds(60), [this] { return !works_.empty(); }));
+      const std::function<void()> work = std::move(works_.front());
+      works_.pop_front();
+      lock.unlock();
+      work();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable has_work_;
+  std::deque<std::function<void()>> works_;
+};
+
+struct Heard final : Responder {
+  std::optional<HttpResponse> whole, head;
+  std::string bytes;
+  bool has_ended = false, keeps_alive = false;
+
+  void respond(HttpResponse response) override { whole = std::move(response); }
+  void begin_stream(HttpResponse response) override { head = std::move(response); }
+  void stream(std::string more) override { bytes += more; }
+  void end_stream(bool stays) override { has_ended = true, keeps_alive = stays; }
+};
+
+OpenEngine open_fixture(std::shared_future<void> may_load = {}) {
+  return [may_load](const models::LoadProgress& progress) -> Result<ServedEngine> {
+    if (may_load.valid()) {
+      progress(1, 4);
+      may_load.wait();
+    }
+    ServedEngine served;
+    served.chip = engine::make_chip("cpu");
+    NARU_ASSIGN(served.engine, engine::Engine::open(engine::fixture_model("gguf-llama-f32"),
+                                                    engine::small_options(128, 2), *served.chip));
+    served.chip_name = "cpu";
+    return served;
+  };
+}
+
+HttpRequest post(const std::string& body, const std::string& path = "/v1/completions") {
+  HttpRequest request;
+  request.method = "POST";
+  request.target = path;
+  request.fields = {{"host", "localhost"}};
+  request.body = body;
+  request.body_bytes = static_cast<int64_t>(body.size());
+  return request;
+}
+
+HttpRequest get(const std::string& path) {
+  HttpRequest request = post("", path);
+  request.method = "GET";
+  return request;
+}
+
+const std::string kLong = R"({"prompt":"a","max_tokens":100,"ignore_eos":true,"stream":true})";
+
+struct ServiceTest : testing::Test {
+  Posted posted;
+  std::optional<Status> loaded;
+  std::vector<std::string> log;
+  std::unique_ptr<Service> service;
+
+  void start(OpenEngine open) {
+    ServiceOptions options;
+    options.answering = {"tiny", 2, 4};
+    options.log = [this](const std::string& line) { log.push_back(line); };
+    service = std::make_unique<Service>(options, posted.post(), [this](const Status& status) { loaded = status; });
+    service->start(std::move(open));
+  }
+  void start_loaded() {
+    start(open_fixture());
+    posted.run_until([this] { return loaded.has_value(); });
+    ASSERT_TRUE(loaded->ok());
+  }
+  std::shared_ptr<Heard> ask(const HttpRequest& request, AnswerId* id = nullptr) {
+    auto heard = std::make_shared<Heard>();
+    if (auto early = service->examine(request)) {
+      heard->respond(*early);
+    } else {
+      const AnswerId answer = service->handle(request, heard);
+      if (id) *id = answer;
+    }
+    return heard;
+  }
+};
+
+TEST_F(ServiceTest, WhileTheModelIsLoaded) {
+  std::promise<void> may_load;
+  start(open_fixture(may_load.get_future().share()));
+  // The engine's thread says how far it is when it has come there.
+  while (nlohmann::json::parse(ask(get("/health"))->whole->body)["progress"] != 0.25) std::this_thread::yield();
+  EXPECT_EQ(ask(get("/health"))->whole->status, 503);
+  for (const HttpRequest& request : {get("/v1/models"), get("/v1/server"), post(kLong)}) {
+    const HttpResponse response = *ask(request)->whole;
+    EXPECT_EQ(response.status, 503);
+    EXPECT_NE(response.body.find("25 % is done"), std::string::npos) << response.body;
+    ASSERT_FALSE(response.fields.empty());
+    EXPECT_EQ(response.fields[0].name, "Retry-After");
+  }
+  may_load.set_value();
+  posted.run_until([this] { return loaded.has_value(); });
+  EXPECT_EQ(ask(get("/health"))->whole->status, 200);
+  EXPECT_EQ(ask(get("/v1/models"))->whole->status, 200);
+}
+
+TEST_F(ServiceTest, AModelThatIsNotToBeHad) {
+  start([](const models::LoadProgress&) -> Result<ServedEngine> { return Error{Code::kCorrupt, "a bad file"}; });
+  posted.run_until([this] { return loaded.has_value(); });
+  ASSERT_FALSE(loaded->ok());
+  EXPECT_EQ(loaded->error().message, "a bad file");
+}
+
+TEST_F(ServiceTest, SilenceIsBrokenByAComment) {
+  start_loaded();
+  const auto heard = ask(post(kLong));
+  posted.run_until([&] { return heard->head.has_value(); });
+  const std::string before = heard->bytes;
+  service->tick(Service::Clock::now() + std::chrono::seconds(5));
+  EXPECT_EQ(heard->bytes, before);
+  service->tick(Service::Clock::now() + std::chrono::seconds(16));
+  EXPECT_EQ(heard->bytes, before + ": keep-alive\n\n");
+  posted.run_until([&] { return heard->has_ended; });
+  EXPECT_TRUE(heard->bytes.ends_with("data: [DONE]\n\n") && heard->keeps_alive);
+}
+
+TEST_F(ServiceTest, AnAnswerThatTakesTooLong) {
+  start_loaded();
+  const auto streamed = ask(post(kLong));
+  const auto whole = ask(post(R"({"prompt":"a","max_tokens":100,"ignore_eos":true})"));
+  posted.run_until([&] { return streamed->head.has_value(); });
+  service->tick(Service::Clock::now() + std::chrono::seconds(1801));
+  EXPECT_TRUE(streamed->has_ended && !streamed->keeps_alive);
+  EXPECT_NE(streamed->bytes.find("deadline_exceeded"), std::string::npos);
+  EXPECT_EQ(streamed->bytes.find("[DONE]"), std::string::npos);
+  ASSERT_TRUE(whole->whole.has_value());
+  EXPECT_EQ(whole->whole->status, 504);
+  EXPECT_EQ(service->n_answering(), 0);
+}
+
+TEST_F(ServiceTest, TheEnd) {
+  start_loaded();
+  const auto heard = ask(post(kLong));
+  posted.run_until([&] { return heard->head.has_value(); });
+  service->drain();
+  EXPECT_EQ(ask(post(kLong))->whole->status, 503);
+  EXPECT_EQ(ask(get("/health"))->whole->status, 503);
+  EXPECT_EQ(service->n_answering(), 1);
+  service->cancel_all();
+  EXPECT_TRUE(heard->has_ended);
+  EXPECT_NE(heard->bytes.find("\"draining\""), std::string::npos);
+  EXPECT_EQ(heard->bytes.find("[DONE]"), std::string::npos);
+}
+
+TEST_F(ServiceTest, WhoLeavesHearsNothing) {
+  start_loaded();
+  AnswerId id = 0;
+  const auto heard = ask(post(kLong), &id);
+  posted.run_until([&] { return heard->head.has_value(); });
+  const std::string before = heard->bytes;
+  service->leave(id);
+  service->leave(id);
+  EXPECT_EQ(service->n_answering(), 0);
+  const auto next = ask(post(R"({"prompt":"a","max_tokens":3,"ignore_eos":true})"));
+  posted.run_until([&] { return next->whole.has_value(); });
+  EXPECT_EQ(next->whole->status, 200);
+  EXPECT_EQ(heard->bytes, before);
+  ASSERT_EQ(log.size(), 2u);
+  EXPECT_TRUE(log[0].starts_with("POST /v1/completions left")) << log[0];
+  EXPECT_TRUE(log[1].starts_with("POST /v1/completions 200 ")) << log[1];
+}
+
+TEST_F(ServiceTest, NamesOfFieldsCannotBreakAHeader) {
+  start_loaded();
+  const auto heard = ask(post(R"({"prompt":"a","max_tokens":1,"ignore_eos":true,"a\r\nSet-Cookie: b":1,"\u00e4":2})"));
+  posted.run_until([&] { return heard->whole.has_value(); });
+  std::string said;
+  for (const HttpField& field : heard->whole->fields) {
+    if (field.name == "x-naru-ignored") said = field.value;
+  }
+  EXPECT_EQ(said.find_first_of("\r\n"), std::string::npos);
+  EXPECT_FALSE(said.empty());
+}
+
+}  // namespace
+}  // namespace naru::server
