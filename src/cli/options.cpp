@@ -393,33 +393,6 @@ Flag threads_flag(int64_t* n_threads) {
           't'};
 }
 
-Argument model_argument(std::string* path) {
-  return {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model",
-          true, set_model_path(path)};
-}
-
-void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
-  flags.push_back(
-      {"compute", "f32|bf16|auto", kGroupNumbers,
-       "f32: exact weights and f32 products; bf16: both rounded; auto (default): by the kind of each tensor",
-       set_compute(&o.compute)});
-  flags.push_back({"cache-dtype", "f32|bf16", kGroupNumbers, "of cached rows; default: follows --compute",
-                   set_cache_dtype(&o.cache_dtype)});
-  flags.push_back(
-      {"latent", "on|off", kGroupNumbers,
-       "latent attention with its small cache, or expanded heads (DeepSeek models); default: what the model "
-       "says, else on",
-       [&o](const Given& given) -> Status {
-         NARU_ASSIGN(o.is_latent, parse_switch(given));
-         return {};
-       }});
-  flags.push_back(threads_flag(&o.threads));
-  flags.push_back({"prefill-chunk", "N", kGroupMachine, "tokens of the prompt in one pass; default 512",
-                   set_integer(&o.prefill_chunk, 1, engine::kPrefillChunkMax)});
-  flags.push_back(chip_flag(&o.chip));
-  flags.push_back({"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_true(&o.explain)});
-}
-
 Flag context_flag(ModelOptions& o) {
   return {"context",
           "N",
@@ -428,21 +401,6 @@ Flag context_flag(ModelOptions& o) {
                       engine::kContextDefaultMax),
           set_integer(&o.context, 1, kTokensMax),
           'c'};
-}
-
-Flag adapter_flag(ModelOptions& o) {
-  return {"adapter",
-          "ADAPTER",
-          kGroupInput,
-          "a LoRA adapter beside the weights, not merged: a folder with adapter_config.json and "
-          "adapter_model.safetensors (PEFT's files, or the adapter/ of a run), or the name of a pulled one",
-          [&o](const Given& given) -> Status {
-            NARU_ASSIGN(o.adapter, find_model_path(given.text));
-            return {};
-          },
-          0,
-          false,
-          false};
 }
 
 Flag force_flag(Existing* existing) {
