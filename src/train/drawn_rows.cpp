@@ -55,10 +55,14 @@ Result<size_t> DrawnRows::weigh(size_t row, std::span<const float> logits) {
 Status DrawnRows::log_probs(View logits, int64_t begin, std::span<const float> weights, std::span<float> out) {
   return by_rows(logits, begin, false, [&](size_t row, std::span<const float> x) -> Status {
     if (weights[row] == 0) return {};
-    NARU_ASSIGN(const size_t target, weigh(row, x));
-    out[row] = softmax_.log_prob(target);
+    NARU_ASSIGN(out[row], log_prob(row, x));
     return {};
   });
+}
+
+Result<float> DrawnRows::log_prob(size_t row, std::span<const float> logits) {
+  NARU_ASSIGN(const size_t target, weigh(row, logits));
+  return softmax_.log_prob(target);
 }
 
 Status DrawnRows::gradient(View logits, int64_t begin, std::span<const float> weights) {

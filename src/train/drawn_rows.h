@@ -22,6 +22,8 @@ class DrawnRows {
   // Of rows [begin, begin + n) of the micro-batch, [n, V]: log p of their targets into out[begin ...], of rows with a
   // weight. kOutOfRange where a logit is not finite.
   Status log_probs(View logits, int64_t begin, std::span<const float> weights, std::span<float> out);
+  // Of one row on the host.
+  Result<float> log_prob(size_t row, std::span<const float> logits);
   // In place of the logits: the gradient of the sum over rows of -weight * log p; +0 where the weight is 0.
   Status gradient(View logits, int64_t begin, std::span<const float> weights);
 

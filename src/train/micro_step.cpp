@@ -427,6 +427,7 @@ class Probe final : public LogProbLoss {
  public:
   explicit Probe(const LogProbLoss& of) : of_(of) {}
   int64_t n_signals() const override { return of_.n_signals(); }
+  double temperature() const override { return of_.temperature(); }
   Status weigh(const data::MicroBatch&, std::span<const float> log_probs, std::span<float>,
                std::span<float>) const override {
     seen_.assign(log_probs.begin(), log_probs.end());

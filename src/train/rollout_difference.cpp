@@ -8,6 +8,7 @@
 #include "check/recording_chip.h"
 #include "contract/op_table.h"
 #include "engine/sampler.h"
+#include "train/drawn_rows.h"
 
 namespace naru::train {
 namespace {
@@ -58,8 +59,9 @@ struct Replay {
 // the sampler.
 class Server {
  public:
-  Server(const TrainableModel& model, const Rollout::Size& size, const data::MicroBatch& batch, const Place& place)
-      : model_(model), size_(size), batch_(batch), place_(place) {}
+  Server(const TrainableModel& model, const Rollout::Size& size, const data::MicroBatch& batch, float temperature,
+         const Place& place)
+      : model_(model), size_(size), batch_(batch), temperature_(temperature), place_(place) {}
 
   // The documents that an engine of this size runs together with that at fault; that alone.
   std::vector<size_t> together() const {
@@ -107,14 +109,18 @@ class Server {
       const std::vector<engine::FeedOutput> outputs = engine.step(feeds);
       for (const engine::FeedOutput& output : outputs) NARU_TRY(output.status);
       if (replays[at_fault].session->length() <= place_.position) continue;
-      const int32_t target = batch_.targets[static_cast<size_t>(place_.row)];
-      return engine::LogProbs(outputs[of_fault].logits.row(0)).of(target);
+      const auto row = static_cast<size_t>(place_.row);
+      const std::span<const float> logits = outputs[of_fault].logits.row(0);
+      const bool is_plain = temperature_ == 1.0f && batch_.kept.rows() == 0;
+      if (is_plain) return engine::LogProbs(logits).of(batch_.targets[row]);
+      return DrawnRows(model_.chip(), batch_, temperature_).log_prob(row, logits);
     }
   }
 
   const TrainableModel& model_;
   const Rollout::Size& size_;
   const data::MicroBatch& batch_;
+  float temperature_;
   const Place& place_;
 };
 
@@ -129,7 +135,11 @@ class Comparer {
  public:
   Comparer(TrainableModel& model, const Rollout::Size& size, const data::MicroBatch& batch, const LogProbLoss& loss,
            const Place& place)
-      : model_(model), server_(model, size, batch, place), batch_(batch), loss_(loss), place_(place) {}
+      : model_(model),
+        server_(model, size, batch, static_cast<float>(loss.temperature()), place),
+        batch_(batch),
+        loss_(loss),
+        place_(place) {}
 
   Result<std::string> found() const {
     std::vector<size_t> documents = server_.together();
