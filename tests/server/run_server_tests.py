@@ -191,6 +191,24 @@ def test_a_client_that_leaves_is_not_answered_any_more(binary):
                 client.socket.close()
 
 
+def test_reasoning_comes_apart(binary, folder):
+    """A template that opens the model's reasoning: a random model never closes it."""
+    template = folder / "thinks.jinja"
+    template.write_text("{{ messages[0]['content'] }}{% if deep is not defined or deep %}<think>\n{% endif %}")
+    with Server(binary, "--chat-template", template) as server:
+        body = chat(logprobs=True)
+        answer = server.ask("POST", "/v1/chat/completions", body).json()
+        choice = answer["choices"][0]
+        assert choice["message"]["content"] == "" and choice["message"]["reasoning_content"]
+        assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == answer["usage"]["completion_tokens"] == 12
+        assert len(choice["logprobs"]["reasoning_content"]) == 12 and choice["logprobs"]["content"] == []
+        choices, _ = streamed(server.ask("POST", "/v1/chat/completions", {**body, "stream": True}))
+        assert choices[0]["reasoning"] == choice["message"]["reasoning_content"] and choices[0]["text"] == ""
+        shallow = server.ask("POST", "/v1/chat/completions", {**body, "chat_template_kwargs": {"deep": False}}).json()
+        assert shallow["choices"][0]["message"]["content"] and "reasoning_content" not in shallow["choices"][0]["message"]
+        assert shallow["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+
+
 def test_keys_and_who_may_ask(binary, folder):
     keys = folder / "keys.txt"
     keys.write_text(f"# ours\n{KEY} anna\n")
