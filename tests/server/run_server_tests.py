@@ -169,7 +169,7 @@ def test_many_clients_some_of_which_leave(binary):
 
 
 def test_a_client_that_leaves_is_not_answered_any_more(binary):
-    body = chat(max_tokens=240)
+    body = chat(max_tokens=220, n=8)
     with Server(binary, "--parallel", "1", *SLOW) as server:
         begin = time.monotonic()
         server.ask("POST", "/v1/chat/completions", body)
@@ -189,6 +189,24 @@ def test_a_client_that_leaves_is_not_answered_any_more(binary):
                 took = server.wait_for_idle()
                 assert took < whole / 2, (leave, is_streamed, took, whole)
                 client.socket.close()
+
+
+def test_reasoning_comes_apart(binary, folder):
+    """A template that opens the model's reasoning: a random model never closes it."""
+    template = folder / "thinks.jinja"
+    template.write_text("{{ messages[0]['content'] }}{% if deep is not defined or deep %}<think>\n{% endif %}")
+    with Server(binary, "--chat-template", template) as server:
+        body = chat(logprobs=True)
+        answer = server.ask("POST", "/v1/chat/completions", body).json()
+        choice = answer["choices"][0]
+        assert choice["message"]["content"] == "" and choice["message"]["reasoning_content"]
+        assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == answer["usage"]["completion_tokens"] == 12
+        assert len(choice["logprobs"]["reasoning_content"]) == 12 and choice["logprobs"]["content"] == []
+        choices, _ = streamed(server.ask("POST", "/v1/chat/completions", {**body, "stream": True}))
+        assert choices[0]["reasoning"] == choice["message"]["reasoning_content"] and choices[0]["text"] == ""
+        shallow = server.ask("POST", "/v1/chat/completions", {**body, "chat_template_kwargs": {"deep": False}}).json()
+        assert shallow["choices"][0]["message"]["content"] and "reasoning_content" not in shallow["choices"][0]["message"]
+        assert shallow["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
 
 
 def test_keys_and_who_may_ask(binary, folder):
@@ -306,11 +324,17 @@ def main():
     binary = str(arguments.binary.resolve())
     tests = {name: test for source in (globals(), vars(hostile_tests)) for name, test in source.items()
              if name.startswith("test_") and arguments.only in name}
-    for name, test in tests.items():
+
+    def run(name):
         begin = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            test(binary, *([pathlib.Path(folder)] if test.__code__.co_argcount > 1 else []))
+            tests[name](binary, *([pathlib.Path(folder)] if tests[name].__code__.co_argcount > 1 else []))
         print(f"{name}: {time.monotonic() - begin:.2f} s", flush=True)
+
+    # Those that wait for deadlines go beside all others.
+    waiting = [name for name in tests if "slow" in name]
+    together(*[lambda name=name: run(name) for name in waiting],
+             lambda: [run(name) for name in tests if name not in waiting])
     print(f"{len(tests)} tests passed")
 
 
