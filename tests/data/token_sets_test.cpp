@@ -7,25 +7,25 @@ namespace naru::data {
 namespace {
 
 TEST(TokenSets, GiveBackWhatWasAdded) {
-  constexpr int64_t kVocab = 100;  // four words of bits
+  constexpr int64_t kTokens = 100;  // four words of bits
   const std::vector<std::vector<int32_t>> rows = {{0},       {3, 99},         {},
                                                   {1, 2, 3}, {0, 31, 32, 98}, {4, 5, 6, 7, 95, 96, 99}};
   TokenSets sets;
-  for (const std::vector<int32_t>& ids : rows) ids.empty() ? sets.add_none() : sets.add(ids, kVocab);
+  for (const std::vector<int32_t>& ids : rows) ids.empty() ? sets.add_none() : sets.add(ids, kTokens);
   ASSERT_EQ(sets.rows(), rows.size());
   TokenSets copied;
   for (size_t row = 0; row < rows.size(); ++row) {
     copied.add_row_of(sets, row);
     ASSERT_EQ(sets.has(row), !rows[row].empty());
     if (sets.has(row)) {
-      EXPECT_EQ(sets.ids(row, kVocab), rows[row]);
+      EXPECT_EQ(sets.ids(row, kTokens), rows[row]);
     }
   }
   EXPECT_EQ(copied, sets);
   EXPECT_EQ(sets.words().size(), 1U + 2 + 3 + 4 + 4);
-  EXPECT_EQ(TokenSets::words_of(3, kVocab), 3);
-  EXPECT_EQ(TokenSets::words_of(99, kVocab), 4);
-  const auto read = TokenSets::from_words(sets.words(), sets.ends(), kVocab);
+  EXPECT_EQ(TokenSets::words_of(3, kTokens), 3);
+  EXPECT_EQ(TokenSets::words_of(99, kTokens), 4);
+  const auto read = TokenSets::from_words(sets.words(), sets.ends(), kTokens);
   ASSERT_TRUE(read);
   EXPECT_EQ(*read, sets);
 }

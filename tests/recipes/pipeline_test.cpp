@@ -19,7 +19,7 @@ const std::string kTwo =
     "[[stage]]\nname = \"rl\"\nrecipe = \"rl.toml\"\ntakes = \"base\"\n"
     "[[stage]]\nname = \"base\"\nrecipe = \"base.toml\"\nset = [\"steps=7\"]\n";
 
-std::string refusal(std::string_view toml, const std::vector<std::string>& overrides = {}) {
+std::string pipeline_refusal(std::string_view toml, const std::vector<std::string>& overrides = {}) {
   const auto pipeline = parse_pipeline(toml, "dir/p.toml", overrides);
   EXPECT_FALSE(pipeline.ok()) << toml;
   if (pipeline.ok()) return "";
@@ -28,7 +28,7 @@ std::string refusal(std::string_view toml, const std::vector<std::string>& overr
   return pipeline.error().message;
 }
 
-void expect_in(const std::string& message, std::initializer_list<std::string_view> parts) {
+void expect_parts(const std::string& message, std::initializer_list<std::string_view> parts) {
   for (const std::string_view part : parts) {
     EXPECT_NE(message.find(part), std::string::npos) << part << "\n in " << message;
   }
@@ -60,26 +60,28 @@ TEST(Pipeline, OverridesReachStagesInOrder) {
 }
 
 TEST(Pipeline, WhatIsNoneIsRefusedByLine) {
-  expect_in(refusal("kind = \"pipeline\"\n"), {"it has no [[stage]]"});
-  expect_in(refusal("kind = \"pipeline\"\nstages = 3\n"), {"line 2", "no key stages", "did you mean stage?"});
-  expect_in(refusal(stage("a", "") + "steps = 3\n"), {"line 5", "a stage has no key steps"});
-  expect_in(refusal(stage("a", "") + stage("a", "")), {"line 5", "a second stage is called a"});
-  expect_in(refusal(stage("a", "bsae") + stage("base", "")), {"takes 'bsae'", "no such stage", "did you mean base?"});
-  expect_in(refusal(stage("a", "b") + stage("b", "a")), {"stage a takes b, which waits for it"});
-  expect_in(refusal(stage("a", "a")), {"stage a takes a, which waits for it"});
-  expect_in(refusal(stage("grpo", "")), {"called grpo, as a section of recipes is"});
-  expect_in(refusal(stage("../x", "")), {"the name of the stage is '../x'"});
-  expect_in(refusal("[[stage]]\nname = \"a\"\n"), {"stage a names no recipe"});
-  expect_in(refusal("stage = 3\n"), {"each under a line [[stage]]"});
-  expect_in(refusal(stage("a", "") + "set = [3]\n"), {"a list of texts KEY=VALUE"});
-  expect_in(refusal("seed = -1\n" + stage("a", "")), {"a whole number from 0"});
-  expect_in(refusal("name = \"a/b\"\n" + stage("a", "")), {"its name is 'a/b'"});
+  expect_parts(pipeline_refusal("kind = \"pipeline\"\n"), {"it has no [[stage]]"});
+  expect_parts(pipeline_refusal("kind = \"pipeline\"\nstages = 3\n"),
+               {"line 2", "no key stages", "did you mean stage?"});
+  expect_parts(pipeline_refusal(stage("a", "") + "steps = 3\n"), {"line 5", "a stage has no key steps"});
+  expect_parts(pipeline_refusal(stage("a", "") + stage("a", "")), {"line 5", "a second stage is called a"});
+  expect_parts(pipeline_refusal(stage("a", "bsae") + stage("base", "")),
+               {"takes 'bsae'", "no such stage", "did you mean base?"});
+  expect_parts(pipeline_refusal(stage("a", "b") + stage("b", "a")), {"stage a takes b, which waits for it"});
+  expect_parts(pipeline_refusal(stage("a", "a")), {"stage a takes a, which waits for it"});
+  expect_parts(pipeline_refusal(stage("grpo", "")), {"called grpo, as a section of recipes is"});
+  expect_parts(pipeline_refusal(stage("../x", "")), {"the name of the stage is '../x'"});
+  expect_parts(pipeline_refusal("[[stage]]\nname = \"a\"\n"), {"stage a names no recipe"});
+  expect_parts(pipeline_refusal("stage = 3\n"), {"each under a line [[stage]]"});
+  expect_parts(pipeline_refusal(stage("a", "") + "set = [3]\n"), {"a list of texts KEY=VALUE"});
+  expect_parts(pipeline_refusal("seed = -1\n" + stage("a", "")), {"a whole number from 0"});
+  expect_parts(pipeline_refusal("name = \"a/b\"\n" + stage("a", "")), {"its name is 'a/b'"});
 }
 
 TEST(Pipeline, OverridesThatReachNothingAreRefused) {
-  expect_in(refusal(kTwo, {"steps"}), {"it has no ="});
-  expect_in(refusal(kTwo, {"bass.steps=3"}), {"'bass' is no stage and no section", "base, rl"});
-  expect_in(refusal(kTwo, {"kind=sft"}), {"another kind"});
+  expect_parts(pipeline_refusal(kTwo, {"steps"}), {"it has no ="});
+  expect_parts(pipeline_refusal(kTwo, {"bass.steps=3"}), {"'bass' is no stage and no section", "base, rl"});
+  expect_parts(pipeline_refusal(kTwo, {"kind=sft"}), {"another kind"});
 }
 
 class PipelineFiles : public testing::Test {
@@ -120,12 +122,12 @@ TEST_F(PipelineFiles, WhatIsWrongWithARecipeNamesItsStage) {
     EXPECT_FALSE(p.ok());
     return p.ok() ? "" : p.error().message;
   };
-  expect_in(refused({"rl.grpo.answer=4"}), {"stage rl of p: ", "no key grpo.answer"});
-  expect_in(refused({"base.output=here"}), {"stage base of p: ", "output=here is set", "runs/p/base"});
+  expect_parts(refused({"rl.grpo.answer=4"}), {"stage rl of p: ", "no key grpo.answer"});
+  expect_parts(refused({"base.output=here"}), {"stage base of p: ", "output=here is set", "runs/p/base"});
   write("rl.toml", "kind = \"grpo\"\n");
-  expect_in(refused({}), {"stage rl of p: "});
+  expect_parts(refused({}), {"stage rl of p: "});
   fs::remove(folder_ / "rl.toml");
-  expect_in(refused({}), {"stage rl of p: ", "rl.toml"});
+  expect_parts(refused({}), {"stage rl of p: ", "rl.toml"});
 }
 
 TEST_F(PipelineFiles, AKindIsLookedAtBeforeAFileIsRead) {
@@ -134,7 +136,7 @@ TEST_F(PipelineFiles, AKindIsLookedAtBeforeAFileIsRead) {
   EXPECT_FALSE(is_pipeline(folder_ / "not there"));
   const auto recipe = read_recipe(folder_ / "p.toml", {});
   ASSERT_FALSE(recipe.ok());
-  expect_in(recipe.error().message, {"line 1", "it is a pipeline"});
+  expect_parts(recipe.error().message, {"line 1", "it is a pipeline"});
 }
 
 }  // namespace
