@@ -143,7 +143,7 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
                     "", "origin_not_allowed", 0},
             nullptr};
   }
-  if (is_public_route || rules.keys.empty() || head.target == "/server") return {};
+  if (is_public_route || rules.keys.empty()) return {};
   const std::string_view text = key_text(head);
   const ApiKey* key = find_key(rules.keys, text);
   if (key != nullptr) return {std::nullopt, key};

@@ -184,7 +184,7 @@ bool HttpReader::take_fields() {
     return false;
   }
   const std::string* coding = request_.find("transfer-encoding");
-  if (coding && (n_of("transfer-encoding") > 1 || request_.is_http_1_0 ||
+  if (coding && (!equal_ignoring_case(*coding, "chunked") || n_of("transfer-encoding") > 1 || request_.is_http_1_0 ||
                  n_of("content-length") > 0)) {
     refuse(400,
            "reading the request: its Transfer-Encoding is taken only as \"chunked\", once, without a "

@@ -160,7 +160,7 @@ std::string OpenAiWriter::text_chunks(const AnswerEvent& event) {
   LogProbsText& logprobs = choice_of(event).logprobs;
   std::string bytes;
   // Reasoning comes before content, also where one step brings both.
-  for (const bool is_reasoning : {false, true}) {
+  for (const bool is_reasoning : {true, false}) {
     bool has_tokens = false;
     for (const AnswerToken& token : event.tokens) {
       if (!wants_logprobs_ || token.is_reasoning != is_reasoning) continue;

@@ -126,7 +126,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       engine::Request one;
       one.ids = prompt.ids;
       one.sampling = sampling;
-      one.sample = 0;
+      one.sample = static_cast<uint32_t>(j);
       one.max_tokens = request.max_tokens;
       one.ignore_eos = request.ignores_end;
       one.top_logprobs = request.top_logprobs;

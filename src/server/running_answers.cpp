@@ -51,6 +51,7 @@ void RunningAnswers::cancel(AnswerId answer) {
   const auto at = answers_.find(answer);
   if (at == answers_.end()) return;
   for (const engine::RequestId id : at->second.requests) {
+    scheduler_.abort(id);
     choices_.erase(id);
   }
   answers_.erase(at);
