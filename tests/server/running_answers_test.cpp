@@ -129,6 +129,18 @@ TEST(RunningAnswers, WhatIsCancelledHoldsNothingAndIsSilent) {
   EXPECT_EQ(rig->stats().n_pages_free, rig->stats().n_pages_total);
 }
 
+TEST(RunningAnswers, NothingMoreIsComputedForWhatIsCancelled) {
+  Rig rig = open_small(2);
+  RunningAnswers running(*rig, 2, 100);
+  running.start(1, prepared(ask("one", 1, 3), *rig));
+  running.step();
+  running.step();
+  running.cancel(1);
+  const int64_t n_rows = rig->stats().n_rows;
+  while (running.has_work()) running.step();
+  EXPECT_EQ(rig->stats().n_rows, n_rows);
+}
+
 TEST(RunningAnswers, AFullQueueTakesAllOfAnAnswerOrNothing) {
   Rig rig = open_small(1);
   RunningAnswers running(*rig, 1, 1);
