@@ -100,6 +100,8 @@ TEST(Recipe, TextReadsBackAsItself) {
     if (round % 2 == 0) {
       r.grpo = {};
       r.reward = {};
+      r.validate.samples = ValidateRecipe{}.samples;
+      r.validate.problems = ValidateRecipe{}.problems;
     } else {
       r.kind = RunKind::kGrpo;
       r.data.resize(1);

@@ -15,6 +15,8 @@ import tempfile
 import tomllib
 
 SHORT = ["steps=3", "epochs=0", "schedule.warmup_steps=1"]
+SMALL_ROLLOUTS = ["grpo.prompts=2", "grpo.answers=4", "grpo.max_tokens=16", "grpo.soft_tokens=0", "validate.problems=4",
+                  "validate.samples=1", "sample.max_tokens=8"]
 TOKENIZERS = {"tokenizer-digits": [], "tokenizer-word-problems": ["--pre-tokenizer", "qwen2"]}
 
 
@@ -74,7 +76,7 @@ def check(recipe, naru, folder):
     if keys.get("kind") == "pipeline":
         return check_pipeline(recipe, keys, naru, folder)
     path, model = f"recipes/{recipe.name}", keys["model"]
-    overrides = [*SHORT] if keys.get("kind") == "grpo" else [*SHORT, "validate.rows=2"]
+    overrides = [*SHORT, *SMALL_ROLLOUTS] if keys.get("kind") == "grpo" else [*SHORT, "validate.rows=2"]
     for kind in ("data", "validation"):
         overrides += [f"{kind}.{i}.documents=300" for i, s in enumerate(keys.get(kind, [])) if "generator" in s]
     if "tokenizer" in model:

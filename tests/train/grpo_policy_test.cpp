@@ -18,7 +18,7 @@ std::vector<Json> values_of(const recipes::Recipe& recipe) {
   std::ifstream file(fs::path(recipe.output) / "metrics.jsonl");
   for (std::string line; std::getline(file, line);) {
     lines.push_back(Json::parse(line));
-    for (const char* key : {"time", "tokens_per_s"}) lines.back().erase(key);
+    for (const char* key : kMeasuredMetrics) lines.back().erase(key);
   }
   return lines;
 }

@@ -5,6 +5,10 @@
 
 namespace naru::train {
 
+// Of a line of metrics.jsonl: what no two runs have alike.
+inline constexpr const char* kMeasuredMetrics[] = {
+    "time", "tokens_per_s", "rollout_seconds", "rollout_tokens_per_s", "update_seconds", "update_tokens_per_s"};
+
 // A model drawn and trained a little, to go on from, and a recipe on it: three rollouts of four problems, two updates
 // each.
 class GrpoRig : public TrainerRig {
