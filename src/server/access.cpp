@@ -84,7 +84,11 @@ Result<std::vector<ApiKey>> parse_keys(std::string_view text, std::string_view f
     for (const ApiKey& other : keys) {
       if (other.digest == digest) return wrong("the key stands in an earlier line too", "each key once");
     }
-    keys.push_back({digest, name.empty() ? fmt::format("key-{}", keys.size() + 1) : std::string(name)});
+    std::string called = name.empty() ? fmt::format("key-{}", keys.size() + 1) : std::string(name);
+    for (const ApiKey& other : keys) {  // whoever has one name shares one cache
+      if (other.name == called) return wrong(fmt::format("a second key is called {}", called), "each name once");
+    }
+    keys.push_back({digest, std::move(called)});
     if (static_cast<int64_t>(keys.size()) > kKeysMax) {
       return wrong(fmt::format("there are more than {} keys", kKeysMax), "no more");
     }

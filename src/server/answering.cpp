@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <exception>
+#include <new>
 
 #include "server/running_answers.h"
 
@@ -148,7 +149,12 @@ void Answering::run_engine() {
   while (!is_stopping_) {
     for (Mail& mail : take_mail(running.has_work())) {
       if (mail.prepared) {
-        running.start(mail.answer, std::move(*mail.prepared));
+        try {
+          running.start(mail.answer, std::move(*mail.prepared));
+        } catch (const std::bad_alloc&) {
+          running.fail(mail.answer, {503, "beginning the answer: the system gave no more memory; try again later", "",
+                                     "overloaded", 1});
+        }
       } else {
         running.cancel(mail.answer);
       }

@@ -22,6 +22,9 @@ class RunningAnswers {
   // What it held is free when this returns. Nothing more is told of it. Unknown ones do nothing.
   void cancel(AnswerId answer);
 
+  // Ends an answer with an error, which its events tell; one that could not begin too.
+  void fail(AnswerId answer, Refusal refusal);
+
   bool has_work() const { return !scheduler_.is_idle(); }
   void step();
   std::vector<AddressedEvent> take_events() { return std::exchange(events_, {}); }
@@ -47,7 +50,6 @@ class RunningAnswers {
   void finish(Choice& choice, const engine::Event& event);
   AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;
   AnswerEvent& tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice = 0);
-  void fail(AnswerId answer, Refusal refusal);
 
   engine::Engine& engine_;
   engine::Scheduler scheduler_;

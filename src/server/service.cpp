@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/random.h>
+#include <new>
 
 #include <ctime>
 
@@ -69,7 +70,14 @@ void Service::on_planned(AnswerId answer, AnswerPlan plan) {
 
 void Service::on_events(std::vector<AddressedEvent> events) {
   post_([this, events = std::make_shared<std::vector<AddressedEvent>>(std::move(events))] {
-    for (const AddressedEvent& each : *events) take(each.answer, each.event);
+    for (const AddressedEvent& each : *events) {
+      try {
+        take(each.answer, each.event);
+      } catch (const std::bad_alloc&) {
+        take_error(each.answer,
+                   {503, "writing the answer: the system gave no more memory; try again later", "", "overloaded", 1});
+      }
+    }
   });
 }
 
@@ -133,11 +141,17 @@ std::optional<Refusal> Service::refuse_now() const {
     return Refusal{503, fmt::format("the model is being loaded: {:.0f} % is done; try again", done * 100), "",
                    "loading", 1};
   }
-  if (n_answering() >= options_.answering.parallel + options_.answering.queue ||
-      waiting_body_bytes_ > kBodyBytesAllMax) {
+  if (n_answering() >= options_.answering.parallel + options_.answering.queue) {
     return Refusal{
         429, fmt::format("the queue is full: {} requests are being answered or wait; try again later", n_answering()),
         "", "queue_full", 1};
+  }
+  if (waiting_body_bytes_ > kBodyBytesAllMax) {
+    return Refusal{429,
+                   fmt::format("the bodies of requests that wait have {} bytes together, at most {} were wanted; try "
+                               "again later",
+                               waiting_body_bytes_, kBodyBytesAllMax),
+                   "", "queue_full", 1};
   }
   return std::nullopt;
 }
