@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 #include <sys/random.h>
-#include <new>
 
 #include <ctime>
+#include <new>
 
 #include "base/shown_text.h"
 #include "server/openai_answer.h"

@@ -46,6 +46,7 @@ TEST(Keys, WhatIsNoneIsRefusedByItsLineAndNeverShown) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "holds no key"},
       {"# only words\n", "holds no key"},
+      {kFirst + " key-2\n" + kSecond + "\n", "keys.txt:2: a second key is called key-2"},
       {kFirst + "\nshort-secret\n", "keys.txt:2: the key has 12 bytes"},
       {kFirst + "\n" + kFirst + "\n", "keys.txt:2: the key stands in an earlier line"},
       {kFirst + "\x01 a\n", "keys.txt:1: the key has 17 bytes"},
