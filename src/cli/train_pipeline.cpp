@@ -94,6 +94,7 @@ class PipelineRun {
   Status run() {
     NARU_ASSIGN(auto record, runs::read_pipeline_record(folder_));
     record_ = runs::record_of(pipeline_);
+    if (options_.start.starts_over) NARU_TRY(set_later_aside());
     for (size_t i = 0; record && !options_.start.starts_over && i < record_.stages.size(); ++i) {
       record_.stages[i].from_sha256 = record->stages[i].from_sha256;
     }
@@ -120,6 +121,19 @@ class PipelineRun {
     return run && run->status == "done" && !run->weights_sha256.empty();
   }
 
+  // None of the old runs is to be gone on with where this start ends early: those of later stages go first, from the
+  // last on, so that what is left at any moment fits together. The first stage's goes when its new run begins.
+  Status set_later_aside() {
+    for (size_t i = pipeline_.stages.size(); i-- > 1;) {
+      const Stage& stage = pipeline_.stages[i];
+      const auto aside = runs::set_run_aside(folder_of(stage));
+      if (!aside.ok()) return of_stage(stage, aside.error());
+      if (aside->empty() || options_.json) continue;
+      say_dimmed(fmt::format("what was in stage {} is set aside in {}", stage.text.name, aside->string()));
+    }
+    return {};
+  }
+
   // The weights of the stage that is taken, which are those that this one began with, if it has begun.
   Status take(size_t index) {
     const Stage& stage = pipeline_.stages[index];
@@ -131,10 +145,13 @@ class PipelineRun {
     std::string& from = record_.stages[index].from_sha256;
     NARU_ASSIGN(const auto own, runs::stage_run(folder_of(stage)));
     if (own && !from.empty() && from != weights && !options_.start.starts_over) {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("going on with {}: it began from the weights {} of stage {}, which has {} now, the same "
-                               "were wanted; bring the old model back, or begin all stages anew with --start-over",
-                               folder_of(stage).string(), from, stage.text.takes, weights)};
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format(
+              "going on with {}: it began from the weights {} of stage {}, which has {} now, the same "
+              "were wanted; bring the old model back, move this run away and the stage is trained anew, or begin "
+              "all stages anew with --start-over",
+              folder_of(stage).string(), from, stage.text.takes, weights)};
     }
     from = weights;
     return runs::write_pipeline_record(folder_, record_);

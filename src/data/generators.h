@@ -50,11 +50,12 @@ Problem make_problem(const GeneratorOptions& options, uint64_t seed, int64_t ind
 // Which split a problem belongs to.
 Split split_of(std::string_view key);
 
-// What a model wrote behind the prompt of a generator's problem, without special tokens. Any bytes; time linear in them. White space around it
-// does not count.
+// What a model wrote behind the prompt of a generator's problem, without special tokens. Any bytes; time linear in
+// them. White space around it does not count.
 //   digits: digits and spaces only, the last digit is looked at
 //   countdown: an expression of + - * / ( ) that uses each number once (what is behind the last "####", if that is
-//   there) word problems: the number behind the last "####", or the last number where that is not there
+//   there)
+//   word problems: the number behind the last "####", or the last number where that is not there
 Verdict verify(const Problem& problem, std::string_view answer);
 
 // The problems 0, 1, 2, ... of a split, without those whose text came before.

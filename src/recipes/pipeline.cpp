@@ -218,6 +218,12 @@ Result<Stage> read_stage(const PipelineText& pipeline, const StageText& text, co
   stage.folder = path.parent_path();
   std::vector<std::string> overrides = text.set;
   for (const std::string& one : overrides) {
+    if (one.starts_with("model.path=") && !text.takes.empty()) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("{} is set and the stage takes {}, whose model it goes on from; set the model.path of a "
+                               "stage that takes none (STAGE.model.path=FOLDER), or remove takes",
+                               printable(one, 120), text.takes)};
+    }
     if (!one.starts_with("output=") && !one.starts_with("name=")) continue;
     return Error{Code::kInvalidArgument, fmt::format("{} is set, its folder is {}/{}; set the pipeline's instead",
                                                      printable(one, 80), pipeline.output, text.name)};

@@ -47,8 +47,9 @@ std::string brief_of_text(std::string_view text) {
   return toml_brief(text_value(text));
 }
 
-Error wrong(const Source& source, const std::string& path, std::string_view found, std::string_view wanted) {
-  return bad(fmt::format("{}: {} is {}, {} was wanted; {}", source.text, path, found, wanted, kSeeDocs));
+Error wrong(const Source& source, const std::string& path, std::string_view found, std::string_view wanted,
+            std::string_view next = kSeeDocs) {
+  return bad(fmt::format("{}: {} is {}, {} was wanted; {}", source.text, path, found, wanted, next));
 }
 
 bool is_in(const Range& range, double value) {
@@ -101,7 +102,9 @@ Result<std::vector<std::string>> texts_of(const KeyRow& row, const TomlValue& va
 
 Status set_field(const KeyRow& row, const Field& field, const TomlValue& value, const Source& source,
                  const std::string& path) {
-  const auto refuse = [&] { return wrong(source, path, toml_brief(value), wanted_text(row)); };
+  const auto refuse = [&] {
+    return wrong(source, path, toml_brief(value), wanted_text(row), row.next.empty() ? kSeeDocs : row.next);
+  };
   if (auto* const* texts = std::get_if<std::vector<std::string>*>(&field)) {
     NARU_ASSIGN(**texts, texts_of(row, value, source, path));
     return {};

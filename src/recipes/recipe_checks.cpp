@@ -82,6 +82,27 @@ Status check_sources(std::string_view section, const std::vector<SourceRecipe>& 
   return {};
 }
 
+Status check_held_out(const Recipe& r, const PlaceOfKey& where) {
+  const bool is_grpo = r.kind == RunKind::kGrpo;
+  if (!is_grpo && r.validate.samples != ValidateRecipe{}.samples) {
+    return clash(where("validate.samples"),
+                 fmt::format("validate.samples is given and kind is {}", run_kind_name(r.kind)),
+                 "that key with kind grpo only", "remove the line");
+  }
+  const bool has_problems =
+      std::ranges::any_of(r.validation, [is_grpo](const SourceRecipe& s) { return is_grpo || !s.generator.empty(); });
+  for (const auto& [key, is_given] : {std::pair{"problems", r.validate.problems != ValidateRecipe{}.problems},
+                                      {"samples", r.validate.samples != ValidateRecipe{}.samples}}) {
+    if (has_problems || !is_given) continue;
+    return clash(where(fmt::format("validate.{}", key)),
+                 fmt::format("validate.{} is given and no [[validation]] has problems", key),
+                 "that key with held-out problems only",
+                 fmt::format("write [[validation]] with a generator{}, or remove the line",
+                             is_grpo ? " or a file of problems" : ""));
+  }
+  return {};
+}
+
 Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
   Recipe given = r, plain;
   for (const KeyRow& row : recipe_keys()) {
@@ -90,12 +111,7 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     return clash(where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
                  "keys of [grpo] with kind grpo only", "set kind = \"grpo\", or remove the section");
   }
-  if (r.kind != RunKind::kGrpo) {
-    if (r.validate.samples == ValidateRecipe{}.samples) return {};
-    return clash(where("validate.samples"),
-                 fmt::format("validate.samples is given and kind is {}", run_kind_name(r.kind)),
-                 "that key with kind grpo only", "remove the line");
-  }
+  if (r.kind != RunKind::kGrpo) return {};
   const GrpoRecipe& g = r.grpo;
   if (r.model.path.empty()) {
     return clash(where("model.config"), "kind is grpo and model.config begins a new model",
@@ -131,11 +147,6 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     if (!is_given || g.kl_weight > 0) continue;
     return clash(where(key), fmt::format("{} is given and grpo.kl_weight is 0, so that no reference is read", key),
                  "a distance that counts", "set grpo.kl_weight = 0.001, for one, or remove the line");
-  }
-  if (g.answers < 2) {
-    return clash(where("grpo.answers"), fmt::format("grpo.answers is {}", g.answers),
-                 "at least 2: an answer is compared with the others of its group",
-                 "raise grpo.answers, 8 to 64 is usual; with fewer grpo.prompts a step is as large");
   }
   if (g.prompts * g.answers * g.rounds > kGrpoAnswersMax) {
     return clash(where("grpo.answers"),
@@ -187,6 +198,7 @@ Status check_together(const Recipe& r, const PlaceOfKey& where) {
   }
   NARU_TRY(check_sources("data", r.data, where));
   NARU_TRY(check_sources("validation", r.validation, where));
+  NARU_TRY(check_held_out(r, where));
   NARU_TRY(check_grpo(r, where));
   NARU_TRY(check_rewards(r, where));
   if (r.batch.micro_rows > r.batch.rows && r.kind != RunKind::kGrpo) {

@@ -391,7 +391,9 @@ constexpr KeyRow kKeys[] = {
      .key = "answers",
      .field = in<kGrpo, &G::answers>,
      .meaning = "answers to each problem, a group: 8 to 64; more where few are right",
-     .range = {1, 4096}},
+     .range = {2, 4096},
+     .next = "an answer is compared with the others of its group: raise grpo.answers, 8 to 64 is usual; with fewer "
+             "grpo.prompts a step is as large"},
     {.section = "grpo",
      .key = "rounds",
      .field = in<kGrpo, &G::rounds>,

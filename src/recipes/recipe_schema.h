@@ -40,7 +40,8 @@ struct KeyRow {
   Range range = {};                              // numbers
   std::span<const std::string_view> words = {};  // texts that are one of these; empty: any
   TextKind text = TextKind::kAny;
-  bool decides_bits = true;  // whether another value makes another run
+  bool decides_bits = true;    // whether another value makes another run
+  std::string_view next = {};  // what to do about a value that is none; empty: the docs are named
 
   std::string path() const;  // "optimizer.lr"
 };

@@ -169,6 +169,7 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
     kill();
     pid_ = std::exchange(other.pid_, -1);
     status_ = other.status_;
+    is_status_lost_ = other.is_status_lost_;
     in_ = std::move(other.in_);
     out_ = std::move(other.out_);
     err_ = std::move(other.err_);
@@ -183,12 +184,16 @@ ChildProcess::~ChildProcess() {
 std::optional<std::string> ChildProcess::ended() {
   if (pid_ > 0) {
     int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+    const pid_t waited = ::waitpid(pid_, &status, WNOHANG);
+    // Whoever started us may have SIGCHLD ignored: then the kernel waits for children itself.
+    is_status_lost_ = waited < 0 && errno == ECHILD;
+    if (waited != pid_ && !is_status_lost_) return std::nullopt;
     // Its children, if any are left in the group, have nobody to answer to.
     ::kill(-pid_, SIGKILL);
     pid_ = -1;
     status_ = status;
   }
+  if (is_status_lost_) return "ended, how is not known as SIGCHLD is ignored";
   if (WIFEXITED(status_)) return fmt::format("ended with status {}", WEXITSTATUS(status_));
   return fmt::format("was ended by signal {} ({})", WTERMSIG(status_), ::strsignal(WTERMSIG(status_)));
 }

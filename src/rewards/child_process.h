@@ -1,5 +1,6 @@
 // A program that runs beside this one, with pipes to its input and from its output and error output, in a process group
-// of its own that ends with it: when the object goes, and when this process does, however it ends.
+// of its own. When it ends, and when the object goes, the whole group is killed. Where this process is killed itself
+// (SIGKILL) the kernel kills the program alone: what that began lives on, and sees its pipes close.
 #pragma once
 
 #include <sys/types.h>
@@ -41,13 +42,15 @@ class ChildProcess {
 
   // How it ended ("ended with status 1"), asked without waiting; nothing while it runs.
   std::optional<std::string> ended();
-  bool ended_well() const { return status_ == 0; }  // known once it ended
+  // Known once it ended; where its status went to nobody (SIGCHLD is ignored) nothing speaks against it.
+  bool ended_well() const { return status_ == 0; }
   void kill();
 
  private:
   ChildProcess() = default;
   pid_t pid_ = -1;  // -1: it was waited for
   int status_ = -1;
+  bool is_status_lost_ = false;
   OwnedFd in_, out_, err_;
 };
 

@@ -22,7 +22,6 @@ struct JudgedText {
   const data::Problem* problem = nullptr;
   std::string_view answer = {};  // without special tokens
   int64_t n_tokens = 0;
-  bool is_cut = false;               // its length ended it
   bool begins_in_reasoning = false;  // the prompt ended with the opening tag
 };
 

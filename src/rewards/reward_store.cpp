@@ -45,9 +45,10 @@ Result<std::pair<std::string, StoredReward>> parse_stored_reward(std::string_vie
   return std::pair(std::move(asked), stored);
 }
 
-Result<RewardStore> RewardStore::open(const std::filesystem::path& path) {
+Result<RewardStore> RewardStore::open(const std::filesystem::path& path, int64_t bytes_max) {
   RewardStore store;
   store.path_ = path;
+  store.bytes_max_ = bytes_max;
   if (path.empty()) return store;
   NARU_ASSIGN(const bool is_there, is_anything(path));
   if (is_there) NARU_TRY(store.read());
@@ -57,7 +58,7 @@ Result<RewardStore> RewardStore::open(const std::filesystem::path& path) {
 }
 
 Status RewardStore::read() {
-  NARU_ASSIGN(const std::string text, read_file(path_, kRewardStoreBytesMax));
+  NARU_ASSIGN(const std::string text, read_file(path_, bytes_max_));
   const size_t whole = text.rfind('\n') + 1;  // 0 where there is none
   if (whole < text.size() && ::truncate(path_.c_str(), static_cast<off_t>(whole)) != 0) {
     return Error{Code::kUnavailable, fmt::format("taking the cut line off {}: {}; check that it may be written",
@@ -93,6 +94,13 @@ Status RewardStore::add(const std::vector<Entry>& entries) {
   if (path_.empty() || entries.empty()) return {};
   std::string lines;
   for (const Entry& entry : entries) lines += stored_line(entry);
+  const int64_t size = file_.size() + static_cast<int64_t>(lines.size());
+  if (size > bytes_max_) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("writing {}: it would have {} bytes, at most {} was wanted; train on from the run's last "
+                             "model in a new run (model.path), which has a file of its own",
+                             path_.string(), size, bytes_max_)};
+  }
   NARU_TRY(file_.append(lines));
   NARU_TRY(file_.sync());
   for (const Entry& entry : entries) remember(entry.asked, {entry.reply.reply, !entry.reply.failure.empty()});

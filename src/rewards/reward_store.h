@@ -31,8 +31,8 @@ Result<std::pair<std::string, StoredReward>> parse_stored_reward(std::string_vie
 
 class RewardStore {
  public:
-  // "": nothing is kept.
-  static Result<RewardStore> open(const std::filesystem::path& path);
+  // "": nothing is kept. A file above `bytes_max` is not read, and none grows above it.
+  static Result<RewardStore> open(const std::filesystem::path& path, int64_t bytes_max = kRewardStoreBytesMax);
 
   const std::filesystem::path& path() const { return path_; }
   const StoredReward* find(const std::string& asked) const;
@@ -42,7 +42,7 @@ class RewardStore {
     std::string asked;
     ProgramReply reply;
   };
-  // On disk when it returns.
+  // On disk when it returns; all of them or none.
   Status add(const std::vector<Entry>& entries);
 
  private:
@@ -50,6 +50,7 @@ class RewardStore {
   void remember(std::string asked, const StoredReward& reward);
 
   std::filesystem::path path_;
+  int64_t bytes_max_ = kRewardStoreBytesMax;
   runs::AppendFile file_;
   std::unordered_map<std::string, StoredReward> rewards_;
   int64_t n_failed_ = 0;

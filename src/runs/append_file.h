@@ -19,6 +19,7 @@ class AppendFile {
   ~AppendFile();
 
   bool is_open() const { return fd_ >= 0; }
+  int64_t size() const { return size_; }  // bytes
   Status append(std::string_view record);
   Status sync();  // what was appended is on disk when it returns
 

@@ -32,7 +32,7 @@ Status write_pipeline_record(const std::filesystem::path& folder, const Pipeline
 
 // What stands in the folder goes with the pipeline: the same stages there, and in each folder of a stage nothing or a
 // run of the same recipe. Otherwise kInvalidArgument; nothing is changed. With `starts_over` old runs are set aside
-// when their stages start, and only a folder that is no pipeline's is refused.
+// before the first stage starts, and only a folder that is no pipeline's is refused.
 Status check_pipeline_folder(const recipes::Pipeline& pipeline, bool starts_over);
 
 // The run of a stage as its folder tells; nothing where it has not begun.

@@ -253,6 +253,15 @@ RunFolder::RunFolder(RunFolder&&) noexcept = default;
 RunFolder& RunFolder::operator=(RunFolder&&) noexcept = default;
 RunFolder::~RunFolder() = default;
 
+Result<fs::path> set_run_aside(const fs::path& folder) {
+  NARU_ASSIGN(const bool has_recipe, is_anything(folder / kRecipeFile));
+  NARU_ASSIGN(const bool has_record, is_anything(folder / kRunFile));
+  if (!has_recipe && !has_record) return fs::path();
+  NARU_ASSIGN(const RunLock lock, RunLock::take(folder));
+  NARU_ASSIGN(const OldRun old, move_aside(folder));
+  return old.target;
+}
+
 Result<RunFolder> RunFolder::open(const fs::path& folder, const recipes::Recipe& recipe, bool starts_over) {
   auto state = std::make_unique<State>();
   state->path = folder;

@@ -22,6 +22,10 @@
 
 namespace naru::runs {
 
+// Moves the run in `folder` into a folder set-aside-N of it; where it is then, "" where there was none. A trainer that
+// is at work in it is an error.
+Result<std::filesystem::path> set_run_aside(const std::filesystem::path& folder);
+
 class RunFolder {
  public:
   // Makes the folder, or opens one that a run of the same recipe left, and locks it. Another recipe in it, or a trainer

@@ -84,7 +84,6 @@ Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const re
     texts.push_back({.problem = &one.problem,
                      .answer = said[i],
                      .n_tokens = std::ssize(answers[i].ids),
-                     .is_cut = answers[i].is_cut,
                      .begins_in_reasoning = one.prompt.opens_reasoning});
   }
   NARU_ASSIGN(const std::vector<bool> right, judge_->are_right(texts, call));

@@ -208,7 +208,6 @@ Status RolloutBatches::judge(std::vector<AnswerGroup>& groups, const ModelNow& n
       texts.push_back({.problem = &group.problem,
                        .answer = group.texts[k],
                        .n_tokens = std::ssize(group.answers[k].ids),
-                       .is_cut = group.answers[k].is_cut,
                        .begins_in_reasoning = group.begins_in_reasoning});
     }
   }

@@ -123,6 +123,8 @@ TEST_F(PipelineFiles, WhatIsWrongWithARecipeNamesItsStage) {
     return p.ok() ? "" : p.error().message;
   };
   expect_parts(refused({"rl.grpo.answer=4"}), {"stage rl of p: ", "no key grpo.answer"});
+  expect_parts(refused({"rl.model.path=m"}), {"stage rl of p: ", "model.path=m is set and the stage takes base"});
+  expect_parts(refused({"model.path=m"}), {"stage ", "model.path"});
   expect_parts(refused({"base.output=here"}), {"stage base of p: ", "output=here is set", "runs/p/base"});
   write("rl.toml", "kind = \"grpo\"\n");
   expect_parts(refused({}), {"stage rl of p: "});

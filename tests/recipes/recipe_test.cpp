@@ -182,12 +182,20 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   expect_in(refusal(good + "keep_routing = true\n"), {"grpo.keep_routing is given", "with one update"});
   EXPECT_TRUE(parse_good(good + "keep_routing = true\nupdates = 4\n").grpo.keep_routing);
   expect_in(refusal(good + "[validate]\nrows = 3\n"), {"validate.rows is given", "remove the line"});
+  for (const std::string key : {"problems", "samples"}) {
+    const std::string keys = "[validate]\n" + key + " = 7\n";
+    expect_in(refusal(good + keys), {"validate." + key + " is given and no [[validation]] has problems", "remove"});
+    EXPECT_EQ(parse_good(good + keys + "[[validation]]\npath = \"a.jsonl\"\n").validation.size(), 1u);
+  }
+  const std::string texts = kSmall + "[validate]\nproblems = 7\n[[validation]]\n";
+  expect_in(refusal(texts + "path = \"a.jsonl\"\n"), {"no [[validation]] has problems", "with a generator"});
+  EXPECT_EQ(parse_good(texts + "generator = \"digits\"\n").validate.problems, 7);
   expect_in(refusal(good + "[[validation]]\npath = \"a\"\n[[validation]]\npath = \"b\"\n"),
             {"[[validation]] is there 2 times", "one source of held-out problems"});
   expect_in(refusal(good + "[[data]]\npath = \"b\"\n"), {"[[data]] is there 2 times", "join the files"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
   expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
-  expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1", "at least 2", "raise grpo.answers"});
+  expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1", "from 2 to 4096", "raise grpo.answers"});
   expect_in(refusal(good + "answers = 64\nrounds = 33\n"), {"grpo.rounds 33", "at most 65536 answers"});
   expect_in(refusal(good + "kl = \"unbiased\"\n"), {"grpo.kl is given and grpo.kl_weight is 0", "set grpo.kl_weight"});
   expect_in(refusal(good + "reference_every = 10\n"), {"grpo.reference_every is given", "set grpo.kl_weight"});

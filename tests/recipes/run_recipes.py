@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 
 SHORT = ["steps=3", "epochs=0", "schedule.warmup_steps=1"]
@@ -45,6 +46,26 @@ def refuse_others(recipe, overrides, naru, folder):
     path.write_text(record)
 
 
+def check_start_over(recipe, keys, overrides, naru, folder):
+    """Begun anew with another first stage and killed in it: what is gone on with then is all new."""
+    place, first = folder / "runs" / recipe.stem, keys["stage"][0]["name"]
+    anew = [*overrides, f"{first}.steps=40", f"{first}.checkpoint.every=1"]
+    command = [naru, "train", f"recipes/{recipe.name}", *anew]
+    with subprocess.Popen([*command, "--start-over"], cwd=folder, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as started:
+        end = time.monotonic() + 300
+        while not (place / first / "set-aside-1").exists() and started.poll() is None and time.monotonic() < end:
+            time.sleep(0.002)
+        started.kill()
+    done = run(naru, folder, *command[1:], "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["done"], done.stderr
+    weights = {stage["name"]: json.loads((place / stage["name"] / "run.json").read_text())["weights_sha256"]
+               for stage in keys["stage"]}
+    for stage in json.loads((place / "pipeline.json").read_text())["stages"]:
+        assert (place / stage["name"] / "set-aside-1" / "run.json").exists(), f"{stage['name']} is the old run"
+        assert stage["from_sha256"] == weights.get(stage["takes"], ""), stage
+
+
 def check_pipeline(recipe, keys, naru, folder):
     """A few steps of every stage, and the whole a second time: done already, and the same weights."""
     overrides = [*SHORT, "checkpoint.every=2", "validate.every=0", "sample.max_tokens=4"]
@@ -68,6 +89,7 @@ def check_pipeline(recipe, keys, naru, folder):
     refuse_others(recipe, overrides, naru, folder)
     asked = run(naru, folder, "run", f"runs/{recipe.stem}", "3 5 2 9 1 4 7 6", "--max-tokens", "2")
     assert asked.returncode == 0, asked.stderr
+    check_start_over(recipe, keys, overrides, naru, folder)
     return f"3 steps of {len(keys['stage'])} stages"
 
 

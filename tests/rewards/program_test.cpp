@@ -400,6 +400,44 @@ TEST(RewardLines, HostileOnes) {
   EXPECT_FALSE(parse_reward_reply("{\"reward\":1,\"id\":7,\"right\":false}", 7)->is_right);
 }
 
+// As whoever started us may have left it: the kernel then waits for our children.
+TEST(RewardChild, EndsWhereItsStatusIsLost) {
+  const auto program = find_program("true", "");
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  const auto before = ::signal(SIGCHLD, SIG_IGN);
+  auto child = ChildProcess::start({.program = *program, .arguments = {"true"}, .folder = "/"});
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  std::optional<std::string> ended;
+  for (int i = 0; i < 2000 && !ended; ++i) {
+    ended = child->ended();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ::signal(SIGCHLD, before);
+  ASSERT_TRUE(ended.has_value());
+  EXPECT_NE(ended->find("SIGCHLD is ignored"), std::string::npos) << *ended;
+  EXPECT_TRUE(child->ended_well());
+}
+
+TEST(RewardFile, GrowsToWhatIsReadBackAndNoFurther) {
+  const fs::path path = fs::temp_directory_path() / ("naru-store-" + std::to_string(::getpid()) + ".jsonl");
+  const std::vector<RewardStore::Entry> one = {{.asked = std::string(64, 'a'), .reply = {}}};
+  const std::vector<RewardStore::Entry> two = {{.asked = std::string(64, 'b'), .reply = {}}};
+  ASSERT_TRUE(RewardStore::open(path)->add(one).ok());
+  const auto bytes = static_cast<int64_t>(fs::file_size(path));
+  {
+    auto store = RewardStore::open(path, 2 * bytes - 1);
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    const Status full = store->add(two);
+    ASSERT_FALSE(full.ok());
+    EXPECT_NE(full.error().message.find("in a new run"), std::string::npos) << full.error().message;
+    EXPECT_EQ(store->find(two[0].asked), nullptr);
+  }
+  EXPECT_EQ(static_cast<int64_t>(fs::file_size(path)), bytes);
+  ASSERT_TRUE(RewardStore::open(path, 2 * bytes)->add(two).ok());
+  EXPECT_NE(RewardStore::open(path, 2 * bytes)->find(two[0].asked), nullptr);
+  fs::remove(path);
+}
+
 TEST(RewardLines, CrossBetweenProcesses) {
   const std::vector<StoredReward> some = {{{0.1, true}, false}, {{-3, false}, true}};
   const auto back = replies_from_bytes(replies_to_bytes(some), 2);
