@@ -149,7 +149,10 @@ TEST(RolloutLimits, TextsAreWithoutWhatEndedThem) {
   auto rollout = Rollout::open(*model, all.files, all.recipe);
   ASSERT_TRUE(rollout.ok()) << rollout.error().message;
   const std::vector<int32_t> prompt = all.files.tokenizer->encode("1 + 1 =", {});
-  const auto answers = rollout->sample({prompt}, {.answers = 32, .max_tokens = 24});
+  const data::Problem problem =
+      data::ProblemSource::open(all.recipe.data[0], 1, data::Split::kTrain, rig.path()).value().at(0);
+  const auto asked = problem_prompt(all.recipe, all.files, problem);
+  const auto answers = rollout->sample({asked->ids}, {.answers = 256, .max_tokens = 24});
   ASSERT_TRUE(answers.ok()) << answers.error().message;
   int64_t n_ended = 0;
   for (const SampledAnswer& answer : *answers) {
