@@ -130,7 +130,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (result.accuracy) json["accuracy"] = *result.accuracy;
     if (result.reward_failures > 0) json["reward_failures"] = result.reward_failures;
     if (result.accuracy) json["problems"] = result.n_problems;
-    if (const auto compared = curves.last("tokens_compared_total")) json["tokens_compared"] = *compared;
+    if (result.tokens_compared) json["tokens_compared"] = *result.tokens_compared;
     if (const auto before = curves.first("reward")) json["reward_at_first"] = *before;
     if (const auto before = curves.first("accuracy")) json["accuracy_at_first"] = *before;
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;

@@ -39,6 +39,7 @@ void TokenSets::add_none() {
 
 void TokenSets::add_row_of(const TokenSets& other, size_t row) {
   words_.insert(words_.end(), other.words_.begin() + other.begin_of(row), other.words_.begin() + other.ends_[row]);
+  NARU_CHECK(words_.size() <= UINT32_MAX, "sets of more than 2^32 words");
   add_none();
 }
 

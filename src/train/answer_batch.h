@@ -19,6 +19,7 @@ struct SampledAnswer {
   std::vector<float> log_probs;  // as long as ids: what the policy that sampled them said
   data::TokenSets kept = {};     // a row each, where truncation dropped tokens; else no rows
   bool is_cut = false;           // the length ended it
+  bool is_ended = false;         // its last id ended it, and is no part of its text
 };
 
 // One answer to be learnt from.

@@ -62,8 +62,8 @@ class BatchSource {
     return {};
   }
 
-  // Of the rollout that the step was the first update on, groups to be looked at, where it is one of those that are
-  // kept.
+  // Of the rollout that the step was the first update on (of those that are not left out), groups to be looked at,
+  // where it is one of those that are kept.
   virtual std::vector<runs::ShownGroup> shown_groups(int64_t step) const {
     (void)step;
     return {};

@@ -18,6 +18,27 @@ HeldOut HeldOut::create(const recipes::Recipe& recipe, const TrainingModelFiles&
   return HeldOut(recipe, files, std::move(source), std::move(judge));
 }
 
+// Of reinforcement learning the longest answer must fit: one that the context cuts is judged by another measure.
+Status HeldOut::check_room() const {
+  NARU_ASSIGN(const Rollout::Size size, Rollout::size(*recipe_, *files_));
+  const int64_t n_answer = recipe_->kind == recipes::RunKind::kGrpo ? recipe_->grpo.max_tokens : 1;
+  NARU_ASSIGN(const std::vector<Asked> asked, problems());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const data::Problem& problem = asked[i].problem;
+    const auto n_prompt = std::ssize(asked[i].prompt.ids);
+    if (n_prompt > 0 && n_prompt + n_answer <= size.context_tokens) continue;
+    const bool is_model_full = size.context_tokens == files_->config.max_positions;
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("planning the held-out problems: the prompt of problem {} has {} tokens, from 1 to {} were "
+                    "wanted, as its answer takes {} of the {} that {}; shorten it or take it out{}",
+                    problem.generator ? std::to_string(i) : problem.key, n_prompt, size.context_tokens - n_answer,
+                    n_answer, size.context_tokens, is_model_full ? "the model was made for" : "batch.context gives",
+                    is_model_full ? "" : ", or raise batch.context")};
+  }
+  return {};
+}
+
 Result<std::vector<HeldOut::Asked>> HeldOut::problems() const {
   std::vector<Asked> asked;
   for (int64_t i = 0; i < n_problems(); ++i) {
@@ -66,11 +87,7 @@ Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const re
                      HeldOutResult* result) const {
   const int64_t n = recipe_->validate.samples;
   std::vector<std::vector<int32_t>> prompts;
-  for (const Asked& one : asked) {
-    prompts.push_back(one.prompt.ids);
-    const int64_t room = rollout.engine().context_tokens();
-    if (prompts.back().empty() || std::ssize(prompts.back()) >= room) return {};  // no answers to draw from
-  }
+  for (const Asked& one : asked) prompts.push_back(one.prompt.ids);
   NARU_ASSIGN(const std::vector<SampledAnswer> answers,
               rollout.sample(prompts, {.answers = n,
                                        .max_tokens = answer_tokens_max(*recipe_),
@@ -78,7 +95,7 @@ Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const re
                                        .should_stop = call.should_stop}));
   std::vector<std::string> said;
   std::vector<rewards::JudgedText> texts;
-  for (const SampledAnswer& answer : answers) said.push_back(rollout.text_of(answer.ids));
+  for (const SampledAnswer& answer : answers) said.push_back(rollout.text_of(answer));
   for (size_t i = 0; i < answers.size(); ++i) {
     const Asked& one = asked[i / static_cast<size_t>(n)];
     texts.push_back({.problem = &one.problem,

@@ -32,9 +32,12 @@ class HeldOut {
   static HeldOut create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource source,
                         std::shared_ptr<rewards::Judge> judge);
 
+  // That every prompt leaves room for an answer; before the first ask().
+  Status check_room() const;
+
   const data::ProblemSource& source() const { return source_; }
   int64_t n_problems() const { return std::min(recipe_->validate.problems, source_.size()); }
-  // kCancelled where the call's should_stop says so.
+  // After check_room(). kCancelled where the call's should_stop says so.
   Result<HeldOutResult> ask(Rollout& rollout, const rewards::JudgeCall& call) const;
 
  private:

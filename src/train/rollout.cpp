@@ -80,7 +80,8 @@ Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const Trainin
         return recipe.kind == recipes::RunKind::kGrpo || !source.generator.empty();
       });
   if (has_problems) {
-    size = {kSessionsMax, std::max(size.context_tokens, recipe.batch.context + answer_tokens_max(recipe))};
+    size = {recipe.kind == recipes::RunKind::kGrpo ? size.sessions : kSessionsMax,
+            std::max(size.context_tokens, recipe.batch.context + answer_tokens_max(recipe))};
   }
   if (recipe.kind == recipes::RunKind::kGrpo) {
     const int64_t answers = std::min(recipe.grpo.prompts * recipe.grpo.answers, recipe.grpo.at_once);
@@ -123,7 +124,7 @@ Result<std::vector<std::string>> Rollout::answer(const std::vector<std::string>&
 
 Result<std::vector<std::vector<int32_t>>> Rollout::answer_ids(std::vector<std::vector<int32_t>> prompts,
                                                               const Options& options) {
-  engine::Scheduler scheduler(*engine_);
+  engine::Scheduler scheduler(*engine_, {.waiting_max = std::ssize(prompts)});
   std::vector<std::vector<int32_t>> ids(prompts.size());
   std::map<engine::RequestId, size_t> index_of;
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -158,7 +159,8 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
   const int64_t vocab = files_->config.vocab;
   const engine::SamplingOptions sampling = policy_sampling(*recipe_);
   const bool is_plain = is_plain_policy(sampling, vocab);
-  engine::Scheduler scheduler(*engine_, {.waiting_max = std::ssize(answers)});
+  engine::Scheduler scheduler(*engine_, {.running_max = std::min(recipe_->grpo.at_once, engine_->memory().sessions_max),
+                                         .waiting_max = std::ssize(answers)});
   std::map<engine::RequestId, SampledAnswer*> answer_of;
   for (size_t i = 0; i < answers.size(); i += static_cast<size_t>(options.answers)) {
     engine::Request request;
@@ -180,6 +182,7 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
       SampledAnswer& answer = *answer_of.at(event.request);
       if (event.kind == engine::Event::Kind::kToken) {
         answer.ids.push_back(event.id);
+        answer.is_ended = event.is_stop_token;
         answer.log_probs.push_back(event.logprob);
         if (!event.kept.empty()) answer.kept.add(event.kept, vocab);
       } else if (event.kind == engine::Event::Kind::kFinished) {
@@ -188,6 +191,11 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
     }
   }
   return answers;
+}
+
+std::string Rollout::text_of(const SampledAnswer& answer) const {
+  if (!answer.is_ended) return text_of(answer.ids);
+  return text_of(std::vector<int32_t>(answer.ids.begin(), answer.ids.end() - 1));
 }
 
 }  // namespace naru::train

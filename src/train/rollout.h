@@ -72,8 +72,9 @@ class Rollout {
   };
   Result<std::vector<SampledAnswer>> sample(const std::vector<std::vector<int32_t>>& prompts,
                                             const SampleOptions& options);
-  // Special tokens left out.
+  // Special tokens left out, and of an answer the token that ended it, special or not.
   std::string text_of(const std::vector<int32_t>& ids) const { return files_->tokenizer->decode(ids, true); }
+  std::string text_of(const SampledAnswer& answer) const;
 
  private:
   Rollout() = default;

@@ -88,16 +88,41 @@ Status RolloutBatches::check_room(std::span<const int32_t> prompt, std::string_v
                            of, prompt.size(), recipe_->grpo.max_tokens, recipe_->batch.context)};
 }
 
+// Of one token, at the most.
+int64_t RolloutBatches::set_words() const {
+  if (!form().keeps_tokens) return 0;
+  const int64_t n_kept = recipe_->grpo.top_k > 0 ? recipe_->grpo.top_k : files_->config.vocab;
+  return data::TokenSets::words_of(n_kept, files_->config.vocab);
+}
+
+// The sets of a micro-batch have 32-bit places.
+Status RolloutBatches::check_sets() const {
+  const recipes::GrpoRecipe& grpo = recipe_->grpo;
+  const int64_t n_words = set_words();
+  const int64_t n_tokens =
+      std::min(recipe_->batch.context * recipe_->batch.micro_rows, grpo.prompts * grpo.answers * grpo.max_tokens);
+  if (n_words == 0 || n_tokens <= UINT32_MAX / n_words) return {};
+  return Error{
+      Code::kInvalidArgument,
+      fmt::format("planning the rollouts: a micro-batch has up to {} answer tokens, and of each up to {} words "
+                  "say which tokens it was drawn from; at most {} tokens were wanted; lower batch.micro_rows "
+                  "or batch.context, or set a grpo.top_k that is small",
+                  n_tokens, n_words, UINT32_MAX / n_words)};
+}
+
 // Micro-batches are filled with whole answers; how many, the model decides, so this is what short ones take.
 Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const recipes::GrpoRecipe& grpo = recipe_->grpo;
   const int64_t n_rollouts = n_rollouts_ = ceil_div(n_steps, grpo.updates);
-  if (n_rollouts > UINT32_MAX / (grpo.prompts * grpo.rounds * grpo.answers)) {
+  // The last numbers are those of answers to held-out problems.
+  const int64_t n_held_out = recipe_->validation.empty() ? 0 : recipe_->validate.samples * recipe_->validate.problems;
+  const int64_t n_numbers = UINT32_MAX - n_held_out;
+  if (n_rollouts > n_numbers / (grpo.prompts * grpo.rounds * grpo.answers)) {
     return Error{
         Code::kInvalidArgument,
         fmt::format("planning the rollouts: {} rollouts of {} x {} answers have no numbers of their own, at most "
                     "{} answers of a run were wanted; train fewer steps, or with smaller groups",
-                    n_rollouts, grpo.prompts * grpo.rounds, grpo.answers, UINT32_MAX)};
+                    n_rollouts, grpo.prompts * grpo.rounds, grpo.answers, n_numbers)};
   }
   if (files_->config.max_positions > 0 && recipe_->batch.context > files_->config.max_positions) {
     return Error{Code::kInvalidArgument,
@@ -105,6 +130,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
                              "batch.context",
                              recipe_->batch.context, files_->config.max_positions)};
   }
+  NARU_TRY(check_sets());
   const int64_t n_looked_at =
       std::min(n_rollouts * grpo.prompts * grpo.rounds, problems_.is_file() ? problems_.size() : kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
@@ -131,8 +157,7 @@ int64_t RolloutBatches::held_bytes() const {
   }
   if (form().keeps_tokens) {
     of_batches += 4;
-    const int64_t n_kept = grpo.top_k > 0 ? grpo.top_k : files_->config.vocab;
-    of_kept = 4 * data::TokenSets::words_of(n_kept, files_->config.vocab);
+    of_kept = 4 * set_words();
   }
   const int64_t of_answer =
       recipe_->batch.context * (8 * grpo.rounds + 3 * of_batches) + grpo.max_tokens * (grpo.rounds + 3) * of_kept;
@@ -195,7 +220,7 @@ Result<std::vector<AnswerGroup>> RolloutBatches::ask_alone(int64_t first, int64_
   for (size_t i = 0; i < answers.size(); ++i) {
     AnswerGroup& group = groups[i / static_cast<size_t>(grpo.answers)];
     group.seconds = seconds / static_cast<double>(n);
-    group.texts.push_back(rollout->text_of(answers[i].ids));
+    group.texts.push_back(rollout->text_of(answers[i]));
     group.answers.push_back(std::move(answers[i]));
   }
   return groups;
@@ -255,12 +280,15 @@ Status RolloutBatches::roll(int64_t index, const ModelNow& now) {
 
 Result<data::StepBatch> RolloutBatches::step(int64_t step, const ModelNow& now) {
   const int64_t index = step / recipe_->grpo.updates;
-  if (index != index_) NARU_TRY(roll(index, now));
+  if (index != index_) {
+    NARU_TRY(roll(index, now));
+    first_step_ = step;
+  }
   return batches_[static_cast<size_t>(step % recipe_->grpo.updates)];
 }
 
 bool RolloutBatches::is_first_update(int64_t step) const {
-  return step % recipe_->grpo.updates == 0 && step / recipe_->grpo.updates == index_;
+  return index_ >= 0 && step == first_step_;
 }
 
 // The first, the last, and some between.
@@ -277,14 +305,15 @@ std::vector<runs::ShownGroup> RolloutBatches::shown_groups(int64_t step) const {
 }
 
 std::string RolloutBatches::kept(int64_t next_step) const {
-  const bool is_left = next_step % recipe_->grpo.updates != 0 && next_step / recipe_->grpo.updates == index_;
+  // Before the first update the weights that it was made by are there.
+  const bool is_left = next_step / recipe_->grpo.updates == index_ && next_step != first_step_;
   if (!is_left) return {};
   std::string bytes = batches_to_bytes(index_, batches_);
   return recipe_->grpo.keep_routing ? with_routing(bytes, batches_) : bytes;
 }
 
 Status RolloutBatches::restore(int64_t step, std::string_view kept) {
-  index_ = -1;
+  index_ = first_step_ = -1;
   batches_.clear();
   metrics_.clear();
   shown_.clear();

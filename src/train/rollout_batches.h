@@ -44,6 +44,8 @@ class RolloutBatches final : public BatchSource {
   bool is_shown(int64_t index) const;        // of the rollout's groups some are kept to be looked at
   Status roll(int64_t index, const ModelNow& now);
   BatchForm form() const;
+  int64_t set_words() const;
+  Status check_sets() const;
   Result<std::vector<AnswerGroup>> ask_rounds(int64_t index, const ModelNow& now) const;
   // Of several processes all have what was asked, or none has.
   Result<std::vector<AnswerGroup>> ask(int64_t first, int64_t n, const ModelNow& now) const;
@@ -56,6 +58,7 @@ class RolloutBatches final : public BatchSource {
   std::shared_ptr<rewards::Judge> judge_;
   int64_t n_rollouts_ = 1;                // of the run, as largest() was told
   int64_t index_ = -1;                    // of the rollout held; -1: none
+  int64_t first_step_ = -1;               // that the rollout held was made for; -1: it is a checkpoint's
   std::vector<data::StepBatch> batches_;  // by update
   std::vector<std::pair<std::string, double>> metrics_;
   std::vector<runs::ShownGroup> shown_;

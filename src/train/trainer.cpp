@@ -114,8 +114,9 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
-  plan_.data_bytes =
-      batches_->held_bytes() + batches_->record().n_tokens * 5 + (validation_ ? validation_->n_tokens() * 5 : 0);
+  plan_.data_bytes = batches_->held_bytes() + batches_->record().n_tokens * 5;
+  if (validation_) plan_.data_bytes += validation_->n_tokens() * 5;
+  if (held_out_) plan_.data_bytes += held_out_->source().held_bytes();
   plan_.program_bytes = kProgramBytes + room_.scratch_bytes;
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {

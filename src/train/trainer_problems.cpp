@@ -19,7 +19,7 @@ Status RunningTrainer::open_problems() {
               data::ProblemSource::open(*source, recipe_.seed, data::Split::kValidation, recipe_folder_,
                                         rewards::needs_answers(recipe_.reward)));
   held_out_ = HeldOut::create(recipe_, files_, std::move(problems), judge_);
-  return {};
+  return held_out_->check_room();
 }
 
 Status RunningTrainer::count_failures(RunResult& result) {

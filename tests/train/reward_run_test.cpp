@@ -120,7 +120,11 @@ TEST(RewardRun, FailuresAreCountedBesideTheWeights) {
 TEST(RewardRun, AChangedProgramOrFileIsSeen) {
   const RewardRig rig;
   const recipes::Recipe recipe = rig.judged("changed");
-  ASSERT_TRUE(rig.run(recipe, best_cpu(), stop_after(60)).ok());
+  bool stops = false;
+  TrainerEvents events;
+  events.step = [&stops](const StepReport&) { stops = true; };
+  events.should_stop = [&stops] { return stops; };
+  ASSERT_TRUE(rig.run(recipe, best_cpu(), events).ok());
   const auto refusal = [&] {
     const auto opened = rig.open(recipe, best_cpu());
     return opened.ok() ? std::string("opened") : opened.error().message;
