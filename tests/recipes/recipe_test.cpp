@@ -100,6 +100,7 @@ TEST(Recipe, TextReadsBackAsItself) {
     if (round % 2 == 0) {
       r.grpo = {};
       r.reward = {};
+      r.validate.samples = 4;
     } else {
       r.kind = RunKind::kGrpo;
       r.data.resize(1);
