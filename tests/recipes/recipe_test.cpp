@@ -102,7 +102,6 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.reward = {};
       r.validate.samples = ValidateRecipe{}.samples;
       r.validate.problems = ValidateRecipe{}.problems;
-      r.validate.samples = 4;
     } else {
       r.kind = RunKind::kGrpo;
       r.data.resize(1);
