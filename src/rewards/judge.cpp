@@ -116,20 +116,25 @@ Result<std::vector<StoredReward>> Judge::State::ask(Part& part, const std::vecto
     return std::move(replied).error();
   }
   std::vector<ProgramReply> given = *std::move(replied);
-  int64_t n_failed = 0;
+  int64_t n_failed = 0, n_told = 0;
+  std::string told;
   for (size_t i = 0; i < given.size(); ++i) {
     ProgramReply& reply = given[i];
     if (!reply.failure.empty()) {
       reply.reply = {part.recipe.failure_reward, false};
-      if (++n_failed <= kFailuresTold && call.note) {
+      ++n_failed;
+      if (n_told < kFailuresTold && reply.failure != told && call.note) {
+        ++n_told;
+        told = reply.failure;
         call.note(fmt::format("reward {}: an answer to problem {} is worth {}, as the program failed: {}", part.name,
                               asked_of[i]->problem->key, part.recipe.failure_reward, reply.failure));
       }
     }
     asked[i].reply = std::move(reply);
   }
-  if (n_failed > kFailuresTold && call.note) {
-    call.note(fmt::format("reward {}: and {} more answers", part.name, n_failed - kFailuresTold));
+  if (n_failed > n_told && call.note) {
+    call.note(fmt::format("reward {}: and {} more answer{}", part.name, n_failed - n_told,
+                          n_failed - n_told == 1 ? "" : "s"));
   }
   NARU_TRY(kept.add(asked));
   std::vector<StoredReward> all;

@@ -201,7 +201,8 @@ Result<std::vector<ProgramReply>> RewardProgram::ask(const std::vector<std::stri
       return Error{
           Code::kUnavailable,
           fmt::format("asking the reward program {}: none of its first {} answers got a reward, the last as {}; "
-                      "correct the program: the last checkpoint is whole, and the run goes on from it",
+                      "correct the program and give the same command: a run goes on from its last checkpoint, where it "
+                      "has one with --accept-changed-data, as another program is other data",
                       s.command, n_failed, replies[index].failure)};
     }
   }

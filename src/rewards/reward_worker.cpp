@@ -29,6 +29,14 @@ std::string seconds_text(double seconds) {
   return fmt::format("{:g} second{}", seconds, seconds == 1 ? "" : "s");
 }
 
+// That is not empty; of a traceback the one that says what it was.
+std::string_view last_line(std::string_view text) {
+  const size_t end = text.find_last_not_of("\n\r\t ");
+  if (end == std::string_view::npos) return {};
+  text = text.substr(0, end + 1);
+  return text.substr(text.find_last_of('\n') + 1);  // npos + 1 is 0
+}
+
 }  // namespace
 
 Status RewardWorker::begin(int64_t index, std::string_view question, int64_t id) {
@@ -45,7 +53,8 @@ Status RewardWorker::begin(int64_t index, std::string_view question, int64_t id)
   out_.clear();
   err_.clear();
   err_bytes_ = 0;
-  const double seconds = seconds_ + (is_fresh ? kRewardStartSeconds : 0);
+  start_seconds_ = is_fresh && !was_late_ ? kRewardStartSeconds : 0;
+  const double seconds = seconds_ + start_seconds_;
   deadline_ =
       RewardClock::now() + std::chrono::duration_cast<RewardClock::duration>(std::chrono::duration<double>(seconds));
   write();
@@ -98,7 +107,8 @@ void RewardWorker::read_err() {
       return;
     }
     err_bytes_ += n;
-    err_.append(buffer.data(), std::min(static_cast<size_t>(n), kErrBytesKept - std::min(kErrBytesKept, err_.size())));
+    err_.append(buffer.data(), static_cast<size_t>(n));
+    if (err_.size() > kErrBytesKept) err_.erase(0, err_.size() - kErrBytesKept);
   }
 }
 
@@ -125,7 +135,10 @@ std::optional<ProgramReply> RewardWorker::advance() {
   }
   if (!is_open) return fail(how_it_ended());
   if (RewardClock::now() < deadline_) return std::nullopt;
-  return fail(fmt::format("it gave no answer within {} (reward.seconds)", seconds_text(seconds_)));
+  was_late_ = true;
+  const std::string beside =
+      start_seconds_ > 0 ? fmt::format(" and {} more for the first answer of a process", start_seconds_) : "";
+  return fail(fmt::format("it gave no answer within {} (reward.seconds){}", seconds_text(seconds_), beside));
 }
 
 std::string RewardWorker::how_it_ended() {
@@ -146,8 +159,9 @@ ProgramReply RewardWorker::finish(ProgramReply reply) {
 }
 
 ProgramReply RewardWorker::fail(std::string why) {
-  if (!err_.empty())
-    why += fmt::format("; its error output: {}", formats::printable(err_, static_cast<int64_t>(kErrBytesKept)));
+  if (const std::string_view line = last_line(err_); !line.empty()) {
+    why += fmt::format("; its error output ends: {}", formats::printable(line, static_cast<int64_t>(kErrBytesKept)));
+  }
   stop();
   return {{}, std::move(why)};
 }

@@ -51,10 +51,12 @@ class RewardWorker {
   int64_t index_ = -1, id_ = 0;
   std::string line_;  // to be written
   size_t written_ = 0;
-  std::string out_, err_;  // what it wrote for this answer; of err_ the first bytes
+  std::string out_, err_;  // what it wrote for this answer; of err_ the last bytes
   int64_t err_bytes_ = 0;
   bool is_err_open_ = false;
   RewardClock::time_point deadline_;
+  double start_seconds_ = 0;  // in deadline_
+  bool was_late_ = false;     // once: its processes get no more time to start
 };
 
 }  // namespace naru::rewards
