@@ -173,7 +173,7 @@ def test_help_and_a_mistyped_command(naru, model):
 
 
 def test_control_c_stops_the_answer_not_the_program(naru, model):
-    t = Terminal([naru, "run", model, "--context", "512", "--chip", "reference", *LETTER_D])
+    t = Terminal([naru, "run", model, "--context", "2048", "--chip", "reference", *LETTER_D])
     t.wait_for(PROMPT)
     t.type("hello\r")
     t.wait_for("dddd")
@@ -661,7 +661,7 @@ def test_one_control_c_ends_the_reading_of_data(naru, model):
 
 def test_what_was_ignored_from_the_start_stays_ignored(naru, model):
     """As under nohup."""
-    child = subprocess.Popen([naru, "run", model, "hello", "--context", "512", "--chip", "reference", *LETTER_D],
+    child = subprocess.Popen([naru, "run", model, "hello", "--context", "2048", "--chip", "reference", *LETTER_D],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                              preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     os.read(child.stdout.fileno(), 1)  # it is at work
