@@ -1,6 +1,6 @@
-// The chips that tests run beside the reference: every form of the CPU chip that the machine has, levels on one and on
-// two threads (baseline, the slow one, on two: how work is divided is the same source at every level). Forms that are
-// not there are printed, not passed over in silence.
+// The chips that tests run beside the reference: every form of the CPU chip that the machine has, on two threads, and the
+// best level on one too: how work is divided is the same source at every level. Forms that are not there are printed,
+// not passed over in silence.
 #pragma once
 
 #include <iostream>
@@ -35,6 +35,7 @@ void make_cpu_chips(const Add& add) {
     make("distant", "distant/2", 2);
     return;
   }
+  std::string best;  // forms stand from the least level to the best
   for (const chips::ChipForm& form : chips::all_forms()) {
     if (!form.name.starts_with("cpu:")) continue;
     const std::string name = form.name.substr(4);
@@ -42,9 +43,10 @@ void make_cpu_chips(const Add& add) {
       std::cout << "[  SKIPPED ] CPU level " << name << ": " << form.why_not << "\n";
       continue;
     }
-    if (is_level({name, nullptr}) && name != "baseline") make(form.name, name + "/1", 1);
+    if (is_level({name, nullptr})) best = name;
     make(form.name, name + "/2", 2);
   }
+  make("cpu:" + best, best + "/1", 1);
 }
 
 // Each behind a StagingChip, for ops on memory of the test. Made once; kept for the life of the program.
