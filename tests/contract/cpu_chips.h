@@ -1,6 +1,6 @@
-// The chips that tests run beside the reference: every form of the CPU chip that the machine has, on two threads, and the
-// best level on one too: how work is divided is the same source at every level. Forms that are not there are printed,
-// not passed over in silence.
+// The chips that tests run beside the reference: every form of the CPU chip that the machine has, on two threads, and
+// the best level on one too: how work is divided is the same source at every level. Forms that are not there are
+// printed, not passed over in silence.
 #pragma once
 
 #include <iostream>
