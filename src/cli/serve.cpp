@@ -44,11 +44,11 @@ std::string served_name(const ServeOptions& options) {
   return name.ends_with(".gguf") && name.size() > 5 ? name.substr(0, name.size() - 5) : name;
 }
 
-void log_request(const std::string& line) {
+void log_request(const server::RequestLog& log) {
   std::tm parts{};
   const std::time_t now = std::time(nullptr);
   localtime_r(&now, &parts);
-  write_err(fmt::format("{:02}:{:02}:{:02} {}\n", parts.tm_hour, parts.tm_min, parts.tm_sec, line));
+  write_err(fmt::format("{:02}:{:02}:{:02} {}\n", parts.tm_hour, parts.tm_min, parts.tm_sec, server::log_text(log)));
 }
 
 // What the thread of the engine found, for what is printed when the model is there.

@@ -22,7 +22,15 @@ struct AnswerToken {
   bool is_reasoning = false;
 };
 
-enum class EndReason : uint8_t { kStop, kLength };
+// More of a call of a tool. Its first piece has id and name; the arguments' pieces, joined, are a JSON object.
+struct ToolCallPiece {
+  int64_t index = 0;  // of the call in its choice
+  std::string id;     // "call_...": nobody can guess it
+  std::string name;
+  std::string arguments;
+};
+
+enum class EndReason : uint8_t { kStop, kLength, kToolCalls };
 
 struct AnswerUsage {
   int64_t prompt_tokens = 0;
@@ -35,7 +43,8 @@ struct AnswerEvent {
   enum class Kind : uint8_t {
     kBegin,    // it is in the engine's queue
     kPrefill,  // prompt_done of prompt_tokens of a choice are computed
-    kText,  // more of a choice: whole characters, maybe none, and the tokens where their probabilities were asked for
+    kText,  // more of a choice: reasoning before content before calls, of whole characters, maybe none; and the tokens
+            // where their probabilities were asked for
     kEnd,   // a choice is whole
     kDone,  // all are, and `usage` is that of the request
     kError,
@@ -44,8 +53,10 @@ struct AnswerEvent {
   int64_t choice = 0;
   std::string reasoning;
   std::string content;
+  std::vector<ToolCallPiece> calls;
   std::vector<AnswerToken> tokens;
   EndReason reason = EndReason::kStop;
+  std::string stop;  // with kEnd: the stop string that ended the choice; empty: none did
   AnswerUsage usage;
   int64_t prompt_done = 0;
   int64_t prompt_tokens = 0;

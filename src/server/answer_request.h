@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,8 @@
 #include "text/value.h"
 
 namespace naru::server {
+
+struct ModelFacts;
 
 // As engine::SamplingOptions, as far as somebody said.
 struct AskedSampling {
@@ -28,9 +31,18 @@ using TextPrompt = std::variant<std::string, std::vector<int32_t>>;
 struct AnswerRequest {
   std::string model;  // empty: whichever is served
   bool is_chat = false;
-  text::Value::List messages;             // of a chat: objects with "role", "content", ... as templates know them
+  // Of a chat: objects with "role", "content", ... as templates know them. Those of an assistant may have "tool_calls"
+  // (OpenAI's form; "arguments" the text as it was sent), those of role "tool" answer them ("tool_call_id", "name").
+  text::Value::List messages;
+  // {"type": "function", "function": {"name", "description", "parameters"}}; null: none, so that nothing is rendered of
+  // them and no call is looked for in the answer.
+  text::Value tools;
+  bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
+  std::optional<bool> thinks;             // reasoning on or off, where the template knows both
+  std::string reasoning_effort;           // "low", "high", "max"; empty: the template's own
   text::Value::Object template_settings;  // further variables of the template
   std::vector<TextPrompt> prompts;        // where it is no chat: at least one
+  std::optional<std::string> suffix;      // of a text prompt: what is to stand behind the answer
   AskedSampling sampling;
   int64_t n = 1;           // answers to each prompt
   int64_t max_tokens = 0;  // 0: until the context is full
@@ -39,6 +51,8 @@ struct AnswerRequest {
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
   bool is_streamed = false;
   bool wants_usage = false;  // of a stream: tokens are counted at its end
+  bool is_json = false;      // the content must be one JSON object
+  int64_t priority = 0;      // of two that wait the lower begins first
   std::string cache_salt;    // requests share computed prompts only where it is the same
 
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
@@ -47,7 +61,14 @@ struct AnswerRequest {
   int64_t n_choices() const { return n_prompts() * n; }
 };
 
+// What the model's tokenizer and template alone answer, without its engine: token counts, rendered prompts.
+struct PageRequest {
+  std::string model;                                                                // as AnswerRequest::model
+  std::function<std::variant<std::string, Refusal>(const ModelFacts& model)> make;  // the body of the answer: JSON
+  std::vector<std::string> ignored;
+};
+
 // What a dialect makes of a body.
-using ReadRequest = std::variant<AnswerRequest, Refusal>;
+using ReadRequest = std::variant<AnswerRequest, PageRequest, Refusal>;
 
 }  // namespace naru::server

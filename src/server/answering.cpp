@@ -84,21 +84,32 @@ void Answering::prepare_jobs() {
   }
 }
 
+bool Answering::accept_model(const AnswerJob& job, const std::string& name, std::vector<std::string>& ignored) {
+  if (name.empty() || name == model_->name) return true;
+  if (!job.is_strict_model) {
+    ignored.push_back("model");
+    return true;
+  }
+  report(job.id, {404,
+                  fmt::format("reading the request: the model it names is not served here, {} is; "
+                              "GET /v1/models lists it",
+                              model_->name),
+                  "model", "model_not_found", 0});
+  return false;
+}
+
 void Answering::prepare_one(AnswerJob& job) {
-  ReadRequest read = job.read(job.body);
+  ReadRequest read = job.dialect->read(job.body, job.head);
   job.body = {};
   if (auto* refusal = std::get_if<Refusal>(&read)) return report(job.id, std::move(*refusal));
-  AnswerRequest& request = std::get<AnswerRequest>(read);
-  if (!request.model.empty() && request.model != model_->name) {
-    if (job.is_strict_model) {
-      return report(job.id, {404,
-                             fmt::format("reading the request: the model it names is not served here, {} is; "
-                                         "GET /v1/models lists it",
-                                         model_->name),
-                             "model", "model_not_found", 0});
-    }
-    request.ignored.push_back("model");
+  if (auto* page = std::get_if<PageRequest>(&read)) {
+    if (!accept_model(job, page->model, page->ignored)) return;
+    auto made = page->make(*model_);
+    if (auto* refusal = std::get_if<Refusal>(&made)) return report(job.id, std::move(*refusal));
+    return listener_.on_page(job.id, std::move(std::get<std::string>(made)), std::move(page->ignored));
   }
+  AnswerRequest& request = std::get<AnswerRequest>(read);
+  if (!accept_model(job, request.model, request.ignored)) return;
   auto prepared = prepare(request, *model_, job.seed, scope_of(job.key_name, request.cache_salt));
   if (auto* refusal = std::get_if<Refusal>(&prepared)) return report(job.id, std::move(*refusal));
   PreparedAnswer& answer = std::get<PreparedAnswer>(prepared);
@@ -108,7 +119,7 @@ void Answering::prepare_one(AnswerJob& job) {
   plan.is_streamed = request.is_streamed;
   plan.seed = answer.seed;
   plan.ignored = std::move(request.ignored);
-  plan.writer = job.make_writer(std::move(job.identity), request);
+  plan.writer = job.dialect->make_writer(std::move(job.identity), request);
   listener_.on_planned(job.id, std::move(plan));
   put_mail({job.id, std::move(answer)});
 }

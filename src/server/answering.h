@@ -20,7 +20,7 @@
 #include "engine/engine.h"
 #include "models/weight_loader.h"
 #include "server/answer_event.h"
-#include "server/answer_writer.h"
+#include "server/dialect.h"
 #include "server/model_facts.h"
 #include "server/prepare.h"
 
@@ -40,8 +40,8 @@ using OpenEngine = std::function<Result<ServedEngine>(const models::LoadProgress
 struct AnswerJob {
   AnswerId id = 0;
   std::string body;
-  std::function<ReadRequest(std::string_view)> read;                                               // a dialect
-  std::function<std::unique_ptr<AnswerWriter>(AnswerIdentity, const AnswerRequest&)> make_writer;  // and the other end
+  const Dialect* dialect = nullptr;
+  HttpRequest head;              // without its body
   AnswerIdentity identity;       // its model and fingerprint are filled in
   std::string key_name;          // of whoever asks; empty: nobody in particular
   uint64_t seed = 0;             // where the request names none
@@ -68,6 +68,8 @@ class AnswerListener {
   virtual void on_loaded(Result<std::shared_ptr<const ModelFacts>> model) = 0;
   // Before the first event of an answer, unless that is an error.
   virtual void on_planned(AnswerId answer, AnswerPlan plan) = 0;
+  // In the place of a plan and events: the whole body of the answer, JSON, which the engine had no part in.
+  virtual void on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) = 0;
   virtual void on_events(std::vector<AddressedEvent> events) = 0;
 };
 
@@ -100,6 +102,8 @@ class Answering {
 
   void prepare_jobs();
   void prepare_one(AnswerJob& job);
+  // Whether the model that a request names is to be had; else it is refused.
+  bool accept_model(const AnswerJob& job, const std::string& name, std::vector<std::string>& ignored);
   void run_engine();
   // What came since the last call; waits for some where there is nothing to do.
   std::vector<Mail> take_mail(bool has_work);

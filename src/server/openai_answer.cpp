@@ -15,6 +15,7 @@ std::string_view error_type(int status) {
 }
 
 std::string_view reason_word(EndReason reason) {
+  if (reason == EndReason::kToolCalls) return "tool_calls";
   return reason == EndReason::kStop ? "stop" : "length";
 }
 

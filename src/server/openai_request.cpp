@@ -8,7 +8,9 @@
 #include "formats/utf8.h"
 #include "server/fields.h"
 #include "server/limits.h"
+#include "server/openai_answer.h"
 #include "server/openai_messages.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
@@ -63,26 +65,6 @@ void read_logit_bias(Fields& body, AskedSampling& sampling) {
   }
 }
 
-void read_stop(Fields& body, AnswerRequest& request) {
-  const Value* value = body.find("stop");
-  if (value == nullptr) return;
-  const Value::List one = {*value};
-  const Value::List* list = value->as_list() ? value->as_list() : &one;
-  if (static_cast<int64_t>(list->size()) > kStopsMax) {
-    return body.notes().refuse("stop",
-                               fmt::format("stop has {} strings, at most {} are taken", list->size(), kStopsMax));
-  }
-  for (const Value& each : *list) {
-    const std::string* text = each.as_string();
-    if (text == nullptr) return body.refuse_wrong("stop", each, "a string, or an array of strings");
-    if (text->empty() || static_cast<int64_t>(text->size()) > kStopBytesMax) {
-      return body.notes().refuse(
-          "stop", fmt::format("stop has a string of {} bytes, one of 1 to {} was wanted", text->size(), kStopBytesMax));
-    }
-    request.stop.push_back(*text);
-  }
-}
-
 void read_stream(Fields& body, AnswerRequest& request) {
   request.is_streamed = body.boolean("stream").value_or(false);
   const Value* value = body.find("stream_options");
@@ -101,7 +83,7 @@ void read_common(Fields& body, AnswerRequest& request) {
   request.model = body.string("model", kNameBytesMax).value_or("");
   read_sampling(body, request.sampling);
   read_logit_bias(body, request.sampling);
-  read_stop(body, request);
+  request.stop = read_stops(body, "stop");
   read_stream(body, request);
   request.n = body.integer("n", 1, kChoicesMax).value_or(1);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);
@@ -255,25 +237,6 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
   }
 }
 
-// The body as an object.
-std::optional<Refusal> parse_body(std::string_view body, Value& root) {
-  auto parsed = text::parse_value(body, "the request's body");
-  if (!parsed.ok()) return Refusal{400, parsed.error().message, "", "invalid_json", 0};
-  root = std::move(parsed).value();
-  if (root.as_object()) return std::nullopt;
-  return Refusal{400,
-                 fmt::format("reading the request: its body is {}, a JSON object was wanted; send one, as in "
-                             "docs/server.md",
-                             shown_value(root)),
-                 "", "invalid_json", 0};
-}
-
-ReadRequest finish(FieldNotes& notes, AnswerRequest& request) {
-  if (!notes.ok()) return notes.refusal();
-  request.ignored = notes.ignored();
-  return std::move(request);
-}
-
 }  // namespace
 
 ReadRequest read_openai_chat(std::string_view body) {
@@ -290,7 +253,7 @@ ReadRequest read_openai_chat(std::string_view body) {
   read_template_settings(fields, request);
   refuse_chat_fields(fields);
   fields.ignore_rest();
-  return finish(notes, request);
+  return finish_request(notes, request);
 }
 
 ReadRequest read_openai_completion(std::string_view body) {
@@ -306,7 +269,15 @@ ReadRequest read_openai_completion(std::string_view body) {
   request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
   refuse_completion_fields(fields, request);
   fields.ignore_rest();
-  return finish(notes, request);
+  return finish_request(notes, request);
 }
+
+const Dialect kOpenAiChat = {"openai.chat", "chatcmpl-",
+                             [](std::string_view body, const HttpRequest&) { return read_openai_chat(body); },
+                             make_openai_writer, openai_error};
+const Dialect kOpenAiCompletion = {
+    "openai.completion", "cmpl-",
+    [](std::string_view body, const HttpRequest&) { return read_openai_completion(body); }, make_openai_writer,
+    openai_error};
 
 }  // namespace naru::server

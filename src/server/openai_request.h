@@ -7,12 +7,14 @@
 
 #include <string_view>
 
-#include "server/answer_request.h"
+#include "server/dialect.h"
 
 namespace naru::server {
 
 // The body must be one JSON object; anything else is a refusal too.
 ReadRequest read_openai_chat(std::string_view body);
 ReadRequest read_openai_completion(std::string_view body);
+
+extern const Dialect kOpenAiChat, kOpenAiCompletion;
 
 }  // namespace naru::server

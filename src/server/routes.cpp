@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "formats/utf8.h"
+#include "server/openai_answer.h"
+#include "server/openai_request.h"
 
 namespace naru::server {
 namespace {
@@ -41,14 +43,19 @@ bool is_path_of(const Route& route, std::string_view path) {
 
 }  // namespace
 
+// clang-format off: a table
 const std::vector<Route>& all_routes() {
   static const std::vector<Route> routes = {
-      {Page::kHealth, "GET", "/health", true},           {Page::kModels, "GET", "/models", false},
-      {Page::kModel, "GET", "/models/", false},          {Page::kServer, "GET", "/server", false},
-      {Page::kChat, "POST", "/chat/completions", false}, {Page::kCompletion, "POST", "/completions", false},
+      {Page::kHealth, nullptr, "GET", "/health", true},
+      {Page::kModels, nullptr, "GET", "/models"},
+      {Page::kModel, nullptr, "GET", "/models/"},
+      {Page::kServer, nullptr, "GET", "/server"},
+      {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
+      {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
   };
   return routes;
 }
+// clang-format on
 
 Routed find_route(const HttpRequest& head) {
   Routed routed;
@@ -76,6 +83,14 @@ Routed find_route(const HttpRequest& head) {
                       "", "method_not_allowed", 0};
   }
   return routed;
+}
+
+std::string error_body(const HttpRequest& head, const Refusal& refusal) {
+  HttpRequest any = head;
+  any.method = "POST";  // whatever the method was, its path says which dialect is spoken
+  const Routed routed = find_route(any);
+  return routed.route != nullptr && routed.route->dialect != nullptr ? routed.route->dialect->error(refusal)
+                                                                     : openai_error(refusal);
 }
 
 }  // namespace naru::server

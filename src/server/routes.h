@@ -5,17 +5,19 @@
 #include <string_view>
 #include <vector>
 
-#include "server/http_message.h"
+#include "server/dialect.h"
 
 namespace naru::server {
 
-enum class Page : uint8_t { kHealth, kModels, kModel, kServer, kChat, kCompletion };
+// What answers a path: a dialect, through the model, or a page of the server's own.
+enum class Page : uint8_t { kDialect, kHealth, kModels, kModel, kServer };
 
 struct Route {
   Page page = Page::kHealth;
-  std::string_view method;  // GET (which HEAD goes with) or POST
-  std::string_view path;    // below /v1, where it stands too; one that ends with / takes what follows
-  bool is_public = false;   // without a key
+  const Dialect* dialect = nullptr;  // of kDialect
+  std::string_view method;           // GET (which HEAD goes with) or POST
+  std::string_view path;             // below /v1, where it stands too; one that ends with / takes what follows
+  bool is_public = false;            // without a key
 };
 
 const std::vector<Route>& all_routes();
@@ -28,5 +30,8 @@ struct Routed {
   Refusal refusal;
 };
 Routed find_route(const HttpRequest& head);
+
+// A refusal in the words of the dialect whose path was asked for; OpenAI's where no dialect has the path.
+std::string error_body(const HttpRequest& head, const Refusal& refusal);
 
 }  // namespace naru::server

@@ -6,9 +6,7 @@
 #include <ctime>
 #include <new>
 
-#include "base/shown_text.h"
 #include "server/openai_answer.h"
-#include "server/openai_request.h"
 
 namespace naru::server {
 namespace {
@@ -20,6 +18,12 @@ uint64_t draw_bits() {
   const int failed = ::getentropy(&bits, sizeof bits);
   NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
   return bits;
+}
+
+// Why a request was refused, as the log may say it: messages can quote what was sent.
+std::string words_for_log(const Refusal& refusal) {
+  if (refusal.status >= 500 || refusal.status == 429) return refusal.message;
+  return refusal.param.empty() ? refusal.code : refusal.param + (refusal.code.empty() ? "" : " " + refusal.code);
 }
 
 double seconds_between(Service::Clock::time_point a, Service::Clock::time_point b) {
@@ -68,6 +72,10 @@ void Service::on_planned(AnswerId answer, AnswerPlan plan) {
       [this, answer, plan = std::make_shared<AnswerPlan>(std::move(plan))] { take_planned(answer, std::move(*plan)); });
 }
 
+void Service::on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) {
+  post_([this, answer, body = std::move(body), ignored = std::move(ignored)] { take_page(answer, body, ignored); });
+}
+
 void Service::on_events(std::vector<AddressedEvent> events) {
   post_([this, events = std::make_shared<std::vector<AddressedEvent>>(std::move(events))] {
     for (const AddressedEvent& each : *events) {
@@ -86,7 +94,7 @@ void Service::on_events(std::vector<AddressedEvent> events) {
 HttpResponse Service::refusal_response(const Refusal& refusal, const HttpRequest* head) const {
   HttpResponse response;
   response.status = refusal.status;
-  response.body = openai_error(refusal) + "\n";
+  response.body = (head != nullptr ? error_body(*head, refusal) : openai_error(refusal)) + "\n";
   if (refusal.retry_after_seconds > 0) {
     response.fields.push_back({"Retry-After", fmt::format("{}", refusal.retry_after_seconds)});
   }
@@ -129,7 +137,7 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   if (!refusal) return std::nullopt;
   HttpResponse response = refusal_response(*refusal, &head);
   if (refusal->status == 405) response.fields.push_back({"Allow", routed.allow});
-  log_page(head, response);
+  log_page(head, response.status, words_for_log(*refusal));
   return response;
 }
 
@@ -159,29 +167,29 @@ std::optional<Refusal> Service::refuse_now() const {
 AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> responder) {
   const Routed routed = find_route(request);
   NARU_CHECK(routed.route != nullptr);  // examine() has let it through
-  if (routed.route->method == "POST") return begin_answer(std::move(request), routed.route->page, std::move(responder));
+  if (routed.route->page == Page::kDialect) {
+    return begin_answer(std::move(request), *routed.route->dialect, std::move(responder));
+  }
   HttpResponse response = page(routed, request);
-  log_page(request, response);
+  log_page(request, response.status);
   responder->respond(std::move(response));
   return 0;
 }
 
-AnswerId Service::begin_answer(HttpRequest request, Page page, std::shared_ptr<Responder> responder) {
+AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder) {
   if (const auto refusal = refuse_now()) {  // since its header came, others have
     HttpResponse response = refusal_response(*refusal, &request);
-    log_page(request, response);
+    log_page(request, response.status, words_for_log(*refusal));
     responder->respond(std::move(response));
     return 0;
   }
   const AnswerId id = ++last_id_;
-  const bool is_chat = page == Page::kChat;
   AnswerJob job;
   job.id = id;
-  job.read = is_chat ? read_openai_chat : read_openai_completion;
-  job.make_writer = make_openai_writer;
+  job.dialect = &dialect;
   const std::string random =
       fmt::format("{:016x}{:016x}", id_secret_[0] ^ draw_bits(), id_secret_[1] + id * 0x9e3779b97f4a7c15);
-  job.identity.id = (is_chat ? "chatcmpl-" : "cmpl-") + random;
+  job.identity.id = std::string(dialect.id_prefix) + random;
   job.identity.created = static_cast<int64_t>(std::time(nullptr));
   job.seed = draw_bits() >> (64 - kSeedBits);
   job.is_strict_model = options_.is_strict_model;
@@ -189,14 +197,17 @@ AnswerId Service::begin_answer(HttpRequest request, Page page, std::shared_ptr<R
 
   Exchange exchange;
   exchange.responder = std::move(responder);
-  exchange.line = fmt::format("{} {}", request.method, request.path());
-  exchange.key_name = job.key_name;
+  exchange.dialect = &dialect;
+  exchange.log.id = job.identity.id;
+  exchange.log.request = fmt::format("{} {}", request.method, request.path());
+  exchange.log.key_name = job.key_name;
   exchange.fields = cross_origin_fields(options_.access, request);
   exchange.begin = exchange.last_sent = Clock::now();
   exchange.body_bytes = static_cast<int64_t>(request.body.size());
   waiting_body_bytes_ += exchange.body_bytes;
   exchanges_.emplace(id, std::move(exchange));
-  job.body = std::move(request.body);
+  job.body = std::exchange(request.body, {});
+  job.head = std::move(request);
   answering_->submit(std::move(job));
   return id;
 }
@@ -213,6 +224,18 @@ void Service::take_planned(AnswerId answer, AnswerPlan plan) {
   if (!exchange.plan.ignored.empty()) {
     exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
   }
+}
+
+void Service::take_page(AnswerId answer, std::string body, const std::vector<std::string>& ignored) {
+  const auto at = exchanges_.find(answer);
+  if (at == exchanges_.end()) return;
+  HttpResponse response;
+  response.body = std::move(body) + "\n";
+  response.fields = std::move(at->second.fields);
+  if (!ignored.empty()) response.fields.push_back({"x-naru-ignored", ignored_line(ignored)});
+  const std::shared_ptr<Responder> responder = at->second.responder;
+  end(answer, 200, {});
+  responder->respond(std::move(response));
 }
 
 void Service::send(Exchange& exchange, std::string bytes) {
@@ -271,20 +294,30 @@ void Service::take_error(AnswerId answer, const Refusal& refusal) {
     event.error = refusal;
     send(exchange, exchange.plan.writer->take(event));
     if (!exchanges_.contains(answer)) return;
-    end(answer, refusal.status, {});
+    end(answer, refusal.status, {}, words_for_log(refusal));
     responder->end_stream(false);
     return;
   }
   HttpResponse response = refusal_response(refusal);
+  response.body = exchange.dialect->error(refusal) + "\n";
   for (HttpField& field : exchange.fields) response.fields.push_back(std::move(field));
-  end(answer, refusal.status, {});
+  end(answer, refusal.status, {}, words_for_log(refusal));
   responder->respond(std::move(response));
 }
 
-void Service::end(AnswerId answer, int status, const AnswerUsage& usage) {
+void Service::end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused) {
   const auto at = exchanges_.find(answer);
-  log_line(at->second, status, usage);
-  waiting_body_bytes_ -= at->second.body_bytes;
+  Exchange& exchange = at->second;
+  if (options_.log) {
+    RequestLog& log = exchange.log;
+    log.status = status;
+    log.refused = refused;
+    log.usage = usage;
+    if (exchange.has_text) log.first_seconds = seconds_between(exchange.begin, exchange.first_text);
+    log.seconds = seconds_between(exchange.begin, Clock::now());
+    options_.log(log);
+  }
+  waiting_body_bytes_ -= exchange.body_bytes;
   exchanges_.erase(at);
 }
 
@@ -322,27 +355,14 @@ void Service::tick(Clock::time_point now) {
   }
 }
 
-// ---- the log
-
-void Service::log_line(const Exchange& exchange, int status, const AnswerUsage& usage) const {
-  if (!options_.log) return;
-  const Clock::time_point now = Clock::now();
-  std::string line = fmt::format("{} {}", without_controls_on_one_line(exchange.line),
-                                 status == 0 ? "left" : fmt::format("{}", status));
-  if (!exchange.key_name.empty()) line += " " + exchange.key_name;
-  if (usage.prompt_tokens > 0) {
-    line += fmt::format(" {}+{} tokens ({} cached)", usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens);
-  }
-  if (exchange.has_text)
-    line += fmt::format(", first after {:.3f} s", seconds_between(exchange.begin, exchange.first_text));
-  options_.log(line + fmt::format(", {:.3f} s", seconds_between(exchange.begin, now)));
-}
-
-void Service::log_page(const HttpRequest& request, const HttpResponse& response) const {
+void Service::log_page(const HttpRequest& request, int status, const std::string& refused) const {
   // What only asks whether all is well would fill the log.
-  if (!options_.log || (response.status == 200 && request.path() == "/health")) return;
-  options_.log(without_controls_on_one_line(
-      fmt::format("{} {} {}", request.method.substr(0, 16), request.path().substr(0, 200), response.status)));
+  if (!options_.log || (status == 200 && request.path() == "/health")) return;
+  RequestLog log;
+  log.request = fmt::format("{} {}", request.method.substr(0, 16), request.path().substr(0, 200));
+  log.status = status;
+  log.refused = refused;
+  options_.log(log);
 }
 
 }  // namespace naru::server

@@ -16,6 +16,7 @@
 #include "server/answering.h"
 #include "server/http_message.h"
 #include "server/limits.h"
+#include "server/request_log.h"
 #include "server/routes.h"
 
 namespace naru::server {
@@ -41,9 +42,9 @@ struct ServiceOptions {
   AccessRules access;
   AnsweringOptions answering;
   Deadlines deadlines;
-  std::string version;                          // of the program
-  bool is_strict_model = false;                 // a request for another model is refused
-  std::function<void(const std::string&)> log;  // one line a request; may be empty
+  std::string version;                         // of the program
+  bool is_strict_model = false;                // a request for another model is refused
+  std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
 };
 
 class Service final : public AnswerListener {
@@ -75,12 +76,13 @@ class Service final : public AnswerListener {
   // The hashes of the model's files, once they are made.
   void set_hashes(std::vector<FileHash> hashes) { hashes_ = std::move(hashes); }
 
-  // An answer in the shape of the dialect (there is one shape so far).
+  // In the shape of the dialect that `head` has asked in.
   HttpResponse refusal_response(const Refusal& refusal, const HttpRequest* head = nullptr) const;
 
   // AnswerListener, on other threads.
   void on_loaded(Result<std::shared_ptr<const ModelFacts>> model) override;
   void on_planned(AnswerId answer, AnswerPlan plan) override;
+  void on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) override;
   void on_events(std::vector<AddressedEvent> events) override;
 
  private:
@@ -88,8 +90,8 @@ class Service final : public AnswerListener {
   struct Exchange {
     std::shared_ptr<Responder> responder;
     AnswerPlan plan;
-    std::string line;  // "POST /v1/chat/completions", for the log
-    std::string key_name;
+    const Dialect* dialect = nullptr;
+    RequestLog log;
     std::vector<HttpField> fields;  // of the answer's header
     Clock::time_point begin, first_text, last_sent;
     bool has_begun = false;  // the header of a stream is sent
@@ -97,13 +99,13 @@ class Service final : public AnswerListener {
     int64_t body_bytes = 0;  // that wait to be read
   };
 
-  AnswerId begin_answer(HttpRequest request, Page page, std::shared_ptr<Responder> responder);
+  AnswerId begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder);
   void take(AnswerId answer, const AnswerEvent& event);
   void take_planned(AnswerId answer, AnswerPlan plan);
+  void take_page(AnswerId answer, std::string body, const std::vector<std::string>& ignored);
   void take_error(AnswerId answer, const Refusal& refusal);
   void send(Exchange& exchange, std::string bytes);
-  void end(AnswerId answer, int status, const AnswerUsage& usage);
-  void log_line(const Exchange& exchange, int status, const AnswerUsage& usage) const;
+  void end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused = "");
   std::optional<Refusal> refuse_now() const;
 
   HttpResponse page(const Routed& routed, const HttpRequest& request) const;
@@ -111,7 +113,7 @@ class Service final : public AnswerListener {
   HttpResponse server_page() const;
   HttpResponse models_page(const Routed& routed) const;
   HttpResponse options_page(const HttpRequest& head, const Routed& routed) const;
-  void log_page(const HttpRequest& request, const HttpResponse& response) const;
+  void log_page(const HttpRequest& request, int status, const std::string& refused = "") const;
 
   ServiceOptions options_;
   Post post_;

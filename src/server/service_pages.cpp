@@ -33,8 +33,7 @@ HttpResponse Service::page(const Routed& routed, const HttpRequest& request) con
     case Page::kModels:
     case Page::kModel: response = models_page(routed); break;
     case Page::kServer: response = server_page(); break;
-    case Page::kChat:
-    case Page::kCompletion: NARU_CHECK(false, static_cast<int>(routed.route->page));
+    case Page::kDialect: NARU_CHECK(false, static_cast<int>(routed.route->page));
   }
   for (HttpField& field : cross_origin_fields(options_.access, request)) response.fields.push_back(std::move(field));
   response.is_head_only = request.method == "HEAD";

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "server/limits.h"
+#include "server/openai_request.h"
 #include "server/routes.h"
 
 namespace naru::server {
@@ -138,8 +139,8 @@ TEST(Routes, PathsMethodsAndWhatIsElsewhere) {
     ASSERT_NE(routed("GET", prefix + "/health").route, nullptr);
     EXPECT_EQ(routed("GET", prefix + "/health?x=1").route->page, Page::kHealth);
     EXPECT_EQ(routed("HEAD", prefix + "/models").route->page, Page::kModels);
-    EXPECT_EQ(routed("POST", prefix + "/chat/completions").route->page, Page::kChat);
-    EXPECT_EQ(routed("POST", prefix + "/completions").route->page, Page::kCompletion);
+    EXPECT_EQ(routed("POST", prefix + "/chat/completions").route->dialect, &kOpenAiChat);
+    EXPECT_EQ(routed("POST", prefix + "/completions").route->dialect, &kOpenAiCompletion);
   }
   const HttpRequest one = get({}, "/v1/models/owner/name");
   EXPECT_EQ(find_route(one).rest, "owner/name");

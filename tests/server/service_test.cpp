@@ -97,7 +97,7 @@ struct ServiceTest : testing::Test {
   void start(OpenEngine open) {
     ServiceOptions options;
     options.answering = {"tiny", 2, 4};
-    options.log = [this](const std::string& line) { log.push_back(line); };
+    options.log = [this](const RequestLog& line) { log.push_back(log_text(line)); };
     service = std::make_unique<Service>(options, posted.post(), [this](const Status& status) { loaded = status; });
     service->start(std::move(open));
   }

@@ -1,0 +1,23 @@
+// What the readers of all dialects share: the body as an object, fields that each has, and the end of reading.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/answer_request.h"
+#include "server/fields.h"
+
+namespace naru::server {
+
+// Nothing where `root` is the body's object now.
+std::optional<Refusal> parse_body(std::string_view body, text::Value& root);
+
+// A string, or an array of them.
+std::vector<std::string> read_stops(Fields& body, std::string_view name);
+
+// The first refusal, or the request with what was ignored.
+ReadRequest finish_request(const FieldNotes& notes, AnswerRequest& request);
+
+}  // namespace naru::server
