@@ -53,8 +53,10 @@ def check_start_over(recipe, keys, overrides, naru, folder):
     command = [naru, "train", f"recipes/{recipe.name}", *anew]
     with subprocess.Popen([*command, "--start-over"], cwd=folder, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as started:
+        # The recipe is what is moved last: before that the old run is still there, and going on is refused.
         end = time.monotonic() + 300
-        while not (place / first / "set-aside-1").exists() and started.poll() is None and time.monotonic() < end:
+        old = place / first / "set-aside-1" / "recipe.toml"
+        while not old.exists() and started.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
         started.kill()
     done = run(naru, folder, *command[1:], "--json")
