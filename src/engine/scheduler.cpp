@@ -19,8 +19,9 @@ struct Scheduler::Prompt {
 struct Scheduler::Entry {
   RequestId id = 0;
   Request request;
-  std::vector<int32_t> ids;  // prompt and generated
-  TokenHistory history;      // of the ids, where penalties count them
+  std::vector<int32_t> ids;                     // prompt and generated
+  TokenHistory history;                         // of the ids, where penalties count them
+  std::unique_ptr<ConstraintState> constraint;  // behind the ids; null: none
   bool counts_tokens = false;
   std::unique_ptr<Session> session;  // absent while waiting
   std::shared_ptr<Prompt> prompt;    // of several answers that have not begun; null: nothing to wait for
@@ -118,6 +119,7 @@ Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
     entry->prompt = prompt;
     entry->request = request;
     entry->request.sample += static_cast<uint32_t>(k);
+    if (request.constraint != nullptr) entry->constraint = request.constraint->begin();
     waiting_.push_back(std::move(entry));
   }
   return first;
@@ -348,9 +350,15 @@ void Scheduler::take_rows(Entry& entry, const Logits& logits) {
 
 void Scheduler::take_token(Entry& entry, std::span<const float> logits, const int32_t* guess) {
   const Request& request = entry.request;
+  std::span<const uint64_t> allowed;
+  if (entry.constraint != nullptr) {
+    allowed = entry.constraint->allowed();
+    const bool is_over = std::all_of(allowed.begin(), allowed.end(), [](uint64_t bits) { return bits == 0; });
+    if (is_over) return finish(entry, FinishReason::kStop);
+  }
   float logprob = 0;
   const Result<int32_t> sampled = sampler_.sample(logits, request.sampling, entry.history, request.sample,
-                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr);
+                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr, allowed);
   if (!sampled.ok()) {
     finish(entry, FinishReason::kError, sampled.error());
     return;
@@ -358,6 +366,7 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
   const int32_t id = *sampled;
   entry.ids.push_back(id);
   if (entry.counts_tokens) entry.history.add_generated(id);
+  if (entry.constraint != nullptr) entry.constraint->accept(id);
   ++entry.usage.completion_tokens;
   if (guess != nullptr && *guess == id) {
     ++n_accepted_;

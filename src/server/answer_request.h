@@ -37,6 +37,7 @@ struct AnswerRequest {
   // {"type": "function", "function": {"name", "description", "parameters"}}; null: none, so that nothing is rendered of
   // them and no call is looked for in the answer.
   text::Value tools;
+  bool parallel_calls = true;             // false: the answer ends behind its first call
   bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
   std::optional<bool> thinks;             // reasoning on or off, where the template knows both
   std::string reasoning_effort;           // "low", "high", "max"; empty: the template's own

@@ -3,9 +3,15 @@
 #include <fmt/format.h>
 
 #include "base/sha256.h"
+#include "engine/json_constraint.h"
 #include "formats/generation_config.h"
 
 namespace naru::server {
+
+std::shared_ptr<const engine::JsonMasks> VocabularyMasks::json() const {
+  std::call_once(is_made_, [this] { json_ = std::make_shared<const engine::JsonMasks>(tokenizer_, n_ids_, end_ids_); });
+  return json_;
+}
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created) {
   const models::ModelPlan& plan = engine.model();
@@ -21,6 +27,10 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.tokenizer = engine.tokenizer();
   facts.chat_template = engine.chat_template();
   facts.template_status = engine.template_status();
+  if (facts.tokenizer != nullptr) {
+    facts.masks = std::make_shared<const VocabularyMasks>(*facts.tokenizer, facts.vocab, engine.eos_ids());
+  }
+  if (facts.chat_template != nullptr) facts.tools = text::tool_support(*facts.chat_template);
   std::string identity =
       fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes, engine.vocab());
   for (const auto& [kind, bytes] : plan.stored_kinds) identity += fmt::format("{} {}\n", kind, bytes);

@@ -10,6 +10,7 @@
 #include "server/limits.h"
 #include "server/openai_answer.h"
 #include "server/openai_messages.h"
+#include "server/openai_tools.h"
 #include "server/request_body.h"
 
 namespace naru::server {
@@ -113,28 +114,27 @@ void read_chat_logprobs(Fields& body, AnswerRequest& request) {
   if (wanted) request.top_logprobs = top.value_or(0);
 }
 
-bool is_empty_list(const Value* value) {
-  return value != nullptr && value->as_list() != nullptr && value->as_list()->empty();
+// The content as text, or as one JSON object.
+void read_response_format(Fields& body, AnswerRequest& request) {
+  const Value* value = body.find("response_format");
+  if (value == nullptr) return;
+  if (value->as_object() == nullptr) return body.refuse_wrong("response_format", *value, "an object with \"type\"");
+  const Value* type = value->find("type");
+  const std::string* word = type != nullptr ? type->as_string() : nullptr;
+  if (word != nullptr && *word == "json_schema") {
+    return body.refuse_unsupported("response_format",
+                                   "schemas come with constrained decoding: send {\"type\": \"json_object\"}, and the "
+                                   "schema in a message");
+  }
+  if (word == nullptr || (*word != "text" && *word != "json_object")) {
+    return body.notes().refuse(
+        "response_format", "response_format has a \"type\" that is not known; \"text\" or \"json_object\" was wanted");
+  }
+  request.is_json = *word == "json_object";
 }
 
 // What is there in OpenAI's API, and not here yet.
 void refuse_chat_fields(Fields& body) {
-  constexpr std::string_view kNoTools = "tools come later: send requests without them";
-  if (!is_empty_list(body.find("tools"))) body.refuse_unsupported("tools", kNoTools);
-  if (!is_empty_list(body.find("functions"))) body.refuse_unsupported("functions", kNoTools);
-  for (const char* name : {"tool_choice", "function_call"}) {
-    const Value* choice = body.find(name);
-    const std::string* word = choice ? choice->as_string() : nullptr;
-    if (!word || (*word != "none" && *word != "auto")) body.refuse_unsupported(name, kNoTools);
-  }
-  body.ignore("parallel_tool_calls");
-  if (const Value* format = body.find("response_format")) {
-    const Value* type = format->find("type");
-    const bool is_text = type && type->as_string() && *type->as_string() == "text";
-    if (!is_text) {
-      body.refuse_unsupported("response_format", "only {\"type\": \"text\"} is; ask for the form in the prompt");
-    }
-  }
   if (const Value* kinds = body.find("modalities")) {
     const auto* list = kinds->as_list();
     const bool is_text = list && list->size() == 1 && list->front().as_string() && *list->front().as_string() == "text";
@@ -251,6 +251,8 @@ ReadRequest read_openai_chat(std::string_view body) {
   read_max_tokens(fields, request);
   read_chat_logprobs(fields, request);
   read_template_settings(fields, request);
+  read_openai_tools(fields, request);
+  read_response_format(fields, request);
   refuse_chat_fields(fields);
   fields.ignore_rest();
   return finish_request(notes, request);

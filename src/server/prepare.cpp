@@ -5,6 +5,8 @@
 #include <cstdlib>
 
 #include "base/sha256.h"
+#include "engine/json_constraint.h"
+#include "server/tool_prompt.h"
 #include "text/chat_tokenizer.h"
 
 namespace naru::server {
@@ -31,8 +33,9 @@ engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts
   return o;
 }
 
-MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
-  if (model.chat_template == nullptr || !model.chat_template->can_render(false)) {
+// `text`: how the answer is read.
+MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, engine::TextOptions& text) {
+  if (model.chat_template == nullptr || !model.chat_template->can_render(!request.tools.is_null())) {
     const std::string why = model.template_status.ok()
                                 ? "the model has no chat template for conversations without tools"
                                 : model.template_status.error().message;
@@ -40,7 +43,7 @@ MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
                    "no_chat_template", 0};
   }
   text::ChatInput input;
-  input.messages = request.messages;
+  if (auto refusal = prepare_tools(request, model, input, text)) return std::move(*refusal);
   input.settings = request.template_settings;
   auto made = text::encode_chat(*model.chat_template, *model.tokenizer, input);
   if (!made.ok()) {
@@ -55,6 +58,17 @@ MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
                    "messages", "", 0};
   }
   return Prompt{std::move(made->ids), made->opens_reasoning};
+}
+
+// What an answer in JSON cannot be as well.
+std::optional<Refusal> refuse_with_json(const AnswerRequest& request) {
+  if (!request.is_json) return std::nullopt;
+  std::string_view other;
+  if (!request.tools.is_null()) other = "it has tools, and a call is none: leave the tools out, or the form";
+  if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows an object: leave one out";
+  if (other.empty()) return std::nullopt;
+  return Refusal{400, fmt::format("reading the request: the answer is to be one JSON object, but {}", other),
+                 "response_format", "", 0};
 }
 
 MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const std::string& param) {
@@ -80,11 +94,12 @@ MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const 
                  param, "", 0};
 }
 
-MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model) {
+MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model, engine::TextOptions& text) {
   const std::string param = request.is_chat               ? "messages"
                             : request.prompts.size() == 1 ? "prompt"
                                                           : fmt::format("prompt[{}]", index);
-  MadePrompt made = request.is_chat ? chat_prompt(request, model) : text_prompt(request.prompts[index], model, param);
+  MadePrompt made =
+      request.is_chat ? chat_prompt(request, model, text) : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
   return Refusal{400,
@@ -108,6 +123,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
   if (model.tokenizer == nullptr) {
     return Refusal{500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
   }
+  if (auto refusal = refuse_with_json(request)) return std::move(*refusal);
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
   if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {
     return Refusal{400, fmt::format("reading the request: {}", valid.error().message), "", "", 0};
@@ -118,10 +134,15 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
   answer.text.stop = request.stop;
   answer.text.split_reasoning = request.is_chat;
   for (size_t i = 0; i < static_cast<size_t>(request.n_prompts()); ++i) {
-    MadePrompt made = make_prompt(request, i, model);
+    MadePrompt made = make_prompt(request, i, model, answer.text);
     if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
     Prompt& prompt = std::get<Prompt>(made);
     answer.text.starts_in_reasoning = prompt.opens_reasoning;
+    std::shared_ptr<const engine::Constraint> constraint;
+    if (request.is_json) {
+      constraint = std::make_shared<const engine::JsonConstraint>(model.masks->json(), answer.text.split_reasoning,
+                                                                  prompt.opens_reasoning);
+    }
     for (int64_t j = 0; j < request.n; ++j) {
       engine::Request one;
       one.ids = prompt.ids;
@@ -130,6 +151,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       one.max_tokens = request.max_tokens;
       one.ignore_eos = request.ignores_end;
       one.top_logprobs = request.top_logprobs;
+      one.constraint = constraint;
       one.cache_scope = cache_scope;
       answer.choices.push_back(std::move(one));
     }

@@ -1,11 +1,23 @@
 #include "server/running_answers.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace naru::server {
+namespace {
+
+// Of one call; what answers it refers to it.
+std::string draw_call_id() {
+  uint64_t bits[2] = {};
+  const int failed = ::getentropy(bits, sizeof bits);
+  NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
+  return fmt::format("call_{:016x}{:016x}", bits[0], bits[1]);
+}
+
+}  // namespace
 
 RunningAnswers::RunningAnswers(engine::Engine& engine, int64_t parallel, int64_t queue)
     // Each choice waits until the next step, also one that runs at once.
@@ -87,19 +99,28 @@ AnswerToken RunningAnswers::token_of(const engine::Event& event, bool is_reasoni
   return token;
 }
 
+void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told) {
+  told.reasoning = std::move(delta.reasoning);
+  told.content = std::move(delta.content);
+  for (text::ToolCall& call : delta.calls) {
+    told.calls.push_back({call.index, draw_call_id(), std::move(call.name), std::move(call.arguments)});
+    ++choice.n_calls;
+  }
+}
+
 void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   if (choice.is_stopped) return;
   const bool was_reasoning = choice.follower.is_reasoning();
   auto delta = choice.follower.take(event);
   NARU_CHECK(delta.ok());  // only the last event of a request can be an error
   choice.is_stopped = delta->is_stopped;
+  choice.stop = delta->stop;
   const bool is_reasoning = was_reasoning || choice.follower.is_reasoning();
   if (is_reasoning) ++choice.reasoning_tokens;
   const bool has_token = choice.wants_tokens && !event.is_stop_token;
   if (delta->empty() && !has_token) return;
   AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);
-  told.reasoning = std::move(delta->reasoning);
-  told.content = std::move(delta->content);
+  put_text(choice, std::move(*delta), told);
   if (has_token) told.tokens.push_back(token_of(event, is_reasoning));
 }
 
@@ -107,13 +128,18 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   const AnswerId answer = choice.answer;
   auto delta = choice.follower.take(event);
   if (!delta.ok()) return fail(answer, refusal_of(delta.error()));
+  if (choice.stop.empty()) choice.stop = delta->stop;  // it may become whole with the last character
   if (!delta->empty() && !choice.is_stopped) {
     AnswerEvent& told = tell(answer, AnswerEvent::Kind::kText, choice.index);
-    told.reasoning = std::move(delta->reasoning);
-    told.content = std::move(delta->content);
+    put_text(choice, std::move(*delta), told);
   }
   AnswerEvent& end = tell(answer, AnswerEvent::Kind::kEnd, choice.index);
-  end.reason = event.reason == engine::FinishReason::kLength ? EndReason::kLength : EndReason::kStop;
+  end.stop = choice.stop;
+  if (event.reason == engine::FinishReason::kLength && !choice.is_stopped) {
+    end.reason = EndReason::kLength;
+  } else {
+    end.reason = choice.n_calls > 0 && choice.stop.empty() ? EndReason::kToolCalls : EndReason::kStop;
+  }
   Running& running = answers_.at(answer);
   AnswerUsage& usage = running.usage;
   usage.completion_tokens += event.usage.completion_tokens;

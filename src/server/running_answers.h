@@ -38,7 +38,9 @@ class RunningAnswers {
     bool wants_tokens = false;   // with their probabilities
     bool counts_prompt = false;  // the first choice of its prompt
     bool is_stopped = false;     // a stop string was complete: what comes behind it is nothing
+    std::string stop = {};       // which one
     int64_t reasoning_tokens = 0;
+    int64_t n_calls = 0;  // given out
   };
   struct Running {
     std::vector<engine::RequestId> requests;  // of its choices that are not whole yet
@@ -48,6 +50,8 @@ class RunningAnswers {
   void take(const engine::Event& event);
   void take_token(Choice& choice, const engine::Event& event);
   void finish(Choice& choice, const engine::Event& event);
+  // More of a choice's text, with ids for its calls.
+  void put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told);
   AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;
   AnswerEvent& tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice = 0);
 

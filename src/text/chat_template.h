@@ -27,6 +27,10 @@ struct ChatInput {
   Value tools;      // a list of JSON schemas, or null
   Value documents;  // a list of objects, or null
   bool add_generation_prompt = true;
+  // Arguments of calls (tool_calls[i].function.arguments) that are strings reach the template as objects that print as
+  // those very bytes, whether it writes `arguments | tojson` or `arguments`: a conversation's next turn begins with the
+  // bytes that the model wrote. Off: as transformers, which leaves it to the caller to give what the template wants.
+  bool keeps_arguments = false;
   Value::Object settings;      // further variables: {"enable_thinking", false}, {"thinking", true}, ...
   std::optional<std::tm> now;  // what strftime_now sees; the clock's local time where not set
 };
