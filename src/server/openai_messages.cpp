@@ -97,9 +97,7 @@ Value read_message(const Value& value, const std::string& place, FieldNotes& not
   }
   fields.refuse_unsupported("function_call", "tools come later: send conversations without calls");
   fields.refuse_unsupported("audio", "models take text alone here");
-  if (fields.boolean("prefix") == true) {
-    fields.refuse_unsupported("prefix", "an answer always begins anew; /v1/completions continues a text");
-  }
+  fields.boolean("prefix");  // said of the request (reasoning_fields.h)
   message.emplace_back("content", read_content(fields));
   if (const auto name = fields.string("name", kShortTextBytesMax)) message.emplace_back("name", *name);
   // Two names of one field; the first one wins in DeepSeek's clients.

@@ -2,6 +2,7 @@
 // end, told as events. Of the engine's thread; it knows no thread itself.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <vector>
@@ -31,6 +32,7 @@ class RunningAnswers {
   int64_t n_answers() const { return static_cast<int64_t>(answers_.size()); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Choice {
     engine::AnswerFollower follower;
     AnswerId answer = 0;
@@ -39,6 +41,8 @@ class RunningAnswers {
     bool counts_prompt = false;  // the first choice of its prompt
     bool is_stopped = false;     // a stop string was complete: what comes behind it is nothing
     int64_t reasoning_tokens = 0;
+    Clock::time_point submitted;
+    std::optional<double> queue_seconds = std::nullopt;  // until the step that gave its first event
   };
   struct Running {
     std::vector<engine::RequestId> requests;  // of its choices that are not whole yet
@@ -47,6 +51,7 @@ class RunningAnswers {
 
   void take(const engine::Event& event);
   void take_token(Choice& choice, const engine::Event& event);
+  static void add_times(const Choice& choice, AnswerUsage& usage);
   void finish(Choice& choice, const engine::Event& event);
   AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;
   AnswerEvent& tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice = 0);
@@ -56,6 +61,7 @@ class RunningAnswers {
   std::map<engine::RequestId, Choice> choices_;
   std::map<AnswerId, Running> answers_;
   std::vector<AddressedEvent> events_;
+  Clock::time_point step_begin_;
 };
 
 }  // namespace naru::server
