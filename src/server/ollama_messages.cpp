@@ -61,7 +61,7 @@ Value OllamaMessages::read_call(const Value& value, const std::string& place) {
   }
   Fields call(value, place, notes_);
   std::string id = call.string("id", kShortBytesMax).value_or("");
-  call.ignore("type");
+  call.find("type");  // there is but one
   call.find("function");
   call.ignore_rest();
   Fields fields(*function, place + ".function", notes_);

@@ -81,7 +81,7 @@ const std::vector<Route>& all_routes() {
       {Page::kOllamaTags, nullptr, "GET", "/api/tags"},
       {Page::kOllamaPs, nullptr, "GET", "/api/ps"},
       {Page::kOllamaVersion, nullptr, "GET", "/api/version"},
-      {Page::kHealth, nullptr, "HEAD", "/", true},  // how Ollama's clients look whether it is there
+      {Page::kHealth, nullptr, "HEAD", "/"},  // how Ollama's clients look whether it is there
   };
   return routes;
 }

@@ -42,7 +42,7 @@ TEST(TokenPages, OneTextInBothForms) {
   EXPECT_EQ(page_json(kDetokenize, PageJson{{"tokens", ids}}.dump()),
             (PageJson{{"content", "Hello <think> ü"}, {"prompt", "Hello <think> ü"}}));
   // A text that control tokens are not found in.
-  EXPECT_GT(page_json(kTokenize, R"({"content":"<think>","parse_special":false})")["count"], 1);
+  EXPECT_GT(page_json(kTokenize, R"({"content":"<|im_end|>","parse_special":false})")["count"], 1);
   EXPECT_EQ(page_json(kTokenize, R"({"content":""})")["tokens"], PageJson::array());
   EXPECT_EQ(page_json(kDetokenize, R"({"tokens":[]})")["content"], "");
 }

@@ -42,7 +42,7 @@ Appended append_to(const std::string& tail, const AnswerStart& start, const Toke
   Appended appended{join(segments).substr(2), is_reasoning.ok() && *is_reasoning, ""};
   for (size_t i = 0; i < segments.size(); ++i) {
     EXPECT_FALSE(segments[i].text.empty());
-    if (i > 0) EXPECT_NE(segments[i].is_content, segments[i - 1].is_content);
+    EXPECT_TRUE(i == 0 || segments[i].is_content != segments[i - 1].is_content);
     if (segments[i].is_content) appended.content += segments[i].text;
   }
   return appended;
