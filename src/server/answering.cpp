@@ -119,6 +119,7 @@ void Answering::prepare_one(AnswerJob& job) {
   plan.is_streamed = request.is_streamed;
   plan.seed = answer.seed;
   plan.ignored = std::move(request.ignored);
+  plan.ignored.insert(plan.ignored.end(), answer.ignored.begin(), answer.ignored.end());
   plan.writer = job.dialect->make_writer(std::move(job.identity), request);
   listener_.on_planned(job.id, std::move(plan));
   put_mail({job.id, std::move(answer)});

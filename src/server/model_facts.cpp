@@ -19,6 +19,9 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.numerics_id = plan.numerics_id;
   facts.chip = std::move(chip);
   facts.created = created;
+  facts.architecture = formats::gguf_architecture(plan.config.family);
+  facts.is_gguf = plan.config.from_gguf;
+  facts.file_bytes = plan.file_bytes;
   facts.n_parameters = plan.n_parameters;
   facts.vocab = engine.vocab();
   facts.context_tokens = engine.context_tokens();
@@ -31,6 +34,10 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
     facts.masks = std::make_shared<const VocabularyMasks>(*facts.tokenizer, facts.vocab, engine.eos_ids());
   }
   if (facts.chat_template != nullptr) facts.tools = text::tool_support(*facts.chat_template);
+  int64_t kind_bytes = -1;
+  for (const auto& [kind, bytes] : plan.stored_kinds) {
+    if (bytes > kind_bytes) facts.stored_kind = kind, kind_bytes = bytes;
+  }
   std::string identity =
       fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes, engine.vocab());
   for (const auto& [kind, bytes] : plan.stored_kinds) identity += fmt::format("{} {}\n", kind, bytes);

@@ -37,9 +37,13 @@ class VocabularyMasks {
 struct ModelFacts {
   std::string name;  // it is served by
   std::string numerics_id;
-  std::string fingerprint;  // "fp_..." of name, shape, sizes and numerics
-  std::string chip;         // what computes
-  int64_t created = 0;      // seconds since 1970: when it was loaded
+  std::string fingerprint;   // "fp_..." of name, shape, sizes and numerics
+  std::string chip;          // what computes
+  int64_t created = 0;       // seconds since 1970: when it was loaded
+  std::string architecture;  // as GGUF files call it: "qwen3"
+  std::string stored_kind;   // of most bytes of the files' tensors: "Q4_0"
+  bool is_gguf = false;
+  int64_t file_bytes = 0;  // of the tensors that are used
   int64_t n_parameters = 0;
   int64_t vocab = 0;
   int64_t context_tokens = 0;

@@ -100,9 +100,7 @@ Value read_message(const Value& value, const std::string& place, FieldNotes& not
   }
   fields.refuse_unsupported("function_call", "it is the old name: send \"tool_calls\"");
   fields.refuse_unsupported("audio", "models take text alone here");
-  if (fields.boolean("prefix") == true) {
-    fields.refuse_unsupported("prefix", "an answer always begins anew; /v1/completions continues a text");
-  }
+  fields.boolean("prefix");  // said of the request (reasoning_fields.h)
   // An answer that is calls alone has no content.
   const bool has_content = calls.empty() || fields.has("content");
   message.emplace_back("content", has_content ? read_content(fields) : Value());

@@ -11,6 +11,7 @@
 #include "server/openai_answer.h"
 #include "server/openai_messages.h"
 #include "server/openai_tools.h"
+#include "server/reasoning_fields.h"
 #include "server/request_body.h"
 
 namespace naru::server {
@@ -143,10 +144,6 @@ void refuse_chat_fields(Fields& body) {
   body.refuse_unsupported("audio", "models take and give text alone here");
   body.refuse_unsupported("prediction", "leave it out: answers come whole and the same without it");
   body.refuse_unsupported("web_search_options", "nothing here goes to the network");
-  constexpr std::string_view kNoThinking =
-      "chat_template_kwargs reaches what the model's template knows, as in {\"enable_thinking\": false}";
-  body.refuse_unsupported("thinking", kNoThinking);
-  body.refuse_unsupported("reasoning_effort", kNoThinking);
 }
 
 void read_template_settings(Fields& body, AnswerRequest& request) {
@@ -225,7 +222,6 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
   if (body.boolean("echo") == true) {
     body.refuse_unsupported("echo", "put the prompt before the answer yourself");
   }
-  body.refuse_unsupported("suffix", "text is continued at its end only");
   const auto best_of = body.integer("best_of", 1, kChoicesMax);
   if (best_of && *best_of != request.n) {
     body.refuse_unsupported("best_of", "give n, and choose among the answers");
@@ -239,12 +235,7 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
 
 }  // namespace
 
-ReadRequest read_openai_chat(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
+void read_openai_chat_fields(Fields& fields, AnswerRequest& request) {
   request.is_chat = true;
   request.messages = read_openai_messages(fields);
   read_common(fields, request);
@@ -253,7 +244,18 @@ ReadRequest read_openai_chat(std::string_view body) {
   read_template_settings(fields, request);
   read_openai_tools(fields, request);
   read_response_format(fields, request);
+  read_reasoning(fields, request);
+  read_prefix(fields, request);
   refuse_chat_fields(fields);
+}
+
+ReadRequest read_openai_chat(std::string_view body) {
+  Value root;
+  if (auto refusal = parse_body(body, root)) return *refusal;
+  FieldNotes notes;
+  Fields fields(root, "", notes);
+  AnswerRequest request;
+  read_openai_chat_fields(fields, request);
   fields.ignore_rest();
   return finish_request(notes, request);
 }
@@ -265,6 +267,7 @@ ReadRequest read_openai_completion(std::string_view body) {
   Fields fields(root, "", notes);
   AnswerRequest request;
   read_prompts(fields, request);
+  request.suffix = fields.string("suffix", kBodyBytesMax);
   read_common(fields, request);
   // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
   request.max_tokens = fields.integer("max_tokens", 1, kTokensAskedMax).value_or(16);
@@ -281,5 +284,15 @@ const Dialect kOpenAiCompletion = {
     "openai.completion", "cmpl-",
     [](std::string_view body, const HttpRequest&) { return read_openai_completion(body); }, make_openai_writer,
     openai_error};
+const Dialect kOpenAiEmbeddings = {
+    "openai.embeddings", "embd-",
+    [](std::string_view, const HttpRequest&) -> ReadRequest {
+      return Refusal{
+          400,
+          "reading the request: models that answer make no embeddings; take a model and a server that are made "
+          "for them",
+          "model", "unsupported_model", 0};
+    },
+    nullptr, openai_error};
 
 }  // namespace naru::server

@@ -6,8 +6,8 @@
 
 #include "base/sha256.h"
 #include "engine/json_constraint.h"
-#include "server/tool_prompt.h"
-#include "text/chat_tokenizer.h"
+#include "server/chat_prompt.h"
+#include "text/fill_in.h"
 
 namespace naru::server {
 namespace {
@@ -16,6 +16,7 @@ namespace {
 struct Prompt {
   std::vector<int32_t> ids;
   bool opens_reasoning = false;
+  std::vector<std::string> ignored;
 };
 using MadePrompt = std::variant<Prompt, Refusal>;
 
@@ -35,29 +36,31 @@ engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts
 
 // `text`: how the answer is read.
 MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, engine::TextOptions& text) {
-  if (model.chat_template == nullptr || !model.chat_template->can_render(!request.tools.is_null())) {
-    const std::string why = model.template_status.ok()
-                                ? "the model has no chat template for conversations without tools"
-                                : model.template_status.error().message;
-    return Refusal{400, fmt::format("rendering the conversation: {}; /v1/completions continues plain text", why), "",
-                   "no_chat_template", 0};
-  }
-  text::ChatInput input;
-  if (auto refusal = prepare_tools(request, model, input, text)) return std::move(*refusal);
-  input.settings = request.template_settings;
-  auto made = text::encode_chat(*model.chat_template, *model.tokenizer, input);
-  if (!made.ok()) {
-    Refusal refusal = refusal_of(made.error());
-    if (refusal.status < 500) refusal.param = "messages";
-    return refusal;
-  }
-  if (made->ids.empty()) {
+  auto made = render_chat(request, model, true, &text);
+  if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
+  ChatPrompt& prompt = std::get<ChatPrompt>(made);
+  return Prompt{std::move(prompt.ids), prompt.opens_reasoning, std::move(prompt.ignored)};
+}
+
+// What stands between a beginning and an end.
+MadePrompt fill_in_prompt(const TextPrompt& prompt, const std::string& suffix, const ModelFacts& model,
+                          const std::string& param) {
+  const auto* text = std::get_if<std::string>(&prompt);
+  if (text == nullptr) {
     return Refusal{400,
-                   "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
-                   "send it to /v1/completions as plain text",
-                   "messages", "", 0};
+                   fmt::format("reading the request: {} has token ids and suffix is a text; give both as text, or a "
+                               "prompt of ids that has the tokens of filling in",
+                               param),
+                   param, "", 0};
   }
-  return Prompt{std::move(made->ids), made->opens_reasoning};
+  const auto tokens = text::fill_in_tokens(*model.tokenizer);
+  if (!tokens) {
+    return Refusal{400,
+                   "reading the request: suffix is given, and the model's vocabulary has no tokens for filling in; "
+                   "leave it out, or take a model that was trained for it",
+                   "suffix", "unsupported_parameter", 0};
+  }
+  return Prompt{text::encode_fill_in(*model.tokenizer, *tokens, *text, suffix), false, {}};
 }
 
 // What an answer in JSON cannot be as well.
@@ -98,8 +101,11 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
   const std::string param = request.is_chat               ? "messages"
                             : request.prompts.size() == 1 ? "prompt"
                                                           : fmt::format("prompt[{}]", index);
-  MadePrompt made =
-      request.is_chat ? chat_prompt(request, model, text) : text_prompt(request.prompts[index], model, param);
+  // An empty end is none.
+  const bool fills_in = request.suffix && !request.suffix->empty();
+  MadePrompt made = request.is_chat ? chat_prompt(request, model, text)
+                    : fills_in      ? fill_in_prompt(request.prompts[index], *request.suffix, model, param)
+                                    : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
   return Refusal{400,
@@ -138,6 +144,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
     if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
     Prompt& prompt = std::get<Prompt>(made);
     answer.text.starts_in_reasoning = prompt.opens_reasoning;
+    if (i == 0) answer.ignored = std::move(prompt.ignored);
     std::shared_ptr<const engine::Constraint> constraint;
     if (request.is_json) {
       constraint = std::make_shared<const engine::JsonConstraint>(model.masks->json(), answer.text.split_reasoning,
@@ -156,6 +163,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       answer.choices.push_back(std::move(one));
     }
   }
+  if (request.context_wanted > model.context_tokens) answer.ignored.push_back("num_ctx");
   return answer;
 }
 

@@ -18,6 +18,7 @@ struct PreparedAnswer {
   engine::TextOptions text;              // of all of them
   int64_t choices_per_prompt = 1;
   uint64_t seed = 0;
+  std::vector<std::string> ignored;  // besides those of the request: what this model knows nothing of
 };
 
 // `seed`: where the request names none. `cache_scope`: of whoever asks (scope_of).

@@ -53,7 +53,8 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
                                 .answer = answer,
                                 .index = index,
                                 .wants_tokens = wants_tokens,
-                                .counts_prompt = index % prepared.choices_per_prompt == 0});
+                                .counts_prompt = index % prepared.choices_per_prompt == 0,
+                                .submitted = Clock::now()});
     ++index;
   }
   tell(answer, AnswerEvent::Kind::kBegin);
@@ -71,6 +72,7 @@ void RunningAnswers::cancel(AnswerId answer) {
 
 void RunningAnswers::step() {
   if (scheduler_.is_idle()) return;
+  step_begin_ = Clock::now();
   for (const engine::Event& event : scheduler_.step()) take(event);
 }
 
@@ -78,6 +80,9 @@ void RunningAnswers::take(const engine::Event& event) {
   const auto at = choices_.find(event.request);
   if (at == choices_.end()) return;  // cancelled
   Choice& choice = at->second;
+  if (!choice.queue_seconds) {
+    choice.queue_seconds = std::chrono::duration<double>(step_begin_ - choice.submitted).count();
+  }
   switch (event.kind) {
     case engine::Event::Kind::kPrefill: {
       AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kPrefill, choice.index);
@@ -124,6 +129,14 @@ void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   if (has_token) told.tokens.push_back(token_of(event, is_reasoning));
 }
 
+void RunningAnswers::add_times(const Choice& choice, AnswerUsage& usage) {
+  const engine::Timings& timings = choice.follower.answer().timings;  // the prompt's begins with the queue
+  const double queue = choice.queue_seconds.value_or(0);
+  usage.queue_seconds = std::max(usage.queue_seconds, queue);
+  usage.prefill_seconds = std::max(usage.prefill_seconds, timings.prefill_ms / 1000 - queue);
+  usage.decode_seconds = std::max(usage.decode_seconds, timings.decode_ms / 1000);
+}
+
 void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   const AnswerId answer = choice.answer;
   auto delta = choice.follower.take(event);
@@ -144,6 +157,7 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   AnswerUsage& usage = running.usage;
   usage.completion_tokens += event.usage.completion_tokens;
   usage.reasoning_tokens += choice.reasoning_tokens;
+  add_times(choice, usage);
   if (choice.counts_prompt) {
     usage.prompt_tokens += event.usage.prompt_tokens;
     usage.cached_tokens += event.usage.cached_tokens;

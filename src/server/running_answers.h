@@ -2,6 +2,7 @@
 // end, told as events. Of the engine's thread; it knows no thread itself.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <vector>
@@ -31,6 +32,7 @@ class RunningAnswers {
   int64_t n_answers() const { return static_cast<int64_t>(answers_.size()); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Choice {
     engine::AnswerFollower follower;
     AnswerId answer = 0;
@@ -41,6 +43,8 @@ class RunningAnswers {
     std::string stop = {};       // which one
     int64_t reasoning_tokens = 0;
     int64_t n_calls = 0;  // given out
+    Clock::time_point submitted;
+    std::optional<double> queue_seconds = std::nullopt;  // until the step that gave its first event
   };
   struct Running {
     std::vector<engine::RequestId> requests;  // of its choices that are not whole yet
@@ -49,6 +53,7 @@ class RunningAnswers {
 
   void take(const engine::Event& event);
   void take_token(Choice& choice, const engine::Event& event);
+  static void add_times(const Choice& choice, AnswerUsage& usage);
   void finish(Choice& choice, const engine::Event& event);
   // More of a choice's text, with ids for its calls.
   void put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told);
@@ -60,6 +65,7 @@ class RunningAnswers {
   std::map<engine::RequestId, Choice> choices_;
   std::map<AnswerId, Running> answers_;
   std::vector<AddressedEvent> events_;
+  Clock::time_point step_begin_;
 };
 
 }  // namespace naru::server

@@ -112,6 +112,7 @@ class Service final : public AnswerListener {
   HttpResponse health_page() const;
   HttpResponse server_page() const;
   HttpResponse models_page(const Routed& routed) const;
+  HttpResponse ollama_page(Page page) const;
   HttpResponse options_page(const HttpRequest& head, const Routed& routed) const;
   void log_page(const HttpRequest& request, int status, const std::string& refused = "") const;
 

@@ -1,8 +1,11 @@
 // What the server says of itself: its health, its model, and itself.
 #include <fmt/format.h>
 
+#include "base/sha256.h"
 #include "contract/kinds.h"
 #include "server/json_bytes.h"
+#include "server/ollama_answer.h"
+#include "server/ollama_pages.h"
 #include "server/service.h"
 
 namespace naru::server {
@@ -33,6 +36,9 @@ HttpResponse Service::page(const Routed& routed, const HttpRequest& request) con
     case Page::kModels:
     case Page::kModel: response = models_page(routed); break;
     case Page::kServer: response = server_page(); break;
+    case Page::kOllamaTags:
+    case Page::kOllamaPs:
+    case Page::kOllamaVersion: response = ollama_page(routed.route->page); break;
     case Page::kDialect: NARU_CHECK(false, static_cast<int>(routed.route->page));
   }
   for (HttpField& field : cross_origin_fields(options_.access, request)) response.fields.push_back(std::move(field));
@@ -93,6 +99,26 @@ HttpResponse Service::server_page() const {
                           {"min_p", o.min_p},
                           {"repetition_penalty", o.repetition_penalty},
                           {"defaults", model_->is_sampling_advised ? "makers" : "plain"}}}});
+}
+
+HttpResponse Service::ollama_page(Page page) const {
+  HttpResponse response;
+  if (page == Page::kOllamaVersion) {
+    response.body = ollama_version(options_.version) + "\n";
+    return response;
+  }
+  if (!model_) {
+    response = refusal_response(*refuse_now());
+    response.body = ollama_error(*refuse_now()) + "\n";
+    return response;
+  }
+  // Of several files, one hash of their hashes.
+  std::string digest;
+  for (const FileHash& file : hashes_.value_or(std::vector<FileHash>())) digest += file.sha256;
+  if (hashes_ && hashes_->size() > 1)
+    digest = sha256_hex({reinterpret_cast<const std::byte*>(digest.data()), digest.size()});
+  response.body = (page == Page::kOllamaTags ? ollama_tags(*model_, digest) : ollama_ps(*model_, digest)) + "\n";
+  return response;
 }
 
 HttpResponse Service::options_page(const HttpRequest& head, const Routed& routed) const {

@@ -161,6 +161,23 @@ struct ParsedTemplate {
     parsed.n_bytes = static_cast<int64_t>(text.size());
     return parsed;
   }
+
+  // Names that are assigned to are nodes too, and no reading.
+  bool reads(std::string_view name) const {
+    std::vector<bool> is_target(tree.nodes.size());
+    for (const jinja::Node& node : tree.nodes) {
+      using Kind = jinja::NodeKind;
+      if (node.kind != Kind::kSet && node.kind != Kind::kSetBlock && node.kind != Kind::kFor) continue;
+      const jinja::NodeId target = node.kids.front();
+      is_target[static_cast<size_t>(target)] = true;
+      for (const jinja::NodeId each : tree.at(target).kids) is_target[static_cast<size_t>(each)] = true;
+    }
+    for (size_t i = 0; i < tree.nodes.size(); ++i) {
+      const jinja::Node& node = tree.nodes[i];
+      if (node.kind == jinja::NodeKind::kName && node.text == name && !is_target[i]) return true;
+    }
+    return false;
+  }
 };
 
 struct ChatTemplate::State {
@@ -197,6 +214,11 @@ Result<ChatTemplate> ChatTemplate::create(const formats::TokenizerData& data) {
 
 bool ChatTemplate::can_render(bool with_tools) const {
   return state_->plain || (with_tools && state_->with_tools);
+}
+
+bool ChatTemplate::reads_variable(std::string_view name, bool with_tools) const {
+  if (!with_tools || !state_->with_tools) return state_->plain && state_->plain->reads(name);
+  return state_->with_tools->ok() && state_->with_tools->value().reads(name);
 }
 
 Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const {

@@ -51,6 +51,9 @@ class ChatTemplate {
   // Where tools are given, even an empty list of them, the template named "tool_use" is taken if there is one, else the
   // default one; without tools the default one. True where there is such a template.
   bool can_render(bool with_tools) const;
+  // Whether the template that is taken reads a variable of that name anywhere: where it reads none, giving it changes
+  // nothing. (One that is read may still change nothing: a template can assign to it first.)
+  bool reads_variable(std::string_view name, bool with_tools = false) const;
 
   // Neighbouring segments differ in is_content; none is empty.
   Result<std::vector<Segment>> render(const ChatInput& input) const;

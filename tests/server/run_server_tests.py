@@ -117,6 +117,52 @@ def test_answers_whole_and_streamed(binary):
         assert too_long.status == 400 and error["code"] == "context_length_exceeded" and " 256" in error["message"]
 
 
+def ollama(server, path, body):
+    """The objects of a stream, and what they say together."""
+    answer = server.ask("POST", path, body)
+    assert answer.status == 200 and answer.fields["content-type"] == "application/x-ndjson", answer.body
+    lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    return lines, "".join(line["message"]["content"] if "message" in line else line["response"] for line in lines)
+
+
+def test_ollama_and_pages_of_tokens(binary):
+    options = {"num_predict": 12, "seed": 7, "temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "repeat_penalty": 1,
+               "num_ctx": 100000}
+    plain = {name: value for name, value in PLAIN.items() if name != "ignore_eos"}
+    with Server(binary) as server:
+        messages = chat()["messages"]
+        whole = server.ask("POST", "/beta/chat/completions", {**chat(), **plain, "ignore_eos": False}).json()
+        lines, said = ollama(server, "/api/chat", {"messages": messages, "options": options})
+        assert said == whole["choices"][0]["message"]["content"], (said, whole)
+        assert lines[-1]["eval_count"] == whole["usage"]["completion_tokens"] and lines[-1]["total_duration"] > 0
+        once = server.ask("POST", "/api/chat", {"messages": messages, "options": options, "stream": False})
+        assert once.json()["message"]["content"] == said and once.fields["x-naru-ignored"] == "num_ctx"
+        text = server.ask("POST", "/v1/completions", completion("Hello", ignore_eos=False, max_tokens=12)).json()
+        assert ollama(server, "/api/generate", {"prompt": "Hello", "raw": True, "options": options})[1] == \
+            text["choices"][0]["text"]
+        wrong = server.ask("POST", "/api/chat", {"messages": 1})
+        assert wrong.status == 400 and "messages" in wrong.json()["error"]
+        assert server.ask("POST", "/api/chat", {}).json()["done_reason"] == "load"
+        assert server.ask("POST", "/api/embed", {}).status == 400
+        assert "naru pull" in server.ask("POST", "/api/pull", {"model": "x"}).json()["error"]
+        assert server.ask("GET", "/api/tags").json()["models"][0]["name"] == "tiny"
+        assert server.ask("GET", "/api/ps").json()["models"][0]["context_length"] == 256
+        assert server.ask("POST", "/api/show", {"model": "tiny"}).json()["model_info"]["general.architecture"] == "llama"
+        assert server.ask("GET", "/api/version").json()["version"] and server.ask("HEAD", "/").status == 200
+
+        prompt = server.ask("POST", "/apply-template", chat()).json()["prompt"]
+        tokens = server.ask("POST", "/v1/tokenize", {"messages": messages}).json()
+        assert tokens["count"] == len(tokens["tokens"]) == whole["usage"]["prompt_tokens"]
+        assert server.ask("POST", "/detokenize", {"tokens": tokens["tokens"]}).json()["content"] == prompt
+        begun = [*messages, {"role": "assistant", "content": said[:4], "prefix": True}]
+        assert server.ask("POST", "/apply-template", {"messages": begun}).json()["prompt"] == prompt + said[:4]
+        on = server.ask("POST", "/chat/completions", {**chat(), "messages": begun, "thinking": {"type": "disabled"}})
+        assert on.status == 200 and on.fields["x-naru-ignored"] == "thinking"
+        filled = server.ask("POST", "/beta/completions", completion("a", suffix="b"))
+        assert filled.status == 400 and filled.json()["error"]["param"] == "suffix"
+
+
 def test_an_answer_is_that_of_naru_run(binary):
     """Token by token, with the bits of their probabilities, whoever else is served."""
     prompts = [(f"Tell me {i}" if i % 2 else "The same words", i) for i in range(8)]
