@@ -37,6 +37,7 @@ struct AnswerRequest {
   // {"type": "function", "function": {"name", "description", "parameters"}}; null: none, so that nothing is rendered of
   // them and no call is looked for in the answer.
   text::Value tools;
+  bool parallel_calls = true;             // false: the answer ends behind its first call
   bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
   std::optional<bool> thinks;             // reasoning on or off, where the template knows both
   std::string reasoning_effort;           // "low", "high", "max"; empty: the template's own
@@ -54,6 +55,10 @@ struct AnswerRequest {
   bool is_json = false;      // the content must be one JSON object
   int64_t priority = 0;      // of two that wait the lower begins first
   std::string cache_salt;    // requests share computed prompts only where it is the same
+
+  // Of the dialect that has read it, for its writer alone.
+  std::string echo;              // fields that an answer repeats: JSON text, "\"a\":1,\"b\":[]"
+  bool seals_reasoning = false;  // reasoning is also given in a form that a client sends back unread
 
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
 

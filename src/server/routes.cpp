@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "formats/utf8.h"
+#include "server/anthropic_request.h"
 #include "server/openai_answer.h"
 #include "server/openai_request.h"
+#include "server/responses_request.h"
 
 namespace naru::server {
 namespace {
@@ -16,8 +18,6 @@ struct Elsewhere {
 };
 constexpr Elsewhere kElsewhere[] = {
     {"/v1/embeddings", "models that answer make no embeddings; take a model and a server that are made for them"},
-    {"/v1/responses", "it is not there yet; use /v1/chat/completions"},
-    {"/v1/messages", "it is not there yet; use /v1/chat/completions"},
     {"/api/chat", "Ollama's API is not there yet; use /v1/chat/completions"},
     {"/api/generate", "Ollama's API is not there yet; use /v1/completions"},
     {"/api/tags", "Ollama's API is not there yet; use /v1/models"},
@@ -52,6 +52,12 @@ const std::vector<Route>& all_routes() {
       {Page::kServer, nullptr, "GET", "/server"},
       {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
       {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
+      {Page::kDialect, &kOpenAiResponses, "POST", "/responses"},
+      {Page::kDialect, &kAnthropicMessages, "POST", "/messages"},
+      {Page::kDialect, &kAnthropicCount, "POST", "/messages/count_tokens"},
+      // Where DeepSeek's base for Anthropic's clients points.
+      {Page::kDialect, &kAnthropicMessages, "POST", "/anthropic/v1/messages"},
+      {Page::kDialect, &kAnthropicCount, "POST", "/anthropic/v1/messages/count_tokens"},
   };
   return routes;
 }
