@@ -57,6 +57,10 @@ struct AnswerRequest {
   int64_t priority = 0;      // of two that wait the lower begins first
   std::string cache_salt;    // requests share computed prompts only where it is the same
 
+  // Of the dialect that has read it, for its writer alone.
+  std::string echo;              // fields that an answer repeats: JSON text, "\"a\":1,\"b\":[]"
+  bool seals_reasoning = false;  // reasoning is also given in a form that a client sends back unread
+
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
 
   int64_t n_prompts() const { return is_chat ? 1 : static_cast<int64_t>(prompts.size()); }

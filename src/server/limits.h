@@ -18,9 +18,10 @@ inline constexpr int64_t kConnectionsMax = 1024;
 
 inline constexpr int64_t kMessagesMax = 4096;              // of one conversation
 inline constexpr int64_t kMessagePartsMax = 16384;         // of one message
-inline constexpr int64_t kToolsMax = 128;                  // of one request
-inline constexpr int64_t kToolNameBytesMax = 64;           // of one tool's name
+inline constexpr int64_t kToolsMax = 1024;                 // of one request
+inline constexpr int64_t kToolNameBytesMax = 128;          // of one tool's name
 inline constexpr int64_t kCallsMax = 128;                  // calls of tools in one message
+inline constexpr int64_t kEchoBytesMax = 32 << 10;         // of one field that an answer repeats of its request
 inline constexpr int64_t kPromptsMax = 16;                 // texts of one request to continue
 inline constexpr int64_t kChoicesMax = 8;                  // `n`
 inline constexpr int64_t kTopLogProbsAskedMax = 20;        // alternatives to one token

@@ -115,7 +115,20 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
                  param, "context_length_exceeded", 0};
 }
 
+Refusal no_tokenizer() {
+  return {500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
+}
+
 }  // namespace
+
+std::variant<std::vector<int32_t>, Refusal> prompt_tokens(const AnswerRequest& request, const ModelFacts& model) {
+  if (model.tokenizer == nullptr) return no_tokenizer();
+  engine::TextOptions unread;
+  MadePrompt made =
+      request.is_chat ? chat_prompt(request, model, unread) : text_prompt(request.prompts.front(), model, "prompt");
+  if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
+  return std::move(std::get<Prompt>(made).ids);
+}
 
 uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
   if (key_name.empty() && cache_salt.empty()) return 0;
@@ -126,9 +139,7 @@ uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
 
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
                                               uint64_t cache_scope) {
-  if (model.tokenizer == nullptr) {
-    return Refusal{500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
-  }
+  if (model.tokenizer == nullptr) return no_tokenizer();
   if (auto refusal = refuse_with_json(request)) return std::move(*refusal);
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
   if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {

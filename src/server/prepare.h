@@ -25,6 +25,9 @@ struct PreparedAnswer {
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
                                               uint64_t cache_scope);
 
+// The tokens of a request's first prompt, as prepare() makes them, however many they are.
+std::variant<std::vector<int32_t>, Refusal> prompt_tokens(const AnswerRequest& request, const ModelFacts& model);
+
 // Requests of one key and one salt share computed prompts; no others do.
 uint64_t scope_of(const std::string& key_name, const std::string& cache_salt);
 

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include "formats/utf8.h"
+#include "server/anthropic_request.h"
 #include "server/ollama_answer.h"
 #include "server/ollama_pages.h"
 #include "server/ollama_request.h"
 #include "server/openai_answer.h"
 #include "server/openai_request.h"
+#include "server/responses_request.h"
 #include "server/token_pages.h"
 
 namespace naru::server {
@@ -19,8 +21,6 @@ struct Elsewhere {
   std::string_view advice;
 };
 constexpr Elsewhere kElsewhere[] = {
-    {"/v1/responses", "it is not there yet; use /v1/chat/completions"},
-    {"/v1/messages", "it is not there yet; use /v1/chat/completions"},
     {"/api/pull", "`naru pull NAME` on the server's machine gets a model"},
     {"/api/push", "models are not sent anywhere"},
     {"/api/create", "`naru convert` and `naru train` make models"},
@@ -82,6 +82,12 @@ const std::vector<Route>& all_routes() {
       {Page::kOllamaPs, nullptr, "GET", "/api/ps"},
       {Page::kOllamaVersion, nullptr, "GET", "/api/version"},
       {Page::kHealth, nullptr, "HEAD", "/"},  // how Ollama's clients look whether it is there
+      {Page::kDialect, &kOpenAiResponses, "POST", "/responses"},
+      {Page::kDialect, &kAnthropicMessages, "POST", "/messages"},
+      {Page::kDialect, &kAnthropicCount, "POST", "/messages/count_tokens"},
+      // Where DeepSeek's base for Anthropic's clients points.
+      {Page::kDialect, &kAnthropicMessages, "POST", "/anthropic/v1/messages"},
+      {Page::kDialect, &kAnthropicCount, "POST", "/anthropic/v1/messages/count_tokens"},
   };
   return routes;
 }

@@ -130,7 +130,8 @@ HttpResponse Service::options_page(const HttpRequest& head, const Routed& routed
   auto fields = cross_origin_fields(options_.access, head);
   if (!fields.empty()) {
     fields.push_back({"Access-Control-Allow-Methods", allow});
-    fields.push_back({"Access-Control-Allow-Headers", "authorization, content-type, x-api-key"});
+    fields.push_back(
+        {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key, anthropic-version, anthropic-beta"});
     fields.push_back({"Access-Control-Max-Age", "600"});
   }
   for (HttpField& field : fields) response.fields.push_back(std::move(field));
