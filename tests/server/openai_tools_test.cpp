@@ -160,16 +160,17 @@ std::string written_answer(bool is_streamed, const std::vector<AnswerEvent>& tex
 }
 
 TEST(OpenAiTools, CallsInAWholeAnswer) {
-  using Json = nlohmann::ordered_json;
-  const Json whole = Json::parse(written_answer(false, {calls_event({{0, "call_1", "f", "{\"a\":"}}),
-                                                        calls_event({{0, "", "", "1}"}, {1, "call_2", "g", "{}"}})}));
+  const auto whole = nlohmann::ordered_json::parse(written_answer(
+      false,
+      {calls_event({{0, "call_1", "f", "{\"a\":"}}), calls_event({{0, "", "", "1}"}, {1, "call_2", "g", "{}"}})}));
   EXPECT_EQ(
       whole["choices"][0]["message"].dump(),
       R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"call_1","type":"function",)"
       R"("function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"call_2","type":"function","function":{"name":"g",)"
       R"("arguments":"{}"}}]})");
   EXPECT_EQ(whole["choices"][0]["finish_reason"], "tool_calls");
-  const Json both = Json::parse(written_answer(false, {calls_event({{0, "call_1", "f", "{}"}}, "see")}));
+  const auto both =
+      nlohmann::ordered_json::parse(written_answer(false, {calls_event({{0, "call_1", "f", "{}"}}, "see")}));
   EXPECT_EQ(both["choices"][0]["message"]["content"], "see");
 }
 
