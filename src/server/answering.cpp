@@ -115,6 +115,12 @@ void Answering::prepare_one(AnswerJob& job) {
   PreparedAnswer& answer = std::get<PreparedAnswer>(prepared);
   job.identity.model = model_->name;
   job.identity.fingerprint = model_->fingerprint;
+  // What the request left open is decided: answers may say it.
+  const engine::SamplingOptions& used = answer.choices.front().sampling;
+  request.sampling.temperature = used.temperature;
+  request.sampling.top_p = used.top_p;
+  request.sampling.presence_penalty = used.presence_penalty;
+  request.sampling.frequency_penalty = used.frequency_penalty;
   AnswerPlan plan;
   plan.is_streamed = request.is_streamed;
   plan.seed = answer.seed;

@@ -99,12 +99,22 @@ void read_message_of(Fields& message, Conversation& conversation) {
   message.ignore_rest();
 }
 
+// Claude Code writes a line for Anthropic's books before its system text, another one with each request. It says
+// nothing to a model, and no prompt would begin like the one before it.
+std::string without_billing(std::string system, FieldNotes& notes) {
+  constexpr std::string_view kLine = "x-anthropic-billing-header";
+  if (!system.starts_with(kLine)) return system;
+  notes.ignore(std::string(kLine));
+  const size_t end = system.find('\n');
+  return end == std::string::npos ? std::string() : system.substr(end + 1);
+}
+
 }  // namespace
 
 void read_anthropic_conversation(Fields& body, Conversation& conversation) {
   FieldNotes& notes = body.notes();
   if (const Value* system = body.find("system")) {
-    conversation.add_system(read_text_blocks(*system, "system", notes, {"text"}));
+    conversation.add_system(without_billing(read_text_blocks(*system, "system", notes, {"text"}), notes));
   }
   const Value* messages = body.find("messages");
   if (messages == nullptr || (messages->as_list() != nullptr && messages->as_list()->empty())) {

@@ -12,8 +12,8 @@
 namespace naru::server {
 namespace {
 
-int64_t nanoseconds(double seconds) {
-  return static_cast<int64_t>(std::clamp(seconds, 0.0, 1e9) * 1e9);
+int64_t nanoseconds(double duration) {
+  return static_cast<int64_t>(std::clamp(duration, 0.0, 1e9) * 1e9);
 }
 
 Json ollama_token(const std::string& bytes, float logprob) {
@@ -199,8 +199,8 @@ std::string ollama_loaded(bool is_chat, const ModelFacts& model) {
   return json_bytes(json);
 }
 
-std::string rfc3339(int64_t seconds) {
-  const std::time_t time = seconds;
+std::string rfc3339(int64_t unix_time) {
+  const std::time_t time = unix_time;
   std::tm parts{};
   ::gmtime_r(&time, &parts);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000000000Z", parts.tm_year + 1900, parts.tm_mon + 1,

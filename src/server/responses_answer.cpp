@@ -23,11 +23,16 @@ Json response_usage(const AnswerUsage& usage) {
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
+Json number_or_null(const std::optional<double>& number) {
+  return number ? Json(*number) : Json(nullptr);
+}
+
 class ResponsesWriter final : public AnswerWriter {
  public:
   ResponsesWriter(AnswerIdentity identity, const AnswerRequest& request)
       : identity_(std::move(identity)),
         echo_(request.echo),
+        sampling_(request.sampling),
         is_streamed_(request.is_streamed),
         seals_reasoning_(request.seals_reasoning),
         wants_logprobs_(request.top_logprobs.has_value()) {}
@@ -75,6 +80,7 @@ class ResponsesWriter final : public AnswerWriter {
 
   AnswerIdentity identity_;
   std::string echo_;
+  AskedSampling sampling_;
   bool is_streamed_;
   bool seals_reasoning_;
   bool wants_logprobs_;
@@ -246,7 +252,16 @@ std::string ResponsesWriter::response_json(std::string_view status, const Answer
                {"background", false},
                {"previous_response_id", nullptr},
                {"store", false},
+               {"service_tier", "default"},
                {"truncation", "disabled"},
+               {"temperature", number_or_null(sampling_.temperature)},
+               {"top_p", number_or_null(sampling_.top_p)},
+               {"presence_penalty", number_or_null(sampling_.presence_penalty)},
+               {"frequency_penalty", number_or_null(sampling_.frequency_penalty)},
+               {"max_tool_calls", nullptr},
+               {"safety_identifier", nullptr},
+               {"prompt_cache_key", nullptr},
+               {"completed_at", nullptr},
                {"error", nullptr},
                {"incomplete_details", nullptr},
                {"usage", usage ? response_usage(*usage) : Json(nullptr)}};

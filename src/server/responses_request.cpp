@@ -27,10 +27,6 @@ class Echo {
     text_ += fmt::format(R"({}"{}":{})", text_.empty() ? "" : ",", name, json);
   }
   void add(std::string_view name, const Json& json) { add(name, json_bytes(json), "null"); }
-  template <typename T>
-  void add_optional(std::string_view name, const std::optional<T>& value) {
-    add(name, value ? Json(*value) : Json(nullptr));
-  }
   std::string take() { return std::move(text_); }
 
  private:
@@ -184,9 +180,7 @@ void read_response_sampling(Fields& body, AnswerRequest& request, Echo& echo) {
   request.max_tokens = max_tokens.value_or(0);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);
   request.cache_salt = body.string("cache_salt", kBlockWordBytesMax).value_or("");
-  echo.add_optional("temperature", sampling.temperature);
-  echo.add_optional("top_p", sampling.top_p);
-  echo.add_optional("max_output_tokens", max_tokens);
+  echo.add("max_output_tokens", max_tokens ? Json(*max_tokens) : Json(nullptr));
   echo.add("top_logprobs", request.top_logprobs.value_or(0));
 }
 

@@ -97,6 +97,12 @@ TEST(AnthropicRequest, Turns) {
   EXPECT_EQ(messages_json(redacted), R"([{"role": "user", "content": ""}, {"role": "assistant", "content": ""}, )"
                                      R"({"role": "user", "content": ""}])");
   EXPECT_EQ(redacted.ignored, std::vector<std::string>{"messages[1].content[0].data"});
+  // The line that is another one with each request.
+  const AnswerRequest billed = taken_request(read_anthropic_messages(
+      kHello +
+      R"(,"system":[{"type":"text","text":"x-anthropic-billing-header: cch=1;"},{"type":"text","text":"a"}]})"));
+  EXPECT_TRUE(messages_json(billed).starts_with(R"([{"role": "system", "content": "a"}, )"));
+  EXPECT_EQ(billed.ignored, std::vector<std::string>{"x-anthropic-billing-header"});
   // Text before results stays before them.
   const AnswerRequest order = taken_messages(
       R"([{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{}}]},

@@ -67,6 +67,7 @@ def test_responses(binary):
         answer = server.ask("POST", "/v1/chat/completions", chat).json()
         text = "".join(part["text"] for item in response["output"] for part in item["content"])
         assert text == answer["choices"][0]["message"]["content"] and response["instructions"] == "Be brief."
+        assert (response["temperature"], response["frequency_penalty"]) == (1, 0)
         assert response["status"] == {"length": "incomplete", "stop": "completed"}[answer["choices"][0]["finish_reason"]]
         assert response["usage"]["total_tokens"] == answer["usage"]["total_tokens"]
         events = named(server.ask("POST", "/v1/responses", {**body, "stream": True}))

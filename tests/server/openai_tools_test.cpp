@@ -67,7 +67,7 @@ TEST(OpenAiTools, AreRefusedByTheirPlace) {
       {tool(R"({"name":7})"), "tools[0].function.name"},
       {tool(R"({"name":""})"), "tools[0].function.name"},
       {tool(R"({"name":"a b"})"), "tools[0].function.name"},
-      {tool(R"({"name":")" + std::string(65, 'a') + "\"}"), "tools[0].function.name"},
+      {tool(R"({"name":")" + std::string(129, 'a') + "\"}"), "tools[0].function.name"},
       {tool(R"({"name":"f","description":1})"), "tools[0].function.description"},
       {tool(R"({"name":"f","parameters":[]})"), "tools[0].function.parameters"},
       {tool(R"({"name":"f","strict":1})"), "tools[0].function.strict"},

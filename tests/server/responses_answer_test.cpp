@@ -13,6 +13,7 @@ AnswerRequest response_request(bool is_streamed) {
   AnswerRequest request;
   request.is_chat = true;
   request.is_streamed = is_streamed;
+  request.sampling.temperature = 0.5;
   request.echo = R"("tools":[],"parallel_tool_calls":true)";
   return request;
 }
@@ -38,7 +39,9 @@ TEST(ResponsesAnswer, Whole) {
       response_bytes(response_request(false), response_events()),
       R"({"id":"resp_1a","object":"response","created_at":1700000000,"status":"completed","model":"m",)"
       R"("system_fingerprint":"fp_1","background":false,"previous_response_id":null,"store":false,)"
-      R"("truncation":"disabled","error":null,"incomplete_details":null,"usage":{"input_tokens":10,)"
+      R"("service_tier":"default","truncation":"disabled","temperature":0.5,"top_p":null,"presence_penalty":null,)"
+      R"("frequency_penalty":null,"max_tool_calls":null,"safety_identifier":null,"prompt_cache_key":null,)"
+      R"("completed_at":null,"error":null,"incomplete_details":null,"usage":{"input_tokens":10,)"
       R"("input_tokens_details":{"cached_tokens":4,"cache_write_tokens":0},"output_tokens":7,)"
       R"("output_tokens_details":{"reasoning_tokens":3},"total_tokens":17},"output":[)"
       R"({"id":"rs_1a0","type":"reasoning","status":"completed","summary":[],"encrypted_content":null,)"

@@ -64,7 +64,7 @@ TEST(ResponsesRequest, AnAgentsTurn) {
             R"({"instructions":"You code.","metadata":{},"tools":[{"type":"function","name":"shell",)"
             R"("description":"Runs.","strict":false,"parameters":{"type":"object"}}],"tool_choice":"auto",)"
             R"("parallel_tool_calls":false,"reasoning":{"effort":"medium","summary":null},)"
-            R"("text":{"format":{"type":"text"}},"temperature":0.5,"top_p":null,"max_output_tokens":9,)"
+            R"("text":{"format":{"type":"text"}},"max_output_tokens":9,)"
             R"("top_logprobs":0})");
 }
 
