@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/fair_queue.h"
 #include "engine/sampler.h"
 
 namespace naru::engine {
@@ -23,6 +24,8 @@ struct Request {
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
   bool wants_drawn = false;             // log-probabilities are of what is drawn from, and come with the kept tokens
   uint64_t cache_scope = 0;
+  UserId user = 0;       // for whom: those who wait are served in turn
+  int64_t priority = 0;  // among the requests of one user, the lowest first
 };
 
 }  // namespace naru::engine

@@ -131,6 +131,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       one.ignore_eos = request.ignores_end;
       one.top_logprobs = request.top_logprobs;
       one.cache_scope = cache_scope;
+      one.priority = request.priority;
       answer.choices.push_back(std::move(one));
     }
   }

@@ -21,7 +21,6 @@ constexpr Elsewhere kElsewhere[] = {
     {"/api/chat", "Ollama's API is not there yet; use /v1/chat/completions"},
     {"/api/generate", "Ollama's API is not there yet; use /v1/completions"},
     {"/api/tags", "Ollama's API is not there yet; use /v1/models"},
-    {"/metrics", "it is not there yet; the log has a line for each request"},
     {"/", "a page is not there yet; docs/server.md lists what is"},
 };
 
@@ -50,6 +49,7 @@ const std::vector<Route>& all_routes() {
       {Page::kModels, nullptr, "GET", "/models"},
       {Page::kModel, nullptr, "GET", "/models/"},
       {Page::kServer, nullptr, "GET", "/server"},
+      {Page::kMetrics, nullptr, "GET", "/metrics"},
       {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
       {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
   };
