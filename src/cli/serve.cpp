@@ -254,6 +254,29 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
   };
 }
 
+// What the server does with its models, and how it tells.
+std::vector<Flag> serving_flags(const std::shared_ptr<ServeOptions>& o) {
+  server::ServiceOptions& service = o->server.service;
+  return {
+      {"lazy", "", kGroupAnswer, "load the model when a request asks for it, as several models are; else at the start",
+       [&service](const Given&) -> Status {
+         service.answering.loads_at_once = false;
+         return {};
+       }},
+      {"metrics-names", "naru|vllm", kGroupOutput,
+       "what /metrics calls its numbers; vllm: as boards that are made for vLLM know them; default naru",
+       [&service](const Given& given) -> Status {
+         NARU_ASSIGN(const size_t index, parse_word(given, {"naru", "vllm"}));
+         service.metric_names = index == 1 ? server::MetricNames::kVllm : server::MetricNames::kNaru;
+         return {};
+       }},
+      {"cache-tokens", "N", kGroupMachine,
+       "that the cache holds of all answers together; default: a whole context for each that is computed at once. "
+       "Where it is full, the newest waits",
+       set_whole(&o->cache_tokens, 1, kTokensMax)},
+  };
+}
+
 }  // namespace
 
 Command make_serve() {
@@ -274,15 +297,10 @@ Command make_serve() {
   };
   c.arguments = {std::move(model)};
   c.flags = network_flags(o);
+  for (Flag& flag : serving_flags(o)) c.flags.push_back(std::move(flag));
   server::ServiceOptions& service = o->server.service;
   c.flags.push_back({"name", "TEXT", kGroupAnswer, "what the model is called in requests; default: by its path",
                      set_words(&o->name)});
-  c.flags.push_back({"lazy", "", kGroupAnswer,
-                     "load the model when a request asks for it, as several models are; else at the start",
-                     [o](const Given&) -> Status {
-                       o->server.service.answering.loads_at_once = false;
-                       return {};
-                     }});
   c.flags.push_back({"strict-model", "", kGroupAnswer, "refuse requests that name another model; else it is said",
                      set_on(&service.is_strict_model)});
   c.flags.push_back({"chat-template", "FILE", kGroupAnswer, "a Jinja chat template, in the place of the model's own",
@@ -297,24 +315,12 @@ Command make_serve() {
                      "for answers under way when the server is asked to end; default 30",
                      set_seconds(&o->server.drain, kDrainSecondsMax)});
   c.flags.push_back({"quiet", "", kGroupOutput, "no line in the log for each request", set_on(&o->is_quiet)});
-  c.flags.push_back({"metrics-names", "naru|vllm", kGroupOutput,
-                     "what /metrics calls its numbers; vllm: as boards that are made for vLLM know them; default naru",
-                     [&service, words = std::vector<std::string_view>{"naru", "vllm"}](const Given& given) -> Status {
-                       NARU_ASSIGN(const size_t index, parse_word(given, words));
-                       service.metric_names = index == 1 ? server::MetricNames::kVllm : server::MetricNames::kNaru;
-                       return {};
-                     }});
   c.flags.push_back(adapter_flag(o->model));
   add_model_flags(o->model, c.flags);
   std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
   c.flags.push_back(context_flag(o->model));
-  c.flags.push_back({"parallel", "N", kGroupMachine,
-                     "answers computed at once, of each model; default 4",
+  c.flags.push_back({"parallel", "N", kGroupMachine, "answers computed at once, of each model; default 4",
                      set_whole(&service.answering.parallel, 1, server::kParallelMax)});
-  c.flags.push_back({"cache-tokens", "N", kGroupMachine,
-                     "that the cache holds of all answers together; default: a whole context for each that is computed "
-                     "at once. Where it is full, the newest waits",
-                     set_whole(&o->cache_tokens, 1, kTokensMax)});
   c.flags.push_back({"queue", "N", kGroupMachine, "requests that may wait besides; more are refused; default 512",
                      set_whole(&service.answering.queue, 0, server::kQueueMax)});
   c.examples = {

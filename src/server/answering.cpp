@@ -245,8 +245,8 @@ void Answering::take_failure(size_t model, const Error& error) {
       "tries again",
       models_[model]->source().name, code_name(error.code));
   if (refusal.code.empty()) refusal.code = "model_not_loaded";
-  for (const ParkedJob& job : parked) report(job.asked.id, refusal);
   listener_.on_loaded(model, error);
+  for (const ParkedJob& job : parked) report(job.asked.id, refusal);
 }
 
 std::optional<size_t> Answering::next_to_load() {

@@ -135,23 +135,24 @@ void ServedModel::serve(ServedEngine& served) {
     take_mail(running);
     if (is_stopping_) return;
     running.step();
+    // Whoever hears the end of its answer finds the model at rest.
+    const bool has_come_to_rest = come_to_rest(running);
     std::vector<AddressedEvent> events = running.take_events();
     if (!events.empty()) callbacks_.events(std::move(events));
+    if (has_come_to_rest) callbacks_.changed();
   }
+}
+
+bool ServedModel::come_to_rest(const RunningAnswers& running) {
+  const std::lock_guard lock(mutex_);
+  return mail_.empty() && !running.has_work() && std::exchange(is_working_, false);
 }
 
 // What came since the last call; waits for some where there is nothing to do.
 void ServedModel::take_mail(RunningAnswers& running) {
-  bool has_come_to_rest = false;
   std::vector<AnswerMail> mail;
   {
     std::unique_lock lock(mutex_);
-    if (mail_.empty() && !running.has_work()) has_come_to_rest = std::exchange(is_working_, false);
-    if (has_come_to_rest) {
-      lock.unlock();
-      callbacks_.changed();
-      lock.lock();
-    }
     has_mail_.wait(lock, [&] { return running.has_work() || is_stopping_ || !mail_.empty(); });
     mail = std::exchange(mail_, {});
     if (!mail.empty()) is_working_ = true;

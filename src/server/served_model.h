@@ -65,6 +65,8 @@ class ServedModel {
   void run();
   void serve(ServedEngine& served);
   void take_mail(RunningAnswers& running);
+  // Whether it has nothing to do, since this call.
+  bool come_to_rest(const RunningAnswers& running);
   void end_load(Result<std::shared_ptr<const ModelFacts>> loaded);
 
   ModelSource source_;

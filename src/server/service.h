@@ -38,7 +38,7 @@ struct ServiceOptions {
   AnsweringOptions answering;
   Deadlines deadlines;
   std::string version;           // of the program
-  bool is_strict_model = false;  // a request for another model is refused, also where there is one only
+  bool is_strict_model = false;  // a request for another model is refused; several models do so always
   MetricNames metric_names = MetricNames::kNaru;
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
 };
@@ -120,8 +120,9 @@ class Service final : public AnswerListener {
   void take_error(AnswerId answer, const Refusal& refusal);
   void send(Exchange& exchange, std::string bytes);
   void end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused = "");
-  // Whoever asks.
+  // Whoever asks, and for whatever.
   std::optional<Refusal> refuse_now() const;
+  // An answer to whoever has this key.
   std::optional<Refusal> refuse_answer(KeyLimits* limits, Clock::time_point now);
   KeyLimits* limits_of(const ApiKey* key);
   bool waits_for_its_model() const;

@@ -37,13 +37,13 @@ struct ManyUsers : testing::Test {
     return heard;
   }
   static HttpRequest words(int64_t n, uint64_t seed = 1) {
-    return post(nlohmann::json{{"prompt", "a b"}, {"max_tokens", n}, {"ignore_eos", true}, {"seed", seed}}.dump());
+    return http_post(nlohmann::json{{"prompt", "a b"}, {"max_tokens", n}, {"ignore_eos", true}, {"seed", seed}}.dump());
   }
   void wait_for(const std::vector<std::shared_ptr<Heard>>& all) {
     posted.run_until(
         [&] { return std::all_of(all.begin(), all.end(), [](const auto& h) { return h->whole || h->has_ended; }); });
   }
-  std::string metrics() { return ask(get("/metrics"), kAnna)->whole->body; }
+  std::string metrics() { return ask(http_get("/metrics"), kAnna)->whole->body; }
   // The value of a line of /metrics.
   double metric(const std::string& line) {
     const std::string text = "\n" + metrics();
@@ -74,13 +74,13 @@ TEST_F(ManyUsers, RatesAreOfEachKey) {
   EXPECT_EQ(refused->whole->status, 429);
   EXPECT_GE(std::stoi(header_of(*refused->whole, "Retry-After")), 60);
   EXPECT_EQ(metric("naru_limits_hit_total{limit=\"token_rate_exceeded\"}"), 1);
-  EXPECT_EQ(ask(get("/v1/models"), kBert)->whole->status, 200);
+  EXPECT_EQ(ask(http_get("/v1/models"), kBert)->whole->status, 200);
 }
 
 TEST_F(ManyUsers, AnswersOfWhoHasLeftAreCountedToo) {
   start(kAnna + " anna tokens=5/d\n");
   AnswerId id = 0;
-  HttpRequest request = post(R"({"prompt":"a b","max_tokens":100,"ignore_eos":true,"stream":true})");
+  HttpRequest request = http_post(R"({"prompt":"a b","max_tokens":100,"ignore_eos":true,"stream":true})");
   const auto heard = ask(request, kAnna, &id);
   posted.run_until([&] { return heard->bytes.size() > 2000; });
   service->leave(id);
@@ -127,7 +127,7 @@ TEST_F(ManyUsers, DeadlinesOfRequests) {
   }
   HttpRequest request = words(100);
   request.fields.push_back({"x-naru-deadline-ms", "5000"});
-  HttpRequest stream = post(R"({"prompt":"a","max_tokens":100,"ignore_eos":true,"stream":true})");
+  HttpRequest stream = http_post(R"({"prompt":"a","max_tokens":100,"ignore_eos":true,"stream":true})");
   stream.fields.push_back({"x-naru-deadline-ms", "5000"});
   const auto whole = ask(request, ""), streamed = ask(stream, "");
   posted.run_until([&] { return streamed->head.has_value(); });
@@ -147,7 +147,7 @@ TEST_F(ManyUsers, ScopesShareComputedPrompts) {
   start(kAnna + " anna scope=team\n" + kBert + " bert scope=team\n" + c + " carl\n");
   const std::string body = R"({"prompt":")" + std::string(90, 'x') + R"(","max_tokens":2,"ignore_eos":true})";
   const auto cached = [&](const std::string& key) -> int64_t {
-    const auto heard = ask(post(body), key);
+    const auto heard = ask(http_post(body), key);
     posted.run_until([&] { return heard->whole.has_value(); });
     return nlohmann::json::parse(heard->whole->body)["usage"]["prompt_cache_hit_tokens"];
   };
@@ -162,10 +162,10 @@ TEST_F(ManyUsers, MetricsAddUp) {
   for (uint64_t i = 0; i < 4; ++i) all.push_back(ask(words(10, i), ""));
   wait_for(all);
   AnswerId id = 0;
-  const auto left = ask(post(kLong), "", &id);
+  const auto left = ask(http_post(kLong), "", &id);
   posted.run_until([&] { return left->bytes.size() > 500; });
   service->leave(id);
-  EXPECT_EQ(ask(get("/metrics"), "")->whole->content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(ask(http_get("/metrics"), "")->whole->content_type, "text/plain; version=0.0.4; charset=utf-8");
   EXPECT_EQ(metric(R"(naru_requests_total{dialect="openai.completion",status="200"})"), 4);
   EXPECT_EQ(metric(R"(naru_requests_total{dialect="openai.completion",status="left"})"), 1);
   EXPECT_EQ(metric(R"(naru_aborts_total{stage="answering"})"), 1);
@@ -233,7 +233,7 @@ using engine::Rig;
 AnswerRequest user_request(uint64_t i) {
   AnswerRequest request;
   request.prompts = {std::string(i % 3 ? "the same beginning of all, and then " : "") +
-                     std::string(i % 40, static_cast<char>('a' + i % 7))};
+                     std::string(1 + i % 40, static_cast<char>('a' + i % 7))};
   request.sampling.seed = i;
   request.sampling.temperature = 1.0;
   request.max_tokens = 5 + static_cast<int64_t>(i * 7 % 40);

@@ -68,7 +68,7 @@ inline OpenEngine open_fixture(std::shared_future<void> may_load = {}) {
   };
 }
 
-inline HttpRequest post(const std::string& body, const std::string& path = "/v1/completions") {
+inline HttpRequest http_post(const std::string& body, const std::string& path = "/v1/completions") {
   HttpRequest request;
   request.method = "POST";
   request.target = path;
@@ -78,8 +78,8 @@ inline HttpRequest post(const std::string& body, const std::string& path = "/v1/
   return request;
 }
 
-inline HttpRequest get(const std::string& path) {
-  HttpRequest request = post("", path);
+inline HttpRequest http_get(const std::string& path) {
+  HttpRequest request = http_post("", path);
   request.method = "GET";
   return request;
 }

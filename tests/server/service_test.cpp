@@ -9,6 +9,13 @@
 namespace naru::server {
 namespace {
 
+HttpRequest post(const std::string& body) {
+  return http_post(body);
+}
+HttpRequest get(const std::string& path) {
+  return http_get(path);
+}
+
 struct ServiceTest : testing::Test {
   Posted posted;
   std::optional<Status> loaded;

@@ -59,7 +59,7 @@ struct SeveralModels : testing::Test {
     return heard;
   }
   static HttpRequest of(const std::string& model, int64_t n = 4, uint64_t seed = 1) {
-    return post(nlohmann::json{
+    return http_post(nlohmann::json{
         {"model", model},
         {"prompt", "a b"},
         {"max_tokens", n},
@@ -68,7 +68,7 @@ struct SeveralModels : testing::Test {
         {"temperature",
          1}}.dump());
   }
-  nlohmann::json page(const std::string& path) { return nlohmann::json::parse(ask(get(path))->whole->body); }
+  nlohmann::json page(const std::string& path) { return nlohmann::json::parse(ask(http_get(path))->whole->body); }
   std::string status_of_model(size_t i) { return page("/v1/models")["data"][i]["status"]; }
   const HttpResponse& answer_to(const HttpRequest& request) {
     last = ask(request);
@@ -104,7 +104,7 @@ TEST_F(SeveralModels, NamesAreKept) {
   start(100);
   EXPECT_EQ(answer_to(of("three")).status, 404);
   EXPECT_NE(last->whole->body.find("model_not_found"), std::string::npos);
-  EXPECT_EQ(answer_to(post(R"({"prompt":"a"})")).status, 400);
+  EXPECT_EQ(answer_to(http_post(R"({"prompt":"a"})")).status, 400);
   EXPECT_NE(last->whole->body.find("\"param\":\"model\""), std::string::npos) << last->whole->body;
   EXPECT_EQ(opened[0]->n_opened + opened[1]->n_opened, 0);
 }
