@@ -5,14 +5,15 @@
 
 #include <cerrno>
 #include <ctime>
-#include <filesystem>
 #include <memory>
 
+#include "base/memory.h"
 #include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
+#include "cli/serve_models.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
 #include "server/server.h"
@@ -27,21 +28,17 @@ constexpr int64_t kPortMax = 65535;
 
 struct ServeOptions {
   ModelOptions model;
-  std::string name;  // the model is served by; empty: made of what was given
-  std::string given;
+  std::string name;                // the model is served by; empty: made of what was given
+  std::vector<NamedModel> models;  // all that were given; `model` is the first
   std::optional<std::string> chat_template;
   std::string keys;  // a file
   bool is_quiet = false;
+  int64_t cache_tokens = 0;  // 0: a full context for each answer at once
   server::ServerOptions server;
 };
 
 std::string served_name(const ServeOptions& options) {
-  if (!options.name.empty()) return options.name;
-  std::error_code ignored;
-  // The name of a pulled model says more than the folder that it lies in.
-  if (!std::filesystem::exists(options.given, ignored)) return options.given;
-  const std::string name = short_name(options.given);
-  return name.ends_with(".gguf") && name.size() > 5 ? name.substr(0, name.size() - 5) : name;
+  return options.name.empty() ? options.models[0].name : options.name;
 }
 
 void log_request(const server::RequestLog& log) {
@@ -63,6 +60,7 @@ Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOp
                                          const models::LoadProgress& progress, Found& found) {
   OpenNeeds needs{.context_tokens = options.model.context, .sessions_max = options.server.service.answering.parallel};
   needs.chat_template = chat_template;
+  needs.cache_tokens = options.cache_tokens;
   needs.progress = progress;
   NARU_ASSIGN(OpenModel model, open_model(std::move(files), options.model, needs));
   const engine::Engine& engine = *model.engine;
@@ -121,10 +119,52 @@ void wait_for_end(server::Server& server) {
   }
 }
 
+// Several models, each of which is loaded when a request names it.
+Status serve_several(ServeOptions& options) {
+  server::ServiceOptions& service = options.server.service;
+  NARU_ASSIGN(const std::vector<PlannedModel> planned,
+              plan_models(options.models, options.model, service.answering.parallel, options.cache_tokens));
+  std::vector<server::ModelSource> sources;
+  std::string names;
+  for (size_t i = 0; i < planned.size(); ++i) {
+    const auto own = std::make_shared<ServeOptions>(options);
+    own->model.path = options.models[i].path;
+    own->model.context = planned[i].context;
+    const auto open = [own](const models::LoadProgress& progress) -> Result<server::ServedEngine> {
+      const auto opened = [&]() -> Result<server::ServedEngine> {
+        NARU_ASSIGN(models::ModelFiles files, open_files(own->model));
+        Found found;
+        return open_served(std::move(files), *own, std::nullopt, progress, found);
+      };
+      auto served = opened();  // clients are not told where the files lie
+      if (!served.ok()) print_note(served.error().message);
+      return served;
+    };
+    const auto hash = [own](const std::function<bool()>& should_stop) {
+      return hash_files(own->model.path, should_stop);
+    };
+    sources.push_back({options.models[i].name, open, hash, planned[i].bytes});
+    names += (i > 0 ? ", " : "") + options.models[i].name;
+  }
+  service.answering.memory_bytes = planned[0].available;
+  NARU_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::listen(options.server));
+  NARU_TRY(write_out(fmt::format("{} serves {}\n", server->address(), names)));
+  server->start(std::move(sources), [] {});
+  NARU_TRY(write_out(fmt::format("ready: each is loaded when a request names it, in {} of memory\n",
+                                 format_bytes(planned[0].available))));
+  wait_for_end(*server);
+  return server->status();
+}
+
 Status serve_command(ServeOptions& options) {
   server::ServiceOptions& service = options.server.service;
   if (!options.keys.empty()) {
     NARU_ASSIGN(service.access.keys, server::read_keys(options.keys));
+  }
+  if (options.models.size() > 1) {
+    service.version = version_line();
+    if (!options.is_quiet) service.log = log_request;
+    return serve_several(options);
   }
   std::optional<std::string> chat_template;
   if (options.chat_template) {
@@ -140,7 +180,10 @@ Status serve_command(ServeOptions& options) {
   NARU_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::listen(options.server));
   NARU_TRY(write_out(fmt::format("{} serves {}\n", server->address(), service.answering.model_name)));
   server->start(
-      [&](const models::LoadProgress& progress) {
+      [&, is_first = true](const models::LoadProgress& progress) mutable -> Result<server::ServedEngine> {
+        if (!std::exchange(is_first, false)) {
+          NARU_ASSIGN(*files, open_files(options.model));
+        }
         return open_served(std::move(*files), options, chat_template, progress, found);
       },
       [&] {
@@ -211,6 +254,29 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
   };
 }
 
+// What the server does with its models, and how it tells.
+std::vector<Flag> serving_flags(const std::shared_ptr<ServeOptions>& o) {
+  server::ServiceOptions& service = o->server.service;
+  return {
+      {"lazy", "", kGroupAnswer, "load the model when a request asks for it, as several models are; else at the start",
+       [&service](const Given&) -> Status {
+         service.answering.loads_at_once = false;
+         return {};
+       }},
+      {"metrics-names", "naru|vllm", kGroupOutput,
+       "what /metrics calls its numbers; vllm: as boards that are made for vLLM know them; default naru",
+       [&service](const Given& given) -> Status {
+         NARU_ASSIGN(const size_t index, parse_word(given, {"naru", "vllm"}));
+         service.metric_names = index == 1 ? server::MetricNames::kVllm : server::MetricNames::kNaru;
+         return {};
+       }},
+      {"cache-tokens", "N", kGroupMachine,
+       "that the cache holds of all answers together; default: a whole context for each that is computed at once. "
+       "Where it is full, the newest waits",
+       set_whole(&o->cache_tokens, 1, kTokensMax)},
+  };
+}
+
 }  // namespace
 
 Command make_serve() {
@@ -222,12 +288,16 @@ Command make_serve() {
                 "requests are computed together, and each answer is the one it would be alone. It listens on this "
                 "machine alone unless --host says otherwise. docs/server.md has the fields."};
   Argument model = model_argument(&o->model.path);
-  model.set = [set = model.set, o](const Given& given) -> Status {
-    o->given = given.text;
-    return set(given);
+  model.help += "; NAME=MODEL says what requests call it";
+  model.is_repeatable = true;
+  model.set = [o](const Given& given) -> Status {
+    NARU_TRY(add_named_model(&o->models)(given));
+    o->model.path = o->models[0].path;
+    return {};
   };
   c.arguments = {std::move(model)};
   c.flags = network_flags(o);
+  for (Flag& flag : serving_flags(o)) c.flags.push_back(std::move(flag));
   server::ServiceOptions& service = o->server.service;
   c.flags.push_back({"name", "TEXT", kGroupAnswer, "what the model is called in requests; default: by its path",
                      set_words(&o->name)});
@@ -249,16 +319,22 @@ Command make_serve() {
   add_model_flags(o->model, c.flags);
   std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
   c.flags.push_back(context_flag(o->model));
-  c.flags.push_back({"parallel", "N", kGroupMachine,
-                     "answers computed at once, for each of which the cache holds a whole context; default 4",
+  c.flags.push_back({"parallel", "N", kGroupMachine, "answers computed at once, of each model; default 4",
                      set_whole(&service.answering.parallel, 1, server::kParallelMax)});
   c.flags.push_back({"queue", "N", kGroupMachine, "requests that may wait besides; more are refused; default 512",
                      set_whole(&service.answering.queue, 0, server::kQueueMax)});
   c.examples = {
       {"naru serve model.gguf", "On http://127.0.0.1:8080, with a line to try it."},
       {"naru serve ./model --host 0.0.0.0 --keys keys.txt", "For other machines: each request needs a key."},
+      {"naru serve small=./model big=./other", "Two models under names, each loaded when a request names it."},
       {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."}};
   c.check = [o]() -> Status {
+    const bool is_of_one = !o->name.empty() || o->chat_template || o->model.adapter;
+    if (o->models.size() > 1 && is_of_one) {
+      return Error{Code::kInvalidArgument,
+                   "reading the command line: naru serve: --name, --chat-template and --adapter are of one model, and "
+                   "several were given; give NAME=MODEL, and serve a model with an adapter alone"};
+    }
     if (o->keys.empty() || !o->server.listen.needs_no_key) return {};
     return Error{Code::kInvalidArgument,
                  "reading the command line: naru serve: --keys and --no-key were both given; give one of them"};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/constraint.h"
+#include "engine/fair_queue.h"
 #include "engine/sampler.h"
 
 namespace naru::engine {
@@ -26,6 +27,8 @@ struct Request {
   bool wants_drawn = false;             // log-probabilities are of what is drawn from, and come with the kept tokens
   std::shared_ptr<const Constraint> constraint;  // null: any token may come
   uint64_t cache_scope = 0;
+  UserId user = 0;       // for whom: those who wait are served in turn
+  int64_t priority = 0;  // among the requests of one user, the lowest first
 };
 
 }  // namespace naru::engine

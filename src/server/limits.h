@@ -37,6 +37,9 @@ inline constexpr int64_t kParallelMax = 1024;              // of --parallel
 inline constexpr int64_t kKeysMax = 1024;                  // in a file of keys
 inline constexpr int64_t kKeyBytesMax = 512;               // of one of them
 inline constexpr int64_t kKeysFileBytesMax = 1 << 20;
+inline constexpr int64_t kModelsServedMax = 64;
+inline constexpr int64_t kPriorityMax = 2147483647;
+inline constexpr int64_t kDeadlineMsMax = 604800000;  // that a request gives its answer: a week
 
 struct Deadlines {
   seconds header{5};     // from a request's first byte to the end of its header

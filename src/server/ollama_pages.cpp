@@ -13,7 +13,7 @@ namespace naru::server {
 namespace {
 
 constexpr std::string_view kOllamaVersion = "0.12.11";       // the first with logprobs
-constexpr std::string_view kNever = "9999-12-31T23:59:59Z";  // no model is unloaded
+constexpr std::string_view kNever = "9999-12-31T23:59:59Z";  // a model stays until another needs its memory
 
 std::string parameter_size(int64_t n) {
   const auto count = static_cast<double>(n);
@@ -30,11 +30,13 @@ Json details_of(const ModelFacts& model) {
           {"quantization_level", model.stored_kind}};
 }
 
-Json ollama_entry(const ModelFacts& model, std::string_view digest) {
-  Json json = {
-      {"name", model.name}, {"model", model.name}, {"modified_at", rfc3339(model.created)}, {"size", model.file_bytes}};
-  if (!digest.empty()) json["digest"] = digest;
-  json["details"] = details_of(model);
+Json ollama_entry(const OllamaModel& model) {
+  Json json = {{"name", model.name}, {"model", model.name}};
+  if (model.facts == nullptr) return json;
+  json["modified_at"] = rfc3339(model.facts->created);
+  json["size"] = model.facts->file_bytes;
+  if (!model.digest.empty()) json["digest"] = model.digest;
+  json["details"] = details_of(*model.facts);
   return json;
 }
 
@@ -88,17 +90,24 @@ ReadRequest read_ollama_show(std::string_view body, const HttpRequest&) {
 
 }  // namespace
 
-std::string ollama_tags(const ModelFacts& model, std::string_view digest) {
-  return json_bytes({{"models", Json::array({ollama_entry(model, digest)})}});
+std::string ollama_tags(const std::vector<OllamaModel>& models) {
+  Json list = Json::array();
+  for (const OllamaModel& model : models) list.push_back(ollama_entry(model));
+  return json_bytes({{"models", std::move(list)}});
 }
 
-std::string ollama_ps(const ModelFacts& model, std::string_view digest) {
-  Json json = ollama_entry(model, digest);
-  json.erase("modified_at");
-  json["expires_at"] = kNever;
-  json["size_vram"] = model.chip.starts_with("cpu") || model.chip.starts_with("reference") ? 0 : model.file_bytes;
-  json["context_length"] = model.context_tokens;
-  return json_bytes({{"models", Json::array({std::move(json)})}});
+std::string ollama_ps(const std::vector<OllamaModel>& models) {
+  Json list = Json::array();
+  for (const OllamaModel& model : models) {
+    Json json = ollama_entry(model);
+    const ModelFacts& facts = *model.facts;
+    json.erase("modified_at");
+    json["expires_at"] = kNever;
+    json["size_vram"] = facts.chip.starts_with("cpu") || facts.chip.starts_with("reference") ? 0 : facts.file_bytes;
+    json["context_length"] = facts.context_tokens;
+    list.push_back(std::move(json));
+  }
+  return json_bytes({{"models", std::move(list)}});
 }
 
 std::string ollama_version(std::string_view version) {

@@ -90,6 +90,7 @@ void read_common(Fields& body, AnswerRequest& request) {
   request.n = body.integer("n", 1, kChoicesMax).value_or(1);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);
   request.cache_salt = body.string("cache_salt", kNameBytesMax).value_or("");
+  request.priority = body.integer("priority", -kPriorityMax, kPriorityMax).value_or(0);
   for (const char* name : {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}) {
     body.ignore(name);
   }

@@ -171,6 +171,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       one.top_logprobs = request.top_logprobs;
       one.constraint = constraint;
       one.cache_scope = cache_scope;
+      one.priority = request.priority;
       answer.choices.push_back(std::move(one));
     }
   }

@@ -26,7 +26,6 @@ constexpr Elsewhere kElsewhere[] = {
     {"/api/create", "`naru convert` and `naru train` make models"},
     {"/api/copy", "`naru serve --name` gives the model another name"},
     {"/api/delete", "`naru rm NAME` on the server's machine removes a model"},
-    {"/metrics", "it is not there yet; the log has a line for each request"},
     {"/", "a page is not there yet; docs/server.md lists what is"},
 };
 
@@ -67,6 +66,7 @@ const std::vector<Route>& all_routes() {
       {Page::kModels, nullptr, "GET", "/models"},
       {Page::kModel, nullptr, "GET", "/models/"},
       {Page::kServer, nullptr, "GET", "/server"},
+      {Page::kMetrics, nullptr, "GET", "/metrics"},
       {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
       {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
       {Page::kDialect, &kOpenAiEmbeddings, "POST", "/embeddings"},

@@ -10,7 +10,17 @@
 namespace naru::server {
 
 // What answers a path: a dialect, through the model, or a page of the server's own.
-enum class Page : uint8_t { kDialect, kHealth, kModels, kModel, kServer, kOllamaTags, kOllamaPs, kOllamaVersion };
+enum class Page : uint8_t {
+  kDialect,
+  kHealth,
+  kModels,
+  kModel,
+  kServer,
+  kMetrics,
+  kOllamaTags,
+  kOllamaPs,
+  kOllamaVersion
+};
 
 struct Route {
   Page page = Page::kHealth;

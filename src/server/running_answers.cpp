@@ -19,9 +19,14 @@ std::string draw_call_id() {
 
 }  // namespace
 
-RunningAnswers::RunningAnswers(engine::Engine& engine, int64_t parallel, int64_t queue)
-    // Each choice waits until the next step, also one that runs at once.
-    : engine_(engine), scheduler_(engine, {.running_max = parallel, .waiting_max = parallel + queue}) {}
+RunningAnswers::RunningAnswers(engine::Engine& engine, const Options& options)
+    : engine_(engine),
+      options_(options),
+      // Each choice waits until the next step, also one that runs at once.
+      scheduler_(engine, {.running_max = options.parallel, .waiting_max = options.parallel + options.queue}),
+      meter_(options.metrics) {
+  meter_.look(engine_, scheduler_);
+}
 
 AnswerEvent& RunningAnswers::tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice) {
   AnswerEvent event;
@@ -36,10 +41,29 @@ void RunningAnswers::fail(AnswerId answer, Refusal refusal) {
   tell(answer, AnswerEvent::Kind::kError).error = std::move(refusal);
 }
 
-void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
+bool RunningAnswers::has_room_for(const PreparedAnswer& prepared, engine::UserId user) const {
+  int64_t own = 0;
+  for (const auto& [id, running] : answers_) {
+    if (options_.is_shared && running.user == user) own += static_cast<int64_t>(running.requests.size());
+  }
+  return has_room(own, static_cast<int64_t>(choices_.size()), static_cast<int64_t>(prepared.choices.size()),
+                  options_.parallel, options_.queue, options_.is_shared);
+}
+
+void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker& asker) {
+  const engine::UserId user = asker.account ? asker.account->user : 0;
+  if (!has_room_for(prepared, user)) {
+    return fail(answer, {429,
+                         fmt::format("the queue has no room for {} answers more: {} requests are being answered or "
+                                     "wait; try again later, or ask for fewer at once",
+                                     prepared.choices.size(), n_answers()),
+                         "", "queue_full", 1});
+  }
   Running& running = answers_[answer];
+  running.user = user;
   int64_t index = 0;
   for (engine::Request& request : prepared.choices) {
+    request.user = user;
     const bool wants_tokens = request.top_logprobs.has_value();
     auto follower = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
     if (!follower.ok()) {
@@ -55,6 +79,9 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
                                 .wants_tokens = wants_tokens,
                                 .counts_prompt = index % prepared.choices_per_prompt == 0,
                                 .submitted = Clock::now()});
+    ChoiceMeter& meter = choices_.at(id).meter;
+    meter.asker = asker;
+    meter.counts_prompt = index % prepared.choices_per_prompt == 0;
     ++index;
   }
   tell(answer, AnswerEvent::Kind::kBegin);
@@ -68,12 +95,21 @@ void RunningAnswers::cancel(AnswerId answer) {
     choices_.erase(id);
   }
   answers_.erase(at);
+  meter_.look(engine_, scheduler_);
 }
 
 void RunningAnswers::step() {
   if (scheduler_.is_idle()) return;
-  step_begin_ = Clock::now();
-  for (const engine::Event& event : scheduler_.step()) take(event);
+  std::vector<engine::Event> events;
+  meter_.before_turn();
+  {
+    const EngineTurn::Hold turn(options_.turn);
+    meter_.before_step();
+    step_begin_ = Clock::now();
+    events = scheduler_.step();
+    meter_.after_step(engine_, scheduler_);
+  }
+  for (const engine::Event& event : events) take(event);
 }
 
 void RunningAnswers::take(const engine::Event& event) {
@@ -83,6 +119,7 @@ void RunningAnswers::take(const engine::Event& event) {
   if (!choice.queue_seconds) {
     choice.queue_seconds = std::chrono::duration<double>(step_begin_ - choice.submitted).count();
   }
+  meter_.take(choice.meter, event);
   switch (event.kind) {
     case engine::Event::Kind::kPrefill: {
       AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kPrefill, choice.index);
@@ -121,7 +158,10 @@ void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   choice.is_stopped = delta->is_stopped;
   choice.stop = delta->stop;
   const bool is_reasoning = was_reasoning || choice.follower.is_reasoning();
-  if (is_reasoning) ++choice.reasoning_tokens;
+  if (is_reasoning) {
+    ++choice.reasoning_tokens;
+    meter_.count_reasoning();
+  }
   const bool has_token = choice.wants_tokens && !event.is_stop_token;
   if (delta->empty() && !has_token) return;
   AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);

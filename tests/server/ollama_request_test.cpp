@@ -186,13 +186,13 @@ TEST(Ollama, WhoeverOnlyWantsTheModelHasIt) {
 
 TEST(OllamaPages, SayWhatTheModelIs) {
   const PlainModel model(read_text_fixture("families/qwen3.jinja"), {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"});
-  const auto tags = nlohmann::json::parse(ollama_tags(model.facts, "abc"))["models"][0];
+  const auto tags = nlohmann::json::parse(ollama_tags({{"tiny", &model.facts, "abc"}}))["models"][0];
   EXPECT_EQ(tags["name"], "tiny");
   EXPECT_EQ(tags["digest"], "abc");
   EXPECT_EQ(tags["details"]["parameter_size"], "134.52M");
   EXPECT_EQ(tags["details"]["quantization_level"], "Q4_0");
-  EXPECT_FALSE(nlohmann::json::parse(ollama_tags(model.facts, ""))["models"][0].contains("digest"));
-  const auto running = nlohmann::json::parse(ollama_ps(model.facts, ""))["models"][0];
+  EXPECT_FALSE(nlohmann::json::parse(ollama_tags({{"tiny", &model.facts, ""}}))["models"][0].contains("digest"));
+  const auto running = nlohmann::json::parse(ollama_ps({{"tiny", &model.facts, ""}}))["models"][0];
   EXPECT_EQ(running["context_length"], 256);
   EXPECT_EQ(running["size_vram"], 0);
   const ReadRequest read = kOllamaShow.read(R"({"model":"tiny:latest","verbose":true})", {});

@@ -16,7 +16,7 @@ import time
 
 import block_dialect_tests
 import hostile_tests
-from server_rig import MODEL, Client, Server, request, together
+from server_rig import MODEL, WAIT_SECONDS, Client, Server, request, together
 
 PLAIN = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1, "ignore_eos": True}
 KEY = "0123456789abcdef0123"
@@ -340,6 +340,38 @@ def test_a_unix_socket_and_a_start_after_a_kill(binary, folder):
     assert "no socket" in run_serve(binary, "--socket", path).stderr and path.read_text() == "a file"
 
 
+def test_several_models_and_what_is_counted(binary):
+    """Two names of one model: each is loaded when it is asked for, and gives the same bytes; /metrics adds up."""
+    command = [binary, "serve", f"one={MODEL}", f"two={MODEL}", "--port", "0", "--context", "128", "--threads", "1",
+               "--quiet", "--parallel", "3", "--cache-tokens", "160"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            first = process.stdout.readline()
+            assert first.endswith(" serves one, two\n"), first
+            address = ("127.0.0.1", int(first.split()[0].rsplit(":", 1)[1]))
+            assert process.stdout.readline().startswith("ready: each is loaded when a request names it, in ")
+
+            def ask(method, path, body=None):
+                with Client(address) as client:
+                    return client.ask(method, path, body)
+
+            assert [m["status"] for m in ask("GET", "/v1/models").json()["data"]] == ["idle", "idle"]
+            assert ask("POST", "/v1/completions", completion("a", model="three")).json()["error"]["code"] == "model_not_found"
+            bodies = [completion("Hello", model=("one", "two")[i % 2], seed=i // 2, max_tokens=90) for i in range(8)]
+            answers = together(*[lambda body=body: ask("POST", "/v1/completions", body) for body in bodies])
+            texts = [answer.json()["choices"][0]["text"] for answer in answers]
+            assert texts[::2] == texts[1::2] and len(set(texts)) == 4
+            assert [m["status"] for m in ask("GET", "/health").json()["models"]] == ["loaded", "loaded"]
+            lines = dict(line.rsplit(" ", 1) for line in ask("GET", "/metrics").body.decode().splitlines() if line[0] != "#")
+            assert lines['naru_requests_total{dialect="openai.completion",status="200"}'] == "8"
+            assert lines['naru_cache_pages_total{model="two"}'] == "5"
+            assert int(lines['naru_preemptions_total{model="one"}']) > 0
+            assert float(lines['naru_step_seconds_total{model="one"}']) > 0
+        finally:
+            process.terminate()
+        assert process.wait(WAIT_SECONDS) == 0
+
+
 def run_serve(binary, *arguments):
     return subprocess.run([binary, "serve", str(MODEL), *map(str, arguments)], capture_output=True, text=True, check=False,
                           timeout=60)
@@ -354,6 +386,8 @@ def test_starts_that_are_refused(binary, folder):
         (["--keys", folder / "none.txt"], 3, "none.txt"),
         (["--keys", folder / "empty.txt"], 2, "it holds no key"),
         (["--keys", folder / "empty.txt", "--no-key"], 2, "--keys and --no-key"),
+        ([MODEL, "--name", "x"], 2, "--name, --chat-template and --adapter are of one model"),
+        ([MODEL, "--port", "0"], 2, "two models would be called model"),
         (["--port", "65536"], 2, "--port"),
         (["--context", "100000", "--port", "0"], 4, "100000"),
     ]:
