@@ -97,8 +97,11 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   if (model.tokenizer == nullptr || model.chat_template == nullptr || !model.chat_template->can_render(has_tools)) {
     const std::string why = model.template_status.ok() ? "the model has no chat template for such conversations"
                                                        : model.template_status.error().message;
-    return Refusal{400, fmt::format("rendering the conversation: {}; /v1/completions continues plain text", why), "",
-                   "no_chat_template", 0};
+    return Refusal{400,
+                   fmt::format("rendering the conversation: {}; /v1/completions continues plain text, and so does "
+                               "/api/generate with \"raw\": true",
+                               why),
+                   "", "no_chat_template", 0};
   }
   const text::Tokenizer& tokenizer = *model.tokenizer;
   ChatPrompt prompt;

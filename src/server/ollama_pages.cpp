@@ -22,12 +22,14 @@ std::string parameter_size(int64_t n) {
 }
 
 Json details_of(const ModelFacts& model) {
+  std::string kind = model.stored_kind;
+  for (char& c : kind) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   return {{"parent_model", ""},
           {"format", model.is_gguf ? "gguf" : "safetensors"},
           {"family", model.architecture},
           {"families", Json::array({model.architecture})},
           {"parameter_size", parameter_size(model.n_parameters)},
-          {"quantization_level", model.stored_kind}};
+          {"quantization_level", kind}};
 }
 
 Json ollama_entry(const OllamaModel& model) {
@@ -79,7 +81,8 @@ ReadRequest read_ollama_show(std::string_view body, const HttpRequest&) {
   Fields fields(root, "", notes);
   PageRequest page;
   page.model = read_ollama_model(fields);
-  fields.find("name");  // of older clients
+  const std::string older = read_ollama_model(fields, "name");
+  if (page.model.empty()) page.model = older;
   fields.ignore("verbose");
   fields.ignore_rest();
   if (!notes.ok()) return notes.refusal();

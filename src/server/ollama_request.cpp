@@ -128,9 +128,9 @@ void refuse_generate_fields(Fields& body) {
 
 }  // namespace
 
-std::string read_ollama_model(Fields& body) {
+std::string read_ollama_model(Fields& body, std::string_view field) {
   constexpr std::string_view kTag = ":latest";
-  std::string name = body.string("model", kOllamaNameBytesMax).value_or("");
+  std::string name = body.string(field, kOllamaNameBytesMax).value_or("");
   if (name.ends_with(kTag)) name.resize(name.size() - kTag.size());
   return name;
 }

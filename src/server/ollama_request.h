@@ -17,7 +17,7 @@ ReadRequest read_ollama_chat(std::string_view body);
 ReadRequest read_ollama_generate(std::string_view body);
 
 // The model's name; the tag that Ollama gives every name, ":latest", is none of it.
-std::string read_ollama_model(Fields& body);
+std::string read_ollama_model(Fields& body, std::string_view field = "model");
 
 extern const Dialect kOllamaChat, kOllamaGenerate;
 extern const Dialect kOllamaEmbed;  // refuses: nothing here makes embeddings

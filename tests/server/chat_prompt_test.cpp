@@ -138,12 +138,12 @@ TEST(Prepare, FillsInWhereTheVocabularyCan) {
     if (const auto* refusal = std::get_if<Refusal>(&made)) return "refused: " + refusal->param;
     return coder.facts.tokenizer->decode(std::get<PreparedAnswer>(made).choices.at(0).ids);
   };
-  EXPECT_EQ(text_of(request), "<fim_prefix>ab<fim_suffix>cd<fim_middle>");
+  EXPECT_EQ(text_of(request), "<bos><fim_prefix>ab<fim_suffix>cd<fim_middle>");
   request.prompts = {std::vector<int32_t>{1, 2}};
   EXPECT_EQ(text_of(request), "refused: prompt");
   request.prompts = {std::string("ab")};
   request.suffix = "";
-  EXPECT_EQ(text_of(request), "ab");
+  EXPECT_EQ(text_of(request), "<bos>ab");
 }
 
 }  // namespace

@@ -198,6 +198,7 @@ TEST(OllamaPages, SayWhatTheModelIs) {
   const ReadRequest read = kOllamaShow.read(R"({"model":"tiny:latest","verbose":true})", {});
   const PageRequest& show = std::get<PageRequest>(read);
   EXPECT_EQ(show.model, "tiny");
+  EXPECT_EQ(std::get<PageRequest>(kOllamaShow.read(R"({"name":"m:latest"})", {})).model, "m");
   EXPECT_EQ(show.ignored, std::vector<std::string>{"verbose"});
   const auto shown = nlohmann::json::parse(std::get<std::string>(show.make(model.facts)));
   EXPECT_EQ(shown["model_info"]["llama.context_length"], 256);

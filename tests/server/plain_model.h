@@ -20,13 +20,14 @@ inline std::string read_text_fixture(const std::string& name) {
 
 class PlainModel {
  public:
-  // `template_source`: empty for none. `more_tokens` are added to the vocabulary, which has <think> and </think>.
+  // `template_source`: empty for none. `more_tokens` are added to the vocabulary, which has <think> and
+  // </think>, and puts <bos> before a text.
   explicit PlainModel(const std::string& template_source, const std::vector<std::string>& more_tokens = {})
       : tokenizer_(make_tokenizer(more_tokens)) {
     if (!template_source.empty()) chat_ = text::ChatTemplate::create(template_source, {{"bos_token", ""}}).value();
     facts.name = "tiny";
     facts.architecture = "llama";
-    facts.stored_kind = "Q4_0";
+    facts.stored_kind = "q4_0";
     facts.file_bytes = 1000;
     facts.n_parameters = 134515008;
     facts.created = 1700000000;
@@ -47,6 +48,9 @@ class PlainModel {
     formats::TokenizerSources sources;
     sources.tokenizer_json = as_bytes(json);
     formats::TokenizerData data = formats::parse_tokenizer(sources, "gpt2").value();
+    for (const formats::AddedToken& token : data.added_tokens) {
+      if (token.text == "<bos>") data.prefix_ids = {token.id};
+    }
     for (const std::string& text : more_tokens) {
       formats::AddedToken token;
       token.id = static_cast<int32_t>(data.vocab.size());

@@ -107,6 +107,10 @@ TEST(RunningAnswers, ChoicesArePromptByPrompt) {
   // Each prompt counts once, each answer for itself.
   EXPECT_EQ(usage.at(1).prompt_tokens, first_usage.at(1).prompt_tokens + second_usage.at(1).prompt_tokens);
   EXPECT_EQ(usage.at(1).completion_tokens, 80);
+  // Four choices, three at once: one waits for the others.
+  EXPECT_GT(usage.at(1).queue_seconds, 0);
+  EXPECT_GT(usage.at(1).prefill_seconds, 0);
+  EXPECT_GT(usage.at(1).decode_seconds, 0);
 }
 
 TEST(RunningAnswers, WhatIsCancelledHoldsNothingAndIsSilent) {

@@ -32,15 +32,21 @@ PageJson page_json(const Dialect& dialect, const std::string& body) {
 }
 
 TEST(TokenPages, OneTextInBothForms) {
-  const std::vector<int32_t> ids = page_model().facts.tokenizer->encode("Hello <think> ü");
+  const text::Tokenizer& tokenizer = *page_model().facts.tokenizer;
+  const std::vector<int32_t> ids = tokenizer.encode("Hello <think> ü");
+  const std::vector<int32_t> with_bos = tokenizer.encode("Hello <think> ü", {.add_special = true});
+  ASSERT_EQ(with_bos.size(), ids.size() + 1);
   for (const char* name : {"content", "prompt"}) {
     const PageJson made = page_json(kTokenize, fmt::format(R"({{"{}":"Hello <think> ü"}})", name));
-    EXPECT_EQ(made["tokens"], PageJson(ids));
-    EXPECT_EQ(made["count"], ids.size());
+    const bool is_content = std::string_view(name) == "content";
+    EXPECT_EQ(made["tokens"], PageJson(is_content ? ids : with_bos));
+    EXPECT_EQ(made["count"], made["tokens"].size());
     EXPECT_EQ(made["max_model_len"], 256);
   }
   EXPECT_EQ(page_json(kDetokenize, PageJson{{"tokens", ids}}.dump()),
             (PageJson{{"content", "Hello <think> ü"}, {"prompt", "Hello <think> ü"}}));
+  EXPECT_EQ(page_json(kTokenize, R"({"content":"","add_special":true})")["count"], 1);
+  EXPECT_EQ(page_json(kTokenize, R"({"prompt":"","add_special_tokens":false})")["count"], 0);
   // A text that control tokens are not found in.
   EXPECT_GT(page_json(kTokenize, R"({"content":"<|im_end|>","parse_special":false})")["count"], 1);
   EXPECT_EQ(page_json(kTokenize, R"({"content":""})")["tokens"], PageJson::array());
