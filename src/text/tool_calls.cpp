@@ -130,7 +130,7 @@ void ToolCallSplitter::lex(char byte) {
     partial_.pop_back();
     const std::string rest = std::exchange(partial_, {});
     for (const char each : rest) take_byte(each);
-    if (byte != '<') return take_byte(byte);
+    if (byte != '<' || state_ == State::kPlain) return take_byte(byte);
     partial_ = byte;
     if (find_marker(false) != markers_.size()) return;
     partial_.clear();

@@ -117,7 +117,7 @@ TEST(ToolCalls, OfLlama) {
   expect_split(options, call + "; " + call + " ;" + call, {"", {made, made, made}});
   expect_split(options, R"({"type":"function","name":"f","arguments":{}})", {"", {{"f", "{}"}}});
   for (const std::string& text :
-       std::vector<std::string>{call + " is a call", "a " + call, "{}", std::string("{\"name\": \"f\"}"),
+       std::vector<std::string>{call + " is a call", "<< a", "<|python<|python_tag|>x", "a " + call, "{}", std::string("{\"name\": \"f\"}"),
                                 std::string("{\"name\": "), std::string("<|python_tag|>print(1)"),
                                 std::string("{\"name\": \"g\", \"parameters\": {}}"), std::string(" x \n")}) {
     expect_split(options, text, {text, {}});
