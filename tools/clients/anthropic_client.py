@@ -57,7 +57,7 @@ def check_messages(report, client, is_learnt):
     with report.step("messages: whole and streamed, equal"):
         answer = both(client, messages=user(learnt.HELLO), **BODY, **GREEDY)
         if is_learnt:
-            equal((text_of(answer), answer.stop_reason), (learnt.HELLO_SAID, "end_turn"), "the answer")
+            equal((text_of(answer).strip(), answer.stop_reason), (learnt.HELLO_SAID, "end_turn"), "the answer")
         raw = [e.type for e in client.messages.create(messages=user(learnt.HELLO), stream=True, **BODY, **GREEDY)]
         equal((raw[0], raw[-2:]), ("message_start", ["message_delta", "message_stop"]), "events")
     with report.step("messages: the same bytes for the same seed"):
@@ -81,7 +81,7 @@ def check_messages(report, client, is_learnt):
         short = both(client, messages=user(learnt.HELLO), **{**BODY, "max_tokens": 3}, **GREEDY)
         equal((short.stop_reason, short.usage.output_tokens), ("max_tokens", 3), "the end")
     with report.step("messages: several turns find their own cache"):
-        messages, usages = user(learnt.HELLO), []
+        messages, usages = user("Tell me of the sea and of the land. " * 8), []
         for _ in range(3):
             answer = both(client, messages=messages, **BODY, **GREEDY)
             usages.append(client.messages.create(messages=messages, **BODY, **GREEDY).usage)
@@ -115,7 +115,7 @@ def check_tools(report, client, is_learnt):
             equal([(c.name, c.input) for c in calls], [("get_weather", {"city": "Paris"})], "the calls")
             result = {"type": "tool_result", "tool_use_id": calls[0].id, "content": learnt.PARIS_RESULT}
             turn = [*user(learnt.PARIS), {"role": "assistant", "content": asked.content}, {"role": "user", "content": [result]}]
-            equal(text_of(both(client, messages=turn, **body)), learnt.PARIS_SAID, "what is made of the result")
+            equal(text_of(both(client, messages=turn, **body)).strip(), learnt.PARIS_SAID, "what is made of the result")
     with report.step("tools: two calls, results as blocks, one of them an error"):
         asked = both(client, messages=user(learnt.TWO), **body)
         calls = [block for block in asked.content if block.type == "tool_use"]
@@ -126,7 +126,7 @@ def check_tools(report, client, is_learnt):
                 for c, r in zip(calls, learnt.TWO_RESULTS)
             ]
             turn = [*user(learnt.TWO), {"role": "assistant", "content": asked.content}, {"role": "user", "content": results}]
-            equal(text_of(both(client, messages=turn, **body)), learnt.TWO_SAID, "what is made of both")
+            equal(text_of(both(client, messages=turn, **body)).strip(), learnt.TWO_SAID, "what is made of both")
             results[1]["is_error"] = True
             both(client, messages=[*turn[:2], {"role": "user", "content": results}], **body)
     with report.step("tools: tool_choice auto and none; any and a named one are refused for now"):

@@ -106,7 +106,7 @@ every = {steps}
 """
 
 
-def learn(binary, folder, steps=400, threads=2):
+def learn(binary, folder, steps=200, threads=2):
     """Trains it below `folder`; where the model is. Some twenty seconds on two cores."""
     folder = pathlib.Path(folder)
     (folder / "tokenizer").mkdir(parents=True)

@@ -57,7 +57,7 @@ def check_chat(report, client, is_learnt):
     with report.step("chat: whole and streamed, equal"):
         answer = both(client, messages=user(learnt.HELLO), options=GREEDY)
         if is_learnt:
-            equal((answer.message.content, answer.done_reason), (learnt.HELLO_SAID, "stop"), "the answer")
+            equal((answer.message.content.strip(), answer.done_reason), (learnt.HELLO_SAID, "stop"), "the answer")
         sampled = {"seed": 5, "temperature": 1.0, "num_predict": 20, "top_p": 0.9, "top_k": 40, "repeat_penalty": 1.1}
         equal(
             both(client, messages=user("Anything"), options=sampled).message.content,
@@ -104,7 +104,9 @@ def check_tools(report, client, is_learnt):
                 {"role": "tool", "tool_name": "get_weather", "content": learnt.PARIS_RESULT},
             ]
             equal(
-                both(client, messages=turn, tools=learnt.TOOLS, options=GREEDY).message.content, learnt.PARIS_SAID, "the answer"
+                both(client, messages=turn, tools=learnt.TOOLS, options=GREEDY).message.content.strip(),
+                learnt.PARIS_SAID,
+                "the answer",
             )
             two = both(client, messages=user(learnt.TWO), tools=learnt.TOOLS, options=GREEDY).message
             equal([arguments for _, arguments in calls_of(two)], [{"city": "Rome"}, {"city": "Oslo"}], "two calls")

@@ -171,7 +171,7 @@ def check_tools(report, client, is_learnt):
         ]
         after = both(client, messages=turn, **body)
         if is_learnt:
-            equal(after.choices[0].message.content, learnt.PARIS_SAID, "what is made of the result")
+            equal(after.choices[0].message.content.strip(), learnt.PARIS_SAID, "what is made of the result")
         equal(after.usage.prompt_tokens > answer.usage.prompt_tokens, True, "the second prompt is longer")
         again = client.chat.completions.create(messages=turn, **body).usage
         expect(
@@ -190,7 +190,9 @@ def check_tools(report, client, is_learnt):
                 {"role": "assistant", "content": "", "tool_calls": calls},
                 *[{"role": "tool", "tool_call_id": c["id"], "content": r} for c, r in zip(calls, learnt.TWO_RESULTS)],
             ]
-            equal(both(client, messages=turn, **body).choices[0].message.content, learnt.TWO_SAID, "what is made of both")
+            equal(
+                both(client, messages=turn, **body).choices[0].message.content.strip(), learnt.TWO_SAID, "what is made of both"
+            )
     with report.step("tools: tool_choice none and auto; required and a named one are refused for now"):
         none = client.chat.completions.create(messages=user(learnt.PARIS), tool_choice="none", **body)
         expect(not none.choices[0].message.tool_calls, "tool_choice none calls")
@@ -317,7 +319,7 @@ def check_responses(report, client, server, is_learnt):
         equal(events[-1].response.output_text, whole.output_text, "the text of the last event")
         usage = whole.usage
         equal(usage.total_tokens, usage.input_tokens + usage.output_tokens, "the sum of usage")
-        expect(not is_learnt or whole.output_text == learnt.HELLO_SAID, f"it says {whole.output_text!r}")
+        expect(not is_learnt or whole.output_text.strip() == learnt.HELLO_SAID, f"it says {whole.output_text!r}")
         with client.responses.stream(input=learnt.HELLO, **body) as stream:
             equal(stream.get_final_response().output_text, whole.output_text, "what the client puts together")
     with report.step("responses: several turns, instructions, a length that ends it"):
@@ -343,7 +345,9 @@ def check_responses(report, client, server, is_learnt):
                 *[item.model_dump(exclude_none=True) for item in asked.output],
                 {"type": "function_call_output", "call_id": calls[0].call_id, "output": learnt.PARIS_RESULT},
             ]
-            equal(client.responses.create(input=items, tools=tools, **body).output_text, learnt.PARIS_SAID, "the answer")
+            equal(
+                client.responses.create(input=items, tools=tools, **body).output_text.strip(), learnt.PARIS_SAID, "the answer"
+            )
             events = list(client.responses.create(input=learnt.PARIS, tools=tools, stream=True, **body))
             arguments = "".join(e.delta for e in events if e.type == "response.function_call_arguments.delta")
             equal(json.loads(arguments), {"city": "Paris"}, "the streamed arguments")
