@@ -77,12 +77,9 @@ def make_question(chance, secret, path, tokens_max):
             secret,
         )
     body = {"model": "tiny", "max_tokens": n_tokens, "temperature": temperature}
-    if path == MESSAGES:  # knows no seed: the plain choice of the best token is the same every time
-        return Question(
-            path,
-            {**body, "temperature": 0, "system": shared or "Be brief.", "messages": [{"role": "user", "content": text}]},
-            secret,
-        )
+    if path == MESSAGES:
+        messages = [{"role": "user", "content": text}]
+        return Question(path, {**body, "seed": seed, "system": shared or "Be brief.", "messages": messages}, secret)
     body.update(seed=seed, n=chance.choice([1, 1, 1, 3]))
     if chance.random() < 0.3:
         body["stop"] = ["e", secret[:2]]
