@@ -57,6 +57,12 @@ def main():
     for name in names:
         if name not in CHECKS:
             parser.error(f"there is no check {name}; one of {', '.join(CHECKS)} was wanted")
+    if not pathlib.Path(args.binary).exists():
+        parser.error(f"there is no {args.binary}; build naru, or give --binary")
+    try:
+        modules = [importlib.import_module(CHECKS[name]) for name in names]
+    except ImportError as problem:
+        parser.error(f"the client is not installed ({problem}): pip install -r tools/requirements-clients.txt")
     args.binary = str(pathlib.Path(args.binary).resolve())
     report = Report(args.verbose)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,11 +76,7 @@ def main():
             return Serving(args.binary, "--keys", str(keys), "--context", str(args.context), *flags, *more, model=model)
 
         with start() as server:
-            for name in names:
-                try:
-                    module = importlib.import_module(CHECKS[name])
-                except ImportError as problem:
-                    parser.error(f"the client is not installed ({problem}): pip install -r tools/requirements-clients.txt")
+            for module in modules:
                 module.check(report, server, start, is_learnt=not args.model)
     print(f"{report.good} steps good, {len(report.wrong)} wrong, {len(report.missing)} missing")
     return 1 if report.wrong or (report.missing and not args.allow_missing) else 0

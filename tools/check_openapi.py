@@ -22,7 +22,10 @@ import sys
 import tempfile
 import time
 
-import jsonschema_rs
+try:
+    import jsonschema_rs
+except ImportError:
+    sys.exit("schemathesis and what it brings are not installed: pip install -r tools/requirements-clients.txt")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/server"))
@@ -323,6 +326,8 @@ def main():
     parser.add_argument("--shown", type=int, default=40, help="problems that are listed; default 40")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
+    if not pathlib.Path(args.binary).exists():
+        parser.error(f"there is no {args.binary}; build naru, or give --binary")
     failed = []
     with tempfile.TemporaryDirectory() as scratch, Server(
         str(pathlib.Path(args.binary).resolve()), "--parallel", "4", model=args.model

@@ -418,6 +418,8 @@ def main():
     group = parser.add_argument_group("kills")
     group.add_argument("--kills", type=int, default=5)
     args = parser.parse_args()
+    if not pathlib.Path(args.binary).exists():
+        parser.error(f"there is no {args.binary}; build naru, or give --binary")
     args.binary = str(pathlib.Path(args.binary).resolve())
     allow_descriptors(1024)
     failed = []
