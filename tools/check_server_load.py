@@ -126,6 +126,7 @@ def check_crowd(args):
                 f"crowd: {told['preemptions_total']:.0f} answers gave up their pages and went on later; of "
                 f"{told['cache_pages_total']:.0f} pages {told['cache_pages_used']:.0f} are held at rest"
             )
+            expect(told["preemptions_total"] > 0 or args.seconds < 10, "pages never ran out: longer --tokens would need more")
         expect(after["files"] == before["files"], "descriptors are lost")
         expect(after["memory"] <= before["memory"] * 1.05 + 8 * MEBIBYTE, "memory is lost")
         for name in ("cache_pages_used", "requests_running", "requests_waiting"):
@@ -241,12 +242,14 @@ async def honest_clients(address, n_clients, seconds, tokens):
 
 def check_slow(args):
     with serve(args, "--parallel", "8", "--quiet") as server:
-        asyncio.run(honest_clients(server.address, args.honest, 2, args.tokens))
+        asyncio.run(honest_clients(server.address, args.honest, 2, args.honest_tokens))
         quiet, besieged, ratios = [], [], []
         for number in range(args.rounds):
             for is_besieged in (False, True) if number % 2 == 0 else (True, False):
                 besiegers = Besiegers(server.address, args.idle, args.slow) if is_besieged else None
-                times, problems = asyncio.run(honest_clients(server.address, args.honest, args.round_seconds, args.tokens))
+                times, problems = asyncio.run(
+                    honest_clients(server.address, args.honest, args.round_seconds, args.honest_tokens)
+                )
                 told = besiegers.end() if besiegers else {}
                 if is_besieged:
                     say(f"slow: round {number + 1}: {told}")
@@ -402,9 +405,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=40, help="of the longest answer; default 40")
+
     group = parser.add_argument_group("crowd")
     group.add_argument("--clients", type=int, default=64)
+    group.add_argument("--tokens", type=int, default=150, help="of the longest answer; default 150")
     group.add_argument("--seconds", type=float, default=60, help="default 60; 600 for the proof")
     group.add_argument("--questions", type=int, default=8, help="of each client; default 8")
     group.add_argument("--parallel", type=int, default=16, help="answers computed at once; default 16")
@@ -412,6 +416,7 @@ def main():
     group = parser.add_argument_group("slow")
     group.add_argument("--idle", type=int, default=1000)
     group.add_argument("--slow", type=int, default=100)
+    group.add_argument("--honest-tokens", type=int, default=40, help="of an honest client's answer; default 40")
     group.add_argument("--honest", type=int, default=4, help="honest clients; default 4")
     group.add_argument("--rounds", type=int, default=6)
     group.add_argument("--round-seconds", type=float, default=8)
