@@ -2,20 +2,29 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
 #include <memory>
 
+#include "base/memory.h"
+#include "base/shown_text.h"
 #include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
+#include "cli/serve_check.h"
+#include "cli/serve_log.h"
+#include "cli/serve_settings.h"
+#include "cli/sheet.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
+#include "runs/run_files.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "text/chat_tokenizer.h"
 
 namespace naru::cli {
@@ -30,8 +39,13 @@ struct ServeOptions {
   std::string name;  // the model is served by; empty: made of what was given
   std::string given;
   std::optional<std::string> chat_template;
-  std::string keys;  // a file
+  std::string keys;                   // a file
+  std::string tls_cert, tls_key;      // files; empty: plain HTTP
+  std::string log_file;               // empty: standard error
+  std::vector<std::string> programs;  // whose settings are printed
   bool is_quiet = false;
+  bool is_json_log = false;
+  bool is_check = false;  // tells what would be served, and ends
   server::ServerOptions server;
 };
 
@@ -40,15 +54,22 @@ std::string served_name(const ServeOptions& options) {
   std::error_code ignored;
   // The name of a pulled model says more than the folder that it lies in.
   if (!std::filesystem::exists(options.given, ignored)) return options.given;
-  const std::string name = short_name(options.given);
+  // So does the name of a run than "model", which is what each calls its own.
+  const std::filesystem::path place = std::filesystem::absolute(options.given, ignored).lexically_normal();
+  const std::filesystem::path folder = place.has_filename() ? place : place.parent_path();
+  const bool is_of_run = folder.filename() == runs::kModelFolder &&
+                         std::filesystem::exists(folder.parent_path() / runs::kRunFile, ignored);
+  const std::string name = short_name(is_of_run ? folder.parent_path().string() : options.given);
   return name.ends_with(".gguf") && name.size() > 5 ? name.substr(0, name.size() - 5) : name;
 }
 
-void log_request(const server::RequestLog& log) {
+std::string log_line(const server::RequestLog& log, bool is_json) {
+  const auto now = std::chrono::system_clock::now();
+  if (is_json) return server::log_json(log, now);
   std::tm parts{};
-  const std::time_t now = std::time(nullptr);
-  localtime_r(&now, &parts);
-  write_err(fmt::format("{:02}:{:02}:{:02} {}\n", parts.tm_hour, parts.tm_min, parts.tm_sec, server::log_text(log)));
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  localtime_r(&seconds, &parts);
+  return fmt::format("{:02}:{:02}:{:02} {}\n", parts.tm_hour, parts.tm_min, parts.tm_sec, server::log_text(log));
 }
 
 // What the thread of the engine found, for what is printed when the model is there.
@@ -67,10 +88,7 @@ Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOp
   NARU_ASSIGN(OpenModel model, open_model(std::move(files), options.model, needs));
   const engine::Engine& engine = *model.engine;
   if (engine.tokenizer() == nullptr) {
-    const Error& why = engine.tokenizer_status().error();
-    return Error{why.code, fmt::format("starting the server: {}: no answers without a tokenizer: {}; put the "
-                                       "tokenizer's files beside the weights",
-                                       short_name(options.model.path), why.message)};
+    return no_tokenizer_error(options.model, engine.tokenizer_status().error());
   }
   if (engine.chat_template() == nullptr) {
     print_note(fmt::format("{} has no chat template that can be used: /v1/completions alone answers ({})",
@@ -99,7 +117,8 @@ std::string lines_to_try(const server::Server& server, const ServeOptions& optio
   const std::string& address = server.address();
   const bool is_socket = !options.server.listen.socket_path.empty();
   const std::string base = is_socket ? "http://localhost" : address;
-  const std::string with = is_socket ? fmt::format(" --unix-socket {}", options.server.listen.socket_path) : "";
+  std::string with = is_socket ? fmt::format(" --unix-socket {}", shell_word(options.server.listen.socket_path)) : "";
+  if (!options.tls_cert.empty()) with += fmt::format(" --cacert {}", shell_word(options.tls_cert));
   const std::string key = options.keys.empty() ? "" : " -H \"Authorization: Bearer $OPENAI_API_KEY\"";
   std::string text = fmt::format("curl{} {}/v1/{} -H 'Content-Type: application/json'{} -d '{}'\n", with, base,
                                  is_chat ? "chat/completions" : "completions", key,
@@ -111,10 +130,64 @@ std::string lines_to_try(const server::Server& server, const ServeOptions& optio
   return text;
 }
 
+// What is pasted into other programs, behind an empty line each.
+std::string lines_for_programs(const server::Server& server, const ServeOptions& options, int64_t context) {
+  ServedAt at{server.address(), options.server.service.answering.model_name, context, !options.keys.empty(),
+              options.tls_cert};
+  // An address of all networks is none to be asked.
+  for (const char* all : {"//0.0.0.0:", "//[::]:"}) {
+    const size_t place = at.address.find(all);
+    if (place != std::string::npos) at.address.replace(place, std::string_view(all).size(), "//127.0.0.1:");
+  }
+  std::string text;
+  for (const std::string& program : options.programs) text += "\n" + settings_for(program, at);
+  return text;
+}
+
+// Files that say who may ask, and how.
+Status read_access(ServeOptions& options) {
+  if (!options.keys.empty()) {
+    NARU_ASSIGN(options.server.service.access.keys, server::read_keys(options.keys));
+  }
+  if (options.tls_cert.empty()) return {};
+  NARU_ASSIGN(options.server.listen.tls, server::TlsContext::open(options.tls_cert, options.tls_key));
+  if (!options.server.listen.tls->note().empty()) print_note(options.server.listen.tls->note());
+  return {};
+}
+
+Status print_check(const server::Server& server, const ServeOptions& options, const ModelCheck& check) {
+  const server::ServiceOptions& service = options.server.service;
+  Sheet sheet(Stream::kOut);
+  sheet.title(server.address(), fmt::format("  would serve {}", service.answering.model_name));
+  sheet.row("model", fmt::format("{}, {} parameters", one_line(options.model.path), grouped(check.n_parameters)));
+  sheet.row("chip", check.chip);
+  sheet.row("context", fmt::format("{} tokens, {} answers at once, {} may wait", check.memory.context_tokens,
+                                   service.answering.parallel, service.answering.queue));
+  sheet.row("memory", fmt::format("{} of {} that are free", format_bytes(check.memory.needed_bytes()),
+                                  format_bytes(check.memory.available_bytes)));
+  sheet.row("chat template", check.has_template ? "usable" : "none: /v1/completions alone answers");
+  if (!check.template_problem.empty()) sheet.row("", one_line(check.template_problem));
+  sheet.row("keys", options.keys.empty()
+                        ? "none is needed"
+                        : fmt::format("{}, of {}", service.access.keys.size(), one_line(options.keys)));
+  sheet.row("TLS", options.tls_cert.empty() ? "none" : one_line(options.tls_cert));
+  sheet.row("log", options.is_quiet
+                       ? "none"
+                       : fmt::format("{} to {}{}", options.is_json_log ? "JSON" : "text",
+                                     options.log_file.empty() ? "standard error" : one_line(options.log_file),
+                                     service.logs_prompts ? ", WITH PROMPTS" : ""));
+  if (!check.memory.note.empty()) print_note(check.memory.note);
+  return write_out(sheet.str() + "\n" + lines_to_try(server, options, check.has_template) +
+                   lines_for_programs(server, options, check.memory.context_tokens));
+}
+
 // Until the server has ended by itself, or was asked to and has.
 void wait_for_end(server::Server& server) {
   if (wait_to_read(server.ended_fd())) return;
-  write_err("naru: ending: answers under way are finished (once more to end at once)\n");
+  pollfd reader{STDERR_FILENO, POLLOUT, 0};  // a pipe whose reader does not read would be waited for
+  if (::poll(&reader, 1, 0) == 1) {
+    write_err("naru: ending: answers under way are finished (once more to end at once)\n");
+  }
   server.drain();
   pollfd ended{server.ended_fd(), POLLIN, 0};
   while (::poll(&ended, 1, -1) < 0 && errno == EINTR) {
@@ -123,9 +196,7 @@ void wait_for_end(server::Server& server) {
 
 Status serve_command(ServeOptions& options) {
   server::ServiceOptions& service = options.server.service;
-  if (!options.keys.empty()) {
-    NARU_ASSIGN(service.access.keys, server::read_keys(options.keys));
-  }
+  NARU_TRY(read_access(options));
   std::optional<std::string> chat_template;
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
@@ -135,9 +206,23 @@ Status serve_command(ServeOptions& options) {
   const auto files = std::make_shared<models::ModelFiles>(std::move(opened));
   service.answering.model_name = served_name(options);
   service.version = version_line();
-  if (!options.is_quiet) service.log = log_request;
-  Found found;  // outlives the server, whose threads write it
+  std::unique_ptr<ServeLog> log;  // outlives the server, as what it found does: its threads write both
+  if (!options.is_quiet) {
+    NARU_ASSIGN(log, ServeLog::open(options.log_file));
+    service.log = [&log, is_json = options.is_json_log](const server::RequestLog& line) {
+      log->write(log_line(line, is_json));
+    };
+  }
+  Found found;
   NARU_ASSIGN(const std::unique_ptr<server::Server> server, server::Server::listen(options.server));
+  if (options.is_check) {
+    NARU_ASSIGN(const ModelCheck check,
+                check_served_model(*files, options.model, service.answering.parallel, chat_template));
+    return print_check(*server, options, check);
+  }
+  if (service.logs_prompts) {
+    print_note("prompts are logged: the body of each request stands in the log, for whoever reads it");
+  }
   NARU_TRY(write_out(fmt::format("{} serves {}\n", server->address(), service.answering.model_name)));
   server->start(
       [&](const models::LoadProgress& progress) {
@@ -145,8 +230,9 @@ Status serve_command(ServeOptions& options) {
       },
       [&] {
         const Status said = write_out(
-            fmt::format("ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}", found.load_ms / 1000,
-                        found.context, service.answering.parallel, lines_to_try(*server, options, found.has_template)));
+            fmt::format("ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}{}", found.load_ms / 1000,
+                        found.context, service.answering.parallel, lines_to_try(*server, options, found.has_template),
+                        lines_for_programs(*server, options, found.context)));
         (void)said.ok();  // the server goes on without a reader of these lines
       },
       [path = options.model.path](const std::function<bool()>& should_stop) { return hash_files(path, should_stop); });
@@ -192,6 +278,18 @@ std::function<Status(const Given&)> set_on(bool* target) {
   };
 }
 
+std::function<Status(const Given&)> set_mode(uint32_t* target) {
+  return [=](const Given& given) -> Status {
+    const std::string& text = given.text;
+    if (text.empty() || text.size() > 4 || text.find_first_not_of("01234567") != std::string::npos ||
+        std::stoul(text, nullptr, 8) > 0777) {
+      return bad_value(given, "a mode of a file in octal, as in 660");
+    }
+    *target = static_cast<uint32_t>(std::stoul(text, nullptr, 8));
+    return {};
+  };
+}
+
 std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
   server::ListenOptions& listen = o->server.listen;
   server::AccessRules& access = o->server.service.access;
@@ -200,6 +298,11 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
        set_words(&listen.host)},
       {"port", "N", kGroupNetwork, "default 8080; 0: one that is free", set_whole(&listen.port, 0, kPortMax)},
       {"socket", "PATH", kGroupNetwork, "a Unix socket, in the place of an address", set_words(&listen.socket_path)},
+      {"socket-mode", "MODE", kGroupNetwork, "of its file, in octal; default 600: for this user alone",
+       set_mode(&listen.socket_mode)},
+      {"tls-cert", "FILE", kGroupNetwork,
+       "speak HTTPS: the certificate in PEM form, then those that lead to its authority", set_words(&o->tls_cert)},
+      {"tls-key", "FILE", kGroupNetwork, "the private key of --tls-cert", set_words(&o->tls_key)},
       {"keys", "FILE", kGroupNetwork,
        "API keys, one of which a request must have: one a line, maybe with a name behind it", set_words(&o->keys)},
       {"no-key", "", kGroupNetwork, "nobody needs a key, also where others can reach the address",
@@ -209,6 +312,55 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
       {"allow-origin", "ORIGIN", kGroupNetwork, "web pages that may ask: https://example.org, or *; default: none",
        add_words(&access.origins), 0, true},
   };
+}
+
+std::vector<Flag> output_flags(const std::shared_ptr<ServeOptions>& o) {
+  return {
+      {"for", std::string(kClientPrograms), kGroupOutput,
+       "the settings of that program for this server, to be pasted; may be repeated",
+       [o](const Given& given) -> Status {
+         const std::vector<std::string> words = value_words(kClientPrograms);
+         const std::vector<std::string_view> views(words.begin(), words.end());
+         NARU_ASSIGN(const size_t index, parse_word(given, views));
+         o->programs.push_back(words[index]);
+         return {};
+       },
+       0, true, false},
+      {"check-config", "", kGroupOutput, "read and check everything, say what would be served, and end",
+       set_on(&o->is_check), 0, false, false},
+      {"log", "FILE", kGroupOutput, "where the log goes, behind what the file holds; default: standard error",
+       set_words(&o->log_file)},
+      {"json-log", "", kGroupOutput, "the log as one JSON object a line", set_on(&o->is_json_log)},
+      {"log-prompts", "", kGroupOutput, "what was asked stands in the log too; else it never does",
+       set_on(&o->server.service.logs_prompts)},
+      {"quiet", "", kGroupOutput, "no line in the log for each request", set_on(&o->is_quiet)},
+  };
+}
+
+Status check_options(const ServeOptions& o) {
+  const auto wrong = [](std::string_view what, std::string_view next = "give one of them") {
+    return Error{Code::kInvalidArgument, fmt::format("reading the command line: naru serve: {}; {}", what, next)};
+  };
+  if (!o.keys.empty() && o.server.listen.needs_no_key) return wrong("--keys and --no-key were both given");
+  if (o.tls_cert.empty() != o.tls_key.empty()) {
+    return wrong(
+        o.tls_cert.empty() ? "--tls-key was given without --tls-cert" : "--tls-cert was given without --tls-key",
+        "give both, the certificate and its key");
+  }
+  const bool is_socket = !o.server.listen.socket_path.empty();
+  if (is_socket && !o.tls_cert.empty()) {
+    return wrong("--socket and --tls-cert were both given, and a Unix socket never leaves the machine");
+  }
+  if (is_socket && !o.programs.empty()) {
+    return wrong("--socket and --for were both given, and the program asks at an address",
+                 "leave --socket out, or --for");
+  }
+  if (o.is_quiet && (o.is_json_log || !o.log_file.empty() || o.server.service.logs_prompts)) {
+    return wrong(fmt::format("--quiet and {} were both given", o.is_json_log         ? "--json-log"
+                                                               : !o.log_file.empty() ? "--log"
+                                                                                     : "--log-prompts"));
+  }
+  return {};
 }
 
 }  // namespace
@@ -244,7 +396,7 @@ Command make_serve() {
   c.flags.push_back({"drain-seconds", "SECONDS", kGroupAnswer,
                      "for answers under way when the server is asked to end; default 30",
                      set_seconds(&o->server.drain, kDrainSecondsMax)});
-  c.flags.push_back({"quiet", "", kGroupOutput, "no line in the log for each request", set_on(&o->is_quiet)});
+  for (Flag& flag : output_flags(o)) c.flags.push_back(std::move(flag));
   c.flags.push_back(adapter_flag(o->model));
   add_model_flags(o->model, c.flags);
   std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
@@ -257,12 +409,9 @@ Command make_serve() {
   c.examples = {
       {"naru serve model.gguf", "On http://127.0.0.1:8080, with a line to try it."},
       {"naru serve ./model --host 0.0.0.0 --keys keys.txt", "For other machines: each request needs a key."},
-      {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."}};
-  c.check = [o]() -> Status {
-    if (o->keys.empty() || !o->server.listen.needs_no_key) return {};
-    return Error{Code::kInvalidArgument,
-                 "reading the command line: naru serve: --keys and --no-key were both given; give one of them"};
-  };
+      {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."},
+      {"naru serve ./model --for codex --check-config", "What Codex is to be told; nothing is started."}};
+  c.check = [o] { return check_options(*o); };
   c.run = [o] { return serve_command(*o); };
   return c;
 }

@@ -50,6 +50,7 @@ const std::vector<Route>& all_routes() {
       {Page::kModels, nullptr, "GET", "/models"},
       {Page::kModel, nullptr, "GET", "/models/"},
       {Page::kServer, nullptr, "GET", "/server"},
+      {Page::kOpenApi, nullptr, "GET", "/openapi.json"},
       {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
       {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
   };

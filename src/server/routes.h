@@ -10,7 +10,7 @@
 namespace naru::server {
 
 // What answers a path: a dialect, through the model, or a page of the server's own.
-enum class Page : uint8_t { kDialect, kHealth, kModels, kModel, kServer };
+enum class Page : uint8_t { kDialect, kHealth, kModels, kModel, kServer, kOpenApi };
 
 struct Route {
   Page page = Page::kHealth;

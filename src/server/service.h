@@ -45,6 +45,7 @@ struct ServiceOptions {
   std::string version;                         // of the program
   bool is_strict_model = false;                // a request for another model is refused
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
+  bool logs_prompts = false;                   // with the bodies that asked
 };
 
 class Service final : public AnswerListener {

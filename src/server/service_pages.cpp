@@ -3,6 +3,7 @@
 
 #include "contract/kinds.h"
 #include "server/json_bytes.h"
+#include "server/openapi.h"
 #include "server/service.h"
 
 namespace naru::server {
@@ -33,6 +34,7 @@ HttpResponse Service::page(const Routed& routed, const HttpRequest& request) con
     case Page::kModels:
     case Page::kModel: response = models_page(routed); break;
     case Page::kServer: response = server_page(); break;
+    case Page::kOpenApi: response.body = openapi_document(options_.version) + "\n"; break;
     case Page::kDialect: NARU_CHECK(false, static_cast<int>(routed.route->page));
   }
   for (HttpField& field : cross_origin_fields(options_.access, request)) response.fields.push_back(std::move(field));

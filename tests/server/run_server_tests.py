@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import command_tests
 import hostile_tests
 from server_rig import MODEL, Client, Server, request, together
 
@@ -325,7 +326,7 @@ def main():
     parser.add_argument("--only", default="", metavar="WORD", help="tests with this word in their name")
     arguments = parser.parse_args()
     binary = str(arguments.binary.resolve())
-    tests = {name: test for source in (globals(), vars(hostile_tests)) for name, test in source.items()
+    tests = {name: test for source in (globals(), vars(hostile_tests), vars(command_tests)) for name, test in source.items()
              if name.startswith("test_") and arguments.only in name}
 
     def run(name):
