@@ -15,6 +15,14 @@ install(DIRECTORY examples DESTINATION ${naru_share} FILES_MATCHING
 install(FILES README.md LICENSE DESTINATION ${naru_share})
 install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/naru)
 
+# The unit of systemd names the program where it was installed.
+install(CODE "
+  set(NARU_PROGRAM \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/naru\")
+  configure_file(\"${CMAKE_SOURCE_DIR}/packaging/naru.service.in\" \"${CMAKE_BINARY_DIR}/generated/naru.service\" @ONLY)
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\" TYPE FILE
+       FILES \"${CMAKE_BINARY_DIR}/generated/naru.service\")
+")
+
 # Pages of the manual and completion: the program itself prints them, of the tables that read its command line.
 set(naru_printed ${CMAKE_BINARY_DIR}/generated/share)
 install(CODE "

@@ -9,6 +9,7 @@
 #include "cli/find_model.h"
 #include "cli/open_model.h"
 #include "engine/memory_plan.h"
+#include "runs/run_files.h"
 #include "server/limits.h"
 
 namespace naru::cli {
@@ -17,7 +18,12 @@ std::string name_of_given(const std::string& given) {
   std::error_code ignored;
   // The name of a pulled model says more than the folder that it lies in.
   if (!std::filesystem::exists(given, ignored)) return given;
-  const std::string name = short_name(given);
+  // So does the name of a run than "model", which is what each calls its own.
+  const std::filesystem::path place = std::filesystem::absolute(given, ignored).lexically_normal();
+  const std::filesystem::path folder = place.has_filename() ? place : place.parent_path();
+  const bool is_of_run = folder.filename() == runs::kModelFolder &&
+                         std::filesystem::exists(folder.parent_path() / runs::kRunFile, ignored);
+  const std::string name = short_name(is_of_run ? folder.parent_path().string() : given);
   return name.ends_with(".gguf") && name.size() > 5 ? name.substr(0, name.size() - 5) : name;
 }
 

@@ -27,9 +27,9 @@ std::string_view without_port(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_own_origin(std::string_view origin, const HttpRequest& head) {
+bool is_own_origin(const AccessRules& rules, std::string_view origin, const HttpRequest& head) {
   const std::string* host = head.find("host");
-  return host != nullptr && equal_ignoring_case(origin, "http://" + *host);
+  return host != nullptr && equal_ignoring_case(origin, (rules.speaks_tls ? "https://" : "http://") + *host);
 }
 
 bool is_allowed_origin(const AccessRules& rules, std::string_view origin) {
@@ -204,7 +204,7 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
     }
   }
   const std::string* origin = head.find("origin");
-  if (origin != nullptr && head.method == "POST" && !is_own_origin(*origin, head) &&
+  if (origin != nullptr && head.method == "POST" && !is_own_origin(rules, *origin, head) &&
       !is_allowed_origin(rules, *origin)) {
     return {Refusal{403,
                     "reading the request: it comes from a web page of an origin that is not allowed; start the "

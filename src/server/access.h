@@ -40,6 +40,7 @@ const ApiKey* find_key(const std::vector<ApiKey>& keys, std::string_view text);
 struct AccessRules {
   std::vector<ApiKey> keys;          // empty: nobody needs one
   bool checks_host = true;           // only names of the loopback, and those below
+  bool speaks_tls = false;           // so pages of its own are of https://
   std::vector<std::string> hosts;    // besides: names without a port
   std::vector<std::string> origins;  // of web pages that may ask: "https://example.org", or "*"
 };

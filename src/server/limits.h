@@ -15,6 +15,7 @@ inline constexpr int64_t kBodyBytesAllMax = 512 << 20;   // of all that are bein
 inline constexpr int64_t kPipelinedBytesMax = 64 << 10;  // read ahead of the request that is being answered
 inline constexpr int64_t kUnsentBytesMax = 8 << 20;      // of a stream, that its reader has not taken
 inline constexpr int64_t kConnectionsMax = 1024;
+inline constexpr int64_t kLoggedBodyBytesMax = 64 << 10;  // of one request, where prompts are logged
 
 inline constexpr int64_t kMessagesMax = 4096;              // of one conversation
 inline constexpr int64_t kMessagePartsMax = 16384;         // of one message
@@ -42,6 +43,7 @@ inline constexpr int64_t kPriorityMax = 2147483647;
 inline constexpr int64_t kDeadlineMsMax = 604800000;  // that a request gives its answer: a week
 
 struct Deadlines {
+  seconds handshake{5};  // of TLS, from the begin of a connection
   seconds header{5};     // from a request's first byte to the end of its header
   seconds body{30};      // from there to the end of its body
   seconds idle{60};      // of a connection between two requests

@@ -67,6 +67,7 @@ const std::vector<Route>& all_routes() {
       {Page::kModel, nullptr, "GET", "/models/"},
       {Page::kServer, nullptr, "GET", "/server"},
       {Page::kMetrics, nullptr, "GET", "/metrics"},
+      {Page::kOpenApi, nullptr, "GET", "/openapi.json"},
       {Page::kDialect, &kOpenAiChat, "POST", "/chat/completions"},
       {Page::kDialect, &kOpenAiCompletion, "POST", "/completions"},
       {Page::kDialect, &kOpenAiEmbeddings, "POST", "/embeddings"},

@@ -17,6 +17,7 @@ enum class Page : uint8_t {
   kModel,
   kServer,
   kMetrics,
+  kOpenApi,
   kOllamaTags,
   kOllamaPs,
   kOllamaVersion

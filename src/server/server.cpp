@@ -120,6 +120,10 @@ Status Server::State::check_public(const tcp::endpoint& endpoint) const {
 
 Status Server::State::open_socket() {
   const std::string& path = options.listen.socket_path;
+  if (options.listen.tls) {
+    return listen_error(Code::kInvalidArgument, path, "TLS was asked for, and a Unix socket leaves the machine never",
+                        "give no certificate, or an address");
+  }
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return listen_error(Code::kInvalidArgument, path, fmt::format("the path has {} bytes", path.size()),
                         fmt::format("give one of at most {}", sizeof(sockaddr_un::sun_path) - 1));
@@ -128,7 +132,7 @@ Status Server::State::open_socket() {
   SocketError error;
   local_acceptor.emplace(network);
   local_acceptor->open(Local(), error);
-  const mode_t mask = ::umask(0177);  // for this user alone
+  const mode_t mask = ::umask(~options.listen.socket_mode & 0777);  // for this user alone, unless it was said
   if (!error) local_acceptor->bind(Local::endpoint(path), error);
   ::umask(mask);
   if (!error) local_acceptor->listen(asio::socket_base::max_listen_connections, error);
@@ -144,8 +148,8 @@ void Server::State::make_service() {
   service = std::make_unique<Service>(
       options.service, [this](std::function<void()> work) { asio::post(network, std::move(work)); },
       [this](const Status& loaded) { on_loaded(loaded); });
-  shared = std::make_unique<Connection::Shared>(
-      Connection::Shared{*service, options.service.deadlines, 0, false, [this](Connection* c) { on_closed(c); }});
+  shared = std::make_unique<Connection::Shared>(Connection::Shared{
+      *service, options.service.deadlines, 0, false, [this](Connection* c) { on_closed(c); }, options.listen.tls});
 }
 
 Status Server::State::open() {
@@ -183,7 +187,8 @@ Status Server::State::open() {
   AccessRules& access = options.service.access;
   access.checks_host = endpoint.address().is_loopback();
   access.hosts.push_back(host);
-  address = fmt::format("http://{}:{}", shown_host(endpoint), endpoint.port());
+  access.speaks_tls = options.listen.tls != nullptr;
+  address = fmt::format("{}://{}:{}", options.listen.tls ? "https" : "http", shown_host(endpoint), endpoint.port());
   return {};
 }
 

@@ -13,11 +13,15 @@
 
 namespace naru::server {
 
+class TlsContext;
+
 struct ListenOptions {
-  std::string host = "127.0.0.1";  // a name or an address of this machine
-  int64_t port = 8080;             // 0: one that is free
-  std::string socket_path;         // a Unix socket in their place
-  bool needs_no_key = false;       // a public address without keys, said twice
+  std::string host = "127.0.0.1";                   // a name or an address of this machine
+  int64_t port = 8080;                              // 0: one that is free
+  std::string socket_path;                          // a Unix socket in their place
+  bool needs_no_key = false;                        // a public address without keys, said twice
+  std::shared_ptr<const TlsContext> tls = nullptr;  // none: plain HTTP; not on a Unix socket
+  uint32_t socket_mode = 0600;                      // of the Unix socket's file
 };
 
 struct ServerOptions {
@@ -35,7 +39,7 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // "http://127.0.0.1:8080", or "unix:/run/naru.sock"
+  // "http://127.0.0.1:8080", "https://..." with TLS, or "unix:/run/naru.sock"
   const std::string& address() const;
 
   // `loaded` is told on the network's thread each time when a model is there. The hashes of its files are made after

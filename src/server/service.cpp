@@ -8,6 +8,7 @@
 #include <new>
 #include <variant>
 
+#include "formats/utf8.h"
 #include "server/openai_answer.h"
 
 namespace naru::server {
@@ -166,14 +167,22 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
     refusal = Refusal{
         417, "reading the request: its Expect is not \"100-continue\", which alone is known; leave it out", "", "", 0};
   } else if (coding != nullptr && !equal_ignoring_case(*coding, "identity")) {
-    refusal = Refusal{415, "reading the request: its body is compressed; send it as it is", "", "", 0};
+    refusal = Refusal{415,
+                      "reading the request: its body is compressed, a plain one was wanted; send the JSON as it is, "
+                      "without Content-Encoding",
+                      "", "unsupported_media_type", 0};
   } else if (head.method == "POST" && type != nullptr) {
-    const std::string_view kind = std::string_view(*type).substr(0, type->find(';'));
+    std::string_view kind = std::string_view(*type).substr(0, type->find(';'));
+    while (kind.ends_with(' ')) kind.remove_suffix(1);
     // Clients that say nothing of the type send what forms send.
     if (!equal_ignoring_case(kind, "application/json") &&
         !equal_ignoring_case(kind, "application/x-www-form-urlencoded")) {
-      refusal = Refusal{415, "reading the request: its Content-Type is not application/json; send JSON, and say so", "",
-                        "", 0};
+      refusal =
+          Refusal{415,
+                  fmt::format("reading the request: its Content-Type is {}, application/json was wanted; send the "
+                              "body as JSON, with the header Content-Type: application/json",
+                              formats::printable(kind, 60)),
+                  "", "unsupported_media_type", 0};
     }
   }
   if (!refusal && head.method == "POST") {
@@ -291,6 +300,11 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
     exchange.has_own_deadline = true;
   }
   exchange.body_bytes = static_cast<int64_t>(request.body.size());
+  exchange.log.model = model_->name;
+  if (options_.logs_prompts) {
+    exchange.log.body = request.body.substr(0, kLoggedBodyBytesMax);
+    exchange.log.body_bytes = exchange.body_bytes;
+  }
   waiting_body_bytes_ += exchange.body_bytes;
   exchanges_.emplace(id, std::move(exchange));
   job.body = std::exchange(request.body, {});

@@ -41,6 +41,7 @@ struct ServiceOptions {
   bool is_strict_model = false;  // a request for another model is refused; several models do so always
   MetricNames metric_names = MetricNames::kNaru;
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
+  bool logs_prompts = false;                   // with the bodies that asked
 };
 
 class Service final : public AnswerListener {

@@ -5,6 +5,7 @@
 #include "contract/kinds.h"
 #include "server/json_bytes.h"
 #include "server/ollama_pages.h"
+#include "server/openapi.h"
 #include "server/service.h"
 
 namespace naru::server {
@@ -83,6 +84,7 @@ HttpResponse Service::page(const Routed& routed, const HttpRequest& request) con
     case Page::kOllamaPs:
     case Page::kOllamaVersion: response = ollama_page(routed.route->page); break;
     case Page::kMetrics: response = metrics_page(); break;
+    case Page::kOpenApi: response.body = openapi_document(options_.version) + "\n"; break;
     case Page::kDialect: NARU_CHECK(false, static_cast<int>(routed.route->page));
   }
   for (HttpField& field : cross_origin_fields(options_.access, request)) response.fields.push_back(std::move(field));

@@ -143,5 +143,35 @@ TEST_F(ServiceTest, NamesOfFieldsCannotBreakAHeader) {
   EXPECT_FALSE(said.empty());
 }
 
+TEST_F(ServiceTest, ABodyThatIsNoJsonIsToldSo) {
+  start_loaded();
+  const auto with = [](const char* name, const char* value) {
+    HttpRequest request = post("{}");
+    request.fields.push_back({name, value});
+    return request;
+  };
+  for (const auto& [request, words] :
+       {std::pair{with("content-type", "text/plain; charset=utf-8"), "with the header Content-Type: application/json"},
+        {with("content-encoding", "gzip"), "without Content-Encoding"}}) {
+    const HttpResponse response = *ask(request)->whole;
+    EXPECT_EQ(response.status, 415);
+    EXPECT_EQ(response.content_type, "application/json");
+    const auto error = nlohmann::json::parse(response.body)["error"];
+    EXPECT_EQ(error["code"], "unsupported_media_type");
+    EXPECT_NE(error["message"].get<std::string>().find(words), std::string::npos) << error;
+  }
+  EXPECT_FALSE(service->examine(with("content-type", "application/json ; charset=utf-8")).has_value());
+  for (const auto& [body, words] :
+       {std::pair{"{\"a\": 1,\n]", "at line 2, column 1"}, {"", "its body is empty"}, {"[]", "an array"}}) {
+    const auto heard = ask(post(body));
+    posted.run_until([&] { return heard->whole.has_value(); });
+    EXPECT_EQ(heard->whole->status, 400);
+    const std::string& said = heard->whole->body;
+    EXPECT_NE(said.find(words), std::string::npos) << said;
+    EXPECT_NE(said.find("reading the request"), std::string::npos) << said;
+    EXPECT_EQ(said.find("damaged"), std::string::npos) << said;
+  }
+}
+
 }  // namespace
 }  // namespace naru::server
