@@ -300,7 +300,7 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
     exchange.has_own_deadline = true;
   }
   exchange.body_bytes = static_cast<int64_t>(request.body.size());
-  exchange.log.model = model_->name;
+  if (models_.size() == 1) exchange.log.model = models_[0].name;  // of several it is known when the body was read
   if (options_.logs_prompts) {
     exchange.log.body = request.body.substr(0, kLoggedBodyBytesMax);
     exchange.log.body_bytes = exchange.body_bytes;
@@ -321,6 +321,7 @@ void Service::take_planned(AnswerId answer, AnswerPlan plan) {
   Exchange& exchange = at->second;
   waiting_body_bytes_ -= std::exchange(exchange.body_bytes, 0);
   exchange.plan = std::move(plan);
+  exchange.log.model = models_[exchange.plan.model].name;
   exchange.fields.push_back({"x-naru-seed", fmt::format("{}", exchange.plan.seed)});
   if (!exchange.plan.ignored.empty()) {
     exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
