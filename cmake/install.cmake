@@ -9,7 +9,7 @@ install(TARGETS naru RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Recipes name what they read by paths relative to their own folder, so recipes/ and examples/ stay beside each other.
 install(DIRECTORY docs DESTINATION ${naru_share} FILES_MATCHING PATTERN "*.md")
 install(DIRECTORY recipes DESTINATION ${naru_share} FILES_MATCHING
-        PATTERN "*.toml" PATTERN "*.json" PATTERN "*.jinja" PATTERN "tokenizer-*" EXCLUDE)
+        PATTERN "*.toml" PATTERN "*.json" PATTERN "*.jsonl" PATTERN "*.jinja" PATTERN "tokenizer-*" EXCLUDE)
 install(DIRECTORY examples DESTINATION ${naru_share} FILES_MATCHING
         PATTERN "*.jsonl" PATTERN "*.toml" PATTERN "*.txt" PATTERN "tokenizer" EXCLUDE)
 install(FILES README.md LICENSE DESTINATION ${naru_share})

@@ -15,13 +15,15 @@ Error no_tokenizer_error(const ModelOptions& options, const Error& why) {
 }
 
 Result<ModelCheck> check_served_model(const models::ModelFiles& files, const ModelOptions& options,
-                                      int64_t sessions_max, const std::optional<std::string>& chat_template) {
+                                      int64_t sessions_max, int64_t cache_tokens,
+                                      const std::optional<std::string>& chat_template) {
   ModelCheck check;
   NARU_ASSIGN(const auto chip, make_chip(options));
   NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *chip, load_options(options)));
   engine::MemoryOptions memory;
   memory.context_tokens = options.context;
   memory.sessions_max = sessions_max;
+  memory.cache_tokens = cache_tokens;
   memory.prefill_chunk = options.prefill_chunk;
   NARU_ASSIGN(check.memory, engine::plan_memory(plan, memory));
   check.n_parameters = plan.n_parameters;

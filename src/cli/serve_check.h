@@ -18,10 +18,11 @@ struct ModelCheck {
   std::string template_problem;  // why there is none that can be used
 };
 
-// The error that opening the model for the server would end with: files, memory, tokenizer, template; but for weights
-// that cannot be read.
+// `cache_tokens`: 0: a whole context for each session. The error that opening the model for the server would end with:
+// files, memory, tokenizer, template; but for weights that cannot be read.
 Result<ModelCheck> check_served_model(const models::ModelFiles& files, const ModelOptions& options,
-                                      int64_t sessions_max, const std::optional<std::string>& chat_template);
+                                      int64_t sessions_max, int64_t cache_tokens,
+                                      const std::optional<std::string>& chat_template);
 
 // No answers without a tokenizer: why, where there is none.
 Error no_tokenizer_error(const ModelOptions& options, const Error& why);

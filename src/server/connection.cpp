@@ -152,6 +152,7 @@ void Connection::take_request() {
 
 void Connection::refuse(const Refusal& refusal) {
   keeps_alive_ = false;
+  shared_.service.count_refusal(refusal);
   send_whole(shared_.service.refusal_response(refusal), false);
 }
 
@@ -184,7 +185,9 @@ void Connection::stream(std::string bytes) {
   if (state_ != State::kAnswering || bytes.empty()) return;
   if (unsent_.empty()) since_ = Clock::now();
   send(is_chunked_ ? chunk_of(bytes) : std::move(bytes));
-  if (static_cast<int64_t>(unsent_.size() + waiting_.size()) > kUnsentBytesMax) close();  // it reads too slowly
+  if (static_cast<int64_t>(unsent_.size() + waiting_.size()) <= kUnsentBytesMax) return;
+  shared_.service.count_limit("unsent_bytes");
+  close();  // it reads too slowly
 }
 
 void Connection::end_stream(bool stays) {

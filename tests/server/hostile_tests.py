@@ -5,6 +5,7 @@ import json
 import random
 import time
 
+import crowd
 from server_rig import Server, request, together
 
 GOOD = {"prompt": "probe", "max_tokens": 4, "temperature": 0}
@@ -206,3 +207,17 @@ def test_bytes_by_chance(binary):
                 assert not client.held or client.held.startswith(b"HTTP/1.1 "), data
         server.wait_for_idle()
         probe.check("chance")
+
+
+def test_a_crowd_gets_what_each_gets_alone(binary):
+    """Some seconds of what tools/check_server_load.py does for ten minutes."""
+    questions = crowd.make_questions(8, 4, seed=17, tokens_max=24)
+    with Server(binary, "--parallel", "1") as server:
+        alone = crowd.answers_alone(server.address, questions)
+    with Server(binary, "--parallel", "4") as server:
+        tally = crowd.Crowd(server.address, questions, alone, seed=17).run(2)
+        assert not tally.problems, "\n".join(tally.problems)
+        assert tally.finished > 20 and tally.left > 5, tally.line()
+        server.wait_for_idle()
+        log = server.said()
+        assert not any(client[0].secret in log for client in questions)

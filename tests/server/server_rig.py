@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -127,15 +128,20 @@ def request(method, path, body=None, **fields):
 
 
 class Server:
-    """naru serve; ended by TERM, and then it must end well."""
+    """naru serve; ended by TERM, and then it must end well. `log`: where its lines go, if not to a file that said() reads;
+    `files_max`: descriptors that it may have."""
 
-    def __init__(self, binary, *arguments, model=MODEL, environment=None):
+    def __init__(self, binary, *arguments, model=MODEL, environment=None, log=None, files_max=None):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
-        self.log = tempfile.TemporaryFile()
-        defaults = ["--name", "tiny", "--context", "256", "--threads", "2"]
+        self.log = log or tempfile.TemporaryFile()
+        defaults = ["--name", "tiny"]
+        for name, value in (("--context", "256"), ("--threads", "2")):
+            if name not in arguments:
+                defaults += [name, value]
         if "--socket" not in arguments and "--port" not in arguments:
             defaults += ["--port", "0"]
-        self.process = subprocess.Popen([binary, "serve", str(model), *defaults, *map(str, arguments)],
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))) if files_max else None
+        self.process = subprocess.Popen([binary, "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
                                         stdout=subprocess.PIPE, stderr=self.log, env={**clean, **(environment or {})})
         first = self.process.stdout.readline().decode()
         match = re.fullmatch(r"(https?://(.*):(\d+)|unix:(.*)) serves tiny\n", first)
@@ -162,6 +168,8 @@ class Server:
             return client.ask(method, path, body, **fields)
 
     def said(self):
+        if not self.log.seekable():
+            return ""
         self.log.seek(0)
         return self.log.read().decode()
 
@@ -177,6 +185,14 @@ class Server:
             self.process.kill()
             raise
         return self.process.returncode
+
+    def n_files(self):
+        """Descriptors that it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10
 
     def wait_for_idle(self, **fields):
         """Until nothing is being answered; how long that took."""
