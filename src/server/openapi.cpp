@@ -53,7 +53,17 @@ Json body_schema(const BodyTable& table) {
   }
   Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
   if (!required.empty()) schema["required"] = std::move(required);
+  if (!table.rules.empty()) schema["allOf"] = Json::parse(table.rules);
   return schema;
+}
+
+// Of one piece: a line, or an event, whose data is the piece as text.
+Json stream_schema(const BodyTable& table) {
+  if (table.piece_type != "text/event-stream") return schema_ref(table.piece);
+  Json data = {
+      {"type", "string"}, {"contentMediaType", "application/json"}, {"contentSchema", schema_ref(table.piece)}};
+  if (table.ends_with_done) data = {{"anyOf", Json::array({{{"const", "[DONE]"}}, std::move(data)})}};
+  return {{"type", "object"}, {"required", Json::array({"data"})}, {"properties", {{"data", std::move(data)}}}};
 }
 
 const BodyTable* find_table(std::string_view dialect) {
@@ -130,7 +140,7 @@ void describe_dialect(const Route& route, Json& operation) {
   if (table == nullptr) return;
   answer["content"] = json_content(table->answer);
   if (!table->piece.empty()) {
-    answer["content"][std::string(table->piece_type)] = {{"schema", schema_ref(table->piece)}};
+    answer["content"][std::string(table->piece_type)] = {{"schema", stream_schema(*table)}};
   }
   answer["headers"] = {{"x-naru-seed", {{"schema", {{"type", "string"}}}}},
                        {"x-naru-ignored", {{"schema", {{"type", "string"}}}}}};

@@ -27,8 +27,10 @@ struct BodyTable {
   std::vector<FieldRow> (*fields)() = nullptr;
   std::string_view answer;           // of status 200
   std::string_view piece = {};       // of a stream; empty: nothing is streamed
-  std::string_view piece_type = {};  // its content type
+  std::string_view piece_type = {};  // its content type: text/event-stream, or another of one piece a line
   std::string_view error = "Error";
+  std::string_view rules = {};  // schemas that hold besides, of fields together: a JSON array as text
+  bool ends_with_done = false;  // a stream, with an event whose data is [DONE]
 };
 
 // A schema that answers and errors are described by; others are named in it as {"$ref": "#/components/schemas/NAME"}.

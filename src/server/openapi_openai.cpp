@@ -95,7 +95,6 @@ std::vector<FieldRow> completion_rows() {
   add(rows, common_rows());
   add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default 16", "16"},
              {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
-             {"best_of", R"({"type":"integer","minimum":1})", "taken where it is n", "1"},
              {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
              {"response_format", R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})",
               "the form of the answer", R"({"type":"text"})"}});
@@ -104,10 +103,36 @@ std::vector<FieldRow> completion_rows() {
 
 }  // namespace
 
-const BodyTable kOpenAiChatBody = {"openai.chat",    "An answer to a conversation", chat_rows,
-                                   "ChatCompletion", "ChatCompletionChunk",         "text/event-stream"};
-const BodyTable kOpenAiCompletionBody = {"openai.completion", "A text continued", completion_rows,
-                                         "Completion",        "Completion",       "text/event-stream"};
+// What fields decide together.
+constexpr std::string_view kCompletionRules =
+    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+    R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}}])";
+constexpr std::string_view kChatRules =
+    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+    R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}},)"
+    R"({"if":{"required":["top_logprobs"],"properties":{"top_logprobs":{"type":"integer"}}},)"
+    R"("then":{"required":["logprobs"],"properties":{"logprobs":{"const":true}}}},)"
+    R"({"not":{"required":["max_tokens","max_completion_tokens"],"properties":{"max_tokens":{"type":"integer"},)"
+    R"("max_completion_tokens":{"type":"integer"}}}}])";
+
+const BodyTable kOpenAiChatBody = {"openai.chat",
+                                   "An answer to a conversation",
+                                   chat_rows,
+                                   "ChatCompletion",
+                                   "ChatCompletionChunk",
+                                   "text/event-stream",
+                                   "Error",
+                                   kChatRules,
+                                   true};
+const BodyTable kOpenAiCompletionBody = {"openai.completion",
+                                         "A text continued",
+                                         completion_rows,
+                                         "Completion",
+                                         "Completion",
+                                         "text/event-stream",
+                                         "Error",
+                                         kCompletionRules,
+                                         true};
 
 std::vector<ComponentRow> openai_components() {
   return {
