@@ -9,11 +9,19 @@ install(TARGETS naru RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Recipes name what they read by paths relative to their own folder, so recipes/ and examples/ stay beside each other.
 install(DIRECTORY docs DESTINATION ${naru_share} FILES_MATCHING PATTERN "*.md")
 install(DIRECTORY recipes DESTINATION ${naru_share} FILES_MATCHING
-        PATTERN "*.toml" PATTERN "*.json" PATTERN "*.jinja" PATTERN "tokenizer-*" EXCLUDE)
+        PATTERN "*.toml" PATTERN "*.json" PATTERN "*.jsonl" PATTERN "*.jinja" PATTERN "tokenizer-*" EXCLUDE)
 install(DIRECTORY examples DESTINATION ${naru_share} FILES_MATCHING
         PATTERN "*.jsonl" PATTERN "*.toml" PATTERN "*.txt" PATTERN "tokenizer" EXCLUDE)
 install(FILES README.md LICENSE DESTINATION ${naru_share})
 install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/naru)
+
+# The unit of systemd names the program where it was installed.
+install(CODE "
+  set(NARU_PROGRAM \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/naru\")
+  configure_file(\"${CMAKE_SOURCE_DIR}/packaging/naru.service.in\" \"${CMAKE_BINARY_DIR}/generated/naru.service\" @ONLY)
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\" TYPE FILE
+       FILES \"${CMAKE_BINARY_DIR}/generated/naru.service\")
+")
 
 # Pages of the manual and completion: the program itself prints them, of the tables that read its command line.
 set(naru_printed ${CMAKE_BINARY_DIR}/generated/share)

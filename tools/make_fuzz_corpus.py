@@ -3,7 +3,8 @@
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
 OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat OUT/server_request
-OUT/http_request, a folder for each target of those names.
+OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request, a folder for each target of those
+names.
 """
 import argparse
 import io
@@ -201,9 +202,42 @@ def main():
     completion = {"prompt": ["a", [1, 2]], "max_tokens": 3, "logprobs": 1, "top_k": -1, "temperature": 0.5, "user": "u"}
     put(out, "server_request", "chat", b"\1" + json.dumps(chat).encode())
     put(out, "server_request", "completion", b"\0" + json.dumps(completion).encode())
+    ollama = {"model": "m", "messages": [
+        {"role": "user", "content": "a"}, {"role": "tool", "content": "b", "tool_name": "f"},
+        {"role": "assistant", "thinking": "c", "tool_calls": [{"function": {"name": "f", "arguments": {"x": [1, "y"]}}}]}],
+        "tools": [{"type": "function", "function": {"name": "f"}}], "options": {"num_predict": 3, "stop": ["x"], "seed": 1},
+        "stream": False, "format": "json", "think": "low", "keep_alive": "5m", "logprobs": True, "top_logprobs": 2}
+    generate = {"prompt": "a", "suffix": "b", "raw": True, "options": {"num_ctx": 8}}
+    put(out, "ollama_request", "chat", b"\0" + json.dumps(ollama).encode())
+    put(out, "ollama_request", "generate", b"\1" + json.dumps(generate).encode())
+    put(out, "ollama_request", "show", b"\2" + json.dumps({"model": "m", "verbose": True}).encode())
+    begun = {"messages": chat["messages"] + [{"role": "assistant", "content": "<think>", "prefix": True}],
+             "thinking": {"type": "enabled"}, "reasoning_effort": "max", "return_token_strs": True}
+    put(out, "token_pages", "tokenize", b"\0" + json.dumps({"prompt": "a <think>", "with_pieces": True}).encode())
+    put(out, "token_pages", "conversation", b"\0" + json.dumps(begun).encode())
+    put(out, "token_pages", "detokenize", b"\1" + json.dumps({"tokens": [1, 256, 7]}).encode())
+    put(out, "token_pages", "template", b"\2" + json.dumps({**begun, "continue_final_message": True}).encode())
     chunks = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: 1\r\n\r\n"
     put(out, "http_request", "chunks", b"\3" + chunks + b"GET / HTTP/1.0\r\n\r\n")
     put(out, "http_request", "length", b"\0POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}" + chunks)
+
+    schema = {"type": "object", "properties": {"x": {"type": "number"}}}
+    anthropic = {"model": "m", "max_tokens": 5, "stream": True, "system": [{"type": "text", "text": "a", "cache_control": {}}],
+                 "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [
+                     {"type": "thinking", "thinking": "b", "signature": "c"}, {"type": "text", "text": "d"},
+                     {"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1.0}}]}, {"role": "user", "content": [
+                         {"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": [{"type": "text", "text": "e"}]}]}],
+                 "tools": [{"name": "f", "description": "g", "input_schema": schema}], "tool_choice": {"type": "auto"},
+                 "thinking": {"type": "enabled", "budget_tokens": 3}, "output_config": {"effort": "low"}, "stop_sequences": ["x"]}
+    put(out, "anthropic_request", "tools", json.dumps(anthropic).encode())
+    responses = {"instructions": "a", "stream": True, "input": [
+        {"role": "developer", "content": "b"}, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "c"}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "d"}], "encrypted_content": "naru-plain-1.YWI="},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "e"}], "metadata": {"a": "b"}, "top_logprobs": 2,
+        "tools": [{"type": "function", "name": "f", "parameters": schema, "strict": False}, {"type": "web_search"}],
+        "reasoning": {"effort": "low"}, "text": {"format": {"type": "json_object"}}, "include": ["reasoning.encrypted_content"]}
+    put(out, "responses_request", "tools", json.dumps(responses).encode())
 
 
 main()

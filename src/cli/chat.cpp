@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/shown_text.h"
 #include "cli/chat_commands.h"
@@ -13,23 +12,9 @@
 #include "cli/line_editor.h"
 #include "cli/offered_prompts.h"
 #include "cli/terminal.h"
-#include "runs/run_files.h"
 
 namespace naru::cli {
 namespace {
-
-std::string format_count(int64_t n) {
-  if (n >= 1000000000) return fmt::format("{:.1f} B", static_cast<double>(n) / 1e9);
-  if (n >= 1000000) return fmt::format("{:.0f} M", static_cast<double>(n) / 1e6);
-  return grouped(n);
-}
-
-// RUN/model says nothing by its last part alone.
-std::string model_name(const std::string& path) {
-  const std::filesystem::path place = path;
-  const bool is_of_run = place.filename() == runs::kModelFolder && place.has_parent_path();
-  return is_of_run ? short_name(place.parent_path().string()) + "/" + runs::kModelFolder : short_name(path);
-}
 
 // Lines as they are, dimmed; nothing in them moves the cursor.
 void say_lines(std::string_view text) {
@@ -47,13 +32,12 @@ void say_each(std::string_view text) {
 
 class Chat {
  public:
-  Chat(const RunOptions& options, OpenModel& model, bool is_raw)
+  Chat(const RunOptions& options, AnswerSource& source)
       : options_(options),
-        model_(model),
-        is_raw_(is_raw),
-        offers_(offered_prompts(options.model.path)),
-        session_(options, model, is_raw),
-        editor_(">>> ", hint(is_raw, !offers_.empty()), history_,
+        source_(source),
+        offers_(options.server.empty() ? offered_prompts(options.model.path) : std::vector<std::string>()),
+        session_(options, source),
+        editor_(">>> ", hint(source.is_raw(), !offers_.empty()), history_,
                 [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {
     editor_.offer(offers_);
   }
@@ -108,10 +92,8 @@ class Chat {
   }
 
   void greet() {
-    const models::ModelPlan& plan = model_.engine->model();
-    say_dimmed(fmt::format("{} · {} parameters · context {} · {}{}", model_name(options_.model.path),
-                           format_count(plan.n_parameters), model_.engine->context_tokens(),
-                           session_.settings().sampling_text(), is_raw_ ? " · raw text" : ""));
+    say_dimmed(fmt::format("{} · {}{}", source_.title(), session_.settings().sampling_text(),
+                           source_.is_raw() ? " · raw text" : ""));
     for (size_t i = 0; i < offers_.size(); ++i) {
       if (i == 0) say_dimmed("what its recipe asks (Tab picks one, at the start its number too):");
       say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));
@@ -188,8 +170,7 @@ class Chat {
   }
 
   const RunOptions& options_;
-  OpenModel& model_;
-  bool is_raw_;
+  AnswerSource& source_;
   std::vector<std::string> offers_;
   ChatSession session_;
   History history_;
@@ -199,9 +180,8 @@ class Chat {
 
 }  // namespace
 
-Status chat(const RunOptions& options, OpenModel& model) {
-  NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
-  return Chat(options, model, is_raw).run();
+Status chat(const RunOptions& options, AnswerSource& source) {
+  return Chat(options, source).run();
 }
 
 }  // namespace naru::cli

@@ -8,6 +8,7 @@
 #include "base/shown_text.h"
 #include "cli/answer_view.h"
 #include "cli/interrupts.h"
+#include "cli/prompt.h"
 #include "cli/sheet.h"
 #include "cli/terminal.h"
 #include "cli/word_wrap.h"
@@ -15,10 +16,6 @@
 
 namespace naru::cli {
 namespace {
-
-std::string counted_turns(size_t n) {
-  return fmt::format("{} turn{}", n, n == 1 ? "" : "s");
-}
 
 // The first words of a message, on one line.
 std::string brief(const std::string& message) {
@@ -43,12 +40,18 @@ void say_error(const Error& error) {
   write_err(message_text("naru:", fmt::format(" {}", error.message), Style::kRed));
 }
 
-ChatSession::ChatSession(const RunOptions& options, OpenModel& model, bool is_raw)
-    : options_(options),
-      model_(model),
-      is_raw_(is_raw),
-      settings_(options, model.engine->generation_config(), model.engine->vocab()) {
-  if (options.system && !is_raw) conversation_.system = repaired(*options.system, "--system");
+std::string counted_turns(size_t n) {
+  return fmt::format("{} turn{}", n, n == 1 ? "" : "s");
+}
+
+void say_turns_left(size_t n, const std::string& what_is_full) {
+  say_dimmed(fmt::format("(the oldest {} dropped out of {}; /clear starts over)", n == 1 ? "turn" : counted_turns(n),
+                         what_is_full));
+}
+
+ChatSession::ChatSession(const RunOptions& options, AnswerSource& source)
+    : options_(options), source_(source), is_raw_(source.is_raw()), settings_(source.settings()) {
+  if (options.system && !is_raw_) conversation_.system = repaired(*options.system, "--system");
 }
 
 Status ChatSession::ask(const std::string& question) {
@@ -105,10 +108,7 @@ Status ChatSession::require_template(std::string_view command) const {
 
 Status ChatSession::set_system(const std::string& text) {
   NARU_TRY(require_template("/system"));
-  if (!text.empty()) {
-    // A template that takes no such message says so now, and not for every message that follows.
-    NARU_TRY(render_chat(*model_.engine, {{"system", text}, {"user", "x"}}));
-  }
+  if (!text.empty()) NARU_TRY(source_.check_system(text));
   conversation_.system = text.empty() ? std::nullopt : std::optional<std::string>(text);
   return {};
 }
@@ -143,7 +143,9 @@ Status ChatSession::load(const std::string& path) {
 
 std::string ChatSession::stats() const {
   std::string text = last_stats_.empty() ? "no answer yet" : last_stats_;
-  text += fmt::format("\ncontext {} of {} tokens", n_context_, model_.engine->context_tokens());
+  const int64_t n_max = source_.context_tokens();
+  text += n_max > 0 ? fmt::format("\ncontext {} of {} tokens", n_context_, n_max)
+                    : fmt::format("\ncontext {} tokens", n_context_);
   if (is_raw_) return text;
   text += fmt::format(", {}", counted_turns(conversation_.turns.size() - conversation_.n_left));
   if (conversation_.n_left > 0) text += fmt::format(" ({} older dropped)", conversation_.n_left);
@@ -180,69 +182,17 @@ void ChatSession::say_how_it_ended(const engine::Answer& answer) const {
   if (n_max > 0 && answer.usage.completion_tokens >= n_max) {
     say_dimmed(fmt::format("(stopped at --max-tokens {})", n_max));
   } else {
-    say_dimmed(fmt::format("(stopped: the context of {} tokens is full; {})", model_.engine->context_tokens(),
-                           is_raw_ ? "--context N makes it longer" : "the next message makes room"));
+    const int64_t n_context = source_.context_tokens();
+    say_dimmed(n_context > 0 ? fmt::format("(stopped: the context of {} tokens is full; {})", n_context,
+                                           is_raw_ ? "--context N makes it longer" : "the next message makes room")
+                             : std::string("(stopped: more tokens are not given)"));
   }
-}
-
-Error ChatSession::too_long(std::string_view what, int64_t n_tokens, std::string_view next) const {
-  return {Code::kOutOfRange,
-          fmt::format("answering in the chat: {} {} tokens, and the context holds {} with one at least for the "
-                      "answer; {}, or start with a longer context (--context N)",
-                      what, n_tokens, model_.engine->context_tokens(), next)};
-}
-
-Result<Prompt> ChatSession::make_prompt() {
-  if (!is_raw_) return fitting_prompt();
-  NARU_ASSIGN(Prompt prompt, encode_raw(*model_.engine, conversation_.turns.back().question));
-  const auto n_tokens = static_cast<int64_t>(prompt.ids.size());
-  if (n_tokens < model_.engine->context_tokens()) return prompt;
-  return too_long("the text has", n_tokens, "shorten it");
-}
-
-// With as many of the old turns as the context has room for.
-Result<Prompt> ChatSession::fitting_prompt() {
-  Conversation& c = conversation_;
-  const int64_t context = model_.engine->context_tokens();
-  Prompt last;
-  size_t last_n = c.turns.size();  // turns that are left out of `last`: never all
-  const auto prompt_without = [&](size_t n) -> Result<int64_t> {
-    if (n != last_n) {
-      NARU_ASSIGN(last, render_chat(*model_.engine, c.messages_without(n)));
-      last_n = n;
-    }
-    return static_cast<int64_t>(last.ids.size());
-  };
-  const auto tokens = [&](size_t n) { return prompt_without(c.n_left + n); };
-  NARU_ASSIGN(const ContextRoom room,
-              make_room(c.turns.size() - 1 - c.n_left, context, settings_.max_tokens(), tokens));
-  if (!room.fits) {
-    return too_long(c.system ? "the newest message has, with the system prompt," : "the newest message alone has",
-                    room.prompt_tokens, c.system ? "shorten it, or the system prompt (/system)" : "shorten it");
-  }
-  NARU_TRY(tokens(room.n_dropped));
-  if (room.n_dropped > 0) {
-    say_dimmed(fmt::format("(the oldest {} dropped out of the context of {} tokens; /clear starts over)",
-                           room.n_dropped == 1 ? "turn" : counted_turns(room.n_dropped), context));
-  }
-  c.n_left += room.n_dropped;
-  return last;
 }
 
 Result<engine::Answer> ChatSession::make_answer(uint32_t sample) {
   forget_interrupts();
-  NARU_ASSIGN(Prompt prompt, make_prompt());
-  engine::Request request;
-  request.ids = std::move(prompt.ids);
-  request.sampling = settings_.sampling();
-  request.sample = sample;
-  request.max_tokens = settings_.max_tokens();
-  engine::TextOptions text_options;
-  text_options.stop = options_.stop;
-  text_options.split_reasoning = !is_raw_;
-  text_options.starts_in_reasoning = prompt.starts_in_reasoning;
   StreamingView view(options_.hide_reasoning);
-  auto answer = generate(*model_.engine, std::move(request), text_options, view);
+  auto answer = source_.answer(conversation_, settings_, sample, view);
   NARU_TRY(view.finish());
   if (!is_asked_to_end()) forget_interrupts();
   return answer;

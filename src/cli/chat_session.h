@@ -1,16 +1,11 @@
-// ChatSession: the model's side of a chat: the conversation, how its answers are chosen, and making them. What a person
-// is told beside the answers is written to standard error.
+// ChatSession: the model's side of a chat: the conversation, how its answers are chosen, and asking for them. What a
+// person is told beside the answers is written to standard error.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-#include "cli/chat_settings.h"
-#include "cli/context_room.h"
-#include "cli/conversation.h"
-#include "cli/open_model.h"
-#include "cli/prompt.h"
-#include "engine/answer.h"
+#include "cli/answer_source.h"
 
 namespace naru::cli {
 
@@ -21,8 +16,8 @@ void say_error(const Error& error);
 
 class ChatSession {
  public:
-  // Raw: each message is a text of its own to continue, and there is no conversation.
-  ChatSession(const RunOptions& options, OpenModel& model, bool is_raw);
+  // Both must outlive it.
+  ChatSession(const RunOptions& options, AnswerSource& source);
 
   // Answers a message. What fails is said and costs the message, not the chat; errors are those that end it.
   Status ask(const std::string& question);
@@ -45,15 +40,12 @@ class ChatSession {
  private:
   // False where it failed and that was said.
   Result<bool> answer_last(uint32_t sample);
-  Result<Prompt> make_prompt();
-  Result<Prompt> fitting_prompt();
-  Error too_long(std::string_view what, int64_t n_tokens, std::string_view next) const;
   Result<engine::Answer> make_answer(uint32_t sample);
   void say_how_it_ended(const engine::Answer& answer) const;
   Status require_template(std::string_view command) const;
 
   const RunOptions& options_;
-  OpenModel& model_;
+  AnswerSource& source_;
   bool is_raw_;
   ChatSettings settings_;
   Conversation conversation_;

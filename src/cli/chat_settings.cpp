@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/nearest.h"
 #include "base/shown_text.h"
@@ -78,6 +79,10 @@ ChatSettings::ChatSettings(const RunOptions& options, formats::GenerationConfig 
   }
 }
 
+ChatSettings::ChatSettings(const RunOptions& options) : ChatSettings(options, {}, std::numeric_limits<int32_t>::max()) {
+  is_of_server_ = true;
+}
+
 std::vector<Flag> ChatSettings::flags_of(State& state) {
   std::vector<Flag> flags;
   add_sampling_flags(state.sampling, flags);
@@ -92,6 +97,13 @@ int64_t ChatSettings::max_tokens() const {
   return now_.max_tokens;
 }
 std::string ChatSettings::sampling_text() const {
+  if (is_of_server_) {
+    std::string text;
+    for (const std::string& name : names_) {
+      if (is_said(name)) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value_of(name));
+    }
+    return text.empty() ? "as the server chooses" : text;
+  }
   return now_.sampling.text(makers_);
 }
 
@@ -123,9 +135,7 @@ Result<std::string> ChatSettings::set(std::string_view words) {
     return setting_error(key, "there is no such setting",
                          near ? fmt::format("did you mean {}? /set lists them", *near) : "/set lists them");
   }
-  const auto text = [&] {
-    return fmt::format("{} {} ({})", key, row->value(sampling(), max_tokens()), origin_of(key));
-  };
+  const auto text = [&] { return fmt::format("{} {} ({})", key, value_of(key), origin_of(key)); };
   if (value.empty()) return text();
   Given given = given_;
   constexpr std::string_view kRepeatable = "logit-bias";  // each id once
@@ -137,17 +147,28 @@ Result<std::string> ChatSettings::set(std::string_view words) {
   return text();
 }
 
+bool ChatSettings::is_said(std::string_view key) const {
+  return given_by_.contains(std::string(key)) ||
+         std::any_of(given_.begin(), given_.end(), [key](const auto& g) { return g.first == key; });
+}
+
+std::string ChatSettings::value_of(std::string_view key) const {
+  if (is_of_server_ && !is_said(key)) return "-";
+  return find_setting(key)->value(sampling(), max_tokens());
+}
+
 std::string ChatSettings::origin_of(std::string_view key) const {
   const bool is_set = std::any_of(given_.begin(), given_.end(), [key](const auto& g) { return g.first == key; });
   if (is_set) return "/set";
   if (const auto given = given_by_.find(std::string(key)); given != given_by_.end()) return given->second;
+  if (is_of_server_) return "the server's";
   return find_setting(key)->is_advised(makers_) ? "the makers' advice" : "default";
 }
 
 std::string ChatSettings::table() const {
   std::string text;
   for (const SettingRow& row : kSettings) {
-    text += fmt::format("  {:<19}  {:<26}  {}\n", row.name, row.value(sampling(), max_tokens()), origin_of(row.name));
+    text += fmt::format("  {:<19}  {:<26}  {}\n", row.name, value_of(row.name), origin_of(row.name));
   }
   return text;
 }

@@ -16,9 +16,14 @@ class ChatSettings {
  public:
   // `vocab` bounds the ids of --logit-bias.
   ChatSettings(const RunOptions& options, formats::GenerationConfig makers, int64_t vocab);
+  // Of a server, which chooses by its own settings what nobody says here.
+  explicit ChatSettings(const RunOptions& options);
 
   engine::SamplingOptions sampling() const;
   int64_t max_tokens() const;
+  // What was said alone, by the command line or /set.
+  const SamplingFlags& said() const { return now_.sampling; }
+  bool is_said(std::string_view key) const;
   // "temperature 0.7, top-p 0.9 (the model advises nothing)"
   std::string sampling_text() const;
 
@@ -39,11 +44,13 @@ class ChatSettings {
   static std::vector<Flag> flags_of(State& state);
   Result<State> state_with(const Given& given) const;
   std::string origin_of(std::string_view key) const;
+  std::string value_of(std::string_view key) const;
 
   State base_;
   std::map<std::string, std::string> given_by_;  // by the command line, the environment or the defaults file
   formats::GenerationConfig makers_;
   int64_t vocab_;
+  bool is_of_server_ = false;
   std::vector<std::string> names_;
   Given given_;
   State now_;

@@ -85,6 +85,7 @@ inline constexpr std::string_view kGroupTokenizer = "Training a tokenizer";
 inline constexpr std::string_view kGroupNumbers = "Numbers (each choice has its own numerics id)";
 inline constexpr std::string_view kGroupMachine = "Machine (no flag here changes a bit)";
 inline constexpr std::string_view kGroupNetwork = "Network";
+inline constexpr std::string_view kGroupServer = "Asking a server";
 inline constexpr std::string_view kGroupOutput = "Output";
 
 // Where the value of a flag came from: the first of these that has one.

@@ -47,6 +47,7 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
   engine_options.load = load_options(options);
   engine_options.memory.context_tokens = needs.context_tokens;
   engine_options.memory.sessions_max = needs.sessions_max;
+  engine_options.memory.cache_tokens = needs.cache_tokens;
   engine_options.memory.prefill_chunk = options.prefill_chunk;
   engine_options.share_prefixes = needs.share_prefixes;
   engine_options.chat_template = needs.chat_template;

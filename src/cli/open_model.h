@@ -29,6 +29,7 @@ struct OpenNeeds {
   bool share_prefixes = true;
   std::optional<std::string> chat_template = std::nullopt;  // its text, in the place of the model's own
   models::LoadProgress progress = {};                       // told besides the one on the terminal
+  int64_t cache_tokens = 0;                                 // in the place of sessions_max full contexts
 };
 
 // The files of the model and of its adapter.

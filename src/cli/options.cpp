@@ -80,6 +80,42 @@ Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
   };
 }
 
+// The words of the command line: MODEL and PROMPT, or with a server PROMPT alone.
+Status take_run_words(RunOptions& o, std::vector<Given>& words) {
+  const auto wrong = [](const std::string& what) {
+    return Error{Code::kInvalidArgument, fmt::format("reading the command line: naru run: {}", what)};
+  };
+  if (!o.server.empty()) {
+    if (words.size() > 1) {
+      return wrong(
+          "with --server the one argument is PROMPT, two were given; quote the prompt, and name the server's "
+          "model with --model");
+    }
+    if (!words.empty()) o.prompt = words[0].text;
+    // What decides how a model computes here; what is in the environment and the defaults file is meant for others.
+    for (const char* name : {"chat-template", "adapter", "compute", "cache-dtype", "latent", "threads", "prefill-chunk",
+                             "chip", "explain", "context"}) {
+      const auto given = o.given_by.find(name);
+      if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
+      return wrong(fmt::format("--{} is about a model that runs here, and --server was given; leave one out", name));
+    }
+    if (!o.is_raw || !o.system) return {};
+    return wrong("--raw and --system were both given, and a text to go on with has no instructions; leave one out");
+  }
+  for (const char* name : {"model", "api-key-file"}) {
+    const auto given = o.given_by.find(name);
+    if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
+    return wrong(fmt::format("--{} is about a server, and none was given; give --server URL too", name));
+  }
+  if (words.empty()) {
+    return wrong(
+        "MODEL is missing; it is a model folder, a .gguf file, or the name of a pulled model; for example: naru run "
+        "model.gguf \"Why is the sky blue?\" (or --server URL asks a server)");
+  }
+  if (words.size() > 1) o.prompt = words[1].text;
+  return set_model_path(&o.model.path)(words[0]);
+}
+
 // The flag as it is, and what set it is kept.
 void note_origin(Flag& flag, std::map<std::string, std::string>& given_by) {
   flag.set = [set = std::move(flag.set), name = flag.long_name, &given_by](const Given& given) -> Status {
@@ -95,7 +131,15 @@ Command make_run() {
             .description =
                 "Answers a prompt. The prompt is PROMPT, or what comes through a pipe, or both (the pipe "
                 "first). With neither it starts a chat in the terminal."};
-  c.arguments = {model_argument(&o->model.path), {"PROMPT", "the question or task", false, set_text(&o->prompt)}};
+  const auto words = std::make_shared<std::vector<Given>>();
+  const auto add_word = [words](const Given& given) -> Status {
+    words->push_back(given);
+    return {};
+  };
+  Argument model = model_argument(&o->model.path);
+  model.is_required = false;  // not where a server is asked
+  model.set = add_word;
+  c.arguments = {std::move(model), {"PROMPT", "the question or task", false, add_word}};
   c.flags = {
       {"system", "TEXT", kGroupAnswer, "instructions to the model, before the conversation", set_text(&o->system)},
       {"chat-template", "FILE", kGroupAnswer, "a Jinja chat template, in the place of the model's own",
@@ -113,7 +157,6 @@ Command make_run() {
        set_true(&o->hide_reasoning)},
   };
   add_sampling_flags(o->sampling, c.flags);
-  for (Flag& flag : c.flags) note_origin(flag, o->given_by);
   c.flags.push_back({"no-history", "", kGroupOutput, "in the chat: read and keep no history of what was typed",
                      [o](const Given&) -> Status {
                        o->has_history = false;
@@ -122,14 +165,25 @@ Command make_run() {
   c.flags.push_back(json_flag(&o->json, "one JSON object: text, ids, logprobs, usage, timings"));
   c.flags.push_back({"stats", "", kGroupOutput, "after the answer: load time, time to the first token, tokens/s",
                      set_true(&o->show_stats)});
+  c.flags.push_back({"server", "URL", kGroupServer,
+                     "ask a server that speaks OpenAI's API (http://, https://, unix:PATH), in the place of MODEL",
+                     set_text(&o->server), 0, false, false});
+  c.flags.push_back({"model", "NAME", kGroupServer, "which of the server's models; default: the one that it has",
+                     set_text(&o->server_model), 0, false, false});
+  c.flags.push_back({"api-key-file", "FILE", kGroupServer,
+                     "holds the key that the server wants; default: NARU_API_KEY, else OPENAI_API_KEY",
+                     set_text(&o->api_key_file)});
   c.flags.push_back(adapter_flag(o->model));
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
+  for (Flag& flag : c.flags) note_origin(flag, o->given_by);
   c.examples = {{"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
                 {"naru run model.gguf", "A chat (docs/chat.md). /help lists what can be typed there."},
                 {"git diff | naru run ./model \"Write a commit message for this.\" --temperature 0",
-                 "Both prompts joined; the likeliest answer."}};
-  c.check = [o]() -> Status {
+                 "Both prompts joined; the likeliest answer."},
+                {"naru run --server http://127.0.0.1:8080 \"Why?\"", "The same of a server (naru serve, or another)."}};
+  c.check = [o, words]() -> Status {
+    NARU_TRY(take_run_words(*o, *words));
     if (!o->is_raw || !o->chat_template) return {};
     return Error{
         Code::kInvalidArgument,

@@ -53,6 +53,9 @@ struct SamplingFlags {
 
 struct RunOptions {
   ModelOptions model;
+  std::string server;        // the address of one that answers in the place of a model here; empty: none
+  std::string server_model;  // its name there; empty: the one that there is
+  std::string api_key_file;
   std::optional<std::string> prompt;
   std::optional<std::string> system;
   std::optional<std::string> chat_template;  // a file with a template, in the place of the model's

@@ -7,10 +7,12 @@
 #include "base/file.h"
 #include "cli/answer_view.h"
 #include "cli/chat.h"
+#include "cli/engine_source.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
+#include "cli/server_source.h"
 #include "cli/terminal.h"
 #include "formats/generation_config.h"
 #include "text/chat_template.h"
@@ -119,6 +121,12 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   return say_why_it_ended(*answer, model, options);
 }
 
+Status chat_here(const RunOptions& options, OpenModel& model) {
+  NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
+  EngineSource source(options, model, is_raw);
+  return chat(options, source);
+}
+
 Status require_tokenizer(const RunOptions& options, const engine::Engine& engine) {
   if (engine.tokenizer() != nullptr) return {};
   const Error& why = engine.tokenizer_status().error();
@@ -131,6 +139,7 @@ Status require_tokenizer(const RunOptions& options, const engine::Engine& engine
 }  // namespace
 
 Status run_command(const RunOptions& options) {
+  if (!options.server.empty()) return run_with_server(options);
   NARU_ASSIGN(const std::optional<std::string> text, gather_prompt(options));
   if (!text && options.json) {
     return Error{Code::kInvalidArgument,
@@ -146,7 +155,7 @@ Status run_command(const RunOptions& options) {
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));
-  const Status status = text ? answer_once(options, model, *text) : chat(options, model);
+  const Status status = text ? answer_once(options, model, *text) : chat_here(options, model);
   if (options.model.explain) write_err("\n" + kernel_table(*model.chip));
   return status;
 }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kReserveMin = int64_t{64} << 20;
 constexpr int64_t kLogitRows = 64;  // of a pass, and as many as sessions as long as they take no more than
+constexpr int64_t kCacheTokensMax = int64_t{1} << 40;
 constexpr int64_t kLogitBytes = int64_t{8} << 20;
 
 Status check_option(std::string_view name, int64_t value, int64_t low, int64_t high) {
@@ -23,6 +24,7 @@ Status check_option(std::string_view name, int64_t value, int64_t low, int64_t h
 Status check_options(const models::ModelPlan& model, const MemoryOptions& options) {
   NARU_TRY(check_option("the number of sessions", options.sessions_max, 1, kSessionsMax));
   NARU_TRY(check_option("the prefill chunk", options.prefill_chunk, 1, kPrefillChunkMax));
+  NARU_TRY(check_option("the cache's number of tokens", options.cache_tokens, 0, kCacheTokensMax));
   if (options.context_tokens < 0) {
     return Error{Code::kInvalidArgument, fmt::format("planning memory: a context of {} tokens was asked for; give a "
                                                      "positive number, or 0 for the default",
@@ -42,7 +44,9 @@ Status check_options(const models::ModelPlan& model, const MemoryOptions& option
 // Sets the context and what follows from it. False where the sizes pass all bounds.
 bool set_context(const models::ModelPlan& model, int64_t context, MemoryPlan& plan) {
   const int64_t pages = ceil_div(context, contract::kCachePage);
-  const auto n_pages = checked_mul(pages, plan.sessions_max);
+  const auto n_pages = plan.cache_tokens > 0
+                           ? std::optional(std::max(pages, ceil_div(plan.cache_tokens, contract::kCachePage)))
+                           : checked_mul(pages, plan.sessions_max);
   if (!n_pages || *n_pages > INT32_MAX) return false;
   const auto bytes = checked_mul(*n_pages, model.cache_bytes_per_page);
   if (!bytes || *bytes > INT64_MAX / 4) return false;
@@ -55,6 +59,10 @@ bool set_context(const models::ModelPlan& model, int64_t context, MemoryPlan& pl
 // The largest context that fits, a multiple of a page; 0 where not even one page does.
 int64_t fitting_context(const models::ModelPlan& model, const MemoryPlan& plan) {
   const int64_t rest = plan.available_bytes - plan.weight_bytes - plan.workspace_bytes - plan.reserve_bytes;
+  if (plan.cache_tokens > 0) {  // one context may have all of it
+    const int64_t fitting = std::max<int64_t>(0, rest) / std::max<int64_t>(1, model.cache_bytes_per_page);
+    return fitting >= ceil_div(plan.cache_tokens, contract::kCachePage) ? fitting * contract::kCachePage : 0;
+  }
   const int64_t page_bytes = std::max<int64_t>(1, model.cache_bytes_per_page) * plan.sessions_max;
   const int64_t pages = std::min<int64_t>(std::max<int64_t>(0, rest) / page_bytes, INT32_MAX / plan.sessions_max);
   return pages * contract::kCachePage;
@@ -66,11 +74,15 @@ Error too_big(const models::ModelPlan& model, const MemoryPlan& plan, int64_t co
                                  ? fmt::format("ask for a context of at most {} tokens{}", fitting,
                                                plan.sessions_max > 1 ? " or fewer sessions" : "")
                                  : fmt::format("free memory, {}or use a model with smaller weights (a quantised kind)",
-                                               plan.sessions_max > 1 ? "ask for fewer sessions " : "");
+                                               plan.cache_tokens > 0   ? "ask for a smaller cache "
+                                               : plan.sessions_max > 1 ? "ask for fewer sessions "
+                                                                       : "");
   return Error{Code::kResourceExhausted,
-               fmt::format("planning memory: {} for weights, {} for a cache of {} x {} tokens, {} for work and {} in "
+               fmt::format("planning memory: {} for weights, {} for a cache of {} tokens, {} for work and {} in "
                            "reserve make {}, but {} are available; {}",
-                           format_bytes(plan.weight_bytes), format_bytes(plan.cache_bytes), plan.sessions_max, context,
+                           format_bytes(plan.weight_bytes), format_bytes(plan.cache_bytes),
+                           plan.cache_tokens > 0 ? fmt::format("{}", std::max(plan.cache_tokens, context))
+                                                 : fmt::format("{} x {}", plan.sessions_max, context),
                            format_bytes(plan.workspace_bytes), format_bytes(plan.reserve_bytes),
                            format_bytes(plan.needed_bytes()), format_bytes(plan.available_bytes), advice)};
 }
@@ -81,6 +93,7 @@ Result<MemoryPlan> plan_memory(const models::ModelPlan& model, const MemoryOptio
   NARU_TRY(check_options(model, options));
   MemoryPlan plan;
   plan.sessions_max = options.sessions_max;
+  plan.cache_tokens = options.cache_tokens;
   plan.prefill_chunk = options.prefill_chunk;
   const int64_t small = kLogitBytes / (model.shape->vocab * int64_t{sizeof(float)});
   plan.logit_rows = std::min(options.prefill_chunk, std::max(kLogitRows, std::min(options.sessions_max, small)));

@@ -17,7 +17,10 @@ inline constexpr int64_t kPrefillChunkMax = 16384;  // rows of one forward pass
 struct MemoryOptions {
   // Positions of one sequence. 0: the model's own limit, kContextDefaultMax or what fits, whichever is least.
   int64_t context_tokens = 0;
-  int64_t sessions_max = 1;     // full contexts that the cache holds at once
+  int64_t sessions_max = 1;  // full contexts that the cache holds at once
+  // Positions that the cache holds in all, in the place of sessions_max full contexts; one context at least. Requests
+  // that find no page are preempted. 0: not said.
+  int64_t cache_tokens = 0;
   int64_t prefill_chunk = 512;  // rows of one forward pass; changes speed and memory, never a bit
   // Bytes of the chip that may be used; default: what it has free when planning.
   std::optional<int64_t> memory_bytes;
@@ -26,6 +29,7 @@ struct MemoryOptions {
 struct MemoryPlan {
   int64_t context_tokens = 0;
   int64_t sessions_max = 1;
+  int64_t cache_tokens = 0;  // as asked for
   int64_t prefill_chunk = 0;
   int64_t logit_rows = 0;  // logits of one forward pass
   int64_t n_pages = 0;     // of the cache

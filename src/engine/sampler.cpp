@@ -100,6 +100,19 @@ bool is_ranked(const SamplingOptions& options, size_t n_tokens) {
   return options.top_k > 0 && options.top_k < static_cast<int64_t>(n_tokens);
 }
 
+// Takes the tokens without a bit out of the choice.
+void drop_others(std::span<const uint64_t> allowed, std::vector<float>& z) {
+  NARU_CHECK(allowed.size() == (z.size() + 63) / 64, allowed.size(), z.size());
+  for (size_t begin = 0; begin < z.size(); begin += 64) {
+    const uint64_t bits = allowed[begin / 64];
+    if (bits == ~uint64_t{0}) continue;
+    const size_t end = std::min(z.size(), begin + 64);
+    for (size_t i = begin; i < end; ++i) {
+      if ((bits >> (i - begin) & 1) == 0) z[i] = -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
 // floor(random * total / 2^64)
 uint64_t scale_random(uint64_t random, uint64_t total) {
   __extension__ using Wide = unsigned __int128;
@@ -166,12 +179,12 @@ int32_t Sampler::argmax(std::span<const float> logits) {
 }
 
 std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingOptions& options,
-                                       const TokenHistory& history) {
+                                       const TokenHistory& history, std::span<const uint64_t> allowed) {
   const auto repetition = static_cast<float>(options.repetition_penalty);
   const auto frequency = static_cast<float>(options.frequency_penalty);
   const auto presence = static_cast<float>(options.presence_penalty);
   const bool is_penalised = reads_history(options);
-  if (!is_penalised && options.logit_bias.empty()) return logits;
+  if (!is_penalised && options.logit_bias.empty() && allowed.empty()) return logits;
   z_.assign(logits.begin(), logits.end());
   if (is_penalised) {
     for (const auto& [id, n_generated] : history.counts()) {
@@ -186,12 +199,14 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
   for (const auto& [id, bias] : options.logit_bias) {
     z_[static_cast<size_t>(id)] = contract::add(z_[static_cast<size_t>(id)], bias);
   }
+  if (!allowed.empty()) drop_others(allowed, z_);
   return z_;
 }
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, const SamplingOptions& options,
-                                const TokenHistory& history, uint32_t sample, uint64_t position, float* log_prob) {
-  const std::span<const float> z = adjust(logits, options, history);
+                                const TokenHistory& history, uint32_t sample, uint64_t position, float* log_prob,
+                                std::span<const uint64_t> allowed) {
+  const std::span<const float> z = adjust(logits, options, history, allowed);
   NARU_CHECK(!z.empty());
   const float m = contract::add(largest_of(z), 0.0f);
   if (!std::isfinite(m)) {
@@ -274,6 +289,7 @@ void Sampler::cut_top_p(std::span<const float> z, float m, double top_p) {
 
 void Sampler::weigh_ranked(std::span<const float> z, float m, const SamplingOptions& options) {
   select_first(z, options.top_k, ranked_);
+  std::erase_if(ranked_, [&](int32_t id) { return std::isinf(z[static_cast<size_t>(id)]); });  // not allowed
   z_ranked_.clear();
   for (const int32_t id : ranked_) z_ranked_.push_back(z[static_cast<size_t>(id)]);
   e_.resize(ranked_.size());

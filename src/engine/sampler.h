@@ -4,7 +4,8 @@
 // Order of operations (x: the model's logits; every f32 operation is that of contract/scalar.h):
 //  1. z = x. For each token of the history (prompt and generated): z = z > 0 ? z / repetition : z * repetition.
 //     For each generated token: z = fma(-f32(its count), frequency, z), then z = z - presence. For each biased token:
-//     z = z + bias. A step whose option is neutral (1, 0, none) is not done.
+//     z = z + bias. A step whose option is neutral (1, 0, none) is not done. Last, where the answer is constrained
+//     (constraint.h), z = -infinity for each token that may not come: it is never chosen.
 //  2. Tokens are ranked by z descending, ties by ascending id (docs/arithmetic.md section 1). Temperature 0: the
 //     first one is the answer, and nothing below happens.
 //  3. d = (z - m) / temperature, m the largest z. Weight q = the integer nearest (ties to even) to exp(d) * 2^40.
@@ -78,9 +79,11 @@ class Sampler {
  public:
   // `sample`: which of several answers to one prompt this is. `position`: the place of the token in its sequence.
   // kOutOfRange where penalties or biases take the largest z out of f32's range. `log_prob`, where it is asked for: the
-  // token's log-probability (LogProbs has those of others).
+  // token's log-probability (LogProbs has those of others). `allowed`, where the answer is constrained: a bit a token
+  // (ConstraintState::allowed()), of which one at least is set; empty: all may come.
   Result<int32_t> sample(std::span<const float> logits, const SamplingOptions& options, const TokenHistory& history,
-                         uint32_t sample, uint64_t position, float* log_prob = nullptr);
+                         uint32_t sample, uint64_t position, float* log_prob = nullptr,
+                         std::span<const uint64_t> allowed = {});
 
   // Of the token that sample() gave last: its log-probability in the distribution that it was drawn from, all of the
   // steps above (kept_softmax.h), and the tokens that were kept, ascending.
@@ -95,7 +98,7 @@ class Sampler {
   int32_t choose(std::span<const float> z, float m, const SamplingOptions& options, uint32_t sample, uint64_t position);
   // The logits after step 1: themselves where nothing is asked for.
   std::span<const float> adjust(std::span<const float> logits, const SamplingOptions& options,
-                                const TokenHistory& history);
+                                const TokenHistory& history, std::span<const uint64_t> allowed);
   // The weights of all tokens; those that top_p drops are zero.
   void weigh_all(std::span<const float> z, float m, const SamplingOptions& options);
   void cut_top_p(std::span<const float> z, float m, double top_p);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/checked.h"
 
@@ -19,8 +20,9 @@ struct Scheduler::Prompt {
 struct Scheduler::Entry {
   RequestId id = 0;
   Request request;
-  std::vector<int32_t> ids;  // prompt and generated
-  TokenHistory history;      // of the ids, where penalties count them
+  std::vector<int32_t> ids;                     // prompt and generated
+  TokenHistory history;                         // of the ids, where penalties count them
+  std::unique_ptr<ConstraintState> constraint;  // behind the ids; null: none
   bool counts_tokens = false;
   std::unique_ptr<Session> session;  // absent while waiting
   std::shared_ptr<Prompt> prompt;    // of several answers that have not begun; null: nothing to wait for
@@ -118,7 +120,8 @@ Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
     entry->prompt = prompt;
     entry->request = request;
     entry->request.sample += static_cast<uint32_t>(k);
-    waiting_.push_back(std::move(entry));
+    if (request.constraint != nullptr) entry->constraint = request.constraint->begin();
+    waiting_.push(request.user, request.priority, std::move(entry));
   }
   return first;
 }
@@ -128,14 +131,16 @@ void Scheduler::abort(RequestId id, FinishReason reason) {
   if (const auto it = std::find_if(running_.begin(), running_.end(), has_id); it != running_.end()) {
     finish(**it, reason);
     running_.erase(it);
-  } else if (const auto at = std::find_if(waiting_.begin(), waiting_.end(), has_id); at != waiting_.end()) {
+  } else if (const auto at = std::find_if(preempted_.begin(), preempted_.end(), has_id); at != preempted_.end()) {
     finish(**at, reason);
-    waiting_.erase(at);
+    preempted_.erase(at);
+  } else if (const auto entry = waiting_.take_if(has_id)) {
+    finish(**entry, reason);
   }
 }
 
 bool Scheduler::is_idle() const {
-  return running_.empty() && waiting_.empty() && events_.empty();
+  return running_.empty() && n_waiting() == 0 && events_.empty();
 }
 
 std::vector<Event> Scheduler::step() {
@@ -161,26 +166,67 @@ std::vector<Event> Scheduler::step() {
 void Scheduler::admit() {
   int64_t n_reserved = 0;  // pages that running requests will need for what they have, and one each to grow
   for (const auto& entry : running_) n_reserved += engine_.pages_needed(*entry->session, entry->n_missing()) + 1;
-  while (!waiting_.empty() && n_running() < running_max_) {
-    Entry& entry = *waiting_.front();
-    entry.session = engine_.new_session(entry.request.cache_scope);
-    if (entry.has_prompt()) {
-      entry.session->restore(*entry.prompt->end);
+  while (n_waiting() > 0) {
+    const bool is_turn = is_first_of_its_user();
+    if (n_running() >= running_max_) {
+      if (!is_turn) return;
+      const size_t place = place_to_give();
+      n_reserved -= engine_.pages_needed(*running_[place]->session, running_[place]->n_missing()) + 1;
+      preempt(place);
+    }
+    const bool goes_on = !preempted_.empty() && !is_turn;
+    Entry& entry = goes_on ? *preempted_.front() : *waiting_.next();
+    if (!try_begin(entry, n_reserved)) return;
+    if (goes_on) {
+      running_.push_back(std::move(preempted_.front()));
+      preempted_.pop_front();
     } else {
-      entry.adopt_prefix();
+      running_.push_back(waiting_.pop());
+      waiting_.charge(entry.request.user, std::max<int64_t>(1, entry.n_missing()));
     }
-    const int64_t n_needed = engine_.pages_needed(*entry.session, std::max<int64_t>(1, entry.n_missing())) + 1;
-    if (!running_.empty() && n_reserved + n_needed > engine_.stats().n_pages_available()) {
-      entry.session.reset();
-      if (!entry.was_preempted) entry.usage.cached_tokens = 0;
-      return;
-    }
-    n_reserved += n_needed;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
     if (entry.has_prompt()) begin(entry);
     if (entry.is_finished) running_.pop_back();
   }
+}
+
+bool Scheduler::try_begin(Entry& entry, int64_t& n_reserved) {
+  entry.session = engine_.new_session(entry.request.cache_scope);
+  if (entry.has_prompt()) {
+    entry.session->restore(*entry.prompt->end);
+  } else {
+    entry.adopt_prefix();
+  }
+  const int64_t n_needed = engine_.pages_needed(*entry.session, std::max<int64_t>(1, entry.n_missing())) + 1;
+  if (!running_.empty() && n_reserved + n_needed > engine_.stats().n_pages_available()) {
+    entry.session.reset();
+    if (!entry.was_preempted) entry.usage.cached_tokens = 0;
+    return false;
+  }
+  n_reserved += n_needed;
+  return true;
+}
+
+bool Scheduler::is_first_of_its_user() const {
+  if (waiting_.empty()) return false;
+  const auto n_of = [this](UserId user) {
+    return std::count_if(running_.begin(), running_.end(),
+                         [user](const std::unique_ptr<Entry>& entry) { return entry->request.user == user; });
+  };
+  if (n_of(waiting_.next_user()) > 0) return false;
+  for (const auto& entry : preempted_) {
+    if (n_of(entry->request.user) == 0) return false;
+  }
+  return n_running() < running_max_ || n_of(running_[place_to_give()]->request.user) > 1;
+}
+
+size_t Scheduler::place_to_give() const {
+  std::map<UserId, int64_t> n_of;
+  for (const auto& entry : running_) ++n_of[entry->request.user];
+  size_t best = running_.size() - 1;
+  for (size_t i = running_.size(); i-- > 0;) {
+    if (n_of[running_[i]->request.user] > n_of[running_[best]->request.user]) best = i;
+  }
+  return best;
 }
 
 void Scheduler::draft() {
@@ -225,7 +271,7 @@ std::vector<Feed> Scheduler::plan_feeds() {
     if (have_pages(feeds)) return feeds;
     if (forget_prompts()) continue;
     if (running_.size() <= 1) return feeds;
-    preempt_newest();
+    preempt(running_.size() - 1);
   }
 }
 
@@ -238,14 +284,47 @@ bool Scheduler::is_computed_by(const Entry& entry, const Entry& other, int64_t n
          std::equal(entry.ids.begin(), entry.ids.begin() + end, other.ids.begin());
 }
 
+// The oldest prompt gets half of the rows, the others what is left, the shortest first: a long one holds up no short
+// one, and no number of short ones a long one.
+std::vector<int64_t> Scheduler::share_rows(int64_t n_rows) {
+  std::vector<int64_t> rows(running_.size());
+  std::vector<size_t> order;           // of those that have a prompt to compute
+  std::vector<const Prompt*> prompts;  // of those, the ones that other answers wait for
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Entry& entry = *running_[i];
+    if (entry.is_decoding()) continue;
+    if (entry.prompt != nullptr) {
+      if (std::find(prompts.begin(), prompts.end(), entry.prompt.get()) != prompts.end()) continue;
+      prompts.push_back(entry.prompt.get());
+    }
+    entry.adopt_prefix();
+    order.push_back(i);
+  }
+  if (order.empty()) return rows;
+  const size_t oldest = order.front();
+  std::stable_sort(order.begin() + 1, order.end(),
+                   [this](size_t a, size_t b) { return running_[a]->n_missing() < running_[b]->n_missing(); });
+  for (const size_t i : order) {
+    const Entry& entry = *running_[i];
+    const bool is_deferred = std::any_of(order.begin(), order.end(), [&](size_t other) {
+      return rows[other] > 0 && is_computed_by(entry, *running_[other], rows[other]);
+    });
+    if (is_deferred && engine_.shares_prefixes()) continue;
+    const int64_t n_max = i == oldest && order.size() > 1 ? std::max(contract::kCachePage, n_rows / 2) : n_rows;
+    rows[i] = std::min({entry.n_missing(), n_rows, n_max});
+    n_rows -= rows[i];
+  }
+  rows[oldest] += std::min(running_[oldest]->n_missing() - rows[oldest], n_rows);
+  return rows;
+}
+
 std::vector<Feed> Scheduler::try_feeds() {
   std::vector<Feed> feeds;
-  std::vector<std::pair<const Entry*, int64_t>> fed;  // prompts of this step, and how many of their tokens
-  std::vector<const Prompt*> shared;                  // of those, the ones that other answers wait for
   int64_t n_decoding = 0;
   for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 + entry->n_guesses() : 0;
-  int64_t rows_left = std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding);
-  for (const auto& entry : running_) {
+  const std::vector<int64_t> rows = share_rows(std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding));
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const auto& entry = running_[i];
     if (entry->n_guesses() > 0) {
       feeds.push_back({.session = entry->session.get(),
                        .ids = entry->with_guesses,
@@ -253,22 +332,8 @@ std::vector<Feed> Scheduler::try_feeds() {
                        .guesses = entry->n_guesses()});
       continue;
     }
-    int64_t n = 1;
-    if (!entry->is_decoding()) {
-      if (rows_left == 0) continue;
-      if (entry->prompt != nullptr) {
-        if (std::find(shared.begin(), shared.end(), entry->prompt.get()) != shared.end()) continue;
-        shared.push_back(entry->prompt.get());
-      }
-      entry->adopt_prefix();
-      const bool is_deferred = std::any_of(fed.begin(), fed.end(), [&](const auto& other) {
-        return is_computed_by(*entry, *other.first, other.second);
-      });
-      if (is_deferred && engine_.shares_prefixes()) continue;
-      n = std::min(entry->n_missing(), rows_left);
-      fed.emplace_back(entry.get(), n);
-      rows_left -= n;
-    }
+    const int64_t n = entry->is_decoding() ? 1 : rows[i];
+    if (n == 0) continue;
     const std::span<const int32_t> ids(entry->ids);
     feeds.push_back({.session = entry->session.get(),
                      .ids = ids.subspan(static_cast<size_t>(entry->session->length()), static_cast<size_t>(n)),
@@ -277,23 +342,25 @@ std::vector<Feed> Scheduler::try_feeds() {
   return feeds;
 }
 
-void Scheduler::preempt_newest() {
-  std::unique_ptr<Entry> entry = std::move(running_.back());
-  running_.pop_back();
+void Scheduler::preempt(size_t place) {
+  std::unique_ptr<Entry> entry = std::move(running_[place]);
+  running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(place));
   entry->session.reset();
   entry->with_guesses.clear();
   entry->was_preempted = true;
   ++n_preemptions_;
-  waiting_.push_front(std::move(entry));
+  preempted_.push_front(std::move(entry));
 }
 
 bool Scheduler::forget_prompts() {
   bool has_forgotten = false;
-  for (const auto& entry : waiting_) {
-    if (!entry->has_prompt()) continue;
+  const auto forget = [&](const std::unique_ptr<Entry>& entry) {
+    if (!entry->has_prompt()) return;
     entry->prompt->end.reset();
     has_forgotten = true;
-  }
+  };
+  for (const auto& entry : preempted_) forget(entry);
+  waiting_.for_each(forget);
   return has_forgotten;
 }
 
@@ -348,9 +415,15 @@ void Scheduler::take_rows(Entry& entry, const Logits& logits) {
 
 void Scheduler::take_token(Entry& entry, std::span<const float> logits, const int32_t* guess) {
   const Request& request = entry.request;
+  std::span<const uint64_t> allowed;
+  if (entry.constraint != nullptr) {
+    allowed = entry.constraint->allowed();
+    const bool is_over = std::all_of(allowed.begin(), allowed.end(), [](uint64_t bits) { return bits == 0; });
+    if (is_over) return finish(entry, FinishReason::kStop);
+  }
   float logprob = 0;
   const Result<int32_t> sampled = sampler_.sample(logits, request.sampling, entry.history, request.sample,
-                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr);
+                                                  entry.ids.size(), request.top_logprobs ? &logprob : nullptr, allowed);
   if (!sampled.ok()) {
     finish(entry, FinishReason::kError, sampled.error());
     return;
@@ -358,7 +431,9 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
   const int32_t id = *sampled;
   entry.ids.push_back(id);
   if (entry.counts_tokens) entry.history.add_generated(id);
+  if (entry.constraint != nullptr) entry.constraint->accept(id);
   ++entry.usage.completion_tokens;
+  waiting_.charge(request.user, 1);
   if (guess != nullptr && *guess == id) {
     ++n_accepted_;
     ++entry.usage.accepted_tokens;

@@ -2,6 +2,10 @@
 // of the prompts that wait, and returns what happened. Admission, order, load, preemption and the prefix cache change
 // when a request's tokens come, never which.
 //
+// Those that wait begin by turns of their users (FairQueue), counted in tokens computed. Where all places are taken and
+// it is the turn of a user who has none, the newest request of the user who has most gives up its own, so that nobody
+// waits for the end of others' answers.
+//
 // When pages run out, the newest request gives up its pages and waits; its tokens are computed again later (same bits).
 // abort() frees everything a request holds before it returns. All calls from the engine's thread.
 //
@@ -24,6 +28,7 @@
 
 #include "engine/draft_source.h"
 #include "engine/engine.h"
+#include "engine/fair_queue.h"
 #include "engine/request.h"
 
 namespace naru::engine {
@@ -83,7 +88,7 @@ class Scheduler {
   std::vector<Event> step();
   bool is_idle() const;
   int64_t n_running() const { return static_cast<int64_t>(running_.size()); }
-  int64_t n_waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  int64_t n_waiting() const { return waiting_.size() + static_cast<int64_t>(preempted_.size()); }
   int64_t n_preemptions() const { return n_preemptions_; }
   int64_t n_drafted() const { return n_drafted_; }    // guesses fed, of all requests
   int64_t n_accepted() const { return n_accepted_; }  // of those, the ones that became tokens
@@ -95,6 +100,12 @@ class Scheduler {
   Status check(const Request& request, int64_t n_answers) const;
   // Starts waiting requests as long as their pages are there.
   void admit();
+  // Whether the next one is of a user who has nothing running, while another has more than one.
+  bool is_first_of_its_user() const;
+  // The place in running_ that the user who has most gives up for it.
+  size_t place_to_give() const;
+  // False where its pages are not there.
+  bool try_begin(Entry& entry, int64_t& n_reserved);
   // Asks for the guesses of this step.
   void draft();
   // What each running request feeds now. Where pages do not suffice, guesses go first, then the newest requests.
@@ -102,7 +113,10 @@ class Scheduler {
   std::vector<Feed> try_feeds();
   bool have_pages(std::span<const Feed> feeds) const;
   static bool is_computed_by(const Entry& entry, const Entry& other, int64_t n_other);
-  void preempt_newest();
+  // How many tokens of its prompt each running request gets in this step, in their order.
+  std::vector<int64_t> share_rows(int64_t n_rows);
+  // Its pages are free, and it waits before all others.
+  void preempt(size_t place);
   // Gives up the pages of prompts that are held for waiting answers. False where there are none.
   bool forget_prompts();
   // The first token of a request whose prompt another answer has computed.
@@ -124,8 +138,9 @@ class Scheduler {
   int64_t n_drafted_ = 0;
   int64_t n_accepted_ = 0;
   Sampler sampler_;
-  std::deque<std::unique_ptr<Entry>> waiting_;   // by id, all above the running ones
-  std::vector<std::unique_ptr<Entry>> running_;  // by id
+  FairQueue<std::unique_ptr<Entry>> waiting_;     // have not begun
+  std::deque<std::unique_ptr<Entry>> preempted_;  // go on before others begin
+  std::vector<std::unique_ptr<Entry>> running_;   // in the order in which they began
   std::vector<Event> events_;
 };
 

@@ -47,13 +47,18 @@ bool StringFinder::push(std::string_view text, std::string& out) {
   for (size_t i = 0; i < text.size(); ++i) {
     held_.push_back(text[i]);
     size_t longest_match = 0;
+    const Pattern* match = nullptr;
     for (Pattern& pattern : patterns_) {
       int32_t& k = pattern.matched;
       while (k > 0 && pattern.text[static_cast<size_t>(k)] != text[i]) k = pattern.fallback[static_cast<size_t>(k)];
       if (pattern.text[static_cast<size_t>(k)] == text[i]) ++k;
-      if (static_cast<size_t>(k) == pattern.text.size()) longest_match = std::max(longest_match, pattern.text.size());
+      if (static_cast<size_t>(k) == pattern.text.size() && pattern.text.size() > longest_match) {
+        longest_match = pattern.text.size();
+        match = &pattern;
+      }
     }
-    if (longest_match == 0) continue;
+    if (match == nullptr) continue;
+    match_ = match->text;
     out.append(held_, 0, held_.size() - longest_match);
     held_.clear();
     for (Pattern& pattern : patterns_) pattern.matched = 0;
@@ -84,17 +89,29 @@ TextStream::TextStream(const text::Tokenizer& tokenizer, TextOptions options)
       decoder_(tokenizer, false),
       stops_(options_.stop),
       tag_tokens_(text::reasoning_tokens(tokenizer)),
-      splitter_(options_.starts_in_reasoning, tag_tokens_) {}
+      splitter_(options_.starts_in_reasoning, tag_tokens_) {
+  if (!options_.calls) return;
+  NARU_CHECK(options_.split_reasoning, "calls are told from content only where reasoning is");
+  marker_tokens_ = text::tool_call_tokens(tokenizer, options_.calls->form);
+  calls_.emplace(*options_.calls, marker_tokens_);
+}
 
 TextDelta TextStream::push(int32_t id) {
   NARU_CHECK(!is_stopped_);
   TextDelta delta;
   // Some vocabularies call the tags of reasoning special; they split all the same.
   const bool is_tag = options_.split_reasoning && (id == tag_tokens_.open || id == tag_tokens_.close);
-  if (options_.skip_special && tokenizer_->is_special(id) && !is_tag) return delta;
+  const auto marker = std::find(marker_tokens_.begin(), marker_tokens_.end(), id);
+  const bool is_marker = marker != marker_tokens_.end();
+  const bool is_hidden = options_.skip_special && tokenizer_->is_special(id);
+  if (is_hidden && !is_tag && !is_marker) return delta;
   const std::string text = decoder_.push(id);
   n_decoded_ += text.size();
-  if (is_tag) tags_.push_back({n_decoded_ - tokenizer_->piece(id).size(), tokenizer_->piece(id)});
+  if (is_tag || is_marker) {
+    Tag tag{n_decoded_ - tokenizer_->piece(id).size(), tokenizer_->piece(id), std::nullopt, !is_hidden};
+    if (is_marker) tag.marker = static_cast<size_t>(marker - marker_tokens_.begin());
+    tags_.push_back(tag);
+  }
   take(text, delta);
   return delta;
 }
@@ -114,8 +131,10 @@ TextDelta TextStream::finish() {
 void TextStream::take(std::string_view text, TextDelta& delta) {
   std::string sure;
   is_stopped_ = stops_.push(text, sure);
-  delta.is_stopped = is_stopped_;
+  if (is_stopped_) delta.stop = stops_.match();
   split(sure, is_stopped_, delta);
+  if (calls_ && calls_->is_full() && !is_stopped_) is_stopped_ = true;
+  delta.is_stopped = is_stopped_;
 }
 
 // Tags keep their places in the text: what is held back for a stop string may hold one, and a stop string may cut one,
@@ -137,24 +156,50 @@ void TextStream::split(std::string_view text, bool is_end, TextDelta& delta) {
       n_done += plain.size();
       continue;
     }
-    const std::string_view tag = tags_[n_tags].text;
-    if (rest().size() < tag.size() && !is_end) break;
-    add_pieces(rest().size() < tag.size() ? splitter_.push(rest()) : splitter_.push_tag(tag), delta);
-    n_done += std::min(rest().size(), tag.size());
+    const Tag& tag = tags_[n_tags];
+    if (rest().size() < tag.text.size() && !is_end) break;
+    if (rest().size() < tag.text.size()) {
+      add_pieces(splitter_.push(rest()), delta);
+    } else {
+      split_tag(tag, delta);
+    }
+    n_done += std::min(rest().size(), tag.text.size());
     ++n_tags;
   }
   n_split_ += n_done;
   sure_.erase(0, n_done);
   tags_.erase(tags_.begin(), tags_.begin() + static_cast<std::ptrdiff_t>(n_tags));
-  if (is_end) add_pieces(splitter_.finish(), delta);
+  if (!is_end) return;
+  add_pieces(splitter_.finish(), delta);
+  if (calls_) add_calls(calls_->finish(), delta);
+}
+
+void TextStream::split_tag(const Tag& tag, TextDelta& delta) {
+  if (!tag.marker) return add_pieces(splitter_.push_tag(tag.text), delta);
+  if (splitter_.in_reasoning()) {
+    if (tag.is_shown) add_pieces(splitter_.push(tag.text), delta);
+    return;
+  }
+  add_pieces(splitter_.begin_content(), delta);
+  add_calls(calls_->push_marker(*tag.marker, tag.is_shown), delta);
 }
 
 void TextStream::add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta) {
   for (size_t i = 0; i < pieces.size(); ++i) {
     const bool is_before_tag = i + 1 < pieces.size() && pieces[i + 1].part == text::AnswerPart::kTag;
     if (pieces[i].part == text::AnswerPart::kReasoning) delta.reasoning += pieces[i].text;
-    if (pieces[i].part == text::AnswerPart::kContent && !is_before_tag) delta.content += pieces[i].text;
+    if (pieces[i].part != text::AnswerPart::kContent || is_before_tag) continue;
+    if (calls_) {
+      add_calls(calls_->push(pieces[i].text), delta);
+    } else {
+      delta.content += pieces[i].text;
+    }
   }
+}
+
+void TextStream::add_calls(text::ToolCallDelta&& part, TextDelta& delta) {
+  delta.content += part.content;
+  for (text::ToolCall& call : part.calls) delta.calls.push_back(std::move(call));
 }
 
 }  // namespace naru::engine

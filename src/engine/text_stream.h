@@ -1,9 +1,11 @@
 // TextStream: the text of one answer, token by token. Gives out whole characters only, never a part of a stop string,
-// and tells reasoning from content. However tokens cut the text, the texts given out, joined, are the same; where the
-// vocabulary has the tags of reasoning as tokens, which part is reasoning is a matter of those tokens alone.
+// and tells reasoning, content and calls of tools apart. However tokens cut the text, the texts given out, joined, are
+// the same; where the vocabulary has the tags of reasoning or the markers of calls as tokens, which part is which is a
+// matter of those tokens alone.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "base/result.h"
 #include "text/reasoning.h"
 #include "text/tokenizer.h"
+#include "text/tool_calls.h"
 
 namespace naru::engine {
 
@@ -19,20 +22,25 @@ inline constexpr int64_t kStopStringBytesMax = 4096;
 
 struct TextOptions {
   // The first of these to be complete ends the answer; it is no part of the text. Of several that end at the same
-  // byte the longest counts. Searched for in reasoning and content alike.
+  // byte the longest counts. Searched for in reasoning, content and calls alike.
   std::vector<std::string> stop;
   bool skip_special = true;  // special tokens give no text
   // Reasoning apart from content (text/reasoning.h says which is which); the tags are no part of the text.
   bool split_reasoning = false;
   bool starts_in_reasoning = false;  // the prompt ended inside reasoning
+  // Calls apart from content (text/tool_calls.h), where reasoning is too. As many calls as may be end the answer, as a
+  // stop string does.
+  std::optional<text::ToolCallOptions> calls;
 };
 
 // New text of an answer.
 struct TextDelta {
   std::string reasoning;
   std::string content;
-  bool is_stopped = false;  // a stop string was found: the answer ends here
-  bool empty() const { return reasoning.empty() && content.empty(); }
+  std::vector<text::ToolCall> calls;
+  bool is_stopped = false;  // the answer ends here: a stop string was found, or the last call that may be is whole
+  std::string stop;         // the stop string that was found
+  bool empty() const { return reasoning.empty() && content.empty() && calls.empty(); }
 };
 
 // Finds the first of a set of strings in a stream of bytes, holding back only what may still become one of them.
@@ -44,6 +52,8 @@ class StringFinder {
   bool push(std::string_view text, std::string& out);
   // The end of the stream: what was held back is text after all.
   void finish(std::string& out);
+  // Of a complete match: the string.
+  const std::string& match() const { return match_; }
 
  private:
   struct Pattern {
@@ -53,6 +63,7 @@ class StringFinder {
   };
   std::vector<Pattern> patterns_;
   std::string held_;
+  std::string match_;
 };
 
 class TextStream {
@@ -74,13 +85,17 @@ class TextStream {
   // Decoded text through the search for stop strings, then split.
   void take(std::string_view text, TextDelta& delta);
   void split(std::string_view text, bool is_end, TextDelta& delta);
-  static void add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta);
+  void add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta);
+  static void add_calls(text::ToolCallDelta&& part, TextDelta& delta);
 
-  // The token of a tag: the bytes of the decoded answer that are its text.
+  // The token of a tag of reasoning or of a marker of calls: the bytes of the decoded answer that are its text.
   struct Tag {
     size_t begin;
     std::string_view text;
+    std::optional<size_t> marker;  // which one
+    bool is_shown;
   };
+  void split_tag(const Tag& tag, TextDelta& delta);
 
   const text::Tokenizer* tokenizer_;
   TextOptions options_;
@@ -88,6 +103,8 @@ class TextStream {
   StringFinder stops_;
   text::ReasoningTokens tag_tokens_;
   text::ReasoningSplitter splitter_;
+  std::vector<std::optional<int32_t>> marker_tokens_;
+  std::optional<text::ToolCallSplitter> calls_;
   std::vector<Tag> tags_;  // that are not split yet, in order
   std::string sure_;       // text before any stop string that is not split yet: a tag that may still be cut
   size_t n_decoded_ = 0;   // bytes of the answer so far

@@ -1,12 +1,10 @@
 #include "hub/http.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -14,6 +12,7 @@
 
 #include "formats/utf8.h"
 #include "hub/address.h"
+#include "hub/curl_setup.h"
 #include "hub/http_error.h"
 
 namespace naru::hub {
@@ -34,18 +33,6 @@ constexpr std::string_view kGoesOn = "the same command goes on where it stopped"
 
 Error out_of_handles() {
   return {Code::kResourceExhausted, "starting a transfer: the system gave no more memory; free memory and try again"};
-}
-
-// libcurl's tool reads these; the library does not.
-void set_certificates(CURL* handle) {
-  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    const char* path = std::getenv(name);
-    if (path == nullptr || *path == '\0') continue;
-    curl_easy_setopt(handle, CURLOPT_CAINFO, path);
-    break;
-  }
-  const char* folder = std::getenv("SSL_CERT_DIR");
-  if (folder != nullptr && *folder != '\0') curl_easy_setopt(handle, CURLOPT_CAPATH, folder);
 }
 
 std::string header_of(CURL* handle, const char* name) {
@@ -380,10 +367,7 @@ class Runner {
 }  // namespace
 
 Status run_requests(std::span<const HttpRequest> requests, const HttpOptions& options) {
-  static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (kReady != CURLE_OK) {
-    return Error{Code::kInternal, "starting libcurl: it cannot be started; check its installation"};
-  }
+  NARU_TRY(start_curl());
   return Runner(options).run(requests);
 }
 

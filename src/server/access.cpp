@@ -5,6 +5,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/file.h"
 #include "server/limits.h"
@@ -13,6 +14,7 @@ namespace naru::server {
 namespace {
 
 constexpr size_t kKeyBytesMin = 16;
+constexpr size_t kKeyNameBytesMax = 64;  // of its name, and of its scope
 
 bool is_visible(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
@@ -25,9 +27,9 @@ std::string_view without_port(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_own_origin(std::string_view origin, const HttpRequest& head) {
+bool is_own_origin(const AccessRules& rules, std::string_view origin, const HttpRequest& head) {
   const std::string* host = head.find("host");
-  return host != nullptr && equal_ignoring_case(origin, "http://" + *host);
+  return host != nullptr && equal_ignoring_case(origin, (rules.speaks_tls ? "https://" : "http://") + *host);
 }
 
 bool is_allowed_origin(const AccessRules& rules, std::string_view origin) {
@@ -47,6 +49,95 @@ std::string_view key_text(const HttpRequest& head) {
   return value ? std::string_view(*value) : std::string_view();
 }
 
+// What is wrong with a line of a file of keys. It shows no word of the file: any may be a key.
+struct WrongLine {
+  std::string found;
+  std::string wanted;
+};
+
+std::vector<std::string_view> words_of(std::string_view line) {
+  constexpr std::string_view kBlanks = " \t";
+  std::vector<std::string_view> words;
+  for (size_t begin = line.find_first_not_of(kBlanks); begin != std::string_view::npos;) {
+    const size_t end = std::min(line.find_first_of(kBlanks, begin), line.size());
+    words.push_back(line.substr(begin, end - begin));
+    begin = line.find_first_not_of(kBlanks, end);
+  }
+  return words;
+}
+
+// "60/m"
+std::optional<Rate> read_rate(std::string_view text) {
+  Rate rate;
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos || text.size() != slash + 2) return std::nullopt;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + slash, rate.amount);
+  if (error != std::errc() || end != text.data() + slash || rate.amount < 1 || rate.amount > kRateAmountMax)
+    return std::nullopt;
+  switch (text.back()) {
+    case 's': rate.time = std::chrono::seconds(1); return rate;
+    case 'm': rate.time = std::chrono::minutes(1); return rate;
+    case 'h': rate.time = std::chrono::hours(1); return rate;
+    case 'd': rate.time = std::chrono::hours(24); return rate;
+    default: return std::nullopt;
+  }
+}
+
+std::optional<WrongLine> read_key_setting(std::string_view word, ApiKey& key) {
+  const std::string_view name = word.substr(0, word.find('='));
+  const std::string_view value = word.substr(name.size() + 1);
+  const bool is_rate = name == "rate";
+  if (is_rate || name == "tokens") {
+    std::optional<Rate>& rate = is_rate ? key.requests : key.tokens;
+    if (rate) return WrongLine{fmt::format("{}= stands twice", name), "each setting once"};
+    rate = read_rate(value);
+    if (rate) return std::nullopt;
+    return WrongLine{fmt::format("what {}= says is no rate", name),
+                     fmt::format("a number of 1 to {} and a time, s, m, h or d, as in {}={}/m", kRateAmountMax, name,
+                                 is_rate ? 60 : 100000)};
+  }
+  if (name != "scope") return WrongLine{"a setting behind the key is not known", "rate=, tokens= or scope="};
+  if (!key.scope.empty()) return WrongLine{"scope= stands twice", "each setting once"};
+  if (value.empty() || value.size() > kKeyNameBytesMax || !is_visible(value)) {
+    return WrongLine{"the scope behind the key is none",
+                     fmt::format("one word of at most {} visible ASCII characters", kKeyNameBytesMax)};
+  }
+  key.scope = value;
+  return std::nullopt;
+}
+
+// Adds the key of a line, where it has one.
+std::optional<WrongLine> read_key_line(std::string_view line, std::vector<ApiKey>& keys) {
+  const std::vector<std::string_view> words = words_of(line);
+  if (words.empty() || words[0].starts_with('#')) return std::nullopt;
+  if (words[0].size() < kKeyBytesMin || static_cast<int64_t>(words[0].size()) > kKeyBytesMax || !is_visible(words[0])) {
+    return WrongLine{fmt::format("the key has {} bytes", words[0].size()),
+                     fmt::format("one of {} to {} visible ASCII characters", kKeyBytesMin, kKeyBytesMax)};
+  }
+  ApiKey key;
+  key.digest = digest_of_key(words[0]);
+  for (size_t i = 1; i < words.size(); ++i) {
+    const std::string_view word = words[i];
+    if (word.find('=') != std::string_view::npos) {
+      if (auto wrong = read_key_setting(word, key)) return wrong;
+    } else if (i > 1 || word.size() > kKeyNameBytesMax || !is_visible(word)) {
+      return WrongLine{"the name behind the key is none",
+                       fmt::format("one word of at most {}, before any setting", kKeyNameBytesMax)};
+    } else {
+      key.name = word;
+    }
+  }
+  if (key.name.empty()) key.name = fmt::format("key-{}", keys.size() + 1);
+  if (key.scope.empty()) key.scope = key.name;
+  for (const ApiKey& other : keys) {
+    if (other.digest == key.digest) return WrongLine{"the key stands in an earlier line too", "each key once"};
+    if (other.name == key.name) return WrongLine{fmt::format("a second key is called {}", key.name), "each name once"};
+  }
+  keys.push_back(std::move(key));
+  if (static_cast<int64_t>(keys.size()) <= kKeysMax) return std::nullopt;
+  return WrongLine{fmt::format("there are more than {} keys", kKeysMax), "no more"};
+}
+
 }  // namespace
 
 KeyDigest digest_of_key(std::string_view key) {
@@ -57,41 +148,15 @@ KeyDigest digest_of_key(std::string_view key) {
 
 Result<std::vector<ApiKey>> parse_keys(std::string_view text, std::string_view file) {
   std::vector<ApiKey> keys;
-  int64_t n_line = 0;
-  const auto wrong = [&](std::string found, std::string_view wanted) {
-    return Error{Code::kInvalidArgument, fmt::format("reading the keys: {}:{}: {}, {} was wanted; correct the line",
-                                                     file, n_line, found, wanted)};
-  };
-  while (!text.empty()) {
-    ++n_line;
+  for (int64_t n_line = 1; !text.empty(); ++n_line) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
-    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    if (line.empty() || line.front() == '#') continue;
-    const size_t blank = std::min(line.find_first_of(" \t"), line.size());
-    const std::string_view key = line.substr(0, blank);
-    std::string_view name = line.substr(blank);
-    name.remove_prefix(std::min(name.find_first_not_of(" \t"), name.size()));
-    if (key.size() < kKeyBytesMin || static_cast<int64_t>(key.size()) > kKeyBytesMax || !is_visible(key)) {
-      return wrong(fmt::format("the key has {} bytes", key.size()),
-                   fmt::format("one of {} to {} visible ASCII characters", kKeyBytesMin, kKeyBytesMax));
-    }
-    if (name.size() > 64 || !is_visible(name))
-      return wrong("the name behind the key is none", "one word of at most 64");
-    const KeyDigest digest = digest_of_key(key);
-    for (const ApiKey& other : keys) {
-      if (other.digest == digest) return wrong("the key stands in an earlier line too", "each key once");
-    }
-    std::string called = name.empty() ? fmt::format("key-{}", keys.size() + 1) : std::string(name);
-    for (const ApiKey& other : keys) {  // whoever has one name shares one cache
-      if (other.name == called) return wrong(fmt::format("a second key is called {}", called), "each name once");
-    }
-    keys.push_back({digest, std::move(called)});
-    if (static_cast<int64_t>(keys.size()) > kKeysMax) {
-      return wrong(fmt::format("there are more than {} keys", kKeysMax), "no more");
-    }
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::optional<WrongLine> wrong = read_key_line(line, keys);
+    if (!wrong) continue;
+    return Error{Code::kInvalidArgument, fmt::format("reading the keys: {}:{}: {}, {} was wanted; correct the line",
+                                                     file, n_line, wrong->found, wrong->wanted)};
   }
   if (keys.empty()) {
     return Error{Code::kInvalidArgument,
@@ -139,7 +204,7 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
     }
   }
   const std::string* origin = head.find("origin");
-  if (origin != nullptr && head.method == "POST" && !is_own_origin(*origin, head) &&
+  if (origin != nullptr && head.method == "POST" && !is_own_origin(rules, *origin, head) &&
       !is_allowed_origin(rules, *origin)) {
     return {Refusal{403,
                     "reading the request: it comes from a web page of an origin that is not allowed; start the "

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "server/http_message.h"
+#include "server/key_limits.h"
 
 namespace naru::server {
 
@@ -20,11 +21,16 @@ KeyDigest digest_of_key(std::string_view key);
 // A key as it is kept: nobody can read it back.
 struct ApiKey {
   KeyDigest digest{};
-  std::string name;  // for the log; requests of one name share a prefix cache
+  std::string name;              // for the log
+  std::string scope;             // requests of one scope share a prefix cache; the name, where the file says no other
+  std::optional<Rate> requests;  // it may have in a time
+  std::optional<Rate> tokens;    // that may be computed for it
 };
 
-// Text of a file of keys: one a line, maybe a name behind it; empty lines and those that begin with # are none.
-// kInvalidArgument: no key at all, too many, a short one, one twice, with its line. Messages never show a key.
+// Text of a file of keys: one a line, maybe with a name behind it, and with any of
+//   rate=60/m  tokens=100000/m  scope=NAME      (s, m, h, d: a second, a minute, an hour, a day)
+// Empty lines and those that begin with # are none. kInvalidArgument: no key at all, too many, a short one, one twice,
+// a wrong setting, with its line. Messages never show a key, nor any other word of the file.
 Result<std::vector<ApiKey>> parse_keys(std::string_view text, std::string_view file);
 Result<std::vector<ApiKey>> read_keys(const std::string& path);
 
@@ -34,6 +40,7 @@ const ApiKey* find_key(const std::vector<ApiKey>& keys, std::string_view text);
 struct AccessRules {
   std::vector<ApiKey> keys;          // empty: nobody needs one
   bool checks_host = true;           // only names of the loopback, and those below
+  bool speaks_tls = false;           // so pages of its own are of https://
   std::vector<std::string> hosts;    // besides: names without a port
   std::vector<std::string> origins;  // of web pages that may ask: "https://example.org", or "*"
 };

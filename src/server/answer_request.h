@@ -37,15 +37,17 @@ struct AnswerRequest {
   // {"type": "function", "function": {"name", "description", "parameters"}}; null: none, so that nothing is rendered of
   // them and no call is looked for in the answer.
   text::Value tools;
+  bool parallel_calls = true;             // false: the answer ends behind its first call
   bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
   std::optional<bool> thinks;             // reasoning on or off, where the template knows both
-  std::string reasoning_effort;           // "low", "high", "max"; empty: the template's own
+  std::string reasoning_effort;           // "low", "high", "max"; "none": thinks is false; empty: the template's own
   text::Value::Object template_settings;  // further variables of the template
   std::vector<TextPrompt> prompts;        // where it is no chat: at least one
   std::optional<std::string> suffix;      // of a text prompt: what is to stand behind the answer
   AskedSampling sampling;
-  int64_t n = 1;           // answers to each prompt
-  int64_t max_tokens = 0;  // 0: until the context is full
+  int64_t n = 1;               // answers to each prompt
+  int64_t max_tokens = 0;      // 0: until the context is full
+  int64_t context_wanted = 0;  // tokens; said among what is ignored where the model's context is shorter
   std::vector<std::string> stop;
   bool ignores_end = false;             // the model's own end tokens end nothing
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
@@ -54,6 +56,10 @@ struct AnswerRequest {
   bool is_json = false;      // the content must be one JSON object
   int64_t priority = 0;      // of two that wait the lower begins first
   std::string cache_salt;    // requests share computed prompts only where it is the same
+
+  // Of the dialect that has read it, for its writer alone.
+  std::string echo;              // fields that an answer repeats: JSON text, "\"a\":1,\"b\":[]"
+  bool seals_reasoning = false;  // reasoning is also given in a form that a client sends back unread
 
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
 

@@ -2,25 +2,32 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <exception>
+#include <algorithm>
 #include <new>
 
-#include "server/running_answers.h"
-
 namespace naru::server {
-namespace {
 
-int64_t seconds_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
-
-}  // namespace
-
-Answering::Answering(AnsweringOptions options, OpenEngine open, AnswerListener& listener)
-    : options_(std::move(options)), open_(std::move(open)), listener_(listener) {
-  engine_thread_ = std::thread([this] { run_engine(); });
+Answering::Answering(AnsweringOptions options, std::vector<ModelSource> models, AnswerListener& listener)
+    : options_(std::move(options)), listener_(listener), places_(models.size()) {
+  NARU_CHECK(!models.empty());
+  const ServedModel::Options each{.parallel = options_.parallel,
+                                  .queue = options_.queue,
+                                  .is_shared = options_.is_shared,
+                                  .turn = models.size() > 1 ? &turn_ : nullptr};
+  const auto changed = [this] {
+    {
+      const std::lock_guard lock(mutex_);
+      has_news_ = true;
+    }
+    has_jobs_.notify_one();
+  };
+  for (ModelSource& source : models) {
+    models_.push_back(std::make_unique<ServedModel>(
+        std::move(source), each,
+        ServedModel::Callbacks{[this](std::vector<AddressedEvent> events) { listener_.on_events(std::move(events)); },
+                               changed}));
+  }
+  if (models_.size() == 1 && options_.loads_at_once) models_[0]->load();
   prepare_thread_ = std::thread([this] { prepare_jobs(); });
 }
 
@@ -30,28 +37,33 @@ Answering::~Answering() {
     is_stopping_ = true;
   }
   has_jobs_.notify_all();
-  has_mail_.notify_all();
+  for (const auto& model : models_) model->stop();
   prepare_thread_.join();
-  engine_thread_.join();
+  models_.clear();  // their threads call this
 }
+
+// ---- from any thread
 
 void Answering::submit(AnswerJob job) {
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    const engine::UserId user = job.user();
+    jobs_.push(user, 0, std::move(job));
   }
   has_jobs_.notify_one();
 }
 
 void Answering::cancel(AnswerId answer) {
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(jobs_, [&](const AnswerJob& job) { return job.id == answer; });
-    if (preparing_ == answer) is_preparing_cancelled_ = true;
-    mail_.push_back({answer, std::nullopt});
+  const std::lock_guard lock(mutex_);
+  if (jobs_.take_if([answer](const AnswerJob& job) { return job.id == answer; })) return;
+  for (Place& place : places_) {
+    if (std::erase_if(place.parked, [answer](const ParkedJob& job) { return job.asked.id == answer; }) > 0) return;
   }
-  has_mail_.notify_one();
+  if (preparing_ == answer) is_preparing_cancelled_ = true;
+  for (const auto& model : models_) model->cancel(answer);
 }
+
+// ---- jobs
 
 void Answering::report(AnswerId answer, Refusal refusal) {
   AnswerEvent event;
@@ -62,118 +74,249 @@ void Answering::report(AnswerId answer, Refusal refusal) {
   listener_.on_events(std::move(events));
 }
 
+void Answering::report_no_memory(AnswerId answer) {
+  report(answer, {503, "preparing the prompt: the system gave no more memory; send less, or try again later", "",
+                  "overloaded", 1});
+}
+
+std::optional<AnswerJob> Answering::take_job() {
+  std::unique_lock lock(mutex_);
+  preparing_ = 0;
+  has_jobs_.wait(lock, [this] { return is_stopping_ || has_news_ || !jobs_.empty(); });
+  if (is_stopping_ || std::exchange(has_news_, false)) return std::nullopt;
+  AnswerJob job = jobs_.pop();
+  // Reading costs by the byte; a key that sends many small ones has no advantage either.
+  jobs_.charge(job.user(), static_cast<int64_t>(job.body.size()) + 1024);
+  preparing_ = job.id;
+  is_preparing_cancelled_ = false;
+  return job;
+}
+
 void Answering::prepare_jobs() {
-  while (true) {
-    AnswerJob job;
+  look_at_models();
+  for (;;) {
+    std::optional<AnswerJob> job = take_job();
     {
-      std::unique_lock lock(mutex_);
-      preparing_ = 0;
-      has_jobs_.wait(lock, [this] { return is_stopping_ || (model_ && !jobs_.empty()); });
+      const std::lock_guard lock(mutex_);
       if (is_stopping_) return;
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
-      preparing_ = job.id;
-      is_preparing_cancelled_ = false;
     }
+    if (!job) {
+      look_at_models();
+      continue;
+    }
+    const AnswerId id = job->id;
     try {
-      prepare_one(job);
+      prepare_one(std::move(*job));
     } catch (const std::bad_alloc&) {
-      report(job.id, {503, "preparing the prompt: the system gave no more memory; send less, or try again later", "",
-                      "overloaded", 1});
+      report_no_memory(id);
     }
   }
 }
 
-bool Answering::accept_model(const AnswerJob& job, const std::string& name, std::vector<std::string>& ignored) {
-  if (name.empty() || name == model_->name) return true;
-  if (!job.is_strict_model) {
-    ignored.push_back("model");
-    return true;
+std::optional<size_t> Answering::find_model(const AnswerJob& job, const std::string& name,
+                                            std::vector<std::string>& ignored) {
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (models_[i]->source().name == name) return i;
   }
+  if (models_.size() == 1 && (name.empty() || !job.is_strict_model)) {
+    if (!name.empty()) ignored.push_back("model");
+    return 0;
+  }
+  if (name.empty()) {
+    report(job.id, {400,
+                    fmt::format("reading the request: it names no model, one of the {} that are served was wanted; "
+                                "GET /v1/models lists them",
+                                models_.size()),
+                    "model", "model_required", 0});
+    return std::nullopt;
+  }
+  const bool is_one = models_.size() == 1;
   report(job.id, {404,
-                  fmt::format("reading the request: the model it names is not served here, {} is; "
-                              "GET /v1/models lists it",
-                              model_->name),
+                  fmt::format("reading the request: the model it names is not served here, {}; GET /v1/models lists {}",
+                              is_one ? fmt::format("{} is", models_[0]->source().name)
+                                     : fmt::format("{} others are", models_.size()),
+                              is_one ? "it" : "them"),
                   "model", "model_not_found", 0});
-  return false;
+  return std::nullopt;
 }
 
-void Answering::prepare_one(AnswerJob& job) {
+void Answering::prepare_one(AnswerJob job) {
   ReadRequest read = job.dialect->read(job.body, job.head);
   job.body = {};
   if (auto* refusal = std::get_if<Refusal>(&read)) return report(job.id, std::move(*refusal));
+  auto* page = std::get_if<PageRequest>(&read);
+  auto* request = std::get_if<AnswerRequest>(&read);
+  const auto model = find_model(job, page ? page->model : request->model, page ? page->ignored : request->ignored);
+  if (!model) return;
+  Place& place = places_[*model];
+  place.last_use = ++n_uses_;
+  if (models_[*model]->state() == ModelState::kLoaded && place.is_known && !place.is_leaving) {
+    return prepare_for(job, read, *model);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_preparing_cancelled_) return;
+    preparing_ = 0;
+    place.parked.push_back({std::move(job), std::move(read)});
+  }
+  look_at_models();
+}
+
+void Answering::prepare_for(AnswerJob& job, ReadRequest& read, size_t model) {
+  const std::shared_ptr<const ModelFacts> facts = models_[model]->facts();
   if (auto* page = std::get_if<PageRequest>(&read)) {
-    if (!accept_model(job, page->model, page->ignored)) return;
-    auto made = page->make(*model_);
+    auto made = page->make(*facts);
     if (auto* refusal = std::get_if<Refusal>(&made)) return report(job.id, std::move(*refusal));
     return listener_.on_page(job.id, std::move(std::get<std::string>(made)), std::move(page->ignored));
   }
   AnswerRequest& request = std::get<AnswerRequest>(read);
-  if (!accept_model(job, request.model, request.ignored)) return;
-  auto prepared = prepare(request, *model_, job.seed, scope_of(job.key_name, request.cache_salt));
+  auto prepared = prepare(request, *facts, job.seed, scope_of(job.cache_scope, request.cache_salt));
   if (auto* refusal = std::get_if<Refusal>(&prepared)) return report(job.id, std::move(*refusal));
   PreparedAnswer& answer = std::get<PreparedAnswer>(prepared);
-  job.identity.model = model_->name;
-  job.identity.fingerprint = model_->fingerprint;
+  job.identity.model = facts->name;
+  job.identity.fingerprint = facts->fingerprint;
+  // What the request left open is decided: answers may say it.
+  const engine::SamplingOptions& used = answer.choices.front().sampling;
+  request.sampling.temperature = used.temperature;
+  request.sampling.top_p = used.top_p;
+  request.sampling.presence_penalty = used.presence_penalty;
+  request.sampling.frequency_penalty = used.frequency_penalty;
   AnswerPlan plan;
   plan.is_streamed = request.is_streamed;
   plan.seed = answer.seed;
+  plan.model = model;
   plan.ignored = std::move(request.ignored);
+  plan.ignored.insert(plan.ignored.end(), answer.ignored.begin(), answer.ignored.end());
   plan.writer = job.dialect->make_writer(std::move(job.identity), request);
   listener_.on_planned(job.id, std::move(plan));
-  put_mail({job.id, std::move(answer)});
+  put_mail(model, {job.id, std::move(answer), {job.account, job.arrival}});
 }
 
-void Answering::put_mail(Mail mail) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (is_preparing_cancelled_) return;
-    mail_.push_back(std::move(mail));
-    preparing_ = 0;
+void Answering::put_mail(size_t model, AnswerMail mail) {
+  const std::lock_guard lock(mutex_);
+  if (is_preparing_cancelled_) return;
+  preparing_ = 0;
+  models_[model]->start(std::move(mail));
+}
+
+// ---- models
+
+void Answering::look_at_models() {
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (auto error = models_[i]->take_failure()) take_failure(i, *error);
+    if (models_[i]->state() == ModelState::kLoaded && !places_[i].is_known) take_loaded(i);
   }
-  has_mail_.notify_one();
-}
-
-std::vector<Answering::Mail> Answering::take_mail(bool has_work) {
-  std::unique_lock lock(mutex_);
-  has_mail_.wait(lock, [&] { return has_work || is_stopping_ || !mail_.empty(); });
-  return std::exchange(mail_, {});
-}
-
-void Answering::run_engine() {
-  auto opened = open_([this](int64_t done, int64_t total) {
-    load_progress_ = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
-    return !is_stopping_;
-  });
-  if (!opened.ok()) return listener_.on_loaded(std::move(opened).error());
-  ServedEngine served = std::move(opened).value();
-  load_progress_ = 1;
-  auto facts = std::make_shared<const ModelFacts>(
-      facts_of(*served.engine, options_.model_name, served.chip_name, seconds_now()));
-  {
-    const std::lock_guard lock(mutex_);
-    model_ = facts;
-  }
-  listener_.on_loaded(facts);
-  has_jobs_.notify_all();
-  RunningAnswers running(*served.engine, options_.parallel, options_.queue);
-  while (!is_stopping_) {
-    for (Mail& mail : take_mail(running.has_work())) {
-      if (mail.prepared) {
-        try {
-          running.start(mail.answer, std::move(*mail.prepared));
-        } catch (const std::bad_alloc&) {
-          running.fail(mail.answer, {503, "beginning the answer: the system gave no more memory; try again later", "",
-                                     "overloaded", 1});
-        }
-      } else {
-        running.cancel(mail.answer);
-      }
+  const auto is_loading = [](const auto& model) { return model->state() == ModelState::kLoading; };
+  if (std::any_of(models_.begin(), models_.end(), is_loading)) return;  // one after the other: each finds what is left
+  for (;;) {
+    const std::optional<size_t> next = next_to_load();
+    if (!next) break;
+    bool has_gone = true;
+    if (has_room_for(*next) || !make_room(has_gone)) {
+      places_[*next].lacks_memory = false;
+      models_[*next]->load();
+      return;
     }
-    if (is_stopping_) break;
-    running.step();
-    std::vector<AddressedEvent> events = running.take_events();
-    if (!events.empty()) listener_.on_events(std::move(events));
+    if (!has_gone) return;
+    places_[*next].lacks_memory = false;
+  }
+  // Nobody waits for room any more.
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (std::exchange(places_[i].is_leaving, false)) unpark(i);
+  }
+}
+
+void Answering::take_loaded(size_t model) {
+  places_[model].is_known = true;
+  places_[model].last_use = ++n_uses_;
+  listener_.on_loaded(model, models_[model]->facts());
+  unpark(model);
+}
+
+void Answering::take_failure(size_t model, const Error& error) {
+  const auto is_loaded = [](const auto& each) { return each->state() == ModelState::kLoaded; };
+  if (error.code == Code::kResourceExhausted && std::any_of(models_.begin(), models_.end(), is_loaded)) {
+    places_[model].lacks_memory = true;  // the plan was wrong, or others have taken memory
+    return;
+  }
+  std::deque<ParkedJob> parked;
+  {
+    const std::lock_guard lock(mutex_);
+    parked = std::exchange(places_[model].parked, {});
+  }
+  // What the error says of files is for whoever runs the server.
+  Refusal refusal = refusal_of(error);
+  refusal.status = std::max(refusal.status, 500);
+  refusal.message = fmt::format(
+      "loading the model {}: it failed ({}), and the server's log says why; the next request "
+      "tries again",
+      models_[model]->source().name, code_name(error.code));
+  if (refusal.code.empty()) refusal.code = "model_not_loaded";
+  listener_.on_loaded(model, error);
+  for (const ParkedJob& job : parked) report(job.asked.id, refusal);
+}
+
+std::optional<size_t> Answering::next_to_load() {
+  const std::lock_guard lock(mutex_);
+  std::optional<size_t> next;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    const Place& place = places_[i];
+    if (place.parked.empty() || models_[i]->state() != ModelState::kIdle) continue;
+    if (!next || place.parked.front().asked.id < places_[*next].parked.front().asked.id) next = i;
+  }
+  return next;
+}
+
+bool Answering::has_room_for(size_t model) const {
+  if (places_[model].lacks_memory) return false;
+  if (options_.memory_bytes == 0) return true;
+  int64_t bytes = models_[model]->source().bytes;
+  for (const auto& each : models_) {
+    if (each->state() == ModelState::kLoaded) bytes += each->source().bytes;
+  }
+  return bytes <= options_.memory_bytes;
+}
+
+bool Answering::make_room(bool& has_gone) {
+  std::optional<size_t> oldest, resting;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (models_[i]->state() != ModelState::kLoaded) continue;
+    const auto is_older = [&](const std::optional<size_t>& than) {
+      return !than || places_[i].last_use < places_[*than].last_use;
+    };
+    if (is_older(oldest)) oldest = i;
+    if (models_[i]->is_at_rest() && is_older(resting)) resting = i;
+  }
+  has_gone = resting.has_value();
+  if (resting) {
+    models_[*resting]->unload();
+    places_[*resting].is_known = false;
+    places_[*resting].is_leaving = false;
+  } else if (oldest) {
+    places_[*oldest].is_leaving = true;
+  }
+  return oldest.has_value();
+}
+
+void Answering::unpark(size_t model) {
+  for (;;) {
+    std::optional<ParkedJob> job;
+    {
+      const std::lock_guard lock(mutex_);
+      std::deque<ParkedJob>& parked = places_[model].parked;
+      preparing_ = 0;
+      if (is_stopping_ || parked.empty()) return;
+      job.emplace(std::move(parked.front()));
+      parked.pop_front();
+      preparing_ = job->asked.id;
+      is_preparing_cancelled_ = false;
+    }
+    const AnswerId id = job->asked.id;
+    try {
+      prepare_for(job->asked, job->read, model);
+    } catch (const std::bad_alloc&) {
+      report_no_memory(id);
+    }
   }
 }
 

@@ -10,6 +10,7 @@ namespace naru::server {
 Connection::Connection(Socket socket, Shared& shared)
     : socket_(std::move(socket)),
       shared_(shared),
+      tls_(shared.tls ? std::make_unique<TlsFilter>(shared.tls) : nullptr),
       reader_(kBodyBytesMax),
       since_(Clock::now()),
       header_since_(since_) {}
@@ -38,14 +39,48 @@ void Connection::on_read(const SocketError& error, size_t n) {
   if (state_ == State::kClosed) return;
   if (error) return on_end();
   if (state_ == State::kLingering) return read();
-  const bool was_between = reader_.is_between_requests();
-  reader_.push({buffer_.data(), n});
-  if (was_between) header_since_ = Clock::now();
-  if (state_ == State::kReading) {
-    count_body();
-    go_on();
+  std::string_view bytes(buffer_.data(), n);
+  std::string plain;
+  if (tls_) {
+    if (!unseal(bytes, plain)) return;
+    bytes = plain;
   }
+  if (!bytes.empty()) {
+    const bool was_between = reader_.is_between_requests();
+    reader_.push(bytes);
+    if (was_between) header_since_ = Clock::now();
+    if (state_ == State::kReading) {
+      count_body();
+      go_on();
+    }
+  }
+  if (tls_ && tls_->has_ended() && state_ != State::kClosed) return on_end();
   read();
+}
+
+bool Connection::unseal(std::string_view bytes, std::string& plain) {
+  if (!is_tls_seen_ && !is_tls_begin(bytes)) {
+    tls_.reset();
+    refuse({400, "reading the request: it is plain HTTP, and this server speaks TLS; use https://", "", "", 0});
+    return false;
+  }
+  is_tls_seen_ = true;
+  const bool was_ready = tls_->is_ready();
+  std::string out;
+  const bool is_fine = tls_->take(bytes, plain, out);
+  send_raw(out);
+  if (state_ == State::kClosed) return false;
+  if (!was_ready && tls_->is_ready()) since_ = Clock::now();
+  if (is_fine) return true;
+  if (state_ != State::kReading) {
+    close();
+  } else {  // what is wrong is on its way
+    keeps_alive_ = false;
+    state_ = State::kSending;
+    count_body();
+    write();
+  }
+  return false;
 }
 
 void Connection::on_end() {
@@ -117,6 +152,7 @@ void Connection::take_request() {
 
 void Connection::refuse(const Refusal& refusal) {
   keeps_alive_ = false;
+  shared_.service.count_refusal(refusal);
   send_whole(shared_.service.refusal_response(refusal), false);
 }
 
@@ -149,7 +185,9 @@ void Connection::stream(std::string bytes) {
   if (state_ != State::kAnswering || bytes.empty()) return;
   if (unsent_.empty()) since_ = Clock::now();
   send(is_chunked_ ? chunk_of(bytes) : std::move(bytes));
-  if (static_cast<int64_t>(unsent_.size() + waiting_.size()) > kUnsentBytesMax) close();  // it reads too slowly
+  if (static_cast<int64_t>(unsent_.size() + waiting_.size()) <= kUnsentBytesMax) return;
+  shared_.service.count_limit("unsent_bytes");
+  close();  // it reads too slowly
 }
 
 void Connection::end_stream(bool stays) {
@@ -164,7 +202,14 @@ void Connection::end_stream(bool stays) {
 // ---- writing
 
 void Connection::send(std::string bytes) {
+  if (!tls_) return send_raw(bytes);
+  send_raw(tls_->seal(bytes));
+}
+
+void Connection::send_raw(std::string_view bytes) {
   waiting_ += bytes;
+  // Of answers that is looked at where they are made; TLS itself answers too, to whoever never reads.
+  if (tls_ && state_ == State::kReading && static_cast<int64_t>(waiting_.size()) > kUnsentBytesMax) return close();
   write();
 }
 
@@ -196,7 +241,10 @@ void Connection::on_written(const SocketError& error, size_t n) {
 }
 
 void Connection::after_answer() {
-  if (!keeps_alive()) return linger();
+  if (!keeps_alive()) {
+    const std::string end = tls_ ? tls_->end() : "";
+    return end.empty() ? linger() : send_raw(end);
+  }
   state_ = State::kReading;
   since_ = header_since_ = Clock::now();
   go_on();
@@ -223,7 +271,9 @@ void Connection::tick(Clock::time_point now) {
   const bool is_unsent = !unsent_.empty();
   if ((state_ == State::kSending || state_ == State::kAnswering) && is_unsent && now - since_ > d.write) return close();
   if (state_ != State::kReading) return;
-  if (reader_.is_between_requests()) {
+  if (tls_ && !tls_->is_ready()) {
+    if (now - since_ > d.handshake) close();
+  } else if (reader_.is_between_requests()) {
     if (now - since_ > d.idle) close();
   } else if (reader_.state() == HttpReader::State::kBody) {
     if (now - since_ > d.body) {

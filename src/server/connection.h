@@ -14,6 +14,7 @@
 
 #include "server/http_reader.h"
 #include "server/service.h"
+#include "server/tls.h"
 
 namespace naru::server {
 
@@ -30,6 +31,7 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
     int64_t body_bytes = 0;  // that are being received
     bool is_draining = false;
     std::function<void(Connection*)> closed;
+    std::shared_ptr<const TlsContext> tls = nullptr;  // none: plain HTTP
   };
 
   Connection(Socket socket, Shared& shared);
@@ -57,6 +59,8 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
 
   void read();
   void on_read(const SocketError& error, size_t n);
+  // Bytes of TLS, opened; false where that was their end.
+  bool unseal(std::string_view bytes, std::string& plain);
   void on_end();  // nothing more comes
   void go_on();   // with what was read
   void take_head();
@@ -64,6 +68,7 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
   void refuse(const Refusal& refusal);
   void send_whole(const HttpResponse& response, bool keeps_alive);
   void send(std::string bytes);
+  void send_raw(std::string_view bytes);  // as they go over the wire
   void write();
   void on_written(const SocketError& error, size_t n);
   void after_answer();
@@ -73,6 +78,7 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
 
   Socket socket_;
   Shared& shared_;
+  std::unique_ptr<TlsFilter> tls_;  // none: plain HTTP
   HttpReader reader_;
   State state_ = State::kReading;
   std::array<char, 16384> buffer_;
@@ -82,6 +88,7 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
   bool keeps_alive_ = true;   // after the answer that is under way
   bool is_chunked_ = false;   // the stream that is being sent
   bool is_going_on_ = false;  // go_on() is on the stack
+  bool is_tls_seen_ = false;  // its first byte was one of TLS
   AnswerId answer_ = 0;       // that is being made
   int64_t counted_body_ = 0;  // our part of Shared::body_bytes
   std::string unsent_;        // being written

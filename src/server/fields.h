@@ -54,6 +54,7 @@ class Fields {
   void ignore_rest();
 
   std::string path_of(std::string_view name) const;
+  const std::string& path() const { return path_; }
   FieldNotes& notes() { return *notes_; }
 
  private:

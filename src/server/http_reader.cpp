@@ -135,7 +135,7 @@ HttpReader::State HttpReader::read_header() {
   if (held_.starts_with('\x16')) {
     return refuse(400,
                   "reading the request: these are bytes of TLS, and this server speaks plain HTTP; use http://, or "
-                  "put a proxy with TLS in front of it");
+                  "start it with --tls-cert and --tls-key");
   }
   const size_t at = held_.find(kHeaderEnd, n_searched_ > kHeaderEnd.size() ? n_searched_ - kHeaderEnd.size() : 0);
   const size_t n = at == std::string::npos ? held_.size() : at + kHeaderEnd.size();

@@ -10,6 +10,12 @@ std::string json_bytes(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string json_with(const Json& object, std::string_view name, std::string_view value) {
+  std::string text = json_bytes(object);
+  text.pop_back();
+  return fmt::format(R"({}{}"{}":{}}})", text, object.empty() ? "" : ",", name, value);
+}
+
 double json_number(float value) {
   const std::string digits = fmt::format("{}", value);
   double result = value;

@@ -3,9 +3,15 @@
 #include <fmt/format.h>
 
 #include "base/sha256.h"
+#include "engine/json_constraint.h"
 #include "formats/generation_config.h"
 
 namespace naru::server {
+
+std::shared_ptr<const engine::JsonMasks> VocabularyMasks::json() const {
+  std::call_once(is_made_, [this] { json_ = std::make_shared<const engine::JsonMasks>(tokenizer_, n_ids_, end_ids_); });
+  return json_;
+}
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created) {
   const models::ModelPlan& plan = engine.model();
@@ -13,6 +19,9 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.numerics_id = plan.numerics_id;
   facts.chip = std::move(chip);
   facts.created = created;
+  facts.architecture = formats::gguf_architecture(plan.config.family);
+  facts.is_gguf = plan.config.from_gguf;
+  facts.file_bytes = plan.file_bytes;
   facts.n_parameters = plan.n_parameters;
   facts.vocab = engine.vocab();
   facts.context_tokens = engine.context_tokens();
@@ -21,6 +30,14 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.tokenizer = engine.tokenizer();
   facts.chat_template = engine.chat_template();
   facts.template_status = engine.template_status();
+  if (facts.tokenizer != nullptr) {
+    facts.masks = std::make_shared<const VocabularyMasks>(*facts.tokenizer, facts.vocab, engine.eos_ids());
+  }
+  if (facts.chat_template != nullptr) facts.tools = text::tool_support(*facts.chat_template);
+  int64_t kind_bytes = -1;
+  for (const auto& [kind, bytes] : plan.stored_kinds) {
+    if (bytes > kind_bytes) facts.stored_kind = kind, kind_bytes = bytes;
+  }
   std::string identity =
       fmt::format("{}\n{}\n{}\n{}\n{}\n", name, plan.numerics_id, plan.n_parameters, plan.file_bytes, engine.vocab());
   for (const auto& [kind, bytes] : plan.stored_kinds) identity += fmt::format("{} {}\n", kind, bytes);

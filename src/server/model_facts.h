@@ -3,19 +3,47 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "text/tool_support.h"
+
+namespace naru::engine {
+class JsonMasks;
+}
 
 namespace naru::server {
+
+// What answers in JSON need of a vocabulary. It is made when somebody first asks for it: every token is looked at.
+class VocabularyMasks {
+ public:
+  // The tokenizer must outlive it. `end_ids`: ascending.
+  VocabularyMasks(const text::Tokenizer& tokenizer, int64_t n_ids, std::vector<int32_t> end_ids)
+      : tokenizer_(tokenizer), n_ids_(n_ids), end_ids_(std::move(end_ids)) {}
+  std::shared_ptr<const engine::JsonMasks> json() const;
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  int64_t n_ids_;
+  std::vector<int32_t> end_ids_;
+  mutable std::once_flag is_made_;
+  mutable std::shared_ptr<const engine::JsonMasks> json_;
+};
 
 struct ModelFacts {
   std::string name;  // it is served by
   std::string numerics_id;
-  std::string fingerprint;  // "fp_..." of name, shape, sizes and numerics
-  std::string chip;         // what computes
-  int64_t created = 0;      // seconds since 1970: when it was loaded
+  std::string fingerprint;   // "fp_..." of name, shape, sizes and numerics
+  std::string chip;          // what computes
+  int64_t created = 0;       // seconds since 1970: when it was loaded
+  std::string architecture;  // as GGUF files call it: "qwen3"
+  std::string stored_kind;   // of most bytes of the files' tensors: "Q4_0"
+  bool is_gguf = false;
+  int64_t file_bytes = 0;  // of the tensors that are used
   int64_t n_parameters = 0;
   int64_t vocab = 0;
   int64_t context_tokens = 0;
@@ -24,7 +52,9 @@ struct ModelFacts {
   // Of the engine; their const methods may run on any thread.
   const text::Tokenizer* tokenizer = nullptr;
   const text::ChatTemplate* chat_template = nullptr;
-  Status template_status;  // why there is none
+  Status template_status;                        // why there is none
+  text::ToolSupport tools;                       // what the template makes of them
+  std::shared_ptr<const VocabularyMasks> masks;  // null where there is no tokenizer
 };
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created);

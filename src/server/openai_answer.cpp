@@ -33,6 +33,21 @@ Json chat_token(const std::string& bytes, float logprob) {
   return {{"token", text::repair_utf8(bytes)}, {"logprob", json_number(logprob)}, {"bytes", std::move(numbers)}};
 }
 
+// A call as messages have it; in a stream it says which of the answer's it is, and its further pieces have no id.
+Json call_of(const ToolCallPiece& piece, bool is_streamed) {
+  Json call = Json::object();
+  if (is_streamed) call["index"] = piece.index;
+  if (!piece.id.empty()) {
+    call["id"] = piece.id;
+    call["type"] = "function";
+  }
+  Json function = Json::object();
+  if (!piece.name.empty()) function["name"] = piece.name;
+  function["arguments"] = piece.arguments;
+  call["function"] = std::move(function);
+  return call;
+}
+
 void append(std::string& list, const Json& element) {
   if (!list.empty()) list += ',';
   list += json_bytes(element);
@@ -80,6 +95,15 @@ class LogProbsText {
   int64_t n_characters_ = 0;  // of the answer, before the next token
 };
 
+// Adds a piece to the call it is of.
+void add_call_piece(std::vector<ToolCallPiece>& calls, const ToolCallPiece& piece) {
+  if (calls.empty() || calls.back().index != piece.index) {
+    calls.push_back(piece);
+  } else {
+    calls.back().arguments += piece.arguments;
+  }
+}
+
 // An object with one more field, whose value is JSON already.
 std::string with_field(const Json& object, std::string_view name, std::string_view value) {
   std::string text = json_bytes(object);
@@ -113,6 +137,7 @@ class OpenAiWriter final : public AnswerWriter {
     explicit Choice(bool is_chat) : logprobs(is_chat) {}
     std::string content;
     std::string reasoning;
+    std::vector<ToolCallPiece> calls;
     LogProbsText logprobs;
     EndReason reason = EndReason::kStop;
   };
@@ -174,6 +199,11 @@ std::string OpenAiWriter::text_chunks(const AnswerEvent& event) {
     if (is_chat_) piece = {{"delta", {{is_reasoning ? "reasoning_content" : "content", text}}}};
     bytes += chunk(event.choice, std::move(piece), has_tokens ? logprobs.take() : "null", nullptr);
   }
+  for (const ToolCallPiece& call : event.calls) {
+    Json calls = Json::array();
+    calls.push_back(call_of(call, true));
+    bytes += chunk(event.choice, {{"delta", {{"tool_calls", std::move(calls)}}}}, "null", nullptr);
+  }
   return bytes;
 }
 
@@ -214,8 +244,10 @@ std::string OpenAiWriter::whole_choice(size_t index) {
   Json json = {{"index", index}};
   if (is_chat_) {
     Json message = {{"role", "assistant"}, {"content", choice.content}};
+    if (!choice.calls.empty() && choice.content.empty()) message["content"] = nullptr;
     if (!choice.reasoning.empty()) message["reasoning_content"] = choice.reasoning;
     message["refusal"] = nullptr;
+    for (const ToolCallPiece& call : choice.calls) message["tool_calls"].push_back(call_of(call, false));
     json["message"] = std::move(message);
   } else {
     json["text"] = choice.reasoning + choice.content;
@@ -229,6 +261,7 @@ std::string OpenAiWriter::keep(const AnswerEvent& event) {
     Choice& choice = choice_of(event);
     choice.content += event.content;
     choice.reasoning += event.reasoning;
+    for (const ToolCallPiece& piece : event.calls) add_call_piece(choice.calls, piece);
     for (const AnswerToken& token : event.tokens) {
       if (wants_logprobs_) choice.logprobs.add(token);
     }

@@ -4,6 +4,7 @@
 
 #include "formats/utf8.h"
 #include "server/limits.h"
+#include "server/openai_tools.h"
 
 namespace naru::server {
 namespace {
@@ -69,14 +70,14 @@ Value read_content(Fields& message) {
 std::string read_role(Fields& message) {
   const auto role = message.string("role", kShortTextBytesMax);
   if (role == "developer") return "system";
-  if (role == "system" || role == "user" || role == "assistant") return *role;
+  if (role == "system" || role == "user" || role == "assistant" || role == "tool") return *role;
   const std::string place = message.path_of("role");
-  if (role == "tool" || role == "function") {
+  if (role == "function") {
     message.notes().refuse(
-        place, fmt::format("{} is {}, and tools are not done here yet; send conversations without", place, *role), 400,
-        "unsupported_parameter");
+        place, fmt::format("{} is function, the old name; send \"tool\" with the \"tool_call_id\" of the call", place),
+        400, "unsupported_parameter");
   } else {
-    message.notes().refuse(place, fmt::format("{} is {}, system, developer, user or assistant was wanted", place,
+    message.notes().refuse(place, fmt::format("{} is {}, system, developer, user, assistant or tool was wanted", place,
                                               role ? formats::printable(*role) : "not there"));
   }
   return {};
@@ -90,17 +91,27 @@ Value read_message(const Value& value, const std::string& place, FieldNotes& not
   }
   Fields fields(value, place, notes);
   Value::Object message;
-  message.emplace_back("role", read_role(fields));
-  const Value* calls = fields.find("tool_calls");
-  if (calls != nullptr && (calls->as_list() == nullptr || !calls->as_list()->empty())) {
-    fields.refuse_unsupported("tool_calls", "tools come later: send conversations without calls");
+  const std::string role = read_role(fields);
+  message.emplace_back("role", role);
+  Value::List calls = read_openai_calls(fields);
+  if (!calls.empty() && role != "assistant") {
+    notes.refuse(fields.path_of("tool_calls"), fmt::format("{} stands in a message of {}, an assistant's was wanted",
+                                                           fields.path_of("tool_calls"), role));
   }
-  fields.refuse_unsupported("function_call", "tools come later: send conversations without calls");
+  fields.refuse_unsupported("function_call", "it is the old name: send \"tool_calls\"");
   fields.refuse_unsupported("audio", "models take text alone here");
-  if (fields.boolean("prefix") == true) {
-    fields.refuse_unsupported("prefix", "an answer always begins anew; /v1/completions continues a text");
+  fields.boolean("prefix");  // said of the request (reasoning_fields.h)
+  // An answer that is calls alone has no content.
+  const bool has_content = calls.empty() || fields.has("content");
+  message.emplace_back("content", has_content ? read_content(fields) : Value());
+  if (!calls.empty()) message.emplace_back("tool_calls", std::move(calls));
+  const auto call_id = fields.string("tool_call_id", kShortTextBytesMax);
+  if (role == "tool" && !call_id) {
+    notes.refuse(fields.path_of("tool_call_id"),
+                 fmt::format("{} is not there, the \"id\" of the call that this answers was wanted",
+                             fields.path_of("tool_call_id")));
   }
-  message.emplace_back("content", read_content(fields));
+  if (call_id) message.emplace_back("tool_call_id", *call_id);
   if (const auto name = fields.string("name", kShortTextBytesMax)) message.emplace_back("name", *name);
   // Two names of one field; the first one wins in DeepSeek's clients.
   auto reasoning = fields.string("reasoning_content", kTextBytesMax);

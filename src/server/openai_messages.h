@@ -5,7 +5,8 @@
 
 namespace naru::server {
 
-// Objects with "role" (system, user, assistant), "content" (one text), and "name" and "reasoning_content" where given.
+// Objects with "role" (system, user, assistant, tool), "content" (one text, null where an answer is calls alone), and
+// "name", "reasoning_content", "tool_calls" and "tool_call_id" where given.
 // What is wrong is refused by its place: messages[2].content[0].type.
 text::Value::List read_openai_messages(Fields& body);
 

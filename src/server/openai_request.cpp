@@ -10,6 +10,8 @@
 #include "server/limits.h"
 #include "server/openai_answer.h"
 #include "server/openai_messages.h"
+#include "server/openai_tools.h"
+#include "server/reasoning_fields.h"
 #include "server/request_body.h"
 
 namespace naru::server {
@@ -88,6 +90,7 @@ void read_common(Fields& body, AnswerRequest& request) {
   request.n = body.integer("n", 1, kChoicesMax).value_or(1);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);
   request.cache_salt = body.string("cache_salt", kNameBytesMax).value_or("");
+  request.priority = body.integer("priority", -kPriorityMax, kPriorityMax).value_or(0);
   for (const char* name : {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}) {
     body.ignore(name);
   }
@@ -113,28 +116,27 @@ void read_chat_logprobs(Fields& body, AnswerRequest& request) {
   if (wanted) request.top_logprobs = top.value_or(0);
 }
 
-bool is_empty_list(const Value* value) {
-  return value != nullptr && value->as_list() != nullptr && value->as_list()->empty();
+// The content as text, or as one JSON object.
+void read_response_format(Fields& body, AnswerRequest& request) {
+  const Value* value = body.find("response_format");
+  if (value == nullptr) return;
+  if (value->as_object() == nullptr) return body.refuse_wrong("response_format", *value, "an object with \"type\"");
+  const Value* type = value->find("type");
+  const std::string* word = type != nullptr ? type->as_string() : nullptr;
+  if (word != nullptr && *word == "json_schema") {
+    return body.refuse_unsupported("response_format",
+                                   "schemas come with constrained decoding: send {\"type\": \"json_object\"}, and the "
+                                   "schema in a message");
+  }
+  if (word == nullptr || (*word != "text" && *word != "json_object")) {
+    return body.notes().refuse(
+        "response_format", "response_format has a \"type\" that is not known; \"text\" or \"json_object\" was wanted");
+  }
+  request.is_json = *word == "json_object";
 }
 
 // What is there in OpenAI's API, and not here yet.
 void refuse_chat_fields(Fields& body) {
-  constexpr std::string_view kNoTools = "tools come later: send requests without them";
-  if (!is_empty_list(body.find("tools"))) body.refuse_unsupported("tools", kNoTools);
-  if (!is_empty_list(body.find("functions"))) body.refuse_unsupported("functions", kNoTools);
-  for (const char* name : {"tool_choice", "function_call"}) {
-    const Value* choice = body.find(name);
-    const std::string* word = choice ? choice->as_string() : nullptr;
-    if (!word || (*word != "none" && *word != "auto")) body.refuse_unsupported(name, kNoTools);
-  }
-  body.ignore("parallel_tool_calls");
-  if (const Value* format = body.find("response_format")) {
-    const Value* type = format->find("type");
-    const bool is_text = type && type->as_string() && *type->as_string() == "text";
-    if (!is_text) {
-      body.refuse_unsupported("response_format", "only {\"type\": \"text\"} is; ask for the form in the prompt");
-    }
-  }
   if (const Value* kinds = body.find("modalities")) {
     const auto* list = kinds->as_list();
     const bool is_text = list && list->size() == 1 && list->front().as_string() && *list->front().as_string() == "text";
@@ -143,10 +145,6 @@ void refuse_chat_fields(Fields& body) {
   body.refuse_unsupported("audio", "models take and give text alone here");
   body.refuse_unsupported("prediction", "leave it out: answers come whole and the same without it");
   body.refuse_unsupported("web_search_options", "nothing here goes to the network");
-  constexpr std::string_view kNoThinking =
-      "chat_template_kwargs reaches what the model's template knows, as in {\"enable_thinking\": false}";
-  body.refuse_unsupported("thinking", kNoThinking);
-  body.refuse_unsupported("reasoning_effort", kNoThinking);
 }
 
 void read_template_settings(Fields& body, AnswerRequest& request) {
@@ -225,7 +223,6 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
   if (body.boolean("echo") == true) {
     body.refuse_unsupported("echo", "put the prompt before the answer yourself");
   }
-  body.refuse_unsupported("suffix", "text is continued at its end only");
   const auto best_of = body.integer("best_of", 1, kChoicesMax);
   if (best_of && *best_of != request.n) {
     body.refuse_unsupported("best_of", "give n, and choose among the answers");
@@ -239,19 +236,27 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
 
 }  // namespace
 
-ReadRequest read_openai_chat(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
+void read_openai_chat_fields(Fields& fields, AnswerRequest& request) {
   request.is_chat = true;
   request.messages = read_openai_messages(fields);
   read_common(fields, request);
   read_max_tokens(fields, request);
   read_chat_logprobs(fields, request);
   read_template_settings(fields, request);
+  read_openai_tools(fields, request);
+  read_response_format(fields, request);
+  read_reasoning(fields, request);
+  read_prefix(fields, request);
   refuse_chat_fields(fields);
+}
+
+ReadRequest read_openai_chat(std::string_view body) {
+  Value root;
+  if (auto refusal = parse_body(body, root)) return *refusal;
+  FieldNotes notes;
+  Fields fields(root, "", notes);
+  AnswerRequest request;
+  read_openai_chat_fields(fields, request);
   fields.ignore_rest();
   return finish_request(notes, request);
 }
@@ -263,6 +268,7 @@ ReadRequest read_openai_completion(std::string_view body) {
   Fields fields(root, "", notes);
   AnswerRequest request;
   read_prompts(fields, request);
+  request.suffix = fields.string("suffix", kBodyBytesMax);
   read_common(fields, request);
   // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
   request.max_tokens = fields.integer("max_tokens", 1, kTokensAskedMax).value_or(16);
@@ -279,5 +285,15 @@ const Dialect kOpenAiCompletion = {
     "openai.completion", "cmpl-",
     [](std::string_view body, const HttpRequest&) { return read_openai_completion(body); }, make_openai_writer,
     openai_error};
+const Dialect kOpenAiEmbeddings = {
+    "openai.embeddings", "embd-",
+    [](std::string_view, const HttpRequest&) -> ReadRequest {
+      return Refusal{
+          400,
+          "reading the request: models that answer make no embeddings; take a model and a server that are made "
+          "for them",
+          "model", "unsupported_model", 0};
+    },
+    nullptr, openai_error};
 
 }  // namespace naru::server

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "server/dialect.h"
+#include "server/fields.h"
 
 namespace naru::server {
 
@@ -15,6 +16,10 @@ namespace naru::server {
 ReadRequest read_openai_chat(std::string_view body);
 ReadRequest read_openai_completion(std::string_view body);
 
+// All fields of a conversation, for pages that take such a body with fields of their own.
+void read_openai_chat_fields(Fields& fields, AnswerRequest& request);
+
 extern const Dialect kOpenAiChat, kOpenAiCompletion;
+extern const Dialect kOpenAiEmbeddings;  // refuses: nothing here makes any
 
 }  // namespace naru::server

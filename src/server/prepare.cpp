@@ -5,7 +5,9 @@
 #include <cstdlib>
 
 #include "base/sha256.h"
-#include "text/chat_tokenizer.h"
+#include "engine/json_constraint.h"
+#include "server/chat_prompt.h"
+#include "text/fill_in.h"
 
 namespace naru::server {
 namespace {
@@ -14,6 +16,7 @@ namespace {
 struct Prompt {
   std::vector<int32_t> ids;
   bool opens_reasoning = false;
+  std::vector<std::string> ignored;
 };
 using MadePrompt = std::variant<Prompt, Refusal>;
 
@@ -31,30 +34,44 @@ engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts
   return o;
 }
 
-MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model) {
-  if (model.chat_template == nullptr || !model.chat_template->can_render(false)) {
-    const std::string why = model.template_status.ok()
-                                ? "the model has no chat template for conversations without tools"
-                                : model.template_status.error().message;
-    return Refusal{400, fmt::format("rendering the conversation: {}; /v1/completions continues plain text", why), "",
-                   "no_chat_template", 0};
-  }
-  text::ChatInput input;
-  input.messages = request.messages;
-  input.settings = request.template_settings;
-  auto made = text::encode_chat(*model.chat_template, *model.tokenizer, input);
-  if (!made.ok()) {
-    Refusal refusal = refusal_of(made.error());
-    if (refusal.status < 500) refusal.param = "messages";
-    return refusal;
-  }
-  if (made->ids.empty()) {
+// `text`: how the answer is read.
+MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, engine::TextOptions& text) {
+  auto made = render_chat(request, model, true, &text);
+  if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
+  ChatPrompt& prompt = std::get<ChatPrompt>(made);
+  return Prompt{std::move(prompt.ids), prompt.opens_reasoning, std::move(prompt.ignored)};
+}
+
+// What stands between a beginning and an end.
+MadePrompt fill_in_prompt(const TextPrompt& prompt, const std::string& suffix, const ModelFacts& model,
+                          const std::string& param) {
+  const auto* text = std::get_if<std::string>(&prompt);
+  if (text == nullptr) {
     return Refusal{400,
-                   "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
-                   "send it to /v1/completions as plain text",
-                   "messages", "", 0};
+                   fmt::format("reading the request: {} has token ids and suffix is a text; give both as text, or a "
+                               "prompt of ids that has the tokens of filling in",
+                               param),
+                   param, "", 0};
   }
-  return Prompt{std::move(made->ids), made->opens_reasoning};
+  const auto tokens = text::fill_in_tokens(*model.tokenizer);
+  if (!tokens) {
+    return Refusal{400,
+                   "reading the request: suffix is given, and the model's vocabulary has no tokens for filling in; "
+                   "leave it out, or take a model that was trained for it",
+                   "suffix", "unsupported_parameter", 0};
+  }
+  return Prompt{text::encode_fill_in(*model.tokenizer, *tokens, *text, suffix), false, {}};
+}
+
+// What an answer in JSON cannot be as well.
+std::optional<Refusal> refuse_with_json(const AnswerRequest& request) {
+  if (!request.is_json) return std::nullopt;
+  std::string_view other;
+  if (!request.tools.is_null()) other = "it has tools, and a call is none: leave the tools out, or the form";
+  if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows an object: leave one out";
+  if (other.empty()) return std::nullopt;
+  return Refusal{400, fmt::format("reading the request: the answer is to be one JSON object, but {}", other),
+                 "response_format", "", 0};
 }
 
 MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const std::string& param) {
@@ -80,11 +97,15 @@ MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const 
                  param, "", 0};
 }
 
-MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model) {
+MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model, engine::TextOptions& text) {
   const std::string param = request.is_chat               ? "messages"
                             : request.prompts.size() == 1 ? "prompt"
                                                           : fmt::format("prompt[{}]", index);
-  MadePrompt made = request.is_chat ? chat_prompt(request, model) : text_prompt(request.prompts[index], model, param);
+  // An empty end is none.
+  const bool fills_in = request.suffix && !request.suffix->empty();
+  MadePrompt made = request.is_chat ? chat_prompt(request, model, text)
+                    : fills_in      ? fill_in_prompt(request.prompts[index], *request.suffix, model, param)
+                                    : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
   return Refusal{400,
@@ -94,7 +115,20 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
                  param, "context_length_exceeded", 0};
 }
 
+Refusal no_tokenizer() {
+  return {500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
+}
+
 }  // namespace
+
+std::variant<std::vector<int32_t>, Refusal> prompt_tokens(const AnswerRequest& request, const ModelFacts& model) {
+  if (model.tokenizer == nullptr) return no_tokenizer();
+  engine::TextOptions unread;
+  MadePrompt made =
+      request.is_chat ? chat_prompt(request, model, unread) : text_prompt(request.prompts.front(), model, "prompt");
+  if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
+  return std::move(std::get<Prompt>(made).ids);
+}
 
 uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
   if (key_name.empty() && cache_salt.empty()) return 0;
@@ -105,9 +139,8 @@ uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
 
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
                                               uint64_t cache_scope) {
-  if (model.tokenizer == nullptr) {
-    return Refusal{500, "preparing the prompt: the model has no tokenizer", "", "internal_error", 0};
-  }
+  if (model.tokenizer == nullptr) return no_tokenizer();
+  if (auto refusal = refuse_with_json(request)) return std::move(*refusal);
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
   if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {
     return Refusal{400, fmt::format("reading the request: {}", valid.error().message), "", "", 0};
@@ -118,10 +151,16 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
   answer.text.stop = request.stop;
   answer.text.split_reasoning = request.is_chat;
   for (size_t i = 0; i < static_cast<size_t>(request.n_prompts()); ++i) {
-    MadePrompt made = make_prompt(request, i, model);
+    MadePrompt made = make_prompt(request, i, model, answer.text);
     if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
     Prompt& prompt = std::get<Prompt>(made);
     answer.text.starts_in_reasoning = prompt.opens_reasoning;
+    if (i == 0) answer.ignored = std::move(prompt.ignored);
+    std::shared_ptr<const engine::Constraint> constraint;
+    if (request.is_json) {
+      constraint = std::make_shared<const engine::JsonConstraint>(model.masks->json(), answer.text.split_reasoning,
+                                                                  prompt.opens_reasoning);
+    }
     for (int64_t j = 0; j < request.n; ++j) {
       engine::Request one;
       one.ids = prompt.ids;
@@ -130,10 +169,13 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
       one.max_tokens = request.max_tokens;
       one.ignore_eos = request.ignores_end;
       one.top_logprobs = request.top_logprobs;
+      one.constraint = constraint;
       one.cache_scope = cache_scope;
+      one.priority = request.priority;
       answer.choices.push_back(std::move(one));
     }
   }
+  if (request.context_wanted > model.context_tokens) answer.ignored.push_back("num_ctx");
   return answer;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/json_place.h"
 #include "server/limits.h"
 
 namespace naru::server {
@@ -9,7 +10,13 @@ namespace naru::server {
 using text::Value;
 
 std::optional<Refusal> parse_body(std::string_view body, Value& root) {
-  auto parsed = text::parse_value(body, "the request's body");
+  if (body.empty()) {
+    return Refusal{400,
+                   "reading the request: its body is empty, a JSON object was wanted; send one, as in docs/server.md",
+                   "", "invalid_json", 0};
+  }
+  // As a text that somebody wrote: its errors say line and column, and to correct it.
+  auto parsed = text::parse_value_at(formats::JsonPlace{}, body, "the request's body");
   if (!parsed.ok()) return Refusal{400, parsed.error().message, "", "invalid_json", 0};
   root = std::move(parsed).value();
   if (root.as_object()) return std::nullopt;

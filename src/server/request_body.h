@@ -1,6 +1,7 @@
 // What the readers of all dialects share: the body as an object, fields that each has, and the end of reading.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 #include "server/fields.h"
 
 namespace naru::server {
+
+inline constexpr int64_t kTokensOfAnswerMax = int64_t{1} << 31;  // that anybody asks for
 
 // Nothing where `root` is the body's object now.
 std::optional<Refusal> parse_body(std::string_view body, text::Value& root);

@@ -2,9 +2,31 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <ctime>
+
 #include "base/shown_text.h"
+#include "server/json_bytes.h"
 
 namespace naru::server {
+namespace {
+
+// To the microsecond: digits beyond it are noise of the clock.
+double rounded(double seconds) {
+  return std::round(seconds * 1e6) / 1e6;
+}
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+  using std::chrono::milliseconds;
+  const auto since = std::chrono::floor<milliseconds>(time.time_since_epoch());
+  const std::time_t whole = std::chrono::floor<std::chrono::seconds>(since).count();
+  std::tm parts{};
+  ::gmtime_r(&whole, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, since.count() - int64_t{whole} * 1000);
+}
+
+}  // namespace
 
 std::string log_text(const RequestLog& log) {
   std::string line = fmt::format("{} {}", log.request, log.status == 0 ? "left" : fmt::format("{}", log.status));
@@ -16,7 +38,30 @@ std::string log_text(const RequestLog& log) {
   if (log.first_seconds > 0) line += fmt::format(", first after {:.3f} s", log.first_seconds);
   if (!log.id.empty()) line += fmt::format(", {:.3f} s", log.seconds);
   if (!log.refused.empty()) line += ": " + log.refused;
+  if (log.body) line += fmt::format(" < {}", *log.body);
   return without_controls_on_one_line(line);
+}
+
+std::string log_json(const RequestLog& log, std::chrono::system_clock::time_point time) {
+  Json json = {{"time", rfc3339(time)}, {"request", log.request}, {"status", log.status}};
+  if (log.status == 0) json["left"] = true;
+  if (!log.id.empty()) json["id"] = log.id;
+  if (!log.model.empty()) json["model"] = log.model;
+  if (!log.key_name.empty()) json["key"] = log.key_name;
+  if (log.usage.prompt_tokens > 0) {
+    json["tokens"] = {{"in", log.usage.prompt_tokens},
+                      {"out", log.usage.completion_tokens},
+                      {"cached", log.usage.cached_tokens},
+                      {"reasoning", log.usage.reasoning_tokens}};
+  }
+  if (log.first_seconds > 0) json["first_seconds"] = rounded(log.first_seconds);
+  if (!log.id.empty()) json["seconds"] = rounded(log.seconds);
+  if (!log.refused.empty()) json["refused"] = log.refused;
+  if (log.body) {
+    json["body"] = *log.body;
+    json["body_bytes"] = log.body_bytes;
+  }
+  return json_bytes(json) + "\n";
 }
 
 }  // namespace naru::server

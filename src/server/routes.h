@@ -10,14 +10,26 @@
 namespace naru::server {
 
 // What answers a path: a dialect, through the model, or a page of the server's own.
-enum class Page : uint8_t { kDialect, kHealth, kModels, kModel, kServer };
+enum class Page : uint8_t {
+  kDialect,
+  kHealth,
+  kModels,
+  kModel,
+  kServer,
+  kMetrics,
+  kOpenApi,
+  kOllamaTags,
+  kOllamaPs,
+  kOllamaVersion
+};
 
 struct Route {
   Page page = Page::kHealth;
   const Dialect* dialect = nullptr;  // of kDialect
-  std::string_view method;           // GET (which HEAD goes with) or POST
-  std::string_view path;             // below /v1, where it stands too; one that ends with / takes what follows
-  bool is_public = false;            // without a key
+  std::string_view method;           // GET (which HEAD goes with), POST, or HEAD alone
+  // Also behind /v1 and /beta; one that ends with / takes what follows, but "/" itself.
+  std::string_view path;
+  bool is_public = false;  // without a key
 };
 
 const std::vector<Route>& all_routes();

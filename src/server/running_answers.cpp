@@ -1,15 +1,32 @@
 #include "server/running_answers.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace naru::server {
+namespace {
 
-RunningAnswers::RunningAnswers(engine::Engine& engine, int64_t parallel, int64_t queue)
-    // Each choice waits until the next step, also one that runs at once.
-    : engine_(engine), scheduler_(engine, {.running_max = parallel, .waiting_max = parallel + queue}) {}
+// Of one call; what answers it refers to it.
+std::string draw_call_id() {
+  uint64_t bits[2] = {};
+  const int failed = ::getentropy(bits, sizeof bits);
+  NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
+  return fmt::format("call_{:016x}{:016x}", bits[0], bits[1]);
+}
+
+}  // namespace
+
+RunningAnswers::RunningAnswers(engine::Engine& engine, const Options& options)
+    : engine_(engine),
+      options_(options),
+      // Each choice waits until the next step, also one that runs at once.
+      scheduler_(engine, {.running_max = options.parallel, .waiting_max = options.parallel + options.queue}),
+      meter_(options.metrics) {
+  meter_.look(engine_, scheduler_);
+}
 
 AnswerEvent& RunningAnswers::tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice) {
   AnswerEvent event;
@@ -24,10 +41,29 @@ void RunningAnswers::fail(AnswerId answer, Refusal refusal) {
   tell(answer, AnswerEvent::Kind::kError).error = std::move(refusal);
 }
 
-void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
+bool RunningAnswers::has_room_for(const PreparedAnswer& prepared, engine::UserId user) const {
+  int64_t own = 0;
+  for (const auto& [id, running] : answers_) {
+    if (options_.is_shared && running.user == user) own += static_cast<int64_t>(running.requests.size());
+  }
+  return has_room(own, static_cast<int64_t>(choices_.size()), static_cast<int64_t>(prepared.choices.size()),
+                  options_.parallel, options_.queue, options_.is_shared);
+}
+
+void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker& asker) {
+  const engine::UserId user = asker.account ? asker.account->user : 0;
+  if (!has_room_for(prepared, user)) {
+    return fail(answer, {429,
+                         fmt::format("the queue has no room for {} answers more: {} requests are being answered or "
+                                     "wait; try again later, or ask for fewer at once",
+                                     prepared.choices.size(), n_answers()),
+                         "", "queue_full", 1});
+  }
   Running& running = answers_[answer];
+  running.user = user;
   int64_t index = 0;
   for (engine::Request& request : prepared.choices) {
+    request.user = user;
     const bool wants_tokens = request.top_logprobs.has_value();
     auto follower = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
     if (!follower.ok()) {
@@ -41,7 +77,11 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared) {
                                 .answer = answer,
                                 .index = index,
                                 .wants_tokens = wants_tokens,
-                                .counts_prompt = index % prepared.choices_per_prompt == 0});
+                                .counts_prompt = index % prepared.choices_per_prompt == 0,
+                                .submitted = Clock::now()});
+    ChoiceMeter& meter = choices_.at(id).meter;
+    meter.asker = asker;
+    meter.counts_prompt = index % prepared.choices_per_prompt == 0;
     ++index;
   }
   tell(answer, AnswerEvent::Kind::kBegin);
@@ -55,17 +95,31 @@ void RunningAnswers::cancel(AnswerId answer) {
     choices_.erase(id);
   }
   answers_.erase(at);
+  meter_.look(engine_, scheduler_);
 }
 
 void RunningAnswers::step() {
   if (scheduler_.is_idle()) return;
-  for (const engine::Event& event : scheduler_.step()) take(event);
+  std::vector<engine::Event> events;
+  meter_.before_turn();
+  {
+    const EngineTurn::Hold turn(options_.turn);
+    meter_.before_step();
+    step_begin_ = Clock::now();
+    events = scheduler_.step();
+    meter_.after_step(engine_, scheduler_);
+  }
+  for (const engine::Event& event : events) take(event);
 }
 
 void RunningAnswers::take(const engine::Event& event) {
   const auto at = choices_.find(event.request);
   if (at == choices_.end()) return;  // cancelled
   Choice& choice = at->second;
+  if (!choice.queue_seconds) {
+    choice.queue_seconds = std::chrono::duration<double>(step_begin_ - choice.submitted).count();
+  }
+  meter_.take(choice.meter, event);
   switch (event.kind) {
     case engine::Event::Kind::kPrefill: {
       AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kPrefill, choice.index);
@@ -87,37 +141,63 @@ AnswerToken RunningAnswers::token_of(const engine::Event& event, bool is_reasoni
   return token;
 }
 
+void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told) {
+  told.reasoning = std::move(delta.reasoning);
+  told.content = std::move(delta.content);
+  for (text::ToolCall& call : delta.calls) {
+    told.calls.push_back({call.index, draw_call_id(), std::move(call.name), std::move(call.arguments)});
+    ++choice.n_calls;
+  }
+}
+
 void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   if (choice.is_stopped) return;
   const bool was_reasoning = choice.follower.is_reasoning();
   auto delta = choice.follower.take(event);
   NARU_CHECK(delta.ok());  // only the last event of a request can be an error
   choice.is_stopped = delta->is_stopped;
+  choice.stop = delta->stop;
   const bool is_reasoning = was_reasoning || choice.follower.is_reasoning();
-  if (is_reasoning) ++choice.reasoning_tokens;
+  if (is_reasoning) {
+    ++choice.reasoning_tokens;
+    meter_.count_reasoning();
+  }
   const bool has_token = choice.wants_tokens && !event.is_stop_token;
   if (delta->empty() && !has_token) return;
   AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);
-  told.reasoning = std::move(delta->reasoning);
-  told.content = std::move(delta->content);
+  put_text(choice, std::move(*delta), told);
   if (has_token) told.tokens.push_back(token_of(event, is_reasoning));
+}
+
+void RunningAnswers::add_times(const Choice& choice, AnswerUsage& usage) {
+  const engine::Timings& timings = choice.follower.answer().timings;  // the prompt's begins with the queue
+  const double queue = choice.queue_seconds.value_or(0);
+  usage.queue_seconds = std::max(usage.queue_seconds, queue);
+  usage.prefill_seconds = std::max(usage.prefill_seconds, timings.prefill_ms / 1000 - queue);
+  usage.decode_seconds = std::max(usage.decode_seconds, timings.decode_ms / 1000);
 }
 
 void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   const AnswerId answer = choice.answer;
   auto delta = choice.follower.take(event);
   if (!delta.ok()) return fail(answer, refusal_of(delta.error()));
+  if (choice.stop.empty()) choice.stop = delta->stop;  // it may become whole with the last character
   if (!delta->empty() && !choice.is_stopped) {
     AnswerEvent& told = tell(answer, AnswerEvent::Kind::kText, choice.index);
-    told.reasoning = std::move(delta->reasoning);
-    told.content = std::move(delta->content);
+    put_text(choice, std::move(*delta), told);
   }
   AnswerEvent& end = tell(answer, AnswerEvent::Kind::kEnd, choice.index);
-  end.reason = event.reason == engine::FinishReason::kLength ? EndReason::kLength : EndReason::kStop;
+  end.stop = choice.stop;
+  if (event.reason == engine::FinishReason::kLength && !choice.is_stopped) {
+    end.reason = EndReason::kLength;
+  } else {
+    end.reason = choice.n_calls > 0 && choice.stop.empty() ? EndReason::kToolCalls : EndReason::kStop;
+  }
   Running& running = answers_.at(answer);
   AnswerUsage& usage = running.usage;
   usage.completion_tokens += event.usage.completion_tokens;
   usage.reasoning_tokens += choice.reasoning_tokens;
+  add_times(choice, usage);
   if (choice.counts_prompt) {
     usage.prompt_tokens += event.usage.prompt_tokens;
     usage.cached_tokens += event.usage.cached_tokens;

@@ -14,7 +14,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <filesystem>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -74,6 +76,8 @@ struct Server::State {
   void accept(Acceptor& from);
   void tick();
   void on_loaded(const Status& loaded);
+  void hash_loaded();
+  void run_hashes();
   void on_closed(Connection* connection);
   void drain();
   void end(Status why);
@@ -92,7 +96,11 @@ struct Server::State {
   Service::Clock::time_point drain_end;
   Status why;
   std::function<void()> loaded_by_user;
-  Server::Hash hash;
+  std::vector<HashFiles> hashes;  // of each model
+  std::vector<bool> is_hashed;    // it is made, or will be
+  std::mutex hash_mutex;
+  std::deque<size_t> to_hash;  // models whose turn comes
+  bool is_hashing = false;     // the thread goes on to the next one
   std::atomic<bool> is_stopping = false;
   std::unique_ptr<Service> service;
   std::unique_ptr<Connection::Shared> shared;
@@ -112,6 +120,10 @@ Status Server::State::check_public(const tcp::endpoint& endpoint) const {
 
 Status Server::State::open_socket() {
   const std::string& path = options.listen.socket_path;
+  if (options.listen.tls) {
+    return listen_error(Code::kInvalidArgument, path, "TLS was asked for, and a Unix socket leaves the machine never",
+                        "give no certificate, or an address");
+  }
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return listen_error(Code::kInvalidArgument, path, fmt::format("the path has {} bytes", path.size()),
                         fmt::format("give one of at most {}", sizeof(sockaddr_un::sun_path) - 1));
@@ -120,7 +132,7 @@ Status Server::State::open_socket() {
   SocketError error;
   local_acceptor.emplace(network);
   local_acceptor->open(Local(), error);
-  const mode_t mask = ::umask(0177);  // for this user alone
+  const mode_t mask = ::umask(~options.listen.socket_mode & 0777);  // for this user alone, unless it was said
   if (!error) local_acceptor->bind(Local::endpoint(path), error);
   ::umask(mask);
   if (!error) local_acceptor->listen(asio::socket_base::max_listen_connections, error);
@@ -136,8 +148,8 @@ void Server::State::make_service() {
   service = std::make_unique<Service>(
       options.service, [this](std::function<void()> work) { asio::post(network, std::move(work)); },
       [this](const Status& loaded) { on_loaded(loaded); });
-  shared = std::make_unique<Connection::Shared>(
-      Connection::Shared{*service, options.service.deadlines, 0, false, [this](Connection* c) { on_closed(c); }});
+  shared = std::make_unique<Connection::Shared>(Connection::Shared{
+      *service, options.service.deadlines, 0, false, [this](Connection* c) { on_closed(c); }, options.listen.tls});
 }
 
 Status Server::State::open() {
@@ -175,7 +187,8 @@ Status Server::State::open() {
   AccessRules& access = options.service.access;
   access.checks_host = endpoint.address().is_loopback();
   access.hosts.push_back(host);
-  address = fmt::format("http://{}:{}", shown_host(endpoint), endpoint.port());
+  access.speaks_tls = options.listen.tls != nullptr;
+  address = fmt::format("{}://{}:{}", options.listen.tls ? "https" : "http", shown_host(endpoint), endpoint.port());
   return {};
 }
 
@@ -186,6 +199,7 @@ void Server::State::accept(Acceptor& from) {
   from.async_accept([this, &from](const SocketError& error, auto socket) {
     if (error == asio::error::operation_aborted || is_draining) return;
     if (error) {  // out of descriptors, say: those who wait may be served when some are free again
+      service->count_limit("accept");
       pause.expires_after(kAcceptPause);
       pause.async_wait([this, &from](const SocketError& stopped) {
         if (!stopped && !is_draining) accept(from);
@@ -198,6 +212,8 @@ void Server::State::accept(Acceptor& from) {
       auto connection = std::make_shared<Connection>(Socket(std::move(socket)), *shared);
       connections.insert(connection);
       connection->start();
+    } else {
+      service->count_limit("connections");
     }
     accept(from);
   });
@@ -233,12 +249,39 @@ void Server::State::on_loaded(const Status& loaded) {
     return;
   }
   if (loaded_by_user) loaded_by_user();
-  if (!hash) return;
-  hash_thread = std::thread([this] {
-    auto hashes = hash([this] { return is_stopping.load(); });
-    if (!hashes.ok()) return;  // a file that changed: its hash stays unknown
-    asio::post(network, [this, found = std::move(hashes).value()]() mutable { service->set_hashes(std::move(found)); });
-  });
+  hash_loaded();
+}
+
+// One file after the other, each once: the disk has one head, and the threads are the engine's.
+void Server::State::hash_loaded() {
+  const std::lock_guard lock(hash_mutex);
+  for (size_t i = 0; i < hashes.size(); ++i) {
+    if (is_hashed[i] || !hashes[i] || !service->is_known(i)) continue;
+    is_hashed[i] = true;
+    to_hash.push_back(i);
+  }
+  if (to_hash.empty() || is_hashing) return;
+  if (hash_thread.joinable()) hash_thread.join();  // it has ended
+  is_hashing = true;
+  hash_thread = std::thread([this] { run_hashes(); });
+}
+
+void Server::State::run_hashes() {
+  for (;;) {
+    size_t model = 0;
+    {
+      const std::lock_guard lock(hash_mutex);
+      is_hashing = !to_hash.empty() && !is_stopping;
+      if (!is_hashing) return;
+      model = to_hash.front();
+      to_hash.pop_front();
+    }
+    auto made = hashes[model]([this] { return is_stopping.load(); });
+    if (!made.ok()) continue;  // a file that changed: its hash stays unknown
+    asio::post(network, [this, model, found = std::move(made).value()]() mutable {
+      service->set_hashes(model, std::move(found));
+    });
+  }
 }
 
 // ---- the end
@@ -293,15 +336,22 @@ Status Server::status() const {
   return state_->why;
 }
 
-void Server::start(OpenEngine open, std::function<void()> loaded, Hash hash) {
+void Server::start(std::vector<ModelSource> models, std::function<void()> loaded) {
   State& s = *state_;
   s.loaded_by_user = std::move(loaded);
-  s.hash = std::move(hash);
-  s.service->start(std::move(open));
+  for (const ModelSource& model : models) s.hashes.push_back(model.hash);
+  s.is_hashed.resize(models.size());
+  s.service->start(std::move(models));
   if (s.tcp_acceptor) s.accept(*s.tcp_acceptor);
   if (s.local_acceptor) s.accept(*s.local_acceptor);
   s.tick();
   s.network_thread = std::thread([&s] { s.network.run(); });
+}
+
+void Server::start(OpenEngine open, std::function<void()> loaded, HashFiles hash) {
+  std::vector<ModelSource> models;
+  models.push_back({state_->options.service.answering.model_name, std::move(open), std::move(hash), 0});
+  start(std::move(models), std::move(loaded));
 }
 
 void Server::drain() {

@@ -1,7 +1,7 @@
-// Server: an address that is listened on, a model behind it, and the thread between them.
+// Server: an address that is listened on, models behind it, and the thread between them.
 //
-// listen() takes the address, start() begins to load the model; until that is done requests are told so. The thread of
-// the network, that of the engine and that which prepares prompts end with the object.
+// listen() takes the address, start() begins to load the model where there is one; until that is done requests are told
+// so. The thread of the network, those of the engines and that which prepares prompts end with the object.
 #pragma once
 
 #include <functional>
@@ -13,11 +13,15 @@
 
 namespace naru::server {
 
+class TlsContext;
+
 struct ListenOptions {
-  std::string host = "127.0.0.1";  // a name or an address of this machine
-  int64_t port = 8080;             // 0: one that is free
-  std::string socket_path;         // a Unix socket in their place
-  bool needs_no_key = false;       // a public address without keys, said twice
+  std::string host = "127.0.0.1";                   // a name or an address of this machine
+  int64_t port = 8080;                              // 0: one that is free
+  std::string socket_path;                          // a Unix socket in their place
+  bool needs_no_key = false;                        // a public address without keys, said twice
+  std::shared_ptr<const TlsContext> tls = nullptr;  // none: plain HTTP; not on a Unix socket
+  uint32_t socket_mode = 0600;                      // of the Unix socket's file
 };
 
 struct ServerOptions {
@@ -35,13 +39,14 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // "http://127.0.0.1:8080", or "unix:/run/naru.sock"
+  // "http://127.0.0.1:8080", "https://..." with TLS, or "unix:/run/naru.sock"
   const std::string& address() const;
 
-  // `loaded` is told once, on the network's thread, when the model is there. `hash` makes the hashes of its files
-  // after that, on a thread of its own; it is asked to stop when the server ends.
-  using Hash = std::function<Result<std::vector<FileHash>>(const std::function<bool()>& should_stop)>;
-  void start(OpenEngine open, std::function<void()> loaded, Hash hash);
+  // `loaded` is told on the network's thread each time when a model is there. The hashes of its files are made after
+  // that, on a thread of its own, which is asked to stop when the server ends.
+  void start(std::vector<ModelSource> models, std::function<void()> loaded);
+  // Of the one model that the options name.
+  void start(OpenEngine open, std::function<void()> loaded, HashFiles hash);
 
   // Readable when the server has ended: drained, or without a model.
   int ended_fd() const;

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <charconv>
 #include <ctime>
 #include <new>
+#include <variant>
 
+#include "formats/utf8.h"
 #include "server/openai_answer.h"
 
 namespace naru::server {
@@ -30,6 +33,21 @@ double seconds_between(Service::Clock::time_point a, Service::Clock::time_point 
   return std::chrono::duration<double>(b - a).count();
 }
 
+// The time that a request gives its answer, from its arrival; nothing where it names none.
+std::variant<std::optional<std::chrono::milliseconds>, Refusal> deadline_of(const HttpRequest& head) {
+  const std::string* value = head.find("x-naru-deadline-ms");
+  if (value == nullptr) return std::nullopt;
+  int64_t ms = 0;
+  const char* end = value->data() + value->size();
+  const auto [at, error] = std::from_chars(value->data(), end, ms);
+  if (error == std::errc() && at == end && ms >= 1 && ms <= kDeadlineMsMax) return std::chrono::milliseconds(ms);
+  return Refusal{400,
+                 fmt::format("reading the request: its x-naru-deadline-ms is no number of 1 to {}; give the "
+                             "milliseconds that the answer may take",
+                             kDeadlineMsMax),
+                 "x-naru-deadline-ms", "", 0};
+}
+
 // Fields of requests are foreign text: only what can stand in a header is shown of their names.
 std::string ignored_line(const std::vector<std::string>& names) {
   std::string line;
@@ -47,22 +65,47 @@ Service::Service(ServiceOptions options, Post post, Loaded loaded)
     : options_(std::move(options)), post_(std::move(post)), loaded_(std::move(loaded)) {
   id_secret_[0] = draw_bits();
   id_secret_[1] = draw_bits();
+  const std::vector<ApiKey>& keys = options_.access.keys;
+  for (size_t i = 0; i < keys.size(); ++i) key_limits_.emplace_back(i + 1, keys[i].requests, keys[i].tokens);
+  options_.answering.is_shared = keys.size() > 1;
 }
 
 Service::~Service() {
   answering_.reset();
 }
 
+void Service::start(std::vector<ModelSource> models) {
+  for (const ModelSource& source : models) models_.push_back({source.name, nullptr, std::nullopt, ""});
+  answering_ = std::make_unique<Answering>(options_.answering, std::move(models), *this);
+}
+
 void Service::start(OpenEngine open) {
-  answering_ = std::make_unique<Answering>(options_.answering, std::move(open), *this);
+  std::vector<ModelSource> models;
+  models.push_back({options_.answering.model_name, std::move(open), {}, 0});
+  start(std::move(models));
 }
 
 // ---- what the threads of Answering say
 
-void Service::on_loaded(Result<std::shared_ptr<const ModelFacts>> model) {
-  post_([this, model = std::move(model)] {
-    if (model.ok()) model_ = *model;
-    loaded_(model.ok() ? Status() : Status(model.error()));
+void Service::on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) {
+  if (facts.ok() && models_.size() > 1) {
+    // One of several may be unloaded before this is looked at.
+    auto kept = std::make_shared<ModelFacts>(**facts);
+    kept->tokenizer = nullptr;
+    kept->chat_template = nullptr;
+    facts = std::shared_ptr<const ModelFacts>(std::move(kept));
+  }
+  post_([this, model, facts = std::move(facts)] {
+    models_[model].failure = facts.ok() ? "" : std::string(code_name(facts.error().code));
+    if (facts.ok()) {
+      models_[model].facts = *facts;
+      if (!model_) model_ = *facts;
+    }
+    if (facts.ok()) {
+      loaded_({});
+    } else if (!waits_for_its_model() && !model_) {
+      loaded_(facts.error());
+    }
   });
 }
 
@@ -110,7 +153,8 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   const Routed routed = find_route(head);
   const bool is_options = head.method == "OPTIONS";
   const bool is_public = is_options || (routed.route != nullptr && routed.route->is_public);
-  std::optional<Refusal> refusal = admit(options_.access, head, is_public).refusal;
+  const Admission admission = admit(options_.access, head, is_public);
+  std::optional<Refusal> refusal = admission.refusal;
   const std::string* expected = head.find("expect");
   const std::string* type = head.find("content-type");
   const std::string* coding = head.find("content-encoding");
@@ -123,45 +167,80 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
     refusal = Refusal{
         417, "reading the request: its Expect is not \"100-continue\", which alone is known; leave it out", "", "", 0};
   } else if (coding != nullptr && !equal_ignoring_case(*coding, "identity")) {
-    refusal = Refusal{415, "reading the request: its body is compressed; send it as it is", "", "", 0};
+    refusal = Refusal{415,
+                      "reading the request: its body is compressed, a plain one was wanted; send the JSON as it is, "
+                      "without Content-Encoding",
+                      "", "unsupported_media_type", 0};
   } else if (head.method == "POST" && type != nullptr) {
-    const std::string_view kind = std::string_view(*type).substr(0, type->find(';'));
+    std::string_view kind = std::string_view(*type).substr(0, type->find(';'));
+    while (kind.ends_with(' ')) kind.remove_suffix(1);
     // Clients that say nothing of the type send what forms send.
     if (!equal_ignoring_case(kind, "application/json") &&
         !equal_ignoring_case(kind, "application/x-www-form-urlencoded")) {
-      refusal = Refusal{415, "reading the request: its Content-Type is not application/json; send JSON, and say so", "",
-                        "", 0};
+      refusal =
+          Refusal{415,
+                  fmt::format("reading the request: its Content-Type is {}, application/json was wanted; send the "
+                              "body as JSON, with the header Content-Type: application/json",
+                              formats::printable(kind, 60)),
+                  "", "unsupported_media_type", 0};
     }
   }
-  if (!refusal && head.method == "POST") refusal = refuse_now();
+  if (!refusal && head.method == "POST") {
+    const auto deadline = deadline_of(head);
+    if (const auto* wrong = std::get_if<Refusal>(&deadline)) refusal = *wrong;
+    if (!refusal) refusal = refuse_answer(limits_of(admission.key), Clock::now());
+  }
   if (!refusal) return std::nullopt;
+  count_refusal(*refusal);
   HttpResponse response = refusal_response(*refusal, &head);
   if (refusal->status == 405) response.fields.push_back({"Allow", routed.allow});
   log_page(head, response.status, words_for_log(*refusal));
   return response;
 }
 
+KeyLimits* Service::limits_of(const ApiKey* key) {
+  return key != nullptr ? &key_limits_[static_cast<size_t>(key - options_.access.keys.data())] : nullptr;
+}
+
+// Otherwise requests are refused while the one model is loaded: whoever started the server knows that it is on its way.
+bool Service::waits_for_its_model() const {
+  return models_.size() > 1 || !options_.answering.loads_at_once;
+}
+
 std::optional<Refusal> Service::refuse_now() const {
   if (is_draining_)
     return Refusal{503, "the server ends: it answers what it has begun; try another one", "", "draining", 1};
-  if (!model_) {
-    const double done = answering_ ? answering_->load_progress() : 0;
+  if (!model_ && !waits_for_its_model()) {
+    const double done = answering_ ? answering_->model(0).load_progress() : 0;
     return Refusal{503, fmt::format("the model is being loaded: {:.0f} % is done; try again", done * 100), "",
                    "loading", 1};
   }
-  if (n_answering() >= options_.answering.parallel + options_.answering.queue) {
+  return std::nullopt;
+}
+
+std::optional<Refusal> Service::refuse_answer(KeyLimits* limits, Clock::time_point now) {
+  if (auto refusal = refuse_now()) return refusal;
+  const AnsweringOptions& o = options_.answering;
+  if (!has_room(0, n_answering(), 1, o.parallel, o.queue, false)) {
     return Refusal{
         429, fmt::format("the queue is full: {} requests are being answered or wait; try again later", n_answering()),
         "", "queue_full", 1};
+  }
+  if (limits != nullptr && !has_room(limits->n_answering, n_answering(), 1, o.parallel, o.queue, o.is_shared)) {
+    return Refusal{429,
+                   fmt::format("the key's share of the queue is full: {} of its requests are being answered or wait, "
+                               "and others shall find room; try again later",
+                               limits->n_answering),
+                   "", "queue_share_full", 1};
   }
   if (waiting_body_bytes_ > kBodyBytesAllMax) {
     return Refusal{429,
                    fmt::format("the bodies of requests that wait have {} bytes together, at most {} were wanted; try "
                                "again later",
                                waiting_body_bytes_, kBodyBytesAllMax),
-                   "", "queue_full", 1};
+                   "", "waiting_bodies", 1};
   }
-  return std::nullopt;
+  return limits != nullptr ? limits->refuse(now) : std::nullopt;
 }
 
 AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> responder) {
@@ -177,7 +256,11 @@ AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> respond
 }
 
 AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder) {
-  if (const auto refusal = refuse_now()) {  // since its header came, others have
+  const ApiKey* key = admit(options_.access, request, false).key;
+  KeyLimits* limits = limits_of(key);
+  const Clock::time_point now = Clock::now();
+  if (const auto refusal = refuse_answer(limits, now)) {  // since its header came, others have
+    count_refusal(*refusal);
     HttpResponse response = refusal_response(*refusal, &request);
     log_page(request, response.status, words_for_log(*refusal));
     responder->respond(std::move(response));
@@ -193,17 +276,35 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   job.identity.created = static_cast<int64_t>(std::time(nullptr));
   job.seed = draw_bits() >> (64 - kSeedBits);
   job.is_strict_model = options_.is_strict_model;
-  if (const ApiKey* key = admit(options_.access, request, false).key) job.key_name = key->name;
+  job.arrival = now;
 
   Exchange exchange;
+  if (key != nullptr) {
+    limits->take_request();
+    ++limits->n_answering;
+    job.cache_scope = key->scope;
+    job.account = limits->account();
+    exchange.limits = limits;
+    exchange.log.key_name = key->name;
+  }
   exchange.responder = std::move(responder);
   exchange.dialect = &dialect;
   exchange.log.id = job.identity.id;
   exchange.log.request = fmt::format("{} {}", request.method, request.path());
-  exchange.log.key_name = job.key_name;
   exchange.fields = cross_origin_fields(options_.access, request);
-  exchange.begin = exchange.last_sent = Clock::now();
+  exchange.begin = exchange.last_sent = now;
+  exchange.deadline = now + options_.deadlines.answer;
+  const auto own_deadline = deadline_of(request);
+  if (const auto* own = std::get_if<0>(&own_deadline); own != nullptr && *own && now + **own < exchange.deadline) {
+    exchange.deadline = now + **own;
+    exchange.has_own_deadline = true;
+  }
   exchange.body_bytes = static_cast<int64_t>(request.body.size());
+  if (models_.size() == 1) exchange.log.model = models_[0].name;  // of several it is known when the body was read
+  if (options_.logs_prompts) {
+    exchange.log.body = request.body.substr(0, kLoggedBodyBytesMax);
+    exchange.log.body_bytes = exchange.body_bytes;
+  }
   waiting_body_bytes_ += exchange.body_bytes;
   exchanges_.emplace(id, std::move(exchange));
   job.body = std::exchange(request.body, {});
@@ -220,6 +321,7 @@ void Service::take_planned(AnswerId answer, AnswerPlan plan) {
   Exchange& exchange = at->second;
   waiting_body_bytes_ -= std::exchange(exchange.body_bytes, 0);
   exchange.plan = std::move(plan);
+  exchange.log.model = models_[exchange.plan.model].name;
   exchange.fields.push_back({"x-naru-seed", fmt::format("{}", exchange.plan.seed)});
   if (!exchange.plan.ignored.empty()) {
     exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
@@ -252,7 +354,9 @@ void Service::take(AnswerId answer, const AnswerEvent& event) {
   if (event.kind == AnswerEvent::Kind::kText && !exchange.has_text) {
     exchange.has_text = true;
     exchange.first_text = Clock::now();
+    answering_->metrics(exchange.plan.model).first_token.observe(seconds_between(exchange.begin, exchange.first_text));
   }
+  if (event.kind == AnswerEvent::Kind::kEnd) count_end(exchange.plan.model, event.reason);
   const bool is_streamed = exchange.plan.is_streamed;
   if (event.kind == AnswerEvent::Kind::kBegin && is_streamed) {
     HttpResponse head;
@@ -288,6 +392,7 @@ void Service::take_error(AnswerId answer, const Refusal& refusal) {
   if (at == exchanges_.end()) return;
   Exchange& exchange = at->second;
   const std::shared_ptr<Responder> responder = exchange.responder;
+  count_refusal(refusal);
   if (exchange.has_begun) {
     AnswerEvent event;
     event.kind = AnswerEvent::Kind::kError;
@@ -308,6 +413,8 @@ void Service::take_error(AnswerId answer, const Refusal& refusal) {
 void Service::end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused) {
   const auto at = exchanges_.find(answer);
   Exchange& exchange = at->second;
+  count_end(exchange, status, usage);
+  if (exchange.limits != nullptr) --exchange.limits->n_answering;
   if (options_.log) {
     RequestLog& log = exchange.log;
     log.status = status;
@@ -339,14 +446,21 @@ void Service::cancel_all() {
 void Service::tick(Clock::time_point now) {
   std::vector<AnswerId> late, silent;
   for (const auto& [id, exchange] : exchanges_) {
-    if (now - exchange.begin > options_.deadlines.answer) late.push_back(id);
+    if (now > exchange.deadline) late.push_back(id);
     if (exchange.has_begun && now - exchange.last_sent > options_.deadlines.ping) silent.push_back(id);
   }
   for (const AnswerId id : late) {
     answering_->cancel(id);
+    const Exchange& exchange = exchanges_.at(id);
+    const auto time = std::chrono::duration<double>(exchange.deadline - exchange.begin).count();
     take_error(id, {504,
-                    fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer tokens",
-                                options_.deadlines.answer.count()),
+                    exchange.has_own_deadline
+                        ? fmt::format("the answer was not whole after {} s, the time that x-naru-deadline-ms gave it; "
+                                      "give more, or ask for fewer tokens",
+                                      time)
+                        : fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer "
+                                      "tokens",
+                                      time),
                     "", "deadline_exceeded", 0});
   }
   for (const AnswerId id : silent) {
@@ -355,7 +469,8 @@ void Service::tick(Clock::time_point now) {
   }
 }
 
-void Service::log_page(const HttpRequest& request, int status, const std::string& refused) const {
+void Service::log_page(const HttpRequest& request, int status, const std::string& refused) {
+  ++metrics_.requests[{"page", fmt::format("{}", status)}];
   // What only asks whether all is well would fill the log.
   if (!options_.log || (status == 200 && request.path() == "/health")) return;
   RequestLog log;

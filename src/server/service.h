@@ -15,7 +15,9 @@
 #include "server/access.h"
 #include "server/answering.h"
 #include "server/http_message.h"
+#include "server/key_limits.h"
 #include "server/limits.h"
+#include "server/metrics_text.h"
 #include "server/request_log.h"
 #include "server/routes.h"
 
@@ -31,20 +33,15 @@ class Responder {
   virtual void end_stream(bool keeps_alive) = 0;
 };
 
-// SHA-256 of a file of the model.
-struct FileHash {
-  std::string name;
-  int64_t bytes = 0;
-  std::string sha256;
-};
-
 struct ServiceOptions {
   AccessRules access;
   AnsweringOptions answering;
   Deadlines deadlines;
-  std::string version;                         // of the program
-  bool is_strict_model = false;                // a request for another model is refused
+  std::string version;           // of the program
+  bool is_strict_model = false;  // a request for another model is refused; several models do so always
+  MetricNames metric_names = MetricNames::kNaru;
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
+  bool logs_prompts = false;                   // with the bodies that asked
 };
 
 class Service final : public AnswerListener {
@@ -52,14 +49,15 @@ class Service final : public AnswerListener {
   using Clock = std::chrono::steady_clock;
   // Runs work on the network's thread; from any thread.
   using Post = std::function<void(std::function<void()>)>;
-  // Told there when the model is loaded, or why it is not.
+  // Told there when a model is loaded; and where the only one cannot be when it is to be there from the start, why.
   using Loaded = std::function<void(const Status&)>;
 
   Service(ServiceOptions options, Post post, Loaded loaded);
   ~Service() override;
 
-  // Begins to load the model.
-  void start(OpenEngine open);
+  // One model is loaded at once, unless the options say otherwise; several when they are asked for.
+  void start(std::vector<ModelSource> models);
+  void start(OpenEngine open);  // of the one model that the options name
 
   // What a header alone says: an answer to it, where its body need not be read.
   std::optional<HttpResponse> examine(const HttpRequest& head);
@@ -73,14 +71,21 @@ class Service final : public AnswerListener {
   void cancel_all();
   int64_t n_answering() const { return static_cast<int64_t>(exchanges_.size()); }
 
-  // The hashes of the model's files, once they are made.
-  void set_hashes(std::vector<FileHash> hashes) { hashes_ = std::move(hashes); }
+  size_t n_models() const { return models_.size(); }
+  // Whether it is loaded, or once was.
+  bool is_known(size_t model) const { return models_[model].facts != nullptr; }
+  // The hashes of a model's files, once they are made.
+  void set_hashes(size_t model, std::vector<FileHash> hashes) { models_[model].hashes = std::move(hashes); }
+
+  // For /metrics: a request that was refused before it came here; a limit that something ran into.
+  void count_refusal(const Refusal& refusal);
+  void count_limit(const std::string& name) { ++metrics_.limits[name]; }
 
   // In the shape of the dialect that `head` has asked in.
   HttpResponse refusal_response(const Refusal& refusal, const HttpRequest* head = nullptr) const;
 
   // AnswerListener, on other threads.
-  void on_loaded(Result<std::shared_ptr<const ModelFacts>> model) override;
+  void on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) override;
   void on_planned(AnswerId answer, AnswerPlan plan) override;
   void on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) override;
   void on_events(std::vector<AddressedEvent> events) override;
@@ -93,10 +98,20 @@ class Service final : public AnswerListener {
     const Dialect* dialect = nullptr;
     RequestLog log;
     std::vector<HttpField> fields;  // of the answer's header
-    Clock::time_point begin, first_text, last_sent;
-    bool has_begun = false;  // the header of a stream is sent
+    KeyLimits* limits = nullptr;    // of the key; nullptr: nobody's in particular
+    Clock::time_point begin, first_text, last_sent, deadline;
+    bool has_own_deadline = false;  // that the request has named
+    bool has_begun = false;         // the header of a stream is sent
     bool has_text = false;
     int64_t body_bytes = 0;  // that wait to be read
+  };
+
+  // A model as it is shown.
+  struct ShownModel {
+    std::string name;
+    std::shared_ptr<const ModelFacts> facts;  // of its last load; nullptr before the first
+    std::optional<std::vector<FileHash>> hashes;
+    std::string failure;  // of its last load, one word; empty: there was none
   };
 
   AnswerId begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder);
@@ -106,20 +121,31 @@ class Service final : public AnswerListener {
   void take_error(AnswerId answer, const Refusal& refusal);
   void send(Exchange& exchange, std::string bytes);
   void end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused = "");
+  // Whoever asks, and for whatever.
   std::optional<Refusal> refuse_now() const;
+  // An answer to whoever has this key.
+  std::optional<Refusal> refuse_answer(KeyLimits* limits, Clock::time_point now);
+  KeyLimits* limits_of(const ApiKey* key);
+  bool waits_for_its_model() const;
+  void count_end(size_t model, EndReason reason);
+  void count_end(const Exchange& exchange, int status, const AnswerUsage& usage);
 
   HttpResponse page(const Routed& routed, const HttpRequest& request) const;
+  HttpResponse metrics_page() const;
   HttpResponse health_page() const;
   HttpResponse server_page() const;
   HttpResponse models_page(const Routed& routed) const;
+  HttpResponse ollama_page(Page page) const;
   HttpResponse options_page(const HttpRequest& head, const Routed& routed) const;
-  void log_page(const HttpRequest& request, int status, const std::string& refused = "") const;
+  void log_page(const HttpRequest& request, int status, const std::string& refused = "");
 
   ServiceOptions options_;
   Post post_;
   Loaded loaded_;
-  std::shared_ptr<const ModelFacts> model_;
-  std::optional<std::vector<FileHash>> hashes_;
+  std::shared_ptr<const ModelFacts> model_;  // of the first that was loaded
+  std::vector<ShownModel> models_;
+  std::vector<KeyLimits> key_limits_;  // in the order of the keys
+  ServerMetrics metrics_;
   bool is_draining_ = false;
   AnswerId last_id_ = 0;
   uint64_t id_secret_[2] = {};  // ids of answers cannot be guessed

@@ -63,6 +63,40 @@ Result<jinja::Val> with_trusted_tags(const jinja::Val& message) {
   return jinja::make_dict(std::move(entries));
 }
 
+// A copy in which the value of a key, where it is there, is what `change` makes of it.
+template <typename Change>
+Result<jinja::Val> with_changed(const jinja::Val& object, std::string_view key, const Change& change) {
+  if (!object.dict() || !object.dict()->find(key)) return object;
+  std::vector<std::pair<jinja::TextPtr, jinja::Val>> entries = object.dict()->entries;
+  for (auto& [name, value] : entries) {
+    if (name->bytes != key) continue;
+    NARU_ASSIGN(value, change(value));
+  }
+  return jinja::make_dict(std::move(entries));
+}
+
+// The message with arguments that print as they were written (ChatInput::keeps_arguments).
+Result<jinja::Val> with_written_arguments(const jinja::Val& message) {
+  using jinja::Val;
+  const auto object_of = [](const Val& arguments) -> Result<Val> {
+    if (!arguments.text()) return arguments;
+    return jinja::written_object(arguments.text()->bytes);
+  };
+  const auto call_of = [&](const Val& call) -> Result<Val> {
+    return with_changed(call, "function",
+                        [&](const Val& function) { return with_changed(function, "arguments", object_of); });
+  };
+  return with_changed(message, "tool_calls", [&](const Val& calls) -> Result<Val> {
+    if (!calls.list()) return calls;
+    std::vector<Val> changed;
+    for (const Val& call : calls.list()->items) {
+      NARU_ASSIGN(Val one, call_of(call));
+      changed.push_back(std::move(one));
+    }
+    return jinja::make_list(std::move(changed));
+  });
+}
+
 std::vector<Segment> segments_of(const jinja::Text& text) {
   std::vector<Segment> segments;
   size_t at = 0;
@@ -127,6 +161,23 @@ struct ParsedTemplate {
     parsed.n_bytes = static_cast<int64_t>(text.size());
     return parsed;
   }
+
+  // Names that are assigned to are nodes too, and no reading.
+  bool reads(std::string_view name) const {
+    std::vector<bool> is_target(tree.nodes.size());
+    for (const jinja::Node& node : tree.nodes) {
+      using Kind = jinja::NodeKind;
+      if (node.kind != Kind::kSet && node.kind != Kind::kSetBlock && node.kind != Kind::kFor) continue;
+      const jinja::NodeId target = node.kids.front();
+      is_target[static_cast<size_t>(target)] = true;
+      for (const jinja::NodeId each : tree.at(target).kids) is_target[static_cast<size_t>(each)] = true;
+    }
+    for (size_t i = 0; i < tree.nodes.size(); ++i) {
+      const jinja::Node& node = tree.nodes[i];
+      if (node.kind == jinja::NodeKind::kName && node.text == name && !is_target[i]) return true;
+    }
+    return false;
+  }
 };
 
 struct ChatTemplate::State {
@@ -165,6 +216,11 @@ bool ChatTemplate::can_render(bool with_tools) const {
   return state_->plain || (with_tools && state_->with_tools);
 }
 
+bool ChatTemplate::reads_variable(std::string_view name, bool with_tools) const {
+  if (!with_tools || !state_->with_tools) return state_->plain && state_->plain->reads(name);
+  return state_->with_tools->ok() && state_->with_tools->value().reads(name);
+}
+
 Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const {
   const bool has_tools = !input.tools.is_null();
   if (!can_render(has_tools)) return no_template();
@@ -185,6 +241,9 @@ Result<std::vector<Segment>> ChatTemplate::render(const ChatInput& input) const 
     input_bytes += bytes_of(input.messages[i]);
     NARU_ASSIGN(jinja::Val message, jinja::from_outside(with_reasoning_names(input.messages[i])));
     NARU_ASSIGN(message, with_trusted_tags(message));
+    if (input.keeps_arguments) {
+      NARU_ASSIGN(message, with_written_arguments(message));
+    }
     messages.push_back(std::move(message));
   }
   NARU_ASSIGN(jinja::Val list, jinja::make_list(std::move(messages)));

@@ -27,6 +27,10 @@ struct ChatInput {
   Value tools;      // a list of JSON schemas, or null
   Value documents;  // a list of objects, or null
   bool add_generation_prompt = true;
+  // Arguments of calls (tool_calls[i].function.arguments) that are strings reach the template as objects that print as
+  // those very bytes, whether it writes `arguments | tojson` or `arguments`: a conversation's next turn begins with the
+  // bytes that the model wrote. Off: as transformers, which leaves it to the caller to give what the template wants.
+  bool keeps_arguments = false;
   Value::Object settings;      // further variables: {"enable_thinking", false}, {"thinking", true}, ...
   std::optional<std::tm> now;  // what strftime_now sees; the clock's local time where not set
 };
@@ -47,6 +51,9 @@ class ChatTemplate {
   // Where tools are given, even an empty list of them, the template named "tool_use" is taken if there is one, else the
   // default one; without tools the default one. True where there is such a template.
   bool can_render(bool with_tools) const;
+  // Whether the template that is taken reads a variable of that name anywhere: where it reads none, giving it changes
+  // nothing. (One that is read may still change nothing: a template can assign to it first.)
+  bool reads_variable(std::string_view name, bool with_tools = false) const;
 
   // Neighbouring segments differ in is_content; none is empty.
   Result<std::vector<Segment>> render(const ChatInput& input) const;

@@ -62,6 +62,14 @@ std::vector<AnswerPiece> ReasoningSplitter::push_tag(std::string_view tag) {
   return pieces;
 }
 
+std::vector<AnswerPiece> ReasoningSplitter::begin_content() {
+  std::vector<AnswerPiece> pieces;
+  if (state_ == State::kReasoning) return pieces;
+  give(AnswerPart::kContent, held_.size(), pieces);
+  state_ = State::kContent;
+  return pieces;
+}
+
 std::vector<AnswerPiece> ReasoningSplitter::finish() {
   std::vector<AnswerPiece> pieces;
   scan(true, pieces);

@@ -48,6 +48,8 @@ class ReasoningSplitter {
   std::vector<AnswerPiece> push(std::string_view text);
   // The token of a tag, with its text.
   std::vector<AnswerPiece> push_tag(std::string_view tag);
+  // Outside of reasoning: what comes now is content, whatever it says. Gives out what was held back.
+  std::vector<AnswerPiece> begin_content();
   std::vector<AnswerPiece> finish();  // gives out what was held back
 
   bool in_reasoning() const { return state_ == State::kReasoning; }

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "formats/json_place.h"
 #include "formats/utf8.h"
+#include "text/jinja/data.h"
 
 namespace naru::text {
 namespace {
@@ -184,6 +185,12 @@ Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view j
   return build_value(json, [&](Bytes text, const formats::JsonLimits& limits, formats::JsonEvents* events) {
     return formats::walk_json_at(place, text, name, limits, events);
   });
+}
+
+Result<std::string> json_text(const Value& value, size_t bytes_max) {
+  NARU_ASSIGN(const jinja::Val data, jinja::from_outside(value));
+  NARU_ASSIGN(jinja::Text text, jinja::to_json(data, {}, bytes_max));
+  return std::move(text.bytes);
 }
 
 }  // namespace naru::text

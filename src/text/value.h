@@ -66,4 +66,8 @@ Result<Value> parse_value(std::string_view json, std::string_view name);
 // The same of a text inside a file, whose line and column messages say.
 Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view json, std::string_view name);
 
+// The value as JSON on one line, with the blanks of Python's json.dumps: as models are trained to write it, and as
+// templates write what they are given as data. kResourceExhausted past `bytes_max`.
+Result<std::string> json_text(const Value& value, size_t bytes_max);
+
 }  // namespace naru::text

@@ -37,6 +37,28 @@ TEST(MemoryPlan, AddsUp) {
   EXPECT_EQ(plan->needed_bytes(), plan->weight_bytes + plan->cache_bytes + plan->workspace_bytes + plan->reserve_bytes);
 }
 
+TEST(MemoryPlan, ACacheOfSoManyTokens) {
+  Planner planner("llama-gqa");
+  MemoryOptions options;
+  options.context_tokens = 100;
+  options.sessions_max = 16;
+  options.memory_bytes = kPlenty;
+  options.cache_tokens = 300;
+  EXPECT_EQ(planner.plan(options)->n_pages, 10);
+  options.cache_tokens = 1;  // one context at least
+  EXPECT_EQ(planner.plan(options)->n_pages, 4);
+  options.cache_tokens = int64_t{1} << 30;
+  options.memory_bytes = int64_t{1} << 30;
+  const auto refused = planner.plan(options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("a cache of 1073741824 tokens"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("ask for a smaller cache"), std::string::npos);
+  options.cache_tokens = -1;
+  EXPECT_EQ(planner.plan(options).error().code, Code::kInvalidArgument);
+  options.cache_tokens = (int64_t{1} << 40) + 1;
+  EXPECT_EQ(planner.plan(options).error().code, Code::kInvalidArgument);
+}
+
 // One pass decodes all sessions where their logits are small; of a large vocabulary 64.
 TEST(MemoryPlan, LogitsOfAPassGrowWithTheSessions) {
   Planner planner("llama-gqa");

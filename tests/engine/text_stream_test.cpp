@@ -2,72 +2,10 @@
 // reasoning apart from content.
 #include "engine/text_stream.h"
 
-#include <gtest/gtest.h>
-
-#include <set>
-
-#include "text/utf8.h"
+#include "tests/engine/vocabulary.h"
 
 namespace naru::engine {
 namespace {
-
-// The byte-to-unicode alphabet of byte-level vocabularies.
-std::string alphabet_text(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) {
-    const auto byte = static_cast<uint32_t>(static_cast<unsigned char>(c));
-    const auto is_plain = [](uint32_t b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
-    uint32_t code = byte;
-    if (!is_plain(byte)) {
-      code = 256;
-      for (uint32_t b = 0; b < byte; ++b) code += is_plain(b) ? 0 : 1;
-    }
-    text::append_utf8(code, out);
-  }
-  return out;
-}
-
-// A vocabulary of all bytes and all given pieces, and three special tokens, of which two are the tags of reasoning.
-class Vocabulary {
- public:
-  explicit Vocabulary(const std::set<std::string>& pieces = {}, bool has_tags = true) {
-    formats::TokenizerData data;
-    for (int byte = 0; byte < 256; ++byte) data.vocab.push_back(alphabet_text(std::string(1, static_cast<char>(byte))));
-    for (const std::string& piece : pieces) {
-      if (piece.size() > 1) data.vocab.push_back(alphabet_text(piece));
-    }
-    for (const char* text : {"<|end|>", "<think>", "</think>"}) {
-      if (!has_tags && text[1] != '|') continue;
-      formats::AddedToken token;
-      token.id = static_cast<int32_t>(data.vocab.size());
-      token.text = text;
-      token.special = true;
-      data.vocab.emplace_back();
-      data.added_tokens.push_back(token);
-    }
-    data.pre_tokenizer.push_back({.kind = formats::PreTokenizerKind::kByteLevel,
-                                  .name = "ByteLevel",
-                                  .pattern = {},
-                                  .behavior = formats::SplitBehavior::kIsolated,
-                                  .invert = false,
-                                  .add_prefix_space = false,
-                                  .use_regex = true,
-                                  .individual_digits = false});
-    data.decoder = "ByteLevel";
-    auto tokenizer = text::Tokenizer::create(std::move(data));
-    EXPECT_TRUE(tokenizer.ok()) << (tokenizer.ok() ? "" : tokenizer.error().message);
-    tokenizer_ = std::make_unique<text::Tokenizer>(std::move(tokenizer).value());
-  }
-  const text::Tokenizer& operator*() const { return *tokenizer_; }
-  int32_t id(std::string_view piece) const {
-    const auto found = tokenizer_->find(piece);
-    EXPECT_TRUE(found.has_value()) << piece;
-    return found.value_or(0);
-  }
-
- private:
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-};
 
 std::set<std::string> all_pieces(const std::string& text) {
   std::set<std::string> pieces;
@@ -278,6 +216,72 @@ TEST(TextStream, WithoutSplittingTagsAreText) {
   TextOptions options;
   options.skip_special = false;
   expect_tagged(options, "[a]b", {"", "<think>a</think>b", false});
+}
+
+// Calls apart from content, cut as the answer's tokens cut them; which stop string ended it.
+TEST(TextStream, CallsOfTools) {
+  const std::vector<std::string> markers = {"<tool_call>", "</tool_call>"};
+  const Vocabulary with_tokens({}, true, markers), without;
+  const auto run = [](const Vocabulary& vocabulary, TextOptions options, const std::vector<std::string>& parts) {
+    options.split_reasoning = true;
+    options.calls = text::ToolCallOptions{text::ToolCallForm::kHermes, {"f"}, "\n", options.calls ? 1 : 0};
+    auto stream = TextStream::create(*vocabulary, options).value();
+    std::string reasoning, said;
+    bool is_stopped = false;
+    const auto take = [&](const TextDelta& delta) {
+      reasoning += delta.reasoning;
+      said += delta.content;
+      for (const text::ToolCall& call : delta.calls) said += "[" + call.name + call.arguments + "]";
+      if (delta.is_stopped) said += "!" + delta.stop;
+      is_stopped = delta.is_stopped;
+    };
+    for (const std::string& part : parts) {
+      const auto whole = (*vocabulary).find(part);
+      if (whole && !is_stopped) take(stream.push(*whole));
+      for (size_t i = 0; !whole && i < part.size() && !is_stopped; ++i) {
+        take(stream.push(vocabulary.id(part.substr(i, 1))));
+      }
+    }
+    take(stream.finish());
+    return reasoning + "|" + said;
+  };
+  const std::string call = "{\"name\":\"f\",\"arguments\":{\"a\":1}}";
+  for (const Vocabulary* vocabulary : {&with_tokens, &without}) {
+    EXPECT_EQ(run(*vocabulary, {}, {"<think>", "x", "</think>", "\n", "<tool_call>", call, "</tool_call>"}),
+              "x|[f{\"a\":1}]");
+    EXPECT_EQ(run(*vocabulary, {}, {"hi\n", "<tool_call>", call, "</tool_call>", "<|end|>", "x"}), "|hi[f{\"a\":1}]x");
+    EXPECT_EQ(run(*vocabulary, {}, {"<think>", "<tool_call>", "y"}), "<tool_call>y|");
+    EXPECT_EQ(run(*vocabulary, with_stops({"1}"}), {"<tool_call>", call}),
+              "|<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":!1}");
+    TextOptions once;
+    once.calls.emplace();
+    EXPECT_EQ(run(*vocabulary, once, {"<tool_call>", call, "</tool_call>", "more"}), "|[f{\"a\":1}]!");
+  }
+  EXPECT_EQ(run(with_tokens, {}, {"<tool_", "call>", call}), "|<tool_call>" + call) << "spelled";
+}
+
+// A special token that begins a call is a marker, and no text where it begins none.
+TEST(TextStream, AMarkerThatIsASpecialToken) {
+  const Vocabulary vocabulary({}, true, {"<|python_tag|>"});
+  const auto run = [&](bool skip_special, const std::string& text) {
+    TextOptions options;
+    options.split_reasoning = true;
+    options.skip_special = skip_special;
+    options.calls = text::ToolCallOptions{text::ToolCallForm::kBare, {"f"}, "", 0};
+    auto stream = TextStream::create(*vocabulary, options).value();
+    TextDelta all = stream.push(vocabulary.id("<|python_tag|>"));
+    const auto take = [&](TextDelta delta) {
+      all.content += delta.content;
+      for (auto& call : delta.calls) all.calls.push_back(std::move(call));
+    };
+    for (const char byte : text) take(stream.push(vocabulary.id(std::string(1, byte))));
+    take(stream.finish());
+    return all.content + (all.calls.empty() ? "" : "[" + all.calls[0].name + "]");
+  };
+  EXPECT_EQ(run(true, "{\"name\":\"f\",\"parameters\":{}}"), "[f]");
+  EXPECT_EQ(run(false, "{\"name\":\"f\",\"parameters\":{}}"), "[f]");
+  EXPECT_EQ(run(true, "print(1)"), "print(1)");
+  EXPECT_EQ(run(false, "print(1)"), "<|python_tag|>print(1)");
 }
 
 TEST(TextStream, RefusesBadStops) {

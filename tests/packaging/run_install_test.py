@@ -30,7 +30,7 @@ def allowed(path):
                         r"|share/man/man1/naru(-[a-z]+)?\.1"
                         r"|share/bash-completion/completions/naru|share/zsh/(site-functions|vendor-completions)/_naru"
                         r"|share/fish/vendor_completions\.d/naru\.fish"
-                        r"|share/doc/naru/copyright|share/naru/(README\.md|LICENSE)"
+                        r"|share/doc/naru/copyright|share/naru/(README\.md|LICENSE)|lib/systemd/system/naru\.service"
                         r"|share/naru/docs/[a-z-]+\.md|share/naru/recipes/([a-z0-9-]+/)?[a-z0-9-]+\.toml"
                         r"|share/naru/recipes/configs/[a-z0-9-]+\.json|share/naru/recipes/r1-minute/(chat_template\.jinja|tokenizer/[a-z_]+\.json)|share/naru/examples/data/[a-z-]+\.(jsonl|toml|txt)", path)
 
@@ -52,6 +52,19 @@ def check_files(prefix):
     pages = {name for name in files if name.startswith("share/man/")}
     wanted = {"share/man/man1/naru.1", *(f"share/man/man1/naru-{command}.1" for command in commands)}
     expect(len(commands) > 10 and pages == wanted, f"pages of the manual: {sorted(pages ^ wanted)} are too many or missing")
+
+
+def check_service(prefix, installed_at):
+    """The unit starts the installed program, and only flags that it has stand there as variables."""
+    text = (prefix / "lib/systemd/system/naru.service").read_text()
+    expect(f"ExecStart={installed_at}/bin/naru serve " in text and "@" not in re.sub(r"@[a-z-]+", "", text),
+           f"the unit of systemd does not start {installed_at}/bin/naru")
+    help_text = run([prefix / "bin/naru", "serve", "--help"]).stdout
+    for name in re.findall(r"^Environment=NARU_([A-Z_]+)=", text, re.MULTILINE):
+        known = name in ("SERVED_MODEL", "MODELS") or f"--{name.lower().replace('_', '-')} " in help_text
+        expect(known, f"the unit of systemd sets NARU_{name}, which is no flag of naru serve")
+    for line in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes"):
+        expect(line in text.splitlines(), f"the unit of systemd lacks {line}")
 
 
 def check_program(prefix, build):
@@ -89,6 +102,7 @@ def main():
         if not problems:
             check_files(root / "opt/naru")
             check_program(root / "opt/naru", build)
+            check_service(root / "opt/naru", "/opt/naru")
             check_recipes(root / "opt/naru", pathlib.Path(folder))
     for problem in problems:
         print(problem, file=sys.stderr)

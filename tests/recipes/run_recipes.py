@@ -3,8 +3,9 @@
 
 usage: run_recipes.py NARU REPOSITORY
 
-A recipe that starts from the demo's model is trained where that model was pulled (`naru pull smollm2-135m-instruct`), and
-else is only read: `naru data` needs the model's tokenizer, so it is looked at for the message that says how to get it.
+A recipe that starts from the demo's model is trained where that model was pulled (`naru pull smollm2-135m-instruct`), for
+one step, or only planned where it trains all of the weights; elsewhere it is looked at for the message that says how to get
+the model.
 """
 import json
 import pathlib
@@ -53,8 +54,10 @@ def check_start_over(recipe, keys, overrides, naru, folder):
     command = [naru, "train", f"recipes/{recipe.name}", *anew]
     with subprocess.Popen([*command, "--start-over"], cwd=folder, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as started:
+        # The recipe is what is moved last: before that the old run is still there, and going on is refused.
         end = time.monotonic() + 300
-        while not (place / first / "set-aside-1").exists() and started.poll() is None and time.monotonic() < end:
+        old = place / first / "set-aside-1" / "recipe.toml"
+        while not old.exists() and started.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
         started.kill()
     done = run(naru, folder, *command[1:], "--json")
@@ -112,10 +115,17 @@ def check(recipe, naru, folder):
         refused = run(naru, folder, "train", path)
         assert refused.returncode == 3 and f"naru pull {model['path']}" in refused.stderr, refused.stderr
         return "read; its model is not here"
+    elif "lora" not in keys:
+        planned = run(naru, folder, "train", path, "--plan", "--json")
+        assert planned.returncode == 0 and '"bytes"' in planned.stdout, planned.stderr + planned.stdout
+        return "planned"
+    else:
+        overrides += ["steps=1", "batch.groups=1", "batch.micro_rows=1"]
     done = run(naru, folder, "train", path, *overrides)
     assert done.returncode == 0, done.stderr
-    assert "done after 3 steps" in done.stdout + done.stderr, done.stderr
-    return "3 steps"
+    n_steps = 1 if "steps=1" in overrides else 3
+    assert f"done after {n_steps} step" in done.stdout + done.stderr, done.stderr
+    return f"{n_steps} step{'s' if n_steps > 1 else ''}"
 
 
 def n_before(recipe, folder):

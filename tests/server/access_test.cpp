@@ -6,6 +6,7 @@
 #include <map>
 
 #include "server/limits.h"
+#include "server/ollama_request.h"
 #include "server/openai_request.h"
 #include "server/routes.h"
 
@@ -135,7 +136,7 @@ TEST(Routes, PathsMethodsAndWhatIsElsewhere) {
   const auto routed = [](const std::string& method, const std::string& target) {
     return find_route(get({}, target, method));
   };
-  for (const std::string prefix : {"", "/v1"}) {
+  for (const std::string prefix : {"", "/v1", "/beta"}) {
     ASSERT_NE(routed("GET", prefix + "/health").route, nullptr);
     EXPECT_EQ(routed("GET", prefix + "/health?x=1").route->page, Page::kHealth);
     EXPECT_EQ(routed("HEAD", prefix + "/models").route->page, Page::kModels);
@@ -150,7 +151,20 @@ TEST(Routes, PathsMethodsAndWhatIsElsewhere) {
   for (const char* path : {"/v1", "/v1/", "/v1/models/", "/v1/v1/models", "/v11/models", "//models", "/v1/chat", "*"}) {
     EXPECT_EQ(routed("GET", path).refusal.status, 404) << path;
   }
-  EXPECT_NE(routed("POST", "/v1/embeddings").refusal.message.find("no embeddings"), std::string::npos);
+  EXPECT_EQ(routed("HEAD", "/").route->page, Page::kHealth);
+  EXPECT_EQ(routed("GET", "/").refusal.status, 404);
+  EXPECT_EQ(routed("POST", "/api/embed").route->dialect, &kOllamaEmbed);
+  EXPECT_EQ(routed("POST", "/v1/embeddings").route->dialect, &kOpenAiEmbeddings);
+  EXPECT_NE(routed("POST", "/api/pull").refusal.message.find("naru pull"), std::string::npos);
+}
+
+// Whoever speaks a dialect reads its errors, also of paths and methods that are not there.
+TEST(Routes, ErrorsInTheWordsOfThePath) {
+  const Refusal refusal{404, "no", "", "", 0};
+  EXPECT_EQ(error_body(get({}, "/api/chat", "GET"), refusal), R"({"error":"no"})");
+  EXPECT_EQ(error_body(get({}, "/api/pull", "POST"), refusal), R"({"error":"no"})");
+  EXPECT_TRUE(error_body(get({}, "/v1/models"), refusal).starts_with(R"({"error":{"message":"no")"));
+  EXPECT_TRUE(error_body(get({}, "/tokenize", "POST"), refusal).starts_with(R"({"error":{"message":"no")"));
 }
 
 }  // namespace

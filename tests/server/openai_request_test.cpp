@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "server/limits.h"
 
 namespace naru::server {
@@ -119,17 +121,18 @@ TEST(OpenAiChat, WrongTypesAreRefusedByName) {
       {"logit_bias", {"1", "[]", R"("x")"}},
       {"chat_template_kwargs", {"1", "[]", R"("x")", "true"}},
       {"cache_salt", no_string},
-      {"tools", {"1", "true", R"("x")", "{}", "[{}]"}},
+      {"tools", {"1", "true", R"("x")", "{}"}},
       {"functions", {"1", "[{}]"}},
-      {"tool_choice", {"1", R"("required")", R"({"type":"function"})"}},
+      {"tool_choice", {"1", R"("required")", R"({"type":"function"})", R"("maybe")", "[]"}},
+      {"parallel_tool_calls", no_bool},
       {"function_call", {"1", R"({"name":"f"})"}},
-      {"response_format", {"1", "{}", R"({"type":"json_object"})", R"({"type":"json_schema"})", R"("text")"}},
+      {"response_format", {"1", "{}", R"({"type":"json_schema"})", R"("text")", R"({"type":1})", "[]"}},
       {"modalities", {"1", R"(["audio"])", R"(["text","audio"])"}},
       {"audio", {"{}"}},
       {"prediction", {"{}"}},
       {"web_search_options", {"{}"}},
-      {"thinking", {R"({"type":"disabled"})"}},
-      {"reasoning_effort", {R"("low")"}},
+      {"thinking", {"1", "true", "[]", R"("enabled")"}},
+      {"reasoning_effort", with(no_string, {R"("extreme")", R"("")"})},
   };
   for (const Field& field : fields) {
     for (const std::string& value : field.wrong) {
@@ -152,15 +155,19 @@ TEST(OpenAiChat, MessagesAreRefusedByTheirPlace) {
       {R"({"messages":[{"content":"x"}]})", "messages[0].role"},
       {R"({"messages":[{"role":1,"content":"x"}]})", "messages[0].role"},
       {R"({"messages":[{"role":"king","content":"x"}]})", "messages[0].role"},
-      {R"({"messages":[{"role":"tool","content":"x"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"tool","content":"x"}]})", "messages[0].tool_call_id"},
+      {R"({"messages":[{"role":"function","name":"f","content":"x"}]})", "messages[0].role"},
       {R"({"messages":[{"role":"user","content":"x"},{"role":"user"}]})", "messages[1].content"},
       {R"({"messages":[{"role":"user","content":1}]})", "messages[0].content"},
       {R"({"messages":[{"role":"user","content":["x"]}]})", "messages[0].content[0]"},
       {R"({"messages":[{"role":"user","content":[{"type":"text"}]}]})", "messages[0].content[0].text"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})",
        "messages[0].content[0].type"},
-      {R"({"messages":[{"role":"assistant","content":"x","tool_calls":[{}]}]})", "messages[0].tool_calls"},
-      {R"({"messages":[{"role":"assistant","content":"x","prefix":true}]})", "messages[0].prefix"},
+      {R"({"messages":[{"role":"assistant","content":"x","tool_calls":1}]})", "messages[0].tool_calls"},
+      {R"({"messages":[{"role":"assistant","content":"x","prefix":1}]})", "messages[0].prefix"},
+      {R"({"messages":[{"role":"user","content":"x","prefix":true}]})", "messages[0].prefix"},
+      {R"({"messages":[{"role":"assistant","content":"x","prefix":true},{"role":"user","content":"x"}]})",
+       "messages[0].prefix"},
       {R"({"messages":[{"role":"user","content":"x","name":7}]})", "messages[0].name"},
   };
   for (const auto& [body, param] : cases) {
@@ -200,7 +207,43 @@ TEST(OpenAiChat, FieldsThatNeedEachOther) {
       "stop");
 }
 
+// DeepSeek's extensions.
+TEST(OpenAiChat, WhatIsAskedOfReasoning) {
+  EXPECT_EQ(taken(read_openai_chat(chat_body(""))).thinks, std::nullopt);
+  EXPECT_EQ(taken(read_openai_chat(chat_body(R"("thinking":{"type":"enabled"})"))).thinks, true);
+  const AnswerRequest off = taken(read_openai_chat(chat_body(R"("thinking":{"type":"disabled","budget_tokens":9})")));
+  EXPECT_EQ(off.thinks, false);
+  EXPECT_EQ(off.ignored, std::vector<std::string>{"thinking.budget_tokens"});
+  EXPECT_EQ(refused(read_openai_chat(chat_body(R"("thinking":{"type":"auto"})"))).param, "thinking.type");
+  EXPECT_EQ(refused(read_openai_chat(chat_body(R"("thinking":{})"))).param, "thinking.type");
+  for (const auto& [word, effort] : std::map<std::string, std::string>{{"none", "none"},
+                                                                       {"minimal", "low"},
+                                                                       {"low", "low"},
+                                                                       {"medium", "high"},
+                                                                       {"high", "high"},
+                                                                       {"xhigh", "high"},
+                                                                       {"max", "max"}}) {
+    EXPECT_EQ(taken(read_openai_chat(chat_body(R"("reasoning_effort":")" + word + '"'))).reasoning_effort, effort);
+  }
+  const std::string both = R"("thinking":{"type":"disabled"},"reasoning_effort":)";
+  EXPECT_EQ(taken(read_openai_chat(chat_body(both + R"("none")"))).thinks, false);
+  EXPECT_EQ(refused(read_openai_chat(chat_body(both + R"("low")"))).param, "reasoning_effort");
+}
+
+TEST(OpenAiChat, TheLastMessageToGoOnFrom) {
+  const AnswerRequest r = taken(read_openai_chat(
+      R"({"messages":[{"role":"user","content":"Hi"},
+          {"role":"assistant","content":"The","reasoning_content":"why","prefix":true}]})"));
+  EXPECT_TRUE(r.continues_last);
+  EXPECT_EQ(r.messages.size(), 2u);
+  EXPECT_EQ(r.messages[1].find("prefix"), nullptr);
+  EXPECT_TRUE(r.ignored.empty());
+  EXPECT_FALSE(
+      taken(read_openai_chat(R"({"messages":[{"role":"assistant","content":"x","prefix":false}]})")).continues_last);
+}
+
 TEST(OpenAiCompletion, PromptsOfEveryForm) {
+  EXPECT_EQ(taken(read_openai_completion(R"({"prompt":"a","suffix":"b"})")).suffix, "b");
   const AnswerRequest one = taken(read_openai_completion(R"({"prompt":"a b"})"));
   EXPECT_EQ(std::get<std::string>(one.prompts.at(0)), "a b");
   EXPECT_EQ(one.max_tokens, 16);
@@ -221,7 +264,7 @@ TEST(OpenAiCompletion, PromptsOfEveryForm) {
       {R"({"prompt":["a",1]})", "prompt[1]"},
       {R"({"prompt":[[1],[]]})", "prompt[1]"},
       {R"({"prompt":"a","echo":true})", "echo"},
-      {R"({"prompt":"a","suffix":"b"})", "suffix"},
+      {R"({"prompt":"a","suffix":["b"]})", "suffix"},
       {R"({"prompt":"a","best_of":2})", "best_of"},
       {R"({"prompt":"a","logprobs":true})", "logprobs"},
       {R"({"prompt":"a","logprobs":21})", "logprobs"},

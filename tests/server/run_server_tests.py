@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 
+import block_dialect_tests
+import command_tests
 import hostile_tests
-from server_rig import MODEL, Client, Server, request, together
+from server_rig import MODEL, WAIT_SECONDS, Client, Server, request, together
 
 PLAIN = {"temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1, "ignore_eos": True}
 KEY = "0123456789abcdef0123"
@@ -115,6 +117,52 @@ def test_answers_whole_and_streamed(binary):
         too_long = server.ask("POST", "/v1/completions", completion("word " * 300))
         error = too_long.json()["error"]
         assert too_long.status == 400 and error["code"] == "context_length_exceeded" and " 256" in error["message"]
+
+
+def ollama(server, path, body):
+    """The objects of a stream, and what they say together."""
+    answer = server.ask("POST", path, body)
+    assert answer.status == 200 and answer.fields["content-type"] == "application/x-ndjson", answer.body
+    lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    return lines, "".join(line["message"]["content"] if "message" in line else line["response"] for line in lines)
+
+
+def test_ollama_and_pages_of_tokens(binary):
+    options = {"num_predict": 12, "seed": 7, "temperature": 1, "top_p": 1, "top_k": 0, "min_p": 0, "repeat_penalty": 1,
+               "num_ctx": 100000}
+    plain = {name: value for name, value in PLAIN.items() if name != "ignore_eos"}
+    with Server(binary) as server:
+        messages = chat()["messages"]
+        whole = server.ask("POST", "/beta/chat/completions", {**chat(), **plain, "ignore_eos": False}).json()
+        lines, said = ollama(server, "/api/chat", {"messages": messages, "options": options})
+        assert said == whole["choices"][0]["message"]["content"], (said, whole)
+        assert lines[-1]["eval_count"] == whole["usage"]["completion_tokens"] and lines[-1]["total_duration"] > 0
+        once = server.ask("POST", "/api/chat", {"messages": messages, "options": options, "stream": False})
+        assert once.json()["message"]["content"] == said and once.fields["x-naru-ignored"] == "num_ctx"
+        text = server.ask("POST", "/v1/completions", completion("Hello", ignore_eos=False, max_tokens=12)).json()
+        assert ollama(server, "/api/generate", {"prompt": "Hello", "raw": True, "options": options})[1] == \
+            text["choices"][0]["text"]
+        wrong = server.ask("POST", "/api/chat", {"messages": 1})
+        assert wrong.status == 400 and "messages" in wrong.json()["error"]
+        assert server.ask("POST", "/api/chat", {}).json()["done_reason"] == "load"
+        assert server.ask("POST", "/api/embed", {}).status == 400
+        assert "naru pull" in server.ask("POST", "/api/pull", {"model": "x"}).json()["error"]
+        assert server.ask("GET", "/api/tags").json()["models"][0]["name"] == "tiny"
+        assert server.ask("GET", "/api/ps").json()["models"][0]["context_length"] == 256
+        assert server.ask("POST", "/api/show", {"model": "tiny"}).json()["model_info"]["general.architecture"] == "llama"
+        assert server.ask("GET", "/api/version").json()["version"] and server.ask("HEAD", "/").status == 200
+
+        prompt = server.ask("POST", "/apply-template", chat()).json()["prompt"]
+        tokens = server.ask("POST", "/v1/tokenize", {"messages": messages}).json()
+        assert tokens["count"] == len(tokens["tokens"]) == whole["usage"]["prompt_tokens"]
+        assert server.ask("POST", "/detokenize", {"tokens": tokens["tokens"]}).json()["content"] == prompt
+        begun = [*messages, {"role": "assistant", "content": said[:4], "prefix": True}]
+        assert server.ask("POST", "/apply-template", {"messages": begun}).json()["prompt"] == prompt + said[:4]
+        on = server.ask("POST", "/chat/completions", {**chat(), "messages": begun, "thinking": {"type": "disabled"}})
+        assert on.status == 200 and on.fields["x-naru-ignored"] == "thinking"
+        filled = server.ask("POST", "/beta/completions", completion("a", suffix="b"))
+        assert filled.status == 400 and filled.json()["error"]["param"] == "suffix"
 
 
 def test_an_answer_is_that_of_naru_run(binary):
@@ -293,6 +341,38 @@ def test_a_unix_socket_and_a_start_after_a_kill(binary, folder):
     assert "no socket" in run_serve(binary, "--socket", path).stderr and path.read_text() == "a file"
 
 
+def test_several_models_and_what_is_counted(binary):
+    """Two names of one model: each is loaded when it is asked for, and gives the same bytes; /metrics adds up."""
+    command = [binary, "serve", f"one={MODEL}", f"two={MODEL}", "--port", "0", "--context", "128", "--threads", "1",
+               "--quiet", "--parallel", "3", "--cache-tokens", "160"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            first = process.stdout.readline()
+            assert first.endswith(" serves one, two\n"), first
+            address = ("127.0.0.1", int(first.split()[0].rsplit(":", 1)[1]))
+            assert process.stdout.readline().startswith("ready: each is loaded when a request names it, in ")
+
+            def ask(method, path, body=None):
+                with Client(address) as client:
+                    return client.ask(method, path, body)
+
+            assert [m["status"] for m in ask("GET", "/v1/models").json()["data"]] == ["idle", "idle"]
+            assert ask("POST", "/v1/completions", completion("a", model="three")).json()["error"]["code"] == "model_not_found"
+            bodies = [completion("Hello", model=("one", "two")[i % 2], seed=i // 2, max_tokens=90) for i in range(8)]
+            answers = together(*[lambda body=body: ask("POST", "/v1/completions", body) for body in bodies])
+            texts = [answer.json()["choices"][0]["text"] for answer in answers]
+            assert texts[::2] == texts[1::2] and len(set(texts)) == 4
+            assert [m["status"] for m in ask("GET", "/health").json()["models"]] == ["loaded", "loaded"]
+            lines = dict(line.rsplit(" ", 1) for line in ask("GET", "/metrics").body.decode().splitlines() if line[0] != "#")
+            assert lines['naru_requests_total{dialect="openai.completion",status="200"}'] == "8"
+            assert lines['naru_cache_pages_total{model="two"}'] == "5"
+            assert int(lines['naru_preemptions_total{model="one"}']) > 0
+            assert float(lines['naru_step_seconds_total{model="one"}']) > 0
+        finally:
+            process.terminate()
+        assert process.wait(WAIT_SECONDS) == 0
+
+
 def run_serve(binary, *arguments):
     return subprocess.run([binary, "serve", str(MODEL), *map(str, arguments)], capture_output=True, text=True, check=False,
                           timeout=60)
@@ -307,6 +387,8 @@ def test_starts_that_are_refused(binary, folder):
         (["--keys", folder / "none.txt"], 3, "none.txt"),
         (["--keys", folder / "empty.txt"], 2, "it holds no key"),
         (["--keys", folder / "empty.txt", "--no-key"], 2, "--keys and --no-key"),
+        ([MODEL, "--name", "x"], 2, "--name, --chat-template and --adapter are of one model"),
+        ([MODEL, "--port", "0"], 2, "two models would be called model"),
         (["--port", "65536"], 2, "--port"),
         (["--context", "100000", "--port", "0"], 4, "100000"),
     ]:
@@ -325,7 +407,8 @@ def main():
     parser.add_argument("--only", default="", metavar="WORD", help="tests with this word in their name")
     arguments = parser.parse_args()
     binary = str(arguments.binary.resolve())
-    tests = {name: test for source in (globals(), vars(hostile_tests)) for name, test in source.items()
+    sources = (globals(), vars(hostile_tests), vars(block_dialect_tests), vars(command_tests))
+    tests = {name: test for source in sources for name, test in source.items()
              if name.startswith("test_") and arguments.only in name}
 
     def run(name):

@@ -3,8 +3,11 @@
 
 #include <bit>
 
+#include "base/file.h"
 #include "server/model_facts.h"
+#include "tests/engine/forced_answer.h"
 #include "tests/engine/harness.h"
+#include "text/json_prefix.h"
 
 namespace naru::server {
 namespace {
@@ -104,6 +107,10 @@ TEST(RunningAnswers, ChoicesArePromptByPrompt) {
   // Each prompt counts once, each answer for itself.
   EXPECT_EQ(usage.at(1).prompt_tokens, first_usage.at(1).prompt_tokens + second_usage.at(1).prompt_tokens);
   EXPECT_EQ(usage.at(1).completion_tokens, 80);
+  // Four choices, three at once: one waits for the others.
+  EXPECT_GT(usage.at(1).queue_seconds, 0);
+  EXPECT_GT(usage.at(1).prefill_seconds, 0);
+  EXPECT_GT(usage.at(1).decode_seconds, 0);
 }
 
 TEST(RunningAnswers, WhatIsCancelledHoldsNothingAndIsSilent) {
@@ -167,6 +174,191 @@ TEST(RunningAnswers, AStopStringEndsItsAnswer) {
   stopped.stop = {text.substr(begin, end - begin)};
   const std::string cut = run({stopped}, 1).at(1).at(0).at(0);
   EXPECT_EQ(cut, text.substr(0, text.find(stopped.stop[0])));
+}
+
+// ---- calls of tools, in answers that are made to say what they say
+
+std::string qwen_template() {
+  return read_file(std::string(NARU_TEST_DATA) + "/text/families/qwen25.jinja", 1 << 20).value();
+}
+
+Rig open_with_template(const std::string& source) {
+  engine::EngineOptions options = engine::small_options(1024, 2);
+  options.chat_template = source;
+  return engine::open_rig(engine::fixture_model("gguf-llama-f32"), "cpu", options);
+}
+
+text::Value tool_named(const std::string& name) {
+  const text::Value function(text::Value::Object{{"name", name}, {"parameters", text::Value::Object()}});
+  return text::Value::Object{{"type", "function"}, {"function", function}};
+}
+
+AnswerRequest ask_with_tools() {
+  AnswerRequest request;
+  request.is_chat = true;
+  request.messages = {text::Value::Object{{"role", "user"}, {"content", "Hi"}}};
+  request.tools = text::Value::List{tool_named("f")};
+  request.sampling.temperature = 0.0;
+  return request;
+}
+
+struct Spoken {
+  std::string content;
+  std::vector<ToolCallPiece> calls;
+  AnswerEvent end;
+};
+
+// The answer of a model that says this.
+Spoken spoken(const AnswerRequest& request, engine::Engine& engine, const std::string& said) {
+  RunningAnswers running(engine, 1, 10);
+  PreparedAnswer answer = prepared(request, engine);
+  for (engine::Request& one : answer.choices) {
+    one.constraint = std::make_shared<const engine::ForcedAnswer>(engine.tokenizer()->encode(said), engine.vocab());
+  }
+  running.start(1, std::move(answer));
+  Spoken spoken;
+  while (running.has_work()) {
+    running.step();
+    for (AddressedEvent& each : running.take_events()) {
+      EXPECT_NE(each.event.kind, AnswerEvent::Kind::kError) << each.event.error.message;
+      spoken.content += each.event.content;
+      for (ToolCallPiece& piece : each.event.calls) spoken.calls.push_back(std::move(piece));
+      if (each.event.kind == AnswerEvent::Kind::kEnd) spoken.end = each.event;
+    }
+  }
+  return spoken;
+}
+
+const std::string kCall = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";
+
+TEST(RunningAnswers, CallsHaveIdsThatNobodyGuesses) {
+  Rig rig = open_with_template(qwen_template());
+  AnswerRequest request = ask_with_tools();
+  const Spoken two = spoken(request, *rig, "See:\n" + kCall + "\n" + kCall);
+  EXPECT_EQ(two.content, "See:");
+  ASSERT_EQ(two.calls.size(), 2u);
+  EXPECT_EQ(two.calls[0].arguments, "{\"a\": 1}");
+  EXPECT_EQ(two.calls[1].index, 1);
+  EXPECT_TRUE(two.calls[0].id.starts_with("call_") && two.calls[0].id.size() == 37) << two.calls[0].id;
+  EXPECT_NE(two.calls[0].id, two.calls[1].id);
+  EXPECT_EQ(two.end.reason, EndReason::kToolCalls);
+  EXPECT_NE(spoken(request, *rig, kCall).calls.at(0).id, two.calls[0].id) << "not of the seed";
+  // One call alone ends the answer.
+  request.parallel_calls = false;
+  const Spoken one = spoken(request, *rig, kCall + "\n" + kCall);
+  EXPECT_EQ(one.calls.size(), 1u);
+  EXPECT_EQ(one.end.reason, EndReason::kToolCalls);
+  EXPECT_TRUE(one.end.stop.empty());
+  // What is none: content, and an ordinary end. So is what a limit or a stop string cuts.
+  request = ask_with_tools();
+  const std::string other = "<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>";
+  const Spoken none = spoken(request, *rig, other);
+  EXPECT_EQ(none.content, other);
+  EXPECT_EQ(none.end.reason, EndReason::kStop);
+  request.max_tokens = 12;
+  EXPECT_EQ(spoken(request, *rig, kCall).end.reason, EndReason::kLength);
+  request = ask_with_tools();
+  request.stop = {"zz", "ly"};
+  const Spoken stopped = spoken(request, *rig, kCall + " really");
+  EXPECT_EQ(stopped.calls.size(), 1u);
+  EXPECT_EQ(stopped.content, " real");
+  EXPECT_EQ(stopped.end.stop, "ly");
+  EXPECT_EQ(stopped.end.reason, EndReason::kStop);
+  // Without tools nothing is looked for.
+  request = ask_with_tools();
+  request.tools = text::Value();
+  EXPECT_EQ(spoken(request, *rig, kCall).content, kCall);
+}
+
+// The next turn finds all of this one in the cache.
+TEST(RunningAnswers, TheNextTurnFindsTheCallInTheCache) {
+  Rig rig = open_with_template(qwen_template());
+  AnswerRequest request = ask_with_tools();
+  const PreparedAnswer first = prepared(request, *rig);
+  const Spoken answer = spoken(request, *rig, "See:\n" + kCall);
+  const text::Value function(
+      text::Value::Object{{"name", answer.calls[0].name}, {"arguments", answer.calls[0].arguments}});
+  const text::Value call(text::Value::Object{{"id", answer.calls[0].id}, {"type", "function"}, {"function", function}});
+  request.messages.emplace_back(
+      text::Value::Object{{"role", "assistant"}, {"content", answer.content}, {"tool_calls", text::Value::List{call}}});
+  request.messages.emplace_back(
+      text::Value::Object{{"role", "tool"}, {"tool_call_id", answer.calls[0].id}, {"content", "12"}});
+  const PreparedAnswer second = prepared(request, *rig);
+  std::vector<int32_t> wanted = first.choices[0].ids;
+  for (const int32_t id : rig->tokenizer()->encode("See:\n" + kCall)) wanted.push_back(id);
+  ASSERT_GT(second.choices[0].ids.size(), wanted.size());
+  EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), second.choices[0].ids.begin()));
+}
+
+TEST(RunningAnswers, AnAnswerInJson) {
+  Rig rig = open_with_template(qwen_template());
+  AnswerRequest request = ask_with_tools();
+  request.tools = text::Value();
+  request.is_json = true;
+  request.max_tokens = 40;
+  request.sampling.temperature = 1.0;
+  for (const char* text : {"}", "\"", ":", " ", "\n", "\t", "\r"}) {
+    request.sampling.logit_bias.emplace_back(*rig->tokenizer()->find(text), *text > ' ' ? 9.0f : -40.0f);
+  }
+  int64_t n_whole = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    request.sampling.seed = seed;
+    RunningAnswers running(*rig, 1, 10);
+    running.start(1, prepared(request, *rig));
+    std::string content;
+    while (running.has_work()) {
+      running.step();
+      for (const AddressedEvent& each : running.take_events()) {
+        content += each.event.content;
+        if (each.event.kind != AnswerEvent::Kind::kEnd || each.event.reason != EndReason::kStop) continue;
+        ++n_whole;
+        const auto parsed = text::parse_value(content, "the answer");
+        EXPECT_TRUE(parsed.ok() || parsed.error().message.find("twice") != std::string::npos) << content;
+      }
+    }
+    text::JsonPrefix prefix;
+    for (const char byte : content) ASSERT_TRUE(prefix.push(byte)) << content;
+  }
+  EXPECT_GT(n_whole, 1);
+}
+
+TEST(Prepare, ToolsNeedATemplateThatKnowsThem) {
+  const auto refusal_with = [](const std::string& source, const AnswerRequest& request) {
+    Rig rig = open_with_template(source);
+    auto made = prepare(request, facts_of(*rig, "m", "cpu", 0), 0, 0);
+    return std::holds_alternative<Refusal>(made) ? std::get<Refusal>(made) : Refusal{0, "", "", "", 0};
+  };
+  const std::string plain = "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}";
+  const std::string listing = "{{ tools | tojson if tools }}" + plain;
+  const AnswerRequest request = ask_with_tools();
+  EXPECT_EQ(refusal_with(qwen_template(), request).status, 0);
+  EXPECT_EQ(refusal_with(plain, request).param, "tools");
+  EXPECT_NE(refusal_with(plain, request).message.find("no place for tools"), std::string::npos);
+  EXPECT_NE(refusal_with(listing, request).message.find("a form that is not read here"), std::string::npos);
+  AnswerRequest history = request;
+  history.tools = text::Value();
+  const text::Value function(text::Value::Object{{"name", "f"}, {"arguments", "{}"}});
+  history.messages.emplace_back(text::Value::Object{
+      {"role", "assistant"},
+      {"content", nullptr},
+      {"tool_calls", text::Value::List{text::Value(text::Value::Object{{"id", "1"}, {"function", function}})}}});
+  EXPECT_EQ(refusal_with(plain, history).param, "messages[1].tool_calls");
+  EXPECT_EQ(refusal_with(qwen_template(), history).status, 0);
+  // The calls of an answer with words too would be left out.
+  const std::string either =
+      "{% for m in messages %}{{ m.content if m.content is not none else m.tool_calls[0].function.arguments }}{% "
+      "endfor %}";
+  EXPECT_EQ(refusal_with(either, history).status, 0);
+  history.messages[1].set("content", "words");
+  EXPECT_EQ(refusal_with(either, history).param, "messages[1].content");
+  EXPECT_EQ(refusal_with(qwen_template(), history).status, 0);
+  AnswerRequest json = request;
+  json.is_json = true;
+  EXPECT_EQ(refusal_with(qwen_template(), json).param, "response_format");
+  json.tools = text::Value();
+  EXPECT_EQ(refusal_with(qwen_template(), json).status, 0);
+  json.ignores_end = true;
+  EXPECT_EQ(refusal_with(qwen_template(), json).param, "response_format");
 }
 
 TEST(Prepare, RefusalsNameTheFieldAndBothNumbers) {

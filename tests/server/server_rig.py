@@ -144,7 +144,7 @@ class Server:
         self.process = subprocess.Popen([binary, "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
                                         stdout=subprocess.PIPE, stderr=self.log, env={**clean, **(environment or {})})
         first = self.process.stdout.readline().decode()
-        match = re.fullmatch(r"(http://(.*):(\d+)|unix:(.*)) serves tiny\n", first)
+        match = re.fullmatch(r"(https?://(.*):(\d+)|unix:(.*)) serves tiny\n", first)
         assert match, (first, self.said())
         self.address = match[4] or (match[2].strip("[]"), int(match[3]))
         self.ready = self.process.stdout.readline().decode()

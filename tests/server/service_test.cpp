@@ -2,91 +2,19 @@
 // ends: without a socket, and by a clock of the test's.
 #include "server/service.h"
 
-#include <condition_variable>
-#include <deque>
-#include <future>
-#include <mutex>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tests/engine/harness.h"
+#include "tests/server/service_rig.h"
 
 namespace naru::server {
 namespace {
 
-// What the network's thread would do, done when the test says so.
-class Posted {
- public:
-  Service::Post post() {
-    return [this](std::function<void()> work) {
-      {
-        const std::lock_guard lock(mutex_);
-        works_.push_back(std::move(work));
-      }
-      has_work_.notify_one();
-    };
-  }
-  // Runs one piece of work after the other until `done`.
-  void run_until(const std::function<bool()>& done) {
-    while (!done()) {
-      std::unique_lock lock(mutex_);
-      ASSERT_TRUE(has_work_.wait_for(lock, std::chrono::seconds(60), [this] { return !works_.empty(); }));
-      const std::function<void()> work = std::move(works_.front());
-      works_.pop_front();
-      lock.unlock();
-      work();
-    }
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable has_work_;
-  std::deque<std::function<void()>> works_;
-};
-
-struct Heard final : Responder {
-  std::optional<HttpResponse> whole, head;
-  std::string bytes;
-  bool has_ended = false, keeps_alive = false;
-
-  void respond(HttpResponse response) override { whole = std::move(response); }
-  void begin_stream(HttpResponse response) override { head = std::move(response); }
-  void stream(std::string more) override { bytes += more; }
-  void end_stream(bool stays) override { has_ended = true, keeps_alive = stays; }
-};
-
-OpenEngine open_fixture(std::shared_future<void> may_load = {}) {
-  return [may_load](const models::LoadProgress& progress) -> Result<ServedEngine> {
-    if (may_load.valid()) {
-      progress(1, 4);
-      may_load.wait();
-    }
-    ServedEngine served;
-    served.chip = engine::make_chip("cpu");
-    NARU_ASSIGN(served.engine, engine::Engine::open(engine::fixture_model("gguf-llama-f32"),
-                                                    engine::small_options(128, 2), *served.chip));
-    served.chip_name = "cpu";
-    return served;
-  };
+HttpRequest post(const std::string& body) {
+  return http_post(body);
 }
-
-HttpRequest post(const std::string& body, const std::string& path = "/v1/completions") {
-  HttpRequest request;
-  request.method = "POST";
-  request.target = path;
-  request.fields = {{"host", "localhost"}};
-  request.body = body;
-  request.body_bytes = static_cast<int64_t>(body.size());
-  return request;
-}
-
 HttpRequest get(const std::string& path) {
-  HttpRequest request = post("", path);
-  request.method = "GET";
-  return request;
+  return http_get(path);
 }
-
-const std::string kLong = R"({"prompt":"a","max_tokens":100,"ignore_eos":true,"stream":true})";
 
 struct ServiceTest : testing::Test {
   Posted posted;
@@ -213,6 +141,36 @@ TEST_F(ServiceTest, NamesOfFieldsCannotBreakAHeader) {
   }
   EXPECT_EQ(said.find_first_of("\r\n"), std::string::npos);
   EXPECT_FALSE(said.empty());
+}
+
+TEST_F(ServiceTest, ABodyThatIsNoJsonIsToldSo) {
+  start_loaded();
+  const auto with = [](const char* name, const char* value) {
+    HttpRequest request = post("{}");
+    request.fields.push_back({name, value});
+    return request;
+  };
+  for (const auto& [request, words] :
+       {std::pair{with("content-type", "text/plain; charset=utf-8"), "with the header Content-Type: application/json"},
+        {with("content-encoding", "gzip"), "without Content-Encoding"}}) {
+    const HttpResponse response = *ask(request)->whole;
+    EXPECT_EQ(response.status, 415);
+    EXPECT_EQ(response.content_type, "application/json");
+    const auto error = nlohmann::json::parse(response.body)["error"];
+    EXPECT_EQ(error["code"], "unsupported_media_type");
+    EXPECT_NE(error["message"].get<std::string>().find(words), std::string::npos) << error;
+  }
+  EXPECT_FALSE(service->examine(with("content-type", "application/json ; charset=utf-8")).has_value());
+  for (const auto& [body, words] :
+       {std::pair{"{\"a\": 1,\n]", "at line 2, column 1"}, {"", "its body is empty"}, {"[]", "an array"}}) {
+    const auto heard = ask(post(body));
+    posted.run_until([&] { return heard->whole.has_value(); });
+    EXPECT_EQ(heard->whole->status, 400);
+    const std::string& said = heard->whole->body;
+    EXPECT_NE(said.find(words), std::string::npos) << said;
+    EXPECT_NE(said.find("reading the request"), std::string::npos) << said;
+    EXPECT_EQ(said.find("damaged"), std::string::npos) << said;
+  }
 }
 
 }  // namespace

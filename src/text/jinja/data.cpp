@@ -21,18 +21,19 @@ Error too_deep() {
                       kDataDepthMax)};
 }
 
+Text content_text(std::string_view bytes) {
+  Text text;
+  text.append(is_valid_utf8(bytes) ? bytes : std::string_view(repair_utf8(bytes)), true);
+  return text;
+}
+
 Result<Val> convert(const Value& value, int depth) {
   if (depth > kDataDepthMax) return too_deep();
   if (value.as_bool()) return Val(*value.as_bool());
   if (value.as_int()) return Val(*value.as_int());
   if (value.as_double()) return Val(*value.as_double());
   if (value.as_wide()) return Val(std::make_shared<const WideNumber>(*value.as_wide()));
-  const auto content = [](std::string_view bytes) {
-    Text text;
-    text.append(is_valid_utf8(bytes) ? bytes : std::string_view(repair_utf8(bytes)), true);
-    return text;
-  };
-  if (value.as_string()) return Val(content(*value.as_string()));
+  if (value.as_string()) return Val(content_text(*value.as_string()));
   if (const Value::List* list = value.as_list()) {
     std::vector<Val> items;
     items.reserve(list->size());
@@ -47,7 +48,7 @@ Result<Val> convert(const Value& value, int depth) {
     entries.reserve(object->size());
     for (const auto& [key, item] : *object) {
       NARU_ASSIGN(Val converted, convert(item, depth + 1));
-      entries.emplace_back(std::make_shared<const Text>(content(key)), std::move(converted));
+      entries.emplace_back(std::make_shared<const Text>(content_text(key)), std::move(converted));
     }
     return make_dict(std::move(entries));
   }
@@ -235,6 +236,11 @@ class JsonPrinter {
   }
 
   Status print_dict(const Dict& dict, int level) {
+    if (dict.written) {
+      out.text += dict.written->bytes;
+      out.is_content |= dict.written->has_content();
+      return {};
+    }
     std::vector<const std::pair<TextPtr, Val>*> entries;
     for (const auto& entry : dict.entries) entries.push_back(&entry);
     if (style_.sort_keys) {
@@ -339,6 +345,14 @@ Result<Val> from_outside(const Value& value) {
   return convert(value, 0);
 }
 
+Result<Val> written_object(std::string_view json) {
+  const Result<Value> parsed = parse_value(json, "an object");
+  NARU_ASSIGN(const Val fields, from_outside(parsed.ok() && parsed->as_object() ? *parsed : Value(Value::Object())));
+  Dict dict = *fields.dict();
+  dict.written = std::make_shared<const Text>(content_text(json));
+  return Val(DictPtr(std::make_shared<const Dict>(std::move(dict))));
+}
+
 std::string_view type_name(const Val& value) {
   constexpr std::string_view kNames[] = {"undefined", "NoneType", "bool",      "int",  "float", "str",
                                          "list",      "dict",     "namespace", "loop", "macro", "function"};
@@ -404,6 +418,7 @@ std::optional<int> order(const Val& a, const Val& b, int64_t& fuel) {
 Result<Text> to_text(const Val& value, size_t bytes_max) {
   if (value.is_undefined()) return Text();
   if (const Text* text = value.text()) return *text;
+  if (value.dict() && value.dict()->written) return *value.dict()->written;
   return to_repr(value, bytes_max);
 }
 

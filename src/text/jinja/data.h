@@ -104,6 +104,7 @@ struct List {
 struct Dict {
   std::vector<std::pair<TextPtr, Val>> entries;
   int depth = 1;
+  TextPtr written;  // the JSON it was read from, which is what it prints as; null for most
   const Val* find(std::string_view key) const;
 };
 struct Namespace {  // owned by the interpreter
@@ -127,6 +128,11 @@ Result<Val> make_dict(std::vector<std::pair<TextPtr, Val>> entries);
 
 // Data from outside: every string in it, keys too, is content.
 Result<Val> from_outside(const Value& value);
+
+// An object from outside that remembers how it was written: a mapping to whoever asks for its fields (none where `json`
+// is no JSON object), and exactly those bytes wherever it becomes text: tojson of any style, str(), joined to strings.
+// So templates that want an object and those that want a string write the same.
+Result<Val> written_object(std::string_view json);
 
 // Python's word for the type, for messages.
 std::string_view type_name(const Val& value);

@@ -222,10 +222,11 @@ Result<Val> Interpreter::evaluate_binary(const Node& node) {
 }
 
 Result<Val> Interpreter::binary(std::string_view op, const Val& a, const Val& b) {
-  if (op == "+" && a.text() && b.text()) {
-    NARU_TRY(count_bytes(a.text()->bytes.size() + b.text()->bytes.size()));
-    Text sum = *a.text();
-    sum.append(*b.text());
+  const auto text_in = [](const Val& value) { return value.dict() ? value.dict()->written.get() : value.text(); };
+  if (op == "+" && (a.text() || b.text()) && text_in(a) && text_in(b)) {
+    NARU_TRY(count_bytes(text_in(a)->bytes.size() + text_in(b)->bytes.size()));
+    Text sum = *text_in(a);
+    sum.append(*text_in(b));
     return Val(std::move(sum));
   }
   if (op == "+" && a.list() && b.list() && a.list()->is_tuple == b.list()->is_tuple) {

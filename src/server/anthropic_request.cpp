@@ -1,0 +1,209 @@
+#include "server/anthropic_request.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <memory>
+
+#include "formats/utf8.h"
+#include "server/anthropic_answer.h"
+#include "server/anthropic_messages.h"
+#include "server/limits.h"
+#include "server/prepare.h"
+#include "server/request_body.h"
+#include "server/text_blocks.h"
+
+namespace naru::server {
+namespace {
+
+using text::Value;
+
+constexpr std::string_view kNoForms = "answers of a form come later: ask for it in the prompt, and check what comes";
+
+// A tool that the client runs; those that Anthropic would run, or knows the schema of, have a type with a date.
+void read_anthropic_tool(Fields& tool, ToolList& tools) {
+  const std::string type = block_type(tool);
+  FieldNotes& notes = tool.notes();
+  if (!notes.ok()) return;
+  if (!type.empty() && type != "custom") {
+    const std::string place = tool.path_of("type");
+    return notes.refuse(place,
+                        fmt::format("{} is {}, and only tools that the client describes and runs are there "
+                                    "({{\"name\", \"description\", \"input_schema\"}}); leave it out",
+                                    place, formats::printable(type)),
+                        400, "unsupported_tool");
+  }
+  const Value* schema = tool.find("input_schema");
+  const std::string place = tool.path_of("input_schema");
+  if (schema == nullptr) {
+    notes.refuse(place,
+                 fmt::format("{} is not there, a JSON schema was wanted, as in {{\"type\": \"object\"}}", place));
+  } else if (schema->as_object() == nullptr) {
+    tool.refuse_wrong("input_schema", *schema, "a JSON schema, which is an object");
+  }
+  tools.add(tool, schema);
+  ignore_cache_control(tool);
+  if (tool.boolean("strict").value_or(false)) notes.ignore(tool.path_of("strict"));  // schemas are advice here
+  tool.boolean("eager_input_streaming");  // input is always streamed as it is made
+  tool.ignore_rest();
+}
+
+// The word of tool_choice; "" where something was wrong.
+std::string read_anthropic_choice(const Value& value, AnswerRequest& request, Fields& body) {
+  if (value.as_object() == nullptr) {
+    body.refuse_wrong("tool_choice", value, "an object with \"type\"");
+    return {};
+  }
+  Fields choice(value, "tool_choice", body.notes());
+  const std::string type = required_string(choice, "type", kBlockWordBytesMax);
+  request.parallel_calls = !choice.boolean("disable_parallel_tool_use").value_or(false);
+  if (!body.notes().ok()) return {};
+  const std::string place = choice.path_of("type");
+  if (type == "any" || type == "tool") {
+    body.notes().refuse(place,
+                        fmt::format("{} is {}, and calls cannot be forced here yet; send {{\"type\": \"auto\"}}, and "
+                                    "ask for the call in the prompt",
+                                    place, type),
+                        400, "unsupported_parameter");
+  } else if (type != "auto" && type != "none") {
+    body.notes().refuse(place,
+                        fmt::format("{} is {}, auto or none was wanted; correct it", place, formats::printable(type)));
+  }
+  choice.ignore_rest();
+  return type;
+}
+
+void read_anthropic_tools(Fields& body, AnswerRequest& request) {
+  ToolList tools;
+  if (const Value* list = body.find("tools")) {
+    read_objects(*list, "tools", kToolsMax, body.notes(), [&](Fields& tool) { read_anthropic_tool(tool, tools); });
+  }
+  const Value* choice = body.find("tool_choice");
+  const std::string word = choice == nullptr ? "auto" : read_anthropic_choice(*choice, request, body);
+  if (word != "none") request.tools = tools.take();
+  const Value* servers = body.find("mcp_servers");
+  if (servers != nullptr && (servers->as_list() == nullptr || !servers->as_list()->empty())) {
+    body.refuse_unsupported("mcp_servers", "nothing here goes to the network; the client can call them");
+  }
+}
+
+// How much thinking is given out is not chosen here, nor how long it may be: both are said.
+void read_anthropic_thinking(Fields& body, AnswerRequest& request) {
+  const Value* value = body.find("thinking");
+  if (value == nullptr) return;
+  if (value->as_object() == nullptr) return body.refuse_wrong("thinking", *value, "an object with \"type\"");
+  Fields thinking(*value, "thinking", body.notes());
+  const std::string type = required_string(thinking, "type", kBlockWordBytesMax);
+  if (!body.notes().ok()) return;
+  if (type != "enabled" && type != "adaptive" && type != "disabled") {
+    const std::string place = thinking.path_of("type");
+    return body.notes().refuse(place, fmt::format("{} is {}, enabled, adaptive or disabled was wanted; correct it",
+                                                  place, formats::printable(type)));
+  }
+  request.thinks = type != "disabled";
+  if (thinking.integer("budget_tokens", 1, kTokensOfAnswerMax)) thinking.ignore("budget_tokens");
+  if (thinking.string("display", kBlockWordBytesMax)) thinking.ignore("display");
+  thinking.ignore_rest();
+}
+
+void read_output_config(Fields& body, AnswerRequest& request) {
+  body.refuse_unsupported("output_format", kNoForms);
+  const Value* value = body.find("output_config");
+  if (value == nullptr) return;
+  if (value->as_object() == nullptr) return body.refuse_wrong("output_config", *value, "an object");
+  Fields config(*value, "output_config", body.notes());
+  config.refuse_unsupported("format", kNoForms);
+  if (const auto word = config.string("effort", kBlockWordBytesMax)) {
+    const auto effort = level_of_effort(*word);
+    const std::string place = config.path_of("effort");
+    if (!effort) {
+      return body.notes().refuse(place, fmt::format("{} is {}, low, medium, high, xhigh or max was wanted; correct it",
+                                                    place, formats::printable(*word)));
+    }
+    request.reasoning_effort = *effort;
+  }
+  config.ignore_rest();
+}
+
+// What decides the prompt: all that counting needs.
+void read_prompt_fields(Fields& body, AnswerRequest& request) {
+  request.is_chat = true;
+  request.model = body.string("model", kBlockWordBytesMax).value_or("");
+  Conversation conversation;
+  read_anthropic_conversation(body, conversation);
+  request.continues_last = conversation.ends_with_assistant();
+  request.messages = conversation.take_messages();
+  read_anthropic_tools(body, request);
+  read_anthropic_thinking(body, request);
+  read_output_config(body, request);
+  ignore_cache_control(body);
+  for (const char* name : {"betas", "context_management", "diagnostics", "inference_geo", "metadata", "service_tier",
+                           "speed", "user_profile_id", "workspace_id"}) {
+    body.ignore(name);
+  }
+  body.refuse_unsupported("container", "no code is run here; leave it out");
+}
+
+void read_answer_fields(Fields& body, AnswerRequest& request) {
+  const auto max_tokens = body.integer("max_tokens", 1, kTokensOfAnswerMax);
+  if (!max_tokens) {
+    body.notes().refuse("max_tokens",
+                        "max_tokens is not there, the most tokens that the answer may have were wanted; give a number");
+  }
+  request.max_tokens = max_tokens.value_or(0);
+  request.stop = read_stops(body, "stop_sequences");
+  request.is_streamed = body.boolean("stream").value_or(false);
+  AskedSampling& sampling = request.sampling;
+  sampling.temperature = body.number("temperature", 0, 1000);
+  sampling.top_p = body.number("top_p", 0, 1);
+  sampling.top_k = body.integer("top_k", 0, std::numeric_limits<int32_t>::max());
+  sampling.min_p = body.number("min_p", 0, 1);
+  const auto seed = body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  if (seed) sampling.seed = static_cast<uint64_t>(*seed);
+  request.ignores_end = body.boolean("ignore_eos").value_or(false);
+  request.cache_salt = body.string("cache_salt", kBlockWordBytesMax).value_or("");
+}
+
+}  // namespace
+
+ReadRequest read_anthropic_messages(std::string_view body) {
+  Value root;
+  if (auto refusal = parse_body(body, root)) return *refusal;
+  FieldNotes notes;
+  Fields fields(root, "", notes);
+  AnswerRequest request;
+  read_prompt_fields(fields, request);
+  read_answer_fields(fields, request);
+  fields.ignore_rest();
+  return finish_request(notes, request);
+}
+
+ReadRequest read_anthropic_count(std::string_view body) {
+  Value root;
+  if (auto refusal = parse_body(body, root)) return *refusal;
+  FieldNotes notes;
+  Fields fields(root, "", notes);
+  auto request = std::make_shared<AnswerRequest>();
+  read_prompt_fields(fields, *request);
+  fields.ignore_rest();
+  if (!notes.ok()) return notes.refusal();
+  PageRequest page;
+  page.model = request->model;
+  page.ignored = notes.ignored();
+  page.make = [request](const ModelFacts& model) -> std::variant<std::string, Refusal> {
+    auto tokens = prompt_tokens(*request, model);
+    if (auto* refusal = std::get_if<Refusal>(&tokens)) return std::move(*refusal);
+    return fmt::format(R"({{"input_tokens":{}}})", std::get<std::vector<int32_t>>(tokens).size());
+  };
+  return page;
+}
+
+const Dialect kAnthropicMessages = {
+    "anthropic.messages", "msg_",
+    [](std::string_view body, const HttpRequest&) { return read_anthropic_messages(body); }, make_anthropic_writer,
+    anthropic_error};
+const Dialect kAnthropicCount = {"anthropic.count_tokens", "msg_",
+                                 [](std::string_view body, const HttpRequest&) { return read_anthropic_count(body); },
+                                 make_anthropic_writer, anthropic_error};
+
+}  // namespace naru::server

@@ -1,0 +1,143 @@
+#include "server/chat_prompt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "server/tool_prompt.h"
+#include "text/answer_start.h"
+#include "text/chat_template.h"
+#include "text/reasoning.h"
+
+namespace naru::server {
+namespace {
+
+// What templates call the switch of reasoning: Qwen's and those like it, and DeepSeek's.
+constexpr const char* kSwitches[] = {"enable_thinking", "thinking"};
+constexpr const char* kEffort = "reasoning_effort";
+constexpr std::string_view kNoEffort = "none";
+
+bool is_same(const text::Value& a, const text::Value& b) {
+  if (a.as_bool() && b.as_bool()) return *a.as_bool() == *b.as_bool();
+  return a.as_string() && b.as_string() && *a.as_string() == *b.as_string();
+}
+
+// Sets a variable; one that the request has set itself must agree.
+std::optional<Refusal> set_variable(text::Value::Object& settings, const char* name, text::Value value,
+                                    std::string_view asked) {
+  for (const auto& [key, set] : settings) {
+    if (key != name) continue;
+    if (is_same(set, value)) return std::nullopt;
+    return Refusal{400,
+                   fmt::format("reading the request: chat_template_kwargs.{} says something else than {}, and both set "
+                               "one variable of the model's template; leave one out",
+                               name, asked),
+                   fmt::format("chat_template_kwargs.{}", name), "", 0};
+  }
+  settings.emplace_back(name, std::move(value));
+  return std::nullopt;
+}
+
+// What is asked of reasoning, as variables of the template.
+std::optional<Refusal> set_reasoning(const AnswerRequest& request, const text::ChatTemplate& chat_template,
+                                     text::Value::Object& settings, std::vector<std::string>& ignored) {
+  const bool has_tools = !request.tools.is_null();
+  const std::string& effort = request.reasoning_effort;
+  const std::string asked = request.thinks ? "thinking" : kEffort;
+  // An effort is one of thinking.
+  std::optional<bool> thinks = request.thinks;
+  if (!thinks && !effort.empty()) thinks = effort != kNoEffort;
+  bool has_switch = false;
+  for (const char* name : kSwitches) {
+    if (!thinks || !chat_template.reads_variable(name, has_tools)) continue;
+    has_switch = true;
+    if (auto refusal = set_variable(settings, name, *thinks, asked)) return refusal;
+  }
+  if (request.thinks && !has_switch) ignored.push_back("thinking");
+  if (effort == kNoEffort) {
+    if (!request.thinks && !has_switch) ignored.push_back(kEffort);
+  } else if (!effort.empty()) {
+    if (!chat_template.reads_variable(kEffort, has_tools)) {
+      ignored.push_back(kEffort);
+    } else if (auto refusal = set_variable(settings, kEffort, effort, kEffort)) {
+      return refusal;
+    }
+  }
+  return std::nullopt;
+}
+
+Refusal about_messages(const Error& error) {
+  Refusal refusal = refusal_of(error);
+  if (refusal.status < 500) refusal.param = "messages";
+  return refusal;
+}
+
+// Takes the message that the answer goes on from out of the conversation.
+std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages) {
+  const auto text_of = [&](const char* name) {
+    const text::Value* value = messages.back().find(name);
+    return value && value->as_string() ? *value->as_string() : std::string();
+  };
+  if (messages.empty() || text_of("role") != "assistant" || messages.back().find("tool_calls")) {
+    return Refusal{400,
+                   "reading the request: the answer is to go on where the last message ends, which must be an "
+                   "assistant's, and without tool calls; correct it",
+                   "messages", "", 0};
+  }
+  text::AnswerStart start{text_of("reasoning_content"), text_of("content")};
+  messages.pop_back();
+  return start;
+}
+
+}  // namespace
+
+std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model, bool opens_answer,
+                                              engine::TextOptions* text) {
+  const bool has_tools = !request.tools.is_null();
+  if (model.tokenizer == nullptr || model.chat_template == nullptr || !model.chat_template->can_render(has_tools)) {
+    const std::string why = model.template_status.ok() ? "the model has no chat template for such conversations"
+                                                       : model.template_status.error().message;
+    return Refusal{400,
+                   fmt::format("rendering the conversation: {}; /v1/completions continues plain text, and so does "
+                               "/api/generate with \"raw\": true",
+                               why),
+                   "", "no_chat_template", 0};
+  }
+  const text::Tokenizer& tokenizer = *model.tokenizer;
+  ChatPrompt prompt;
+  text::ChatInput input;
+  engine::TextOptions unread;
+  if (auto refusal = prepare_tools(request, model, input, text != nullptr ? *text : unread)) return *refusal;
+  input.settings = request.template_settings;
+  input.add_generation_prompt = opens_answer;
+  if (auto refusal = set_reasoning(request, *model.chat_template, input.settings, prompt.ignored)) return *refusal;
+  std::optional<text::AnswerStart> start;
+  if (request.continues_last) {
+    auto taken = take_start(input.messages);
+    if (auto* refusal = std::get_if<Refusal>(&taken)) return *refusal;
+    start = std::move(std::get<text::AnswerStart>(taken));
+  }
+  auto rendered = model.chat_template->render(input);
+  if (!rendered.ok()) return about_messages(rendered.error());
+  prompt.segments = std::move(rendered).value();
+  bool goes_on_in_reasoning = false;
+  if (start) {
+    auto appended = text::append_answer_start(std::move(*start), tokenizer, prompt.segments);
+    if (!appended.ok()) return about_messages(appended.error());
+    goes_on_in_reasoning = *appended;
+  }
+  prompt.ids = tokenizer.encode_segments(prompt.segments);
+  prompt.opens_reasoning =
+      start ? goes_on_in_reasoning : text::prompt_opens_reasoning(prompt.segments, prompt.ids, tokenizer);
+  if (prompt.ids.empty()) {
+    return Refusal{400,
+                   "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
+                   "send it to /v1/completions as plain text",
+                   "messages", "", 0};
+  }
+  // Reasoning that comes anyhow was not asked for in vain.
+  if (request.thinks == true && prompt.opens_reasoning) std::erase(prompt.ignored, "thinking");
+  return prompt;
+}
+
+}  // namespace naru::server

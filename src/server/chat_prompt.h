@@ -1,0 +1,30 @@
+// A conversation as the model is given it: through its template, with what is asked of its reasoning as the variables
+// that this template reads. A function of the request and the model alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/text_stream.h"
+#include "server/answer_request.h"
+#include "server/model_facts.h"
+#include "text/segment.h"
+
+namespace naru::server {
+
+struct ChatPrompt {
+  std::vector<text::Segment> segments;  // what the template made
+  std::vector<int32_t> ids;             // the same as tokens: at least one
+  bool opens_reasoning = false;         // the answer begins inside reasoning
+  // What was asked of reasoning and the template knows nothing of: "thinking", "reasoning_effort".
+  std::vector<std::string> ignored;
+};
+
+// `opens_answer`: with the scaffold that an answer follows (add_generation_prompt). `text`, where it is wanted: how
+// calls of tools are found in the answer.
+std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model,
+                                              bool opens_answer = true, engine::TextOptions* text = nullptr);
+
+}  // namespace naru::server

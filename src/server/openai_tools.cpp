@@ -1,0 +1,197 @@
+#include "server/openai_tools.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/utf8.h"
+#include "server/limits.h"
+
+namespace naru::server {
+namespace {
+
+using text::Value;
+
+constexpr size_t kIdBytesMax = 256;
+constexpr size_t kDescriptionBytesMax = kBodyBytesMax;
+
+bool is_tool_name(const std::string& name) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  return !name.empty() && static_cast<int64_t>(name.size()) <= kToolNameBytesMax &&
+         std::all_of(name.begin(), name.end(), is_plain);
+}
+
+// A required string.
+std::string need_string(Fields& fields, std::string_view name, size_t bytes_max) {
+  const auto value = fields.string(name, bytes_max);
+  if (value) return *value;
+  const std::string place = fields.path_of(name);
+  fields.notes().refuse(place, fmt::format("{} is not there, a string was wanted; give one", place));
+  return {};
+}
+
+// {"type": "function", "function": {...}}: the inner object; null where something is wrong.
+const Value* function_object(Fields& outer) {
+  FieldNotes& notes = outer.notes();
+  const std::string type_place = outer.path_of("type");
+  const auto type = outer.string("type", kIdBytesMax);
+  if (!notes.ok()) return nullptr;
+  if (type != "function") {
+    notes.refuse(type_place,
+                 fmt::format("{} is {}, \"function\" was wanted, the one kind of tool there is here", type_place,
+                             type ? formats::printable(*type) : "not there"),
+                 400, "unsupported_parameter");
+    return nullptr;
+  }
+  const Value* function = outer.find("function");
+  const std::string place = outer.path_of("function");
+  if (function == nullptr) {
+    notes.refuse(place, fmt::format("{} is not there, an object with \"name\" was wanted", place));
+  } else if (function->as_object() == nullptr) {
+    outer.refuse_wrong("function", *function, "an object with \"name\"");
+    return nullptr;
+  }
+  return function;
+}
+
+// An element of a list as an object; nothing where it is none.
+bool check_object(const Value& value, const std::string& place, std::string_view wanted, FieldNotes& notes) {
+  if (value.as_object() != nullptr) return true;
+  notes.refuse(place, fmt::format("{} is {}, {} was wanted; correct it", place, shown_value(value), wanted));
+  return false;
+}
+
+Value read_tool(const Value& value, const std::string& place, FieldNotes& notes) {
+  if (!check_object(value, place, "an object with \"type\" and \"function\"", notes)) return {};
+  Fields outer(value, place, notes);
+  const Value* object = function_object(outer);
+  if (object == nullptr) return {};
+  Fields fields(*object, outer.path_of("function"), notes);
+  Value::Object function;
+  const std::string name = need_string(fields, "name", kIdBytesMax);
+  if (notes.ok() && !is_tool_name(name)) {
+    notes.refuse(fields.path_of("name"),
+                 fmt::format("{} is \"{}\", 1 to {} letters, digits, '_' and '-' were wanted; rename the tool",
+                             fields.path_of("name"), formats::printable(name), kToolNameBytesMax));
+  }
+  function.emplace_back("name", name);
+  if (const auto said = fields.string("description", kDescriptionBytesMax)) {
+    function.emplace_back("description", *said);
+  }
+  const Value* parameters = fields.find("parameters");
+  if (parameters != nullptr && parameters->as_object() == nullptr) {
+    fields.refuse_wrong("parameters", *parameters, "an object, a JSON schema");
+  }
+  // A tool without parameters: templates ask for the schema all the same.
+  const Value none(Value::Object{{"type", "object"}, {"properties", Value::Object()}});
+  function.emplace_back("parameters", parameters != nullptr ? *parameters : none);
+  // A promise about arguments that nothing here keeps yet: said, not obeyed.
+  if (fields.boolean("strict") == true) fields.ignore("strict");
+  fields.ignore_rest();
+  outer.ignore_rest();
+  return Value::Object{{"type", "function"}, {"function", Value(std::move(function))}};
+}
+
+void read_tool_list(Fields& body, AnswerRequest& request) {
+  const Value* value = body.find("tools");
+  if (value == nullptr) return;
+  FieldNotes& notes = body.notes();
+  const Value::List* list = value->as_list();
+  if (list == nullptr) return body.refuse_wrong("tools", *value, "an array of tools");
+  if (static_cast<int64_t>(list->size()) > kToolsMax) {
+    return notes.refuse(
+        "tools", fmt::format("tools has {} elements, at most {} are taken; send fewer", list->size(), kToolsMax));
+  }
+  Value::List tools;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
+    const std::string place = fmt::format("tools[{}]", i);
+    Value tool = read_tool((*list)[i], place, notes);
+    if (!notes.ok()) return;
+    const std::string& name = *tool.find("function")->find("name")->as_string();
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
+      return notes.refuse(place + ".function.name",
+                          fmt::format("{}.function.name is {}, the name of an earlier tool; rename one", place, name));
+    }
+    names.push_back(name);
+    tools.push_back(std::move(tool));
+  }
+  if (!tools.empty()) request.tools = Value(std::move(tools));
+}
+
+void read_tool_choice(Fields& body, AnswerRequest& request) {
+  const Value* choice = body.find("tool_choice");
+  if (choice == nullptr) return;
+  const std::string* word = choice->as_string();
+  if (word == nullptr && choice->as_object() == nullptr) {
+    return body.refuse_wrong("tool_choice", *choice, "\"auto\" or \"none\"");
+  }
+  if (word == nullptr || *word == "required") {
+    return body.refuse_unsupported("tool_choice",
+                                   "that a tool must be called, or which, comes with constrained decoding: send "
+                                   "\"auto\" or \"none\", and ask for the call in a message");
+  }
+  if (*word != "auto" && *word != "none") {
+    return body.notes().refuse("tool_choice", fmt::format("tool_choice is \"{}\", \"auto\" or \"none\" was wanted",
+                                                          formats::printable(*word, 40)));
+  }
+  if (*word == "none") request.tools = Value();
+}
+
+bool is_empty_list(const Value* value) {
+  return value != nullptr && value->as_list() != nullptr && value->as_list()->empty();
+}
+
+}  // namespace
+
+void read_openai_tools(Fields& body, AnswerRequest& request) {
+  read_tool_list(body, request);
+  read_tool_choice(body, request);
+  request.parallel_calls = body.boolean("parallel_tool_calls").value_or(true);
+  if (!is_empty_list(body.find("functions"))) {
+    body.refuse_unsupported("functions", "it is the old name: send \"tools\"");
+  }
+  const Value* choice = body.find("function_call");
+  const std::string* word = choice != nullptr ? choice->as_string() : nullptr;
+  if (word == nullptr || (*word != "none" && *word != "auto")) {
+    body.refuse_unsupported("function_call", "it is the old name: send \"tool_choice\"");
+  }
+}
+
+Value::List read_openai_calls(Fields& message) {
+  Value::List calls;
+  const Value* value = message.find("tool_calls");
+  if (value == nullptr) return calls;
+  FieldNotes& notes = message.notes();
+  const Value::List* list = value->as_list();
+  if (list == nullptr) {
+    message.refuse_wrong("tool_calls", *value, "an array of calls");
+    return calls;
+  }
+  const std::string path = message.path_of("tool_calls");
+  if (static_cast<int64_t>(list->size()) > kCallsMax) {
+    notes.refuse(path, fmt::format("{} has {} elements, at most {} are taken", path, list->size(), kCallsMax));
+    return calls;
+  }
+  for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
+    const std::string place = fmt::format("{}[{}]", path, i);
+    if (!check_object((*list)[i], place, "an object with \"id\", \"type\" and \"function\"", notes)) break;
+    Fields outer((*list)[i], place, notes);
+    const std::string id = need_string(outer, "id", kIdBytesMax);
+    const Value* object = function_object(outer);
+    if (object == nullptr) break;
+    Fields fields(*object, outer.path_of("function"), notes);
+    const std::string name = need_string(fields, "name", kIdBytesMax);
+    const std::string arguments = need_string(fields, "arguments", kBodyBytesMax);
+    fields.ignore_rest();
+    outer.find("index");  // what a client took from a stream
+    outer.ignore_rest();
+    const Value function(Value::Object{{"name", name}, {"arguments", arguments}});
+    calls.emplace_back(Value::Object{{"id", id}, {"type", "function"}, {"function", function}});
+  }
+  return calls;
+}
+
+}  // namespace naru::server

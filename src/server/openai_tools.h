@@ -1,0 +1,17 @@
+// Tools as OpenAI's chat completions have them: of a request, and the calls in its messages. What is wrong is refused
+// by its place.
+#pragma once
+
+#include "server/answer_request.h"
+#include "server/fields.h"
+
+namespace naru::server {
+
+// tools, tool_choice, parallel_tool_calls; and functions, function_call, which came before them, refused.
+void read_openai_tools(Fields& body, AnswerRequest& request);
+
+// An assistant's tool_calls: {"id", "type", "function": {"name", "arguments"}} with the arguments' text as it was sent.
+// Empty where there are none.
+text::Value::List read_openai_calls(Fields& message);
+
+}  // namespace naru::server

@@ -1,0 +1,148 @@
+// The fields of OpenAI's chat completions and completions, as openai_request.cpp reads them, and what is answered.
+#include <limits>
+
+#include "server/limits.h"
+#include "server/openapi_fields.h"
+
+namespace naru::server {
+namespace {
+
+constexpr int64_t kShortTextBytes = 256;
+constexpr int64_t kTokens = int64_t{1} << 31;
+constexpr int64_t kIdMax = std::numeric_limits<int32_t>::max();
+constexpr std::string_view kIgnored = "means nothing here; named in x-naru-ignored";
+
+void add(std::vector<FieldRow>& rows, std::vector<FieldRow> more) {
+  for (FieldRow& row : more) rows.push_back(std::move(row));
+}
+
+std::vector<FieldRow> sampling_rows() {
+  const std::string bias = R"({"type":"object","maxProperties":)" + std::to_string(kLogitBiasMax) +
+                           R"(,"propertyNames":{"pattern":"^(0|[1-9][0-9]{0,8})$"},"additionalProperties":)" +
+                           number_schema(-100, 100) + "}";
+  return {
+      {"temperature", number_schema(0, 1000), "0: always the likeliest token; default: the model's own advice", "0.7"},
+      {"top_p", number_schema(0, 1), "only the likeliest tokens that together have this probability", "0.9"},
+      {"min_p", number_schema(0, 1), "only tokens at least this many times as likely as the likeliest", "0.05"},
+      {"top_k", integer_schema(-1, kIdMax), "only this many of the likeliest tokens; 0 and -1: all", "40"},
+      {"repetition_penalty", number_schema(0.01, 100), "makes tokens seen before less likely; 1: off", "1.1"},
+      {"presence_penalty", number_schema(-100, 100), "subtracted once for a token in the answer", "0.5"},
+      {"frequency_penalty", number_schema(-100, 100), "subtracted for each time a token is in the answer", "0.5"},
+      {"logit_bias", bias, "added to the logits of tokens, by their ids", R"({"42":-5})"},
+      {"seed", integer_schema(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()),
+       "the same seed gives the same answer; default: one is drawn, and x-naru-seed says which", "7"},
+  };
+}
+
+// Of both kinds of request.
+std::vector<FieldRow> common_rows() {
+  const std::string stop_text = R"({"type":"string","minLength":1,"maxLength":)" + std::to_string(kStopBytesMax) + "}";
+  std::vector<FieldRow> rows = {
+      {"model", string_schema(kShortTextBytes), "a name of GET /v1/models; default: whichever is served", R"("m")"},
+      {"stream", boolean_schema(), "send the answer while it is made, as server-sent events", "true"},
+      {"stream_options", R"({"type":"object","properties":{"include_usage":{"type":["boolean","null"]}}})",
+       "include_usage: tokens are counted in a last event", R"({"include_usage":true})", R"("stream":true)"},
+      {"n", integer_schema(1, kChoicesMax), "answers to one prompt", "2"},
+      {"stop", any_schema({stop_text, array_schema(stop_text, kStopsMax)}), "texts before which the answer ends",
+       R"(["END"])"},
+      {"ignore_eos", boolean_schema(), "the model's own end tokens end nothing", "true"},
+      {"cache_salt", string_schema(kShortTextBytes), "computed prompts are shared only under the same salt", R"("s")"},
+  };
+  add(rows, sampling_rows());
+  for (const char* name : {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}) {
+    rows.push_back({name, "{}", kIgnored, R"("any")"});
+  }
+  return rows;
+}
+
+std::string messages_schema() {
+  const std::string part =
+      R"({"type":"object","required":["type","text"],"properties":{"type":{"const":"text"},"text":{"type":"string"}}})";
+  const std::string message =
+      R"({"type":"object","required":["role","content"],"properties":{"role":)" +
+      words_schema({"system", "developer", "user", "assistant"}) + R"(,"content":)" +
+      any_schema({R"({"type":"string"})", array_schema(part, kMessagePartsMax)}) +
+      R"(,"name":{"type":["string","null"],"maxLength":256},"reasoning_content":{"type":["string","null"]}}})";
+  return array_schema(message, kMessagesMax, 1);
+}
+
+std::vector<FieldRow> chat_rows() {
+  const std::string text_form = R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})";
+  std::vector<FieldRow> rows = {
+      {"messages", messages_schema(), "the conversation", R"([{"role":"user","content":"Hi"}])", "", true}};
+  add(rows, common_rows());
+  add(rows,
+      {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default: until the context is full", "16"},
+       {"max_completion_tokens", integer_schema(1, kTokens), "another name of max_tokens", "16"},
+       {"logprobs", boolean_schema(), "log-probabilities of the answer's tokens", "true"},
+       {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax), "of that many of the likeliest tokens too", "2",
+        R"("logprobs":true)"},
+       {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
+        "variables for the model's chat template", R"({"enable_thinking":false})"},
+       {"response_format", text_form, "the form of the answer", R"({"type":"text"})"},
+       {"modalities", R"({"type":"array","items":{"const":"text"},"minItems":1,"maxItems":1})", "text alone",
+        R"(["text"])"},
+       {"parallel_tool_calls", "{}", kIgnored, "true"}});
+  return rows;
+}
+
+std::vector<FieldRow> completion_rows() {
+  const std::string ids = array_schema(integer_schema(0, kIdMax), kTokens, 1);
+  const std::string text = R"({"type":"string"})";
+  std::vector<FieldRow> rows = {{"prompt",
+                                 any_schema({text, ids, array_schema(any_schema({text, ids}), kPromptsMax, 1)}),
+                                 "a text to continue or its tokens, or several of either", R"("Hi")", "", true}};
+  add(rows, common_rows());
+  add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default 16", "16"},
+             {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
+             {"best_of", R"({"type":"integer","minimum":1})", "taken where it is n", "1"},
+             {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
+             {"response_format", R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})",
+              "the form of the answer", R"({"type":"text"})"}});
+  return rows;
+}
+
+}  // namespace
+
+const BodyTable kOpenAiChatBody = {"openai.chat",    "An answer to a conversation", chat_rows,
+                                   "ChatCompletion", "ChatCompletionChunk",         "text/event-stream"};
+const BodyTable kOpenAiCompletionBody = {"openai.completion", "A text continued", completion_rows,
+                                         "Completion",        "Completion",       "text/event-stream"};
+
+std::vector<ComponentRow> openai_components() {
+  return {
+      {"Usage", R"({"type":"object","required":["prompt_tokens","completion_tokens","total_tokens"],"properties":{
+        "prompt_tokens":{"type":"integer"},"completion_tokens":{"type":"integer"},"total_tokens":{"type":"integer"},
+        "prompt_tokens_details":{"type":"object","properties":{"cached_tokens":{"type":"integer"}}},
+        "completion_tokens_details":{"type":"object","properties":{"reasoning_tokens":{"type":"integer"}}},
+        "prompt_cache_hit_tokens":{"type":"integer"},"prompt_cache_miss_tokens":{"type":"integer"}}})"},
+      {"ChatCompletion",
+       R"({"type":"object","required":["id","object","created","model","choices","usage"],"properties":{
+        "id":{"type":"string"},"object":{"const":"chat.completion"},"created":{"type":"integer"},
+        "model":{"type":"string"},"system_fingerprint":{"type":"string"},
+        "choices":{"type":"array","items":{"type":"object","required":["index","message","finish_reason"],"properties":{
+          "index":{"type":"integer"},"finish_reason":{"type":"string","enum":["stop","length","tool_calls"]},
+          "logprobs":{"type":["object","null"]},
+          "message":{"type":"object","required":["role","content"],"properties":{"role":{"const":"assistant"},
+            "content":{"type":["string","null"]},"reasoning_content":{"type":"string"},
+            "tool_calls":{"type":"array","items":{"type":"object"}},"refusal":{"type":"null"}}}}}},
+        "usage":{"$ref":"#/components/schemas/Usage"}}})"},
+      {"ChatCompletionChunk", R"({"type":"object","description":"what stands behind each data:, before data: [DONE]",
+        "required":["id","object","created","model","choices"],"properties":{
+        "id":{"type":"string"},"object":{"const":"chat.completion.chunk"},"created":{"type":"integer"},
+        "model":{"type":"string"},"system_fingerprint":{"type":"string"},
+        "choices":{"type":"array","items":{"type":"object","required":["index","delta"],"properties":{
+          "index":{"type":"integer"},"finish_reason":{"type":["string","null"]},
+          "delta":{"type":"object"},"logprobs":{"type":["object","null"]}}}},
+        "usage":{"anyOf":[{"$ref":"#/components/schemas/Usage"},{"type":"null"}]}}})"},
+      {"Completion", R"({"type":"object","required":["id","object","created","model","choices"],"properties":{
+        "id":{"type":"string"},"object":{"const":"text_completion"},"created":{"type":"integer"},
+        "model":{"type":"string"},"system_fingerprint":{"type":"string"},
+        "choices":{"type":"array","items":{"type":"object","required":["index","text"],"properties":{
+          "index":{"type":"integer"},"text":{"type":"string"},"finish_reason":{"type":["string","null"]},
+          "logprobs":{"type":["object","null"]}}}},
+        "usage":{"anyOf":[{"$ref":"#/components/schemas/Usage"},{"type":"null"}]}}})"},
+  };
+}
+
+}  // namespace naru::server

@@ -1,0 +1,116 @@
+#include "text/tool_support.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace naru::text {
+namespace {
+
+constexpr const char* kProbeTool = "probe_tool_qz";
+constexpr const char* kProbeQuestion = "probe question qz";
+constexpr const char* kProbeWords = "probe words qz";
+constexpr const char* kProbeArguments = R"({"probe_key":  "probe_value_qz"})";  // two spaces: no printer makes them
+
+Value::Object probe_message(const char* role, Value content) {
+  return {{"role", role}, {"content", std::move(content)}};
+}
+
+Value probe_tools() {
+  const Value key(Value::Object{{"type", "string"}, {"description", "A key."}});
+  const Value parameters(Value::Object{{"type", "object"},
+                                       {"properties", Value::Object{{"probe_key", key}}},
+                                       {"required", Value::List{Value("probe_key")}}});
+  return Value::List{Value(Value::Object{
+      {"type", "function"},
+      {"function", Value::Object{{"name", kProbeTool}, {"description", "A tool."}, {"parameters", parameters}}}})};
+}
+
+// An answer that is a call, behind these words.
+Value probe_call(Value words) {
+  Value::Object message = probe_message("assistant", std::move(words));
+  const Value function(Value::Object{{"name", kProbeTool}, {"arguments", kProbeArguments}});
+  const Value call(Value::Object{{"id", "call_0"}, {"type", "function"}, {"function", function}});
+  message.emplace_back("tool_calls", Value::List{call});
+  return message;
+}
+
+// The text of a conversation; nothing where the template refuses it.
+std::optional<std::string> rendered(const ChatTemplate& chat_template, Value::List messages, bool asks_answer) {
+  ChatInput input;
+  input.messages = std::move(messages);
+  input.tools = probe_tools();
+  input.add_generation_prompt = asks_answer;
+  input.keeps_arguments = true;
+  const auto segments = chat_template.render(input);
+  if (!segments.ok()) return std::nullopt;
+  return join(*segments);
+}
+
+std::string without_call_blanks(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string_view(" \t\r\n").find(c) == std::string_view::npos) out += c;
+  }
+  return out;
+}
+
+// The form of the call that stands in `text` behind `question`, up to its arguments at `arguments`. `prompt`: the same
+// conversation up to where the answer begins.
+ToolCallForm form_of(std::string_view text, size_t question, size_t arguments, std::string_view prompt) {
+  const std::string_view before = text.substr(question, arguments - question);
+  const auto deep = tool_call_markers(ToolCallForm::kDeepSeek);
+  if (before.find(deep[2]) != std::string_view::npos && before.find(deep[4]) != std::string_view::npos) {
+    return ToolCallForm::kDeepSeek;
+  }
+  const std::string head = std::string(R"({"name":")") + kProbeTool + R"(",")";
+  const auto has_head = [&](std::string_view call) {
+    const std::string bytes = without_call_blanks(call);
+    return bytes == head + "arguments\":" || bytes == head + "parameters\":";
+  };
+  const std::string_view open = tool_call_markers(ToolCallForm::kHermes)[0];
+  const size_t hermes = before.rfind(open);
+  if (hermes != std::string_view::npos && has_head(before.substr(hermes + open.size()))) return ToolCallForm::kHermes;
+  if (!text.starts_with(prompt) || prompt.size() > arguments) return ToolCallForm::kNone;
+  std::string_view bare = text.substr(prompt.size(), arguments - prompt.size());
+  const std::string_view tag = tool_call_markers(ToolCallForm::kBare)[0];
+  if (bare.starts_with(tag)) bare.remove_prefix(tag.size());
+  return has_head(bare) ? ToolCallForm::kBare : ToolCallForm::kNone;
+}
+
+// What stands between an answer's words and its first call.
+std::string separator_of(const std::string& text, ToolCallForm form) {
+  const size_t words = text.rfind(kProbeWords);
+  if (form == ToolCallForm::kNone || form == ToolCallForm::kBare || words == std::string::npos) return "";
+  const size_t begin = words + std::string_view(kProbeWords).size();
+  const size_t marker = text.find(tool_call_markers(form)[0], begin);
+  if (marker == std::string::npos) return "";
+  std::string between = text.substr(begin, marker - begin);
+  return without_call_blanks(between).empty() ? between : "";
+}
+
+}  // namespace
+
+ToolSupport tool_support(const ChatTemplate& chat_template) {
+  ToolSupport support;
+  const Value question(probe_message("user", kProbeQuestion));
+  const auto prompt = rendered(chat_template, {question}, true);
+  support.lists_tools = prompt && prompt->find(kProbeTool) != std::string::npos;
+  const auto has_call = [](const std::optional<std::string>& text) {
+    return text && text->rfind(kProbeArguments) != std::string::npos;
+  };
+  auto text = rendered(chat_template, {question, probe_call(nullptr)}, false);
+  support.takes_null_content = has_call(text);
+  if (!has_call(text)) text = rendered(chat_template, {question, probe_call("")}, false);
+  support.writes_calls = has_call(text);
+  if (!support.writes_calls) return support;
+  const size_t arguments = text->rfind(kProbeArguments);
+  const size_t asked = text->rfind(kProbeQuestion, arguments);
+  if (asked == std::string::npos) return support;
+  support.form = form_of(*text, asked, arguments, prompt.value_or(""));
+  const auto behind_words = rendered(chat_template, {question, probe_call(kProbeWords)}, false);
+  support.writes_calls_behind_words = has_call(behind_words);
+  if (behind_words) support.separator = separator_of(*behind_words, support.form);
+  return support;
+}
+
+}  // namespace naru::text

@@ -1,0 +1,150 @@
+// A request's prompt: what is asked of reasoning as the variables of the model's template, and answers that go on.
+#include "server/chat_prompt.h"
+
+#include "server/prepare.h"
+#include "tests/server/plain_model.h"
+
+namespace naru::server {
+namespace {
+
+AnswerRequest asked_chat(text::Value::List more = {}) {
+  AnswerRequest request;
+  request.is_chat = true;
+  request.messages = {text::Value::Object{{"role", "user"}, {"content", "Hi"}}};
+  request.messages.insert(request.messages.end(), more.begin(), more.end());
+  return request;
+}
+
+text::Value said_before(const char* content, const char* reasoning = nullptr) {
+  text::Value::Object message{{"role", "assistant"}, {"content", content}};
+  if (reasoning) message.emplace_back("reasoning_content", reasoning);
+  return message;
+}
+
+struct Rendered {
+  std::string text;
+  std::vector<std::string> ignored;
+  bool opens_reasoning = false;
+};
+
+Rendered rendered(const AnswerRequest& request, const PlainModel& model) {
+  const auto made = render_chat(request, model.facts);
+  if (const auto* refusal = std::get_if<Refusal>(&made)) return {"refused: " + refusal->param, {}, false};
+  const ChatPrompt& prompt = std::get<ChatPrompt>(made);
+  EXPECT_EQ(model.facts.tokenizer->decode(prompt.ids), text::join(prompt.segments));
+  return {text::join(prompt.segments), prompt.ignored, prompt.opens_reasoning};
+}
+
+using Words = std::vector<std::string>;
+const std::string kPlainPrompt = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+
+TEST(ChatPrompt, TheSwitchOfEachFamily) {
+  const PlainModel qwen(read_text_fixture("families/qwen3.jinja"));
+  const PlainModel deepseek(
+      "{% if not thinking is defined %}{% set thinking = false %}{% endif %}{{ messages[0].content }}"
+      "{{ '<think>' if thinking else '</think>' }}");
+  const PlainModel r1(read_text_fixture("families/deepseek_r1.jinja"));
+  const PlainModel plain(kPlainChat);
+  AnswerRequest on = asked_chat(), off = asked_chat();
+  on.thinks = true;
+  off.thinks = false;
+  EXPECT_EQ(rendered(off, qwen).text, kPlainPrompt + "<think>\n\n</think>\n\n");
+  EXPECT_EQ(rendered(on, qwen).text, kPlainPrompt);
+  EXPECT_EQ(rendered(off, qwen).ignored, Words());
+  EXPECT_EQ(rendered(on, deepseek).text, "Hi<think>");
+  EXPECT_TRUE(rendered(on, deepseek).opens_reasoning);
+  EXPECT_EQ(rendered(off, deepseek).text, "Hi</think>");
+  EXPECT_EQ(rendered(asked_chat(), deepseek).text, "Hi</think>");
+  // Nothing to switch: said, but where reasoning comes anyhow.
+  EXPECT_EQ(rendered(off, plain).ignored, Words{"thinking"});
+  EXPECT_EQ(rendered(on, plain).ignored, Words{"thinking"});
+  EXPECT_EQ(rendered(asked_chat(), plain).ignored, Words());
+  EXPECT_EQ(rendered(off, r1).ignored, Words{"thinking"});
+  EXPECT_EQ(rendered(on, r1).ignored, Words());
+}
+
+TEST(ChatPrompt, EffortWhereTheTemplateKnowsIt) {
+  const PlainModel effort("{{ messages[0].content }}{{ reasoning_effort | default('medium') }}");
+  const PlainModel qwen(read_text_fixture("families/qwen3.jinja"));
+  const PlainModel plain(kPlainChat);
+  AnswerRequest request = asked_chat();
+  EXPECT_EQ(rendered(request, effort).text, "Himedium");
+  request.reasoning_effort = "max";
+  EXPECT_EQ(rendered(request, effort).text, "Himax");
+  EXPECT_EQ(rendered(request, effort).ignored, Words());
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt);  // an effort is one of thinking
+  EXPECT_EQ(rendered(request, qwen).ignored, Words{"reasoning_effort"});
+  EXPECT_EQ(rendered(request, plain).ignored, Words{"reasoning_effort"});
+  request.reasoning_effort = "none";
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt + "<think>\n\n</think>\n\n");
+  EXPECT_EQ(rendered(request, qwen).ignored, Words());
+  EXPECT_EQ(rendered(request, effort).text, "Himedium");
+  EXPECT_EQ(rendered(request, effort).ignored, Words{"reasoning_effort"});
+}
+
+TEST(ChatPrompt, OneVariableIsNotSetTwice) {
+  const PlainModel qwen(read_text_fixture("families/qwen3.jinja"));
+  AnswerRequest request = asked_chat();
+  request.thinks = false;
+  request.template_settings = {{"enable_thinking", false}};
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt + "<think>\n\n</think>\n\n");
+  request.template_settings = {{"enable_thinking", true}};
+  EXPECT_EQ(rendered(request, qwen).text, "refused: chat_template_kwargs.enable_thinking");
+}
+
+TEST(ChatPrompt, GoesOnWhereTheLastMessageEnds) {
+  const PlainModel qwen(read_text_fixture("families/qwen3.jinja"));
+  AnswerRequest request = asked_chat({said_before("The answer")});
+  request.continues_last = true;
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt + "The answer");
+  request.thinks = false;
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt + "<think>\n\n</think>\n\nThe answer");
+  request = asked_chat({said_before("", "Let me see")});
+  request.continues_last = true;
+  EXPECT_EQ(rendered(request, qwen).text, kPlainPrompt + "<think>\nLet me see");
+  EXPECT_TRUE(rendered(request, qwen).opens_reasoning);
+  request.thinks = false;
+  EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
+  request = asked_chat();
+  request.continues_last = true;
+  EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
+  request =
+      asked_chat({text::Value::Object{{"role", "assistant"}, {"content", ""}, {"tool_calls", text::Value::List()}}});
+  request.continues_last = true;
+  EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
+}
+
+TEST(Prepare, WhatIsIgnoredIsSaid) {
+  const PlainModel plain(kPlainChat);
+  AnswerRequest request = asked_chat();
+  request.thinks = false;
+  request.context_wanted = 257;
+  const auto made = prepare(request, plain.facts, 0, 0);
+  ASSERT_TRUE(std::holds_alternative<PreparedAnswer>(made));
+  EXPECT_EQ(std::get<PreparedAnswer>(made).ignored, (Words{"thinking", "num_ctx"}));
+}
+
+TEST(Prepare, FillsInWhereTheVocabularyCan) {
+  const PlainModel plain(kPlainChat);
+  const PlainModel coder(kPlainChat, {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"});
+  AnswerRequest request;
+  request.prompts = {std::string("ab")};
+  request.suffix = "cd";
+  const auto refused = prepare(request, plain.facts, 0, 0);
+  ASSERT_TRUE(std::holds_alternative<Refusal>(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).param, "suffix");
+  const auto text_of = [&](const AnswerRequest& r) {
+    const auto made = prepare(r, coder.facts, 0, 0);
+    if (const auto* refusal = std::get_if<Refusal>(&made)) return "refused: " + refusal->param;
+    return coder.facts.tokenizer->decode(std::get<PreparedAnswer>(made).choices.at(0).ids);
+  };
+  EXPECT_EQ(text_of(request), "<bos><fim_prefix>ab<fim_suffix>cd<fim_middle>");
+  request.prompts = {std::vector<int32_t>{1, 2}};
+  EXPECT_EQ(text_of(request), "refused: prompt");
+  request.prompts = {std::string("ab")};
+  request.suffix = "";
+  EXPECT_EQ(text_of(request), "<bos>ab");
+}
+
+}  // namespace
+}  // namespace naru::server
