@@ -5,7 +5,7 @@ programs send; a scripted conversation each, whole and streamed, with tools, rea
     python3 -m venv clients && clients/bin/pip install -r tools/requirements-clients.txt
     clients/bin/python tools/check_clients.py [--binary build/release/naru] [--only openai,anthropic,ollama,agents]
 
-The model is a tiny one that naru trains first, in some twenty seconds, so that it knows a few conversations by heart: calls of
+The model is a tiny one that naru trains first, in half a minute, so that it knows a few conversations by heart: calls of
 tools and reasoning are real answers of a model. --learnt FOLDER keeps it, and takes it from there the next time; --model takes
 another model, of which only the form of its answers is checked. The exit status is 0 where every step went well; a dialect
 that the server does not have is said, and counts as a fault unless --allow-missing.

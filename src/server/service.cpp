@@ -194,7 +194,7 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   count_refusal(*refusal);
   HttpResponse response = refusal_response(*refusal, &head);
   if (refusal->status == 405) response.fields.push_back({"Allow", routed.allow});
-  log_page(head, response.status, words_for_log(*refusal));
+  log_page(head, response.status, words_for_log(*refusal), admission.key);
   return response;
 }
 
@@ -262,7 +262,7 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   if (const auto refusal = refuse_answer(limits, now)) {  // since its header came, others have
     count_refusal(*refusal);
     HttpResponse response = refusal_response(*refusal, &request);
-    log_page(request, response.status, words_for_log(*refusal));
+    log_page(request, response.status, words_for_log(*refusal), key);
     responder->respond(std::move(response));
     return 0;
   }
@@ -300,7 +300,7 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
     exchange.has_own_deadline = true;
   }
   exchange.body_bytes = static_cast<int64_t>(request.body.size());
-  exchange.log.model = model_->name;
+  if (models_.size() == 1) exchange.log.model = models_[0].name;  // of several it is known when the body was read
   if (options_.logs_prompts) {
     exchange.log.body = request.body.substr(0, kLoggedBodyBytesMax);
     exchange.log.body_bytes = exchange.body_bytes;
@@ -321,6 +321,7 @@ void Service::take_planned(AnswerId answer, AnswerPlan plan) {
   Exchange& exchange = at->second;
   waiting_body_bytes_ -= std::exchange(exchange.body_bytes, 0);
   exchange.plan = std::move(plan);
+  exchange.log.model = models_[exchange.plan.model].name;
   exchange.fields.push_back({"x-naru-seed", fmt::format("{}", exchange.plan.seed)});
   if (!exchange.plan.ignored.empty()) {
     exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
@@ -468,14 +469,16 @@ void Service::tick(Clock::time_point now) {
   }
 }
 
-void Service::log_page(const HttpRequest& request, int status, const std::string& refused) {
+void Service::log_page(const HttpRequest& request, int status, const std::string& refused, const ApiKey* key) {
   ++metrics_.requests[{"page", fmt::format("{}", status)}];
   // What only asks whether all is well would fill the log.
-  if (!options_.log || (status == 200 && request.path() == "/health")) return;
+  const bool is_watching = request.path() == "/health" || request.path() == "/metrics";
+  if (!options_.log || (status == 200 && is_watching)) return;
   RequestLog log;
   log.request = fmt::format("{} {}", request.method.substr(0, 16), request.path().substr(0, 200));
   log.status = status;
   log.refused = refused;
+  if (key != nullptr) log.key_name = key->name;
   options_.log(log);
 }
 

@@ -61,11 +61,19 @@ std::optional<Refusal> prepare_tools(const AnswerRequest& request, const ModelFa
   input.messages = request.messages;
   input.keeps_arguments = true;
   complete_messages(input.messages, support.takes_null_content);
-  for (size_t i = 0; i < request.messages.size(); ++i) {
-    if (support.writes_calls || !has_calls(request.messages[i])) continue;
-    return no_tools(fmt::format("messages[{}].tool_calls", i),
-                    "the model's chat template has no place for calls of tools; send their text as content, or serve a "
-                    "model that was made for tools");
+  for (size_t i = 0; i < input.messages.size(); ++i) {
+    if (!has_calls(input.messages[i])) continue;
+    if (!support.writes_calls) {
+      return no_tools(fmt::format("messages[{}].tool_calls", i),
+                      "the model's chat template has no place for calls of tools; send their text as content, or serve "
+                      "a model that was made for tools");
+    }
+    const Value* content = input.messages[i].find("content");
+    const std::string* words = content != nullptr ? content->as_string() : nullptr;
+    if (support.writes_calls_behind_words || words == nullptr || words->empty()) continue;
+    return no_tools(fmt::format("messages[{}].content", i),
+                    "the model's chat template leaves out the calls of an answer that has words too; send the content "
+                    "null");
   }
   const Value::List* tools = request.tools.as_list();
   if (tools == nullptr || tools->empty()) return std::nullopt;

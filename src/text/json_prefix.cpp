@@ -1,5 +1,6 @@
 #include "text/json_prefix.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace naru::text {
@@ -51,8 +52,10 @@ bool JsonPrefix::push(char byte) {
 
 bool JsonPrefix::push_structure(char byte) {
   if (is_json_blank(byte)) {
-    if (blanks_max_ > 0 && blanks_ == blanks_max_) return false;
-    if (blanks_max_ > 0) ++blanks_;
+    if (blanks_max_ == 0) return true;
+    const int cost = byte == '\n' ? std::max(1, blanks_max_ * 3 / 8) : 1;
+    if (blanks_ + cost > blanks_max_) return false;
+    blanks_ = static_cast<uint16_t>(blanks_ + cost);
     return true;
   }
   bool is_taken = false;

@@ -15,8 +15,8 @@ inline constexpr int kJsonDepthMax = 64;  // objects and arrays inside each othe
 
 class JsonPrefix {
  public:
-  // `blanks_max`: white space in a row, between values; 0: any amount. Where a model writes, a bound keeps it from
-  // writing blanks for ever.
+  // `blanks_max`: white space in a row, between values, of which a line break counts for three eighths (so that there
+  // may be two); 0: any amount. Where a model writes, a bound keeps it from writing blanks for ever.
   explicit JsonPrefix(uint16_t blanks_max = 0) : blanks_max_(blanks_max) {}
 
   // False where no object begins with the bytes so far and this one: then it is as it was.

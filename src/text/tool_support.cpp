@@ -78,16 +78,13 @@ ToolCallForm form_of(std::string_view text, size_t question, size_t arguments, s
 }
 
 // What stands between an answer's words and its first call.
-std::string separator_of(const ChatTemplate& chat_template, const Value& question, ToolCallForm form) {
-  if (form == ToolCallForm::kBare) return "";
-  const auto text = rendered(chat_template, {question, probe_call(kProbeWords)}, false);
-  if (!text) return "";
-  const size_t words = text->rfind(kProbeWords);
-  if (words == std::string::npos) return "";
+std::string separator_of(const std::string& text, ToolCallForm form) {
+  const size_t words = text.rfind(kProbeWords);
+  if (form == ToolCallForm::kNone || form == ToolCallForm::kBare || words == std::string::npos) return "";
   const size_t begin = words + std::string_view(kProbeWords).size();
-  const size_t marker = text->find(tool_call_markers(form)[0], begin);
+  const size_t marker = text.find(tool_call_markers(form)[0], begin);
   if (marker == std::string::npos) return "";
-  std::string between = text->substr(begin, marker - begin);
+  std::string between = text.substr(begin, marker - begin);
   return without_call_blanks(between).empty() ? between : "";
 }
 
@@ -110,7 +107,9 @@ ToolSupport tool_support(const ChatTemplate& chat_template) {
   const size_t asked = text->rfind(kProbeQuestion, arguments);
   if (asked == std::string::npos) return support;
   support.form = form_of(*text, asked, arguments, prompt.value_or(""));
-  if (support.form != ToolCallForm::kNone) support.separator = separator_of(chat_template, question, support.form);
+  const auto behind_words = rendered(chat_template, {question, probe_call(kProbeWords)}, false);
+  support.writes_calls_behind_words = has_call(behind_words);
+  if (behind_words) support.separator = separator_of(*behind_words, support.form);
   return support;
 }
 

@@ -12,6 +12,7 @@ namespace naru::text {
 struct ToolSupport {
   bool lists_tools = false;   // it tells the model which tools there are
   bool writes_calls = false;  // calls of earlier turns are part of the prompt, with their arguments as they were sent
+  bool writes_calls_behind_words = false;   // also those of an answer that has words before them
   ToolCallForm form = ToolCallForm::kNone;  // of those calls, as far as it is one that ToolCallSplitter reads
   std::string separator;                    // between an answer's words and its first call
   bool takes_null_content = false;          // of an answer that is calls alone; else its content must be ""

@@ -157,7 +157,8 @@ TEST(JsonConstraint, AnswersAreObjectsAndTheSameAtAnyLoad) {
   constexpr uint64_t kAnswers = 12;
   std::vector<RequestOutcome> wanted;
   int64_t n_preempted = 0, n_whole = 0;
-  for (const JsonLoad& load : {JsonLoad{1, 1, 64, false}, JsonLoad{12, 12, 64, false}, JsonLoad{1, 12, 16, true}}) {
+  for (const JsonLoad& load : {JsonLoad{1, 1, 64, false}, JsonLoad{12, 12, 64, false}, JsonLoad{2, 12, 16, true},
+                               JsonLoad{3, 12, 64, false}}) {
     Rig rig = open_rig(fixture_model("gguf-llama-f32"), "cpu", small_options(128, load.sessions, load.chunk));
     const text::Tokenizer& tokenizer = *rig->tokenizer();
     const auto masks = std::make_shared<const JsonMasks>(tokenizer, rig->vocab(), rig->eos_ids());
@@ -166,10 +167,11 @@ TEST(JsonConstraint, AnswersAreObjectsAndTheSameAtAnyLoad) {
     std::vector<RequestId> ids;
     for (uint64_t i = 0; i < kAnswers; ++i) {
       Request request = make_request(i, rig->vocab());
-      request.max_tokens = 50;
+      request.max_tokens = 56;
       request.ignore_eos = false;
       request.constraint = std::make_shared<const JsonConstraint>(masks, false, false);
       for (const char* text : {"{", "}", "\"", ":"}) {
+        if (i < 4) break;  // long ones, so that pages run out
         request.sampling.logit_bias.emplace_back(*tokenizer.find(text), 4.0f + static_cast<float>(i) / 4);
       }
       ids.push_back(scheduler.submit(std::move(request)).value());
@@ -187,14 +189,14 @@ TEST(JsonConstraint, AnswersAreObjectsAndTheSameAtAnyLoad) {
         for (const char byte : tokenizer.piece(id)) ASSERT_TRUE(prefix.push(byte)) << text;
       }
       const bool is_ended = answer.reason == FinishReason::kStop;
-      EXPECT_TRUE(is_ended ? prefix.is_whole() : std::ssize(answer.ids) == 50) << text;
+      EXPECT_TRUE(is_ended ? prefix.is_whole() : std::ssize(answer.ids) == 56) << text;
       n_whole += is_ended ? 1 : 0;
     }
     scheduler.step();
     expect_no_pages_held(*rig);
   }
   EXPECT_GT(n_preempted, 0);
-  EXPECT_GE(n_whole, 9) << "some must come to their end";
+  EXPECT_GT(n_whole, 5) << "some must come to their end";
 }
 
 TEST(Constraint, WhereNothingMayComeTheAnswerIsOver) {

@@ -344,6 +344,14 @@ TEST(Prepare, ToolsNeedATemplateThatKnowsThem) {
       {"tool_calls", text::Value::List{text::Value(text::Value::Object{{"id", "1"}, {"function", function}})}}});
   EXPECT_EQ(refusal_with(plain, history).param, "messages[1].tool_calls");
   EXPECT_EQ(refusal_with(qwen_template(), history).status, 0);
+  // The calls of an answer with words too would be left out.
+  const std::string either =
+      "{% for m in messages %}{{ m.content if m.content is not none else m.tool_calls[0].function.arguments }}{% "
+      "endfor %}";
+  EXPECT_EQ(refusal_with(either, history).status, 0);
+  history.messages[1].set("content", "words");
+  EXPECT_EQ(refusal_with(either, history).param, "messages[1].content");
+  EXPECT_EQ(refusal_with(qwen_template(), history).status, 0);
   AnswerRequest json = request;
   json.is_json = true;
   EXPECT_EQ(refusal_with(qwen_template(), json).param, "response_format");

@@ -89,6 +89,8 @@ TEST(JsonPrefix, DepthAndBlanksAreBounded) {
   EXPECT_EQ(take_json_bytes("   {", 2).first, 2u);
   EXPECT_EQ(take_json_bytes("{ \n\"a\" \t: \r1 \n, \n\"   \":2\n\n\n", 2).first, 26u);
   EXPECT_EQ(take_json_bytes("{\"a\":12   ", 2).first, 9u);
+  EXPECT_EQ(take_json_bytes("{\n\n\n", 64).first, 3u);
+  EXPECT_EQ(take_json_bytes("{\n" + std::string(50, ' '), 64).first, 42u);
 }
 
 // Bytes of an alphabet in which every other text nearly is JSON: parser and prefix agree, and every prefix that is

@@ -7,7 +7,7 @@ import anthropic
 import learnt_model as learnt
 from rig import KEY, NAME, Missing, equal, expect, is_there, raises
 
-BODY = {"model": NAME, "max_tokens": 80}
+BODY = {"model": NAME, "max_tokens": 250}
 GREEDY = {"extra_body": {"temperature": 0}}  # the client knows no temperature any more, the API does
 TOOLS = [
     {"name": learnt.WEATHER["name"], "description": learnt.WEATHER["description"], "input_schema": learnt.WEATHER["parameters"]}

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import learnt_model as learnt
 from rig import KEY, NAME, Missing, check_form, equal, expect, is_there, raises
 
-GREEDY = {"temperature": 0, "num_predict": 80}
+GREEDY = {"temperature": 0, "num_predict": 250}
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 

@@ -9,7 +9,7 @@ import learnt_model as learnt
 from rig import KEY, NAME, Missing, check_form, equal, expect, is_there, raises
 
 SAMPLED = {"model": NAME, "seed": 11, "temperature": 1.0, "max_tokens": 24}
-GREEDY = {"model": NAME, "temperature": 0, "max_tokens": 60}
+GREEDY = {"model": NAME, "temperature": 0, "max_tokens": 250}
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -104,8 +104,8 @@ def check_chat(report, client):
         again = client.chat.completions.create(messages=user("Anything"), model=NAME, max_tokens=16, temperature=1.5, seed=seed)
         equal(again.choices[0].message.content, raw.parse().choices[0].message.content, "the answer with the said seed")
     with report.step("chat: n answers, the first of which is the one of n=1"):
-        three = both(client, messages=user("Anything"), n=3, **{**SAMPLED, "temperature": 1.5})
-        one = client.chat.completions.create(messages=user("Anything"), **{**SAMPLED, "temperature": 1.5})
+        three = both(client, messages=user("Anything"), n=3, **{**SAMPLED, "temperature": 6})
+        one = client.chat.completions.create(messages=user("Anything"), **{**SAMPLED, "temperature": 6})
         equal(three.choices[0].message, one.choices[0].message, "the first of three")
         equal(len({c.message.content for c in three.choices}) > 1, True, "answers differ")
     with report.step("chat: stop, across tokens, is not part of the text"):
@@ -308,7 +308,7 @@ def check_responses(report, client, server, is_learnt):
         with report.step("responses"):
             raise Missing("there is no /v1/responses")
         return
-    body = {"model": NAME, "temperature": 0, "max_output_tokens": 80, "store": False}
+    body = {"model": NAME, "temperature": 0, "max_output_tokens": 250, "store": False}
     with report.step("responses: whole and streamed, events in order"):
         whole = client.responses.create(input=learnt.HELLO, **body)
         events = list(client.responses.create(input=learnt.HELLO, stream=True, **body))
