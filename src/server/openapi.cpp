@@ -109,6 +109,9 @@ constexpr PageRow kPages[] = {
     {Page::kModel, "model", "One of them", "Model"},
     {Page::kServer, "server", "What answers: version, model, numerics, chip, limits", "ServerFacts"},
     {Page::kOpenApi, "openapi", "This document", "Document"},
+    {Page::kOllamaTags, "ollama.tags", "The models that are served, as Ollama lists them", "Object"},
+    {Page::kOllamaPs, "ollama.ps", "Those that are loaded", "Object"},
+    {Page::kOllamaVersion, "ollama.version", "The version of Ollama whose forms these are", "Object"},
 };
 
 void describe_page(const Route& route, Json& operation) {
@@ -164,7 +167,8 @@ Json operation_of(const Route& route) {
 
 Json all_components() {
   Json schemas = Json::object();
-  for (const auto& rows : {page_components(), openai_components()}) {
+  for (const auto& rows :
+       {page_components(), openai_components(), responses_components(), anthropic_components(), ollama_components()}) {
     for (const ComponentRow& row : rows) schemas[std::string(row.name)] = Json::parse(row.schema);
   }
   for (const BodyTable* table : described_bodies()) schemas[std::string(table->dialect)] = body_schema(*table);
@@ -174,7 +178,9 @@ Json all_components() {
 }  // namespace
 
 const std::vector<const BodyTable*>& described_bodies() {
-  static const std::vector<const BodyTable*> tables = {&kOpenAiChatBody, &kOpenAiCompletionBody};
+  static const std::vector<const BodyTable*> tables = {
+      &kOpenAiChatBody, &kOpenAiCompletionBody, &kApplyTemplateBody, &kDetokenizeBody,     &kResponsesBody,
+      &kAnthropicBody,  &kAnthropicCountBody,   &kOllamaChatBody,    &kOllamaGenerateBody, &kOllamaShowBody};
   return tables;
 }
 

@@ -49,8 +49,14 @@ std::string array_schema(const std::string& items, int64_t n_max, int64_t n_min 
 std::string any_schema(std::initializer_list<std::string> schemas);
 
 // What is there, a file a dialect: openapi_NAME.cpp. A new one stands in openapi.cpp's lists too.
-extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody;
+extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody, kApplyTemplateBody, kDetokenizeBody;
+extern const BodyTable kResponsesBody;
+extern const BodyTable kAnthropicBody, kAnthropicCountBody;
+extern const BodyTable kOllamaChatBody, kOllamaGenerateBody, kOllamaShowBody;
 std::vector<ComponentRow> openai_components();
+std::vector<ComponentRow> responses_components();
+std::vector<ComponentRow> anthropic_components();
+std::vector<ComponentRow> ollama_components();
 std::vector<ComponentRow> page_components();
 
 }  // namespace naru::server
