@@ -2,6 +2,7 @@
 """Makes seed files for the fuzz targets out of the fixtures of the tests (standard library only).
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
+OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat OUT/server_request
 OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request OUT/tool_calls, a folder for each
 target of those names.
 """
