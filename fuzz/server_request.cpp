@@ -27,6 +27,7 @@ void check_answer(const AnswerRequest& request, std::string_view text) {
     event.kind = kind;
     event.content = text.substr(0, 64);  // maybe no characters at all
     event.tokens = {{std::string(text.substr(0, 3)), -1.0f, {{"x", -2.0f}}, false}};
+    event.calls = {{0, "call_1", "f", std::string(text.substr(0, 9))}};
     bytes += writer->take(event);
   }
   if (!request.is_streamed) return check_json(bytes);

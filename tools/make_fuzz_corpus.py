@@ -3,8 +3,8 @@
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
 OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat OUT/server_request
-OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request, a folder for each target of those
-names.
+OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request OUT/tool_calls, a folder for each
+target of those names.
 """
 import argparse
 import io
@@ -195,10 +195,21 @@ def main():
         for kind in range(3):
             put(out, "problem_answers", f"{kind}-{i}", bytes([kind, i, i]) + text)
 
+    # Two bytes that choose the form and the cut, an answer's text.
+    deep = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+    for form, text in [(5, 'a\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'), (3, deep), (3, deep.replace("function", "get")),
+                       (2, '{"name": "get", "parameters": {}}; {"name": "f", "parameters": {"a": "\\ud83d\\ude00"}}')]:
+        put(out, "tool_calls", f"{form}-{len(text)}", bytes([form, 7]) + text.encode())
+
     # A byte that chooses the form or the cut, a body or the bytes of a connection.
     chat = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}], "n": 2, "stop": ["x"],
             "logit_bias": {"3": -1.5}, "logprobs": True, "top_logprobs": 2, "seed": 1, "stream": True,
             "stream_options": {"include_usage": True}, "chat_template_kwargs": {"enable_thinking": False}}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tools = {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "1"}],
+             "tools": [{"type": "function", "function": {"name": "f", "parameters": {}, "strict": True}}], "tool_choice": "auto",
+             "parallel_tool_calls": False, "response_format": {"type": "json_object"}}
+    put(out, "server_request", "tools", b"\1" + json.dumps(tools).encode())
     completion = {"prompt": ["a", [1, 2]], "max_tokens": 3, "logprobs": 1, "top_k": -1, "temperature": 0.5, "user": "u"}
     put(out, "server_request", "chat", b"\1" + json.dumps(chat).encode())
     put(out, "server_request", "completion", b"\0" + json.dumps(completion).encode())

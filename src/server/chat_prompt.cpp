@@ -113,6 +113,12 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   if (auto refusal = set_reasoning(request, *model.chat_template, input.settings, prompt.ignored)) return *refusal;
   std::optional<text::AnswerStart> start;
   if (request.continues_last) {
+    if (request.is_json) {
+      return Refusal{400,
+                     "reading the request: the answer is to be one JSON object, and to go on where a message ends, in "
+                     "the middle of one; leave one out",
+                     "messages", "", 0};
+    }
     auto taken = take_start(input.messages);
     if (auto* refusal = std::get_if<Refusal>(&taken)) return *refusal;
     start = std::move(std::get<text::AnswerStart>(taken));

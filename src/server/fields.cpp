@@ -52,8 +52,12 @@ void Fields::refuse_wrong(std::string_view name, const Value& found, std::string
 std::optional<int64_t> Fields::integer(std::string_view name, int64_t low, int64_t high) {
   const Value* value = find(name);
   if (value == nullptr) return std::nullopt;
+  constexpr double kExactMax = 9007199254740992.0;  // up to here a double is the integer that was written
   const int64_t* i = value->as_int();
-  if (i != nullptr && *i >= low && *i <= high) return *i;
+  const double* d = value->as_double();
+  const bool is_whole = d != nullptr && std::trunc(*d) == *d && std::abs(*d) <= kExactMax;  // 3.0 is 3 in JSON
+  const int64_t whole = i != nullptr ? *i : is_whole ? static_cast<int64_t>(*d) : 0;
+  if ((i != nullptr || is_whole) && whole >= low && whole <= high) return whole;
   refuse_wrong(name, *value, fmt::format("an integer of {} to {}", low, high));
   return std::nullopt;
 }

@@ -53,7 +53,17 @@ Json body_schema(const BodyTable& table) {
   }
   Json schema = {{"type", "object"}, {"properties", std::move(properties)}};
   if (!required.empty()) schema["required"] = std::move(required);
+  if (!table.rules.empty()) schema["allOf"] = Json::parse(table.rules);
   return schema;
+}
+
+// Of one piece: a line, or an event, whose data is the piece as text.
+Json stream_schema(const BodyTable& table) {
+  if (table.piece_type != "text/event-stream") return schema_ref(table.piece);
+  Json data = {
+      {"type", "string"}, {"contentMediaType", "application/json"}, {"contentSchema", schema_ref(table.piece)}};
+  if (table.ends_with_done) data = {{"anyOf", Json::array({{{"const", "[DONE]"}}, std::move(data)})}};
+  return {{"type", "object"}, {"required", Json::array({"data"})}, {"properties", {{"data", std::move(data)}}}};
 }
 
 const BodyTable* find_table(std::string_view dialect) {
@@ -99,6 +109,9 @@ constexpr PageRow kPages[] = {
     {Page::kModel, "model", "One of them", "Model"},
     {Page::kServer, "server", "What answers: version, model, numerics, chip, limits", "ServerFacts"},
     {Page::kOpenApi, "openapi", "This document", "Document"},
+    {Page::kOllamaTags, "ollama.tags", "The models that are served, as Ollama lists them", "Object"},
+    {Page::kOllamaPs, "ollama.ps", "Those that are loaded", "Object"},
+    {Page::kOllamaVersion, "ollama.version", "The version of Ollama whose forms these are", "Object"},
 };
 
 void describe_page(const Route& route, Json& operation) {
@@ -130,7 +143,7 @@ void describe_dialect(const Route& route, Json& operation) {
   if (table == nullptr) return;
   answer["content"] = json_content(table->answer);
   if (!table->piece.empty()) {
-    answer["content"][std::string(table->piece_type)] = {{"schema", schema_ref(table->piece)}};
+    answer["content"][std::string(table->piece_type)] = {{"schema", stream_schema(*table)}};
   }
   answer["headers"] = {{"x-naru-seed", {{"schema", {{"type", "string"}}}}},
                        {"x-naru-ignored", {{"schema", {{"type", "string"}}}}}};
@@ -154,7 +167,8 @@ Json operation_of(const Route& route) {
 
 Json all_components() {
   Json schemas = Json::object();
-  for (const auto& rows : {page_components(), openai_components()}) {
+  for (const auto& rows :
+       {page_components(), openai_components(), responses_components(), anthropic_components(), ollama_components()}) {
     for (const ComponentRow& row : rows) schemas[std::string(row.name)] = Json::parse(row.schema);
   }
   for (const BodyTable* table : described_bodies()) schemas[std::string(table->dialect)] = body_schema(*table);
@@ -164,7 +178,9 @@ Json all_components() {
 }  // namespace
 
 const std::vector<const BodyTable*>& described_bodies() {
-  static const std::vector<const BodyTable*> tables = {&kOpenAiChatBody, &kOpenAiCompletionBody};
+  static const std::vector<const BodyTable*> tables = {
+      &kOpenAiChatBody, &kOpenAiCompletionBody, &kApplyTemplateBody, &kDetokenizeBody,     &kResponsesBody,
+      &kAnthropicBody,  &kAnthropicCountBody,   &kOllamaChatBody,    &kOllamaGenerateBody, &kOllamaShowBody};
   return tables;
 }
 

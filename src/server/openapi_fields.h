@@ -27,8 +27,10 @@ struct BodyTable {
   std::vector<FieldRow> (*fields)() = nullptr;
   std::string_view answer;           // of status 200
   std::string_view piece = {};       // of a stream; empty: nothing is streamed
-  std::string_view piece_type = {};  // its content type
+  std::string_view piece_type = {};  // its content type: text/event-stream, or another of one piece a line
   std::string_view error = "Error";
+  std::string_view rules = {};  // schemas that hold besides, of fields together: a JSON array as text
+  bool ends_with_done = false;  // a stream, with an event whose data is [DONE]
 };
 
 // A schema that answers and errors are described by; others are named in it as {"$ref": "#/components/schemas/NAME"}.
@@ -47,8 +49,14 @@ std::string array_schema(const std::string& items, int64_t n_max, int64_t n_min 
 std::string any_schema(std::initializer_list<std::string> schemas);
 
 // What is there, a file a dialect: openapi_NAME.cpp. A new one stands in openapi.cpp's lists too.
-extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody;
+extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody, kApplyTemplateBody, kDetokenizeBody;
+extern const BodyTable kResponsesBody;
+extern const BodyTable kAnthropicBody, kAnthropicCountBody;
+extern const BodyTable kOllamaChatBody, kOllamaGenerateBody, kOllamaShowBody;
 std::vector<ComponentRow> openai_components();
+std::vector<ComponentRow> responses_components();
+std::vector<ComponentRow> anthropic_components();
+std::vector<ComponentRow> ollama_components();
 std::vector<ComponentRow> page_components();
 
 }  // namespace naru::server

@@ -47,6 +47,7 @@ std::vector<FieldRow> common_rows() {
        R"(["END"])"},
       {"ignore_eos", boolean_schema(), "the model's own end tokens end nothing", "true"},
       {"cache_salt", string_schema(kShortTextBytes), "computed prompts are shared only under the same salt", R"("s")"},
+      {"priority", integer_schema(-kPriorityMax, kPriorityMax), "of two that wait the lower begins first", "0"},
   };
   add(rows, sampling_rows());
   for (const char* name : {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}) {
@@ -58,16 +59,38 @@ std::vector<FieldRow> common_rows() {
 std::string messages_schema() {
   const std::string part =
       R"({"type":"object","required":["type","text"],"properties":{"type":{"const":"text"},"text":{"type":"string"}}})";
-  const std::string message =
-      R"({"type":"object","required":["role","content"],"properties":{"role":)" +
-      words_schema({"system", "developer", "user", "assistant"}) + R"(,"content":)" +
-      any_schema({R"({"type":"string"})", array_schema(part, kMessagePartsMax)}) +
-      R"(,"name":{"type":["string","null"],"maxLength":256},"reasoning_content":{"type":["string","null"]}}})";
-  return array_schema(message, kMessagesMax, 1);
+  const std::string content = any_schema({R"({"type":"string"})", array_schema(part, kMessagePartsMax)});
+  const std::string said = R"({"type":"object","required":["role","content"],"properties":{"role":)" +
+                           words_schema({"system", "developer", "user", "assistant"}) + R"(,"content":)" + content +
+                           R"(,"name":{"type":["string","null"],"maxLength":256},"reasoning_content":)"
+                           R"({"type":["string","null"]},"prefix":{"type":["boolean","null"]}}})";
+  const std::string call =
+      R"({"type":"object","required":["id","type","function"],"properties":{"id":{"type":"string"},)"
+      R"("type":{"const":"function"},"function":{"type":"object","required":["name","arguments"],"properties":)"
+      R"({"name":{"type":"string"},"arguments":{"type":"string"}}}}})";
+  const std::string called = R"({"type":"object","required":["role","tool_calls"],"properties":{"role":)" +
+                             words_schema({"assistant"}) + R"(,"content":{"type":["string","null"]},"tool_calls":)" +
+                             array_schema(call, kCallsMax, 1) + "}}";
+  const std::string result = R"({"type":"object","required":["role","tool_call_id","content"],"properties":{"role":)" +
+                             words_schema({"tool"}) + R"(,"tool_call_id":{"type":"string"},"content":)" + content +
+                             "}}";
+  return array_schema(any_schema({said, called, result}), kMessagesMax, 1);
+}
+
+std::string tools_schema() {
+  const std::string name =
+      R"({"type":"string","pattern":"^[A-Za-z0-9_-]{1,)" + std::to_string(kToolNameBytesMax) + R"(}$"})";
+  return array_schema(R"({"type":"object","required":["type","function"],"properties":{"type":{"const":"function"},)"
+                      R"("function":{"type":"object","required":["name"],"properties":{"name":)" +
+                          name +
+                          R"(,"description":{"type":["string","null"]},"parameters":{"type":["object","null"]},)"
+                          R"("strict":{"type":["boolean","null"]}}}}})",
+                      kToolsMax);
 }
 
 std::vector<FieldRow> chat_rows() {
-  const std::string text_form = R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})";
+  const std::string form =
+      R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object"]}}})";
   std::vector<FieldRow> rows = {
       {"messages", messages_schema(), "the conversation", R"([{"role":"user","content":"Hi"}])", "", true}};
   add(rows, common_rows());
@@ -79,10 +102,17 @@ std::vector<FieldRow> chat_rows() {
         R"("logprobs":true)"},
        {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
         "variables for the model's chat template", R"({"enable_thinking":false})"},
-       {"response_format", text_form, "the form of the answer", R"({"type":"text"})"},
+       {"response_format", form, "text, or one JSON object", R"({"type":"text"})"},
        {"modalities", R"({"type":"array","items":{"const":"text"},"minItems":1,"maxItems":1})", "text alone",
         R"(["text"])"},
-       {"parallel_tool_calls", "{}", kIgnored, "true"}});
+       {"tools", tools_schema(), "functions that the client runs",
+        R"([{"type":"function","function":{"name":"add"}}])"},
+       {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
+       {"parallel_tool_calls", boolean_schema(), "several calls in one answer; default: true", "true"},
+       {"thinking", R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]}}})",
+        "reasoning on or off, where the model's template knows both", R"({"type":"enabled"})"},
+       {"reasoning_effort", words_schema({"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"}),
+        "how much is thought", R"("high")"}});
   return rows;
 }
 
@@ -94,23 +124,79 @@ std::vector<FieldRow> completion_rows() {
                                  "a text to continue or its tokens, or several of either", R"("Hi")", "", true}};
   add(rows, common_rows());
   add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default 16", "16"},
+             {"suffix", text, "what is to stand behind the answer, where the model can fill in", R"("end")"},
              {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
-             {"best_of", R"({"type":"integer","minimum":1})", "taken where it is n", "1"},
              {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
              {"response_format", R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})",
               "the form of the answer", R"({"type":"text"})"}});
   return rows;
 }
 
+std::vector<FieldRow> apply_template_rows() {
+  std::vector<FieldRow> rows = chat_rows();
+  add(rows,
+      {{"add_generation_prompt", boolean_schema(), "the prompt ends where the answer begins; default: true", "true"},
+       {"continue_final_message", boolean_schema(), "the last message is to be gone on from", "false"}});
+  return rows;
+}
+
+std::vector<FieldRow> detokenize_rows() {
+  return {
+      {"tokens", array_schema(integer_schema(0, kIdMax), kPageTokensMax), "ids of the model's tokenizer", "[1,2]", "",
+       true},
+      {"model", string_schema(kShortTextBytes), "a name of GET /v1/models; default: whichever is served", R"("m")"}};
+}
+
+// What fields decide together.
+constexpr std::string_view kCompletionRules =
+    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+    R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}}])";
+constexpr std::string_view kChatRules =
+    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+    R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}},)"
+    R"({"if":{"required":["top_logprobs"],"properties":{"top_logprobs":{"type":"integer"}}},)"
+    R"("then":{"required":["logprobs"],"properties":{"logprobs":{"const":true}}}},)"
+    R"({"not":{"required":["max_tokens","max_completion_tokens"],"properties":{"max_tokens":{"type":"integer"},)"
+    R"("max_completion_tokens":{"type":"integer"}}}},)"
+    R"({"not":{"required":["thinking","reasoning_effort"],"properties":{"thinking":{"type":"object"},)"
+    R"("reasoning_effort":{"type":"string"}}}}])";
+
 }  // namespace
 
-const BodyTable kOpenAiChatBody = {"openai.chat",    "An answer to a conversation", chat_rows,
-                                   "ChatCompletion", "ChatCompletionChunk",         "text/event-stream"};
-const BodyTable kOpenAiCompletionBody = {"openai.completion", "A text continued", completion_rows,
-                                         "Completion",        "Completion",       "text/event-stream"};
+const BodyTable kOpenAiChatBody = {"openai.chat",
+                                   "An answer to a conversation",
+                                   chat_rows,
+                                   "ChatCompletion",
+                                   "ChatCompletionChunk",
+                                   "text/event-stream",
+                                   "Error",
+                                   kChatRules,
+                                   true};
+const BodyTable kOpenAiCompletionBody = {"openai.completion",
+                                         "A text continued",
+                                         completion_rows,
+                                         "Completion",
+                                         "Completion",
+                                         "text/event-stream",
+                                         "Error",
+                                         kCompletionRules,
+                                         true};
+
+const BodyTable kApplyTemplateBody = {"tokens.apply-template",
+                                      "The prompt of a conversation as text",
+                                      apply_template_rows,
+                                      "RenderedPrompt",
+                                      "",
+                                      "",
+                                      "Error",
+                                      kChatRules};
+const BodyTable kDetokenizeBody = {"tokens.detokenize", "The text of tokens", detokenize_rows, "Detokenized"};
 
 std::vector<ComponentRow> openai_components() {
   return {
+      {"RenderedPrompt", R"({"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"}}})"},
+      {"Detokenized", R"({"type":"object","required":["content","prompt"],"properties":{"content":{"type":"string"},
+        "prompt":{"type":"string"}}})"},
       {"Usage", R"({"type":"object","required":["prompt_tokens","completion_tokens","total_tokens"],"properties":{
         "prompt_tokens":{"type":"integer"},"completion_tokens":{"type":"integer"},"total_tokens":{"type":"integer"},
         "prompt_tokens_details":{"type":"object","properties":{"cached_tokens":{"type":"integer"}}},

@@ -27,6 +27,7 @@ std::vector<ComponentRow> page_components() {
         "chip":{"type":"string"},"context_length":{"type":"integer"},"parallel":{"type":"integer"},
         "queue":{"type":"integer"},"answering":{"type":"integer"},
         "sampling":{"type":"object","description":"what holds where a request says nothing"}}})"},
+      {"Object", R"({"type":"object"})"},
       {"Document", R"({"type":"object","required":["openapi","info","paths"]})"},
   };
 }

@@ -43,9 +43,9 @@ MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, en
 }
 
 // What stands between a beginning and an end.
-MadePrompt fill_in_prompt(const TextPrompt& prompt, const std::string& suffix, const ModelFacts& model,
+MadePrompt fill_in_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model,
                           const std::string& param) {
-  const auto* text = std::get_if<std::string>(&prompt);
+  const auto* text = std::get_if<std::string>(&request.prompts[index]);
   if (text == nullptr) {
     return Refusal{400,
                    fmt::format("reading the request: {} has token ids and suffix is a text; give both as text, or a "
@@ -60,7 +60,12 @@ MadePrompt fill_in_prompt(const TextPrompt& prompt, const std::string& suffix, c
                    "leave it out, or take a model that was trained for it",
                    "suffix", "unsupported_parameter", 0};
   }
-  return Prompt{text::encode_fill_in(*model.tokenizer, *tokens, *text, suffix), false, {}};
+  if (request.is_json) {
+    return Refusal{
+        400, "reading the request: the answer is to be one JSON object, and to stand before suffix; leave one out",
+        "suffix", "", 0};
+  }
+  return Prompt{text::encode_fill_in(*model.tokenizer, *tokens, *text, *request.suffix), false, {}};
 }
 
 // What an answer in JSON cannot be as well.
@@ -104,7 +109,7 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
   // An empty end is none.
   const bool fills_in = request.suffix && !request.suffix->empty();
   MadePrompt made = request.is_chat ? chat_prompt(request, model, text)
-                    : fills_in      ? fill_in_prompt(request.prompts[index], *request.suffix, model, param)
+                    : fills_in      ? fill_in_prompt(request, index, model, param)
                                     : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;

@@ -30,11 +30,11 @@ constexpr Elsewhere kElsewhere[] = {
 };
 
 // Clients put one of them before the paths: OpenAI's, and that of DeepSeek's newer functions.
-constexpr std::string_view kPrefixes[] = {"/v1", "/beta"};
+constexpr std::string_view kPathPrefixes[] = {"/v1", "/beta"};
 constexpr std::string_view kOllamaPrefix = "/api/";
 
 std::string_view without_prefix(std::string_view path) {
-  for (const std::string_view prefix : kPrefixes) {
+  for (const std::string_view prefix : kPathPrefixes) {
     if (path.size() > prefix.size() && path.starts_with(prefix) && path[prefix.size()] == '/') {
       return path.substr(prefix.size());
     }

@@ -194,7 +194,7 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   count_refusal(*refusal);
   HttpResponse response = refusal_response(*refusal, &head);
   if (refusal->status == 405) response.fields.push_back({"Allow", routed.allow});
-  log_page(head, response.status, words_for_log(*refusal));
+  log_page(head, response.status, words_for_log(*refusal), admission.key);
   return response;
 }
 
@@ -262,7 +262,7 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   if (const auto refusal = refuse_answer(limits, now)) {  // since its header came, others have
     count_refusal(*refusal);
     HttpResponse response = refusal_response(*refusal, &request);
-    log_page(request, response.status, words_for_log(*refusal));
+    log_page(request, response.status, words_for_log(*refusal), key);
     responder->respond(std::move(response));
     return 0;
   }
@@ -469,14 +469,16 @@ void Service::tick(Clock::time_point now) {
   }
 }
 
-void Service::log_page(const HttpRequest& request, int status, const std::string& refused) {
+void Service::log_page(const HttpRequest& request, int status, const std::string& refused, const ApiKey* key) {
   ++metrics_.requests[{"page", fmt::format("{}", status)}];
   // What only asks whether all is well would fill the log.
-  if (!options_.log || (status == 200 && request.path() == "/health")) return;
+  const bool is_watching = request.path() == "/health" || request.path() == "/metrics";
+  if (!options_.log || (status == 200 && is_watching)) return;
   RequestLog log;
   log.request = fmt::format("{} {}", request.method.substr(0, 16), request.path().substr(0, 200));
   log.status = status;
   log.refused = refused;
+  if (key != nullptr) log.key_name = key->name;
   options_.log(log);
 }
 

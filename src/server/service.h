@@ -137,7 +137,7 @@ class Service final : public AnswerListener {
   HttpResponse models_page(const Routed& routed) const;
   HttpResponse ollama_page(Page page) const;
   HttpResponse options_page(const HttpRequest& head, const Routed& routed) const;
-  void log_page(const HttpRequest& request, int status, const std::string& refused = "");
+  void log_page(const HttpRequest& request, int status, const std::string& refused = "", const ApiKey* key = nullptr);
 
   ServiceOptions options_;
   Post post_;

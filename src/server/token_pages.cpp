@@ -24,7 +24,7 @@ struct PieceForms {
   bool as_strings = false;  // vLLM: a list of texts beside the ids
 };
 
-Refusal no_tokenizer() {
+Refusal no_tokens_at_all() {
   return {400, "reading the request: the model has no tokenizer, and so no tokens of a text", "", "", 0};
 }
 
@@ -111,13 +111,13 @@ ReadRequest read_tokenize(std::string_view body, const HttpRequest&) {
   options.parse_special = fields.boolean("parse_special").value_or(true);
   std::string name = fields.string("model", 256).value_or("");
   return page_of(fields, std::move(name), [text, options, forms](const ModelFacts& model) -> PageText {
-    if (model.tokenizer == nullptr) return no_tokenizer();
+    if (model.tokenizer == nullptr) return no_tokens_at_all();
     return tokens_page(model.tokenizer->encode(text, options), model, forms);
   });
 }
 
 PageText text_page(const std::vector<int32_t>& ids, const ModelFacts& model) {
-  if (model.tokenizer == nullptr) return no_tokenizer();
+  if (model.tokenizer == nullptr) return no_tokens_at_all();
   int64_t n_bytes = 0;
   for (const int32_t id : ids) {
     if (id < 0 || id >= model.tokenizer->n_ids()) {

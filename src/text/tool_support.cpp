@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "text/json_prefix.h"
+
 namespace naru::text {
 namespace {
 
+constexpr std::string_view kProbeBlanks = " \t\r\n";
 constexpr const char* kProbeTool = "probe_tool_qz";
 constexpr const char* kProbeQuestion = "probe question qz";
 constexpr const char* kProbeWords = "probe words qz";
@@ -46,15 +49,21 @@ std::optional<std::string> rendered(const ChatTemplate& chat_template, Value::Li
   return join(*segments);
 }
 
-std::string without_call_blanks(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (std::string_view(" \t\r\n").find(c) == std::string_view::npos) out += c;
-  }
-  return out;
+// Whether the text begins, after blanks, with the object of a call as ToolCallSplitter reads it.
+bool begins_with_call(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(kProbeBlanks), text.size()));
+  JsonPrefix json;
+  size_t n = 0;
+  while (n < text.size() && json.push(text[n])) ++n;
+  if (!json.is_whole()) return false;
+  const auto call = parse_value(text.substr(0, n), "a call");
+  const Value* name = call.ok() ? call->find("name") : nullptr;
+  if (name == nullptr || name->as_string() == nullptr || *name->as_string() != kProbeTool) return false;
+  const Value* arguments = call->find("arguments") ? call->find("arguments") : call->find("parameters");
+  return arguments != nullptr && arguments->find("probe_key") != nullptr;
 }
 
-// The form of the call that stands in `text` behind `question`, up to its arguments at `arguments`. `prompt`: the same
+// The form of the call that stands in `text` behind `question`, with its arguments at `arguments`. `prompt`: the same
 // conversation up to where the answer begins.
 ToolCallForm form_of(std::string_view text, size_t question, size_t arguments, std::string_view prompt) {
   const std::string_view before = text.substr(question, arguments - question);
@@ -62,19 +71,17 @@ ToolCallForm form_of(std::string_view text, size_t question, size_t arguments, s
   if (before.find(deep[2]) != std::string_view::npos && before.find(deep[4]) != std::string_view::npos) {
     return ToolCallForm::kDeepSeek;
   }
-  const std::string head = std::string(R"({"name":")") + kProbeTool + R"(",")";
-  const auto has_head = [&](std::string_view call) {
-    const std::string bytes = without_call_blanks(call);
-    return bytes == head + "arguments\":" || bytes == head + "parameters\":";
-  };
   const std::string_view open = tool_call_markers(ToolCallForm::kHermes)[0];
   const size_t hermes = before.rfind(open);
-  if (hermes != std::string_view::npos && has_head(before.substr(hermes + open.size()))) return ToolCallForm::kHermes;
-  if (!text.starts_with(prompt) || prompt.size() > arguments) return ToolCallForm::kNone;
-  std::string_view bare = text.substr(prompt.size(), arguments - prompt.size());
+  if (hermes != std::string_view::npos) {
+    const std::string_view call = text.substr(question + hermes + open.size());
+    return begins_with_call(call) ? ToolCallForm::kHermes : ToolCallForm::kNone;
+  }
+  if (!text.starts_with(prompt)) return ToolCallForm::kNone;
+  std::string_view bare = text.substr(prompt.size());
   const std::string_view tag = tool_call_markers(ToolCallForm::kBare)[0];
   if (bare.starts_with(tag)) bare.remove_prefix(tag.size());
-  return has_head(bare) ? ToolCallForm::kBare : ToolCallForm::kNone;
+  return begins_with_call(bare) ? ToolCallForm::kBare : ToolCallForm::kNone;
 }
 
 // What stands between an answer's words and its first call.
@@ -85,7 +92,7 @@ std::string separator_of(const std::string& text, ToolCallForm form) {
   const size_t marker = text.find(tool_call_markers(form)[0], begin);
   if (marker == std::string::npos) return "";
   std::string between = text.substr(begin, marker - begin);
-  return without_call_blanks(between).empty() ? between : "";
+  return between.find_first_not_of(kProbeBlanks) == std::string::npos ? between : "";
 }
 
 }  // namespace

@@ -105,6 +105,9 @@ TEST(ChatPrompt, GoesOnWhereTheLastMessageEnds) {
   EXPECT_TRUE(rendered(request, qwen).opens_reasoning);
   request.thinks = false;
   EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
+  request = asked_chat({said_before("The answer")});
+  request.continues_last = request.is_json = true;
+  EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
   request = asked_chat();
   request.continues_last = true;
   EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
@@ -139,6 +142,9 @@ TEST(Prepare, FillsInWhereTheVocabularyCan) {
     return coder.facts.tokenizer->decode(std::get<PreparedAnswer>(made).choices.at(0).ids);
   };
   EXPECT_EQ(text_of(request), "<bos><fim_prefix>ab<fim_suffix>cd<fim_middle>");
+  request.is_json = true;
+  EXPECT_EQ(text_of(request), "refused: suffix");
+  request.is_json = false;
   request.prompts = {std::vector<int32_t>{1, 2}};
   EXPECT_EQ(text_of(request), "refused: prompt");
   request.prompts = {std::string("ab")};

@@ -73,6 +73,11 @@ TEST(OpenAiChat, EverythingThatCanBeSaid) {
   EXPECT_EQ(r.ignored, (std::vector<std::string>{"foo", "user"}));
 }
 
+TEST(OpenAiChat, WholeNumbersInAnyForm) {
+  EXPECT_EQ(taken(read_openai_chat(chat_body(R"("n":3.0,"max_tokens":1e2)"))).max_tokens, 100);
+  EXPECT_EQ(refused(read_openai_chat(chat_body(R"("max_tokens":1e18)"))).param, "max_tokens");
+}
+
 TEST(OpenAiChat, WhatIsLeftOutIsLeftOpen) {
   const AnswerRequest r = taken(read_openai_chat(chat_body(R"("temperature":null,"stop":null,"tools":null)")));
   EXPECT_FALSE(r.sampling.temperature || r.sampling.seed || r.top_logprobs);

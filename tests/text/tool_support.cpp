@@ -51,6 +51,11 @@ TEST(ToolSupport, IsFoundOutOfTheTemplate) {
   EXPECT_EQ(listed.form, ToolCallForm::kNone);
   EXPECT_EQ(made("<tool_call>{{ c.function.name }}({{ c.function.arguments }})</tool_call>").form, ToolCallForm::kNone);
   EXPECT_EQ(made("<tool_call>{{ c.function | tojson }}</tool_call>").form, ToolCallForm::kHermes);
+  EXPECT_EQ(
+      made("\n<tool_call>\n{\"arguments\": {{ c.function.arguments }}, \"name\": {{ c.function.name | tojson }}}").form,
+      ToolCallForm::kHermes);
+  EXPECT_EQ(made("{{ c.function | tojson }}").form, ToolCallForm::kBare);
+  EXPECT_EQ(made("<function={{ c.function.name }}>{{ c.function.arguments }}</function>").form, ToolCallForm::kNone);
   const ToolSupport items = made("{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}");
   EXPECT_TRUE(items.lists_tools);
   EXPECT_FALSE(items.writes_calls);
