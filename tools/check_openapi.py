@@ -28,10 +28,12 @@ except ImportError:
     sys.exit("schemathesis and what it brings are not installed: pip install -r tools/requirements-clients.txt")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/server"))
+sys.path[:0] = [str(ROOT / "tests/server"), str(ROOT / "tools/clients")]
 
+from body_schemas import SCHEMAS  # noqa: E402
 from server_rig import MODEL, Server  # noqa: E402
 
+TEMPLATE = ROOT / "tests/fixtures/text/families/qwen3.jinja"  # it has places for tools and reasoning
 DEPTH_MAX = 6
 LONG = "x" * 70000
 WRONG = [None, True, 0, -1, 1.5, 1e300, 1 << 70, "", "x", "a\0b", LONG, [], [None], [[]], ["x"], {}, {"a": 1}]
@@ -199,12 +201,18 @@ def is_ignored(answer, place):
 
 
 def check_wrong(args, document, server):
-    problems, counts = [], collections.Counter()
+    problems, counts, by_hand, undescribed = [], collections.Counter(), [], []
     for path, method, operation in document.operations():
         schema = document.body_schema(operation)
         if schema is None:
             continue
-        base = BODIES.get(path) or BODIES.get(f"/v1{path}") or document.sample(schema)
+        if not any("properties" in branch for branch in document.branches(schema)):
+            if path in SCHEMAS:
+                schema = SCHEMAS[path]
+                by_hand.append(path)
+            else:
+                undescribed.append(path)
+        base = BODIES.get(path.removeprefix("/anthropic")) or BODIES.get(f"/v1{path}") or document.sample(schema)
         client = server.client()
         for place, field, holders in fields_of(document, schema, base):
             counts["fields"] += 1
@@ -233,6 +241,10 @@ def check_wrong(args, document, server):
         client.socket.close()
     told = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
     print(f"wrong: {told}, {len(problems)} otherwise", flush=True)
+    if by_hand:
+        print(f"wrong: the document says nothing of the fields of {', '.join(by_hand)}: tried by the list of this check")
+    if undescribed:
+        print(f"wrong: nothing is known of the fields of {', '.join(undescribed)}")
     for problem in problems[: args.shown]:
         print(f"    {problem}")
     return not problems and counts["fields"] > 0
@@ -329,8 +341,10 @@ def main():
     if not pathlib.Path(args.binary).exists():
         parser.error(f"there is no {args.binary}; build naru, or give --binary")
     failed = []
+    template = ["--chat-template", TEMPLATE] if args.model == MODEL else []
+    binary = str(pathlib.Path(args.binary).resolve())
     with tempfile.TemporaryDirectory() as scratch, Server(
-        str(pathlib.Path(args.binary).resolve()), "--parallel", "4", model=args.model
+        binary, "--parallel", "4", "--context", "1024", *template, model=args.model
     ) as server:
         probe = server.ask("POST", "/v1/completions", {"prompt": "probe", "max_tokens": 4, "temperature": 0}).json()["choices"]
         if args.document:

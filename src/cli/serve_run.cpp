@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <memory>
@@ -22,12 +24,23 @@
 #include "cli/terminal.h"
 #include "cli/version.h"
 #include "runs/run_files.h"
+#include "server/limits.h"
 #include "server/server.h"
 #include "server/tls.h"
 #include "text/chat_tokenizer.h"
 
 namespace naru::cli {
 namespace {
+
+// Each connection is a descriptor, and many systems begin programs with fewer than there may be connections, though
+// anybody may have more.
+void allow_descriptors() {
+  rlimit limit{};
+  const rlim_t wanted = server::kConnectionsMax + 256;  // the model's files, the log, ...
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // as it was, it will do too
+}
 
 std::string served_name(const ServeOptions& options) {
   return options.name.empty() ? options.models[0].name : options.name;
@@ -229,6 +242,7 @@ Status serve_several(ServeOptions& options) {
 
 Status serve_command(ServeOptions& options) {
   server::ServiceOptions& service = options.server.service;
+  allow_descriptors();
   NARU_TRY(read_access(options));
   std::unique_ptr<ServeLog> log;  // outlives the server, whose threads write it
   if (!options.is_quiet) {

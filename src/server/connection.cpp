@@ -294,6 +294,11 @@ void Connection::close_if_idle() {
   if (state_ == State::kReading && reader_.state() == HttpReader::State::kHeader) close();
 }
 
+std::optional<Connection::Clock::time_point> Connection::waits_since() const {
+  const bool has_no_header = state_ == State::kReading && reader_.state() == HttpReader::State::kHeader;
+  return has_no_header || state_ == State::kLingering ? std::optional(since_) : std::nullopt;
+}
+
 void Connection::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "server/http_reader.h"
@@ -41,6 +42,8 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
   void tick(Clock::time_point now);
   // Closes it unless a request is under way.
   void close_if_idle();
+  // Since when it has waited for a whole header, or for its other side to close; nothing where it has a request.
+  std::optional<Clock::time_point> waits_since() const;
   void close();
 
   void respond(HttpResponse response) override;

@@ -144,13 +144,14 @@ std::string OllamaWriter::text_lines(const AnswerEvent& event) {
 }
 
 std::string OllamaWriter::done_fields(const AnswerUsage& usage) const {
+  // Clients divide by the last of them, also where the first token was the end.
   return fmt::format(
       R"(,"done_reason":"{}","total_duration":{},"load_duration":{},"prompt_eval_count":{},"prompt_eval_duration":{},)"
       R"("eval_count":{},"eval_duration":{})",
       reason_ == EndReason::kLength ? "length" : "stop",
       nanoseconds(usage.queue_seconds + usage.prefill_seconds + usage.decode_seconds), nanoseconds(usage.queue_seconds),
       usage.prompt_tokens, nanoseconds(usage.prefill_seconds), usage.completion_tokens,
-      nanoseconds(usage.decode_seconds));
+      std::max<int64_t>(1, nanoseconds(usage.decode_seconds)));
 }
 
 std::string OllamaWriter::take(const AnswerEvent& event) {

@@ -6,6 +6,7 @@
 
 #include "formats/utf8.h"
 #include "server/limits.h"
+#include "server/openai_tools.h"
 
 namespace naru::server {
 namespace {
@@ -176,32 +177,7 @@ Value::List read_ollama_messages(Fields& body) {
 }
 
 Value read_ollama_tools(Fields& body) {
-  const Value* value = body.find("tools");
-  if (value == nullptr) return {};
-  const Value::List* list = value->as_list();
-  if (list == nullptr) {
-    body.refuse_wrong("tools", *value, "an array of tools");
-    return {};
-  }
-  Value::List tools;
-  for (size_t i = 0; i < list->size(); ++i) {
-    const Value* type = (*list)[i].find("type");
-    const Value* function = (*list)[i].find("function");
-    const Value* name = function ? function->find("name") : nullptr;
-    const bool is_function = type == nullptr || (type->as_string() && *type->as_string() == "function");
-    if (!is_function || name == nullptr || name->as_string() == nullptr || name->as_string()->empty()) {
-      const std::string place = fmt::format("tools[{}]", i);
-      body.notes().refuse(place, fmt::format("{} is no {{\"type\": \"function\", \"function\": {{\"name\": ...}}}}, "
-                                             "which alone is done; correct it",
-                                             place));
-      return {};
-    }
-    Value tool = (*list)[i];
-    tool.set("type", "function");
-    tools.push_back(std::move(tool));
-  }
-  if (tools.empty()) return {};
-  return tools;
+  return read_tool_list(body, false);
 }
 
 }  // namespace naru::server

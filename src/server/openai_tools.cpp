@@ -33,12 +33,12 @@ std::string need_string(Fields& fields, std::string_view name, size_t bytes_max)
 }
 
 // {"type": "function", "function": {...}}: the inner object; null where something is wrong.
-const Value* function_object(Fields& outer) {
+const Value* function_object(Fields& outer, bool needs_type) {
   FieldNotes& notes = outer.notes();
   const std::string type_place = outer.path_of("type");
   const auto type = outer.string("type", kIdBytesMax);
   if (!notes.ok()) return nullptr;
-  if (type != "function") {
+  if (type ? *type != "function" : needs_type) {
     notes.refuse(type_place,
                  fmt::format("{} is {}, \"function\" was wanted, the one kind of tool there is here", type_place,
                              type ? formats::printable(*type) : "not there"),
@@ -63,10 +63,10 @@ bool check_object(const Value& value, const std::string& place, std::string_view
   return false;
 }
 
-Value read_tool(const Value& value, const std::string& place, FieldNotes& notes) {
+Value read_tool(const Value& value, const std::string& place, bool needs_type, FieldNotes& notes) {
   if (!check_object(value, place, "an object with \"type\" and \"function\"", notes)) return {};
   Fields outer(value, place, notes);
-  const Value* object = function_object(outer);
+  const Value* object = function_object(outer, needs_type);
   if (object == nullptr) return {};
   Fields fields(*object, outer.path_of("function"), notes);
   Value::Object function;
@@ -94,33 +94,6 @@ Value read_tool(const Value& value, const std::string& place, FieldNotes& notes)
   return Value::Object{{"type", "function"}, {"function", Value(std::move(function))}};
 }
 
-void read_tool_list(Fields& body, AnswerRequest& request) {
-  const Value* value = body.find("tools");
-  if (value == nullptr) return;
-  FieldNotes& notes = body.notes();
-  const Value::List* list = value->as_list();
-  if (list == nullptr) return body.refuse_wrong("tools", *value, "an array of tools");
-  if (static_cast<int64_t>(list->size()) > kToolsMax) {
-    return notes.refuse(
-        "tools", fmt::format("tools has {} elements, at most {} are taken; send fewer", list->size(), kToolsMax));
-  }
-  Value::List tools;
-  std::vector<std::string> names;
-  for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
-    const std::string place = fmt::format("tools[{}]", i);
-    Value tool = read_tool((*list)[i], place, notes);
-    if (!notes.ok()) return;
-    const std::string& name = *tool.find("function")->find("name")->as_string();
-    if (std::find(names.begin(), names.end(), name) != names.end()) {
-      return notes.refuse(place + ".function.name",
-                          fmt::format("{}.function.name is {}, the name of an earlier tool; rename one", place, name));
-    }
-    names.push_back(name);
-    tools.push_back(std::move(tool));
-  }
-  if (!tools.empty()) request.tools = Value(std::move(tools));
-}
-
 void read_tool_choice(Fields& body, AnswerRequest& request) {
   const Value* choice = body.find("tool_choice");
   if (choice == nullptr) return;
@@ -146,8 +119,41 @@ bool is_empty_list(const Value* value) {
 
 }  // namespace
 
+Value read_tool_list(Fields& body, bool needs_type) {
+  const Value* value = body.find("tools");
+  if (value == nullptr) return {};
+  FieldNotes& notes = body.notes();
+  const Value::List* list = value->as_list();
+  if (list == nullptr) {
+    body.refuse_wrong("tools", *value, "an array of tools");
+    return {};
+  }
+  if (static_cast<int64_t>(list->size()) > kToolsMax) {
+    notes.refuse("tools",
+                 fmt::format("tools has {} elements, at most {} are taken; send fewer", list->size(), kToolsMax));
+    return {};
+  }
+  Value::List tools;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
+    const std::string place = fmt::format("tools[{}]", i);
+    Value tool = read_tool((*list)[i], place, needs_type, notes);
+    if (!notes.ok()) return {};
+    const std::string& name = *tool.find("function")->find("name")->as_string();
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
+      notes.refuse(place + ".function.name",
+                   fmt::format("{}.function.name is {}, the name of an earlier tool; rename one", place, name));
+      return {};
+    }
+    names.push_back(name);
+    tools.push_back(std::move(tool));
+  }
+  if (tools.empty()) return {};
+  return tools;
+}
+
 void read_openai_tools(Fields& body, AnswerRequest& request) {
-  read_tool_list(body, request);
+  request.tools = read_tool_list(body, true);
   read_tool_choice(body, request);
   request.parallel_calls = body.boolean("parallel_tool_calls").value_or(true);
   if (!is_empty_list(body.find("functions"))) {
@@ -180,7 +186,7 @@ Value::List read_openai_calls(Fields& message) {
     if (!check_object((*list)[i], place, "an object with \"id\", \"type\" and \"function\"", notes)) break;
     Fields outer((*list)[i], place, notes);
     const std::string id = need_string(outer, "id", kIdBytesMax);
-    const Value* object = function_object(outer);
+    const Value* object = function_object(outer, true);
     if (object == nullptr) break;
     Fields fields(*object, outer.path_of("function"), notes);
     const std::string name = need_string(fields, "name", kIdBytesMax);

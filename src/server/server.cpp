@@ -74,6 +74,7 @@ struct Server::State {
   Status check_public(const tcp::endpoint& endpoint) const;
   template <typename Acceptor>
   void accept(Acceptor& from);
+  bool has_room();  // for one more connection; makes some
   void tick();
   void on_loaded(const Status& loaded);
   void hash_loaded();
@@ -206,17 +207,30 @@ void Server::State::accept(Acceptor& from) {
       });
       return;
     }
-    if (static_cast<int64_t>(connections.size()) < kConnectionsMax) {
+    if (has_room()) {
       SocketError ignored;
       if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), ignored);
       auto connection = std::make_shared<Connection>(Socket(std::move(socket)), *shared);
       connections.insert(connection);
       connection->start();
-    } else {
-      service->count_limit("connections");
     }
     accept(from);
   });
+}
+
+// Where there are as many connections as there may be, the one that has waited longest without a request gives way: a
+// crowd that only waits keeps nobody out.
+bool Server::State::has_room() {
+  if (static_cast<int64_t>(connections.size()) < kConnectionsMax) return true;
+  service->count_limit("connections");
+  std::shared_ptr<Connection> longest;
+  for (const auto& each : connections) {
+    const auto since = each->waits_since();
+    if (since && (longest == nullptr || *since < *longest->waits_since())) longest = each;
+  }
+  if (longest == nullptr) return false;
+  longest->close();
+  return true;
 }
 
 void Server::State::on_closed(Connection* connection) {

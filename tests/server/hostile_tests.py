@@ -3,6 +3,7 @@ answers as before."""
 
 import json
 import random
+import resource
 import time
 
 import crowd
@@ -187,6 +188,29 @@ def test_slow_and_many_clients(binary):
         for client in idle:  # they may still ask
             assert client.ask("GET", "/health").status == 200
             client.socket.close()
+
+
+def test_connections_that_only_wait_give_way(binary):
+    """More of them than there may be: whoever asks is let in, in the place of the one that waits longest."""
+    wanted = 1024 + 60
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, min(most, wanted + 100)), most))
+    try:
+        with Server(binary) as server:
+            probe = Probe(server)
+            held = [server.client() for _ in range(wanted)]
+            held[100].send("GET /health HTTP/1.1\r\nhost: localhost\r\n")  # a header that is not whole
+            probe.check("more connections than there may be")
+            assert held[0].is_closed() and held[50].is_closed()
+            for client in held[101:]:
+                assert client.ask("GET", "/health").status == 200
+            held[100].send("\r\n")
+            assert held[100].receive().status == 200
+            for client in held:
+                client.socket.close()
+            probe.check("all of them gone")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
 
 
 def test_bytes_by_chance(binary):
