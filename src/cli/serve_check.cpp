@@ -4,6 +4,7 @@
 
 #include "formats/tokenizer_files.h"
 #include "text/chat_tokenizer.h"
+#include "text/tool_support.h"
 
 namespace naru::cli {
 
@@ -12,6 +13,11 @@ Error no_tokenizer_error(const ModelOptions& options, const Error& why) {
           fmt::format("starting the server: {}: no answers without a tokenizer: {}; put the tokenizer's files "
                       "beside the weights",
                       short_name(options.path), why.message)};
+}
+
+bool can_use_tools(const text::ChatTemplate& chat_template) {
+  const text::ToolSupport support = text::tool_support(chat_template);
+  return support.lists_tools && support.form != text::ToolCallForm::kNone;
 }
 
 Result<ModelCheck> check_served_model(const models::ModelFiles& files, const ModelOptions& options,
@@ -41,6 +47,7 @@ Result<ModelCheck> check_served_model(const models::ModelFiles& files, const Mod
   if (chat_template) text::replace_chat_template(*data, *chat_template);
   auto made = text::ChatTokenizer::create(std::move(data).value());
   if (!made.ok()) return no_tokenizer_error(options, made.error());
+  check.has_tools = made->chat_template && can_use_tools(*made->chat_template);
   check.has_template = made->chat_template && made->chat_template->can_render(false);
   if (!made->template_status.ok()) check.template_problem = made->template_status.error().message;
   return check;

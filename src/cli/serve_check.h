@@ -15,6 +15,7 @@ struct ModelCheck {
   engine::MemoryPlan memory;
   std::string chip;
   bool has_template = false;
+  bool has_tools = false;        // which the template lists, and whose calls are read
   std::string template_problem;  // why there is none that can be used
 };
 
@@ -23,6 +24,8 @@ struct ModelCheck {
 Result<ModelCheck> check_served_model(const models::ModelFiles& files, const ModelOptions& options,
                                       int64_t sessions_max, int64_t cache_tokens,
                                       const std::optional<std::string>& chat_template);
+
+bool can_use_tools(const text::ChatTemplate& chat_template);
 
 // No answers without a tokenizer: why, where there is none.
 Error no_tokenizer_error(const ModelOptions& options, const Error& why);

@@ -50,15 +50,17 @@ ServeLog::~ServeLog() {
 }
 
 void ServeLog::write(std::string line) {
+  bool is_first_lost = false;
   {
     const std::lock_guard lock(mutex_);
     if (waiting_bytes_ + static_cast<int64_t>(line.size()) > kLogWaitingBytesMax) {
-      ++n_lost_;
-      return;
+      is_first_lost = n_lost_++ == 0;
+    } else {
+      waiting_bytes_ += static_cast<int64_t>(line.size());
+      lines_.push_back(std::move(line));
     }
-    waiting_bytes_ += static_cast<int64_t>(line.size());
-    lines_.push_back(std::move(line));
   }
+  if (is_first_lost) say_lost("nobody reads it");
   has_lines_.notify_one();
 }
 
@@ -69,10 +71,13 @@ void ServeLog::lose(int64_t n, const std::string& why) {
     const std::lock_guard lock(mutex_);
     before = std::exchange(n_lost_, n_lost_ + n);
   }
+  if (before == 0) say_lost(why);
+}
+
+void ServeLog::say_lost(const std::string& why) const {
   // Standard error that cannot be written could not be told so either.
-  if (before == 0 && fd_ != STDERR_FILENO) {
-    print_note(fmt::format("lines of the log are lost: writing {}: {}; the server goes on", name_, why));
-  }
+  if (fd_ == STDERR_FILENO) return;
+  print_note(fmt::format("lines of the log are lost: writing {}: {}; the server goes on", name_, why));
 }
 
 void ServeLog::run() {

@@ -37,6 +37,7 @@ class ServeLog {
   // False where it cannot be written, with why.
   bool put(const std::string& line, std::string& why);
   void lose(int64_t n, const std::string& why);
+  void say_lost(const std::string& why) const;
 
   OwnedFd file_;  // none where it is standard error
   int fd_;

@@ -58,6 +58,7 @@ std::string log_line(const server::RequestLog& log, bool is_json) {
 // What the thread of the engine found, for what is printed when the model is there.
 struct Found {
   bool has_template = false;
+  bool has_tools = false;
   int64_t context = 0;
   double load_ms = 0;
 };
@@ -78,7 +79,8 @@ Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOp
     print_note(fmt::format("{} has no chat template that can be used: /v1/completions alone answers ({})",
                            short_name(options.model.path), engine.template_status().error().message));
   }
-  found = {has_chat_template(engine) && engine.chat_template() != nullptr, engine.context_tokens(), model.load_ms};
+  const bool has_template = has_chat_template(engine) && engine.chat_template() != nullptr;
+  found = {has_template, has_template && can_use_tools(*engine.chat_template()), engine.context_tokens(), model.load_ms};
   const contract::ChipInfo info = model.chip->info();
   server::ServedEngine served;
   served.chip = std::move(model.chip);
@@ -96,9 +98,19 @@ Result<std::vector<server::FileHash>> hash_files(const std::string& path, const 
   return hashes;
 }
 
+// What a client is to be told: an address of all networks is none to be asked.
+std::string asked_address(const server::Server& server) {
+  std::string address = server.address();
+  for (const char* all : {"//0.0.0.0:", "//[::]:"}) {
+    const size_t place = address.find(all);
+    if (place != std::string::npos) address.replace(place, std::string_view(all).size(), "//127.0.0.1:");
+  }
+  return address;
+}
+
 // How to ask, to be pasted into a shell.
 std::string lines_to_try(const server::Server& server, const ServeOptions& options, bool is_chat) {
-  const std::string& address = server.address();
+  const std::string address = asked_address(server);
   const bool is_socket = !options.server.listen.socket_path.empty();
   const std::string base = is_socket ? "http://localhost" : address;
   std::string with = is_socket ? fmt::format(" --unix-socket {}", shell_word(options.server.listen.socket_path)) : "";
@@ -115,15 +127,14 @@ std::string lines_to_try(const server::Server& server, const ServeOptions& optio
 }
 
 // What is pasted into other programs, behind an empty line each.
-std::string lines_for_programs(const server::Server& server, const ServeOptions& options, int64_t context) {
-  ServedAt at{server.address(), options.server.service.answering.model_name, context, !options.keys.empty(),
-              options.tls_cert};
-  // An address of all networks is none to be asked.
-  for (const char* all : {"//0.0.0.0:", "//[::]:"}) {
-    const size_t place = at.address.find(all);
-    if (place != std::string::npos) at.address.replace(place, std::string_view(all).size(), "//127.0.0.1:");
-  }
+std::string lines_for_programs(const server::Server& server, const ServeOptions& options, int64_t context,
+                               bool has_tools) {
+  const ServedAt at{asked_address(server), options.server.service.answering.model_name, context, !options.keys.empty(),
+                    options.tls_cert};
   std::string text;
+  if (!options.programs.empty() && !has_tools) {
+    text += "\n# The model's chat template has no place for tools: what a program asks with tools will be refused.\n";
+  }
   for (const std::string& program : options.programs) text += "\n" + settings_for(program, at);
   return text;
 }
@@ -165,10 +176,11 @@ Status print_check(const server::Server& server, const ServeOptions& options, co
                                   format_bytes(check.memory.available_bytes)));
   sheet.row("chat template", check.has_template ? "usable" : "none: /v1/completions alone answers");
   if (!check.template_problem.empty()) sheet.row("", one_line(check.template_problem));
+  sheet.row("tools", check.has_tools ? "the template lists them" : "none: requests with tools are refused");
   add_access_rows(options, sheet);
   if (!check.memory.note.empty()) print_note(check.memory.note);
   return write_out(sheet.str() + "\n" + lines_to_try(server, options, check.has_template) +
-                   lines_for_programs(server, options, check.memory.context_tokens));
+                   lines_for_programs(server, options, check.memory.context_tokens, check.has_tools));
 }
 
 Status print_check(const server::Server& server, const ServeOptions& options,
@@ -182,7 +194,7 @@ Status print_check(const server::Server& server, const ServeOptions& options,
   }
   sheet.row("memory", fmt::format("{} are free", format_bytes(planned[0].available)));
   add_access_rows(options, sheet);
-  return write_out(sheet.str() + "\n" + lines_for_programs(server, options, planned[0].context));
+  return write_out(sheet.str() + "\n" + lines_for_programs(server, options, planned[0].context, true));
 }
 
 // Until the server has ended by itself, or was asked to and has.
@@ -233,7 +245,7 @@ Status serve_several(ServeOptions& options) {
   server->start(std::move(sources), [] {});
   NARU_TRY(write_out(fmt::format("ready: each is loaded when a request names it, in {} of memory\n{}",
                                  format_bytes(planned[0].available),
-                                 lines_for_programs(*server, options, planned[0].context))));
+                                 lines_for_programs(*server, options, planned[0].context, true))));
   wait_for_end(*server);
   return server->status();
 }
@@ -245,7 +257,7 @@ Status serve_command(ServeOptions& options) {
   allow_descriptors();
   NARU_TRY(read_access(options));
   std::unique_ptr<ServeLog> log;  // outlives the server, whose threads write it
-  if (!options.is_quiet) {
+  if (!options.is_quiet && !options.is_check) {
     NARU_ASSIGN(log, ServeLog::open(options.log_file));
     service.log = [&log, is_json = options.is_json_log](const server::RequestLog& line) {
       log->write(log_line(line, is_json));
@@ -277,13 +289,16 @@ Status serve_command(ServeOptions& options) {
         if (!std::exchange(is_first, false)) {
           NARU_ASSIGN(*files, open_files(options.model));
         }
-        return open_served(std::move(*files), options, chat_template, progress, found);
+        auto served = open_served(std::move(*files), options, chat_template, progress, found);
+        // Clients are not told where the files lie; without --lazy the server ends with the error.
+        if (!served.ok() && !service.answering.loads_at_once) print_note(served.error().message);
+        return served;
       },
       [&] {
         const Status said = write_out(
             fmt::format("ready after {:.2f} s: a context of {} tokens, {} answers at once\n{}{}", found.load_ms / 1000,
                         found.context, service.answering.parallel, lines_to_try(*server, options, found.has_template),
-                        lines_for_programs(*server, options, found.context)));
+                        lines_for_programs(*server, options, found.context, found.has_tools)));
         (void)said.ok();  // the server goes on without a reader of these lines
       },
       [path = options.model.path](const std::function<bool()>& should_stop) { return hash_files(path, should_stop); });

@@ -152,7 +152,7 @@ void Connection::take_request() {
 
 void Connection::refuse(const Refusal& refusal) {
   keeps_alive_ = false;
-  shared_.service.count_refusal(refusal);
+  shared_.service.refuse_unread(refusal);
   send_whole(shared_.service.refusal_response(refusal), false);
 }
 

@@ -250,7 +250,9 @@ AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> respond
     return begin_answer(std::move(request), *routed.route->dialect, std::move(responder));
   }
   HttpResponse response = page(routed, request);
-  log_page(request, response.status);
+  std::string refused;
+  if (response.status == 404) refused = "model_not_found", ++metrics_.errors[refused];
+  log_page(request, response.status, refused);
   responder->respond(std::move(response));
   return 0;
 }
@@ -467,6 +469,17 @@ void Service::tick(Clock::time_point now) {
     const auto at = exchanges_.find(id);
     if (at != exchanges_.end()) send(at->second, std::string(at->second.plan.writer->ping()));
   }
+}
+
+void Service::refuse_unread(const Refusal& refusal) {
+  count_refusal(refusal);
+  ++metrics_.requests[{"page", fmt::format("{}", refusal.status)}];
+  if (!options_.log) return;
+  RequestLog log;
+  log.request = "(unread)";
+  log.status = refusal.status;
+  log.refused = refusal.message;  // of a header or a length: nothing in it was sent
+  options_.log(log);
 }
 
 void Service::log_page(const HttpRequest& request, int status, const std::string& refused, const ApiKey* key) {

@@ -79,6 +79,8 @@ class Service final : public AnswerListener {
 
   // For /metrics: a request that was refused before it came here; a limit that something ran into.
   void count_refusal(const Refusal& refusal);
+  // The same with a line of the log.
+  void refuse_unread(const Refusal& refusal);
   void count_limit(const std::string& name) { ++metrics_.limits[name]; }
 
   // In the shape of the dialect that `head` has asked in.
