@@ -47,7 +47,11 @@ class JsonState final : public ConstraintState {
 }  // namespace
 
 bool JsonAnswer::push(char byte) {
-  if (!is_reasoning_) return json_.push(byte);
+  if (!is_reasoning_) {
+    // White space may follow reasoning; an answer that is nothing but the object begins with its brace.
+    const bool is_blank = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+    return !(is_blank && is_bare_ && json_.is_blank()) && json_.push(byte);
+  }
   if (closes_by_token_) return true;
   if (byte != text::kThinkClose[n_closed_]) n_closed_ = 0;  // the tag begins with a byte that is not in it again
   if (byte == text::kThinkClose[n_closed_]) ++n_closed_;
@@ -59,6 +63,9 @@ bool JsonAnswer::push(char byte) {
 
 std::array<uint64_t, 2> JsonAnswer::key() const {
   std::array<uint64_t, 2> key = json_.key();
+  // A bare answer has no blanks before its brace: which it is matters there alone, where no key of a prefix has a
+  // depth.
+  key[0] ^= json_.is_blank() && is_bare_ ? ~uint64_t{0} : 0;
   key[1] |= (uint64_t{n_closed_} << 2 | uint64_t{may_open_} << 1 | uint64_t{is_reasoning_}) << 58;
   return key;
 }

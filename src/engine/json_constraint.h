@@ -26,11 +26,16 @@ inline constexpr int64_t kJsonMasksKeptMax = 256;  // of one vocabulary, each a 
 class JsonAnswer {
  public:
   JsonAnswer(bool is_reasoning, bool may_open, bool closes_by_token)
-      : json_(kJsonBlanksMax), is_reasoning_(is_reasoning), may_open_(may_open), closes_by_token_(closes_by_token) {}
+      : json_(kJsonBlanksMax),
+        is_reasoning_(is_reasoning),
+        is_bare_(!is_reasoning),
+        may_open_(may_open),
+        closes_by_token_(closes_by_token) {}
 
   bool push(char byte);
   void open_reasoning() {
     is_reasoning_ = true;
+    is_bare_ = false;
     may_open_ = false;
   }
   void close_reasoning() { is_reasoning_ = false; }
@@ -43,6 +48,7 @@ class JsonAnswer {
  private:
   text::JsonPrefix json_;
   bool is_reasoning_;
+  bool is_bare_;   // without reasoning before it
   bool may_open_;  // it opens once (text/reasoning.h), and by its token alone
   bool closes_by_token_;
   uint8_t n_closed_ = 0;  // bytes of the closing tag, where its characters are the sign

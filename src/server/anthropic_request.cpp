@@ -158,8 +158,7 @@ void read_answer_fields(Fields& body, AnswerRequest& request) {
   sampling.top_p = body.number("top_p", 0, 1);
   sampling.top_k = body.integer("top_k", 0, std::numeric_limits<int32_t>::max());
   sampling.min_p = body.number("min_p", 0, 1);
-  const auto seed = body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
-  if (seed) sampling.seed = static_cast<uint64_t>(*seed);
+  sampling.seed = read_seed(body);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);
   request.cache_salt = body.string("cache_salt", kBlockWordBytesMax).value_or("");
 }

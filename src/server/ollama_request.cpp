@@ -35,8 +35,7 @@ void read_ollama_options(Fields& body, AnswerRequest& request) {
   sampling.repetition_penalty = options.number("repeat_penalty", 0.01, 100);
   sampling.presence_penalty = options.number("presence_penalty", -100, 100);
   sampling.frequency_penalty = options.number("frequency_penalty", -100, 100);
-  const auto seed = options.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
-  if (seed) sampling.seed = static_cast<uint64_t>(*seed);
+  sampling.seed = read_seed(options);
   // -1: without end; -2: until the context is full; 0 is no bound either.
   const int64_t predict = options.integer("num_predict", -2, kInt32Max).value_or(-1);
   request.max_tokens = predict > 0 ? predict : 0;

@@ -32,8 +32,7 @@ void read_sampling(Fields& body, AskedSampling& sampling) {
   sampling.frequency_penalty = body.number("frequency_penalty", -100, 100);
   sampling.top_k = body.integer("top_k", -1, std::numeric_limits<int32_t>::max());
   if (sampling.top_k == -1) sampling.top_k = 0;  // off, as others write it
-  const auto seed = body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
-  if (seed) sampling.seed = static_cast<uint64_t>(*seed);
+  sampling.seed = read_seed(body);
 }
 
 void read_logit_bias(Fields& body, AskedSampling& sampling) {

@@ -68,8 +68,8 @@ std::vector<FieldRow> anthropic_rows() {
            {"top_p", number_schema(0, 1), "only the likeliest tokens that together have this probability", "0.9"},
            {"top_k", integer_schema(0, std::numeric_limits<int32_t>::max()), "only this many of them; 0: all", "40"},
            {"min_p", number_schema(0, 1), "only tokens at least this many times as likely as the likeliest", "0.05"},
-           {"seed", integer_schema(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()),
-            "the same seed gives the same answer", "7"},
+           {"seed", integer_schema(-1, std::numeric_limits<int64_t>::max()), "the same seed gives the same answer",
+            "7"},
            {"ignore_eos", boolean_schema(), "the model's own end tokens end nothing", "true"},
            {"cache_salt", string_schema(kWordBytes), "computed prompts are shared only under the same salt",
             R"("s")"}}) {

@@ -16,7 +16,7 @@ std::vector<FieldRow> ollama_rows() {
       R"("maximum":1},"top_k":{"type":["integer","null"],"minimum":-1,"maximum":2147483647},"repeat_penalty":)"
       R"({"type":["number","null"],"minimum":0.01,"maximum":100},"presence_penalty":{"type":["number","null"],)"
       R"("minimum":-100,"maximum":100},"frequency_penalty":{"type":["number","null"],"minimum":-100,"maximum":100},)"
-      R"("seed":{"type":["integer","null"]},"num_predict":{"type":["integer","null"],"minimum":-2,)"
+      R"("seed":{"type":["integer","null"],"minimum":-1},"num_predict":{"type":["integer","null"],"minimum":-2,)"
       R"("maximum":2147483647},"num_ctx":{"type":["integer","null"],"minimum":1,"maximum":2147483647},"stop":{}}})";
   return {
       {"model", string_schema(kOllamaWordBytes), "a name of /api/tags; default: whichever is served", R"("m")"},

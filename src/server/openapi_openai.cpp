@@ -29,7 +29,7 @@ std::vector<FieldRow> sampling_rows() {
       {"presence_penalty", number_schema(-100, 100), "subtracted once for a token in the answer", "0.5"},
       {"frequency_penalty", number_schema(-100, 100), "subtracted for each time a token is in the answer", "0.5"},
       {"logit_bias", bias, "added to the logits of tokens, by their ids", R"({"42":-5})"},
-      {"seed", integer_schema(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()),
+      {"seed", integer_schema(-1, std::numeric_limits<int64_t>::max()),
        "the same seed gives the same answer; default: one is drawn, and x-naru-seed says which", "7"},
   };
 }

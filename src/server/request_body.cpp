@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "formats/json_place.h"
 #include "server/limits.h"
 
@@ -52,6 +54,11 @@ std::vector<std::string> read_stops(Fields& body, std::string_view name) {
     stops.push_back(*text);
   }
   return stops;
+}
+
+std::optional<uint64_t> read_seed(Fields& body) {
+  const auto seed = body.integer("seed", -1, std::numeric_limits<int64_t>::max());
+  return seed && *seed >= 0 ? std::optional(static_cast<uint64_t>(*seed)) : std::nullopt;
 }
 
 ReadRequest finish_request(const FieldNotes& notes, AnswerRequest& request) {

@@ -20,6 +20,9 @@ std::optional<Refusal> parse_body(std::string_view body, text::Value& root);
 // A string, or an array of them.
 std::vector<std::string> read_stops(Fields& body, std::string_view name);
 
+// "seed": absent, or -1, as others write it: one is drawn.
+std::optional<uint64_t> read_seed(Fields& body);
+
 // The first refusal, or the request with what was ignored.
 ReadRequest finish_request(const FieldNotes& notes, AnswerRequest& request);
 

@@ -174,8 +174,7 @@ void read_response_sampling(Fields& body, AnswerRequest& request, Echo& echo) {
   sampling.top_k = body.integer("top_k", 0, std::numeric_limits<int32_t>::max());
   sampling.presence_penalty = body.number("presence_penalty", -100, 100);
   sampling.frequency_penalty = body.number("frequency_penalty", -100, 100);
-  const auto seed = body.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
-  if (seed) sampling.seed = static_cast<uint64_t>(*seed);
+  sampling.seed = read_seed(body);
   const auto max_tokens = body.integer("max_output_tokens", 1, kTokensOfAnswerMax);
   request.max_tokens = max_tokens.value_or(0);
   request.ignores_end = body.boolean("ignore_eos").value_or(false);

@@ -52,6 +52,14 @@ bool RunningAnswers::has_room_for(const PreparedAnswer& prepared, engine::UserId
 
 void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker& asker) {
   const engine::UserId user = asker.account ? asker.account->user : 0;
+  const auto n_asked = static_cast<int64_t>(prepared.choices.size());
+  if (n_asked > options_.parallel + options_.queue) {
+    return fail(answer, {400,
+                         fmt::format("the request asks for {} answers at once and the server has room for {} in all; "
+                                     "ask for fewer",
+                                     n_asked, options_.parallel + options_.queue),
+                         "n", "", 0});
+  }
   if (!has_room_for(prepared, user)) {
     return fail(answer, {429,
                          fmt::format("the queue has no room for {} answers more: {} requests are being answered or "

@@ -44,10 +44,9 @@ TEST(JsonConstraint, AllowsWhatMayStillBecomeAnObject) {
     return allowed_texts(*state_behind(texts, splits, starts), vocabulary);
   };
   const Texts start = {" ", "\t", "\r", "\n", "  ", "{", "{\"", " {"};
-  EXPECT_EQ(allowed({}, false), start);
-  Texts with_tag = start;
-  with_tag.insert("<think>");
-  EXPECT_EQ(allowed({}), with_tag);
+  // Without reasoning nothing stands before the brace.
+  EXPECT_EQ(allowed({}, false), (Texts{"{", "{\""}));
+  EXPECT_EQ(allowed({}), (Texts{"{", "{\"", "<think>"}));
   EXPECT_TRUE(allowed({"{"}).contains("\":"));
   EXPECT_FALSE(allowed({"{"}).contains("}}"));
   EXPECT_FALSE(allowed({"{\""}).contains("\"}")) << "a key without a value";
@@ -69,9 +68,10 @@ TEST(JsonConstraint, AllowsWhatMayStillBecomeAnObject) {
   EXPECT_EQ(allowed({"</think>", "\n"}, true, true), start);
   // White space ends.
   std::vector<std::string> blanks(kJsonBlanksMax - 1, " ");
-  EXPECT_FALSE(allowed(blanks).contains("  "));
+  blanks.insert(blanks.begin(), "</think>");
+  EXPECT_FALSE(allowed(blanks, true, true).contains("  "));
   blanks.push_back(" ");
-  EXPECT_EQ(allowed(blanks, false), (Texts{"{", "{\""}));
+  EXPECT_EQ(allowed(blanks, true, true), (Texts{"{", "{\""}));
 }
 
 TEST(JsonConstraint, ReasoningThatEndsByItsCharacters) {

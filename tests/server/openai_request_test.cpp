@@ -40,7 +40,7 @@ TEST(OpenAiChat, EverythingThatCanBeSaid) {
     {"role":"assistant","content":"c","reasoning_content":"why","tool_calls":[],"refusal":null},
     {"role":"user","content":""}],
     "temperature":0.5,"top_p":0.25,"top_k":-1,"min_p":0.125,"repetition_penalty":1.5,"presence_penalty":1,
-    "frequency_penalty":-2,"seed":-1,"logit_bias":{"7":-100,"3":1.5},"stop":["x","y"],"n":2,"max_tokens":5,
+    "frequency_penalty":-2,"seed":9223372036854775807,"logit_bias":{"7":-100,"3":1.5},"stop":["x","y"],"n":2,"max_tokens":5,
     "max_completion_tokens":5,"logprobs":true,"top_logprobs":3,"stream":true,"stream_options":{"include_usage":true},
     "ignore_eos":true,"cache_salt":"s","chat_template_kwargs":{"enable_thinking":false},"tools":[],
     "tool_choice":"auto","response_format":{"type":"text"},"modalities":["text"],"user":"u","foo":1})"));
@@ -60,7 +60,7 @@ TEST(OpenAiChat, EverythingThatCanBeSaid) {
   EXPECT_EQ(s.repetition_penalty, 1.5);
   EXPECT_EQ(s.presence_penalty, 1);
   EXPECT_EQ(s.frequency_penalty, -2);
-  EXPECT_EQ(s.seed, ~uint64_t{0});
+  EXPECT_EQ(s.seed, uint64_t{9223372036854775807u});
   EXPECT_EQ(s.logit_bias, (std::vector<std::pair<int32_t, float>>{{7, -100.0f}, {3, 1.5f}}));
   EXPECT_EQ(r.stop, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(r.n, 2);
