@@ -193,26 +193,34 @@ def names_it(answer, place):
     """Whether an error says which field it is about: the field, or what it stands in or holds."""
     text = answer.body.decode("utf-8", "replace")
     names = [part for part in place if isinstance(part, str)]
-    return any(re.search(rf"(?<![A-Za-z_]){re.escape(name)}(?![A-Za-z_])", text) for name in names[-2:])
+    return any(re.search(rf"(?<![A-Za-z_]){re.escape(name)}(?![A-Za-z_])", text) for name in names[-3:])
 
 
 def is_ignored(answer, place):
     return any(name in (place[0], written(place)) for name in answer.fields.get("x-naru-ignored", "").split(", "))
 
 
-def check_wrong(args, document, server):
-    problems, counts, by_hand, undescribed = [], collections.Counter(), [], []
+def bodies(document, by_hand, undescribed):
+    """(path, method, schema of its body, a body) of all that take one: by the document, and by the list of this check."""
     for path, method, operation in document.operations():
         schema = document.body_schema(operation)
         if schema is None:
             continue
-        if not any("properties" in branch for branch in document.branches(schema)):
-            if path in SCHEMAS:
-                schema = SCHEMAS[path]
-                by_hand.append(path)
-            else:
-                undescribed.append(path)
-        base = BODIES.get(path.removeprefix("/anthropic")) or BODIES.get(f"/v1{path}") or document.sample(schema)
+        schemas = [schema] if any("properties" in branch for branch in document.branches(schema)) else []
+        if path in SCHEMAS:
+            schemas.append(SCHEMAS[path])
+        if len(schemas) == 1 and path in SCHEMAS:
+            by_hand.append(path)
+        if not schemas:
+            undescribed.append(path)
+        for each in schemas:
+            base = BODIES.get(path.removeprefix("/anthropic")) or BODIES.get(f"/v1{path}") or document.sample(each)
+            yield path, method, each, base
+
+
+def check_wrong(args, document, server):
+    problems, counts, by_hand, undescribed = [], collections.Counter(), [], []
+    for path, method, schema, base in bodies(document, by_hand, undescribed):
         client = server.client()
         for place, field, holders in fields_of(document, schema, base):
             counts["fields"] += 1
@@ -229,25 +237,31 @@ def check_wrong(args, document, server):
                 if not answer.is_open:
                     client.socket.close()
                     client = server.client()
-                shown = f"{path} {written(place)} = {json.dumps(value)[:60]}"
-                if 400 <= answer.status < 500 and names_it(answer, place):
-                    counts["refused by name"] += 1
-                elif answer.status == 200 and value is None:
-                    counts["null taken as not given"] += 1
-                elif answer.status == 200 and is_ignored(answer, place):
-                    counts["said to be ignored"] += 1
-                else:
+                kind = judge(answer, place, value)
+                counts[kind] += 1
+                if kind == "otherwise":
+                    shown = f"{path} {written(place)} = {json.dumps(value)[:60]}"
                     problems.append(f"{shown}: {answer.status} {answer.body[:300].decode('utf-8', 'replace').strip()}")
         client.socket.close()
-    told = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
-    print(f"wrong: {told}, {len(problems)} otherwise", flush=True)
+    print(f"wrong: {', '.join(f'{n} {what}' for what, n in sorted(counts.items()))}", flush=True)
     if by_hand:
         print(f"wrong: the document says nothing of the fields of {', '.join(by_hand)}: tried by the list of this check")
     if undescribed:
         print(f"wrong: nothing is known of the fields of {', '.join(undescribed)}")
     for problem in problems[: args.shown]:
         print(f"    {problem}")
-    return not problems and counts["fields"] > 0
+    return not problems and counts["refused by name"] > 0
+
+
+def judge(answer, place, value):
+    """What became of a wrong value."""
+    if 400 <= answer.status < 500 and names_it(answer, place):
+        return "refused by name"
+    if answer.status == 200 and value is None:
+        return "null taken as not given"
+    if answer.status == 200 and is_ignored(answer, place):
+        return "said to be ignored"
+    return "otherwise"
 
 
 def check_paths(args, document, server):

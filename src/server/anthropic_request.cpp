@@ -25,7 +25,7 @@ void read_anthropic_tool(Fields& tool, ToolList& tools) {
   const std::string type = block_type(tool);
   FieldNotes& notes = tool.notes();
   if (!notes.ok()) return;
-  if (!type.empty() && type != "custom") {
+  if (tool.find("type") != nullptr && type != "custom") {
     const std::string place = tool.path_of("type");
     return notes.refuse(place,
                         fmt::format("{} is {}, and only tools that the client describes and runs are there "

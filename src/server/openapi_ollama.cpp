@@ -42,8 +42,14 @@ std::vector<FieldRow> ollama_chat_rows() {
       R"("tool_name":{"type":["string","null"]}}})";
   rows.push_back({"messages", array_schema(message, kMessagesMax), "the conversation; none: the model is only loaded",
                   R"([{"role":"user","content":"Hi"}])"});
-  rows.push_back({"tools", R"({"type":"array","items":{"type":"object","required":["function"]}})",
-                  "functions that the client runs", R"([{"type":"function","function":{"name":"add"}}])"});
+  const std::string name =
+      R"({"type":"string","pattern":"^[A-Za-z0-9_-]{1,)" + std::to_string(kToolNameBytesMax) + R"(}$"})";
+  const std::string tool =
+      R"({"type":"object","required":["function"],"properties":{"type":{"enum":["function",null]},"function":)"
+      R"({"type":"object","required":["name"],"properties":{"name":)" +
+      name + R"(,"description":{"type":["string","null"]},"parameters":{"type":["object","null"]}}}}})";
+  rows.push_back({"tools", array_schema(tool, kToolsMax), "functions that the client runs",
+                  R"([{"type":"function","function":{"name":"add"}}])"});
   return rows;
 }
 

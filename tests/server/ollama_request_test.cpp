@@ -36,7 +36,7 @@ TEST(OllamaChat, EverythingThatCanBeSaid) {
     {"role":"tool","content":"wet","tool_name":"rain"}],
     "tools":[{"type":"function","function":{"name":"rain","description":"d","parameters":{"type":"object"}}},
              {"function":{"name":"wind"}}],
-    "options":{"num_predict":5,"seed":3,"temperature":0.5,"top_k":7,"top_p":0.25,"min_p":0.125,"stop":["x"],
+    "options":{"num_predict":5,"seed":-3,"temperature":0.5,"top_k":7,"top_p":0.25,"min_p":0.125,"stop":["x"],
       "repeat_penalty":1.5,"presence_penalty":1,"frequency_penalty":-2,"num_ctx":512,"mirostat":2},
     "stream":false,"format":"json","think":"low","keep_alive":"5m","logprobs":true,"top_logprobs":2,"odd":1})"));
   EXPECT_EQ(r.model, "m");
@@ -62,7 +62,7 @@ TEST(OllamaChat, EverythingThatCanBeSaid) {
   EXPECT_EQ(s.repetition_penalty, 1.5);
   EXPECT_EQ(s.presence_penalty, 1);
   EXPECT_EQ(s.frequency_penalty, -2);
-  EXPECT_EQ(s.seed, uint64_t{3});
+  EXPECT_EQ(s.seed, static_cast<uint64_t>(-3));
   EXPECT_EQ(r.max_tokens, 5);
   EXPECT_EQ(r.context_wanted, 512);
   EXPECT_EQ(r.stop, std::vector<std::string>{"x"});
@@ -90,9 +90,11 @@ TEST(OllamaChat, WhatIsWrongIsRefusedByName) {
       {"messages", {"1", R"("a")", "{}"}},
       {"tools", {"1", R"("a")", "{}"}},
       {"tools[0]", {"[1]"}},
-      {"tools[0].function", {"[{}]"}},
-      {"tools[0].type", {R"([{"type":"x","function":{"name":"a"}}])"}},
-      {"tools[0].function.name", {R"([{"function":{"name":1}}])"}},
+      {"tools[0].type", {R"([{"type":"x","function":{"name":"a"}}])", R"([{"type":1,"function":{"name":"a"}}])"}},
+      {"tools[0].function", {"[{}]", R"([{"function":1}])"}},
+      {"tools[0].function.name", {R"([{"function":{"name":1}}])", R"([{"function":{"name":""}}])"}},
+      {"tools[0].function.description", {R"([{"function":{"name":"a","description":1}}])"}},
+      {"tools[0].function.parameters", {R"([{"function":{"name":"a","parameters":"x"}}])"}},
       {"options", {"1", R"("a")", "[]"}},
       {"options.temperature", {R"({"temperature":"1"})", R"({"temperature":-1})"}},
       {"options.num_predict", {R"({"num_predict":-3})", R"({"num_predict":1.5})"}},

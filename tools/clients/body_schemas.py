@@ -180,7 +180,7 @@ APPLY_TEMPLATE = fields(
     model=text(256),
     add_generation_prompt=BOOLEAN,
     messages=array(
-        fields(["role", "content"], role=words("system", "developer", "user", "assistant"), content=text()), least=1
+        fields(["role", "content"], role=words("system", "developer", "user", "assistant"), content=either(text(), array(INPUT_TEXT))), least=1
     ),
 )
 
