@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "server/http_message.h"
 #include "server/limits.h"
 
 namespace naru::server {
@@ -212,9 +213,13 @@ bool HttpReader::take_fields() {
 }
 
 HttpReader::State HttpReader::read_body() {
+  // Before the last chunk is whole, its five bytes are still to come, and the parser takes no fewer at a time: given
+  // "0\r\n" and then a byte more, it stops the program.
+  if (parser_->chunked() && held_.size() < kLastChunk.size()) return state_;
   size_t done = 0;
   bool wants_more = false;
-  while (done < held_.size() && !parser_->is_done() && !wants_more) {
+  const size_t least = parser_->chunked() ? kLastChunk.size() : 1;
+  while (held_.size() - done >= least && !parser_->is_done() && !wants_more) {
     ParserError error;
     done += parser_->put({held_.data() + done, held_.size() - done}, error);
     wants_more = error == http::error::need_more;

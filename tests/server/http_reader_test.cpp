@@ -49,10 +49,14 @@ TEST(HttpReader, RequestsDoNotDependOnHowTheirBytesAreCut) {
       "GET /health HTTP/1.1\r\n" + kHost + "\r\n" + "POST /a?b=1 HTTP/1.1\r\n" + kHost +
       "Content-Length: 5\r\nX-Y:  z \r\n\r\nhello" + "\r\nPOST /c HTTP/1.1\r\n" + kHost +
       "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nT: 1\r\n\r\n" +
+      "POST /e HTTP/1.1\r\n" + kHost + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +  // no chunk but the last
       "GET / HTTP/1.0\r\n\r\n" + "GET /d HTTP/1.1\r\n" + kHost + "Connection: close\r\n\r\n";
-  const std::vector<std::string> wanted = {"GET /health|host=x|", "POST /a?b=1|host=x|content-length=5|x-y=z|hello",
+  const std::vector<std::string> wanted = {"GET /health|host=x|",
+                                           "POST /a?b=1|host=x|content-length=5|x-y=z|hello",
                                            "POST /c|host=x|transfer-encoding=chunked|abc0123456789abcdef",
-                                           "GET / 1.0 close|", "GET /d close|host=x|connection=close|"};
+                                           "POST /e|host=x|transfer-encoding=chunked|",
+                                           "GET / 1.0 close|",
+                                           "GET /d close|host=x|connection=close|"};
   for (size_t n = 1; n <= stream.size(); ++n) EXPECT_EQ(read_all(stream, n), wanted) << n;
 }
 
