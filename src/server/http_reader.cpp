@@ -213,13 +213,15 @@ bool HttpReader::take_fields() {
 }
 
 HttpReader::State HttpReader::read_body() {
-  // Before the last chunk is whole, its five bytes are still to come, and the parser takes no fewer at a time: given
-  // "0\r\n" and then a byte more, it stops the program.
-  if (parser_->chunked() && held_.size() < kLastChunk.size()) return state_;
+  // The last chunk without another before it: given "0\r\n" and then one byte more, the parser stops the program. Five
+  // bytes are still to come wherever a chunk begins.
+  const auto is_cut = [this](size_t at) {
+    const std::string_view rest = std::string_view(held_).substr(at);
+    return parser_->chunked() && rest.size() < kLastChunk.size() && rest.starts_with(kLastChunk.substr(0, 3));
+  };
   size_t done = 0;
   bool wants_more = false;
-  const size_t least = parser_->chunked() ? kLastChunk.size() : 1;
-  while (held_.size() - done >= least && !parser_->is_done() && !wants_more) {
+  while (done < held_.size() && !parser_->is_done() && !wants_more && !is_cut(done)) {
     ParserError error;
     done += parser_->put({held_.data() + done, held_.size() - done}, error);
     wants_more = error == http::error::need_more;
