@@ -36,7 +36,7 @@ TEST(OllamaChat, EverythingThatCanBeSaid) {
     {"role":"tool","content":"wet","tool_name":"rain"}],
     "tools":[{"type":"function","function":{"name":"rain","description":"d","parameters":{"type":"object"}}},
              {"function":{"name":"wind"}}],
-    "options":{"num_predict":5,"seed":-3,"temperature":0.5,"top_k":7,"top_p":0.25,"min_p":0.125,"stop":["x"],
+    "options":{"num_predict":5,"seed":3,"temperature":0.5,"top_k":7,"top_p":0.25,"min_p":0.125,"stop":["x"],
       "repeat_penalty":1.5,"presence_penalty":1,"frequency_penalty":-2,"num_ctx":512,"mirostat":2},
     "stream":false,"format":"json","think":"low","keep_alive":"5m","logprobs":true,"top_logprobs":2,"odd":1})"));
   EXPECT_EQ(r.model, "m");
@@ -62,7 +62,7 @@ TEST(OllamaChat, EverythingThatCanBeSaid) {
   EXPECT_EQ(s.repetition_penalty, 1.5);
   EXPECT_EQ(s.presence_penalty, 1);
   EXPECT_EQ(s.frequency_penalty, -2);
-  EXPECT_EQ(s.seed, static_cast<uint64_t>(-3));
+  EXPECT_EQ(s.seed, uint64_t{3});
   EXPECT_EQ(r.max_tokens, 5);
   EXPECT_EQ(r.context_wanted, 512);
   EXPECT_EQ(r.stop, std::vector<std::string>{"x"});
