@@ -36,7 +36,7 @@ def either(*schemas):
 BOOLEAN = {"type": "boolean"}
 OBJECT = {"type": "object"}
 STOP = {"type": "string", "minLength": 1, "maxLength": 256}
-SEED = integer(-(2**63), 2**63 - 1)
+SEED = integer(-1, 2**63 - 1)
 SAMPLING = {
     "temperature": number(0, 1000),
     "top_p": number(0, 1),
