@@ -361,6 +361,7 @@ def main():
     parser.add_argument("--wanted", type=float, default=1.5)
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))  # servers are ended with it
     args.clients = [int(n) for n in args.clients.split(",")]
     sides = {"naru": measure_naru, "server": measure_server, "parallel": measure_parallel}
     chosen = args.sides.split(",")
