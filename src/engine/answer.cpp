@@ -23,10 +23,21 @@ double Timings::decode_tokens_per_s() const {
 
 Result<AnswerFollower> AnswerFollower::submit(Scheduler& scheduler, const text::Tokenizer& tokenizer, Request request,
                                               const TextOptions& options) {
-  NARU_ASSIGN(TextStream stream, TextStream::create(tokenizer, options));
-  AnswerFollower follower(scheduler, std::move(stream), request.top_logprobs.has_value());
-  NARU_ASSIGN(follower.id_, scheduler.submit(std::move(request)));
-  return follower;
+  NARU_ASSIGN(std::vector<AnswerFollower> followers, submit(scheduler, tokenizer, std::move(request), options, 1));
+  return std::move(followers.front());
+}
+
+Result<std::vector<AnswerFollower>> AnswerFollower::submit(Scheduler& scheduler, const text::Tokenizer& tokenizer,
+                                                           Request request, const TextOptions& options,
+                                                           int64_t n_answers) {
+  std::vector<AnswerFollower> followers;
+  for (int64_t k = 0; k < n_answers; ++k) {
+    NARU_ASSIGN(TextStream stream, TextStream::create(tokenizer, options));
+    followers.push_back(AnswerFollower(scheduler, std::move(stream), request.top_logprobs.has_value()));
+  }
+  NARU_ASSIGN(RequestId id, scheduler.submit(std::move(request), n_answers));
+  for (AnswerFollower& follower : followers) follower.id_ = id++;
+  return followers;
 }
 
 Result<TextDelta> AnswerFollower::take(const Event& event) {

@@ -39,6 +39,9 @@ class AnswerFollower {
   // and tokenizer must outlive the follower.
   static Result<AnswerFollower> submit(Scheduler& scheduler, const text::Tokenizer& tokenizer, Request request,
                                        const TextOptions& options);
+  // `n_answers` of it, which compute its prompt once: answer k has the random numbers of request.sample + k.
+  static Result<std::vector<AnswerFollower>> submit(Scheduler& scheduler, const text::Tokenizer& tokenizer,
+                                                    Request request, const TextOptions& options, int64_t n_answers);
 
   RequestId request() const { return id_; }
   bool is_finished() const { return is_finished_; }

@@ -3,8 +3,9 @@
 //
 // What was computed is charged by whoever computes it, in any unit. "Lately": a user of whom nothing waits keeps no
 // right to what it did not use. When something of it waits again, it starts where the user taken last stood (start-time
-// fair queueing), so that neither its absence nor the load of others is held against anybody. No clock, no chance: the
-// order is a function of the calls.
+// fair queueing), so that neither its absence nor the load of others is held against anybody. What is computed while
+// nothing waits delays nobody: it moves where the next ones start, and puts nobody behind (but for its last charge, and
+// that until all is idle). No clock, no chance: the order is a function of the calls.
 #pragma once
 
 #include <algorithm>
@@ -44,8 +45,16 @@ class FairQueue {
 
   // So much was computed for the user.
   void charge(UserId user, int64_t amount) {
+    if (empty()) turn_ = std::max(turn_, used(user));
     lift(user);
     used_[user] += amount;
+  }
+
+  // Nothing is computed for anybody. Where nothing waits either, all start level again.
+  void rest() {
+    if (!empty()) return;
+    used_.clear();
+    turn_ = 0;
   }
 
   // The first thing for which `is_it`, in no order that matters, out of the queue.

@@ -94,7 +94,12 @@ JsonMasks::Mask JsonMasks::mask_of(const JsonAnswer& answer) const {
   }
   auto mask = std::make_shared<const std::vector<uint64_t>>(make_mask(answer));
   const std::lock_guard lock(mutex_);
-  if (static_cast<int64_t>(kept_.size()) >= kJsonMasksKeptMax) kept_.clear();
+  if (kept_.contains(key)) return mask;  // another thread was faster
+  if (std::ssize(kept_order_) >= kJsonMasksKeptMax) {
+    kept_.erase(kept_order_.front());
+    kept_order_.pop_front();
+  }
+  kept_order_.push_back(key);
   kept_.emplace(key, mask);
   return mask;
 }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -77,6 +78,7 @@ class JsonMasks {
   std::vector<uint64_t> others_;  // neither text nor ends: free where reasoning is
   mutable std::mutex mutex_;
   mutable std::map<std::array<uint64_t, 2>, Mask> kept_;
+  mutable std::deque<std::array<uint64_t, 2>> kept_order_;  // their keys, the oldest first
 };
 
 class JsonConstraint final : public Constraint {

@@ -160,6 +160,7 @@ std::vector<Event> Scheduler::step() {
     if (entry->has_prompt()) begin(*entry);
   }
   std::erase_if(running_, [](const std::unique_ptr<Entry>& entry) { return entry->is_finished; });
+  if (running_.empty() && preempted_.empty()) waiting_.rest();
   return std::exchange(events_, {});
 }
 
@@ -181,8 +182,12 @@ void Scheduler::admit() {
       running_.push_back(std::move(preempted_.front()));
       preempted_.pop_front();
     } else {
+      // The prompt of several answers is computed by the first of them.
+      const bool is_computed =
+          entry.prompt != nullptr &&
+          std::any_of(running_.begin(), running_.end(), [&](auto& each) { return each->prompt == entry.prompt; });
       running_.push_back(waiting_.pop());
-      waiting_.charge(entry.request.user, std::max<int64_t>(1, entry.n_missing()));
+      waiting_.charge(entry.request.user, is_computed ? 1 : std::max<int64_t>(1, entry.n_missing()));
     }
     if (entry.has_prompt()) begin(entry);
     if (entry.is_finished) running_.pop_back();

@@ -74,42 +74,56 @@ void Answering::report(AnswerId answer, Refusal refusal) {
   listener_.on_events(std::move(events));
 }
 
+// Nothing of it is done any more. Told in the end or never: then its deadline ends it.
 void Answering::report_no_memory(AnswerId answer) {
-  report(answer, {503, "preparing the prompt: the system gave no more memory; send less, or try again later", "",
-                  "overloaded", 1});
+  for (int i = 0; i < 100; ++i) {
+    try {
+      cancel(answer);
+      return report(answer, {503, "preparing the prompt: the system gave no more memory; send less, or try again later",
+                             "", "overloaded", 1});
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
 }
 
 std::optional<AnswerJob> Answering::take_job() {
   std::unique_lock lock(mutex_);
   preparing_ = 0;
+  jobs_.rest();
   has_jobs_.wait(lock, [this] { return is_stopping_ || has_news_ || !jobs_.empty(); });
   if (is_stopping_ || std::exchange(has_news_, false)) return std::nullopt;
+  preparing_ = jobs_.next().id;
+  is_preparing_cancelled_ = false;
   AnswerJob job = jobs_.pop();
   // Reading costs by the byte; a key that sends many small ones has no advantage either.
   jobs_.charge(job.user(), static_cast<int64_t>(job.body.size()) + 1024);
-  preparing_ = job.id;
-  is_preparing_cancelled_ = false;
   return job;
 }
 
 void Answering::prepare_jobs() {
   look_at_models();
   for (;;) {
-    std::optional<AnswerJob> job = take_job();
     {
       const std::lock_guard lock(mutex_);
       if (is_stopping_) return;
     }
-    if (!job) {
-      look_at_models();
-      continue;
-    }
-    const AnswerId id = job->id;
     try {
-      prepare_one(std::move(*job));
+      prepare_next();
     } catch (const std::bad_alloc&) {
-      report_no_memory(id);
+      if (preparing_ != 0) report_no_memory(preparing_);
     }
+  }
+}
+
+void Answering::prepare_next() {
+  std::optional<AnswerJob> job = take_job();
+  if (!job) return look_at_models();
+  const AnswerId id = job->id;
+  try {
+    prepare_one(std::move(*job));
+  } catch (const std::bad_alloc&) {
+    report_no_memory(id);
   }
 }
 
@@ -149,7 +163,6 @@ void Answering::prepare_one(AnswerJob job) {
   const auto model = find_model(job, page ? page->model : request->model, page ? page->ignored : request->ignored);
   if (!model) return;
   Place& place = places_[*model];
-  place.last_use = ++n_uses_;
   if (models_[*model]->state() == ModelState::kLoaded && place.is_known && !place.is_leaving) {
     return prepare_for(job, read, *model);
   }
@@ -163,6 +176,7 @@ void Answering::prepare_one(AnswerJob job) {
 }
 
 void Answering::prepare_for(AnswerJob& job, ReadRequest& read, size_t model) {
+  places_[model].last_use = ++n_uses_;  // not for one that is parked: whoever leaves stays the one that leaves
   const std::shared_ptr<const ModelFacts> facts = models_[model]->facts();
   if (auto* page = std::get_if<PageRequest>(&read)) {
     auto made = page->make(*facts);
@@ -202,6 +216,17 @@ void Answering::put_mail(size_t model, AnswerMail mail) {
 // ---- models
 
 void Answering::look_at_models() {
+  try {
+    try_to_look();
+  } catch (const std::bad_alloc&) {
+    std::unique_lock lock(mutex_);
+    preparing_ = 0;
+    has_jobs_.wait_for(lock, std::chrono::milliseconds(50), [this] { return is_stopping_; });
+    has_news_ = true;
+  }
+}
+
+void Answering::try_to_look() {
   for (size_t i = 0; i < models_.size(); ++i) {
     if (auto error = models_[i]->take_failure()) take_failure(i, *error);
     if (models_[i]->state() == ModelState::kLoaded && !places_[i].is_known) take_loaded(i);
@@ -227,9 +252,9 @@ void Answering::look_at_models() {
 }
 
 void Answering::take_loaded(size_t model) {
+  listener_.on_loaded(model, models_[model]->facts());
   places_[model].is_known = true;
   places_[model].last_use = ++n_uses_;
-  listener_.on_loaded(model, models_[model]->facts());
   unpark(model);
 }
 
@@ -238,11 +263,6 @@ void Answering::take_failure(size_t model, const Error& error) {
   if (error.code == Code::kResourceExhausted && std::any_of(models_.begin(), models_.end(), is_loaded)) {
     places_[model].lacks_memory = true;  // the plan was wrong, or others have taken memory
     return;
-  }
-  std::deque<ParkedJob> parked;
-  {
-    const std::lock_guard lock(mutex_);
-    parked = std::exchange(places_[model].parked, {});
   }
   // What the error says of files is for whoever runs the server.
   Refusal refusal = refusal_of(error);
@@ -253,7 +273,21 @@ void Answering::take_failure(size_t model, const Error& error) {
       models_[model]->source().name, code_name(error.code));
   if (refusal.code.empty()) refusal.code = "model_not_loaded";
   listener_.on_loaded(model, error);
-  for (const ParkedJob& job : parked) report(job.asked.id, refusal);
+  for (;;) {
+    AnswerId id = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      std::deque<ParkedJob>& parked = places_[model].parked;
+      if (parked.empty()) return;
+      id = parked.front().asked.id;
+      parked.pop_front();
+    }
+    try {
+      report(id, refusal);
+    } catch (const std::bad_alloc&) {
+      report_no_memory(id);
+    }
+  }
 }
 
 std::optional<size_t> Answering::next_to_load() {
@@ -279,11 +313,13 @@ bool Answering::has_room_for(size_t model) const {
 
 bool Answering::make_room(bool& has_gone) {
   std::optional<size_t> oldest, resting;
+  bool is_one_leaving = false;
   for (size_t i = 0; i < models_.size(); ++i) {
     if (models_[i]->state() != ModelState::kLoaded) continue;
     const auto is_older = [&](const std::optional<size_t>& than) {
       return !than || places_[i].last_use < places_[*than].last_use;
     };
+    is_one_leaving = is_one_leaving || places_[i].is_leaving;
     if (is_older(oldest)) oldest = i;
     if (models_[i]->is_at_rest() && is_older(resting)) resting = i;
   }
@@ -292,7 +328,7 @@ bool Answering::make_room(bool& has_gone) {
     models_[*resting]->unload();
     places_[*resting].is_known = false;
     places_[*resting].is_leaving = false;
-  } else if (oldest) {
+  } else if (oldest && !is_one_leaving) {  // one after the other: it may be room enough
     places_[*oldest].is_leaving = true;
   }
   return oldest.has_value();

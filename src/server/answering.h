@@ -69,13 +69,14 @@ class Answering {
   // A model, as the thread that prepares sees it.
   struct Place {
     std::deque<ParkedJob> parked;  // wait for it; in order of their ids
-    uint64_t last_use = 0;         // rises with each request of any model
+    uint64_t last_use = 0;         // rises with each request that is prepared, of any model
     bool is_leaving = false;       // it makes room for another
     bool is_known = false;         // that it is loaded was said
     bool lacks_memory = false;     // its last load found too little: another must go first
   };
 
   void prepare_jobs();
+  void prepare_next();
   // The next one, or nothing where the models are to be looked at first.
   std::optional<AnswerJob> take_job();
   void prepare_one(AnswerJob job);
@@ -86,8 +87,9 @@ class Answering {
   void report_no_memory(AnswerId answer);
   void put_mail(size_t model, AnswerMail mail);
 
-  // What became of the models, and which is to be loaded next.
+  // What became of the models, and which is to be loaded next. Where memory is short: soon, again.
   void look_at_models();
+  void try_to_look();
   void take_loaded(size_t model);
   void take_failure(size_t model, const Error& error);
   // Of those that are waited for and not there, the one that is waited for longest.

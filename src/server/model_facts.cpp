@@ -47,4 +47,12 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   return facts;
 }
 
+ModelFacts lasting_facts(const ModelFacts& facts) {
+  ModelFacts lasting = facts;
+  lasting.tokenizer = nullptr;
+  lasting.chat_template = nullptr;
+  lasting.masks = nullptr;
+  return lasting;
+}
+
 }  // namespace naru::server

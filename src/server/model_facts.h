@@ -59,4 +59,7 @@ struct ModelFacts {
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created);
 
+// Those that may be looked at when the model is unloaded: without what is the engine's, or refers to it.
+ModelFacts lasting_facts(const ModelFacts& facts);
+
 }  // namespace naru::server

@@ -14,8 +14,10 @@
 namespace naru::server {
 
 struct PreparedAnswer {
-  std::vector<engine::Request> choices;  // in the order of their index: those of the first prompt, of the second, ...
-  engine::TextOptions text;              // of all of them
+  // In the order of their index: those of the first prompt, of the second, ... The choices of one prompt differ in
+  // their `sample` alone, which rises by one: they are submitted together, as the first of them says.
+  std::vector<engine::Request> choices;
+  engine::TextOptions text;  // of all of them
   int64_t choices_per_prompt = 1;
   uint64_t seed = 0;
   std::vector<std::string> ignored;  // besides those of the request: what this model knows nothing of

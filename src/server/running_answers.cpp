@@ -24,7 +24,7 @@ RunningAnswers::RunningAnswers(engine::Engine& engine, const Options& options)
       options_(options),
       // Each choice waits until the next step, also one that runs at once.
       scheduler_(engine, {.running_max = options.parallel, .waiting_max = options.parallel + options.queue}),
-      meter_(options.metrics) {
+      meter_(options.metrics, engine.stats().n_evictions) {
   meter_.look(engine_, scheduler_);
 }
 
@@ -69,28 +69,33 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker
   }
   Running& running = answers_[answer];
   running.user = user;
-  int64_t index = 0;
-  for (engine::Request& request : prepared.choices) {
+  running.requests.reserve(prepared.choices.size());
+  for (int64_t first = 0; first < n_asked; first += prepared.choices_per_prompt) {
+    engine::Request request = std::move(prepared.choices[static_cast<size_t>(first)]);
     request.user = user;
     const bool wants_tokens = request.top_logprobs.has_value();
-    auto follower = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text);
-    if (!follower.ok()) {
-      Refusal refusal = refusal_of(follower.error());
-      if (follower.error().code == Code::kResourceExhausted) refusal.status = 429;
+    auto followers = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text,
+                                                    prepared.choices_per_prompt);
+    if (!followers.ok()) {
+      Refusal refusal = refusal_of(followers.error());
+      if (followers.error().code == Code::kResourceExhausted) refusal.status = 429;
       return fail(answer, std::move(refusal));
     }
-    const engine::RequestId id = follower->request();
-    running.requests.push_back(id);
-    choices_.emplace(id, Choice{.follower = std::move(follower).value(),
-                                .answer = answer,
-                                .index = index,
-                                .wants_tokens = wants_tokens,
-                                .counts_prompt = index % prepared.choices_per_prompt == 0,
-                                .submitted = Clock::now()});
-    ChoiceMeter& meter = choices_.at(id).meter;
-    meter.asker = asker;
-    meter.counts_prompt = index % prepared.choices_per_prompt == 0;
-    ++index;
+    for (const engine::AnswerFollower& each : *followers) running.requests.push_back(each.request());
+    int64_t index = first;
+    for (engine::AnswerFollower& each : *followers) {
+      const engine::RequestId id = each.request();
+      choices_.emplace(id, Choice{.follower = std::move(each),
+                                  .answer = answer,
+                                  .index = index,
+                                  .wants_tokens = wants_tokens,
+                                  .counts_prompt = index == first,
+                                  .submitted = Clock::now()});
+      ChoiceMeter& meter = choices_.at(id).meter;
+      meter.asker = asker;
+      meter.counts_prompt = index == first;
+      ++index;
+    }
   }
   tell(answer, AnswerEvent::Kind::kBegin);
 }

@@ -62,6 +62,7 @@ void ServedModel::stop() {
 void ServedModel::start(AnswerMail mail) {
   {
     const std::lock_guard lock(mutex_);
+    if (mail.prepared) open_.insert(mail.id);
     mail_.push_back(std::move(mail));
   }
   has_mail_.notify_one();
@@ -94,6 +95,7 @@ void ServedModel::end_load(Result<std::shared_ptr<const ModelFacts>> loaded) {
     const std::lock_guard lock(mutex_);
     is_working_ = false;
     mail_.clear();
+    open_.clear();
     if (loaded.ok()) {
       facts_ = *loaded;
     } else {
@@ -126,11 +128,24 @@ void ServedModel::run() {
 }
 
 void ServedModel::serve(ServedEngine& served) {
-  RunningAnswers running(*served.engine, {.parallel = options_.parallel,
-                                          .queue = options_.queue,
-                                          .is_shared = options_.is_shared,
-                                          .metrics = &metrics_,
-                                          .turn = options_.turn});
+  while (!is_stopping_) {
+    try {
+      RunningAnswers running(*served.engine, {.parallel = options_.parallel,
+                                              .queue = options_.queue,
+                                              .is_shared = options_.is_shared,
+                                              .metrics = &metrics_,
+                                              .turn = options_.turn});
+      answer_mail(running);
+      return;
+    } catch (const std::bad_alloc&) {
+      // What it held is free; nobody knows whether a page was filled.
+      served.engine->drop_prefix_cache();
+      end_begun();
+    }
+  }
+}
+
+void ServedModel::answer_mail(RunningAnswers& running) {
   while (!is_stopping_) {
     take_mail(running);
     if (is_stopping_) return;
@@ -138,8 +153,50 @@ void ServedModel::serve(ServedEngine& served) {
     // Whoever hears the end of its answer finds the model at rest.
     const bool has_come_to_rest = come_to_rest(running);
     std::vector<AddressedEvent> events = running.take_events();
+    std::vector<AnswerId> ended;
+    for (const AddressedEvent& each : events) {
+      const AnswerEvent::Kind kind = each.event.kind;
+      if (kind == AnswerEvent::Kind::kDone || kind == AnswerEvent::Kind::kError) ended.push_back(each.answer);
+    }
     if (!events.empty()) callbacks_.events(std::move(events));
+    if (!ended.empty()) {
+      const std::lock_guard lock(mutex_);
+      for (const AnswerId id : ended) open_.erase(id);
+    }
     if (has_come_to_rest) callbacks_.changed();
+  }
+}
+
+void ServedModel::end_begun() {
+  std::set<AnswerId> begun;
+  bool has_come_to_rest = false;
+  {
+    const std::lock_guard lock(mutex_);
+    begun.swap(open_);
+    for (const AnswerMail& each : mail_) {
+      if (each.prepared) open_.insert(begun.extract(each.id));
+    }
+    has_come_to_rest = mail_.empty();
+    if (has_come_to_rest) is_working_ = false;
+  }
+  for (const AnswerId id : begun) tell_no_memory(id);
+  if (has_come_to_rest) callbacks_.changed();
+}
+
+// Others free memory meanwhile; without a word whoever asked would wait for its deadline.
+void ServedModel::tell_no_memory(AnswerId answer) {
+  while (!is_stopping_) {
+    try {
+      std::vector<AddressedEvent> events(1);
+      events[0].answer = answer;
+      events[0].event.kind = AnswerEvent::Kind::kError;
+      events[0].event.error = {503,
+                               "computing the answer: the system gave no more memory; send less, or try again later",
+                               "", "overloaded", 1};
+      return callbacks_.events(std::move(events));
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
   }
 }
 
@@ -160,6 +217,8 @@ void ServedModel::take_mail(RunningAnswers& running) {
   for (AnswerMail& each : mail) {
     if (!each.prepared) {
       running.cancel(each.id);
+      const std::lock_guard lock(mutex_);
+      open_.erase(each.id);
       continue;
     }
     try {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -64,6 +65,11 @@ class ServedModel {
  private:
   void run();
   void serve(ServedEngine& served);
+  // Until it stops. std::bad_alloc: what was begun is in an unknown state.
+  void answer_mail(RunningAnswers& running);
+  // After that: whoever waits for what was begun is told, and the next mail is taken.
+  void end_begun();
+  void tell_no_memory(AnswerId answer);
   void take_mail(RunningAnswers& running);
   // Whether it has nothing to do, since this call.
   bool come_to_rest(const RunningAnswers& running);
@@ -81,6 +87,7 @@ class ServedModel {
   std::condition_variable has_mail_;
   std::vector<AnswerMail> mail_;  // without what is prepared: cancel it
   bool is_working_ = false;       // the engine has answers
+  std::set<AnswerId> open_;       // in the mail or begun: their last event is not told
   std::shared_ptr<const ModelFacts> facts_;
   std::optional<Error> failure_;
   std::thread thread_;

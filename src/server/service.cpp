@@ -90,10 +90,7 @@ void Service::start(OpenEngine open) {
 void Service::on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) {
   if (facts.ok() && models_.size() > 1) {
     // One of several may be unloaded before this is looked at.
-    auto kept = std::make_shared<ModelFacts>(**facts);
-    kept->tokenizer = nullptr;
-    kept->chat_template = nullptr;
-    facts = std::shared_ptr<const ModelFacts>(std::move(kept));
+    facts = std::make_shared<const ModelFacts>(lasting_facts(**facts));
   }
   post_([this, model, facts = std::move(facts)] {
     models_[model].failure = facts.ok() ? "" : std::string(code_name(facts.error().code));
@@ -244,10 +241,28 @@ std::optional<Refusal> Service::refuse_answer(KeyLimits* limits, Clock::time_poi
 }
 
 AnswerId Service::handle(HttpRequest request, std::shared_ptr<Responder> responder) {
+  const AnswerId last = last_id_;
+  try {
+    return try_to_handle(std::move(request), responder);
+  } catch (const std::bad_alloc&) {
+    const Refusal refusal{503, "taking the request: the system gave no more memory; try again later", "", "overloaded",
+                          1};
+    if (last_id_ != last && exchanges_.contains(last_id_)) {
+      answering_->cancel(last_id_);
+      take_error(last_id_, refusal);
+    } else {
+      count_refusal(refusal);
+      responder->respond(refusal_response(refusal));
+    }
+    return 0;
+  }
+}
+
+AnswerId Service::try_to_handle(HttpRequest request, const std::shared_ptr<Responder>& responder) {
   const Routed routed = find_route(request);
   NARU_CHECK(routed.route != nullptr);  // examine() has let it through
   if (routed.route->page == Page::kDialect) {
-    return begin_answer(std::move(request), *routed.route->dialect, std::move(responder));
+    return begin_answer(std::move(request), *routed.route->dialect, responder);
   }
   HttpResponse response = page(routed, request);
   std::string refused;
@@ -272,9 +287,8 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   AnswerJob job;
   job.id = id;
   job.dialect = &dialect;
-  const std::string random =
-      fmt::format("{:016x}{:016x}", id_secret_[0] ^ draw_bits(), id_secret_[1] + id * 0x9e3779b97f4a7c15);
-  job.identity.id = std::string(dialect.id_prefix) + random;
+  job.identity.id = fmt::format("{}{:016x}{:016x}", dialect.id_prefix, id_secret_[0] ^ draw_bits(),
+                                id_secret_[1] + id * 0x9e3779b97f4a7c15);
   job.identity.created = static_cast<int64_t>(std::time(nullptr));
   job.seed = draw_bits() >> (64 - kSeedBits);
   job.is_strict_model = options_.is_strict_model;
@@ -283,7 +297,6 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   Exchange exchange;
   if (key != nullptr) {
     limits->take_request();
-    ++limits->n_answering;
     job.cache_scope = key->scope;
     job.account = limits->account();
     exchange.limits = limits;
@@ -307,8 +320,10 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
     exchange.log.body = request.body.substr(0, kLoggedBodyBytesMax);
     exchange.log.body_bytes = exchange.body_bytes;
   }
-  waiting_body_bytes_ += exchange.body_bytes;
+  const int64_t body_bytes = exchange.body_bytes;
   exchanges_.emplace(id, std::move(exchange));
+  waiting_body_bytes_ += body_bytes;
+  if (limits != nullptr) ++limits->n_answering;  // from here on end() takes it back
   job.body = std::exchange(request.body, {});
   job.head = std::move(request);
   answering_->submit(std::move(job));

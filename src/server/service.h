@@ -116,6 +116,8 @@ class Service final : public AnswerListener {
     std::string failure;  // of its last load, one word; empty: there was none
   };
 
+  // As handle(), which catches what is thrown where memory is short.
+  AnswerId try_to_handle(HttpRequest request, const std::shared_ptr<Responder>& responder);
   AnswerId begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder);
   void take(AnswerId answer, const AnswerEvent& event);
   void take_planned(AnswerId answer, AnswerPlan plan);

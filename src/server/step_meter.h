@@ -24,7 +24,8 @@ struct ChoiceMeter {
 
 class StepMeter {
  public:
-  explicit StepMeter(ModelMetrics* metrics) : metrics_(metrics) {}  // nullptr: nothing is counted but for the keys
+  // nullptr: nothing is counted but for the keys. `n_evictions`: of the engine, that are counted already.
+  StepMeter(ModelMetrics* metrics, int64_t n_evictions) : metrics_(metrics), n_evictions_(n_evictions) {}
 
   // Around the turn of an engine, and around its step.
   void before_turn();

@@ -88,6 +88,30 @@ TEST(FairQueue, AbsenceEarnsNothingAndCostsNothing) {
   EXPECT_EQ(queue.next_user(), 1u);
 }
 
+TEST(FairQueue, WhatIsComputedWhileNobodyWaitsPutsNobodyBehind) {
+  for (const bool rests : {false, true}) {
+    Words queue;
+    queue.push(1, 0, "x");
+    queue.pop();
+    for (int i = 0; i < 30000; ++i) queue.charge(1, 1);  // after the last pop, a token at a time
+    if (rests) {
+      queue.charge(1, 30000);  // and at once
+      queue.rest();
+    }
+    for (int i = 0; i < 3; ++i) queue.push(1, 0, "a");
+    for (int i = 0; i < 3; ++i) queue.push(2, 0, "b");
+    EXPECT_EQ(taken(queue, 500), rests ? "ababab" : "bababa");  // behind by the last token, at most
+  }
+  // Where somebody waits, what is computed counts, whoever calls it a rest.
+  Words queue;
+  queue.push(1, 0, "a");
+  queue.push(2, 0, "b");
+  queue.push(2, 0, "b");
+  queue.charge(1, 1200);
+  queue.rest();
+  EXPECT_EQ(taken(queue, 500), "bba");
+}
+
 TEST(FairQueue, PriorityIsAmongTheThingsOfOneUser) {
   Words queue;
   queue.push(1, 5, "late");

@@ -74,6 +74,26 @@ TEST(JsonConstraint, AllowsWhatMayStillBecomeAnObject) {
   EXPECT_EQ(allowed(blanks, true, true), (Texts{"{", "{\""}));
 }
 
+TEST(JsonConstraint, OneMaskMakesRoomForAnother) {
+  const Vocabulary vocabulary({"{", "}"});
+  const JsonMasks masks(*vocabulary, (*vocabulary).n_ids(), {vocabulary.id("<|end|>")});
+  // State i is the beginning of an object within arrays and objects that say i's bits.
+  const auto mask_of = [&](int64_t i) {
+    JsonAnswer answer(false, false, false);
+    for (const char byte : std::string("{\"a\":")) EXPECT_TRUE(answer.push(byte));
+    for (int64_t bit = 0; bit < 10; ++bit) {
+      for (const char byte : std::string(i >> bit & 1 ? "{\"a\":" : "[")) EXPECT_TRUE(answer.push(byte));
+    }
+    return masks.mask_of(answer);
+  };
+  std::vector<JsonMasks::Mask> made;
+  for (int64_t i = 0; i <= kJsonMasksKeptMax; ++i) made.push_back(mask_of(i));
+  for (int64_t i = 1; i <= kJsonMasksKeptMax; ++i) ASSERT_EQ(mask_of(i), made[static_cast<size_t>(i)]) << i;
+  EXPECT_NE(mask_of(0), made[0]) << "the oldest one went";
+  EXPECT_NE(mask_of(1), made[1]);
+  EXPECT_EQ(mask_of(3), made[3]);
+}
+
 TEST(JsonConstraint, ReasoningThatEndsByItsCharacters) {
   const Vocabulary vocabulary({"</think>", "think>", ">{", ">x", "</"}, false);
   const auto masks = std::make_shared<const JsonMasks>(*vocabulary, (*vocabulary).n_ids(),
@@ -171,7 +191,7 @@ TEST(JsonConstraint, AnswersAreObjectsAndTheSameAtAnyLoad) {
       request.ignore_eos = false;
       request.constraint = std::make_shared<const JsonConstraint>(masks, false, false);
       for (const char* text : {"{", "}", "\"", ":"}) {
-        if (i < 4) break;  // long ones, so that pages run out
+        if (i < 8) break;  // long ones, so that pages run out
         request.sampling.logit_bias.emplace_back(*tokenizer.find(text), 4.0f + static_cast<float>(i) / 4);
       }
       ids.push_back(scheduler.submit(std::move(request)).value());

@@ -113,6 +113,28 @@ TEST(RunningAnswers, ChoicesArePromptByPrompt) {
   EXPECT_GT(usage.at(1).decode_seconds, 0);
 }
 
+TEST(RunningAnswers, TheChoicesOfAPromptComputeItOnce) {
+  Rig rig = open_small(3);
+  RunningAnswers running(*rig, 3, 100);
+  const Asker asker{std::make_shared<KeyAccount>(), {}};
+  const PreparedAnswer one = prepared(ask("less than a page", 1, 4), *rig);
+  const auto n_prompt = static_cast<int64_t>(one.choices[0].ids.size());
+  ASSERT_GT(n_prompt, 4);
+  ASSERT_LT(n_prompt, 32) << "the cache of pages would share it";
+  running.start(1, one, asker);
+  std::map<AnswerId, std::vector<Said>> said;
+  std::map<AnswerId, AnswerUsage> usage;
+  while (running.has_work()) {
+    running.step();
+    take(running.take_events(), said, usage);
+  }
+  EXPECT_EQ(rig->stats().n_rows, n_prompt + 4 * 19);
+  EXPECT_EQ(asker.account->tokens, n_prompt + 4 * 20);
+  EXPECT_EQ(usage.at(1).prompt_tokens, n_prompt);
+  EXPECT_EQ(usage.at(1).cached_tokens, 0);
+  EXPECT_EQ(usage.at(1).completion_tokens, 80);
+}
+
 TEST(RunningAnswers, WhatIsCancelledHoldsNothingAndIsSilent) {
   Rig rig = open_small(2);
   RunningAnswers running(*rig, 2, 100);

@@ -167,6 +167,29 @@ TEST_F(SeveralModels, OneThatIsAtWorkLeavesWhenItsAnswersAreWhole) {
   EXPECT_EQ(nlohmann::json::parse(running->whole->body)["usage"]["completion_tokens"], 100);
 }
 
+TEST_F(SeveralModels, OnlyOneLeavesForTheNext) {
+  for (const char* name : {"one", "two", "three"}) add(name, 40);
+  start(100);
+  for (const char* name : {"one", "two"}) EXPECT_EQ(answer_to(of(name)).status, 200);
+  std::vector<std::shared_ptr<Heard>> running;
+  for (uint64_t i = 0; i < 13; ++i) running.push_back(ask(of(i < 11 ? "one" : "two", 120, i)));
+  const auto other = ask(of("three"));
+  const auto parked = ask(of("one"));  // behind the one that leaves: that is no reason for another to leave
+  const auto free = ask(of("two", 1));
+  AnswerId gone = 0;
+  ask(of("three"), &gone);
+  service->leave(gone);
+  posted.run_until([&] { return free->whole.has_value(); });
+  EXPECT_FALSE(other->whole || parked->whole);
+  EXPECT_EQ(opened[2]->n_opened, 0) << "what two was asked for did not wait for another model";
+  posted.run_until([&] { return other->whole && parked->whole; });
+  posted.run_until([&] {
+    return std::all_of(running.begin(), running.end(), [](const auto& heard) { return heard->whole.has_value(); });
+  });
+  EXPECT_EQ(other->whole->status, 200);
+  EXPECT_EQ(parked->whole->status, 200);
+}
+
 TEST_F(SeveralModels, AnAnswerDoesNotDependOnTheOthers) {
   add("one");
   add("two");

@@ -1,0 +1,145 @@
+// A model on its thread: what becomes of its answers, and of those behind them, where the system gives no memory.
+#include "server/served_model.h"
+
+#include <gtest/gtest.h>
+
+#include <new>
+
+#include "server/service.h"
+#include "tests/server/service_rig.h"
+
+namespace naru::server {
+namespace {
+
+// The step that looks at it is one without memory.
+class MemorylessConstraint final : public engine::Constraint {
+ public:
+  std::unique_ptr<engine::ConstraintState> begin() const override { return std::make_unique<State>(); }
+
+ private:
+  class State final : public engine::ConstraintState {
+   public:
+    std::span<const uint64_t> allowed() override { throw std::bad_alloc(); }
+    void accept(int32_t) override {}
+  };
+};
+
+struct ServedModelTest : testing::Test {
+  std::mutex mutex;
+  std::condition_variable has_news;
+  std::map<AnswerId, AnswerEvent> last;  // kDone or kError of each
+  int n_unheard = 0;                     // events that find no memory to be told
+  ServedModel model{{"m", open_fixture(), {}, 0},
+                    {.parallel = 2, .queue = 16},
+                    {[this](std::vector<AddressedEvent> events) { hear(std::move(events)); },
+                     [this] {
+                       const std::lock_guard lock(mutex);
+                       has_news.notify_all();
+                     }}};
+
+  void hear(std::vector<AddressedEvent> events) {
+    const std::lock_guard lock(mutex);
+    for (AddressedEvent& each : events) {
+      const bool is_last = each.event.kind == AnswerEvent::Kind::kDone || each.event.kind == AnswerEvent::Kind::kError;
+      if (is_last && n_unheard > 0) {
+        --n_unheard;
+        throw std::bad_alloc();
+      }
+      if (is_last) last[each.answer] = std::move(each.event);
+    }
+    has_news.notify_all();
+  }
+  void wait_for(const std::function<bool()>& done) {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(has_news.wait_for(lock, std::chrono::seconds(60), done));
+  }
+  void load() {
+    model.load();
+    wait_for([this] { return model.state() == ModelState::kLoaded; });
+  }
+  AnswerMail mail(AnswerId id, int64_t n, bool has_memory = true) {
+    AnswerRequest request;
+    request.prompts = {"a b"};
+    request.max_tokens = n;
+    request.ignores_end = true;
+    PreparedAnswer answer = std::get<PreparedAnswer>(prepare(request, *model.facts(), 1, 0));
+    if (!has_memory) answer.choices[0].constraint = std::make_shared<const MemorylessConstraint>();
+    return {id, std::move(answer), {}};
+  }
+};
+
+TEST_F(ServedModelTest, AStepWithoutMemoryEndsItsAnswersAndNotTheModel) {
+  load();
+  AnswerMail running = mail(1, 100), failing = mail(2, 4, false), behind = mail(3, 4);
+  model.start(std::move(running));
+  model.start(std::move(failing));
+  wait_for([this] { return last.contains(1) && last.contains(2); });
+  for (const AnswerId id : {2}) {  // the other may have come to its end before
+    EXPECT_EQ(last[id].kind, AnswerEvent::Kind::kError) << id;
+    EXPECT_EQ(last[id].error.status, 503);
+    EXPECT_EQ(last[id].error.code, "overloaded");
+  }
+  model.start(std::move(behind));
+  wait_for([this] { return last.contains(3); });
+  EXPECT_EQ(last[3].kind, AnswerEvent::Kind::kDone);
+  EXPECT_TRUE(model.is_at_rest());
+  EXPECT_EQ(model.metrics().pages_used.get(), 0);
+}
+
+TEST_F(ServedModelTest, AnEndThatCouldNotBeToldIsAnErrorLater) {
+  load();
+  n_unheard = 2;  // its end, and the error once
+  model.start(mail(1, 4));
+  wait_for([this] { return last.contains(1); });
+  EXPECT_EQ(last[1].kind, AnswerEvent::Kind::kError);
+  model.start(mail(2, 4));
+  wait_for([this] { return last.contains(2); });
+  EXPECT_EQ(last[2].kind, AnswerEvent::Kind::kDone);
+}
+
+// ---- the threads beside it
+
+TEST(ServiceMemory, ALoadIsToldWhenThereIsMemoryAgain) {
+  Posted posted;
+  std::atomic<int> n_thrown = 0;
+  const Service::Post post = posted.post();
+  ServiceOptions options;
+  options.answering = {"m", 2, 16};
+  bool is_loaded = false;
+  Service service(
+      options,
+      [&](std::function<void()> work) {
+        if (n_thrown < 2) {
+          ++n_thrown;
+          throw std::bad_alloc();
+        }
+        post(std::move(work));
+      },
+      [&](const Status& status) { is_loaded = status.ok(); });
+  service.start(open_fixture());
+  posted.run_until([&] { return is_loaded; });
+  EXPECT_EQ(n_thrown, 2);
+}
+
+TEST(ServiceMemory, ARequestThatFindsNoneIsRefused) {
+  Posted posted;
+  ServiceOptions options;
+  options.answering = {"m", 2, 16};
+  bool has_memory = true;
+  options.log = [&](const RequestLog&) {
+    if (!std::exchange(has_memory, true)) throw std::bad_alloc();
+  };
+  bool is_loaded = false;
+  Service service(options, posted.post(), [&](const Status&) { is_loaded = true; });
+  service.start(open_fixture());
+  posted.run_until([&] { return is_loaded; });
+  has_memory = false;
+  const auto heard = std::make_shared<Heard>();
+  EXPECT_EQ(service.handle(http_get("/v1/models"), heard), 0u);
+  ASSERT_TRUE(heard->whole.has_value());
+  EXPECT_EQ(heard->whole->status, 503);
+  EXPECT_EQ(service.n_answering(), 0);
+}
+
+}  // namespace
+}  // namespace naru::server
