@@ -46,7 +46,7 @@ Json ollama_entry(const OllamaModel& model) {
 Json capabilities_of(const ModelFacts& model) {
   Json words = Json::array({"completion"});
   const text::ChatTemplate* chat = model.chat_template;
-  if (chat && chat->reads_variable("tools", true)) words.push_back("tools");
+  if (model.tools.lists_tools && model.tools.form != text::ToolCallForm::kNone) words.push_back("tools");
   if (model.tokenizer && text::fill_in_tokens(*model.tokenizer)) words.push_back("insert");
   const bool has_tags = model.tokenizer && text::reasoning_tokens(*model.tokenizer).close;
   const bool has_switch = chat && (chat->reads_variable("enable_thinking") || chat->reads_variable("thinking"));
