@@ -18,6 +18,9 @@ namespace {
 
 using text::Value;
 
+// Several messages may be one here, and "system" stands before them.
+constexpr FieldNames kAnthropicNames = {.has_places = false, .effort = "output_config.effort"};
+
 constexpr std::string_view kNoForms = "answers of a form come later: ask for it in the prompt, and check what comes";
 
 // A tool that the client runs; those that Anthropic would run, or knows the schema of, have a type with a date.
@@ -128,6 +131,7 @@ void read_output_config(Fields& body, AnswerRequest& request) {
 // What decides the prompt: all that counting needs.
 void read_prompt_fields(Fields& body, AnswerRequest& request) {
   request.is_chat = true;
+  request.names = kAnthropicNames;
   request.model = body.string("model", kBlockWordBytesMax).value_or("");
   Conversation conversation;
   read_anthropic_conversation(body, conversation);

@@ -19,6 +19,13 @@ namespace {
 
 using text::Value;
 
+// Several items make one message.
+constexpr FieldNames kResponsesNames = {.messages = "input",
+                                        .has_places = false,
+                                        .form = "text.format",
+                                        .thinking = "reasoning.effort",
+                                        .effort = "reasoning.effort"};
+
 // Fields of the request as its answer repeats them. Long ones would be sent three times in a stream: they are left out.
 class Echo {
  public:
@@ -233,6 +240,7 @@ ReadRequest read_responses(std::string_view body) {
   AnswerRequest request;
   Echo echo;
   request.is_chat = true;
+  request.names = kResponsesNames;
   request.model = fields.string("model", kBlockWordBytesMax).value_or("");
   Conversation conversation;
   read_responses_conversation(fields, conversation);
