@@ -20,7 +20,6 @@ namespace {
 using text::Value;
 
 constexpr size_t kNameBytesMax = 256;
-constexpr int64_t kTokensAskedMax = int64_t{1} << 31;
 constexpr double kBiasMax = 100;
 
 void read_sampling(Fields& body, AskedSampling& sampling) {
@@ -96,8 +95,8 @@ void read_common(Fields& body, AnswerRequest& request) {
 }
 
 void read_max_tokens(Fields& body, AnswerRequest& request) {
-  const auto old_name = body.integer("max_tokens", 1, kTokensAskedMax);
-  const auto new_name = body.integer("max_completion_tokens", 1, kTokensAskedMax);
+  const auto old_name = body.integer("max_tokens", 1, kTokensOfAnswerMax);
+  const auto new_name = body.integer("max_completion_tokens", 1, kTokensOfAnswerMax);
   if (old_name && new_name && *old_name != *new_name) {
     body.notes().refuse("max_tokens", fmt::format("max_tokens is {} and max_completion_tokens {}, two names of one "
                                                   "thing; give one",
@@ -272,7 +271,7 @@ ReadRequest read_openai_completion(std::string_view body) {
   request.suffix = fields.string("suffix", kBodyBytesMax);
   read_common(fields, request);
   // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
-  request.max_tokens = fields.integer("max_tokens", 1, kTokensAskedMax).value_or(16);
+  request.max_tokens = fields.integer("max_tokens", 1, kTokensOfAnswerMax).value_or(16);
   request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
   refuse_completion_fields(fields, request);
   fields.ignore_rest();

@@ -3,12 +3,12 @@
 
 #include "server/limits.h"
 #include "server/openapi_fields.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
 
 constexpr int64_t kShortTextBytes = 256;
-constexpr int64_t kTokens = int64_t{1} << 31;
 constexpr int64_t kIdMax = std::numeric_limits<int32_t>::max();
 constexpr std::string_view kIgnored = "means nothing here; named in x-naru-ignored";
 
@@ -112,8 +112,9 @@ std::vector<FieldRow> chat_rows() {
       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object"]}}})";
   std::vector<FieldRow> rows = chat_prompt_rows();
   add(rows, common_rows());
-  add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default: until the context is full", "16"},
-             {"max_completion_tokens", integer_schema(1, kTokens), "another name of max_tokens", "16"},
+  add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax),
+              "the longest answer; default: until the context is full", "16"},
+             {"max_completion_tokens", integer_schema(1, kTokensOfAnswerMax), "another name of max_tokens", "16"},
              {"logprobs", boolean_schema(), "log-probabilities of the answer's tokens", "true"},
              {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax), "of that many of the likeliest tokens too", "2",
               R"("logprobs":true)"},
@@ -124,13 +125,13 @@ std::vector<FieldRow> chat_rows() {
 }
 
 std::vector<FieldRow> completion_rows() {
-  const std::string ids = array_schema(integer_schema(0, kIdMax), kTokens, 1);
+  const std::string ids = array_schema(integer_schema(0, kIdMax), kTokensOfAnswerMax, 1);
   const std::string text = R"({"type":"string"})";
   std::vector<FieldRow> rows = {{"prompt",
                                  any_schema({text, ids, array_schema(any_schema({text, ids}), kPromptsMax, 1)}),
                                  "a text to continue or its tokens, or several of either", R"("Hi")", "", true}};
   add(rows, common_rows());
-  add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default 16", "16"},
+  add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax), "the longest answer; default 16", "16"},
              {"suffix", text, "what is to stand behind the answer, where the model can fill in", R"("end")"},
              {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
              {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
