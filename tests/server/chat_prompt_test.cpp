@@ -147,7 +147,8 @@ TEST(Prepare, EachDialectIsToldByItsOwnNames) {
   EXPECT_EQ(said_of(responses(""), strict), Words{"refused: input"});
   EXPECT_EQ(said_of(responses(R"(,"ignore_eos":true,"text":{"format":{"type":"json_object"}})"), plain),
             Words{"refused: text.format"});
-  const std::string call = R"({"type":"function_call","call_id":"a","name":"f","arguments":"{}"})";
+  const std::string call = R"({"type":"function_call","call_id":"a","name":"f","arguments":"{}"},)"
+                           R"({"type":"function_call_output","call_id":"a","output":"1"})";
   EXPECT_EQ(said_of(read_responses(R"({"input":[)" + call + "]}"), plain), Words{"refused: input"});
   EXPECT_EQ(said_of(ollama(R"(,"think":true)"), plain), Words{"think"});
   EXPECT_EQ(said_of(ollama(R"(,"think":"high")"), plain), Words{"think"});

@@ -62,8 +62,7 @@ TEST(ToolPrompt, ResultsHaveTheNameOfTheirCall) {
   for (size_t i = 0; i < input.messages.size(); ++i) EXPECT_EQ(name_in(input.messages[i]), wanted[i]) << i;
 }
 
-// Half a second is some twenty times what this takes, and a fraction of what a search of all calls for each result
-// does.
+// The bound is one for work that grows with calls and results, not with their product, 128 million.
 TEST(ToolPrompt, ManyCallsAndResultsAreNotSearchedThrough) {
   AnswerRequest request;
   request.is_chat = true;
