@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -27,6 +28,17 @@ struct AskedSampling {
 
 // A text to continue, or its tokens.
 using TextPrompt = std::variant<std::string, std::vector<int32_t>>;
+
+// What the dialect calls the fields that are looked at when it has been left behind: refusals and ignored fields are
+// said by these names.
+struct FieldNames {
+  std::string_view messages = "messages";
+  bool has_places = true;  // element i of AnswerRequest::messages is element i of that field
+  std::string_view prompt = "prompt";
+  std::string_view form = "response_format";
+  std::string_view thinking = "thinking";
+  std::string_view effort = "reasoning_effort";
+};
 
 struct AnswerRequest {
   std::string model;  // empty: whichever is served
@@ -56,6 +68,8 @@ struct AnswerRequest {
   bool is_json = false;      // the content must be one JSON object
   int64_t priority = 0;      // of two that wait the lower begins first
   std::string cache_salt;    // requests share computed prompts only where it is the same
+
+  FieldNames names;
 
   // Of the dialect that has read it, for its writer alone.
   std::string echo;              // fields that an answer repeats: JSON text, "\"a\":1,\"b\":[]"

@@ -10,6 +10,7 @@
 #include "server/anthropic_messages.h"
 #include "server/limits.h"
 #include "server/prepare.h"
+#include "server/reasoning_fields.h"
 #include "server/request_body.h"
 #include "server/text_blocks.h"
 
@@ -17,6 +18,9 @@ namespace naru::server {
 namespace {
 
 using text::Value;
+
+// Several messages may be one here, and "system" stands before them.
+constexpr FieldNames kAnthropicNames = {.has_places = false, .effort = "output_config.effort"};
 
 constexpr std::string_view kNoForms = "answers of a form come later: ask for it in the prompt, and check what comes";
 
@@ -114,11 +118,12 @@ void read_output_config(Fields& body, AnswerRequest& request) {
   Fields config(*value, "output_config", body.notes());
   config.refuse_unsupported("format", kNoForms);
   if (const auto word = config.string("effort", kBlockWordBytesMax)) {
-    const auto effort = level_of_effort(*word);
+    const auto effort = effort_of(*word);
     const std::string place = config.path_of("effort");
-    if (!effort) {
-      return body.notes().refuse(place, fmt::format("{} is {}, low, medium, high, xhigh or max was wanted; correct it",
-                                                    place, formats::printable(*word)));
+    if (!effort || effort == "none") {
+      return body.notes().refuse(
+          place, fmt::format("{} is {}, low, medium, high, xhigh, max or ultra was wanted; correct it", place,
+                             formats::printable(*word)));
     }
     request.reasoning_effort = *effort;
   }
@@ -128,6 +133,7 @@ void read_output_config(Fields& body, AnswerRequest& request) {
 // What decides the prompt: all that counting needs.
 void read_prompt_fields(Fields& body, AnswerRequest& request) {
   request.is_chat = true;
+  request.names = kAnthropicNames;
   request.model = body.string("model", kBlockWordBytesMax).value_or("");
   Conversation conversation;
   read_anthropic_conversation(body, conversation);

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "server/tool_prompt.h"
 #include "text/answer_start.h"
@@ -38,12 +38,18 @@ std::optional<Refusal> set_variable(text::Value::Object& settings, const char* n
   return std::nullopt;
 }
 
+// What was asked of reasoning and the template knows nothing of.
+struct IgnoredReasoning {
+  bool thinking = false;
+  bool effort = false;
+};
+
 // What is asked of reasoning, as variables of the template.
 std::optional<Refusal> set_reasoning(const AnswerRequest& request, const text::ChatTemplate& chat_template,
-                                     text::Value::Object& settings, std::vector<std::string>& ignored) {
+                                     text::Value::Object& settings, IgnoredReasoning& ignored) {
   const bool has_tools = !request.tools.is_null();
   const std::string& effort = request.reasoning_effort;
-  const std::string asked = request.thinks ? "thinking" : kEffort;
+  const std::string_view asked = request.thinks ? request.names.thinking : request.names.effort;
   // An effort is one of thinking.
   std::optional<bool> thinks = request.thinks;
   if (!thinks && !effort.empty()) thinks = effort != kNoEffort;
@@ -53,27 +59,32 @@ std::optional<Refusal> set_reasoning(const AnswerRequest& request, const text::C
     has_switch = true;
     if (auto refusal = set_variable(settings, name, *thinks, asked)) return refusal;
   }
-  if (request.thinks && !has_switch) ignored.push_back("thinking");
+  ignored.thinking = request.thinks && !has_switch;
   if (effort == kNoEffort) {
-    if (!request.thinks && !has_switch) ignored.push_back(kEffort);
+    ignored.effort = !request.thinks && !has_switch;
   } else if (!effort.empty()) {
-    if (!chat_template.reads_variable(kEffort, has_tools)) {
-      ignored.push_back(kEffort);
-    } else if (auto refusal = set_variable(settings, kEffort, effort, kEffort)) {
-      return refusal;
-    }
+    ignored.effort = !chat_template.reads_variable(kEffort, has_tools);
+    if (!ignored.effort) return set_variable(settings, kEffort, effort, request.names.effort);
   }
   return std::nullopt;
 }
 
-Refusal about_messages(const Error& error) {
+std::vector<std::string> names_of(const IgnoredReasoning& ignored, const FieldNames& names) {
+  std::vector<std::string> list;
+  if (ignored.thinking) list.emplace_back(names.thinking);
+  // One field of a dialect may say both.
+  if (ignored.effort && !(ignored.thinking && names.effort == names.thinking)) list.emplace_back(names.effort);
+  return list;
+}
+
+Refusal about_messages(const Error& error, const FieldNames& names) {
   Refusal refusal = refusal_of(error);
-  if (refusal.status < 500) refusal.param = "messages";
+  if (refusal.status < 500) refusal.param = names.messages;
   return refusal;
 }
 
 // Takes the message that the answer goes on from out of the conversation.
-std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages) {
+std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages, const FieldNames& names) {
   const auto text_of = [&](const char* name) {
     const text::Value* value = messages.back().find(name);
     return value && value->as_string() ? *value->as_string() : std::string();
@@ -82,7 +93,7 @@ std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages)
     return Refusal{400,
                    "reading the request: the answer is to go on where the last message ends, which must be an "
                    "assistant's, and without tool calls; correct it",
-                   "messages", "", 0};
+                   std::string(names.messages), "", 0};
   }
   text::AnswerStart start{text_of("reasoning_content"), text_of("content")};
   messages.pop_back();
@@ -110,26 +121,27 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   if (auto refusal = prepare_tools(request, model, input, text != nullptr ? *text : unread)) return *refusal;
   input.settings = request.template_settings;
   input.add_generation_prompt = opens_answer;
-  if (auto refusal = set_reasoning(request, *model.chat_template, input.settings, prompt.ignored)) return *refusal;
+  IgnoredReasoning ignored;
+  if (auto refusal = set_reasoning(request, *model.chat_template, input.settings, ignored)) return *refusal;
   std::optional<text::AnswerStart> start;
   if (request.continues_last) {
     if (request.is_json) {
       return Refusal{400,
                      "reading the request: the answer is to be one JSON object, and to go on where a message ends, in "
                      "the middle of one; leave one out",
-                     "messages", "", 0};
+                     std::string(request.names.messages), "", 0};
     }
-    auto taken = take_start(input.messages);
+    auto taken = take_start(input.messages, request.names);
     if (auto* refusal = std::get_if<Refusal>(&taken)) return *refusal;
     start = std::move(std::get<text::AnswerStart>(taken));
   }
   auto rendered = model.chat_template->render(input);
-  if (!rendered.ok()) return about_messages(rendered.error());
+  if (!rendered.ok()) return about_messages(rendered.error(), request.names);
   prompt.segments = std::move(rendered).value();
   bool goes_on_in_reasoning = false;
   if (start) {
     auto appended = text::append_answer_start(std::move(*start), tokenizer, prompt.segments);
-    if (!appended.ok()) return about_messages(appended.error());
+    if (!appended.ok()) return about_messages(appended.error(), request.names);
     goes_on_in_reasoning = *appended;
   }
   prompt.ids = tokenizer.encode_segments(prompt.segments);
@@ -139,10 +151,11 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
     return Refusal{400,
                    "rendering the conversation: the model's chat template makes no text of it, some was wanted; "
                    "send it to /v1/completions as plain text",
-                   "messages", "", 0};
+                   std::string(request.names.messages), "", 0};
   }
   // Reasoning that comes anyhow was not asked for in vain.
-  if (request.thinks == true && prompt.opens_reasoning) std::erase(prompt.ignored, "thinking");
+  if (request.thinks == true && prompt.opens_reasoning) ignored.thinking = false;
+  prompt.ignored = names_of(ignored, request.names);
   return prompt;
 }
 

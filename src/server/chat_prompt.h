@@ -18,7 +18,7 @@ struct ChatPrompt {
   std::vector<text::Segment> segments;  // what the template made
   std::vector<int32_t> ids;             // the same as tokens: at least one
   bool opens_reasoning = false;         // the answer begins inside reasoning
-  // What was asked of reasoning and the template knows nothing of: "thinking", "reasoning_effort".
+  // What was asked of reasoning and the template knows nothing of, by the dialect's names.
   std::vector<std::string> ignored;
 };
 

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
+
+#include "text/utf8.h"
 
 namespace naru::server {
 
@@ -14,6 +17,12 @@ std::string json_with(const Json& object, std::string_view name, std::string_vie
   std::string text = json_bytes(object);
   text.pop_back();
   return fmt::format(R"({}{}"{}":{}}})", text, object.empty() ? "" : ",", name, value);
+}
+
+Json token_json(const std::string& bytes, float logprob) {
+  Json numbers = Json::array();
+  for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
+  return {{"token", text::repair_utf8(bytes)}, {"logprob", json_number(logprob)}, {"bytes", std::move(numbers)}};
 }
 
 double json_number(float value) {

@@ -3,23 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "server/json_bytes.h"
 #include "server/model_facts.h"
-#include "text/utf8.h"
+#include "server/time_text.h"
 
 namespace naru::server {
 namespace {
 
 int64_t nanoseconds(double duration) {
   return static_cast<int64_t>(std::clamp(duration, 0.0, 1e9) * 1e9);
-}
-
-Json ollama_token(const std::string& bytes, float logprob) {
-  Json numbers = Json::array();
-  for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
-  return {{"token", text::repair_utf8(bytes)}, {"logprob", json_number(logprob)}, {"bytes", std::move(numbers)}};
 }
 
 // A text that is a JSON object, on one line: line breaks stand between its parts alone. Anything else as a string, so
@@ -48,7 +41,7 @@ class OllamaWriter final : public AnswerWriter {
  public:
   OllamaWriter(AnswerIdentity identity, const AnswerRequest& request, bool is_chat)
       : model_(std::move(identity.model)),
-        created_(rfc3339(identity.created)),
+        created_(ollama_time(identity.created)),
         is_chat_(is_chat),
         is_streamed_(request.is_streamed),
         wants_logprobs_(request.top_logprobs.has_value()) {}
@@ -120,9 +113,9 @@ void OllamaWriter::add(const AnswerEvent& event, Said& said) {
   add_calls(event.calls, said);
   if (!wants_logprobs_) return;
   for (const AnswerToken& token : event.tokens) {
-    Json one = ollama_token(token.bytes, token.logprob);
+    Json one = token_json(token.bytes, token.logprob);
     if (!token.top.empty()) one["top_logprobs"] = Json::array();
-    for (const auto& other : token.top) one["top_logprobs"].push_back(ollama_token(other.bytes, other.logprob));
+    for (const auto& other : token.top) one["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
     if (!said.logprobs.empty()) said.logprobs += ',';
     said.logprobs += json_bytes(one);
   }
@@ -189,7 +182,7 @@ std::string ollama_error(const Refusal& refusal) {
 }
 
 std::string ollama_loaded(bool is_chat, const ModelFacts& model) {
-  Json json = {{"model", model.name}, {"created_at", rfc3339(model.created)}};
+  Json json = {{"model", model.name}, {"created_at", ollama_time(model.created)}};
   if (is_chat) {
     json["message"] = {{"role", "assistant"}, {"content", ""}};
   } else {
@@ -200,12 +193,8 @@ std::string ollama_loaded(bool is_chat, const ModelFacts& model) {
   return json_bytes(json);
 }
 
-std::string rfc3339(int64_t unix_time) {
-  const std::time_t time = unix_time;
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000000000Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+std::string ollama_time(int64_t unix_seconds) {
+  return rfc3339(unix_seconds, 0, 9);
 }
 
 }  // namespace naru::server

@@ -22,6 +22,6 @@ std::string ollama_error(const Refusal& refusal);
 std::string ollama_loaded(bool is_chat, const ModelFacts& model);
 
 // Seconds since 1970 as RFC 3339 has them in UTC: "2026-11-30T14:03:20.000000000Z".
-std::string rfc3339(int64_t seconds);
+std::string ollama_time(int64_t unix_seconds);
 
 }  // namespace naru::server

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "formats/utf8.h"
 #include "server/limits.h"
@@ -16,10 +20,51 @@ using text::Value;
 constexpr size_t kShortBytesMax = 256;
 constexpr size_t kLongBytesMax = kBodyBytesMax;
 
-// A call that no result has been read of.
 struct OpenCall {
   std::string id;
   std::string name;
+};
+
+// Calls that no result has been read of, in their order.
+class OpenCalls {
+ public:
+  void add(OpenCall call) {
+    by_id_[call.id].insert(n_added_);
+    by_name_[call.name].insert(n_added_);
+    calls_.emplace(n_added_++, std::move(call));
+  }
+
+  // The first that has this id, or where that is empty, this name, or any where both are; nothing where there is none.
+  std::optional<OpenCall> take(const std::string& id, const std::string& name) {
+    const auto first = !id.empty() ? first_of(by_id_, id) : !name.empty() ? first_of(by_name_, name) : first_of_all();
+    if (!first) return std::nullopt;
+    const auto at = calls_.find(*first);
+    OpenCall call = std::move(at->second);
+    calls_.erase(at);
+    erase(by_id_, call.id, *first);
+    erase(by_name_, call.name, *first);
+    return call;
+  }
+
+ private:
+  using Index = std::map<std::string, std::set<int64_t>>;  // numbers of calls; no set is empty
+
+  static std::optional<int64_t> first_of(const Index& index, const std::string& key) {
+    const auto at = index.find(key);
+    return at != index.end() ? std::optional(*at->second.begin()) : std::nullopt;
+  }
+  std::optional<int64_t> first_of_all() const {
+    return !calls_.empty() ? std::optional(calls_.begin()->first) : std::nullopt;
+  }
+  static void erase(Index& index, const std::string& key, int64_t number) {
+    const auto at = index.find(key);
+    at->second.erase(number);
+    if (at->second.empty()) index.erase(at);
+  }
+
+  int64_t n_added_ = 0;
+  std::map<int64_t, OpenCall> calls_;
+  Index by_id_, by_name_;
 };
 
 class OllamaMessages {
@@ -40,7 +85,7 @@ class OllamaMessages {
 
   FieldNotes& notes_;
   int64_t n_calls_ = 0;
-  std::deque<OpenCall> open_calls_;
+  OpenCalls open_calls_;
 };
 
 std::string OllamaMessages::read_role(Fields& message) {
@@ -86,7 +131,7 @@ Value OllamaMessages::read_call(const Value& value, const std::string& place) {
   }
   if (id.empty()) id = fmt::format("call_{}", n_calls_);
   ++n_calls_;
-  open_calls_.push_back({id, *name});
+  open_calls_.add({id, *name});
   return Value::Object{{"id", id},
                        {"type", "function"},
                        {"function", Value::Object{{"name", *name}, {"arguments", std::move(json).value()}}}};
@@ -101,19 +146,19 @@ Value::List OllamaMessages::read_calls(Fields& message) {
     message.refuse_wrong("tool_calls", *value, "an array of calls");
     return calls;
   }
+  const std::string place = message.path_of("tool_calls");
+  if (static_cast<int64_t>(list->size()) > kCallsMax) {
+    notes_.refuse(place, fmt::format("{} has {} elements, at most {} are taken", place, list->size(), kCallsMax));
+    return calls;
+  }
   for (size_t i = 0; i < list->size() && notes_.ok(); ++i) {
-    calls.push_back(read_call((*list)[i], fmt::format("{}[{}]", message.path_of("tool_calls"), i)));
+    calls.push_back(read_call((*list)[i], fmt::format("{}[{}]", place, i)));
   }
   return calls;
 }
 
 OpenCall OllamaMessages::answered_call(const std::string& id, const std::string& name) {
-  for (auto at = open_calls_.begin(); at != open_calls_.end(); ++at) {
-    if (!id.empty() ? at->id != id : !name.empty() && at->name != name) continue;
-    OpenCall call = *at;
-    open_calls_.erase(at);
-    return call;
-  }
+  if (auto call = open_calls_.take(id, name)) return std::move(*call);
   return {id, name};
 }
 

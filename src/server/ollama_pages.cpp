@@ -35,7 +35,7 @@ Json details_of(const ModelFacts& model) {
 Json ollama_entry(const OllamaModel& model) {
   Json json = {{"name", model.name}, {"model", model.name}};
   if (model.facts == nullptr) return json;
-  json["modified_at"] = rfc3339(model.facts->created);
+  json["modified_at"] = ollama_time(model.facts->created);
   json["size"] = model.facts->file_bytes;
   if (!model.digest.empty()) json["digest"] = model.digest;
   json["details"] = details_of(*model.facts);
@@ -46,7 +46,7 @@ Json ollama_entry(const OllamaModel& model) {
 Json capabilities_of(const ModelFacts& model) {
   Json words = Json::array({"completion"});
   const text::ChatTemplate* chat = model.chat_template;
-  if (chat && chat->reads_variable("tools", true)) words.push_back("tools");
+  if (model.tools.lists_tools && model.tools.form != text::ToolCallForm::kNone) words.push_back("tools");
   if (model.tokenizer && text::fill_in_tokens(*model.tokenizer)) words.push_back("insert");
   const bool has_tags = model.tokenizer && text::reasoning_tokens(*model.tokenizer).close;
   const bool has_switch = chat && (chat->reads_variable("enable_thinking") || chat->reads_variable("thinking"));
@@ -61,7 +61,7 @@ std::string sampling_lines(const engine::SamplingOptions& o) {
 
 std::string ollama_show(const ModelFacts& model) {
   const std::string& architecture = model.architecture;
-  return json_bytes({{"modified_at", rfc3339(model.created)},
+  return json_bytes({{"modified_at", ollama_time(model.created)},
                      {"parameters", sampling_lines(model.sampling)},
                      {"details", details_of(model)},
                      {"model_info",

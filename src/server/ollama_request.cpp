@@ -21,6 +21,8 @@ constexpr size_t kOllamaNameBytesMax = 256;
 constexpr size_t kOllamaTextBytesMax = kBodyBytesMax;
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 
+constexpr FieldNames kOllamaNames = {.form = "format", .thinking = "think", .effort = "think"};
+
 void read_ollama_options(Fields& body, AnswerRequest& request) {
   const Value* value = body.find("options");
   if (value == nullptr) return;
@@ -92,6 +94,7 @@ void read_ollama_keep_alive(Fields& body) {
 }
 
 void read_ollama_common(Fields& body, AnswerRequest& request) {
+  request.names = kOllamaNames;
   request.model = read_ollama_model(body);
   request.is_streamed = body.boolean("stream").value_or(true);
   read_ollama_options(body, request);
@@ -169,6 +172,8 @@ ReadRequest read_ollama_generate(std::string_view body) {
     if (fields.has("think")) notes.ignore("think");
     request.prompts = {prompt};
   } else {
+    request.names.messages = "prompt";
+    request.names.has_places = false;
     if (!system.empty()) request.messages.push_back(Value::Object{{"role", "system"}, {"content", system}});
     request.messages.push_back(Value::Object{{"role", "user"}, {"content", prompt}});
   }

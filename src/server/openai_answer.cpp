@@ -27,12 +27,6 @@ std::string token_name(const std::string& bytes) {
   return name;
 }
 
-Json chat_token(const std::string& bytes, float logprob) {
-  Json numbers = Json::array();
-  for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
-  return {{"token", text::repair_utf8(bytes)}, {"logprob", json_number(logprob)}, {"bytes", std::move(numbers)}};
-}
-
 // A call as messages have it; in a stream it says which of the answer's it is, and its further pieces have no id.
 Json call_of(const ToolCallPiece& piece, bool is_streamed) {
   Json call = Json::object();
@@ -60,9 +54,9 @@ class LogProbsText {
 
   void add(const AnswerToken& token) {
     if (is_chat_) {
-      Json one = chat_token(token.bytes, token.logprob);
+      Json one = token_json(token.bytes, token.logprob);
       one["top_logprobs"] = Json::array();
-      for (const auto& other : token.top) one["top_logprobs"].push_back(chat_token(other.bytes, other.logprob));
+      for (const auto& other : token.top) one["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
       append(token.is_reasoning ? reasoning_ : tokens_, one);
       return;
     }
@@ -102,13 +96,6 @@ void add_call_piece(std::vector<ToolCallPiece>& calls, const ToolCallPiece& piec
   } else {
     calls.back().arguments += piece.arguments;
   }
-}
-
-// An object with one more field, whose value is JSON already.
-std::string with_field(const Json& object, std::string_view name, std::string_view value) {
-  std::string text = json_bytes(object);
-  text.pop_back();
-  return fmt::format(R"({},"{}":{}}})", text, name, value);
 }
 
 std::string server_sent(std::string_view json) {
@@ -179,7 +166,7 @@ std::string OpenAiWriter::chunk(int64_t index, Json text, std::string_view logpr
   choice["finish_reason"] = std::move(finish_reason);
   Json json = head(is_chat_ ? "chat.completion.chunk" : "text_completion");
   if (wants_usage_) json["usage"] = nullptr;
-  return server_sent(with_field(json, "choices", fmt::format("[{}]", with_field(choice, "logprobs", logprobs))));
+  return server_sent(json_with(json, "choices", fmt::format("[{}]", json_with(choice, "logprobs", logprobs))));
 }
 
 std::string OpenAiWriter::text_chunks(const AnswerEvent& event) {
@@ -253,7 +240,7 @@ std::string OpenAiWriter::whole_choice(size_t index) {
     json["text"] = choice.reasoning + choice.content;
   }
   json["finish_reason"] = reason_word(choice.reason);
-  return with_field(json, "logprobs", wants_logprobs_ ? choice.logprobs.take() : "null");
+  return json_with(json, "logprobs", wants_logprobs_ ? choice.logprobs.take() : "null");
 }
 
 std::string OpenAiWriter::keep(const AnswerEvent& event) {
@@ -272,7 +259,7 @@ std::string OpenAiWriter::keep(const AnswerEvent& event) {
   for (size_t i = 0; i < choices_.size(); ++i) choices += (i > 0 ? "," : "") + whole_choice(i);
   Json json = head(is_chat_ ? "chat.completion" : "text_completion");
   json["usage"] = openai_usage(event.usage);
-  return with_field(json, "choices", fmt::format("[{}]", choices));
+  return json_with(json, "choices", fmt::format("[{}]", choices));
 }
 
 }  // namespace

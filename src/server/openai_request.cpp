@@ -20,7 +20,6 @@ namespace {
 using text::Value;
 
 constexpr size_t kNameBytesMax = 256;
-constexpr int64_t kTokensAskedMax = int64_t{1} << 31;
 constexpr double kBiasMax = 100;
 
 void read_sampling(Fields& body, AskedSampling& sampling) {
@@ -51,16 +50,17 @@ void read_logit_bias(Fields& body, AskedSampling& sampling) {
     const int64_t* i = bias.as_int();
     const double* d = bias.as_double();
     const double number = i ? static_cast<double>(*i) : d ? *d : std::numeric_limits<double>::quiet_NaN();
+    // The key is the client's own and stays out of param, which is logged.
     const std::string place = fmt::format("logit_bias.{}", formats::printable(key));
     if (!is_id) {
-      return body.notes().refuse(place, fmt::format("{} is no token id, one of 0 and above was wanted", place));
+      return body.notes().refuse("logit_bias", fmt::format("{} is no token id, one of 0 and above was wanted", place));
     }
     if (!(number >= -kBiasMax && number <= kBiasMax)) {
-      return body.notes().refuse(place, fmt::format("{} is {}, a number of {} to {} was wanted", place,
-                                                    shown_value(bias), -kBiasMax, kBiasMax));
+      return body.notes().refuse("logit_bias", fmt::format("{} is {}, a number of {} to {} was wanted", place,
+                                                           shown_value(bias), -kBiasMax, kBiasMax));
     }
     for (const auto& [other, unused] : sampling.logit_bias) {
-      if (other == id) return body.notes().refuse(place, fmt::format("{} names a token a second time", place));
+      if (other == id) return body.notes().refuse("logit_bias", fmt::format("{} names a token a second time", place));
     }
     sampling.logit_bias.emplace_back(id, static_cast<float>(number));
   }
@@ -79,9 +79,8 @@ void read_stream(Fields& body, AnswerRequest& request) {
   options.ignore_rest();
 }
 
-// Fields that both kinds of request share.
+// Fields that both kinds of request share, beside the prompt's.
 void read_common(Fields& body, AnswerRequest& request) {
-  request.model = body.string("model", kNameBytesMax).value_or("");
   read_sampling(body, request.sampling);
   read_logit_bias(body, request.sampling);
   request.stop = read_stops(body, "stop");
@@ -96,8 +95,8 @@ void read_common(Fields& body, AnswerRequest& request) {
 }
 
 void read_max_tokens(Fields& body, AnswerRequest& request) {
-  const auto old_name = body.integer("max_tokens", 1, kTokensAskedMax);
-  const auto new_name = body.integer("max_completion_tokens", 1, kTokensAskedMax);
+  const auto old_name = body.integer("max_tokens", 1, kTokensOfAnswerMax);
+  const auto new_name = body.integer("max_completion_tokens", 1, kTokensOfAnswerMax);
   if (old_name && new_name && *old_name != *new_name) {
     body.notes().refuse("max_tokens", fmt::format("max_tokens is {} and max_completion_tokens {}, two names of one "
                                                   "thing; give one",
@@ -235,18 +234,14 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
 
 }  // namespace
 
-void read_openai_chat_fields(Fields& fields, AnswerRequest& request) {
+void read_openai_prompt_fields(Fields& fields, AnswerRequest& request) {
   request.is_chat = true;
+  request.model = fields.string("model", kNameBytesMax).value_or("");
   request.messages = read_openai_messages(fields);
-  read_common(fields, request);
-  read_max_tokens(fields, request);
-  read_chat_logprobs(fields, request);
   read_template_settings(fields, request);
   read_openai_tools(fields, request);
-  read_response_format(fields, request);
   read_reasoning(fields, request);
   read_prefix(fields, request);
-  refuse_chat_fields(fields);
 }
 
 ReadRequest read_openai_chat(std::string_view body) {
@@ -255,7 +250,12 @@ ReadRequest read_openai_chat(std::string_view body) {
   FieldNotes notes;
   Fields fields(root, "", notes);
   AnswerRequest request;
-  read_openai_chat_fields(fields, request);
+  read_openai_prompt_fields(fields, request);
+  read_common(fields, request);
+  read_max_tokens(fields, request);
+  read_chat_logprobs(fields, request);
+  read_response_format(fields, request);
+  refuse_chat_fields(fields);
   fields.ignore_rest();
   return finish_request(notes, request);
 }
@@ -266,11 +266,12 @@ ReadRequest read_openai_completion(std::string_view body) {
   FieldNotes notes;
   Fields fields(root, "", notes);
   AnswerRequest request;
+  request.model = fields.string("model", kNameBytesMax).value_or("");
   read_prompts(fields, request);
   request.suffix = fields.string("suffix", kBodyBytesMax);
   read_common(fields, request);
   // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
-  request.max_tokens = fields.integer("max_tokens", 1, kTokensAskedMax).value_or(16);
+  request.max_tokens = fields.integer("max_tokens", 1, kTokensOfAnswerMax).value_or(16);
   request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
   refuse_completion_fields(fields, request);
   fields.ignore_rest();

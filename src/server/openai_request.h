@@ -16,8 +16,9 @@ namespace naru::server {
 ReadRequest read_openai_chat(std::string_view body);
 ReadRequest read_openai_completion(std::string_view body);
 
-// All fields of a conversation, for pages that take such a body with fields of their own.
-void read_openai_chat_fields(Fields& fields, AnswerRequest& request);
+// Those fields of a chat that decide its prompt, for pages that take such a body with fields of their own: what is said
+// of the answer is nothing to them.
+void read_openai_prompt_fields(Fields& fields, AnswerRequest& request);
 
 extern const Dialect kOpenAiChat, kOpenAiCompletion;
 extern const Dialect kOpenAiEmbeddings;  // refuses: nothing here makes any

@@ -6,6 +6,7 @@
 
 #include "formats/utf8.h"
 #include "server/limits.h"
+#include "server/text_blocks.h"
 
 namespace naru::server {
 namespace {
@@ -14,23 +15,6 @@ using text::Value;
 
 constexpr size_t kIdBytesMax = 256;
 constexpr size_t kDescriptionBytesMax = kBodyBytesMax;
-
-bool is_tool_name(const std::string& name) {
-  const auto is_plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  };
-  return !name.empty() && static_cast<int64_t>(name.size()) <= kToolNameBytesMax &&
-         std::all_of(name.begin(), name.end(), is_plain);
-}
-
-// A required string.
-std::string need_string(Fields& fields, std::string_view name, size_t bytes_max) {
-  const auto value = fields.string(name, bytes_max);
-  if (value) return *value;
-  const std::string place = fields.path_of(name);
-  fields.notes().refuse(place, fmt::format("{} is not there, a string was wanted; give one", place));
-  return {};
-}
 
 // {"type": "function", "function": {...}}: the inner object; null where something is wrong.
 const Value* function_object(Fields& outer, bool needs_type) {
@@ -70,7 +54,7 @@ Value read_tool(const Value& value, const std::string& place, bool needs_type, F
   if (object == nullptr) return {};
   Fields fields(*object, outer.path_of("function"), notes);
   Value::Object function;
-  const std::string name = need_string(fields, "name", kIdBytesMax);
+  const std::string name = required_string(fields, "name", kIdBytesMax);
   if (notes.ok() && !is_tool_name(name)) {
     notes.refuse(fields.path_of("name"),
                  fmt::format("{} is \"{}\", 1 to {} letters, digits, '_' and '-' were wanted; rename the tool",
@@ -185,12 +169,12 @@ Value::List read_openai_calls(Fields& message) {
     const std::string place = fmt::format("{}[{}]", path, i);
     if (!check_object((*list)[i], place, "an object with \"id\", \"type\" and \"function\"", notes)) break;
     Fields outer((*list)[i], place, notes);
-    const std::string id = need_string(outer, "id", kIdBytesMax);
+    const std::string id = required_string(outer, "id", kIdBytesMax);
     const Value* object = function_object(outer, true);
     if (object == nullptr) break;
     Fields fields(*object, outer.path_of("function"), notes);
-    const std::string name = need_string(fields, "name", kIdBytesMax);
-    const std::string arguments = need_string(fields, "arguments", kBodyBytesMax);
+    const std::string name = required_string(fields, "name", kIdBytesMax);
+    const std::string arguments = required_string(fields, "arguments", kBodyBytesMax);
     fields.ignore_rest();
     outer.find("index");  // what a client took from a stream
     outer.ignore_rest();

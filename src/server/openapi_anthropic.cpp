@@ -3,12 +3,12 @@
 
 #include "server/limits.h"
 #include "server/openapi_fields.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
 
 constexpr int64_t kWordBytes = 256;
-constexpr int64_t kTokensAsked = int64_t{1} << 31;
 constexpr std::string_view kPassedOver = "means nothing here; named in x-naru-ignored";
 
 std::string blocks_schema(std::string_view properties) {
@@ -46,7 +46,7 @@ std::vector<FieldRow> prompt_rows() {
        R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","adaptive","disabled"]}}})",
        "reasoning on or off, where the model's template knows both", R"({"type":"disabled"})"},
       {"output_config",
-       R"({"type":"object","properties":{"effort":{"enum":["low","medium","high","xhigh","max",null]}}})",
+       R"({"type":"object","properties":{"effort":{"enum":["low","medium","high","xhigh","max","ultra",null]}}})",
        "how much is thought", R"({"effort":"low"})"},
   };
   for (const char* name : {"betas", "context_management", "diagnostics", "inference_geo", "metadata", "service_tier",
@@ -60,7 +60,7 @@ std::vector<FieldRow> anthropic_rows() {
   const std::string stop = R"({"type":"string","minLength":1,"maxLength":)" + std::to_string(kStopBytesMax) + "}";
   std::vector<FieldRow> rows = prompt_rows();
   for (FieldRow& row : std::vector<FieldRow>{
-           {"max_tokens", integer_schema(1, kTokensAsked), "the longest answer, reasoning too", "16", "", true},
+           {"max_tokens", integer_schema(1, kTokensOfAnswerMax), "the longest answer, reasoning too", "16", "", true},
            {"stop_sequences", any_schema({stop, array_schema(stop, kStopsMax)}), "texts before which the answer ends",
             R"(["END"])"},
            {"stream", boolean_schema(), "send the answer while it is made, as server-sent events", "true"},

@@ -3,12 +3,12 @@
 
 #include "server/limits.h"
 #include "server/openapi_fields.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
 
 constexpr int64_t kShortTextBytes = 256;
-constexpr int64_t kTokens = int64_t{1} << 31;
 constexpr int64_t kIdMax = std::numeric_limits<int32_t>::max();
 constexpr std::string_view kIgnored = "means nothing here; named in x-naru-ignored";
 
@@ -34,11 +34,15 @@ std::vector<FieldRow> sampling_rows() {
   };
 }
 
+FieldRow model_row() {
+  return {"model", string_schema(kShortTextBytes), "a name of GET /v1/models; default: whichever is served", R"("m")"};
+}
+
 // Of both kinds of request.
 std::vector<FieldRow> common_rows() {
   const std::string stop_text = R"({"type":"string","minLength":1,"maxLength":)" + std::to_string(kStopBytesMax) + "}";
   std::vector<FieldRow> rows = {
-      {"model", string_schema(kShortTextBytes), "a name of GET /v1/models; default: whichever is served", R"("m")"},
+      model_row(),
       {"stream", boolean_schema(), "send the answer while it is made, as server-sent events", "true"},
       {"stream_options", R"({"type":"object","properties":{"include_usage":{"type":["boolean","null"]}}})",
        "include_usage: tokens are counted in a last event", R"({"include_usage":true})", R"("stream":true)"},
@@ -88,42 +92,46 @@ std::string tools_schema() {
                       kToolsMax);
 }
 
+// Those that decide the prompt.
+std::vector<FieldRow> chat_prompt_rows() {
+  return {
+      {"messages", messages_schema(), "the conversation", R"([{"role":"user","content":"Hi"}])", "", true},
+      {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
+       "variables for the model's chat template", R"({"enable_thinking":false})"},
+      {"tools", tools_schema(), "functions that the client runs", R"([{"type":"function","function":{"name":"add"}}])"},
+      {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
+      {"parallel_tool_calls", boolean_schema(), "several calls in one answer; default: true", "true"},
+      {"thinking", R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]}}})",
+       "reasoning on or off, where the model's template knows both", R"({"type":"enabled"})"},
+      {"reasoning_effort", words_schema({"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"}),
+       "how much is thought", R"("high")"}};
+}
+
 std::vector<FieldRow> chat_rows() {
   const std::string form =
       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object"]}}})";
-  std::vector<FieldRow> rows = {
-      {"messages", messages_schema(), "the conversation", R"([{"role":"user","content":"Hi"}])", "", true}};
+  std::vector<FieldRow> rows = chat_prompt_rows();
   add(rows, common_rows());
-  add(rows,
-      {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default: until the context is full", "16"},
-       {"max_completion_tokens", integer_schema(1, kTokens), "another name of max_tokens", "16"},
-       {"logprobs", boolean_schema(), "log-probabilities of the answer's tokens", "true"},
-       {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax), "of that many of the likeliest tokens too", "2",
-        R"("logprobs":true)"},
-       {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
-        "variables for the model's chat template", R"({"enable_thinking":false})"},
-       {"response_format", form, "text, or one JSON object", R"({"type":"text"})"},
-       {"modalities", R"({"type":"array","items":{"const":"text"},"minItems":1,"maxItems":1})", "text alone",
-        R"(["text"])"},
-       {"tools", tools_schema(), "functions that the client runs",
-        R"([{"type":"function","function":{"name":"add"}}])"},
-       {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
-       {"parallel_tool_calls", boolean_schema(), "several calls in one answer; default: true", "true"},
-       {"thinking", R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]}}})",
-        "reasoning on or off, where the model's template knows both", R"({"type":"enabled"})"},
-       {"reasoning_effort", words_schema({"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"}),
-        "how much is thought", R"("high")"}});
+  add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax),
+              "the longest answer; default: until the context is full", "16"},
+             {"max_completion_tokens", integer_schema(1, kTokensOfAnswerMax), "another name of max_tokens", "16"},
+             {"logprobs", boolean_schema(), "log-probabilities of the answer's tokens", "true"},
+             {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax), "of that many of the likeliest tokens too", "2",
+              R"("logprobs":true)"},
+             {"response_format", form, "text, or one JSON object", R"({"type":"text"})"},
+             {"modalities", R"({"type":"array","items":{"const":"text"},"minItems":1,"maxItems":1})", "text alone",
+              R"(["text"])"}});
   return rows;
 }
 
 std::vector<FieldRow> completion_rows() {
-  const std::string ids = array_schema(integer_schema(0, kIdMax), kTokens, 1);
+  const std::string ids = array_schema(integer_schema(0, kIdMax), kTokensOfAnswerMax, 1);
   const std::string text = R"({"type":"string"})";
   std::vector<FieldRow> rows = {{"prompt",
                                  any_schema({text, ids, array_schema(any_schema({text, ids}), kPromptsMax, 1)}),
                                  "a text to continue or its tokens, or several of either", R"("Hi")", "", true}};
   add(rows, common_rows());
-  add(rows, {{"max_tokens", integer_schema(1, kTokens), "the longest answer; default 16", "16"},
+  add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax), "the longest answer; default 16", "16"},
              {"suffix", text, "what is to stand behind the answer, where the model can fill in", R"("end")"},
              {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
              {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
@@ -133,18 +141,18 @@ std::vector<FieldRow> completion_rows() {
 }
 
 std::vector<FieldRow> apply_template_rows() {
-  std::vector<FieldRow> rows = chat_rows();
+  std::vector<FieldRow> rows = chat_prompt_rows();
   add(rows,
-      {{"add_generation_prompt", boolean_schema(), "the prompt ends where the answer begins; default: true", "true"},
+      {model_row(),
+       {"add_generation_prompt", boolean_schema(), "the prompt ends where the answer begins; default: true", "true"},
        {"continue_final_message", boolean_schema(), "the last message is to be gone on from", "false"}});
   return rows;
 }
 
 std::vector<FieldRow> detokenize_rows() {
-  return {
-      {"tokens", array_schema(integer_schema(0, kIdMax), kPageTokensMax), "ids of the model's tokenizer", "[1,2]", "",
-       true},
-      {"model", string_schema(kShortTextBytes), "a name of GET /v1/models; default: whichever is served", R"("m")"}};
+  return {{"tokens", array_schema(integer_schema(0, kIdMax), kPageTokensMax), "ids of the model's tokenizer", "[1,2]",
+           "", true},
+          model_row()};
 }
 
 // What fields decide together.
@@ -159,6 +167,9 @@ constexpr std::string_view kChatRules =
     R"({"not":{"required":["max_tokens","max_completion_tokens"],"properties":{"max_tokens":{"type":"integer"},)"
     R"("max_completion_tokens":{"type":"integer"}}}},)"
     R"({"not":{"required":["thinking","reasoning_effort"],"properties":{"thinking":{"type":"object"},)"
+    R"("reasoning_effort":{"type":"string"}}}}])";
+constexpr std::string_view kChatPromptRules =
+    R"([{"not":{"required":["thinking","reasoning_effort"],"properties":{"thinking":{"type":"object"},)"
     R"("reasoning_effort":{"type":"string"}}}}])";
 
 }  // namespace
@@ -189,7 +200,7 @@ const BodyTable kApplyTemplateBody = {"tokens.apply-template",
                                       "",
                                       "",
                                       "Error",
-                                      kChatRules};
+                                      kChatPromptRules};
 const BodyTable kDetokenizeBody = {"tokens.detokenize", "The text of tokens", detokenize_rows, "Detokenized"};
 
 std::vector<ComponentRow> openai_components() {

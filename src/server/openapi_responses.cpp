@@ -3,6 +3,7 @@
 
 #include "server/limits.h"
 #include "server/openapi_fields.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
@@ -25,7 +26,7 @@ std::vector<FieldRow> response_rows() {
       {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
       {"parallel_tool_calls", boolean_schema(), "several calls in one answer", "true"},
       {"reasoning",
-       R"({"type":"object","properties":{"effort":{"enum":["none","minimal","low","medium","high","xhigh","max",null]}}})",
+       R"({"type":"object","properties":{"effort":{"enum":["none","minimal","low","medium","high","xhigh","max","ultra",null]}}})",
        "how much is thought", R"({"effort":"low"})"},
       {"text",
        R"({"type":"object","properties":{"format":{"anyOf":[{"type":"object","required":["type"],"properties":{)"
@@ -35,7 +36,7 @@ std::vector<FieldRow> response_rows() {
        R"(["reasoning.encrypted_content"])"},
       {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax),
        "log-probabilities of that many of the likeliest tokens", "2"},
-      {"max_output_tokens", integer_schema(1, int64_t{1} << 31), "the longest answer, reasoning too", "16"},
+      {"max_output_tokens", integer_schema(1, kTokensOfAnswerMax), "the longest answer, reasoning too", "16"},
       {"stream", boolean_schema(), "send the answer while it is made, as server-sent events", "true"},
       {"stream_options", R"({"type":"object"})", "there is nothing to choose", "{}"},
       {"store", boolean_schema(), "nothing is stored", "false"},

@@ -76,7 +76,7 @@ std::optional<Refusal> refuse_with_json(const AnswerRequest& request) {
   if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows an object: leave one out";
   if (other.empty()) return std::nullopt;
   return Refusal{400, fmt::format("reading the request: the answer is to be one JSON object, but {}", other),
-                 "response_format", "", 0};
+                 std::string(request.names.form), "", 0};
 }
 
 MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const std::string& param) {
@@ -103,9 +103,10 @@ MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const 
 }
 
 MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model, engine::TextOptions& text) {
-  const std::string param = request.is_chat               ? "messages"
-                            : request.prompts.size() == 1 ? "prompt"
-                                                          : fmt::format("prompt[{}]", index);
+  const FieldNames& names = request.names;
+  const std::string param = request.is_chat               ? std::string(names.messages)
+                            : request.prompts.size() == 1 ? std::string(names.prompt)
+                                                          : fmt::format("{}[{}]", names.prompt, index);
   // An empty end is none.
   const bool fills_in = request.suffix && !request.suffix->empty();
   MadePrompt made = request.is_chat ? chat_prompt(request, model, text)
@@ -129,8 +130,8 @@ Refusal no_tokenizer() {
 std::variant<std::vector<int32_t>, Refusal> prompt_tokens(const AnswerRequest& request, const ModelFacts& model) {
   if (model.tokenizer == nullptr) return no_tokenizer();
   engine::TextOptions unread;
-  MadePrompt made =
-      request.is_chat ? chat_prompt(request, model, unread) : text_prompt(request.prompts.front(), model, "prompt");
+  MadePrompt made = request.is_chat ? chat_prompt(request, model, unread)
+                                    : text_prompt(request.prompts.front(), model, std::string(request.names.prompt));
   if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
   return std::move(std::get<Prompt>(made).ids);
 }

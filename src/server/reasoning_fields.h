@@ -10,7 +10,7 @@
 
 namespace naru::server {
 
-// What AnswerRequest::reasoning_effort says for a word of OpenAI's, DeepSeek's or Ollama's; nothing for any other word.
+// What AnswerRequest::reasoning_effort says for a dialect's word; nothing for one that none has.
 // As DeepSeek maps them: minimal is low, medium and xhigh are high, ultra is max.
 std::optional<std::string> effort_of(std::string_view word);
 

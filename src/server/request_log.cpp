@@ -2,11 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
-#include <ctime>
 
 #include "base/shown_text.h"
 #include "server/json_bytes.h"
+#include "server/time_text.h"
 
 namespace naru::server {
 namespace {
@@ -16,14 +17,10 @@ double rounded(double seconds) {
   return std::round(seconds * 1e6) / 1e6;
 }
 
-std::string rfc3339(std::chrono::system_clock::time_point time) {
-  using std::chrono::milliseconds;
-  const auto since = std::chrono::floor<milliseconds>(time.time_since_epoch());
-  const std::time_t whole = std::chrono::floor<std::chrono::seconds>(since).count();
-  std::tm parts{};
-  ::gmtime_r(&whole, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, since.count() - int64_t{whole} * 1000);
+std::string time_text(std::chrono::system_clock::time_point time) {
+  const auto since = std::chrono::floor<std::chrono::nanoseconds>(time.time_since_epoch());
+  const auto whole = std::chrono::floor<std::chrono::seconds>(since);
+  return rfc3339(whole.count(), (since - whole).count(), 3);
 }
 
 }  // namespace
@@ -43,7 +40,7 @@ std::string log_text(const RequestLog& log) {
 }
 
 std::string log_json(const RequestLog& log, std::chrono::system_clock::time_point time) {
-  Json json = {{"time", rfc3339(time)}, {"request", log.request}, {"status", log.status}};
+  Json json = {{"time", time_text(time)}, {"request", log.request}, {"status", log.status}};
   if (log.status == 0) json["left"] = true;
   if (!log.id.empty()) json["id"] = log.id;
   if (!log.model.empty()) json["model"] = log.model;

@@ -4,16 +4,9 @@
 
 #include "server/json_bytes.h"
 #include "server/responses_items.h"
-#include "text/utf8.h"
 
 namespace naru::server {
 namespace {
-
-Json response_token(const std::string& bytes, float logprob) {
-  Json numbers = Json::array();
-  for (const char c : bytes) numbers.push_back(static_cast<unsigned char>(c));
-  return {{"token", text::repair_utf8(bytes)}, {"logprob", json_number(logprob)}, {"bytes", std::move(numbers)}};
-}
 
 Json response_usage(const AnswerUsage& usage) {
   return {{"input_tokens", usage.prompt_tokens},
@@ -140,9 +133,9 @@ void ResponsesWriter::take_text(const AnswerEvent& event) {
 void ResponsesWriter::take_tokens(const std::vector<AnswerToken>& tokens) {
   for (const AnswerToken& token : tokens) {
     if (token.is_reasoning) continue;
-    Json one = response_token(token.bytes, token.logprob);
+    Json one = token_json(token.bytes, token.logprob);
     one["top_logprobs"] = Json::array();
-    for (const auto& other : token.top) one["top_logprobs"].push_back(response_token(other.bytes, other.logprob));
+    for (const auto& other : token.top) one["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
     waiting_logprobs_ += (waiting_logprobs_.empty() ? "" : ",") + json_bytes(one);
   }
 }

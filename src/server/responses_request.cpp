@@ -8,6 +8,7 @@
 #include "server/json_bytes.h"
 #include "server/limits.h"
 #include "server/openai_answer.h"
+#include "server/reasoning_fields.h"
 #include "server/request_body.h"
 #include "server/responses_answer.h"
 #include "server/responses_items.h"
@@ -18,6 +19,13 @@ namespace naru::server {
 namespace {
 
 using text::Value;
+
+// Several items make one message.
+constexpr FieldNames kResponsesNames = {.messages = "input",
+                                        .has_places = false,
+                                        .form = "text.format",
+                                        .thinking = "reasoning.effort",
+                                        .effort = "reasoning.effort"};
 
 // Fields of the request as its answer repeats them. Long ones would be sent three times in a stream: they are left out.
 class Echo {
@@ -100,16 +108,17 @@ void read_response_reasoning(Fields& body, AnswerRequest& request, Echo& echo) {
   if (value != nullptr) {
     Fields reasoning(*value, "reasoning", body.notes());
     if (const auto word = reasoning.string("effort", kBlockWordBytesMax)) {
-      const auto effort = level_of_effort(*word);
-      if (*word == "none") {
+      const auto effort = effort_of(*word);
+      if (effort == "none") {
         request.thinks = false;
       } else if (effort) {
         request.reasoning_effort = *effort;
       } else {
         const std::string place = reasoning.path_of("effort");
-        body.notes().refuse(place, fmt::format("{} is {}, none, minimal, low, medium, high, xhigh or max was wanted; "
-                                               "correct it",
-                                               place, formats::printable(*word)));
+        body.notes().refuse(place,
+                            fmt::format("{} is {}, none, minimal, low, medium, high, xhigh, max or ultra was wanted; "
+                                        "correct it",
+                                        place, formats::printable(*word)));
       }
       said["effort"] = *word;
     }
@@ -233,6 +242,7 @@ ReadRequest read_responses(std::string_view body) {
   AnswerRequest request;
   Echo echo;
   request.is_chat = true;
+  request.names = kResponsesNames;
   request.model = fields.string("model", kBlockWordBytesMax).value_or("");
   Conversation conversation;
   read_responses_conversation(fields, conversation);

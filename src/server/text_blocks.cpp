@@ -9,18 +9,8 @@
 #include "server/limits.h"
 
 namespace naru::server {
-namespace {
 
 using text::Value;
-
-bool is_name_for_tool(std::string_view name) {
-  return !name.empty() && static_cast<int64_t>(name.size()) <= kToolNameBytesMax &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-         });
-}
-
-}  // namespace
 
 void read_objects(const Value& value, const std::string& place, int64_t n_max, FieldNotes& notes,
                   const std::function<void(Fields& element)>& take) {
@@ -90,12 +80,19 @@ void ignore_cache_control(Fields& fields) {
   if (fields.has("cache_control")) fields.notes().ignore("cache_control");
 }
 
+bool is_tool_name(std::string_view name) {
+  return !name.empty() && static_cast<int64_t>(name.size()) <= kToolNameBytesMax &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+         });
+}
+
 void ToolList::add(Fields& tool, const Value* parameters) {
   std::string name = required_string(tool, "name", kBlockWordBytesMax);
   const auto description = tool.string("description", kBodyBytesMax);
   if (!tool.notes().ok()) return;
   const std::string place = tool.path_of("name");
-  if (!is_name_for_tool(name)) {
+  if (!is_tool_name(name)) {
     return tool.notes().refuse(
         place, fmt::format("{} is '{}', 1 to {} letters, digits, '_' and '-' were wanted; rename it", place,
                            formats::printable(name), kToolNameBytesMax));
@@ -113,13 +110,6 @@ void ToolList::add(Fields& tool, const Value* parameters) {
   form.emplace_back("type", "function");
   form.emplace_back("function", std::move(function));
   tools_.emplace_back(std::move(form));
-}
-
-std::optional<std::string> level_of_effort(std::string_view word) {
-  if (word == "minimal" || word == "low") return "low";
-  if (word == "medium" || word == "high" || word == "xhigh") return "high";
-  if (word == "max") return "max";
-  return std::nullopt;
 }
 
 }  // namespace naru::server

@@ -1,9 +1,8 @@
-// What dialects of blocks and items share in reading: texts in blocks, tools, levels of effort.
+// What dialects of blocks and items share in reading: texts in blocks, tools.
 #pragma once
 
 #include <functional>
 #include <initializer_list>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -33,6 +32,9 @@ std::string read_text_blocks(const text::Value& value, const std::string& place,
 // Marks for a cache that needs none here: known, and named once, wherever they stand.
 void ignore_cache_control(Fields& fields);
 
+// Letters, digits, "_" and "-", at most kToolNameBytesMax of them.
+bool is_tool_name(std::string_view name);
+
 // AnswerRequest::tools, one after the other.
 class ToolList {
  public:
@@ -47,9 +49,5 @@ class ToolList {
   text::Value::List tools_;
   std::set<std::string> names_;
 };
-
-// AnswerRequest::reasoning_effort of the word that others use: minimal and low are "low"; medium, high and xhigh
-// "high"; max is "max". Nothing for any other word.
-std::optional<std::string> level_of_effort(std::string_view word);
 
 }  // namespace naru::server

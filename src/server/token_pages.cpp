@@ -60,11 +60,11 @@ PageText tokens_page(const std::vector<int32_t>& ids, const ModelFacts& model, c
                      forms.as_strings ? fmt::format(R"(,"token_strs":[{}])", strings) : "");
 }
 
-// The fields of a chat, and those by which pages say what of the prompt they want.
+// The fields of a chat's prompt, and those by which pages say what of the prompt they want.
 bool read_conversation(Fields& fields, AnswerRequest& chat) {
   const bool opens_answer = fields.boolean("add_generation_prompt").value_or(true);
   const bool goes_on = fields.boolean("continue_final_message").value_or(false);
-  read_openai_chat_fields(fields, chat);
+  read_openai_prompt_fields(fields, chat);
   if (goes_on) chat.continues_last = true;
   if (chat.continues_last && !opens_answer) {
     fields.notes().refuse("add_generation_prompt",

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+#include <map>
+#include <string>
+
 namespace naru::server {
 namespace {
 
@@ -17,35 +21,35 @@ const Value* function_of(const Value& call) {
   return function != nullptr ? function : &call;
 }
 
-// The name that the call with this id has, in any earlier message.
-const Value* name_of_call(const Value::List& messages, size_t n_before, const Value* id) {
-  if (id == nullptr || id->as_string() == nullptr) return nullptr;
-  for (size_t i = n_before; i > 0; --i) {
-    if (!has_calls(messages[i - 1])) continue;
-    for (const Value& call : *messages[i - 1].find("tool_calls")->as_list()) {
-      const Value* other = call.find("id");
-      if (other == nullptr || other->as_string() == nullptr || *other->as_string() != *id->as_string()) continue;
-      return function_of(call)->find("name");
-    }
+// Names of calls by their ids; of two calls with one id the later counts.
+using CallNames = std::map<std::string, Value, std::less<>>;
+
+void add_names(const Value& message, CallNames& names) {
+  for (const Value& call : *message.find("tool_calls")->as_list()) {
+    const Value* id = call.find("id");
+    const Value* name = function_of(call)->find("name");
+    if (id != nullptr && id->as_string() != nullptr && name != nullptr) names.insert_or_assign(*id->as_string(), *name);
   }
-  return nullptr;
 }
 
 // Messages as templates want them: an answer that is calls alone with the content that this one takes, results with
 // the name of the tool that gave them.
 void complete_messages(Value::List& messages, bool takes_null_content) {
-  for (size_t i = 0; i < messages.size(); ++i) {
-    Value& message = messages[i];
+  CallNames names;
+  for (Value& message : messages) {
     const Value* role = message.find("role");
     if (role == nullptr || role->as_string() == nullptr) continue;
+    const bool is_result = *role->as_string() == "tool" && message.find("name") == nullptr;
     if (has_calls(message)) {
+      add_names(message, names);
       const Value* content = message.find("content");
       const bool is_empty = content == nullptr || content->is_null() ||
                             (content->as_string() != nullptr && content->as_string()->empty());
       if (is_empty) message.set("content", takes_null_content ? Value(nullptr) : Value(""));
     }
-    if (*role->as_string() != "tool" || message.find("name") != nullptr) continue;
-    if (const Value* name = name_of_call(messages, i, message.find("tool_call_id"))) message.set("name", Value(*name));
+    const Value* id = is_result ? message.find("tool_call_id") : nullptr;
+    if (id == nullptr || id->as_string() == nullptr) continue;
+    if (const auto at = names.find(*id->as_string()); at != names.end()) message.set("name", at->second);
   }
 }
 
@@ -53,28 +57,40 @@ Refusal no_tools(const std::string& param, const std::string& why) {
   return {400, fmt::format("rendering the conversation: {}", why), param, "unsupported_parameter", 0};
 }
 
+// A field of a message, as the dialect calls it.
+std::string place_of(const FieldNames& names, size_t message, std::string_view field) {
+  return names.has_places ? fmt::format("{}[{}].{}", names.messages, message, field) : std::string(names.messages);
+}
+
+// Calls of earlier turns are such as the model's template writes.
+std::optional<Refusal> check_calls(const AnswerRequest& request, const text::ToolSupport& support) {
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    const Value& message = request.messages[i];
+    if (!has_calls(message)) continue;
+    if (!support.writes_calls) {
+      return no_tools(place_of(request.names, i, "tool_calls"),
+                      "the model's chat template has no place for calls of tools; send their text as content, or serve "
+                      "a model that was made for tools");
+    }
+    const Value* content = message.find("content");
+    const std::string* words = content != nullptr ? content->as_string() : nullptr;
+    if (support.writes_calls_behind_words || words == nullptr || words->empty()) continue;
+    return no_tools(place_of(request.names, i, "content"),
+                    "the model's chat template leaves out the calls of an answer that has words too; leave the words "
+                    "out");
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Refusal> prepare_tools(const AnswerRequest& request, const ModelFacts& model, text::ChatInput& input,
                                      engine::TextOptions& text) {
   const text::ToolSupport& support = model.tools;
+  if (auto refusal = check_calls(request, support)) return refusal;
   input.messages = request.messages;
   input.keeps_arguments = true;
   complete_messages(input.messages, support.takes_null_content);
-  for (size_t i = 0; i < input.messages.size(); ++i) {
-    if (!has_calls(input.messages[i])) continue;
-    if (!support.writes_calls) {
-      return no_tools(fmt::format("messages[{}].tool_calls", i),
-                      "the model's chat template has no place for calls of tools; send their text as content, or serve "
-                      "a model that was made for tools");
-    }
-    const Value* content = input.messages[i].find("content");
-    const std::string* words = content != nullptr ? content->as_string() : nullptr;
-    if (support.writes_calls_behind_words || words == nullptr || words->empty()) continue;
-    return no_tools(fmt::format("messages[{}].content", i),
-                    "the model's chat template leaves out the calls of an answer that has words too; send the content "
-                    "null");
-  }
   const Value::List* tools = request.tools.as_list();
   if (tools == nullptr || tools->empty()) return std::nullopt;
   if (!support.lists_tools) {

@@ -282,7 +282,6 @@ bool ToolCallSplitter::finish_object() {
   } else if (!read_object(object)) {
     return false;
   }
-  call_.written = raw_;
   state_ = State::kPending;
   if (options_.form != ToolCallForm::kBare) give_call();
   return true;

@@ -48,7 +48,6 @@ struct ToolCall {
   int64_t index = 0;  // of the answer's calls
   std::string name;
   std::string arguments;  // a JSON object, byte for byte as the model wrote it; {} where it wrote none
-  std::string written;    // the whole call, from its first marker to the end of its object
 };
 
 struct ToolCallOptions {

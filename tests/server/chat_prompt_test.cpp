@@ -1,7 +1,10 @@
 // A request's prompt: what is asked of reasoning as the variables of the model's template, and answers that go on.
 #include "server/chat_prompt.h"
 
+#include "server/anthropic_request.h"
+#include "server/ollama_request.h"
 #include "server/prepare.h"
+#include "server/responses_request.h"
 #include "tests/server/plain_model.h"
 
 namespace naru::server {
@@ -115,6 +118,52 @@ TEST(ChatPrompt, GoesOnWhereTheLastMessageEnds) {
       asked_chat({text::Value::Object{{"role", "assistant"}, {"content", ""}, {"tool_calls", text::Value::List()}}});
   request.continues_last = true;
   EXPECT_EQ(rendered(request, qwen).text, "refused: messages");
+}
+
+// What is ignored, or "refused: " and the field.
+Words said_of(const ReadRequest& read, const PlainModel& model) {
+  const auto* request = std::get_if<AnswerRequest>(&read);
+  EXPECT_NE(request, nullptr);
+  if (request == nullptr) return {};
+  auto made = prepare(*request, model.facts, 0, 0);
+  if (const auto* refusal = std::get_if<Refusal>(&made)) return {"refused: " + refusal->param};
+  return std::get<PreparedAnswer>(made).ignored;
+}
+
+TEST(Prepare, EachDialectIsToldByItsOwnNames) {
+  const PlainModel plain(kPlainChat);
+  const PlainModel strict("{{ raise_exception('no') }}");
+  const auto responses = [](const std::string& more) {
+    return read_responses(R"({"input":[{"type":"message","role":"user","content":"Hi"}])" + more + "}");
+  };
+  const auto ollama = [](const std::string& more) {
+    return read_ollama_chat(R"({"messages":[{"role":"user","content":"Hi"}])" + more + "}");
+  };
+  const auto anthropic = [](const std::string& more) {
+    return read_anthropic_messages(R"({"max_tokens":5,"messages":[{"role":"user","content":"Hi"}])" + more + "}");
+  };
+  EXPECT_EQ(said_of(responses(R"(,"reasoning":{"effort":"high"})"), plain), Words{"reasoning.effort"});
+  EXPECT_EQ(said_of(responses(R"(,"reasoning":{"effort":"none"})"), plain), Words{"reasoning.effort"});
+  EXPECT_EQ(said_of(responses(""), strict), Words{"refused: input"});
+  EXPECT_EQ(said_of(responses(R"(,"ignore_eos":true,"text":{"format":{"type":"json_object"}})"), plain),
+            Words{"refused: text.format"});
+  const std::string call = R"({"type":"function_call","call_id":"a","name":"f","arguments":"{}"},)"
+                           R"({"type":"function_call_output","call_id":"a","output":"1"})";
+  EXPECT_EQ(said_of(read_responses(R"({"input":[)" + call + "]}"), plain), Words{"refused: input"});
+  EXPECT_EQ(said_of(ollama(R"(,"think":true)"), plain), Words{"think"});
+  EXPECT_EQ(said_of(ollama(R"(,"think":"high")"), plain), Words{"think"});
+  EXPECT_EQ(said_of(ollama(""), strict), Words{"refused: messages"});
+  const std::string tools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+  EXPECT_EQ(said_of(ollama(R"(,"format":"json",)" + tools), plain), Words{"refused: format"});
+  EXPECT_EQ(said_of(read_ollama_generate(R"({"prompt":"Hi"})"), strict), Words{"refused: prompt"});
+  EXPECT_EQ(said_of(anthropic(R"(,"thinking":{"type":"disabled"},"output_config":{"effort":"low"})"), plain),
+            (Words{"thinking", "output_config.effort"}));
+  const std::string blocks = R"({"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]})"
+                             R"(,{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"1"}]})";
+  EXPECT_EQ(said_of(read_anthropic_messages(
+                        R"({"max_tokens":5,"system":"s","messages":[{"role":"user","content":"Hi"},)" + blocks + "]}"),
+                    plain),
+            Words{"refused: messages"});
 }
 
 TEST(Prepare, WhatIsIgnoredIsSaid) {

@@ -207,7 +207,14 @@ TEST(OllamaPages, SayWhatTheModelIs) {
   EXPECT_EQ(show.ignored, std::vector<std::string>{"verbose"});
   const auto shown = nlohmann::json::parse(std::get<std::string>(show.make(model.facts)));
   EXPECT_EQ(shown["model_info"]["llama.context_length"], 256);
-  EXPECT_EQ(shown["capabilities"], (nlohmann::json{"completion", "tools", "insert", "thinking"}));
+  EXPECT_EQ(shown["capabilities"], (nlohmann::json{"completion", "insert", "thinking"}));
+  // Tools where requests with tools are taken: the template lists them, and its calls are of a form that is read.
+  ModelFacts caller = model.facts;
+  caller.tools = text::tool_support(*caller.chat_template);
+  const auto words_of = [&] { return nlohmann::json::parse(std::get<std::string>(show.make(caller)))["capabilities"]; };
+  EXPECT_EQ(words_of(), (nlohmann::json{"completion", "tools", "insert", "thinking"}));
+  caller.tools.form = text::ToolCallForm::kNone;
+  EXPECT_EQ(words_of(), shown["capabilities"]);
   EXPECT_EQ(ollama_version("1.2"), R"({"version":"0.12.11","naru":"1.2"})");
 }
 

@@ -123,5 +123,19 @@ TEST(TokenPages, FieldsThatNobodyKnowsAreSaid) {
   EXPECT_EQ(std::get<PageRequest>(read).model, "m");
 }
 
+TEST(TokenPages, WhatOnlyAnAnswerWouldObeyIsSaidToBeIgnored) {
+  const std::string body =
+      R"({"messages":[{"role":"user","content":"Hi"}],"model":"m","n":3,"stream":true,"temperature":0,"stop":["x"],)"
+      R"("max_tokens":5,"logprobs":true,"response_format":{"type":"json_object"},"chat_template_kwargs":{"a":1}})";
+  const std::vector<std::string> wanted = {"logprobs", "max_tokens", "n",          "response_format",
+                                           "stop",     "stream",     "temperature"};
+  for (const Dialect* dialect : {&kTokenize, &kApplyTemplate}) {
+    const ReadRequest read = dialect->read(body, {});
+    ASSERT_TRUE(std::holds_alternative<PageRequest>(read));
+    EXPECT_EQ(std::get<PageRequest>(read).ignored, wanted) << dialect->name;
+    EXPECT_EQ(std::get<PageRequest>(read).model, "m");
+  }
+}
+
 }  // namespace
 }  // namespace naru::server

@@ -24,8 +24,6 @@ void add_delta(ToolCallDelta delta, CallSplit& split) {
   split.content += delta.content;
   for (ToolCall& call : delta.calls) {
     EXPECT_EQ(call.index, static_cast<int64_t>(split.calls.size()));
-    EXPECT_TRUE(call.written.empty() || call.written.find(call.arguments) != std::string::npos ||
-                call.arguments == "{}");
     split.calls.emplace_back(call.name, call.arguments);
   }
 }
@@ -116,10 +114,10 @@ TEST(ToolCalls, OfLlama) {
   expect_split(options, "<|python_tag|>" + call, {"", {made}});
   expect_split(options, call + "; " + call + " ;" + call, {"", {made, made, made}});
   expect_split(options, R"({"type":"function","name":"f","arguments":{}})", {"", {{"f", "{}"}}});
-  for (const std::string& text :
-       std::vector<std::string>{call + " is a call", "<< a", "<|python<|python_tag|>x", "a " + call, "{}", std::string("{\"name\": \"f\"}"),
-                                std::string("{\"name\": "), std::string("<|python_tag|>print(1)"),
-                                std::string("{\"name\": \"g\", \"parameters\": {}}"), std::string(" x \n")}) {
+  for (const std::string& text : std::vector<std::string>{
+           call + " is a call", "<< a", "<|python<|python_tag|>x", "a " + call, "{}", std::string("{\"name\": \"f\"}"),
+           std::string("{\"name\": "), std::string("<|python_tag|>print(1)"),
+           std::string("{\"name\": \"g\", \"parameters\": {}}"), std::string(" x \n")}) {
     expect_split(options, text, {text, {}});
   }
   expect_split(options, call + ";then " + call, {";then " + call, {made}});
