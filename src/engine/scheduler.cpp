@@ -57,6 +57,7 @@ Scheduler::Scheduler(Engine& engine, const SchedulerOptions& options)
     : engine_(engine),
       running_max_(options.running_max > 0 ? options.running_max : engine.memory().sessions_max),
       waiting_max_(options.waiting_max),
+      prompt_rows_beside_(options.prompt_rows_beside),
       drafts_(options.drafts),
       drafts_max_(options.drafts_max) {}
 
@@ -327,7 +328,9 @@ std::vector<Feed> Scheduler::try_feeds() {
   std::vector<Feed> feeds;
   int64_t n_decoding = 0;
   for (const auto& entry : running_) n_decoding += entry->is_decoding() ? 1 + entry->n_guesses() : 0;
-  const std::vector<int64_t> rows = share_rows(std::max<int64_t>(1, engine_.memory().prefill_chunk - n_decoding));
+  int64_t prompt_rows = engine_.memory().prefill_chunk - n_decoding;
+  if (n_decoding > 0 && prompt_rows_beside_ > 0) prompt_rows = std::min(prompt_rows, prompt_rows_beside_);
+  const std::vector<int64_t> rows = share_rows(std::max<int64_t>(1, prompt_rows));
   for (size_t i = 0; i < running_.size(); ++i) {
     const auto& entry = running_[i];
     if (entry->n_guesses() > 0) {

@@ -64,8 +64,11 @@ struct Event {
 };
 
 struct SchedulerOptions {
-  int64_t running_max = 0;        // requests decoded at once; 0: the engine's sessions_max
-  int64_t waiting_max = 4096;     // submit() beyond that is kResourceExhausted
+  int64_t running_max = 0;     // requests decoded at once; 0: the engine's sessions_max
+  int64_t waiting_max = 4096;  // submit() beyond that is kResourceExhausted
+  // Rows of prompts in a step that also gives answers their next tokens, so that those wait less; 0: as many as a step
+  // has.
+  int64_t prompt_rows_beside = 0;
   DraftSource* drafts = nullptr;  // must outlive the scheduler; null: one token a step
   int64_t drafts_max = 4;         // guesses of one request in one step
 };
@@ -131,6 +134,7 @@ class Scheduler {
   Engine& engine_;
   int64_t running_max_;
   int64_t waiting_max_;
+  int64_t prompt_rows_beside_;
   RequestId next_id_ = 1;
   int64_t n_preemptions_ = 0;
   DraftSource* drafts_;

@@ -35,6 +35,7 @@ inline constexpr int64_t kPageTokensMax = 1 << 20;         // that /tokenize say
 inline constexpr int64_t kPageTextBytesAllMax = 16 << 20;  // of the text that /detokenize says
 inline constexpr int64_t kQueueMax = 100000;               // of --queue
 inline constexpr int64_t kParallelMax = 1024;              // of --parallel
+inline constexpr int64_t kPromptRowsBeside = 48;           // tokens of prompts in a step beside answers' next tokens
 inline constexpr int64_t kKeysMax = 1024;                  // in a file of keys
 inline constexpr int64_t kKeyBytesMax = 512;               // of one of them
 inline constexpr int64_t kKeysFileBytesMax = 1 << 20;

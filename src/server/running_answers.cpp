@@ -23,7 +23,9 @@ RunningAnswers::RunningAnswers(engine::Engine& engine, const Options& options)
     : engine_(engine),
       options_(options),
       // Each choice waits until the next step, also one that runs at once.
-      scheduler_(engine, {.running_max = options.parallel, .waiting_max = options.parallel + options.queue}),
+      scheduler_(engine, {.running_max = options.parallel,
+                          .waiting_max = options.parallel + options.queue,
+                          .prompt_rows_beside = kPromptRowsBeside}),
       meter_(options.metrics, engine.stats().n_evictions) {
   meter_.look(engine_, scheduler_);
 }

@@ -146,5 +146,25 @@ TEST(FairScheduler, NoTokenDependsOnWhoElseIsThere) {
   EXPECT_GT(n_preempted, 0);
 }
 
+TEST(FairScheduler, APromptBesideAnswersComesInSmallParts) {
+  Rig rig = open_rig(fixture_model(kFairModel), "cpu", small_options(128, 2));
+  Scheduler scheduler(*rig, {.running_max = 2, .prompt_rows_beside = 6});
+  const Request first = request_of(1, 1, 8, 60, rig->vocab()), second = request_of(2, 2, 40, 5, rig->vocab());
+  std::map<RequestId, RequestOutcome> answers;
+  const RequestId one = *scheduler.submit(first);
+  take_events(scheduler.step(), answers);
+  ASSERT_EQ(answers[one].ids.size(), 1u) << "with nobody beside it a prompt is computed at once";
+  const RequestId two = *scheduler.submit(second);
+  // Seven steps of six rows, each of which gives the first answer a token too.
+  for (int i = 0; i < 6; ++i) take_events(scheduler.step(), answers);
+  EXPECT_EQ(answers[two].ids.size(), 0u);
+  take_events(scheduler.step(), answers);
+  EXPECT_EQ(answers[two].ids.size(), 1u);
+  EXPECT_EQ(answers[one].ids.size(), 8u);
+  for (int i = 0; i < 200 && !scheduler.is_idle(); ++i) take_events(scheduler.step(), answers);
+  EXPECT_TRUE(answers[one].same_tokens(answer_alone(first)));
+  EXPECT_TRUE(answers[two].same_tokens(answer_alone(second)));
+}
+
 }  // namespace
 }  // namespace naru::engine
