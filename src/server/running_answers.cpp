@@ -167,6 +167,7 @@ void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerE
 
 void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   if (choice.is_stopped) return;
+  ++choice.completion_tokens;
   const bool was_reasoning = choice.follower.is_reasoning();
   auto delta = choice.follower.take(event);
   NARU_CHECK(delta.ok());  // only the last event of a request can be an error
@@ -210,7 +211,7 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   }
   Running& running = answers_.at(answer);
   AnswerUsage& usage = running.usage;
-  usage.completion_tokens += event.usage.completion_tokens;
+  usage.completion_tokens += choice.completion_tokens;
   usage.reasoning_tokens += choice.reasoning_tokens;
   add_times(choice, usage);
   if (choice.counts_prompt) {

@@ -52,6 +52,7 @@ class RunningAnswers {
     bool counts_prompt = false;  // the first choice of its prompt
     bool is_stopped = false;     // a stop string was complete: what comes behind it is nothing
     std::string stop = {};       // which one
+    int64_t completion_tokens = 0;  // up to the stop: a step may bring more behind it, as its neighbours have it
     int64_t reasoning_tokens = 0;
     int64_t n_calls = 0;  // given out
     Clock::time_point submitted = {};

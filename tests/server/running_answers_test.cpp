@@ -113,6 +113,37 @@ TEST(RunningAnswers, ChoicesArePromptByPrompt) {
   EXPECT_GT(usage.at(1).decode_seconds, 0);
 }
 
+// A choice whose prompt another has computed may give two tokens in its first step; what is behind a stop is not
+// counted.
+TEST(RunningAnswers, TokensAreCountedUpToTheStop) {
+  const auto answer_with = [](int64_t parallel, const std::string& stop, std::string* text) {
+    Rig rig = open_small(parallel);
+    RunningAnswers running(*rig, parallel, 100);
+    AnswerRequest request = ask("less than a page", 1, 3);
+    request.sampling.temperature = 0;
+    if (!stop.empty()) request.stop = {stop};
+    running.start(1, prepared(request, *rig));
+    int64_t tokens = 0;
+    while (running.has_work()) {
+      running.step();
+      for (const AddressedEvent& each : running.take_events()) {
+        if (each.event.choice == 0) *text += each.event.content;
+        if (each.event.kind == AnswerEvent::Kind::kDone) tokens = each.event.usage.completion_tokens;
+      }
+    }
+    return tokens;
+  };
+  std::string text, rest;
+  EXPECT_EQ(answer_with(1, "", &text), 60);
+  const std::string all = text;
+  size_t n = 1;  // bytes of the first character
+  while (n < all.size() && (static_cast<unsigned char>(all[n]) & 0xc0) == 0x80) ++n;
+  const int64_t alone = answer_with(1, all.substr(0, n), &rest);
+  EXPECT_GT(alone, 0);
+  for (const int64_t parallel : {2, 3, 4}) EXPECT_EQ(answer_with(parallel, all.substr(0, n), &rest), alone) << parallel;
+  EXPECT_EQ(rest, "");
+}
+
 TEST(RunningAnswers, TheChoicesOfAPromptComputeItOnce) {
   Rig rig = open_small(3);
   RunningAnswers running(*rig, 3, 100);
