@@ -27,14 +27,7 @@ struct ManyUsers : testing::Test {
   }
   std::shared_ptr<Heard> ask(HttpRequest request, const std::string& key, AnswerId* id = nullptr) {
     if (!key.empty()) request.fields.push_back({"authorization", "Bearer " + key});
-    auto heard = std::make_shared<Heard>();
-    if (auto early = service->examine(request)) {
-      heard->respond(*early);
-    } else {
-      const AnswerId answer = service->handle(request, heard);
-      if (id) *id = answer;
-    }
-    return heard;
+    return ask_of(*service, request, id);
   }
   static HttpRequest words(int64_t n, uint64_t seed = 1) {
     return http_post(nlohmann::json{{"prompt", "a b"}, {"max_tokens", n}, {"ignore_eos", true}, {"seed", seed}}.dump());

@@ -84,6 +84,18 @@ inline HttpRequest http_get(const std::string& path) {
   return request;
 }
 
+// What the network does with a request whose header and body are there.
+inline std::shared_ptr<Heard> ask_of(Service& service, const HttpRequest& request, AnswerId* id = nullptr) {
+  auto heard = std::make_shared<Heard>();
+  if (auto early = service.examine(request)) {
+    heard->respond(*early);
+  } else {
+    const AnswerId answer = service.handle(request, heard);
+    if (id) *id = answer;
+  }
+  return heard;
+}
+
 inline const std::string kLong = R"({"prompt":"a","max_tokens":100,"ignore_eos":true,"stream":true})";
 
 }  // namespace naru::server

@@ -35,14 +35,7 @@ struct ServiceTest : testing::Test {
     ASSERT_TRUE(loaded->ok());
   }
   std::shared_ptr<Heard> ask(const HttpRequest& request, AnswerId* id = nullptr) {
-    auto heard = std::make_shared<Heard>();
-    if (auto early = service->examine(request)) {
-      heard->respond(*early);
-    } else {
-      const AnswerId answer = service->handle(request, heard);
-      if (id) *id = answer;
-    }
-    return heard;
+    return ask_of(*service, request, id);
   }
 };
 

@@ -49,14 +49,7 @@ struct SeveralModels : testing::Test {
     service->start(std::move(sources));
   }
   std::shared_ptr<Heard> ask(const HttpRequest& request, AnswerId* id = nullptr) {
-    auto heard = std::make_shared<Heard>();
-    if (auto early = service->examine(request)) {
-      heard->respond(*early);
-    } else {
-      const AnswerId answer = service->handle(request, heard);
-      if (id) *id = answer;
-    }
-    return heard;
+    return ask_of(*service, request, id);
   }
   static HttpRequest of(const std::string& model, int64_t n = 4, uint64_t seed = 1) {
     return http_post(nlohmann::json{
