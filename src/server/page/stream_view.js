@@ -6,12 +6,12 @@ import { codeBlock } from "./code_block.js";
 import { h } from "./dom.js";
 
 const SLICE_MS = 8; // of one frame, for blocks
-const WINDOW = 6000; // characters that are looked at together
-const WINDOW_MAX = 48000; // of one block, before it is cut wherever a line ends
+const WINDOW = 10000; // characters that are looked at together
 const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
 const CODE_WINDOW = 8000; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
-const SLOW_MS = 25; // a block that takes longer is shown as it is written
+const SLOW_MS = 40; // a window that takes longer is looked at in smaller ones
+const WINDOW_MIN = 300; // and where that is slow too it is shown as it is written
 
 export class StreamView {
   constructor(root) {
@@ -21,6 +21,7 @@ export class StreamView {
     this.at = 0; // where the part that may change begins
     this.isWhole = false;
     this.code = null; // {block, end: RegExp} of an open fence
+    this.width = WINDOW; // characters that are looked at together now
     this.tableHead = ""; // of a table whose first rows are made already
     this.part = null;
     this.partBlocks = 0;
@@ -66,7 +67,7 @@ export class StreamView {
   // Each takes a step and says whether there is more to do.
 
   takeBlocks() {
-    const window = this.source.slice(this.at, this.at + WINDOW);
+    const window = this.source.slice(this.at, this.at + this.width);
     const isEnd = this.at + window.length === this.source.length;
     if (window === "") return this.showTail([]);
     const fence = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/.exec(window);
@@ -74,9 +75,11 @@ export class StreamView {
     const begin = performance.now();
     const head = this.tableHead && window.split("\n", 1)[0].includes("|") ? this.tableHead : "";
     if (!head) this.tableHead = "";
-    let tokens = blocksIn(window, head);
-    const isSlow = performance.now() - begin > SLOW_MS;
-    if (isSlow) tokens = [plain(window)];
+    const tokens = blocksIn(window, head);
+    if (performance.now() - begin > SLOW_MS && this.width > WINDOW_MIN) {
+      this.width = Math.max(WINDOW_MIN, this.width / 4);
+      return true;
+    }
     let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
     // Code with fences is made by takeCode().
     const fenced = tokens.findIndex((token, i) => i > 0 && token.type === "code" && /^ {0,3}(?:```|~~~)[^\n]*\n/.test(token.raw));
@@ -84,9 +87,10 @@ export class StreamView {
     if (n > 0) {
       this.tableHead = "";
       this.takeTokens(tokens.slice(0, n));
+      this.width = Math.min(WINDOW, 2 * this.width);
       return true;
     }
-    if (!isEnd || window.length >= WINDOW) return this.cutLong(isSlow);
+    if (!isEnd || window.length >= WINDOW) return this.cutLong();
     return this.showTail(tokens);
   }
 
@@ -113,37 +117,34 @@ export class StreamView {
       fragment.append(h("p", { class: "plain" }, tokens[0].raw));
       return fragment;
     }
-    const begin = performance.now();
-    const fragment = elementsOf(Object.assign([...tokens], { links: {} }));
-    this.cost = performance.now() - begin;
-    return fragment;
+    try {
+      return elementsOf(Object.assign([...tokens], { links: {} }));
+    } catch {
+      return this.made([plain(tokens.map((token) => token.raw).join(""))]); // nested too deeply
+    }
   }
 
   // One block that is longer than the window: a list is cut between its items, a table between its rows (which get its
   // head again), and anything else where a line ends.
-  cutLong(isSlow) {
-    const text = this.source.slice(this.at, this.at + WINDOW_MAX);
-    const window = text.slice(0, WINDOW);
+  cutLong() {
+    const text = this.source.slice(this.at, this.at + this.width);
     const cutAt = (place) => {
       const block = text.slice(0, place);
-      this.takeTokens(isSlow ? [plain(block)] : blocksIn(block));
+      this.takeTokens(this.width > WINDOW_MIN ? blocksIn(block) : [plain(block)]);
       return true;
     };
-    const item = lastMatch(window, /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/g);
+    const item = lastMatch(text, /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/g);
     if (item > 0) return cutAt(item + 1);
-    const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]*-[ :|-]*\n/.exec(this.tableHead + window);
-    const line = window.lastIndexOf("\n");
+    const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
+    const line = text.lastIndexOf("\n");
     if (table && line > table[0].length) {
       const head = table[0];
       this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
       this.tableHead = head;
       return true;
     }
-    if (isSlow || text.length >= WINDOW_MAX || !text.includes("\n", WINDOW)) {
-      const space = Math.max(line, window.lastIndexOf(" "));
-      return cutAt(space > 0 ? space + 1 : window.length);
-    }
-    return cutAt(line > 0 ? line + 1 : window.length);
+    const place = line > 0 ? line : text.lastIndexOf(" ");
+    return cutAt(place > 0 ? place + 1 : text.length);
   }
 
   showTail(tokens) {
@@ -213,7 +214,12 @@ const plain = (text) => ({ type: "plain", raw: text, length: text.length });
  * so that the length of `raw` may be another. `head` is read before the text, and counts for nothing.
  */
 function blocksIn(text, head = "") {
-  const tokens = blocksOf(head + text);
+  let tokens;
+  try {
+    tokens = blocksOf(head + text);
+  } catch {
+    return [plain(text)]; // nested too deeply
+  }
   let read = -head.length; // characters of the text as marked has it
   let place = 0; // of the text as it is
   let line = 0; // where its line begins, in both
