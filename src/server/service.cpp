@@ -506,8 +506,9 @@ void Service::refuse_unread(const Refusal& refusal) {
 void Service::log_page(const HttpRequest& request, int status, const std::string& refused, const ApiKey* key) {
   ++metrics_.requests[{"page", fmt::format("{}", status)}];
   // What only asks whether all is well would fill the log, and so would all that a page is made of and looks at.
-  const bool is_watching = request.path() == "/health" || request.path() == "/metrics" ||
-                           request.path().starts_with("/page/") || request.path().starts_with("/v1/runs");
+  const std::string_view path = request.path();
+  const bool is_watching = path.ends_with("/health") || path.ends_with("/metrics") || path.starts_with("/page/") ||
+                           path.starts_with("/v1/runs");
   if (!options_.log || ((status == 200 || status == 304) && is_watching)) return;
   RequestLog log;
   log.request = fmt::format("{} {}", request.method.substr(0, 16), request.path().substr(0, 200));

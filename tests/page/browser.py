@@ -192,7 +192,7 @@ class Tab:
             self.ask("Input.dispatchMouseEvent", {"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1})
 
     def press(self, key, alt=False, shift=False):
-        code, text = KEYS.get(key, (ord(key.upper()), key))
+        code, text = KEYS[key] if key in KEYS else (ord(key.upper()), key)
         name = f"Key{key.upper()}" if len(key) == 1 and key.isalpha() else f"Digit{key}" if key.isdigit() else key
         event = {"key": key, "code": name, "windowsVirtualKeyCode": code, "modifiers": (1 if alt else 0) + (8 if shift else 0)}
         self.ask("Input.dispatchKeyEvent", {"type": "keyDown", **event, **({"text": text} if text and not alt else {})})

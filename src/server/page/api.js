@@ -34,7 +34,7 @@ async function wantKey(wasWrong) {
 }
 
 async function ask(path, { method = "GET", body, signal, headers = {} } = {}) {
-  const options = { method, signal, headers: { ...headers }, cache: "no-store", credentials: "omit" };
+  const options = { method, signal, headers: { ...headers }, cache: "no-store", credentials: "same-origin" };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -83,7 +83,7 @@ export async function askText(path, options) {
 /** Whether it answers and its model is there. */
 export async function isThere() {
   try {
-    const response = await fetch(new URL("health", base), { cache: "no-store", credentials: "omit" });
+    const response = await fetch(new URL("health", base), { cache: "no-store", credentials: "same-origin" });
     return response.ok;
   } catch {
     return false;

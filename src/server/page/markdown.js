@@ -33,7 +33,7 @@ const renderer = {
 
 // \[...\] and $$...$$ as blocks; \(...\), $$...$$ and $...$ in lines. A single $ must hug its formula, and no digit may
 // follow it, so that prices stay prices.
-const BLOCK_TEX = /^(?:\$\$([^$]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n|$)/;
+const BLOCK_TEX = /^ {0,3}(?:\$\$([^$]+?)\$\$|\\\[([\s\S]+?)\\\])[ \t]*(?:\n|$)/;
 const LINE_TEX = /^(?:\$\$([^$\n]+?)\$\$|\\\(((?:[^\\\n]|\\[^)\n])+)\\\)|\\\[((?:[^\\\n]|\\[^\]\n])+)\\\]|\$((?!\s)(?:[^$\\\n]|\\[^\n])*?[^\s\\$]|(?!\s)[^\s\\$])\$(?!\d))/;
 
 const texTag = (tex, kind) => `<span data-kind="${kind}">${escaped(tex)}</span>`;
@@ -42,7 +42,7 @@ const extensions = [
   {
     name: "texBlock",
     level: "block",
-    start: (source) => source.match(/(?:^|\n)(?:\$\$|\\\[)/)?.index,
+    start: (source) => source.match(/\n {0,3}(?:\$\$|\\\[)/)?.index,
     tokenizer(source) {
       const match = source.slice(0, TEX_CHARACTERS_MAX).match(BLOCK_TEX);
       if (match) return { type: "texBlock", raw: match[0], tex: match[1] ?? match[2] };

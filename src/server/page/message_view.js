@@ -55,6 +55,9 @@ export class MessageView {
   update() {
     const { node } = this;
     const reasoning = node.reasoning ?? "";
+    const mark = `${node.state} ${node.text.length} ${reasoning.length} ${node.reasoningMs}`;
+    if (mark === this.mark) return;
+    this.mark = mark;
     const reading = [["text", this.textView, node.text], ["reasoning", this.reasoningView, reasoning]];
     for (const [name, view, text] of reading) {
       if (text.length > this.given[name]) view.append(text.slice(this.given[name]));

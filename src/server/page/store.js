@@ -63,9 +63,14 @@ async function transact(mode, work) {
   const transaction = database.transaction(["conversations", "heads"], mode);
   const end = ended(transaction);
   end.catch(() => {});
-  const result = await work(transaction.objectStore("conversations"), transaction.objectStore("heads"));
-  await end;
-  return result;
+  try {
+    const result = await work(transaction.objectStore("conversations"), transaction.objectStore("heads"));
+    await end;
+    return result;
+  } catch (problem) {
+    await end.catch((why) => (problem = why?.name === "QuotaExceededError" ? why : problem)); // the request says less
+    throw problem;
+  }
 }
 
 const headOf = (conversation) =>

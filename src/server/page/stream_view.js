@@ -10,6 +10,8 @@ const WINDOW = 10000; // characters that are looked at together
 const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
 const CODE_WINDOW = 8000; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
+const OPEN_TEX = /^ {0,3}(?:\$\$(?![^]*\$\$)|\\\[(?![^]*\\\]))/;
+const TEX_WAITS = 2000; // characters that a formula may have before it is taken for text
 const SLOW_MS = 40; // a window that takes longer is looked at in smaller ones
 const WINDOW_MIN = 300; // and where that is slow too it is shown as it is written
 
@@ -100,7 +102,11 @@ export class StreamView {
     while (last >= 0 && tokens[last].type === "space") --last;
     if (last < 1) return 0;
     const { raw } = tokens[last];
-    return raw.includes("\n") || raw.length >= SURE_CHARACTERS ? last : 0;
+    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) return 0;
+    // A formula may have empty lines in it: it waits for its end, for a while.
+    const open = tokens.findIndex((token) => token.type === "paragraph" && OPEN_TEX.test(token.raw));
+    const waits = open >= 0 && tokens.slice(open).reduce((sum, token) => sum + token.length, 0) < TEX_WAITS;
+    return waits ? Math.min(last, open) : last;
   }
 
   takeTokens(tokens) {
