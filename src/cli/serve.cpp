@@ -104,6 +104,9 @@ std::vector<Flag> serving_flags(const std::shared_ptr<ServeOptions>& o) {
          service.metric_names = index == 1 ? server::MetricNames::kVllm : server::MetricNames::kNaru;
          return {};
        }},
+      {"runs", "FOLDER", kGroupOutput, "training runs that the page shows; default: runs, where it is there",
+       set_words(&o->runs)},
+      {"no-runs", "", kGroupOutput, "the page shows no training runs", set_on(&o->shows_no_runs)},
       {"cache-tokens", "N", kGroupMachine,
        "that the cache holds of all answers together; default: a whole context for each that is computed at once. "
        "Where it is full, the newest waits",
@@ -149,6 +152,7 @@ Status check_options(const ServeOptions& o) {
         o.tls_cert.empty() ? "--tls-key was given without --tls-cert" : "--tls-cert was given without --tls-key",
         "give both, the certificate and its key");
   }
+  if (!o.runs.empty() && o.shows_no_runs) return wrong("--runs and --no-runs were both given");
   const bool is_socket = !o.server.listen.socket_path.empty();
   if (is_socket && !o.tls_cert.empty()) {
     return wrong("--socket and --tls-cert were both given, and a Unix socket never leaves the machine");
@@ -174,7 +178,8 @@ Command make_serve() {
             .description =
                 "Serves a model over HTTP: chat completions and completions as OpenAI's clients ask for them. Many "
                 "requests are computed together, and each answer is the one it would be alone. It listens on this "
-                "machine alone unless --host says otherwise. docs/server.md has the fields."};
+                "machine alone unless --host says otherwise. docs/server.md has the fields. At / is a page to chat "
+                "with it, which shows what the server does and how training runs go, too."};
   Argument model = model_argument(&o->model.path);
   model.help += "; NAME=MODEL says what requests call it";
   model.is_repeatable = true;

@@ -19,6 +19,8 @@ struct ServeOptions {
   std::optional<std::string> chat_template;
   std::string keys;                   // a file
   std::string tls_cert, tls_key;      // files; empty: plain HTTP
+  std::string runs;                   // a folder; empty: runs/, where it is there
+  bool shows_no_runs = false;
   std::string log_file;               // empty: standard error
   std::vector<std::string> programs;  // whose settings are printed
   bool is_quiet = false;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 
 #include "base/memory.h"
@@ -19,6 +20,7 @@
 #include "cli/prompt.h"
 #include "cli/serve_check.h"
 #include "cli/serve_log.h"
+#include "cli/serve_runs.h"
 #include "cli/serve_settings.h"
 #include "cli/sheet.h"
 #include "cli/terminal.h"
@@ -123,6 +125,7 @@ std::string lines_to_try(const server::Server& server, const ServeOptions& optio
   if (!is_socket) {
     text += fmt::format("export OPENAI_BASE_URL={}/v1{}\n", base, options.keys.empty() ? " OPENAI_API_KEY=none" : "");
   }
+  if (!is_socket) text += fmt::format("In a browser: {}/\n", address);
   return text;
 }
 
@@ -148,6 +151,22 @@ Status read_access(ServeOptions& options) {
   NARU_ASSIGN(options.server.listen.tls, server::TlsContext::open(options.tls_cert, options.tls_key));
   if (!options.server.listen.tls->note().empty()) print_note(options.server.listen.tls->note());
   return {};
+}
+
+// The folder of runs that was named must be there; the one that nobody named may be.
+Status find_runs(ServeOptions& options) {
+  std::error_code error;
+  const bool is_named = !options.runs.empty();
+  const std::filesystem::path folder = is_named ? options.runs : "runs";
+  if (options.shows_no_runs) return {};
+  if (std::filesystem::is_directory(folder, error)) {
+    options.server.service.runs = runs_source(folder);
+    return {};
+  }
+  if (!is_named) return {};
+  return Error{Code::kNotFound, fmt::format("looking for training runs: {}: there is no such folder; give the one that "
+                                            "holds them with --runs, or leave it out",
+                                            folder.string())};
 }
 
 // Who may ask, and where the log goes: rows of what would be served.
@@ -256,6 +275,7 @@ Status serve_command(ServeOptions& options) {
   server::ServiceOptions& service = options.server.service;
   allow_descriptors();
   NARU_TRY(read_access(options));
+  NARU_TRY(find_runs(options));
   std::unique_ptr<ServeLog> log;  // outlives the server, whose threads write it
   if (!options.is_quiet && !options.is_check) {
     NARU_ASSIGN(log, ServeLog::open(options.log_file));

@@ -164,7 +164,7 @@ void Connection::send_whole(const HttpResponse& response, bool stays) {
   count_body();
   since_ = Clock::now();
   std::string bytes = head_of(response, Framing::kLength, stays);
-  if (!response.is_head_only && response.status != 204) bytes += response.body;
+  if (!response.is_head_only && response.status != 204 && response.status != 304) bytes += response.body;
   send(std::move(bytes));
 }
 

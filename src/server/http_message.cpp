@@ -12,6 +12,7 @@ std::string_view reason_of(int status) {
   switch (status) {
     case 200: return "OK";
     case 204: return "No Content";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -77,7 +78,7 @@ const std::string* HttpRequest::find(std::string_view name) const {
 
 std::string head_of(const HttpResponse& response, Framing framing, bool keeps_alive) {
   std::string head = fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_of(response.status));
-  if (response.status != 204) {
+  if (response.status != 204 && response.status != 304) {
     head += fmt::format("Content-Type: {}\r\n", response.content_type);
     if (framing == Framing::kLength) head += fmt::format("Content-Length: {}\r\n", response.body.size());
     if (framing == Framing::kChunks) head += "Transfer-Encoding: chunked\r\n";

@@ -109,6 +109,8 @@ constexpr PageRow kPages[] = {
     {Page::kModel, "model", "One of them", "Model"},
     {Page::kServer, "server", "What answers: version, model, numerics, chip, limits", "ServerFacts"},
     {Page::kOpenApi, "openapi", "This document", "Document"},
+    {Page::kRuns, "runs", "The training runs of the folder that --runs names", "Object"},
+    {Page::kRun, "run", "One of them: its curves and figures", "Object"},
     {Page::kOllamaTags, "ollama.tags", "The models that are served, as Ollama lists them", "Object"},
     {Page::kOllamaPs, "ollama.ps", "Those that are loaded", "Object"},
     {Page::kOllamaVersion, "ollama.version", "The version of Ollama whose forms these are", "Object"},
@@ -227,6 +229,7 @@ std::string any_schema(std::initializer_list<std::string> schemas) {
 std::string openapi_document(std::string_view version) {
   Json paths = Json::object();
   for (const Route& route : all_routes()) {
+    if (route.is_of_page()) continue;
     paths[described_path(route)][described_method(route)] = operation_of(route);
   }
   const Json document = {

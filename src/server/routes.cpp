@@ -26,7 +26,6 @@ constexpr Elsewhere kElsewhere[] = {
     {"/api/create", "`naru convert` and `naru train` make models"},
     {"/api/copy", "`naru serve --name` gives the model another name"},
     {"/api/delete", "`naru rm NAME` on the server's machine removes a model"},
-    {"/", "a page is not there yet; docs/server.md lists what is"},
 };
 
 // Clients put one of them before the paths: OpenAI's, and that of DeepSeek's newer functions.
@@ -82,6 +81,10 @@ const std::vector<Route>& all_routes() {
       {Page::kOllamaTags, nullptr, "GET", "/api/tags"},
       {Page::kOllamaPs, nullptr, "GET", "/api/ps"},
       {Page::kOllamaVersion, nullptr, "GET", "/api/version"},
+      {Page::kRuns, nullptr, "GET", "/runs"},
+      {Page::kRun, nullptr, "GET", "/runs/"},
+      {Page::kPage, nullptr, "GET", "/", true},
+      {Page::kPageFile, nullptr, "GET", "/page/", true},
       {Page::kHealth, nullptr, "HEAD", "/"},  // how Ollama's clients look whether it is there
       {Page::kDialect, &kOpenAiResponses, "POST", "/responses"},
       {Page::kDialect, &kAnthropicMessages, "POST", "/messages"},
@@ -100,7 +103,7 @@ Routed find_route(const HttpRequest& head) {
   const std::string_view path = without_prefix(whole);
   const bool is_head = head.method == "HEAD";
   for (const Route& route : all_routes()) {
-    if (!is_path_of(route, path)) continue;
+    if (!is_path_of(route, route.is_of_page() ? whole : path)) continue;
     if (route.method == "HEAD" && !is_head) continue;  // what answers nothing else is no page
     if (!routed.allow.empty()) routed.allow += ", ";
     routed.allow += route.method == "GET" ? "GET, HEAD" : route.method;

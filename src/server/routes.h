@@ -20,7 +20,11 @@ enum class Page : uint8_t {
   kOpenApi,
   kOllamaTags,
   kOllamaPs,
-  kOllamaVersion
+  kOllamaVersion,
+  kRuns,
+  kRun,
+  kPage,     // for people, at /
+  kPageFile  // what that one is made of
 };
 
 struct Route {
@@ -30,6 +34,9 @@ struct Route {
   // Also behind /v1 and /beta; one that ends with / takes what follows, but "/" itself.
   std::string_view path;
   bool is_public = false;  // without a key
+
+  // For people, not for programs: only where it stands, and not in the OpenAPI document.
+  bool is_of_page() const { return page == Page::kPage || page == Page::kPageFile; }
 };
 
 const std::vector<Route>& all_routes();

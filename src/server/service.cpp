@@ -68,9 +68,11 @@ Service::Service(ServiceOptions options, Post post, Loaded loaded)
   const std::vector<ApiKey>& keys = options_.access.keys;
   for (size_t i = 0; i < keys.size(); ++i) key_limits_.emplace_back(i + 1, keys[i].requests, keys[i].tokens);
   options_.answering.is_shared = keys.size() > 1;
+  if (options_.runs.list) runs_ = std::make_unique<RunsDesk>(options_.runs);
 }
 
 Service::~Service() {
+  runs_.reset();
   answering_.reset();
 }
 
@@ -263,6 +265,10 @@ AnswerId Service::try_to_handle(HttpRequest request, const std::shared_ptr<Respo
   NARU_CHECK(routed.route != nullptr);  // examine() has let it through
   if (routed.route->page == Page::kDialect) {
     return begin_answer(std::move(request), *routed.route->dialect, responder);
+  }
+  if (routed.route->page == Page::kRuns || routed.route->page == Page::kRun) {
+    begin_runs(routed, std::move(request), responder);
+    return 0;
   }
   HttpResponse response = page(routed, request);
   std::string refused;
@@ -499,9 +505,11 @@ void Service::refuse_unread(const Refusal& refusal) {
 
 void Service::log_page(const HttpRequest& request, int status, const std::string& refused, const ApiKey* key) {
   ++metrics_.requests[{"page", fmt::format("{}", status)}];
-  // What only asks whether all is well would fill the log.
-  const bool is_watching = request.path() == "/health" || request.path() == "/metrics";
-  if (!options_.log || (status == 200 && is_watching)) return;
+  // What only asks whether all is well would fill the log, and so would all that a page is made of and looks at.
+  const std::string_view path = request.path();
+  const bool is_watching = path.ends_with("/health") || path.ends_with("/metrics") || path.starts_with("/page/") ||
+                           path.starts_with("/v1/runs");
+  if (!options_.log || ((status == 200 || status == 304) && is_watching)) return;
   RequestLog log;
   log.request = fmt::format("{} {}", request.method.substr(0, 16), request.path().substr(0, 200));
   log.status = status;

@@ -20,6 +20,7 @@
 #include "server/metrics_text.h"
 #include "server/request_log.h"
 #include "server/routes.h"
+#include "server/runs_desk.h"
 
 namespace naru::server {
 
@@ -42,6 +43,7 @@ struct ServiceOptions {
   MetricNames metric_names = MetricNames::kNaru;
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
   bool logs_prompts = false;                   // with the bodies that asked
+  RunsSource runs;                             // that the page shows; may be empty
 };
 
 class Service final : public AnswerListener {
@@ -135,7 +137,10 @@ class Service final : public AnswerListener {
   void count_end(const Exchange& exchange, int status, const AnswerUsage& usage);
 
   HttpResponse page(const Routed& routed, const HttpRequest& request) const;
-  HttpResponse metrics_page() const;
+  // An answer that comes later: runs are read on a thread of their own.
+  void begin_runs(const Routed& routed, HttpRequest request, std::shared_ptr<Responder> responder);
+  HttpResponse metrics_page(MetricNames names) const;
+  MetricNames metric_names_of(const HttpRequest& request) const;
   HttpResponse health_page() const;
   HttpResponse server_page() const;
   HttpResponse models_page(const Routed& routed) const;
@@ -155,6 +160,7 @@ class Service final : public AnswerListener {
   uint64_t id_secret_[2] = {};  // ids of answers cannot be guessed
   int64_t waiting_body_bytes_ = 0;
   std::map<AnswerId, Exchange> exchanges_;
+  std::unique_ptr<RunsDesk> runs_;        // none: no runs are shown
   std::unique_ptr<Answering> answering_;  // ends first: it calls the listener
 };
 

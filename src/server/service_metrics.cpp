@@ -54,7 +54,15 @@ void Service::count_end(const Exchange& exchange, int status, const AnswerUsage&
   metrics.request_generated.observe(static_cast<double>(usage.completion_tokens));
 }
 
-HttpResponse Service::metrics_page() const {
+// Whoever knows one set of names asks for it: /metrics?names=naru
+MetricNames Service::metric_names_of(const HttpRequest& request) const {
+  const std::string_view query = std::string_view(request.target).substr(request.path().size());
+  if (query == "?names=naru") return MetricNames::kNaru;
+  if (query == "?names=vllm") return MetricNames::kVllm;
+  return options_.metric_names;
+}
+
+HttpResponse Service::metrics_page(MetricNames names) const {
   std::vector<NamedMetrics> models;
   for (size_t i = 0; answering_ && i < answering_->n_models(); ++i) {
     const ServedModel& model = answering_->model(i);
@@ -62,7 +70,7 @@ HttpResponse Service::metrics_page() const {
   }
   HttpResponse response;
   response.content_type = kMetricsContentType;
-  response.body = metrics_text(metrics_, models, options_.metric_names);
+  response.body = metrics_text(metrics_, models, names);
   return response;
 }
 

@@ -6,6 +6,7 @@
 #include "server/json_bytes.h"
 #include "server/ollama_pages.h"
 #include "server/openapi.h"
+#include "server/page.h"
 #include "server/service.h"
 
 namespace naru::server {
@@ -83,8 +84,12 @@ HttpResponse Service::page(const Routed& routed, const HttpRequest& request) con
     case Page::kOllamaTags:
     case Page::kOllamaPs:
     case Page::kOllamaVersion: response = ollama_page(routed.route->page); break;
-    case Page::kMetrics: response = metrics_page(); break;
+    case Page::kMetrics: response = metrics_page(metric_names_of(request)); break;
     case Page::kOpenApi: response.body = openapi_document(options_.version) + "\n"; break;
+    case Page::kPage:
+    case Page::kPageFile: return page_response(request);
+    case Page::kRuns:
+    case Page::kRun:
     case Page::kDialect: NARU_CHECK(false, static_cast<int>(routed.route->page));
   }
   for (HttpField& field : cross_origin_fields(options_.access, request)) response.fields.push_back(std::move(field));

@@ -85,17 +85,17 @@ TEST(Access, KeysAreWantedWhereThereAreSome) {
 }
 
 // With a key every route but the public ones wants it: a route that is added is asked for too.
-TEST(Access, EveryRouteButHealthWantsAKey) {
+TEST(Access, EveryRouteButHealthAndThePageWantsAKey) {
   AccessRules rules;
   rules.keys = parse_keys(kFirst, "k").value();
   int n_public = 0;
   for (const Route& route : all_routes()) {
     n_public += route.is_public ? 1 : 0;
     EXPECT_EQ(status_of(rules, get({{"host", "localhost"}}, std::string(route.path)), route.is_public),
-              route.path == "/health" ? 200 : 401)
+              route.is_public ? 200 : 401)
         << route.path;
   }
-  EXPECT_EQ(n_public, 1);
+  EXPECT_EQ(n_public, 3);  // /health, / and /page/
 }
 
 TEST(Access, TheLoopbackIsCalledByItsOwnNamesOnly) {
@@ -152,7 +152,11 @@ TEST(Routes, PathsMethodsAndWhatIsElsewhere) {
     EXPECT_EQ(routed("GET", path).refusal.status, 404) << path;
   }
   EXPECT_EQ(routed("HEAD", "/").route->page, Page::kHealth);
-  EXPECT_EQ(routed("GET", "/").refusal.status, 404);
+  EXPECT_EQ(routed("GET", "/").route->page, Page::kPage);
+  EXPECT_EQ(routed("GET", "/page/main.js").route->page, Page::kPageFile);
+  EXPECT_EQ(routed("GET", "/v1/page/main.js").refusal.status, 404);
+  EXPECT_EQ(routed("POST", "/").refusal.status, 405);
+  EXPECT_EQ(routed("GET", "/runs/a/b").route->page, Page::kRun);
   EXPECT_EQ(routed("POST", "/api/embed").route->dialect, &kOllamaEmbed);
   EXPECT_EQ(routed("POST", "/v1/embeddings").route->dialect, &kOpenAiEmbeddings);
   EXPECT_NE(routed("POST", "/api/pull").refusal.message.find("naru pull"), std::string::npos);

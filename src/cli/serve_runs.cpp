@@ -1,0 +1,107 @@
+#include "cli/serve_runs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/runs.h"
+#include "runs/report.h"
+
+namespace naru::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Of a run as clients call it: its path in the folder, "r1-minute/rl".
+std::string run_id(const fs::path& folder, const fs::path& run) {
+  const std::string id = run.lexically_relative(folder).generic_string();
+  return id.empty() || id == "." ? run.filename().string() : id;
+}
+
+// Whoever asks is told what went wrong, not where the files lie.
+Error shown_error(const Error& error, const char* doing) {
+  return Error{error.code == Code::kNotFound ? Code::kNotFound : Code::kUnavailable,
+               fmt::format("{}: {}; the server's machine has the files, `naru runs` there says more", doing,
+                           code_name(error.code))};
+}
+
+std::string dumped(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json labelled_json(const runs::LabelledTexts& texts) {
+  Json rows = Json::array();
+  for (const auto& [label, text] : texts) rows.push_back(Json::array({label, text}));
+  return rows;
+}
+
+Json curve_json(const runs::Curve& curve) {
+  Json steps = Json::array(), values = Json::array();
+  for (const auto& [step, value] : runs::thinned(curve.points, kShownPointsMax)) {
+    steps.push_back(step);
+    values.push_back(value);
+  }
+  return {{"name", curve.name}, {"steps", std::move(steps)}, {"values", std::move(values)}};
+}
+
+Json run_json(const runs::ReportData& data) {
+  Json curves = Json::array(), sections = Json::array(), alarms = Json::array();
+  for (const runs::Curve& curve : data.curves) curves.push_back(curve_json(curve));
+  for (const runs::ReportSection& section : data.sections) {
+    if (!section.rows.empty()) sections.push_back({{"title", section.title}, {"rows", labelled_json(section.rows)}});
+  }
+  for (const runs::Alarm& alarm : data.alarms) {
+    alarms.push_back({{"step", alarm.step}, {"what", alarm.what}, {"advice", alarm.advice}});
+  }
+  return {{"name", data.name},
+          {"status", data.status},
+          {"summary", data.summary},
+          {"unfinished", data.unfinished},
+          {"figures", labelled_json(data.figures)},
+          {"curves", std::move(curves)},
+          {"went_on", data.went_on},
+          {"alarms", std::move(alarms)},
+          {"sections", std::move(sections)},
+          {"notes", data.notes}};
+}
+
+Result<std::string> list_shown(const fs::path& folder) {
+  const auto listed = runs::list_runs(folder);
+  if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
+  Json json = runs_json(*listed);
+  for (size_t i = 0; i < listed->size(); ++i) {
+    Json& row = json["runs"][i];
+    row.erase("folder");
+    row.erase("command");
+    row["id"] = run_id(folder, (*listed)[i].folder);
+  }
+  return dumped(json);
+}
+
+// The name is compared with those of the runs that are there; it is never a path.
+Result<std::string> read_shown(const fs::path& folder, const std::string& name) {
+  const auto listed = runs::list_runs(folder);
+  if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
+  const auto run = std::find_if(listed->begin(), listed->end(), [&](const runs::RunSummary& each) {
+    return run_id(folder, each.folder) == name;
+  });
+  if (run == listed->end()) {
+    return Error{Code::kNotFound, "reading a training run: none of that name is there; GET /v1/runs lists them"};
+  }
+  const auto data = runs::read_report_data(run->folder);
+  if (!data.ok()) return shown_error(data.error(), "reading a training run");
+  Json json = run_json(*data);
+  json["id"] = name;
+  json["status"] = run->status;  // a run whose process died has stopped
+  return dumped(json);
+}
+
+}  // namespace
+
+server::RunsSource runs_source(const fs::path& folder) {
+  return {[folder] { return list_shown(folder); },
+          [folder](const std::string& name) { return read_shown(folder, name); }};
+}
+
+}  // namespace naru::cli

@@ -1,0 +1,264 @@
+// A text that grows, shown as Markdown. Blocks that can change no more are made once; only the last one is made anew, so
+// that a step costs the same at the end of ten thousand lines as at their begin. Code that is open takes lines as they
+// come. Long pieces are made in slices of time.
+import { blocksOf, elementsOf } from "./markdown.js";
+import { codeBlock } from "./code_block.js";
+import { h } from "./dom.js";
+
+const SLICE_MS = 8; // of one frame, for blocks
+const WINDOW = 10000; // characters that are looked at together
+const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
+const CODE_WINDOW = 8000; // characters of code that are made together
+const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
+const OPEN_TEX = /^ {0,3}(?:\$\$(?![^]*\$\$)|\\\[(?![^]*\\\]))/;
+const TEX_WAITS = 2000; // characters that a formula may have before it is taken for text
+const SLOW_MS = 40; // a window that takes longer is looked at in smaller ones
+const WINDOW_MIN = 300; // and where that is slow too it is shown as it is written
+
+export class StreamView {
+  constructor(root) {
+    this.root = root;
+    root.classList.add("md");
+    this.source = "";
+    this.at = 0; // where the part that may change begins
+    this.isWhole = false;
+    this.code = null; // {block, end: RegExp} of an open fence
+    this.width = WINDOW; // characters that are looked at together now
+    this.tableHead = ""; // of a table whose first rows are made already
+    this.part = null;
+    this.partBlocks = 0;
+    this.tail = h("div", { class: "tail" });
+    this.shown = -1; // length of the source that the tail was made of
+  }
+
+  append(text) {
+    this.source += text.replaceAll("\r", "");
+  }
+
+  /** What is there will not grow. */
+  finish() {
+    this.isWhole = true;
+  }
+
+  /** Makes what there is, for a slice of time. True: all of it is made. */
+  step(ms = SLICE_MS) {
+    const end = performance.now() + ms;
+    do {
+      if (!(this.code ? this.takeCode() : this.takeBlocks())) return true;
+    } while (performance.now() < end);
+    return this.shown === this.source.length && this.at === this.source.length;
+  }
+
+  place() {
+    if (this.part === null || this.partBlocks >= PART_BLOCKS) {
+      this.tail.remove();
+      this.part = h("div", { class: "part" });
+      this.root.append(this.part);
+      this.part.append(this.tail);
+      this.partBlocks = 0;
+    }
+    return this.part;
+  }
+
+  freeze(fragment) {
+    this.place();
+    this.partBlocks += fragment.childElementCount;
+    this.tail.before(fragment);
+  }
+
+  // Each takes a step and says whether there is more to do.
+
+  takeBlocks() {
+    const window = this.source.slice(this.at, this.at + this.width);
+    const isEnd = this.at + window.length === this.source.length;
+    if (window === "") return this.showTail([]);
+    const fence = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/.exec(window);
+    if (fence) return this.openCode(fence);
+    const begin = performance.now();
+    const head = this.tableHead && window.split("\n", 1)[0].includes("|") ? this.tableHead : "";
+    if (!head) this.tableHead = "";
+    const tokens = blocksIn(window, head);
+    if (performance.now() - begin > SLOW_MS && this.width > WINDOW_MIN) {
+      this.width = Math.max(WINDOW_MIN, this.width / 4);
+      return true;
+    }
+    let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
+    // Code with fences is made by takeCode().
+    const fenced = tokens.findIndex((token, i) => i > 0 && token.type === "code" && /^ {0,3}(?:```|~~~)[^\n]*\n/.test(token.raw));
+    if (fenced > 0) n = Math.min(n, fenced);
+    if (n > 0) {
+      this.tableHead = "";
+      this.takeTokens(tokens.slice(0, n));
+      this.width = Math.min(WINDOW, 2 * this.width);
+      return true;
+    }
+    if (!isEnd || window.length >= WINDOW) return this.cutLong();
+    return this.showTail(tokens);
+  }
+
+  // Blocks before the last one, where that has surely begun another.
+  countSure(tokens) {
+    let last = tokens.length - 1;
+    while (last >= 0 && tokens[last].type === "space") --last;
+    if (last < 1) return 0;
+    const { raw } = tokens[last];
+    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) return 0;
+    // A formula may have empty lines in it: it waits for its end, for a while.
+    const open = tokens.findIndex((token) => token.type === "paragraph" && OPEN_TEX.test(token.raw));
+    const waits = open >= 0 && tokens.slice(open).reduce((sum, token) => sum + token.length, 0) < TEX_WAITS;
+    return waits ? Math.min(last, open) : last;
+  }
+
+  takeTokens(tokens) {
+    const length = tokens.reduce((sum, token) => sum + token.length, 0);
+    this.tail.replaceChildren();
+    this.freeze(this.made(tokens));
+    this.at += length;
+    this.shown = this.at;
+  }
+
+  made(tokens) {
+    if (tokens.length === 1 && tokens[0].type === "plain") {
+      const fragment = document.createDocumentFragment();
+      fragment.append(h("p", { class: "plain" }, tokens[0].raw));
+      return fragment;
+    }
+    try {
+      return elementsOf(Object.assign([...tokens], { links: {} }));
+    } catch {
+      return this.made([plain(tokens.map((token) => token.raw).join(""))]); // nested too deeply
+    }
+  }
+
+  // One block that is longer than the window: a list is cut between its items, a table between its rows (which get its
+  // head again), and anything else where a line ends.
+  cutLong() {
+    const text = this.source.slice(this.at, this.at + this.width);
+    const cutAt = (place) => {
+      const block = text.slice(0, place);
+      this.takeTokens(this.width > WINDOW_MIN ? blocksIn(block) : [plain(block)]);
+      return true;
+    };
+    const item = lastMatch(text, /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/g);
+    if (item > 0) return cutAt(item + 1);
+    const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
+    const line = text.lastIndexOf("\n");
+    if (table && line > table[0].length) {
+      const head = table[0];
+      this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
+      this.tableHead = head;
+      return true;
+    }
+    const place = line > 0 ? line : text.lastIndexOf(" ");
+    return cutAt(place > 0 ? place + 1 : text.length);
+  }
+
+  showTail(tokens) {
+    if (this.shown !== this.source.length) {
+      this.place();
+      this.tail.replaceChildren(tokens.length > 0 ? this.made(tokens) : "");
+      this.shown = this.source.length;
+    }
+    return false;
+  }
+
+  openCode(fence) {
+    const block = codeBlock(fence[2].trim().split(/\s/)[0].slice(0, 40));
+    this.tail.replaceChildren();
+    this.place();
+    this.tail.before(block.element);
+    ++this.partBlocks;
+    const mark = fence[1];
+    this.code = { block, end: new RegExp(`^ {0,3}${mark[0]}{${mark.length},}[ \\t]*(?:\\n|$)`) };
+    this.at += fence[0].length;
+    return true;
+  }
+
+  // Whole lines up to the fence that ends it; the last line only where it cannot become that fence.
+  takeCode() {
+    const { block, end } = this.code;
+    const text = this.source.slice(this.at, this.at + CODE_WINDOW);
+    let place = 0;
+    while (place < text.length) {
+      const next = text.indexOf("\n", place) + 1;
+      const line = next > 0 ? text.slice(place, next) : text.slice(place);
+      const isFence = end.test(line);
+      if (isFence && (next > 0 || this.isWhole)) {
+        block.append(text.slice(0, place).replace(/\n$/, ""));
+        block.close();
+        this.code = null;
+        this.at += place + line.length;
+        this.shown = -1;
+        return true;
+      }
+      if (next === 0) {
+        if (!this.isWhole && /^ {0,3}[`~]*$/.test(line)) break;
+        place = text.length;
+      } else {
+        place = next;
+      }
+    }
+    // A line break is held back: the last one before the fence is none of the code.
+    let taken = text.slice(0, place);
+    if (taken.endsWith("\n") && !this.isWhole) taken = taken.slice(0, -1);
+    block.append(taken);
+    this.at += taken.length;
+    this.shown = this.source.length;
+    if (this.isWhole && this.at === this.source.length) {
+      block.close();
+      this.code = null;
+      return false;
+    }
+    return taken.length > 0 && this.at < this.source.length;
+  }
+}
+
+const plain = (text) => ({ type: "plain", raw: text, length: text.length });
+
+/**
+ * The blocks of a text, each with its length in it: marked makes tabs at the begin of a line four spaces before it cuts,
+ * so that the length of `raw` may be another. `head` is read before the text, and counts for nothing.
+ */
+function blocksIn(text, head = "") {
+  let tokens;
+  try {
+    tokens = blocksOf(head + text);
+  } catch {
+    return [plain(text)]; // nested too deeply
+  }
+  let read = -head.length; // characters of the text as marked has it
+  let place = 0; // of the text as it is
+  let line = 0; // where its line begins, in both
+  let lineRead = 0;
+  for (const token of tokens) {
+    read += token.raw.length;
+    const from = place;
+    if (!text.includes("\t")) {
+      place = Math.max(0, Math.min(read, text.length));
+    } else {
+      for (;;) {
+        const indent = /^ *\t*/.exec(text.slice(line, line + 200))[0];
+        const tabs = indent.length - indent.trimEnd().length === 0 ? 0 : indent.split("\t").length - 1;
+        const end = text.indexOf("\n", line);
+        const length = (end < 0 ? text.length : end + 1) - line;
+        if (lineRead + length + 3 * tabs > read || end < 0) {
+          place = Math.max(line, Math.min(text.length, line + read - lineRead - 3 * tabs));
+          break;
+        }
+        line = end + 1;
+        lineRead += length + 3 * tabs;
+        place = line;
+      }
+    }
+    token.length = place - from;
+  }
+  const last = tokens[tokens.length - 1];
+  if (last) last.length += text.length - place;
+  return tokens.length > 0 ? tokens : [{ type: "space", raw: text, length: text.length }];
+}
+
+function lastMatch(text, expression) {
+  let last = -1;
+  for (const match of text.matchAll(expression)) last = match.index;
+  return last;
+}

@@ -1,0 +1,124 @@
+// The answers of the conversation that is open: makes their views, draws what grows a slice at a time, and stays at the
+// end while the reader is there.
+import { byId, h } from "./dom.js";
+import { pathTo, siblings } from "./conversation.js";
+import { MessageView } from "./message_view.js";
+import { say } from "./words.js";
+
+const NEAR_END = 48; // pixels that count as the end
+const FRAME_MS = 8; // of drawing in a frame
+const REST_MS = 32; // between two frames that draw: thirty times a second is smooth for text
+const REST_FACTOR = 3; // a slow machine draws less often
+
+export class Thread {
+  constructor(acts) {
+    this.acts = { ...acts, changed: () => this.draw() };
+    this.scroller = byId("scroller");
+    this.log = byId("log");
+    this.latest = byId("latest");
+    this.views = new Map();
+    this.isAtEnd = true;
+    this.isDrawing = false;
+    this.next = 0;
+    this.scroller.addEventListener("scroll", () => this.look(), { passive: true });
+    this.latest.addEventListener("click", () => this.toEnd());
+    new ResizeObserver(() => this.stay()).observe(this.scroller);
+  }
+
+  /** Shows the path of a conversation. Views of the messages that stay are kept. */
+  show(conversation) {
+    const path = conversation.leaf ? pathTo(conversation, conversation.leaf) : [];
+    const old = this.views;
+    this.views = new Map();
+    for (const node of path) {
+      const alike = siblings(conversation, node);
+      const place = { index: alike.indexOf(node), count: alike.length };
+      const before = old.get(node.id);
+      const isSame = before && before.node === node && before.place.count === place.count;
+      this.views.set(node.id, isSame ? before : new MessageView(node, this.acts, place));
+    }
+    const elements = [...this.views.values()].map((view) => view.element);
+    // What stands already in its place is not moved: that would end a selection.
+    let at = this.log.firstChild;
+    for (const element of elements) {
+      if (element === at) at = at.nextSibling;
+      else this.log.insertBefore(element, at);
+    }
+    while (at) {
+      const after = at.nextSibling;
+      at.remove();
+      at = after;
+    }
+    if (path.length === 0) this.log.append(this.makeWelcome());
+    this.isAtEnd = true;
+    this.draw();
+  }
+
+  makeWelcome() {
+    return h("div", { class: "welcome" }, h("div", { class: "mark", "aria-hidden": "true" }, "나루"),
+      say(h("p", {}), "welcome"), say(h("p", { class: "dim" }), "welcome_more"));
+  }
+
+  view(id) {
+    return this.views.get(id);
+  }
+
+  /** Draws what has changed, in the frames that come. */
+  draw() {
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    requestAnimationFrame(() => this.frame());
+  }
+
+  frame() {
+    const begin = performance.now();
+    if (begin < this.next) return requestAnimationFrame(() => this.frame());
+    let isMade = true;
+    // The last ones first: they are in sight.
+    for (const view of [...this.views.values()].reverse()) {
+      if (view.node.role === "user") continue;
+      view.update();
+      const left = FRAME_MS - (performance.now() - begin);
+      isMade = left > 0 ? view.step(left) && isMade : false;
+      if (left <= 0) break;
+    }
+    this.stay();
+    this.next = begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin));
+    if (isMade) this.isDrawing = false;
+    else requestAnimationFrame(() => this.frame());
+    return undefined;
+  }
+
+  look() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    // Only the reader goes up; what grows below is no going up.
+    if (scrollTop < (this.lastTop ?? 0) - 2) this.isAtEnd = false;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_END) this.isAtEnd = true;
+    this.lastTop = scrollTop;
+    this.latest.hidden = this.isAtEnd;
+  }
+
+  stay() {
+    if (!this.isAtEnd) {
+      this.latest.hidden = false;
+      return;
+    }
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.lastTop = this.scroller.scrollTop;
+    this.latest.hidden = true;
+  }
+
+  toEnd() {
+    this.isAtEnd = true;
+    this.stay();
+  }
+
+  /** The next message from the one that has the focus. */
+  step(by) {
+    const all = [...this.views.values()].map((view) => view.element);
+    const now = all.findIndex((element) => element.contains(document.activeElement));
+    const next = now < 0 ? (by < 0 ? all.length - 1 : 0) : Math.min(all.length - 1, Math.max(0, now + by));
+    all[next]?.focus();
+    all[next]?.scrollIntoView({ block: "nearest" });
+  }
+}

@@ -1,0 +1,68 @@
+// The page's own words in the language that was chosen. Elements say which words they show (data-t, data-t-label,
+// data-t-placeholder), so that another language can be put in at any time.
+import { remember, remembered } from "./dom.js";
+import en from "./words_en.js";
+import ko from "./words_ko.js";
+import zh from "./words_zh.js";
+
+const LANGUAGES = { en, ko, zh };
+const values = new WeakMap(); // element -> what stands in the gaps of its words
+const listeners = new Set();
+let language = chosen();
+
+function chosen() {
+  const own = remembered("language");
+  if (own in LANGUAGES) return own;
+  for (const each of navigator.languages ?? []) {
+    const name = each.slice(0, 2).toLowerCase();
+    if (name in LANGUAGES) return name;
+  }
+  return "en";
+}
+
+export const languageNow = () => language;
+
+/** The words of that name, with {gaps} filled in. */
+export function t(name, gaps = {}) {
+  const words = LANGUAGES[language][name] ?? en[name] ?? name;
+  return words.replace(/\{(\w+)\}/g, (whole, gap) => (gap in gaps ? String(gaps[gap]) : whole));
+}
+
+/** Makes the element show these words, in other languages too. */
+export function say(element, name, gaps = {}) {
+  element.dataset.t = name;
+  values.set(element, gaps);
+  element.textContent = t(name, gaps);
+  return element;
+}
+
+/** The same for what a screen reader calls it, and what a pointer over it shows. */
+export function label(element, name) {
+  element.dataset.tLabel = name;
+  element.setAttribute("aria-label", t(name));
+  if (element.tagName === "BUTTON") element.title = t(name);
+  return element;
+}
+
+export function translate(root = document) {
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
+  for (const element of root.querySelectorAll("[data-t]")) {
+    element.textContent = t(element.dataset.t, values.get(element));
+  }
+  for (const element of root.querySelectorAll("[data-t-label]")) label(element, element.dataset.tLabel);
+  for (const element of root.querySelectorAll("[data-t-placeholder]")) {
+    element.placeholder = t(element.dataset.tPlaceholder);
+  }
+}
+
+export function setLanguage(name) {
+  language = name;
+  remember("language", name);
+  translate();
+  for (const listener of listeners) listener();
+}
+
+export const whenLanguageChanges = (listener) => listeners.add(listener);
+
+export const number = (value, digits = 0) =>
+  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,0 +1,449 @@
+"""The page of naru serve in a browser: what people do on it, with a real server and with one that answers by scripts.
+
+    python3 run_page_tests.py BINARY [--only WORD]
+
+Where no Chromium is installed it says so and ends with status 77. Longer proofs: tools/check_page.py.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"))
+
+import hostile
+from browser import Browser, find_browser
+from server_rig import Server
+from stub import Cut, Stub
+
+KEY = "0123456789abcdef0123"
+SKIPPED = 77
+LAST = "document.querySelector('.message.assistant:last-of-type')"
+
+
+def url_of(server):
+    return f"http://{server.address[0]}:{server.address[1]}/"
+
+
+def quiet(tab, *expected):
+    """No script failed, no policy was hurt, and nobody but the server was asked."""
+    wrong = [problem for problem in tab.problems if not any(word in problem for word in expected)]
+    assert not wrong, wrong
+    own = tab.js("location.origin")
+    strange = [url for url in tab.requests if not url.startswith((own, "data:", "blob:", "about:"))]
+    assert not strange, strange
+
+
+def settings(tab, **values):
+    for name, value in values.items():
+        tab.js(f"""(() => {{ const e = document.querySelector('#set-{name}'); e.value = '{value}';
+                   e.dispatchEvent(new Event('input')); }})()""")
+
+
+def foot(tab, words):
+    """Presses the button of that name under the last answer."""
+    tab.wait(f"""(() => {{ const b = [...document.querySelectorAll('.message:last-of-type .actions button')]
+        .find(b => b.textContent === {json.dumps(words)}); b?.click(); return Boolean(b); }})()""")
+
+
+def test_files_and_policy(browser, binary):
+    with Server(binary, "--no-runs") as server:
+        page = server.ask("GET", "/")
+        assert page.status == 200 and page.fields["content-type"] == "text/html; charset=utf-8", page.fields
+        policy = page.fields["content-security-policy"]
+        assert "script-src 'self';" in policy and "unsafe" not in policy and "default-src 'none'" in policy
+        assert page.fields["x-content-type-options"] == "nosniff" and page.fields["referrer-policy"] == "no-referrer"
+        assert "access-control-allow-origin" not in server.ask("GET", "/", origin="https://example.org").fields
+        again = server.ask("GET", "/page/main.js", if_none_match=server.ask("GET", "/page/main.js").fields["etag"])
+        assert again.status == 304 and again.body == b""
+        head = server.ask("HEAD", "/page/chat.css")
+        assert head.status == 200 and int(head.fields["content-length"]) > 1000
+        assert server.ask("GET", "/page/fonts/KaTeX_Main-Regular.woff2").body[:4] == b"wOF2"
+        for path in ("/page/none.js", "/page/../main.js", "/page/", "/page/%2e%2e/x", "/v1/page/main.js"):
+            assert server.ask("GET", path).status == 404, path
+        assert server.ask("GET", "/", host="example.org").status == 421
+        off = server.ask("GET", "/v1/runs")
+        assert off.status == 404 and off.json()["error"]["code"] == "no_runs"
+        for names, metric in (("naru", "naru_requests_running"), ("vllm", "vllm:num_requests_running")):
+            assert metric in server.ask("GET", f"/metrics?names={names}").body.decode()
+
+
+def test_chat(browser, binary):
+    with Server(binary, "--parallel", "4") as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        tab.press("?")
+        tab.wait("document.querySelector('#help-dialog').open")
+        tab.press("Escape")
+        settings(tab, seed=7, max_tokens=24, temperature=1)
+        tab.say("Hello there")
+        said = tab.wait_for_answer()
+        wanted = server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello there"}], "seed": 7,
+                                                             "max_tokens": 24, "temperature": 1}).json()["choices"][0]
+        # The page keeps its parts to itself: what it has is asked of the copy in the browser's storage.
+        kept = tab.js("""new Promise(done => { const open = indexedDB.open('naru'); open.onsuccess = () => {
+            const all = open.result.transaction('conversations').objectStore('conversations').getAll();
+            all.onsuccess = () => done(JSON.stringify(all.result)); }; })""")
+        [conversation] = json.loads(kept)
+        node = conversation["nodes"][conversation["leaf"]]
+        assert node["text"] == wanted["message"]["content"] and node["seed"] == "7" and node["state"] == "done", node
+        assert node["finish"] == wanted["finish_reason"] and "cache" in tab.text("#meter"), tab.text("#meter")
+        assert said or not node["text"].strip()
+        foot(tab, "Retry")
+        tab.wait(f"{LAST}.innerText.includes('2/2')")
+        tab.js(f"{LAST}.querySelector('.branches button').click()")
+        tab.wait(f"{LAST}.innerText.includes('1/2') && !document.querySelector('.stops')")
+        assert tab.text(".message.assistant:last-of-type .text") == said
+        foot(tab, "Continue")
+        tab.wait_for_answer()
+        # Edited: another branch, and the old one stays.
+        tab.js("document.querySelector('#input').focus()")
+        tab.press("ArrowUp")
+        assert tab.js("document.querySelector('#input').value") == "Hello there"
+        tab.type(" my friend")
+        tab.press("Enter")
+        tab.wait("document.querySelector('.message.user').innerText.includes('my friend')")
+        tab.wait_for_answer()
+        assert "2/2" in tab.text(".message.user")
+        # Another conversation; both are there after a reload, and words find the right one.
+        tab.press("n", alt=True)
+        tab.say("Something about **boats**")
+        tab.wait_for_answer()
+        tab.wait("document.querySelectorAll('.item').length === 2")
+        tab.open(url_of(server))
+        tab.wait("document.querySelectorAll('.item').length === 2 && document.querySelector('.message.user')")
+        assert tab.text(".message.user .said") == "Something about **boats**"
+        tab.js("document.querySelector('#search').focus()")
+        tab.type("my friend")
+        tab.wait("document.querySelectorAll('.item').length === 1")
+        assert "Hello there" in tab.text(".list")
+        tab.js("document.querySelector('.item .open').click()")
+        tab.wait("document.querySelector('.message.user').innerText.includes('my friend')")
+        quiet(tab)
+
+
+def test_stop_attach_export_import(browser, binary):
+    with Server(binary, "--chip", "reference") as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        tab.js("""(() => { const files = new DataTransfer();
+            files.items.add(new File(['first line\\n```\\ncode\\n```\\n'], 'notes.md'));
+            files.items.add(new File([new Uint8Array([0, 1, 2, 255])], 'picture.png'));
+            const input = document.querySelector('#attach-file'); input.files = files.files;
+            input.dispatchEvent(new Event('change')); })()""")
+        tab.wait("document.querySelector('.chip') && document.querySelector('.banner')")
+        assert "picture.png" in tab.text("#banner") and "notes.md" in tab.text("#files")
+        tab.say("Read it")
+        tab.wait("document.querySelector('.stops') && document.querySelector('.message.assistant .text')?.innerText.length > 0")
+        tab.press("Escape")
+        tab.wait_for_answer()
+        assert "Stopped" in tab.text(".message.assistant") or "tokens" in tab.text(".message.assistant .facts")
+        # What is exported comes back in a browser that has nothing, and a wrong file is said to be one.
+        text = tab.js("""new Promise(async done => { const make = URL.createObjectURL;
+            URL.createObjectURL = blob => (blob.text().then(done), make(blob)); document.querySelector('#export').click(); })""")
+        assert json.loads(text)["conversations"][0]["nodes"]
+    with Server(binary) as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        broken = json.dumps({"format": "naru-conversations", "conversations": [
+            {"version": 1, "id": "0" * 24, "nodes": {"1" * 24: {"id": "1" * 24, "parent": "1" * 24, "role": "user", "text": "x"}}}]})
+        for content, words in (("{}", "no file of naru"), (broken, "1 could not be read"), (text, "1 conversations are imported")):
+            tab.js(f"""(() => {{ const files = new DataTransfer(); files.items.add(new File([{json.dumps(content)}], 'x.json'));
+                const input = document.querySelector('#import-file'); input.files = files.files;
+                input.dispatchEvent(new Event('change')); }})()""")
+            tab.wait(f"document.querySelector('#banner').innerText.includes({json.dumps(words)})")
+        tab.wait("document.querySelector('.message.user')?.innerText.includes('Read it')")
+        assert "notes.md" in tab.text(".message.user")
+        quiet(tab)
+
+
+def test_keys(browser, binary):
+    with tempfile.NamedTemporaryFile("w") as keys:
+        keys.write(f"{KEY} anna\n")
+        keys.flush()
+        with Server(binary, "--keys", keys.name) as server, browser.tab() as tab:
+            tab.open(url_of(server))
+            for key, keeps in (("f" * 20, False), (KEY, True)):
+                tab.wait("document.querySelector('#key-dialog[open]')")
+                tab.js("document.querySelector('#key').focus()")
+                tab.type(key)
+                if keeps:
+                    tab.js("document.querySelector('#key-keep').click()")
+                tab.press("Enter")
+                tab.wait(f"document.querySelector('#key')?.value !== {json.dumps(key)}")
+            tab.say("Hello")
+            tab.wait_for_answer()
+            tab.open(url_of(server))
+            tab.say("Hello again")
+            tab.wait_for_answer()
+            assert not tab.js("document.querySelector('#key-dialog')")
+            quiet(tab, "401")
+
+
+def test_proof_and_server(browser, binary):
+    with Server(binary, "--parallel", "4") as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        settings(tab, max_tokens=40, temperature=1)
+        tab.say("Prove it")
+        tab.wait_for_answer()
+        foot(tab, "Proof")
+        tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
+        rows = tab.js("[...document.querySelectorAll('#proof tbody tr')].map(r => [...r.children].map(c => c.textContent))")
+        assert tab.js("Boolean(document.querySelector('.verdict.good'))"), (tab.text(".verdict"), rows)
+        assert len(rows) == 3 and len({(row[3], row[4]) for row in rows}) == 1 and rows[0][3], rows
+        assert int(rows[1][1]) >= 1, rows
+        tab.press("Escape")
+        tab.press("2", alt=True)
+        tab.wait("document.querySelectorAll('#server .plot').length === 4")
+        tab.wait("document.querySelector('#server .tiles dd')?.textContent > 0 && document.querySelector('#server').innerText.includes('numerics')")
+        tab.wait("document.querySelector('#server canvas').width > 100")
+        quiet(tab)
+
+
+def write_run(folder, name, n, status="running"):
+    run = folder / name
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "run.json").write_text(json.dumps({"name": name, "status": status, "step": n, "steps": 100, "loss": 1.0 / n, "seconds": 5,
+                                              "started": "2026-01-01T00:00:00Z", "updated": f"2026-01-01T00:00:{n % 60:02}Z"}))
+    (run / "metrics.jsonl").write_text("".join(json.dumps({"step": i, "time": i, "loss": 1.0 / i, "<b>odd</b>": i}) + "\n"
+                                               for i in range(1, n + 1)) + "no json\n")
+
+
+def test_runs(browser, binary):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        write_run(folder, "first", 10, "done")
+        write_run(folder, "second", 20)
+        with Server(binary, "--runs", str(folder)) as server, browser.tab() as tab:
+            listed = server.ask("GET", "/v1/runs").json()["runs"]
+            assert sorted(run["id"] for run in listed) == ["first", "second"] and str(folder) not in json.dumps(listed), listed
+            run = server.ask("GET", "/v1/runs/first").json()
+            assert run["status"] == "done" and run["curves"][0]["name"] == "loss" and len(run["curves"][0]["steps"]) == 10
+            for path in ("/v1/runs/none", "/v1/runs/..%2f..%2fetc", "/v1/runs/%2e%2e/first", "/v1/runs/first/run.json"):
+                assert server.ask("GET", path).status == 404, path
+            assert server.ask("GET", "/v1/runs/%zz").status == 400
+            tab.open(url_of(server) + "#runs")
+            tab.wait("document.querySelectorAll('.run-row').length === 2 && document.querySelectorAll('#runs .plot').length === 2")
+            tab.js("document.querySelector('.run-row[data-id=first]').click()")
+            tab.wait("document.querySelector('#runs h3').textContent === 'first'")
+            assert "<b>odd</b>" in tab.text("#runs .plots")
+            write_run(folder, "first", 30, "done")
+            tab.wait("document.querySelector('.run-row[data-id=first]').textContent.includes('30')")
+            tab.wait("document.querySelector('#runs .plot .now').textContent === '0.0333'")
+            quiet(tab)
+
+
+def test_a_hostile_model(browser, binary):
+    texts = {f"m{i}": text for i, text in enumerate(hostile.MARKUP + hostile.TOKENS + hostile.WIDE)}
+    scripts = {name: (lambda say, body, text=text: [say(content=text[i:i + 997]) for i in range(0, len(text), 997)] and None)
+               for name, text in texts.items()}
+    scripts["thinks"] = lambda say, body: say(reasoning="".join(hostile.MARKUP[:8])) or say(content=hostile.MARKUP[0])
+    with Server(binary) as server, Stub(server.address, scripts) as stub, browser.tab(width=400, height=700) as tab:
+        tab.open(stub.url)
+        for name in [*texts, "thinks"]:
+            tab.say(name)
+            tab.wait_for_answer(60)
+            wide = tab.js("[document.documentElement.scrollWidth, innerWidth, document.querySelector('.log').scrollWidth, "
+                          "document.querySelector('.log').clientWidth]")
+            assert wide[0] <= wide[1] and wide[2] <= wide[3], (name, texts.get(name, "")[:80], wide)
+            if len(tab.js("[...document.querySelectorAll('.message')].map(m => m.dataset.id)")) > 40:
+                tab.press("n", alt=True)
+        assert tab.js("window.pwned") is None
+        bad = tab.js("""[...document.querySelectorAll('.log *')].filter(e => ['SCRIPT', 'IFRAME', 'STYLE', 'FORM', 'IMG', 'LINK', 'META',
+            'BASE', 'VIDEO', 'OBJECT', 'INPUT'].includes(e.tagName) || [...e.attributes].some(a => a.name.startsWith('on')) ||
+            /^\\s*(javascript|data):/i.test(e.getAttribute('href') ?? '')).map(e => e.outerHTML.slice(0, 100))""")
+        assert not bad, bad
+        assert "/leak" not in "".join(stub.paths) and not [url for url in tab.requests if "leak" in url], stub.paths
+        # What is spelled is shown, and nothing else.
+        shown = tab.js("document.querySelector('.log').innerText")
+        assert "<script>window.pwned=1</script>" in shown
+        quiet(tab)
+
+
+def test_control_tokens_are_text(browser, binary):
+    text = "Then <|im_end|> and </think> and <｜end▁of▁sentence｜>."
+    with Server(binary) as server, Stub(server.address, {"spell": lambda say, body: say(content=text) and None}) as stub, \
+            browser.tab() as tab:
+        tab.open(stub.url)
+        tab.say("spell")
+        assert tab.wait_for_answer() == text
+
+
+def test_a_server_that_goes_away(browser, binary):
+    whole = "".join(f"{i} words of an answer. " for i in range(200))
+    state = {"n": 0}
+
+    def script(say, body):
+        state["n"] += 1
+        if state["n"] == 1:
+            say(reasoning="Let me think.")
+            for i in range(0, 1000, 10):
+                say(content=whole[i:i + 10])
+            stub.is_away = True
+            raise Cut
+        say(reasoning="Let me think.")
+        for i in range(0, len(whole), 7):
+            say(content=whole[i:i + 7])
+
+    with Server(binary) as server, Stub(server.address, {"go": script, "differ": script}) as stub, browser.tab() as tab:
+        tab.open(stub.url)
+        tab.say("go")
+        tab.wait("document.querySelector('.notice')?.innerText.includes('gone away')")
+        assert whole[:900].strip() in tab.text(".message.assistant .text")
+        tab.wait("document.querySelector('#connection').classList.contains('bad')")
+        stub.is_away = False
+        assert tab.wait_for_answer() == whole.strip()
+        assert stub.bodies[1]["seed"] == 1234567 and stub.bodies[1]["messages"] == stub.bodies[0]["messages"]
+        # Another model in its place: what was said stays, and the page says so.
+        state["n"], kept = 0, whole
+        tab.press("n", alt=True)
+        tab.say("differ")
+        tab.wait("document.querySelector('.notice')?.innerText.includes('gone away')")
+        whole = "Something else. " * 100
+        stub.is_away = False
+        tab.wait("document.querySelector('.notice.bad')?.innerText.includes('another answer')")
+        assert kept[:900].strip() in tab.text(".message.assistant .text")
+        # It is not there when it is asked.
+        stub.is_away = True
+        foot(tab, "Retry")
+        tab.wait(f"{LAST}.innerText.includes('gone away')")
+        stub.is_away = False
+        state["n"] = 5
+        tab.wait_for_answer()
+
+
+FORBIDDEN = "Object.defineProperty(window, 'indexedDB', {get() { throw new DOMException('no', 'SecurityError'); }});" \
+            "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }});"
+FULL = "IDBObjectStore.prototype.put = function() { throw new DOMException('full', 'QuotaExceededError'); };"
+
+
+def test_a_browser_that_keeps_nothing(browser, binary):
+    with Server(binary) as server, Stub(server.address, {}) as stub:
+        for script, words in ((FORBIDDEN, "keeps nothing"), (FULL, "storage is full")):
+            with browser.tab(scripts=[script]) as tab:
+                tab.open(stub.url)
+                tab.say("one")
+                tab.wait_for_answer()
+                tab.wait(f"document.querySelector('#banner').innerText.includes({json.dumps(words)})")
+                tab.press("n", alt=True)
+                tab.say("two")
+                tab.wait_for_answer()
+                tab.wait("document.querySelectorAll('.item').length === 2")
+                tab.js("document.querySelectorAll('.item .open')[1].click()")
+                tab.wait("document.querySelector('.message.user').innerText.includes('one')")
+                text = tab.js("""new Promise(async done => { const make = URL.createObjectURL;
+                    URL.createObjectURL = blob => (blob.text().then(done), make(blob)); document.querySelector('#export').click(); })""")
+                assert len(json.loads(text)["conversations"]) == 2
+                quiet(tab)
+
+
+ANSWER = """# A title
+
+Some **bold**, *slanted* and `code`, with $e^{i\\pi} + 1 = 0$ and $5 or $6.
+
+$$\\int_0^1 x^2\\,dx = \\tfrac13$$
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+1. one
+2. two
+   - nested
+
+```python
+def f(x):
+	return "text"  # note
+```
+
+[a link](https://example.org) and <b>no markup</b>.
+"""
+
+
+def test_markdown_and_languages(browser, binary):
+    def slowly(say, body):
+        for i in range(0, 3):
+            say(reasoning="Thinking **hard**. ")
+        for i in range(0, len(ANSWER), 3):
+            say(content=ANSWER[i:i + 3])
+
+    with Server(binary) as server, Stub(server.address, {"show": slowly}) as stub:
+        for language, words in (("en-US", "Send"), ("ko-KR", "보내기"), ("zh-CN", "发送")):
+            with browser.tab(language=language, dark=language != "en-US") as tab:
+                tab.open(stub.url)
+                assert tab.text("#send") == words
+                tab.say("show")
+                tab.wait_for_answer()
+                tab.wait("document.querySelectorAll('.tex.drawn .katex').length === 2")
+                found = tab.js("""(() => { const q = s => document.querySelector('.message.assistant .text ' + s);
+                    return [q('h3').textContent, q('strong').textContent, q('em').textContent, q('td.to-right').textContent,
+                    q('ol li ul li').textContent, q('.code .hl-word').textContent, q('.code .hl-note').textContent,
+                    q('.code pre').innerText.includes('\\treturn'), q('a').rel]; })()""")
+                assert found == ["A title", "bold", "slanted", "2", "nested", "def", "# note", True, "noopener noreferrer"], found
+                assert "$5 or $6" in tab.text(".message.assistant .text") and "<b>no markup</b>" in tab.text(".message.assistant .text")
+                assert not tab.js("document.querySelector('.reasoning').open")
+                tab.js("document.querySelector('.reasoning summary').click()")
+                tab.wait("document.querySelector('.reasoning strong')?.textContent === 'hard'")
+                quiet(tab)
+        with browser.tab() as tab:
+            tab.open(stub.url)
+            tab.js("(() => { const s = document.querySelector('#language'); s.value = 'ko'; s.dispatchEvent(new Event('change')); })()")
+            assert tab.text("#send") == "보내기" and tab.js("document.documentElement.lang") == "ko"
+
+
+def test_long_answers(browser, binary):
+    lines = [f"{i}. item **{i}** of many" if i % 3 else f"Line {i}\n" for i in range(10000)]
+    code = "```js\n" + "\n".join(f"const x{i} = {i}; // {i}" for i in range(10000)) + "\n```\n"
+    table = "| a | b |\n|---|---|\n" + "".join(f"| {i} | {i * i} |\n" for i in range(3000))
+
+    def say_all(text):
+        return lambda say, body: [say(content=text[i:i + 400]) for i in range(0, len(text), 400)] and None
+
+    with Server(binary) as server, Stub(server.address, {"lines": say_all("\n".join(lines)), "code": say_all(code),
+                                                         "table": say_all(table)}) as stub, browser.tab() as tab:
+        tab.open(stub.url)
+        tab.say("lines")
+        tab.wait_for_answer(120)
+        tab.wait("document.querySelector('.message.assistant .text').textContent.includes('item 9998 of many')", 60)
+        for i in (1, 5000, 9997):
+            assert tab.js(f"document.querySelector('.message.assistant .text').textContent.includes('item {i} of')"), i
+        tab.press("n", alt=True)
+        tab.say("code")
+        tab.wait_for_answer(120)
+        tab.wait("document.querySelector('.message.assistant .code code')?.textContent.includes('// 9999')", 60)
+        assert tab.js("document.querySelector('.message.assistant .code code').textContent") == code[6:-5]
+        tab.press("n", alt=True)
+        tab.say("table")
+        tab.wait_for_answer(120)
+        tab.wait("[...document.querySelectorAll('.message.assistant td')].length === 6000", 60)
+        quiet(tab)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--only", default="", metavar="WORD", help="tests whose name has it")
+    args = parser.parse_args()
+    if find_browser() is None:
+        print("skipped: no Chromium is installed; apt-get install chromium-headless-shell (./scripts/setup does)")
+        return SKIPPED
+    tests = [test for name, test in globals().items() if name.startswith("test_") and args.only in name]
+    failed = 0
+    with Browser() as browser:
+        for test in tests:
+            begin = time.monotonic()
+            try:
+                test(browser, args.binary)
+                print(f"ok      {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+            except Exception as problem:  # the others run too
+                failed += 1
+                print(f"FAILED  {test.__name__}: {type(problem).__name__}: {problem}", flush=True)
+                if args.only:
+                    raise
+    print(f"{len(tests) - failed} of {len(tests)} passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

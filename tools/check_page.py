@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""Looks at the page of naru serve longer than its test does.
+
+    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,long,memory,shifts] [--out FOLDER]
+
+    shots    screenshots at 1280 and 400 pixels, light and dark, in English, Korean and Chinese, into --out, to be looked at
+    axe      accessibility of every part, by axe-core: no violation. Its script comes with --axe FILE, or out of
+             `pip install -r tools/requirements-page.txt`
+    frames   an answer of 200 tokens a second: no frame over 50 ms, in the middle of a long conversation too
+    long     an answer of 10,000 lines (text, code, a list): no frame over 50 ms while it comes
+    shifts   while an answer grows nothing that is there moves (layout shifts, as the browser counts them)
+    memory   100 conversations, opened and answered: the heap and the elements do not grow
+
+A frame is what the browser calls a long animation frame: all that kept it from drawing, in one piece. On a machine that is busy with other
+things the numbers say more of those than of the page. A Chromium must be installed; Python's standard library is enough
+but for axe. The exit status is 0 where all that was tried is as it should be.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests/page"), str(ROOT / "tests/server")]
+
+import run_page_tests as tests  # noqa: E402
+from browser import Browser, find_browser  # noqa: E402
+from server_rig import Server  # noqa: E402
+from stub import Stub, at_rate  # noqa: E402
+
+FRAME_MS_MAX = 50
+SHIFT_MAX = 0.01
+GROWTH_MAX = 1.10
+
+PROSE = """## Why the sky is blue
+
+Sunlight is scattered by molecules that are much smaller than its wavelength $\\lambda$. How much goes as
+
+$$I \\propto \\frac{1}{\\lambda^4}\\left(1 + \\cos^2\\theta\\right)$$
+
+so that **blue** light ($450\\,\\text{nm}$) is scattered about $4.4$ times as much as red ($650\\,\\text{nm}$).
+
+| colour | wavelength | scattered |
+|---|--:|--:|
+| violet | 400 nm | 6.97 |
+| blue | 450 nm | 4.35 |
+| red | 650 nm | 1.00 |
+
+1. Light comes in from the sun.
+2. Blue is *scattered* out of the beam, in all directions.
+   - at noon from everywhere,
+   - at dusk the beam itself is what is left: red.
+
+```python
+def scattered(wavelength, reference=650e-9):
+    \"\"\"Relative to red light.\"\"\"
+    return (reference / wavelength) ** 4  # Rayleigh
+
+for name, nm in [("blue", 450), ("red", 650)]:
+    print(f"{name}: {scattered(nm * 1e-9):.2f}")
+```
+
+> Violet is scattered even more, but there is less of it, and eyes see it worse.
+
+See [Rayleigh scattering](https://en.wikipedia.org/wiki/Rayleigh_scattering).
+"""
+KOREAN = "하늘이 파란 까닭은 **레일리 산란** 때문입니다. 파장이 짧은 빛이 더 많이 흩어집니다.\n\n"
+CHINESE = "天空呈蓝色是因为**瑞利散射**：波长越短的光散射得越多。\n\n"
+
+# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts.
+WATCH = """window.frames_ = []; window.shifts_ = [];
+try { new PerformanceObserver(l => l.getEntries().forEach(e => window.frames_.push([Math.round(e.duration),
+    e.scripts.map(s => `${s.sourceURL.split('/').pop()} ${s.sourceFunctionName} ${Math.round(s.duration)}`).join('; ')])))
+    .observe({type: 'long-animation-frame'}); } catch {}
+new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push(e.value))).observe({type: 'layout-shift'});"""
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(is_so, what):
+    if not is_so:
+        raise Failed(what)
+
+
+def thinks_and_says(text):
+    def script(say, body):
+        at_rate(say, "The question is about **scattering**. Let me recall how it goes with the wavelength. " * 3, 400, field="reasoning")
+        at_rate(say, text, 2000)
+    return script
+
+
+def scripts_of():
+    scripts = {"Why is the sky blue?": thinks_and_says(PROSE), "하늘은 왜 파란가요?": thinks_and_says(KOREAN + PROSE),
+               "天空为什么是蓝色的？": thinks_and_says(CHINESE + PROSE)}
+    return scripts
+
+
+def shots(args, browser, server, stub):
+    """Every part, in every language and theme and at both widths."""
+    out = pathlib.Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    questions = {"en": "Why is the sky blue?", "ko": "하늘은 왜 파란가요?", "zh": "天空为什么是蓝色的？"}
+    n = 0
+    for language, locale in (("en", "en-US"), ("ko", "ko-KR"), ("zh", "zh-CN")):
+        for dark in (False, True):
+            for width, height in ((1280, 900), (400, 800)):
+                with browser.tab(width=width, height=height, dark=dark, language=locale) as tab:
+                    name = f"{language}-{'dark' if dark else 'light'}-{width}"
+
+                    def shot(part):
+                        time.sleep(0.25)
+                        tab.screenshot(out / f"{name}-{part}.png")
+
+                    tab.open(stub.url)
+                    shot("empty")
+                    tab.say(questions[language])
+                    tab.wait_for_answer()
+                    tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
+                    shot("chat-end")
+                    tab.js("document.querySelector('#scroller').scrollTop = 0")
+                    shot("chat")
+                    tab.js("document.querySelector('#settings-open').click()")
+                    shot("settings")
+                    tab.js("document.querySelector('#settings-open').click()")
+                    tab.js("document.querySelector('#menu').click()")
+                    shot("list")
+                    tab.js("document.querySelector('#menu').click()")
+                    tab.press("?", alt=False)
+                    tab.js("document.querySelector('#help').click()")
+                    shot("help")
+                    tab.js("document.querySelector('dialog[open]')?.close()")
+                    tab.open(tests.url_of(server) + "#server")
+                    tests_wait = "document.querySelectorAll('#server .tiles dd').length > 4"
+                    tab.wait(tests_wait)
+                    server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 50})
+                    time.sleep(2.2)
+                    shot("server")
+                    tab.open(tests.url_of(server))
+                    tab.js("location.hash = '#runs'")
+                    tab.wait("document.querySelectorAll('#runs .plot').length > 1")
+                    time.sleep(0.5)
+                    shot("runs")
+                    tab.js("location.hash = ''")
+                    tests.settings(tab, max_tokens=30, temperature=1)
+                    tab.say("Prove it")
+                    tab.wait_for_answer()
+                    tab.js("document.querySelector('.message.assistant .proof').click()")
+                    tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
+                    shot("proof")
+                    n += 1
+    print(f"shots: {n} of each part in {out}")
+
+
+def find_axe(args):
+    if args.axe:
+        return pathlib.Path(args.axe).read_text()
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None:
+        raise Failed("axe-core is not there; pip install -r tools/requirements-page.txt, or give --axe FILE")
+    return next(pathlib.Path(spec.origin).parent.rglob("axe.min.js")).read_text()
+
+
+def axe(args, browser, server, stub):
+    source = find_axe(args)
+    problems = []
+    for dark in (False, True):
+        for width in (1280, 400):
+            with browser.tab(width=width, height=800, dark=dark) as tab:
+                # axe itself makes markup, which the policy of trusted types is there to stop.
+                tab.ask("Page.setBypassCSP", {"enabled": True})
+
+                def look(part):
+                    tab.js(f"window.axe || ({json.dumps(source)} && 0)")
+                    if not tab.js("Boolean(window.axe)"):
+                        tab.ask("Runtime.evaluate", {"expression": source})
+                    found = tab.js("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+                                   ".then(r => r.violations.map(v => [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' :: ' + (n.any[0]?.message ?? '').slice(0, 140))]))", 120)
+                    problems.extend((f"{part} {width} {'dark' if dark else 'light'}", *each) for each in found)
+
+                tab.open(stub.url)
+                look("empty")
+                tab.say("Why is the sky blue?")
+                tab.wait_for_answer()
+                tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
+                look("chat")
+                tab.js("document.querySelector('#settings-open').click()")
+                look("settings")
+                tab.js("document.querySelector('#settings-open').click(); document.querySelector('#menu').click()")
+                look("list")
+                tab.js("document.querySelector('#help').click()")
+                look("help")
+                tab.open(tests.url_of(server))
+                for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
+                    tab.js(f"location.hash = '#{name}'")
+                    tab.wait(f"document.querySelector('{is_there}')")
+                    look(name)
+    for problem in problems:
+        print(problem)
+    print(f"axe: {len(problems)} violations")
+    expect(not problems, f"{len(problems)} violations")
+
+
+def watched(tab):
+    found = tab.js("[window.frames_, window.shifts_.reduce((a, b) => a + b, 0)]")
+    tab.js("window.frames_.length = window.shifts_.length = 0")
+    return found
+
+
+def frames(args, browser, server, stub):
+    stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE * 6, 200)
+    with browser.tab(scripts=[WATCH]) as tab:
+        tab.open(stub.url)
+        for turn in range(4):
+            time.sleep(1)
+            watched(tab)
+            tab.say("stream")
+            tab.wait_for_answer(120)
+            long, shift = watched(tab)
+            slow = [each for each in long if each[0] > FRAME_MS_MAX]
+            print(f"frames: answer {turn + 1}, {len(PROSE * 6) // 4} tokens at 200/s ({tab.text('#speed')}): longest "
+                  f"{max((ms for ms, _ in long), default=0)} ms; {len(slow)} over {FRAME_MS_MAX} ms {slow[:4]}; shifts {shift:.4f}")
+            if turn > 0:  # in the first one KaTeX and its fonts are fetched
+                expect(len(slow) <= args.slow_frames, f"{len(slow)} frames over {FRAME_MS_MAX} ms")
+
+
+def long(args, browser, server, stub):
+    texts = {"prose": "".join(f"Line {i} of **many**, with `code` and a [link](https://example.org).\n\n" for i in range(5000)),
+             "code": "```cpp\n" + "".join(f"int value_{i} = {i};  // the {i}th\n" for i in range(10000)) + "```\n",
+             "list": "".join(f"{i}. item **{i}**\n" for i in range(10000))}
+    with browser.tab(scripts=[WATCH]) as tab:
+        for name, text in texts.items():
+            stub.scripts[name] = lambda say, body, text=text: at_rate(say, text, 1000, size=40)
+            tab.open(stub.url)
+            tab.press("n", alt=True)
+            time.sleep(1)
+            watched(tab)
+            tab.say(name)
+            tab.wait_for_answer(240)
+            tab.wait("document.querySelector('.message.assistant .text').textContent.length > 1000 && "
+                     f"{json.dumps(text.strip().splitlines()[-2 if name == 'code' else -1][:12].split('. ')[-1].replace('*', ''))}.length", 60)
+            found, shift = watched(tab)
+            slow = [each for each in found if each[0] > FRAME_MS_MAX]
+            print(f"long: {name}, {text.count(chr(10))} lines: longest frame {max((ms for ms, _ in found), default=0)} ms, "
+                  f"{len(slow)} over {FRAME_MS_MAX} ms {slow[:4]}; shifts {shift:.4f}")
+            # Back at it, and through it.
+            tab.js("""new Promise(done => { const s = document.querySelector('#scroller'); let n = 0; const step = () => {
+                s.scrollTop = s.scrollHeight * (n % 20) / 20; ++n < 60 ? requestAnimationFrame(step) : done(); }; step(); })""")
+            scrolled, _ = watched(tab)
+            print(f"long: {name}, scrolled through: longest frame {max((ms for ms, _ in scrolled), default=0)} ms")
+            tab.open(stub.url)
+            tab.wait("document.querySelector('.message.assistant .text').textContent.length > 100000", 60)
+            opened, _ = watched(tab)
+            print(f"long: {name}, opened again: longest frame {max((ms for ms, _ in opened), default=0)} ms")
+            expect(len(slow) <= args.slow_frames, f"{name}: {len(slow)} frames over {FRAME_MS_MAX} ms")
+
+
+def shifts(args, browser, server, stub):
+    stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE * 3, 500)
+    for width in (1280, 400):
+        with browser.tab(scripts=[WATCH], width=width) as tab:
+            tab.open(stub.url)
+            tab.say("stream")
+            tab.wait_for_answer(120)
+            watched(tab)
+            for turn in range(3):
+                tab.say("stream")
+                tab.wait("document.querySelector('.stops')")
+                if turn == 2:  # the reader has gone up
+                    tab.js("document.querySelector('#scroller').scrollTop -= 600")
+                tab.wait_for_answer(120)
+                _, shift = watched(tab)
+                print(f"shifts: {width} pixels, answer {turn + 2}: {shift:.4f}")
+                expect(shift <= SHIFT_MAX, f"a shift of {shift:.4f}, at most {SHIFT_MAX} was wanted")
+
+
+def memory(args, browser, server, stub):
+    stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE, 4000)
+    with browser.tab() as tab:
+        tab.open(stub.url)
+        sizes = []
+        for i in range(100):
+            tab.press("n", alt=True)
+            tab.say("stream")
+            tab.wait_for_answer()
+            if i % 10 == 9:
+                tab.press("n", alt=True)
+                sizes.append(tab.memory())
+                print(f"memory: after {i + 1} conversations {sizes[-1][0] / 2**20:.2f} MiB of heap, {sizes[-1][1]} nodes", flush=True)
+        # The list has a row for each; all else must stay.
+        rows = tab.js("document.querySelectorAll('.list *').length")
+        first, last = sizes[1], sizes[-1]
+        print(f"memory: the list of 100 has {rows} elements")
+        expect(last[0] <= GROWTH_MAX * first[0], f"the heap grew from {first[0]} to {last[0]} bytes")
+        expect(last[1] - first[1] <= 2 * rows, f"nodes grew from {first[1]} to {last[1]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=str(ROOT / "build/release/naru"))
+    parser.add_argument("--only", default="shots,axe,frames,long,shifts,memory", metavar="NAMES")
+    parser.add_argument("--out", default=str(ROOT / "build/page"), metavar="FOLDER", help="of the screenshots; default build/page")
+    parser.add_argument("--axe", metavar="FILE", help="axe.min.js")
+    parser.add_argument("--slow-frames", type=int, default=0, metavar="N", help="that are let pass; default 0")
+    args = parser.parse_args()
+    if find_browser() is None:
+        sys.exit("looking for a browser: no Chromium is installed; ./scripts/setup installs one on Debian")
+    checks = {"shots": shots, "axe": axe, "frames": frames, "long": long, "shifts": shifts, "memory": memory}
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        tests.write_run(folder, "pretrain-tiny", 40, "done")
+        tests.write_run(folder, "r1-minute", 60)
+        with Server(args.binary, "--runs", str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
+                Browser() as browser:
+            for name in args.only.split(","):
+                try:
+                    checks[name](args, browser, server, stub)
+                except Failed as problem:
+                    failed.append(name)
+                    print(f"{name}: FAILED: {problem}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
