@@ -50,6 +50,12 @@ struct ToolCall {
   std::string arguments;  // a JSON object, byte for byte as the model wrote it; {} where it wrote none
 };
 
+// The bytes of calls as a model was trained to write them, markers among them:
+// before_all (before_name NAME before_arguments OBJECT behind_arguments), with `between` between two, behind_all.
+struct CallTexts {
+  std::string before_all, before_name, before_arguments, behind_arguments, between, behind_all;
+};
+
 struct ToolCallOptions {
   ToolCallForm form = ToolCallForm::kNone;
   std::vector<std::string> names;  // of the request's tools

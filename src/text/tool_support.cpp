@@ -13,6 +13,7 @@ constexpr const char* kProbeTool = "probe_tool_qz";
 constexpr const char* kProbeQuestion = "probe question qz";
 constexpr const char* kProbeWords = "probe words qz";
 constexpr const char* kProbeArguments = R"({"probe_key":  "probe_value_qz"})";  // two spaces: no printer makes them
+constexpr const char* kOtherArguments = R"({"probe_key":  "other_value_qz"})";
 
 Value::Object probe_message(const char* role, Value content) {
   return {{"role", role}, {"content", std::move(content)}};
@@ -28,12 +29,16 @@ Value probe_tools() {
       {"function", Value::Object{{"name", kProbeTool}, {"description", "A tool."}, {"parameters", parameters}}}})};
 }
 
-// An answer that is a call, behind these words.
-Value probe_call(Value words) {
+// An answer that is a call, or two, behind these words.
+Value probe_call(Value words, bool has_other = false) {
   Value::Object message = probe_message("assistant", std::move(words));
-  const Value function(Value::Object{{"name", kProbeTool}, {"arguments", kProbeArguments}});
-  const Value call(Value::Object{{"id", "call_0"}, {"type", "function"}, {"function", function}});
-  message.emplace_back("tool_calls", Value::List{call});
+  const auto call = [](const char* id, const char* arguments) {
+    const Value function(Value::Object{{"name", kProbeTool}, {"arguments", arguments}});
+    return Value(Value::Object{{"id", id}, {"type", "function"}, {"function", function}});
+  };
+  Value::List calls = {call("call_0", kProbeArguments)};
+  if (has_other) calls.push_back(call("call_1", kOtherArguments));
+  message.emplace_back("tool_calls", std::move(calls));
   return message;
 }
 
@@ -95,6 +100,55 @@ std::string separator_of(const std::string& text, ToolCallForm form) {
   return between.find_first_not_of(kProbeBlanks) == std::string::npos ? between : "";
 }
 
+// What of `text` is before `sign`, which is taken out of it; nothing where it is not there.
+std::optional<std::string> take_up_to(std::string_view& text, std::string_view sign, bool with_sign) {
+  const size_t at = text.find(sign);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string taken(text.substr(0, at + (with_sign ? sign.size() : 0)));
+  text.remove_prefix(at + sign.size());
+  return taken;
+}
+
+// What stands around the names and arguments of calls. `text`: with one, whose arguments are at `arguments`; `two`:
+// with another behind it.
+std::optional<CallTexts> texts_of(std::string_view text, size_t arguments, const std::optional<std::string>& two,
+                                  ToolCallForm form) {
+  if (form == ToolCallForm::kNone) return std::nullopt;
+  const bool is_bare = form == ToolCallForm::kBare, is_deep = form == ToolCallForm::kDeepSeek;
+  const auto markers = tool_call_markers(form);
+  const std::string_view opening = is_bare ? std::string_view("{") : is_deep ? markers[2] : markers[0];
+  const std::string_view closing = is_bare ? std::string_view("}") : is_deep ? markers[3] : markers[1];
+  std::string_view before = text.substr(0, arguments), behind = text.substr(arguments);
+  behind.remove_prefix(std::string_view(kProbeArguments).size());
+  CallTexts texts;
+  const size_t begin = before.rfind(is_deep ? markers[0] : opening);
+  if (begin == std::string_view::npos) return std::nullopt;
+  before.remove_prefix(begin);
+  if (is_deep) {
+    const size_t call = before.find(opening);
+    if (call == std::string_view::npos) return std::nullopt;
+    texts.before_all = before.substr(0, call);
+    before.remove_prefix(call);
+  }
+  const auto before_name = take_up_to(before, kProbeTool, false);
+  const auto behind_arguments = take_up_to(behind, closing, true);
+  if (!before_name || !behind_arguments || before.find(kProbeTool) != std::string_view::npos) return std::nullopt;
+  texts.before_name = *before_name;
+  texts.before_arguments = before;
+  texts.behind_arguments = *behind_arguments;
+  if (is_deep) {
+    const auto behind_all = take_up_to(behind, markers[1], true);
+    if (!behind_all) return std::nullopt;
+    texts.behind_all = *behind_all;
+  }
+  texts.between = is_bare ? "; " : "\n";  // where the template writes no two calls
+  const size_t first = two ? two->rfind(kProbeArguments) : std::string::npos;
+  if (is_bare || first == std::string::npos || two->find(kOtherArguments, first) == std::string::npos) return texts;
+  std::string_view rest = std::string_view(*two).substr(first);
+  if (take_up_to(rest, closing, true)) texts.between = take_up_to(rest, opening, false).value_or(texts.between);
+  return texts;
+}
+
 }  // namespace
 
 ToolSupport tool_support(const ChatTemplate& chat_template) {
@@ -114,6 +168,9 @@ ToolSupport tool_support(const ChatTemplate& chat_template) {
   const size_t asked = text->rfind(kProbeQuestion, arguments);
   if (asked == std::string::npos) return support;
   support.form = form_of(*text, asked, arguments, prompt.value_or(""));
+  const Value no_words = support.takes_null_content ? Value(nullptr) : Value("");
+  const auto two = rendered(chat_template, {question, probe_call(no_words, true)}, false);
+  support.texts = texts_of(*text, arguments, two, support.form);
   const auto behind_words = rendered(chat_template, {question, probe_call(kProbeWords)}, false);
   support.writes_calls_behind_words = has_call(behind_words);
   if (behind_words) support.separator = separator_of(*behind_words, support.form);

@@ -2,6 +2,7 @@
 // models is needed.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "text/chat_template.h"
@@ -15,6 +16,7 @@ struct ToolSupport {
   bool writes_calls_behind_words = false;   // also those of an answer that has words before them
   ToolCallForm form = ToolCallForm::kNone;  // of those calls, as far as it is one that ToolCallSplitter reads
   std::string separator;                    // between an answer's words and its first call
+  std::optional<CallTexts> texts;           // of those calls, byte for byte; nothing where they were not made out
   bool takes_null_content = false;          // of an answer that is calls alone; else its content must be ""
 };
 

@@ -1,0 +1,130 @@
+// SchemaShape: what several JSON schemas, all of which must hold, say together of one value, without looking into its
+// parts. SchemaReader reads schemas into it, and refuses what is not done.
+//
+// Keywords that are read (JSON Schema 2020-12): type enum const; properties required additionalProperties
+// minProperties maxProperties; items prefixItems minItems maxItems; minLength maxLength pattern format; minimum maximum
+// exclusiveMinimum exclusiveMaximum; anyOf oneOf allOf $ref $defs definitions; true and false. Without effect, as the
+// standard has it: title description default examples deprecated readOnly writeOnly $schema $id $anchor $comment
+// contentEncoding contentMediaType contentSchema, and discriminator. All others are refused.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "text/forms/number_rules.h"
+#include "text/forms/regex.h"
+#include "text/value.h"
+
+namespace naru::text {
+
+// A schema inside the document, and its place there: "#/properties/a".
+struct SchemaRef {
+  const Value* schema = nullptr;
+  std::string place;
+};
+using SchemaRefs = std::vector<SchemaRef>;  // all of which must hold
+
+enum ValueKind : uint8_t {
+  kNullKind = 1,
+  kBoolKind = 2,
+  kIntegerKind = 4,
+  kRealKind = 8,  // numbers that are no integers
+  kStringKind = 16,
+  kArrayKind = 32,
+  kObjectKind = 64,
+  kAnyKind = 127,
+};
+
+// The kinds that a value is of: 1.0 is an integer and a number.
+uint8_t kinds_of(const Value& value);
+// As JSON values: 1 and 1.0 are equal, and the order of keys is nothing.
+bool is_equal(const Value& a, const Value& b);
+
+struct SchemaShape {
+  // What one schema says of an object's or an array's parts.
+  struct ObjectPart {
+    const Value::Object* properties = nullptr;  // null: none
+    std::shared_ptr<const std::unordered_map<std::string_view, const Value*>> by_name;
+    const Value* additional = nullptr;  // null: any
+    std::string place;
+  };
+  struct ArrayPart {
+    const Value::List* prefix = nullptr;
+    const Value* items = nullptr;
+    std::string place;
+  };
+  // Of which one must hold as well.
+  struct Choice {
+    SchemaRefs alternatives;
+    bool is_one_only = false;  // and no other: oneOf
+    std::string place;
+  };
+
+  uint8_t kinds = kAnyKind;
+  bool is_never = false;
+  bool is_bare = true;  // nothing but choices so far
+  std::optional<std::vector<Value>> values;
+  NumberBounds numbers;
+  LengthBounds length;
+  std::vector<std::shared_ptr<const RegexAutomaton>> patterns;
+  std::vector<ObjectPart> objects;
+  std::vector<std::string> required;  // in order, none twice
+  LengthBounds properties;
+  std::vector<ArrayPart> arrays;
+  LengthBounds items;
+  std::vector<Choice> choices;
+  std::string place;  // of the first schema
+
+  // Of a property; a part of `false` among them: it may not be there.
+  SchemaRefs property(std::string_view name) const;
+  SchemaRefs additional() const;
+  SchemaRefs item(size_t index) const;
+  bool requires_property(std::string_view name) const;
+};
+
+class SchemaReader {
+ public:
+  explicit SchemaReader(const Value& root) : root_(root) {}
+
+  // False where something is wrong, and error() says what.
+  bool read(const SchemaRef& ref, SchemaShape& shape);
+  bool read(const SchemaRefs& refs, SchemaShape& shape);
+  // Whether no value can meet both: true only where that is plain.
+  bool are_disjoint(const SchemaShape& a, const SchemaShape& b, int depth = 0);
+
+  bool fail(const std::string& place, std::string_view what, Code code = Code::kInvalidArgument);
+  const Error& error() const { return *error_; }
+
+ private:
+  struct Keyword;
+  static const Keyword* find_keyword(std::string_view name);
+  bool read_keyword(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_kinds(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_values(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_bound(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_count(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_pattern(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_format(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_required(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_list(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_ref(const Value& value, const std::string& place, SchemaShape& shape);
+  bool check_names(size_t n, const std::string& place);
+  bool read_parts(const SchemaRef& ref, SchemaShape& shape);
+
+  const Value& root_;
+  std::vector<const Value*> open_;  // schemas that are being read: one that comes again is a circle
+  size_t n_read_ = 0;
+  std::optional<Error> error_;
+};
+
+// A regular expression of a format's whole texts; empty: the format is not known.
+std::string_view format_regex(std::string_view format);
+std::string format_names();  // "date, time, ..."
+
+}  // namespace naru::text

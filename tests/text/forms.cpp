@@ -1,0 +1,259 @@
+// Forms: what a schema, a regular expression or choices take, and what of them is refused.
+#include "text/forms/form.h"
+
+#include "tests/text/forms_rig.h"
+
+namespace naru::text {
+namespace {
+
+struct FormCase {
+  const char* schema;
+  std::vector<const char*> taken, refused;
+};
+
+const FormCase kFormCases[] = {
+    {"true",
+     {"1", "null", "\"\"", "[]", "{}", R"({"a": [1, {"b": "c"}], "d": -1.5e+10})", "[\n  1,\n  2\n]"},
+     {"", "01", "[1,]", "{\"a\"}", "nul", "[1 ,2]", "{\"a\" :1}", " 1"}},
+    {R"({"type":"string"})",
+     {R"("")", R"("a\n\u00e9\ud83d\ude00")", "\"\xc3\xa9\xf0\x9f\x98\x80\""},
+     {R"("\ud83d")", R"("\x")", "\"\xff\"", "\"\n\"", "\"\xed\xa0\x80\"", "1"}},
+    {R"({"type":["integer","null"]})", {"0", "-12", "null"}, {"1.0", "1e3", "-", "00", "true"}},
+    {R"({"type":"number"})", {"0", "-0.5", "1e10", "1.5E-300", "12.25"}, {"1.", ".5", "1e309", "+1", "1e"}},
+    {R"({"type":"string","minLength":2,"maxLength":4})",
+     {R"("ab")", "\"\xc3\xa9\xf0\x9f\x98\x80x\"", R"("\u00e9\ud83d\ude00\n\"")"},
+     {R"("a")", R"("abcde")", R"("\u00e9")"}},
+    {R"({"type":"string","minLength":3})", {R"("abc")", R"("abcdefgh")"}, {R"("ab")"}},
+    {R"({"type":"string","pattern":"^[a-c]+$"})", {R"("abc")"}, {R"("")", R"("abd")"}},
+    {R"({"type":"string","pattern":"b"})", {R"("b")", R"("abc")", R"("\n\"b\\")"}, {R"("ac")", R"("\u0062")"}},
+    {R"({"type":"string","pattern":"^a|b$"})", {R"("ax")", R"("xb")"}, {R"("xa")", R"("bx")"}},
+    {R"({"type":"string","pattern":"^[a-z]*$","minLength":2,"maxLength":3})",
+     {R"("ab")", R"("abc")"},
+     {R"("a")", R"("abcd")"}},
+    {R"({"allOf":[{"pattern":"^a"},{"pattern":"z$"}],"type":"string"})",
+     {R"("az")", R"("abz")"},
+     {R"("a")", R"("z")", R"("za")"}},
+    {R"({"type":"string","format":"date"})",
+     {R"("2024-02-29")", R"("1999-12-31")"},
+     {R"("2023-02-29")", R"("1900-02-29")", R"("2024-04-31")", R"("0000-01-01")"}},
+    {R"({"type":"string","format":"uuid"})", {R"("123e4567-e89b-12d3-a456-426614174000")"}, {R"("123e4567")"}},
+    {R"({"type":"string","format":"ipv6"})",
+     {R"("::1")", R"("1:2:3:4:5:6:7:8")", R"("fe80::1:2")"},
+     {R"("1:2")", R"(":::")"}},
+    {R"({"type":"integer","minimum":-5,"maximum":120})", {"-5", "0", "9", "99", "120"}, {"-6", "121", "-10", "1000"}},
+    {R"({"type":"integer","exclusiveMinimum":0})", {"1", "10", "999999999999"}, {"0", "-1"}},
+    {R"({"type":"integer","exclusiveMaximum":0})", {"-1", "-100"}, {"0", "1"}},
+    {R"({"type":"integer","minimum":1.5,"maximum":3.5})", {"2", "3"}, {"1", "4"}},
+    {R"({"type":"integer","minimum":99,"maximum":101})", {"99", "100", "101"}, {"98", "102", "9"}},
+    {R"({"type":"number","minimum":0,"maximum":1})", {"0", "1", "0.5", "1.0", "0.0001"}, {"1.01", "-0.1", "2"}},
+    {R"({"type":"number","exclusiveMinimum":-1.25,"maximum":2.5})",
+     {"-1.2", "-1", "0", "-0.5", "2.5", "2.50", "2.49"},
+     {"-1.25", "-1.250", "-1.3", "2.51", "3", "-2"}},
+    {R"({"enum":["a","ab",1,null,{"k":[1,"x"]}]})",
+     {R"("a")", R"("ab")", "1", "null", R"({"k":[1,"x"]})", R"({"k": [1, "x"]})"},
+     {R"("b")", "2", R"("")", R"({"k":[1]})"}},
+    {R"({"const":"x","type":"string"})", {R"("x")"}, {R"("y")", "1"}},
+    {R"({"enum":[1,2,"c"],"type":"integer","minimum":2})", {"2"}, {"1", R"("c")"}},
+    {R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"}},"required":["b"],"additionalProperties":false})",
+     {R"({"a":1,"b":"x"})", R"({"b": "x"})", "{\n  \"b\": \"x\"\n}"},
+     {"{}", R"({"a":1})", R"({"b":"x","a":1})", R"({"b":"x","c":1})", R"({"b":"x",})"}},
+    {R"({"type":"object","properties":{"a":{"type":"integer"}}})",
+     {"{}", R"({"a":1})", R"({"x":1})", R"({"a":1,"ab":true,"\"":2})", R"({"":1})"},
+     {R"({"a":"x"})", R"({"x":1,"a":"y"})", R"({"x":1,"a":1})", R"({"\u0061":"x"})"}},
+    {R"({"type":"object","additionalProperties":{"type":"integer"},"minProperties":1,"maxProperties":2})",
+     {R"({"a":1})", R"({"a":1,"b":2})"},
+     {"{}", R"({"a":1,"b":2,"c":3})", R"({"a":"x"})"}},
+    {R"({"type":"object","required":["z"]})", {R"({"z":1})", R"({"z":1,"y":2})"}, {"{}", R"({"y":1})"}},
+    {R"({"type":"array","items":{"type":"integer"},"minItems":1,"maxItems":3})",
+     {"[1]", "[1, 2,3]", "[\n  1\n]"},
+     {"[]", "[1,2,3,4]", "[\"a\"]"}},
+    {R"({"type":"array","prefixItems":[{"type":"integer"},{"type":"string"}],"items":false})",
+     {"[]", "[1]", R"([1,"a"])"},
+     {R"(["a"])", R"([1,"a",2])"}},
+    {R"({"type":"array","maxItems":0})", {"[]"}, {"[1]"}},
+    {R"({"type":"array","minItems":2})", {"[1,2]", "[1,2,3,4]"}, {"[1]"}},
+    {R"({"anyOf":[{"type":"integer"},{"type":"string","maxLength":1}]})", {"12", R"("a")"}, {R"("ab")", "null"}},
+    {R"({"type":"object","properties":{"a":{"type":"integer"}},"anyOf":[{"required":["a"]},{"required":["b"]}]})",
+     {R"({"a":1})", R"({"b":1})", R"({"a":1,"b":2})"},
+     {"{}", R"({"c":1})"}},
+    {R"({"oneOf":[{"type":"object","properties":{"k":{"const":"x"},"v":{"type":"integer"}},"required":["k","v"]},
+                  {"type":"object","properties":{"k":{"const":"y"}},"required":["k"]}]})",
+     {R"({"k":"x","v":1})", R"({"k":"y"})"},
+     {R"({"k":"x"})", R"({"k":"z"})"}},
+    {R"({"allOf":[{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]},{"properties":{"a":{"minimum":3},"b":{"type":"null"}}}]})",
+     {R"({"a":3})", R"({"a":4,"b":null})"},
+     {R"({"a":2})", R"({"b":null})"}},
+    {R"({"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},"required":["v","next"],"additionalProperties":false}}})",
+     {R"({"v":1,"next":null})", R"({"v":1,"next":{"v":2,"next":null}})"},
+     {R"({"v":1})", R"({"v":1,"next":{}})"}},
+    {R"({"type":"array","items":{"$ref":"#"}})", {"[]", "[[],[[]]]"}, {"[1]"}},
+    {R"({"title":"t","description":"d","default":1,"examples":[],"$schema":"x","$id":"y","$comment":"c","deprecated":true,"type":"null"})",
+     {"null"},
+     {"1"}},
+};
+
+TEST(Forms, SchemasTakeTheirValues) {
+  for (const FormCase& each : kFormCases) {
+    FormRig rig(schema_form(each.schema));
+    ASSERT_NE(rig.matcher, nullptr) << each.schema;
+    for (const char* text : each.taken) {
+      EXPECT_TRUE(rig.accepts(text)) << each.schema << "\n" << text << "\ntaken " << rig.taken(text);
+    }
+    for (const char* text : each.refused) EXPECT_FALSE(rig.accepts(text)) << each.schema << "\n" << text;
+  }
+}
+
+TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"type":"object","properties":{"a":{"uniqueItems":true}}})", "#/properties/a/uniqueItems: the keyword"},
+      {R"({"not":{}})", "#/not: the keyword not"},
+      {R"({"multipleOf":3})", "#/multipleOf"},
+      {R"({"a~/b":1})", "#/a~0~1b"},
+      {R"({"type":"strnig"})", "#/type: it is \"strnig\""},
+      {R"({"type":[]})", "#/type"},
+      {R"({"enum":[]})", "#/enum"},
+      {R"({"minLength":-1})", "#/minLength: it is -1"},
+      {R"({"minimum":"x"})", "#/minimum"},
+      {R"({"minimum":1e300})", "#/minimum"},
+      {R"x({"pattern":"(?=a)"})x", "#/pattern: at byte 2: a look ahead"},
+      {R"({"pattern":"a\\b"})", "#/pattern: at byte 1: \\b is not done"},
+      {R"({"pattern":"("})", "#/pattern: at byte 1: a group has no ')'"},
+      {R"({"pattern":"a^b"})", "ends of the pattern"},
+      {R"({"format":"idn-email"})", "#/format: the format \"idn-email\""},
+      {R"({"items":[{}]})", "#/items: a list"},
+      {R"({"items":3})", "#/items: it is 3"},
+      {R"({"$ref":"other.json"})", "#/$ref"},
+      {R"({"$ref":"#/$defs/x"})", "#/$ref: nothing is at #/$defs/x"},
+      {R"({"anyOf":[]})", "#/anyOf"},
+      {R"({"oneOf":[{"type":"integer"},{"minimum":3}]})", "#/oneOf: its alternatives 0 and 1"},
+      {R"({"enum":["a"],"pattern":"b"})", "#: enum or const"},
+      {R"([])", "#: it is []"},
+      // Circles, and what nothing meets.
+      {R"({"$ref":"#"})", "refers to itself"},
+      {R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})", "is itself again"},
+      {R"({"type":["object","null"],"anyOf":[{"$ref":"#"},{"type":"null"}]})", "deep"},
+      {R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})", "# is recursive without an end"},
+      {R"(false)", "# cannot be met"},
+      {R"({"type":"object","properties":{"a":{"type":"string","minLength":3,"maxLength":2}},"required":["a"]})",
+       "#/properties/a cannot be met"},
+      {R"({"type":"integer","minimum":3,"maximum":2})", "# cannot be met"},
+      {R"({"type":"integer","minimum":1.2,"maximum":1.8})", "# cannot be met"},
+      {R"({"type":"array","minItems":3,"maxItems":2})", "# cannot be met"},
+      {R"({"allOf":[{"type":"string"},{"type":"integer"}]})", "# cannot be met"},
+      {R"({"type":"object","required":["a"],"additionalProperties":false})", "cannot be met"},
+      // Too much.
+      {R"({"type":"string","maxLength":1000000})", "too large"},
+      {R"({"type":"array","items":{"type":"integer"},"maxItems":1000000000000})", "too large"},
+      {R"({"pattern":"((a{1000}){1000}){1000}"})", "states"},
+      {R"({"pattern":"((((){4000}){4000}){4000}){4000}"})", "states"},
+      {R"({"pattern":"a{5000}"})", "more than 4096 times"},
+  };
+  for (const auto& [schema, wanted] : cases) {
+    const std::string message = form_error(schema_form(schema));
+    EXPECT_NE(message.find(wanted), std::string::npos) << schema << "\n" << message;
+    EXPECT_TRUE(message.starts_with("reading the schema: ")) << message;
+  }
+}
+
+TEST(Forms, AlternativesThatMultiplyAreCounted) {
+  // 3^20 of them.
+  std::string schema = R"({"type":"object","allOf":[)";
+  for (int i = 0; i < 20; ++i) {
+    schema +=
+        (i > 0 ? "," : "") + std::string(R"({"anyOf":[{"required":["a"]},{"required":["b"]},{"required":["c"]}]})");
+  }
+  const std::string message = form_error(schema_form(schema + "]}"));
+  EXPECT_TRUE(message.find("multiplied out") != std::string::npos || message.find("too large") != std::string::npos)
+      << message;
+}
+
+TEST(Forms, DeepValuesEnd) {
+  FormRig rig(schema_form(R"({"type":"array","items":{"$ref":"#"}})"));
+  const std::string open(kFormDepthMax, '[');
+  EXPECT_EQ(rig.taken(open), kFormDepthMax);
+  EXPECT_EQ(rig.taken(open + "["), kFormDepthMax);
+  EXPECT_TRUE(rig.accepts(open + std::string(kFormDepthMax, ']')));
+  // Where a value needs an inner one, the last that fits is the last that is begun.
+  FormRig nested(
+      schema_form(R"({"type":"object","properties":{"a":{"type":"array","items":{"$ref":"#"},"minItems":1}}})"));
+  std::string text;
+  size_t n = 0;
+  while (nested.taken(text + R"({"a":[)") == text.size() + 6) text += R"({"a":[)", ++n;
+  EXPECT_EQ(n, (kFormDepthMax - 1) / 2);
+  EXPECT_TRUE(nested.accepts(text + "{}" + [&] {
+    std::string s;
+    for (size_t i = 0; i < n; ++i) s += "]}";
+    return s;
+  }()));
+}
+
+TEST(Forms, RegularExpressions) {
+  struct Case {
+    const char* regex;
+    std::vector<const char*> taken, refused;
+  };
+  const Case cases[] = {
+      {"a|bc", {"a", "bc"}, {"", "ab", "abc"}},
+      {"(a|b)*c+?", {"c", "abcc"}, {"", "ab"}},
+      {"[^a-c]", {"d", "\xf0\x9f\x98\x80", "\n"}, {"a", "", "\xff"}},
+      {".", {"x", "\xe2\x82\xac"}, {"\n", "\xe2\x80\xa8", ""}},
+      {"\\d{2,3}-\\w+\\s?", {"12-a_Z", "123-x "}, {"1-a", "1234-a"}},
+      {"[\\d\\-a]+", {"1-a"}, {"b"}},
+      {"\\u00e9\\x41\\u{1F600}\\ud83d\\ude00",
+       {"\xc3\xa9"
+        "A\xf0\x9f\x98\x80\xf0\x9f\x98\x80"},
+       {"e"}},
+      {"(?:a{2}){2}(?<n>b)", {"aaaab"}, {"aaab"}},
+      {"^a$", {"a"}, {"ab"}},
+      {"\\.\\*\\[\\/", {".*[/"}, {"x"}},
+      {"[\xc3\xa9-\xc3\xab]", {"\xc3\xaa"}, {"e"}},
+      {"", {""}, {"a"}},
+      {"(|a)b?", {"", "a", "ab", "b"}, {"ba"}},
+      {"(a*)*", {"", "aaa"}, {"b"}},
+      {"\\D\\W\\S", {"x-y"}, {"1-y"}},
+      {"[]a]", {}, {}},
+  };
+  for (const Case& each : cases) {
+    if (each.taken.empty()) continue;
+    FormRig rig(RegexForm{each.regex});
+    ASSERT_NE(rig.matcher, nullptr) << each.regex;
+    for (const char* text : each.taken) EXPECT_TRUE(rig.accepts(text)) << each.regex << " " << text;
+    for (const char* text : each.refused) EXPECT_FALSE(rig.accepts(text)) << each.regex << " " << text;
+  }
+  for (const char* regex : {"*a", "a**", "(a", "a)", "[a", "a{2", "a{3,2}", "\\", "[z-a]", "(?i)a", "a\\1", "\\p{L}",
+                            "[\\d-z]", "\\u{110000}", "\\ud800", "{2}", "a|*", "\xff"}) {
+    EXPECT_NE(form_error(RegexForm{regex}), "") << regex;
+  }
+  EXPECT_EQ(form_error(RegexForm{"ab\xc3\xa9(?=x)"}),
+            "reading the regular expression: at byte 6: a look ahead is not done; write the pattern without");
+}
+
+TEST(Forms, Choices) {
+  FormRig rig(ChoiceForm{{"yes", "no", "nothing", "\xc3\xa9", "yes"}});
+  for (const char* text : {"yes", "no", "nothing", "\xc3\xa9"}) EXPECT_TRUE(rig.accepts(text)) << text;
+  for (const char* text : {"", "y", "noth", "yesno", "nothing "}) EXPECT_FALSE(rig.accepts(text)) << text;
+  EXPECT_NE(form_error(ChoiceForm{{}}), "");
+  EXPECT_NE(form_error(ChoiceForm{{"a", ""}}), "");
+  EXPECT_NE(form_error(ChoiceForm{{"\xff"}}), "");
+}
+
+// What comes to be forgotten is found again, and is the same.
+TEST(Forms, SavedStatesAreStatesAgain) {
+  FormRig rig(schema_form(
+      R"({"type":"object","properties":{"a":{"type":"array","items":{"$ref":"#"}},"b":{"type":"string"}}})"));
+  const std::string text = R"({"a":[{"a":[{"b":"x)";
+  const FormMatcher::State state = rig.matcher->step(rig.matcher->begin(rig.compiled.content), text);
+  FormMatcher::Saved saved, again;
+  rig.matcher->save(state, saved);
+  EXPECT_EQ(rig.matcher->restore(saved), state);
+  rig.matcher->forget();
+  const FormMatcher::State restored = rig.matcher->restore(saved);
+  rig.matcher->save(restored, again);
+  EXPECT_EQ(saved, again);
+  const FormMatcher::State end = rig.matcher->step(restored, R"("}]}]})");
+  ASSERT_NE(end, FormMatcher::kDead);
+  EXPECT_TRUE(rig.matcher->may_end(end));
+}
+
+}  // namespace
+}  // namespace naru::text
