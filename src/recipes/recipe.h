@@ -38,6 +38,9 @@ struct SourceRecipe {
   int64_t documents = 0;  // of a generator: how many different ones; 0: its default
   std::string language;   // of word_problems: "en", "ko", "zh", or "" for all
   std::string trace;      // of generators with solutions: "short", "long", "mixed"
+  // Where `path` leads where it is the name of a pipeline's stage, whose samples these are; no key, and empty
+  // elsewhere.
+  std::filesystem::path samples_path = {};
 };
 
 // [[reward]]: a part of what the answers of a grpo run are worth (rewards/judge.h).
@@ -197,6 +200,8 @@ std::filesystem::path resolved_path(const std::string& path, const std::filesyst
 // Of model.path; of model.tokenizer, which is model.path where it is not given; "" where neither is.
 std::filesystem::path model_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
 std::filesystem::path tokenizer_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
+// Of the path of a source.
+std::filesystem::path source_place(const SourceRecipe& source, const std::filesystem::path& recipe_folder);
 
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);

@@ -36,7 +36,7 @@ def refuse_others(recipe, overrides, naru, folder):
     path = folder / "runs" / recipe.stem / "pipeline.json"
     record = path.read_text()
     said = json.loads(record)
-    said["stages"][-1]["from_sha256"] = "0" * 64
+    said["stages"][-1]["inputs"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(said))
     refused("it began from the weights 0000")
     said["stages"].reverse()
@@ -66,7 +66,7 @@ def check_start_over(recipe, keys, overrides, naru, folder):
                for stage in keys["stage"]}
     for stage in json.loads((place / "pipeline.json").read_text())["stages"]:
         assert (place / stage["name"] / "set-aside-1" / "run.json").exists(), f"{stage['name']} is the old run"
-        assert stage["from_sha256"] == weights.get(stage["takes"], ""), stage
+        assert all(taken["sha256"] == weights[taken["stage"]] for taken in stage["inputs"]), stage
 
 
 def check_pipeline(recipe, keys, naru, folder):
