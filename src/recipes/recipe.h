@@ -43,7 +43,7 @@ struct SourceRecipe {
   std::filesystem::path samples_path = {};
 };
 
-// [[reward]]: a part of what the answers of a grpo run are worth (rewards/judge.h).
+// [[reward]]: a part of what answers are worth, of a grpo or a rejection run (rewards/judge.h).
 struct RewardRecipe {
   std::string kind = "answer";  // "answer", "format", "language", "length" or "program"
   std::string name;             // in metrics, behind "reward_"; "": its kind
@@ -138,6 +138,29 @@ struct GrpoRecipe {
   int64_t at_once = 64;         // answers that are written together; changes no bit
 };
 
+// [rejection]: of a run of this kind: what is drawn, and which answers become training data (samples/filters.h).
+struct RejectionRecipe {
+  int64_t problems = 0;      // asked in all, dealt by the weights of the sources; 0: all of all sources, each once
+  int64_t answers = 8;       // drawn to each
+  int64_t max_tokens = 256;  // of an answer; one that ends there is cut off, and dropped
+  double temperature = 1;
+  int64_t top_k = 0;  // 0: all
+  double top_p = 1;   // 1: all
+  double min_p = 0;   // 0: all
+  std::string ask;    // "chat" or "text"; "": by the chat template where the model has one, else as text
+  std::string form;   // of lines: "messages" or "text"; "": as problems were asked
+  // What is kept.
+  bool right = true;                             // right answers only
+  double reward_low = -1e9;                      // the least reward
+  double language_low = 0.9;                     // the least share of words in the question's language
+  int64_t tokens_low = 1, tokens_high = 0;       // its length; high 0: max_tokens
+  double repetition_high = 0.5;                  // the largest share of tokens that only repeat what came before
+  bool deduplicate = true;                       // of equal answers to equal questions the first
+  double pass_rate_low = 0, pass_rate_high = 1;  // of a problem: the share of its answers that are right
+  int64_t keep = 0;                              // of a problem at most, the best by reward; 0: all
+  int64_t at_once = 64;                          // answers that are written together; changes no bit
+};
+
 // [guard]
 struct GuardRecipe {
   double clip_z = 2.5;        // z-score of the gradient norm above which it is clipped to its running mean
@@ -182,6 +205,7 @@ struct Recipe {
   LossRecipe loss;
   LoraRecipe lora;
   GrpoRecipe grpo;
+  RejectionRecipe rejection;
   GuardRecipe guard;
   CheckpointRecipe checkpoint;
   ValidateRecipe validate;
@@ -189,6 +213,8 @@ struct Recipe {
 };
 
 inline constexpr int64_t kGrpoAnswersMax = 65536;             // of a rollout
+inline constexpr int64_t kRejectionProblemsMax = 1'000'000;   // of a run
+inline constexpr int64_t kRejectionAnswersMax = 1024;         // to one problem
 inline constexpr int64_t kRecipeBytesMax = int64_t{1} << 20;  // bytes of a recipe file
 
 // Paths in the recipe stay as written; resolved_path() says where they lead.

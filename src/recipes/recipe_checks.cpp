@@ -12,6 +12,7 @@ namespace naru::recipes {
 namespace {
 
 Status check_length(const Recipe& r, const PlaceOfKey& where) {
+  if (r.kind == RunKind::kRejection) return {};  // it has no steps
   if (r.steps > 0 && r.epochs > 0) {
     return clash(where("epochs"), fmt::format("steps is {} and epochs is {}", r.steps, r.epochs),
                  "exactly one of them above 0", "set the other to 0");
@@ -103,14 +104,20 @@ Status check_held_out(const Recipe& r, const PlaceOfKey& where) {
   return {};
 }
 
-Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
+// Sections that are of runs of their own name.
+Status check_sections_of_kinds(const Recipe& r, const PlaceOfKey& where) {
   Recipe given = r, plain;
   for (const KeyRow& row : recipe_keys()) {
-    if (r.kind == RunKind::kGrpo || row.section != "grpo") continue;
+    if ((row.section != "grpo" && row.section != "rejection") || row.section == run_kind_name(r.kind)) continue;
     if (value_text(row.field(given, 0)) == value_text(row.field(plain, 0))) continue;
     return clash(where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
-                 "keys of [grpo] with kind grpo only", "set kind = \"grpo\", or remove the section");
+                 fmt::format("keys of [{0}] with kind {0} only", row.section),
+                 fmt::format("set kind = \"{}\", or remove the section", row.section));
   }
+  return {};
+}
+
+Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
   if (r.kind != RunKind::kGrpo) return {};
   const GrpoRecipe& g = r.grpo;
   if (r.model.path.empty()) {
@@ -198,6 +205,8 @@ Status check_together(const Recipe& r, const PlaceOfKey& where) {
   }
   NARU_TRY(check_sources("data", r.data, where));
   NARU_TRY(check_sources("validation", r.validation, where));
+  NARU_TRY(check_sections_of_kinds(r, where));
+  NARU_TRY(check_rejection(r, where));
   NARU_TRY(check_held_out(r, where));
   NARU_TRY(check_grpo(r, where));
   NARU_TRY(check_rewards(r, where));

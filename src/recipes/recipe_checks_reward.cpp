@@ -40,8 +40,10 @@ Status check_readers(const Recipe& r, size_t index, const std::string& name, con
   return {};
 }
 
-Status check_answer(const Recipe& r, const RewardRecipe& w, const std::string& name, const PlaceOfKey& where) {
-  const std::string& generator = r.data[0].generator;
+// Of answers to one source of [[data]].
+Status check_answer(const Recipe& r, const SourceRecipe& source, const RewardRecipe& w, const std::string& name,
+                    const PlaceOfKey& where) {
+  const std::string& generator = source.generator;
   const bool has_file = generator.empty() || (!r.validation.empty() && r.validation[0].generator.empty());
   if (has_file && w.find == "verifier") {
     return clash(
@@ -69,10 +71,12 @@ Status check_answer(const Recipe& r, const RewardRecipe& w, const std::string& n
 
 Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
   if (r.reward.empty()) return {};
-  if (r.kind != RunKind::kGrpo) {
+  const bool is_rejection = r.kind == RunKind::kRejection;
+  if (r.kind != RunKind::kGrpo && !is_rejection) {
     return clash(where("reward.kind"), fmt::format("there is [[reward]] and kind is {}", run_kind_name(r.kind)),
-                 "[[reward]] with kind grpo only", "set kind = \"grpo\", or remove the section");
+                 "[[reward]] with kind grpo or rejection only", "set kind = \"grpo\", or remove the section");
   }
+  const int64_t max_tokens = is_rejection ? r.rejection.max_tokens : r.grpo.max_tokens;
   std::set<std::string> names;
   // grpo.soft_tokens is a part of that name, and failures are counted under the other.
   std::vector<std::string> taken = {"failures"};
@@ -89,15 +93,18 @@ Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
                    "a name for each", "give it another name");
     }
     NARU_TRY(check_readers(r, i, name, where));
-    if (w.kind == "answer") NARU_TRY(check_answer(r, w, name, where));
+    for (const SourceRecipe& source : r.data) {
+      if (w.kind == "answer") NARU_TRY(check_answer(r, source, w, name, where));
+    }
     if (!is_plain_name(w.tag)) {
       return clash(where("reward.tag"), fmt::format("{} has a tag of other characters", name),
                    "letters, digits, _ and -", "write think for <think> and </think>");
     }
-    if (w.kind == "length" && w.tokens >= r.grpo.max_tokens) {
-      return clash(where("reward.tokens"),
-                   fmt::format("{} has tokens {} and grpo.max_tokens is {}", name, w.tokens, r.grpo.max_tokens),
-                   "fewer than max_tokens", "lower tokens");
+    if (w.kind == "length" && w.tokens >= max_tokens) {
+      return clash(
+          where("reward.tokens"),
+          fmt::format("{} has tokens {} and {}.max_tokens is {}", name, w.tokens, run_kind_name(r.kind), max_tokens),
+          "fewer than max_tokens", "lower tokens");
     }
     const bool is_empty_command = w.command.empty() || w.command[0].empty();
     if (w.kind == "program" && is_empty_command) {

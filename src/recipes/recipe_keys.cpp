@@ -1,7 +1,5 @@
 // The table of a recipe's keys, in the order in which they are written and documented.
-#include <algorithm>
 #include <array>
-#include <iterator>
 
 #include "recipes/recipe_schema.h"
 
@@ -33,10 +31,6 @@ constexpr std::array<std::string_view, 4> kLanguages = {"", "en", "ko", "zh"};
 constexpr std::array<std::string_view, 4> kTraces = {"", "short", "long", "mixed"};
 constexpr std::array<std::string_view, 2> kOverlong = {"cut", "drop"};
 constexpr std::array<std::string_view, 2> kOptimizers = {"adamw", "muon"};
-constexpr std::array<std::string_view, 2> kAdvantages = {"group_std", "group_mean"};
-constexpr std::array<std::string_view, 3> kAverages = {"answer_mean", "token_mean", "constant"};
-constexpr std::array<std::string_view, 3> kRatios = {"token", "sequence", "weighted"};
-constexpr std::array<std::string_view, 2> kKls = {"k3", "unbiased"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
 constexpr std::array<std::string_view, 12> kTargets = {
     kAllTargets,          "q_proj",   "k_proj",    "v_proj",   "o_proj",
@@ -75,8 +69,12 @@ constexpr SectionRow kSections[] = {
     {"grpo", nullptr,
      "Of `kind = \"grpo\"`: answers of the model itself to problems of `[[data]]`, judged ([[reward]]) and learnt "
      "from in groups ([training.md](training.md#reinforcement-learning))."},
+    {"rejection", nullptr,
+     "Of `kind = \"rejection\"`: answers of the model to the problems of `[[data]]`, judged (`[[reward]]`); those that "
+     "pass all filters become training data ([sampling.md](sampling.md))."},
     {"reward", &kRewardList,
-     "Of `kind = \"grpo\"`: a part of what an answer is worth; parts are summed with their weights. Without any "
+     "Of `kind = \"grpo\"` and `\"rejection\"`: a part of what an answer is worth; parts are summed with their "
+     "weights. Without any "
      "`[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md))."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
@@ -89,7 +87,6 @@ using M = ModelRecipe;
 using S = SourceRecipe;
 using B = BatchRecipe;
 using O = OptimizerRecipe;
-using G = GrpoRecipe;
 constexpr auto kModel = &Recipe::model;
 constexpr auto kData = &Recipe::data;
 constexpr auto kValidation = &Recipe::validation;
@@ -98,16 +95,17 @@ constexpr auto kOptimizer = &Recipe::optimizer;
 constexpr auto kSchedule = &Recipe::schedule;
 constexpr auto kLoss = &Recipe::loss;
 constexpr auto kLora = &Recipe::lora;
-constexpr auto kGrpo = &Recipe::grpo;
 constexpr auto kGuard = &Recipe::guard;
 constexpr auto kSample = &Recipe::sample;
 
 constexpr std::string_view kPathMeaning =
     "a `.txt` file (one document), a `.jsonl` file (texts, messages, ShareGPT, Alpaca, prompts with completions: "
-    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` one `.jsonl` file of problems "
-    "([rewards.md](rewards.md))";
+    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` and `rejection` a `.jsonl` file "
+    "of "
+    "problems ([rewards.md](rewards.md))";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
-constexpr std::string_view kWeightMeaning = "share of the rows that come from this source, against the other weights";
+constexpr std::string_view kWeightMeaning =
+    "share of the rows (of `rejection`: of the problems) that come from this source, against the other weights";
 constexpr std::string_view kDocumentsMeaning = "of a generator: how many different documents; 0: its own default";
 constexpr std::string_view kLanguageMeaning = "of `word_problems`: one language; empty: all three";
 constexpr std::string_view kTraceMeaning = "of a generator: how much of the working is shown; empty: its own default";
@@ -123,8 +121,8 @@ constexpr KeyRow kKeys[] = {
      .key = "kind",
      .field = top<&Recipe::kind>,
      .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only; `grpo`: reinforcement learning "
-                "on answers of the "
-                "model's own",
+                "on answers of the model's own; `rejection`: no training, answers of the model's own are kept as data "
+                "where they are good",
      .words = kRunKindNames},
     {.section = "",
      .key = "seed",
@@ -382,130 +380,9 @@ constexpr KeyRow kKeys[] = {
          "some, by the name they have in a Hugging Face folder",
      .words = kTargets},
 
-    {.section = "grpo",
-     .key = "prompts",
-     .field = in<kGrpo, &G::prompts>,
-     .meaning = "problems of a rollout",
-     .range = {1, 65536}},
-    {.section = "grpo",
-     .key = "answers",
-     .field = in<kGrpo, &G::answers>,
-     .meaning = "answers to each problem, a group: 8 to 64; more where few are right",
-     .range = {2, 4096},
-     .next = "an answer is compared with the others of its group: raise grpo.answers, 8 to 64 is usual; with fewer "
-             "grpo.prompts a step is as large"},
-    {.section = "grpo",
-     .key = "rounds",
-     .field = in<kGrpo, &G::rounds>,
-     .meaning =
-         "above 1: in place of problems whose answers are all worth the same others are asked, up to so many times "
-         "`prompts` in all (DAPO's dynamic sampling); where `flat_groups` is high",
-     .range = {1, 1024}},
-    {.section = "grpo",
-     .key = "updates",
-     .field = in<kGrpo, &G::updates>,
-     .meaning = "steps on a rollout, each on an equal part of its problems. 1: every step is on-policy, the ratio is 1",
-     .range = {1, 1024}},
-    {.section = "grpo",
-     .key = "max_tokens",
-     .field = in<kGrpo, &G::max_tokens>,
-     .meaning = "the longest answer; it fits into `batch.context` with its prompt",
-     .range = {1, 1048576}},
-    {.section = "grpo",
-     .key = "soft_tokens",
-     .field = in<kGrpo, &G::soft_tokens>,
-     .meaning =
-         "of the longest answers: the reward falls in a line over the last so many tokens before `max_tokens`, to "
-         "-1 there (DAPO); where many answers are cut off. 0: it does not",
-     .range = {0, 1048576}},
-    {.section = "grpo",
-     .key = "advantage",
-     .field = in<kGrpo, &G::advantage>,
-     .meaning =
-         "`group_std`: (reward - mean) / deviation of the group (GRPO, R1); `group_mean`: not divided (Dr. GRPO), "
-         "where nearly solved problems should not count more",
-     .words = kAdvantages},
-    {.section = "grpo",
-     .key = "average",
-     .field = in<kGrpo, &G::average>,
-     .meaning = "of losses: `answer_mean`: over an answer's tokens, then over answers (GRPO); `token_mean`: over all "
-                "tokens (DAPO), for long answers; `constant`: their sum by `max_tokens` (Dr. GRPO), blind to length",
-     .words = kAverages},
-    {.section = "grpo",
-     .key = "ratio",
-     .field = in<kGrpo, &G::ratio>,
-     .meaning =
-         "of the policy to the one that sampled: `token`: of each token (GRPO); `sequence`: of the answer (GSPO), "
-         "with bounds of a few 1e-4; `weighted`: a constant weight that drops no token (CISPO)",
-     .words = kRatios},
-    {.section = "grpo",
-     .key = "clip_low",
-     .field = in<kGrpo, &G::clip_low>,
-     .meaning = "how far below 1 the ratio counts; none for `weighted`",
-     .range = {0, 1}},
-    {.section = "grpo",
-     .key = "clip_high",
-     .field = in<kGrpo, &G::clip_high>,
-     .meaning = "how far above 1 it counts; DAPO takes 0.28, so that rare good tokens can rise",
-     .range = {0, 100}},
-    {.section = "grpo",
-     .key = "off_policy_max",
-     .field = in<kGrpo, &G::off_policy_max>,
-     .meaning = "answers with an advantage below 0 whose log-ratio fell by more than this in the mean are left out "
-                "(DeepSeek-V3.2), with several updates; 0: none is",
-     .range = {0, 100}},
-    {.section = "grpo",
-     .key = "keep_routing",
-     .field = in<kGrpo, &G::keep_routing>,
-     .meaning = "every token keeps the experts that the rollout chose for it, and routers weigh them as they are now "
-                "(DeepSeek-V3.2): for mixtures of experts with several updates"},
-    {.section = "grpo",
-     .key = "temperature",
-     .field = in<kGrpo, &G::temperature>,
-     .meaning =
-         "of the rollout, and of the policy in training: above 1 where groups are all the same, below where answers "
-         "fall apart",
-     .range = {0.01, 100}},
-    {.section = "grpo",
-     .key = "top_k",
-     .field = in<kGrpo, &G::top_k>,
-     .meaning = "the rollout draws from so many tokens, and training is of the same ones (DeepSeek-V3.2); 0: from all",
-     .range = {0, 1048576}},
-    {.section = "grpo",
-     .key = "top_p",
-     .field = in<kGrpo, &G::top_p>,
-     .meaning = "from the fewest that are so likely together, where rare tokens spoil long answers; 1: from all",
-     .range = {0, 1, true}},
-    {.section = "grpo",
-     .key = "min_p",
-     .field = in<kGrpo, &G::min_p>,
-     .meaning = "from those at least so likely as a share of the likeliest, where the temperature is high; 0: from all",
-     .range = {0, 1, false, true}},
-    {.section = "grpo",
-     .key = "kl_weight",
-     .field = in<kGrpo, &G::kl_weight>,
-     .meaning = "of the distance to the reference policy (R1: 0.001, GRPO: 0.04), where the model must not forget what "
-                "is not rewarded; 0: there is no reference, as in DAPO",
-     .range = {0, 100}},
-    {.section = "grpo",
-     .key = "kl",
-     .field = in<kGrpo, &G::kl>,
-     .meaning = "how the distance is estimated: `k3` (GRPO), or `unbiased` (DeepSeek-V3.2), whose gradient stays right "
-                "where the policy has left the one that sampled",
-     .words = kKls},
-    {.section = "grpo",
-     .key = "reference_every",
-     .field = in<kGrpo, &G::reference_every>,
-     .meaning =
-         "steps after which the present weights become the reference (R1: 400), in long runs; 0: it is the start",
-     .range = kCount},
-    {.section = "grpo",
-     .key = "at_once",
-     .field = in<kGrpo, &G::at_once>,
-     .meaning = "answers that are written together: more is faster and takes more memory",
-     .range = {1, 4096},
-     .decides_bits = false},
+};
 
+constexpr KeyRow kKeysBehindGrpo[] = {
     {.section = "guard",
      .key = "clip_z",
      .field = in<kGuard, &GuardRecipe::clip_z>,
@@ -590,10 +467,15 @@ constexpr KeyRow kKeys[] = {
 
 }  // namespace
 
+// The order is part of a recipe's identity (recipe_identity.cpp).
 std::span<const KeyRow> recipe_keys() {
   static const std::vector<KeyRow> all = [] {
-    std::vector<KeyRow> keys(std::begin(kKeys), std::end(kKeys));
-    std::ranges::copy(reward_keys(), std::back_inserter(keys));
+    std::vector<KeyRow> keys;
+    for (const std::span<const KeyRow> part :
+         {std::span<const KeyRow>(kKeys), grpo_keys(), std::span<const KeyRow>(kKeysBehindGrpo), rejection_keys(),
+          reward_keys()}) {
+      keys.insert(keys.end(), part.begin(), part.end());
+    }
     return keys;
   }();
   return all;

@@ -23,7 +23,7 @@ constexpr KeyRow kRewardKeys[] = {
      .field = of_reward<&W::kind>,
      .meaning = "`answer`: 1 where it is right; `format`: 1 where reasoning is opened once, closed, and an answer "
                 "follows; `language`: share of words in the prompt's language; `length`: 0, falling to -1 at "
-                "`grpo.max_tokens`; `program`: what a program of yours says",
+                "`max_tokens` of the run; `program`: what a program of yours says",
      .words = kRewardKinds},
     {.section = "reward",
      .key = "name",

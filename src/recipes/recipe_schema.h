@@ -60,7 +60,10 @@ struct SectionRow {
 };
 
 std::span<const KeyRow> recipe_keys();
-std::span<const KeyRow> reward_keys();          // those of [[reward]], which are among them
+// Those of [grpo], [rejection] and [[reward]], which are among them.
+std::span<const KeyRow> grpo_keys();
+std::span<const KeyRow> rejection_keys();
+std::span<const KeyRow> reward_keys();
 std::span<const SectionRow> recipe_sections();  // without the top
 
 // With one element in every list.

@@ -9,12 +9,14 @@
 namespace naru::recipes {
 
 enum class RunKind : uint8_t {
-  kPretrain,  // loss on every token
-  kSft,       // loss on the assistant's turns only
-  kGrpo,      // reinforcement learning: answers of the model itself, judged, in groups
+  kPretrain,   // loss on every token
+  kSft,        // loss on the assistant's turns only
+  kGrpo,       // reinforcement learning: answers of the model itself, judged, in groups
+  kRejection,  // no training: answers of the model, judged, and the good ones kept as training data
 };
 
-inline constexpr std::array<std::string_view, 3> kRunKindNames = {"pretrain", "sft", "grpo"};  // by RunKind
+inline constexpr std::array<std::string_view, 4> kRunKindNames = {"pretrain", "sft", "grpo",
+                                                                  "rejection"};  // by RunKind
 
 constexpr std::string_view run_kind_name(RunKind kind) {
   return kRunKindNames[static_cast<size_t>(kind)];

@@ -97,6 +97,7 @@ TEST(Recipe, TextReadsBackAsItself) {
     r.schedule.warmup_steps = r.schedule.decay_steps = 1;
     r.guard.skip_z = r.guard.clip_z * 1.5 + 1e-300;
     if (r.guard.skip_z > 1e9) r.guard.skip_z = r.guard.clip_z;
+    r.rejection = {};
     if (round % 2 == 0) {
       r.grpo = {};
       r.reward = {};
@@ -140,6 +141,78 @@ TEST(Recipe, TextReadsBackAsItself) {
     ASSERT_EQ(back.seed, r.seed);
     ASSERT_FALSE(recipe_difference(back, r).has_value());
   }
+}
+
+TEST(Recipe, TextOfRejectionReadsBackAsItself) {
+  std::mt19937_64 random(11);
+  for (int round = 0; round < 100; ++round) {
+    Recipe r = parse_good("kind = \"rejection\"\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n");
+    r.data.push_back({.path = "a.jsonl", .weight = 2.5});
+    r.reward.resize(2);
+    r.reward[1].kind = "language";
+    r.reward[1].weight = 0.5;
+    for (const KeyRow& row : rejection_keys()) change(row, row.field(r, 0), random);
+    // What keys must be to each other.
+    RejectionRecipe& j = r.rejection;
+    j.tokens_low = 1;
+    j.tokens_high = j.max_tokens / 2;
+    j.pass_rate_low = j.pass_rate_high / 2;
+    j.keep = j.answers - 1;
+    j.right = round % 2 == 0;
+    const std::string text = recipe_text(r);
+    const Recipe back = parse_good(text);
+    ASSERT_EQ(recipe_text(back), text);
+    ASSERT_EQ(back.rejection.repetition_high, j.repetition_high);
+    ASSERT_FALSE(recipe_difference(back, r).has_value());
+    r.rejection.at_once = 3;
+    ASSERT_EQ(recipe_identity(back), recipe_identity(r)) << "how many are written together decides no bit";
+    r.rejection.language_low = 0.25;
+    ASSERT_NE(recipe_identity(back), recipe_identity(r));
+  }
+}
+
+TEST(Recipe, RejectionFitsTogether) {
+  const std::string top = "kind = \"rejection\"\n";
+  const std::string good = top + "[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[rejection]\nanswers = 4\n";
+  const Recipe plain = parse_good(good);
+  EXPECT_EQ(plain.steps, 0);
+  EXPECT_TRUE(plain.rejection.right);
+  EXPECT_EQ(plain.rejection.tokens_high, 0);
+  expect_in(refusal("steps = 3\n" + good), {"steps is given and kind is rejection, which trains nothing", "remove"});
+  expect_in(refusal(good + "[optimizer]\nlr = 0.1\n"), {"line", "optimizer.lr is given and kind is rejection"});
+  expect_in(refusal(good + "[sample]\nprompts = [\"a\"]\n"), {"sample.prompts is given"});
+  expect_in(refusal(good + "[[validation]]\npath = \"a.jsonl\"\n"), {"[[validation]]", "remove the section"});
+  expect_in(refusal(good + "[grpo]\nprompts = 8\n"), {"grpo.prompts is given and kind is rejection"});
+  expect_in(refusal(kSmall + "[rejection]\nkeep = 1\n"), {"rejection.keep is given and kind is pretrain", "set kind"});
+  expect_in(refusal(good, {"model.path=", "model.config=c.json", "model.tokenizer=t"}),
+            {"model.config begins a new model", "train it first"});
+  expect_in(refusal(good, {"model.tokenizer=t"}), {"model.tokenizer is given", "the model's own tokenizer"});
+  expect_in(refusal(good, {"data.weight=2"}), {"data.0 has weight 2, and there is one source"});
+  expect_in(refusal(good, {"data.trace=long"}), {"data.0 has a trace"});
+  const std::string two = good + "[[data]]\npath = \"a.jsonl\"\nweight = 3\n";
+  expect_in(refusal(two), {"data.1 has weight 3, and rejection.problems is 0", "set rejection.problems"});
+  EXPECT_EQ(parse_good(two, {"rejection.problems=100"}).data[1].weight, 3);
+  expect_in(refusal(good + "top_k = 1\n"), {"rejection.top_k is 1", "draw one answer"});
+  EXPECT_EQ(parse_good(good, {"rejection.top_k=1", "rejection.answers=1"}).rejection.top_k, 1);
+  expect_in(refusal(good + "answers = 0\n", {}), {"answers"});
+  expect_in(refusal(good, {"rejection.answers=1025"}), {"from 1 to 1024"});
+  expect_in(refusal(good, {"rejection.problems=1000001"}), {"from 0 to 1000000"});
+  expect_in(refusal(good, {"rejection.temperature=0"}), {"a number from 0.01 to 100"});
+  expect_in(refusal(good + "keep = 5\n"), {"rejection.keep is 5 and rejection.answers 4", "at most all"});
+  expect_in(refusal(good + "tokens_high = 257\n"), {"rejection.tokens_high is 257 and rejection.max_tokens 256"});
+  expect_in(refusal(good + "tokens_low = 257\n"), {"rejection.tokens_low is 257", "longest answer 256"});
+  expect_in(refusal(good + "pass_rate_low = 0.5\npass_rate_high = 0.25\n"), {"pass_rate_low is 0.5", "lower"});
+  const std::string language = good + "[[reward]]\nkind = \"language\"\n";
+  expect_in(refusal(language), {"rejection.right asks what is right, and no [[reward]] says it", "right = false"});
+  EXPECT_FALSE(parse_good(language, {"rejection.right=false"}).rejection.right);
+  expect_in(refusal(language, {"rejection.right=false", "rejection.pass_rate_high=0.5"}),
+            {"rejection.pass_rate_high asks what is right"});
+  expect_in(refusal(good + "[[reward]]\n[[reward]]\nkind = \"length\"\ntokens = 256\n"),
+            {"tokens 256 and rejection.max_tokens is 256"});
+  // Every source is looked at.
+  expect_in(refusal(good + "[[data]]\npath = \"a.jsonl\"\n[[reward]]\nfind = \"verifier\"\n"),
+            {"find \"verifier\" and [[data]] is a file"});
+  EXPECT_EQ(parse_good(good + "[[data]]\npath = \"a.jsonl\"\n[[reward]]\n").reward.size(), 1u);
 }
 
 TEST(Recipe, EveryKeyIsOfItsOwn) {
@@ -272,7 +345,8 @@ TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[batch]\nrows = -1\n"), {"batch.rows is -1"});
   expect_in(refusal(kSmall + "[batch]\nrows = 1048577\n"), {"batch.rows is 1048577"});
   expect_in(refusal("compute = \"auto\"\n" + kSmall), {"compute is the text \"auto\"", "\"f32\", \"bf16\""});
-  expect_in(refusal("kind = \"pretrian\"\n" + kSmall), {"one of \"pretrain\", \"sft\", \"grpo\" (\"pretrain\"?)"});
+  expect_in(refusal("kind = \"pretrian\"\n" + kSmall),
+            {"one of \"pretrain\", \"sft\", \"grpo\", \"rejection\" (\"pretrain\"?)"});
   expect_in(refusal("recompute = 1\n" + kSmall), {"true or false"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_porj\"]\n"), {"lora.targets[0]", "(\"q_proj\"?)"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_proj\", \"q_proj\"]\n"), {"lora.targets[1]", "each once"});
