@@ -96,8 +96,49 @@ def check_pipeline(recipe, keys, naru, folder):
     return f"3 steps of {len(keys['stage'])} stages"
 
 
+def short_stage(name, own):
+    """Overrides that make a stage of any kind a matter of a second."""
+    keys = [f"data.{i}.documents=60" for i, s in enumerate(own["data"]) if "generator" in s]
+    keys += [f"validation.{i}.documents=20" for i, s in enumerate(own.get("validation", [])) if "generator" in s]
+    if own["kind"] == "rejection":
+        # A model that has learnt nothing is hardly ever right.
+        keys += ["rejection.answers=2", "rejection.max_tokens=24", "rejection.right=false", "rejection.language_low=0",
+                 "rejection.repetition_high=1", "rejection.keep=0", "rejection.problems=12"]
+        keys = [key for key in keys if not key.startswith("data.")]
+    else:
+        keys += ["steps=2", "epochs=0", "schedule.warmup_steps=0", "checkpoint.every=1", "validate.every=0"]
+    if own["kind"] in ("grpo", "distill"):
+        keys += [f"{own['kind']}.prompts=2", f"{own['kind']}.answers=2", f"{own['kind']}.max_tokens=24",
+                 "validate.problems=2", "validate.samples=1"]
+        keys += ["grpo.rounds=1"] if own["kind"] == "grpo" else []
+    elif own["kind"] != "rejection":
+        keys += ["validate.rows=2", "batch.rows=2", "batch.micro_rows=2"]
+    return [f"{name}.{key}" for key in keys]
+
+
+def check_all_kinds(recipe, keys, naru, folder):
+    """A pipeline in a folder of its own, with stages of every kind: as it is shipped it is planned, and cut short it ends."""
+    path = str(recipe.relative_to(folder))
+    planned = run(naru, folder, "train", path, "--plan")
+    assert planned.returncode == 0 and not (folder / "runs" / keys["name"]).exists(), planned.stderr
+    overrides = ["evaluate.problems=3", "evaluate.samples=1", "evaluate.max_tokens=12"]
+    for stage in keys["stage"]:
+        overrides += short_stage(stage["name"], tomllib.loads((recipe.parent / stage["recipe"]).read_text()))
+    results = []
+    for _ in range(2):
+        done = run(naru, folder, "train", path, *overrides, "--json")
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(done.stdout))
+    assert results[0]["done"] and len(results[0]["stages"]) == len(keys["stage"])
+    assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
+    assert results[0]["models"] == results[1]["models"]
+    return f"2 steps of {len(keys['stage'])} stages"
+
+
 def check(recipe, naru, folder):
     keys = tomllib.loads(recipe.read_text())
+    if recipe.name == "pipeline.toml":
+        return check_all_kinds(recipe, keys, naru, folder)
     if keys.get("kind") == "pipeline":
         return check_pipeline(recipe, keys, naru, folder)
     path, model = f"recipes/{recipe.name}", keys["model"]
@@ -145,6 +186,7 @@ def main():
             shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("tokenizer-*"))
         recipes = sorted((folder / "recipes").glob("*.toml"), key=lambda recipe: n_before(recipe, folder))
         assert recipes, repository
+        recipes += sorted((folder / "recipes").glob("*/pipeline.toml"))
         for recipe in recipes:
             try:
                 print(f"{recipe.name}: {check(recipe, naru, folder)}")
