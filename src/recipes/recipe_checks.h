@@ -14,6 +14,9 @@ using PlaceOfKey = std::function<std::string(std::string_view path)>;
 
 Status check_together(const Recipe& recipe, const PlaceOfKey& where);
 
+// Of [grpo], [distill] and [[teacher]]: what their keys must be to each other, and to the run.
+Status check_rollouts(const Recipe& recipe, const PlaceOfKey& where);
+
 // Of [[reward]]: what its keys must be to each other, and to the run.
 Status check_rewards(const Recipe& recipe, const PlaceOfKey& where);
 

@@ -69,9 +69,9 @@ Status check_answer(const Recipe& r, const RewardRecipe& w, const std::string& n
 
 Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
   if (r.reward.empty()) return {};
-  if (r.kind != RunKind::kGrpo) {
+  if (!has_rollouts(r.kind)) {
     return clash(where("reward.kind"), fmt::format("there is [[reward]] and kind is {}", run_kind_name(r.kind)),
-                 "[[reward]] with kind grpo only", "set kind = \"grpo\", or remove the section");
+                 "[[reward]] with kind grpo or distill only", "set kind = \"grpo\", or remove the section");
   }
   std::set<std::string> names;
   // grpo.soft_tokens is a part of that name, and failures are counted under the other.
@@ -94,10 +94,11 @@ Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
       return clash(where("reward.tag"), fmt::format("{} has a tag of other characters", name),
                    "letters, digits, _ and -", "write think for <think> and </think>");
     }
-    if (w.kind == "length" && w.tokens >= r.grpo.max_tokens) {
-      return clash(where("reward.tokens"),
-                   fmt::format("{} has tokens {} and grpo.max_tokens is {}", name, w.tokens, r.grpo.max_tokens),
-                   "fewer than max_tokens", "lower tokens");
+    if (const int64_t tokens_max = rollout_of(r).max_tokens; w.kind == "length" && w.tokens >= tokens_max) {
+      return clash(
+          where("reward.tokens"),
+          fmt::format("{} has tokens {} and {}.max_tokens is {}", name, w.tokens, run_kind_name(r.kind), tokens_max),
+          "fewer than max_tokens", "lower tokens");
     }
     const bool is_empty_command = w.command.empty() || w.command[0].empty();
     if (w.kind == "program" && is_empty_command) {

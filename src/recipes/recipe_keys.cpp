@@ -58,6 +58,7 @@ constexpr SectionList list_of(std::string_view element) {
 constexpr SectionList kDataList = list_of<&Recipe::data>("source");
 constexpr SectionList kValidationList = list_of<&Recipe::validation>("source");
 constexpr SectionList kRewardList = list_of<&Recipe::reward>("reward");
+constexpr SectionList kTeacherList = list_of<&Recipe::teacher>("teacher");
 
 constexpr SectionRow kSections[] = {
     {"model", nullptr, "What is trained. Exactly one of `path` and `config` is given."},
@@ -75,9 +76,17 @@ constexpr SectionRow kSections[] = {
     {"grpo", nullptr,
      "Of `kind = \"grpo\"`: answers of the model itself to problems of `[[data]]`, judged ([[reward]]) and learnt "
      "from in groups ([training.md](training.md#reinforcement-learning))."},
+    {"distill", nullptr,
+     "Of `kind = \"distill\"`: answers of the model itself to problems of `[[data]]`, at every token of which it comes "
+     "nearer to what its teachers say there ([training.md](training.md#on-policy-distillation))."},
+    {"teacher", &kTeacherList,
+     "Of `kind = \"distill\"`: a model to learn from, with the student's tokenizer; `[[teacher]]` may be there several "
+     "times, at least once."},
     {"reward", &kRewardList,
      "Of `kind = \"grpo\"`: a part of what an answer is worth; parts are summed with their weights. Without any "
-     "`[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md))."},
+     "`[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md)). Of `distill` it says the same, "
+     "and "
+     "is only watched."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
     {"checkpoint", nullptr, "What a run that is stopped or killed goes on from."},
@@ -104,7 +113,8 @@ constexpr auto kSample = &Recipe::sample;
 
 constexpr std::string_view kPathMeaning =
     "a `.txt` file (one document), a `.jsonl` file (texts, messages, ShareGPT, Alpaca, prompts with completions: "
-    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` one `.jsonl` file of problems "
+    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` and `distill` one `.jsonl` file "
+    "of problems "
     "([rewards.md](rewards.md))";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
 constexpr std::string_view kWeightMeaning = "share of the rows that come from this source, against the other weights";
@@ -123,8 +133,7 @@ constexpr KeyRow kKeys[] = {
      .key = "kind",
      .field = top<&Recipe::kind>,
      .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only; `grpo`: reinforcement learning "
-                "on answers of the "
-                "model's own",
+                "on answers of the model's own; `distill`: on answers of its own it learns what teachers would say",
      .words = kRunKindNames},
     {.section = "",
      .key = "seed",
@@ -559,7 +568,8 @@ constexpr KeyRow kKeys[] = {
      .key = "samples",
      .field = in<&Recipe::validate, &ValidateRecipe::samples>,
      .meaning =
-         "grpo: answers that are drawn to each of them, for pass@1 and pass@k, beside the likeliest one; 0: none",
+         "grpo and distill: answers that are drawn to each of them, for pass@1 and pass@k, beside the likeliest one; "
+         "0: none",
      .range = {0, 64},
      .decides_bits = false},
 
@@ -594,6 +604,7 @@ std::span<const KeyRow> recipe_keys() {
   static const std::vector<KeyRow> all = [] {
     std::vector<KeyRow> keys(std::begin(kKeys), std::end(kKeys));
     std::ranges::copy(reward_keys(), std::back_inserter(keys));
+    std::ranges::copy(distill_keys(), std::back_inserter(keys));
     return keys;
   }();
   return all;

@@ -12,9 +12,15 @@ enum class RunKind : uint8_t {
   kPretrain,  // loss on every token
   kSft,       // loss on the assistant's turns only
   kGrpo,      // reinforcement learning: answers of the model itself, judged, in groups
+  kDistill,   // answers of the model itself, at every token of which it learns what teachers would have said
 };
 
-inline constexpr std::array<std::string_view, 3> kRunKindNames = {"pretrain", "sft", "grpo"};  // by RunKind
+inline constexpr std::array<std::string_view, 4> kRunKindNames = {"pretrain", "sft", "grpo", "distill"};  // by RunKind
+
+// Whether it learns from answers of its own to problems.
+constexpr bool has_rollouts(RunKind kind) {
+  return kind == RunKind::kGrpo || kind == RunKind::kDistill;
+}
 
 constexpr std::string_view run_kind_name(RunKind kind) {
   return kRunKindNames[static_cast<size_t>(kind)];
