@@ -19,6 +19,8 @@ import tomllib
 SHORT = ["steps=3", "epochs=0", "schedule.warmup_steps=1"]
 SMALL_ROLLOUTS = ["grpo.prompts=2", "grpo.answers=4", "grpo.max_tokens=16", "grpo.soft_tokens=0", "validate.problems=4",
                   "validate.samples=1", "sample.max_tokens=8"]
+SMALL_LESSONS = ["distill.prompts=2", "distill.answers=2", "distill.max_tokens=8", "validate.problems=4",
+                 "validate.samples=1", "sample.max_tokens=8"]
 TOKENIZERS = {"tokenizer-digits": [], "tokenizer-word-problems": ["--pre-tokenizer", "qwen2"]}
 
 
@@ -142,14 +144,20 @@ def check(recipe, naru, folder):
     if keys.get("kind") == "pipeline":
         return check_pipeline(recipe, keys, naru, folder)
     path, model = f"recipes/{recipe.name}", keys["model"]
-    overrides = [*SHORT, *SMALL_ROLLOUTS] if keys.get("kind") == "grpo" else [*SHORT, "validate.rows=2"]
+    small = {"grpo": SMALL_ROLLOUTS, "distill": SMALL_LESSONS}
+    overrides = [*SHORT, *small.get(keys.get("kind"), ["validate.rows=2"])]
+    for teacher in keys.get("teacher", []):
+        place = folder / "recipes" / teacher["path"]
+        assert place.is_dir(), f"{teacher['path']}: no recipe before this one made it"
     for kind in ("data", "validation"):
         overrides += [f"{kind}.{i}.documents=300" for i, s in enumerate(keys.get(kind, [])) if "generator" in s]
-    if "tokenizer" in model:
+    if model.get("tokenizer") in TOKENIZERS:
         options = TOKENIZERS[model["tokenizer"]]
         made = run(naru, folder, "data", path, "--train-tokenizer", f"recipes/{model['tokenizer']}", *options,
                    "data.0.documents=3000")
         assert made.returncode == 0, made.stderr
+    elif "path" not in model:
+        assert (folder / "recipes" / model["tokenizer"]).is_dir(), model["tokenizer"]
     elif model["path"].startswith("../runs/"):
         assert (folder / "recipes" / model["path"]).is_dir(), f"{model['path']}: no recipe before this one made it"
     elif run(naru, folder, "show", model["path"]).returncode != 0:
@@ -170,11 +178,11 @@ def check(recipe, naru, folder):
 
 
 def n_before(recipe, folder):
-    """How many runs of other recipes a recipe goes on from."""
-    path = tomllib.loads(recipe.read_text()).get("model", {}).get("path", "")
-    if not path.startswith("../runs/"):
-        return 0
-    return 1 + n_before(folder / "recipes" / f"{pathlib.Path(path).parent.name}.toml", folder)
+    """How many runs of other recipes a recipe goes on from, or learns from."""
+    keys = tomllib.loads(recipe.read_text())
+    paths = [keys.get("model", {}).get("path", ""), *(teacher["path"] for teacher in keys.get("teacher", []))]
+    before = [pathlib.Path(path).parts[2] for path in paths if path.startswith("../runs/")]
+    return max((1 + n_before(folder / "recipes" / f"{name}.toml", folder) for name in before), default=0)
 
 
 def main():
