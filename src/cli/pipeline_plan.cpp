@@ -29,7 +29,7 @@ void put_input(const Pipeline& pipeline, const StageInput& input, recipes::Recip
   const fs::path folder = fs::absolute(stage_folder(pipeline.stages[input.stage]));
   switch (input.kind) {
     case InputKind::kModel: recipe.model.pulled_path = folder / runs::kModelFolder; break;
-    case InputKind::kTeacher: break;
+    case InputKind::kTeacher: recipe.teacher.front().pulled_path = folder / runs::kModelFolder; break;
     case InputKind::kSamples: recipe.data[input.source].samples_path = folder / runs::kSamplesFile; break;
   }
 }
@@ -38,6 +38,16 @@ void put_input(const Pipeline& pipeline, const StageInput& input, recipes::Recip
 const Stage& root_of(const Pipeline& pipeline, size_t index) {
   while (const auto from = pipeline.stages[index].model_from()) index = *from;
   return pipeline.stages[index];
+}
+
+// A teacher that is not there yet is planned as the model that it goes back to.
+void plan_teacher_of(const Stage& first, recipes::TeacherRecipe& teacher) {
+  const recipes::ModelRecipe& model = first.recipe.model;
+  if (model.config.empty()) {
+    teacher.pulled_path = fs::absolute(recipes::model_place(model, first.folder));
+  } else {
+    teacher.planned_config = fs::absolute(recipes::resolved_path(model.config, first.folder));
+  }
 }
 
 void plan_model_of(const Stage& first, recipes::ModelRecipe& planned) {
@@ -84,12 +94,13 @@ Result<Pipeline> pipeline_of(const TrainOptions& options) {
     recipes::ModelRecipe& model = stage.recipe.model;
     const std::string named = model.path;
     if (stage.model_from()) model.path.clear();  // its name is a stage's and no pulled model's
-    const Status found = find_recipe_models(model, stage.folder);
+    Status found = find_recipe_models(model, stage.folder);
+    model.path = named;
+    for (const StageInput& input : stage.inputs) put_input(pipeline, input, stage.recipe);
+    if (found.ok()) found = find_recipe_teachers(stage.recipe, stage.folder);
     if (!found.ok()) {
       return Error{found.error().code, fmt::format("stage {}: {}", stage.text.name, found.error().message)};
     }
-    model.path = named;
-    for (const StageInput& input : stage.inputs) put_input(pipeline, input, stage.recipe);
   }
   return pipeline;
 }
@@ -105,7 +116,11 @@ recipes::Recipe planned_recipe(const Pipeline& pipeline, size_t index) {
           plan_model_of(root_of(pipeline, input.stage), recipe.model);
         }
         break;
-      case InputKind::kTeacher: break;
+      case InputKind::kTeacher:
+        if (!is_there(recipe.teacher.front().pulled_path / "config.json")) {
+          plan_teacher_of(root_of(pipeline, input.stage), recipe.teacher.front());
+        }
+        break;
       case InputKind::kSamples:
         if (!is_there(recipe.data[input.source].samples_path)) {
           plan_samples_of(other, recipe.data[input.source]);

@@ -18,7 +18,7 @@ using formats::printable;
 constexpr std::string_view kRejectionKind = "rejection";  // its output is samples
 constexpr std::string_view kDistillKind = "distill";      // the one with a teacher
 constexpr std::string_view kModelKey = "model.path";
-constexpr std::string_view kTeacherKey = "distill.teacher";
+constexpr std::string_view kTeacherKey = "teacher.path";
 
 Error of_stage(const PipelineText& pipeline, const StageText& stage, const Error& error) {
   return {error.code, fmt::format("stage {} of {}: {}", stage.name, pipeline.name, error.message)};
@@ -115,6 +115,12 @@ Status find_inputs(const std::string& place, const PipelineText& text, const std
   const StageText& own = stage.text;
   if (!own.takes.empty()) NARU_TRY(add(InputKind::kModel, own.takes, own.takes_line, true, "the model"));
   if (!own.teacher.empty()) {
+    if (stage.recipe.teacher.size() != 1) {
+      return refused_pipeline(fmt::format("{}: line {}", place, own.teacher_line),
+                              fmt::format("stage {} has a teacher, and [[teacher]] is in its recipe {} times", own.name,
+                                          stage.recipe.teacher.size()),
+                              "one, whose path the stage's name takes the place of", "keep one [[teacher]]");
+    }
     NARU_TRY(add(InputKind::kTeacher, own.teacher, own.teacher_line, true, "the model (as its teacher)"));
   }
   for (const std::string& name : own.data) {
