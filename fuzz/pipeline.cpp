@@ -1,6 +1,7 @@
 // A pipeline and an override: what is accepted has stages in an order in which they can run.
 #include <cstddef>
 #include <cstdint>
+#include <set>
 
 #include "base/check.h"
 #include "formats/utf8.h"
@@ -24,12 +25,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < pipeline->stages.size(); ++i) {
     const StageText& stage = pipeline->stages[i];
     NARU_CHECK(!stage.name.empty() && stage.name.find('/') == std::string::npos && !stage.recipe.empty());
-    bool is_before = stage.takes.empty();
-    for (size_t k = 0; k < i; ++k) {
-      NARU_CHECK(pipeline->stages[k].name != stage.name, stage.name);
-      is_before = is_before || pipeline->stages[k].name == stage.takes;
-    }
-    NARU_CHECK(is_before, stage.name, stage.takes);
+    std::set<std::string> before;
+    for (size_t k = 0; k < i; ++k) before.insert(pipeline->stages[k].name);
+    NARU_CHECK(!before.contains(stage.name), stage.name);
+    NARU_CHECK(stage.takes.empty() || before.contains(stage.takes), stage.name, stage.takes);
+    NARU_CHECK(stage.teacher.empty() || before.contains(stage.teacher), stage.name, stage.teacher);
+    for (const std::string& name : stage.data) NARU_CHECK(before.contains(name), stage.name, name);
+  }
+  for (const EvaluateRecipe& one : pipeline->evaluate) {
+    NARU_CHECK(one.path.empty() != one.generator.empty() && !one.name.empty(), one.name);
+    NARU_CHECK(one.samples >= 0 && one.max_tokens > 0 && one.problems.value_or(1) > 0, one.name);
   }
   return 0;
 }

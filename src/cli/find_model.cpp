@@ -109,6 +109,16 @@ Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::pa
   return {};
 }
 
+Status find_recipe_teachers(recipes::Recipe& recipe, const std::filesystem::path& recipe_folder) {
+  for (recipes::TeacherRecipe& teacher : recipe.teacher) {
+    if (!teacher.pulled_path.empty()) continue;
+    NARU_ASSIGN(const std::string found, find_at(teacher.path, recipes::resolved_path(teacher.path, recipe_folder),
+                                                 "opening teacher.path (paths count from the recipe's folder)"));
+    if (found != teacher.path) teacher.pulled_path = found;
+  }
+  return {};
+}
+
 std::function<Status(const Given&)> set_model_path(std::string* path) {
   return [path](const Given& given) -> Status {
     NARU_ASSIGN(const std::string found, find_model_path(given.text));

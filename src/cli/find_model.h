@@ -17,6 +17,9 @@ Result<std::string> find_model_path(const std::string& given);
 // is kNotFound as above; a tokenizer is left for whoever opens it and knows how to make one.
 Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::path& recipe_folder);
 
+// Likewise its teachers; one that is found already (pulled_path) is left as it is.
+Status find_recipe_teachers(recipes::Recipe& recipe, const std::filesystem::path& recipe_folder);
+
 // For an argument or a flag that takes a model; the folder of a run (run.json) stands for the model in it.
 std::function<Status(const Given&)> set_model_path(std::string* path);
 

@@ -10,8 +10,10 @@
 #include "base/shown_text.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
+#include "cli/pipeline_view.h"
 #include "cli/sheet.h"
 #include "cli/table.h"
+#include "runs/pipeline_record.h"
 
 namespace naru::cli {
 namespace {
@@ -84,6 +86,13 @@ std::string measure_text(const std::optional<double>& value, bool is_share) {
   return !value ? "-" : is_share ? fmt::format("{:.1f} %", 100 * *value) : fmt::format("{:.4f}", *value);
 }
 
+// Of a pipeline's folder what its models made of its problems; nothing of any other.
+Result<runs::PipelineScores> scores_of(const std::string& folder) {
+  const auto record = runs::read_pipeline_record(folder);
+  if (!record.ok() || !*record) return runs::PipelineScores();
+  return runs::read_pipeline_scores(folder);
+}
+
 }  // namespace
 
 std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns) {
@@ -151,7 +160,15 @@ Status runs_command(const RunsOptions& options) {
   const bool is_none = !runs.ok() && runs.error().code == Code::kNotFound && options.folder.empty();
   if (!runs.ok() && !is_none) return std::move(runs).error();
   const std::vector<runs::RunSummary> list = is_none ? std::vector<runs::RunSummary>() : std::move(runs).value();
-  if (options.json) return write_out(json_text(runs_json(list)));
+  NARU_ASSIGN(const runs::PipelineScores scores, scores_of(folder));
+  if (options.json) {
+    Json json = runs_json(list);
+    if (!scores.models.empty()) {
+      json["models"] = runs::scores_json(scores);
+      json["not_improved"] = runs::what_did_not_improve(scores);
+    }
+    return write_out(json_text(json));
+  }
   if (list.empty()) {
     return write_out(
         fmt::format("There are no runs in {}. naru train RECIPE.toml makes one; recipes/ has some to begin "
@@ -163,6 +180,7 @@ Status runs_command(const RunsOptions& options) {
   const runs::RunSummary& first = list.front();
   const bool goes_on = list.size() == 1 && (first.status == "stopped" || first.status == "failed");
   if (goes_on && !first.command.empty()) text += "go on  " + one_line(first.command) + "\n";
+  if (const std::string table = scores_table(scores); !table.empty()) text += "\n" + table;
   return write_out(text);
 }
 
@@ -175,13 +193,13 @@ Command make_runs() {
           "Lists training runs by their folders: how far each is, its losses, when it was last written, how long it "
           "took, and the hash of its weights, by which equal runs are known. Under runs of one recipe stands what "
           "differs between them. A run whose process died is shown as stopped; the same naru train goes on with "
-          "it."};
-  c.arguments = {
-      {"FOLDER", "the folder that holds runs, or one run; default: runs", false, [o](const Given& given) -> Status {
-         if (given.text.empty()) return bad_value(given, "a folder");
-         o->folder = given.text;
-         return {};
-       }}};
+          "it. Of a pipeline's folder: its stages, and the table of what each of them added."};
+  c.arguments = {{"FOLDER", "the folder that holds runs, one run, or a pipeline; default: runs", false,
+                  [o](const Given& given) -> Status {
+                    if (given.text.empty()) return bad_value(given, "a folder");
+                    o->folder = given.text;
+                    return {};
+                  }}};
   c.flags = {{"json", "", kGroupOutput, "one JSON object: runs, with everything that is known of each",
               [o](const Given&) -> Status {
                 o->json = true;

@@ -84,7 +84,7 @@ std::string going_on(const TrainOptions& options) {
 
 namespace {
 
-// Of reinforcement learning: what was reached, from the first rollout and the first held-out problems to the last.
+// Of a run with rollouts: what was reached, from the first rollout and the first held-out problems to the last.
 std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
   std::string text;
   const auto put = [&text](std::string_view name, const std::string& value) {
@@ -96,7 +96,9 @@ std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
     return curves.of(name).size() > 1 ? fmt::format("{} → {}", shown(*first), shown(*last)) : shown(*last);
   };
   const auto share = [](double value) { return fmt::format("{:.1f} %", 100 * value); };
-  put("reward", climb("reward", [](double value) { return fmt::format("{:.3f}", value); }));
+  const auto number = [](double value) { return fmt::format("{:.3f}", value); };
+  put("distance", climb("reverse_kl", number));
+  put("reward", climb("reward", number));
   std::string held_out = climb("accuracy", share);
   if (!held_out.empty()) held_out += fmt::format(" of {} problems right", grouped(n_problems));
   if (const std::string drawn = climb("pass_1", share); !drawn.empty()) held_out += "; drawn: " + drawn;
@@ -143,16 +145,16 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
                                     : fmt::format("stopped after {} of {} steps", grouped(result.step), grouped(steps));
   std::string values;
   const auto add = [&values](const std::string& value) { values += (values.empty() ? ": " : ", ") + value; };
-  const bool is_grpo = recipe.kind == recipes::RunKind::kGrpo;
+  const bool has_rollouts = recipes::has_rollouts(recipe.kind);
   if (result.loss) add(fmt::format("loss {:.4f}", *result.loss));
   if (result.validation_loss) add(fmt::format("validation {:.4f}", *result.validation_loss));
-  if (result.accuracy && !is_grpo) {
+  if (result.accuracy && !has_rollouts) {
     add(fmt::format("{:.1f} % of {} held-out problems right", 100 * *result.accuracy, grouped(result.n_problems)));
   }
   text = indented(text + values, 0, 2);
-  if (is_grpo) text += reached_rows(curves, result.n_problems);
-  const auto row = [&text, is_grpo](std::string_view name, const std::string& value) {
-    text += fmt::format("{:<{}} {}\n", name, is_grpo ? 9 : 8, value);
+  if (has_rollouts) text += reached_rows(curves, result.n_problems);
+  const auto row = [&text, has_rollouts](std::string_view name, const std::string& value) {
+    text += fmt::format("{:<{}} {}\n", name, has_rollouts ? 9 : 8, value);
   };
   if (result.is_done) row("weights", result.weights_sha256);
   if (result.reward_failures > 0) {
@@ -184,6 +186,7 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
           .seconds_left = r.seconds_left,
           .memory_bytes = r.memory_bytes,
           .reward = curves.last("reward"),
+          .reverse_kl = curves.last("reverse_kl"),
           .answer_tokens = curves.last("answer_tokens"),
           .rollout_tokens_per_s = curves.last("rollout_tokens_per_s"),
           .update_tokens_per_s = curves.last("update_tokens_per_s"),
@@ -207,7 +210,7 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   };
   events.should_stop = events.should_give_up;
   TrainCurves curves;
-  if (recipe.kind == recipes::RunKind::kGrpo) {
+  if (recipes::has_rollouts(recipe.kind)) {
     events.metrics = [&curves](const runs::Metrics& m) { curves.add(m.step, m.values); };
     status.show_curves(curves);
   }
@@ -238,6 +241,7 @@ Status train_command(const TrainOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_TRY(find_recipe_models(recipe.model, folder));
+  NARU_TRY(find_recipe_teachers(recipe, folder));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
   if (options.plan_only) return say_plan(options, std::move(recipe), folder, *chip);
   return train_recipe(options, recipe, folder, *chip, {});
@@ -249,9 +253,8 @@ Command make_train() {
       .name = "train",
       .summary = "trains a model as a recipe says",
       .description =
-          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, or a "
-          "pipeline "
-          "of such stages; of all weights, or of adapters. The folder of the run "
+          "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, on-policy "
+          "distillation, or a pipeline of such stages; of all weights, or of adapters. The folder of the run "
           "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
           "checkpoint that cannot be read, other data) is refused and changes nothing."};

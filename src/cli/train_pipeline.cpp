@@ -4,18 +4,20 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
+#include <optional>
 
 #include "base/home.h"
 #include "base/memory.h"
 #include "base/shown_text.h"
 #include "cli/chat_session.h"
-#include "cli/find_model.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
+#include "cli/pipeline_evaluation.h"
+#include "cli/pipeline_plan.h"
+#include "cli/pipeline_view.h"
 #include "cli/sheet.h"
 #include "cli/train_plan.h"
-#include "runs/pipeline_record.h"
+#include "runs/run_files.h"
 
 namespace naru::cli {
 namespace {
@@ -31,94 +33,105 @@ Error of_stage(const Stage& stage, const Error& error) {
   return {error.code, fmt::format("stage {}: {}", stage.text.name, error.message)};
 }
 
-fs::path folder_of(const Stage& stage) {
-  return with_home(stage.recipe.output);
-}
-
-Result<Pipeline> pipeline_of(const TrainOptions& options) {
-  std::vector<std::string> overrides = options.overrides;
-  if (options.output) overrides.push_back("output=" + *options.output);
-  NARU_ASSIGN(Pipeline pipeline, recipes::read_pipeline(options.recipe_path, overrides));
-  for (Stage& stage : pipeline.stages) {
-    recipes::ModelRecipe& model = stage.recipe.model;
-    const std::string named = model.path;
-    if (stage.takes) model.path.clear();  // its name is a stage's and no pulled model's
-    const Status found = find_recipe_models(model, stage.folder);
-    if (!found.ok()) return of_stage(stage, found.error());
-    model.path = named;
-    if (stage.takes) model.pulled_path = fs::absolute(folder_of(pipeline.stages[*stage.takes])) / "model";
-  }
-  return pipeline;
-}
-
-std::string stage_line(const Stage& stage, const train::TrainingPlan& plan) {
-  return fmt::format("{}{}, {} step{}, {} parameters, {} planned", recipes::run_kind_name(stage.recipe.kind),
-                     stage.takes ? " from " + stage.text.takes : "", grouped(plan.steps), plan.steps == 1 ? "" : "s",
-                     grouped(plan.n_parameters), format_bytes(plan.total_bytes()));
+std::string planned_text(const Stage& stage, const train::TrainingPlan& plan) {
+  const bool has_own_steps = stage.recipe.epochs > 0 && waits_for_samples(stage);
+  const std::string steps = has_own_steps ? "steps by its samples"
+                                          : fmt::format("{} step{}", grouped(plan.steps), plan.steps == 1 ? "" : "s");
+  return fmt::format("{}, {} parameters, {}", steps, grouped(plan.n_parameters), format_bytes(plan.total_bytes()));
 }
 
 class PipelineRun {
  public:
   PipelineRun(const TrainOptions& options, Pipeline pipeline, contract::Chip& chip)
-      : options_(options), pipeline_(std::move(pipeline)), chip_(chip), folder_(with_home(pipeline_.output)) {}
+      : options_(options),
+        pipeline_(std::move(pipeline)),
+        chip_(chip),
+        folder_(with_home(pipeline_.output)),
+        record_(runs::record_of(pipeline_)) {}
 
   // Everything that can be known to go wrong is said before the first stage starts.
   Status plan() {
-    NARU_TRY(runs::check_pipeline_folder(pipeline_, options_.start.starts_over));
-    Sheet sheet(Stream::kErr);
-    sheet.title(pipeline_.name, fmt::format(" · pipeline of {} stages", pipeline_.stages.size()));
+    NARU_TRY(runs::check_pipeline_folder(pipeline_, starts_over()));
+    NARU_ASSIGN(evaluation_, PipelineEvaluation::open(pipeline_, options_.machine));
+    NARU_TRY(read_record());
+    std::vector<StageRow> rows;
     Json plans = Json::array();
     for (size_t i = 0; i < pipeline_.stages.size(); ++i) {
-      const Stage& stage = pipeline_.stages[i];
-      NARU_ASSIGN(const bool was_done, is_done(stage));
-      was_done_.push_back(was_done && !options_.start.starts_over);
-      if (was_done_.back()) {
-        sheet.row(stage.text.name, "done already");
-        continue;
-      }
-      train::TrainerEvents events;
-      events.should_give_up = [] { return is_interrupted(); };
-      const auto plan = train::Trainer::plan_run(planned_recipe(pipeline_, i), stage.folder, chip_, events);
-      if (!plan.ok()) return of_stage(stage, plan.error());
-      if (const Status fits = train::check_fits(*plan); !fits.ok()) return of_stage(stage, fits.error());
-      sheet.row(stage.text.name, stage_line(stage, *plan));
-      plans.push_back({{"stage", stage.text.name}, {"plan", plan_json(*plan)}});
+      NARU_ASSIGN(const StageRow row, plan_stage(i, plans));
+      rows.push_back(row);
     }
+    Sheet sheet(options_.plan_only ? Stream::kOut : Stream::kErr);
+    sheet.title(pipeline_.name, fmt::format(" · pipeline of {} stages", pipeline_.stages.size()));
     if (options_.plan_only) {
-      return write_out(options_.json ? json_text({{"name", pipeline_.name}, {"stages", plans}}) : sheet.str() + "\n");
+      return write_out(options_.json ? json_text({{"name", pipeline_.name}, {"stages", plans}})
+                                     : sheet.str() + stage_table(rows, Stream::kOut));
     }
-    if (!options_.json) write_err(sheet.str() + "\n");
+    if (!options_.json) write_err(sheet.str() + stage_table(rows, Stream::kErr) + "\n");
     return {};
   }
 
   Status run() {
-    NARU_ASSIGN(auto record, runs::read_pipeline_record(folder_));
-    record_ = runs::record_of(pipeline_);
-    if (options_.start.starts_over) NARU_TRY(set_later_aside());
-    for (size_t i = 0; record && !options_.start.starts_over && i < record_.stages.size(); ++i) {
-      record_.stages[i].from_sha256 = record->stages[i].from_sha256;
-    }
+    if (starts_over()) NARU_TRY(set_later_aside());
     Json stages = Json::array();
     Json last;
     Status ended;
     for (size_t i = 0; i < pipeline_.stages.size() && ended.ok(); ++i) {
       ended = run_stage(i, &last);
-      if (!ended.ok() && ended.error().code != Code::kCancelled) return of_stage(pipeline_.stages[i], ended.error());
       if (last.is_object()) last["stage"] = pipeline_.stages[i].text.name;
       if (last.is_object()) stages.push_back(last);
+      if (last.contains("weights_sha256")) weights_sha256_ = last.value("weights_sha256", "");
+      if (!ended.ok()) ended = of_stage(pipeline_.stages[i], ended.error());
     }
-    if (options_.json) {
-      Json json = {{"done", ended.ok()}, {"folder", folder_.string()}, {"stages", stages}};
-      if (ended.ok()) json["weights_sha256"] = last.value("weights_sha256", "");
-      NARU_TRY(write_out(json_text(json)));
-    }
+    // Of a pipeline that was stopped, or failed, too; what went wrong before counts more than a page.
+    const Status reported = runs::write_pipeline_report(folder_, going_on(options_));
+    if (!ended.ok() && ended.error().code != Code::kCancelled) return ended;
+    NARU_TRY(reported);
+    NARU_TRY(options_.json ? say_json(ended.ok(), std::move(stages)) : say_end(ended.ok()));
     return ended;
   }
 
  private:
-  static Result<bool> is_done(const Stage& stage) {
-    NARU_ASSIGN(const auto run, runs::stage_run(folder_of(stage)));
-    return run && run->status == "done" && !run->weights_sha256.empty();
+  bool starts_over() const { return options_.start.starts_over; }
+
+  // What stages began from, as the folder remembers it; what has changed since is refused.
+  Status read_record() {
+    NARU_ASSIGN(auto record, runs::read_pipeline_record(folder_));
+    for (size_t i = 0; record && !starts_over() && i < record_.stages.size(); ++i) {
+      std::vector<runs::InputRecord>& inputs = record_.stages[i].inputs;
+      for (size_t k = 0; k < std::min(inputs.size(), record->stages[i].inputs.size()); ++k) {
+        inputs[k].sha256 = record->stages[i].inputs[k].sha256;
+      }
+    }
+    for (size_t i = 0; i < pipeline_.stages.size(); ++i) {
+      if (const Status status = check_inputs(i, false); !status.ok())
+        return of_stage(pipeline_.stages[i], status.error());
+    }
+    return {};
+  }
+
+  Result<StageRow> plan_stage(size_t index, Json& plans) {
+    const Stage& stage = pipeline_.stages[index];
+    const runs::StageRecord& record = record_.stages[index];
+    NARU_ASSIGN(auto run, runs::stage_run(stage_folder(stage)));
+    if (starts_over()) run.reset();
+    const bool was_done = run && run->status == "done" && (record.makes_samples() || !run->weights_sha256.empty());
+    was_done_.push_back(was_done);
+    StageRow row{.name = stage.text.name,
+                 .kind = record.kind,
+                 .takes = runs::inputs_text(record.inputs),
+                 .state = runs::state_text({.record = record, .run = run}),
+                 .seconds = run ? run->seconds : 0,
+                 .planned = "",
+                 .is_done = was_done};
+    if (was_done) return row;
+    train::TrainerEvents events;
+    events.should_give_up = [] { return is_interrupted(); };
+    const auto plan = train::Trainer::plan_run(planned_recipe(pipeline_, index), stage.folder, chip_, events);
+    if (!plan.ok()) return of_stage(stage, plan.error());
+    if (const Status fits = train::check_fits(*plan); !fits.ok()) return of_stage(stage, fits.error());
+    row.planned = planned_text(stage, *plan);
+    plans.push_back({{"stage", stage.text.name}, {"plan", plan_json(*plan)}});
+    return row;
   }
 
   // None of the old runs is to be gone on with where this start ends early: those of later stages go first, from the
@@ -126,7 +139,7 @@ class PipelineRun {
   Status set_later_aside() {
     for (size_t i = pipeline_.stages.size(); i-- > 1;) {
       const Stage& stage = pipeline_.stages[i];
-      const auto aside = runs::set_run_aside(folder_of(stage));
+      const auto aside = runs::set_run_aside(stage_folder(stage));
       if (!aside.ok()) return of_stage(stage, aside.error());
       if (aside->empty() || options_.json) continue;
       say_dimmed(fmt::format("what was in stage {} is set aside in {}", stage.text.name, aside->string()));
@@ -134,32 +147,33 @@ class PipelineRun {
     return {};
   }
 
-  // The weights of the stage that is taken, which are those that this one began with, if it has begun.
-  Status take(size_t index) {
+  // Whether a stage that has begun did so from what the others have now. Before any work `is_begin` is false: what
+  // stages will have again that are not done is not known yet.
+  Status check_inputs(size_t index, bool is_begin) {
     const Stage& stage = pipeline_.stages[index];
-    std::string weights;
-    if (stage.takes) {
-      NARU_ASSIGN(const auto taken, runs::stage_run(folder_of(pipeline_.stages[*stage.takes])));
-      weights = taken ? taken->weights_sha256 : "";
+    NARU_ASSIGN(const auto own, runs::stage_run(stage_folder(stage)));
+    for (runs::InputRecord& input : record_.stages[index].inputs) {
+      const bool is_samples = input.kind == recipes::InputKind::kSamples;
+      NARU_ASSIGN(const std::string now, runs::stage_output_sha256(folder_ / input.stage, is_samples));
+      const bool is_known = own && !input.sha256.empty() && !starts_over();
+      if (is_known && input.sha256 != now && (is_begin || !now.empty())) {
+        return Error{Code::kInvalidArgument,
+                     fmt::format("going on with {}: it began from the {} {} of stage {}, which has {} now, the same "
+                                 "were wanted; bring the old {} back, move this run away and the stage is trained "
+                                 "anew, or begin all stages anew with --start-over",
+                                 stage_folder(stage).string(), is_samples ? "samples" : "weights", input.sha256,
+                                 input.stage, now.empty() ? "none" : now, is_samples ? "samples" : "model")};
+      }
+      if (is_begin) input.sha256 = now;
     }
-    std::string& from = record_.stages[index].from_sha256;
-    NARU_ASSIGN(const auto own, runs::stage_run(folder_of(stage)));
-    if (own && !from.empty() && from != weights && !options_.start.starts_over) {
-      return Error{
-          Code::kInvalidArgument,
-          fmt::format(
-              "going on with {}: it began from the weights {} of stage {}, which has {} now, the same "
-              "were wanted; bring the old model back, move this run away and the stage is trained anew, or begin "
-              "all stages anew with --start-over",
-              folder_of(stage).string(), from, stage.text.takes, weights)};
-    }
-    from = weights;
-    return runs::write_pipeline_record(folder_, record_);
+    return {};
   }
 
   Status run_stage(size_t index, Json* result) {
     const Stage& stage = pipeline_.stages[index];
-    NARU_TRY(take(index));
+    NARU_TRY(check_inputs(index, true));
+    NARU_TRY(runs::write_pipeline_record(folder_, record_));
+    NARU_TRY(evaluated(evaluation_->evaluate_start(index, chip_, !options_.json)));
     const size_t n = pipeline_.stages.size();
     if (!options_.json && !was_done_[index]) {
       say_dimmed(fmt::format("stage {} of {}", index + 1, n));
@@ -168,47 +182,51 @@ class PipelineRun {
     const TrainPart part{.was_done = was_done_[index] && index + 1 < n,
                          .is_last = index + 1 == n,
                          .result = options_.json ? result : nullptr};
-    const Status ended = train_recipe(options_, stage.recipe, stage.folder, chip_, part);
-    if (ended.ok() && !options_.json && !part.is_last && !part.was_done) NARU_TRY(write_out("\n"));
-    return ended;
+    NARU_TRY(train_recipe(options_, stage.recipe, stage.folder, chip_, part));
+    NARU_TRY(evaluated(evaluation_->evaluate_stage(index, chip_, !options_.json && !part.was_done)));
+    if (!options_.json && !part.is_last && !part.was_done) NARU_TRY(write_out("\n"));
+    return {};
+  }
+
+  // A run that is stopped says itself how it goes on.
+  Status evaluated(const Status& status) const {
+    if (!status.ok() && status.error().code == Code::kCancelled && !options_.json) {
+      NARU_TRY(
+          write_out(fmt::format("stopped while problems were asked\ngo on    {}\n", one_line(going_on(options_)))));
+    }
+    return status;
+  }
+
+  Status say_end(bool is_done) const {
+    std::string text = scores_table(evaluation_->scores());
+    if (!text.empty()) text = "\n" + text;
+    const std::string report = one_line((folder_ / runs::kReportFile).string());
+    if (is_done) text += fmt::format("\nreport    {}\n", report);
+    return write_out(text);
+  }
+
+  Status say_json(bool is_done, Json stages) const {
+    Json json = {{"done", is_done}, {"folder", folder_.string()}, {"stages", std::move(stages)}};
+    if (is_done) json["weights_sha256"] = weights_sha256_;
+    json["report"] = (folder_ / runs::kReportFile).string();
+    if (!evaluation_->is_empty()) {
+      json["models"] = runs::scores_json(evaluation_->scores());
+      json["not_improved"] = runs::what_did_not_improve(evaluation_->scores());
+    }
+    return write_out(json_text(json));
   }
 
   const TrainOptions& options_;
   Pipeline pipeline_;
   contract::Chip& chip_;
   fs::path folder_;
-  std::vector<bool> was_done_;
   runs::PipelineRecord record_;
+  std::optional<PipelineEvaluation> evaluation_;  // of pipeline_, from plan() on
+  std::vector<bool> was_done_;
+  std::string weights_sha256_;  // of the last model
 };
 
 }  // namespace
-
-recipes::Recipe planned_recipe(const Pipeline& pipeline, size_t index) {
-  const Stage& stage = pipeline.stages[index];
-  recipes::Recipe recipe = stage.recipe;
-  std::error_code ignored;
-  if (!stage.takes || fs::exists(recipe.model.pulled_path / "config.json", ignored)) return recipe;
-  size_t root = *stage.takes;
-  while (pipeline.stages[root].takes) root = *pipeline.stages[root].takes;
-  const Stage& first = pipeline.stages[root];
-  const recipes::ModelRecipe& model = first.recipe.model;
-  recipes::ModelRecipe& planned = recipe.model;
-  planned.pulled_path.clear();
-  planned.path.clear();
-  if (model.config.empty()) {
-    planned.path = fs::absolute(recipes::model_place(model, first.folder)).string();
-  } else {
-    planned.config = fs::absolute(recipes::resolved_path(model.config, first.folder)).string();
-  }
-  if (planned.tokenizer.empty()) {
-    planned.tokenizer = fs::absolute(recipes::tokenizer_place(model, first.folder)).string();
-  }
-  if (planned.chat_template.empty() && !model.chat_template.empty()) {
-    planned.chat_template = fs::absolute(recipes::resolved_path(model.chat_template, first.folder)).string();
-  }
-  if (planned.form.empty()) planned.form = model.form;
-  return recipe;
-}
 
 Status train_pipeline(const TrainOptions& options) {
   NARU_ASSIGN(Pipeline pipeline, pipeline_of(options));

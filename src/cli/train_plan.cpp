@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 
 // Tokens of a step, and of the rollout that serves it with others, at the most.
 double step_tokens(const recipes::Recipe& recipe) {
-  const recipes::GrpoRecipe& grpo = recipe.grpo;
-  const double rows = recipe.kind == recipes::RunKind::kGrpo
-                          ? static_cast<double>(grpo.prompts * grpo.answers) / static_cast<double>(grpo.updates)
-                          : static_cast<double>(recipe.batch.rows);
+  const recipes::RolloutRecipe& rollout = recipes::rollout_of(recipe);
+  const double rows = recipes::has_rollouts(recipe.kind) ? static_cast<double>(rollout.prompts * rollout.answers) /
+                                                               static_cast<double>(rollout.updates)
+                                                         : static_cast<double>(recipe.batch.rows);
   return rows * static_cast<double>(recipe.batch.context);
 }
 
@@ -37,10 +37,11 @@ std::string step_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
 }  // namespace
 
 double step_operations(const recipes::Recipe& recipe, const train::TrainingPlan& plan) {
-  // A token that is written, or whose layer is computed a second time, costs a forward pass more.
+  // A token that is written, or whose layer is computed a second time, costs a forward pass more, and teachers read it.
   const double forward = 2.0 * static_cast<double>(plan.n_active);
-  const double again = (recipe.kind == recipes::RunKind::kGrpo ? forward : 0) + (recipe.recompute ? forward : 0);
-  return step_tokens(recipe) * (plan.operations_per_token + again);
+  const double again = (recipes::has_rollouts(recipe.kind) ? forward : 0) + (recipe.recompute ? forward : 0);
+  const double taught = 2.0 * static_cast<double>(plan.teacher_parameters);
+  return step_tokens(recipe) * (plan.operations_per_token + again + taught);
 }
 
 std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& plan, Stream stream,
@@ -71,6 +72,7 @@ std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
                                 {"moments", plan.moment_bytes},
                                 {"activations", plan.activation_bytes + plan.cache_bytes},
                                 {"reference policy", plan.reference_bytes},
+                                {"teachers", plan.teacher_bytes},
                                 {"answers", plan.rollout_bytes},
                                 {"program and data", plan.program_bytes + plan.data_bytes}}));
   sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));

@@ -57,9 +57,11 @@ bool is_speed(double tokens_per_s) {
   return tokens_per_s > 0 && std::isfinite(tokens_per_s);
 }
 
-// Of reinforcement learning; short words, as all of it should stand on 80 columns.
+// Of runs with rollouts; short words, as all of it should stand on 80 columns.
 std::vector<Part> rollout_parts(const TrainProgress& p) {
-  std::vector<Part> parts = {{0, step_text(p)}, {1, fmt::format("reward {:.3f}", *p.reward)}};
+  std::vector<Part> parts = {{0, step_text(p)}};
+  if (p.reverse_kl) parts.push_back({1, fmt::format("kl {:.4f}", *p.reverse_kl)});
+  parts.push_back({p.reverse_kl ? 6 : 1, fmt::format("reward {:.3f}", *p.reward)});
   if (p.accuracy) parts.push_back({2, fmt::format("right {:.0f} %", 100 * *p.accuracy)});
   if (p.answer_tokens) parts.push_back({4, fmt::format("len {:.1f}", *p.answer_tokens)});
   if (p.rollout_tokens_per_s && p.update_tokens_per_s) {

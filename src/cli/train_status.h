@@ -25,7 +25,7 @@ struct TrainProgress {
   double seconds_left = -1;  // below 0: not known
   int64_t memory_bytes = 0;  // 0: not known
   // Of the last rollout; nothing: the run has none.
-  std::optional<double> reward = {}, answer_tokens = {};
+  std::optional<double> reward = {}, reverse_kl = {}, answer_tokens = {};
   std::optional<double> rollout_tokens_per_s = {}, update_tokens_per_s = {};
   std::optional<double> accuracy = {};  // of held-out problems, 0 to 1, when they were asked last
 };

@@ -25,7 +25,7 @@ Result<ProblemSource> ProblemSource::open(const recipes::SourceRecipe& source, u
   problems.split_ = split;
   if (source.generator.empty()) {
     NARU_ASSIGN(ProblemFile file,
-                read_problems(recipes::resolved_path(source.path, recipe_folder), source.path, needs_answers));
+                read_problems(recipes::source_place(source, recipe_folder), source.path, needs_answers));
     problems.lines_ = std::move(file.problems);
     problems.file_ = std::move(file.file);
     return problems;

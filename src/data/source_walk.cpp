@@ -257,7 +257,7 @@ Status walk_folder(const fs::path& folder, const std::string& name, SourceEvents
 }
 
 Status walk_path(const recipes::SourceRecipe& source, const fs::path& folder, SourceEvents& events) {
-  const fs::path path = recipes::resolved_path(source.path, folder);
+  const fs::path path = recipes::source_place(source, folder);
   std::error_code error;
   if (!fs::exists(path, error)) {
     return Error{Code::kNotFound,

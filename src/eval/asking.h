@@ -9,10 +9,10 @@
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "eval/problem_set.h"
 
 namespace naru::eval {
 
-inline constexpr int64_t kProblemsMax = 1'000'000;
 inline constexpr int64_t kSamplesMax = 1024;  // answers drawn to one problem
 
 struct GivenAnswer {

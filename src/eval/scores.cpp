@@ -1,6 +1,7 @@
 #include "eval/scores.h"
 
 #include <map>
+#include <utility>
 
 namespace naru::eval {
 namespace {
@@ -37,19 +38,50 @@ void add_rows(const std::string& language, const std::vector<const ProblemScore*
   }
 }
 
+AnswerRow answer_row(const std::string& language, const std::vector<const ProblemScore*>& problems) {
+  AnswerRow row{.language = language, .n_problems = std::ssize(problems)};
+  int64_t n_asked = 0, n_answers = 0, n_cut = 0, n_tokens = 0;
+  for (const ProblemScore* one : problems) {
+    n_answers += one->n_answers;
+    n_cut += one->n_cut;
+    n_tokens += one->n_tokens;
+    if (one->n_answers == 0) continue;
+    ++n_asked;
+    row.language_share += one->language_share;
+  }
+  if (n_asked > 0) row.language_share /= static_cast<double>(n_asked);
+  if (n_answers == 0) return row;
+  row.tokens = static_cast<double>(n_tokens) / static_cast<double>(n_answers);
+  row.cut_share = static_cast<double>(n_cut) / static_cast<double>(n_answers);
+  return row;
+}
+
+using ScoreGroup = std::pair<std::string, std::vector<const ProblemScore*>>;
+
+// All of them, then those of each language where there are several.
+std::vector<ScoreGroup> groups_of(const std::vector<ProblemScore>& problems) {
+  std::vector<ScoreGroup> groups(1);
+  std::map<std::string, std::vector<const ProblemScore*>> by_language;
+  for (const ProblemScore& one : problems) {
+    groups.front().second.push_back(&one);
+    by_language[one.language].push_back(&one);
+  }
+  if (by_language.size() < 2) return groups;
+  for (auto& [language, some] : by_language) groups.emplace_back(language, std::move(some));
+  return groups;
+}
+
 }  // namespace
 
 std::vector<ScoreRow> score_rows(const std::vector<ProblemScore>& problems, const std::vector<int64_t>& ks) {
-  std::vector<const ProblemScore*> all;
-  std::map<std::string, std::vector<const ProblemScore*>> by_language;
-  for (const ProblemScore& one : problems) {
-    all.push_back(&one);
-    by_language[one.language].push_back(&one);
-  }
   std::vector<ScoreRow> rows;
-  add_rows("", all, ks, rows);
-  if (by_language.size() < 2) return rows;
-  for (const auto& [language, some] : by_language) add_rows(language, some, ks, rows);
+  for (const auto& [language, some] : groups_of(problems)) add_rows(language, some, ks, rows);
+  return rows;
+}
+
+std::vector<AnswerRow> answer_rows(const std::vector<ProblemScore>& problems) {
+  std::vector<AnswerRow> rows;
+  for (const auto& [language, some] : groups_of(problems)) rows.push_back(answer_row(language, some));
   return rows;
 }
 

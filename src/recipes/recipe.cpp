@@ -388,6 +388,14 @@ std::filesystem::path tokenizer_place(const ModelRecipe& model, const std::files
   return model.tokenizer.empty() ? model_place(model, recipe_folder) : resolved_path(model.tokenizer, recipe_folder);
 }
 
+std::filesystem::path source_place(const SourceRecipe& source, const std::filesystem::path& recipe_folder) {
+  return source.samples_path.empty() ? resolved_path(source.path, recipe_folder) : source.samples_path;
+}
+
+std::filesystem::path teacher_place(const TeacherRecipe& teacher, const std::filesystem::path& recipe_folder) {
+  return teacher.pulled_path.empty() ? resolved_path(teacher.path, recipe_folder) : teacher.pulled_path;
+}
+
 Result<Recipe> read_recipe(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   NARU_ASSIGN(const std::string text, read_file(path, kRecipeBytesMax));
   return parse_recipe(text, path.string(), overrides);

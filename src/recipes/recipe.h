@@ -38,9 +38,24 @@ struct SourceRecipe {
   int64_t documents = 0;  // of a generator: how many different ones; 0: its default
   std::string language;   // of word_problems: "en", "ko", "zh", or "" for all
   std::string trace;      // of generators with solutions: "short", "long", "mixed"
+  // Where `path` leads where it is the name of a pipeline's stage, whose samples these are; no key, and empty
+  // elsewhere.
+  std::filesystem::path samples_path = {};
 };
 
-// [[reward]]: a part of what answers are worth, of a grpo or a rejection run (rewards/judge.h).
+// [[teacher]]: a model that a distill run learns from (train/teacher.h).
+struct TeacherRecipe {
+  // A Hugging Face folder, a .gguf file, or the name of a pulled model. The one place of the teacher: a pipeline that
+  // takes it from another stage writes that here and where it lies in pulled_path, as in ModelRecipe.
+  std::string path;
+  double weight = 1;                  // how often its distance counts in the sum
+  std::filesystem::path pulled_path;  // no key: where path leads where it is a name; empty: to a path
+  // No key, and read by Trainer::plan_run() alone: the config.json of a teacher that is not there yet; it is planned
+  // with, and what else a teacher is refused for is not known then.
+  std::filesystem::path planned_config;
+};
+
+// [[reward]]: a part of what answers are worth, of a run with rollouts or of rejection (rewards/judge.h).
 struct RewardRecipe {
   std::string kind = "answer";  // "answer", "format", "language", "length" or "program"
   std::string name;             // in metrics, behind "reward_"; "": its kind
@@ -110,29 +125,42 @@ struct LoraRecipe {
   std::vector<std::string> targets = {std::string(kAllTargets)};
 };
 
-// [grpo]: of a run of this kind. What its terms are, by formula: train/policy_loss.h.
-struct GrpoRecipe {
+// The answers that a run learns from, which its model writes: what [grpo] and [distill] have alike.
+struct RolloutRecipe {
   int64_t prompts = 32;                 // problems of a rollout
-  int64_t answers = 16;                 // a group: to each problem
-  int64_t rounds = 1;                   // at most: problems are asked again in place of those without a signal
+  int64_t answers = 16;                 // to each problem
   int64_t updates = 1;                  // steps on a rollout, each on a part of its problems
   int64_t max_tokens = 256;             // of an answer
+  std::string average = "answer_mean";  // of losses: "answer_mean", "token_mean" or "constant"
+  double temperature = 1;               // answers are drawn from softmax(logits / temperature) over what is kept
+  int64_t top_k = 0;                    // 0: all
+  double top_p = 1;                     // 1: all
+  double min_p = 0;                     // 0: all
+  int64_t at_once = 64;                 // answers that are written together; changes no bit
+};
+
+// [grpo]: of a run of this kind. What its terms are, by formula: train/policy_loss.h. Training is of the distribution
+// that answers are drawn from. The answers to a problem are a group.
+struct GrpoRecipe : RolloutRecipe {
+  int64_t rounds = 1;                   // at most: problems are asked again in place of those without a signal
   int64_t soft_tokens = 0;              // of the longest answers: each costs reward, down to -1 at max_tokens; 0: none
   std::string advantage = "group_std";  // "group_std" or "group_mean"
-  std::string average = "answer_mean";  // of losses: "answer_mean", "token_mean" or "constant"
   std::string ratio = "token";          // "token", "sequence" or "weighted"
   double clip_low = 0.2, clip_high = 0.2;  // how far the ratio counts below and above 1
-  double off_policy_max = 0;  // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
-  bool keep_routing = false;  // later updates take the experts of the rollout
-  // What answers are drawn from and training is of: softmax(logits / temperature) over the tokens that are kept.
-  double temperature = 1;
-  int64_t top_k = 0;            // 0: all
-  double top_p = 1;             // 1: all
-  double min_p = 0;             // 0: all
+  double off_policy_max = 0;    // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
+  bool keep_routing = false;    // later updates take the experts of the rollout
   double kl_weight = 0;         // of the distance to the reference; 0: there is none
   std::string kl = "k3";        // its estimator: "k3" or "unbiased"
   int64_t reference_every = 0;  // steps after which the present weights become the reference; 0: always the first ones
-  int64_t at_once = 64;         // answers that are written together; changes no bit
+};
+
+// [distill]: of a run of this kind. Its loss is at every token of an answer the reverse KL to the teachers over the
+// whole vocabulary (train/reverse_kl.h), whatever the answer was drawn with.
+struct DistillRecipe : RolloutRecipe {
+  DistillRecipe() {
+    answers = 4;
+    average = "token_mean";
+  }
 };
 
 // [rejection]: of a run of this kind: what is drawn, and which answers become training data (samples/filters.h).
@@ -203,13 +231,15 @@ struct Recipe {
   LoraRecipe lora;
   GrpoRecipe grpo;
   RejectionRecipe rejection;
+  DistillRecipe distill;
+  std::vector<TeacherRecipe> teacher;
   GuardRecipe guard;
   CheckpointRecipe checkpoint;
   ValidateRecipe validate;
   SampleRecipe sample;
 };
 
-inline constexpr int64_t kGrpoAnswersMax = 65536;             // of a rollout
+inline constexpr int64_t kGrpoAnswersMax = 65536;             // of a rollout, of any kind of run
 inline constexpr int64_t kRejectionProblemsMax = 1'000'000;   // of a run
 inline constexpr int64_t kRejectionAnswersMax = 1024;         // to one problem
 inline constexpr int64_t kRecipeBytesMax = int64_t{1} << 20;  // bytes of a recipe file
@@ -223,6 +253,18 @@ std::filesystem::path resolved_path(const std::string& path, const std::filesyst
 // Of model.path; of model.tokenizer, which is model.path where it is not given; "" where neither is.
 std::filesystem::path model_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
 std::filesystem::path tokenizer_place(const ModelRecipe& model, const std::filesystem::path& recipe_folder);
+// Of the path of a source.
+std::filesystem::path source_place(const SourceRecipe& source, const std::filesystem::path& recipe_folder);
+std::filesystem::path teacher_place(const TeacherRecipe& teacher, const std::filesystem::path& recipe_folder);
+
+// Of a run that has rollouts: what they are, and the most rounds of one.
+inline const RolloutRecipe& rollout_of(const Recipe& recipe) {
+  if (recipe.kind == RunKind::kDistill) return recipe.distill;
+  return recipe.grpo;
+}
+inline int64_t rollout_rounds(const Recipe& recipe) {
+  return recipe.kind == RunKind::kGrpo ? recipe.grpo.rounds : 1;
+}
 
 // The whole recipe as TOML, every key written out; parse_recipe gives the same recipe back.
 std::string recipe_text(const Recipe& recipe);

@@ -3,10 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <initializer_list>
-#include <tuple>
-
-#include "recipes/recipe_schema.h"
 
 namespace naru::recipes {
 namespace {
@@ -84,14 +80,14 @@ Status check_sources(std::string_view section, const std::vector<SourceRecipe>& 
 }
 
 Status check_held_out(const Recipe& r, const PlaceOfKey& where) {
-  const bool is_grpo = r.kind == RunKind::kGrpo;
-  if (!is_grpo && r.validate.samples != ValidateRecipe{}.samples) {
+  const bool asks = has_rollouts(r.kind);
+  if (!asks && r.validate.samples != ValidateRecipe{}.samples) {
     return clash(where("validate.samples"),
                  fmt::format("validate.samples is given and kind is {}", run_kind_name(r.kind)),
-                 "that key with kind grpo only", "remove the line");
+                 "that key with kind grpo or distill only", "remove the line");
   }
   const bool has_problems =
-      std::ranges::any_of(r.validation, [is_grpo](const SourceRecipe& s) { return is_grpo || !s.generator.empty(); });
+      std::ranges::any_of(r.validation, [asks](const SourceRecipe& s) { return asks || !s.generator.empty(); });
   for (const auto& [key, is_given] : {std::pair{"problems", r.validate.problems != ValidateRecipe{}.problems},
                                       {"samples", r.validate.samples != ValidateRecipe{}.samples}}) {
     if (has_problems || !is_given) continue;
@@ -99,93 +95,7 @@ Status check_held_out(const Recipe& r, const PlaceOfKey& where) {
                  fmt::format("validate.{} is given and no [[validation]] has problems", key),
                  "that key with held-out problems only",
                  fmt::format("write [[validation]] with a generator{}, or remove the line",
-                             is_grpo ? " or a file of problems" : ""));
-  }
-  return {};
-}
-
-// Sections that are of runs of their own name.
-Status check_sections_of_kinds(const Recipe& r, const PlaceOfKey& where) {
-  Recipe given = r, plain;
-  for (const KeyRow& row : recipe_keys()) {
-    if ((row.section != "grpo" && row.section != "rejection") || row.section == run_kind_name(r.kind)) continue;
-    if (value_text(row.field(given, 0)) == value_text(row.field(plain, 0))) continue;
-    return clash(where(row.path()), fmt::format("{} is given and kind is {}", row.path(), run_kind_name(r.kind)),
-                 fmt::format("keys of [{0}] with kind {0} only", row.section),
-                 fmt::format("set kind = \"{}\", or remove the section", row.section));
-  }
-  return {};
-}
-
-Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
-  if (r.kind != RunKind::kGrpo) return {};
-  const GrpoRecipe& g = r.grpo;
-  if (r.model.path.empty()) {
-    return clash(where("model.config"), "kind is grpo and model.config begins a new model",
-                 "a model that can answer already", "train it first, and set model.path to its model folder");
-  }
-  if (r.data.size() != 1) {
-    return clash(where("data"), fmt::format("kind is grpo and [[data]] is there {} times", r.data.size()),
-                 "one source of problems", "keep one, or join the files");
-  }
-  if (r.validation.size() > 1) {
-    return clash(where("validation"),
-                 fmt::format("kind is grpo and [[validation]] is there {} times", r.validation.size()),
-                 "one source of held-out problems", "keep one, or join the files");
-  }
-  for (const auto& [key, is_passed_over, why] : std::initializer_list<std::tuple<std::string, bool, std::string>>{
-           {"batch.rows", r.batch.rows != BatchRecipe{}.rows,
-            "answers fill micro-batches of micro_rows * context tokens"},
-           {"batch.overlong", r.batch.overlong != BatchRecipe{}.overlong, "answers end at grpo.max_tokens"},
-           {"data.weight", r.data[0].weight != 1, "there is one source"},
-           {"data.trace", !r.data[0].trace.empty(), "solutions are not read"},
-           {"validate.rows", r.validate.rows != ValidateRecipe{}.rows, "problems are asked, not rows read"},
-           {"grpo.clip_low", g.ratio == "weighted" && g.clip_low != GrpoRecipe{}.clip_low,
-            "that ratio has no lower bound"},
-           {"grpo.off_policy_max", g.off_policy_max > 0 && g.updates == 1, "with one update nothing is off-policy"},
-           {"grpo.keep_routing", g.keep_routing && g.updates == 1,
-            "with one update the experts are those of the rollout"}}) {
-    if (!is_passed_over) continue;
-    return clash(where(key), fmt::format("{} is given for a run that does not read it: {}", key, why),
-                 "only what decides the run", "remove the line");
-  }
-  for (const auto& [key, is_given] : {std::pair<std::string, bool>{"grpo.kl", g.kl != GrpoRecipe{}.kl},
-                                      {"grpo.reference_every", g.reference_every > 0}}) {
-    if (!is_given || g.kl_weight > 0) continue;
-    return clash(where(key), fmt::format("{} is given and grpo.kl_weight is 0, so that no reference is read", key),
-                 "a distance that counts", "set grpo.kl_weight = 0.001, for one, or remove the line");
-  }
-  if (g.prompts * g.answers * g.rounds > kGrpoAnswersMax) {
-    return clash(where("grpo.answers"),
-                 fmt::format("grpo.prompts is {}, grpo.answers {} and grpo.rounds {}", g.prompts, g.answers, g.rounds),
-                 fmt::format("at most {} answers of a rollout", kGrpoAnswersMax), "lower one of them");
-  }
-  if (g.top_k == 1) {
-    return clash(where("grpo.top_k"), "grpo.top_k is 1", "0, or at least 2 tokens to draw from",
-                 "raise grpo.top_k, as all answers of a group would be the same");
-  }
-  if (g.reference_every % g.updates != 0) {
-    return clash(where("grpo.reference_every"),
-                 fmt::format("grpo.reference_every is {} and grpo.updates {}", g.reference_every, g.updates),
-                 "a number that the updates divide: a rollout has one reference", "change one of them");
-  }
-  if (g.prompts % g.updates != 0) {
-    return clash(where("grpo.updates"), fmt::format("grpo.prompts is {} and grpo.updates {}", g.prompts, g.updates),
-                 "a number of problems that the updates divide", "change one of them");
-  }
-  if (g.soft_tokens >= g.max_tokens) {
-    return clash(where("grpo.soft_tokens"),
-                 fmt::format("grpo.soft_tokens is {} and grpo.max_tokens {}", g.soft_tokens, g.max_tokens),
-                 "fewer than max_tokens", "lower soft_tokens");
-  }
-  if (g.max_tokens >= r.batch.context) {
-    return clash(where("grpo.max_tokens"),
-                 fmt::format("grpo.max_tokens is {} and batch.context {}", g.max_tokens, r.batch.context),
-                 "room for a prompt and its answer", "raise batch.context, or lower max_tokens");
-  }
-  if (r.loss.mtp > 0) {
-    return clash(where("loss.mtp"), fmt::format("loss.mtp is {} and kind is grpo", r.loss.mtp), "0",
-                 "prediction layers learn from texts; set it to 0");
+                             asks ? " or a file of problems" : ""));
   }
   return {};
 }
@@ -205,12 +115,11 @@ Status check_together(const Recipe& r, const PlaceOfKey& where) {
   }
   NARU_TRY(check_sources("data", r.data, where));
   NARU_TRY(check_sources("validation", r.validation, where));
-  NARU_TRY(check_sections_of_kinds(r, where));
   NARU_TRY(check_rejection(r, where));
   NARU_TRY(check_held_out(r, where));
-  NARU_TRY(check_grpo(r, where));
+  NARU_TRY(check_rollouts(r, where));
   NARU_TRY(check_rewards(r, where));
-  if (r.batch.micro_rows > r.batch.rows && r.kind != RunKind::kGrpo) {
+  if (r.batch.micro_rows > r.batch.rows && !has_rollouts(r.kind)) {
     return clash(where("batch.micro_rows"),
                  fmt::format("batch.micro_rows is {} and batch.rows is {}", r.batch.micro_rows, r.batch.rows),
                  "at most as many", "lower micro_rows");

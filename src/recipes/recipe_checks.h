@@ -16,6 +16,8 @@ Status check_together(const Recipe& recipe, const PlaceOfKey& where);
 
 // Of kind rejection; nothing of other kinds.
 Status check_rejection(const Recipe& recipe, const PlaceOfKey& where);
+// Of [grpo], [distill] and [[teacher]]: what their keys must be to each other, and to the run.
+Status check_rollouts(const Recipe& recipe, const PlaceOfKey& where);
 
 // Of [[reward]]: what its keys must be to each other, and to the run.
 Status check_rewards(const Recipe& recipe, const PlaceOfKey& where);

@@ -72,11 +72,11 @@ Status check_answer(const Recipe& r, const SourceRecipe& source, const RewardRec
 Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
   if (r.reward.empty()) return {};
   const bool is_rejection = r.kind == RunKind::kRejection;
-  if (r.kind != RunKind::kGrpo && !is_rejection) {
+  if (!has_rollouts(r.kind) && !is_rejection) {
     return clash(where("reward.kind"), fmt::format("there is [[reward]] and kind is {}", run_kind_name(r.kind)),
-                 "[[reward]] with kind grpo or rejection only", "set kind = \"grpo\", or remove the section");
+                 "[[reward]] with kind grpo, distill or rejection only", "set kind = \"grpo\", or remove the section");
   }
-  const int64_t max_tokens = is_rejection ? r.rejection.max_tokens : r.grpo.max_tokens;
+  const int64_t max_tokens = is_rejection ? r.rejection.max_tokens : rollout_of(r).max_tokens;
   std::set<std::string> names;
   // grpo.soft_tokens is a part of that name, and failures are counted under the other.
   std::vector<std::string> taken = {"failures"};

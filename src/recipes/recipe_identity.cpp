@@ -73,6 +73,7 @@ std::string recipe_identity(const Recipe& recipe) {
   }
   text += fmt::format("{} sources\n", recipe.data.size());
   if (!recipe.reward.empty()) text += fmt::format("{} rewards\n", recipe.reward.size());
+  if (!recipe.teacher.empty()) text += fmt::format("{} teachers\n", recipe.teacher.size());
   return sha256_hex(as_bytes(text));
 }
 

@@ -52,6 +52,7 @@ constexpr SectionList list_of(std::string_view element) {
 constexpr SectionList kDataList = list_of<&Recipe::data>("source");
 constexpr SectionList kValidationList = list_of<&Recipe::validation>("source");
 constexpr SectionList kRewardList = list_of<&Recipe::reward>("reward");
+constexpr SectionList kTeacherList = list_of<&Recipe::teacher>("teacher");
 
 constexpr SectionRow kSections[] = {
     {"model", nullptr, "What is trained. Exactly one of `path` and `config` is given."},
@@ -72,10 +73,16 @@ constexpr SectionRow kSections[] = {
     {"rejection", nullptr,
      "Of `kind = \"rejection\"`: answers of the model to the problems of `[[data]]`, judged (`[[reward]]`); those that "
      "pass all filters become training data ([sampling.md](sampling.md))."},
+    {"distill", nullptr,
+     "Of `kind = \"distill\"`: answers of the model itself to problems of `[[data]]`, at every token of which it comes "
+     "nearer to what its teachers say there ([training.md](training.md#on-policy-distillation))."},
+    {"teacher", &kTeacherList,
+     "Of `kind = \"distill\"`: a model to learn from, with the student's tokenizer; `[[teacher]]` may be there several "
+     "times, at least once."},
     {"reward", &kRewardList,
      "Of `kind = \"grpo\"` and `\"rejection\"`: a part of what an answer is worth; parts are summed with their "
-     "weights. Without any "
-     "`[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md))."},
+     "weights. Without any `[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md)). Of `distill` "
+     "it says the same, and is only watched."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
     {"checkpoint", nullptr, "What a run that is stopped or killed goes on from."},
@@ -100,9 +107,8 @@ constexpr auto kSample = &Recipe::sample;
 
 constexpr std::string_view kPathMeaning =
     "a `.txt` file (one document), a `.jsonl` file (texts, messages, ShareGPT, Alpaca, prompts with completions: "
-    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo` and `rejection` a `.jsonl` file "
-    "of "
-    "problems ([rewards.md](rewards.md))";
+    "[data.md](data.md)), a `.json` array of the same, or a folder of them; of `grpo`, `distill` and `rejection` a "
+    "`.jsonl` file of problems ([rewards.md](rewards.md))";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
 constexpr std::string_view kWeightMeaning =
     "share of the rows (of `rejection`: of the problems) that come from this source, against the other weights";
@@ -122,7 +128,7 @@ constexpr KeyRow kKeys[] = {
      .field = top<&Recipe::kind>,
      .meaning = "`pretrain`: loss on every token; `sft`: on the assistant's turns only; `grpo`: reinforcement learning "
                 "on answers of the model's own; `rejection`: no training, answers of the model's own are kept as data "
-                "where they are good",
+                "where they are good; `distill`: on answers of its own it learns what teachers would say",
      .words = kRunKindNames},
     {.section = "",
      .key = "seed",
@@ -436,7 +442,8 @@ constexpr KeyRow kKeysBehindGrpo[] = {
      .key = "samples",
      .field = in<&Recipe::validate, &ValidateRecipe::samples>,
      .meaning =
-         "grpo: answers that are drawn to each of them, for pass@1 and pass@k, beside the likeliest one; 0: none",
+         "grpo and distill: answers that are drawn to each of them, for pass@1 and pass@k, beside the likeliest one; "
+         "0: none",
      .range = {0, 64},
      .decides_bits = false},
 
@@ -473,7 +480,7 @@ std::span<const KeyRow> recipe_keys() {
     std::vector<KeyRow> keys;
     for (const std::span<const KeyRow> part :
          {std::span<const KeyRow>(kKeys), grpo_keys(), std::span<const KeyRow>(kKeysBehindGrpo), rejection_keys(),
-          reward_keys()}) {
+          reward_keys(), distill_keys()}) {
       keys.insert(keys.end(), part.begin(), part.end());
     }
     return keys;

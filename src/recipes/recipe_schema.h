@@ -13,7 +13,7 @@
 
 namespace naru::recipes {
 
-inline constexpr int64_t kRecipeSourcesMax = 64;       // of [[data]], of [[validation]], of [[reward]]
+inline constexpr int64_t kRecipeSourcesMax = 64;       // of [[data]], [[validation]], [[reward]], [[teacher]]
 inline constexpr int64_t kRecipeListMax = 64;          // elements of a list
 inline constexpr int64_t kRecipeTextBytesMax = 65536;  // bytes of one text
 inline constexpr int64_t kRecipePathBytesMax = 4096;   // bytes of a path
@@ -60,10 +60,11 @@ struct SectionRow {
 };
 
 std::span<const KeyRow> recipe_keys();
-// Those of [grpo], [rejection] and [[reward]], which are among them.
+// Those of [grpo], [rejection], [[reward]], and of [distill] with [[teacher]], which are among them.
 std::span<const KeyRow> grpo_keys();
 std::span<const KeyRow> rejection_keys();
 std::span<const KeyRow> reward_keys();
+std::span<const KeyRow> distill_keys();
 std::span<const SectionRow> recipe_sections();  // without the top
 
 // With one element in every list.

@@ -152,7 +152,7 @@ Result<std::vector<StoredReward>> Judge::State::ask(Part& part, const std::vecto
 
 JudgeOptions judge_options(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder) {
   return {.rewards = recipe.reward,
-          .max_tokens = recipe.grpo.max_tokens,
+          .max_tokens = recipes::rollout_of(recipe).max_tokens,
           .soft_tokens = recipe.grpo.soft_tokens,
           .folder = recipe_folder};
 }

@@ -19,23 +19,6 @@
 namespace naru::runs {
 namespace {
 
-// The digest as a content security policy has it: base64 of its bytes.
-std::string policy_hash(std::string_view text) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const std::string hex = sha256_hex(as_bytes(text));
-  const auto nibble = [&hex](size_t i) {
-    return i >= hex.size() ? 0u : static_cast<unsigned>(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
-  };
-  std::string out = "'sha256-";
-  for (size_t i = 0; i < hex.size(); i += 6) {
-    unsigned bits = 0;
-    for (size_t j = 0; j < 6; ++j) bits = bits << 4 | nibble(i + j);
-    for (int shift = 18; shift >= 0; shift -= 6) out += kAlphabet[bits >> shift & 63];
-  }
-  out.back() = '=';  // 32 bytes are ten threes and two
-  return out + "'";
-}
-
 // What f32 holds is enough for a curve and takes half the characters; what it does not hold stays.
 double shortened(double value) {
   const double magnitude = std::abs(value);
@@ -128,14 +111,31 @@ std::string alarms_html(const ReportData& data) {
   return out;
 }
 
+}  // namespace
+
+// Base64 of the digest's bytes.
+std::string policy_hash(std::string_view text) {
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string hex = sha256_hex(as_bytes(text));
+  const auto nibble = [&hex](size_t i) {
+    return i >= hex.size() ? 0u : static_cast<unsigned>(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+  };
+  std::string out = "'sha256-";
+  for (size_t i = 0; i < hex.size(); i += 6) {
+    unsigned bits = 0;
+    for (size_t j = 0; j < 6; ++j) bits = bits << 4 | nibble(i + j);
+    for (int shift = 18; shift >= 0; shift -= 6) out += kAlphabet[bits >> shift & 63];
+  }
+  out.back() = '=';  // 32 bytes are ten threes and two
+  return out + "'";
+}
+
 std::string status_class(std::string_view status) {
   for (const std::string_view known : {"done", "running", "failed", "stopped"}) {
     if (status == known) return std::string(known);
   }
   return "other";
 }
-
-}  // namespace
 
 std::string html_escaped(std::string_view text) {
   std::string out;
@@ -209,11 +209,8 @@ std::string report_html(const ReportData& data) {
   return out;
 }
 
-Status write_report(const std::filesystem::path& run_folder) {
-  NARU_ASSIGN(const ReportData data, read_report_data(run_folder));
-  const std::string page = report_html(data);
-  const std::filesystem::path path = run_folder / kReportFile;
-  // One that says the same stays as it is.
+Status write_page(const std::filesystem::path& folder, const std::string& page) {
+  const std::filesystem::path path = folder / kReportFile;
   std::error_code error;
   if (std::filesystem::file_size(path, error) == page.size() && !error) {
     const auto old = read_file(path, static_cast<int64_t>(page.size()));
@@ -222,6 +219,11 @@ Status write_report(const std::filesystem::path& run_folder) {
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
   NARU_TRY(file.write(as_bytes(page)));
   return file.commit();
+}
+
+Status write_report(const std::filesystem::path& run_folder) {
+  NARU_ASSIGN(const ReportData data, read_report_data(run_folder));
+  return write_page(run_folder, report_html(data));
 }
 
 }  // namespace naru::runs

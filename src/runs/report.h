@@ -64,6 +64,13 @@ struct ReportData {
   std::vector<std::string> notes;  // what could not be read
 };
 
+// The digest of a style or a script as a content security policy has it.
+std::string policy_hash(std::string_view text);
+// The class of a status: one that the style knows, or "other".
+std::string status_class(std::string_view status);
+// Writes the page into the folder, whole or not at all; one that says the same stays as it is.
+Status write_page(const std::filesystem::path& folder, const std::string& page);
+
 // Text between tags, and inside of a quoted attribute.
 std::string html_escaped(std::string_view text);
 // At most `points_max` points: of each stretch its lowest and its highest, so that no spike is lost.

@@ -125,6 +125,7 @@ std::string bar(double value, double most, bool has_below) {
 struct GroupScale {
   double reward = 0, advantage = 0;
   bool has_below = false;  // a reward below zero
+  bool is_taught = false;  // by teachers: no answer counts more than another
 };
 
 std::string group_answer_html(const ShownGroup& group, const ShownAnswer& answer, const GroupScale& scale) {
@@ -133,17 +134,23 @@ std::string group_answer_html(const ShownGroup& group, const ShownAnswer& answer
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", html_escaped(group.part_names[i]),
                          number_text(answer.parts[i]));
   }
+  std::string advantage;
+  if (!scale.is_taught) {
+    advantage = fmt::format("<span>advantage {}</span>{}", number_text(answer.advantage),
+                            bar(answer.advantage, scale.advantage, true));
+  }
   return fmt::format(
-      "<div class=\"one\"><div class=\"worth\"><span>reward {}</span>{}<span>advantage {}</span>{}<small>{}</small>"
+      "<div class=\"one\"><div class=\"worth\"><span>reward {}</span>{}{}<small>{}</small>"
       "<small>{}, {} {}{}</small></div><div>{}</div></div>\n",
-      number_text(answer.reward), bar(answer.reward, scale.reward, scale.has_below), number_text(answer.advantage),
-      bar(answer.advantage, scale.advantage, true), parts, mark(answer.is_right), grouped(answer.tokens),
-      answer.tokens == 1 ? "token" : "tokens", answer.is_cut ? ", cut off" : "", answer_html(answer.text));
+      number_text(answer.reward), bar(answer.reward, scale.reward, scale.has_below), advantage, parts,
+      mark(answer.is_right), grouped(answer.tokens), answer.tokens == 1 ? "token" : "tokens",
+      answer.is_cut ? ", cut off" : "", answer_html(answer.text));
 }
 
-std::string group_html(const ShownGroup& group, bool is_open) {
+std::string group_html(const ShownGroup& group, bool is_open, bool is_taught) {
   std::vector<const ShownAnswer*> answers;
   GroupScale scale;
+  scale.is_taught = is_taught;
   double sum = 0;
   for (const ShownAnswer& answer : group.answers) {
     answers.push_back(&answer);
@@ -159,8 +166,9 @@ std::string group_html(const ShownGroup& group, bool is_open) {
       "<details class=\"group\"{}><summary>step {}: {} of {} right, mean reward {}{} <span>{}</span></summary>"
       "<pre class=\"prompt\">{}</pre>",
       is_open ? " open" : "", grouped(group.step), n_right, answers.size(),
-      number_text(sum / static_cast<double>(answers.size())), scale.advantage > 0 ? "" : ", nothing to learn",
-      html_escaped(head_of(group.prompt)), html_escaped(group.prompt));
+      number_text(sum / static_cast<double>(answers.size())),
+      scale.advantage > 0 || is_taught ? "" : ", nothing to learn", html_escaped(head_of(group.prompt)),
+      html_escaped(group.prompt));
   if (!group.wanted.empty()) out += fmt::format("<p class=\"wanted\">right: {}</p>", html_escaped(group.wanted));
   for (const ShownAnswer* answer : answers) out += group_answer_html(group, *answer, scale);
   return out + "</details>\n";
@@ -242,11 +250,15 @@ std::string problems_html(const ReportData& data) {
 
 std::string groups_html(const ReportData& data) {
   if (data.groups.empty()) return "";
-  std::string out =
-      "<section><h2>Groups of answers and their rewards</h2><p class=\"hint\">What the model learns from: answers "
-      "above "
-      "the mean of their group are made likelier, those below less likely.</p>\n";
-  for (size_t i = 0; i < data.groups.size(); ++i) out += group_html(data.groups[i], i == 0);
+  const bool is_taught = std::ranges::any_of(data.curves, [](const auto& curve) { return curve.name == "reverse_kl"; });
+  const std::string_view hint =
+      is_taught
+          ? "The model's own answers, at every token of which it learns what its teachers would say there."
+          : "What the model learns from: answers above the mean of their group are made likelier, those below less "
+            "likely.";
+  std::string out = fmt::format("<section><h2>{}</h2><p class=\"hint\">{}</p>\n",
+                                is_taught ? "Answers that teachers read" : "Groups of answers and their rewards", hint);
+  for (size_t i = 0; i < data.groups.size(); ++i) out += group_html(data.groups[i], i == 0, is_taught);
   return out + "</section>\n";
 }
 

@@ -152,6 +152,7 @@ const std::string_view kReportScript = R"js(
     flat_kept: {title: "Groups without signal, learnt from", ...share, dull: true},
     answer_log_prob: {title: "Log-probability of a sampled token"}, entropy: {title: "Entropy, nats a token"},
     kl: {title: "Distance to the reference, nats a token"},
+    reverse_kl: {title: "Reverse KL to the teachers, nats a token", log: true},
     ratio_most: {title: "Ratio to the policy that sampled", label: "most", log: true, edge: true, even: 1},
     ratio_least: {label: "least", log: true, edge: true, even: 1},
     clipped_share: {title: "Tokens clipped", label: "clipped", ...share, dull: true},
@@ -180,12 +181,14 @@ const std::string_view kReportScript = R"js(
     ["accuracy", ...all(name => /^pass_\d+$/.test(name))], ["answer_tokens", "answer_tokens_p10", "answer_tokens_p90"],
     ["cut_share", "flat_groups"], ["ratio_most", "ratio_least"], ["clipped_share", "masked_share"],
     ["rollout_tokens_per_s", "update_tokens_per_s"], ["rollout_seconds", "update_seconds"]];
-  const order = ["reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "entropy", "cut_share", "kl", "ratio_most",
-    "clipped_share", "expert_load_max", "grad_norm", "lr", "rollout_tokens_per_s", "rollout_seconds", "tokens_per_s"];
+  const order = ["reverse_kl", "reward", "loss", "accuracy", "rollout_accuracy", "answer_tokens", "entropy", "cut_share",
+    "kl", "ratio_most", "clipped_share", "expert_load_max", "grad_norm", "lr", "rollout_tokens_per_s", "rollout_seconds",
+    "tokens_per_s"];
   // What the figures above, or other curves, say better.
   const used = new Set(["tokens", "tokens_compared", "tokens_compared_total", "tokens_changed", "answer_tokens_p50",
     "answer_tokens_max", ...all(isPart).filter(name => !parts.includes(name))]);
   if (find("entropy")) used.add("answer_log_prob");
+  if (find("reverse_kl")) used.add("loss");
   const charts = [];
   for (const c of [...order.map(find), ...curves]) {
     if (!c || !c.steps.length || used.has(c.name)) continue;
@@ -195,7 +198,8 @@ const std::string_view kReportScript = R"js(
     if (!series.length) continue;
     const traits = told(series[0].name), edges = series.filter(s => told(s.name).edge);
     charts.push({title: named(series[0].name), series, band: edges.length === 2 ? edges.map(s => series.indexOf(s)) : null,
-      wide: (c.name.includes("loss") || c.name === "reward") && !charts.length, text: traits.text || shown,
+      wide: (c.name.includes("loss") || ["reward", "reverse_kl"].includes(c.name)) && !charts.length,
+      text: traits.text || shown,
       mayBend: series.every(s => told(s.name).log && s.values.every(v => v > 0)), low: traits.low, high: traits.high,
       even: traits.even});
   }

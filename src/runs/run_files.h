@@ -22,6 +22,7 @@ inline constexpr const char* kCheckpointsFolder = "checkpoints";
 inline constexpr const char* kModelFolder = "model";
 inline constexpr const char* kAdapterFolder = "adapter";
 inline constexpr const char* kPipelineFile = "pipeline.json";  // in the folder that holds a pipeline's runs
+inline constexpr const char* kEvaluationsFile = "evaluations.json";  // beside it
 inline constexpr const char* kSetAsideMark = "set-aside-";  // and a number: what got out of the way of a run
 
 // Files of lines with a step each, which go back with the run (run_lines.h); the first two are there in every run.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "train/document_pages.h"
+
 namespace naru::train {
 namespace {
 

@@ -92,18 +92,20 @@ Status HeadPass::run(const HeadWork& work, CrossEntropyLoss) {
   return cross_entropy(work, scaled(work, std::vector<float>(work.row_weights.size(), 1.0f)), work.row_weights);
 }
 
-Status HeadPass::run(const HeadWork& work, const LogitsLoss& loss) {
+Status HeadPass::run(const HeadWork& work, const LogitsLoss& loss, PolicyStatistics& statistics) {
   const bool to_gradient = !work.grad.empty();
   NARU_TRY(put_weights(work, scaled(work, std::vector<float>(work.row_weights.size(), 1.0f))));
-  return run_counted(work, work.row_weights, to_gradient, [&](View logits, int64_t begin) {
-    return loss.run(ctx_.chip, ctx_.workspace, batch_,
-                    {.begin = begin,
-                     .logits = logits,
-                     .targets = work.targets.slice_rows(begin, logits.rows),
-                     .weights = work.weights.slice_rows(begin, logits.rows),
-                     .losses = work.losses.slice_rows(begin, logits.rows),
-                     .to_gradient = to_gradient});
-  });
+  NARU_ASSIGN(const std::unique_ptr<LogitsPass> pass, loss.begin(ctx_.chip, ctx_.workspace, batch_));
+  NARU_TRY(run_counted(work, work.row_weights, to_gradient, [&](View logits, int64_t begin) {
+    return pass->run({.begin = begin,
+                      .logits = logits,
+                      .targets = work.targets.slice_rows(begin, logits.rows),
+                      .weights = work.weights.slice_rows(begin, logits.rows),
+                      .losses = work.losses.slice_rows(begin, logits.rows),
+                      .to_gradient = to_gradient});
+  }));
+  statistics = pass->statistics();
+  return {};
 }
 
 Status HeadPass::log_probs(const HeadWork& work, std::vector<float>& out) {

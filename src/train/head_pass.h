@@ -39,7 +39,7 @@ class HeadPass {
 
   // The losses are on the chip, in work.losses.
   Status run(const HeadWork& work, CrossEntropyLoss loss);
-  Status run(const HeadWork& work, const LogitsLoss& loss);
+  Status run(const HeadWork& work, const LogitsLoss& loss, PolicyStatistics& statistics);
   // They are on the host, in `rows`; work.losses is not defined.
   Status run(const HeadWork& work, const LogProbLoss& loss, WeighedRows& rows);
 

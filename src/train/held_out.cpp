@@ -18,10 +18,10 @@ HeldOut HeldOut::create(const recipes::Recipe& recipe, const TrainingModelFiles&
   return HeldOut(recipe, files, std::move(source), std::move(judge));
 }
 
-// Of reinforcement learning the longest answer must fit: one that the context cuts is judged by another measure.
+// Of a run with rollouts the longest answer must fit: one that the context cuts is judged by another measure.
 Status HeldOut::check_room() const {
   NARU_ASSIGN(const Rollout::Size size, Rollout::size(*recipe_, *files_));
-  const int64_t n_answer = recipe_->kind == recipes::RunKind::kGrpo ? recipe_->grpo.max_tokens : 1;
+  const int64_t n_answer = recipes::has_rollouts(recipe_->kind) ? recipes::rollout_of(*recipe_).max_tokens : 1;
   NARU_ASSIGN(const std::vector<Asked> asked, problems());
   for (size_t i = 0; i < asked.size(); ++i) {
     const data::Problem& problem = asked[i].problem;
@@ -121,7 +121,7 @@ Result<HeldOutResult> HeldOut::ask(Rollout& rollout, const rewards::JudgeCall& c
   HeldOutResult result;
   NARU_ASSIGN(const std::vector<Asked> asked, problems());
   NARU_TRY(ask_greedily(rollout, asked, call, &result));
-  const bool is_drawn = recipe_->kind == recipes::RunKind::kGrpo && recipe_->validate.samples > 0;
+  const bool is_drawn = recipes::has_rollouts(recipe_->kind) && recipe_->validate.samples > 0;
   if (is_drawn) NARU_TRY(draw(rollout, asked, call, &result));
   return result;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "train/document_pages.h"
 #include "train/head_pass.h"
 #include "train/micro_results.h"
 #include "train/prediction_targets.h"
@@ -13,24 +14,6 @@
 
 namespace naru::train {
 namespace {
-
-using contract::kCachePage;
-
-// The documents of a micro-batch as sequences of the engine, each with its own pages.
-struct DocumentPages {
-  std::vector<int32_t> pages;
-  std::vector<contract::SequenceRows> rows;
-};
-
-void fill_sequences(const data::MicroBatch& batch, DocumentPages& out) {
-  const int64_t n_pages = pages_of(batch);
-  for (int64_t page = 0; page < n_pages; ++page) out.pages.push_back(static_cast<int32_t>(page));
-  int64_t page = 0;
-  for (const data::DocumentRows& document : batch.documents) {
-    out.rows.push_back({document.row_begin, document.n_rows, 0, out.pages.data() + page});
-    page += ceil_div(document.n_rows, kCachePage);
-  }
-}
 
 // Places of the micro-batch in the workspace, all live until the end of the pass.
 struct Pass {
@@ -43,12 +26,6 @@ struct Pass {
 };
 
 }  // namespace
-
-int64_t pages_of(const data::MicroBatch& batch) {
-  int64_t n_pages = 0;
-  for (const data::DocumentRows& document : batch.documents) n_pages += ceil_div(document.n_rows, kCachePage);
-  return n_pages;
-}
 
 bool TrainingRoom::fits(const data::MicroBatch& batch) const {
   return static_cast<int64_t>(batch.ids.size()) <= rows && pages_of(batch) <= pages &&
@@ -202,7 +179,7 @@ Status MicroStep::run_heads(const data::MicroBatch& batch, const Objective& obje
   if (const auto* by_log_probs = std::get_if<std::shared_ptr<const LogProbLoss>>(&objective)) {
     NARU_TRY(heads.run(pass.heads[0], **by_log_probs, rows));
   } else if (const auto* by_logits = std::get_if<std::shared_ptr<const LogitsLoss>>(&objective)) {
-    NARU_TRY(heads.run(pass.heads[0], **by_logits));
+    NARU_TRY(heads.run(pass.heads[0], **by_logits, rows.statistics));
   } else {
     NARU_TRY(heads.run(pass.heads[0], CrossEntropyLoss()));
   }
@@ -255,12 +232,11 @@ Status MicroStep::backward(Pass& pass) {
 Result<Pass> MicroStep::start(const data::MicroBatch& batch, const MicroResults::Wanted& wanted) {
   values_.keep(false);
   values_.release(0);
-  DocumentPages sequences;
-  fill_sequences(batch, sequences);
+  const DocumentPages sequences(batch);
   models::Batch rows;
   rows.ids = batch.ids;
   rows.positions = batch.positions;
-  rows.sequences = sequences.rows;
+  rows.sequences = sequences.rows();
   results_.place(values_, decoder_, batch, wanted);
   keeps_experts_ = !batch.experts.empty();
   if (keeps_experts_) NARU_TRY(results_.give(chip_, batch.experts));
@@ -314,20 +290,11 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
                                   double balance_weight, const Objective& objective) {
   const auto planner = chip.planner();
   NARU_ASSIGN(TrainableModel model, TrainableModel::create(*planner, config, options, {}, 0));
-  TrainingRoom room{.rows = n_rows, .pages = ceil_div(n_rows, kCachePage) + n_documents, .documents = n_documents};
+  TrainingRoom room{.rows = n_rows, .pages = pages_max(n_rows, n_documents), .documents = n_documents};
   NARU_TRY(model.reserve(room));
-  data::MicroBatch batch;
-  const auto n = static_cast<size_t>(n_rows);
-  batch.ids.assign(n, 0);
-  batch.positions.assign(n, 0);
-  batch.targets.assign(n, 0);
-  batch.weights.assign(n, 1);
-  batch.signals.assign(static_cast<size_t>(n_signals(objective)), std::vector<float>(n, 0.0f));
-  // The first documents have one token, the last one the rest.
-  for (int64_t d = 0; d < n_documents; ++d) {
-    const bool is_last = d + 1 == n_documents;
-    batch.documents.push_back({d, is_last ? n_rows - d : 1});
-  }
+  data::MicroBatch batch = planned_batch(n_rows, n_documents);
+  batch.signals.assign(static_cast<size_t>(n_signals(objective)),
+                       std::vector<float>(static_cast<size_t>(n_rows), 0.0f));
   NARU_ASSIGN(const GradientBuffer grads, model.make_gradients());
   NARU_TRY(model.run(batch,
                      {.divisor = 1,

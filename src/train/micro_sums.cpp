@@ -26,6 +26,7 @@ template <typename Statistics, typename Visit>
 void for_each_number(Statistics& policy, const Visit& visit) {
   visit(policy.n_tokens), visit(policy.n_compared), visit(policy.n_changed), visit(policy.n_clipped);
   visit(policy.n_masked), visit(policy.ratio_least), visit(policy.ratio_most), visit(policy.kl);
+  visit(policy.entropy);
 }
 
 std::string message_of(const Sums& mine, const Status& own) {

@@ -3,7 +3,9 @@
 //
 //   CrossEntropyLoss   nothing: the weighted cross entropy of the targets, loss and gradient in one pass over the head
 //   LogProbLoss        log p of every target of the micro-batch before any gradient: two passes over the head
-//   LogitsLoss         rows of logits, kHeadRows at a time: it writes their losses and their gradient itself
+//   LogitsLoss         rows of logits, kHeadRows at a time: it writes their losses and their gradient itself, in one
+//   pass
+//                      over the head
 //
 // An objective is a function of the micro-batch and what it reads, and of nothing else: the same wherever and however
 // often it is asked. What differs from row to row (advantages, what an older policy said) comes as the micro-batch's
@@ -59,16 +61,27 @@ struct LogitRows {
   bool to_gradient = false;
 };
 
+// A micro-batch under a LogitsLoss: what was computed for it, and its rows.
+class LogitsPass {
+ public:
+  virtual ~LogitsPass() = default;
+
+  // By ops of the chip, or on the host between copies, which wait. Rows come ascending; those of pieces in which none
+  // has a weight do not come. Gradients of rows of weight 0 are +0.
+  virtual Status run(const LogitRows& rows) = 0;
+  // What a step's metrics say of the rows that came.
+  virtual PolicyStatistics statistics() const { return {}; }
+};
+
 class LogitsLoss {
  public:
   virtual ~LogitsLoss() = default;
 
   virtual int64_t n_signals() const = 0;
 
-  // By ops of the chip, or on the host between copies, which wait. Gradients of rows of weight 0 are +0. While memory
-  // is planned it runs on a chip that computes nothing.
-  virtual Status run(contract::Chip& chip, nn::Workspace& workspace, const data::MicroBatch& batch,
-                     const LogitRows& rows) const = 0;
+  // Chip, workspace and batch outlive the pass. While memory is planned it runs on a chip that computes nothing.
+  virtual Result<std::unique_ptr<LogitsPass>> begin(contract::Chip& chip, nn::Workspace& workspace,
+                                                    const data::MicroBatch& batch) const = 0;
 };
 
 using Objective = std::variant<CrossEntropyLoss, std::shared_ptr<const LogProbLoss>, std::shared_ptr<const LogitsLoss>>;

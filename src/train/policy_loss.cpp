@@ -62,10 +62,6 @@ Term kl_term(KlEstimator estimator, double log_prob, double old, double referenc
   return {ratio * k3, ratio * log_x};
 }
 
-bool is_same(float a, float b) {
-  return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
-}
-
 template <typename Row>
 void for_each_answer(const PolicyOptions& options, const data::MicroBatch& batch, std::span<const float> log_probs,
                      const Row& row) {
@@ -93,25 +89,17 @@ void for_each_answer(const PolicyOptions& options, const data::MicroBatch& batch
 
 }  // namespace
 
-Status PolicyLoss::weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
-                         std::span<float> factors) const {
-  std::optional<size_t> differing;
-  for_each_answer(options_, batch, log_probs, [&](const Answer& answer, size_t i) {
-    if (batch.signals[kOnPolicy][i] != 0 && !differing && !is_same(batch.signals[kOldLogProb][i], log_probs[i])) {
-      differing = i;
-    }
-    const double log_prob = log_probs[i], old = batch.signals[kOldLogProb][i];
-    Term term = policy_term(options_, answer, log_prob, old);
-    if (options_.kl_weight > 0) {
-      const Term kl = kl_term(options_.kl, log_prob, old, batch.signals[kReferenceLogProb][i]);
-      term.loss += options_.kl_weight * kl.loss;
-      term.factor += options_.kl_weight * kl.factor;
-    }
-    losses[i] = static_cast<float>(term.loss);
-    factors[i] = static_cast<float>(term.factor);
-  });
-  if (!differing) return {};
-  const size_t i = *differing;
+bool is_changed(const data::MicroBatch& batch, std::span<const float> log_probs, size_t row) {
+  return std::bit_cast<uint32_t>(batch.signals[kOldLogProb][row]) != std::bit_cast<uint32_t>(log_probs[row]);
+}
+
+Status check_on_policy(const data::MicroBatch& batch, std::span<const float> log_probs) {
+  size_t i = 0;
+  const auto is_wrong = [&](size_t row) {
+    return batch.weights[row] != 0 && batch.signals[kOnPolicy][row] != 0 && is_changed(batch, log_probs, row);
+  };
+  while (i < log_probs.size() && !is_wrong(i)) ++i;
+  if (i == log_probs.size()) return {};
   return Error{
       Code::kInternal,
       fmt::format("comparing a rollout with the trainer: row {} of a micro-batch, token {} at position {}: its "
@@ -123,6 +111,22 @@ Status PolicyLoss::weigh(const data::MicroBatch& batch, std::span<const float> l
       {kChangedToken, std::ssize(batch.ids), {static_cast<int64_t>(i)}}};
 }
 
+Status PolicyLoss::weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
+                         std::span<float> factors) const {
+  for_each_answer(options_, batch, log_probs, [&](const Answer& answer, size_t i) {
+    const double log_prob = log_probs[i], old = batch.signals[kOldLogProb][i];
+    Term term = policy_term(options_, answer, log_prob, old);
+    if (options_.kl_weight > 0) {
+      const Term kl = kl_term(options_.kl, log_prob, old, batch.signals[kReferenceLogProb][i]);
+      term.loss += options_.kl_weight * kl.loss;
+      term.factor += options_.kl_weight * kl.factor;
+    }
+    losses[i] = static_cast<float>(term.loss);
+    factors[i] = static_cast<float>(term.factor);
+  });
+  return check_on_policy(batch, log_probs);
+}
+
 PolicyStatistics PolicyLoss::statistics(const data::MicroBatch& batch, std::span<const float> log_probs) const {
   PolicyStatistics result;
   for_each_answer(options_, batch, log_probs, [&](const Answer& answer, size_t i) {
@@ -132,7 +136,7 @@ PolicyStatistics PolicyLoss::statistics(const data::MicroBatch& batch, std::span
     ++result.n_tokens;
     result.add_ratio(ratio_of(is_of_answer ? answer.mean_log_ratio : log_prob - static_cast<double>(old)));
     if (batch.signals[kOnPolicy][i] != 0) ++result.n_compared;
-    if (!is_same(old, log_probs[i])) ++result.n_changed;
+    if (is_changed(batch, log_probs, i)) ++result.n_changed;
     if (answer.is_masked) ++result.n_masked;
     if (policy_term(options_, answer, log_prob, old).is_clipped) ++result.n_clipped;
     if (options_.kl_weight > 0) {

@@ -48,14 +48,19 @@ inline constexpr size_t kPolicySignals = 3;  // without a reference
 
 inline constexpr std::string_view kChangedToken = "log-probability of a rollout";
 
+// Of the rows whose policy is the very one that sampled: kInternal where one has another log p now, with both;
+// Error::failed has the row of the first, under kChangedToken.
+Status check_on_policy(const data::MicroBatch& batch, std::span<const float> log_probs);
+// Whether a log-probability has other bits than the rollout said.
+bool is_changed(const data::MicroBatch& batch, std::span<const float> log_probs, size_t row);
+
 class PolicyLoss final : public LogProbLoss {
  public:
   explicit PolicyLoss(const PolicyOptions& options) : options_(options) {}
 
   int64_t n_signals() const override { return static_cast<int64_t>(kPolicySignals) + (options_.kl_weight > 0 ? 1 : 0); }
   double temperature() const override { return options_.temperature; }
-  // kInternal where a token that this very policy sampled has another log p now, with both; Error::failed has the row
-  // of the first, under kChangedToken.
+  // With check_on_policy().
   Status weigh(const data::MicroBatch& batch, std::span<const float> log_probs, std::span<float> losses,
                std::span<float> factors) const override;
 

@@ -19,6 +19,7 @@ void PolicyStatistics::add(const PolicyStatistics& other) {
   n_clipped += other.n_clipped;
   n_masked += other.n_masked;
   kl += other.kl;
+  entropy += other.entropy;
 }
 
 std::vector<std::pair<std::string, double>> policy_metrics(const PolicyStatistics& statistics, int64_t n_compared,
@@ -36,6 +37,15 @@ std::vector<std::pair<std::string, double>> policy_metrics(const PolicyStatistic
       {"tokens_changed", static_cast<double>(statistics.n_changed)}};
   if (has_kl) metrics.emplace_back("kl", of_tokens(statistics.kl));
   return metrics;
+}
+
+std::vector<std::pair<std::string, double>> distill_metrics(const PolicyStatistics& statistics, int64_t n_compared) {
+  const auto n_tokens = static_cast<double>(std::max<int64_t>(1, statistics.n_tokens));
+  return {{"reverse_kl", statistics.kl / n_tokens},
+          {"entropy", statistics.entropy / n_tokens},
+          {"tokens_compared", static_cast<double>(statistics.n_compared)},
+          {"tokens_compared_total", static_cast<double>(n_compared)},
+          {"tokens_changed", static_cast<double>(statistics.n_changed)}};
 }
 
 }  // namespace naru::train

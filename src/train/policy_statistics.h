@@ -16,7 +16,8 @@ struct PolicyStatistics {
   int64_t n_clipped = 0;                   // rows whose first term has no gradient for its bound
   int64_t n_masked = 0;                    // rows of answers that off_policy_max left out
   double ratio_least = 1, ratio_most = 1;  // before clipping; of no token: 1
-  double kl = 0;                           // summed: of kl's estimator, unweighted
+  double kl = 0;                           // summed: of kl's estimator, unweighted; of distillation the loss itself
+  double entropy = 0;  // summed: of the policy over the whole vocabulary, where rows of logits are read
 
   void add_ratio(double ratio);  // of the token that n_tokens has just counted
   void add(const PolicyStatistics& other);
@@ -25,5 +26,7 @@ struct PolicyStatistics {
 // For metrics.jsonl: names and values. `n_compared`: of the whole run so far. `has_kl`: a reference was read.
 std::vector<std::pair<std::string, double>> policy_metrics(const PolicyStatistics& statistics, int64_t n_compared,
                                                            bool has_kl);
+// Of distillation.
+std::vector<std::pair<std::string, double>> distill_metrics(const PolicyStatistics& statistics, int64_t n_compared);
 
 }  // namespace naru::train

@@ -27,7 +27,7 @@ Result<std::vector<int32_t>> prompt_ids(const TrainingModelFiles& files, const s
 
 bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
   if (recipe.kind == recipes::RunKind::kSft) return true;
-  return recipe.kind == recipes::RunKind::kGrpo && files.chat_template && files.chat_template->can_render(false);
+  return recipes::has_rollouts(recipe.kind) && files.chat_template && files.chat_template->can_render(false);
 }
 
 Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const TrainingModelFiles& files,
@@ -38,11 +38,12 @@ Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const Tra
 }
 
 engine::SamplingOptions policy_sampling(const recipes::Recipe& recipe) {
+  const recipes::RolloutRecipe& rollout = recipes::rollout_of(recipe);
   engine::SamplingOptions sampling;
-  sampling.temperature = recipe.grpo.temperature;
-  sampling.top_k = recipe.grpo.top_k;
-  sampling.top_p = recipe.grpo.top_p;
-  sampling.min_p = recipe.grpo.min_p;
+  sampling.temperature = rollout.temperature;
+  sampling.top_k = rollout.top_k;
+  sampling.top_p = rollout.top_p;
+  sampling.min_p = rollout.min_p;
   sampling.seed = recipe.seed;
   return sampling;
 }
@@ -52,7 +53,7 @@ bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab) {
 }
 
 int64_t answer_tokens_max(const recipes::Recipe& recipe) {
-  return recipe.kind == recipes::RunKind::kGrpo ? recipe.grpo.max_tokens : kAnswerTokensMax;
+  return recipes::has_rollouts(recipe.kind) ? recipes::rollout_of(recipe).max_tokens : kAnswerTokensMax;
 }
 
 namespace {
@@ -77,14 +78,15 @@ Result<Rollout::Size> Rollout::size(const recipes::Recipe& recipe, const Trainin
   }
   const bool has_problems =
       std::any_of(recipe.validation.begin(), recipe.validation.end(), [&](const recipes::SourceRecipe& source) {
-        return recipe.kind == recipes::RunKind::kGrpo || !source.generator.empty();
+        return recipes::has_rollouts(recipe.kind) || !source.generator.empty();
       });
   if (has_problems) {
-    size = {recipe.kind == recipes::RunKind::kGrpo ? size.sessions : kSessionsMax,
+    size = {recipes::has_rollouts(recipe.kind) ? size.sessions : kSessionsMax,
             std::max(size.context_tokens, recipe.batch.context + answer_tokens_max(recipe))};
   }
-  if (recipe.kind == recipes::RunKind::kGrpo) {
-    const int64_t answers = std::min(recipe.grpo.prompts * recipe.grpo.answers, recipe.grpo.at_once);
+  if (recipes::has_rollouts(recipe.kind)) {
+    const recipes::RolloutRecipe& rollout = recipes::rollout_of(recipe);
+    const int64_t answers = std::min(rollout.prompts * rollout.answers, rollout.at_once);
     size = {std::max(size.sessions, answers), std::max(size.context_tokens, recipe.batch.context + 1)};
   }
   if (files.config.max_positions > 0) size.context_tokens = std::min(size.context_tokens, files.config.max_positions);
@@ -159,8 +161,8 @@ Result<std::vector<SampledAnswer>> Rollout::sample(const std::vector<std::vector
   const int64_t vocab = files_->config.vocab;
   const engine::SamplingOptions sampling = policy_sampling(*recipe_);
   const bool is_plain = is_plain_policy(sampling, vocab);
-  engine::Scheduler scheduler(*engine_, {.running_max = std::min(recipe_->grpo.at_once, engine_->memory().sessions_max),
-                                         .waiting_max = std::ssize(answers)});
+  const int64_t at_once = std::min(recipes::rollout_of(*recipe_).at_once, engine_->memory().sessions_max);
+  engine::Scheduler scheduler(*engine_, {.running_max = at_once, .waiting_max = std::ssize(answers)});
   std::map<engine::RequestId, SampledAnswer*> answer_of;
   for (size_t i = 0; i < answers.size(); i += static_cast<size_t>(options.answers)) {
     engine::Request request;

@@ -22,8 +22,8 @@ bool is_asked_as_chat(const recipes::Recipe& recipe, const TrainingModelFiles& f
 Result<text::ChatPrompt> problem_prompt(const recipes::Recipe& recipe, const TrainingModelFiles& files,
                                         const data::Problem& problem);
 
-// What answers to be learnt from are drawn from, by [grpo]; whether that is the model's own distribution, whose
-// log-probabilities are the LogProb op's.
+// What answers to be learnt from are drawn from, by [grpo] or [distill]; whether that is the model's own distribution,
+// whose log-probabilities are the LogProb op's.
 engine::SamplingOptions policy_sampling(const recipes::Recipe& recipe);
 bool is_plain_policy(const engine::SamplingOptions& sampling, int64_t vocab);
 // Of an answer to a problem that is judged, the longest.
@@ -61,7 +61,7 @@ class Rollout {
   Result<std::vector<std::vector<int32_t>>> answer_ids(std::vector<std::vector<int32_t>> prompts,
                                                        const Options& options);
 
-  // Answers to be learnt from, drawn as [grpo] says: of each prompt in turn `answers`, with the log-probability of
+  // Answers to be learnt from, drawn as the recipe says: of each prompt in turn `answers`, with the log-probability of
   // every token in the distribution that it was drawn from, and the tokens that were kept where some were dropped.
   // `first` is the number of the first in the whole run, and says with the seed which random numbers an answer takes.
   struct SampleOptions {

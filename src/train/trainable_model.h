@@ -151,7 +151,4 @@ Result<TrainingRoom> measure_room(const contract::Chip& chip, const formats::Mod
                                   const TrainableModel::Options& options, int64_t n_rows, int64_t n_documents,
                                   double balance_weight, const Objective& objective = {});
 
-// Cache pages that the documents of a micro-batch take.
-int64_t pages_of(const data::MicroBatch& batch);
-
 }  // namespace naru::train

@@ -7,6 +7,7 @@
 
 #include "base/home.h"
 #include "base/memory.h"
+#include "train/distill_loss.h"
 #include "train/rollout_batches.h"
 #include "train/trainer_state.h"
 
@@ -52,13 +53,19 @@ Status RunningTrainer::open_data() {
   } else if (recipe_.kind == recipes::RunKind::kGrpo) {
     NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_, judge_));
     parts_.objective = std::make_shared<PolicyLoss>(policy_options(recipe_));
+  } else if (recipe_.kind == recipes::RunKind::kDistill) {
+    NARU_TRY(open_teachers());
+    std::vector<data::DataFile> files;
+    for (const Teacher& teacher : *teachers_) files.insert(files.end(), teacher.files().begin(), teacher.files().end());
+    NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_, judge_, std::move(files)));
+    parts_.objective = std::make_shared<DistillLoss>(teachers_, recipe_.distill.temperature);
   } else {
     NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,
                                                                   recipe_folder_, events_.should_give_up));
     batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
   }
   // Held-out problems are asked; their solutions are no texts to be learnt.
-  if (!recipe_.validation.empty() && recipe_.kind != recipes::RunKind::kGrpo) {
+  if (!recipe_.validation.empty() && !has_rollouts()) {
     NARU_ASSIGN(validation_, data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat,
                                                      recipe_folder_, events_.should_give_up));
   }
@@ -67,6 +74,16 @@ Status RunningTrainer::open_data() {
       recipe_.steps > 0
           ? recipe_.steps
           : static_cast<int64_t>(std::ceil(recipe_.epochs * static_cast<double>(batches_->steps_per_epoch())));
+  return {};
+}
+
+Status RunningTrainer::open_teachers() {
+  teachers_ = std::make_shared<std::vector<Teacher>>();
+  for (const recipes::TeacherRecipe& one : recipe_.teacher) {
+    NARU_ASSIGN(Teacher teacher, Teacher::open(one, recipe_folder_, recipe_.batch.context, files_, chip_,
+                                               [this] { return !is_open_ && is_given_up(); }));
+    teachers_->push_back(std::move(teacher));
+  }
   return {};
 }
 
@@ -103,8 +120,9 @@ Status RunningTrainer::plan_memory() {
   plan_.values_bytes = 4 * all;
   plan_.packed_bytes = shape.memory().packed;
   // How many micro-batches answers make is known when they are written.
-  const int64_t n_micro_batches = recipe_.kind == recipes::RunKind::kGrpo
-                                      ? recipe_.grpo.prompts * recipe_.grpo.answers
+  const recipes::RolloutRecipe& rollout = recipes::rollout_of(recipe_);
+  const int64_t n_micro_batches = has_rollouts()
+                                      ? rollout.prompts * rollout.answers
                                       : (recipe_.batch.rows + recipe_.batch.micro_rows - 1) / recipe_.batch.micro_rows;
   plan_.gradient_bytes = 4 * trained * GradientSum::copies(n_micro_batches, recipe_.batch.groups);
   plan_.moment_bytes = 4 * moments;
@@ -117,7 +135,14 @@ Status RunningTrainer::plan_memory() {
   plan_.data_bytes = batches_->held_bytes() + batches_->record().n_tokens * 5;
   if (validation_) plan_.data_bytes += validation_->n_tokens() * 5;
   if (held_out_) plan_.data_bytes += held_out_->source().held_bytes();
-  plan_.program_bytes = kProgramBytes + room_.scratch_bytes;
+  int64_t scratch_bytes = room_.scratch_bytes;
+  for (size_t i = 0; teachers_ && i < teachers_->size(); ++i) {
+    NARU_ASSIGN(const TeacherMemory memory, (*teachers_)[i].memory(room_.rows, room_.documents));
+    plan_.teacher_bytes += memory.weights + memory.activations;
+    plan_.teacher_parameters += (*teachers_)[i].n_active_parameters();
+    scratch_bytes = std::max(scratch_bytes, memory.scratch);
+  }
+  plan_.program_bytes = kProgramBytes + scratch_bytes;
   NARU_ASSIGN(const Rollout::Size answers, Rollout::size(recipe_, files_));
   if (answers.sessions > 0) {
     NARU_ASSIGN(plan_.rollout_bytes, Rollout::bytes(shape, answers));
@@ -140,6 +165,11 @@ Status RunningTrainer::make_model() {
   NARU_ASSIGN(optimizer_, Optimizer::create(recipe_.optimizer, *model_));
   sum_.emplace(*model_, *peers_);
   NARU_TRY(make_reference());
+  if (!teachers_) return {};
+  for (Teacher& teacher : *teachers_) {
+    NARU_TRY(teacher.load(chip_, [this] { return check_given_up(); }));
+    NARU_TRY(teacher.reserve(room_.rows, room_.documents));
+  }
   return {};
 }
 
@@ -210,15 +240,18 @@ Status RunningTrainer::describe_start() {
 
 Status check_fits(const TrainingPlan& plan) {
   if (plan.total_bytes() <= plan.available_bytes) return {};
+  const std::string teachers =
+      plan.teacher_bytes > 0 ? fmt::format(", teachers {}", format_bytes(plan.teacher_bytes)) : "";
   return Error{
       Code::kResourceExhausted,
       fmt::format("planning the run: it needs {} ({} parameters with all that is kept of each {}, packed matrices {}, "
-                  "activations of {} tokens {}), {} are available; lower batch.micro_rows or batch.context, or set "
-                  "recompute = true",
+                  "activations of {} tokens {}{}), {} are available; lower batch.micro_rows or batch.context, or set "
+                  "recompute = true{}",
                   format_bytes(plan.total_bytes()), plan.n_parameters,
                   format_bytes(plan.values_bytes + plan.gradient_bytes + plan.moment_bytes + plan.reference_bytes),
-                  format_bytes(plan.packed_bytes), plan.batch_tokens, format_bytes(plan.activation_bytes),
-                  format_bytes(plan.available_bytes))};
+                  format_bytes(plan.packed_bytes), plan.batch_tokens, format_bytes(plan.activation_bytes), teachers,
+                  format_bytes(plan.available_bytes),
+                  teachers.empty() ? "" : ", or take a smaller teacher (a quantised kind)")};
 }
 
 Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,

@@ -56,13 +56,15 @@ struct TrainingPlan {
   int64_t batch_tokens = 0;  // of the largest micro-batch
   int64_t values_bytes = 0, packed_bytes = 0, gradient_bytes = 0, moment_bytes = 0, activation_bytes = 0,
           cache_bytes = 0, data_bytes = 0;
-  int64_t reference_bytes = 0;  // of the reference policy's values
-  int64_t rollout_bytes = 0;    // of the engine that answers samples and problems, beside all else
-  int64_t program_bytes = 0;    // the program itself and the scratch memory of its kernels
+  int64_t reference_bytes = 0;     // of the reference policy's values
+  int64_t teacher_bytes = 0;       // of teachers: weights, activations and cache
+  int64_t teacher_parameters = 0;  // of all of them, met by one token
+  int64_t rollout_bytes = 0;       // of the engine that answers samples and problems, beside all else
+  int64_t program_bytes = 0;       // the program itself and the scratch memory of its kernels
   int64_t available_bytes = 0;
   int64_t total_bytes() const {
     return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes +
-           reference_bytes + rollout_bytes + program_bytes;
+           reference_bytes + teacher_bytes + rollout_bytes + program_bytes;
   }
   std::string numerics_id;
   std::vector<data::DataFile> data_files;  // of training, as its record keeps them

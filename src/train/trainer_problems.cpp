@@ -9,8 +9,8 @@ namespace naru::train {
 // Problems that are asked on the way, and who judges answers.
 Status RunningTrainer::open_problems() {
   const auto source = std::ranges::find_if(
-      recipe_.validation, [this](const recipes::SourceRecipe& s) { return is_grpo() || !s.generator.empty(); });
-  if (source == recipe_.validation.end() && !is_grpo()) return {};
+      recipe_.validation, [this](const recipes::SourceRecipe& s) { return has_rollouts() || !s.generator.empty(); });
+  if (source == recipe_.validation.end() && !has_rollouts()) return {};
   NARU_ASSIGN(rewards::Judge judge,
               rewards::Judge::open(rewards::judge_options(recipe_, recipe_folder_), events_.should_give_up));
   judge_ = std::make_shared<rewards::Judge>(std::move(judge));

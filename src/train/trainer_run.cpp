@@ -208,8 +208,12 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     auto values = policy_metrics(losses.policy, state_.tokens_compared, recipe_.grpo.kl_weight > 0);
     std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
   }
+  if (recipe_.kind == recipes::RunKind::kDistill) {
+    auto values = distill_metrics(losses.policy, state_.tokens_compared);
+    std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
+  }
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
-  if (is_grpo()) {
+  if (has_rollouts()) {
     const double update_tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds.update, 1e-9);
     metrics.values.emplace_back("update_seconds", seconds.update);
     metrics.values.emplace_back("update_tokens_per_s", update_tokens_per_s);
@@ -252,7 +256,10 @@ Status RunningTrainer::make_room(const data::StepBatch& batch) {
   NARU_ASSIGN(room_, measure_room(chip_, files_.config, model_options(), wanted.rows, wanted.documents, balance,
                                   parts_.objective));
   room_.pages = std::max(room_.pages, wanted.pages);
-  return model_->reserve(room_);
+  NARU_TRY(model_->reserve(room_));
+  if (!teachers_) return {};
+  for (Teacher& teacher : *teachers_) NARU_TRY(teacher.reserve(room_.rows, room_.documents));
+  return {};
 }
 
 Status RunningTrainer::train_step() {
@@ -354,7 +361,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.step = state_.step;
   if (state_.step > 0 && !is_grpo()) result.loss = state_.loss;
   result.reward = state_.reward;
-  if (is_grpo()) result.tokens_compared = state_.tokens_compared;
+  if (has_rollouts()) result.tokens_compared = state_.tokens_compared;
   result.validation_loss = state_.validation_loss;
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
@@ -445,7 +452,7 @@ Status RunningTrainer::run_steps() {
   // A checkpoint of step 0 was written after its validation and its samples.
   if (state_.step == 0 && !is_resumed_) {
     Status status = validate(true);
-    if (status.ok() && is_grpo()) status = judge();
+    if (status.ok() && has_rollouts()) status = judge();
     if (status.ok() && !is_cut_short_) status = sample(true);
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
@@ -462,7 +469,7 @@ Status RunningTrainer::run_steps() {
     // At the validations behind which another tenth of the run is done: answers take longer than losses.
     const auto tenths = [&](int64_t step) { return std::max<int64_t>(0, step) * kWatchedTimes / plan_.steps; };
     const auto is_watched = [&](int64_t every) {
-      return is_due(every) && (is_grpo() || tenths(state_.step) > tenths(state_.step - every));
+      return is_due(every) && (has_rollouts() || tenths(state_.step) > tenths(state_.step - every));
     };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
     if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge());

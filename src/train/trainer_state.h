@@ -13,6 +13,7 @@
 #include "train/optimizer.h"
 #include "train/reference_policy.h"
 #include "train/rollout.h"
+#include "train/teacher.h"
 #include "train/trainer.h"
 #include "train/training_model_files.h"
 
@@ -66,6 +67,7 @@ class RunningTrainer : public Trainer {
  private:
   Status open_problems();
   Status open_data();
+  Status open_teachers();
   Status plan_memory();
   Status make_model();
   Status begin_or_resume();  // trainer_start.cpp
@@ -126,6 +128,7 @@ class RunningTrainer : public Trainer {
   bool is_given_up() const { return events_.should_give_up && events_.should_give_up(); }
   bool should_stop() const { return events_.should_stop && events_.should_stop(); }
   bool is_grpo() const { return recipe_.kind == recipes::RunKind::kGrpo; }
+  bool has_rollouts() const { return recipes::has_rollouts(recipe_.kind); }
   bool is_writer() const { return peers_->rank() == 0; }  // of the run's folder, and the one that decides by it
 
   recipes::Recipe recipe_;
@@ -150,8 +153,9 @@ class RunningTrainer : public Trainer {
   std::optional<TrainableModel> model_;
   std::optional<Optimizer> optimizer_;
   std::optional<GradientSum> sum_;
-  std::optional<ReferencePolicy> reference_;  // of a run that reads one
-  std::string start_sha256_;                  // of its first values
+  std::optional<ReferencePolicy> reference_;        // of a run that reads one
+  std::shared_ptr<std::vector<Teacher>> teachers_;  // of a run that learns from some
+  std::string start_sha256_;                        // of its first values
   runs::AlarmWatch alarms_{recipe_};
   std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;

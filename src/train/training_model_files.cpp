@@ -73,6 +73,13 @@ Result<std::optional<std::string>> read_own_template(const recipes::Recipe& reci
   return std::optional<std::string>(std::move(source));
 }
 
+Result<text::Tokenizer> open_tokenizer(const fs::path& path, int64_t vocab) {
+  NARU_ASSIGN(formats::TokenizerData data, read_tokenizer(path));
+  NARU_TRY(formats::leave_out_foreign_tokens(data, vocab));
+  NARU_ASSIGN(text::ChatTokenizer made, text::ChatTokenizer::create(std::move(data)));
+  return std::move(made.tokenizer);
+}
+
 Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe, const fs::path& recipe_folder) {
   TrainingModelFiles files;
   int64_t n_predictions = 0;

@@ -34,6 +34,9 @@ struct TrainingModelFiles {
 Result<std::optional<std::string>> read_own_template(const recipes::Recipe& recipe,
                                                      const std::filesystem::path& recipe_folder);
 
+// Of a model of so many ids: a folder with tokenizer.json, a .gguf file, or a folder with one.
+Result<text::Tokenizer> open_tokenizer(const std::filesystem::path& path, int64_t vocab);
+
 Result<TrainingModelFiles> open_training_model(const recipes::Recipe& recipe,
                                                const std::filesystem::path& recipe_folder);
 

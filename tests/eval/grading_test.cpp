@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/generators.h"
+#include "eval/problem_set.h"
 #include "eval/scores.h"
 
 namespace naru::eval {
@@ -141,6 +142,35 @@ TEST(Scores, RowsOfAllAndOfEachLanguage) {
   EXPECT_EQ(rows[8].n_problems, 1);
   problems.pop_back(), problems.pop_back();
   EXPECT_EQ(score_rows(problems, {}).size(), 1);  // one language: no rows of it
+}
+
+TEST(Scores, AnswersAreCountedByLanguage) {
+  std::vector<ProblemScore> problems;
+  problems.push_back({.language = "ko", .n_answers = 4, .n_cut = 1, .n_tokens = 40, .language_share = 0.5});
+  problems.push_back({.language = "en", .n_answers = 4, .n_cut = 0, .n_tokens = 20, .language_share = 1});
+  problems.push_back({.language = "en"});  // longer than the context: it was not asked
+  const std::vector<AnswerRow> rows = answer_rows(problems);
+  ASSERT_EQ(rows.size(), 3);
+  EXPECT_EQ(rows[0].n_problems, 3);
+  EXPECT_DOUBLE_EQ(rows[0].language_share, 0.75);
+  EXPECT_DOUBLE_EQ(rows[0].tokens, 60.0 / 8);
+  EXPECT_DOUBLE_EQ(rows[0].cut_share, 1.0 / 8);
+  EXPECT_EQ(rows[1].language, "en");
+  EXPECT_DOUBLE_EQ(rows[1].language_share, 1);
+  EXPECT_DOUBLE_EQ(rows[1].tokens, 5);
+  EXPECT_DOUBLE_EQ(rows[2].cut_share, 0.25);
+  EXPECT_EQ(answer_rows({{.language = "zh"}}).at(0).tokens, 0);
+}
+
+TEST(Scores, AProblemSetIsAFunctionOfItsWish) {
+  const auto a = generated_problems("word_problems", "", 3, 40), b = generated_problems("word_problems", "", 3, 40);
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_EQ(a->sha256, b->sha256);
+  EXPECT_EQ(a->problems.size(), 40u);
+  EXPECT_LE(a->n_different(), 40);
+  EXPECT_NE(generated_problems("word_problems", "", 4, 40)->sha256, a->sha256);
+  EXPECT_NE(generated_problems("word_problems", "ko", 3, 40)->sha256, a->sha256);
+  EXPECT_FALSE(generated_problems("no such", "", 3, 40).ok());
 }
 
 }  // namespace

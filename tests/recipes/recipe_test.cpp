@@ -87,8 +87,10 @@ TEST(Recipe, TextReadsBackAsItself) {
     r.data.resize(2);
     r.validation.resize(1);
     r.reward.resize(1);
+    r.teacher.resize(2);
     for (const KeyRow& row : recipe_keys()) {
-      for (size_t i = 0; i < (row.section == "data" ? 2 : 1); ++i) change(row, row.field(r, i), random);
+      const bool is_twice = row.section == "data" || row.section == "teacher";
+      for (size_t i = 0; i < (is_twice ? 2 : 1); ++i) change(row, row.field(r, i), random);
     }
     // What keys must be to each other.
     r.epochs = 0;
@@ -98,13 +100,33 @@ TEST(Recipe, TextReadsBackAsItself) {
     r.guard.skip_z = r.guard.clip_z * 1.5 + 1e-300;
     if (r.guard.skip_z > 1e9) r.guard.skip_z = r.guard.clip_z;
     r.rejection = {};
-    if (round % 2 == 0) {
+    if (round % 3 == 2) {
+      r.kind = RunKind::kDistill;
       r.grpo = {};
+      r.reward = {};
+      r.data.resize(1);
+      r.loss.mtp = 0;
+      r.distill.prompts = 15;
+      r.distill.answers = 16;
+      r.distill.updates = 5;
+      r.distill.max_tokens = 100;
+      r.distill.top_k = 17;
+      r.batch.rows = 16;
+      r.batch.overlong = "cut";
+      r.data[0].weight = 1;
+      r.data[0].trace = "";
+      r.validate.rows = 64;
+    } else if (round % 3 == 0) {
+      r.grpo = {};
+      r.distill = {};
+      r.teacher = {};
       r.reward = {};
       r.validate.samples = ValidateRecipe{}.samples;
       r.validate.problems = ValidateRecipe{}.problems;
     } else {
       r.kind = RunKind::kGrpo;
+      r.distill = {};
+      r.teacher = {};
       r.data.resize(1);
       r.loss.mtp = 0;
       r.grpo.updates = 5;
@@ -291,6 +313,45 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   expect_in(refusal(kSmall + "[grpo]\nprompts = 8\n"), {"grpo.prompts is given and kind is pretrain", "set kind"});
 }
 
+TEST(Recipe, TeachersFitTogether) {
+  const std::string head =
+      "kind = \"distill\"\nsteps = 3\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[batch]\ncontext = 99\n";
+  const std::string good = head + "[[teacher]]\npath = \"t\"\n[distill]\nmax_tokens = 40\n";
+  const Recipe recipe = parse_good(good);
+  EXPECT_EQ(recipe.teacher[0].path, "t");
+  EXPECT_EQ(recipe.teacher[0].weight, 1);
+  EXPECT_EQ(recipe.distill.average, "token_mean");
+  EXPECT_EQ(rollout_of(recipe).max_tokens, 40);
+  EXPECT_EQ(teacher_place(recipe.teacher[0], "/r"), "/r/t");
+  EXPECT_EQ(parse_recipe(good, "r.toml", {"teacher.path=u", "teacher.0.weight=0.5"})->teacher[0].weight, 0.5);
+  expect_in(refusal(head), {"there is no [[teacher]]", "write [[teacher]]"});
+  expect_in(refusal(head + "[[teacher]]\nweight = 2.0\n"), {"teacher.0 has no path"});
+  expect_in(refusal(good + "[[teacher]]\npath = \"u\"\nweight = 0\n"), {"teacher.weight is 0", "a number above 0"});
+  expect_in(refusal(good + "[grpo]\nkl_weight = 0.1\n"), {"grpo.kl_weight is given and kind is distill", "remove"});
+  expect_in(refusal(kSmall + "[distill]\nanswers = 2\n"),
+            {"distill.answers is given and kind is pretrain", "set kind"});
+  expect_in(refusal(kSmall + "[[teacher]]\npath = \"t\"\n"), {"there is [[teacher]] and kind is pretrain"});
+  expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"distill.prompts is 10 and distill.updates 4", "divide"});
+  expect_in(refusal(good + "answers = 4096\nprompts = 32\n"), {"at most 65536 answers"});
+  expect_in(refusal(good + "top_k = 1\n"), {"distill.top_k is 1", "raise distill.top_k"});
+  EXPECT_EQ(parse_good(good + "top_k = 1\nanswers = 1\n").distill.top_k, 1);
+  expect_in(refusal(good + "max_tokens = 99\n", {}), {"line"});
+  expect_in(refusal(good, {"distill.max_tokens=99"}), {"distill.max_tokens is 99 and batch.context 99"});
+  expect_in(refusal(good, {"loss.mtp=0.3"}), {"loss.mtp is 0.3", "kind is distill"});
+  expect_in(refusal(good + "[[data]]\npath = \"b\"\n"), {"kind is distill and [[data]] is there 2 times"});
+  EXPECT_EQ(parse_good(good + "[[reward]]\nkind = \"format\"\n").reward.size(), 1u);
+  // Which run it is: the teachers and their weights.
+  const std::string identity = recipe_identity(recipe);
+  EXPECT_NE(recipe_identity(parse_good(good, {"teacher.path=u"})), identity);
+  EXPECT_NE(recipe_identity(parse_good(good, {"teacher.weight=2"})), identity);
+  EXPECT_NE(recipe_identity(parse_good(good + "[[teacher]]\npath = \"u\"\n")), identity);
+  EXPECT_EQ(recipe_identity(parse_good(good, {"distill.at_once=7"})), identity);
+  Recipe pulled = recipe;
+  pulled.teacher[0].pulled_path = "/models/t";
+  EXPECT_EQ(teacher_place(pulled.teacher[0], "/r"), "/models/t");
+  EXPECT_EQ(recipe_identity(pulled), identity) << "where a teacher lies decides nothing";
+}
+
 TEST(Recipe, RewardsFitTogether) {
   const std::string made =
       "kind = \"grpo\"\nsteps = 3\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n[batch]\ncontext = 99\n"
@@ -346,7 +407,7 @@ TEST(Recipe, WrongValuesSayWhatWasWanted) {
   expect_in(refusal(kSmall + "[batch]\nrows = 1048577\n"), {"batch.rows is 1048577"});
   expect_in(refusal("compute = \"auto\"\n" + kSmall), {"compute is the text \"auto\"", "\"f32\", \"bf16\""});
   expect_in(refusal("kind = \"pretrian\"\n" + kSmall),
-            {"one of \"pretrain\", \"sft\", \"grpo\", \"rejection\" (\"pretrain\"?)"});
+            {"one of \"pretrain\", \"sft\", \"grpo\", \"rejection\", \"distill\" (\"pretrain\"?)"});
   expect_in(refusal("recompute = 1\n" + kSmall), {"true or false"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_porj\"]\n"), {"lora.targets[0]", "(\"q_proj\"?)"});
   expect_in(refusal(kSmall + "[lora]\ntargets = [\"q_proj\", \"q_proj\"]\n"), {"lora.targets[1]", "each once"});

@@ -19,6 +19,8 @@ import tomllib
 SHORT = ["steps=3", "epochs=0", "schedule.warmup_steps=1"]
 SMALL_ROLLOUTS = ["grpo.prompts=2", "grpo.answers=4", "grpo.max_tokens=16", "grpo.soft_tokens=0", "validate.problems=4",
                   "validate.samples=1", "sample.max_tokens=8"]
+SMALL_LESSONS = ["distill.prompts=2", "distill.answers=2", "distill.max_tokens=8", "validate.problems=4",
+                 "validate.samples=1", "sample.max_tokens=8"]
 TOKENIZERS = {"tokenizer-digits": [], "tokenizer-word-problems": ["--pre-tokenizer", "qwen2"]}
 
 
@@ -36,7 +38,7 @@ def refuse_others(recipe, overrides, naru, folder):
     path = folder / "runs" / recipe.stem / "pipeline.json"
     record = path.read_text()
     said = json.loads(record)
-    said["stages"][-1]["from_sha256"] = "0" * 64
+    said["stages"][-1]["inputs"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(said))
     refused("it began from the weights 0000")
     said["stages"].reverse()
@@ -66,7 +68,7 @@ def check_start_over(recipe, keys, overrides, naru, folder):
                for stage in keys["stage"]}
     for stage in json.loads((place / "pipeline.json").read_text())["stages"]:
         assert (place / stage["name"] / "set-aside-1" / "run.json").exists(), f"{stage['name']} is the old run"
-        assert stage["from_sha256"] == weights.get(stage["takes"], ""), stage
+        assert all(taken["sha256"] == weights[taken["stage"]] for taken in stage["inputs"]), stage
 
 
 def check_pipeline(recipe, keys, naru, folder):
@@ -96,19 +98,66 @@ def check_pipeline(recipe, keys, naru, folder):
     return f"3 steps of {len(keys['stage'])} stages"
 
 
+def short_stage(name, own):
+    """Overrides that make a stage of any kind a matter of a second."""
+    keys = [f"data.{i}.documents=60" for i, s in enumerate(own["data"]) if "generator" in s]
+    keys += [f"validation.{i}.documents=20" for i, s in enumerate(own.get("validation", [])) if "generator" in s]
+    if own["kind"] == "rejection":
+        # A model that has learnt nothing is hardly ever right.
+        keys += ["rejection.answers=2", "rejection.max_tokens=24", "rejection.right=false", "rejection.language_low=0",
+                 "rejection.repetition_high=1", "rejection.keep=0", "rejection.problems=12"]
+        keys = [key for key in keys if not key.startswith("data.")]
+    else:
+        keys += ["steps=2", "epochs=0", "schedule.warmup_steps=0", "checkpoint.every=1", "validate.every=0"]
+    if own["kind"] in ("grpo", "distill"):
+        keys += [f"{own['kind']}.prompts=2", f"{own['kind']}.answers=2", f"{own['kind']}.max_tokens=24",
+                 "validate.problems=2", "validate.samples=1"]
+        keys += ["grpo.rounds=1"] if own["kind"] == "grpo" else []
+    elif own["kind"] != "rejection":
+        keys += ["validate.rows=2", "batch.rows=2", "batch.micro_rows=2"]
+    return [f"{name}.{key}" for key in keys]
+
+
+def check_all_kinds(recipe, keys, naru, folder):
+    """A pipeline in a folder of its own, with stages of every kind: as it is shipped it is planned, and cut short it ends."""
+    path = str(recipe.relative_to(folder))
+    planned = run(naru, folder, "train", path, "--plan")
+    assert planned.returncode == 0 and not (folder / "runs" / keys["name"]).exists(), planned.stderr
+    overrides = ["evaluate.problems=3", "evaluate.samples=1", "evaluate.max_tokens=12"]
+    for stage in keys["stage"]:
+        overrides += short_stage(stage["name"], tomllib.loads((recipe.parent / stage["recipe"]).read_text()))
+    results = []
+    for _ in range(2):
+        done = run(naru, folder, "train", path, *overrides, "--json")
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(done.stdout))
+    assert results[0]["done"] and len(results[0]["stages"]) == len(keys["stage"])
+    assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
+    assert results[0]["models"] == results[1]["models"]
+    return f"2 steps of {len(keys['stage'])} stages"
+
+
 def check(recipe, naru, folder):
     keys = tomllib.loads(recipe.read_text())
+    if recipe.name == "pipeline.toml":
+        return check_all_kinds(recipe, keys, naru, folder)
     if keys.get("kind") == "pipeline":
         return check_pipeline(recipe, keys, naru, folder)
     path, model = f"recipes/{recipe.name}", keys["model"]
-    overrides = [*SHORT, *SMALL_ROLLOUTS] if keys.get("kind") == "grpo" else [*SHORT, "validate.rows=2"]
+    small = {"grpo": SMALL_ROLLOUTS, "distill": SMALL_LESSONS}
+    overrides = [*SHORT, *small.get(keys.get("kind"), ["validate.rows=2"])]
+    for teacher in keys.get("teacher", []):
+        place = folder / "recipes" / teacher["path"]
+        assert place.is_dir(), f"{teacher['path']}: no recipe before this one made it"
     for kind in ("data", "validation"):
         overrides += [f"{kind}.{i}.documents=300" for i, s in enumerate(keys.get(kind, [])) if "generator" in s]
-    if "tokenizer" in model:
+    if model.get("tokenizer") in TOKENIZERS:
         options = TOKENIZERS[model["tokenizer"]]
         made = run(naru, folder, "data", path, "--train-tokenizer", f"recipes/{model['tokenizer']}", *options,
                    "data.0.documents=3000")
         assert made.returncode == 0, made.stderr
+    elif "path" not in model:
+        assert (folder / "recipes" / model["tokenizer"]).is_dir(), model["tokenizer"]
     elif model["path"].startswith("../runs/"):
         assert (folder / "recipes" / model["path"]).is_dir(), f"{model['path']}: no recipe before this one made it"
     elif run(naru, folder, "show", model["path"]).returncode != 0:
@@ -129,11 +178,11 @@ def check(recipe, naru, folder):
 
 
 def n_before(recipe, folder):
-    """How many runs of other recipes a recipe goes on from."""
-    path = tomllib.loads(recipe.read_text()).get("model", {}).get("path", "")
-    if not path.startswith("../runs/"):
-        return 0
-    return 1 + n_before(folder / "recipes" / f"{pathlib.Path(path).parent.name}.toml", folder)
+    """How many runs of other recipes a recipe goes on from, or learns from."""
+    keys = tomllib.loads(recipe.read_text())
+    paths = [keys.get("model", {}).get("path", ""), *(teacher["path"] for teacher in keys.get("teacher", []))]
+    before = [pathlib.Path(path).parts[2] for path in paths if path.startswith("../runs/")]
+    return max((1 + n_before(folder / "recipes" / f"{name}.toml", folder) for name in before), default=0)
 
 
 def main():
@@ -145,6 +194,7 @@ def main():
             shutil.copytree(repository / part, folder / part, ignore=shutil.ignore_patterns("tokenizer-*"))
         recipes = sorted((folder / "recipes").glob("*.toml"), key=lambda recipe: n_before(recipe, folder))
         assert recipes, repository
+        recipes += sorted((folder / "recipes").glob("*/pipeline.toml"))
         for recipe in recipes:
             try:
                 print(f"{recipe.name}: {check(recipe, naru, folder)}")

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/train/rig.h"
+#include "tests/train/rows_loss.h"
 #include "train/objective.h"
 #include "train/reference_policy.h"
 
@@ -35,7 +36,7 @@ class ScaledLogProb : public LogProbLoss {
 };
 
 // The same by its own means: every row of logits on the host, in double.
-class OwnDrawn : public LogitsLoss {
+class OwnDrawn : public RowsLoss {
  public:
   explicit OwnDrawn(double temperature) : temperature_(temperature) {}
   int64_t n_signals() const override { return 1; }

@@ -4,6 +4,7 @@
 
 #include "tests/contract/cpu_chips.h"
 #include "tests/train/rig.h"
+#include "tests/train/rows_loss.h"
 #include "train/objective.h"
 
 namespace naru::train {
@@ -73,7 +74,7 @@ class PolicyGradientLoss : public LogProbLoss {
 };
 
 // Cross entropy written by the objective itself.
-class OwnCrossEntropy : public LogitsLoss {
+class OwnCrossEntropy : public RowsLoss {
  public:
   int64_t n_signals() const override { return 0; }
   Status run(contract::Chip& chip, nn::Workspace&, const data::MicroBatch&, const LogitRows& rows) const override {
@@ -86,9 +87,9 @@ class OwnCrossEntropy : public LogitsLoss {
 };
 
 // The reverse KL to given rows of logits, over the whole vocabulary, on the host: sum over v of p (log p - log q).
-class ReverseKl : public LogitsLoss {
+class KlToRows : public RowsLoss {
  public:
-  explicit ReverseKl(std::vector<std::vector<float>> rows) : teacher(std::move(rows)) {}
+  explicit KlToRows(std::vector<std::vector<float>> rows) : teacher(std::move(rows)) {}
   int64_t n_signals() const override { return 0; }
   Status run(contract::Chip& chip, nn::Workspace&, const data::MicroBatch&, const LogitRows& rows) const override {
     const auto n = static_cast<size_t>(rows.logits.rows), vocab = static_cast<size_t>(rows.logits.cols);
@@ -350,8 +351,8 @@ TEST(Objective, CrossEntropyOfItsOwnIsCrossEntropy) {
   }
 }
 
-std::shared_ptr<ReverseKl> kl_to_other_rows(TrainableModel& model, const data::MicroBatch& batch, double distance) {
-  ReverseKl own({});
+std::shared_ptr<KlToRows> kl_to_other_rows(TrainableModel& model, const data::MicroBatch& batch, double distance) {
+  KlToRows own({});
   own.kept.resize(batch.ids.size());
   const std::shared_ptr<const LogitsLoss> reader(&own, [](const LogitsLoss*) {});
   NARU_CHECK(model.run(batch, {}, nullptr, reader).ok());
@@ -360,7 +361,7 @@ std::shared_ptr<ReverseKl> kl_to_other_rows(TrainableModel& model, const data::M
       own.kept[i][k] += static_cast<float>(distance * (drawn(9, i * 1000 + k) - 0.5));
     }
   }
-  return std::make_shared<ReverseKl>(std::move(own.kept));
+  return std::make_shared<KlToRows>(std::move(own.kept));
 }
 
 TEST(Objective, ReverseKlToItselfIsNothing) {
