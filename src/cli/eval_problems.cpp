@@ -37,6 +37,7 @@ Result<ProblemSet> generated(const EvalOptions& options) {
   recipes::SourceRecipe source;
   source.generator = set.name;
   source.language = options.asked.language;
+  source.numbers = options.asked.numbers;
   NARU_ASSIGN(const data::GeneratorOptions how, data::generator_options(source));
   for (int64_t i = 0; i < options.asked.count.value_or(kProblemsDefault); ++i) {
     set.problems.push_back(data::make_problem(how, options.seed, i, data::Split::kValidation));
@@ -89,10 +90,10 @@ Result<ProblemSet> open_problems(const EvalOptions& options) {
                              "verifier of its own; leave them out",
                              asked.problems)};
   }
-  if (is_file && !asked.language.empty()) {
+  if (is_file && (!asked.language.empty() || asked.numbers > 0)) {
     return Error{Code::kInvalidArgument,
-                 "reading the command line: --language is of word_problems, and a file was given; leave it out (there "
-                 "is a row for each language of a file)"};
+                 "reading the command line: --language and --numbers are of generators, and a file was given; leave "
+                 "them out (there is a row for each language of a file)"};
   }
   NARU_ASSIGN(ProblemSet set, is_file ? read_file_of_problems(options) : generated(options));
   Sha256 hash;

@@ -70,13 +70,21 @@ Status check_sources(std::string_view section, const std::vector<SourceRecipe>& 
           fmt::format("{} has {}", name, s.path.empty() ? "no path and no generator" : "both a path and a generator"),
           "exactly one of path and generator", "give one of them");
     }
-    if (s.generator.empty() && (s.documents > 0 || !s.language.empty() || !s.trace.empty())) {
-      return clash(source, fmt::format("{} has a path and one of documents, language and trace", name),
+    if (s.generator.empty() && (s.documents > 0 || !s.language.empty() || !s.trace.empty() || s.numbers > 0)) {
+      return clash(source, fmt::format("{} has a path and one of documents, language, trace and numbers", name),
                    "these keys with a generator only", "remove them");
     }
-    if (!s.language.empty() && s.generator != "word_problems") {
+    if (!s.language.empty() && s.generator == "digits") {
       return clash(source, fmt::format("{} has language \"{}\" and generator \"{}\"", name, s.language, s.generator),
-                   "a language with word_problems only", "remove the language");
+                   "a language with word_problems and countdown only", "remove the language");
+    }
+    if (s.trace == "think" && s.generator == "digits") {
+      return clash(source, fmt::format("{} has trace \"think\" and generator \"digits\"", name),
+                   "that trace with word_problems and countdown only", "set trace to short, long or mixed");
+    }
+    if (s.numbers > 0 && (s.generator != "countdown" || s.numbers < 3)) {
+      return clash(source, fmt::format("{} has numbers {} and generator \"{}\"", name, s.numbers, s.generator),
+                   "numbers of 3 or 4 with countdown only", "correct it, or remove the line");
     }
   }
   return {};
@@ -117,21 +125,13 @@ Status check_grpo(const Recipe& r, const PlaceOfKey& where) {
     return clash(where("model.config"), "kind is grpo and model.config begins a new model",
                  "a model that can answer already", "train it first, and set model.path to its model folder");
   }
-  if (r.data.size() != 1) {
-    return clash(where("data"), fmt::format("kind is grpo and [[data]] is there {} times", r.data.size()),
-                 "one source of problems", "keep one, or join the files");
-  }
-  if (r.validation.size() > 1) {
-    return clash(where("validation"),
-                 fmt::format("kind is grpo and [[validation]] is there {} times", r.validation.size()),
-                 "one source of held-out problems", "keep one, or join the files");
-  }
+  const bool has_trace = std::ranges::any_of(r.data, [](const SourceRecipe& s) { return !s.trace.empty(); });
   for (const auto& [key, is_passed_over, why] : std::initializer_list<std::tuple<std::string, bool, std::string>>{
            {"batch.rows", r.batch.rows != BatchRecipe{}.rows,
             "answers fill micro-batches of micro_rows * context tokens"},
            {"batch.overlong", r.batch.overlong != BatchRecipe{}.overlong, "answers end at grpo.max_tokens"},
-           {"data.weight", r.data[0].weight != 1, "there is one source"},
-           {"data.trace", !r.data[0].trace.empty(), "solutions are not read"},
+           {"data.weight", r.data.size() == 1 && r.data[0].weight != 1, "there is one source"},
+           {"data.trace", has_trace, "solutions are not read"},
            {"validate.rows", r.validate.rows != ValidateRecipe{}.rows, "problems are asked, not rows read"},
            {"grpo.clip_low", g.ratio == "weighted" && g.clip_low != GrpoRecipe{}.clip_low,
             "that ratio has no lower bound"},

@@ -41,20 +41,21 @@ Status check_readers(const Recipe& r, size_t index, const std::string& name, con
 }
 
 Status check_answer(const Recipe& r, const RewardRecipe& w, const std::string& name, const PlaceOfKey& where) {
-  const std::string& generator = r.data[0].generator;
-  const bool has_file = generator.empty() || (!r.validation.empty() && r.validation[0].generator.empty());
-  if (has_file && w.find == "verifier") {
-    return clash(
-        where("reward.find"),
-        fmt::format("{} has find \"verifier\" and [[{}]] is a file", name, generator.empty() ? "data" : "validation"),
-        "a generator, which has one", "say where the answer stands: find = \"boxed\", for one");
+  const auto is_file = [](const SourceRecipe& source) { return source.generator.empty(); };
+  const bool is_data = std::ranges::any_of(r.data, is_file);
+  if (w.find == "verifier" && (is_data || std::ranges::any_of(r.validation, is_file))) {
+    return clash(where("reward.find"),
+                 fmt::format("{} has find \"verifier\" and [[{}]] is a file", name, is_data ? "data" : "validation"),
+                 "a generator, which has one", "say where the answer stands: find = \"boxed\", for one");
   }
-  const bool by_verifier = !generator.empty() && (w.find.empty() || w.find == "verifier");
-  if (by_verifier && !w.compare.empty()) {
-    return clash(where("reward.compare"), fmt::format("{} has compare and the verifier of {}", name, generator),
-                 "one of them", "remove compare, or say where the answer stands (find)");
+  const bool by_verifier = w.find.empty() || w.find == "verifier";
+  const auto generator = std::ranges::find_if_not(r.data, is_file);
+  if (by_verifier && generator != r.data.end() && !w.compare.empty()) {
+    return clash(where("reward.compare"),
+                 fmt::format("{} has compare and the verifier of {}", name, generator->generator), "one of them",
+                 "remove compare, or say where the answer stands (find)");
   }
-  if (!by_verifier && generator == "countdown") {
+  if (!by_verifier && std::ranges::find(r.data, "countdown", &SourceRecipe::generator) != r.data.end()) {
     return clash(where("reward.find"), fmt::format("{} has find \"{}\" and the generator is countdown", name, w.find),
                  "its verifier, as many expressions are right", "remove find");
   }

@@ -36,7 +36,7 @@ class RolloutBatches final : public BatchSource {
   Status restore(int64_t step, std::string_view kept) override;
 
  private:
-  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource problems,
+  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemMix problems,
                  std::shared_ptr<rewards::Judge> judge)
       : recipe_(&recipe), files_(&files), problems_(std::move(problems)), judge_(std::move(judge)) {}
   Status check_room(std::span<const int32_t> prompt, std::string_view of) const;
@@ -54,7 +54,7 @@ class RolloutBatches final : public BatchSource {
 
   const recipes::Recipe* recipe_;
   const TrainingModelFiles* files_;
-  data::ProblemSource problems_;
+  data::ProblemMix problems_;
   std::shared_ptr<rewards::Judge> judge_;
   int64_t n_rollouts_ = 1;                // of the run, as largest() was told
   int64_t index_ = -1;                    // of the rollout held; -1: none
