@@ -60,7 +60,7 @@ SetValue set_one_of(std::string* target, std::string words) {
   };
 }
 
-constexpr std::string_view kLanguageWords = "en|ko|zh";
+constexpr std::string_view kLanguageWords = "en|ko|zh|all";
 constexpr std::string_view kFindWords = "whole|last_line|boxed|mark|number";
 constexpr std::string_view kCompareWords = "text|number";
 
@@ -73,8 +73,10 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
        set_words(&a.problems)},
       {"count", "N", kGroupProblems, "problems asked; default 200, of a file all",
        set_count(&a.count, 1, eval::kProblemsMax)},
-      {"language", std::string(kLanguageWords), kGroupProblems, "of word_problems; default: all",
+      {"language", std::string(kLanguageWords), kGroupProblems,
+       "of word_problems (default: all) and countdown (default: en)",
        set_one_of(&a.language, std::string(kLanguageWords))},
+      {"numbers", "N", kGroupProblems, "of countdown: 3 or 4 numbers; default: either", set_count(&a.numbers, 3, 4)},
       {"find", std::string(kFindWords), kGroupProblems,
        "where an answer to a problem of a file must stand: alone, on the last line, in \\boxed{}, behind ####, or as "
        "the "
@@ -151,8 +153,8 @@ Status check_eval(EvalOptions& o, const std::set<std::string>& given) {
                         "give one of them, for example: naru eval model.gguf --problems word_problems");
   }
   if (is_text &&
-      is_given(given, {"count", "language", "find", "compare", "think", "raw", "samples", "pass-at", "max-tokens",
-                       "temperature", "top-k", "top-p", "min-p", "seed", "answers", "force"})) {
+      is_given(given, {"count", "language", "numbers", "find", "compare", "think", "raw", "samples", "pass-at",
+                       "max-tokens", "temperature", "top-k", "top-p", "min-p", "seed", "answers", "force"})) {
     return misused_eval("--text asks nothing, and flags of problems, sampling or answers were given", "leave them out");
   }
   if (!is_text && is_given(given, {"against", "window", "stride"})) {

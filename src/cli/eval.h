@@ -15,7 +15,8 @@ namespace naru::cli {
 struct EvalProblemOptions {
   std::string problems;            // a generator's name, or a .jsonl file
   std::optional<int64_t> count;    // of problems; a file's are all asked where it is not said
-  std::string language;            // of word problems
+  std::string language;            // of word problems and countdown
+  int64_t numbers = 0;             // of countdown; 0: 3 or 4
   std::string find, compare;       // of the answers to a file's problems, as [[reward]] has it; "": as is usual
   std::optional<std::string> tag;  // strictly right is only what follows one closed <TAG> ... </TAG>
   bool is_raw = false;

@@ -42,13 +42,14 @@ Result<eval::ProblemSet> open_problems(const EvalOptions& options) {
                              "verifier of its own; leave them out",
                              asked.problems)};
   }
-  if (is_file && !asked.language.empty()) {
+  if (is_file && (!asked.language.empty() || asked.numbers > 0)) {
     return Error{Code::kInvalidArgument,
-                 "reading the command line: --language is of word_problems, and a file was given; leave it out (there "
-                 "is a row for each language of a file)"};
+                 "reading the command line: --language and --numbers are of generators, and a file was given; leave "
+                 "them out (there is a row for each language of a file)"};
   }
   if (is_file) return eval::problems_of_file(asked.problems, asked.count, "--count");
-  return eval::generated_problems(asked.problems, asked.language, options.seed, asked.count.value_or(kProblemsDefault));
+  const recipes::SourceRecipe source{.generator = asked.problems, .language = asked.language, .numbers = asked.numbers};
+  return eval::generated_problems(source, options.seed, asked.count.value_or(kProblemsDefault));
 }
 
 eval::Grading grading_of(const EvalProblemOptions& asked) {

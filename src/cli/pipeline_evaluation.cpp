@@ -101,8 +101,9 @@ Result<PipelineEvaluation> PipelineEvaluation::open(const recipes::Pipeline& pip
     const bool is_file = !one.path.empty();
     auto set = is_file ? eval::problems_of_file(recipes::resolved_path(one.path, pipeline.folder), one.problems,
                                                 "problems of [[evaluate]]")
-                       : eval::generated_problems(one.generator, one.language, one.seed,
-                                                  one.problems.value_or(recipes::kPipelineProblemsDefault));
+                       : eval::generated_problems(
+                             {.generator = one.generator, .language = one.language, .numbers = one.numbers}, one.seed,
+                             one.problems.value_or(recipes::kPipelineProblemsDefault));
     if (!set.ok()) return set.error();
     all.asked_.push_back({one, std::move(set).value()});
   }

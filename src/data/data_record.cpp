@@ -124,6 +124,7 @@ StreamRecord record_of(const BatchStream& stream, const std::vector<recipes::Sou
   for (const recipes::SourceRecipe& source : sources) {
     said += fmt::format("{}\n{} {} {} {}\n", source.path, source.generator, source.documents, source.language,
                         source.trace);
+    if (source.numbers > 0) said += fmt::format("{} numbers\n", source.numbers);
   }
   record.sources_sha256 = sha256_hex(as_bytes(said));
   record.documents_sha256 = stream.sha256();

@@ -22,14 +22,16 @@
 namespace naru::data {
 
 enum class Split : uint8_t { kTrain, kValidation };
-// How solutions are written: the answer alone, with its steps, or with steps in one of ten.
-enum class Trace : uint8_t { kShort, kLong, kMixed };
+// How solutions are written: the answer alone, with its steps, with steps in one of ten, or with <think> ... </think>
+// before an answer as one would say it.
+enum class Trace : uint8_t { kShort, kLong, kMixed, kThink };
 enum class Language : uint8_t { kEnglish, kKorean, kChinese, kAll };
 
 struct GeneratorOptions {
   Generator generator = Generator::kDigits;
   Trace trace = Trace::kMixed;
-  Language language = Language::kAll;  // of word problems
+  Language language = Language::kAll;  // of word problems and countdown
+  int64_t numbers = 0;                 // of countdown: 3 or 4; 0: either
 };
 
 struct Verdict {
@@ -39,7 +41,8 @@ struct Verdict {
 
 std::string_view generator_name(Generator generator);
 
-// Checks the words of a recipe's source. Without a trace: digits mixed, countdown short, word problems long.
+// Checks the words of a recipe's source. Without a trace: digits mixed, countdown short, word problems long;
+// without a language countdown is in English.
 Result<GeneratorOptions> generator_options(const recipes::SourceRecipe& source);
 // How many problems the source wants; 50000, for validation 500, where it does not say.
 int64_t documents_of_generator(const recipes::SourceRecipe& source, Split split);

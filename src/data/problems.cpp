@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/check.h"
 #include "base/sha256.h"
 #include "data/packing.h"
 #include "data/problem_lines.h"
@@ -64,6 +67,7 @@ StreamRecord ProblemSource::record(int64_t n_first) const {
   StreamRecord record;
   std::string said =
       fmt::format("{} {} {} {}\n", source_.generator, source_.documents, source_.language, source_.trace);
+  if (source_.numbers > 0) said += fmt::format("{} numbers\n", source_.numbers);
   if (!source_.path.empty()) said = source_.path + "\n";
   record.sources_sha256 = sha256_hex(as_bytes(said));
   record.n_documents = size();
@@ -81,6 +85,61 @@ StreamRecord ProblemSource::record(int64_t n_first) const {
     files.update(as_bytes(fmt::format("{}\n{}\n{}\n", file_.name, file_.bytes, file_.sha256)));
   }
   record.documents_sha256 = hash.finish_hex();
+  record.files_sha256 = files.finish_hex();
+  return record;
+}
+
+Result<ProblemMix> ProblemMix::open(const std::vector<recipes::SourceRecipe>& sources, uint64_t seed, Split split,
+                                    const std::filesystem::path& recipe_folder, bool needs_answers) {
+  NARU_CHECK(!sources.empty());
+  std::vector<double> weights;
+  std::vector<ProblemSource> opened;
+  for (const recipes::SourceRecipe& source : sources) {
+    NARU_ASSIGN(ProblemSource one, ProblemSource::open(source, seed, split, recipe_folder, needs_answers));
+    opened.push_back(std::move(one));
+    weights.push_back(source.weight);
+  }
+  return ProblemMix(std::move(opened), Mixture(mixture_parts(weights)));
+}
+
+bool ProblemMix::has_file() const {
+  return std::ranges::any_of(sources_, &ProblemSource::is_file);
+}
+
+int64_t ProblemMix::size() const {
+  int64_t n = 0;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    n = std::max(n, mixture_.rows_until(static_cast<int64_t>(i), sources_[i].size()));
+  }
+  return n;
+}
+
+Problem ProblemMix::at(int64_t number) const {
+  const Mixture::Place place = mixture_.place(number);
+  return sources_[static_cast<size_t>(place.source)].at(place.row);
+}
+
+int64_t ProblemMix::held_bytes() const {
+  int64_t bytes = 0;
+  for (const ProblemSource& source : sources_) bytes += source.held_bytes();
+  return bytes;
+}
+
+StreamRecord ProblemMix::record(int64_t n_first) const {
+  if (sources_.size() == 1) return sources_.front().record(n_first);
+  StreamRecord record;
+  Sha256 said, documents, files;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    StreamRecord one = sources_[i].record(mixture_.count(static_cast<int64_t>(i), n_first));
+    said.update(as_bytes(one.sources_sha256));
+    documents.update(as_bytes(one.documents_sha256));
+    files.update(as_bytes(one.files_sha256));
+    record.n_documents += one.n_documents;
+    record.n_files += one.n_files;
+    for (DataFile& file : one.files) record.files.push_back(std::move(file));
+  }
+  record.sources_sha256 = said.finish_hex();
+  record.documents_sha256 = documents.finish_hex();
   record.files_sha256 = files.finish_hex();
   return record;
 }

@@ -1,6 +1,6 @@
-// ProblemSource: the problems of one source of a recipe, by number. A problem is a function of (source, seed, number):
-// numbers count on beyond the last problem, and all are then met again. Those of a file come in an order of their own
-// in each pass, shuffled by the seed; those of a generator as it makes them.
+// ProblemSource, ProblemMix: the problems of one source of a recipe, by number. A problem is a function of (source,
+// seed, number): numbers count on beyond the last problem, and all are then met again. Those of a file come in an order
+// of their own in each pass, shuffled by the seed; those of a generator as it makes them.
 #pragma once
 
 #include <filesystem>
@@ -9,6 +9,7 @@
 
 #include "data/data_record.h"
 #include "data/generators.h"
+#include "data/packing.h"
 #include "text/chat_tokenizer.h"
 #include "text/tokenizer.h"
 
@@ -40,6 +41,28 @@ class ProblemSource {
   // The order of the pass that was asked for last.
   mutable int64_t pass_ = -1;
   mutable std::vector<int32_t> order_;
+};
+
+// The problems of several sources, dealt by weight: of any first ones a source has its share to within a few. Of one
+// source they are its own.
+class ProblemMix {
+ public:
+  // At least one source, each as above.
+  static Result<ProblemMix> open(const std::vector<recipes::SourceRecipe>& sources, uint64_t seed, Split split,
+                                 const std::filesystem::path& recipe_folder, bool needs_answers = true);
+
+  bool has_file() const;
+  int64_t size() const;              // first problems that have all of every source
+  Problem at(int64_t number) const;  // number >= 0
+  int64_t held_bytes() const;
+  StreamRecord record(int64_t n_first) const;
+
+ private:
+  ProblemMix(std::vector<ProblemSource> sources, Mixture mixture)
+      : sources_(std::move(sources)), mixture_(std::move(mixture)) {}
+
+  std::vector<ProblemSource> sources_;
+  Mixture mixture_;
 };
 
 // What the model is given: the problem's messages by the chat template, on a fixed day; without a template (null) its

@@ -218,17 +218,17 @@ Result<std::vector<fs::path>> entries_of(const fs::path& folder, const std::stri
 
 // Why an entry of a folder is no data; "" where it is.
 Result<std::string> why_left_out(const fs::path& path) {
-  constexpr std::string_view kNone = "left out: no .txt, .jsonl or .json file";
+  constexpr std::string_view kNoText = "left out: no .txt, .jsonl or .json file";
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return std::string(kNone);
+  if (fs::is_directory(path, ignored)) return std::string(kNoText);
   if (path.extension() == ".txt" || path.extension() == ".jsonl") return std::string();
   auto reader = LineReader::open(path, path.filename().string());
-  if (!reader.ok()) return path.extension() == ".json" ? std::string() : std::string(kNone);  // the error comes again
+  if (!reader.ok()) return path.extension() == ".json" ? std::string() : std::string(kNoText);  // the error comes again
   NARU_ASSIGN(const std::string_view first_bytes, reader->peek(kMagicBytes));
   if (const auto container = find_container(first_bytes, path)) {
     return fmt::format("left out: it is {}; {}", container->what, container->advice);
   }
-  if (path.extension() != ".json") return std::string(kNone);
+  if (path.extension() != ".json") return std::string(kNoText);
   // A .json in a folder is often about the data: what is no array is none.
   if (first_of(first_bytes) == '[') return std::string();
   return std::string("left out: no JSON array; a file with an object on every line is called .jsonl");
@@ -294,9 +294,9 @@ Status walk_source(const recipes::SourceRecipe& source, const fs::path& folder, 
                     source.path.empty() ? "neither path nor generator" : "both path and generator")};
   }
   if (!source.generator.empty()) return walk_generator(source, seed, split, events);
-  if (source.documents != 0 || !source.language.empty() || !source.trace.empty()) {
+  if (source.documents != 0 || !source.language.empty() || !source.trace.empty() || source.numbers != 0) {
     return Error{Code::kInvalidArgument,
-                 fmt::format("reading {}: documents, language and trace are of generators, and this is a path; take "
+                 fmt::format("reading {}: documents, language, trace and numbers are of generators, and this is a path; take "
                              "them out of the recipe",
                              source.path)};
   }

@@ -49,13 +49,9 @@ int64_t ProblemSet::n_different() const {
   return std::ssize(texts);
 }
 
-Result<ProblemSet> generated_problems(const std::string& generator, const std::string& language, uint64_t seed,
-                                      int64_t count) {
+Result<ProblemSet> generated_problems(const recipes::SourceRecipe& source, uint64_t seed, int64_t count) {
   NARU_CHECK(count >= 0 && count <= kProblemsMax, count);
-  ProblemSet set{.name = generator};
-  recipes::SourceRecipe source;
-  source.generator = generator;
-  source.language = language;
+  ProblemSet set{.name = source.generator};
   NARU_ASSIGN(const data::GeneratorOptions how, data::generator_options(source));
   for (int64_t i = 0; i < count; ++i) {
     set.problems.push_back(data::make_problem(how, seed, i, data::Split::kValidation));

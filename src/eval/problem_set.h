@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/problem.h"
+#include "recipes/recipe.h"
 #include "text/chat_tokenizer.h"
 
 namespace naru::eval {
@@ -25,9 +26,8 @@ struct ProblemSet {
   int64_t n_different() const;
 };
 
-// `language`: of word problems, "" for all. kInvalidArgument for a word that is none.
-Result<ProblemSet> generated_problems(const std::string& generator, const std::string& language, uint64_t seed,
-                                      int64_t count);
+// Of a source with a generator; kInvalidArgument for a word that is none.
+Result<ProblemSet> generated_problems(const recipes::SourceRecipe& source, uint64_t seed, int64_t count);
 // The first `count` of a .jsonl file, all where it is not said. `count_key` is how messages call the count.
 Result<ProblemSet> problems_of_file(const std::filesystem::path& path, std::optional<int64_t> count,
                                     std::string_view count_key);

@@ -51,7 +51,8 @@ struct EvaluateRecipe {
   std::string name;       // in tables; default: the generator, with its language, or the file's name without .jsonl
   std::string path;       // a .jsonl file of problems, counted from the pipeline's own folder; or
   std::string generator;  // held-out problems of a built-in generator
-  std::string language;   // of word_problems
+  std::string language;   // of word_problems and countdown
+  int64_t numbers = 0;    // of countdown: 3 or 4; 0: either
   std::optional<int64_t> problems;  // how many; default: kPipelineProblemsDefault, of a file all
   int64_t samples = 8;              // answers drawn to each, beside the likeliest one
   int64_t max_tokens = 256;         // of an answer

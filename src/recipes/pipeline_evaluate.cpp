@@ -13,8 +13,8 @@ namespace naru::recipes {
 namespace {
 
 constexpr size_t kEvaluateNameBytesMax = 60;
-constexpr std::array<std::string_view, 9> kEvaluateKeys = {
-    "name", "path", "generator", "language", "problems", "samples", "max_tokens", "temperature", "seed"};
+constexpr std::array<std::string_view, 10> kEvaluateKeys = {
+    "name", "path", "generator", "language", "numbers", "problems", "samples", "max_tokens", "temperature", "seed"};
 
 Result<int64_t> whole_of(const std::string& place, const TomlValue& value, int64_t low, int64_t high) {
   const bool is_good = value.kind == TomlValue::Kind::kInteger && value.integer >= low && value.integer <= high;
@@ -38,6 +38,8 @@ Status read_evaluate_key(const std::string& place, const TomlValue& value, Evalu
     NARU_ASSIGN((value.key == "name" ? evaluate.name : evaluate.path), pipeline_text_of(place, value));
   } else if (value.key == "generator" || value.key == "language") {
     NARU_ASSIGN((value.key == "generator" ? evaluate.generator : evaluate.language), word_of(place, value));
+  } else if (value.key == "numbers") {
+    NARU_ASSIGN(evaluate.numbers, whole_of(place, value, 3, 4));
   } else if (value.key == "problems") {
     NARU_ASSIGN(evaluate.problems, whole_of(place, value, 1, kPipelineProblemsMax));
   } else if (value.key == "samples") {
@@ -69,13 +71,18 @@ Status check_evaluate(const std::string& place, EvaluateRecipe& evaluate) {
                                                                                      : "both a generator and a path"),
                             "exactly one of generator and path", "write generator = \"word_problems\", for one");
   }
-  if (!evaluate.language.empty() && evaluate.generator != "word_problems") {
+  if (!evaluate.language.empty() && evaluate.generator != "word_problems" && evaluate.generator != "countdown") {
     return refused_pipeline(place, fmt::format("[[evaluate]] has language \"{}\"", evaluate.language),
-                            "a language with word_problems only",
+                            "a language with word_problems and countdown only",
                             "remove it: there is a row for each language of the problems");
   }
+  if (evaluate.numbers > 0 && evaluate.generator != "countdown") {
+    return refused_pipeline(place, fmt::format("[[evaluate]] has numbers {}", evaluate.numbers),
+                            "numbers with countdown only", "remove it");
+  }
   if (evaluate.name.empty() && !evaluate.generator.empty()) {
-    evaluate.name = evaluate.generator + (evaluate.language.empty() ? "" : "-" + evaluate.language);
+    evaluate.name = evaluate.generator + (evaluate.numbers == 0 ? "" : fmt::format("-{}", evaluate.numbers)) +
+                    (evaluate.language.empty() ? "" : "-" + evaluate.language);
   } else if (evaluate.name.empty()) {
     evaluate.name = std::filesystem::path(evaluate.path).stem().string();
   }

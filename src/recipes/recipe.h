@@ -36,8 +36,9 @@ struct SourceRecipe {
   std::string generator;  // a built-in generator instead of a path: "digits", "countdown", "word_problems"
   double weight = 1;      // share of the rows that come from this source
   int64_t documents = 0;  // of a generator: how many different ones; 0: its default
-  std::string language;   // of word_problems: "en", "ko", "zh", or "" for all
-  std::string trace;      // of generators with solutions: "short", "long", "mixed"
+  std::string language;   // of word_problems and countdown: "en", "ko", "zh", "all", or "" for their default
+  std::string trace;      // of generators with solutions: "short", "long", "mixed", "think"
+  int64_t numbers = 0;    // of countdown: 3 or 4; 0: either
   // Where `path` leads where it is the name of a pipeline's stage, whose samples these are; no key, and empty
   // elsewhere.
   std::filesystem::path samples_path = {};

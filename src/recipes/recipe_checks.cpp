@@ -67,13 +67,21 @@ Status check_sources(std::string_view section, const std::vector<SourceRecipe>& 
           fmt::format("{} has {}", name, s.path.empty() ? "no path and no generator" : "both a path and a generator"),
           "exactly one of path and generator", "give one of them");
     }
-    if (s.generator.empty() && (s.documents > 0 || !s.language.empty() || !s.trace.empty())) {
-      return clash(source, fmt::format("{} has a path and one of documents, language and trace", name),
+    if (s.generator.empty() && (s.documents > 0 || !s.language.empty() || !s.trace.empty() || s.numbers > 0)) {
+      return clash(source, fmt::format("{} has a path and one of documents, language, trace and numbers", name),
                    "these keys with a generator only", "remove them");
     }
-    if (!s.language.empty() && s.generator != "word_problems") {
+    if (!s.language.empty() && s.generator == "digits") {
       return clash(source, fmt::format("{} has language \"{}\" and generator \"{}\"", name, s.language, s.generator),
-                   "a language with word_problems only", "remove the language");
+                   "a language with word_problems and countdown only", "remove the language");
+    }
+    if (s.trace == "think" && s.generator == "digits") {
+      return clash(source, fmt::format("{} has trace \"think\" and generator \"digits\"", name),
+                   "that trace with word_problems and countdown only", "set trace to short, long or mixed");
+    }
+    if (s.numbers > 0 && (s.generator != "countdown" || s.numbers < 3)) {
+      return clash(source, fmt::format("{} has numbers {} and generator \"{}\"", name, s.numbers, s.generator),
+                   "numbers of 3 or 4 with countdown only", "correct it, or remove the line");
     }
   }
   return {};

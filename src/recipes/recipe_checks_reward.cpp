@@ -40,23 +40,22 @@ Status check_readers(const Recipe& r, size_t index, const std::string& name, con
   return {};
 }
 
-// Of answers to one source of [[data]].
-Status check_answer(const Recipe& r, const SourceRecipe& source, const RewardRecipe& w, const std::string& name,
-                    const PlaceOfKey& where) {
-  const std::string& generator = source.generator;
-  const bool has_file = generator.empty() || (!r.validation.empty() && r.validation[0].generator.empty());
-  if (has_file && w.find == "verifier") {
-    return clash(
-        where("reward.find"),
-        fmt::format("{} has find \"verifier\" and [[{}]] is a file", name, generator.empty() ? "data" : "validation"),
-        "a generator, which has one", "say where the answer stands: find = \"boxed\", for one");
+Status check_answer(const Recipe& r, const RewardRecipe& w, const std::string& name, const PlaceOfKey& where) {
+  const auto is_file = [](const SourceRecipe& source) { return source.generator.empty(); };
+  const bool is_data = std::ranges::any_of(r.data, is_file);
+  if (w.find == "verifier" && (is_data || std::ranges::any_of(r.validation, is_file))) {
+    return clash(where("reward.find"),
+                 fmt::format("{} has find \"verifier\" and [[{}]] is a file", name, is_data ? "data" : "validation"),
+                 "a generator, which has one", "say where the answer stands: find = \"boxed\", for one");
   }
-  const bool by_verifier = !generator.empty() && (w.find.empty() || w.find == "verifier");
-  if (by_verifier && !w.compare.empty()) {
-    return clash(where("reward.compare"), fmt::format("{} has compare and the verifier of {}", name, generator),
-                 "one of them", "remove compare, or say where the answer stands (find)");
+  const bool by_verifier = w.find.empty() || w.find == "verifier";
+  const auto generator = std::ranges::find_if_not(r.data, is_file);
+  if (by_verifier && generator != r.data.end() && !w.compare.empty()) {
+    return clash(where("reward.compare"),
+                 fmt::format("{} has compare and the verifier of {}", name, generator->generator), "one of them",
+                 "remove compare, or say where the answer stands (find)");
   }
-  if (!by_verifier && generator == "countdown") {
+  if (!by_verifier && std::ranges::find(r.data, "countdown", &SourceRecipe::generator) != r.data.end()) {
     return clash(where("reward.find"), fmt::format("{} has find \"{}\" and the generator is countdown", name, w.find),
                  "its verifier, as many expressions are right", "remove find");
   }
@@ -93,9 +92,7 @@ Status check_rewards(const Recipe& r, const PlaceOfKey& where) {
                    "a name for each", "give it another name");
     }
     NARU_TRY(check_readers(r, i, name, where));
-    for (const SourceRecipe& source : r.data) {
-      if (w.kind == "answer") NARU_TRY(check_answer(r, source, w, name, where));
-    }
+    if (w.kind == "answer") NARU_TRY(check_answer(r, w, name, where));
     if (!is_plain_name(w.tag)) {
       return clash(where("reward.tag"), fmt::format("{} has a tag of other characters", name),
                    "letters, digits, _ and -", "write think for <think> and </think>");

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <tuple>
 
@@ -41,21 +42,13 @@ Status check_sections(const Recipe& r, const PlaceOfKey& where) {
 
 Status check_problems(const Recipe& r, const PlaceOfKey& where) {
   const std::string_view kind = run_kind_name(r.kind);
-  if (r.data.size() != 1) {
-    return clash(where("data"), fmt::format("kind is {} and [[data]] is there {} times", kind, r.data.size()),
-                 "one source of problems", "keep one, or join the files");
-  }
-  if (r.validation.size() > 1) {
-    return clash(where("validation"),
-                 fmt::format("kind is {} and [[validation]] is there {} times", kind, r.validation.size()),
-                 "one source of held-out problems", "keep one, or join the files");
-  }
+  const bool has_trace = std::ranges::any_of(r.data, [](const SourceRecipe& s) { return !s.trace.empty(); });
   return check_passed_over(
       {{"batch.rows", r.batch.rows != BatchRecipe{}.rows, "answers fill micro-batches of micro_rows * context tokens"},
        {"batch.overlong", r.batch.overlong != BatchRecipe{}.overlong,
         fmt::format("answers end at {}.max_tokens", kind)},
-       {"data.weight", r.data[0].weight != 1, "there is one source"},
-       {"data.trace", !r.data[0].trace.empty(), "solutions are not read"},
+       {"data.weight", r.data.size() == 1 && r.data[0].weight != 1, "there is one source"},
+       {"data.trace", has_trace, "solutions are not read"},
        {"validate.rows", r.validate.rows != ValidateRecipe{}.rows, "problems are asked, not rows read"}},
       where);
 }

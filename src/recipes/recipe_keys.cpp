@@ -27,8 +27,8 @@ constexpr Range kShare = {0, 1, false, true};
 constexpr std::array<std::string_view, 2> kComputes = {"f32", "bf16"};
 constexpr std::array<std::string_view, 3> kForms = {"", "expanded", "latent"};
 constexpr std::array<std::string_view, 4> kGenerators = {"", "digits", "countdown", "word_problems"};
-constexpr std::array<std::string_view, 4> kLanguages = {"", "en", "ko", "zh"};
-constexpr std::array<std::string_view, 4> kTraces = {"", "short", "long", "mixed"};
+constexpr std::array<std::string_view, 5> kLanguages = {"", "en", "ko", "zh", "all"};
+constexpr std::array<std::string_view, 5> kTraces = {"", "short", "long", "mixed", "think"};
 constexpr std::array<std::string_view, 2> kOverlong = {"cut", "drop"};
 constexpr std::array<std::string_view, 2> kOptimizers = {"adamw", "muon"};
 constexpr std::array<std::string_view, 4> kSchedules = {"constant", "linear", "cosine", "wsd"};
@@ -81,7 +81,8 @@ constexpr SectionRow kSections[] = {
      "times, at least once."},
     {"reward", &kRewardList,
      "Of `kind = \"grpo\"` and `\"rejection\"`: a part of what an answer is worth; parts are summed with their "
-     "weights. Without any `[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md)). Of `distill` "
+     "weights. Without any `[[reward]]` an answer is worth 1 where it is right ([rewards.md](rewards.md)). Of "
+     "`distill` "
      "it says the same, and is only watched."},
     {"guard", nullptr,
      "What happens when the gradient norm leaps, counted in standard deviations of its running mean."},
@@ -111,10 +112,15 @@ constexpr std::string_view kPathMeaning =
     "`.jsonl` file of problems ([rewards.md](rewards.md))";
 constexpr std::string_view kGeneratorMeaning = "a built-in generator instead of a path";
 constexpr std::string_view kWeightMeaning =
-    "share of the rows (of `rejection`: of the problems) that come from this source, against the other weights";
+    "share of the rows (of runs that ask problems: of the problems) that come from this source, against the other "
+    "weights";
 constexpr std::string_view kDocumentsMeaning = "of a generator: how many different documents; 0: its own default";
-constexpr std::string_view kLanguageMeaning = "of `word_problems`: one language; empty: all three";
-constexpr std::string_view kTraceMeaning = "of a generator: how much of the working is shown; empty: its own default";
+constexpr std::string_view kLanguageMeaning =
+    "of `word_problems` and `countdown`: one language, or `all` three; empty: all of word problems, English of "
+    "countdown";
+constexpr std::string_view kTraceMeaning =
+    "of a generator: how much of the working is shown, and how; empty: its own default";
+constexpr std::string_view kNumbersMeaning = "of `countdown`: how many numbers a problem has, 3 or 4; 0: either";
 
 constexpr KeyRow kKeys[] = {
     {.section = "",
@@ -220,6 +226,7 @@ constexpr KeyRow kKeys[] = {
      .meaning = kLanguageMeaning,
      .words = kLanguages},
     {.section = "data", .key = "trace", .field = of<kData, &S::trace>, .meaning = kTraceMeaning, .words = kTraces},
+    {.section = "data", .key = "numbers", .field = of<kData, &S::numbers>, .meaning = kNumbersMeaning, .range = {0, 4}},
 
     {.section = "validation",
      .key = "path",
@@ -256,6 +263,12 @@ constexpr KeyRow kKeys[] = {
      .field = of<kValidation, &S::trace>,
      .meaning = kTraceMeaning,
      .words = kTraces,
+     .decides_bits = false},
+    {.section = "validation",
+     .key = "numbers",
+     .field = of<kValidation, &S::numbers>,
+     .meaning = kNumbersMeaning,
+     .range = {0, 4},
      .decides_bits = false},
 
     {.section = "batch",

@@ -13,7 +13,7 @@ double pass_at(int64_t k, int64_t n_right, int64_t n) {
   return 1 - none;
 }
 
-HeldOut HeldOut::create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource source,
+HeldOut HeldOut::create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemMix source,
                         std::shared_ptr<rewards::Judge> judge) {
   return HeldOut(recipe, files, std::move(source), std::move(judge));
 }

@@ -29,13 +29,13 @@ struct HeldOutResult {
 class HeldOut {
  public:
   // Recipe and files outlive it.
-  static HeldOut create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource source,
+  static HeldOut create(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemMix source,
                         std::shared_ptr<rewards::Judge> judge);
 
   // That every prompt leaves room for an answer; before the first ask().
   Status check_room() const;
 
-  const data::ProblemSource& source() const { return source_; }
+  const data::ProblemMix& source() const { return source_; }
   int64_t n_problems() const { return std::min(recipe_->validate.problems, source_.size()); }
   // After check_room(). kCancelled where the call's should_stop says so.
   Result<HeldOutResult> ask(Rollout& rollout, const rewards::JudgeCall& call) const;
@@ -46,7 +46,7 @@ class HeldOut {
     data::Problem problem;
     text::ChatPrompt prompt;
   };
-  HeldOut(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource source,
+  HeldOut(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemMix source,
           std::shared_ptr<rewards::Judge> judge)
       : recipe_(&recipe), files_(&files), source_(std::move(source)), judge_(std::move(judge)) {}
   Result<std::vector<Asked>> problems() const;
@@ -57,7 +57,7 @@ class HeldOut {
 
   const recipes::Recipe* recipe_;
   const TrainingModelFiles* files_;
-  data::ProblemSource source_;
+  data::ProblemMix source_;
   std::shared_ptr<rewards::Judge> judge_;
 };
 

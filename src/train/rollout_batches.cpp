@@ -70,9 +70,8 @@ Result<std::unique_ptr<RolloutBatches>> RolloutBatches::open(const recipes::Reci
                                                              std::shared_ptr<rewards::Judge> judge,
                                                              std::vector<data::DataFile> more_files) {
   if (keeps_routing(recipe)) NARU_TRY(check_keeps_routing(RoutingShape::of(files.config)));
-  NARU_ASSIGN(data::ProblemSource problems,
-              data::ProblemSource::open(recipe.data[0], recipe.seed, data::Split::kTrain, recipe_folder,
-                                        rewards::needs_answers(recipe.reward)));
+  NARU_ASSIGN(data::ProblemMix problems, data::ProblemMix::open(recipe.data, recipe.seed, data::Split::kTrain,
+                                                                recipe_folder, rewards::needs_answers(recipe.reward)));
   return std::unique_ptr<RolloutBatches>(
       new RolloutBatches(recipe, files, std::move(problems), std::move(judge), std::move(more_files)));
 }
@@ -147,7 +146,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   }
   NARU_TRY(check_sets());
   const int64_t n_looked_at =
-      std::min(n_rollouts * of.prompts * n_rounds_, problems_.is_file() ? problems_.size() : kProblemsLookedAt);
+      std::min(n_rollouts * of.prompts * n_rounds_, problems_.has_file() ? problems_.size() : kProblemsLookedAt);
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {

@@ -39,7 +39,7 @@ class RolloutBatches final : public BatchSource {
   Status restore(int64_t step, std::string_view kept) override;
 
  private:
-  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemSource problems,
+  RolloutBatches(const recipes::Recipe& recipe, const TrainingModelFiles& files, data::ProblemMix problems,
                  std::shared_ptr<rewards::Judge> judge, std::vector<data::DataFile> more_files)
       : recipe_(&recipe),
         rollout_(&recipes::rollout_of(recipe)),
@@ -65,7 +65,7 @@ class RolloutBatches final : public BatchSource {
   const recipes::RolloutRecipe* rollout_;  // of the recipe
   int64_t n_rounds_;
   const TrainingModelFiles* files_;
-  data::ProblemSource problems_;
+  data::ProblemMix problems_;
   std::shared_ptr<rewards::Judge> judge_;
   std::vector<data::DataFile> more_files_;
   int64_t n_rollouts_ = 1;                // of the run, as largest() was told

@@ -8,16 +8,20 @@ namespace naru::train {
 
 // Problems that are asked on the way, and who judges answers.
 Status RunningTrainer::open_problems() {
-  const auto source = std::ranges::find_if(
-      recipe_.validation, [this](const recipes::SourceRecipe& s) { return has_rollouts() || !s.generator.empty(); });
-  if (source == recipe_.validation.end() && !has_rollouts()) return {};
+  std::vector<recipes::SourceRecipe> sources = recipe_.validation;
+  if (!has_rollouts()) {
+    // Only generators have problems; of those the first is asked.
+    std::erase_if(sources, [](const recipes::SourceRecipe& s) { return s.generator.empty(); });
+    sources.resize(std::min<size_t>(1, sources.size()));
+  }
+  if (sources.empty() && !has_rollouts()) return {};
   NARU_ASSIGN(rewards::Judge judge,
               rewards::Judge::open(rewards::judge_options(recipe_, recipe_folder_), events_.should_give_up));
   judge_ = std::make_shared<rewards::Judge>(std::move(judge));
-  if (source == recipe_.validation.end()) return {};
-  NARU_ASSIGN(data::ProblemSource problems,
-              data::ProblemSource::open(*source, recipe_.seed, data::Split::kValidation, recipe_folder_,
-                                        rewards::needs_answers(recipe_.reward)));
+  if (sources.empty()) return {};
+  NARU_ASSIGN(data::ProblemMix problems,
+              data::ProblemMix::open(sources, recipe_.seed, data::Split::kValidation, recipe_folder_,
+                                     rewards::needs_answers(recipe_.reward)));
   held_out_ = HeldOut::create(recipe_, files_, std::move(problems), judge_);
   return held_out_->check_room();
 }

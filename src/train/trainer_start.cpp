@@ -87,7 +87,7 @@ Status RunningTrainer::settle_data(const std::optional<data::DataRecord>& of_che
   data::DataRecord here;
   here.training = batches_->record();
   if (validation_) here.validation = record_of(*validation_, recipe_.validation);
-  if (has_rollouts() && held_out_ && held_out_->source().is_file()) here.validation = held_out_->source().record(0);
+  if (has_rollouts() && held_out_ && held_out_->source().has_file()) here.validation = held_out_->source().record(0);
   here.began_with = here.training.documents_sha256;
   const std::optional<data::DataRecord> there = data_record_ ? data_record_ : of_checkpoint;
   if (!is_resumed_) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <sstream>
+#include <utility>
 
 #include "tests/data/rig.h"
 #include "text/utf8.h"
@@ -22,7 +24,20 @@ std::vector<GeneratorOptions> all_options() {
       all.push_back({Generator::kWordProblems, trace, language});
     }
   }
+  for (const Language language : {Language::kEnglish, Language::kKorean, Language::kChinese, Language::kAll}) {
+    all.push_back({Generator::kWordProblems, Trace::kThink, language});
+    all.push_back({Generator::kCountdown, Trace::kThink, language, 3});
+    all.push_back({Generator::kCountdown, Trace::kThink, language, 4});
+    all.push_back({Generator::kCountdown, Trace::kShort, language});
+  }
   return all;
+}
+
+// What a verifier is given: without the reasoning before it.
+std::string said(const Problem& problem) {
+  constexpr std::string_view kClose = "</think>";
+  const size_t end = problem.solution.find(kClose);
+  return end == std::string::npos ? problem.solution : problem.solution.substr(end + kClose.size());
 }
 
 TEST(Generators, OwnSolutionsAreRightAndProblemsRepeat) {
@@ -33,19 +48,19 @@ TEST(Generators, OwnSolutionsAreRightAndProblemsRepeat) {
       const Problem again = make_problem(options, 7, i, Split::kTrain);
       ASSERT_EQ(problem.text_prompt + problem.solution, again.text_prompt + again.solution);
       ASSERT_TRUE(text::is_valid_utf8(problem.prompt));
-      const Verdict verdict = verify(problem, problem.solution);
+      const Verdict verdict = verify(problem, said(problem));
       ASSERT_TRUE(verdict.is_right) << problem.prompt << " " << problem.solution << ": " << verdict.reason;
-      ASSERT_TRUE(verify(problem, " " + problem.solution + "\n").is_right);
+      ASSERT_TRUE(verify(problem, " " + said(problem) + "\n").is_right);
       n_steps += problem.has_steps;
       const Problem other = make_problem(options, 7, i + 1000, Split::kTrain);
       if (options.generator != Generator::kCountdown) {
-        ASSERT_EQ(verify(problem, other.solution).is_right, problem.answer == other.answer);
+        ASSERT_EQ(verify(problem, said(other)).is_right, problem.answer == other.answer);
       }
     }
     if (options.trace == Trace::kShort) {
       EXPECT_EQ(n_steps, 0);
     }
-    if (options.trace == Trace::kLong) {
+    if (options.trace == Trace::kLong || options.trace == Trace::kThink) {
       EXPECT_EQ(n_steps, 1000);
     }
     if (options.trace == Trace::kMixed) {
@@ -59,7 +74,7 @@ TEST(Generators, SpoiltSolutionsAreRefused) {
   for (const GeneratorOptions& options : all_options()) {
     for (int64_t i = 0; i < 300; ++i) {
       const Problem problem = make_problem(options, 11, i, i % 2 == 0 ? Split::kTrain : Split::kValidation);
-      const std::string& right = problem.solution;
+      const std::string right = said(problem);
       std::vector<std::string> wrong = {"", "####", right + " ####", right + " + 1"};
       std::string other = right;
       char& last = *std::find_if(other.rbegin(), other.rend(), [](char c) { return c >= '0' && c <= '9'; });
@@ -254,6 +269,133 @@ TEST(Generators, StoriesReadWell) {
     }
     EXPECT_EQ(seen[language].size(), 12u);
   }
+}
+
+// Every equation of a text, as in "36-7=29 36+7=43|12+4=16": what it says is so, and its result.
+std::vector<int64_t> results_of(std::string_view equations) {
+  std::vector<int64_t> results;
+  std::istringstream in{std::string(equations)};
+  int64_t x = 0, y = 0, result = 0;
+  char op = 0, sign = 0;
+  while (in >> x >> op >> y >> sign >> result) {
+    const int64_t wanted = op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y;
+    EXPECT_EQ(result, wanted) << equations;
+    EXPECT_EQ(sign, '=') << equations;
+    if (op == '/') {
+      EXPECT_EQ(x % y, 0) << equations;
+    }
+    results.push_back(result);
+  }
+  EXPECT_TRUE(in.eof()) << equations;
+  return results;
+}
+
+std::string reasoning_of(const Problem& problem) {
+  constexpr std::string_view kOpen = "<think>", kClose = "</think>\n";
+  const size_t end = problem.solution.find(kClose);
+  EXPECT_TRUE(problem.solution.starts_with(kOpen)) << problem.solution;
+  EXPECT_NE(end, std::string::npos) << problem.solution;
+  return problem.solution.substr(kOpen.size(), end - kOpen.size());
+}
+
+TEST(Thought, ASearchIsTrueAndEndsWhereItFinds) {
+  for (const int64_t numbers : {3, 4}) {
+    int64_t longest = 0, n_lines = 0;
+    for (int64_t i = 0; i < 2000; ++i) {
+      const Problem problem =
+          make_problem({Generator::kCountdown, Trace::kThink, Language::kEnglish, numbers}, 5, i, Split::kTrain);
+      ASSERT_EQ(std::ssize(problem.numbers), numbers);
+      std::istringstream lines(reasoning_of(problem));
+      std::string line;
+      if (numbers == 4) {
+        std::getline(lines, line);
+        ASSERT_EQ(results_of(line).size(), 1u) << line;
+      }
+      int64_t n = 0;
+      bool is_found = false;
+      for (; std::getline(lines, line); ++n) {
+        ASSERT_FALSE(is_found) << problem.solution;
+        const size_t bar = line.find('|');
+        ASSERT_NE(bar, std::string::npos) << problem.solution;
+        const std::vector<int64_t> needs = results_of(line.substr(0, bar)), given = results_of(line.substr(bar + 1));
+        for (size_t k = 0; k < given.size(); ++k) {
+          ASSERT_FALSE(is_found) << problem.solution;
+          is_found = std::ranges::find(needs, given[k]) != needs.end();
+        }
+      }
+      EXPECT_TRUE(is_found) << problem.solution;
+      ASSERT_LE(n, 3);
+      n_lines += n;
+      longest = std::max(longest, std::ssize(problem.solution));
+    }
+    EXPECT_GT(n_lines, 2500);  // not all are found at once
+    EXPECT_LT(longest, 260);
+  }
+}
+
+TEST(Thought, OfWordProblemsIsTrueAndTheAnswerIsASentence) {
+  constexpr std::pair<Language, std::string_view> kEnds[] = {
+      {Language::kEnglish, "."}, {Language::kKorean, "니다."}, {Language::kChinese, "。"}};
+  for (const auto& [language, end] : kEnds) {
+    for (int64_t i = 0; i < 1000; ++i) {
+      const Problem problem = make_problem({Generator::kWordProblems, Trace::kThink, language}, 1, i, Split::kTrain);
+      const std::string sentence = said(problem);
+      EXPECT_EQ(results_of(reasoning_of(problem)).back(), problem.answer) << problem.solution;
+      EXPECT_TRUE(sentence.ends_with(end)) << sentence;
+      EXPECT_EQ(sentence.find_first_of("{}|#"), std::string::npos) << sentence;
+      for (const char* wrong : {"민수은", "지영는", "사과을", "책를", "서준가"}) {
+        EXPECT_EQ(sentence.find(wrong), std::string::npos) << sentence;
+      }
+    }
+  }
+}
+
+TEST(Countdown, IsAskedInThreeLanguages) {
+  std::set<std::string> endings;
+  for (int64_t i = 0; i < 500; ++i) {
+    const auto ask = [&](Language language) {
+      return make_problem({Generator::kCountdown, Trace::kShort, language, 3}, 1, i, Split::kTrain);
+    };
+    const Problem english = ask(Language::kEnglish), korean = ask(Language::kKorean), chinese = ask(Language::kChinese);
+    EXPECT_EQ(english.key, korean.key);
+    EXPECT_EQ(english.solution, chinese.solution);
+    EXPECT_TRUE(english.prompt.starts_with(fmt::format("Make {} from", english.answer))) << english.prompt;
+    EXPECT_TRUE(chinese.prompt.starts_with("用 + - * / ")) << chinese.prompt;
+    // 30을 (삼십), 31을 (일), 32를 (이), 100을 (백)
+    const bool ends_in_vowel = std::string_view("2459").find(std::to_string(korean.answer).back()) != std::string::npos;
+    const std::string made = fmt::format(" {}{} ", korean.answer, ends_in_vowel ? "를" : "을");
+    EXPECT_NE(korean.prompt.find(made), std::string::npos) << korean.prompt;
+    const std::string numbers = fmt::format("{} {} {}", english.numbers[0], english.numbers[1], english.numbers[2]);
+    for (const Problem* problem : {&english, &korean, &chinese}) {
+      EXPECT_NE(problem->prompt.find(numbers), std::string::npos) << problem->prompt;
+    }
+  }
+}
+
+TEST(Generators, OptionsThatAGeneratorLacksAreRefused) {
+  const auto refusal = [](std::string generator, std::string language, std::string trace, int64_t numbers) {
+    recipes::SourceRecipe source;
+    source.generator = std::move(generator);
+    source.language = std::move(language);
+    source.trace = std::move(trace);
+    source.numbers = numbers;
+    const auto options = generator_options(source);
+    return options.ok() ? std::string() : options.error().message;
+  };
+  EXPECT_EQ(refusal("countdown", "all", "think", 3), "");
+  EXPECT_EQ(refusal("word_problems", "all", "think", 0), "");
+  EXPECT_NE(refusal("digits", "", "think", 0).find("think"), std::string::npos);
+  EXPECT_NE(refusal("digits", "ko", "", 0).find("has no language"), std::string::npos);
+  EXPECT_NE(refusal("countdown", "", "", 2).find("3 or 4"), std::string::npos);
+  EXPECT_NE(refusal("countdown", "", "", 5).find("3 or 4"), std::string::npos);
+  EXPECT_NE(refusal("word_problems", "", "", 3).find("with countdown"), std::string::npos);
+  EXPECT_EQ(generator_options([] {
+              recipes::SourceRecipe source;
+              source.generator = "countdown";
+              return source;
+            }())
+                ->language,
+            Language::kEnglish);
 }
 
 }  // namespace

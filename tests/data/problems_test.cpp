@@ -156,6 +156,38 @@ TEST(ProblemSource, ItsRecordSeesEveryChange) {
   EXPECT_NE(data_difference(with_program, edited).find("reward.py was edited"), std::string::npos);
 }
 
+TEST(ProblemMix, DealsSourcesByWeight) {
+  const Folder folder;
+  folder.write("p.jsonl", lines_of(4));
+  recipes::SourceRecipe file = file_source("p.jsonl"), generated;
+  generated.generator = "countdown";
+  generated.weight = 3;
+  const auto mix = ProblemMix::open({file, generated}, 1, Split::kTrain, folder.path()).value();
+  const auto from_file = ProblemSource::open(file, 1, Split::kTrain, folder.path()).value();
+  const auto from_generator = ProblemSource::open(generated, 1, Split::kTrain, folder.path()).value();
+  EXPECT_TRUE(mix.has_file());
+  EXPECT_GE(mix.size(), 50000);
+  int64_t n_file = 0, n_generated = 0;  // each in its own order, none left out
+  for (int64_t i = 0; i < 400; ++i) {
+    const Problem problem = mix.at(i);
+    EXPECT_EQ(problem.key, problem.generator ? from_generator.at(n_generated).key : from_file.at(n_file).key);
+    ++(problem.generator ? n_generated : n_file);
+    EXPECT_NEAR(static_cast<double>(n_generated), 0.75 * static_cast<double>(i + 1), 2);
+  }
+  EXPECT_EQ(mix.at(7).key, mix.at(7).key);
+  // Of one source it is that source; of two, its record sees each.
+  const auto one = ProblemMix::open({file}, 1, Split::kTrain, folder.path()).value();
+  EXPECT_EQ(one.size(), 4);
+  for (int64_t i = 0; i < 12; ++i) EXPECT_EQ(one.at(i).key, from_file.at(i).key);
+  EXPECT_EQ(one.record(5).documents_sha256, from_file.record(5).documents_sha256);
+  const StreamRecord record = mix.record(8);
+  EXPECT_EQ(record.n_files, 1);
+  folder.write("p.jsonl", lines_of(5));
+  const auto edited = ProblemMix::open({file, generated}, 1, Split::kTrain, folder.path())->record(8);
+  EXPECT_NE(edited.documents_sha256, record.documents_sha256);
+  EXPECT_NE(edited.files_sha256, record.files_sha256);
+}
+
 TEST(ProblemSource, PromptsAreWhatTheModelIsGiven) {
   const text::Tokenizer tokenizer = make_test_tokenizer(true);
   const text::ChatTemplate chat = make_test_template();

@@ -163,14 +163,15 @@ TEST(Scores, AnswersAreCountedByLanguage) {
 }
 
 TEST(Scores, AProblemSetIsAFunctionOfItsWish) {
-  const auto a = generated_problems("word_problems", "", 3, 40), b = generated_problems("word_problems", "", 3, 40);
+  const auto a = generated_problems({.generator = "word_problems"}, 3, 40),
+             b = generated_problems({.generator = "word_problems"}, 3, 40);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_EQ(a->sha256, b->sha256);
   EXPECT_EQ(a->problems.size(), 40u);
   EXPECT_LE(a->n_different(), 40);
-  EXPECT_NE(generated_problems("word_problems", "", 4, 40)->sha256, a->sha256);
-  EXPECT_NE(generated_problems("word_problems", "ko", 3, 40)->sha256, a->sha256);
-  EXPECT_FALSE(generated_problems("no such", "", 3, 40).ok());
+  EXPECT_NE(generated_problems({.generator = "word_problems"}, 4, 40)->sha256, a->sha256);
+  EXPECT_NE(generated_problems({.generator = "word_problems", .language = "ko"}, 3, 40)->sha256, a->sha256);
+  EXPECT_FALSE(generated_problems({.generator = "no such"}, 3, 40).ok());
 }
 
 }  // namespace

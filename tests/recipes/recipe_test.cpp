@@ -95,7 +95,10 @@ TEST(Recipe, TextReadsBackAsItself) {
     // What keys must be to each other.
     r.epochs = 0;
     r.model.config = "";
-    for (SourceRecipe* s : {&r.data[0], &r.data[1], &r.validation[0]}) s->path = "";
+    for (SourceRecipe* s : {&r.data[0], &r.data[1], &r.validation[0]}) {
+      s->path = "";
+      s->generator = "countdown";
+    }
     r.schedule.warmup_steps = r.schedule.decay_steps = 1;
     r.guard.skip_z = r.guard.clip_z * 1.5 + 1e-300;
     if (r.guard.skip_z > 1e9) r.guard.skip_z = r.guard.clip_z;
@@ -127,7 +130,7 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.kind = RunKind::kGrpo;
       r.distill = {};
       r.teacher = {};
-      r.data.resize(1);
+      if (round % 4 == 1) r.data.resize(1);
       r.loss.mtp = 0;
       r.grpo.updates = 5;
       r.grpo.max_tokens = 100;
@@ -142,8 +145,8 @@ TEST(Recipe, TextReadsBackAsItself) {
       r.batch.rows = 16;
       r.batch.micro_rows = 40;
       r.batch.overlong = "cut";
-      r.data[0].weight = 1;
-      r.data[0].trace = "";
+      if (r.data.size() == 1) r.data[0].weight = 1;
+      for (SourceRecipe& source : r.data) source.trace = "";
       r.validate.rows = 64;
       RewardRecipe& reward = r.reward[0];
       reward.kind = "program";
@@ -285,9 +288,11 @@ TEST(Recipe, GroupsOfAnswersFitTogether) {
   const std::string texts = kSmall + "[validate]\nproblems = 7\n[[validation]]\n";
   expect_in(refusal(texts + "path = \"a.jsonl\"\n"), {"no [[validation]] has problems", "with a generator"});
   EXPECT_EQ(parse_good(texts + "generator = \"digits\"\n").validate.problems, 7);
-  expect_in(refusal(good + "[[validation]]\npath = \"a\"\n[[validation]]\npath = \"b\"\n"),
-            {"[[validation]] is there 2 times", "one source of held-out problems"});
-  expect_in(refusal(good + "[[data]]\npath = \"b\"\n"), {"[[data]] is there 2 times", "join the files"});
+  expect_in(refusal(good, {"data.weight=2"}), {"data.weight is given", "there is one source"});
+  const std::string two = good + "[[data]]\npath = \"b.jsonl\"\nweight = 2\n";
+  EXPECT_EQ(parse_good(two + "[[validation]]\npath = \"a\"\n[[validation]]\npath = \"b\"\n").data[1].weight, 2);
+  expect_in(refusal(two + "[[data]]\ngenerator = \"countdown\"\ntrace = \"long\"\n"),
+            {"data.trace is given", "solutions are not read"});
   expect_in(refusal(good + "prompts = 10\nupdates = 4\n"), {"grpo.prompts is 10 and grpo.updates 4", "divide"});
   expect_in(refusal(good + "soft_tokens = 40\n"), {"soft_tokens is 40", "lower soft_tokens"});
   expect_in(refusal(good + "answers = 1\n"), {"grpo.answers is 1", "from 2 to 4096", "raise grpo.answers"});
@@ -384,6 +389,10 @@ TEST(Recipe, RewardsFitTogether) {
   expect_in(refusal(own + reward("find = \"verifier\"")), {"find \"verifier\" and [[data]] is a file", "boxed"});
   expect_in(refusal(made + "[[validation]]\npath = \"b.jsonl\"\n" + reward("find = \"verifier\"")),
             {"[[validation]] is a file"});
+  expect_in(refusal(own + "[[data]]\ngenerator = \"digits\"\n" + reward("find = \"verifier\"")),
+            {"[[data]] is a file"});
+  expect_in(refusal(own + "[[data]]\ngenerator = \"countdown\"\n" + reward("find = \"mark\"")),
+            {"countdown", "remove find"});
   expect_in(refusal(made + reward("compare = \"text\"")), {"compare and the verifier of digits"});
   expect_in(refusal(own + reward("find = \"number\"\ncompare = \"text\"")), {"finds a number and compares it as text"});
   expect_in(refusal(kSmall + reward("")), {"[[reward]] and kind is pretrain", "set kind = \"grpo\""});
@@ -436,7 +445,19 @@ TEST(Recipe, KeysMustFitEachOther) {
   expect_in(refusal(kSmall + "generator = \"digits\"\n"), {"data.0 has both a path and a generator"});
   expect_in(refusal(kSmall + "[[data]]\nweight = 2\n"), {"data.1 has no path and no generator"});
   expect_in(refusal(kSmall + "language = \"en\"\n"), {"with a generator only"});
-  expect_in(refusal(kSmall, {"data.path=", "data.generator=digits", "data.language=ko"}), {"word_problems only"});
+  expect_in(refusal(kSmall, {"data.path=", "data.generator=digits", "data.language=ko"}),
+            {"word_problems and countdown only"});
+  expect_in(refusal(kSmall, {"data.path=", "data.generator=digits", "data.trace=think"}),
+            {"trace \"think\" and generator \"digits\""});
+  expect_in(refusal(kSmall, {"data.path=", "data.generator=digits", "data.numbers=3"}), {"with countdown only"});
+  expect_in(refusal(kSmall, {"data.path=", "data.generator=countdown", "data.numbers=2"}), {"3 or 4"});
+  expect_in(refusal(kSmall, {"data.path=", "data.generator=countdown", "data.numbers=5"}), {"from 0 to 4"});
+  expect_in(refusal(kSmall + "numbers = 3\n"), {"with a generator only"});
+  EXPECT_EQ(parse_good(kSmall, {"data.path=", "data.generator=countdown", "data.numbers=3", "data.language=all",
+                                "data.trace=think"})
+                .data[0]
+                .numbers,
+            3);
   expect_in(refusal(kSmall, {"batch.micro_rows=17"}), {"batch.micro_rows is 17 and batch.rows is 16"});
   EXPECT_EQ(parse_good(kSmall, {"batch.micro_rows=5"}).batch.micro_rows, 5);
   // Only what was given clashes: the default gives way, and says so in the effective recipe.

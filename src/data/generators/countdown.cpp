@@ -1,5 +1,6 @@
 // Countdown: reach a target from three or four numbers with + - * /, each number used exactly once. A short solution is
-// the expression; a long one writes its steps first, then "####" and the expression.
+// the expression; a long one writes its steps first, then "####" and the expression; one with thought is a search
+// (countdown_search.h) in <think> ... </think>, then the expression.
 //
 // The verifier computes with exact fractions; it reads at most kExpressionBytesMax bytes and kExpressionDepthMax
 // parentheses inside each other.
@@ -10,6 +11,7 @@
 #include <numeric>
 
 #include "base/checked.h"
+#include "data/generators/countdown_search.h"
 #include "data/generators/kinds.h"
 
 namespace naru::data {
@@ -17,39 +19,21 @@ namespace {
 
 constexpr int64_t kNumberMax = 20;  // of a problem
 constexpr int64_t kTargetMax = 100;
-constexpr int64_t kStepMax = 400;  // results on the way
 constexpr int64_t kExpressionBytesMax = 512;
 constexpr int kExpressionDepthMax = 32;
 constexpr int64_t kOperandMax = 1000000;
 
-struct Term {
-  int64_t value = 0;
-  std::string text;
-  int rank = 3;  // how tightly it is bound: 1 sum, 2 product, 3 number
+// An expression of all terms, and how it came about.
+struct Joined {
+  Term term;
+  std::vector<std::string> steps;
+  std::string first;             // step, without spaces
+  std::vector<Term> from_first;  // the terms there were then
 };
 
-// `a op b` as a whole number from 1 to kStepMax, or nothing.
-std::optional<Term> combine(const Term& a, const Term& b, char op) {
-  Term result;
-  result.rank = op == '+' || op == '-' ? 1 : 2;
-  switch (op) {
-    case '+': result.value = a.value + b.value; break;
-    case '-': result.value = a.value - b.value; break;
-    case '*': result.value = a.value * b.value; break;
-    default:
-      if (a.value % b.value != 0) return std::nullopt;
-      result.value = a.value / b.value;
-  }
-  if (result.value < 1 || result.value > kStepMax) return std::nullopt;
-  const bool left = a.rank < result.rank;
-  const bool right = b.rank < result.rank || (b.rank == result.rank && (op == '-' || op == '/'));
-  result.text = fmt::format("{}{}{} {} {}{}{}", left ? "(" : "", a.text, left ? ")" : "", op, right ? "(" : "", b.text,
-                            right ? ")" : "");
-  return result;
-}
-
 // Joins two of the terms at random until one is left; nothing where that comes to no fair number.
-std::optional<Term> random_expression(Draws& draws, std::vector<Term> terms, std::vector<std::string>& steps) {
+std::optional<Joined> random_expression(Draws& draws, std::vector<Term> terms) {
+  Joined result;
   while (terms.size() > 1) {
     const auto take = [&] {
       const auto i = draws.between(0, static_cast<int64_t>(terms.size()) - 1);
@@ -61,10 +45,40 @@ std::optional<Term> random_expression(Draws& draws, std::vector<Term> terms, std
     const char op = "+-*/"[draws.between(0, 3)];
     auto joined = combine(a, b, op);
     if (!joined) return std::nullopt;
-    steps.push_back(fmt::format("{} {} {} = {}", a.value, op, b.value, joined->value));
+    result.steps.push_back(fmt::format("{} {} {} = {}", a.value, op, b.value, joined->value));
     terms.push_back(*std::move(joined));
+    if (result.steps.size() > 1) continue;
+    result.first = fmt::format("{}{}{}={}", a.value, op, b.value, terms.back().value);
+    result.from_first = terms;
   }
-  return terms.front();
+  result.term = terms.front();
+  return result;
+}
+
+// The search and its answer; nothing where it finds none.
+std::optional<std::string> thought(const std::vector<Term>& numbers, const Joined& joined, Draws& draws) {
+  const bool is_joined = numbers.size() > 3;
+  const auto search = search_three(is_joined ? joined.from_first : numbers, joined.term.value, draws);
+  if (!search) return std::nullopt;
+  return fmt::format("<think>{}{}{}</think>\n{}", is_joined ? joined.first : "", is_joined ? "\n" : "", search->trace,
+                     search->found.text);
+}
+
+// The question of a conversation.
+std::string countdown_question(Language language, int64_t target, const std::string& numbers) {
+  switch (language) {
+    case Language::kKorean: {
+      const int64_t last = target % 10;
+      const bool ends_in_vowel = last == 2 || last == 4 || last == 5 || last == 9;  // as it is read: 이, 사, 오, 구
+      return fmt::format("다음 수를 한 번씩만 쓰고 + - * / 와 괄호로 {}{} 만드세요: {}", target,
+                         ends_in_vowel ? "를" : "을", numbers);
+    }
+    case Language::kChinese: return fmt::format("用 + - * / 和括号算出{}，每个数只用一次：{}", target, numbers);
+    case Language::kEnglish:
+    case Language::kAll: break;
+  }
+  return fmt::format("Make {} from the numbers {} with + - * / and parentheses. Use each number once.", target,
+                     numbers);
 }
 
 struct Fraction {
@@ -165,28 +179,32 @@ std::vector<int64_t> sorted(std::vector<int64_t> numbers) {
 
 }  // namespace
 
-Problem draw_countdown(Draws& draws, bool has_steps) {
+Problem draw_countdown(Draws& draws, const GeneratorOptions& options, bool has_steps) {
   while (true) {
     Problem problem;
     std::vector<Term> terms;
-    for (auto n = draws.between(3, 4); n > 0; --n) {
-      const int64_t number = draws.between(1, kNumberMax);
-      problem.numbers.push_back(number);
-      terms.push_back({number, fmt::format("{}", number), 3});
+    for (auto n = options.numbers > 0 ? options.numbers : draws.between(3, 4); n > 0; --n) {
+      problem.numbers.push_back(draws.between(1, kNumberMax));
+      terms.push_back(number_term(problem.numbers.back()));
     }
-    std::vector<std::string> steps;
-    const auto expression = random_expression(draws, std::move(terms), steps);
-    if (!expression || expression->value > kTargetMax) continue;
+    const auto joined = random_expression(draws, terms);
+    if (!joined || joined->term.value > kTargetMax) continue;
+    const Language language = drawn_language(draws, options.language);
     problem.generator = Generator::kCountdown;
     problem.has_steps = has_steps;
-    problem.answer = expression->value;
+    problem.answer = joined->term.value;
     const std::string numbers = fmt::format("{}", fmt::join(problem.numbers, " "));
     problem.key = fmt::format("countdown {} -> {}", fmt::join(sorted(problem.numbers), " "), problem.answer);
-    problem.prompt = fmt::format("Make {} from the numbers {} with + - * / and parentheses. Use each number once.",
-                                 problem.answer, numbers);
+    problem.prompt = countdown_question(language, problem.answer, numbers);
     problem.text_prompt = fmt::format("{} -> {}:", numbers, problem.answer);
-    problem.solution = expression->text;
-    if (has_steps) problem.solution = fmt::format("{} #### {}", fmt::join(steps, "; "), expression->text);
+    problem.solution = joined->term.text;
+    if (options.trace == Trace::kThink) {
+      auto solution = thought(terms, *joined, draws);
+      if (!solution) continue;
+      problem.solution = *std::move(solution);
+    } else if (has_steps) {
+      problem.solution = fmt::format("{} #### {}", fmt::join(joined->steps, "; "), joined->term.text);
+    }
     return problem;
   }
 }

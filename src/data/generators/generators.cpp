@@ -35,10 +35,10 @@ constexpr std::array<std::pair<std::string_view, Generator>, 3> kGenerators = {
     {{"digits", Generator::kDigits},
      {"countdown", Generator::kCountdown},
      {"word_problems", Generator::kWordProblems}}};
-constexpr std::array<std::pair<std::string_view, Trace>, 3> kTraces = {
-    {{"short", Trace::kShort}, {"long", Trace::kLong}, {"mixed", Trace::kMixed}}};
-constexpr std::array<std::pair<std::string_view, Language>, 3> kLanguages = {
-    {{"en", Language::kEnglish}, {"ko", Language::kKorean}, {"zh", Language::kChinese}}};
+constexpr std::array<std::pair<std::string_view, Trace>, 4> kTraces = {
+    {{"short", Trace::kShort}, {"long", Trace::kLong}, {"mixed", Trace::kMixed}, {"think", Trace::kThink}}};
+constexpr std::array<std::pair<std::string_view, Language>, 4> kLanguages = {
+    {{"en", Language::kEnglish}, {"ko", Language::kKorean}, {"zh", Language::kChinese}, {"all", Language::kAll}}};
 
 Trace default_trace(Generator generator) {
   switch (generator) {
@@ -58,8 +58,8 @@ uint64_t hash_of(std::string_view text) {
 Problem draw_problem(const GeneratorOptions& options, Draws& draws, bool has_steps) {
   switch (options.generator) {
     case Generator::kDigits: return draw_digits(draws, has_steps);
-    case Generator::kCountdown: return draw_countdown(draws, has_steps);
-    case Generator::kWordProblems: return draw_word_problem(draws, has_steps, options.language);
+    case Generator::kCountdown: return draw_countdown(draws, options, has_steps);
+    case Generator::kWordProblems: return draw_word_problem(draws, options, has_steps);
   }
   NARU_CHECK(false, static_cast<int>(options.generator));
   return {};
@@ -78,13 +78,28 @@ Result<GeneratorOptions> generator_options(const recipes::SourceRecipe& source) 
   if (!source.trace.empty()) {
     NARU_ASSIGN(options.trace, word_of(kTraces, source.trace, "trace"));
   }
+  if (options.trace == Trace::kThink && options.generator == Generator::kDigits) {
+    return Error{Code::kInvalidArgument,
+                 "reading the recipe: trace is 'think' and generator 'digits', whose answers have no words; one of "
+                 "short, long, mixed was wanted; correct it"};
+  }
+  if (options.generator == Generator::kCountdown) options.language = Language::kEnglish;
   if (!source.language.empty()) {
-    if (options.generator != Generator::kWordProblems) {
+    if (options.generator == Generator::kDigits) {
       return Error{Code::kInvalidArgument,
                    fmt::format("reading the recipe: generator '{}' has no language, and '{}' was given; take it out",
                                source.generator, formats::printable(source.language))};
     }
     NARU_ASSIGN(options.language, word_of(kLanguages, source.language, "language"));
+  }
+  if (source.numbers != 0) {
+    if (options.generator != Generator::kCountdown || source.numbers < 3 || source.numbers > 4) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("reading the recipe: generator is '{}' and numbers is {}, 3 or 4 with countdown was "
+                               "wanted; correct it",
+                               source.generator, source.numbers)};
+    }
+    options.numbers = source.numbers;
   }
   if (source.documents < 0 || source.documents > kGeneratorDocumentsMax) {
     return Error{Code::kOutOfRange, fmt::format("reading the recipe: documents is {}, 0 to {} was wanted; correct it",
@@ -106,7 +121,8 @@ Problem make_problem(const GeneratorOptions& options, uint64_t seed, int64_t ind
   NARU_CHECK(index >= 0 && index < int64_t{1} << 40, index);
   Draws draws(seed, static_cast<uint32_t>(options.generator) * 2 + static_cast<uint32_t>(split), index);
   const bool is_tenth = draws.between(0, 9) == 0;
-  const bool has_steps = options.trace == Trace::kLong || (options.trace == Trace::kMixed && is_tenth);
+  const bool has_steps =
+      options.trace == Trace::kLong || options.trace == Trace::kThink || (options.trace == Trace::kMixed && is_tenth);
   for (int64_t n = 0; n < kDrawsMax; ++n) {
     Problem problem = draw_problem(options, draws, has_steps);
     if (split_of(problem.key) != split) continue;
@@ -125,6 +141,12 @@ Verdict verify(const Problem& problem, std::string_view answer) {
     case Generator::kWordProblems: return verify_word_problem(problem, answer);
   }
   return {};
+}
+
+Language drawn_language(Draws& draws, Language language) {
+  if (language != Language::kAll) return language;
+  return std::array{Language::kEnglish, Language::kKorean,
+                    Language::kChinese}[static_cast<size_t>(draws.between(0, 2))];
 }
 
 std::string_view trimmed(std::string_view text) {

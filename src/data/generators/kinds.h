@@ -8,10 +8,14 @@
 
 namespace naru::data {
 
-// Any problem of the kind, of either split; has_steps says how its solution is to be written.
+// Any problem of the kind, of either split; has_steps says how its solution is to be written, where the trace of the
+// options leaves that open.
 Problem draw_digits(Draws& draws, bool has_steps);
-Problem draw_countdown(Draws& draws, bool has_steps);
-Problem draw_word_problem(Draws& draws, bool has_steps, Language language);
+Problem draw_countdown(Draws& draws, const GeneratorOptions& options, bool has_steps);
+Problem draw_word_problem(Draws& draws, const GeneratorOptions& options, bool has_steps);
+
+// One of the three where it may be any.
+Language drawn_language(Draws& draws, Language language);
 
 Verdict verify_digits(const Problem& problem, std::string_view answer);
 Verdict verify_countdown(const Problem& problem, std::string_view answer);

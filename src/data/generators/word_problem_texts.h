@@ -1,8 +1,8 @@
 // The stories of the word problems in three languages, and the words that fill them.
 //
-// Placeholders: {a} {b} {c} numbers; {A} {B} names; {o} the thing, {m} its counter (Korean, Chinese). In Korean a
-// particle that depends on the sound before it follows a bar: {A|은}, {o|을}, {A|이}, {A|과}; the form after a vowel is
-// put by the code.
+// Placeholders: {a} {b} {c} numbers, {r} the result; {A} {B} names; {o} the thing, {m} its counter (Korean, Chinese).
+// In Korean a particle that depends on the sound before it follows a bar: {A|은}, {o|을}, {A|이}, {A|과}; the form
+// after a vowel is put by the code.
 #pragma once
 
 #include <array>
@@ -34,6 +34,7 @@ struct Thing {
 
 struct StoryTexts {
   std::array<std::string_view, kStories> questions;
+  std::array<std::string_view, kStories> answers;
   std::array<std::string_view, 12> names;
   std::array<Thing, 10> things;
 };

@@ -1,5 +1,6 @@
 // Word problems of one or two steps in English, Korean and Chinese. A long solution is its equations and the answer:
-// "4 * 6 = 24; 24 - 5 = 19 #### 19"; a short one the answer alone: "#### 19".
+// "4 * 6 = 24; 24 - 5 = 19 #### 19"; a short one the answer alone: "#### 19"; one with thought a sentence of the
+// question's language behind them: "<think>4*6=24 24-5=19</think>" and "Ruth has 19 eggs left." on the next line.
 //
 // A problem's key is its story and numbers: what is held out is held out under every name, for every thing and in
 // every language.
@@ -73,12 +74,13 @@ Numbers draw_numbers(Story story, Draws& draws) {
 
 // The equations of a solution, and the last result.
 struct Steps {
-  std::string text;
+  std::string text, brief;
   int64_t result = 0;
 
   void add(int64_t x, char op, int64_t y) {
     result = op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y;
     text += fmt::format("{}{} {} {} = {}", text.empty() ? "" : "; ", x, op, y, result);
+    brief += fmt::format("{}{}{}{}={}", brief.empty() ? "" : " ", x, op, y, result);
   }
 };
 
@@ -133,20 +135,20 @@ std::string_view particle(std::string_view text, std::string_view name) {
 }
 
 struct Words {
-  std::string a, b, c;  // the numbers
+  std::string a, b, c, result;  // the numbers
   std::string_view first, second;
   Thing thing;
 };
 
-std::string filled(std::string_view question, const Words& words) {
+std::string filled(std::string_view form, const Words& words) {
   std::string text;
-  while (!question.empty()) {
-    const size_t open = question.find('{');
-    text += question.substr(0, open);
+  while (!form.empty()) {
+    const size_t open = form.find('{');
+    text += form.substr(0, open);
     if (open == std::string_view::npos) break;
-    const size_t close = question.find('}', open);
-    NARU_CHECK(close != std::string_view::npos, question);
-    const std::string_view place = question.substr(open + 1, close - open - 1);
+    const size_t close = form.find('}', open);
+    NARU_CHECK(close != std::string_view::npos, form);
+    const std::string_view place = form.substr(open + 1, close - open - 1);
     std::string_view word;
     switch (place.front()) {
       case 'a': word = words.a; break;
@@ -156,11 +158,12 @@ std::string filled(std::string_view question, const Words& words) {
       case 'B': word = words.second; break;
       case 'o': word = words.thing.name; break;
       case 'm': word = words.thing.counter; break;
+      case 'r': word = words.result; break;
       default: NARU_CHECK(false, place);
     }
     text += word;
     if (place.size() > 1) text += particle(word, place.substr(2));
-    question.remove_prefix(close + 1);
+    form.remove_prefix(close + 1);
   }
   return text;
 }
@@ -177,15 +180,12 @@ const StoryTexts& texts_of(Language language) {
 
 }  // namespace
 
-Problem draw_word_problem(Draws& draws, bool has_steps, Language language) {
-  if (language == Language::kAll) {
-    language =
-        std::array{Language::kEnglish, Language::kKorean, Language::kChinese}[static_cast<size_t>(draws.between(0, 2))];
-  }
+Problem draw_word_problem(Draws& draws, const GeneratorOptions& options, bool has_steps) {
+  const Language language = drawn_language(draws, options.language);
   const StoryTexts& texts = texts_of(language);
   const auto story = static_cast<Story>(draws.between(0, kStories - 1));
   const Numbers n = draw_numbers(story, draws);
-  Words words{fmt::format("{}", n.a), fmt::format("{}", n.b), fmt::format("{}", n.c), {}, {}, {}};
+  Words words{fmt::format("{}", n.a), fmt::format("{}", n.b), fmt::format("{}", n.c), {}, {}, {}, {}};
   words.first = draws.one_of<std::string_view>(texts.names);
   do {
     words.second = draws.one_of<std::string_view>(texts.names);
@@ -205,6 +205,12 @@ Problem draw_word_problem(Draws& draws, bool has_steps, Language language) {
   problem.answer = steps.result;
   problem.prompt = filled(texts.questions[static_cast<size_t>(story)], words);
   problem.text_prompt = fmt::format("Q: {}\nA:", problem.prompt);
+  if (options.trace == Trace::kThink) {
+    words.result = fmt::format("{}", steps.result);
+    problem.solution =
+        fmt::format("<think>{}</think>\n{}", steps.brief, filled(texts.answers[static_cast<size_t>(story)], words));
+    return problem;
+  }
   problem.solution =
       has_steps ? fmt::format("{} #### {}", steps.text, steps.result) : fmt::format("#### {}", steps.result);
   return problem;
