@@ -50,12 +50,12 @@ Result<RecipeData> open_data(const DataOptions& options) {
                              options.recipe_path)};
   }
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
-  if (recipe.kind == recipes::RunKind::kGrpo) {
+  if (recipe.kind == recipes::RunKind::kGrpo || recipe.kind == recipes::RunKind::kRejection) {
     return Error{
         Code::kUnsupported,
-        fmt::format("reading {}: its kind is grpo, whose texts are the model's own answers, texts of its own were "
+        fmt::format("reading {}: its kind is {}, whose texts are the model's own answers, texts of its own were "
                     "wanted; docs/data.md shows the problems of each generator",
-                    options.recipe_path)};
+                    options.recipe_path, recipes::run_kind_name(recipe.kind))};
   }
   const fs::path folder = fs::path(options.recipe_path).parent_path();
   NARU_TRY(find_recipe_models(recipe.model, folder));

@@ -70,12 +70,6 @@ Error no_such_problems(const std::string& given) {
                       json_string(given), near ? fmt::format("did you mean {}?", *near) : "give one of them")};
 }
 
-// What of a problem was asked and what is right, for the hash of all.
-std::string asked_text(const data::Problem& problem) {
-  if (!problem.generator) return problem.line + "\n";
-  return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
-}
-
 Result<ProblemSet> open_problems(const EvalOptions& options) {
   const EvalProblemOptions& asked = options.asked;
   const bool is_file = asked.problems.ends_with(".jsonl");
@@ -96,19 +90,9 @@ Result<ProblemSet> open_problems(const EvalOptions& options) {
   }
   NARU_ASSIGN(ProblemSet set, is_file ? read_file_of_problems(options) : generated(options));
   Sha256 hash;
-  for (const data::Problem& problem : set.problems) hash.update(as_bytes(asked_text(problem)));
+  for (const data::Problem& problem : set.problems) hash.update(as_bytes(data::asked_text(problem)));
   set.sha256 = hash.finish_hex();
   return set;
-}
-
-std::string language_word(const data::Problem& problem) {
-  switch (rewards::language_of(problem.prompt).value_or(data::Language::kAll)) {
-    case data::Language::kEnglish: return "en";
-    case data::Language::kKorean: return "ko";
-    case data::Language::kChinese: return "zh";
-    case data::Language::kAll: return "other";
-  }
-  return "other";
 }
 
 // The chat template that problems are asked by; null: as plain text.
@@ -183,7 +167,7 @@ class Grader {
     const auto at = static_cast<size_t>(number);
     const data::Problem& problem = set_.problems[at];
     eval::ProblemScore score;
-    score.language = language_word(problem);
+    score.language = rewards::language_word(problem.prompt);
     score.n_drawn = std::ssize(answers) - 1;
     add_ids(prompts_.ids[at]);
     for (size_t i = 0; i < answers.size(); ++i) {

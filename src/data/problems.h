@@ -42,6 +42,9 @@ class ProblemSource {
   mutable std::vector<int32_t> order_;
 };
 
+// What of a problem is asked and what is right, for the hash of problems.
+std::string asked_text(const Problem& problem);
+
 // What the model is given: the problem's messages by the chat template, on a fixed day; without a template (null) its
 // text, which the model goes on with. Problems that have "messages" need a template.
 Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
