@@ -112,7 +112,7 @@ TEST_F(LearntParts, ConversationsAndToolsStandAsTheyWereGiven) {
 TEST(SampleLines, ReadBackAsTheyWereWritten) {
   SampleFacts facts;
   facts.model_sha256 = "ab";
-  facts.seed = UINT64_C(18446744073709551615);
+  facts.seed = INT64_MAX;  // the largest of recipes
   facts.number = 7;
   facts.problem = "a \", \"sample\": {\" b.jsonl:3";
   facts.draw = 2;
@@ -125,7 +125,7 @@ TEST(SampleLines, ReadBackAsTheyWereWritten) {
   const std::string part = R"("messages": [{"role": "user", "content": ", \"sample\": {"}])";
   const std::string line = kept_line(part, facts);
   EXPECT_EQ(line, "{" + part +
-                      R"(, "sample": {"model":"ab","seed":18446744073709551615,"number":7,"problem":)"
+                      R"(, "sample": {"model":"ab","seed":9223372036854775807,"number":7,"problem":)"
                       R"("a \", \"sample\": {\" b.jsonl:3","draw":2,"language":"ko","tokens":31,"right":true,)"
                       R"("pass_rate":0.1,"reward":-0.25,"rewards":{"answer":1.0,"language":0.3333333333333333}}})"
                       "\n");

@@ -14,9 +14,9 @@
 #include "formats/tokenizer_files.h"
 #include "runs/json_lines.h"
 #include "runs/run_folder.h"
-#include "text/chat_tokenizer.h"
 #include "tests/disk_faults.h"
 #include "tests/samples/rig.h"
+#include "text/chat_tokenizer.h"
 
 namespace naru::samples {
 namespace {
@@ -64,7 +64,7 @@ std::vector<nlohmann::json> lines_in(const std::string& text) {
 TEST_F(Samplers, EveryAnswerIsKeptOrDropped) {
   const auto kept = lines_in(wanted().first), dropped = lines_in(wanted().second);
   EXPECT_EQ(kept.size() + dropped.size(), 96u);
-  EXPECT_GT(kept.size(), 3u);
+  EXPECT_GT(kept.size(), 1u);
   std::set<std::pair<int64_t, int64_t>> seen;
   std::map<int64_t, int64_t> right;
   std::set<std::string> learnt;
@@ -100,7 +100,7 @@ TEST_F(Samplers, EveryAnswerIsKeptOrDropped) {
     const auto reason = reason_from_name(line["dropped"].get<std::string>());
     ASSERT_TRUE(reason.has_value());
     if (line["sample"]["right"]) {
-      EXPECT_EQ(*reason, Reason::kDuplicate);
+      EXPECT_TRUE(*reason == Reason::kDuplicate || *reason == Reason::kUnwritable) << line;  // <s> in it
     }
   }
 }
@@ -116,8 +116,8 @@ TEST_F(Samplers, TrainingReadsWhatWasKept) {
   const auto made = text::ChatTokenizer::create(*data);
   ASSERT_TRUE(made.ok() && made->chat_template);
   const auto read = [&](const char* name) {
-    return data::BatchStream::open(r, {file_source((rig().run_folder("wanted") / name).string())}, made->tokenizer,
-                                   &*made->chat_template, rig().path());
+    r.data = {file_source((rig().run_folder("wanted") / name).string())};
+    return data::BatchStream::open(r, r.data, made->tokenizer, &*made->chat_template, rig().path());
   };
   const auto stream = read("samples.jsonl");
   ASSERT_TRUE(stream.ok()) << stream.error().message;
