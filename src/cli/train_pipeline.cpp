@@ -15,9 +15,11 @@
 #include "cli/pipeline_evaluation.h"
 #include "cli/pipeline_plan.h"
 #include "cli/pipeline_view.h"
+#include "cli/sample_view.h"
 #include "cli/sheet.h"
 #include "cli/train_plan.h"
 #include "runs/run_files.h"
+#include "samples/sampler.h"
 
 namespace naru::cli {
 namespace {
@@ -124,14 +126,31 @@ class PipelineRun {
                  .planned = "",
                  .is_done = was_done};
     if (was_done) return row;
+    const recipes::Recipe planned = planned_recipe(pipeline_, index);
+    const Status status =
+        record.makes_samples() ? plan_samples(stage, planned, row, plans) : plan_training(stage, planned, row, plans);
+    if (!status.ok()) return of_stage(stage, status.error());
+    return row;
+  }
+
+  Status plan_training(const Stage& stage, const recipes::Recipe& planned, StageRow& row, Json& plans) {
     train::TrainerEvents events;
     events.should_give_up = [] { return is_interrupted(); };
-    const auto plan = train::Trainer::plan_run(planned_recipe(pipeline_, index), stage.folder, chip_, events);
-    if (!plan.ok()) return of_stage(stage, plan.error());
-    if (const Status fits = train::check_fits(*plan); !fits.ok()) return of_stage(stage, fits.error());
-    row.planned = planned_text(stage, *plan);
-    plans.push_back({{"stage", stage.text.name}, {"plan", plan_json(*plan)}});
-    return row;
+    NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(planned, stage.folder, chip_, events));
+    NARU_TRY(train::check_fits(plan));
+    row.planned = planned_text(stage, plan);
+    plans.push_back({{"stage", stage.text.name}, {"plan", plan_json(plan)}});
+    return {};
+  }
+
+  Status plan_samples(const Stage& stage, const recipes::Recipe& planned, StageRow& row, Json& plans) {
+    samples::SampleEvents events;
+    events.should_stop = [] { return is_interrupted(); };
+    NARU_ASSIGN(const samples::SamplePlan plan, samples::Sampler::plan_run(planned, stage.folder, chip_, events));
+    row.planned = fmt::format("{} problems, {} answers to each, {} parameters", grouped(plan.n_problems), plan.answers,
+                              grouped(plan.n_parameters));
+    plans.push_back({{"stage", stage.text.name}, {"plan", sample_plan_json(plan)}});
+    return {};
   }
 
   // None of the old runs is to be gone on with where this start ends early: those of later stages go first, from the

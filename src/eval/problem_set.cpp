@@ -10,20 +10,13 @@
 #include "data/generators.h"
 #include "data/problem_lines.h"
 #include "data/problems.h"
-#include "rewards/languages.h"
 
 namespace naru::eval {
 namespace {
 
-// What of a problem was asked and what is right, for the hash of all.
-std::string asked_text(const data::Problem& problem) {
-  if (!problem.generator) return problem.line + "\n";
-  return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
-}
-
 void put_sha256(ProblemSet& set) {
   Sha256 hash;
-  for (const data::Problem& problem : set.problems) hash.update(as_bytes(asked_text(problem)));
+  for (const data::Problem& problem : set.problems) hash.update(as_bytes(data::asked_text(problem)));
   set.sha256 = hash.finish_hex();
 }
 
@@ -75,16 +68,6 @@ Result<ProblemSet> problems_of_file(const std::filesystem::path& path, std::opti
   set.problems.resize(static_cast<size_t>(n_asked));
   put_sha256(set);
   return set;
-}
-
-std::string language_word(const data::Problem& problem) {
-  switch (rewards::language_of(problem.prompt).value_or(data::Language::kAll)) {
-    case data::Language::kEnglish: return "en";
-    case data::Language::kKorean: return "ko";
-    case data::Language::kChinese: return "zh";
-    case data::Language::kAll: return "other";
-  }
-  return "other";
 }
 
 Result<Prompts> prompts_of(const ProblemSet& set, const text::ChatTokenizer& text, const std::string& model_name,

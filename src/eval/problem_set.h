@@ -32,9 +32,6 @@ Result<ProblemSet> generated_problems(const recipes::SourceRecipe& source, uint6
 Result<ProblemSet> problems_of_file(const std::filesystem::path& path, std::optional<int64_t> count,
                                     std::string_view count_key);
 
-// Of the prompt: "en", "ko", "zh", or "other".
-std::string language_word(const data::Problem& problem);
-
 struct Prompts {
   std::vector<std::vector<int32_t>> ids;
   std::vector<bool> opens_reasoning;  // the prompt ended with the opening tag

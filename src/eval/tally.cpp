@@ -17,7 +17,7 @@ Status Tally::take(int64_t problem_number, const std::vector<GivenAnswer>& answe
   const auto at = static_cast<size_t>(problem_number);
   const data::Problem& problem = set_.problems[at];
   ProblemScore score;
-  score.language = language_word(problem);
+  score.language = rewards::language_word(problem.prompt);
   score.n_drawn = std::ssize(answers) - 1;
   add_ids(prompts_.ids[at]);
   double language_sum = 0;

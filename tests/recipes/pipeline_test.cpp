@@ -139,7 +139,7 @@ TEST(Pipeline, WhatCannotBeAskedIsRefusedByLine) {
   expect_parts(refused(""), {"line 5", "no generator and no path"});
   expect_parts(refused(digits + "path = \"a.jsonl\"\n"), {"line 5", "both a generator and a path"});
   expect_parts(refused("generator = \"digit\"\n"), {"line 6", "generator is the text \"digit\"", "\"digits\""});
-  expect_parts(refused(digits + "language = \"ko\"\n"), {"line 5", "a language with word_problems only"});
+  expect_parts(refused(digits + "language = \"ko\"\n"), {"line 5", "a language with word_problems and countdown only"});
   expect_parts(refused(digits + "sample = 3\n"), {"line 7", "no key sample", "did you mean samples?"});
   expect_parts(refused(digits + "samples = 1025\n"), {"line 7", "a whole number from 0 to 1024"});
   expect_parts(refused(digits + "problems = 0\n"), {"a whole number from 1 to 100000"});

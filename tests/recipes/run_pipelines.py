@@ -169,7 +169,7 @@ def check_refused(naru, folder, outputs):
     text = (folder / PIPELINE).read_text()
     other = folder / "work/other.toml"
     for change, words in {
-        ('takes = "base"', 'takes = "bsae"'): ["line 1", "takes 'bsae'", "no such stage", "did you mean base?"],
+        ('takes = "base"', 'takes = "bsae"'): ["line 22", "takes 'bsae'", "no such stage", "did you mean base?"],
         ('name = "base"\n', 'name = "base"\ntakes = "rl"\n'): ["which waits for it", "line "],
         ('recipe = "again.toml"', 'recipe = "nowhere.toml"'): ["stage again", "nowhere.toml"],
         ('generator = "digits"', 'path = "nowhere.jsonl"'): ["nowhere.jsonl"],

@@ -102,7 +102,6 @@ TEST_F(PipelineFolder, AModelIsThatOfTheLastStageThatMakesOne) {
   ASSERT_TRUE(write_pipeline_record(root_, record).ok());
   EXPECT_EQ(pipeline_model(root_), root_ / "again" / "model");
   record.stages.push_back({.name = "collect", .recipe = "c.toml", .kind = "rejection", .inputs = {}});
-  if (!recipes::run_kind_from_name("rejection")) GTEST_SKIP() << "no such kind yet";
   ASSERT_TRUE(write_pipeline_record(root_, record).ok());
   EXPECT_EQ(pipeline_model(root_), root_ / "again" / "model");
 }
