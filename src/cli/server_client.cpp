@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/interrupts.h"
+#include "cli/json_text.h"
 #include "cli/server_answer.h"
 #include "cli/terminal.h"
 #include "formats/json.h"
