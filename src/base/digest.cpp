@@ -25,6 +25,12 @@ void Digest::update(Bytes bytes) {
   NARU_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
+std::string Digest::hex_so_far() const {
+  Digest copy(Kind::kSha256);
+  NARU_CHECK(EVP_MD_CTX_copy_ex(copy.state_->context, state_->context) == 1);
+  return copy.finish_hex();
+}
+
 std::string Digest::finish_hex() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;

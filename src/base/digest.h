@@ -21,7 +21,8 @@ class Digest {
   Digest& operator=(Digest&&) noexcept;
   ~Digest();
   void update(Bytes bytes);
-  std::string finish_hex();  // once
+  std::string finish_hex();        // once
+  std::string hex_so_far() const;  // of what came until now; more may come
 
  private:
   struct State;

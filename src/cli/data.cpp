@@ -50,7 +50,7 @@ Result<RecipeData> open_data(const DataOptions& options) {
                              options.recipe_path)};
   }
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
-  if (recipes::has_rollouts(recipe.kind)) {
+  if (recipes::has_rollouts(recipe.kind) || recipe.kind == recipes::RunKind::kRejection) {
     return Error{
         Code::kUnsupported,
         fmt::format("reading {}: its kind is {}, whose texts are the model's own answers, texts of its own were "

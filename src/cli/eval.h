@@ -59,8 +59,6 @@ struct EvalModel {
 std::string longer_name(const std::string& path);
 // Hashes its files, with progress. kNotFound and others where it has no tokenizer.
 Result<EvalModel> open_eval_model(const ModelOptions& options);
-// One hash that names all files: of one its own, of several that of their list as sha256sum prints it.
-std::string digest_of(const std::vector<formats::FileDigest>& digests);
 Json digests_json(const std::vector<formats::FileDigest>& digests);
 
 }  // namespace naru::cli

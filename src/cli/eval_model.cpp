@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/sha256.h"
 #include "cli/eval.h"
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
@@ -56,13 +55,6 @@ Result<EvalModel> open_eval_model(const ModelOptions& options) {
   NARU_TRY(add_digests(files.tensors, "", digests));
   if (files.adapter) NARU_TRY(add_digests(files.adapter->tensors, "adapter/", digests));
   return EvalModel{std::move(name), std::move(files), std::move(digests), std::move(text)};
-}
-
-std::string digest_of(const std::vector<formats::FileDigest>& digests) {
-  if (digests.size() == 1) return digests.front().sha256;
-  std::string list;
-  for (const formats::FileDigest& digest : digests) list += fmt::format("{}  {}\n", digest.sha256, digest.name);
-  return sha256_hex(as_bytes(list));
 }
 
 Json digests_json(const std::vector<formats::FileDigest>& digests) {

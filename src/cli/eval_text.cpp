@@ -17,6 +17,7 @@
 #include "cli/prompt.h"
 #include "cli/sheet.h"
 #include "cli/table.h"
+#include "formats/model_digest.h"
 #include "formats/utf8.h"
 
 namespace naru::cli {

@@ -9,6 +9,7 @@
 #include "cli/open_model.h"
 #include "cli/sheet.h"
 #include "cli/table.h"
+#include "formats/model_digest.h"
 
 namespace naru::cli {
 namespace {

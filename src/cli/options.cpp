@@ -15,6 +15,7 @@
 #include "cli/models.h"
 #include "cli/program.h"
 #include "cli/runs.h"
+#include "cli/sample.h"
 #include "cli/serve.h"
 #include "cli/train.h"
 #include "engine/memory_plan.h"
@@ -482,6 +483,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_bench());
   commands.push_back(make_eval());
   commands.push_back(make_train());
+  commands.push_back(make_sample());
   commands.push_back(make_runs());
   commands.push_back(make_data());
   commands.push_back(make_convert());

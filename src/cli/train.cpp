@@ -18,6 +18,7 @@
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
+#include "cli/sample.h"
 #include "cli/sheet.h"
 #include "cli/train_pipeline.h"
 #include "cli/train_plan.h"
@@ -195,8 +196,31 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
 
 }  // namespace
 
+namespace {
+
+// A recipe that trains nothing.
+Status run_rejection(const TrainOptions& options, const recipes::Recipe& recipe, const fs::path& folder,
+                     contract::Chip& chip, const TrainPart& part) {
+  if (options.start.accepts_changed_data) {
+    return Error{
+        Code::kInvalidArgument,
+        fmt::format("reading {}: --accept-changed-data was given and its kind is rejection, whose lines are of "
+                    "one set of problems alone; give the run another --out, or begin anew with --start-over",
+                    options.recipe_path)};
+  }
+  const samples::SampleStart start{.starts_over = options.start.starts_over,
+                                   .version = version_line().substr(std::string_view("naru ").size()),
+                                   .command = going_on(options)};
+  return run_samples(
+      recipe, folder, chip, start,
+      {.json = options.json, .plan_only = options.plan_only, .explain = options.machine.explain, .part = part});
+}
+
+}  // namespace
+
 Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const fs::path& folder,
                     contract::Chip& chip, const TrainPart& part) {
+  if (recipe.kind == recipes::RunKind::kRejection) return run_rejection(options, recipe, folder, chip, part);
   TrainStatus status;
   train::TrainerEvents events;
   events.note = [&status, &part](std::string_view text) {
@@ -243,7 +267,8 @@ Status train_command(const TrainOptions& options) {
   NARU_TRY(find_recipe_models(recipe.model, folder));
   NARU_TRY(find_recipe_teachers(recipe, folder));
   NARU_ASSIGN(const auto chip, make_chip(options.machine));
-  if (options.plan_only) return say_plan(options, std::move(recipe), folder, *chip);
+  const bool is_rejection = recipe.kind == recipes::RunKind::kRejection;
+  if (options.plan_only && !is_rejection) return say_plan(options, std::move(recipe), folder, *chip);
   return train_recipe(options, recipe, folder, *chip, {});
 }
 
@@ -254,8 +279,8 @@ Command make_train() {
       .summary = "trains a model as a recipe says",
       .description =
           "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, on-policy "
-          "distillation, or a pipeline of such stages; of all weights, or of adapters. The folder of the run "
-          "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
+          "distillation, sampling of training data, or a pipeline of such stages; of all weights, or of adapters. The "
+          "folder of the run holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
           "checkpoint that cannot be read, other data) is refused and changes nothing."};
   c.arguments = {{"RECIPE", "a .toml file", true,

@@ -144,6 +144,11 @@ StreamRecord ProblemMix::record(int64_t n_first) const {
   return record;
 }
 
+std::string asked_text(const Problem& problem) {
+  if (!problem.generator) return problem.line + "\n";
+  return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
+}
+
 Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
                                         const text::ChatTemplate* chat_template) {
   if (chat_template == nullptr) {

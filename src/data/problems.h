@@ -65,6 +65,9 @@ class ProblemMix {
   Mixture mixture_;
 };
 
+// What of a problem is asked and what is right, for the hash of problems.
+std::string asked_text(const Problem& problem);
+
 // What the model is given: the problem's messages by the chat template, on a fixed day; without a template (null) its
 // text, which the model goes on with. Problems that have "messages" need a template.
 Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,

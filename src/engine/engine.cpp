@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "engine/engine_state.h"
+#include "engine/model_tokenizer.h"
 #include "formats/gguf.h"
 
 namespace naru::engine {
-namespace {
 
 Result<formats::TokenizerData> read_tokenizer(const models::ModelFiles& files) {
   const bool is_in_folder = formats::has_tokenizer(files.tensors.folder());
@@ -18,6 +18,8 @@ Result<formats::TokenizerData> read_tokenizer(const models::ModelFiles& files) {
   }
   return formats::read_tokenizer_folder(files.tensors.folder());
 }
+
+namespace {
 
 // A model without a tokenizer is a model: what is wrong is kept for whoever needs one.
 void open_tokenizer(const models::ModelFiles& files, const EngineOptions& options, EngineState& state) {

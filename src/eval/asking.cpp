@@ -26,6 +26,9 @@ class Asker {
         scheduler_(engine, {.running_max = asking.at_once}),
         asked_(prompts.size()) {
     NARU_CHECK(std::ssize(prompts) <= kProblemsMax && asking.samples <= kSamplesMax, prompts.size(), asking.samples);
+    NARU_CHECK(n_each() > 0 && asking.first >= 0 && asking.first <= std::ssize(prompts), n_each(), asking.first);
+    n_given_ = asking.first;
+    n_submitted_ = asking.first * n_each();
   }
 
   Status run() {
@@ -41,11 +44,12 @@ class Asker {
   }
 
  private:
-  int64_t n_each() const { return 1 + asking_.samples; }
+  int64_t n_each() const { return n_greedy() + asking_.samples; }
+  int64_t n_greedy() const { return asking_.has_greedy ? 1 : 0; }
   int64_t n_all() const { return std::ssize(prompts_) * n_each(); }
 
   Status submit(int64_t index) {
-    const int64_t problem = index / n_each(), draw = index % n_each();  // draw 0: the greedy one
+    const int64_t problem = index / n_each(), draw = index % n_each() - n_greedy();  // below 0: the greedy one
     Asked& asked = asked_[static_cast<size_t>(problem)];
     const std::vector<int32_t>& ids = prompts_[static_cast<size_t>(problem)];
     GivenAnswer& answer = asked.answers.emplace_back();
@@ -57,11 +61,11 @@ class Asker {
     engine::Request request;
     request.ids = ids;
     request.max_tokens = asking_.max_tokens;
-    if (draw == 0) {
+    if (draw < 0) {
       request.sampling.temperature = 0;
     } else {
       request.sampling = asking_.sampling;
-      request.sample = static_cast<uint32_t>(problem * kSamplesMax + draw - 1);  // below 2^32
+      request.sample = static_cast<uint32_t>(problem * kSamplesMax + draw);  // below 2^32
     }
     auto id = scheduler_.submit(std::move(request));
     if (!id.ok()) return at_problem(problem, id.error());

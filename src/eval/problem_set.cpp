@@ -15,15 +15,9 @@
 namespace naru::eval {
 namespace {
 
-// What of a problem was asked and what is right, for the hash of all.
-std::string asked_text(const data::Problem& problem) {
-  if (!problem.generator) return problem.line + "\n";
-  return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
-}
-
 void put_sha256(ProblemSet& set) {
   Sha256 hash;
-  for (const data::Problem& problem : set.problems) hash.update(as_bytes(asked_text(problem)));
+  for (const data::Problem& problem : set.problems) hash.update(as_bytes(data::asked_text(problem)));
   set.sha256 = hash.finish_hex();
 }
 

@@ -151,6 +151,11 @@ Result<std::vector<StoredReward>> Judge::State::ask(Part& part, const std::vecto
 }
 
 JudgeOptions judge_options(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder) {
+  if (recipe.kind == recipes::RunKind::kRejection) {
+    JudgeOptions options{.rewards = recipe.reward, .max_tokens = recipe.rejection.max_tokens, .folder = recipe_folder};
+    if (options.rewards.empty()) options.rewards.emplace_back();
+    return options;
+  }
   return {.rewards = recipe.reward,
           .max_tokens = recipes::rollout_of(recipe).max_tokens,
           .soft_tokens = recipe.grpo.soft_tokens,

@@ -37,7 +37,7 @@ struct JudgeOptions {
   int64_t max_tokens = 0, soft_tokens = 0;  // of answers (recipes::GrpoRecipe); a part "length" where soft_tokens > 0
   std::filesystem::path folder = {};        // where programs are run: the recipe's
 };
-// Of a recipe with rollouts.
+// Of a recipe with rollouts, or of kind rejection.
 JudgeOptions judge_options(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder);
 // Whether a part compares with the problem's answer: then every problem needs one.
 bool needs_answers(const std::vector<recipes::RewardRecipe>& rewards);

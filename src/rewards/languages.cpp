@@ -158,6 +158,16 @@ std::optional<data::Language> language_of(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view language_word(std::string_view text) {
+  switch (language_of(text).value_or(data::Language::kAll)) {
+    case data::Language::kEnglish: return "en";
+    case data::Language::kKorean: return "ko";
+    case data::Language::kChinese: return "zh";
+    case data::Language::kAll: return "other";
+  }
+  return "other";
+}
+
 double language_share(std::string_view prompt, std::string_view answer) {
   const auto language = language_of(prompt);
   const WordCounts n = count_words(answer);

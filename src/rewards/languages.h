@@ -25,6 +25,9 @@ WordCounts count_words(std::string_view text);
 // Korean, Chinese.
 std::optional<data::Language> language_of(std::string_view text);
 
+// "en", "ko", "zh", or "other": of a text, as tables and files call its language.
+std::string_view language_word(std::string_view text);
+
 // The share of the answer's words that are of the prompt's language; 1 where either has none to speak of.
 double language_share(std::string_view prompt, std::string_view answer);
 

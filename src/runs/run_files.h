@@ -13,6 +13,7 @@ inline constexpr const char* kRecipeFile = "recipe.toml";
 inline constexpr const char* kRunFile = "run.json";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
 inline constexpr const char* kSamplesFile = "samples.jsonl";
+inline constexpr const char* kDroppedFile = "dropped.jsonl";  // of kind rejection, beside samples.jsonl
 inline constexpr const char* kRewardsFile = "rewards.jsonl";
 inline constexpr const char* kProblemsFile = "problems.jsonl";
 inline constexpr const char* kGroupsFile = "groups.jsonl";
@@ -25,7 +26,8 @@ inline constexpr const char* kPipelineFile = "pipeline.json";  // in the folder 
 inline constexpr const char* kEvaluationsFile = "evaluations.json";  // beside it
 inline constexpr const char* kSetAsideMark = "set-aside-";  // and a number: what got out of the way of a run
 
-// Files of lines with a step each, which go back with the run (run_lines.h); the first two are there in every run.
+// Files of lines with a step each, which go back with the run (run_lines.h); the first two are there in every run that
+// has steps. One of kind rejection has none: its samples.jsonl is training data (samples/sampler.h).
 inline constexpr std::array<std::string_view, 4> kLineFiles = {kMetricsFile, kSamplesFile, kProblemsFile, kGroupsFile};
 inline constexpr size_t kLineFilesOfAll = 2;
 

@@ -103,9 +103,9 @@ Status check_recipe(const fs::path& folder, const recipes::Recipe& recipe) {
 
 // What a run consists of. The records go last: a move that was cut short leaves a folder that still says that it was a
 // run, and how far it was.
-constexpr std::array kSetAsideNames = {kCheckpointsFolder, kMetricsFile, kSamplesFile,       kProblemsFile,
-                                       kGroupsFile,        kRewardsFile, kTensorBoardFolder, kModelFolder,
-                                       kAdapterFolder,     kReportFile,  kRunFile,           kRecipeFile};
+constexpr std::array kSetAsideNames = {
+    kCheckpointsFolder, kMetricsFile, kSamplesFile,   kDroppedFile, kProblemsFile, kGroupsFile, kRewardsFile,
+    kTensorBoardFolder, kModelFolder, kAdapterFolder, kReportFile,  kRunFile,      kRecipeFile};
 
 Error set_aside_error(const fs::path& folder, const fs::path& what, int error_number) {
   return {Code::kUnavailable, fmt::format("setting the old run in {} aside: {}: {}; choose another output=FOLDER",
@@ -219,6 +219,7 @@ struct RunFolder::State {
   std::vector<fs::path> made;  // folders that opening made, the innermost last
   bool is_begun = false;
   bool is_new = false;
+  bool has_steps = true;     // and lines of them: every kind but rejection
   bool starts_over = false;  // what is in the folder is an old run, to be set aside
   fs::path set_aside;
   std::string recipe;  // as it will be written
@@ -280,6 +281,7 @@ Result<RunFolder> RunFolder::open(const fs::path& folder, const recipes::Recipe&
     NARU_ASSIGN(state->info, read_info(folder / kRunFile));
   }
   state->is_new = state->info.is_null();
+  state->has_steps = recipe.kind != recipes::RunKind::kRejection;
   state->recipe = recipes::recipe_text(recipe);
   state->name = recipe.name;
   return RunFolder(std::move(state));
@@ -406,6 +408,7 @@ Status RunFolder::rewind(int64_t step) {
 
 Result<std::vector<LineRewind>> RunFolder::State::plan_rewind(int64_t step) const {
   std::vector<LineRewind> rewinds;
+  if (!has_steps) return rewinds;
   for (const std::string_view file : kLineFiles) {
     NARU_ASSIGN(rewinds.emplace_back(), LineRewind::plan(path / file, step));
   }
@@ -419,7 +422,7 @@ Status RunFolder::State::apply(const std::vector<LineRewind>& rewinds, int64_t s
   events = EventFile();
   for (size_t i = 0; i < lines.size(); ++i) {
     lines[i] = AppendFile();
-    if (i >= kLineFilesOfAll) continue;
+    if (i >= kLineFilesOfAll || !has_steps) continue;
     NARU_ASSIGN(lines[i], AppendFile::open(path / kLineFiles[i]));
   }
   return {};

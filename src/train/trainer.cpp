@@ -179,6 +179,12 @@ Status RunningTrainer::check_given_up() const {
 }
 
 Status RunningTrainer::look() {
+  if (recipe_.kind == recipes::RunKind::kRejection) {
+    return Error{Code::kUnsupported,
+                 fmt::format("training {}: its kind is rejection, which trains nothing; `naru train` and `naru sample` "
+                             "run it",
+                             recipe_.name)};
+  }
   NARU_ASSIGN(files_, open_training_model(recipe_, recipe_folder_));
   if (files_.checkpoint) {
     for (const std::string& line : files_.checkpoint->notes) note(line);

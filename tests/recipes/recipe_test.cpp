@@ -172,7 +172,9 @@ TEST(Recipe, TextOfRejectionReadsBackAsItself) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 100; ++round) {
     Recipe r = parse_good("kind = \"rejection\"\n[model]\npath = \"m\"\n[[data]]\ngenerator = \"digits\"\n");
-    r.data.push_back({.path = "a.jsonl", .weight = 2.5});
+    r.data.emplace_back();
+    r.data[1].path = "a.jsonl";
+    r.data[1].weight = 2.5;
     r.reward.resize(2);
     r.reward[1].kind = "language";
     r.reward[1].weight = 0.5;

@@ -1,0 +1,201 @@
+#include "cli/sample_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/memory.h"
+#include "base/shown_text.h"
+#include "cli/sheet.h"
+#include "cli/table.h"
+#include "runs/run_files.h"
+
+namespace naru::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using samples::SampleCounts;
+
+std::string share_text(double share) {
+  return fmt::format("{:.1f} %", 100 * share);
+}
+
+std::string drawn_words(const recipes::RejectionRecipe& r) {
+  std::string words = fmt::format("temperature {}", r.temperature);
+  if (r.top_k > 0) words += fmt::format(", top-k {}", r.top_k);
+  if (r.top_p < 1) words += fmt::format(", top-p {}", r.top_p);
+  if (r.min_p > 0) words += fmt::format(", min-p {}", r.min_p);
+  return words;
+}
+
+std::string kept_words(const recipes::RejectionRecipe& r) {
+  const recipes::RejectionRecipe plain;
+  std::string words = r.right ? "right answers" : "right and wrong answers";
+  if (r.reward_low > plain.reward_low) words += fmt::format(", worth at least {}", r.reward_low);
+  if (r.language_low > 0)
+    words += fmt::format(", {} of their words in the question's language", share_text(r.language_low));
+  words += fmt::format(", {} to {} tokens", r.tokens_low, r.tokens_high > 0 ? r.tokens_high : r.max_tokens);
+  if (r.repetition_high < 1) words += fmt::format(", at most {} of them repeated", share_text(r.repetition_high));
+  if (r.deduplicate) words += ", each once";
+  if (r.pass_rate_low > 0 || r.pass_rate_high < 1) {
+    words += fmt::format("; of problems with a pass rate of {} to {}", share_text(r.pass_rate_low),
+                         share_text(r.pass_rate_high));
+  }
+  if (r.keep > 0) words += fmt::format("; at most {} of a problem", r.keep);
+  return words;
+}
+
+std::string language_table(const samples::SampleSummary& summary) {
+  Table table({{"language"},
+               {"problems", true},
+               {"answers", true},
+               {"right", true},
+               {"tokens", true},
+               {"kept", true},
+               {"tokens", true},
+               {"problems", true}});
+  const auto row = [&table](const std::string& name, const SampleCounts& c) {
+    table.row({name, grouped(c.n_problems), grouped(c.n_answers), share_text(c.pass_rate()),
+               fmt::format("{:.1f}", c.mean_tokens()), Table::Cell(grouped(c.n_kept), Style::kBold),
+               fmt::format("{:.1f}", c.mean_kept_tokens()), grouped(c.n_solved)});
+  };
+  row("all", summary.all());
+  if (summary.by_language().size() > 1) {
+    for (const auto& [name, counts] : summary.by_language()) row(name, counts);
+  }
+  return table.text(Stream::kOut);
+}
+
+// What the words of reasons mean, by Reason.
+constexpr std::string_view kReasonMeanings[] = {"no room in the context",
+                                                "cut off at its longest",
+                                                "control tokens, or no UTF-8",
+                                                "white space alone",
+                                                "wrong",
+                                                "worth too little",
+                                                "not in the question's language",
+                                                "too short",
+                                                "too long",
+                                                "repeats itself",
+                                                "its problem is too hard",
+                                                "its problem is too easy",
+                                                "said before",
+                                                "enough were kept of its problem"};
+static_assert(std::size(kReasonMeanings) == samples::kReasonNames.size());
+
+std::string dropped_table(const SampleCounts& all) {
+  Table table({{"dropped"}, {"answers", true}, {"because"}});
+  bool has_any = false;
+  for (size_t i = 0; i < all.dropped.size(); ++i) {
+    if (all.dropped[i] == 0) continue;
+    has_any = true;
+    table.row({std::string(samples::kReasonNames[i]), grouped(all.dropped[i]),
+               Table::Cell(std::string(kReasonMeanings[i]), Style::kDim)});
+  }
+  return has_any ? "\n" + table.text(Stream::kOut) : "";
+}
+
+Json counts_json(const SampleCounts& c) {
+  Json dropped = Json::object();
+  for (size_t i = 0; i < c.dropped.size(); ++i) {
+    if (c.dropped[i] > 0) dropped[std::string(samples::kReasonNames[i])] = c.dropped[i];
+  }
+  return {{"problems", c.n_problems},
+          {"answers", c.n_answers},
+          {"right", c.n_right},
+          {"pass_rate", c.pass_rate()},
+          {"mean_tokens", c.mean_tokens()},
+          {"kept", c.n_kept},
+          {"kept_problems", c.n_solved},
+          {"mean_kept_tokens", c.mean_kept_tokens()},
+          {"dropped", std::move(dropped)}};
+}
+
+Json mark_json(const fs::path& path, const samples::FileMark& mark) {
+  return {{"path", path.string()}, {"bytes", mark.bytes}, {"sha256", mark.sha256}};
+}
+
+}  // namespace
+
+std::string sample_plan_text(const recipes::Recipe& recipe, const samples::SamplePlan& plan, Stream stream) {
+  Sheet sheet(stream);
+  sheet.title(recipe.name,
+              fmt::format(" · rejection, {} problem{}", grouped(plan.n_problems), plan.n_problems == 1 ? "" : "s"));
+  sheet.row("model", one_line(recipe.model.path));
+  if (plan.n_parameters > 0) sheet.row("parameters", grouped(plan.n_parameters));
+  sheet.row("asked", plan.is_chat ? "by the model's chat template" : "as plain text");
+  sheet.row("answers", fmt::format("{} to each, of at most {} tokens, {}", grouped(plan.answers),
+                                   grouped(recipe.rejection.max_tokens), drawn_words(recipe.rejection)));
+  sheet.row("kept", kept_words(recipe.rejection));
+  sheet.row("as", plan.is_messages ? "messages, for kind sft" : "text, for kind pretrain");
+  if (plan.n_no_room > 0) {
+    sheet.row("caution",
+              fmt::format("the prompts of {} problems leave no room in the context of {} tokens: they are not "
+                          "asked",
+                          grouped(plan.n_no_room), grouped(plan.context_tokens)));
+  }
+  if (plan.memory_bytes > 0) {
+    sheet.row("memory",
+              fmt::format("{} planned, {} answers at once of {} tokens with their prompts",
+                          format_bytes(plan.memory_bytes), grouped(plan.at_once), grouped(plan.context_tokens)));
+  }
+  if (plan.n_done > 0) sheet.row("goes on", fmt::format("behind {} problems that are done", grouped(plan.n_done)));
+  return sheet.str() + "\n";
+}
+
+Json sample_plan_json(const samples::SamplePlan& plan) {
+  return {{"problems", plan.n_problems},
+          {"done", plan.n_done},
+          {"answers", plan.answers},
+          {"no_room", plan.n_no_room},
+          {"asked", plan.is_chat ? "chat" : "text"},
+          {"form", plan.is_messages ? "messages" : "text"},
+          {"context_tokens", plan.context_tokens},
+          {"at_once", plan.at_once},
+          {"parameters", plan.n_parameters},
+          {"memory_bytes", plan.memory_bytes},
+          {"numerics_id", plan.numerics_id}};
+}
+
+std::string sample_table(const fs::path& folder, const samples::SamplePlan& plan, const samples::SampleResult& result) {
+  const SampleCounts& all = result.summary.all();
+  std::string text =
+      fmt::format("{} {} of {} problems: {} of {} answers kept\n\n", result.is_done ? "done:" : "stopped after",
+                  grouped(result.problems_done), grouped(plan.n_problems), grouped(all.n_kept), grouped(all.n_answers));
+  text += language_table(result.summary) + dropped_table(all);
+  Sheet rest(Stream::kOut);
+  if (result.reward_failures > 0) {
+    rest.paragraph(fmt::format("Caution: {} answers had no reward of a program; these files may not come again.",
+                               grouped(result.reward_failures)));
+  }
+  rest.heading("SHA-256");
+  rest.line(fmt::format("{}  {}", result.samples.sha256, one_line((folder / runs::kSamplesFile).string())));
+  rest.line(fmt::format("{}  {}", result.dropped.sha256, one_line((folder / runs::kDroppedFile).string())));
+  rest.line(fmt::format("{}  model", result.model_sha256));
+  if (!result.was_done) {
+    const double seconds = std::max(result.seconds, 1e-9);
+    rest.paragraph(fmt::format("{} · {} · {} tokens/s", plan.numerics_id, format_seconds(result.seconds),
+                               grouped(static_cast<int64_t>(static_cast<double>(result.tokens) / seconds))));
+  }
+  return text + rest.str();
+}
+
+Json sample_json(const fs::path& folder, const samples::SamplePlan& plan, const samples::SampleResult& result) {
+  Json json = {{"done", result.is_done},
+               {"folder", folder.string()},
+               {"plan", sample_plan_json(plan)},
+               {"problems_done", result.problems_done},
+               {"summary", counts_json(result.summary.all())}};
+  json["languages"] = Json::object();
+  for (const auto& [name, counts] : result.summary.by_language()) json["languages"][name] = counts_json(counts);
+  if (result.reward_failures > 0) json["reward_failures"] = result.reward_failures;
+  json["samples"] = mark_json(folder / runs::kSamplesFile, result.samples);
+  json["dropped"] = mark_json(folder / runs::kDroppedFile, result.dropped);
+  json["model_sha256"] = result.model_sha256;
+  json["numerics_id"] = plan.numerics_id;
+  json["seconds"] = result.seconds;
+  return json;
+}
+
+}  // namespace naru::cli
