@@ -97,7 +97,7 @@ def test_chat(browser, binary):
         tab.wait(f"{LAST}.innerText.includes('2/2')")
         tab.js(f"{LAST}.querySelector('.branches button').click()")
         tab.wait(f"{LAST}.innerText.includes('1/2') && !document.querySelector('.stops')")
-        assert tab.text(".message.assistant:last-of-type .text") == said
+        assert tab.wait_for_answer() == said
         foot(tab, "Continue")
         tab.wait_for_answer()
         # Edited: another branch, and the old one stays.
@@ -231,7 +231,7 @@ def test_runs(browser, binary):
             assert "<b>odd</b>" in tab.text("#runs .plots")
             write_run(folder, "first", 30, "done")
             tab.wait("document.querySelector('.run-row[data-id=first]').textContent.includes('30')")
-            tab.wait("document.querySelector('#runs .plot .now').textContent === '0.0333'")
+            tab.wait("document.querySelector('#runs .plot .now').textContent === '0.03333'")
             quiet(tab)
 
 
