@@ -186,7 +186,6 @@ ToolSupport tool_support(const ChatTemplate& chat_template) {
   const size_t asked = text->rfind(kProbeQuestion, arguments);
   if (asked == std::string::npos) return support;
   support.form = form_of(*text, asked, arguments, prompt.value_or(""));
-  const Value no_words = support.takes_null_content ? Value(nullptr) : Value("");
   const auto two = rendered(chat_template, {question, probe_call(no_words, true)}, false);
   support.texts = texts_of(*text, arguments, two, support.form);
   const auto behind_words = rendered(chat_template, {question, probe_call(kProbeWords)}, false);
