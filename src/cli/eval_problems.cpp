@@ -48,7 +48,10 @@ Result<eval::ProblemSet> open_problems(const EvalOptions& options) {
                  "them out (there is a row for each language of a file)"};
   }
   if (is_file) return eval::problems_of_file(asked.problems, asked.count, "--count");
-  const recipes::SourceRecipe source{.generator = asked.problems, .language = asked.language, .numbers = asked.numbers};
+  recipes::SourceRecipe source;
+  source.generator = asked.problems;
+  source.language = asked.language;
+  source.numbers = asked.numbers;
   return eval::generated_problems(source, options.seed, asked.count.value_or(kProblemsDefault));
 }
 

@@ -1,5 +1,6 @@
 #include "cli/interrupts.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<bool> asked_to_end{false};
 std::atomic<int> last_signal{SIGINT};
+std::atomic<bool> reloads_at_hangup{false}, had_terminal{false}, reload_asked{false};
 // Readable once a signal came: whichever thread it came to, the one that waits is woken.
 std::atomic<int> wake_fd{-1};
 std::string_view reset_style;
@@ -28,7 +30,32 @@ std::atomic<bool> says_at_first{false};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 constexpr int kStatusOfSignal = 128;  // and its number
+
+// Of the session; only what may be called in a signal handler.
+bool has_terminal() {
+  const int fd = ::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+void wake() {
+  const uint64_t one = 1;
+  (void)!::write(wake_fd.load(), &one, sizeof one);
+}
+
+// Whether it was a hang-up that ends nothing.
+bool take_hangup(int signal) {
+  if (signal != SIGHUP || !reloads_at_hangup.load() || (had_terminal.load() && !has_terminal())) return false;
+  reload_asked = true;
+  wake();
+  return true;
+}
+
 void on_signal(int signal) {
+  const int error_number = errno;
+  const bool is_reload = take_hangup(signal);
+  errno = error_number;
+  if (is_reload) return;
   const bool is_twice = interrupted.load();  // and nobody has heeded the first
   last_signal = signal;
   if (is_twice) {
@@ -42,9 +69,7 @@ void on_signal(int signal) {
   if (says_at_first.load()) (void)!::write(STDERR_FILENO, said_at_first.data(), said_at_first.size());
   if (signal != SIGINT) asked_to_end = true;
   interrupted = true;
-  const int error_number = errno;
-  const uint64_t one = 1;
-  (void)!::write(wake_fd.load(), &one, sizeof one);
+  wake();
   errno = error_number;
 }
 
@@ -90,6 +115,15 @@ void end_at_first_interrupt() {
   if (interrupted.load()) ::_exit(interrupt_status());  // one that came before
 }
 
+void reload_at_hangup() {
+  had_terminal = has_terminal();
+  reloads_at_hangup = true;
+}
+
+bool take_reload() {
+  return reload_asked.exchange(false);
+}
+
 void say_at_interrupt(std::string_view text) {
   said_at_first = text;
   says_at_first = ::isatty(STDERR_FILENO) == 1;
@@ -109,7 +143,7 @@ int interrupt_status() {
 }
 
 bool wait_to_read(int fd) {
-  while (!is_interrupted()) {
+  while (!is_interrupted() && !reload_asked.load()) {
     pollfd waits[] = {{fd, POLLIN, 0}, {wake_fd.load(), POLLIN, 0}};
     if (::poll(waits, 2, -1) < 0) continue;
     uint64_t n_signals = 0;

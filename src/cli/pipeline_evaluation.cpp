@@ -99,11 +99,14 @@ Result<PipelineEvaluation> PipelineEvaluation::open(const recipes::Pipeline& pip
   all.folder_ = with_home(pipeline.output);
   for (const recipes::EvaluateRecipe& one : pipeline.evaluate) {
     const bool is_file = !one.path.empty();
+    recipes::SourceRecipe source;
+    source.generator = one.generator;
+    source.language = one.language;
+    source.numbers = one.numbers;
+    const int64_t count = one.problems.value_or(recipes::kPipelineProblemsDefault);
     auto set = is_file ? eval::problems_of_file(recipes::resolved_path(one.path, pipeline.folder), one.problems,
                                                 "problems of [[evaluate]]")
-                       : eval::generated_problems(
-                             {.generator = one.generator, .language = one.language, .numbers = one.numbers}, one.seed,
-                             one.problems.value_or(recipes::kPipelineProblemsDefault));
+                       : eval::generated_problems(source, one.seed, count);
     if (!set.ok()) return set.error();
     all.asked_.push_back({one, std::move(set).value()});
   }

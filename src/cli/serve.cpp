@@ -52,14 +52,27 @@ std::function<Status(const Given&)> set_on(bool* target) {
   };
 }
 
-std::function<Status(const Given&)> set_mode(uint32_t* target) {
+std::function<Status(const Given&)> set_mode(ServeOptions* options) {
   return [=](const Given& given) -> Status {
     const std::string& text = given.text;
     if (text.empty() || text.size() > 4 || text.find_first_not_of("01234567") != std::string::npos ||
         std::stoul(text, nullptr, 8) > 0777) {
       return bad_value(given, "a mode of a file in octal, as in 660");
     }
-    *target = static_cast<uint32_t>(std::stoul(text, nullptr, 8));
+    options->server.listen.socket_mode = static_cast<uint32_t>(std::stoul(text, nullptr, 8));
+    options->has_socket_mode = given.source == "--socket-mode";  // a service's environment may say it for a socket
+    return {};
+  };
+}
+
+// As browsers send it, or *.
+std::function<Status(const Given&)> add_origin(std::vector<std::string>* target) {
+  return [=](const Given& given) -> Status {
+    if (given.text != "*" && !server::is_origin(given.text)) {
+      return bad_value(given, "an origin, as in https://example.org or http://localhost:3000, or *",
+                       "give scheme, name and port without a path");
+    }
+    target->push_back(given.text);
     return {};
   };
 }
@@ -73,7 +86,7 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
       {"port", "N", kGroupNetwork, "default 8080; 0: one that is free", set_whole(&listen.port, 0, kPortMax)},
       {"socket", "PATH", kGroupNetwork, "a Unix socket, in the place of an address", set_words(&listen.socket_path)},
       {"socket-mode", "MODE", kGroupNetwork, "of its file, in octal; default 600: for this user alone",
-       set_mode(&listen.socket_mode)},
+       set_mode(o.get())},
       {"tls-cert", "FILE", kGroupNetwork,
        "speak HTTPS: the certificate in PEM form, then those that lead to its authority", set_words(&o->tls_cert)},
       {"tls-key", "FILE", kGroupNetwork, "the private key of --tls-cert", set_words(&o->tls_key)},
@@ -84,7 +97,7 @@ std::vector<Flag> network_flags(const std::shared_ptr<ServeOptions>& o) {
       {"allow-host", "NAME", kGroupNetwork, "besides the loopback's, a name that requests may call this server by",
        add_words(&access.hosts), 0, true},
       {"allow-origin", "ORIGIN", kGroupNetwork, "web pages that may ask: https://example.org, or *; default: none",
-       add_words(&access.origins), 0, true},
+       add_origin(&access.origins), 0, true},
   };
 }
 
@@ -97,6 +110,10 @@ std::vector<Flag> serving_flags(const std::shared_ptr<ServeOptions>& o) {
          service.answering.loads_at_once = false;
          return {};
        }},
+      {"replay-turns", "", kGroupAnswer,
+       "put turns that called tools back into the prompt as the model sampled them, by the ids of their calls, and not "
+       "as its chat template writes them; x-naru-replayed says where",
+       set_on(&service.answering.replays_turns)},
       {"metrics-names", "naru|vllm", kGroupOutput,
        "what /metrics calls its numbers; vllm: as boards that are made for vLLM know them; default naru",
        [&service](const Given& given) -> Status {
@@ -154,6 +171,9 @@ Status check_options(const ServeOptions& o) {
   }
   if (!o.runs.empty() && o.shows_no_runs) return wrong("--runs and --no-runs were both given");
   const bool is_socket = !o.server.listen.socket_path.empty();
+  if (o.has_socket_mode && !is_socket) {
+    return wrong("--socket-mode was given without --socket", "give both, or leave it out");
+  }
   if (is_socket && !o.tls_cert.empty()) {
     return wrong("--socket and --tls-cert were both given, and a Unix socket never leaves the machine");
   }

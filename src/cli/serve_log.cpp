@@ -21,23 +21,43 @@ using Clock = std::chrono::steady_clock;
 constexpr int kLookMs = 100;                         // between two looks at whether the log is to end
 constexpr auto kLastWait = std::chrono::seconds(1);  // for a reader that does not read, at the end
 
+Result<OwnedFd> open_log_file(const std::string& path) {
+  // A pipe without a reader would be waited for.
+  OwnedFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640));
+  if (file.get() >= 0) return file;
+  return Error{Code::kUnavailable,
+               fmt::format("opening the log: {}: {}; give a file in a folder that may be written to", one_line(path),
+                           std::strerror(errno))};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ServeLog>> ServeLog::open(const std::string& path) {
-  if (path.empty()) return std::unique_ptr<ServeLog>(new ServeLog(OwnedFd(), STDERR_FILENO, "standard error"));
-  // A pipe without a reader would be waited for.
-  OwnedFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640));
-  if (file.get() < 0) {
-    return Error{Code::kUnavailable,
-                 fmt::format("opening the log: {}: {}; give a file in a folder that may be written to", one_line(path),
-                             std::strerror(errno))};
+  OwnedFd file;
+  if (!path.empty()) {
+    NARU_ASSIGN(file, open_log_file(path));
   }
-  const int fd = file.get();
-  return std::unique_ptr<ServeLog>(new ServeLog(std::move(file), fd, one_line(path)));
+  return std::unique_ptr<ServeLog>(new ServeLog(std::move(file), path));
 }
 
-ServeLog::ServeLog(OwnedFd file, int fd, std::string name)
-    : file_(std::move(file)), fd_(fd), name_(std::move(name)), thread_([this] { run(); }) {}
+ServeLog::ServeLog(OwnedFd file, std::string path)
+    : path_(std::move(path)), file_(std::move(file)), thread_([this] { run(); }) {}
+
+Status ServeLog::reopen() {
+  if (path_.empty()) return {};
+  NARU_ASSIGN(OwnedFd file, open_log_file(path_));
+  {
+    const std::lock_guard lock(mutex_);
+    next_file_ = std::move(file);
+    lines_before_next_ = lines_.size();
+  }
+  has_lines_.notify_one();
+  return {};
+}
+
+int ServeLog::fd() const {
+  return path_.empty() ? STDERR_FILENO : file_.get();
+}
 
 ServeLog::~ServeLog() {
   {
@@ -76,14 +96,22 @@ void ServeLog::lose(int64_t n, const std::string& why) {
 
 void ServeLog::say_lost(const std::string& why) const {
   // Standard error that cannot be written could not be told so either.
-  if (fd_ == STDERR_FILENO) return;
-  print_note(fmt::format("lines of the log are lost: writing {}: {}; the server goes on", name_, why));
+  if (path_.empty()) return;
+  print_note(fmt::format("lines of the log are lost: writing {}: {}; the server goes on", one_line(path_), why));
 }
 
 void ServeLog::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    has_lines_.wait(lock, [this] { return is_stopping_ || !lines_.empty(); });
+    has_lines_.wait(lock, [this] { return is_stopping_ || !lines_.empty() || next_file_.get() >= 0; });
+    if (next_file_.get() >= 0) {  // what came before it stands in the old one
+      if (lines_before_next_ == 0) {
+        file_ = std::exchange(next_file_, OwnedFd());
+        n_lost_ = 0;
+        continue;
+      }
+      --lines_before_next_;
+    }
     if (lines_.empty()) return;
     const std::string line = std::move(lines_.front());
     lines_.pop_front();
@@ -99,7 +127,7 @@ void ServeLog::run() {
 bool ServeLog::put(const std::string& line, std::string& why) {
   size_t done = 0;
   while (done < line.size()) {
-    pollfd wait{fd_, POLLOUT, 0};
+    pollfd wait{fd(), POLLOUT, 0};
     const int n_ready = ::poll(&wait, 1, kLookMs);
     if (n_ready == 0 || (n_ready < 0 && errno == EINTR)) {
       const std::lock_guard lock(mutex_);
@@ -107,7 +135,7 @@ bool ServeLog::put(const std::string& line, std::string& why) {
       why = "nobody reads it";
       return false;
     }
-    const ssize_t n = ::write(fd_, line.data() + done, std::min<size_t>(line.size() - done, PIPE_BUF));
+    const ssize_t n = ::write(fd(), line.data() + done, std::min<size_t>(line.size() - done, PIPE_BUF));
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n <= 0) {
       why = n < 0 ? std::strerror(errno) : "it takes nothing";

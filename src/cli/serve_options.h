@@ -24,7 +24,8 @@ struct ServeOptions {
   std::string log_file;               // empty: standard error
   std::vector<std::string> programs;  // whose settings are printed
   bool is_quiet = false;
-  int64_t cache_tokens = 0;  // 0: a full context for each answer at once
+  bool has_socket_mode = false;  // on the command line
+  int64_t cache_tokens = 0;      // 0: a full context for each answer at once
   bool is_json_log = false;
   bool is_check = false;  // tells what would be served, and ends
   server::ServerOptions server;

@@ -20,6 +20,7 @@
 #include "cli/prompt.h"
 #include "cli/serve_check.h"
 #include "cli/serve_log.h"
+#include "cli/serve_reload.h"
 #include "cli/serve_runs.h"
 #include "cli/serve_settings.h"
 #include "cli/sheet.h"
@@ -82,7 +83,8 @@ Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOp
                            short_name(options.model.path), engine.template_status().error().message));
   }
   const bool has_template = has_chat_template(engine) && engine.chat_template() != nullptr;
-  found = {has_template, has_template && can_use_tools(*engine.chat_template()), engine.context_tokens(), model.load_ms};
+  found = {has_template, has_template && can_use_tools(*engine.chat_template()), engine.context_tokens(),
+           model.load_ms};
   const contract::ChipInfo info = model.chip->info();
   server::ServedEngine served;
   served.chip = std::move(model.chip);
@@ -197,6 +199,7 @@ Status print_check(const server::Server& server, const ServeOptions& options, co
   if (!check.template_problem.empty()) sheet.row("", one_line(check.template_problem));
   sheet.row("tools", check.has_tools ? "the template lists them" : "none: requests with tools are refused");
   add_access_rows(options, sheet);
+  if (service.answering.replays_turns) sheet.row("turns with calls", "put back as they were sampled");
   if (!check.memory.note.empty()) print_note(check.memory.note);
   return write_out(sheet.str() + "\n" + lines_to_try(server, options, check.has_template) +
                    lines_for_programs(server, options, check.memory.context_tokens, check.has_tools));
@@ -216,11 +219,8 @@ Status print_check(const server::Server& server, const ServeOptions& options,
   return write_out(sheet.str() + "\n" + lines_for_programs(server, options, planned[0].context, true));
 }
 
-// Until the server has ended by itself, or was asked to and has.
-void wait_for_end(server::Server& server) {
-  if (wait_to_read(server.ended_fd())) return;
-  pollfd reader{STDERR_FILENO, POLLOUT, 0};  // a pipe whose reader does not read would be waited for
-  if (::poll(&reader, 1, 0) == 1) {
+void drain(server::Server& server) {
+  if (is_error_stream_read()) {
     write_err("naru: ending: answers under way are finished (once more to end at once)\n");
   }
   server.drain();
@@ -229,8 +229,16 @@ void wait_for_end(server::Server& server) {
   }
 }
 
+// Until the server has ended by itself, or was asked to and has.
+void wait_for_end(const ServeOptions& options, server::Server& server, ServeLog* log) {
+  while (!wait_to_read(server.ended_fd())) {
+    if (is_interrupted()) return drain(server);
+    if (take_reload()) reload_served(options, server, log);
+  }
+}
+
 // Several models, each of which is loaded when a request names it.
-Status serve_several(ServeOptions& options) {
+Status serve_several(ServeOptions& options, ServeLog* log) {
   server::ServiceOptions& service = options.server.service;
   NARU_ASSIGN(const std::vector<PlannedModel> planned,
               plan_models(options.models, options.model, service.answering.parallel, options.cache_tokens));
@@ -265,7 +273,7 @@ Status serve_several(ServeOptions& options) {
   NARU_TRY(write_out(fmt::format("ready: each is loaded when a request names it, in {} of memory\n{}",
                                  format_bytes(planned[0].available),
                                  lines_for_programs(*server, options, planned[0].context, true))));
-  wait_for_end(*server);
+  wait_for_end(options, *server, log);
   return server->status();
 }
 
@@ -287,7 +295,8 @@ Status serve_command(ServeOptions& options) {
   if (service.logs_prompts && !options.is_check) {
     print_note("prompts are logged: the body of each request stands in the log, for whoever reads it");
   }
-  if (options.models.size() > 1) return serve_several(options);
+  if (!options.is_check) reload_at_hangup();
+  if (options.models.size() > 1) return serve_several(options, log.get());
   std::optional<std::string> chat_template;
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
@@ -322,7 +331,7 @@ Status serve_command(ServeOptions& options) {
         (void)said.ok();  // the server goes on without a reader of these lines
       },
       [path = options.model.path](const std::function<bool()>& should_stop) { return hash_files(path, should_stop); });
-  wait_for_end(*server);
+  wait_for_end(options, *server, log.get());
   return server->status();
 }
 

@@ -279,9 +279,8 @@ Command make_train() {
       .summary = "trains a model as a recipe says",
       .description =
           "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, on-policy "
-          "distillation, sampling of training data, or a pipeline of such stages; of all weights, or of adapters. The folder "
-          "of the run "
-          "holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
+          "distillation, sampling of training data, or a pipeline of such stages; of all weights, or of adapters. The "
+          "folder of the run holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
           "checkpoint that cannot be read, other data) is refused and changes nothing."};
   c.arguments = {{"RECIPE", "a .toml file", true,

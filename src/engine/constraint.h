@@ -17,7 +17,7 @@ class ConstraintState {
  public:
   virtual ~ConstraintState() = default;
   // Bit i % 64 of word i / 64: token i may come next. Of as many ids as the logits have; valid until the next accept().
-  // No bit at all: the answer is over, and ends as by an end token.
+  // No bit at all: the answer is over, and ends as by an end token. Empty: any token may come.
   virtual std::span<const uint64_t> allowed() = 0;
   // `id` has come: one that was allowed.
   virtual void accept(int32_t id) = 0;

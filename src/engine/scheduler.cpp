@@ -426,7 +426,8 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
   std::span<const uint64_t> allowed;
   if (entry.constraint != nullptr) {
     allowed = entry.constraint->allowed();
-    const bool is_over = std::all_of(allowed.begin(), allowed.end(), [](uint64_t bits) { return bits == 0; });
+    const bool is_over =
+        !allowed.empty() && std::all_of(allowed.begin(), allowed.end(), [](uint64_t bits) { return bits == 0; });
     if (is_over) return finish(entry, FinishReason::kStop);
   }
   float logprob = 0;

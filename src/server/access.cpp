@@ -181,6 +181,21 @@ const ApiKey* find_key(const std::vector<ApiKey>& keys, std::string_view text) {
   return found;
 }
 
+bool is_origin(std::string_view text) {
+  bool has_scheme = false;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!text.starts_with(scheme)) continue;
+    text.remove_prefix(scheme.size());
+    has_scheme = true;
+  }
+  const std::string_view host = without_port(text);
+  const std::string_view port = text.substr(host.size());
+  const bool is_port = port.empty() || (port.size() >= 2 && port.size() <= 6 && port[0] == ':' &&
+                                        port.find_first_not_of("0123456789", 1) == std::string_view::npos);
+  return has_scheme && !host.empty() && is_port && is_visible(host) &&
+         host.find_first_of("/?#@\\*,\"<>") == std::string_view::npos;
+}
+
 bool is_loopback_host(std::string_view host) {
   if (equal_ignoring_case(host, "localhost") || host == "[::1]" || host == "::1") return true;
   if (host.size() > 10 && equal_ignoring_case(host.substr(host.size() - 10), ".localhost")) return true;
@@ -227,9 +242,10 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
 std::vector<HttpField> cross_origin_fields(const AccessRules& rules, const HttpRequest& head) {
   const std::string* origin = head.find("origin");
   if (origin == nullptr || !is_allowed_origin(rules, *origin)) return {};
-  return {{"Access-Control-Allow-Origin", *origin},
-          {"Vary", "Origin"},
-          {"Access-Control-Expose-Headers", "x-naru-ignored, x-naru-seed, retry-after"}};
+  return {
+      {"Access-Control-Allow-Origin", *origin},
+      {"Vary", "Origin"},
+      {"Access-Control-Expose-Headers", "x-naru-ignored, x-naru-warning, x-naru-replayed, x-naru-seed, retry-after"}};
 }
 
 }  // namespace naru::server

@@ -55,6 +55,9 @@ Admission admit(const AccessRules& rules, const HttpRequest& head, bool is_publi
 // The fields that let a web page of an allowed origin read the answer; none for others.
 std::vector<HttpField> cross_origin_fields(const AccessRules& rules, const HttpRequest& head);
 
+// What browsers send as Origin: http:// or https://, a host, and maybe a port.
+bool is_origin(std::string_view text);
+
 // A name or an address of this machine alone, without a port: "localhost", "127.0.0.1", "[::1]".
 bool is_loopback_host(std::string_view host);
 

@@ -40,6 +40,8 @@ struct AnswerPlan {
   uint64_t seed = 0;
   size_t model = 0;  // which of the models
   std::vector<std::string> ignored;
+  std::vector<std::string> warnings;
+  std::string replayed_call;  // as of PreparedAnswer
 };
 
 // Whose an answer is, and since when it is asked for.

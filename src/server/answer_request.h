@@ -36,8 +36,11 @@ struct FieldNames {
   bool has_places = true;  // element i of AnswerRequest::messages is element i of that field
   std::string_view prompt = "prompt";
   std::string_view form = "response_format";
+  std::string_view form_advice = R"(response_format {"type": "json_object"} gives one JSON object)";
   std::string_view thinking = "thinking";
   std::string_view effort = "reasoning_effort";
+  std::string_view budget = "thinking.budget_tokens";
+  std::string_view reasoning = "reasoning_content";  // of a message
 };
 
 struct AnswerRequest {
@@ -53,6 +56,7 @@ struct AnswerRequest {
   bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
   std::optional<bool> thinks;             // reasoning on or off, where the template knows both
   std::string reasoning_effort;           // "low", "high", "max"; "none": thinks is false; empty: the template's own
+  int64_t reasoning_tokens_max = 0;       // then it is closed; 0: no bound
   text::Value::Object template_settings;  // further variables of the template
   std::vector<TextPrompt> prompts;        // where it is no chat: at least one
   std::optional<std::string> suffix;      // of a text prompt: what is to stand behind the answer

@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <new>
 
+#include "server/limits.h"
+
 namespace naru::server {
 
 Answering::Answering(AnsweringOptions options, std::vector<ModelSource> models, AnswerListener& listener)
-    : options_(std::move(options)), listener_(listener), places_(models.size()) {
+    : options_(std::move(options)), listener_(listener), is_shared_(options_.is_shared), places_(models.size()) {
   NARU_CHECK(!models.empty());
+  if (options_.replays_turns) sampled_turns_ = std::make_shared<SampledTurns>(kSampledTurnsBytesMax);
   const ServedModel::Options each{.parallel = options_.parallel,
                                   .queue = options_.queue,
-                                  .is_shared = options_.is_shared,
+                                  .is_shared = &is_shared_,
                                   .turn = models.size() > 1 ? &turn_ : nullptr};
   const auto changed = [this] {
     {
@@ -166,6 +169,7 @@ void Answering::prepare_one(AnswerJob job) {
   if (models_[*model]->state() == ModelState::kLoaded && place.is_known && !place.is_leaving) {
     return prepare_for(job, read, *model);
   }
+  if (request != nullptr && request->is_streamed) tell_parked(job, *request, *model);
   {
     const std::lock_guard lock(mutex_);
     if (is_preparing_cancelled_) return;
@@ -173,6 +177,18 @@ void Answering::prepare_one(AnswerJob job) {
     place.parked.push_back({std::move(job), std::move(read)});
   }
   look_at_models();
+}
+
+void Answering::tell_parked(const AnswerJob& job, const AnswerRequest& request, size_t model) {
+  AnswerIdentity identity = job.identity;
+  identity.model = models_[model]->source().name;
+  AnswerPlan plan;
+  plan.is_streamed = true;
+  plan.seed = request.sampling.seed.value_or(job.seed);
+  plan.model = model;
+  plan.ignored = request.ignored;
+  plan.writer = job.dialect->make_writer(std::move(identity), request);
+  listener_.on_parked(job.id, std::move(plan));
 }
 
 void Answering::prepare_for(AnswerJob& job, ReadRequest& read, size_t model) {
@@ -184,13 +200,13 @@ void Answering::prepare_for(AnswerJob& job, ReadRequest& read, size_t model) {
     return listener_.on_page(job.id, std::move(std::get<std::string>(made)), std::move(page->ignored));
   }
   AnswerRequest& request = std::get<AnswerRequest>(read);
-  auto prepared = prepare(request, *facts, job.seed, scope_of(job.cache_scope, request.cache_salt));
+  auto prepared = prepare(request, *facts, job.seed, scope_of(job.cache_scope, request.cache_salt), sampled_turns_);
   if (auto* refusal = std::get_if<Refusal>(&prepared)) return report(job.id, std::move(*refusal));
   PreparedAnswer& answer = std::get<PreparedAnswer>(prepared);
   job.identity.model = facts->name;
   job.identity.fingerprint = facts->fingerprint;
   // What the request left open is decided: answers may say it.
-  const engine::SamplingOptions& used = answer.choices.front().sampling;
+  const engine::SamplingOptions& used = answer.prompts.front().sampling;
   request.sampling.temperature = used.temperature;
   request.sampling.top_p = used.top_p;
   request.sampling.presence_penalty = used.presence_penalty;
@@ -201,6 +217,8 @@ void Answering::prepare_for(AnswerJob& job, ReadRequest& read, size_t model) {
   plan.model = model;
   plan.ignored = std::move(request.ignored);
   plan.ignored.insert(plan.ignored.end(), answer.ignored.begin(), answer.ignored.end());
+  plan.warnings = answer.warnings;
+  plan.replayed_call = answer.replayed_call;
   plan.writer = job.dialect->make_writer(std::move(job.identity), request);
   listener_.on_planned(job.id, std::move(plan));
   put_mail(model, {job.id, std::move(answer), {job.account, job.arrival}});

@@ -29,6 +29,9 @@ class AnswerListener {
   virtual ~AnswerListener() = default;
   // The model is there, or not to be had. What it says of tokenizer and template is for the thread it comes on.
   virtual void on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) = 0;
+  // A streamed answer waits for its model: what is known of it, with a writer for pings and errors. A whole plan comes
+  // later.
+  virtual void on_parked(AnswerId answer, AnswerPlan plan) = 0;
   // Before the first event of an answer, unless that is an error.
   virtual void on_planned(AnswerId answer, AnswerPlan plan) = 0;
   // In the place of a plan and events: the whole body of the answer, JSON, which the engine had no part in.
@@ -37,12 +40,13 @@ class AnswerListener {
 };
 
 struct AnsweringOptions {
-  std::string model_name;     // where there is one model, and nothing else says its name
-  int64_t parallel = 4;       // choices computed at once, of each model
-  int64_t queue = 512;        // choices that wait, of each model; and requests, of all
-  bool is_shared = false;     // between several keys, none of which may fill the queue
-  int64_t memory_bytes = 0;   // for all models that are loaded, as ModelSource counts; 0: no bound
-  bool loads_at_once = true;  // a model that is the only one does not wait for a request
+  std::string model_name;      // where there is one model, and nothing else says its name
+  int64_t parallel = 4;        // choices computed at once, of each model
+  int64_t queue = 512;         // choices that wait, of each model; and requests, of all
+  bool is_shared = false;      // between several keys, none of which may fill the queue
+  int64_t memory_bytes = 0;    // for all models that are loaded, as ModelSource counts; 0: no bound
+  bool replays_turns = false;  // those with calls are kept as they were sampled, and put back so
+  bool loads_at_once = true;   // a model that is the only one does not wait for a request
 };
 
 class Answering {
@@ -56,6 +60,7 @@ class Answering {
   // From any thread.
   void submit(AnswerJob job);
   void cancel(AnswerId answer);
+  void share_queue(bool is_shared) { is_shared_ = is_shared; }  // as AnsweringOptions::is_shared
   size_t n_models() const { return models_.size(); }
   const ServedModel& model(size_t i) const { return *models_[i]; }
   ModelMetrics& metrics(size_t i) { return models_[i]->metrics(); }
@@ -80,6 +85,7 @@ class Answering {
   // The next one, or nothing where the models are to be looked at first.
   std::optional<AnswerJob> take_job();
   void prepare_one(AnswerJob job);
+  void tell_parked(const AnswerJob& job, const AnswerRequest& request, size_t model);
   void prepare_for(AnswerJob& job, ReadRequest& read, size_t model);
   // Which model a request names; nothing where it was refused.
   std::optional<size_t> find_model(const AnswerJob& job, const std::string& name, std::vector<std::string>& ignored);
@@ -102,7 +108,9 @@ class Answering {
 
   AnsweringOptions options_;
   AnswerListener& listener_;
+  std::atomic<bool> is_shared_;
   EngineTurn turn_;
+  std::shared_ptr<SampledTurns> sampled_turns_;  // null: none are kept
   std::vector<std::unique_ptr<ServedModel>> models_;
   std::vector<Place> places_;  // one a model; parked is guarded by mutex_
   uint64_t n_uses_ = 0;

@@ -19,10 +19,11 @@ namespace {
 
 using text::Value;
 
-// Several messages may be one here, and "system" stands before them.
-constexpr FieldNames kAnthropicNames = {.has_places = false, .effort = "output_config.effort"};
-
 constexpr std::string_view kNoForms = "answers of a form come later: ask for it in the prompt, and check what comes";
+
+// Several messages may be one here, and "system" stands before them.
+constexpr FieldNames kAnthropicNames = {
+    .has_places = false, .form_advice = kNoForms, .effort = "output_config.effort", .reasoning = "thinking block"};
 
 // A tool that the client runs; those that Anthropic would run, or knows the schema of, have a type with a date.
 void read_anthropic_tool(Fields& tool, ToolList& tools) {
@@ -91,7 +92,7 @@ void read_anthropic_tools(Fields& body, AnswerRequest& request) {
   }
 }
 
-// How much thinking is given out is not chosen here, nor how long it may be: both are said.
+// How much thinking is given out is not chosen here, and said.
 void read_anthropic_thinking(Fields& body, AnswerRequest& request) {
   const Value* value = body.find("thinking");
   if (value == nullptr) return;
@@ -105,7 +106,7 @@ void read_anthropic_thinking(Fields& body, AnswerRequest& request) {
                                                   place, formats::printable(type)));
   }
   request.thinks = type != "disabled";
-  if (thinking.integer("budget_tokens", 1, kTokensOfAnswerMax)) thinking.ignore("budget_tokens");
+  read_budget(thinking, "budget_tokens", request);
   if (thinking.string("display", kBlockWordBytesMax)) thinking.ignore("display");
   thinking.ignore_rest();
 }
@@ -172,35 +173,30 @@ void read_answer_fields(Fields& body, AnswerRequest& request) {
 }  // namespace
 
 ReadRequest read_anthropic_messages(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  read_prompt_fields(fields, request);
-  read_answer_fields(fields, request);
-  fields.ignore_rest();
-  return finish_request(notes, request);
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    read_prompt_fields(fields, request);
+    read_answer_fields(fields, request);
+    return finish_request(fields, request);
+  });
 }
 
 ReadRequest read_anthropic_count(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  auto request = std::make_shared<AnswerRequest>();
-  read_prompt_fields(fields, *request);
-  fields.ignore_rest();
-  if (!notes.ok()) return notes.refusal();
-  PageRequest page;
-  page.model = request->model;
-  page.ignored = notes.ignored();
-  page.make = [request](const ModelFacts& model) -> std::variant<std::string, Refusal> {
-    auto tokens = prompt_tokens(*request, model);
-    if (auto* refusal = std::get_if<Refusal>(&tokens)) return std::move(*refusal);
-    return fmt::format(R"({{"input_tokens":{}}})", std::get<std::vector<int32_t>>(tokens).size());
-  };
-  return page;
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    auto request = std::make_shared<AnswerRequest>();
+    read_prompt_fields(fields, *request);
+    fields.ignore_rest();
+    if (!fields.notes().ok()) return fields.notes().refusal();
+    PageRequest page;
+    page.model = request->model;
+    page.ignored = fields.notes().ignored();
+    page.make = [request](const ModelFacts& model) -> std::variant<std::string, Refusal> {
+      auto tokens = prompt_tokens(*request, model);
+      if (auto* refusal = std::get_if<Refusal>(&tokens)) return std::move(*refusal);
+      return fmt::format(R"({{"input_tokens":{}}})", std::get<std::vector<int32_t>>(tokens).size());
+    };
+    return page;
+  });
 }
 
 const Dialect kAnthropicMessages = {

@@ -100,10 +100,51 @@ std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages,
   return start;
 }
 
+// A turn with calls that came back without its reasoning, where the template would show it: the model was trained to
+// see it, and what is computed of the turn is not found again. Turns before `first` are not the template's.
+std::optional<std::string> missing_reasoning(const AnswerRequest& request, const ModelFacts& model, size_t first) {
+  if (request.thinks == false) return std::nullopt;
+  size_t last_question = 0;
+  const auto role_of = [&](size_t i) {
+    const text::Value* role = request.messages[i].find("role");
+    return role != nullptr && role->as_string() != nullptr ? *role->as_string() : std::string();
+  };
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    if (role_of(i) == "user") last_question = i;
+  }
+  for (size_t i = first; i < request.messages.size(); ++i) {
+    const text::Value& message = request.messages[i];
+    const bool is_shown = i < last_question ? model.tools.writes_earlier_reasoning : model.tools.writes_reasoning;
+    if (!is_shown || role_of(i) != "assistant" || calls_in(message) == nullptr) continue;
+    const text::Value* reasoning = message.find("reasoning_content");
+    if (reasoning != nullptr && reasoning->as_string() != nullptr && !reasoning->as_string()->empty()) continue;
+    const std::string place = request.names.has_places ? fmt::format("{}[{}]", request.names.messages, i)
+                                                       : fmt::format("a turn in {}", request.names.messages);
+    return fmt::format("{} calls tools and has no {}, which the model's template shows; send back what came with it",
+                       place, request.names.reasoning);
+  }
+  return std::nullopt;
+}
+
+// The prompt's tokens behind a turn that is known, and what the template writes there; false where there is none, or
+// where the template does not let it be put in.
+bool render_replay(const AnswerRequest& request, const ModelFacts& model, const ReplaySource& replays,
+                   const text::ChatInput& input, ChatPrompt& prompt, std::optional<Replay>& replay) {
+  const std::vector<std::string> before = histories_of(request, model);
+  prompt.history = before.back();
+  replay = find_replay(request, before, replays);
+  if (!replay) return false;
+  auto behind = segments_behind(*replay, "mark" + prompt.history, model, input);
+  if (!behind || !joined_behind(*replay->turn, model.tokenizer->encode_segments(*behind), model)) return false;
+  prompt.segments = std::move(*behind);
+  prompt.replayed_call = replay->call_id;
+  return true;
+}
+
 }  // namespace
 
 std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model, bool opens_answer,
-                                              engine::TextOptions* text) {
+                                              engine::TextOptions* text, const ReplaySource* replays) {
   const bool has_tools = !request.tools.is_null();
   if (model.tokenizer == nullptr || model.chat_template == nullptr || !model.chat_template->can_render(has_tools)) {
     const std::string why = model.template_status.ok() ? "the model has no chat template for such conversations"
@@ -135,9 +176,16 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
     if (auto* refusal = std::get_if<Refusal>(&taken)) return *refusal;
     start = std::move(std::get<text::AnswerStart>(taken));
   }
-  auto rendered = model.chat_template->render(input);
-  if (!rendered.ok()) return about_messages(rendered.error(), request.names);
-  prompt.segments = std::move(rendered).value();
+  std::optional<Replay> replay;
+  if (replays == nullptr || !render_replay(request, model, *replays, input, prompt, replay)) {
+    replay.reset();
+    auto rendered = model.chat_template->render(input);
+    if (!rendered.ok()) return about_messages(rendered.error(), request.names);
+    prompt.segments = std::move(rendered).value();
+  }
+  if (auto warning = missing_reasoning(request, model, replay ? replay->message + 1 : 0)) {
+    prompt.warnings.push_back(std::move(*warning));
+  }
   bool goes_on_in_reasoning = false;
   if (start) {
     auto appended = text::append_answer_start(std::move(*start), tokenizer, prompt.segments);
@@ -147,6 +195,10 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   prompt.ids = tokenizer.encode_segments(prompt.segments);
   prompt.opens_reasoning =
       start ? goes_on_in_reasoning : text::prompt_opens_reasoning(prompt.segments, prompt.ids, tokenizer);
+  if (replay) {
+    prompt.ids = *joined_behind(*replay->turn, prompt.ids, model);
+    prompt.replayed_tokens = std::ssize(replay->turn->ids);
+  }
   if (prompt.ids.empty()) {
     return Refusal{400,
                    "rendering the conversation: the model's chat template makes no text of it, some was wanted; "

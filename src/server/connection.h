@@ -50,6 +50,7 @@ class Connection final : public Responder, public std::enable_shared_from_this<C
   void begin_stream(HttpResponse head) override;
   void stream(std::string bytes) override;
   void end_stream(bool keeps_alive) override;
+  void abandon() override { close(); }
 
  private:
   enum class State : uint8_t {

@@ -39,12 +39,20 @@ double TokenBucket::seconds_until(double amount, Time now) {
 }
 
 KeyLimits::KeyLimits(engine::UserId user, const std::optional<Rate>& requests, const std::optional<Rate>& tokens)
-    : request_rate_(requests.value_or(Rate())),
-      token_rate_(tokens.value_or(Rate())),
-      account_(std::make_shared<KeyAccount>()) {
+    : account_(std::make_shared<KeyAccount>()) {
   account_->user = user;
-  if (requests) requests_.emplace(*requests);
-  if (tokens) tokens_.emplace(*tokens);
+  set_rates(requests, tokens);
+}
+
+void KeyLimits::set_rates(const std::optional<Rate>& requests, const std::optional<Rate>& tokens) {
+  const auto set = [](const std::optional<Rate>& rate, std::optional<TokenBucket>& bucket, Rate& old) {
+    if (rate && (!bucket || old != *rate)) bucket.emplace(*rate);
+    if (!rate) bucket.reset();
+    old = rate.value_or(Rate());
+  };
+  if (!tokens_) counted_tokens_ = account_->tokens.load(std::memory_order_relaxed);  // before there was a rate
+  set(requests, requests_, request_rate_);
+  set(tokens, tokens_, token_rate_);
 }
 
 std::optional<Refusal> KeyLimits::refuse(Time now) {

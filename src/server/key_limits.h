@@ -17,6 +17,7 @@ namespace naru::server {
 struct Rate {
   int64_t amount = 0;
   std::chrono::seconds time{1};
+  bool operator==(const Rate&) const = default;
 };
 inline constexpr int64_t kRateAmountMax = 1000000000000;
 
@@ -53,13 +54,15 @@ class KeyLimits {
   // any are left; what it takes beyond is owed.
   std::optional<Refusal> refuse(Time now);
   void take_request();
+  // Other rates than before begin with full buckets; the same go on.
+  void set_rates(const std::optional<Rate>& requests, const std::optional<Rate>& tokens);
 
   const std::shared_ptr<KeyAccount>& account() const { return account_; }
   int64_t n_answering = 0;  // its requests that are under way
 
  private:
   std::optional<TokenBucket> requests_, tokens_;
-  Rate request_rate_, token_rate_;
+  Rate request_rate_, token_rate_;  // of those
   std::shared_ptr<KeyAccount> account_;
   int64_t counted_tokens_ = 0;  // of the account, that are out of the bucket
 };

@@ -15,7 +15,8 @@ inline constexpr int64_t kBodyBytesAllMax = 512 << 20;   // of all that are bein
 inline constexpr int64_t kPipelinedBytesMax = 64 << 10;  // read ahead of the request that is being answered
 inline constexpr int64_t kUnsentBytesMax = 8 << 20;      // of a stream, that its reader has not taken
 inline constexpr int64_t kConnectionsMax = 1024;
-inline constexpr int64_t kLoggedBodyBytesMax = 64 << 10;  // of one request, where prompts are logged
+inline constexpr int64_t kSampledTurnsBytesMax = 64 << 20;  // of turns that are kept as they were sampled
+inline constexpr int64_t kLoggedBodyBytesMax = 64 << 10;    // of one request, where prompts are logged
 
 inline constexpr int64_t kMessagesMax = 4096;              // of one conversation
 inline constexpr int64_t kMessagePartsMax = 16384;         // of one message

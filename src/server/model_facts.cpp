@@ -31,6 +31,10 @@ ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string 
   facts.chat_template = engine.chat_template();
   facts.template_status = engine.template_status();
   if (facts.tokenizer != nullptr) {
+    for (const int32_t id : engine.eos_ids()) {
+      const bool is_known = id >= 0 && id < facts.tokenizer->n_ids() && !facts.tokenizer->piece(id).empty();
+      if (is_known) facts.end_ids.push_back(id);
+    }
     facts.masks = std::make_shared<const VocabularyMasks>(*facts.tokenizer, facts.vocab, engine.eos_ids());
   }
   if (facts.chat_template != nullptr) facts.tools = text::tool_support(*facts.chat_template);

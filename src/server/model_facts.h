@@ -51,6 +51,7 @@ struct ModelFacts {
   bool is_sampling_advised = false;  // by the model's makers; else temperature 1 and nothing cut
   // Of the engine; their const methods may run on any thread.
   const text::Tokenizer* tokenizer = nullptr;
+  std::vector<int32_t> end_ids;  // the tokens that end an answer, ascending; of the tokenizer's
   const text::ChatTemplate* chat_template = nullptr;
   Status template_status;                        // why there is none
   text::ToolSupport tools;                       // what the template makes of them

@@ -11,6 +11,7 @@
 #include "formats/utf8.h"
 #include "server/limits.h"
 #include "server/openai_tools.h"
+#include "server/text_blocks.h"
 
 namespace naru::server {
 namespace {
@@ -74,9 +75,6 @@ class OllamaMessages {
   Value read(const Value& value, const std::string& place);
 
  private:
-  void refuse_object(const Value& value, const std::string& place, std::string_view wanted) {
-    notes_.refuse(place, fmt::format("{} is {}, {} was wanted; correct it", place, shown_value(value), wanted));
-  }
   std::string read_role(Fields& message);
   Value::List read_calls(Fields& message);
   Value read_call(const Value& value, const std::string& place);
@@ -100,9 +98,11 @@ std::string OllamaMessages::read_role(Fields& message) {
 }
 
 Value OllamaMessages::read_call(const Value& value, const std::string& place) {
+  constexpr std::string_view kWanted = "an object with \"function\": {\"name\", \"arguments\"}";
+  if (!check_object(value, place, kWanted, notes_)) return {};
   const Value* function = value.find("function");
-  if (function == nullptr || function->as_object() == nullptr) {
-    refuse_object(value, place, "an object with \"function\": {\"name\", \"arguments\"}");
+  if (function == nullptr || !check_object(*function, place, kWanted, notes_)) {
+    notes_.refuse(place, fmt::format("{} has no \"function\", {} was wanted; correct it", place, kWanted));
     return {};
   }
   Fields call(value, place, notes_);
@@ -163,10 +163,7 @@ OpenCall OllamaMessages::answered_call(const std::string& id, const std::string&
 }
 
 Value OllamaMessages::read(const Value& value, const std::string& place) {
-  if (value.as_object() == nullptr) {
-    refuse_object(value, place, "an object with \"role\" and \"content\"");
-    return {};
-  }
+  if (!check_object(value, place, "an object with \"role\" and \"content\"", notes_)) return {};
   Fields fields(value, place, notes_);
   const std::string role = read_role(fields);
   const auto content = fields.string("content", kLongBytesMax);

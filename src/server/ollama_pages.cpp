@@ -75,20 +75,18 @@ std::string ollama_show(const ModelFacts& model) {
 }
 
 ReadRequest read_ollama_show(std::string_view body, const HttpRequest&) {
-  text::Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  PageRequest page;
-  page.model = read_ollama_model(fields);
-  const std::string older = read_ollama_model(fields, "name");
-  if (page.model.empty()) page.model = older;
-  fields.ignore("verbose");
-  fields.ignore_rest();
-  if (!notes.ok()) return notes.refusal();
-  page.ignored = notes.ignored();
-  page.make = [](const ModelFacts& model) { return ollama_show(model); };
-  return page;
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    PageRequest page;
+    page.model = read_ollama_model(fields);
+    const std::string older = read_ollama_model(fields, "name");
+    if (page.model.empty()) page.model = older;
+    fields.ignore("verbose");
+    fields.ignore_rest();
+    if (!fields.notes().ok()) return fields.notes().refusal();
+    page.ignored = fields.notes().ignored();
+    page.make = [](const ModelFacts& model) { return ollama_show(model); };
+    return page;
+  });
 }
 
 }  // namespace

@@ -21,7 +21,11 @@ constexpr size_t kOllamaNameBytesMax = 256;
 constexpr size_t kOllamaTextBytesMax = kBodyBytesMax;
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 
-constexpr FieldNames kOllamaNames = {.form = "format", .thinking = "think", .effort = "think"};
+constexpr FieldNames kOllamaNames = {.form = "format",
+                                     .form_advice = "format \"json\" gives one JSON object",
+                                     .thinking = "think",
+                                     .effort = "think",
+                                     .reasoning = "thinking"};
 
 void read_ollama_options(Fields& body, AnswerRequest& request) {
   const Value* value = body.find("options");
@@ -138,49 +142,45 @@ std::string read_ollama_model(Fields& body, std::string_view field) {
 }
 
 ReadRequest read_ollama_chat(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  request.is_chat = true;
-  read_ollama_common(fields, request);
-  request.messages = read_ollama_messages(fields);
-  request.tools = read_ollama_tools(fields);
-  fields.ignore_rest();
-  return request.messages.empty() ? ollama_load_page(notes, request) : finish_request(notes, request);
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    request.is_chat = true;
+    read_ollama_common(fields, request);
+    request.messages = read_ollama_messages(fields);
+    request.tools = read_ollama_tools(fields);
+    fields.ignore_rest();
+    return request.messages.empty() ? ollama_load_page(fields.notes(), request) : finish_request(fields, request);
+  });
 }
 
 ReadRequest read_ollama_generate(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  read_ollama_common(fields, request);
-  refuse_generate_fields(fields);
-  const std::string prompt = fields.string("prompt", kOllamaTextBytesMax).value_or("");
-  const std::string system = fields.string("system", kOllamaTextBytesMax).value_or("");
-  request.suffix = fields.string("suffix", kOllamaTextBytesMax);
-  const bool fills_in = request.suffix.value_or("") != "";
-  // A text is continued as it is where that is asked for, and where something stands behind it.
-  request.is_chat = !fields.boolean("raw").value_or(false) && !fills_in;
-  if (!request.is_chat) {
-    if (!system.empty()) {
-      fields.refuse_unsupported("system", fills_in ? "a text is filled in without" : "a raw prompt has it within");
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    read_ollama_common(fields, request);
+    refuse_generate_fields(fields);
+    const std::string prompt = fields.string("prompt", kOllamaTextBytesMax).value_or("");
+    const std::string system = fields.string("system", kOllamaTextBytesMax).value_or("");
+    request.suffix = fields.string("suffix", kOllamaTextBytesMax);
+    const bool fills_in = request.suffix.value_or("") != "";
+    // A text is continued as it is where that is asked for, and where something stands behind it.
+    request.is_chat = !fields.boolean("raw").value_or(false) && !fills_in;
+    if (!request.is_chat) {
+      if (!system.empty()) {
+        fields.refuse_unsupported("system", fills_in ? "a text is filled in without" : "a raw prompt has it within");
+      }
+      fields.ignore("think");
+      request.prompts = {prompt};
+    } else {
+      request.names.messages = "prompt";
+      request.names.has_places = false;
+      if (!system.empty()) request.messages.push_back(Value::Object{{"role", "system"}, {"content", system}});
+      request.messages.push_back(Value::Object{{"role", "user"}, {"content", prompt}});
     }
-    if (fields.has("think")) notes.ignore("think");
-    request.prompts = {prompt};
-  } else {
-    request.names.messages = "prompt";
-    request.names.has_places = false;
-    if (!system.empty()) request.messages.push_back(Value::Object{{"role", "system"}, {"content", system}});
-    request.messages.push_back(Value::Object{{"role", "user"}, {"content", prompt}});
-  }
-  fields.ignore_rest();
-  if (!prompt.empty() || fills_in) return finish_request(notes, request);
-  request.is_chat = false;
-  return ollama_load_page(notes, request);
+    fields.ignore_rest();
+    if (!prompt.empty() || fills_in) return finish_request(fields, request);
+    request.is_chat = false;
+    return ollama_load_page(fields.notes(), request);
+  });
 }
 
 const Dialect kOllamaChat = {"ollama.chat", "chat-",

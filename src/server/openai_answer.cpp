@@ -265,10 +265,12 @@ std::string OpenAiWriter::keep(const AnswerEvent& event) {
 }  // namespace
 
 Json openai_usage(const AnswerUsage& usage) {
+  Json details = {{"cached_tokens", usage.cached_tokens}};
+  if (usage.replayed_tokens > 0) details["replayed_tokens"] = usage.replayed_tokens;
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"prompt_tokens_details", std::move(details)},
           {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};

@@ -5,6 +5,7 @@
 #include "formats/utf8.h"
 #include "server/limits.h"
 #include "server/openai_tools.h"
+#include "server/text_blocks.h"
 
 namespace naru::server {
 namespace {
@@ -14,43 +15,6 @@ using text::Value;
 constexpr size_t kShortTextBytesMax = 256;
 constexpr size_t kTextBytesMax = kBodyBytesMax;
 
-// Parts of a text, joined by line breaks.
-std::string read_parts(const Value::List& parts, const std::string& path, FieldNotes& notes) {
-  std::string text;
-  if (static_cast<int64_t>(parts.size()) > kMessagePartsMax) {
-    notes.refuse(
-        path, fmt::format("{} has {} parts, at most {} are taken; send fewer", path, parts.size(), kMessagePartsMax));
-    return text;
-  }
-  for (size_t i = 0; i < parts.size() && notes.ok(); ++i) {
-    const std::string place = fmt::format("{}[{}]", path, i);
-    if (parts[i].as_object() == nullptr) {
-      notes.refuse(
-          place, fmt::format("{} is {}, an object with \"type\" was wanted; correct it", place, shown_value(parts[i])));
-      return text;
-    }
-    Fields part(parts[i], place, notes);
-    const auto type = part.string("type", kShortTextBytesMax);
-    if (!notes.ok()) return text;
-    if (type != "text") {
-      notes.refuse(part.path_of("type"),
-                   fmt::format("{} is {}, and models take text alone here; send parts of type \"text\"",
-                               part.path_of("type"), type ? formats::printable(*type) : "not there"),
-                   400, "unsupported_content");
-      return text;
-    }
-    const auto said = part.string("text", kTextBytesMax);
-    if (!said) {
-      notes.refuse(part.path_of("text"), fmt::format("{} is not there, a string was wanted", part.path_of("text")));
-      return text;
-    }
-    part.ignore_rest();
-    if (i > 0) text += '\n';
-    text += *said;
-  }
-  return text;
-}
-
 Value read_content(Fields& message) {
   const Value* content = message.find("content");
   if (content == nullptr) {
@@ -59,12 +23,7 @@ Value read_content(Fields& message) {
         fmt::format("{} is not there, a string was wanted; give one, maybe an empty one", message.path_of("content")));
     return {};
   }
-  if (content->as_string()) return *content;
-  if (const auto* parts = content->as_list()) {
-    return read_parts(*parts, message.path_of("content"), message.notes());
-  }
-  message.refuse_wrong("content", *content, "a string or an array of parts");
-  return {};
+  return read_text_blocks(*content, message.path_of("content"), message.notes(), {"text"});
 }
 
 std::string read_role(Fields& message) {
@@ -84,11 +43,7 @@ std::string read_role(Fields& message) {
 }
 
 Value read_message(const Value& value, const std::string& place, FieldNotes& notes) {
-  if (value.as_object() == nullptr) {
-    notes.refuse(place, fmt::format("{} is {}, an object with \"role\" and \"content\" was wanted; correct it", place,
-                                    shown_value(value)));
-    return {};
-  }
+  if (!check_object(value, place, "an object with \"role\" and \"content\"", notes)) return {};
   Fields fields(value, place, notes);
   Value::Object message;
   const std::string role = read_role(fields);

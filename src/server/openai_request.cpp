@@ -245,37 +245,32 @@ void read_openai_prompt_fields(Fields& fields, AnswerRequest& request) {
 }
 
 ReadRequest read_openai_chat(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  read_openai_prompt_fields(fields, request);
-  read_common(fields, request);
-  read_max_tokens(fields, request);
-  read_chat_logprobs(fields, request);
-  read_response_format(fields, request);
-  refuse_chat_fields(fields);
-  fields.ignore_rest();
-  return finish_request(notes, request);
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    read_openai_prompt_fields(fields, request);
+    read_common(fields, request);
+    read_max_tokens(fields, request);
+    read_chat_logprobs(fields, request);
+    read_response_format(fields, request);
+    refuse_chat_fields(fields);
+    return finish_request(fields, request);
+  });
 }
 
 ReadRequest read_openai_completion(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  request.model = fields.string("model", kNameBytesMax).value_or("");
-  read_prompts(fields, request);
-  request.suffix = fields.string("suffix", kBodyBytesMax);
-  read_common(fields, request);
-  // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
-  request.max_tokens = fields.integer("max_tokens", 1, kTokensOfAnswerMax).value_or(16);
-  request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
-  refuse_completion_fields(fields, request);
-  fields.ignore_rest();
-  return finish_request(notes, request);
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    request.names.form_advice = "/v1/chat/completions has response_format";
+    request.model = fields.string("model", kNameBytesMax).value_or("");
+    read_prompts(fields, request);
+    request.suffix = fields.string("suffix", kBodyBytesMax);
+    read_common(fields, request);
+    // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
+    request.max_tokens = fields.integer("max_tokens", 1, kTokensOfAnswerMax).value_or(16);
+    request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
+    refuse_completion_fields(fields, request);
+    return finish_request(fields, request);
+  });
 }
 
 const Dialect kOpenAiChat = {"openai.chat", "chatcmpl-",

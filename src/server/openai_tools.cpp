@@ -40,13 +40,6 @@ const Value* function_object(Fields& outer, bool needs_type) {
   return function;
 }
 
-// An element of a list as an object; nothing where it is none.
-bool check_object(const Value& value, const std::string& place, std::string_view wanted, FieldNotes& notes) {
-  if (value.as_object() != nullptr) return true;
-  notes.refuse(place, fmt::format("{} is {}, {} was wanted; correct it", place, shown_value(value), wanted));
-  return false;
-}
-
 Value read_tool(const Value& value, const std::string& place, bool needs_type, FieldNotes& notes) {
   if (!check_object(value, place, "an object with \"type\" and \"function\"", notes)) return {};
   Fields outer(value, place, notes);

@@ -44,7 +44,7 @@ Json body_schema(const BodyTable& table) {
     Json schema = Json::parse(row.schema);
     if (row.is_required) {
       required.push_back(row.name);
-    } else {
+    } else if (!row.is_one_of) {
       schema = or_null(std::move(schema));
     }
     schema["description"] = row.help;
@@ -148,7 +148,9 @@ void describe_dialect(const Route& route, Json& operation) {
     answer["content"][std::string(table->piece_type)] = {{"schema", stream_schema(*table)}};
   }
   answer["headers"] = {{"x-naru-seed", {{"schema", {{"type", "string"}}}}},
-                       {"x-naru-ignored", {{"schema", {{"type", "string"}}}}}};
+                       {"x-naru-ignored", {{"schema", {{"type", "string"}}}}},
+                       {"x-naru-warning", {{"schema", {{"type", "string"}}}}},
+                       {"x-naru-replayed", {{"schema", {{"type", "string"}}}}}};
 }
 
 Json operation_of(const Route& route) {
@@ -181,8 +183,9 @@ Json all_components() {
 
 const std::vector<const BodyTable*>& described_bodies() {
   static const std::vector<const BodyTable*> tables = {
-      &kOpenAiChatBody, &kOpenAiCompletionBody, &kApplyTemplateBody, &kDetokenizeBody,     &kResponsesBody,
-      &kAnthropicBody,  &kAnthropicCountBody,   &kOllamaChatBody,    &kOllamaGenerateBody, &kOllamaShowBody};
+      &kOpenAiChatBody, &kOpenAiCompletionBody, &kApplyTemplateBody, &kTokenizeBody,
+      &kDetokenizeBody, &kResponsesBody,        &kAnthropicBody,     &kAnthropicCountBody,
+      &kOllamaChatBody, &kOllamaGenerateBody,   &kOllamaShowBody};
   return tables;
 }
 

@@ -43,8 +43,11 @@ std::vector<FieldRow> prompt_rows() {
        R"("disable_parallel_tool_use":{"type":["boolean","null"]}}})",
        "whether tools may be called", R"({"type":"auto"})"},
       {"thinking",
-       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","adaptive","disabled"]}}})",
-       "reasoning on or off, where the model's template knows both", R"({"type":"disabled"})"},
+       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","adaptive","disabled"]},)"
+       R"("budget_tokens":)" +
+           any_schema({integer_schema(1, kTokensOfAnswerMax), R"({"type":"null"})"}) + "}}",
+       "reasoning on or off, where the model's template knows both; and the most tokens it may have",
+       R"({"type":"enabled","budget_tokens":512})"},
       {"output_config",
        R"({"type":"object","properties":{"effort":{"enum":["low","medium","high","xhigh","max","ultra",null]}}})",
        "how much is thought", R"({"effort":"low"})"},

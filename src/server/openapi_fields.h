@@ -18,6 +18,7 @@ struct FieldRow {
   std::string_view example;     // a value that is taken, as JSON
   std::string_view needs = {};  // other fields without which it is refused: "\"stream\":true"
   bool is_required = false;
+  bool is_one_of = false;  // of several of which one must be there, and one alone: the table's rules say it
 };
 
 // The bodies of one dialect, and what it answers: names of openapi_components().
@@ -49,7 +50,7 @@ std::string array_schema(const std::string& items, int64_t n_max, int64_t n_min 
 std::string any_schema(std::initializer_list<std::string> schemas);
 
 // What is there, a file a dialect: openapi_NAME.cpp. A new one stands in openapi.cpp's lists too.
-extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody, kApplyTemplateBody, kDetokenizeBody;
+extern const BodyTable kOpenAiChatBody, kOpenAiCompletionBody, kApplyTemplateBody, kTokenizeBody, kDetokenizeBody;
 extern const BodyTable kResponsesBody;
 extern const BodyTable kAnthropicBody, kAnthropicCountBody;
 extern const BodyTable kOllamaChatBody, kOllamaGenerateBody, kOllamaShowBody;

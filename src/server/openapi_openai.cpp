@@ -94,6 +94,7 @@ std::string tools_schema() {
 
 // Those that decide the prompt.
 std::vector<FieldRow> chat_prompt_rows() {
+  const std::string budget = any_schema({integer_schema(1, kTokensOfAnswerMax), R"({"type":"null"})"});
   return {
       {"messages", messages_schema(), "the conversation", R"([{"role":"user","content":"Hi"}])", "", true},
       {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
@@ -101,8 +102,12 @@ std::vector<FieldRow> chat_prompt_rows() {
       {"tools", tools_schema(), "functions that the client runs", R"([{"type":"function","function":{"name":"add"}}])"},
       {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
       {"parallel_tool_calls", boolean_schema(), "several calls in one answer; default: true", "true"},
-      {"thinking", R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]}}})",
-       "reasoning on or off, where the model's template knows both", R"({"type":"enabled"})"},
+      {"thinking",
+       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]},"budget_tokens":)" +
+           budget + "}}",
+       "reasoning on or off, where the model's template knows both; and the most tokens it may have",
+       R"({"type":"enabled","budget_tokens":512})"},
+      {"thinking_token_budget", integer_schema(1, kTokensOfAnswerMax), "another name of thinking.budget_tokens", "512"},
       {"reasoning_effort", words_schema({"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"}),
        "how much is thought", R"("high")"}};
 }
@@ -149,6 +154,33 @@ std::vector<FieldRow> apply_template_rows() {
   return rows;
 }
 
+// A text, or the prompt of a chat.
+std::vector<FieldRow> tokenize_rows() {
+  constexpr std::string_view kSomeText = R"("content":"Hi")";
+  constexpr std::string_view kSomeChat = R"("messages":[{"role":"user","content":"Hi"}])";
+  std::vector<FieldRow> rows = {
+      {"content", string_schema(kBodyBytesMax), "a text, with nothing put around it", R"("Hi")"},
+      {"prompt", string_schema(kBodyBytesMax), "a text, with what the tokenizer's files ask for around it", R"("Hi")"},
+      {"add_special", boolean_schema(), "what the tokenizer's files ask for stands around the text", "true", kSomeText},
+      {"add_special_tokens", boolean_schema(), "another name of add_special", "true", kSomeText},
+      {"parse_special", boolean_schema(), "special tokens that the text spells become their ids", "false", kSomeText},
+      {"with_pieces", boolean_schema(), "each token as an object with its text", "true", kSomeText},
+      {"return_token_strs", boolean_schema(), "the tokens' texts in token_strs", "true", kSomeText},
+      {"add_generation_prompt", boolean_schema(), "the prompt ends where the answer begins; default: true", "true",
+       kSomeChat},
+      {"continue_final_message", boolean_schema(), "the last message is to be gone on from", "false", kSomeChat}};
+  FieldRow model = model_row();
+  model.needs = kSomeText;
+  rows.push_back(std::move(model));
+  for (FieldRow& row : chat_prompt_rows()) {
+    if (!row.is_required) row.needs = kSomeChat;
+    row.is_required = false;
+    rows.push_back(std::move(row));
+  }
+  for (FieldRow& row : rows) row.is_one_of = row.needs.empty();
+  return rows;
+}
+
 std::vector<FieldRow> detokenize_rows() {
   return {{"tokens", array_schema(integer_schema(0, kIdMax), kPageTokensMax), "ids of the model's tokenizer", "[1,2]",
            "", true},
@@ -170,6 +202,11 @@ constexpr std::string_view kChatRules =
     R"("reasoning_effort":{"type":"string"}}}}])";
 constexpr std::string_view kChatPromptRules =
     R"([{"not":{"required":["thinking","reasoning_effort"],"properties":{"thinking":{"type":"object"},)"
+    R"("reasoning_effort":{"type":"string"}}}}])";
+
+constexpr std::string_view kTokenizeRules =
+    R"([{"oneOf":[{"required":["content"]},{"required":["prompt"]},{"required":["messages"]}]},)"
+    R"({"not":{"required":["thinking","reasoning_effort"],"properties":{"thinking":{"type":"object"},)"
     R"("reasoning_effort":{"type":"string"}}}}])";
 
 }  // namespace
@@ -201,16 +238,23 @@ const BodyTable kApplyTemplateBody = {"tokens.apply-template",
                                       "",
                                       "Error",
                                       kChatPromptRules};
+const BodyTable kTokenizeBody = {
+    "tokens.tokenize", "The tokens of a text or of a conversation", tokenize_rows, "Tokenized", "", "", "Error",
+    kTokenizeRules};
 const BodyTable kDetokenizeBody = {"tokens.detokenize", "The text of tokens", detokenize_rows, "Detokenized"};
 
 std::vector<ComponentRow> openai_components() {
   return {
       {"RenderedPrompt", R"({"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"}}})"},
+      {"Tokenized", R"({"type":"object","required":["tokens","count","max_model_len"],"properties":{
+        "tokens":{"type":"array","items":{"anyOf":[{"type":"integer"},{"type":"object"}]}},"count":{"type":"integer"},
+        "max_model_len":{"type":"integer"},"token_strs":{"type":"array","items":{"type":"string"}}}})"},
       {"Detokenized", R"({"type":"object","required":["content","prompt"],"properties":{"content":{"type":"string"},
         "prompt":{"type":"string"}}})"},
       {"Usage", R"({"type":"object","required":["prompt_tokens","completion_tokens","total_tokens"],"properties":{
         "prompt_tokens":{"type":"integer"},"completion_tokens":{"type":"integer"},"total_tokens":{"type":"integer"},
-        "prompt_tokens_details":{"type":"object","properties":{"cached_tokens":{"type":"integer"}}},
+        "prompt_tokens_details":{"type":"object","properties":{"cached_tokens":{"type":"integer"},
+          "replayed_tokens":{"type":"integer","description":"with --replay-turns: put back as they were sampled"}}},
         "completion_tokens_details":{"type":"object","properties":{"reasoning_tokens":{"type":"integer"}}},
         "prompt_cache_hit_tokens":{"type":"integer"},"prompt_cache_miss_tokens":{"type":"integer"}}})"},
       {"ChatCompletion",

@@ -6,18 +6,15 @@
 
 #include "base/sha256.h"
 #include "engine/json_constraint.h"
+#include "engine/reasoning_budget.h"
 #include "server/chat_prompt.h"
 #include "text/fill_in.h"
 
 namespace naru::server {
 namespace {
 
-// A prompt as tokens.
-struct Prompt {
-  std::vector<int32_t> ids;
-  bool opens_reasoning = false;
-  std::vector<std::string> ignored;
-};
+// A prompt as tokens; its segments are of no interest any more.
+using Prompt = ChatPrompt;
 using MadePrompt = std::variant<Prompt, Refusal>;
 
 engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts& model, uint64_t seed) {
@@ -35,11 +32,9 @@ engine::SamplingOptions sampling_of(const AskedSampling& asked, const ModelFacts
 }
 
 // `text`: how the answer is read.
-MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, engine::TextOptions& text) {
-  auto made = render_chat(request, model, true, &text);
-  if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
-  ChatPrompt& prompt = std::get<ChatPrompt>(made);
-  return Prompt{std::move(prompt.ids), prompt.opens_reasoning, std::move(prompt.ignored)};
+MadePrompt chat_prompt(const AnswerRequest& request, const ModelFacts& model, engine::TextOptions& text,
+                       const ReplaySource* replays = nullptr) {
+  return render_chat(request, model, true, &text, replays);
 }
 
 // What stands between a beginning and an end.
@@ -65,7 +60,9 @@ MadePrompt fill_in_prompt(const AnswerRequest& request, size_t index, const Mode
         400, "reading the request: the answer is to be one JSON object, and to stand before suffix; leave one out",
         "suffix", "", 0};
   }
-  return Prompt{text::encode_fill_in(*model.tokenizer, *tokens, *text, *request.suffix), false, {}};
+  Prompt prompt;
+  prompt.ids = text::encode_fill_in(*model.tokenizer, *tokens, *text, *request.suffix);
+  return prompt;
 }
 
 // What an answer in JSON cannot be as well.
@@ -102,14 +99,15 @@ MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const 
                  param, "", 0};
 }
 
-MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model, engine::TextOptions& text) {
+MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFacts& model, engine::TextOptions& text,
+                       const ReplaySource* replays) {
   const FieldNames& names = request.names;
   const std::string param = request.is_chat               ? std::string(names.messages)
                             : request.prompts.size() == 1 ? std::string(names.prompt)
                                                           : fmt::format("{}[{}]", names.prompt, index);
   // An empty end is none.
   const bool fills_in = request.suffix && !request.suffix->empty();
-  MadePrompt made = request.is_chat ? chat_prompt(request, model, text)
+  MadePrompt made = request.is_chat ? chat_prompt(request, model, text, replays)
                     : fills_in      ? fill_in_prompt(request, index, model, param)
                                     : text_prompt(request.prompts[index], model, param);
   const Prompt* prompt = std::get_if<Prompt>(&made);
@@ -119,6 +117,18 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
                              "least for the answer; shorten it, or start the server with a longer --context",
                              prompt->ids.size(), model.context_tokens),
                  param, "context_length_exceeded", 0};
+}
+
+// What a chat's prompt says besides, and whether its turn is to be kept: one that may call tools and is a turn of its
+// own.
+void take_chat_prompt(Prompt& prompt, const AnswerRequest& request, const ReplaySource& replays,
+                      const std::shared_ptr<SampledTurns>& turns, PreparedAnswer& answer) {
+  answer.warnings = std::move(prompt.warnings);
+  answer.replayed_call = std::move(prompt.replayed_call);
+  answer.replayed_tokens = prompt.replayed_tokens;
+  if (turns == nullptr || request.tools.is_null() || request.continues_last) return;
+  answer.turn =
+      std::make_shared<const TurnToKeep>(TurnToKeep{turns, replays.scope, std::move(prompt.history), prompt.ids});
 }
 
 Refusal no_tokenizer() {
@@ -144,7 +154,7 @@ uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
 }
 
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
-                                              uint64_t cache_scope) {
+                                              uint64_t cache_scope, const std::shared_ptr<SampledTurns>& turns) {
   if (model.tokenizer == nullptr) return no_tokenizer();
   if (auto refusal = refuse_with_json(request)) return std::move(*refusal);
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
@@ -156,30 +166,35 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
   answer.choices_per_prompt = request.n;
   answer.text.stop = request.stop;
   answer.text.split_reasoning = request.is_chat;
+  const ReplaySource replays{turns.get(), cache_scope};
   for (size_t i = 0; i < static_cast<size_t>(request.n_prompts()); ++i) {
-    MadePrompt made = make_prompt(request, i, model, answer.text);
+    MadePrompt made = make_prompt(request, i, model, answer.text, turns != nullptr ? &replays : nullptr);
     if (auto* refusal = std::get_if<Refusal>(&made)) return std::move(*refusal);
     Prompt& prompt = std::get<Prompt>(made);
     answer.text.starts_in_reasoning = prompt.opens_reasoning;
     if (i == 0) answer.ignored = std::move(prompt.ignored);
+    if (request.is_chat) take_chat_prompt(prompt, request, replays, turns, answer);
     std::shared_ptr<const engine::Constraint> constraint;
     if (request.is_json) {
       constraint = std::make_shared<const engine::JsonConstraint>(model.masks->json(), answer.text.split_reasoning,
                                                                   prompt.opens_reasoning);
     }
-    for (int64_t j = 0; j < request.n; ++j) {
-      engine::Request one;
-      one.ids = prompt.ids;
-      one.sampling = sampling;
-      one.sample = static_cast<uint32_t>(j);
-      one.max_tokens = request.max_tokens;
-      one.ignore_eos = request.ignores_end;
-      one.top_logprobs = request.top_logprobs;
-      one.constraint = constraint;
-      one.cache_scope = cache_scope;
-      one.priority = request.priority;
-      answer.choices.push_back(std::move(one));
+    if (request.is_chat && request.reasoning_tokens_max > 0) {
+      auto bounded = std::make_shared<const engine::ReasoningBudget>(
+          *model.tokenizer, model.vocab, request.reasoning_tokens_max, prompt.opens_reasoning, std::move(constraint));
+      if (!bounded->can_close()) answer.ignored.emplace_back(request.names.budget);
+      constraint = std::move(bounded);
     }
+    engine::Request first;
+    first.ids = std::move(prompt.ids);
+    first.sampling = sampling;
+    first.max_tokens = request.max_tokens;
+    first.ignore_eos = request.ignores_end;
+    first.top_logprobs = request.top_logprobs;
+    first.constraint = std::move(constraint);
+    first.cache_scope = cache_scope;
+    first.priority = request.priority;
+    answer.prompts.push_back(std::move(first));
   }
   if (request.context_wanted > model.context_tokens) answer.ignored.push_back("num_ctx");
   return answer;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -10,22 +12,38 @@
 #include "engine/text_stream.h"
 #include "server/answer_request.h"
 #include "server/model_facts.h"
+#include "server/sampled_turns.h"
 
 namespace naru::server {
 
+// What a turn with calls is kept with, when it is whole.
+struct TurnToKeep {
+  std::shared_ptr<SampledTurns> turns;
+  uint64_t scope = 0;
+  std::string before;
+  std::vector<int32_t> prompt;
+};
+
 struct PreparedAnswer {
-  // In the order of their index: those of the first prompt, of the second, ... The choices of one prompt differ in
-  // their `sample` alone, which rises by one: they are submitted together, as the first of them says.
-  std::vector<engine::Request> choices;
+  // One for each prompt: its first choice. The others differ in their `sample` alone, which rises by one, and are
+  // submitted together with it. Choice i is of prompt i / choices_per_prompt.
+  std::vector<engine::Request> prompts;
   engine::TextOptions text;  // of all of them
   int64_t choices_per_prompt = 1;
   uint64_t seed = 0;
   std::vector<std::string> ignored;  // besides those of the request: what this model knows nothing of
+  std::vector<std::string> warnings;
+  std::string replayed_call;  // as of ChatPrompt
+  int64_t replayed_tokens = 0;
+  std::shared_ptr<const TurnToKeep> turn;  // null: nothing is kept
+
+  int64_t n_choices() const { return std::ssize(prompts) * choices_per_prompt; }
 };
 
-// `seed`: where the request names none. `cache_scope`: of whoever asks (scope_of).
+// `seed`: where the request names none. `cache_scope`: of whoever asks (scope_of). `turns`: where those with calls are
+// kept and found again; null: nowhere.
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
-                                              uint64_t cache_scope);
+                                              uint64_t cache_scope, const std::shared_ptr<SampledTurns>& turns = {});
 
 // The tokens of a request's first prompt, as prepare() makes them, however many they are.
 std::variant<std::vector<int32_t>, Refusal> prompt_tokens(const AnswerRequest& request, const ModelFacts& model);

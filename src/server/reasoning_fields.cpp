@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "formats/utf8.h"
+#include "server/request_body.h"
 
 namespace naru::server {
 namespace {
@@ -25,6 +26,7 @@ void read_thinking_switch(Fields& body, AnswerRequest& request) {
     body.notes().refuse("thinking.type", fmt::format("thinking.type is {}, enabled or disabled was wanted; correct it",
                                                      type ? formats::printable(*type) : "not there"));
   }
+  read_budget(thinking, "budget_tokens", request);
   thinking.ignore_rest();
 }
 
@@ -37,8 +39,26 @@ std::optional<std::string> effort_of(std::string_view word) {
   return std::nullopt;
 }
 
+void read_budget(Fields& fields, std::string_view name, AnswerRequest& request) {
+  const auto budget = fields.integer(name, 1, kTokensOfAnswerMax);
+  if (!budget) return;
+  const std::string place = fields.path_of(name);
+  if (request.reasoning_tokens_max != 0 && request.reasoning_tokens_max != *budget) {
+    return fields.notes().refuse(place, fmt::format("{} is {}, and another field gives reasoning {} tokens; leave one "
+                                                    "out",
+                                                    place, *budget, request.reasoning_tokens_max));
+  }
+  if (request.thinks == false) {
+    fields.ignore(name);
+  } else {
+    request.reasoning_tokens_max = *budget;
+    if (fields.path().empty()) request.names.budget = name;
+  }
+}
+
 void read_reasoning(Fields& body, AnswerRequest& request) {
   read_thinking_switch(body, request);
+  read_budget(body, "thinking_token_budget", request);
   const auto word = body.string("reasoning_effort", kWordBytesMax);
   if (!word) return;
   const auto effort = effort_of(*word);

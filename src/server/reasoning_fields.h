@@ -14,8 +14,12 @@ namespace naru::server {
 // As DeepSeek maps them: minimal is low, medium and xhigh are high, ultra is max.
 std::optional<std::string> effort_of(std::string_view word);
 
-// `thinking`: {"type": "enabled"} or "disabled"; and `reasoning_effort`. Both may be given where they agree.
+// `thinking`: {"type": "enabled", "budget_tokens"} or "disabled"; vLLM's `thinking_token_budget`; and
+// `reasoning_effort`. Several may be given where they agree.
 void read_reasoning(Fields& body, AnswerRequest& request);
+
+// A budget of reasoning, in tokens: refused where another field gives another, ignored and said where reasoning is off.
+void read_budget(Fields& fields, std::string_view name, AnswerRequest& request);
 
 // `prefix`: true of the last message, an assistant's, which the answer goes on from.
 void read_prefix(Fields& body, AnswerRequest& request);

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
 namespace naru::server {
+
+inline constexpr std::string_view kQueueFull = "queue_full";  // a Refusal::code
 
 struct Refusal {
   int status = 400;  // of HTTP

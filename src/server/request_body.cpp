@@ -8,9 +8,16 @@
 #include "server/limits.h"
 
 namespace naru::server {
+namespace {
 
 using text::Value;
 
+// What llama.cpp, vLLM, SGLang and TGI call the forms that answers are held to. Whoever sends one counts on it.
+constexpr std::string_view kForeignForms[] = {
+    "grammar",         "json_schema",        "guided_json",    "guided_regex", "guided_choice", "guided_grammar",
+    "guided_decoding", "structured_outputs", "structural_tag", "regex",        "ebnf"};
+
+// Nothing where `root` is the body's object now.
 std::optional<Refusal> parse_body(std::string_view body, Value& root) {
   if (body.empty()) {
     return Refusal{400,
@@ -28,6 +35,8 @@ std::optional<Refusal> parse_body(std::string_view body, Value& root) {
                              shown_value(root)),
                  "", "invalid_json", 0};
 }
+
+}  // namespace
 
 std::vector<std::string> read_stops(Fields& body, std::string_view name) {
   std::vector<std::string> stops;
@@ -61,9 +70,26 @@ std::optional<uint64_t> read_seed(Fields& body) {
   return seed && *seed >= 0 ? std::optional(static_cast<uint64_t>(*seed)) : std::nullopt;
 }
 
-ReadRequest finish_request(const FieldNotes& notes, AnswerRequest& request) {
-  if (!notes.ok()) return notes.refusal();
-  request.ignored = notes.ignored();
+ReadRequest read_body(std::string_view body, const std::function<ReadRequest(Fields&)>& read) {
+  Value root;
+  if (auto refusal = parse_body(body, root)) return *refusal;
+  FieldNotes notes;
+  Fields fields(root, "", notes);
+  return read(fields);
+}
+
+ReadRequest finish_request(Fields& fields, AnswerRequest& request) {
+  for (const std::string_view name : kForeignForms) {
+    if (!fields.has(name)) continue;
+    const std::string place = fields.path_of(name);
+    fields.notes().refuse(place,
+                          fmt::format("{} is given, and answers are not held to a form by that name here; {}", place,
+                                      request.names.form_advice),
+                          400, "unsupported_parameter");
+  }
+  fields.ignore_rest();
+  if (!fields.notes().ok()) return fields.notes().refusal();
+  request.ignored = fields.notes().ignored();
   return std::move(request);
 }
 

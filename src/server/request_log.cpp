@@ -50,6 +50,7 @@ std::string log_json(const RequestLog& log, std::chrono::system_clock::time_poin
                       {"out", log.usage.completion_tokens},
                       {"cached", log.usage.cached_tokens},
                       {"reasoning", log.usage.reasoning_tokens}};
+    if (log.usage.replayed_tokens > 0) json["tokens"]["replayed"] = log.usage.replayed_tokens;
   }
   if (log.first_seconds > 0) json["first_seconds"] = rounded(log.first_seconds);
   if (!log.id.empty()) json["seconds"] = rounded(log.seconds);
@@ -59,6 +60,11 @@ std::string log_json(const RequestLog& log, std::chrono::system_clock::time_poin
     json["body_bytes"] = log.body_bytes;
   }
   return json_bytes(json) + "\n";
+}
+
+std::string words_for_log(const Refusal& refusal) {
+  if (refusal.status >= 500 || refusal.status == 429) return refusal.message;
+  return refusal.param.empty() ? refusal.code : refusal.param + (refusal.code.empty() ? "" : " " + refusal.code);
 }
 
 }  // namespace naru::server

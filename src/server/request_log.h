@@ -8,6 +8,7 @@
 #include <string>
 
 #include "server/answer_event.h"
+#include "server/refusal.h"
 
 namespace naru::server {
 
@@ -30,5 +31,8 @@ std::string log_text(const RequestLog& log);
 
 // One JSON object on one line, with the time (UTC, RFC 3339) and a line break. What there is not is left out.
 std::string log_json(const RequestLog& log, std::chrono::system_clock::time_point time);
+
+// Why a request was refused, as the log may say it: messages can quote what was sent.
+std::string words_for_log(const Refusal& refusal);
 
 }  // namespace naru::server

@@ -9,8 +9,10 @@ namespace naru::server {
 namespace {
 
 Json response_usage(const AnswerUsage& usage) {
+  Json details = {{"cached_tokens", usage.cached_tokens}, {"cache_write_tokens", 0}};
+  if (usage.replayed_tokens > 0) details["replayed_tokens"] = usage.replayed_tokens;
   return {{"input_tokens", usage.prompt_tokens},
-          {"input_tokens_details", {{"cached_tokens", usage.cached_tokens}, {"cache_write_tokens", 0}}},
+          {"input_tokens_details", std::move(details)},
           {"output_tokens", usage.completion_tokens},
           {"output_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};

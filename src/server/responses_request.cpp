@@ -24,8 +24,10 @@ using text::Value;
 constexpr FieldNames kResponsesNames = {.messages = "input",
                                         .has_places = false,
                                         .form = "text.format",
+                                        .form_advice = R"(text.format {"type": "json_object"} gives one JSON object)",
                                         .thinking = "reasoning.effort",
-                                        .effort = "reasoning.effort"};
+                                        .effort = "reasoning.effort",
+                                        .reasoning = "reasoning item"};
 
 // Fields of the request as its answer repeats them. Long ones would be sent three times in a stream: they are left out.
 class Echo {
@@ -235,29 +237,26 @@ void echo_texts(Fields& body, Echo& echo) {
 }  // namespace
 
 ReadRequest read_responses(std::string_view body) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
-  AnswerRequest request;
-  Echo echo;
-  request.is_chat = true;
-  request.names = kResponsesNames;
-  request.model = fields.string("model", kBlockWordBytesMax).value_or("");
-  Conversation conversation;
-  read_responses_conversation(fields, conversation);
-  request.messages = conversation.take_messages();
-  echo_texts(fields, echo);
-  read_response_tools(fields, request, echo);
-  read_response_reasoning(fields, request, echo);
-  read_text_form(fields, request, echo);
-  read_include(fields, request);
-  read_response_sampling(fields, request, echo);
-  request.is_streamed = fields.boolean("stream").value_or(false);
-  refuse_response_fields(fields);
-  fields.ignore_rest();
-  request.echo = echo.take();
-  return finish_request(notes, request);
+  return read_body(body, [](Fields& fields) -> ReadRequest {
+    AnswerRequest request;
+    Echo echo;
+    request.is_chat = true;
+    request.names = kResponsesNames;
+    request.model = fields.string("model", kBlockWordBytesMax).value_or("");
+    Conversation conversation;
+    read_responses_conversation(fields, conversation);
+    request.messages = conversation.take_messages();
+    echo_texts(fields, echo);
+    read_response_tools(fields, request, echo);
+    read_response_reasoning(fields, request, echo);
+    read_text_form(fields, request, echo);
+    read_include(fields, request);
+    read_response_sampling(fields, request, echo);
+    request.is_streamed = fields.boolean("stream").value_or(false);
+    refuse_response_fields(fields);
+    request.echo = echo.take();
+    return finish_request(fields, request);
+  });
 }
 
 const Dialect kOpenAiResponses = {"openai.responses", "resp_",

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace naru::server {
@@ -15,6 +16,12 @@ std::string draw_call_id() {
   const int failed = ::getentropy(bits, sizeof bits);
   NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
   return fmt::format("call_{:016x}{:016x}", bits[0], bits[1]);
+}
+
+// As a client sends it back.
+text::Value call_value(const ToolCallPiece& call) {
+  const text::Value function(text::Value::Object{{"name", call.name}, {"arguments", call.arguments}});
+  return text::Value::Object{{"id", call.id}, {"type", "function"}, {"function", function}};
 }
 
 }  // namespace
@@ -44,17 +51,18 @@ void RunningAnswers::fail(AnswerId answer, Refusal refusal) {
 }
 
 bool RunningAnswers::has_room_for(const PreparedAnswer& prepared, engine::UserId user) const {
+  const bool is_shared = options_.is_shared != nullptr && *options_.is_shared;
   int64_t own = 0;
   for (const auto& [id, running] : answers_) {
-    if (options_.is_shared && running.user == user) own += static_cast<int64_t>(running.requests.size());
+    if (is_shared && running.user == user) own += static_cast<int64_t>(running.requests.size());
   }
-  return has_room(own, static_cast<int64_t>(choices_.size()), static_cast<int64_t>(prepared.choices.size()),
-                  options_.parallel, options_.queue, options_.is_shared);
+  return has_room(own, static_cast<int64_t>(choices_.size()), prepared.n_choices(), options_.parallel, options_.queue,
+                  is_shared);
 }
 
 void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker& asker) {
   const engine::UserId user = asker.account ? asker.account->user : 0;
-  const auto n_asked = static_cast<int64_t>(prepared.choices.size());
+  const auto n_asked = prepared.n_choices();
   if (n_asked > options_.parallel + options_.queue) {
     return fail(answer, {400,
                          fmt::format("the request asks for {} answers at once and the server has room for {} in all; "
@@ -66,14 +74,15 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker
     return fail(answer, {429,
                          fmt::format("the queue has no room for {} answers more: {} requests are being answered or "
                                      "wait; try again later, or ask for fewer at once",
-                                     prepared.choices.size(), n_answers()),
-                         "", "queue_full", 1});
+                                     n_asked, n_answers()),
+                         "", std::string(kQueueFull), 1});
   }
   Running& running = answers_[answer];
   running.user = user;
-  running.requests.reserve(prepared.choices.size());
+  running.requests.reserve(static_cast<size_t>(n_asked));
+  running.usage.replayed_tokens = prepared.replayed_tokens;
   for (int64_t first = 0; first < n_asked; first += prepared.choices_per_prompt) {
-    engine::Request request = std::move(prepared.choices[static_cast<size_t>(first)]);
+    engine::Request request = std::move(prepared.prompts[static_cast<size_t>(first / prepared.choices_per_prompt)]);
     request.user = user;
     const bool wants_tokens = request.top_logprobs.has_value();
     auto followers = engine::AnswerFollower::submit(scheduler_, *engine_.tokenizer(), std::move(request), prepared.text,
@@ -92,6 +101,7 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker
                                   .index = index,
                                   .wants_tokens = wants_tokens,
                                   .counts_prompt = index == first,
+                                  .turn = prepared.turn,
                                   .submitted = Clock::now()});
       ChoiceMeter& meter = choices_.at(id).meter;
       meter.asker = asker;
@@ -162,6 +172,7 @@ void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerE
   for (text::ToolCall& call : delta.calls) {
     told.calls.push_back({call.index, draw_call_id(), std::move(call.name), std::move(call.arguments)});
     ++choice.n_calls;
+    if (choice.turn != nullptr) choice.calls.push_back(call_value(told.calls.back()));
   }
 }
 
@@ -193,6 +204,27 @@ void RunningAnswers::add_times(const Choice& choice, AnswerUsage& usage) {
   usage.decode_seconds = std::max(usage.decode_seconds, timings.decode_ms / 1000);
 }
 
+// For the turn that follows it. Without the memory for it that one is rendered as any other.
+void RunningAnswers::keep_turn(Choice& choice) const {
+  const engine::Answer& answer = choice.follower.answer();
+  NARU_CHECK(!answer.ids.empty());
+  const std::vector<int32_t>& ends = engine_.eos_ids();
+  try {
+    SampledTurn turn;
+    turn.ids.reserve(choice.turn->prompt.size() + answer.ids.size());
+    turn.ids = choice.turn->prompt;
+    turn.ids.insert(turn.ids.end(), answer.ids.begin(), answer.ids.end());
+    turn.is_ended = std::binary_search(ends.begin(), ends.end(), answer.ids.back());
+    turn.before = choice.turn->before;
+    turn.reasoning = answer.reasoning;
+    const text::Value message(
+        text::Value::Object{{"role", "assistant"}, {"content", answer.text}, {"tool_calls", std::move(choice.calls)}});
+    turn.said = said_in_turn(message);
+    choice.turn->turns->keep(choice.turn->scope, first_call_id(message), std::move(turn));
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   const AnswerId answer = choice.answer;
   auto delta = choice.follower.take(event);
@@ -209,6 +241,7 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   } else {
     end.reason = choice.n_calls > 0 && choice.stop.empty() ? EndReason::kToolCalls : EndReason::kStop;
   }
+  if (choice.turn != nullptr && end.reason == EndReason::kToolCalls) keep_turn(choice);
   Running& running = answers_.at(answer);
   AnswerUsage& usage = running.usage;
   usage.completion_tokens += choice.completion_tokens;

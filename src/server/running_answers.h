@@ -2,6 +2,7 @@
 // end, told as events. Of the engine's thread; it knows no thread itself.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -18,9 +19,10 @@ namespace naru::server {
 class RunningAnswers {
  public:
   struct Options {
-    int64_t parallel = 4;             // choices computed at once
-    int64_t queue = 512;              // those that wait besides
-    bool is_shared = false;           // between keys, none of which may fill it (has_room)
+    int64_t parallel = 4;  // choices computed at once
+    int64_t queue = 512;   // those that wait besides
+    // Between keys, none of which may fill it (has_room); nullptr: it is not.
+    const std::atomic<bool>* is_shared = nullptr;
     ModelMetrics* metrics = nullptr;  // what is counted; may be nullptr
     EngineTurn* turn = nullptr;       // of several engines
   };
@@ -48,13 +50,15 @@ class RunningAnswers {
     engine::AnswerFollower follower;
     AnswerId answer = 0;
     int64_t index = 0;
-    bool wants_tokens = false;   // with their probabilities
-    bool counts_prompt = false;  // the first choice of its prompt
-    bool is_stopped = false;     // a stop string was complete: what comes behind it is nothing
-    std::string stop = {};       // which one
+    bool wants_tokens = false;      // with their probabilities
+    bool counts_prompt = false;     // the first choice of its prompt
+    bool is_stopped = false;        // a stop string was complete: what comes behind it is nothing
+    std::string stop = {};          // which one
     int64_t completion_tokens = 0;  // up to the stop: a step may bring more behind it, as its neighbours have it
     int64_t reasoning_tokens = 0;
-    int64_t n_calls = 0;  // given out
+    int64_t n_calls = 0;                          // given out
+    std::shared_ptr<const TurnToKeep> turn = {};  // that the choice may become; null: nothing is kept
+    text::Value::List calls = {};                 // of that turn
     Clock::time_point submitted = {};
     std::optional<double> queue_seconds = std::nullopt;  // until the step that gave its first event
     ChoiceMeter meter = {};
@@ -70,6 +74,7 @@ class RunningAnswers {
   void take_token(Choice& choice, const engine::Event& event);
   static void add_times(const Choice& choice, AnswerUsage& usage);
   void finish(Choice& choice, const engine::Event& event);
+  void keep_turn(Choice& choice) const;
   // More of a choice's text, with ids for its calls.
   void put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told);
   AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;

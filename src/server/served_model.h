@@ -28,8 +28,8 @@ class ServedModel {
   struct Options {
     int64_t parallel = 4;
     int64_t queue = 512;
-    bool is_shared = false;      // between several keys
-    EngineTurn* turn = nullptr;  // of several models
+    const std::atomic<bool>* is_shared = nullptr;  // between several keys
+    EngineTurn* turn = nullptr;                    // of several models
   };
   // What is told on the thread of the engine. Neither may wait.
   struct Callbacks {

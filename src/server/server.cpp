@@ -17,6 +17,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -76,6 +77,8 @@ struct Server::State {
   void accept(Acceptor& from);
   bool has_room();  // for one more connection; makes some
   void tick();
+  void look_at_deadlines();
+  void run_network();
   void on_loaded(const Status& loaded);
   void hash_loaded();
   void run_hashes();
@@ -207,12 +210,15 @@ void Server::State::accept(Acceptor& from) {
       });
       return;
     }
-    if (has_room()) {
-      SocketError ignored;
-      if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), ignored);
-      auto connection = std::make_shared<Connection>(Socket(std::move(socket)), *shared);
-      connections.insert(connection);
-      connection->start();
+    try {
+      if (has_room()) {
+        SocketError ignored;
+        if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), ignored);
+        auto connection = std::make_shared<Connection>(Socket(std::move(socket)), *shared);
+        connections.insert(connection);
+        connection->start();
+      }
+    } catch (const std::bad_alloc&) {  // its socket is closed, or a deadline closes it
     }
     accept(from);
   });
@@ -238,6 +244,18 @@ void Server::State::on_closed(Connection* connection) {
 }
 
 void Server::State::tick() {
+  try {
+    look_at_deadlines();
+  } catch (const std::bad_alloc&) {  // the next look comes
+  }
+  if (has_ended) return;
+  ticker.expires_after(is_draining ? kTick / 10 : kTick);
+  ticker.async_wait([this](const SocketError& stopped) {
+    if (!stopped) tick();
+  });
+}
+
+void Server::State::look_at_deadlines() {
   const auto now = Service::Clock::now();
   service->tick(now);
   const auto all = std::vector<std::shared_ptr<Connection>>(connections.begin(), connections.end());
@@ -247,12 +265,19 @@ void Server::State::tick() {
     if (now > drain_end + options.service.deadlines.linger) {
       for (const auto& connection : all) connection->close();
     }
-    if (connections.empty() && service->n_answering() == 0) return end({});
+    if (connections.empty() && service->n_answering() == 0) end({});
   }
-  ticker.expires_after(is_draining ? kTick / 10 : kTick);
-  ticker.async_wait([this](const SocketError& stopped) {
-    if (!stopped) tick();
-  });
+}
+
+// Whatever found no memory is let go of by its deadline, and all others are served.
+void Server::State::run_network() {
+  for (;;) {
+    try {
+      network.run();
+      return;
+    } catch (const std::bad_alloc&) {
+    }
+  }
 }
 
 // ---- the model
@@ -359,13 +384,20 @@ void Server::start(std::vector<ModelSource> models, std::function<void()> loaded
   if (s.tcp_acceptor) s.accept(*s.tcp_acceptor);
   if (s.local_acceptor) s.accept(*s.local_acceptor);
   s.tick();
-  s.network_thread = std::thread([&s] { s.network.run(); });
+  s.network_thread = std::thread([&s] { s.run_network(); });
 }
 
 void Server::start(OpenEngine open, std::function<void()> loaded, HashFiles hash) {
   std::vector<ModelSource> models;
   models.push_back({state_->options.service.answering.model_name, std::move(open), std::move(hash), 0});
   start(std::move(models), std::move(loaded));
+}
+
+void Server::renew(std::vector<ApiKey> keys, std::shared_ptr<const TlsContext> tls) {
+  asio::post(state_->network, [this, keys = std::move(keys), tls = std::move(tls)]() mutable {
+    state_->service->set_keys(std::move(keys));
+    if (tls != nullptr) state_->shared->tls = std::move(tls);
+  });
 }
 
 void Server::drain() {

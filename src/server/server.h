@@ -48,6 +48,10 @@ class Server {
   // Of the one model that the options name.
   void start(OpenEngine open, std::function<void()> loaded, HashFiles hash);
 
+  // From now on these keys are the ones, and connections that come have this certificate (null: as before). What is
+  // under way goes on, and so does each connection. Whether there are keys, and TLS, is decided by listen().
+  void renew(std::vector<ApiKey> keys, std::shared_ptr<const TlsContext> tls);
+
   // Readable when the server has ended: drained, or without a model.
   int ended_fd() const;
   // Takes no more connections, and ends when all answers are whole, or time is over.

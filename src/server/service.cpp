@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 #include <new>
@@ -23,16 +24,6 @@ uint64_t draw_bits() {
   return bits;
 }
 
-// Why a request was refused, as the log may say it: messages can quote what was sent.
-std::string words_for_log(const Refusal& refusal) {
-  if (refusal.status >= 500 || refusal.status == 429) return refusal.message;
-  return refusal.param.empty() ? refusal.code : refusal.param + (refusal.code.empty() ? "" : " " + refusal.code);
-}
-
-double seconds_between(Service::Clock::time_point a, Service::Clock::time_point b) {
-  return std::chrono::duration<double>(b - a).count();
-}
-
 // The time that a request gives its answer, from its arrival; nothing where it names none.
 std::variant<std::optional<std::chrono::milliseconds>, Refusal> deadline_of(const HttpRequest& head) {
   const std::string* value = head.find("x-naru-deadline-ms");
@@ -48,27 +39,34 @@ std::variant<std::optional<std::chrono::milliseconds>, Refusal> deadline_of(cons
                  "x-naru-deadline-ms", "", 0};
 }
 
-// Fields of requests are foreign text: only what can stand in a header is shown of their names.
-std::string ignored_line(const std::vector<std::string>& names) {
-  std::string line;
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (static_cast<int64_t>(i) == kIgnoredFieldsShownMax) return line + fmt::format(", and {} more", names.size() - i);
-    if (i > 0) line += ", ";
-    for (const char c : names[i].substr(0, 64)) line += c > ' ' && c < '\x7f' && c != ',' ? c : '?';
-  }
-  return line;
-}
-
 }  // namespace
 
 Service::Service(ServiceOptions options, Post post, Loaded loaded)
     : options_(std::move(options)), post_(std::move(post)), loaded_(std::move(loaded)) {
   id_secret_[0] = draw_bits();
   id_secret_[1] = draw_bits();
-  const std::vector<ApiKey>& keys = options_.access.keys;
-  for (size_t i = 0; i < keys.size(); ++i) key_limits_.emplace_back(i + 1, keys[i].requests, keys[i].tokens);
-  options_.answering.is_shared = keys.size() > 1;
+  set_keys(std::exchange(options_.access.keys, {}));
   if (options_.runs.list) runs_ = std::make_unique<RunsDesk>(options_.runs);
+}
+
+void Service::set_keys(std::vector<ApiKey> keys) {
+  std::vector<ApiKey>& before = options_.access.keys;
+  if (keys.empty() && !before.empty()) return;  // nobody is let in by a mistake
+  std::vector<std::shared_ptr<KeyLimits>> limits;
+  for (const ApiKey& key : keys) {
+    const auto same =
+        std::find_if(before.begin(), before.end(), [&](const ApiKey& other) { return other.digest == key.digest; });
+    if (same == before.end()) {
+      limits.push_back(std::make_shared<KeyLimits>(++last_user_, key.requests, key.tokens));
+    } else {
+      limits.push_back(key_limits_[static_cast<size_t>(same - before.begin())]);
+      limits.back()->set_rates(key.requests, key.tokens);
+    }
+  }
+  before = std::move(keys);
+  key_limits_ = std::move(limits);
+  options_.answering.is_shared = before.size() > 1;
+  if (answering_) answering_->share_queue(options_.answering.is_shared);
 }
 
 Service::~Service() {
@@ -85,50 +83,6 @@ void Service::start(OpenEngine open) {
   std::vector<ModelSource> models;
   models.push_back({options_.answering.model_name, std::move(open), {}, 0});
   start(std::move(models));
-}
-
-// ---- what the threads of Answering say
-
-void Service::on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) {
-  if (facts.ok() && models_.size() > 1) {
-    // One of several may be unloaded before this is looked at.
-    facts = std::make_shared<const ModelFacts>(lasting_facts(**facts));
-  }
-  post_([this, model, facts = std::move(facts)] {
-    models_[model].failure = facts.ok() ? "" : std::string(code_name(facts.error().code));
-    if (facts.ok()) {
-      models_[model].facts = *facts;
-      if (!model_) model_ = *facts;
-    }
-    if (facts.ok()) {
-      loaded_({});
-    } else if (!waits_for_its_model() && !model_) {
-      loaded_(facts.error());
-    }
-  });
-}
-
-void Service::on_planned(AnswerId answer, AnswerPlan plan) {
-  // A std::function must be copyable.
-  post_(
-      [this, answer, plan = std::make_shared<AnswerPlan>(std::move(plan))] { take_planned(answer, std::move(*plan)); });
-}
-
-void Service::on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) {
-  post_([this, answer, body = std::move(body), ignored = std::move(ignored)] { take_page(answer, body, ignored); });
-}
-
-void Service::on_events(std::vector<AddressedEvent> events) {
-  post_([this, events = std::make_shared<std::vector<AddressedEvent>>(std::move(events))] {
-    for (const AddressedEvent& each : *events) {
-      try {
-        take(each.answer, each.event);
-      } catch (const std::bad_alloc&) {
-        take_error(each.answer,
-                   {503, "writing the answer: the system gave no more memory; try again later", "", "overloaded", 1});
-      }
-    }
-  });
 }
 
 // ---- requests
@@ -187,7 +141,7 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   if (!refusal && head.method == "POST") {
     const auto deadline = deadline_of(head);
     if (const auto* wrong = std::get_if<Refusal>(&deadline)) refusal = *wrong;
-    if (!refusal) refusal = refuse_answer(limits_of(admission.key), Clock::now());
+    if (!refusal) refusal = refuse_answer(limits_of(admission.key).get(), Clock::now());
   }
   if (!refusal) return std::nullopt;
   count_refusal(*refusal);
@@ -197,8 +151,8 @@ std::optional<HttpResponse> Service::examine(const HttpRequest& head) {
   return response;
 }
 
-KeyLimits* Service::limits_of(const ApiKey* key) {
-  return key != nullptr ? &key_limits_[static_cast<size_t>(key - options_.access.keys.data())] : nullptr;
+std::shared_ptr<KeyLimits> Service::limits_of(const ApiKey* key) const {
+  return key != nullptr ? key_limits_[static_cast<size_t>(key - options_.access.keys.data())] : nullptr;
 }
 
 // Otherwise requests are refused while the one model is loaded: whoever started the server knows that it is on its way.
@@ -223,14 +177,14 @@ std::optional<Refusal> Service::refuse_answer(KeyLimits* limits, Clock::time_poi
   if (!has_room(0, n_answering(), 1, o.parallel, o.queue, false)) {
     return Refusal{
         429, fmt::format("the queue is full: {} requests are being answered or wait; try again later", n_answering()),
-        "", "queue_full", 1};
+        "", std::string(kQueueFull), queue_seconds()};
   }
   if (limits != nullptr && !has_room(limits->n_answering, n_answering(), 1, o.parallel, o.queue, o.is_shared)) {
     return Refusal{429,
                    fmt::format("the key's share of the queue is full: {} of its requests are being answered or wait, "
                                "and others shall find room; try again later",
                                limits->n_answering),
-                   "", "queue_share_full", 1};
+                   "", "queue_share_full", queue_seconds()};
   }
   if (waiting_body_bytes_ > kBodyBytesAllMax) {
     return Refusal{429,
@@ -279,10 +233,13 @@ AnswerId Service::try_to_handle(HttpRequest request, const std::shared_ptr<Respo
 }
 
 AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std::shared_ptr<Responder> responder) {
-  const ApiKey* key = admit(options_.access, request, false).key;
-  KeyLimits* limits = limits_of(key);
+  const Admission admission = admit(options_.access, request, false);
+  const ApiKey* key = admission.key;
+  const std::shared_ptr<KeyLimits> limits = limits_of(key);
   const Clock::time_point now = Clock::now();
-  if (const auto refusal = refuse_answer(limits, now)) {  // since its header came, others have
+  // Since its header came, others have, and keys may be others.
+  const auto refusal = admission.refusal ? admission.refusal : refuse_answer(limits.get(), now);
+  if (refusal) {
     count_refusal(*refusal);
     HttpResponse response = refusal_response(*refusal, &request);
     log_page(request, response.status, words_for_log(*refusal), key);
@@ -334,162 +291,6 @@ AnswerId Service::begin_answer(HttpRequest request, const Dialect& dialect, std:
   job.head = std::move(request);
   answering_->submit(std::move(job));
   return id;
-}
-
-// ---- answers
-
-void Service::take_planned(AnswerId answer, AnswerPlan plan) {
-  const auto at = exchanges_.find(answer);
-  if (at == exchanges_.end()) return;
-  Exchange& exchange = at->second;
-  waiting_body_bytes_ -= std::exchange(exchange.body_bytes, 0);
-  exchange.plan = std::move(plan);
-  exchange.log.model = models_[exchange.plan.model].name;
-  exchange.fields.push_back({"x-naru-seed", fmt::format("{}", exchange.plan.seed)});
-  if (!exchange.plan.ignored.empty()) {
-    exchange.fields.push_back({"x-naru-ignored", ignored_line(exchange.plan.ignored)});
-  }
-}
-
-void Service::take_page(AnswerId answer, std::string body, const std::vector<std::string>& ignored) {
-  const auto at = exchanges_.find(answer);
-  if (at == exchanges_.end()) return;
-  HttpResponse response;
-  response.body = std::move(body) + "\n";
-  response.fields = std::move(at->second.fields);
-  if (!ignored.empty()) response.fields.push_back({"x-naru-ignored", ignored_line(ignored)});
-  const std::shared_ptr<Responder> responder = at->second.responder;
-  end(answer, 200, {});
-  responder->respond(std::move(response));
-}
-
-void Service::send(Exchange& exchange, std::string bytes) {
-  if (bytes.empty()) return;
-  exchange.last_sent = Clock::now();
-  exchange.responder->stream(std::move(bytes));
-}
-
-void Service::take(AnswerId answer, const AnswerEvent& event) {
-  const auto at = exchanges_.find(answer);
-  if (at == exchanges_.end()) return;  // it has left
-  Exchange& exchange = at->second;
-  if (event.kind == AnswerEvent::Kind::kError) return take_error(answer, event.error);
-  if (event.kind == AnswerEvent::Kind::kText && !exchange.has_text) {
-    exchange.has_text = true;
-    exchange.first_text = Clock::now();
-    answering_->metrics(exchange.plan.model).first_token.observe(seconds_between(exchange.begin, exchange.first_text));
-  }
-  if (event.kind == AnswerEvent::Kind::kEnd) count_end(exchange.plan.model, event.reason);
-  const bool is_streamed = exchange.plan.is_streamed;
-  if (event.kind == AnswerEvent::Kind::kBegin && is_streamed) {
-    HttpResponse head;
-    head.content_type = exchange.plan.writer->content_type();
-    head.fields = exchange.fields;
-    head.fields.push_back({"Cache-Control", "no-cache"});
-    exchange.has_begun = true;
-    exchange.responder->begin_stream(std::move(head));
-  }
-  std::string bytes = exchange.plan.writer->take(event);
-  const bool is_done = event.kind == AnswerEvent::Kind::kDone;
-  if (is_streamed) {
-    send(exchange, std::move(bytes));
-    // A reader that is too slow has been let go of meanwhile.
-    if (is_done && exchanges_.contains(answer)) {
-      const std::shared_ptr<Responder> responder = exchange.responder;
-      end(answer, 200, event.usage);
-      responder->end_stream(!is_draining_);
-    }
-  } else if (is_done) {
-    HttpResponse response;
-    response.body = std::move(bytes) + "\n";
-    response.content_type = exchange.plan.writer->content_type();
-    response.fields = std::move(exchange.fields);
-    const std::shared_ptr<Responder> responder = exchange.responder;
-    end(answer, 200, event.usage);
-    responder->respond(std::move(response));
-  }
-}
-
-void Service::take_error(AnswerId answer, const Refusal& refusal) {
-  const auto at = exchanges_.find(answer);
-  if (at == exchanges_.end()) return;
-  Exchange& exchange = at->second;
-  const std::shared_ptr<Responder> responder = exchange.responder;
-  count_refusal(refusal);
-  if (exchange.has_begun) {
-    AnswerEvent event;
-    event.kind = AnswerEvent::Kind::kError;
-    event.error = refusal;
-    send(exchange, exchange.plan.writer->take(event));
-    if (!exchanges_.contains(answer)) return;
-    end(answer, refusal.status, {}, words_for_log(refusal));
-    responder->end_stream(false);
-    return;
-  }
-  HttpResponse response = refusal_response(refusal);
-  response.body = exchange.dialect->error(refusal) + "\n";
-  for (HttpField& field : exchange.fields) response.fields.push_back(std::move(field));
-  end(answer, refusal.status, {}, words_for_log(refusal));
-  responder->respond(std::move(response));
-}
-
-void Service::end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused) {
-  const auto at = exchanges_.find(answer);
-  Exchange& exchange = at->second;
-  count_end(exchange, status, usage);
-  if (exchange.limits != nullptr) --exchange.limits->n_answering;
-  if (options_.log) {
-    RequestLog& log = exchange.log;
-    log.status = status;
-    log.refused = refused;
-    log.usage = usage;
-    if (exchange.has_text) log.first_seconds = seconds_between(exchange.begin, exchange.first_text);
-    log.seconds = seconds_between(exchange.begin, Clock::now());
-    options_.log(log);
-  }
-  waiting_body_bytes_ -= exchange.body_bytes;
-  exchanges_.erase(at);
-}
-
-void Service::leave(AnswerId answer) {
-  if (!exchanges_.contains(answer)) return;
-  answering_->cancel(answer);
-  end(answer, 0, {});
-}
-
-void Service::cancel_all() {
-  while (!exchanges_.empty()) {
-    const AnswerId answer = exchanges_.begin()->first;
-    answering_->cancel(answer);
-    take_error(answer, {503, "the server ends before this answer does; try another one", "", "draining", 1});
-    if (exchanges_.contains(answer)) end(answer, 503, {});
-  }
-}
-
-void Service::tick(Clock::time_point now) {
-  std::vector<AnswerId> late, silent;
-  for (const auto& [id, exchange] : exchanges_) {
-    if (now > exchange.deadline) late.push_back(id);
-    if (exchange.has_begun && now - exchange.last_sent > options_.deadlines.ping) silent.push_back(id);
-  }
-  for (const AnswerId id : late) {
-    answering_->cancel(id);
-    const Exchange& exchange = exchanges_.at(id);
-    const auto time = std::chrono::duration<double>(exchange.deadline - exchange.begin).count();
-    take_error(id, {504,
-                    exchange.has_own_deadline
-                        ? fmt::format("the answer was not whole after {} s, the time that x-naru-deadline-ms gave it; "
-                                      "give more, or ask for fewer tokens",
-                                      time)
-                        : fmt::format("the answer took more than {} seconds, the most that one may; ask for fewer "
-                                      "tokens",
-                                      time),
-                    "", "deadline_exceeded", 0});
-  }
-  for (const AnswerId id : silent) {
-    const auto at = exchanges_.find(id);
-    if (at != exchanges_.end()) send(at->second, std::string(at->second.plan.writer->ping()));
-  }
 }
 
 void Service::refuse_unread(const Refusal& refusal) {

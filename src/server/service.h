@@ -14,6 +14,7 @@
 
 #include "server/access.h"
 #include "server/answering.h"
+#include "server/end_times.h"
 #include "server/http_message.h"
 #include "server/key_limits.h"
 #include "server/limits.h"
@@ -32,6 +33,8 @@ class Responder {
   virtual void begin_stream(HttpResponse head) = 0;
   virtual void stream(std::string bytes) = 0;
   virtual void end_stream(bool keeps_alive) = 0;
+  // Nothing more comes, and nothing can be said of it: the connection ends.
+  virtual void abandon() = 0;
 };
 
 struct ServiceOptions {
@@ -68,6 +71,10 @@ class Service final : public AnswerListener {
   void leave(AnswerId answer);
   void tick(Clock::time_point now);
 
+  // These in the place of those there were, none of which may become none. A key that stays keeps what it has used;
+  // answers to one that goes are finished.
+  void set_keys(std::vector<ApiKey> keys);
+
   // From here on only what is under way is answered.
   void drain() { is_draining_ = true; }
   void cancel_all();
@@ -90,6 +97,7 @@ class Service final : public AnswerListener {
 
   // AnswerListener, on other threads.
   void on_loaded(size_t model, Result<std::shared_ptr<const ModelFacts>> facts) override;
+  void on_parked(AnswerId answer, AnswerPlan plan) override;
   void on_planned(AnswerId answer, AnswerPlan plan) override;
   void on_page(AnswerId answer, std::string body, std::vector<std::string> ignored) override;
   void on_events(std::vector<AddressedEvent> events) override;
@@ -101,11 +109,13 @@ class Service final : public AnswerListener {
     AnswerPlan plan;
     const Dialect* dialect = nullptr;
     RequestLog log;
-    std::vector<HttpField> fields;  // of the answer's header
-    KeyLimits* limits = nullptr;    // of the key; nullptr: nobody's in particular
+    std::vector<HttpField> fields;      // of the answer's header
+    std::shared_ptr<KeyLimits> limits;  // of the key; nullptr: nobody's in particular
     Clock::time_point begin, first_text, last_sent, deadline;
     bool has_own_deadline = false;  // that the request has named
+    bool is_parked = false;         // it waits for its model, and the plan is what its body says
     bool has_begun = false;         // the header of a stream is sent
+    bool has_begun_parked = false;  // before its model was there
     bool has_text = false;
     int64_t body_bytes = 0;  // that wait to be read
   };
@@ -124,14 +134,23 @@ class Service final : public AnswerListener {
   void take(AnswerId answer, const AnswerEvent& event);
   void take_planned(AnswerId answer, AnswerPlan plan);
   void take_page(AnswerId answer, std::string body, const std::vector<std::string>& ignored);
-  void take_error(AnswerId answer, const Refusal& refusal);
+  void take_error(AnswerId answer, Refusal refusal);
+  // Work for one answer on the network's thread: where it finds no memory the answer ends, and nothing else does.
+  template <typename Work>
+  void guard(AnswerId answer, std::string_view doing, const Work& work);
+  static void add_seed(Exchange& exchange);
+  static void begin_stream(Exchange& exchange);
+  static std::string late_comments(const Exchange& exchange);
+  void keep_alive(Exchange& exchange);
+  // Until a place of the queue may be free, as answers have ended lately.
+  int queue_seconds() const;
   void send(Exchange& exchange, std::string bytes);
   void end(AnswerId answer, int status, const AnswerUsage& usage, const std::string& refused = "");
   // Whoever asks, and for whatever.
   std::optional<Refusal> refuse_now() const;
   // An answer to whoever has this key.
   std::optional<Refusal> refuse_answer(KeyLimits* limits, Clock::time_point now);
-  KeyLimits* limits_of(const ApiKey* key);
+  std::shared_ptr<KeyLimits> limits_of(const ApiKey* key) const;
   bool waits_for_its_model() const;
   void count_end(size_t model, EndReason reason);
   void count_end(const Exchange& exchange, int status, const AnswerUsage& usage);
@@ -153,8 +172,10 @@ class Service final : public AnswerListener {
   Loaded loaded_;
   std::shared_ptr<const ModelFacts> model_;  // of the first that was loaded
   std::vector<ShownModel> models_;
-  std::vector<KeyLimits> key_limits_;  // in the order of the keys
+  std::vector<std::shared_ptr<KeyLimits>> key_limits_;  // in the order of the keys
+  engine::UserId last_user_ = 0;
   ServerMetrics metrics_;
+  EndTimes ends_;  // of answers that came whole
   bool is_draining_ = false;
   AnswerId last_id_ = 0;
   uint64_t id_secret_[2] = {};  // ids of answers cannot be guessed

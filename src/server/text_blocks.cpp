@@ -25,9 +25,7 @@ void read_objects(const Value& value, const std::string& place, int64_t n_max, F
   }
   for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
     const std::string at = fmt::format("{}[{}]", place, i);
-    if ((*list)[i].as_object() == nullptr) {
-      return notes.refuse(at, fmt::format("{} is {}, an object was wanted; correct it", at, shown_value((*list)[i])));
-    }
+    if (!check_object((*list)[i], at, "an object", notes)) return;
     Fields element((*list)[i], at, notes);
     take(element);
   }
@@ -42,6 +40,12 @@ void refuse_block(Fields& block, std::string_view type, std::string_view wanted)
   const std::string found = type.empty() ? "not there" : formats::printable(type);
   block.notes().refuse(place, fmt::format("{} is {}, and models take text alone here; send {}", place, found, wanted),
                        400, type.empty() ? "" : "unsupported_content");
+}
+
+bool check_object(const Value& value, const std::string& place, std::string_view wanted, FieldNotes& notes) {
+  if (value.as_object() != nullptr) return true;
+  notes.refuse(place, fmt::format("{} is {}, {} was wanted; correct it", place, shown_value(value), wanted));
+  return false;
 }
 
 std::string required_string(Fields& fields, std::string_view name, size_t bytes_max) {

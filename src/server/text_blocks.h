@@ -22,6 +22,8 @@ void read_objects(const text::Value& value, const std::string& place, int64_t n_
 std::string block_type(Fields& block);
 // The block's type is none of those `wanted`, and models take text alone.
 void refuse_block(Fields& block, std::string_view type, std::string_view wanted);
+// False, and refused, where the value is none: "an object with \"role\"" was `wanted`.
+bool check_object(const text::Value& value, const std::string& place, std::string_view wanted, FieldNotes& notes);
 // A string that must be there.
 std::string required_string(Fields& fields, std::string_view name, size_t bytes_max);
 

@@ -80,18 +80,14 @@ ReadRequest page_of(Fields& fields, std::string model, std::function<PageText(co
   return PageRequest{std::move(model), std::move(make), fields.notes().ignored()};
 }
 
-ReadRequest read_tokenize(std::string_view body, const HttpRequest&) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
+ReadRequest read_tokenize(Fields& fields) {
   PieceForms forms;
   forms.with_ids = fields.boolean("with_pieces").value_or(false);
   forms.as_strings = fields.boolean("return_token_strs").value_or(false);
   const int n_sources = fields.has("content") + fields.has("prompt") + fields.has("messages");
   if (n_sources != 1) {
-    notes.refuse("content",
-                 fmt::format("{} of content, prompt and messages are given, one was wanted; give one", n_sources));
+    fields.notes().refuse(
+        "content", fmt::format("{} of content, prompt and messages are given, one was wanted; give one", n_sources));
   }
   if (fields.has("messages")) {
     AnswerRequest chat;
@@ -139,27 +135,24 @@ PageText text_page(const std::vector<int32_t>& ids, const ModelFacts& model) {
   return fmt::format(R"({{"content":{0},"prompt":{0}}})", text);
 }
 
-ReadRequest read_detokenize(std::string_view body, const HttpRequest&) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
+ReadRequest read_detokenize(Fields& fields) {
   std::vector<int32_t> ids;
   const Value* tokens = fields.find("tokens");
   const Value::List* list = tokens ? tokens->as_list() : nullptr;
   if (list == nullptr) {
-    notes.refuse("tokens", fmt::format("tokens is {}, an array of token ids was wanted; give one",
-                                       tokens ? shown_value(*tokens) : "not there"));
+    fields.notes().refuse("tokens", fmt::format("tokens is {}, an array of token ids was wanted; give one",
+                                                tokens ? shown_value(*tokens) : "not there"));
   } else if (static_cast<int64_t>(list->size()) > kPageTokensMax) {
-    notes.refuse("tokens", fmt::format("tokens has {} ids, at most {} are taken; send them in parts", list->size(),
-                                       kPageTokensMax));
+    fields.notes().refuse("tokens", fmt::format("tokens has {} ids, at most {} are taken; send them in parts",
+                                                list->size(), kPageTokensMax));
     list = nullptr;
   }
-  for (size_t i = 0; list && i < list->size() && notes.ok(); ++i) {
+  for (size_t i = 0; list && i < list->size() && fields.notes().ok(); ++i) {
     const int64_t* id = (*list)[i].as_int();
     const std::string place = fmt::format("tokens[{}]", i);
     if (id == nullptr || *id < 0 || *id > INT32_MAX) {
-      notes.refuse(place, fmt::format("{} is {}, a token id was wanted; correct it", place, shown_value((*list)[i])));
+      fields.notes().refuse(place,
+                            fmt::format("{} is {}, a token id was wanted; correct it", place, shown_value((*list)[i])));
     } else {
       ids.push_back(static_cast<int32_t>(*id));
     }
@@ -168,11 +161,7 @@ ReadRequest read_detokenize(std::string_view body, const HttpRequest&) {
   return page_of(fields, std::move(name), [ids](const ModelFacts& model) { return text_page(ids, model); });
 }
 
-ReadRequest read_apply_template(std::string_view body, const HttpRequest&) {
-  Value root;
-  if (auto refusal = parse_body(body, root)) return *refusal;
-  FieldNotes notes;
-  Fields fields(root, "", notes);
+ReadRequest read_apply_template(Fields& fields) {
   AnswerRequest chat;
   const bool opens_answer = read_conversation(fields, chat);
   const std::string name = chat.model;
@@ -183,10 +172,16 @@ ReadRequest read_apply_template(std::string_view body, const HttpRequest&) {
   });
 }
 
+template <ReadRequest (*read)(Fields&)>
+ReadRequest read_page(std::string_view body, const HttpRequest&) {
+  return read_body(body, read);
+}
+
 }  // namespace
 
-const Dialect kTokenize = {"tokens.tokenize", "page-", read_tokenize, nullptr, openai_error};
-const Dialect kDetokenize = {"tokens.detokenize", "page-", read_detokenize, nullptr, openai_error};
-const Dialect kApplyTemplate = {"tokens.apply-template", "page-", read_apply_template, nullptr, openai_error};
+const Dialect kTokenize = {"tokens.tokenize", "page-", read_page<read_tokenize>, nullptr, openai_error};
+const Dialect kDetokenize = {"tokens.detokenize", "page-", read_page<read_detokenize>, nullptr, openai_error};
+const Dialect kApplyTemplate = {"tokens.apply-template", "page-", read_page<read_apply_template>, nullptr,
+                                openai_error};
 
 }  // namespace naru::server

@@ -12,6 +12,7 @@ constexpr std::string_view kProbeBlanks = " \t\r\n";
 constexpr const char* kProbeTool = "probe_tool_qz";
 constexpr const char* kProbeQuestion = "probe question qz";
 constexpr const char* kProbeWords = "probe words qz";
+constexpr const char* kProbeThought = "probe thought qz";
 constexpr const char* kProbeArguments = R"({"probe_key":  "probe_value_qz"})";  // two spaces: no printer makes them
 constexpr const char* kOtherArguments = R"({"probe_key":  "other_value_qz"})";
 
@@ -52,6 +53,19 @@ std::optional<std::string> rendered(const ChatTemplate& chat_template, Value::Li
   const auto segments = chat_template.render(input);
   if (!segments.ok()) return std::nullopt;
   return join(*segments);
+}
+
+// Whether the reasoning of an answer with calls is part of the prompt, where its results and `later` come behind it.
+bool writes_reasoning_before(const ChatTemplate& chat_template, Value words, Value::List later) {
+  Value answer = probe_call(std::move(words));
+  answer.set("reasoning_content", kProbeThought);
+  Value result(probe_message("tool", "12"));
+  result.set("tool_call_id", "call_0");
+  result.set("name", kProbeTool);
+  Value::List messages = {probe_message("user", kProbeQuestion), std::move(answer), std::move(result)};
+  messages.insert(messages.end(), later.begin(), later.end());
+  const auto text = rendered(chat_template, std::move(messages), true);
+  return text && text->find(kProbeThought) != std::string::npos;
 }
 
 // Whether the text begins, after blanks, with the object of a call as ToolCallSplitter reads it.
@@ -164,11 +178,14 @@ ToolSupport tool_support(const ChatTemplate& chat_template) {
   if (!has_call(text)) text = rendered(chat_template, {question, probe_call("")}, false);
   support.writes_calls = has_call(text);
   if (!support.writes_calls) return support;
+  const Value no_words = support.takes_null_content ? Value(nullptr) : Value("");
+  support.writes_reasoning = writes_reasoning_before(chat_template, no_words, {});
+  support.writes_earlier_reasoning = writes_reasoning_before(
+      chat_template, no_words, {probe_message("assistant", kProbeWords), probe_message("user", kProbeQuestion)});
   const size_t arguments = text->rfind(kProbeArguments);
   const size_t asked = text->rfind(kProbeQuestion, arguments);
   if (asked == std::string::npos) return support;
   support.form = form_of(*text, asked, arguments, prompt.value_or(""));
-  const Value no_words = support.takes_null_content ? Value(nullptr) : Value("");
   const auto two = rendered(chat_template, {question, probe_call(no_words, true)}, false);
   support.texts = texts_of(*text, arguments, two, support.form);
   const auto behind_words = rendered(chat_template, {question, probe_call(kProbeWords)}, false);

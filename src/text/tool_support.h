@@ -18,6 +18,8 @@ struct ToolSupport {
   std::string separator;                    // between an answer's words and its first call
   std::optional<CallTexts> texts;           // of those calls, byte for byte; nothing where they were not made out
   bool takes_null_content = false;          // of an answer that is calls alone; else its content must be ""
+  bool writes_reasoning = false;            // of an answer with calls, while their results are being answered
+  bool writes_earlier_reasoning = false;    // also behind a later question
 };
 
 ToolSupport tool_support(const ChatTemplate& chat_template);

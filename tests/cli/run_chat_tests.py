@@ -1,5 +1,5 @@
-"""The chat, and signals in other long work, on a pseudo terminal: what a person types and sees; and streams that do not
-block. Python's standard library only.
+"""The chat on a pseudo terminal: what a person types and sees, and how a line is edited. signal_tests.py has what stops it.
+Python's standard library only.
 
     python3 run_chat_tests.py BINARY [--fixtures tests/fixtures]
 
@@ -7,104 +7,16 @@ The model is a tiny random one, so its words mean nothing; a large bias makes it
 """
 
 import argparse
-import fcntl
 import json
 import os
 import pathlib
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
-import threading
-import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-WAIT_SECONDS = 60
-CONTROL = {letter: bytes([ord(letter) - 64]) for letter in "CDKRUWY"}
-UP, DOWN, LEFT = "\x1b[A", "\x1b[B", "\x1b[D"
-LETTER_D = ["--logit-bias", "100=1000"]  # the model says "d" for ever
-STATE = tempfile.TemporaryDirectory()  # of histories, which are no concern of the person who runs this
-
-
-class Terminal:
-    """A program on a terminal of its own."""
-
-    def __init__(self, arguments, columns=72, rows=24, environment=None):
-        self.seen = ""
-        self.status = None
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ.update({"TERM": "xterm", "XDG_STATE_HOME": STATE.name, **(environment or {})})
-            os.execv(arguments[0], [str(a) for a in arguments])
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, keys):
-        os.write(self.fd, keys if isinstance(keys, bytes) else keys.encode())
-
-    def read_some(self, seconds):
-        if not select.select([self.fd], [], [], seconds)[0]:
-            return False
-        try:
-            data = os.read(self.fd, 65536)
-        except OSError:  # the other side is closed
-            data = b""
-        self.seen += data.decode(errors="replace")
-        return bool(data)
-
-    def wait_for(self, pattern):
-        """Until what came since the last wait matches; forgets it then. A line may break at a space."""
-        pattern = re.sub(r"(?<![\[\\]) ", r"(?: |\\r\\n)", pattern)
-        end = time.monotonic() + WAIT_SECONDS
-        while not (match := re.search(pattern, self.seen, re.DOTALL)):
-            if time.monotonic() > end or (not self.read_some(1) and self.is_done()):
-                raise AssertionError(f"no {pattern!r} in {self.seen[-600:]!r}")
-        self.seen = self.seen[match.end():]
-        return match
-
-    def is_done(self):
-        if self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-        return self.status is not None
-
-    def wait_end(self):
-        end = time.monotonic() + WAIT_SECONDS
-        while not self.is_done():
-            self.read_some(0.05)
-            if time.monotonic() > end:
-                os.kill(self.pid, signal.SIGKILL)
-                raise AssertionError("the program does not end")
-        while self.read_some(0.05):
-            pass
-        os.close(self.fd)
-        return self.status
-
-    def echoes(self):
-        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
-
-
-def write_all(fd, data):
-    while data:
-        data = data[os.write(fd, data):]
-
-
-def write_recipe(folder, config, keys, data):
-    """recipe.toml, with a tokenizer beside it."""
-    root = HERE.parent.parent
-    (folder / "tokenizer").mkdir()
-    trained = root / "tests" / "fixtures" / "text" / "trained" / "smollm.json"
-    (folder / "tokenizer" / "tokenizer.json").write_bytes(trained.read_bytes())
-    model = f'[model]\nconfig = "{root}/recipes/configs/{config}.json"\ntokenizer = "tokenizer"\n'
-    (folder / "recipe.toml").write_text(f"{keys}{model}[[data]]\n{data}")
-
-
-PROMPT = r">>> "
+import signal_tests
+from terminal_rig import CONTROL, DOWN, HERE, LEFT, LETTER_D, PROMPT, Terminal, UP, write_recipe
 
 
 def test_a_conversation(naru, model):
@@ -172,35 +84,6 @@ def test_help_and_a_mistyped_command(naru, model):
     assert t.wait_end() == 0
 
 
-def test_control_c_stops_the_answer_not_the_program(naru, model):
-    t = Terminal([naru, "run", model, "--context", "2048", "--chip", "reference", *LETTER_D])
-    t.wait_for(PROMPT)
-    t.type("hello\r")
-    t.wait_for("dddd")
-    assert not t.echoes()
-    t.type(CONTROL["C"])
-    t.wait_for(r"\(stopped\)")
-    t.wait_for(PROMPT)
-    t.type("more" + "\r")
-    t.wait_for("dddd")
-    t.type(CONTROL["C"])
-    t.wait_for(r"\(stopped\)")
-    t.wait_for(PROMPT)
-    t.type(CONTROL["C"])
-    t.wait_for("Ctrl-C again to leave")
-    t.type(CONTROL["C"])
-    assert t.wait_end() == 130
-
-
-def test_an_interrupt_outside_of_the_editor_counts(naru, model):
-    t = Terminal([naru, "run", model, "--context", "512"])
-    t.wait_for(PROMPT)
-    os.kill(t.pid, signal.SIGINT)
-    t.wait_for("Ctrl-C again to leave")
-    os.kill(t.pid, signal.SIGINT)
-    assert t.wait_end() == 130
-
-
 def test_a_message_typed_during_an_answer_comes_next(naru, model):
     t = Terminal([naru, "run", model, "-n", "60", "--chip", "reference", *LETTER_D])
     t.wait_for(PROMPT)
@@ -211,116 +94,6 @@ def test_a_message_typed_during_an_answer_comes_next(naru, model):
     t.wait_for("stopped at --max-tokens 60")
     t.type("/quit\r")
     assert t.wait_end() == 0
-
-
-def test_two_control_c_end_the_program(naru, model):
-    t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
-    t.wait_for("dddd")
-    os.kill(t.pid, signal.SIGINT)
-    os.kill(t.pid, signal.SIGINT)
-    assert t.wait_end() == 130
-
-
-def test_one_answer_ends_with_control_c(naru, model):
-    t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
-    t.wait_for("dddd")
-    t.type(CONTROL["C"])
-    assert t.wait_end() == 130
-
-
-def test_a_request_to_end(naru, model):
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        t = Terminal([naru, "run", model])
-        t.wait_for(PROMPT)
-        os.kill(t.pid, number)
-        assert t.wait_end() == 128 + number
-        t = Terminal([naru, "run", model, "hello", "--chip", "reference", *LETTER_D])
-        t.wait_for("dddd")
-        os.kill(t.pid, number)
-        assert t.wait_end() == 128 + number
-
-
-def test_a_stopped_training_is_no_success(naru, model):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_recipe(folder, "tiny-llama", "steps = 100000\n[batch]\nrows = 1\nmicro_rows = 1\ncontext = 32\n",
-                     'generator = "digits"\ndocuments = 20\n')
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            t = Terminal([naru, "train", folder / "recipe.toml", f"output={folder}/run"])
-            t.wait_for(r"step +[\d,]+/100,000")
-            os.kill(t.pid, number)
-            t.wait_for("stopped after")
-            t.wait_for("go on .* train ")
-            assert t.wait_end() == 128 + number, t.status
-            assert "This run is not finished" in (folder / "run" / "report.html").read_text(encoding="utf-8")
-        assert list((folder / "run" / "checkpoints").iterdir())
-
-
-def test_the_data_of_a_recipe_breaks_between_tokens(naru, model):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_recipe(folder, "tiny-moe", "steps = 1\n", 'generator = "word_problems"\ndocuments = 60\nlanguage = "en"\n')
-        t = Terminal([naru, "data", folder / "recipe.toml"], columns=50)
-        assert t.wait_end() == 0
-        lines = re.sub("\x1b\\[[0-9]*m", "", t.seen).replace("\r", "").split("\n")
-        assert max(map(len, lines)) <= 50, max(lines, key=len)
-        document = lines[[i for i, line in enumerate(lines) if line.startswith("word_problems:")][0] + 1:]
-        assert all(line.startswith("  ") for line in document[:2]) and len(document[0]) > 30, document[:2]
-        assert "\x1b[36m" in t.seen and "\x1b[32m" in t.seen, "tokens are told apart"
-
-
-def test_a_terminal_gets_no_foreign_escapes(naru, model):
-    """Names of files and texts inside of them are shown, never obeyed: ESC, DEL, and U+009B, which is ESC [ in one."""
-    evil = "\x1b]0;title\x07\x7f\u009b2J"
-    controls = re.compile("[\x00-\x06\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[[0-9;?]*[A-Za-z])|\x07")
-    data = model.read_bytes()
-    old, new = b"tiny random llama", evil.encode()
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / f"{evil}.gguf"
-        path.write_bytes(data.replace(old, new + b"." * (len(old) - len(new))))
-        ids = pathlib.Path(folder) / "ids.json"
-        ids.write_text("[1, 2, 3]")
-        for words in (["show", path], ["show", path, "--json"], ["show", path, "--sha256"],
-                      ["run", path, "hi", "-n", "2", "--system", "x", "--stats"],
-                      ["bench", path, "--depths", "0", "--prompt-tokens", "4", "--new-tokens", "2", "--repeat", "1"],
-                      ["logits", path, "--ids", ids, "--out", path.with_suffix(".npy")],
-                      ["grads", path, "--ids", ids, "--out", path.with_suffix(".safetensors")],
-                      ["convert", path, path.with_suffix(".f32.gguf")],
-                      ["show", path.with_name(evil)], ["data", path.with_name(evil + ".toml")]):
-            t = Terminal([naru, *words])
-            t.wait_end()
-            found = controls.search(t.seen.replace("\r", ""))
-            assert found is None, f"{words[0]}: {t.seen[max(0, found.start() - 60):found.end() + 20]!r}"
-            assert "\x1b]" not in t.seen and "\x1b[2J" not in t.seen, words[0]
-        t = Terminal([naru, "run", path])
-        t.wait_for(r"parameters · context")
-        t.wait_for(PROMPT)
-        t.type(CONTROL["D"])
-        assert t.wait_end() == 0
-
-
-def test_streams_that_do_not_block_are_waited_for(naru, model):
-    text = ("the quick brown fox " * 20000).encode()
-    for name in ("ids", "json"):
-        in_read, in_write = os.pipe()
-        out_read, out_write = os.pipe()
-        os.set_blocking(in_read, False)
-        os.set_blocking(out_write, False)
-        child = subprocess.Popen([naru, "tokenize", model] + (["--json"] if name == "json" else []), stdin=in_read,
-                                 stdout=out_write, stderr=subprocess.PIPE)
-        os.close(in_read)
-        os.close(out_write)
-        writer = threading.Thread(target=lambda: (time.sleep(0.2), write_all(in_write, text), os.close(in_write)))
-        writer.start()
-        time.sleep(0.4)  # the reader is late: the pipe is full before anybody takes from it
-        out = b""
-        while part := os.read(out_read, 65536):
-            out += part
-        writer.join()
-        os.close(out_read)
-        assert child.wait() == 0, child.stderr.read()
-        child.stderr.close()
-        assert len(out) > 200000 and out.endswith(b"\n"), len(out)
 
 
 def test_keys(naru, model):
@@ -521,24 +294,6 @@ def test_editing(naru, model):
         assert not (pathlib.Path(folder) / "naru").exists()
 
 
-def test_typing_disarms_control_c(naru, model):
-    t = Terminal([naru, "run", model])
-    t.wait_for(PROMPT)
-    t.type(CONTROL["C"])
-    t.wait_for("Ctrl-C again to leave")
-    t.wait_for(PROMPT)
-    t.type("x\x7f")
-    t.type(CONTROL["C"])
-    t.wait_for("Ctrl-C again to leave")
-    t.wait_for(PROMPT)
-    t.type("y")
-    t.type(CONTROL["C"])  # takes the letter away
-    t.type(CONTROL["C"])
-    t.wait_for("Ctrl-C again to leave")
-    t.type(CONTROL["C"])
-    assert t.wait_end() == 130
-
-
 def test_control_d_during_an_answer_leaves_after_it(naru, model):
     t = Terminal([naru, "run", model, "-n", "60", "--chip", "reference", *LETTER_D])
     t.wait_for(PROMPT)
@@ -592,20 +347,6 @@ def test_an_empty_answer_says_so(naru, model):
     assert t.wait_end() == 0
 
 
-def test_what_goes_to_a_file_has_no_escapes(naru, model):
-    with tempfile.TemporaryDirectory() as folder:
-        log = pathlib.Path(folder) / "log"
-        flags = " ".join(["-n", "5", *LETTER_D])
-        t = Terminal(["/bin/sh", "-c", f"'{naru}' run '{model}' {flags} 2>'{log}'"])
-        t.type("hello\r")
-        t.wait_for("ddddd")
-        t.type("again\r")
-        t.wait_for("ddddd")
-        t.type(CONTROL["D"])
-        assert t.wait_end() == 0
-        assert log.read_text().count("stopped at --max-tokens 5") == 2 and "\x1b" not in log.read_text()
-
-
 def test_the_hint_is_no_typed_text(naru, model):
     t = Terminal([naru, "run", model], environment={"NO_COLOR": "1"})
     t.wait_for("/help lists what can be typed")
@@ -646,42 +387,6 @@ def test_reasoning_is_dimmed(naru, model):
         assert t.wait_end() == 0
 
 
-def test_one_control_c_ends_the_reading_of_data(naru, model):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_recipe(folder, "tiny-moe", "steps = 1\n", 'generator = "word_problems"\ndocuments = 1000000\n')
-        t = Terminal([naru, "data", folder / "recipe.toml"])
-        t.read_some(1)  # in the middle of it
-        assert not t.is_done(), t.seen
-        t.type(CONTROL["C"])
-        begin = time.monotonic()
-        assert t.wait_end() in (-signal.SIGINT, 130), t.status
-        assert time.monotonic() - begin < 5, "it went on"
-
-
-def test_what_was_ignored_from_the_start_stays_ignored(naru, model):
-    """As under nohup."""
-    child = subprocess.Popen([naru, "run", model, "hello", "--context", "2048", "--chip", "reference", *LETTER_D],
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    os.read(child.stdout.fileno(), 1)  # it is at work
-    child.send_signal(signal.SIGHUP)
-    time.sleep(0.2)
-    assert child.poll() is None
-    child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=WAIT_SECONDS)
-    assert child.returncode == 128 + signal.SIGTERM, child.returncode
-
-
-def test_an_answer_that_nobody_can_get_is_no_success(naru, model):
-    done = subprocess.run([naru, "tokenize", model], input=b"hello", stderr=subprocess.PIPE, check=False,
-                          preexec_fn=lambda: os.close(1))
-    assert done.returncode == 8 and b"standard output" in done.stderr, done
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run([naru, "tokenize", model], input=b"hello", stdout=full, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 7, done
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", type=pathlib.Path)
@@ -692,7 +397,8 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     model = args.fixtures.resolve() / "models" / "gguf-llama-f32" / "model.gguf"
-    tests = {name: test for name, test in globals().items() if name.startswith("test_") and args.only in name}
+    tests = {name: test for source in (globals(), vars(signal_tests)) for name, test in source.items()
+             if name.startswith("test_") and args.only in name}
     failed = 0
     for name, test in tests.items():
         try:

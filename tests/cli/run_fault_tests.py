@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from run_chat_tests import Terminal
+from terminal_rig import Terminal
 
 HERE = pathlib.Path(__file__).resolve().parent
 WAIT_SECONDS = 60

@@ -170,7 +170,8 @@ class Tab:
         """Until the expression is true; its value."""
         end = time.monotonic() + seconds
         while True:
-            value = self.js(expression)
+            # An element counts as true: by value it would be an empty object.
+            value = self.js(f"Promise.resolve({expression}).then(value => value instanceof Node ? true : value)")
             if value:
                 return value
             if time.monotonic() > end:
@@ -211,7 +212,7 @@ class Tab:
         """Until nothing is answered any more and all is drawn; the text of the last answer."""
         self.wait("document.querySelector('.message.assistant:last-of-type .foot .actions') && "
                   "!document.querySelector('#send.stops')", seconds)
-        self.js("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+        self.wait("document.querySelector('#log').getAttribute('aria-busy') === 'false'", seconds)
         return self.text(".message.assistant:last-of-type .text")
 
     def screenshot(self, path):

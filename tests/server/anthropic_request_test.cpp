@@ -71,9 +71,8 @@ TEST(AnthropicRequest, AnAgentsTurn) {
   EXPECT_EQ(r.sampling.top_k, 7);
   EXPECT_EQ(r.sampling.seed, 3u);
   EXPECT_EQ(r.stop, (std::vector<std::string>{"x", "y"}));
-  EXPECT_EQ(r.ignored,
-            (std::vector<std::string>{"betas", "cache_control", "context_management", "metadata", "service_tier",
-                                      "thinking.budget_tokens", "thinking.display", "tools[1].strict"}));
+  EXPECT_EQ(r.ignored, (std::vector<std::string>{"betas", "cache_control", "context_management", "metadata",
+                                                 "service_tier", "thinking.display", "tools[1].strict"}));
 }
 
 TEST(AnthropicRequest, WhatIsLeftOutIsLeftOpen) {

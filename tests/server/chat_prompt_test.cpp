@@ -3,6 +3,7 @@
 
 #include "server/anthropic_request.h"
 #include "server/ollama_request.h"
+#include "server/openai_request.h"
 #include "server/prepare.h"
 #include "server/responses_request.h"
 #include "tests/server/plain_model.h"
@@ -166,6 +167,71 @@ TEST(Prepare, EachDialectIsToldByItsOwnNames) {
             Words{"refused: messages"});
 }
 
+// A template that shows the reasoning of turns with calls: `earlier` behind a later question too.
+std::string reasoning_source(bool earlier) {
+  return std::string(
+             "{{ tools | tojson if tools }}{% set ns = namespace(q=0) %}{% for m in messages %}"
+             "{% if m.role == 'user' %}{% set ns.q = loop.index0 %}{% endif %}{% endfor %}"
+             "{% for m in messages %}<{{ m.role }}>{% if m.reasoning_content and ") +
+         (earlier ? "true" : "loop.index0 > ns.q") +
+         " %}({{ m.reasoning_content }}){% endif %}{{ m.content or '' }}{% for c in m.tool_calls or [] %}<tool_call>"
+         "{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}</tool_call>"
+         "{% endfor %}{% endfor %}{{ '<assistant>' if add_generation_prompt }}";
+}
+
+TEST(Prepare, WarnsWhereReasoningDidNotComeBack) {
+  const auto warnings = [](const std::string& source, const std::string& body, bool is_anthropic = false) {
+    PlainModel model(source);
+    model.facts.tools = text::tool_support(*model.facts.chat_template);
+    const ReadRequest read = is_anthropic ? read_anthropic_messages(body) : read_openai_chat(body);
+    const auto* request = std::get_if<AnswerRequest>(&read);
+    EXPECT_NE(request, nullptr) << (request ? "" : std::get<Refusal>(read).message);
+    const auto made = prepare(*request, model.facts, 0, 0);
+    EXPECT_TRUE(std::holds_alternative<PreparedAnswer>(made)) << std::get<Refusal>(made).message;
+    return std::get<PreparedAnswer>(made).warnings;
+  };
+  const auto body = [](const std::string& more, const std::string& later = "", const std::string& fields = "") {
+    return R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":null,)" + more +
+           R"("tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},)"
+           R"({"role":"tool","tool_call_id":"a","content":"1"})" +
+           later + "]" + fields + "}";
+  };
+  const std::string later = R"(,{"role":"assistant","content":"so"},{"role":"user","content":"And?"})";
+  const Words missing = warnings(reasoning_source(true), body(""));
+  ASSERT_EQ(missing.size(), 1u);
+  EXPECT_EQ(missing[0],
+            "messages[1] calls tools and has no reasoning_content, which the model's template shows; send back what "
+            "came with it");
+  EXPECT_EQ(warnings(reasoning_source(true), body("", later)).size(), 1u);
+  EXPECT_EQ(warnings(reasoning_source(false), body("")).size(), 1u);
+  // It came back; the template shows none of that turn, or of any; reasoning is off.
+  EXPECT_EQ(warnings(reasoning_source(true), body(R"("reasoning_content":"why",)")), Words());
+  EXPECT_EQ(warnings(reasoning_source(false), body("", later)), Words());
+  EXPECT_EQ(warnings(read_text_fixture("families/qwen25.jinja"), body("")), Words());
+  EXPECT_EQ(warnings(reasoning_source(true), body("", "", R"(,"thinking":{"type":"disabled"})")), Words());
+  const Words blocks = warnings(
+      reasoning_source(true),
+      R"({"max_tokens":5,"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":[{"type":"tool_use",)"
+      R"("id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a",)"
+      R"("content":"1"}]}]})",
+      true);
+  ASSERT_EQ(blocks.size(), 1u);
+  EXPECT_TRUE(blocks[0].starts_with("a turn in messages calls tools and has no thinking block")) << blocks[0];
+}
+
+TEST(Prepare, ABudgetOfReasoningIsAConstraint) {
+  const PlainModel plain(kPlainChat);
+  AnswerRequest request = asked_chat();
+  EXPECT_EQ(std::get<PreparedAnswer>(prepare(request, plain.facts, 0, 0)).prompts[0].constraint, nullptr);
+  request.reasoning_tokens_max = 5;
+  const PreparedAnswer made = std::get<PreparedAnswer>(prepare(request, plain.facts, 0, 0));
+  EXPECT_NE(made.prompts[0].constraint, nullptr);
+  EXPECT_TRUE(made.ignored.empty());
+  PlainModel narrow(kPlainChat);
+  narrow.facts.vocab = 10;  // logits without a place for the tag
+  EXPECT_EQ(std::get<PreparedAnswer>(prepare(request, narrow.facts, 0, 0)).ignored, Words{"thinking.budget_tokens"});
+}
+
 TEST(Prepare, WhatIsIgnoredIsSaid) {
   const PlainModel plain(kPlainChat);
   AnswerRequest request = asked_chat();
@@ -188,7 +254,7 @@ TEST(Prepare, FillsInWhereTheVocabularyCan) {
   const auto text_of = [&](const AnswerRequest& r) {
     const auto made = prepare(r, coder.facts, 0, 0);
     if (const auto* refusal = std::get_if<Refusal>(&made)) return "refused: " + refusal->param;
-    return coder.facts.tokenizer->decode(std::get<PreparedAnswer>(made).choices.at(0).ids);
+    return coder.facts.tokenizer->decode(std::get<PreparedAnswer>(made).prompts.at(0).ids);
   };
   EXPECT_EQ(text_of(request), "<bos><fim_prefix>ab<fim_suffix>cd<fim_middle>");
   request.is_json = true;

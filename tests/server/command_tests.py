@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,10 +14,10 @@ import sys
 import threading
 import time
 
-from server_rig import HERE, MODEL, Client, Server, request
+from server_rig import HERE, MODEL, WAIT_SECONDS, Client, Server, request
 
 sys.path.insert(0, str(HERE.parent / "cli"))
-from run_chat_tests import PROMPT, Terminal  # noqa: E402
+from terminal_rig import PROMPT, Terminal  # noqa: E402
 
 SECRET = "a secret that nobody may read"
 HELLO = {"messages": [{"role": "user", "content": SECRET}], "max_tokens": 3, "ignore_eos": True, "seed": 1}
@@ -168,6 +169,67 @@ def test_logs(binary, folder):
     long, short = map(json.loads, path.read_text().splitlines()[6:])
     assert json.loads(short["body"]) == HELLO and short["body_bytes"] == len(short["body"])
     assert SECRET in long["body"] and len(long["body"]) == 65536 < long["body_bytes"]
+
+
+def wait_until(is_so, what):
+    end = time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+def test_a_hang_up_has_files_read_again(binary, folder):
+    """The log is opened anew, keys and certificate are read again, and a connection that is there stays."""
+    log, old_log, keys = folder / "log", folder / "log.1", folder / "keys"
+    keys.write_text("0123456789abcdef0123 anna\n")
+    made, other = make_certificate(folder), make_certificate(folder, "other")
+    tls = ["--tls-cert", made[0], "--tls-key", made[1]] if made else []
+    anna, bert = ({"authorization": f"Bearer {key}"} for key in ("0123456789abcdef0123", "abcdef0123456789abcd"))
+
+    def hang_up(server):
+        n = server.said().count("hang-up: read again")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.said().count("hang-up: read again") > n, server.said())
+
+    def connect(server, cert):
+        return TlsClient(server.address, cert) if made else Client(server.address)
+
+    with Server(binary, "--log", log, "--json-log", "--keys", keys, *tls) as server:
+        with connect(server, made and made[0]) as client:
+            assert client.ask("POST", "/v1/chat/completions", HELLO, **anna).status == 200
+            client.send(request("POST", "/v1/completions", {"prompt": "a", "max_tokens": 200, "ignore_eos": True,
+                                                            "stream": True}, **anna))
+            client.until(b"data: ")
+            wait_until(lambda: log.read_text().count("\n") == 1, "no line in the log")
+            log.rename(old_log)
+            keys.write_text("abcdef0123456789abcd bert\n")
+            if made:
+                made[0].write_bytes(other[0].read_bytes())
+                made[1].write_bytes(other[1].read_bytes())
+            hang_up(server)
+            assert "keys: 1" in server.said()
+            client.until(b"data: [DONE]")  # the answer under way is whole
+            client.until(b"0\r\n\r\n")
+            assert client.ask("GET", "/v1/models", **anna).status == 401
+            assert client.ask("GET", "/v1/models", **bert).status == 200
+            wait_until(lambda: log.exists() and log.read_text().count("\n") >= 2, "no line in the new log")
+            assert old_log.read_text().count("\n") == 1
+        with connect(server, other and other[0]) as client:  # a new connection has the new certificate
+            assert client.ask("GET", "/v1/models", **bert).status == 200
+        keys.write_text("short\n")  # what cannot be read changes nothing
+        hang_up(server)
+        assert "the key has 5 bytes" in server.said()
+        with connect(server, other and other[0]) as client:
+            assert client.ask("GET", "/v1/models", **bert).status == 200
+
+
+def test_the_end_of_its_terminal_ends_it(binary):
+    server = Terminal([binary, "serve", MODEL, "--port", "0", "--context", "64"], environment={"NARU_CONFIG": "/dev/null"})
+    server.wait_for("ready after")
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for("hang-up: read again: nothing")
+    os.close(server.fd)
+    wait_until(server.is_done, "it goes on without its terminal")
 
 
 def test_a_log_that_cannot_be_written(binary):

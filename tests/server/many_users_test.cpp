@@ -80,6 +80,39 @@ TEST_F(ManyUsers, AnswersOfWhoHasLeftAreCountedToo) {
   EXPECT_EQ(ask(words(2), kAnna)->whole->status, 429);
 }
 
+// Keys that are read again: those that stay keep what they have used, answers to one that goes are finished.
+TEST_F(ManyUsers, KeysCanBeOthers) {
+  start(kAnna + " anna rate=2/d\n" + kBert + " bert\n");
+  const auto first = ask(words(2), kAnna);
+  const auto under_way = ask(words(30), kBert);
+  const std::string carl = "carls-key-0123456789";
+  service->set_keys(parse_keys(kAnna + " anna rate=2/d\n" + carl + " carl\n", "f").value());
+  EXPECT_EQ(ask(words(2), kBert)->whole->status, 401);
+  const auto second = ask(words(2), kAnna);
+  const auto other = ask(words(2), carl);
+  wait_for({first, under_way, second, other});
+  for (const auto& each : {first, under_way, second, other}) EXPECT_EQ(each->whole->status, 200);
+  const auto third = ask(words(2), kAnna);
+  ASSERT_TRUE(third->whole.has_value());
+  EXPECT_EQ(third->whole->status, 429) << "its rate goes on";
+  // Another rate begins anew. No keys at all let nobody in who was kept out.
+  service->set_keys(parse_keys(kAnna + " anna rate=3/d\n", "f").value());
+  const auto fourth = ask(words(2), kAnna);
+  wait_for({fourth});
+  EXPECT_EQ(fourth->whole->status, 200);
+  service->set_keys({});
+  EXPECT_EQ(ask(words(2), carl)->whole->status, 401);
+  // A key that goes between a request's header and its body.
+  HttpRequest request = words(2);
+  request.fields.push_back({"authorization", "Bearer " + kAnna});
+  ASSERT_FALSE(service->examine(request).has_value());
+  service->set_keys(parse_keys(carl + " carl\n", "f").value());
+  const auto late = std::make_shared<Heard>();
+  service->handle(request, late);
+  ASSERT_TRUE(late->whole.has_value());
+  EXPECT_EQ(late->whole->status, 401);
+}
+
 TEST_F(ManyUsers, NoKeyFillsTheQueue) {
   start(kAnna + " anna\n" + kBert + " bert\n", 1, 8);
   std::vector<std::shared_ptr<Heard>> all;
@@ -280,7 +313,8 @@ TEST(ManyAnswers, InASmallPoolWithAbortsAsAlone) {
   Texts texts;
   std::set<AnswerId> done, left;
   {
-    RunningAnswers running(*rig, {.parallel = 6, .queue = 100, .is_shared = true, .metrics = &metrics});
+    const std::atomic<bool> is_shared = true;
+    RunningAnswers running(*rig, {.parallel = 6, .queue = 100, .is_shared = &is_shared, .metrics = &metrics});
     for (uint64_t i = 0; i < kAnswers; ++i) {
       running.start(i + 1, prepare_for_user(user_request(i), *rig),
                     {accounts[i % 3], std::chrono::steady_clock::now()});

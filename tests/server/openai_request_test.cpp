@@ -239,6 +239,31 @@ TEST(OpenAiChat, WhatIsAskedOfReasoning) {
   EXPECT_EQ(refused(read_openai_chat(chat_body(both + R"("low")"))).param, "reasoning_effort");
 }
 
+TEST(OpenAiChat, ReasoningHasABudget) {
+  EXPECT_EQ(taken(read_openai_chat(chat_body(""))).reasoning_tokens_max, 0);
+  const AnswerRequest r = taken(read_openai_chat(chat_body(R"("thinking":{"type":"enabled","budget_tokens":9})")));
+  EXPECT_EQ(r.reasoning_tokens_max, 9);
+  EXPECT_TRUE(r.ignored.empty());
+  EXPECT_EQ(taken(read_openai_chat(chat_body(R"("thinking_token_budget":7)"))).reasoning_tokens_max, 7);
+  EXPECT_EQ(refused(read_openai_chat(chat_body(R"("thinking_token_budget":0)"))).param, "thinking_token_budget");
+  const std::string both = R"("thinking":{"type":"enabled","budget_tokens":9},"thinking_token_budget":)";
+  EXPECT_EQ(taken(read_openai_chat(chat_body(both + "9"))).reasoning_tokens_max, 9);
+  EXPECT_EQ(refused(read_openai_chat(chat_body(both + "8"))).param, "thinking_token_budget");
+}
+
+// Whoever sends one counts on it: nothing of the kind is passed over.
+TEST(OpenAiChat, FormsOfOtherServersAreRefused) {
+  for (const char* name : {"grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+                           "structured_outputs", "regex", "ebnf"}) {
+    const std::string field = fmt::format(R"("{}":"x")", name);
+    const Refusal chat = refused(read_openai_chat(chat_body(field)));
+    EXPECT_EQ(chat.param, name);
+    EXPECT_NE(chat.message.find("response_format"), std::string::npos) << chat.message;
+    EXPECT_EQ(refused(read_openai_completion(R"({"prompt":"a",)" + field + "}")).param, name);
+  }
+  EXPECT_TRUE(taken(read_openai_chat(chat_body(R"("grammar":null)"))).ignored.empty());
+}
+
 TEST(OpenAiChat, TheLastMessageToGoOnFrom) {
   const AnswerRequest r = taken(read_openai_chat(
       R"({"messages":[{"role":"user","content":"Hi"},

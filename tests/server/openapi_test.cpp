@@ -107,7 +107,7 @@ TEST(OpenApi, FieldsAreTakenAndRefusedAsTheTablesSay) {
         field.expect_taken(row.example);
         if (row.is_required) {
           field.expect_refused("null");
-        } else {
+        } else if (!row.is_one_of) {
           field.expect_taken("null");
         }
         const std::set<std::string> types = types_of(schema);
@@ -131,8 +131,10 @@ TEST(OpenApi, UnknownFieldsAreIgnoredAndSaid) {
     for (const Route& route : all_routes()) {
       if (route.dialect == nullptr || table->dialect != route.dialect->name) continue;
       std::string body = "{\"no_such_field\":1";
+      bool has_one = false;
       for (const FieldRow& row : table->fields()) {
-        if (row.is_required) body += fmt::format(",\"{}\":{}", row.name, row.example);
+        if (row.is_required || (row.is_one_of && !std::exchange(has_one, true)))
+          body += fmt::format(",\"{}\":{}", row.name, row.example);
       }
       const ReadRequest read = route.dialect->read(body + "}", HttpRequest());
       const auto* request = std::get_if<AnswerRequest>(&read);

@@ -5,14 +5,11 @@
 
 #include "base/file.h"
 #include "server/model_facts.h"
-#include "tests/engine/forced_answer.h"
-#include "tests/engine/harness.h"
+#include "tests/server/spoken_answer.h"
 #include "text/json_prefix.h"
 
 namespace naru::server {
 namespace {
-
-using engine::Rig;
 
 Rig open_small(int64_t parallel) {
   return engine::open_rig(engine::fixture_model("gguf-llama-f32"), "cpu", engine::small_options(128, parallel));
@@ -28,12 +25,6 @@ AnswerRequest ask(const std::string& prompt, uint64_t seed, int64_t n = 1) {
   request.ignores_end = true;
   request.top_logprobs = 2;
   return request;
-}
-
-PreparedAnswer prepared(const AnswerRequest& request, engine::Engine& engine) {
-  auto made = prepare(request, facts_of(engine, "m", "cpu", 0), 0, 0);
-  EXPECT_TRUE(std::holds_alternative<PreparedAnswer>(made)) << std::get<Refusal>(made).message;
-  return std::move(std::get<PreparedAnswer>(made));
 }
 
 // What a choice said: its text, and each token with the bits of its probability.
@@ -149,7 +140,7 @@ TEST(RunningAnswers, TheChoicesOfAPromptComputeItOnce) {
   RunningAnswers running(*rig, 3, 100);
   const Asker asker{std::make_shared<KeyAccount>(), {}};
   const PreparedAnswer one = prepared(ask("less than a page", 1, 4), *rig);
-  const auto n_prompt = static_cast<int64_t>(one.choices[0].ids.size());
+  const auto n_prompt = static_cast<int64_t>(one.prompts[0].ids.size());
   ASSERT_GT(n_prompt, 4);
   ASSERT_LT(n_prompt, 32) << "the cache of pages would share it";
   running.start(1, one, asker);
@@ -229,60 +220,7 @@ TEST(RunningAnswers, AStopStringEndsItsAnswer) {
   EXPECT_EQ(cut, text.substr(0, text.find(stopped.stop[0])));
 }
 
-// ---- calls of tools, in answers that are made to say what they say
-
-std::string qwen_template() {
-  return read_file(std::string(NARU_TEST_DATA) + "/text/families/qwen25.jinja", 1 << 20).value();
-}
-
-Rig open_with_template(const std::string& source) {
-  engine::EngineOptions options = engine::small_options(1024, 2);
-  options.chat_template = source;
-  return engine::open_rig(engine::fixture_model("gguf-llama-f32"), "cpu", options);
-}
-
-text::Value tool_named(const std::string& name) {
-  const text::Value function(text::Value::Object{{"name", name}, {"parameters", text::Value::Object()}});
-  return text::Value::Object{{"type", "function"}, {"function", function}};
-}
-
-AnswerRequest ask_with_tools() {
-  AnswerRequest request;
-  request.is_chat = true;
-  request.messages = {text::Value::Object{{"role", "user"}, {"content", "Hi"}}};
-  request.tools = text::Value::List{tool_named("f")};
-  request.sampling.temperature = 0.0;
-  return request;
-}
-
-struct Spoken {
-  std::string content;
-  std::vector<ToolCallPiece> calls;
-  AnswerEvent end;
-};
-
-// The answer of a model that says this.
-Spoken spoken(const AnswerRequest& request, engine::Engine& engine, const std::string& said) {
-  RunningAnswers running(engine, 1, 10);
-  PreparedAnswer answer = prepared(request, engine);
-  for (engine::Request& one : answer.choices) {
-    one.constraint = std::make_shared<const engine::ForcedAnswer>(engine.tokenizer()->encode(said), engine.vocab());
-  }
-  running.start(1, std::move(answer));
-  Spoken spoken;
-  while (running.has_work()) {
-    running.step();
-    for (AddressedEvent& each : running.take_events()) {
-      EXPECT_NE(each.event.kind, AnswerEvent::Kind::kError) << each.event.error.message;
-      spoken.content += each.event.content;
-      for (ToolCallPiece& piece : each.event.calls) spoken.calls.push_back(std::move(piece));
-      if (each.event.kind == AnswerEvent::Kind::kEnd) spoken.end = each.event;
-    }
-  }
-  return spoken;
-}
-
-const std::string kCall = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";
+// ---- calls of tools
 
 TEST(RunningAnswers, CallsHaveIdsThatNobodyGuesses) {
   Rig rig = open_with_template(qwen_template());
@@ -337,10 +275,10 @@ TEST(RunningAnswers, TheNextTurnFindsTheCallInTheCache) {
   request.messages.emplace_back(
       text::Value::Object{{"role", "tool"}, {"tool_call_id", answer.calls[0].id}, {"content", "12"}});
   const PreparedAnswer second = prepared(request, *rig);
-  std::vector<int32_t> wanted = first.choices[0].ids;
+  std::vector<int32_t> wanted = first.prompts[0].ids;
   for (const int32_t id : rig->tokenizer()->encode("See:\n" + kCall)) wanted.push_back(id);
-  ASSERT_GT(second.choices[0].ids.size(), wanted.size());
-  EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), second.choices[0].ids.begin()));
+  ASSERT_GT(second.prompts[0].ids.size(), wanted.size());
+  EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), second.prompts[0].ids.begin()));
 }
 
 TEST(RunningAnswers, AnAnswerInJson) {

@@ -63,7 +63,7 @@ struct ServedModelTest : testing::Test {
     request.max_tokens = n;
     request.ignores_end = true;
     PreparedAnswer answer = std::get<PreparedAnswer>(prepare(request, *model.facts(), 1, 0));
-    if (!has_memory) answer.choices[0].constraint = std::make_shared<const MemorylessConstraint>();
+    if (!has_memory) answer.prompts[0].constraint = std::make_shared<const MemorylessConstraint>();
     return {id, std::move(answer), {}};
   }
 };

@@ -87,7 +87,7 @@ class Client:
         status = int(match[1])
         if status == 100:
             return Answer(status, fields, b"", True)
-        if is_head or status == 204:
+        if is_head or status in (204, 304):
             body = b""
         elif fields.get("transfer-encoding") == "chunked":
             body = b""

@@ -45,12 +45,13 @@ class Posted {
 struct Heard final : Responder {
   std::optional<HttpResponse> whole, head;
   std::string bytes;
-  bool has_ended = false, keeps_alive = false;
+  bool has_ended = false, keeps_alive = false, is_abandoned = false;
 
   void respond(HttpResponse response) override { whole = std::move(response); }
   void begin_stream(HttpResponse response) override { head = std::move(response); }
   void stream(std::string more) override { bytes += more; }
   void end_stream(bool stays) override { has_ended = true, keeps_alive = stays; }
+  void abandon() override { is_abandoned = true; }
 };
 
 inline OpenEngine open_fixture(std::shared_future<void> may_load = {}) {

@@ -2,8 +2,10 @@
 // ends: without a socket, and by a clock of the test's.
 #include "server/service.h"
 
+#include <new>
 #include <thread>
 
+#include "server/openai_answer.h"
 #include "tests/server/service_rig.h"
 
 namespace naru::server {
@@ -104,6 +106,77 @@ TEST_F(ServiceTest, TheEnd) {
   EXPECT_TRUE(heard->has_ended);
   EXPECT_NE(heard->bytes.find("\"draining\""), std::string::npos);
   EXPECT_EQ(heard->bytes.find("[DONE]"), std::string::npos);
+}
+
+// An answer that finds no memory on the network's thread ends; the server does not.
+TEST_F(ServiceTest, AnAnswerWithoutMemoryEndsAlone) {
+  struct Memoryless final : Responder {
+    bool is_abandoned = false;
+    int n_told = 0;
+    void tell() {
+      ++n_told;
+      throw std::bad_alloc();
+    }
+    void respond(HttpResponse) override { tell(); }
+    void begin_stream(HttpResponse) override { tell(); }
+    void stream(std::string) override { tell(); }
+    void end_stream(bool) override { tell(); }
+    void abandon() override { is_abandoned = true; }
+  };
+  start_loaded();
+  const auto heard = std::make_shared<Memoryless>();
+  ASSERT_NE(service->handle(post(kLong), heard), 0u);
+  posted.run_until([&] { return heard->is_abandoned; });
+  EXPECT_GE(heard->n_told, 2) << "its error was tried too";
+  EXPECT_EQ(service->n_answering(), 0);
+  const auto other = ask(post(R"({"prompt":"a","max_tokens":2})"));
+  posted.run_until([&] { return other->whole.has_value(); });
+  EXPECT_EQ(other->whole->status, 200);
+}
+
+// What a plan says beside its answer stands in the header.
+TEST_F(ServiceTest, WarningsAndReplaysAreSaid) {
+  std::promise<void> may_load;
+  ServiceOptions options;
+  options.answering = {"tiny", 2, 4};
+  options.answering.loads_at_once = false;
+  service = std::make_unique<Service>(options, posted.post(), [this](const Status& status) { loaded = status; });
+  service->start(open_fixture(may_load.get_future().share()));
+  AnswerId id = 0;
+  const auto heard = ask(post(kLong), &id);
+  AnswerPlan plan;
+  plan.is_streamed = true;
+  plan.warnings = {"one\nthing", "another"};
+  plan.replayed_call = "call_1\r\nx: y";
+  plan.writer = make_openai_writer({}, AnswerRequest());
+  service->on_planned(id, std::move(plan));
+  AnswerEvent begin;
+  begin.kind = AnswerEvent::Kind::kBegin;
+  std::vector<AddressedEvent> events;
+  events.push_back({id, begin});
+  service->on_events(std::move(events));
+  posted.run_until([&] { return heard->head.has_value(); });
+  std::string fields;
+  for (const HttpField& field : heard->head->fields) fields += field.name + ": " + field.value + "\n";
+  EXPECT_NE(fields.find("x-naru-warning: one?thing; another\n"), std::string::npos) << fields;
+  EXPECT_NE(fields.find("x-naru-replayed: call_1??x:?y\n"), std::string::npos) << fields;
+  service->leave(id);
+  may_load.set_value();
+}
+
+TEST(EndTimes, SayHowSoonTheNextOneComes) {
+  EndTimes ends;
+  const EndTimes::Time begin{};
+  const auto after = [&](double seconds) {
+    return begin + std::chrono::duration_cast<EndTimes::Time::duration>(std::chrono::duration<double>(seconds));
+  };
+  EXPECT_EQ(ends.seconds_to_next(after(5)), 1) << "nothing has ended";
+  for (int i = 0; i < 40; ++i) ends.add(after(3 * i));
+  EXPECT_EQ(ends.seconds_to_next(after(3 * 40)), 3);
+  EXPECT_EQ(ends.seconds_to_next(after(3 * 40 + 320)), 13) << "none has for a while";
+  EXPECT_EQ(ends.seconds_to_next(after(1e6)), EndTimes::kSecondsMax);
+  for (int i = 0; i < 40; ++i) ends.add(after(1000 + i * 0.01));
+  EXPECT_EQ(ends.seconds_to_next(after(1000.4)), 1);
 }
 
 TEST_F(ServiceTest, WhoLeavesHearsNothing) {

@@ -160,8 +160,12 @@ TEST_F(SeveralModels, OneThatIsAtWorkLeavesWhenItsAnswersAreWhole) {
   EXPECT_EQ(nlohmann::json::parse(running->whole->body)["usage"]["completion_tokens"], 100);
 }
 
+// The third one is not loaded before the test says so: what it is waited for with cannot have been what others waited
+// for.
 TEST_F(SeveralModels, OnlyOneLeavesForTheNext) {
   for (const char* name : {"one", "two", "three"}) add(name, 40);
+  std::promise<void> may_load;
+  opened[2]->may_load = may_load.get_future().share();
   start(100);
   for (const char* name : {"one", "two"}) EXPECT_EQ(answer_to(of(name)).status, 200);
   std::vector<std::shared_ptr<Heard>> running;
@@ -173,8 +177,9 @@ TEST_F(SeveralModels, OnlyOneLeavesForTheNext) {
   ask(of("three"), &gone);
   service->leave(gone);
   posted.run_until([&] { return free->whole.has_value(); });
-  EXPECT_FALSE(other->whole || parked->whole);
-  EXPECT_EQ(opened[2]->n_opened, 0) << "what two was asked for did not wait for another model";
+  EXPECT_EQ(free->whole->status, 200) << "what two was asked for did not wait for another model";
+  EXPECT_FALSE(other->whole.has_value());
+  may_load.set_value();
   posted.run_until([&] { return other->whole && parked->whole; });
   posted.run_until([&] {
     return std::all_of(running.begin(), running.end(), [](const auto& heard) { return heard->whole.has_value(); });
@@ -225,6 +230,62 @@ TEST_F(SeveralModels, WhereMemoryIsShorterThanPlannedAnotherGoes) {
   EXPECT_EQ(status_of_model(0), "idle");
   opened[0]->lacks_memory = true;  // and once more, where two is there
   EXPECT_EQ(answer_to(of("one")).status, 200);
+}
+
+// A stream that waits for its model is kept alive, and says in its header what is known by then.
+TEST_F(SeveralModels, AStreamThatWaitsHasPings) {
+  add("one");
+  add("two");
+  std::promise<void> may_load;
+  opened[0]->may_load = may_load.get_future().share();
+  start(100);
+  const std::string more = R"("max_tokens":4,"ignore_eos":true,"stream":true,"no_such":1,"seed":7})";
+  const auto stream = ask(http_post(R"({"model":"one","prompt":"a b",)" + more));
+  const auto whole = ask(of("one"));
+  const auto blocks =
+      ask(http_post(R"({"model":"one","messages":[{"role":"user","content":"Hi"}],)" + more, "/v1/messages"));
+  while (status_of_model(0) != "loading") std::this_thread::yield();
+  // The word that they wait comes after those of the load; one more request is read behind them.
+  posted.run_until([last = ask(http_post("{}"))] { return last->whole.has_value(); });
+  service->tick(Service::Clock::now() + std::chrono::seconds(14));
+  EXPECT_FALSE(stream->head.has_value());
+  service->tick(Service::Clock::now() + std::chrono::seconds(16));
+  ASSERT_TRUE(stream->head.has_value());
+  EXPECT_EQ(stream->bytes, ": keep-alive\n\n");
+  ASSERT_TRUE(blocks->head.has_value());
+  EXPECT_EQ(blocks->bytes, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+  EXPECT_FALSE(whole->head || whole->whole);
+  const auto field = [&](const std::string& name) {
+    for (const HttpField& each : stream->head->fields) {
+      if (each.name == name) return each.value;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(field("x-naru-seed"), "7");
+  EXPECT_EQ(field("x-naru-ignored"), "no_such");
+  may_load.set_value();
+  posted.run_until([&] { return stream->has_ended && whole->whole && blocks->has_ended; });
+  EXPECT_TRUE(stream->bytes.ends_with("data: [DONE]\n\n")) << stream->bytes;
+  EXPECT_NE(stream->bytes.find("\"model\":\"one\""), std::string::npos);
+}
+
+TEST_F(SeveralModels, AStreamThatHasPingsHearsThatItsModelIsNotToBeHad) {
+  add("bad");
+  add("two");
+  std::promise<void> may_load;
+  opened[0]->may_load = may_load.get_future().share();
+  opened[0]->is_corrupt = true;
+  start(100);
+  const auto stream = ask(http_post(R"({"model":"bad","prompt":"a","stream":true})"));
+  while (status_of_model(0) != "loading") std::this_thread::yield();
+  posted.run_until([last = ask(http_post("{}"))] { return last->whole.has_value(); });
+  service->tick(Service::Clock::now() + std::chrono::seconds(16));
+  ASSERT_TRUE(stream->head.has_value());
+  may_load.set_value();
+  posted.run_until([&] { return stream->has_ended; });
+  EXPECT_NE(stream->bytes.find("it failed (corrupt)"), std::string::npos) << stream->bytes;
+  EXPECT_EQ(stream->bytes.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(service->n_answering(), 0);
 }
 
 TEST_F(SeveralModels, TheServerEndsWhileOneIsLoaded) {

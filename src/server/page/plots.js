@@ -1,6 +1,6 @@
 // Lines over time or steps, drawn by Chart.js in the colours of the page; it is fetched when the first plot is there.
 import { h } from "./dom.js";
-import { number } from "./words.js";
+import { languageNow, number } from "./words.js";
 
 let coming = null;
 const all = new Set();
@@ -18,7 +18,7 @@ async function fetchChart() {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const shown = (value) => (value === null || value === undefined ? "–"
-  : number(value, Math.abs(value) >= 100 || value === 0 ? 0 : Math.abs(value) >= 1 ? 2 : 4));
+  : value.toLocaleString(languageNow(), { maximumSignificantDigits: 4 }));
 
 export class Plot {
   /** `series`: names; `options`: {isLog, unit}. */

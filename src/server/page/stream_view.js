@@ -6,14 +6,18 @@ import { codeBlock } from "./code_block.js";
 import { h } from "./dom.js";
 
 const SLICE_MS = 8; // of one frame, for blocks
-const WINDOW = 10000; // characters that are looked at together
+const WINDOW = 1250; // characters that are looked at together, while they hold a block
+const WINDOW_MAX = 10000; // of one block, before it is cut
 const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
 const CODE_WINDOW = 8000; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
+const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/;
 const OPEN_TEX = /^ {0,3}(?:\$\$(?![^]*\$\$)|\\\[(?![^]*\\\]))/;
 const TEX_WAITS = 2000; // characters that a formula may have before it is taken for text
-const SLOW_MS = 40; // a window that takes longer is looked at in smaller ones
-const WINDOW_MIN = 300; // and where that is slow too it is shown as it is written
+const GROW_MS = 12; // a window that takes longer is not made larger: time may grow faster than it
+const SLOW_MS = 60; // one that takes longer is shown as it is written
+// A line of so many markers is none that anybody means, and each would be a level.
+const NESTED = /^(?: {0,3}(?:>|[-*+]|\d{1,9}[.)])[ \t]*){16}/;
 
 export class StreamView {
   constructor(root) {
@@ -72,28 +76,35 @@ export class StreamView {
     const window = this.source.slice(this.at, this.at + this.width);
     const isEnd = this.at + window.length === this.source.length;
     if (window === "") return this.showTail([]);
-    const fence = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/.exec(window);
+    const fence = FENCE.exec(window);
     if (fence) return this.openCode(fence);
-    const begin = performance.now();
+    if (NESTED.test(window)) return this.takeLine(window, isEnd);
     const head = this.tableHead && window.split("\n", 1)[0].includes("|") ? this.tableHead : "";
     if (!head) this.tableHead = "";
-    const tokens = blocksIn(window, head);
-    if (performance.now() - begin > SLOW_MS && this.width > WINDOW_MIN) {
-      this.width = Math.max(WINDOW_MIN, this.width / 4);
-      return true;
-    }
+    const { tokens, ms } = blocksInTime(window, head);
     let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
-    // Code with fences is made by takeCode().
-    const fenced = tokens.findIndex((token, i) => i > 0 && token.type === "code" && /^ {0,3}(?:```|~~~)[^\n]*\n/.test(token.raw));
+    // Code with fences is made by takeCode(); to marked it may be a paragraph until its last line is whole.
+    const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(token.raw));
     if (fenced > 0) n = Math.min(n, fenced);
     if (n > 0) {
       this.tableHead = "";
       this.takeTokens(tokens.slice(0, n));
-      this.width = Math.min(WINDOW, 2 * this.width);
+      this.width = WINDOW;
       return true;
     }
-    if (!isEnd || window.length >= WINDOW) return this.cutLong();
+    if (!isEnd && this.width < WINDOW_MAX && ms <= GROW_MS) {
+      this.width *= 2;
+      return true;
+    }
+    if (!isEnd || window.length >= WINDOW_MAX || ms > SLOW_MS) return this.cutLong(ms > SLOW_MS);
     return this.showTail(tokens);
+  }
+
+  takeLine(window, isEnd) {
+    const line = window.indexOf("\n") + 1;
+    if (line === 0 && isEnd && !this.isWhole) return this.showTail([plain(window)]);
+    this.takeTokens([plain(line > 0 ? window.slice(0, line) : window)]);
+    return true;
   }
 
   // Blocks before the last one, where that has surely begun another.
@@ -132,11 +143,11 @@ export class StreamView {
 
   // One block that is longer than the window: a list is cut between its items, a table between its rows (which get its
   // head again), and anything else where a line ends.
-  cutLong() {
+  cutLong(isSlow) {
     const text = this.source.slice(this.at, this.at + this.width);
     const cutAt = (place) => {
       const block = text.slice(0, place);
-      this.takeTokens(this.width > WINDOW_MIN ? blocksIn(block) : [plain(block)]);
+      this.takeTokens(isSlow ? [plain(block)] : blocksIn(block));
       return true;
     };
     const item = lastMatch(text, /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/g);
@@ -144,7 +155,8 @@ export class StreamView {
     const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
     const line = text.lastIndexOf("\n");
     if (table && line > table[0].length) {
-      const head = table[0];
+      if (NESTED.test(window)) return this.takeLine(window, isEnd);
+    const head = table[0];
       this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
       this.tableHead = head;
       return true;
@@ -255,6 +267,17 @@ function blocksIn(text, head = "") {
   const last = tokens[tokens.length - 1];
   if (last) last.length += text.length - place;
   return tokens.length > 0 ? tokens : [{ type: "space", raw: text, length: text.length }];
+}
+
+// With the time that it takes: what takes long is tried again, for once may be another program's doing.
+function blocksInTime(text, head) {
+  let least = Infinity;
+  for (let n = 1; ; ++n) {
+    const begin = performance.now();
+    const tokens = blocksIn(text, head);
+    least = Math.min(least, performance.now() - begin);
+    if (least <= GROW_MS || n === 3) return { tokens, ms: least };
+  }
 }
 
 function lastMatch(text, expression) {

@@ -67,6 +67,7 @@ export class Thread {
   draw() {
     if (this.isDrawing) return;
     this.isDrawing = true;
+    this.log.setAttribute("aria-busy", "true");
     requestAnimationFrame(() => this.frame());
   }
 
@@ -84,8 +85,9 @@ export class Thread {
     }
     this.stay();
     this.next = begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin));
-    if (isMade) this.isDrawing = false;
-    else requestAnimationFrame(() => this.frame());
+    if (!isMade) return requestAnimationFrame(() => this.frame());
+    this.isDrawing = false;
+    this.log.setAttribute("aria-busy", "false");
     return undefined;
   }
 

@@ -1,0 +1,77 @@
+#include "engine/reasoning_budget.h"
+
+#include <algorithm>
+#include <string>
+
+#include "text/segment.h"
+
+namespace naru::engine {
+
+class ReasoningBudgetState final : public ConstraintState {
+ public:
+  ReasoningBudgetState(const ReasoningBudget& budget, std::unique_ptr<ConstraintState> inner)
+      : budget_(budget), inner_(std::move(inner)), splitter_(budget.starts_in_reasoning_, budget.tags_) {}
+
+  std::span<const uint64_t> allowed() override {
+    if (!is_closing_) return inner_ != nullptr ? inner_->allowed() : std::span<const uint64_t>();
+    mask_.assign(static_cast<size_t>((budget_.n_ids_ + 63) / 64), 0);
+    const int32_t id = budget_.close_ids_[n_closed_];
+    mask_[static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
+    return mask_;
+  }
+
+  void accept(int32_t id) override {
+    if (inner_ != nullptr) inner_->accept(id);
+    if (is_closing_) is_closing_ = ++n_closed_ < budget_.close_ids_.size();
+    if (is_over_) return;
+    const bool was_reasoning = splitter_.in_reasoning();
+    push(id);
+    is_over_ = was_reasoning && !splitter_.in_reasoning();
+    if (is_over_ || !was_reasoning || is_closing_ || n_closed_ > 0) return;
+    is_closing_ = ++n_tokens_ >= budget_.tokens_max_ && budget_.can_close();
+  }
+
+ private:
+  // As TextStream splits it.
+  void push(int32_t id) {
+    const std::string_view piece = budget_.tokenizer_.piece(id);
+    if (id == budget_.tags_.open || id == budget_.tags_.close) {
+      splitter_.push_tag(piece);
+    } else if (!budget_.tokenizer_.is_special(id)) {
+      splitter_.push(piece);
+    }
+  }
+
+  const ReasoningBudget& budget_;
+  std::unique_ptr<ConstraintState> inner_;
+  text::ReasoningSplitter splitter_;
+  std::vector<uint64_t> mask_;
+  int64_t n_tokens_ = 0;     // of the reasoning
+  size_t n_closed_ = 0;      // tokens of the closing tag that were forced
+  bool is_closing_ = false;  // the next one is
+  bool is_over_ = false;     // reasoning is, and comes once
+};
+
+ReasoningBudget::ReasoningBudget(const text::Tokenizer& tokenizer, int64_t n_ids, int64_t tokens_max,
+                                 bool starts_in_reasoning, std::shared_ptr<const Constraint> inner)
+    : tokenizer_(tokenizer),
+      n_ids_(n_ids),
+      tokens_max_(tokens_max),
+      starts_in_reasoning_(starts_in_reasoning),
+      inner_(std::move(inner)),
+      tags_(text::reasoning_tokens(tokenizer)) {
+  NARU_CHECK(tokens_max >= 1, tokens_max);
+  if (tags_.close) {
+    close_ids_ = {*tags_.close};
+  } else {
+    close_ids_ = tokenizer.encode(text::kThinkClose, {.add_special = false, .parse_special = false});
+  }
+  const auto is_foreign = [n_ids](int32_t id) { return id < 0 || id >= n_ids; };
+  if (std::any_of(close_ids_.begin(), close_ids_.end(), is_foreign)) close_ids_.clear();
+}
+
+std::unique_ptr<ConstraintState> ReasoningBudget::begin() const {
+  return std::make_unique<ReasoningBudgetState>(*this, inner_ != nullptr ? inner_->begin() : nullptr);
+}
+
+}  // namespace naru::engine
