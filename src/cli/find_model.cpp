@@ -49,15 +49,14 @@ Result<std::string> find_at(const std::string& given, const std::filesystem::pat
   }
   const auto list = hub::list_models(models);
   const auto meant = list.ok() ? meant_name(given, *list) : std::nullopt;
-  if (!is_name && !meant && is_file_name(given)) return given;
+  if (!is_name && !meant) return given;
   const std::string shown = without_controls_on_one_line(given);
   return Error{
       Code::kNotFound,
       fmt::format("{}: '{}': there is no such file or folder, and no model of that name was pulled; {}{}", doing, shown,
                   meant ? fmt::format("did you mean {}? ", without_controls_on_one_line(*meant)) : "",
-                  is_name
-                      ? fmt::format("check the path, or get it: naru pull {}", shown)
-                      : "check the path; `naru list` shows what was pulled, and `naru pull OWNER/NAME` gets a model")};
+                  is_name ? fmt::format("check the path, or get it: naru pull {}", shown)
+                          : "`naru list` shows what was pulled")};
 }
 
 // What was given, or where that is the folder of a run the model in it; of a pipeline, its last stage's.

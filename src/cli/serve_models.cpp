@@ -42,6 +42,15 @@ std::function<Status(const Given&)> add_named_model(std::vector<NamedModel>* mod
       model.name = name_of_given(given.text);
     }
     NARU_TRY(set_model_path(&model.path)(rest));
+    const bool is_word = rest.text.find_first_of("/.") == std::string::npos;
+    if (is_word && !std::filesystem::exists(model.path, ignored)) {
+      return Error{
+          Code::kNotFound,
+          fmt::format("opening the model: '{}': there is no such file or folder, and no model of that name was "
+                      "pulled; check the path; `naru list` shows what was pulled, and `naru pull OWNER/NAME` "
+                      "gets a model",
+                      without_controls_on_one_line(rest.text))};
+    }
     models->push_back(std::move(model));
     if (static_cast<int64_t>(models->size()) <= server::kModelsServedMax) return {};
     return bad_value(given, fmt::format("no more than {} models", server::kModelsServedMax));

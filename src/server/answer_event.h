@@ -34,12 +34,12 @@ enum class EndReason : uint8_t { kStop, kLength, kToolCalls };
 
 struct AnswerUsage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;    // of the prompt, that were not computed again
-  int64_t replayed_tokens = 0;  // of the prompt, that stand in it as the model sampled them
+  int64_t cached_tokens = 0;  // of the prompt, that were not computed again
   int64_t completion_tokens = 0;
   int64_t reasoning_tokens = 0;  // of the completion
   // Of the choice that took longest with each: until its first step, from there to its first token, and to its last.
   double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+  int64_t replayed_tokens = 0;  // of the prompt, that stand in it as the model sampled them
 };
 
 struct AnswerEvent {

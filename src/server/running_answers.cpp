@@ -209,12 +209,13 @@ void RunningAnswers::keep_turn(Choice& choice) const {
   const engine::Answer& answer = choice.follower.answer();
   NARU_CHECK(!answer.ids.empty());
   const std::vector<int32_t>& ends = engine_.eos_ids();
+  // One that was cut behind its first call lacks what belongs to the call's end.
+  if (!std::binary_search(ends.begin(), ends.end(), answer.ids.back())) return;
   try {
     SampledTurn turn;
     turn.ids.reserve(choice.turn->prompt.size() + answer.ids.size());
     turn.ids = choice.turn->prompt;
     turn.ids.insert(turn.ids.end(), answer.ids.begin(), answer.ids.end());
-    turn.is_ended = std::binary_search(ends.begin(), ends.end(), answer.ids.back());
     turn.before = choice.turn->before;
     turn.reasoning = answer.reasoning;
     const text::Value message(

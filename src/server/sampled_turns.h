@@ -21,8 +21,7 @@
 namespace naru::server {
 
 struct SampledTurn {
-  std::vector<int32_t> ids;  // the prompt, and what the model sampled behind it
-  bool is_ended = false;     // the last one is an end token
+  std::vector<int32_t> ids;  // the prompt, and what the model sampled behind it, up to its end token
   std::string before;        // what stood before the turn, as histories() says it
   std::string said;          // the turn, as said_in_turn() says it
   std::string reasoning;     // as it was given out

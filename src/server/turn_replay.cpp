@@ -109,7 +109,7 @@ std::optional<std::vector<int32_t>> joined_behind(const SampledTurn& turn, const
     return std::nullopt;
   }
   std::vector<int32_t> ids = turn.ids;
-  ids.insert(ids.end(), behind.begin() + (turn.is_ended ? 1 : 0), behind.end());
+  ids.insert(ids.end(), behind.begin() + 1, behind.end());  // the turn has its own end token
   return ids;
 }
 
