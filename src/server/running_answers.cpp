@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/limits.h"
+
 namespace naru::server {
 namespace {
 
