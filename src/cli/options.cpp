@@ -95,7 +95,7 @@ Status take_run_words(RunOptions& o, std::vector<Given>& words) {
     if (!words.empty()) o.prompt = words[0].text;
     // What decides how a model computes here; what is in the environment and the defaults file is meant for others.
     for (const char* name : {"chat-template", "adapter", "compute", "cache-dtype", "latent", "threads", "prefill-chunk",
-                             "chip", "explain", "context"}) {
+                             "chip", "explain", "context", "schema", "regex", "choice"}) {
       const auto given = o.given_by.find(name);
       if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
       return wrong(fmt::format("--{} is about a model that runs here, and --server was given; leave one out", name));
@@ -157,6 +157,7 @@ Command make_run() {
       {"hide-reasoning", "", kGroupAnswer, "do not show what the model thinks before it answers",
        set_true(&o->hide_reasoning)},
   };
+  add_form_flags(o->form, c.flags);
   add_sampling_flags(o->sampling, c.flags);
   c.flags.push_back({"no-history", "", kGroupOutput, "in the chat: read and keep no history of what was typed",
                      [o](const Given&) -> Status {
@@ -185,6 +186,7 @@ Command make_run() {
                 {"naru run --server http://127.0.0.1:8080 \"Why?\"", "The same of a server (naru serve, or another)."}};
   c.check = [o, words]() -> Status {
     NARU_TRY(take_run_words(*o, *words));
+    NARU_TRY(check_form_flags(o->form));
     if (!o->is_raw || !o->chat_template) return {};
     return Error{
         Code::kInvalidArgument,

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "chips/registry/registry.h"
 #include "cli/command.h"
+#include "cli/form_flags.h"
 #include "contract/kinds.h"
 #include "engine/sampler.h"
 #include "export/gguf_kinds.h"
@@ -62,6 +63,7 @@ struct RunOptions {
   SamplingFlags sampling;
   int64_t max_tokens = 0;  // 0: until the context is full
   std::vector<std::string> stop;
+  FormFlags form;
   bool is_raw = false;
   bool hide_reasoning = false;
   bool show_stats = false;

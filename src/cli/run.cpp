@@ -90,7 +90,8 @@ Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, co
   return {};
 }
 
-Status answer_once(const RunOptions& options, OpenModel& model, const std::string& text) {
+Status answer_once(const RunOptions& options, OpenModel& model, const std::string& text,
+                   const std::optional<text::Form>& form) {
   NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
   NARU_ASSIGN(Prompt prompt, make_prompt(options, *model.engine, text, is_raw));
   engine::Request request;
@@ -102,6 +103,9 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   text_options.stop = options.stop;
   text_options.split_reasoning = !is_raw;
   text_options.starts_in_reasoning = prompt.starts_in_reasoning;
+  if (form) {
+    NARU_ASSIGN(request.constraint, make_constraint(*form, *model.engine, text_options));
+  }
 
   if (options.json) {
     QuietView view;
@@ -146,6 +150,13 @@ Status run_command(const RunOptions& options) {
                  "reading the command line: naru run: --json answers one prompt and none was given; "
                  "for example: naru run model.gguf \"Why?\" --json"};
   }
+  if (!text && options.form.is_given()) {
+    return Error{Code::kInvalidArgument,
+                 "reading the command line: naru run: --schema, --regex and --choice are of one answer, and no prompt "
+                 "was given; for example: naru run model.gguf \"Is it so?\" --choice yes --choice no"};
+  }
+  NARU_ASSIGN(const std::optional<text::Form> form, read_form(options.form));
+  if (form) NARU_TRY(text::compile(*form, {}));  // what is wrong is said before a model is loaded
   std::optional<std::string> chat_template;  // read before a model is loaded for it
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
@@ -155,7 +166,7 @@ Status run_command(const RunOptions& options) {
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));
-  const Status status = text ? answer_once(options, model, *text) : chat_here(options, model);
+  const Status status = text ? answer_once(options, model, *text, form) : chat_here(options, model);
   if (options.model.explain) write_err("\n" + kernel_table(*model.chip));
   return status;
 }

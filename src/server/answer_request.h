@@ -52,6 +52,9 @@ struct AnswerRequest {
   // {"type": "function", "function": {"name", "description", "parameters"}}; null: none, so that nothing is rendered of
   // them and no call is looked for in the answer.
   text::Value tools;
+  bool must_call = false;                 // the answer is calls
+  std::string only_tool;                  // of these, calls of the tool with this name; empty: of any
+  std::vector<std::string> strict_tools;  // names of tools whose arguments must follow their schema
   bool parallel_calls = true;             // false: the answer ends behind its first call
   bool continues_last = false;            // the answer goes on where the last message, an assistant's, ends
   std::optional<bool> thinks;             // reasoning on or off, where the template knows both
@@ -68,10 +71,11 @@ struct AnswerRequest {
   bool ignores_end = false;             // the model's own end tokens end nothing
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
   bool is_streamed = false;
-  bool wants_usage = false;  // of a stream: tokens are counted at its end
-  bool is_json = false;      // the content must be one JSON object
-  int64_t priority = 0;      // of two that wait the lower begins first
-  std::string cache_salt;    // requests share computed prompts only where it is the same
+  bool wants_usage = false;           // of a stream: tokens are counted at its end
+  bool is_json = false;               // the content must be one JSON object
+  std::optional<text::Value> schema;  // the content must be a value of this JSON schema
+  int64_t priority = 0;               // of two that wait the lower begins first
+  std::string cache_salt;             // requests share computed prompts only where it is the same
 
   FieldNames names;
 
@@ -81,6 +85,7 @@ struct AnswerRequest {
 
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
 
+  bool has_form() const { return is_json || schema.has_value(); }
   int64_t n_prompts() const { return is_chat ? 1 : static_cast<int64_t>(prompts.size()); }
   int64_t n_choices() const { return n_prompts() * n; }
 };

@@ -8,6 +8,7 @@
 #include "formats/utf8.h"
 #include "server/anthropic_answer.h"
 #include "server/anthropic_messages.h"
+#include "server/form_fields.h"
 #include "server/limits.h"
 #include "server/prepare.h"
 #include "server/reasoning_fields.h"
@@ -19,11 +20,11 @@ namespace {
 
 using text::Value;
 
-constexpr std::string_view kNoForms = "answers of a form come later: ask for it in the prompt, and check what comes";
-
 // Several messages may be one here, and "system" stands before them.
-constexpr FieldNames kAnthropicNames = {
-    .has_places = false, .form_advice = kNoForms, .effort = "output_config.effort", .reasoning = "thinking block"};
+constexpr FieldNames kAnthropicNames = {.has_places = false,
+                                        .form = "output_config.format",
+                                        .effort = "output_config.effort",
+                                        .reasoning = "thinking block"};
 
 // A tool that the client runs; those that Anthropic would run, or knows the schema of, have a type with a date.
 void read_anthropic_tool(Fields& tool, ToolList& tools) {
@@ -48,34 +49,23 @@ void read_anthropic_tool(Fields& tool, ToolList& tools) {
   }
   tools.add(tool, schema);
   ignore_cache_control(tool);
-  if (tool.boolean("strict").value_or(false)) notes.ignore(tool.path_of("strict"));  // schemas are advice here
   tool.boolean("eager_input_streaming");  // input is always streamed as it is made
   tool.ignore_rest();
 }
 
-// The word of tool_choice; "" where something was wrong.
-std::string read_anthropic_choice(const Value& value, AnswerRequest& request, Fields& body) {
-  if (value.as_object() == nullptr) {
-    body.refuse_wrong("tool_choice", value, "an object with \"type\"");
-    return {};
-  }
+void read_anthropic_choice(const Value& value, AnswerRequest& request, Fields& body) {
+  constexpr ToolChoiceWords kWords = {"any", "tool"};
+  if (value.as_object() == nullptr) return body.refuse_wrong("tool_choice", value, "an object with \"type\"");
   Fields choice(value, "tool_choice", body.notes());
-  const std::string type = required_string(choice, "type", kBlockWordBytesMax);
   request.parallel_calls = !choice.boolean("disable_parallel_tool_use").value_or(false);
-  if (!body.notes().ok()) return {};
+  const std::string type = read_tool_choice_object(choice, kWords, request);
+  if (!body.notes().ok()) return;
   const std::string place = choice.path_of("type");
-  if (type == "any" || type == "tool") {
-    body.notes().refuse(place,
-                        fmt::format("{} is {}, and calls cannot be forced here yet; send {{\"type\": \"auto\"}}, and "
-                                    "ask for the call in the prompt",
-                                    place, type),
-                        400, "unsupported_parameter");
-  } else if (type != "auto" && type != "none") {
-    body.notes().refuse(place,
-                        fmt::format("{} is {}, auto or none was wanted; correct it", place, formats::printable(type)));
+  if (!take_tool_choice(type, kWords, request)) {
+    body.notes().refuse(place, fmt::format("{} is {}, auto, none, any or tool was wanted; correct it", place,
+                                           formats::printable(type)));
   }
   choice.ignore_rest();
-  return type;
 }
 
 void read_anthropic_tools(Fields& body, AnswerRequest& request) {
@@ -83,9 +73,9 @@ void read_anthropic_tools(Fields& body, AnswerRequest& request) {
   if (const Value* list = body.find("tools")) {
     read_objects(*list, "tools", kToolsMax, body.notes(), [&](Fields& tool) { read_anthropic_tool(tool, tools); });
   }
-  const Value* choice = body.find("tool_choice");
-  const std::string word = choice == nullptr ? "auto" : read_anthropic_choice(*choice, request, body);
-  if (word != "none") request.tools = tools.take();
+  request.strict_tools = tools.strict();
+  request.tools = tools.take();
+  if (const Value* choice = body.find("tool_choice")) read_anthropic_choice(*choice, request, body);
   const Value* servers = body.find("mcp_servers");
   if (servers != nullptr && (servers->as_list() == nullptr || !servers->as_list()->empty())) {
     body.refuse_unsupported("mcp_servers", "nothing here goes to the network; the client can call them");
@@ -111,13 +101,29 @@ void read_anthropic_thinking(Fields& body, AnswerRequest& request) {
   thinking.ignore_rest();
 }
 
+// {"type": "json_schema", "schema"}
+void read_anthropic_format(Fields& outer, std::string_view name, AnswerRequest& request) {
+  const Value* value = outer.find(name);
+  if (value == nullptr) return;
+  if (value->as_object() == nullptr) return outer.refuse_wrong(name, *value, "an object with \"type\" and \"schema\"");
+  Fields format(*value, outer.path_of(name), outer.notes());
+  const std::string type = required_string(format, "type", kBlockWordBytesMax);
+  const std::string place = format.path_of("type");
+  if (outer.notes().ok() && type != "json_schema") {
+    return outer.notes().refuse(
+        place, fmt::format("{} is {}, json_schema was wanted; correct it", place, formats::printable(type)));
+  }
+  read_schema(format, request);
+  format.ignore_rest();
+}
+
 void read_output_config(Fields& body, AnswerRequest& request) {
-  body.refuse_unsupported("output_format", kNoForms);
+  read_anthropic_format(body, "output_format", request);  // as it was called before
   const Value* value = body.find("output_config");
   if (value == nullptr) return;
   if (value->as_object() == nullptr) return body.refuse_wrong("output_config", *value, "an object");
   Fields config(*value, "output_config", body.notes());
-  config.refuse_unsupported("format", kNoForms);
+  read_anthropic_format(config, "format", request);
   if (const auto word = config.string("effort", kBlockWordBytesMax)) {
     const auto effort = effort_of(*word);
     const std::string place = config.path_of("effort");

@@ -166,10 +166,10 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   if (auto refusal = set_reasoning(request, *model.chat_template, input.settings, ignored)) return *refusal;
   std::optional<text::AnswerStart> start;
   if (request.continues_last) {
-    if (request.is_json) {
+    if (request.has_form()) {
       return Refusal{400,
-                     "reading the request: the answer is to be one JSON object, and to go on where a message ends, in "
-                     "the middle of one; leave one out",
+                     "reading the request: the answer is to be one JSON object or of a schema, and to go on where a "
+                     "message ends, in the middle of one; leave one out",
                      std::string(request.names.messages), "", 0};
     }
     auto taken = take_start(input.messages, request.names);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/sha256.h"
+#include "engine/form_constraint.h"
 #include "engine/json_constraint.h"
 #include "formats/generation_config.h"
 
@@ -11,6 +12,31 @@ namespace naru::server {
 std::shared_ptr<const engine::JsonMasks> VocabularyMasks::json() const {
   std::call_once(is_made_, [this] { json_ = std::make_shared<const engine::JsonMasks>(tokenizer_, n_ids_, end_ids_); });
   return json_;
+}
+
+Result<std::shared_ptr<engine::SharedForm>> VocabularyMasks::form(const std::string& key, const text::Form& form,
+                                                                  text::ToolCallForm calls) const {
+  std::call_once(
+      is_read_, [this] { vocabulary_ = std::make_shared<const engine::FormVocabulary>(tokenizer_, n_ids_, end_ids_); });
+  const auto find = [&]() -> std::shared_ptr<engine::SharedForm> {
+    const std::lock_guard lock(mutex_);
+    for (auto at = forms_.begin(); at != forms_.end(); ++at) {
+      if (at->first != key) continue;
+      auto found = std::move(*at);
+      forms_.erase(at);
+      forms_.push_back(found);
+      return found.second;
+    }
+    return nullptr;
+  };
+  if (auto found = find()) return found;
+  NARU_ASSIGN(text::CompiledForm compiled, text::compile(form, vocabulary_->signs(calls)));
+  if (auto found = find()) return found;  // another thread was faster
+  auto made = std::make_shared<engine::SharedForm>(vocabulary_, std::move(compiled), calls);
+  const std::lock_guard lock(mutex_);
+  if (forms_.size() >= kFormsKeptMax) forms_.pop_front();
+  forms_.emplace_back(key, made);
+  return made;
 }
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created) {

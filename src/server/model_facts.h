@@ -3,28 +3,39 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "text/forms/form.h"
 #include "text/tool_support.h"
 
 namespace naru::engine {
+class FormVocabulary;
 class JsonMasks;
-}
+class SharedForm;
+}  // namespace naru::engine
 
 namespace naru::server {
 
-// What answers in JSON need of a vocabulary. It is made when somebody first asks for it: every token is looked at.
+inline constexpr size_t kFormsKeptMax = 8;  // of one model; each is some tens of megabytes at most
+
+// What answers of a form need of a vocabulary. It is made when somebody first asks for it: every token is looked at.
 class VocabularyMasks {
  public:
   // The tokenizer must outlive it. `end_ids`: ascending.
   VocabularyMasks(const text::Tokenizer& tokenizer, int64_t n_ids, std::vector<int32_t> end_ids)
       : tokenizer_(tokenizer), n_ids_(n_ids), end_ids_(std::move(end_ids)) {}
   std::shared_ptr<const engine::JsonMasks> json() const;
+  // The form, compiled when it is first asked for; those asked for last are kept. `key`: the same for no two forms.
+  // `calls`: the form of the calls in it.
+  Result<std::shared_ptr<engine::SharedForm>> form(const std::string& key, const text::Form& form,
+                                                   text::ToolCallForm calls) const;
 
  private:
   const text::Tokenizer& tokenizer_;
@@ -32,6 +43,10 @@ class VocabularyMasks {
   std::vector<int32_t> end_ids_;
   mutable std::once_flag is_made_;
   mutable std::shared_ptr<const engine::JsonMasks> json_;
+  mutable std::once_flag is_read_;
+  mutable std::shared_ptr<const engine::FormVocabulary> vocabulary_;
+  mutable std::mutex mutex_;                                                               // of what follows
+  mutable std::deque<std::pair<std::string, std::shared_ptr<engine::SharedForm>>> forms_;  // that of last is last
 };
 
 struct ModelFacts {

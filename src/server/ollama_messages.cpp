@@ -218,8 +218,8 @@ Value::List read_ollama_messages(Fields& body) {
   return messages;
 }
 
-Value read_ollama_tools(Fields& body) {
-  return read_tool_list(body, false);
+Value read_ollama_tools(Fields& body, std::vector<std::string>& strict) {
+  return read_tool_list(body, false, strict);
 }
 
 }  // namespace naru::server

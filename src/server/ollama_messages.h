@@ -9,6 +9,6 @@ namespace naru::server {
 // Of "messages"; empty where it is not there, is empty, or is refused.
 text::Value::List read_ollama_messages(Fields& body);
 // Of "tools", in OpenAI's form; null where there are none.
-text::Value read_ollama_tools(Fields& body);
+text::Value read_ollama_tools(Fields& body, std::vector<std::string>& strict);
 
 }  // namespace naru::server

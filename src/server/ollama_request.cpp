@@ -58,7 +58,7 @@ void read_ollama_format(Fields& body, AnswerRequest& request) {
   if (word != nullptr && *word == "json") {
     request.is_json = true;
   } else if (value->as_object()) {
-    body.refuse_unsupported("format", "only \"json\" is; ask for the form in the prompt");
+    request.schema = *value;
   } else {
     body.refuse_wrong("format", *value, "\"json\" or a schema");
   }
@@ -147,7 +147,7 @@ ReadRequest read_ollama_chat(std::string_view body) {
     request.is_chat = true;
     read_ollama_common(fields, request);
     request.messages = read_ollama_messages(fields);
-    request.tools = read_ollama_tools(fields);
+    request.tools = read_ollama_tools(fields, request.strict_tools);
     fields.ignore_rest();
     return request.messages.empty() ? ollama_load_page(fields.notes(), request) : finish_request(fields, request);
   });

@@ -7,6 +7,7 @@
 
 #include "formats/utf8.h"
 #include "server/fields.h"
+#include "server/form_fields.h"
 #include "server/limits.h"
 #include "server/openai_answer.h"
 #include "server/openai_messages.h"
@@ -114,23 +115,34 @@ void read_chat_logprobs(Fields& body, AnswerRequest& request) {
   if (wanted) request.top_logprobs = top.value_or(0);
 }
 
-// The content as text, or as one JSON object.
+// The content as text, as one JSON object, or as a value of a schema.
 void read_response_format(Fields& body, AnswerRequest& request) {
   const Value* value = body.find("response_format");
   if (value == nullptr) return;
   if (value->as_object() == nullptr) return body.refuse_wrong("response_format", *value, "an object with \"type\"");
   const Value* type = value->find("type");
   const std::string* word = type != nullptr ? type->as_string() : nullptr;
-  if (word != nullptr && *word == "json_schema") {
-    return body.refuse_unsupported("response_format",
-                                   "schemas come with constrained decoding: send {\"type\": \"json_object\"}, and the "
-                                   "schema in a message");
-  }
-  if (word == nullptr || (*word != "text" && *word != "json_object")) {
-    return body.notes().refuse(
-        "response_format", "response_format has a \"type\" that is not known; \"text\" or \"json_object\" was wanted");
+  if (word == nullptr || (*word != "text" && *word != "json_object" && *word != "json_schema")) {
+    return body.notes().refuse("response_format",
+                               "response_format has a \"type\" that is not known; \"text\", \"json_object\" or "
+                               "\"json_schema\" was wanted");
   }
   request.is_json = *word == "json_object";
+  if (*word != "json_schema") return;
+  Fields format(*value, "response_format", body.notes());
+  format.find("type");
+  const Value* named = format.find("json_schema");
+  if (named == nullptr || named->as_object() == nullptr) {
+    return body.notes().refuse("response_format.json_schema",
+                               "response_format.json_schema is no object with \"schema\", which was wanted; give one");
+  }
+  Fields fields(*named, "response_format.json_schema", body.notes());
+  fields.string("name", kNameBytesMax);
+  fields.string("description", kBodyBytesMax);
+  fields.boolean("strict");  // a schema is always followed
+  read_schema(fields, request);
+  fields.ignore_rest();
+  format.ignore_rest();
 }
 
 // What is there in OpenAI's API, and not here yet.

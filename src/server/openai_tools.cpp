@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/utf8.h"
+#include "server/form_fields.h"
 #include "server/limits.h"
 #include "server/text_blocks.h"
 
@@ -40,7 +41,7 @@ const Value* function_object(Fields& outer, bool needs_type) {
   return function;
 }
 
-Value read_tool(const Value& value, const std::string& place, bool needs_type, FieldNotes& notes) {
+Value read_tool(const Value& value, const std::string& place, bool needs_type, FieldNotes& notes, bool& is_strict) {
   if (!check_object(value, place, "an object with \"type\" and \"function\"", notes)) return {};
   Fields outer(value, place, notes);
   const Value* object = function_object(outer, needs_type);
@@ -64,30 +65,35 @@ Value read_tool(const Value& value, const std::string& place, bool needs_type, F
   // A tool without parameters: templates ask for the schema all the same.
   const Value none(Value::Object{{"type", "object"}, {"properties", Value::Object()}});
   function.emplace_back("parameters", parameters != nullptr ? *parameters : none);
-  // A promise about arguments that nothing here keeps yet: said, not obeyed.
-  if (fields.boolean("strict") == true) fields.ignore("strict");
+  is_strict = fields.boolean("strict").value_or(false);
   fields.ignore_rest();
   outer.ignore_rest();
   return Value::Object{{"type", "function"}, {"function", Value(std::move(function))}};
 }
 
+constexpr ToolChoiceWords kChoiceWords = {"required", "function"};
+
+// A word, or {"type": "function", "function": {"name"}}.
 void read_tool_choice(Fields& body, AnswerRequest& request) {
+  constexpr std::string_view kWanted =
+      R"("auto", "none", "required" or {"type": "function", "function": {"name": NAME}})";
   const Value* choice = body.find("tool_choice");
   if (choice == nullptr) return;
   const std::string* word = choice->as_string();
-  if (word == nullptr && choice->as_object() == nullptr) {
-    return body.refuse_wrong("tool_choice", *choice, "\"auto\" or \"none\"");
+  if (word != nullptr && *word != kChoiceWords.named) {
+    if (take_tool_choice(*word, kChoiceWords, request)) return;
+    return body.notes().refuse(
+        "tool_choice", fmt::format("tool_choice is \"{}\", {} was wanted", formats::printable(*word, 40), kWanted));
   }
-  if (word == nullptr || *word == "required") {
-    return body.refuse_unsupported("tool_choice",
-                                   "that a tool must be called, or which, comes with constrained decoding: send "
-                                   "\"auto\" or \"none\", and ask for the call in a message");
-  }
-  if (*word != "auto" && *word != "none") {
-    return body.notes().refuse("tool_choice", fmt::format("tool_choice is \"{}\", \"auto\" or \"none\" was wanted",
-                                                          formats::printable(*word, 40)));
-  }
-  if (*word == "none") request.tools = Value();
+  if (choice->as_object() == nullptr) return body.refuse_wrong("tool_choice", *choice, kWanted);
+  Fields outer(*choice, "tool_choice", body.notes());
+  const Value* object = function_object(outer, true);
+  if (object == nullptr) return;
+  Fields function(*object, "tool_choice.function", body.notes());
+  request.only_tool = required_string(function, "name", kIdBytesMax);
+  take_tool_choice(kChoiceWords.named, kChoiceWords, request);
+  function.ignore_rest();
+  outer.ignore_rest();
 }
 
 bool is_empty_list(const Value* value) {
@@ -96,7 +102,7 @@ bool is_empty_list(const Value* value) {
 
 }  // namespace
 
-Value read_tool_list(Fields& body, bool needs_type) {
+Value read_tool_list(Fields& body, bool needs_type, std::vector<std::string>& strict) {
   const Value* value = body.find("tools");
   if (value == nullptr) return {};
   FieldNotes& notes = body.notes();
@@ -114,7 +120,8 @@ Value read_tool_list(Fields& body, bool needs_type) {
   std::vector<std::string> names;
   for (size_t i = 0; i < list->size() && notes.ok(); ++i) {
     const std::string place = fmt::format("tools[{}]", i);
-    Value tool = read_tool((*list)[i], place, needs_type, notes);
+    bool is_strict = false;
+    Value tool = read_tool((*list)[i], place, needs_type, notes, is_strict);
     if (!notes.ok()) return {};
     const std::string& name = *tool.find("function")->find("name")->as_string();
     if (std::find(names.begin(), names.end(), name) != names.end()) {
@@ -123,6 +130,7 @@ Value read_tool_list(Fields& body, bool needs_type) {
       return {};
     }
     names.push_back(name);
+    if (is_strict) strict.push_back(name);
     tools.push_back(std::move(tool));
   }
   if (tools.empty()) return {};
@@ -130,9 +138,9 @@ Value read_tool_list(Fields& body, bool needs_type) {
 }
 
 void read_openai_tools(Fields& body, AnswerRequest& request) {
-  request.tools = read_tool_list(body, true);
-  read_tool_choice(body, request);
+  request.tools = read_tool_list(body, true, request.strict_tools);
   request.parallel_calls = body.boolean("parallel_tool_calls").value_or(true);
+  read_tool_choice(body, request);
   if (!is_empty_list(body.find("functions"))) {
     body.refuse_unsupported("functions", "it is the old name: send \"tools\"");
   }

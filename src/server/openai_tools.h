@@ -8,8 +8,8 @@
 namespace naru::server {
 
 // The field "tools"; null where there are none. `needs_type`: else an element without "type" is a function all the
-// same.
-text::Value read_tool_list(Fields& body, bool needs_type);
+// same. `strict`: takes the names of those whose "strict" is true.
+text::Value read_tool_list(Fields& body, bool needs_type, std::vector<std::string>& strict);
 
 // tools, tool_choice, parallel_tool_calls; and functions, function_call, which came before them, refused.
 void read_openai_tools(Fields& body, AnswerRequest& request);

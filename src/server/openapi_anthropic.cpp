@@ -39,9 +39,10 @@ std::vector<FieldRow> prompt_rows() {
       {"tools", array_schema(tool, kToolsMax), "tools that the client runs",
        R"([{"name":"add","input_schema":{"type":"object"}}])"},
       {"tool_choice",
-       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["auto","none"]},)"
+       R"({"type":"object","required":["type"],"properties":{"type":{"enum":["auto","none","any","tool"]},)"
+       R"("name":{"type":["string","null"]},)"
        R"("disable_parallel_tool_use":{"type":["boolean","null"]}}})",
-       "whether tools may be called", R"({"type":"auto"})"},
+       "whether tools may be called, must be, and which", R"({"type":"auto"})"},
       {"thinking",
        R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","adaptive","disabled"]},)"
        R"("budget_tokens":)" +
@@ -49,8 +50,10 @@ std::vector<FieldRow> prompt_rows() {
        "reasoning on or off, where the model's template knows both; and the most tokens it may have",
        R"({"type":"enabled","budget_tokens":512})"},
       {"output_config",
-       R"({"type":"object","properties":{"effort":{"enum":["low","medium","high","xhigh","max","ultra",null]}}})",
-       "how much is thought", R"({"effort":"low"})"},
+       R"({"type":"object","properties":{"effort":{"enum":["low","medium","high","xhigh","max","ultra",null]},)"
+       R"("format":{"type":["object","null"],"required":["type","schema"],"properties":{"type":{"const":"json_schema"},)"
+       R"("schema":{"type":"object"}}}}})",
+       "how much is thought, and the schema of the answer", R"({"effort":"low"})"},
   };
   for (const char* name : {"betas", "context_management", "diagnostics", "inference_geo", "metadata", "service_tier",
                            "speed", "user_profile_id", "workspace_id", "cache_control"}) {

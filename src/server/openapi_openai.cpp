@@ -100,7 +100,11 @@ std::vector<FieldRow> chat_prompt_rows() {
       {"chat_template_kwargs", R"({"type":"object","maxProperties":)" + std::to_string(kTemplateSettingsMax) + "}",
        "variables for the model's chat template", R"({"enable_thinking":false})"},
       {"tools", tools_schema(), "functions that the client runs", R"([{"type":"function","function":{"name":"add"}}])"},
-      {"tool_choice", words_schema({"auto", "none"}), "whether tools may be called", R"("auto")"},
+      {"tool_choice",
+       any_schema({words_schema({"auto", "none", "required"}),
+                   R"({"type":"object","required":["type","function"],"properties":{"type":{"const":"function"},)"
+                   R"("function":{"type":"object","required":["name"],"properties":{"name":{"type":"string"}}}}})"}),
+       "whether tools may be called, must be, and which", R"("auto")"},
       {"parallel_tool_calls", boolean_schema(), "several calls in one answer; default: true", "true"},
       {"thinking",
        R"({"type":"object","required":["type"],"properties":{"type":{"enum":["enabled","disabled"]},"budget_tokens":)" +
@@ -114,7 +118,8 @@ std::vector<FieldRow> chat_prompt_rows() {
 
 std::vector<FieldRow> chat_rows() {
   const std::string form =
-      R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object"]}}})";
+      R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object","json_schema"]},)"
+      R"("json_schema":{"type":"object","required":["schema"],"properties":{"schema":{"type":"object"}}}}})";
   std::vector<FieldRow> rows = chat_prompt_rows();
   add(rows, common_rows());
   add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax),

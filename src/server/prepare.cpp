@@ -5,8 +5,10 @@
 #include <cstdlib>
 
 #include "base/sha256.h"
+#include "engine/form_constraint.h"
 #include "engine/json_constraint.h"
 #include "engine/reasoning_budget.h"
+#include "server/answer_form.h"
 #include "server/chat_prompt.h"
 #include "text/fill_in.h"
 
@@ -55,25 +57,15 @@ MadePrompt fill_in_prompt(const AnswerRequest& request, size_t index, const Mode
                    "leave it out, or take a model that was trained for it",
                    "suffix", "unsupported_parameter", 0};
   }
-  if (request.is_json) {
-    return Refusal{
-        400, "reading the request: the answer is to be one JSON object, and to stand before suffix; leave one out",
-        "suffix", "", 0};
+  if (request.has_form()) {
+    return Refusal{400,
+                   "reading the request: the answer is to be one JSON object or of a schema, and to stand before "
+                   "suffix; leave one out",
+                   "suffix", "", 0};
   }
   Prompt prompt;
   prompt.ids = text::encode_fill_in(*model.tokenizer, *tokens, *text, *request.suffix);
   return prompt;
-}
-
-// What an answer in JSON cannot be as well.
-std::optional<Refusal> refuse_with_json(const AnswerRequest& request) {
-  if (!request.is_json) return std::nullopt;
-  std::string_view other;
-  if (!request.tools.is_null()) other = "it has tools, and a call is none: leave the tools out, or the form";
-  if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows an object: leave one out";
-  if (other.empty()) return std::nullopt;
-  return Refusal{400, fmt::format("reading the request: the answer is to be one JSON object, but {}", other),
-                 std::string(request.names.form), "", 0};
 }
 
 MadePrompt text_prompt(const TextPrompt& prompt, const ModelFacts& model, const std::string& param) {
@@ -156,11 +148,14 @@ uint64_t scope_of(const std::string& key_name, const std::string& cache_salt) {
 std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, const ModelFacts& model, uint64_t seed,
                                               uint64_t cache_scope, const std::shared_ptr<SampledTurns>& turns) {
   if (model.tokenizer == nullptr) return no_tokenizer();
-  if (auto refusal = refuse_with_json(request)) return std::move(*refusal);
+  if (auto refusal = refuse_beside_form(request)) return std::move(*refusal);
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
   if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {
     return Refusal{400, fmt::format("reading the request: {}", valid.error().message), "", "", 0};
   }
+  auto made_form = answer_form(request, model);
+  if (auto* refusal = std::get_if<Refusal>(&made_form)) return std::move(*refusal);
+  const auto& form = std::get<std::shared_ptr<engine::SharedForm>>(made_form);
   PreparedAnswer answer;
   answer.seed = sampling.seed;
   answer.choices_per_prompt = request.n;
@@ -178,6 +173,9 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
     if (request.is_json) {
       constraint = std::make_shared<const engine::JsonConstraint>(model.masks->json(), answer.text.split_reasoning,
                                                                   prompt.opens_reasoning);
+    } else if (form != nullptr) {
+      constraint =
+          std::make_shared<const engine::FormConstraint>(form, answer.text.split_reasoning, prompt.opens_reasoning);
     }
     if (request.is_chat && request.reasoning_tokens_max > 0) {
       auto bounded = std::make_shared<const engine::ReasoningBudget>(

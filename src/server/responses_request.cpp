@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "formats/utf8.h"
+#include "server/form_fields.h"
 #include "server/json_bytes.h"
 #include "server/limits.h"
 #include "server/openai_answer.h"
@@ -45,16 +46,33 @@ class Echo {
 
 bool read_function_tool(Fields& tool, ToolList& tools) {
   const std::string type = block_type(tool);
-  FieldNotes& notes = tool.notes();
   if (type != "function") return false;
   const Value* parameters = tool.find("parameters");
   if (parameters != nullptr && parameters->as_object() == nullptr) {
     tool.refuse_wrong("parameters", *parameters, "a JSON schema, which is an object");
   }
   tools.add(tool, parameters);
-  if (tool.boolean("strict").value_or(false)) notes.ignore(tool.path_of("strict"));  // schemas are advice here
   tool.ignore_rest();
   return true;
+}
+
+// A word, or {"type": "function", "name"}.
+void read_response_choice(Fields& body, AnswerRequest& request, Echo& echo) {
+  constexpr ToolChoiceWords kWords = {"required", "function"};
+  const Value* choice = body.find("tool_choice");
+  if (choice == nullptr) return echo.add("tool_choice", "auto");
+  echo.add("tool_choice", value_json(*choice), "\"auto\"");
+  std::string word = choice->as_string() != nullptr ? *choice->as_string() : "";
+  bool is_known = word != kWords.named;  // as an object alone
+  if (choice->as_object() != nullptr) {
+    Fields fields(*choice, "tool_choice", body.notes());
+    word = read_tool_choice_object(fields, kWords, request);
+    is_known = word == kWords.named;
+    fields.ignore_rest();
+  }
+  if (is_known && take_tool_choice(word, kWords, request)) return;
+  body.refuse_unsupported("tool_choice",
+                          "\"auto\", \"none\", \"required\" and {\"type\": \"function\", \"name\": NAME} are");
 }
 
 // Functions are taken. Tools that OpenAI would run are not there: beside functions, as agents send them, they are
@@ -86,21 +104,12 @@ void read_response_tools(Fields& body, AnswerRequest& request, Echo& echo) {
                    400, "unsupported_tool");
     }
   }
-  std::string word = "auto";
-  if (const Value* choice = body.find("tool_choice")) {
-    const std::string* said = choice->as_string();
-    if (said == nullptr || (*said != "auto" && *said != "none")) {
-      body.refuse_unsupported("tool_choice",
-                              "calls cannot be forced here: send \"auto\", and ask for the call in the prompt");
-    } else {
-      word = *said;
-    }
-  }
-  if (word == "auto") request.tools = tools.take();
+  request.strict_tools = tools.strict();
+  request.tools = tools.take();
   request.parallel_calls = body.boolean("parallel_tool_calls").value_or(true);
   echo.add("tools", value_json(functions), "[]");
-  echo.add("tool_choice", word);
   echo.add("parallel_tool_calls", request.parallel_calls);
+  read_response_choice(body, request, echo);
 }
 
 void read_response_reasoning(Fields& body, AnswerRequest& request, Echo& echo) {
@@ -142,18 +151,23 @@ void read_text_form(Fields& body, AnswerRequest& request, Echo& echo) {
       Fields fields(*format, "text.format", body.notes());
       type = required_string(fields, "type", kBlockWordBytesMax);
       if (type == "json_schema") {
-        fields.refuse_unsupported("type", "schemas come later: {\"type\": \"json_object\"} gives any JSON object");
+        fields.string("name", kBlockWordBytesMax);
+        fields.string("description", kBodyBytesMax);
+        fields.boolean("strict");  // a schema is always followed
+        read_schema(fields, request);
       } else if (type != "text" && type != "json_object") {
         const std::string place = fields.path_of("type");
-        body.notes().refuse(place, fmt::format("{} is {}, text or json_object was wanted; correct it", place,
-                                               formats::printable(type)));
+        body.notes().refuse(place, fmt::format("{} is {}, text, json_object or json_schema was wanted; correct it",
+                                               place, formats::printable(type)));
       }
       fields.ignore_rest();
     }
     form.ignore_rest();
   }
   request.is_json = type == "json_object";
-  echo.add("text", {{"format", {{"type", type}}}});
+  const std::string plain = json_bytes({{"format", {{"type", type}}}});
+  echo.add("text", request.schema ? fmt::format(R"({{"format":{}}})", value_json(*value->find("format"))) : plain,
+           plain);
 }
 
 // What the answer is to carry besides. What is there of tools that are not is nothing.

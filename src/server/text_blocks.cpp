@@ -94,6 +94,7 @@ bool is_tool_name(std::string_view name) {
 void ToolList::add(Fields& tool, const Value* parameters) {
   std::string name = required_string(tool, "name", kBlockWordBytesMax);
   const auto description = tool.string("description", kBodyBytesMax);
+  const bool is_strict = tool.boolean("strict").value_or(false);
   if (!tool.notes().ok()) return;
   const std::string place = tool.path_of("name");
   if (!is_tool_name(name)) {
@@ -104,6 +105,7 @@ void ToolList::add(Fields& tool, const Value* parameters) {
   if (!names_.insert(name).second) {
     return tool.notes().refuse(place, fmt::format("{} is '{}', which another tool is called; rename one", place, name));
   }
+  if (is_strict) strict_.push_back(name);
   Value::Object function;
   function.emplace_back("name", std::move(name));
   if (description) function.emplace_back("description", *description);

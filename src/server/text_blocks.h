@@ -40,16 +40,19 @@ bool is_tool_name(std::string_view name);
 // AnswerRequest::tools, one after the other.
 class ToolList {
  public:
-  // Reads "name" and "description" of a tool and takes its schema, `parameters`, where there is one. A name of other
-  // than letters, digits, "_" and "-", or one that another tool has, is refused.
+  // Reads "name", "description" and "strict" of a tool and takes its schema, `parameters`, where there is one. A name
+  // of other than letters, digits, "_" and "-", or one that another tool has, is refused.
   void add(Fields& tool, const text::Value* parameters);
   size_t size() const { return tools_.size(); }
+  // The names of those whose schema is more than advice.
+  const std::vector<std::string>& strict() const { return strict_; }
   // Null where there are none.
   text::Value take() { return tools_.empty() ? text::Value() : text::Value(std::move(tools_)); }
 
  private:
   text::Value::List tools_;
   std::set<std::string> names_;
+  std::vector<std::string> strict_;
 };
 
 }  // namespace naru::server

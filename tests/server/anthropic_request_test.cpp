@@ -119,6 +119,16 @@ TEST(AnthropicRequest, ThinkingAndTools) {
   const std::string tools = R"(,"tools":[{"name":"f","input_schema":{"type":"object"}}])";
   EXPECT_TRUE(with(tools + R"(,"tool_choice":{"type":"none"}})").tools.is_null());
   EXPECT_FALSE(with(tools + "}").tools.is_null());
+  EXPECT_TRUE(with(tools + R"(,"tool_choice":{"type":"any"}})").must_call);
+  const AnswerRequest named = with(tools + R"(,"tool_choice":{"type":"tool","name":"f"}})");
+  EXPECT_TRUE(named.must_call && !named.parallel_calls && named.only_tool == "f");
+  EXPECT_EQ(with(R"(,"tools":[{"name":"f","strict":true,"input_schema":{}}]})").strict_tools,
+            std::vector<std::string>{"f"});
+  const std::string format = R"({"type":"json_schema","schema":{"type":"null"}})";
+  EXPECT_TRUE(with(R"(,"output_config":{"format":)" + format + "}}").schema.has_value());
+  EXPECT_TRUE(with(R"(,"output_format":)" + format + "}").schema.has_value());
+  EXPECT_EQ(refusal_in(read_anthropic_messages(kHello + R"(,"output_config":{"format":{"type":"json_schema"}}})")).param,
+            "output_config.format.schema");
 }
 
 TEST(AnthropicRequest, WrongTypesAreRefusedByName) {
@@ -143,12 +153,11 @@ TEST(AnthropicRequest, WrongTypesAreRefusedByName) {
          R"([{"name":"f","input_schema":{}},{"name":"f","input_schema":{}}])",
          R"([{"type":"web_search_20250305","name":"web_search"}])", R"([{"type":"bash_20250124","name":"bash"}])"}},
        {"tool_choice",
-        {"1", R"("auto")", "{}", R"({"type":1})", R"({"type":"any"})", R"({"type":"tool","name":"f"})",
-         R"({"type":"x"})", R"({"type":"auto","disable_parallel_tool_use":1})"}},
+        {"1", R"("auto")", "{}", R"({"type":1})", R"({"type":"x"})", R"({"type":"auto","disable_parallel_tool_use":1})"}},
        {"thinking", {"1", "true", "{}", R"({"type":"between_tools"})", R"({"type":"enabled","budget_tokens":"x"})"}},
        {"output_config",
-        {"1", "[]", R"({"effort":1})", R"({"effort":"huge"})", R"({"format":{"type":"json_schema"}})"}},
-       {"output_format", {R"({"type":"json_schema"})"}},
+        {"1", "[]", R"({"effort":1})", R"({"effort":"huge"})"}},
+       {"output_format", {"1"}},
        {"container", {R"("c")"}},
        {"mcp_servers", {"1", R"([{"url":"x"}])"}}});
   for (const std::string value : {"0", "-1", R"("5")", "1.5", "null", "4294967296"}) {

@@ -78,6 +78,6 @@ def test_responses(binary):
         assert [item["content"] for item in last["output"]] == [item["content"] for item in response["output"]]
         for sent, code in [({"previous_response_id": "resp_1"}, "previous_response_not_found"),
                            ({"input": "word " * 300}, "context_length_exceeded"),
-                           ({"text": {"format": {"type": "json_schema"}}}, "unsupported_parameter")]:
+                           ({"tool_choice": "perhaps"}, "unsupported_parameter")]:
             refused = server.ask("POST", "/v1/responses", {**body, **sent})
             assert refused.status == 400 and refused.json()["error"]["code"] == code, refused.body

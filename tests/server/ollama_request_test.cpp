@@ -102,7 +102,7 @@ TEST(OllamaChat, WhatIsWrongIsRefusedByName) {
       {"options.stop", {R"({"stop":1})", R"({"stop":[""]})"}},
       {"options.seed", {R"({"seed":"1"})"}},
       {"stream", {"1", R"("true")"}},
-      {"format", {"1", "true", R"("xml")", R"({"type":"object"})", "[]"}},
+      {"format", {"1", "true", R"("xml")", "[]"}},
       {"think", {"1", R"("very")", "{}"}},
       {"keep_alive", {"true", "{}", "[]"}},
       {"logprobs", {"1"}},

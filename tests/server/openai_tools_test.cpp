@@ -83,11 +83,6 @@ TEST(OpenAiTools, AreRefusedByTheirPlace) {
   for (int64_t i = 0; i <= kToolsMax; ++i)
     many += R"(,{"type":"function","function":{"name":"f)" + std::to_string(i) + "\"}}";
   EXPECT_EQ(refusal_of_body(with_tools("[" + many.substr(1) + "]")).param, "tools");
-  const Refusal required = refusal_of_body(with_tools(kTwoTools, R"("tool_choice":"required")"));
-  EXPECT_NE(required.message.find("constrained decoding"), std::string::npos);
-  EXPECT_EQ(
-      refusal_of_body(with_tools(kTwoTools, R"("tool_choice":{"type":"function","function":{"name":"now"}})")).param,
-      "tool_choice");
   EXPECT_NE(refusal_of_body("{" + kHi + R"(,"functions":[{"name":"f"}]})").message.find("send \"tools\""),
             std::string::npos);
   EXPECT_EQ(refusal_of_body(R"({"messages":[{"role":"assistant","content":"x","function_call":{}}]})").param,
@@ -133,8 +128,27 @@ TEST(OpenAiTools, CallsAndResultsInMessages) {
 TEST(OpenAiTools, JsonObjects) {
   EXPECT_TRUE(read_tools_body("{" + kHi + R"(,"response_format":{"type":"json_object"}})").is_json);
   EXPECT_FALSE(read_tools_body("{" + kHi + R"(,"response_format":{"type":"text"}})").is_json);
-  const Refusal refusal = refusal_of_body("{" + kHi + R"(,"response_format":{"type":"json_schema","json_schema":{}}})");
-  EXPECT_NE(refusal.message.find("json_object"), std::string::npos);
+}
+
+TEST(OpenAiTools, SchemasAndCallsThatMustCome) {
+  const AnswerRequest schema = read_tools_body(
+      "{" + kHi + R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,)" +
+      R"("schema":{"type":"integer"}}}})");
+  ASSERT_TRUE(schema.schema && !schema.is_json && schema.has_form());
+  EXPECT_EQ(*schema.schema->find("type")->as_string(), "integer");
+  EXPECT_TRUE(schema.ignored.empty());
+  EXPECT_EQ(refusal_of_body("{" + kHi + R"(,"response_format":{"type":"json_schema","json_schema":{}}})").param,
+            "response_format.json_schema.schema");
+  const AnswerRequest required = read_tools_body(with_tools(kTwoTools, R"("tool_choice":"required")"));
+  EXPECT_TRUE(required.must_call && required.only_tool.empty() && required.parallel_calls);
+  const AnswerRequest named = read_tools_body(
+      with_tools(kTwoTools, R"("tool_choice":{"type":"function","function":{"name":"now"}})"));
+  EXPECT_TRUE(named.must_call && !named.parallel_calls);
+  EXPECT_EQ(named.only_tool, "now");
+  const AnswerRequest strict = read_tools_body(with_tools(
+      R"([{"type":"function","function":{"name":"f","strict":true}},{"type":"function","function":{"name":"g"}}])"));
+  EXPECT_EQ(strict.strict_tools, std::vector<std::string>{"f"});
+  EXPECT_FALSE(strict.must_call);
 }
 
 AnswerEvent calls_event(std::vector<ToolCallPiece> calls, std::string content = "") {

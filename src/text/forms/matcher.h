@@ -18,7 +18,7 @@
 namespace naru::text {
 
 inline constexpr size_t kMatcherPlacesMax = 1024;
-inline constexpr size_t kMatcherBytesMax = 48 << 20;  // of states that are kept
+inline constexpr size_t kMatcherBytesMax = 16 << 20;  // of states that are kept
 
 class FormMatcher {
  public:

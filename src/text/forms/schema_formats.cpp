@@ -16,8 +16,8 @@ namespace {
   "|02-(?:0[1-9]|1[0-9]|2[0-8]))|" NARU_LEAP_YEAR "-02-29)"
 #define NARU_TIME \
   "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-#define NARU_LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-#define NARU_HOST NARU_LABEL "(?:\\." NARU_LABEL "){0,3}"
+#define NARU_LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]{0,28}[A-Za-z0-9])?"
+#define NARU_HOST NARU_LABEL "(?:\\." NARU_LABEL "){0,7}"
 #define NARU_ATOM "[A-Za-z0-9!#$%&'*+/=?^_{|}~-]{1,32}"
 #define NARU_BYTE "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 #define NARU_IPV4 NARU_BYTE "(?:\\." NARU_BYTE "){3}"
@@ -45,7 +45,7 @@ constexpr std::array<Format, 10> kFormats = {{
     {"time", NARU_TIME},
     {"date-time", NARU_DATE "T" NARU_TIME},
     {"duration", NARU_DURATION},
-    {"email", NARU_ATOM "(?:\\." NARU_ATOM ")?@" NARU_LABEL "(?:\\." NARU_LABEL "){1,3}"},
+    {"email", NARU_ATOM "(?:\\." NARU_ATOM ")?@" NARU_LABEL "(?:\\." NARU_LABEL "){1,5}"},
     {"hostname", NARU_HOST},
     {"ipv4", NARU_IPV4},
     {"ipv6", NARU_IPV6},

@@ -1,0 +1,115 @@
+#include "server/answer_form.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/form_constraint.h"
+#include "formats/utf8.h"
+#include "server/value_json.h"
+#include "text/forms/form.h"
+
+namespace naru::server {
+namespace {
+
+using text::Value;
+using MadeForm = std::variant<std::shared_ptr<engine::SharedForm>, Refusal>;
+
+Refusal about_calls(std::string_view what) {
+  return {400, fmt::format("reading the request: {}", what), "tool_choice", "", 0};
+}
+
+Refusal about_form(const Error& error, std::string param) {
+  Refusal refusal = refusal_of(error);
+  if (refusal.status < 500) refusal.status = 400, refusal.param = std::move(param);
+  return refusal;
+}
+
+const std::string* text_field(const Value& object, std::string_view name) {
+  const Value* value = object.find(name);
+  return value != nullptr ? value->as_string() : nullptr;
+}
+
+// The tools that may be called, and the key of their form. `with_all`: those that are not strict follow their schemas
+// too.
+std::vector<text::FormTool> tools_of(const AnswerRequest& request, bool with_all, std::string& key) {
+  std::vector<text::FormTool> tools;
+  for (const Value& tool : *request.tools.as_list()) {
+    const Value* function = tool.find("function");
+    const std::string* name = function != nullptr ? text_field(*function, "name") : nullptr;
+    if (name == nullptr || (!request.only_tool.empty() && *name != request.only_tool)) continue;
+    const auto& strict = request.strict_tools;
+    const bool has_schema = with_all || std::find(strict.begin(), strict.end(), *name) != strict.end();
+    const Value* schema = has_schema ? function->find("parameters") : nullptr;
+    tools.push_back({*name, schema != nullptr ? std::optional(*schema) : std::nullopt});
+    key += fmt::format("{}{}:{}{}", schema ? '!' : '?', name->size(), *name, schema ? value_json(*schema) : "");
+  }
+  return tools;
+}
+
+MadeForm calls_form(const AnswerRequest& request, const ModelFacts& model, bool with_all) {
+  if (request.tools.as_list() == nullptr) {
+    return about_calls("a tool is to be called, and there are none; give tools, or leave tool_choice out");
+  }
+  if (!model.tools.texts) {
+    return Refusal{
+        400,
+        "reading the request: calls of tools are to have a form, and how this model writes them could not be "
+        "made out from its chat template; send tool_choice \"auto\" and no strict tools",
+        "tools", "unsupported_parameter", 0};
+  }
+  text::CallsForm form;
+  std::string key = fmt::format("calls {} {} ", request.must_call, request.parallel_calls);
+  form.tools = tools_of(request, with_all, key);
+  if (form.tools.empty()) {
+    return about_calls(
+        fmt::format("tool_choice names the tool {}, which is not among tools; give its name as it is "
+                    "there",
+                    formats::printable(request.only_tool, 60)));
+  }
+  form.form = model.tools.form;
+  form.texts = *model.tools.texts;
+  form.is_one_only = !request.parallel_calls;
+  form.must_call = request.must_call;
+  auto made = model.masks->form(key, form, form.form);
+  // What is not strict is advice: it is followed where it can be.
+  if (!made.ok() && with_all) return calls_form(request, model, false);
+  if (!made.ok()) return about_form(made.error(), "tools");
+  return std::move(made).value();
+}
+
+}  // namespace
+
+std::variant<std::shared_ptr<engine::SharedForm>, Refusal> answer_form(const AnswerRequest& request,
+                                                                       const ModelFacts& model) {
+  if (request.schema) {
+    auto made = model.masks->form("schema " + value_json(*request.schema), text::SchemaForm{*request.schema},
+                                  text::ToolCallForm::kNone);
+    if (!made.ok()) return about_form(made.error(), std::string(request.names.form));
+    return std::move(made).value();
+  }
+  const bool has_strict = !request.strict_tools.empty() && !request.tools.is_null();
+  if (request.must_call || has_strict) return calls_form(request, model, request.must_call);
+  return std::shared_ptr<engine::SharedForm>();
+}
+
+std::optional<Refusal> refuse_beside_form(const AnswerRequest& request) {
+  const std::string_view form = request.schema      ? "a value of a schema"
+                                : request.is_json   ? "one JSON object"
+                                : request.must_call ? "a call"
+                                                    : "";
+  if (form.empty()) return std::nullopt;
+  const bool has_tools = !request.tools.is_null() && !request.must_call;
+  std::string_view other;
+  if (has_tools) other = "it has tools, and a call is none: leave the tools out, or the form";
+  if (request.must_call && request.has_form()) other = "it has a form too: leave one out";
+  if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows it: leave one out";
+  if (request.must_call && request.continues_last) {
+    other = "it goes on where a message ends, and calls stand alone: leave one out";
+  }
+  if (other.empty()) return std::nullopt;
+  return Refusal{400, fmt::format("reading the request: the answer is to be {}, but {}", form, other),
+                 std::string(request.must_call ? "tool_choice" : request.names.form), "", 0};
+}
+
+}  // namespace naru::server
