@@ -21,6 +21,7 @@ from server_rig import Server
 from stub import Cut, Stub
 
 KEY = "0123456789abcdef0123"
+N_LINES, N_ROWS = 2001, 700  # of answers that are long; tools/check_page.py has longer ones
 SKIPPED = 77
 LAST = "document.querySelector('.message.assistant:last-of-type')"
 
@@ -173,6 +174,7 @@ def test_keys(browser, binary):
                     tab.js("document.querySelector('#key-keep').click()")
                 tab.press("Enter")
                 tab.wait(f"document.querySelector('#key')?.value !== {json.dumps(key)}")
+            settings(tab, max_tokens=8)
             tab.say("Hello")
             tab.wait_for_answer()
             tab.open(url_of(server))
@@ -393,10 +395,43 @@ def test_markdown_and_languages(browser, binary):
             assert tab.text("#send") == "보내기" and tab.js("document.documentElement.lang") == "ko"
 
 
+# The elements of a text that comes in pieces, without the places that only its growing makes; against those of the whole.
+PIECES = """(async () => {
+    const {StreamView} = await import('/page/stream_view.js');
+    const flat = node => node.nodeType === 3 ? node.data
+        : ['part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
+        : `<${node.tagName}>${[...node.childNodes].map(flat).join('')}</>`;
+    const made = (text, sizes) => {
+        const root = document.createElement('div');
+        const view = new StreamView(root);
+        for (let i = 0, n = 0; i < text.length; i += sizes[n++ % sizes.length]) {
+            view.append(text.slice(i, i + sizes[n % sizes.length]));
+            while (!view.step(1000));
+        }
+        view.finish();
+        while (!view.step(1000));
+        return flat(root).replace(/\\s+/g, ' ');
+    };
+    const text = TEXT;
+    const whole = made(text, [text.length]);
+    return SIZES.map(sizes => made(text, sizes)).filter(each => each !== whole).concat([whole]);
+})()"""
+
+
+def test_text_in_pieces(browser, binary):
+    """However an answer is cut into pieces, in the end it looks the same."""
+    with Server(binary) as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        sizes = [[3], [17], [40, 1, 300], [5, 120], [64, 7, 7, 200], [299], [13, 211, 2]]
+        for text in (ANSWER, ANSWER.replace("\n", "\n\n"), "- a\n\n\tb\n" * 5 + "~~~\n```\n~~~\n> q\n> r\n\n1) x\n2) y\n\n***\n" + ANSWER * 2):
+            found = tab.js(PIECES.replace("TEXT", json.dumps(text)).replace("SIZES", json.dumps(sizes)), 60)
+            assert len(found) == 1, found[0][:2000] + "\nwanted\n" + found[-1][:2000]
+
+
 def test_long_answers(browser, binary):
-    lines = [f"{i}. item **{i}** of many" if i % 3 else f"Line {i}\n" for i in range(10000)]
-    code = "```js\n" + "\n".join(f"const x{i} = {i}; // {i}" for i in range(10000)) + "\n```\n"
-    table = "| a | b |\n|---|---|\n" + "".join(f"| {i} | {i * i} |\n" for i in range(3000))
+    lines = [f"{i}. item **{i}** of many" if i % 3 else f"Line {i}\n" for i in range(N_LINES)]
+    code = "```js\n" + "\n".join(f"const x{i} = {i}; // {i}" for i in range(N_LINES)) + "\n```\n"
+    table = "| a | b |\n|---|---|\n" + "".join(f"| {i} | {i * i} |\n" for i in range(N_ROWS))
 
     def say_all(text):
         return lambda say, body: [say(content=text[i:i + 400]) for i in range(0, len(text), 400)] and None
@@ -406,18 +441,18 @@ def test_long_answers(browser, binary):
         tab.open(stub.url)
         tab.say("lines")
         tab.wait_for_answer(120)
-        tab.wait("document.querySelector('.message.assistant .text').textContent.includes('item 9998 of many')", 60)
-        for i in (1, 5000, 9997):
+        tab.wait(f"document.querySelector('.message.assistant .text').textContent.includes('item {N_LINES - 2} of many')", 60)
+        for i in (1, N_LINES // 2 + 1, N_LINES - 2):
             assert tab.js(f"document.querySelector('.message.assistant .text').textContent.includes('item {i} of')"), i
         tab.press("n", alt=True)
         tab.say("code")
         tab.wait_for_answer(120)
-        tab.wait("document.querySelector('.message.assistant .code code')?.textContent.includes('// 9999')", 60)
+        tab.wait(f"document.querySelector('.message.assistant .code code')?.textContent.includes('// {N_LINES - 1}')", 60)
         assert tab.js("document.querySelector('.message.assistant .code code').textContent") == code[6:-5]
         tab.press("n", alt=True)
         tab.say("table")
         tab.wait_for_answer(120)
-        tab.wait("[...document.querySelectorAll('.message.assistant td')].length === 6000", 60)
+        tab.wait(f"document.querySelectorAll('.message.assistant td').length === {2 * N_ROWS}", 60)
         quiet(tab)
 
 

@@ -11,7 +11,6 @@ const TOKENS_MAX = 200; // of each answer
 const OTHERS_MAX = 7;
 const OTHER_TOKENS = 2000; // they are stopped as soon as nobody needs them
 const WAIT_MS = 150; // for the others to be at work
-const LOOK_MS = 40; // how many there are
 const HASH_SHOWN = 16;
 
 /** The text and the probabilities of an answer, hashed. */
@@ -41,34 +40,36 @@ async function asStream(body, signal) {
 
 const runningNow = async () => numbersOf(await askText("metrics?names=naru")).total("naru_requests_running");
 
-/** Keeps others at work, runs `work` beside them, and stops them. How many there were at most, and what came. */
+/** Keeps others asking, runs `work` beside them, and stops them. How many were answered or asked meanwhile, and what came. */
 async function amongOthers(body, count, signal, work) {
   const stop = new AbortController();
   const stopAll = () => stop.abort();
   signal.addEventListener("abort", stopAll);
   const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  let served = 0;
+  let asked = 0; // and not answered yet
   const others = Array.from({ length: count }, async (_, i) => {
     for (let n = 0; !stop.signal.aborted; ++n) {
       const other = { ...body, max_tokens: OTHER_TOKENS, seed: n, ignore_eos: true, logprobs: false, temperature: 1,
         messages: [{ role: "user", content: `${i} ${n} `.repeat(3 + i) }] };
-      await askJson("chat/completions", { method: "POST", body: other, signal: stop.signal }).catch(() => rest(WAIT_MS));
+      ++asked;
+      try {
+        await askJson("chat/completions", { method: "POST", body: other, signal: stop.signal });
+        ++served;
+      } catch {
+        await rest(WAIT_MS); // the queue is full, or it is over
+      }
+      --asked;
     }
   });
-  let running = 0;
-  const look = async () => {
-    while (!stop.signal.aborted) {
-      running = Math.max(running, await runningNow().catch(() => 0));
-      await rest(LOOK_MS);
-    }
-  };
-  const looking = look();
   await rest(WAIT_MS);
   try {
+    const before = served;
     const result = await work();
-    return { running, result };
+    return { running: served - before + asked, result };
   } finally {
     stopAll();
-    await Promise.all([...others, looking]);
+    await Promise.all(others);
   }
 }
 

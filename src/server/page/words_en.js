@@ -43,7 +43,7 @@ export default {
   run_running: "running", run_done: "done", run_stopped: "stopped", run_failed: "failed", run_damaged: "damaged", run_other: "unknown", run_step: "Step {n}",
   proof_title: "Proof: the same bits in any company",
   proof_about: "The request of this answer is computed again: alone, among other requests, and streamed among them. Its text and the probability of every token are hashed; an answer of naru does not depend on who else is served.",
-  proof_how: "how", proof_running: "others at work", proof_tokens: "tokens", proof_text: "SHA-256 of the text", proof_bits: "SHA-256 of all probabilities",
+  proof_how: "how", proof_running: "other requests meanwhile", proof_tokens: "tokens", proof_text: "SHA-256 of the text", proof_bits: "SHA-256 of all probabilities",
   proof_alone: "alone", proof_among: "among others", proof_stream: "streamed among others", proof_running_now: "Computing…",
   proof_equal: "Equal: all {n} tokens and their probabilities have the same bits.",
   proof_equal_shown: "Equal: all {n} tokens and their probabilities have the same bits, and the text is the one on the page.",

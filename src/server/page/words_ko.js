@@ -43,7 +43,7 @@ export default {
   run_running: "진행 중", run_done: "완료", run_stopped: "멈춤", run_failed: "실패", run_damaged: "손상됨", run_other: "알 수 없음", run_step: "{n}단계",
   proof_title: "증명: 누구와 함께 있어도 같은 비트",
   proof_about: "이 답의 요청을 다시 계산합니다. 혼자, 다른 요청과 함께, 그리고 함께 있으면서 스트리밍으로. 글과 모든 토큰의 확률을 해시합니다. naru의 답은 다른 이용자에 따라 달라지지 않습니다.",
-  proof_how: "방법", proof_running: "함께 처리된 요청", proof_tokens: "토큰", proof_text: "글의 SHA-256", proof_bits: "모든 확률의 SHA-256",
+  proof_how: "방법", proof_running: "그동안의 다른 요청", proof_tokens: "토큰", proof_text: "글의 SHA-256", proof_bits: "모든 확률의 SHA-256",
   proof_alone: "혼자", proof_among: "다른 요청과 함께", proof_stream: "함께, 스트리밍", proof_running_now: "계산 중…",
   proof_equal: "같습니다. 토큰 {n}개와 그 확률의 비트가 모두 같습니다.",
   proof_equal_shown: "같습니다. 토큰 {n}개와 그 확률의 비트가 모두 같고, 글도 이 페이지의 것과 같습니다.",

@@ -43,7 +43,7 @@ export default {
   run_running: "进行中", run_done: "完成", run_stopped: "已停止", run_failed: "失败", run_damaged: "已损坏", run_other: "未知", run_step: "第 {n} 步",
   proof_title: "证明：无论与谁同时，比特都相同",
   proof_about: "重新计算此回答的请求：单独、与其他请求同时、以及同时并以流式返回。对文字和每个词元的概率取哈希。naru 的回答不取决于同时还有谁。",
-  proof_how: "方式", proof_running: "同时处理", proof_tokens: "词元", proof_text: "文字的 SHA-256", proof_bits: "全部概率的 SHA-256",
+  proof_how: "方式", proof_running: "同时的其他请求", proof_tokens: "词元", proof_text: "文字的 SHA-256", proof_bits: "全部概率的 SHA-256",
   proof_alone: "单独", proof_among: "与其他请求同时", proof_stream: "同时，流式", proof_running_now: "计算中…",
   proof_equal: "相同：{n} 个词元及其概率的比特全部一致。",
   proof_equal_shown: "相同：{n} 个词元及其概率的比特全部一致，文字也与页面上的一致。",
