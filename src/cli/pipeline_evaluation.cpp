@@ -18,6 +18,7 @@
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "eval/tally.h"
+#include "formats/model_digest.h"
 #include "runs/run_files.h"
 
 namespace naru::cli {
@@ -188,7 +189,7 @@ Result<runs::Evaluation> PipelineEvaluation::ask(const Asked& asked, const std::
 
   const recipes::EvaluateRecipe& recipe = asked.recipe;
   runs::Evaluation evaluation;
-  evaluation.model_sha256 = digest_of(model.digests);
+  evaluation.model_sha256 = formats::digest_of(model.digests);
   evaluation.key = sha256_hex(as_bytes(
       fmt::format("{}\n{}\n{}\n{}{}\n{}\n{}\nsamples {}\nmax_tokens {}\ntemperature {}\nseed {}\n", kEvaluationVersion,
                   recipe.name, evaluation.model_sha256, small_files, plan.numerics_id, asked.set.sha256,

@@ -36,7 +36,7 @@ struct FieldNames {
   bool has_places = true;  // element i of AnswerRequest::messages is element i of that field
   std::string_view prompt = "prompt";
   std::string_view form = "response_format";
-  std::string_view form_advice = R"(response_format {"type": "json_object"} gives one JSON object)";
+  std::string_view form_advice = R"(response_format {"type": "json_schema"} gives an answer of a schema)";
   std::string_view thinking = "thinking";
   std::string_view effort = "reasoning_effort";
   std::string_view budget = "thinking.budget_tokens";

@@ -22,7 +22,7 @@ constexpr size_t kOllamaTextBytesMax = kBodyBytesMax;
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 
 constexpr FieldNames kOllamaNames = {.form = "format",
-                                     .form_advice = "format \"json\" gives one JSON object",
+                                     .form_advice = "format takes a JSON schema",
                                      .thinking = "think",
                                      .effort = "think",
                                      .reasoning = "thinking"};

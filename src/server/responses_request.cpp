@@ -22,13 +22,14 @@ namespace {
 using text::Value;
 
 // Several items make one message.
-constexpr FieldNames kResponsesNames = {.messages = "input",
-                                        .has_places = false,
-                                        .form = "text.format",
-                                        .form_advice = R"(text.format {"type": "json_object"} gives one JSON object)",
-                                        .thinking = "reasoning.effort",
-                                        .effort = "reasoning.effort",
-                                        .reasoning = "reasoning item"};
+constexpr FieldNames kResponsesNames = {
+    .messages = "input",
+    .has_places = false,
+    .form = "text.format",
+    .form_advice = R"(text.format {"type": "json_schema"} gives an answer of a schema)",
+    .thinking = "reasoning.effort",
+    .effort = "reasoning.effort",
+    .reasoning = "reasoning item"};
 
 // Fields of the request as its answer repeats them. Long ones would be sent three times in a stream: they are left out.
 class Echo {
