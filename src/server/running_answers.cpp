@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "server/limits.h"
+
 namespace naru::server {
 namespace {
 
