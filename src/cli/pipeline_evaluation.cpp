@@ -18,6 +18,7 @@
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "eval/tally.h"
+#include "formats/model_digest.h"
 #include "runs/run_files.h"
 
 namespace naru::cli {
