@@ -163,15 +163,18 @@ TEST(Scores, AnswersAreCountedByLanguage) {
 }
 
 TEST(Scores, AProblemSetIsAFunctionOfItsWish) {
-  const auto a = generated_problems({.generator = "word_problems"}, 3, 40),
-             b = generated_problems({.generator = "word_problems"}, 3, 40);
+  recipes::SourceRecipe source, korean, unknown;
+  source.generator = korean.generator = "word_problems";
+  korean.language = "ko";
+  unknown.generator = "no such";
+  const auto a = generated_problems(source, 3, 40), b = generated_problems(source, 3, 40);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_EQ(a->sha256, b->sha256);
   EXPECT_EQ(a->problems.size(), 40u);
   EXPECT_LE(a->n_different(), 40);
-  EXPECT_NE(generated_problems({.generator = "word_problems"}, 4, 40)->sha256, a->sha256);
-  EXPECT_NE(generated_problems({.generator = "word_problems", .language = "ko"}, 3, 40)->sha256, a->sha256);
-  EXPECT_FALSE(generated_problems({.generator = "no such"}, 3, 40).ok());
+  EXPECT_NE(generated_problems(source, 4, 40)->sha256, a->sha256);
+  EXPECT_NE(generated_problems(korean, 3, 40)->sha256, a->sha256);
+  EXPECT_FALSE(generated_problems(unknown, 3, 40).ok());
 }
 
 }  // namespace
