@@ -14,7 +14,7 @@ namespace naru::eval {
 // Of one problem.
 struct ProblemScore {
   std::string language;  // "en", "ko", "zh", or "other"
-  Grade greedy;
+  Grade greedy = {};
   int64_t n_drawn = 0;                  // answers
   int64_t n_strict = 0, n_lenient = 0;  // of the drawn ones, right
   // Of all answers that were asked for, the greedy one too.

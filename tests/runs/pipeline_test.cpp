@@ -211,7 +211,7 @@ TEST_F(PipelineFolder, DamagedScoresAreRefused) {
     write(kEvaluationsFile, other.dump());
     const auto back = read_pipeline_scores(root_);
     n_refused += back.ok() ? 0 : 1;
-    if (!back.ok()) EXPECT_NE(back.error().message.find("move it away"), std::string::npos);
+    EXPECT_TRUE(back.ok() || back.error().message.find("move it away") != std::string::npos);
   }
   EXPECT_GT(n_refused, 40);
 }
