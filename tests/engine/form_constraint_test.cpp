@@ -139,7 +139,7 @@ TEST(FormConstraint, TheMaskIsWhatEveryTokenSays) {
 // itself is whole.
 TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
   constexpr uint64_t kAnswers = 12;
-  struct Load {
+  struct FormLoad {
     int64_t sessions, running, chunk;
   };
   const char* schemas[] = {
@@ -149,7 +149,7 @@ TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
       R"({"type":"array","items":{"type":"string","pattern":"^[a-z ]{1,9}$"},"minItems":1,"maxItems":4})"};
   std::vector<RequestOutcome> wanted;
   int64_t n_preempted = 0, n_whole = 0;
-  for (const Load& load : {Load{1, 1, 64}, Load{12, 12, 64}, Load{3, 12, 16}}) {
+  for (const FormLoad& load : {FormLoad{1, 1, 64}, FormLoad{12, 12, 64}, FormLoad{3, 12, 16}}) {
     Rig rig = open_rig(fixture_model("gguf-llama-f32"), "cpu", small_options(128, load.sessions, load.chunk));
     const text::Tokenizer& tokenizer = *rig->tokenizer();
     std::vector<FormOfVocabulary> forms;

@@ -205,7 +205,8 @@ TEST_F(PipelineFolder, DamagedScoresAreRefused) {
   }
   const auto whole = nlohmann::json::parse(text);
   int n_refused = 0;
-  for (const auto& [path, value] : whole.flatten().items()) {
+  const auto flat = whole.flatten();
+  for (const auto& [path, value] : flat.items()) {
     auto other = whole;
     other[nlohmann::json::json_pointer(path)] = nlohmann::json::array({-1});
     write(kEvaluationsFile, other.dump());

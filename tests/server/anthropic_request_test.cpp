@@ -72,7 +72,8 @@ TEST(AnthropicRequest, AnAgentsTurn) {
   EXPECT_EQ(r.sampling.seed, 3u);
   EXPECT_EQ(r.stop, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(r.ignored, (std::vector<std::string>{"betas", "cache_control", "context_management", "metadata",
-                                                 "service_tier", "thinking.display", "tools[1].strict"}));
+                                                 "service_tier", "thinking.display"}));
+  EXPECT_EQ(r.strict_tools.size(), 1u);
 }
 
 TEST(AnthropicRequest, WhatIsLeftOutIsLeftOpen) {
@@ -127,8 +128,9 @@ TEST(AnthropicRequest, ThinkingAndTools) {
   const std::string format = R"({"type":"json_schema","schema":{"type":"null"}})";
   EXPECT_TRUE(with(R"(,"output_config":{"format":)" + format + "}}").schema.has_value());
   EXPECT_TRUE(with(R"(,"output_format":)" + format + "}").schema.has_value());
-  EXPECT_EQ(refusal_in(read_anthropic_messages(kHello + R"(,"output_config":{"format":{"type":"json_schema"}}})")).param,
-            "output_config.format.schema");
+  EXPECT_EQ(
+      refusal_in(read_anthropic_messages(kHello + R"(,"output_config":{"format":{"type":"json_schema"}}})")).param,
+      "output_config.format.schema");
 }
 
 TEST(AnthropicRequest, WrongTypesAreRefusedByName) {
@@ -153,10 +155,10 @@ TEST(AnthropicRequest, WrongTypesAreRefusedByName) {
          R"([{"name":"f","input_schema":{}},{"name":"f","input_schema":{}}])",
          R"([{"type":"web_search_20250305","name":"web_search"}])", R"([{"type":"bash_20250124","name":"bash"}])"}},
        {"tool_choice",
-        {"1", R"("auto")", "{}", R"({"type":1})", R"({"type":"x"})", R"({"type":"auto","disable_parallel_tool_use":1})"}},
+        {"1", R"("auto")", "{}", R"({"type":1})", R"({"type":"x"})",
+         R"({"type":"auto","disable_parallel_tool_use":1})"}},
        {"thinking", {"1", "true", "{}", R"({"type":"between_tools"})", R"({"type":"enabled","budget_tokens":"x"})"}},
-       {"output_config",
-        {"1", "[]", R"({"effort":1})", R"({"effort":"huge"})"}},
+       {"output_config", {"1", "[]", R"({"effort":1})", R"({"effort":"huge"})"}},
        {"output_format", {"1"}},
        {"container", {R"("c")"}},
        {"mcp_servers", {"1", R"([{"url":"x"}])"}}});

@@ -47,7 +47,8 @@ TEST(OpenAiTools, AreMadeWhatTemplatesTake) {
   EXPECT_TRUE(second.find("parameters")->as_object()) << "templates ask for it";
   EXPECT_EQ(second.find("description"), nullptr);
   EXPECT_FALSE(r.parallel_calls);
-  EXPECT_EQ(r.ignored, std::vector<std::string>{"tools[0].function.strict"});
+  EXPECT_EQ(r.strict_tools, std::vector<std::string>{"get_weather"});
+  EXPECT_TRUE(r.ignored.empty());
   EXPECT_TRUE(read_tools_body(with_tools(kTwoTools)).parallel_calls);
   EXPECT_TRUE(read_tools_body(with_tools(kTwoTools, R"("tool_choice":"none")")).tools.is_null());
   EXPECT_FALSE(read_tools_body(with_tools(kTwoTools, R"("tool_choice":"auto")")).tools.is_null());
@@ -141,8 +142,8 @@ TEST(OpenAiTools, SchemasAndCallsThatMustCome) {
             "response_format.json_schema.schema");
   const AnswerRequest required = read_tools_body(with_tools(kTwoTools, R"("tool_choice":"required")"));
   EXPECT_TRUE(required.must_call && required.only_tool.empty() && required.parallel_calls);
-  const AnswerRequest named = read_tools_body(
-      with_tools(kTwoTools, R"("tool_choice":{"type":"function","function":{"name":"now"}})"));
+  const AnswerRequest named =
+      read_tools_body(with_tools(kTwoTools, R"("tool_choice":{"type":"function","function":{"name":"now"}})"));
   EXPECT_TRUE(named.must_call && !named.parallel_calls);
   EXPECT_EQ(named.only_tool, "now");
   const AnswerRequest strict = read_tools_body(with_tools(
