@@ -138,7 +138,7 @@ TEST(FormConstraint, TheMaskIsWhatEveryTokenSays) {
 // Alone, beside others, with guesses that are wrong, and where sessions are put off: the same tokens; and what ends by
 // itself is whole.
 TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
-  constexpr uint64_t kAnswers = 12;
+  constexpr uint64_t kAnswers = 16;
   struct FormLoad {
     int64_t sessions, running, chunk;
   };
@@ -146,10 +146,12 @@ TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
       R"({"type":"object","properties":{"a":{"type":"string","maxLength":12},"b":{"enum":["x","yy",3]},
           "c":{"type":"array","items":{"type":"integer","minimum":-9,"maximum":99},"maxItems":3}},
           "required":["a","b","c"],"additionalProperties":false})",
-      R"({"type":"array","items":{"type":"string","pattern":"^[a-z ]{1,9}$"},"minItems":1,"maxItems":4})"};
+      R"({"type":"array","items":{"type":"string","pattern":"^[a-z ]{1,9}$"},"minItems":1,"maxItems":4})",
+      R"({"type":"string","minLength":300})"};  // long, so that pages run out
+  const auto which = [](uint64_t i) { return i < 8 ? size_t{2} : size_t{i % 2}; };
   std::vector<RequestOutcome> wanted;
   int64_t n_preempted = 0, n_whole = 0;
-  for (const FormLoad& load : {FormLoad{1, 1, 64}, FormLoad{12, 12, 64}, FormLoad{3, 12, 16}}) {
+  for (const FormLoad& load : {FormLoad{1, 1, 64}, FormLoad{16, 16, 64}, FormLoad{2, 12, 16}}) {
     Rig rig = open_rig(fixture_model("gguf-llama-f32"), "cpu", small_options(128, load.sessions, load.chunk));
     const text::Tokenizer& tokenizer = *rig->tokenizer();
     std::vector<FormOfVocabulary> forms;
@@ -160,7 +162,7 @@ TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
       Request request = make_request(i, rig->vocab());
       request.max_tokens = 56;
       request.ignore_eos = false;
-      request.constraint = std::make_shared<const FormConstraint>(forms[i % 2].shared, false, false);
+      request.constraint = std::make_shared<const FormConstraint>(forms[which(i)].shared, false, false);
       ids.push_back(scheduler.submit(std::move(request)).value());
     }
     auto answers = run_all(scheduler);
@@ -170,8 +172,8 @@ TEST(FormConstraint, AnswersAreOfTheFormAndTheSameAtAnyLoad) {
       if (wanted.size() == i) wanted.push_back(answer);
       EXPECT_TRUE(answer.same_tokens(wanted[i])) << i;
       const std::string text = tokenizer.decode(answer.ids, true);
-      FormMatcher matcher(forms[i % 2].shared->form().grammar);
-      const FormMatcher::State state = matcher.step(matcher.begin(forms[i % 2].shared->form().content), text);
+      FormMatcher matcher(forms[which(i)].shared->form().grammar);
+      const FormMatcher::State state = matcher.step(matcher.begin(forms[which(i)].shared->form().content), text);
       const bool is_ended = answer.reason == FinishReason::kStop;
       EXPECT_TRUE(is_ended ? state != FormMatcher::kDead && matcher.may_end(state) : std::ssize(answer.ids) == 56)
           << text;

@@ -1,0 +1,61 @@
+// The form of an answer, made for the model that gives it: what is refused says where.
+#include "server/answer_form.h"
+
+#include "engine/form_constraint.h"
+#include "server/prepare.h"
+#include "tests/server/plain_model.h"
+
+namespace naru::server {
+namespace {
+
+AnswerRequest request_of_schema(const std::string& json) {
+  AnswerRequest request;
+  request.prompts = {std::string("ab")};
+  request.schema = text::parse_value(json, "schema").value();
+  return request;
+}
+
+TEST(AnswerForm, SchemasAreCompiledOnceAndRefusedByName) {
+  PlainModel plain("");
+  plain.facts.masks =
+      std::make_shared<const VocabularyMasks>(*plain.facts.tokenizer, plain.facts.vocab, std::vector<int32_t>{});
+  const auto made = prepare(request_of_schema(R"({"type":"integer"})"), plain.facts, 0, 0);
+  ASSERT_TRUE(std::holds_alternative<PreparedAnswer>(made));
+  EXPECT_NE(std::get<PreparedAnswer>(made).choices.at(0).constraint, nullptr);
+  const auto form = [&](const std::string& json) {
+    return std::get<std::shared_ptr<engine::SharedForm>>(answer_form(request_of_schema(json), plain.facts));
+  };
+  EXPECT_EQ(form(R"({"type":"integer"})"), form(R"({ "type": "integer" })"));
+  EXPECT_NE(form(R"({"type":"integer"})"), form(R"({"type":"number"})"));
+  const auto refused = prepare(request_of_schema(R"({"properties":{"a":{"not":{}}}})"), plain.facts, 0, 0);
+  ASSERT_TRUE(std::holds_alternative<Refusal>(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).status, 400);
+  EXPECT_EQ(std::get<Refusal>(refused).param, "response_format");
+  EXPECT_NE(std::get<Refusal>(refused).message.find("#/properties/a/not"), std::string::npos);
+}
+
+TEST(AnswerForm, CallsThatMustComeNeedToolsAndAKnownForm) {
+  PlainModel plain("");
+  plain.facts.masks =
+      std::make_shared<const VocabularyMasks>(*plain.facts.tokenizer, plain.facts.vocab, std::vector<int32_t>{});
+  AnswerRequest request;
+  request.is_chat = request.must_call = true;
+  const auto refusal = [&] {
+    const auto made = answer_form(request, plain.facts);
+    const auto* refused = std::get_if<Refusal>(&made);
+    return refused != nullptr ? refused->param + ": " + refused->message : "";
+  };
+  EXPECT_NE(refusal().find("tool_choice: reading the request: a tool is to be called"), std::string::npos);
+  request.tools =
+      text::parse_value(R"([{"type":"function","function":{"name":"f","parameters":{"not":{}}}}])", "t").value();
+  EXPECT_NE(refusal().find("could not be made out"), std::string::npos);
+  plain.facts.tools.form = text::ToolCallForm::kHermes;
+  plain.facts.tools.texts =
+      text::CallTexts{"", "<tool_call>{\"name\": \"", "\", \"arguments\": ", "}</tool_call>", "\n", ""};
+  EXPECT_EQ(refusal(), "") << "what is not strict is advice";
+  request.strict_tools = {"f"};
+  EXPECT_NE(refusal().find("the tool f: #/not"), std::string::npos) << refusal();
+}
+
+}  // namespace
+}  // namespace naru::server
