@@ -73,7 +73,7 @@ TEST(AnthropicRequest, AnAgentsTurn) {
   EXPECT_EQ(r.stop, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(r.ignored,
             (std::vector<std::string>{"betas", "cache_control", "context_management", "metadata", "service_tier",
-                                      "thinking.budget_tokens", "thinking.display", "tools[1].strict"}));
+                                      "thinking.budget_tokens", "thinking.display"}));
 }
 
 TEST(AnthropicRequest, WhatIsLeftOutIsLeftOpen) {
