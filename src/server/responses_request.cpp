@@ -109,8 +109,8 @@ void read_response_tools(Fields& body, AnswerRequest& request, Echo& echo) {
   request.tools = tools.take();
   request.parallel_calls = body.boolean("parallel_tool_calls").value_or(true);
   echo.add("tools", value_json(functions), "[]");
-  echo.add("parallel_tool_calls", request.parallel_calls);
   read_response_choice(body, request, echo);
+  echo.add("parallel_tool_calls", request.parallel_calls);
 }
 
 void read_response_reasoning(Fields& body, AnswerRequest& request, Echo& echo) {
