@@ -82,7 +82,8 @@ Result<server::ServedEngine> open_served(models::ModelFiles files, const ServeOp
                            short_name(options.model.path), engine.template_status().error().message));
   }
   const bool has_template = has_chat_template(engine) && engine.chat_template() != nullptr;
-  found = {has_template, has_template && can_use_tools(*engine.chat_template()), engine.context_tokens(), model.load_ms};
+  found = {has_template, has_template && can_use_tools(*engine.chat_template()), engine.context_tokens(),
+           model.load_ms};
   const contract::ChipInfo info = model.chip->info();
   server::ServedEngine served;
   served.chip = std::move(model.chip);

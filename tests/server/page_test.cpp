@@ -72,7 +72,8 @@ TEST(ServerPage, WhatIsHeldAlreadyIsNotSentAgain) {
 }
 
 TEST(ServerPage, OtherNamesAreNotThere) {
-  for (const char* path : {"/page/", "/page/none", "/page/../main.js", "/page/%6dain.js", "/page/main.js/", "/page/page/main.js"}) {
+  for (const char* path :
+       {"/page/", "/page/none", "/page/../main.js", "/page/%6dain.js", "/page/main.js/", "/page/page/main.js"}) {
     EXPECT_EQ(page_at(path).status, 404) << path;
   }
 }
