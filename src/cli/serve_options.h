@@ -17,9 +17,9 @@ struct ServeOptions {
   std::string name;                // the model is served by; empty: made of what was given
   std::vector<NamedModel> models;  // all that were given; `model` is the first
   std::optional<std::string> chat_template;
-  std::string keys;                   // a file
-  std::string tls_cert, tls_key;      // files; empty: plain HTTP
-  std::string runs;                   // a folder; empty: runs/, where it is there
+  std::string keys;               // a file
+  std::string tls_cert, tls_key;  // files; empty: plain HTTP
+  std::string runs;               // a folder; empty: runs/, where it is there
   bool shows_no_runs = false;
   std::string log_file;               // empty: standard error
   std::vector<std::string> programs;  // whose settings are printed

@@ -83,9 +83,8 @@ Result<std::string> list_shown(const fs::path& folder) {
 Result<std::string> read_shown(const fs::path& folder, const std::string& name) {
   const auto listed = runs::list_runs(folder);
   if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
-  const auto run = std::find_if(listed->begin(), listed->end(), [&](const runs::RunSummary& each) {
-    return run_id(folder, each.folder) == name;
-  });
+  const auto run = std::find_if(listed->begin(), listed->end(),
+                                [&](const runs::RunSummary& each) { return run_id(folder, each.folder) == name; });
   if (run == listed->end()) {
     return Error{Code::kNotFound, "reading a training run: none of that name is there; GET /v1/runs lists them"};
   }

@@ -1,4 +1,5 @@
-// The training runs that `naru serve --runs FOLDER` shows on its page: what naru runs lists and the report draws, as JSON.
+// The training runs that `naru serve --runs FOLDER` shows on its page: what naru runs lists and the report draws, as
+// JSON.
 #pragma once
 
 #include <filesystem>

@@ -41,7 +41,8 @@ const PageFile& words_in_its_place() {
   static const std::string text = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>naru</title>\n"
       "<h1>naru</h1>\n<p>The server answers, but it was built without its page: when it was built, these packages were "
-      "missing: <b>{}</b>.</p>\n<p>Install them (<code>./scripts/setup</code> does) and build again. The server's paths "
+      "missing: <b>{}</b>.</p>\n<p>Install them (<code>./scripts/setup</code> does) and build again. The server's "
+      "paths "
       "stand in docs/server.md.</p>\n</html>\n",
       page_packages_missing());
   static const PageFile file = {kIndexFile, "text/html; charset=utf-8", text};

@@ -1,5 +1,5 @@
-// The files of the page, as the build has put them into the program (cmake/page.cmake): our own, of src/server/page, and
-// those of Debian's packages.
+// The files of the page, as the build has put them into the program (cmake/page.cmake): our own, of src/server/page,
+// and those of Debian's packages.
 #pragma once
 
 #include <span>

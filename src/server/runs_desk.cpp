@@ -36,7 +36,8 @@ void RunsDesk::work() {
     try {
       question.done(question.name.empty() ? source_.list() : source_.read(question.name));
     } catch (const std::bad_alloc&) {
-      question.done(Error{Code::kResourceExhausted, "reading the runs: the system gave no more memory; try again later"});
+      question.done(
+          Error{Code::kResourceExhausted, "reading the runs: the system gave no more memory; try again later"});
     }
     lock.lock();
   }

@@ -24,9 +24,9 @@ void Service::begin_runs(const Routed& routed, HttpRequest request, std::shared_
   }
   std::string name;
   if (routed.route->page == Page::kRun && (!percent_decode(routed.rest, name) || name.empty())) {
-    return refuse(request, *responder,
-                  {400, "reading the request: the name of the run is not well written; GET /v1/runs lists them", "", "",
-                   0});
+    return refuse(
+        request, *responder,
+        {400, "reading the request: the name of the run is not well written; GET /v1/runs lists them", "", "", 0});
   }
   const auto head = std::make_shared<const HttpRequest>(std::move(request));
   const bool is_taken = runs_->ask(std::move(name), [this, head, responder, refuse](Result<std::string> json) {

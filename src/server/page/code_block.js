@@ -1,6 +1,7 @@
 // A block of code that may grow: whole lines are coloured once and never touched again, in parts that the browser need
 // not lay out while they are out of sight.
 import { copyText, h } from "./dom.js";
+import { Parts } from "./parts.js";
 import { colouredLine, languageOf } from "./highlighter.js";
 import { label, say, t } from "./words.js";
 
@@ -17,6 +18,7 @@ export function codeBlock(name) {
   let openElement = null;
   let inside = "";
   let part = null;
+  const parts = new Parts();
   let partLines = 0;
 
   copy.addEventListener("click", async () => {
@@ -38,6 +40,7 @@ export function codeBlock(name) {
       part = h("span", { class: "code-part" });
       partLines = 0;
       code.append(part);
+      parts.begin(part);
     }
     return part;
   };

@@ -8,6 +8,7 @@ const { marked, DOMPurify } = globalThis;
 const TAGS = ["a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "span",
   "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"];
 const ATTRIBUTES = ["href", "class", "start", "data-kind", "data-language"];
+const HEADINGS = [0, 3, 3, 4, 5, 6, 6];
 const TEX_CHARACTERS_MAX = 5000;
 
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -21,7 +22,8 @@ const renderer = {
   html: (html) => escaped(html),
   image: (href, _, text) => link(href, escaped(text || href || "")),
   link: (href, _, text) => link(href, text),
-  heading: (text, level) => `<h${Math.min(level + 2, 6)}>${text}</h${Math.min(level + 2, 6)}>\n`,
+  // Those of the page stand above: its name, and who speaks.
+  heading: (text, level) => `<h${HEADINGS[level]}>${text}</h${HEADINGS[level]}>\n`,
   code: (code, info) => `<pre data-language="${escaped((info ?? "").split(/\s/)[0].slice(0, 40))}">${escaped(code)}</pre>\n`,
   checkbox: (isChecked) => (isChecked ? "☑ " : "☐ "),
   // White space only: marked has no class for the alignment of a cell.

@@ -1,7 +1,7 @@
 // A message as it is shown: its text, its reasoning folded with its time, what it took, and what can be done with it.
 import { copyText, h } from "./dom.js";
 import { StreamView } from "./stream_view.js";
-import { label, number, say, t } from "./words.js";
+import { label, number, say } from "./words.js";
 
 const seconds = (ms) => number(ms / 1000, ms < 10000 ? 1 : 0);
 
@@ -21,7 +21,7 @@ export class MessageView {
     this.foot = h("div", { class: "foot" });
     if (node.role === "user") this.makeUser();
     else this.makeAnswer();
-    this.element.append(this.body, this.foot);
+    this.element.append(say(h("h2", { class: "unseen" }), node.role === "user" ? "you" : "model"), this.body, this.foot);
     if (node.state !== "streaming") this.makeFoot();
   }
 
@@ -150,5 +150,3 @@ export class MessageView {
     }
   }
 }
-
-export const describe = (node) => t(node.role === "user" ? "you" : "model");

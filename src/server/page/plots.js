@@ -41,7 +41,7 @@ export class Plot {
       type: "line",
       data: { labels: this.data.labels, datasets: this.series.map((label) => ({ label, data: [] })) },
       options: {
-        elements: { point: { radius: 0, hitRadius: 8 }, line: { borderWidth: 1.75, tension: 0 } },
+        elements: { point: { radius: 1, hitRadius: 8 }, line: { borderWidth: 1.75, tension: 0 } },
         spanGaps: true,
         plugins: { legend: { display: this.series.length > 1, labels: { boxWidth: 10, boxHeight: 2 } } },
         scales: {

@@ -28,7 +28,7 @@ export class ServerTab {
       [plot("plot_cache", ["cache_used", "cache_hit"]), ["cache", "hit"]],
       [plot("plot_times", ["time_first", "time_between"]), ["first", "between"]],
     ];
-    this.facts = h("div", { class: "facts-table" });
+    this.facts = h("div", { class: "facts-table", tabindex: "0" });
     this.panel.replaceChildren(h("div", { class: "inner" }, say(h("h2", {}), "tab_server"), this.state, this.tiles,
       h("div", { class: "plots" }, this.plots.map(([plot]) => plot.element)), this.facts));
   }
@@ -96,7 +96,7 @@ export class ServerTab {
     const tile = (name, text) => h("div", {}, say(h("dt", {}), name), h("dd", {}, text));
     const asked = numbers.total("naru_prefix_query_tokens_total");
     this.tiles.replaceChildren(
-      tile("tile_requests", number(numbers.total("naru_requests_total"))),
+      tile("tile_requests", number(numbers.each("naru_requests_total").reduce((sum, [labels, value]) => sum + (labels.includes('"page"') ? 0 : value), 0))),
       tile("tile_running", `${number(numbers.total("naru_requests_running"))} + ${number(numbers.total("naru_requests_waiting"))}`),
       tile("tile_generated", number(numbers.total("naru_generated_tokens_total"))),
       tile("tile_prompt", number(numbers.total("naru_prompt_tokens_total"))),

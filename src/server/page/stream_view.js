@@ -4,6 +4,7 @@
 import { blocksOf, elementsOf } from "./markdown.js";
 import { codeBlock } from "./code_block.js";
 import { h } from "./dom.js";
+import { Parts } from "./parts.js";
 
 const SLICE_MS = 8; // of one frame, for blocks
 const WINDOW = 1250; // characters that are looked at together, while they hold a block
@@ -30,6 +31,7 @@ export class StreamView {
     this.width = WINDOW; // characters that are looked at together now
     this.tableHead = ""; // of a table whose first rows are made already
     this.part = null;
+    this.parts = new Parts();
     this.partBlocks = 0;
     this.tail = h("div", { class: "tail" });
     this.shown = -1; // length of the source that the tail was made of
@@ -58,6 +60,7 @@ export class StreamView {
       this.tail.remove();
       this.part = h("div", { class: "part" });
       this.root.append(this.part);
+      this.parts.begin(this.part);
       this.part.append(this.tail);
       this.partBlocks = 0;
     }
