@@ -20,7 +20,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECIPE = "recipes/r1-tiny.toml"
-STAGES = ["base", "rl"]
+STAGES = ["base", "sft", "rl"]
 LANGUAGES = ["en", "ko", "zh"]
 SCRIPTS = {"en": r"[A-Za-z]{2,}", "ko": r"[\uac00-\ud7a3]", "zh": r"[\u4e00-\u9fff]"}
 

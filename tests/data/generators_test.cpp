@@ -300,7 +300,7 @@ std::string reasoning_of(const Problem& problem) {
 
 TEST(Thought, ASearchIsTrueAndEndsWhereItFinds) {
   for (const int64_t numbers : {3, 4}) {
-    int64_t longest = 0, n_lines = 0;
+    int64_t longest = 0, n_lines = 0, n_failed = 0;
     for (int64_t i = 0; i < 2000; ++i) {
       const Problem problem =
           make_problem({Generator::kCountdown, Trace::kThink, Language::kEnglish, numbers}, 5, i, Split::kTrain);
@@ -318,9 +318,23 @@ TEST(Thought, ASearchIsTrueAndEndsWhereItFinds) {
         const size_t bar = line.find('|');
         ASSERT_NE(bar, std::string::npos) << problem.solution;
         const std::vector<int64_t> needs = results_of(line.substr(0, bar)), given = results_of(line.substr(bar + 1));
-        for (size_t k = 0; k < given.size(); ++k) {
+        // Of the pair: equations of the same two numbers as the first. Others are checks.
+        const std::string behind = line.substr(bar + 1);
+        const auto ends_of = [](const std::string& equation) {
+          const size_t op = equation.find_first_of("+-*/");
+          return equation.substr(0, op) + " " + equation.substr(op + 1, equation.find('=') - op - 1);
+        };
+        std::istringstream equations(behind);
+        std::string equation, pair;
+        for (size_t k = 0; equations >> equation; ++k) {
           ASSERT_FALSE(is_found) << problem.solution;
-          is_found = std::ranges::find(needs, given[k]) != needs.end();
+          if (k == 0) pair = ends_of(equation);
+          const bool is_pair = ends_of(equation) == pair;
+          const bool is_needed = is_pair && std::ranges::find(needs, given[k]) != needs.end();
+          ASSERT_TRUE(!is_needed || k + 2 == given.size()) << problem.solution;
+          n_failed += !is_pair && given[k] != problem.answer;
+          is_found = k > 0 && k + 1 == given.size() && std::ranges::find(needs, given[k - 1]) != needs.end() &&
+                     given[k] == problem.answer;
         }
       }
       EXPECT_TRUE(is_found) << problem.solution;
@@ -328,8 +342,9 @@ TEST(Thought, ASearchIsTrueAndEndsWhereItFinds) {
       n_lines += n;
       longest = std::max(longest, std::ssize(problem.solution));
     }
+    EXPECT_GT(n_failed, 300);
     EXPECT_GT(n_lines, 2500);  // not all are found at once
-    EXPECT_LT(longest, 260);
+    EXPECT_LT(longest, 320);
   }
 }
 

@@ -1,11 +1,13 @@
 // A search for countdown as a model can write it, which ends at an answer:
 //
 //   36-7=29 36+7=43|12+4=16 12-4=8 12*4=48 12/4=3
-//   36-12=24 36+12=48 36/12=3|7+4=11 7-4=3
+//   36-12=24 36+12=48 36/12=3|7+4=11 7-4=3 3*12=36
 //
 // Each line leaves one number out: before the bar what the other two would have to give, so that it and the one left
-// out make the target; behind the bar what they do give, until that is among it. Here (7 - 4) * 12. Of four numbers two
-// are joined first, in a line of their own.
+// out make the target; behind the bar what they do give, until that is among it. Then it is checked that the target
+// comes out, here (7 - 4) * 12. One in three of what is only near is checked too, and the search goes on: so that a
+// model that took one number for another learns to see it. Of four numbers two are joined first, in a line of their
+// own.
 #pragma once
 
 #include <optional>
