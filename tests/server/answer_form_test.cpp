@@ -21,7 +21,7 @@ TEST(AnswerForm, SchemasAreCompiledOnceAndRefusedByName) {
       std::make_shared<const VocabularyMasks>(*plain.facts.tokenizer, plain.facts.vocab, std::vector<int32_t>{});
   const auto made = prepare(request_of_schema(R"({"type":"integer"})"), plain.facts, 0, 0);
   ASSERT_TRUE(std::holds_alternative<PreparedAnswer>(made));
-  EXPECT_NE(std::get<PreparedAnswer>(made).choices.at(0).constraint, nullptr);
+  EXPECT_NE(std::get<PreparedAnswer>(made).prompts.at(0).constraint, nullptr);
   const auto form = [&](const std::string& json) {
     return std::get<std::shared_ptr<engine::SharedForm>>(answer_form(request_of_schema(json), plain.facts));
   };

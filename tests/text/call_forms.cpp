@@ -71,8 +71,12 @@ TEST(CallForms, AreWhatTheTemplateWrites) {
     EXPECT_TRUE(must.accepts(one)) << one << "\ntaken " << must.taken(one);
     EXPECT_TRUE(must.accepts(other)) << other;
     EXPECT_EQ(must.accepts(both), has_several) << both;
-    if (has_several) EXPECT_EQ(calls_read(each.form, both), 2u) << both;
-    if (!each.two.empty()) EXPECT_TRUE(must.accepts(each.two)) << each.two << "\ntaken " << must.taken(each.two);
+    if (has_several) {
+      EXPECT_EQ(calls_read(each.form, both), 2u) << both;
+    }
+    if (!each.two.empty()) {
+      EXPECT_TRUE(must.accepts(each.two)) << each.two << "\ntaken " << must.taken(each.two);
+    }
     for (const auto& [name, arguments] : {std::pair{"f", "{\"a\": \"x\"}"}, {"f", "{}"}, {"g", "{}"}, {"go", "1"}}) {
       EXPECT_FALSE(must.accepts(written_calls(form.texts, {{name, arguments}}))) << each.name << name << arguments;
     }
