@@ -32,7 +32,7 @@ def allowed(path):
                         r"|share/fish/vendor_completions\.d/naru\.fish"
                         r"|share/doc/naru/copyright|share/naru/(README\.md|LICENSE)|lib/systemd/system/naru\.service"
                         r"|share/naru/docs/[a-z-]+\.md|share/naru/recipes/([a-z0-9-]+/)?[a-z0-9-]+\.toml"
-                        r"|share/naru/recipes/configs/[a-z0-9-]+\.json|share/naru/recipes/grpo-smollm2/[a-z-]+\.jsonl|share/naru/recipes/r1-minute/(chat_template\.jinja|tokenizer/[a-z_]+\.json)|share/naru/examples/data/[a-z-]+\.(jsonl|toml|txt)", path)
+                        r"|share/naru/recipes/configs/[a-z0-9-]+\.json|share/naru/recipes/grpo-smollm2/[a-z-]+\.jsonl|share/naru/recipes/r1-(minute|tiny)/(chat_template\.jinja|tokenizer/[a-z_]+\.json)|share/naru/recipes/r1-tiny/hello\.jsonl|share/naru/examples/data/[a-z-]+\.(jsonl|toml|txt)", path)
 
 
 def check_files(prefix):
