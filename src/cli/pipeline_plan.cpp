@@ -7,6 +7,7 @@
 
 #include "base/home.h"
 #include "cli/find_model.h"
+#include "runs/pipeline_record.h"
 #include "runs/run_files.h"
 
 namespace naru::cli {
@@ -22,6 +23,12 @@ using recipes::StageInput;
 bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
+}
+
+// The samples of a stage are whole when its run is done.
+bool has_samples(const fs::path& samples) {
+  const auto run = runs::stage_run(samples.parent_path());
+  return run.ok() && *run && (*run)->status == "done" && is_there(samples);
 }
 
 // Where it stands in the recipe, and where it leads.
@@ -122,7 +129,7 @@ recipes::Recipe planned_recipe(const Pipeline& pipeline, size_t index) {
         }
         break;
       case InputKind::kSamples:
-        if (!is_there(recipe.data[input.source].samples_path)) {
+        if (!has_samples(recipe.data[input.source].samples_path)) {
           plan_samples_of(other, recipe.data[input.source]);
         }
         break;
@@ -133,7 +140,7 @@ recipes::Recipe planned_recipe(const Pipeline& pipeline, size_t index) {
 
 bool waits_for_samples(const Stage& stage) {
   return std::any_of(stage.inputs.begin(), stage.inputs.end(), [&stage](const StageInput& input) {
-    return input.kind == InputKind::kSamples && !is_there(stage.recipe.data[input.source].samples_path);
+    return input.kind == InputKind::kSamples && !has_samples(stage.recipe.data[input.source].samples_path);
   });
 }
 
