@@ -197,7 +197,8 @@ def names_it(answer, place):
 
 
 def is_ignored(answer, place):
-    return any(name in (place[0], written(place)) for name in answer.fields.get("x-naru-ignored", "").split(", "))
+    whole = [written(place[:n]) for n in range(1, len(place) + 1)]
+    return any(name in whole for name in answer.fields.get("x-naru-ignored", "").split(", "))
 
 
 def bodies(document, by_hand, undescribed):
@@ -231,6 +232,8 @@ def check_wrong(args, document, server):
                 for at, inside in holders:
                     body = put(body, at, inside)
                 body = put(body, place, value)
+                if "tokenize" in path and place[0] in ("messages", "content") and "prompt" in body:  # one of the three texts alone
+                    body = {name: part for name, part in body.items() if name != "prompt"}
                 if document.allows(schema, body):  # another branch takes it
                     continue
                 answer = client.ask(method.upper(), path, body)
@@ -272,7 +275,8 @@ def check_paths(args, document, server):
         where = re.sub(r"\{[^}]*\}", "tiny", path)
         schema = document.body_schema(operation)
         answer = server.ask(method.upper(), where, {} if schema is not None else None)
-        if answer.status in (404, 405, 500, 501):
+        is_unknown_name = where != path and b"none of that name is there" in answer.body
+        if answer.status in (404, 405, 500, 501) and not is_unknown_name:
             problems.append(f"{method} {path}: {answer.status} {answer.body[:200]!r}")
     print(f"paths: {n} operations, {len(problems)} that are not there")
     for problem in problems:
@@ -357,8 +361,8 @@ def main():
     failed = []
     template = ["--chat-template", TEMPLATE] if args.model == MODEL else []
     binary = str(pathlib.Path(args.binary).resolve())
-    with tempfile.TemporaryDirectory() as scratch, Server(
-        binary, "--parallel", "4", "--context", "1024", *template, model=args.model
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as runs, Server(
+        binary, "--parallel", "4", "--context", "1024", "--runs", runs, *template, model=args.model
     ) as server:
         probe = server.ask("POST", "/v1/completions", {"prompt": "probe", "max_tokens": 4, "temperature": 0}).json()["choices"]
         if args.document:

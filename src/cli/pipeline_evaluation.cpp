@@ -38,9 +38,13 @@ Result<std::string> small_files_text(const fs::path& model) {
   std::error_code error;
   if (!fs::is_directory(model, error)) return std::string();
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(model, error)) {
-    const fs::path extension = entry.path().extension();
-    if (extension == ".json" || extension == ".jinja" || extension == ".model") files.push_back(entry.path());
+  for (fs::directory_iterator at(model, error), end; !error && at != end; at.increment(error)) {
+    const fs::path extension = at->path().extension();
+    if (extension == ".json" || extension == ".jinja" || extension == ".model") files.push_back(at->path());
+  }
+  if (error) {
+    return Error{Code::kUnavailable, fmt::format("evaluating: listing {}: {}; check the folder, and start again",
+                                                 model.string(), error.message())};
   }
   std::sort(files.begin(), files.end());
   std::string text;

@@ -160,9 +160,11 @@ Status find_runs(ServeOptions& options) {
   std::error_code error;
   const bool is_named = !options.runs.empty();
   const std::filesystem::path folder = is_named ? options.runs : "runs";
-  if (options.shows_no_runs) return {};
+  // Whom nobody asks for a key is shown a folder only where it was named.
+  if (options.shows_no_runs || (!is_named && options.server.listen.needs_no_key)) return {};
   if (std::filesystem::is_directory(folder, error)) {
     options.server.service.runs = runs_source(folder);
+    options.runs = folder.string();
     return {};
   }
   if (!is_named) return {};
@@ -177,6 +179,7 @@ void add_access_rows(const ServeOptions& options, Sheet& sheet) {
   sheet.row("keys", options.keys.empty()
                         ? "none is needed"
                         : fmt::format("{}, of {}", service.access.keys.size(), one_line(options.keys)));
+  sheet.row("training runs", service.runs.list ? one_line(options.runs) : "none are shown");
   sheet.row("TLS", options.tls_cert.empty() ? "none" : one_line(options.tls_cert));
   sheet.row("log", options.is_quiet
                        ? "none"

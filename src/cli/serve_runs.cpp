@@ -30,9 +30,28 @@ std::string dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// Of what looks like a path from the root or the home the last part alone.
+std::string without_folders(std::string_view text) {
+  constexpr std::string_view kEnds = " \t\n'\"`,;()[]{}<>=";
+  std::string shown;
+  while (!text.empty()) {
+    const size_t n = std::min(text.find_first_of(kEnds), text.size());
+    std::string_view word = text.substr(0, n);
+    if (word.starts_with('/') || word.starts_with("~/")) {
+      const size_t end = word.find_last_not_of('/');
+      word = end == std::string_view::npos ? word.substr(0, 0) : word.substr(0, end + 1);
+      word = word.substr(word.rfind('/') + 1);
+    }
+    shown += word;
+    if (n < text.size()) shown += text[n];
+    text.remove_prefix(std::min(n + 1, text.size()));
+  }
+  return shown;
+}
+
 Json labelled_json(const runs::LabelledTexts& texts) {
   Json rows = Json::array();
-  for (const auto& [label, text] : texts) rows.push_back(Json::array({label, text}));
+  for (const auto& [label, text] : texts) rows.push_back(Json::array({label, without_folders(text)}));
   return rows;
 }
 
@@ -52,11 +71,12 @@ Json run_json(const runs::ReportData& data) {
     if (!section.rows.empty()) sections.push_back({{"title", section.title}, {"rows", labelled_json(section.rows)}});
   }
   for (const runs::Alarm& alarm : data.alarms) {
-    alarms.push_back({{"step", alarm.step}, {"what", alarm.what}, {"advice", alarm.advice}});
+    alarms.push_back(
+        {{"step", alarm.step}, {"what", without_folders(alarm.what)}, {"advice", without_folders(alarm.advice)}});
   }
   return {{"name", data.name},
           {"status", data.status},
-          {"summary", data.summary},
+          {"summary", without_folders(data.summary)},
           {"unfinished", data.unfinished},
           {"figures", labelled_json(data.figures)},
           {"curves", std::move(curves)},

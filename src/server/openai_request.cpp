@@ -128,7 +128,10 @@ void read_response_format(Fields& body, AnswerRequest& request) {
                                "\"json_schema\" was wanted");
   }
   request.is_json = *word == "json_object";
-  if (*word != "json_schema") return;
+  if (*word != "json_schema") {
+    if (value->find("json_schema") != nullptr) body.notes().ignore("response_format.json_schema");
+    return;
+  }
   Fields format(*value, "response_format", body.notes());
   format.find("type");
   const Value* named = format.find("json_schema");

@@ -1,5 +1,6 @@
 #include "server/runs_desk.h"
 
+#include <chrono>
 #include <new>
 
 namespace naru::server {
@@ -33,13 +34,24 @@ void RunsDesk::work() {
     const Question question = std::move(questions_.front());
     questions_.pop_front();
     lock.unlock();
-    try {
-      question.done(question.name.empty() ? source_.list() : source_.read(question.name));
-    } catch (const std::bad_alloc&) {
-      question.done(
-          Error{Code::kResourceExhausted, "reading the runs: the system gave no more memory; try again later"});
-    }
+    answer(question);
     lock.lock();
+  }
+}
+
+// Whoever waits is told something, as soon as there is memory to say it.
+void RunsDesk::answer(const Question& question) const {
+  try {
+    return question.done(question.name.empty() ? source_.list() : source_.read(question.name));
+  } catch (const std::bad_alloc&) {
+  }
+  while (true) {
+    try {
+      return question.done(
+          Error{Code::kResourceExhausted, "reading the runs: the system gave no more memory; try again later"});
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
   }
 }
 

@@ -38,6 +38,7 @@ class RunsDesk {
     Done done;
   };
   void work();
+  void answer(const Question& question) const;
 
   RunsSource source_;
   std::mutex mutex_;

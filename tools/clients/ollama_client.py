@@ -117,15 +117,17 @@ def check_tools(report, client, is_learnt):
         expect(not off.message.thinking, "thinking is off, and there is some")
         client.chat(model=NAME, messages=user(learnt.SUM), think="low", options=GREEDY)
         client.chat(model=NAME, messages=[*user(learnt.SUM), on.message, *user(learnt.FRENCH)], options=GREEDY)
-    with report.step("format: json; a schema is refused for now"):
+    with report.step("format: json, and a schema"):
         try:
             answer = client.chat(model=NAME, messages=user(learnt.OBJECT), format="json", options=GREEDY)
             if is_learnt:
                 check_form(answer.message.content, "the content")
         except ollama.ResponseError as problem:
             expect(problem.status_code == 400 and not is_learnt, f"json: {problem}")
+        answer = client.chat(model=NAME, messages=user("a"), format={"enum": ["red", "green"]}, options=GREEDY)
+        expect(json.loads(answer.message.content) in ("red", "green"), f"no value of the schema: {answer!r:.300}")
         problem = raises(
-            ollama.ResponseError, lambda: client.chat(model=NAME, messages=user("a"), format={"type": "object"}), "format"
+            ollama.ResponseError, lambda: client.chat(model=NAME, messages=user("a"), format={"multipleOf": 2}), "multipleOf"
         )
         equal(problem.status_code, 400, "the status")
 
