@@ -232,8 +232,9 @@ def check_wrong(args, document, server):
                 for at, inside in holders:
                     body = put(body, at, inside)
                 body = put(body, place, value)
-                if "tokenize" in path and place[0] in ("messages", "content") and "prompt" in body:  # one of the three texts alone
-                    body = {name: part for name, part in body.items() if name != "prompt"}
+                texts = {"prompt", "content", "messages"} - {place[0]}
+                if "tokenize" in path and place[0] in ("messages", "content"):  # one of the three texts alone
+                    body = {name: part for name, part in body.items() if name not in texts}
                 if document.allows(schema, body):  # another branch takes it
                     continue
                 answer = client.ask(method.upper(), path, body)
