@@ -17,9 +17,12 @@ class ConstraintState {
  public:
   virtual ~ConstraintState() = default;
   // Bit i % 64 of word i / 64: token i may come next. Of as many ids as the logits have; valid until the next accept().
-  // No bit at all: the answer is over, and ends as by an end token. Empty: any token may come.
+  // No bit at all: the answer is over, and ends as by an end token where it is complete. Empty: any token may come.
   virtual std::span<const uint64_t> allowed() = 0;
-  // `id` has come: one that was allowed.
+  // Whether the answer may end here. Where nothing may come and this is false, no token of the vocabulary goes on with
+  // it: it is broken, and ends with an error.
+  virtual bool is_complete() = 0;
+  // `id` has come: one that was allowed. Behind any other nothing may come, and nothing is complete.
   virtual void accept(int32_t id) = 0;
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "text/tool_calls.h"
 
 namespace naru::engine {
@@ -24,6 +23,14 @@ std::vector<int32_t> ids_within(std::vector<int32_t> ids, int64_t n_ids) {
   return ids;
 }
 
+size_t bytes_of(const text::Grammar& grammar) {
+  size_t bytes = grammar.n_nodes() * sizeof(text::Grammar::Node) + grammar.n_rules() * sizeof(text::FormRule);
+  for (text::NodeId id = 0; id < grammar.n_nodes(); ++id) {
+    bytes += grammar.ranges(id).size_bytes() + grammar.calls(id).size_bytes() + grammar.jumps(id).size_bytes();
+  }
+  return bytes;
+}
+
 class FormState final : public ConstraintState {
  public:
   FormState(std::shared_ptr<SharedForm> form, text::RuleId root) : form_(std::move(form)), place_(form_->begin(root)) {}
@@ -32,6 +39,7 @@ class FormState final : public ConstraintState {
     if (mask_ == nullptr) mask_ = form_->mask_of(place_);
     return *mask_;
   }
+  bool is_complete() override { return form_->may_end(place_); }
   void accept(int32_t id) override {
     mask_ = nullptr;
     form_->accept(place_, id);
@@ -69,7 +77,10 @@ text::FormSigns FormVocabulary::signs(text::ToolCallForm calls) const {
 
 SharedForm::SharedForm(std::shared_ptr<const FormVocabulary> vocabulary, text::CompiledForm form,
                        text::ToolCallForm calls)
-    : vocabulary_(std::move(vocabulary)), form_(std::move(form)), matcher_(form_.grammar) {
+    : vocabulary_(std::move(vocabulary)),
+      form_(std::move(form)),
+      matcher_(form_.grammar),
+      grammar_bytes_(bytes_of(*form_.grammar)) {
   const auto add = [&](const std::optional<int32_t>& id, size_t symbol) {
     if (id && static_cast<size_t>(*id) / 64 < vocabulary_->n_words()) signs_[*id] = static_cast<FormSymbol>(symbol);
   };
@@ -77,6 +88,11 @@ SharedForm::SharedForm(std::shared_ptr<const FormVocabulary> vocabulary, text::C
   add(vocabulary_->tags().close, text::kReasoningClose);
   const auto markers = text::tool_call_tokens(vocabulary_->tokenizer(), calls);
   for (size_t i = 0; i < markers.size(); ++i) add(markers[i], text::kFirstCallMarker + i);
+  count_bytes();
+}
+
+void SharedForm::count_bytes() {
+  bytes_ = grammar_bytes_ + matcher_.bytes() + masks_.size() * vocabulary_->n_words() * sizeof(uint64_t);
 }
 
 SharedForm::Place SharedForm::begin(text::RuleId root) {
@@ -113,6 +129,7 @@ SharedForm::Mask SharedForm::mask_of(Place& place) {
   }
   masks_order_.push_back(state);
   masks_.emplace(state, mask);
+  count_bytes();
   return mask;
 }
 
@@ -134,6 +151,11 @@ std::vector<uint64_t> SharedForm::make_mask(FormMatcher::State state) {
   return mask;
 }
 
+bool SharedForm::may_end(Place& place) {
+  const std::lock_guard lock(mutex_);
+  return matcher_.may_end(find(place));
+}
+
 void SharedForm::accept(Place& place, int32_t id) {
   const std::lock_guard lock(mutex_);
   FormMatcher::State state = find(place);
@@ -147,7 +169,6 @@ void SharedForm::accept(Place& place, int32_t id) {
   } else {
     state = matcher_.step(state, tokenizer.piece(id));
   }
-  NARU_CHECK(state != FormMatcher::kDead, "a token that was not allowed", id);
   place.state = state;
   matcher_.save(state, place.saved);
 }

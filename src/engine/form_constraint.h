@@ -3,6 +3,7 @@
 // come. An answer that ends at its token limit is the beginning of one.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -60,13 +61,18 @@ class SharedForm {
   };
   Place begin(text::RuleId root);
   Mask mask_of(Place& place);
+  bool may_end(Place& place);
+  // Behind a token that may not come the place is one where nothing may.
   void accept(Place& place, int32_t id);
   const text::CompiledForm& form() const { return form_; }
+  // That it takes, about: its states and masks among them.
+  size_t bytes() const { return bytes_; }
 
  private:
   // The place's state as the matcher knows it now.
   text::FormMatcher::State find(Place& place);
   std::vector<uint64_t> make_mask(text::FormMatcher::State state);
+  void count_bytes();
 
   std::shared_ptr<const FormVocabulary> vocabulary_;
   text::CompiledForm form_;
@@ -76,6 +82,8 @@ class SharedForm {
   uint64_t round_ = 1;  // of states: it rises where they are forgotten
   std::unordered_map<text::FormMatcher::State, Mask> masks_;
   std::deque<text::FormMatcher::State> masks_order_;  // the oldest first
+  size_t grammar_bytes_;
+  std::atomic<size_t> bytes_ = 0;
 };
 
 class FormConstraint final : public Constraint {

@@ -22,9 +22,11 @@ class JsonState final : public ConstraintState {
       : masks_(std::move(masks)), answer_(answer) {}
 
   std::span<const uint64_t> allowed() override {
-    if (mask_ == nullptr) mask_ = masks_->mask_of(answer_);
+    if (mask_ == nullptr) mask_ = is_broken_ ? masks_->nothing() : masks_->mask_of(answer_);
     return *mask_;
   }
+
+  bool is_complete() override { return !is_broken_ && answer_.is_whole(); }
 
   void accept(int32_t id) override {
     mask_ = nullptr;
@@ -34,7 +36,7 @@ class JsonState final : public ConstraintState {
     if (answer_.may_open_reasoning() && id == tags.open) return answer_.open_reasoning();
     if (masks_->tokenizer().is_control(id)) return;
     for (const char byte : masks_->tokenizer().piece(id)) {
-      NARU_CHECK(answer_.push(byte), "a token that was not allowed", id);
+      is_broken_ = is_broken_ || !answer_.push(byte);
     }
   }
 
@@ -42,6 +44,7 @@ class JsonState final : public ConstraintState {
   std::shared_ptr<const JsonMasks> masks_;
   JsonAnswer answer_;
   JsonMasks::Mask mask_;
+  bool is_broken_ = false;  // a token has come that was not allowed
 };
 
 }  // namespace

@@ -63,6 +63,7 @@ class JsonMasks {
 
   using Mask = std::shared_ptr<const std::vector<uint64_t>>;
   Mask mask_of(const JsonAnswer& answer) const;
+  Mask nothing() const { return std::make_shared<const std::vector<uint64_t>>(others_.size()); }
 
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
   const text::ReasoningTokens& tags() const { return tags_; }

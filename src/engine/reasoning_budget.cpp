@@ -13,21 +13,29 @@ class ReasoningBudgetState final : public ConstraintState {
       : budget_(budget), inner_(std::move(inner)), splitter_(budget.starts_in_reasoning_, budget.tags_) {}
 
   std::span<const uint64_t> allowed() override {
-    if (!is_closing_) return inner_ != nullptr ? inner_->allowed() : std::span<const uint64_t>();
-    mask_.assign(static_cast<size_t>((budget_.n_ids_ + 63) / 64), 0);
+    const std::span<const uint64_t> inner = inner_ != nullptr ? inner_->allowed() : std::span<const uint64_t>();
+    if (!is_closing_) return inner;
     const int32_t id = budget_.close_ids_[n_closed_];
-    mask_[static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
+    const auto word = static_cast<size_t>(id) / 64;
+    const uint64_t bit = uint64_t{1} << (id % 64);
+    if (!inner.empty() && (inner[word] & bit) == 0) return inner;
+    mask_.assign(static_cast<size_t>((budget_.n_ids_ + 63) / 64), 0);
+    mask_[word] |= bit;
     return mask_;
   }
 
+  bool is_complete() override { return inner_ == nullptr || inner_->is_complete(); }
+
   void accept(int32_t id) override {
     if (inner_ != nullptr) inner_->accept(id);
-    if (is_closing_) is_closing_ = ++n_closed_ < budget_.close_ids_.size();
     if (is_over_) return;
     const bool was_reasoning = splitter_.in_reasoning();
     push(id);
-    is_over_ = was_reasoning && !splitter_.in_reasoning();
-    if (is_over_ || !was_reasoning || is_closing_ || n_closed_ > 0) return;
+    if (is_closing_ && id != budget_.close_ids_[n_closed_]) n_closed_ = 0;
+    if (is_closing_ && id == budget_.close_ids_[n_closed_]) ++n_closed_;
+    is_over_ = (was_reasoning && !splitter_.in_reasoning()) || (is_closing_ && n_closed_ == budget_.close_ids_.size());
+    if (is_over_) is_closing_ = false;
+    if (is_over_ || is_closing_ || !was_reasoning) return;
     is_closing_ = ++n_tokens_ >= budget_.tokens_max_ && budget_.can_close();
   }
 
@@ -47,8 +55,8 @@ class ReasoningBudgetState final : public ConstraintState {
   text::ReasoningSplitter splitter_;
   std::vector<uint64_t> mask_;
   int64_t n_tokens_ = 0;     // of the reasoning
-  size_t n_closed_ = 0;      // tokens of the closing tag that were forced
-  bool is_closing_ = false;  // the next one is
+  size_t n_closed_ = 0;      // tokens of the closing tag that have come one after the other since the budget is used up
+  bool is_closing_ = false;  // the next one comes as soon as it may
   bool is_over_ = false;     // reasoning is, and comes once
 };
 

@@ -428,7 +428,15 @@ void Scheduler::take_token(Entry& entry, std::span<const float> logits, const in
     allowed = entry.constraint->allowed();
     const bool is_over =
         !allowed.empty() && std::all_of(allowed.begin(), allowed.end(), [](uint64_t bits) { return bits == 0; });
-    if (is_over) return finish(entry, FinishReason::kStop);
+    if (is_over && entry.constraint->is_complete()) return finish(entry, FinishReason::kStop);
+    if (is_over) {
+      return finish(entry, FinishReason::kError,
+                    Error{Code::kUnsupported,
+                          fmt::format("constraining an answer: behind its {} tokens no token of the vocabulary goes on "
+                                      "with the form that was asked for, and it is not complete; ask for another form, "
+                                      "or for characters that the model's tokens can spell",
+                                      entry.usage.completion_tokens)});
+    }
   }
   float logprob = 0;
   const Result<int32_t> sampled = sampler_.sample(logits, request.sampling, entry.history, request.sample,

@@ -20,6 +20,8 @@ Refusal about_calls(std::string_view what) {
 }
 
 Refusal about_form(const Error& error, std::string param) {
+  // One that is too large is so at any time.
+  if (error.code == Code::kResourceExhausted) return {400, error.message, std::move(param), "", 0};
   Refusal refusal = refusal_of(error);
   if (refusal.status < 500) refusal.status = 400, refusal.param = std::move(param);
   return refusal;
@@ -73,7 +75,8 @@ MadeForm calls_form(const AnswerRequest& request, const ModelFacts& model, bool 
   form.must_call = request.must_call;
   auto made = model.masks->form(key, form, form.form);
   // What is not strict is advice: it is followed where it can be.
-  if (!made.ok() && with_all) return calls_form(request, model, false);
+  const bool is_other_time = !made.ok() && made.error().code == Code::kUnavailable;
+  if (!made.ok() && with_all && !is_other_time) return calls_form(request, model, false);
   if (!made.ok()) return about_form(made.error(), "tools");
   return std::move(made).value();
 }

@@ -30,13 +30,38 @@ Result<std::shared_ptr<engine::SharedForm>> VocabularyMasks::form(const std::str
     return nullptr;
   };
   if (auto found = find()) return found;
+  NARU_TRY(make_room(0));  // before any work is done for it
   NARU_ASSIGN(text::CompiledForm compiled, text::compile(form, vocabulary_->signs(calls)));
   if (auto found = find()) return found;  // another thread was faster
   auto made = std::make_shared<engine::SharedForm>(vocabulary_, std::move(compiled), calls);
+  NARU_TRY(make_room(made->bytes()));
   const std::lock_guard lock(mutex_);
+  living_.emplace_back(made);
   if (forms_.size() >= kFormsKeptMax) forms_.pop_front();
   forms_.emplace_back(key, made);
   return made;
+}
+
+Status VocabularyMasks::make_room(size_t bytes) const {
+  const std::lock_guard lock(mutex_);
+  const auto count = [this] {
+    size_t total = 0;
+    std::erase_if(living_, [](const auto& form) { return form.expired(); });
+    for (const auto& form : living_) {
+      if (const auto living = form.lock()) total += living->bytes();
+    }
+    return total;
+  };
+  size_t living = count();
+  while (living + bytes > forms_bytes_max_ && !forms_.empty()) {
+    forms_.pop_front();
+    living = count();
+  }
+  if (living + bytes <= forms_bytes_max_) return {};
+  return Error{Code::kUnavailable,
+               fmt::format("making the form of an answer: {} forms of answers that wait or run take {} bytes already, "
+                           "of {} that all may take; try again when some have ended, or ask for the same form",
+                           living_.size(), living, forms_bytes_max_)};
 }
 
 ModelFacts facts_of(const engine::Engine& engine, std::string name, std::string chip, int64_t created) {

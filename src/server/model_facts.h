@@ -24,16 +24,20 @@ class SharedForm;
 namespace naru::server {
 
 inline constexpr size_t kFormsKeptMax = 8;  // of one model; each is some tens of megabytes at most
+inline constexpr size_t kFormsBytesMax = 256
+                                         << 20;  // of one model's that are kept or that answers have, queued ones too
 
 // What answers of a form need of a vocabulary. It is made when somebody first asks for it: every token is looked at.
 class VocabularyMasks {
  public:
   // The tokenizer must outlive it. `end_ids`: ascending.
-  VocabularyMasks(const text::Tokenizer& tokenizer, int64_t n_ids, std::vector<int32_t> end_ids)
-      : tokenizer_(tokenizer), n_ids_(n_ids), end_ids_(std::move(end_ids)) {}
+  VocabularyMasks(const text::Tokenizer& tokenizer, int64_t n_ids, std::vector<int32_t> end_ids,
+                  size_t forms_bytes_max = kFormsBytesMax)
+      : tokenizer_(tokenizer), n_ids_(n_ids), end_ids_(std::move(end_ids)), forms_bytes_max_(forms_bytes_max) {}
   std::shared_ptr<const engine::JsonMasks> json() const;
   // The form, compiled when it is first asked for; those asked for last are kept. `key`: the same for no two forms.
-  // `calls`: the form of the calls in it.
+  // `calls`: the form of the calls in it. kUnavailable where the forms of answers that are not ended take so many bytes
+  // that there is no room for another; else as text::compile.
   Result<std::shared_ptr<engine::SharedForm>> form(const std::string& key, const text::Form& form,
                                                    text::ToolCallForm calls) const;
 
@@ -41,12 +45,16 @@ class VocabularyMasks {
   const text::Tokenizer& tokenizer_;
   int64_t n_ids_;
   std::vector<int32_t> end_ids_;
+  size_t forms_bytes_max_;
+  // Lets go of what is kept where there is no room.
+  Status make_room(size_t bytes) const;
   mutable std::once_flag is_made_;
   mutable std::shared_ptr<const engine::JsonMasks> json_;
   mutable std::once_flag is_read_;
   mutable std::shared_ptr<const engine::FormVocabulary> vocabulary_;
   mutable std::mutex mutex_;                                                               // of what follows
   mutable std::deque<std::pair<std::string, std::shared_ptr<engine::SharedForm>>> forms_;  // that of last is last
+  mutable std::vector<std::weak_ptr<engine::SharedForm>> living_;                          // all that may be in use
 };
 
 struct ModelFacts {

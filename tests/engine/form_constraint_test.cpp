@@ -100,6 +100,33 @@ TEST(FormConstraint, ReasoningThatIsSpelled) {
   EXPECT_EQ(coming_texts(*behind(std::move(state), vocabulary, {">y"}), vocabulary), Texts{"e"});
 }
 
+TEST(FormConstraint, WhatTheVocabularyCannotSpellIsNotComplete) {
+  const Vocabulary vocabulary;
+  // Ids of bytes are the bytes: there is no y.
+  const FormOfVocabulary form(*vocabulary, 'y', {}, text::ChoiceForm{{"a", "way"}});
+  const auto comes_nothing = [](ConstraintState& state) {
+    return std::ranges::all_of(state.allowed(), [](uint64_t bits) { return bits == 0; });
+  };
+  const auto whole = behind(form.begin(false), vocabulary, {"a"});
+  EXPECT_TRUE(comes_nothing(*whole));
+  EXPECT_TRUE(whole->is_complete());
+  const auto broken = behind(form.begin(false), vocabulary, {"w", "a"});
+  EXPECT_TRUE(comes_nothing(*broken));
+  EXPECT_FALSE(broken->is_complete());
+}
+
+TEST(FormConstraint, BehindATokenThatWasNotAllowedNothingComes) {
+  const Vocabulary vocabulary;
+  const FormOfVocabulary form(*vocabulary, (*vocabulary).n_ids(), {vocabulary.id("<|end|>")},
+                              text::ChoiceForm{{"yes"}});
+  const auto state = form.begin(false);
+  for (const char* text : {"n", "y"}) {
+    state->accept(vocabulary.id(text));
+    EXPECT_EQ(coming_texts(*state, vocabulary), Texts());
+    EXPECT_FALSE(state->is_complete());
+  }
+}
+
 // The mask against every token tried by itself, in states along texts: inside of strings with bounds and without, in
 // keys, numbers, patterns, white space.
 TEST(FormConstraint, TheMaskIsWhatEveryTokenSays) {
@@ -133,6 +160,54 @@ TEST(FormConstraint, TheMaskIsWhatEveryTokenSays) {
       ASSERT_NE(state, FormMatcher::kDead) << schema << " " << text << " " << i;
     }
   }
+}
+
+// A form of which a mask needs more work than one may take: what is allowed is right, tokens of one byte are there, and
+// so is a part of the longer ones of each first byte; the same whatever the matcher has seen before.
+TEST(FormConstraint, TheMaskOfAHeavyFormIsSmallerAndTheSame) {
+  std::set<std::string> words;
+  for (uint32_t i = 0, x = 1; i < 20000; ++i) {
+    std::string word;
+    for (uint32_t n = 2 + i % 7; n > 0; --n) {
+      x = x * 1664525 + 1013904223;
+      word += "abcdefghijklmnopqrstuvwxyz "[(x >> 16) % 27];
+    }
+    words.insert(word);
+  }
+  const Vocabulary vocabulary(words);
+  const text::Tokenizer& tokenizer = *vocabulary;
+  const FormOfVocabulary form(tokenizer, tokenizer.n_ids(), {},
+                              text::RegexForm{"(?:[a-z ]*a[a-z ]{200}|[a-z ]*b[a-z ]{300}|[a-z ]*e[a-z ]{250})*"});
+  std::string text;
+  for (int i = 0; i < 150; ++i) text += "ab xeycab"[i * i % 9];
+  const auto mask_behind = [&](FormMatcher& matcher, size_t n) {
+    const FormMatcher::State state = matcher.step(matcher.begin(form.shared->form().content), text.substr(0, n));
+    std::vector<uint64_t> mask(form.vocabulary->n_words());
+    form.vocabulary->trie().mark_allowed(matcher, matcher.twin(state), mask);
+    return std::make_pair(std::move(mask), state);
+  };
+  FormMatcher used(form.shared->form().grammar);
+  size_t n_left_out = 0;
+  for (size_t n = 0; n <= text.size(); n += 30) {
+    const auto [mask, state] = mask_behind(used, n);
+    EXPECT_EQ(mask_behind(used, n).first, mask) << "again";
+    FormMatcher fresh(form.shared->form().grammar);
+    EXPECT_EQ(mask_behind(fresh, n).first, mask) << n;
+    const size_t before = used.bytes();
+    std::set<char> longer;
+    for (int32_t id = 0; id < tokenizer.n_ids(); ++id) {
+      const std::string_view piece = tokenizer.piece(id);
+      const bool fits = !tokenizer.is_control(id) && !piece.empty() && used.step(state, piece) != FormMatcher::kDead;
+      if (may_come(mask, id) && piece.size() > 1) longer.insert(piece[0]);
+      ASSERT_TRUE(fits || !may_come(mask, id)) << n << " " << piece;
+      ASSERT_TRUE(may_come(mask, id) || !fits || piece.size() > 1) << n << " " << piece;
+      n_left_out += fits && !may_come(mask, id) ? 1 : 0;
+    }
+    EXPECT_EQ(longer.size(), 27u) << n;
+    EXPECT_LT(before, 64u << 20);
+    if (used.is_full()) used.forget();
+  }
+  EXPECT_GT(n_left_out, 0u) << "a form that is not heavy shows nothing";
 }
 
 // Alone, beside others, with guesses that are wrong, and where sessions are put off: the same tokens; and what ends by

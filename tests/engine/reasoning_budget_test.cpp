@@ -1,6 +1,7 @@
 // Reasoning that has a budget: when it is used up the closing tag comes, and nothing else is changed, at any load.
 #include "engine/reasoning_budget.h"
 
+#include "engine/form_constraint.h"
 #include "engine/json_constraint.h"
 #include "tests/engine/forced_answer.h"
 #include "tests/engine/scheduler_rig.h"
@@ -98,6 +99,60 @@ TEST(ReasoningBudget, BeforeAnObjectInJson) {
   };
   EXPECT_TRUE(may_come("{"));
   EXPECT_FALSE(may_come("a"));
+}
+
+// Words before calls, with a tool whose arguments follow its schema; at most one token of reasoning.
+struct BudgetBesideCalls {
+  explicit BudgetBesideCalls(bool has_tags) : vocabulary({}, has_tags, {"<tool_call>", "</tool_call>"}) {
+    text::CallsForm calls;
+    calls.tools.push_back({"f", text::parse_value(R"({"type":"integer"})", "schema").value()});
+    calls.form = text::ToolCallForm::kHermes;
+    calls.texts = {"", "<tool_call>{\"name\": \"", "\", \"arguments\": ", "}</tool_call>", "\n", ""};
+    calls.must_call = false;
+    const auto words = std::make_shared<const FormVocabulary>(*vocabulary, (*vocabulary).n_ids(),
+                                                              std::vector<int32_t>{vocabulary.id("<|end|>")});
+    auto compiled = text::compile(calls, words->signs(calls.form)).value();
+    form = std::make_shared<SharedForm>(words, std::move(compiled), calls.form);
+    budget = std::make_unique<ReasoningBudget>(*vocabulary, (*vocabulary).n_ids(), 1, false,
+                                               std::make_shared<const FormConstraint>(form, true, false));
+  }
+  // False where one of them may not come.
+  bool take(ConstraintState& state, const std::vector<std::string>& texts) const {
+    return std::ranges::all_of(texts, [&](const std::string& text) {
+      const auto id = static_cast<size_t>(vocabulary.id(text));
+      const std::span<const uint64_t> mask = state.allowed();
+      if (!mask.empty() && (mask[id / 64] >> (id % 64) & 1) == 0) return false;
+      state.accept(static_cast<int32_t>(id));
+      return true;
+    });
+  }
+  std::vector<std::string> bytes_of(std::string_view text) const {
+    std::vector<std::string> bytes;
+    for (const char byte : text) bytes.emplace_back(1, byte);
+    return bytes;
+  }
+
+  Vocabulary vocabulary;
+  std::shared_ptr<SharedForm> form;
+  std::unique_ptr<ReasoningBudget> budget;
+};
+
+// What is reasoning to a reader, and words to the form: a call that is open is not closed by the tag.
+TEST(ReasoningBudget, TheTagComesWhereTheFormAllowsIt) {
+  for (const bool has_tags : {true, false}) {
+    const BudgetBesideCalls rig(has_tags);
+    const auto state = rig.budget->begin();
+    ASSERT_TRUE(rig.take(*state, has_tags ? std::vector<std::string>{"\n", "<think>"} : rig.bytes_of("<think>")));
+    ASSERT_TRUE(rig.take(*state, {"<tool_call>"}));
+    EXPECT_FALSE(rig.take(*state, has_tags ? std::vector<std::string>{"</think>"} : rig.bytes_of("<")));
+    ASSERT_TRUE(rig.take(*state, rig.bytes_of(R"({"name": "f", "arguments": 12})")));
+    ASSERT_TRUE(rig.take(*state, {"</tool_call>"}));
+    for (const std::string& text : has_tags ? std::vector<std::string>{"</think>"} : rig.bytes_of("</think>")) {
+      ASSERT_EQ(only_token(*state), rig.vocabulary.id(text));
+      state->accept(rig.vocabulary.id(text));
+    }
+    EXPECT_TRUE(rig.take(*state, {"a", "<|end|>"}));
+  }
 }
 
 // A model that would think to the end of its context: up to the budget it says what it would have said without.

@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "tests/engine/forced_answer.h"
 #include "tests/engine/scheduler_rig.h"
 
 namespace naru::engine {
@@ -258,6 +259,22 @@ TEST(Scheduler, RefusesWhatCannotBeAsked) {
   request.ids = make_ids(63, 1, rig->vocab());
   EXPECT_EQ(code_of(request), "ok");
   EXPECT_EQ(run_all(scheduler).begin()->second.ids.size(), 1u);
+}
+
+TEST(Scheduler, AnAnswerThatNothingGoesOnWithFailsUnlessItIsComplete) {
+  Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(64, 2));
+  Scheduler scheduler(*rig);
+  Request request;
+  request.ids = {3, 4, 5};
+  request.constraint = std::make_shared<const ForcedAnswer>(std::vector<int32_t>{7, 8}, rig->vocab());
+  const auto whole = scheduler.submit(request);
+  request.constraint = std::make_shared<const ForcedAnswer>(std::vector<int32_t>{7, 8}, rig->vocab(), false);
+  const auto broken = scheduler.submit(request);
+  auto answers = run_all(scheduler);
+  EXPECT_EQ(answers[*whole].reason, FinishReason::kStop);
+  EXPECT_EQ(answers[*broken].reason, FinishReason::kError);
+  EXPECT_EQ(answers[*broken].error->code, Code::kUnsupported);
+  EXPECT_EQ(answers[*broken].ids, answers[*whole].ids);
 }
 
 TEST(Scheduler, AFailingRequestFailsAlone) {

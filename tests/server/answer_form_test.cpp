@@ -34,6 +34,40 @@ TEST(AnswerForm, SchemasAreCompiledOnceAndRefusedByName) {
   EXPECT_NE(std::get<Refusal>(refused).message.find("#/properties/a/not"), std::string::npos);
 }
 
+TEST(AnswerForm, FormsOfLivingAnswersAreBounded) {
+  PlainModel plain("");
+  constexpr size_t kBytesMax = 4 << 20;
+  plain.facts.masks = std::make_shared<const VocabularyMasks>(*plain.facts.tokenizer, plain.facts.vocab,
+                                                              std::vector<int32_t>{}, kBytesMax);
+  const auto form = [&](size_t i) {
+    return answer_form(request_of_schema("{\"maxLength\":" + std::to_string(1000 + i) + "}"), plain.facts);
+  };
+  std::vector<std::shared_ptr<engine::SharedForm>> living;
+  size_t bytes = 0;
+  std::optional<Refusal> refused;
+  while (living.size() < 1000 && !refused) {
+    auto made = form(living.size());
+    if (auto* refusal = std::get_if<Refusal>(&made)) {
+      refused = std::move(*refusal);
+    } else {
+      living.push_back(std::get<std::shared_ptr<engine::SharedForm>>(made));
+      bytes += living.back()->bytes();
+    }
+  }
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_LE(bytes, kBytesMax);
+  EXPECT_GT(living.size(), 2u);
+  EXPECT_EQ(refused->status, 503);
+  EXPECT_GT(refused->retry_after_seconds, 0);
+  EXPECT_NE(refused->message.find("try again when some have ended"), std::string::npos) << refused->message;
+  EXPECT_TRUE(std::holds_alternative<Refusal>(form(2000))) << "nothing has ended";
+  living.pop_back();
+  EXPECT_FALSE(std::holds_alternative<Refusal>(form(2000)));
+  // What is kept for later only makes room.
+  living.clear();
+  for (size_t i = 0; i < 100; ++i) EXPECT_FALSE(std::holds_alternative<Refusal>(form(3000 + i))) << i;
+}
+
 TEST(AnswerForm, CallsThatMustComeNeedToolsAndAKnownForm) {
   PlainModel plain("");
   plain.facts.masks =

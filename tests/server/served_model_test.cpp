@@ -20,6 +20,7 @@ class MemorylessConstraint final : public engine::Constraint {
   class State final : public engine::ConstraintState {
    public:
     std::span<const uint64_t> allowed() override { throw std::bad_alloc(); }
+    bool is_complete() override { return true; }
     void accept(int32_t) override {}
   };
 };

@@ -24,8 +24,14 @@ void FormMatcher::forget() {
   places_.clear();
   state_ids_.clear();
   states_.assign(1, Entry{0, 0, 0, false, 0, kDead});
-  next_.assign(n_classes_, kDead);
+  next_.assign(n_classes_, Next{kDead, 0, 0});
   bytes_ = 0;
+}
+
+void FormMatcher::begin_walk() {
+  if (++walk_ != 0) return;
+  for (Next& next : next_) next.walk = 0;
+  walk_ = 1;
 }
 
 uint32_t FormMatcher::frame_of(NodeId back, uint32_t parent, uint16_t depth) {
@@ -59,6 +65,7 @@ void FormMatcher::close(Place first) {
   while (!open_.empty()) {
     const Place place = open_.back();
     open_.pop_back();
+    ++n_looked_at_;
     const uint16_t depth = frames_[place.frame].depth;
     const Grammar::Node& node = grammar_->node(place.node);
     if (depth + node.need > kFormDepthMax) continue;  // from here nothing comes to an end any more
@@ -88,16 +95,16 @@ void FormMatcher::close(Place first) {
 void FormMatcher::weigh(Entry& entry) const {
   uint8_t most = 0;
   int n_plain = 0, n_others = 0;
-  size_t weight = 1;
+  size_t n_ranges = 0;
   for (uint32_t i = 0; i < entry.n; ++i) {
     const NodeId id = places_[entry.begin + i].node;
     const Grammar::Node& node = grammar_->node(id);
-    weight += 1 + grammar_->ranges(id).size() / 4;
+    n_ranges += grammar_->ranges(id).size();
     most = std::max(most, node.plain_left);
     n_plain += node.plain_left > 0 ? 1 : 0;
     n_others += node.plain_left == 0 && !node.is_aside ? 1 : 0;
   }
-  entry.weight = static_cast<uint32_t>(weight);
+  entry.n_ranges = static_cast<uint32_t>(n_ranges);
   // Beside other places, which might take more of them, a bound says nothing.
   const bool is_exact = n_plain == 1 && n_others == 0;
   entry.plain_left = is_exact || most == kPlainUnbounded ? most : uint8_t{0};
@@ -123,8 +130,8 @@ FormMatcher::State FormMatcher::intern() {
   states_.push_back({static_cast<uint32_t>(places_.size()), static_cast<uint32_t>(kept_.size()), 0, may_end, 0, kDead});
   places_.insert(places_.end(), kept_.begin(), kept_.end());
   weigh(states_.back());
-  next_.resize(next_.size() + n_classes_, kUnknown);
-  bytes_ += sizeof(Entry) + 64 + kept_.size() * sizeof(Place) + n_classes_ * sizeof(uint32_t);
+  next_.resize(next_.size() + n_classes_, Next{kUnknown, 0, 0});
+  bytes_ += sizeof(Entry) + 64 + kept_.size() * sizeof(Place) + n_classes_ * sizeof(Next);
   same.push_back(id);
   kept_.clear();
   return id;
@@ -137,6 +144,7 @@ FormMatcher::State FormMatcher::begin(RuleId root) {
 
 FormMatcher::State FormMatcher::make_step(State from, FormSymbol symbol) {
   const Entry entry = states_[from];
+  n_looked_at_ = 0;
   for (uint32_t i = 0; i < entry.n; ++i) {
     const Place place = places_[entry.begin + i];
     for (const FormRange& range : grammar_->ranges(place.node)) {
@@ -144,7 +152,10 @@ FormMatcher::State FormMatcher::make_step(State from, FormSymbol symbol) {
     }
   }
   const State to = intern();
-  next_[from * n_classes_ + grammar_->class_of(symbol)] = to;
+  // A state that it leads to takes memory as well, which takes time.
+  const size_t effort = entry.n + entry.n_ranges / 4 + n_looked_at_ + (to != kDead ? n_classes_ / 8 : 0);
+  const size_t units = std::min<size_t>((effort + kEffortUnit - 1) / kEffortUnit, UINT16_MAX);
+  next_[from * n_classes_ + grammar_->class_of(symbol)] = {to, static_cast<uint16_t>(units), 0};
   return to;
 }
 

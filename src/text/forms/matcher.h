@@ -30,14 +30,25 @@ class FormMatcher {
   State begin(RuleId root);
   // kDead: the symbol may not come here.
   State step(State from, FormSymbol symbol) {
-    const uint32_t known = next_[from * n_classes_ + grammar_->class_of(symbol)];
+    const State known = next_[from * n_classes_ + grammar_->class_of(symbol)].to;
     return known != kUnknown ? known : make_step(from, symbol);
   }
   State step(State from, std::string_view bytes);
 
   bool may_end(State state) const { return states_[state].may_end; }
-  // What it costs to step from here, about.
-  size_t weight(State state) const { return states_[state].weight; }
+  // A walk's steps add what they cost to `work`, in places looked at: each once, and whether it is known by then or
+  // not, so that a walk costs the same whatever was asked before it.
+  void begin_walk();
+  State step(State from, FormSymbol symbol, size_t& work) {
+    const size_t at = from * n_classes_ + grammar_->class_of(symbol);
+    if (next_[at].to == kUnknown) make_step(from, symbol);
+    Next& next = next_[at];
+    if (next.walk != walk_) {
+      next.walk = walk_;
+      work += next.effort * kEffortUnit;
+    }
+    return next.to;
+  }
   // So many plain characters may come from here, and no more of them; kPlainUnbounded: any number. 0: nobody knows.
   uint8_t plain_left(State state) const { return states_[state].plain_left; }
   // A state that goes on alike for the bytes of one token, the same for many.
@@ -45,6 +56,7 @@ class FormMatcher {
 
   // Whether so much is kept that it should be forgotten.
   bool is_full() const { return bytes_ > kMatcherBytesMax; }
+  size_t bytes() const { return bytes_ + found_.size() * sizeof(Slot); }  // that it keeps, about
   // Forgets all states: those from before are no longer valid; saved ones are.
   void forget();
   using Saved = std::vector<uint32_t>;
@@ -68,10 +80,17 @@ class FormMatcher {
   };
   struct Entry {
     uint32_t begin, n;  // in places_
-    uint32_t weight;
+    uint32_t n_ranges;  // of all of them
     bool may_end;
     uint8_t plain_left;
     State twin;  // kDead: not worked out
+  };
+
+  static constexpr size_t kEffortUnit = 8;
+  struct Next {
+    State to;
+    uint16_t effort;  // in units, the last of them begun
+    uint16_t walk;    // the last one that took this step
   };
 
   State make_step(State from, FormSymbol symbol);
@@ -89,7 +108,8 @@ class FormMatcher {
   std::vector<Place> places_;
   std::vector<Entry> states_;
   std::unordered_map<uint64_t, std::vector<State>> state_ids_;
-  std::vector<uint32_t> next_;
+  std::vector<Next> next_;  // of each state, by the symbol's class
+  uint16_t walk_ = 1;
   size_t bytes_ = 0;
   // Of the state that is being made: the places found so far, as a table, and those to be looked at.
   struct Slot {
@@ -100,6 +120,7 @@ class FormMatcher {
   std::vector<Slot> found_;
   uint32_t round_ = 1;
   size_t n_found_ = 0;
+  size_t n_looked_at_ = 0;
   std::vector<Place> open_;
   std::vector<Place> kept_;
   bool may_end_ = false;

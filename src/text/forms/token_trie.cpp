@@ -81,18 +81,23 @@ void TokenTrie::set(std::span<uint64_t> mask, int32_t token) const {
 
 void TokenTrie::walk(const Tree& tree, FormMatcher& matcher, FormMatcher::State from, std::span<uint64_t> mask) const {
   std::vector<FormMatcher::State> states(longest_ + 1, from);  // [n]: behind the first n bytes
-  size_t work = 0;
+  size_t n_first = 0, work = 0;
+  matcher.begin_walk();
+  for (size_t i = 0; i < tree.nodes.size(); i = tree.nodes[i].skip) {
+    n_first += matcher.step(from, FormSymbol{tree.nodes[i].byte}) != FormMatcher::kDead ? 1 : 0;
+  }
+  size_t work_max = 0;
   for (size_t i = 0; i < tree.nodes.size();) {
     const Node& node = tree.nodes[i];
-    const bool is_looked_at = work <= kMaskWorkMax || node.depth == 1;
+    const bool is_looked_at = work < work_max || node.depth == 1;
     const FormMatcher::State to =
-        is_looked_at ? matcher.step(states[node.depth - size_t{1}], FormSymbol{node.byte}) : FormMatcher::kDead;
+        is_looked_at ? matcher.step(states[node.depth - size_t{1}], FormSymbol{node.byte}, work) : FormMatcher::kDead;
     if (to == FormMatcher::kDead) {
       i = node.skip;
       continue;
     }
+    if (node.depth == 1) work_max += kMaskWorkMax / n_first;  // what one leaves the next ones have
     states[node.depth] = to;
-    work += matcher.weight(to);
     if (node.token >= 0) set(mask, node.token);
     ++i;
   }

@@ -16,9 +16,12 @@ namespace naru::text {
 
 inline constexpr size_t kTrieTokenBytesMax = 1024;  // longer tokens are left out: no constrained answer has them
 inline constexpr size_t kPlainCharactersMax = 48;   // of a token that stands apart
-// Steps from one state, each weighed by its places: a mask takes some tens of milliseconds at most. Of a form that
-// needs more, tokens past it are not allowed; those of one byte always are looked at.
-inline constexpr size_t kMaskWorkMax = 4 << 20;
+// Places of the form that are looked at for one mask (FormMatcher::begin_walk()): one that is not known takes a few
+// milliseconds at most, and the matcher grows by a few megabytes. Of a form that needs more, a mask is smaller than it
+// could be: tokens of one byte all are looked at, and the longer ones as far as a share of the work, the same for each
+// first byte, goes. So the answer is of the form all the same, in shorter tokens; and since the work of a walk is a
+// function of the state alone, so is the mask, at any load.
+inline constexpr size_t kMaskWorkMax = 1 << 17;
 
 class TokenTrie {
  public:
