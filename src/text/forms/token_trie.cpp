@@ -81,10 +81,11 @@ void TokenTrie::set(std::span<uint64_t> mask, int32_t token) const {
 
 void TokenTrie::walk(const Tree& tree, FormMatcher& matcher, FormMatcher::State from, std::span<uint64_t> mask) const {
   std::vector<FormMatcher::State> states(longest_ + 1, from);  // [n]: behind the first n bytes
-  size_t n_first = 0, work = 0;
+  size_t n_nodes = 0, work = 0;                                // nodes below first bytes that may come
   matcher.begin_walk();
   for (size_t i = 0; i < tree.nodes.size(); i = tree.nodes[i].skip) {
-    n_first += matcher.step(from, FormSymbol{tree.nodes[i].byte}) != FormMatcher::kDead ? 1 : 0;
+    const bool may_come = matcher.step(from, FormSymbol{tree.nodes[i].byte}) != FormMatcher::kDead;
+    n_nodes += may_come ? tree.nodes[i].skip - i : 0;
   }
   size_t work_max = 0;
   for (size_t i = 0; i < tree.nodes.size();) {
@@ -96,7 +97,8 @@ void TokenTrie::walk(const Tree& tree, FormMatcher& matcher, FormMatcher::State 
       i = node.skip;
       continue;
     }
-    if (node.depth == 1) work_max += kMaskWorkMax / n_first;  // what one leaves the next ones have
+    // What one leaves the next ones have.
+    if (node.depth == 1) work_max += kMaskWorkMax * (node.skip - i) / n_nodes;
     states[node.depth] = to;
     if (node.token >= 0) set(mask, node.token);
     ++i;

@@ -18,10 +18,10 @@ inline constexpr size_t kTrieTokenBytesMax = 1024;  // longer tokens are left ou
 inline constexpr size_t kPlainCharactersMax = 48;   // of a token that stands apart
 // Places of the form that are looked at for one mask (FormMatcher::begin_walk()): one that is not known takes a few
 // milliseconds at most, and the matcher grows by a few megabytes. Of a form that needs more, a mask is smaller than it
-// could be: tokens of one byte all are looked at, and the longer ones as far as a share of the work, the same for each
-// first byte, goes. So the answer is of the form all the same, in shorter tokens; and since the work of a walk is a
-// function of the state alone, so is the mask, at any load.
-inline constexpr size_t kMaskWorkMax = 1 << 17;
+// could be: tokens of one byte all are looked at, and the longer ones as far as a share of the work goes, which each
+// first byte has by how many tokens begin with it. So the answer is of the form all the same, in shorter tokens; and
+// since the work of a walk is a function of the state alone, so is the mask, at any load.
+inline constexpr size_t kMaskWorkMax = 1 << 18;
 
 class TokenTrie {
  public:
