@@ -228,6 +228,29 @@ TEST(Forms, RegularExpressions) {
             "reading the regular expression: at byte 6: a look ahead is not done; write the pattern without");
 }
 
+// Parts that take nothing cost no places, however many there are.
+TEST(Forms, EmptyPartsLeadOn) {
+  FormRig whole(RegexForm{"(?:|){2000}ab"}), nested(RegexForm{"(?:(?:|(?:|)*)*){500}ab"});
+  EXPECT_TRUE(whole.accepts("ab"));
+  EXPECT_TRUE(nested.accepts("ab"));
+  FormRig inside(schema_form(R"({"pattern":"^(?:|){2000}ab$","type":"string"})"));
+  EXPECT_TRUE(inside.accepts(R"("ab")"));
+  EXPECT_FALSE(inside.accepts(R"("b")"));
+  FormRig behind(RegexForm{"x(?:|){3000}y(?:a|){2000}"});
+  EXPECT_TRUE(behind.accepts("xy" + std::string(1500, 'a')));
+  EXPECT_TRUE(behind.accepts("xy"));
+}
+
+TEST(Forms, FormsAreSmallAndSayHowLarge) {
+  FormRig person(schema_form(R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}}})"));
+  EXPECT_GT(person.compiled.bytes(), 1000U);
+  EXPECT_LT(person.compiled.bytes(), 100U << 10);
+  FormRig large(schema_form(R"({"type":"string","maxLength":40000})"));
+  EXPECT_GT(large.compiled.bytes(), 1U << 20);
+  EXPECT_LT(large.compiled.bytes(), 5U << 20);
+  EXPECT_NE(form_error(schema_form(R"({"type":"string","maxLength":70000})")).find("too large"), std::string::npos);
+}
+
 TEST(Forms, Choices) {
   FormRig rig(ChoiceForm{{"yes", "no", "nothing", "\xc3\xa9", "yes"}});
   for (const char* text : {"yes", "no", "nothing", "\xc3\xa9"}) EXPECT_TRUE(rig.accepts(text)) << text;

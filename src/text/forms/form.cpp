@@ -7,6 +7,7 @@
 
 #include "text/forms/call_rules.h"
 #include "text/forms/json_rules.h"
+#include "text/forms/matcher.h"
 #include "text/forms/regex.h"
 #include "text/forms/schema_rules.h"
 #include "text/segment.h"
@@ -129,6 +130,12 @@ Result<CompiledForm> compile(const Form& form, const FormSigns& signs) {
   auto grammar = builder.finish(roots);
   if (!grammar.ok()) return about_form(doing_of(form), grammar.error());
   made.grammar = std::move(grammar).value();
+  FormMatcher first(made.grammar);
+  if (first.begin(made.content) == FormMatcher::kDead) {
+    return Error{Code::kResourceExhausted,
+                 fmt::format("{}: nothing can begin it: its first {} parts all take nothing; take out what is empty",
+                             doing_of(form), kMatcherLooksMax)};
+  }
   return made;
 }
 

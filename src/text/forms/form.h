@@ -57,6 +57,7 @@ struct CompiledForm {
   RuleId content = 0;           // of an answer that is content alone
   RuleId maybe_reasoning = 0;   // that may begin with the token that opens reasoning
   RuleId inside_reasoning = 0;  // that begins inside of it
+  size_t bytes() const { return grammar->bytes(); }
 };
 
 // kInvalidArgument, kUnsupported, kResourceExhausted; the message has its first part: "reading the schema: ...".

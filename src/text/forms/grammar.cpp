@@ -181,15 +181,14 @@ Status GrammarBuilder::check_end(RuleId root, const std::vector<uint16_t>& needs
                              rules_[root].place, need, kFormDepthMax)};
   }
   // The one to blame: a rule without an end though all that it calls had one.
+  std::vector<RuleId> seen_by(nodes_.size(), kNoRule);
   for (RuleId id = 0; id < rules_.size(); ++id) {
-    std::vector<bool> seen(nodes_.size());
     std::vector<NodeId> open = {rules_[id].start};
     bool ends = false;
     while (!open.empty() && !ends) {
       const NodeId node = open.back();
       open.pop_back();
-      if (seen[node]) continue;
-      seen[node] = true;
+      if (std::exchange(seen_by[node], id) == id) continue;
       ends = nodes_[node].is_final;
       for (const FormRange& range : nodes_[node].ranges) open.push_back(range.target);
       for (const NodeId target : nodes_[node].jumps) open.push_back(target);
@@ -222,17 +221,63 @@ void GrammarBuilder::number_classes(Grammar& grammar) const {
   grammar.n_classes_ = grammar.firsts_.size();
 }
 
+std::vector<NodeId> GrammarBuilder::shorten_jumps(const std::vector<uint16_t>& needs) {
+  std::vector<NodeId> leads(nodes_.size());
+  for (NodeId id = 0; id < nodes_.size(); ++id) leads[id] = id;
+  std::vector<NodeId> seen_by(nodes_.size(), ~NodeId{0});
+  std::vector<bool> is_open(nodes_.size());
+  const auto is_alive = [&](const auto& edge) { return needs[edge.target] != kNeverEnds; };
+  const auto close = [&](NodeId id) {
+    Draft& node = nodes_[id];
+    std::erase_if(node.jumps, [&](NodeId& target) {
+      target = leads[target];
+      return target == id || needs[target] == kNeverEnds || std::exchange(seen_by[target], id) == id;
+    });
+    const bool takes = node.is_final || node.plain_left > 0 || node.is_aside || node.twin != id ||
+                       std::any_of(node.ranges.begin(), node.ranges.end(), is_alive) ||
+                       std::any_of(node.calls.begin(), node.calls.end(), is_alive);
+    if (!takes && node.jumps.size() == 1) leads[id] = node.jumps[0];
+  };
+  // Those it jumps to first; a circle is cut where it closes.
+  std::vector<std::pair<NodeId, size_t>> path;
+  for (NodeId root = 0; root < nodes_.size(); ++root) {
+    if (!is_open[root]) path.emplace_back(root, 0), is_open[root] = true;
+    while (!path.empty()) {
+      auto& [id, at] = path.back();
+      if (at == nodes_[id].jumps.size()) {
+        close(id);
+        path.pop_back();
+        continue;
+      }
+      const NodeId next = nodes_[id].jumps[at++];
+      if (!is_open[next]) path.emplace_back(next, 0), is_open[next] = true;
+    }
+  }
+  return leads;
+}
+
+size_t Grammar::bytes() const {
+  size_t bytes = sizeof(Grammar) + nodes_.capacity() * sizeof(Node) + ranges_.capacity() * sizeof(FormRange) +
+                 calls_.capacity() * sizeof(FormCall) + jumps_.capacity() * sizeof(NodeId) +
+                 rules_.capacity() * sizeof(FormRule) + classes_.capacity() * sizeof(uint16_t) +
+                 firsts_.capacity() * sizeof(FormSymbol);
+  for (const FormRule& rule : rules_) bytes += rule.place.capacity();
+  return bytes;
+}
+
 Result<std::shared_ptr<const Grammar>> GrammarBuilder::finish(std::span<const RuleId> roots) {
   if (is_full_) {
     return Error{Code::kResourceExhausted,
-                 fmt::format("it is too large: it comes to more than {} states or {} parts; take smaller bounds of "
-                             "lengths and counts, or fewer alternatives",
-                             kFormNodesMax, kFormRulesMax)};
+                 fmt::format("it is too large: it comes to more than {} states, {} ways between them or {} parts; "
+                             "take smaller bounds of lengths and counts, or fewer alternatives",
+                             kFormNodesMax, kFormEdgesMax, kFormRulesMax)};
   }
   NARU_TRY(check_recursion());
   const std::vector<uint16_t> need = needs();
   for (const RuleId root : roots) NARU_TRY(check_end(root, need));
+  const std::vector<NodeId> leads = shorten_jumps(need);
   auto grammar = std::make_shared<Grammar>();
+  grammar->nodes_.reserve(nodes_.size() + 1);
   number_classes(*grammar);
   for (NodeId id = 0; id <= nodes_.size(); ++id) {
     Grammar::Node node = {static_cast<uint32_t>(grammar->ranges_.size()),
@@ -252,20 +297,22 @@ Result<std::shared_ptr<const Grammar>> GrammarBuilder::finish(std::span<const Ru
       node.twin = draft.twin;
       // What has no end is left out here once, and never looked at again.
       for (const FormRange& range : draft.ranges) {
-        if (need[range.target] != kNeverEnds) grammar->ranges_.push_back(range);
+        if (need[range.target] == kNeverEnds) continue;
+        grammar->ranges_.push_back({range.low, range.high, leads[range.target]});
       }
       for (const FormCall& call : draft.calls) {
         if (need[call.target] != kNeverEnds && need[rules_[call.rule].start] != kNeverEnds) {
-          grammar->calls_.push_back(call);
+          grammar->calls_.push_back({call.rule, leads[call.target]});
         }
       }
-      for (const NodeId target : draft.jumps) {
-        if (need[target] != kNeverEnds) grammar->jumps_.push_back(target);
-      }
+      grammar->jumps_.insert(grammar->jumps_.end(), draft.jumps.begin(), draft.jumps.end());
     }
     grammar->nodes_.push_back(node);
   }
-  grammar->rules_ = rules_;
+  grammar->ranges_.shrink_to_fit();
+  grammar->calls_.shrink_to_fit();
+  grammar->jumps_.shrink_to_fit();
+  grammar->rules_ = std::move(rules_);
   return std::shared_ptr<const Grammar>(std::move(grammar));
 }
 

@@ -29,9 +29,9 @@ inline constexpr size_t kFormSymbols = 267;
 using NodeId = uint32_t;
 using RuleId = uint32_t;
 
-inline constexpr size_t kFormNodesMax = 1 << 18;  // of one form: some 60 MB while it is built, 20 MB then
-inline constexpr size_t kFormEdgesMax = 1 << 21;
-inline constexpr size_t kFormRulesMax = 1 << 14;
+inline constexpr size_t kFormNodesMax = 1 << 16;  // of one form: with its edges 4 MB, some 15 MB while it is built
+inline constexpr size_t kFormEdgesMax = 1 << 18;
+inline constexpr size_t kFormRulesMax = 1 << 13;
 inline constexpr uint16_t kFormDepthMax = 60;  // objects and arrays inside each other: a call's own make it 62 at most
 inline constexpr uint16_t kNeverEnds = 0xFFFF;
 inline constexpr uint8_t kPlainUnbounded = 255;
@@ -75,6 +75,7 @@ class Grammar {
   const FormRule& rule(RuleId id) const { return rules_[id]; }
   size_t n_nodes() const { return nodes_.size() - 1; }
   size_t n_rules() const { return rules_.size(); }
+  size_t bytes() const;  // that it takes
 
   // Symbols of one class are on the same edges everywhere.
   uint16_t class_of(FormSymbol symbol) const { return classes_[symbol]; }
@@ -148,6 +149,9 @@ class GrammarBuilder {
     return !is_full_;
   }
   void number_classes(Grammar& grammar) const;
+  // By node: where it leads where nothing is taken there and there is one way on, else itself. Jumps are led there, and
+  // those of no effect are taken out.
+  std::vector<NodeId> shorten_jumps(const std::vector<uint16_t>& needs);
   std::vector<uint16_t> needs() const;
   Status check_recursion() const;
   Status check_end(RuleId root, const std::vector<uint16_t>& needs) const;

@@ -205,7 +205,11 @@ void JsonRules::add_number(NodeId from, NodeId to) {
 }
 
 void JsonRules::add_integer(NodeId from, NodeId to) {
-  add_text_regex(from, kIntegerRegex, to);
+  if (!integer_) {
+    integer_ = builder_.add_rule("an integer");
+    add_text_regex(builder_.rule(*integer_).start, kIntegerRegex, builder_.end_of(*integer_));
+  }
+  builder_.add_call(from, *integer_, to);
 }
 
 void JsonRules::add_literal(NodeId from, const Value& value, NodeId to) {

@@ -49,7 +49,7 @@ class JsonRules {
   void add_long_characters(NodeId from, NodeId to);
 
   GrammarBuilder& builder_;
-  std::optional<RuleId> blanks_, string_rest_, long_character_, number_, value_, object_, array_;
+  std::optional<RuleId> blanks_, string_rest_, long_character_, number_, integer_, value_, object_, array_;
 };
 
 // The JSON text of a value that is no object and no array, as add_literal writes it.

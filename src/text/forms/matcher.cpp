@@ -14,7 +14,7 @@ uint64_t mixed(uint64_t hash, uint64_t value) {
 }  // namespace
 
 FormMatcher::FormMatcher(std::shared_ptr<const Grammar> grammar)
-    : grammar_(std::move(grammar)), n_classes_(grammar_->n_classes()), found_(4 * kMatcherPlacesMax) {
+    : grammar_(std::move(grammar)), n_classes_(grammar_->n_classes()), found_(4 * kMatcherLooksMax) {
   forget();
 }
 
@@ -51,7 +51,7 @@ bool FormMatcher::is_new(Place place) {
   for (size_t at = mixed(place.node, place.frame) & mask;; at = (at + 1) & mask) {
     Slot& slot = found_[at];
     if (slot.round != round_) {
-      if (n_found_ == kMatcherPlacesMax) return false;
+      if (n_found_ == kMatcherLooksMax) return false;
       slot = {round_, place};
       ++n_found_;
       return true;
@@ -70,7 +70,7 @@ void FormMatcher::close(Place first) {
     const Grammar::Node& node = grammar_->node(place.node);
     if (depth + node.need > kFormDepthMax) continue;  // from here nothing comes to an end any more
     if (!is_new(place)) continue;
-    if (!grammar_->ranges(place.node).empty()) kept_.push_back(place);
+    if (kept_.size() < kMatcherPlacesMax && !grammar_->ranges(place.node).empty()) kept_.push_back(place);
     if (node.is_final) {
       if (place.frame == kNoFrame) {
         may_end_ = true;

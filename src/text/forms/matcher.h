@@ -3,7 +3,8 @@
 //
 // What is allowed is a function of the grammar and the symbols so far alone, whatever was asked before: a list is in
 // the order in which its places are found, and what is past kMatcherPlacesMax is dropped (so of very ambiguous forms
-// the later alternatives are).
+// the later alternatives are). Only places that take something are counted so; of all others, kMatcherLooksMax are
+// looked through.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,7 @@
 namespace naru::text {
 
 inline constexpr size_t kMatcherPlacesMax = 1024;
+inline constexpr size_t kMatcherLooksMax = 4096;
 inline constexpr size_t kMatcherBytesMax = 16 << 20;  // of states that are kept
 
 class FormMatcher {

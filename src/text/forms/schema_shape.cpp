@@ -73,7 +73,8 @@ uint8_t kinds_of(const Value& value) {
   if (value.is_null()) return kNullKind;
   if (value.as_bool()) return kBoolKind;
   if (value.as_int()) return kNumberKinds;
-  if (const double* number = value.as_double()) return std::floor(*number) == *number ? kNumberKinds : uint8_t{kRealKind};
+  if (const double* number = value.as_double())
+    return std::floor(*number) == *number ? kNumberKinds : uint8_t{kRealKind};
   if (const WideNumber* wide = value.as_wide()) return wide->is_integer() ? kNumberKinds : uint8_t{kRealKind};
   if (value.as_string()) return kStringKind;
   return value.as_list() ? kArrayKind : kObjectKind;
