@@ -1,7 +1,10 @@
 // Forms: what a schema, a regular expression or choices take, and what of them is refused.
 #include "text/forms/form.h"
 
+#include <functional>
+
 #include "tests/text/forms_rig.h"
+#include "text/forms/schema_shape.h"
 
 namespace naru::text {
 namespace {
@@ -53,6 +56,18 @@ const FormCase kFormCases[] = {
      {R"("a")", R"("ab")", "1", "null", R"({"k":[1,"x"]})", R"({"k": [1, "x"]})"},
      {R"("b")", "2", R"("")", R"({"k":[1]})"}},
     {R"({"const":"x","type":"string"})", {R"("x")"}, {R"("y")", "1"}},
+    {R"({"enum":[1e20,1],"maximum":5})", {"1"}, {"1e+20", "1e20"}},
+    {R"({"enum":[100000000000000000000000001,-100000000000000000000000001,1e400,7],"minimum":6})",
+     {"100000000000000000000000001", "1e400", "7"},
+     {"-100000000000000000000000001"}},
+    {R"({"enum":[[1,2,3],[1]],"maxItems":1})", {"[1]"}, {"[1,2,3]"}},
+    {R"({"enum":[{"a":1,"b":2},{"a":1}],"maxProperties":1})", {R"({"a":1})"}, {R"({"a":1,"b":2})"}},
+    {R"({"enum":["ab","b","c",1],"pattern":"b$","minLength":2})", {R"("ab")", "1"}, {R"("b")", R"("c")"}},
+    {R"({"enum":[{"a":1},{"a":"x"},{"b":1}],"required":["a"],"properties":{"a":{"type":"integer"}}})",
+     {R"({"a":1})"},
+     {R"({"a":"x"})", R"({"b":1})"}},
+    {R"({"enum":[[1],["x"]],"items":{"anyOf":[{"type":"string"},{"type":"null"}]}})", {R"(["x"])"}, {"[1]"}},
+    {R"({"allOf":[{"enum":[1,2,{"a":1,"b":2}]},{"enum":[3,1.0,{"b":2,"a":1.0}]}]})", {"1"}, {"2", "3"}},
     {R"({"enum":[1,2,"c"],"type":"integer","minimum":2})", {"2"}, {"1", R"("c")"}},
     {R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"}},"required":["b"],"additionalProperties":false})",
      {R"({"a":1,"b":"x"})", R"({"b": "x"})", "{\n  \"b\": \"x\"\n}"},
@@ -126,7 +141,11 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
       {R"({"$ref":"#/$defs/x"})", "#/$ref: nothing is at #/$defs/x"},
       {R"({"anyOf":[]})", "#/anyOf"},
       {R"({"oneOf":[{"type":"integer"},{"minimum":3}]})", "#/oneOf: its alternatives 0 and 1"},
-      {R"({"enum":["a"],"pattern":"b"})", "#: enum or const"},
+      {R"({"enum":["a"],"pattern":"b"})", "# cannot be met"},
+      {R"({"type":"object","properties":{"a":{}},"required":["b"],"additionalProperties":false})",
+       R"(#/required (it asks for "b", which #/additionalProperties forbids) cannot be met)"},
+      {R"({"type":"array","minItems":2,"items":false})", "#/minItems (it asks for 2 items, which #/items forbids)"},
+      {R"({"type":"object","minProperties":1,"additionalProperties":false})", "#/minProperties (it asks for 1"},
       {R"([])", "#: it is []"},
       // Circles, and what nothing meets.
       {R"({"$ref":"#"})", "refers to itself"},
@@ -153,6 +172,34 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
     EXPECT_NE(message.find(wanted), std::string::npos) << schema << "\n" << message;
     EXPECT_TRUE(message.starts_with("reading the schema: ")) << message;
   }
+}
+
+std::string list_of(size_t n, const std::function<std::string(size_t)>& item) {
+  std::string list;
+  for (size_t i = 0; i < n; ++i) list += (i > 0 ? "," : "") + item(i);
+  return "[" + list + "]";
+}
+
+// One budget for a whole form: what is small in text and large in work is refused with its place.
+TEST(Forms, WorkIsCounted) {
+  const auto pattern = [](size_t i) { return R"({"pattern":"(?:.{4096}){15}x{)" + std::to_string(i) + R"(}"})"; };
+  std::string schema = R"({"type":"string","allOf":)" + list_of(400, pattern) + "}";
+  EXPECT_NE(form_error(schema_form(schema)).find("#/allOf/"), std::string::npos) << form_error(schema_form(schema));
+  const auto value = [](size_t i) {
+    return R"({"enum":)" + list_of(40, [&](size_t j) { return std::to_string(i * 40 + j); }) + "}";
+  };
+  schema = R"({"oneOf":)" + list_of(600, value) + "}";
+  EXPECT_NE(form_error(schema_form(schema)).find("steps to read"), std::string::npos);
+  // Two enums at once, and many names asked for, are no more work than they are long.
+  const auto number = [](size_t i) { return std::to_string(i); };
+  schema = R"({"allOf":[{"enum":)" + list_of(8000, number) + R"(},{"enum":)" + list_of(8000, number) +
+           R"(},{"maximum":5}]})";
+  EXPECT_EQ(form_error(schema_form(schema)), "");
+  const auto name = [](size_t i) { return "\"" + std::to_string(i) + "\""; };
+  schema = R"({"type":"object","properties":{"a":{}},"required":)" + list_of(1000, name) + "}";
+  EXPECT_EQ(form_error(schema_form(schema)), "");
+  schema = R"({"description":")" + std::string(kSchemaBytesMax, 'a') + "\"}";
+  EXPECT_NE(form_error(schema_form(schema)).find("bytes"), std::string::npos);
 }
 
 TEST(Forms, AlternativesThatMultiplyAreCounted) {

@@ -56,10 +56,10 @@ void add_plain(GrammarBuilder& builder, NodeId from, uint32_t low, uint32_t high
   }
 }
 
-void add_hex_digit(GrammarBuilder& builder, NodeId from, uint32_t digit, NodeId to) {
-  if (digit < 10) return builder.add_byte(from, static_cast<char>('0' + digit), to);
-  builder.add_byte(from, static_cast<char>('a' + digit - 10), to);
-  builder.add_byte(from, static_cast<char>('A' + digit - 10), to);
+NodeId shared_hex_digit(GrammarBuilder& builder, uint32_t digit, NodeId to) {
+  if (digit >= 10) return builder.shared_letter(static_cast<char>('a' + digit - 10), to);
+  const auto symbol = static_cast<FormSymbol>('0' + digit);
+  return builder.shared_tail(symbol, symbol, to);
 }
 
 // A character that stands in no JSON string as it is.
@@ -70,8 +70,7 @@ void add_escape(GrammarBuilder& builder, NodeId from, uint32_t character, NodeId
         static_cast<unsigned char>(at == std::string_view::npos ? static_cast<char>(character) : kShortLetters[at]);
     return builder.add_byte(from, '\\', builder.shared_tail(letter, letter, to));
   }
-  const NodeId last = builder.add_node();
-  add_hex_digit(builder, last, character & 15, to);
+  const NodeId last = shared_hex_digit(builder, character & 15, to);
   NodeId node = builder.shared_tail('0' + (character >> 4), '0' + (character >> 4), last);
   for (const char c : {'0', '0', 'u'})
     node = builder.shared_tail(static_cast<FormSymbol>(c), static_cast<FormSymbol>(c), node);

@@ -35,7 +35,7 @@ class ContentMaker {
   }
 
   Result<RuleId> operator()(const RegexForm& form) {
-    const auto automaton = parse_regex(form.regex, RegexMatch::kWhole);
+    const auto automaton = parse_regex(form.regex, RegexMatch::kWhole, &builder_);
     if (!automaton.ok()) return about_form("reading the regular expression", automaton.error());
     const RuleId rule = builder_.add_rule("it");
     add_regex(builder_, builder_.rule(rule).start, *automaton, {}, Spelling::kText, builder_.end_of(rule));

@@ -23,8 +23,9 @@ constexpr RuleId kNoRule = ~RuleId{0};
 }  // namespace
 
 NodeId GrammarBuilder::add_node() {
-  if (nodes_.size() >= kFormNodesMax) {
+  if (nodes_.size() >= kFormNodesMax || !spend(2)) {
     is_full_ = true;
+    if (nodes_.empty()) nodes_.emplace_back();
     return static_cast<NodeId>(nodes_.size() - 1);
   }
   nodes_.emplace_back();
@@ -79,6 +80,18 @@ NodeId GrammarBuilder::shared_tail(FormSymbol low, FormSymbol high, NodeId to) {
   if (is_new) {
     at->second = add_node();
     add_range(at->second, low, high, to);
+  }
+  return at->second;
+}
+
+NodeId GrammarBuilder::shared_letter(char small, NodeId to) {
+  const auto low = static_cast<unsigned char>(small);
+  const auto high = static_cast<FormSymbol>(low - 'a' + 'A');
+  const auto [at, is_new] = tails_.try_emplace({low, high, to}, NodeId{0});  // low > high: of no range
+  if (is_new) {
+    at->second = add_node();
+    add_range(at->second, high, high, to);
+    add_range(at->second, low, low, to);
   }
   return at->second;
 }
@@ -265,13 +278,19 @@ size_t Grammar::bytes() const {
   return bytes;
 }
 
-Result<std::shared_ptr<const Grammar>> GrammarBuilder::finish(std::span<const RuleId> roots) {
-  if (is_full_) {
-    return Error{Code::kResourceExhausted,
-                 fmt::format("it is too large: it comes to more than {} states, {} ways between them or {} parts; "
-                             "take smaller bounds of lengths and counts, or fewer alternatives",
-                             kFormNodesMax, kFormEdgesMax, kFormRulesMax)};
+Error GrammarBuilder::full_error() const {
+  constexpr std::string_view kNext = "take smaller bounds of lengths and counts, or fewer alternatives";
+  if (is_spent()) {
+    return {Code::kResourceExhausted,
+            fmt::format("it is too large: it takes more than {} steps to read; {}", kFormWorkMax, kNext)};
   }
+  return {Code::kResourceExhausted,
+          fmt::format("it is too large: it comes to more than {} states, {} ways between them or {} parts; {}",
+                      kFormNodesMax, kFormEdgesMax, kFormRulesMax, kNext)};
+}
+
+Result<std::shared_ptr<const Grammar>> GrammarBuilder::finish(std::span<const RuleId> roots) {
+  if (is_full_) return full_error();
   NARU_TRY(check_recursion());
   const std::vector<uint16_t> need = needs();
   for (const RuleId root : roots) NARU_TRY(check_end(root, need));

@@ -32,6 +32,9 @@ using RuleId = uint32_t;
 inline constexpr size_t kFormNodesMax = 1 << 16;  // of one form: with its edges 4 MB, some 15 MB while it is built
 inline constexpr size_t kFormEdgesMax = 1 << 18;
 inline constexpr size_t kFormRulesMax = 1 << 13;
+// Elementary steps of compiling one form, all of its schemas together: keywords read, values compared, states and ways
+// of regular expressions and of the form. It bounds the time whatever the form is, and is the same everywhere.
+inline constexpr uint64_t kFormWorkMax = 1 << 21;
 inline constexpr uint16_t kFormDepthMax = 60;  // objects and arrays inside each other: a call's own make it 62 at most
 inline constexpr uint16_t kNeverEnds = 0xFFFF;
 inline constexpr uint8_t kPlainUnbounded = 255;
@@ -126,10 +129,20 @@ class GrammarBuilder {
   void set_twin(NodeId node, NodeId twin) { nodes_[node].twin = twin; }
   // The one node that takes a symbol of the range to `to` and nothing else.
   NodeId shared_tail(FormSymbol low, FormSymbol high, NodeId to);
+  NodeId shared_letter(char small, NodeId to);  // in either case
 
   uint32_t window() const { return window_; }
+  // False where kFormWorkMax is used up: then it is full.
+  bool spend(uint64_t steps) {
+    work_left_ = steps < work_left_ ? work_left_ - steps : 0;
+    is_full_ = is_full_ || work_left_ == 0;
+    return work_left_ > 0;
+  }
+  bool is_spent() const { return work_left_ == 0; }
   bool is_full() const { return is_full_; }  // too many nodes or rules: what was added since is nothing
 
+  // What being full means: "it is too large: ...".
+  Error full_error() const;
   // kResourceExhausted: it is full. kInvalidArgument: a rule that calls itself before it has taken anything, or a rule
   // of `roots` that has no end. Messages are without their first part ("reading the schema: ").
   Result<std::shared_ptr<const Grammar>> finish(std::span<const RuleId> roots);
@@ -145,7 +158,7 @@ class GrammarBuilder {
     NodeId twin = 0;
   };
   bool takes_edge() {
-    is_full_ = is_full_ || ++n_edges_ > kFormEdgesMax;
+    is_full_ = is_full_ || ++n_edges_ > kFormEdgesMax || !spend(1);
     return !is_full_;
   }
   void number_classes(Grammar& grammar) const;
@@ -162,6 +175,7 @@ class GrammarBuilder {
   std::vector<NodeId> ends_;
   std::map<std::tuple<FormSymbol, FormSymbol, NodeId>, NodeId> tails_;
   size_t n_edges_ = 0;
+  uint64_t work_left_ = kFormWorkMax;
   bool is_full_ = false;
 };
 

@@ -56,13 +56,16 @@ NodeId ObjectRules::node_of(std::map<Place, NodeId>& nodes, Place place) {
 void ObjectRules::add(std::span<const Property> properties, RuleId others) {
   counted_ = bounds_.max.value_or(bounds_.min);
   std::vector<std::string> names;
-  for (const Property& property : properties) names.push_back(property.name);
+  for (const Property& property : properties) {
+    names.push_back(property.name);
+    if (property.is_required) n_until_required_ = names.size();
+  }
   other_key_ = builder_.add_rule("a key");
   json_.add_other_key(builder_.rule(other_key_).start, names, builder_.end_of(other_key_));
   const NodeId open = builder_.add_node(), first = builder_.add_node();
   builder_.add_byte(ends_.from, '{', open);
   json_.add_blanks(open, first);
-  if (may_end(properties, {0, 0})) builder_.add_byte(first, '}', ends_.to);
+  if (may_end({0, 0})) builder_.add_byte(first, '}', ends_.to);
   builder_.add_jump(first, node_of(wanted_, {0, 0}));
   while (!open_.empty() && !builder_.is_full()) {
     const auto [is_wanted, place] = open_.back();
@@ -70,15 +73,13 @@ void ObjectRules::add(std::span<const Property> properties, RuleId others) {
     if (is_wanted) {
       add_wanted(properties, others, place, wanted_[place]);
     } else {
-      add_behind(properties, place, behind_[place]);
+      add_behind(place, behind_[place]);
     }
   }
 }
 
-bool ObjectRules::may_end(std::span<const Property> properties, Place place) const {
-  const auto rest = properties.subspan(place.first);
-  return place.second >= bounds_.min &&
-         std::none_of(rest.begin(), rest.end(), [](const Property& property) { return property.is_required; });
+bool ObjectRules::may_end(Place place) const {
+  return place.second >= bounds_.min && place.first >= n_until_required_;
 }
 
 // From behind a key to behind its value.
@@ -104,13 +105,13 @@ void ObjectRules::add_wanted(std::span<const Property> properties, RuleId others
   if (!property.is_required) builder_.add_jump(node, node_of(wanted_, {at + 1, n}));
 }
 
-void ObjectRules::add_behind(std::span<const Property> properties, Place place, NodeId node) {
+void ObjectRules::add_behind(Place place, NodeId node) {
   if (!bounds_.max || place.second < *bounds_.max) {
     const NodeId comma = builder_.add_node();
     builder_.add_byte(node, ',', comma);
     json_.add_blanks(comma, node_of(wanted_, place));
   }
-  if (!may_end(properties, place)) return;
+  if (!may_end(place)) return;
   const NodeId close = builder_.add_node();
   json_.add_blanks(node, close);
   builder_.add_byte(close, '}', ends_.to);

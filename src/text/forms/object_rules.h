@@ -59,15 +59,16 @@ class ObjectRules {
   NodeId node_of(std::map<Place, NodeId>& nodes, Place place);
   void add_value(NodeId from, RuleId rule, Place behind);
   void add_wanted(std::span<const Property> properties, RuleId others, Place place, NodeId node);
-  void add_behind(std::span<const Property> properties, Place place, NodeId node);
-  bool may_end(std::span<const Property> properties, Place place) const;
+  void add_behind(Place place, NodeId node);
+  bool may_end(Place place) const;
   Place next(size_t at, uint64_t n) const { return {at, n < counted_ ? n + 1 : n}; }
 
   GrammarBuilder& builder_;
   JsonRules& json_;
   NodePair ends_;
   LengthBounds bounds_;
-  uint64_t counted_ = 0;  // properties are counted so far
+  uint64_t counted_ = 0;         // properties are counted so far
+  size_t n_until_required_ = 0;  // so many properties, of which the last is required
   RuleId other_key_ = 0;
   std::map<Place, NodeId> wanted_, behind_;
   std::vector<std::pair<bool, Place>> open_;  // which of both

@@ -280,7 +280,7 @@ class RegexParser {
 
 class AutomatonMaker {
  public:
-  AutomatonMaker() { add(); }
+  explicit AutomatonMaker(GrammarBuilder* builder) : builder_(builder) { add(); }
 
   Result<RegexAutomaton> make(const RegexNode& root, RegexMatch match) {
     const uint32_t end = add();
@@ -290,6 +290,7 @@ class AutomatonMaker {
       return Error{Code::kUnsupported,
                    "^ and $ are read at the ends of the pattern or of one of its alternatives only; move them there"};
     }
+    if (builder_ != nullptr && builder_->is_spent()) return builder_->full_error();
     if (is_full_) {
       return Error{Code::kResourceExhausted,
                    fmt::format("it comes to more than {} states; take smaller counts", kRegexStatesMax)};
@@ -343,7 +344,7 @@ class AutomatonMaker {
   // Adds the node's language behind `from`, and says where it ends.
   uint32_t put(const RegexNode& node, uint32_t from) {
     work_ += 1 + node.set.size();
-    is_full_ = is_full_ || work_ > kRegexWorkMax;
+    is_full_ = is_full_ || work_ > kRegexWorkMax || (builder_ != nullptr && !builder_->spend(1 + node.set.size()));
     if (is_full_) return from;
     switch (node.kind) {
       case RegexKind::kBegin:
@@ -385,6 +386,7 @@ class AutomatonMaker {
     return to;
   }
 
+  GrammarBuilder* builder_;
   RegexAutomaton automaton_;
   size_t work_ = 0;
   bool is_full_ = false, is_misplaced_ = false;
@@ -392,17 +394,17 @@ class AutomatonMaker {
 
 }  // namespace
 
-Result<RegexAutomaton> parse_regex(std::string_view regex, RegexMatch match) {
+Result<RegexAutomaton> parse_regex(std::string_view regex, RegexMatch match, GrammarBuilder* builder) {
   if (regex.size() > kRegexBytesMax) {
     return Error{Code::kResourceExhausted,
                  fmt::format("it has {} bytes, at most {} are read; shorten it", regex.size(), kRegexBytesMax)};
   }
   if (!is_valid_utf8(regex)) return Error{Code::kInvalidArgument, "it is no valid UTF-8; correct its bytes"};
   NARU_ASSIGN(const RegexNode root, RegexParser(regex).parse());
-  return AutomatonMaker().make(root, match);
+  return AutomatonMaker(builder).make(root, match);
 }
 
-Result<RegexAutomaton> intersection(const RegexAutomaton& a, const RegexAutomaton& b) {
+Result<RegexAutomaton> intersection(const RegexAutomaton& a, const RegexAutomaton& b, GrammarBuilder& builder) {
   RegexAutomaton both;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> states;
   std::vector<std::pair<uint32_t, uint32_t>> open;
@@ -430,7 +432,9 @@ Result<RegexAutomaton> intersection(const RegexAutomaton& a, const RegexAutomato
         if (range.low <= range.high) state.edges.emplace_back(range, state_of(target_a, target_b));
       }
     }
-    work += 1 + from_a.edges.size() * from_b.edges.size();
+    const size_t steps = 4 + from_a.jumps.size() + from_b.jumps.size() + from_a.edges.size() * from_b.edges.size();
+    work += steps;
+    if (!builder.spend(2 * steps)) return builder.full_error();
     both.states[states[{x, y}]] = std::move(state);
     if (both.states.size() > kRegexStatesMax || work > kRegexWorkMax) {
       return Error{Code::kResourceExhausted,

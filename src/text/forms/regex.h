@@ -37,10 +37,11 @@ enum class RegexMatch : uint8_t {
 };
 
 // Messages are without their first part, and name the place as "at byte N".
-Result<RegexAutomaton> parse_regex(std::string_view regex, RegexMatch match);
+// `builder`: whose work it is.
+Result<RegexAutomaton> parse_regex(std::string_view regex, RegexMatch match, GrammarBuilder* builder = nullptr);
 
 // What both take. kResourceExhausted past kRegexStatesMax.
-Result<RegexAutomaton> intersection(const RegexAutomaton& a, const RegexAutomaton& b);
+Result<RegexAutomaton> intersection(const RegexAutomaton& a, const RegexAutomaton& b, GrammarBuilder& builder);
 
 // Adds its language between two nodes. Bounds are of characters.
 struct LengthBounds {

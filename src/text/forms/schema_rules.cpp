@@ -4,47 +4,44 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 
+#include "formats/utf8.h"
 #include "text/forms/object_rules.h"
-#include "text/utf8.h"
 
 namespace naru::text {
-namespace {
-
-// Whether bounds of numbers and lengths admit a value of an enum.
-bool is_within(const SchemaShape& shape, const Value& value) {
-  if ((kinds_of(value) & shape.kinds) == 0) return false;
-  if (const auto number = decimal_of(value)) {
-    const auto& [low, high] = shape.numbers;
-    const int above = low ? compare(*number, low->value) : 1, below = high ? compare(*number, high->value) : -1;
-    if (above < 0 || (above == 0 && low->is_exclusive) || below > 0 || (below == 0 && high->is_exclusive)) return false;
-  }
-  const std::string* text = value.as_string();
-  if (text == nullptr) return true;
-  const auto n = static_cast<uint64_t>(count_code_points(*text));
-  return n >= shape.length.min && (!shape.length.max || n <= *shape.length.max);
-}
-
-}  // namespace
-
 Result<RuleId> SchemaRules::make() {
+  if (const auto text = json_text(schema_, kSchemaBytesMax);
+      !text.ok() && text.error().code == Code::kResourceExhausted) {
+    return Error{
+        Code::kResourceExhausted,
+        fmt::format("#: it has more than {} bytes, that many at most are read; make it smaller", kSchemaBytesMax)};
+  }
   const RuleId root = rule_of({{&schema_, "#"}});
   while (!open_.empty() && !builder_.is_full()) {
     const Work work = std::move(open_.back());
     open_.pop_back();
     SchemaShape shape;
     if (!reader_.read(work.refs, shape) || !add_shape(shape, work.rule, 0)) return reader_.error();
+    if (reader_.has_failed()) return reader_.error();
+    if (builder_.is_full()) {
+      reader_.fail(shape.place, builder_.full_error().message, Code::kResourceExhausted);
+      return reader_.error();
+    }
   }
   return root;
 }
 
 RuleId SchemaRules::rule_of(const SchemaRefs& refs) {
+  builder_.spend(4 + 8 * refs.size());
   SchemaRefs kept;
   std::vector<const Value*> key;
+  std::unordered_set<const Value*> known;
   for (const SchemaRef& ref : refs) {
     const bool* word = ref.schema->as_bool();
     const bool is_any = (word && *word) || (ref.schema->as_object() && ref.schema->as_object()->empty());
-    if (is_any || std::find(key.begin(), key.end(), ref.schema) != key.end()) continue;
+    if (is_any || !known.insert(ref.schema).second) continue;
     key.push_back(ref.schema);
     kept.push_back(ref);
   }
@@ -104,6 +101,7 @@ bool SchemaRules::add_choice(const SchemaShape& shape, RuleId rule, int depth) {
   rest.choices.pop_back();
   std::vector<SchemaShape> shapes;
   for (const SchemaRef& alternative : choice.alternatives) {
+    if (!reader_.spend(rest.size(), choice.place)) return false;
     shapes.push_back(rest);
     if (!reader_.read(alternative, shapes.back())) return false;
     // A line of choices multiplies: it is counted where it is made.
@@ -126,6 +124,7 @@ bool SchemaRules::check_one_only(const SchemaShape::Choice& choice, const std::v
   for (size_t i = 0; i < shapes.size(); ++i) {
     for (size_t j = i + 1; j < shapes.size(); ++j) {
       if (reader_.are_disjoint(shapes[i], shapes[j])) continue;
+      if (reader_.has_failed()) return false;
       return reader_.fail(choice.place,
                           fmt::format("its alternatives {} and {} are not plainly apart (by type, or by a required "
                                       "property with another const), so one value might meet both; write anyOf",
@@ -137,15 +136,13 @@ bool SchemaRules::check_one_only(const SchemaShape::Choice& choice, const std::v
 }
 
 bool SchemaRules::add_values(const SchemaShape& shape, RuleId rule) {
-  if (!shape.patterns.empty() || !shape.objects.empty() || !shape.arrays.empty() || !shape.required.empty()) {
-    return reader_.fail(shape.place,
-                        "enum or const stands beside pattern, format or what is said of an object's or an array's "
-                        "parts; leave only the values that meet both, and take the others out",
-                        Code::kUnsupported);
-  }
   std::set<std::string> scalars;
-  for (const Value& value : *shape.values) {
-    if (!is_within(shape, value)) continue;
+  for (const auto& [number, given] : *shape.values) {
+    const Value& value = *given;
+    if (!reader_.admits(shape, value)) {
+      if (reader_.has_failed()) return false;
+      continue;
+    }
     if (value.as_list() != nullptr || value.as_object() != nullptr) {
       builder_.rule(rule).is_container = true;
       json_.add_literal(builder_.rule(rule).start, value, builder_.end_of(rule));
@@ -160,18 +157,21 @@ bool SchemaRules::add_values(const SchemaShape& shape, RuleId rule) {
 
 bool SchemaRules::add_strings(const SchemaShape& shape, NodeId from, NodeId to) {
   if (shape.length.max && *shape.length.max < shape.length.min) return true;
-  if (shape.patterns.empty()) {
+  if (shape.pattern == nullptr) {
     json_.add_counted_string(from, shape.length, to);
-    return true;
+  } else {
+    json_.add_regex_string(from, *shape.pattern, shape.length, to);
   }
-  RegexAutomaton automaton = *shape.patterns.front();
-  for (size_t i = 1; i < shape.patterns.size(); ++i) {
-    auto both = intersection(automaton, *shape.patterns[i]);
-    if (!both.ok()) return reader_.fail(shape.place, both.error().message, both.error().code);
-    automaton = std::move(both).value();
-  }
-  json_.add_regex_string(from, automaton, shape.length, to);
   return true;
+}
+
+RuleId SchemaRules::asked_rule(const SchemaRefs& refs, const std::string& place, std::string_view what) {
+  const auto at = std::find_if(refs.begin(), refs.end(), [](const SchemaRef& ref) {
+    const bool* word = ref.schema->as_bool();
+    return word != nullptr && !*word;
+  });
+  if (at == refs.end()) return rule_of(refs);
+  return builder_.add_rule(fmt::format("{} (it asks for {}, which {} forbids)", place, what, at->place));
 }
 
 void SchemaRules::add_array(const SchemaShape& shape, RuleId rule) {
@@ -184,29 +184,52 @@ void SchemaRules::add_array(const SchemaShape& shape, RuleId rule) {
   ArrayRules array(builder_, json_, {builder_.rule(rule).start, builder_.end_of(rule)}, bounds, n_named);
   for (uint64_t i = 0; i <= array.last() && !builder_.is_full(); ++i) {
     if (bounds.max && i >= *bounds.max) break;
-    array.add_item(i, rule_of(shape.item(static_cast<size_t>(i))));
+    builder_.spend(4 * shape.arrays.size());
+    const SchemaRefs refs = shape.item(static_cast<size_t>(i));
+    array.add_item(i, i < bounds.min ? asked_rule(refs, shape.min_items_place, fmt::format("{} items", bounds.min))
+                                     : rule_of(refs));
   }
 }
 
 void SchemaRules::add_object(const SchemaShape& shape, RuleId rule) {
   builder_.rule(rule).is_container = true;
-  std::vector<std::string> names;
-  auto add_name = [&, known = std::set<std::string>()](const std::string& name) mutable {
-    if (known.insert(name).second) names.push_back(name);
+  std::vector<std::string_view> names;
+  std::unordered_set<std::string_view> known;
+  size_t bytes = 0;
+  const auto add_name = [&](std::string_view name) {
+    if (!known.insert(name).second) return;
+    names.push_back(name);
+    bytes += name.size();
   };
   for (const SchemaShape::ObjectPart& part : shape.objects) {
+    builder_.spend(2 + 2 * (part.properties != nullptr ? part.properties->size() : 0));
     for (size_t i = 0; part.properties != nullptr && i < part.properties->size(); ++i) {
       add_name((*part.properties)[i].first);
     }
   }
-  for (const std::string& name : shape.required) add_name(name);
-  std::vector<ObjectRules::Property> properties;
-  const std::set<std::string> required(shape.required.begin(), shape.required.end());
-  for (const std::string& name : names) {
-    properties.push_back({name, rule_of(shape.property(name)), required.contains(name)});
+  std::unordered_map<std::string_view, const std::string*> asked;
+  for (size_t i = 0; i < shape.required.names.size(); ++i) {
+    add_name(shape.required.names[i]);
+    asked.emplace(shape.required.names[i], shape.required.places[i].get());
   }
+  if (!builder_.spend(2 * bytes + 4 * names.size() * (1 + shape.objects.size()))) return;
+  std::vector<ObjectRules::Property> properties;
+  for (const std::string_view name : names) {
+    const auto at = asked.find(name);
+    const bool is_asked = at != asked.end();
+    const SchemaRefs refs = shape.property(name);
+    properties.push_back(
+        {std::string(name),
+         is_asked ? asked_rule(refs, *at->second, scalar_text(Value(formats::printable(std::string(name), 60))))
+                  : rule_of(refs),
+         is_asked});
+  }
+  const SchemaRefs others = shape.additional();
+  const bool wants_others = shape.properties.min > names.size();
   ObjectRules object(builder_, json_, {builder_.rule(rule).start, builder_.end_of(rule)}, shape.properties);
-  object.add(properties, rule_of(shape.additional()));
+  object.add(properties, wants_others ? asked_rule(others, shape.min_properties_place,
+                                                   fmt::format("{} properties", shape.properties.min))
+                                      : rule_of(others));
 }
 
 }  // namespace naru::text

@@ -19,7 +19,7 @@ class SchemaRules {
  public:
   // Both must outlive it.
   SchemaRules(GrammarBuilder& builder, JsonRules& json, const Value& schema)
-      : builder_(builder), json_(json), schema_(schema), reader_(schema) {}
+      : builder_(builder), json_(json), schema_(schema), reader_(builder, schema) {}
 
   // The rule of the whole schema. Messages are without their first part; they begin with the place in the schema.
   Result<RuleId> make();
@@ -36,6 +36,8 @@ class SchemaRules {
   bool check_one_only(const SchemaShape::Choice& choice, const std::vector<SchemaShape>& shapes);
   bool add_values(const SchemaShape& shape, RuleId rule);
   bool add_strings(const SchemaShape& shape, NodeId from, NodeId to);
+  // The rule of a part that is asked for: where it is forbidden, the message names who asks.
+  RuleId asked_rule(const SchemaRefs& refs, const std::string& place, std::string_view what);
   void add_array(const SchemaShape& shape, RuleId rule);
   void add_object(const SchemaShape& shape, RuleId rule);
 

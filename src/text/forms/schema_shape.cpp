@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 
 #include "formats/utf8.h"
+#include "text/forms/schema_values.h"
 
 namespace naru::text {
 namespace {
@@ -36,10 +38,6 @@ std::string pointer_part(std::string_view name) {
   std::string out;
   for (const char c : name) out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
   return formats::printable(out, 60);
-}
-
-void add_required(std::vector<std::string>& list, const std::string& name) {
-  if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
 }
 
 // What stands between the '/' of a pointer, and where it leads; nothing where it leads nowhere.
@@ -75,29 +73,23 @@ uint8_t kinds_of(const Value& value) {
   if (value.as_int()) return kNumberKinds;
   if (const double* number = value.as_double())
     return std::floor(*number) == *number ? kNumberKinds : uint8_t{kRealKind};
-  if (const WideNumber* wide = value.as_wide()) return wide->is_integer() ? kNumberKinds : uint8_t{kRealKind};
+  if (value.as_wide()) return exact_number(value)->is_integer() ? kNumberKinds : uint8_t{kRealKind};
   if (value.as_string()) return kStringKind;
   return value.as_list() ? kArrayKind : kObjectKind;
 }
 
-bool is_equal(const Value& a, const Value& b) {
-  double room_a = 0, room_b = 0;
-  const double *x = double_of(a, room_a), *y = double_of(b, room_b);
-  if (x && y) return a.as_int() && b.as_int() ? *a.as_int() == *b.as_int() : *x == *y;
-  if (a.as_wide() && b.as_wide()) return a.as_wide()->text == b.as_wide()->text;
-  if (a.as_string() && b.as_string()) return *a.as_string() == *b.as_string();
-  if (a.as_bool() && b.as_bool()) return *a.as_bool() == *b.as_bool();
-  if (a.as_list() && b.as_list()) {
-    return std::equal(a.as_list()->begin(), a.as_list()->end(), b.as_list()->begin(), b.as_list()->end(), is_equal);
+bool have_common(const NumberedValues& a, const NumberedValues& b) {
+  for (auto x = a.begin(), y = b.begin(); x != a.end() && y != b.end();) {
+    if (x->first == y->first) return true;
+    x->first < y->first ? ++x : ++y;
   }
-  if (a.as_object() && b.as_object()) {
-    if (a.as_object()->size() != b.as_object()->size()) return false;
-    return std::all_of(a.as_object()->begin(), a.as_object()->end(), [&](const auto& field) {
-      const Value* other = b.find(field.first);
-      return other != nullptr && is_equal(field.second, *other);
-    });
-  }
-  return a.is_null() && b.is_null();
+  return false;
+}
+
+void RequiredNames::add(std::string_view name, const std::shared_ptr<const std::string>& place) {
+  if (!known.insert(name).second) return;
+  names.push_back(name);
+  places.push_back(place);
 }
 
 SchemaRefs SchemaShape::property(std::string_view name) const {
@@ -133,13 +125,32 @@ SchemaRefs SchemaShape::item(size_t index) const {
   return refs;
 }
 
-bool SchemaShape::requires_property(std::string_view name) const {
-  return std::find(required.begin(), required.end(), name) != required.end();
-}
-
 bool SchemaReader::fail(const std::string& place, std::string_view what, Code code) {
   if (!error_) error_ = Error{code, fmt::format("{}: {}", place, what)};
   return false;
+}
+
+bool SchemaReader::spend(uint64_t steps, const std::string& place) {
+  return (builder_.spend(steps) && !builder_.is_spent()) ||
+         fail(place, builder_.full_error().message, Code::kResourceExhausted);
+}
+
+uint32_t SchemaReader::number_of(const Value& value) {
+  const auto [at, is_new] = numbers_.try_emplace(&value, 0);
+  if (is_new) {
+    std::string key = equality_key(value);
+    builder_.spend(4 + key.size() / 8);
+    at->second =
+        numbers_by_key_.try_emplace(std::move(key), static_cast<uint32_t>(numbers_by_key_.size())).first->second;
+  }
+  return at->second;
+}
+
+bool SchemaReader::contains(const NumberedValues& values, const Value& value) {
+  const uint32_t number = number_of(value);
+  const auto at = std::lower_bound(values.begin(), values.end(), std::pair(number, static_cast<const Value*>(nullptr)),
+                                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  return at != values.end() && at->first == number;
 }
 
 bool SchemaReader::read(const SchemaRefs& refs, SchemaShape& shape) {
@@ -154,6 +165,7 @@ bool SchemaReader::read(const SchemaRef& ref, SchemaShape& shape) {
                             kSchemasReadMax),
                 Code::kResourceExhausted);
   }
+  if (!spend(8, ref.place)) return false;
   if (shape.place.empty()) shape.place = ref.place;
   if (const bool* is_any = ref.schema->as_bool()) {
     if (!*is_any) shape.is_never = true, shape.is_bare = false;
@@ -181,6 +193,7 @@ bool SchemaReader::read_parts(const SchemaRef& ref, SchemaShape& shape) {
   SchemaShape::ArrayPart array{nullptr, nullptr, ref.place};
   for (const auto& [name, value] : *ref.schema->as_object()) {
     const std::string place = ref.place + "/" + pointer_part(name);
+    if (!spend(4, place)) return false;
     if (name == "properties") {
       object.properties = value.as_object();
       if (object.properties == nullptr) return fail(place, "an object of schemas was wanted; correct it");
@@ -217,6 +230,7 @@ bool SchemaReader::read_parts(const SchemaRef& ref, SchemaShape& shape) {
 
 bool SchemaReader::check_names(size_t n, const std::string& place) {
   n_read_ += n;
+  if (!spend(2 * n, place)) return false;
   if (n <= kSchemaNamesMax) return true;
   return fail(place, fmt::format("it has {} names, at most {} are read; take fewer", n, kSchemaNamesMax),
               Code::kResourceExhausted);
@@ -336,21 +350,30 @@ bool SchemaReader::read_kinds(const Value& value, const std::string& place, Sche
 }
 
 bool SchemaReader::read_values(const Value& value, const std::string& place, SchemaShape& shape) {
-  std::vector<Value> values = {value};
+  std::vector<const Value*> given = {&value};
   if (place.ends_with("/enum")) {
     if (value.as_list() == nullptr || value.as_list()->empty()) {
       return fail(place, "a list of one value at least was wanted; correct it");
     }
-    values = *value.as_list();
+    given.clear();
+    for (const Value& each : *value.as_list()) given.push_back(&each);
   }
+  if (!spend(2 * given.size() + (shape.values ? shape.values->size() : 0), place)) return false;
+  NumberedValues values;
+  for (const Value* each : given) values.emplace_back(number_of(*each), each);
+  const auto is_less = [](const auto& a, const auto& b) { return a.first < b.first; };
+  std::stable_sort(values.begin(), values.end(), is_less);
+  values.erase(
+      std::unique(values.begin(), values.end(), [](const auto& a, const auto& b) { return a.first == b.first; }),
+      values.end());
   if (shape.values) {
-    std::erase_if(values, [&](const Value& each) {
-      return std::none_of(shape.values->begin(), shape.values->end(),
-                          [&](const Value& v) { return is_equal(v, each); });
-    });
+    NumberedValues both;
+    std::set_intersection(values.begin(), values.end(), shape.values->begin(), shape.values->end(),
+                          std::back_inserter(both), is_less);
+    values = std::move(both);
   }
   shape.values = std::move(values);
-  return true;
+  return spend(0, place);
 }
 
 bool SchemaReader::read_bound(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape) {
@@ -383,6 +406,8 @@ bool SchemaReader::read_count(std::string_view name, const Value& value, const s
                          : name.ends_with("Items") ? shape.items
                                                    : shape.properties;
   if (name.starts_with("min")) {
+    if (count > bounds.min && &bounds == &shape.items) shape.min_items_place = place;
+    if (count > bounds.min && &bounds == &shape.properties) shape.min_properties_place = place;
     bounds.min = std::max(bounds.min, count);
   } else {
     bounds.max = std::min(bounds.max.value_or(count), count);
@@ -393,9 +418,23 @@ bool SchemaReader::read_count(std::string_view name, const Value& value, const s
 bool SchemaReader::read_pattern(const Value& value, const std::string& place, SchemaShape& shape) {
   const std::string* pattern = value.as_string();
   if (pattern == nullptr) return fail(place, "a regular expression as a string was wanted; correct it");
-  auto automaton = parse_regex(*pattern, RegexMatch::kAnywhere);
-  if (!automaton.ok()) return fail(place, automaton.error().message, automaton.error().code);
-  shape.patterns.push_back(std::make_shared<const RegexAutomaton>(std::move(automaton).value()));
+  std::shared_ptr<const RegexAutomaton>& kept = automata_[&value];
+  if (kept == nullptr) {
+    auto automaton = parse_regex(*pattern, RegexMatch::kAnywhere, &builder_);
+    if (!automaton.ok()) return fail(place, automaton.error().message, automaton.error().code);
+    kept = std::make_shared<const RegexAutomaton>(std::move(automaton).value());
+  }
+  return add_pattern(kept, place, shape);
+}
+
+bool SchemaReader::add_pattern(std::shared_ptr<const RegexAutomaton> automaton, const std::string& place,
+                               SchemaShape& shape) {
+  if (shape.pattern != nullptr && shape.pattern != automaton) {
+    auto both = intersection(*shape.pattern, *automaton, builder_);
+    if (!both.ok()) return fail(place, both.error().message, both.error().code);
+    automaton = std::make_shared<const RegexAutomaton>(std::move(both).value());
+  }
+  shape.pattern = std::move(automaton);
   return true;
 }
 
@@ -408,19 +447,19 @@ bool SchemaReader::read_format(const Value& value, const std::string& place, Sch
                             format_names()),
                 Code::kUnsupported);
   }
-  auto automaton = parse_regex(regex, RegexMatch::kWhole);
-  NARU_CHECK(automaton.ok(), "the regular expression of a format");
-  shape.patterns.push_back(std::make_shared<const RegexAutomaton>(std::move(automaton).value()));
-  return true;
+  auto automaton = parse_regex(regex, RegexMatch::kWhole, &builder_);
+  if (!automaton.ok()) return fail(place, automaton.error().message, automaton.error().code);
+  return add_pattern(std::make_shared<const RegexAutomaton>(std::move(automaton).value()), place, shape);
 }
 
 bool SchemaReader::read_required(const Value& value, const std::string& place, SchemaShape& shape) {
   const Value::List* list = value.as_list();
   if (list == nullptr) return fail(place, "a list of names was wanted; correct it");
   if (!check_names(list->size(), place)) return false;
+  const auto kept_place = std::make_shared<const std::string>(place);
   for (const Value& name : *list) {
     if (name.as_string() == nullptr) return fail(place, fmt::format("it has {}, a name was wanted", brief(name)));
-    add_required(shape.required, *name.as_string());
+    shape.required.add(*name.as_string(), kept_place);
   }
   return true;
 }
@@ -428,6 +467,7 @@ bool SchemaReader::read_required(const Value& value, const std::string& place, S
 bool SchemaReader::read_list(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape) {
   const Value::List* list = value.as_list();
   if (list == nullptr || list->empty()) return fail(place, "a list of one schema at least was wanted; correct it");
+  if (!spend(4 * list->size(), place)) return false;
   SchemaRefs refs;
   for (size_t i = 0; i < list->size(); ++i) refs.push_back({&(*list)[i], fmt::format("{}/{}", place, i)});
   if (name == "allOf") return read(refs, shape);
@@ -459,28 +499,29 @@ bool SchemaReader::read_ref(const Value& value, const std::string& place, Schema
 }
 
 bool SchemaReader::are_disjoint(const SchemaShape& a, const SchemaShape& b, int depth) {
+  if (!spend(2, a.place)) return false;
   if (a.is_never || b.is_never) return true;
   const uint8_t common = a.kinds & b.kinds;
   if (common == 0) return true;
-  if (a.values && b.values) {
-    return std::none_of(a.values->begin(), a.values->end(), [&](const Value& x) {
-      return std::any_of(b.values->begin(), b.values->end(), [&](const Value& y) { return is_equal(x, y); });
-    });
-  }
+  const size_t n_values = (a.values ? a.values->size() : 0) + (b.values ? b.values->size() : 0);
+  if (!spend(n_values, a.place)) return false;
+  if (a.values && b.values) return !have_common(*a.values, *b.values);
   for (const auto* both : {&a, &b}) {
     if (!both->values) continue;
     const uint8_t kinds = (both == &a ? b : a).kinds;
-    const auto is_outside = [&](const Value& value) { return (kinds_of(value) & kinds) == 0; };
+    const auto is_outside = [&](const auto& value) { return (kinds_of(*value.second) & kinds) == 0; };
     if (std::all_of(both->values->begin(), both->values->end(), is_outside)) return true;
   }
   if (common != kObjectKind || depth >= kDisjointDepthMax) return false;
-  std::vector<std::string> names = a.required;
-  for (const std::string& name : b.required) add_required(names, name);
-  for (const std::string& name : names) {
-    SchemaShape in_a, in_b;
-    if (!read(a.property(name), in_a) || !read(b.property(name), in_b)) return false;
-    if (in_a.is_never || in_b.is_never) return true;  // one wants what the other forbids
-    if (a.requires_property(name) && b.requires_property(name) && are_disjoint(in_a, in_b, depth + 1)) return true;
+  for (const auto* both : {&a, &b}) {
+    for (const std::string_view name : both->required.names) {
+      if (both == &b && a.requires_property(name)) continue;
+      if (!spend(4 + 4 * (a.objects.size() + b.objects.size()), a.place)) return false;
+      SchemaShape in_a, in_b;
+      if (!read(a.property(name), in_a) || !read(b.property(name), in_b)) return false;
+      if (in_a.is_never || in_b.is_never) return true;  // one wants what the other forbids
+      if (a.requires_property(name) && b.requires_property(name) && are_disjoint(in_a, in_b, depth + 1)) return true;
+    }
   }
   return false;
 }

@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -22,6 +24,9 @@
 #include "text/value.h"
 
 namespace naru::text {
+
+inline constexpr size_t kSchemaBytesMax = 256 << 10;  // of one, as json.dumps writes it
+inline constexpr int kValueDepthMax = 100;            // of what a value of enum must meet
 
 // A schema inside the document, and its place there: "#/properties/a".
 struct SchemaRef {
@@ -43,8 +48,17 @@ enum ValueKind : uint8_t {
 
 // The kinds that a value is of: 1.0 is an integer and a number.
 uint8_t kinds_of(const Value& value);
-// As JSON values: 1 and 1.0 are equal, and the order of keys is nothing.
-bool is_equal(const Value& a, const Value& b);
+// Values as numbers that are the same of equal ones, in order, none twice; each with one value that it stands for.
+using NumberedValues = std::vector<std::pair<uint32_t, const Value*>>;
+bool have_common(const NumberedValues& a, const NumberedValues& b);
+
+// Names in the order in which they are asked for, none twice.
+struct RequiredNames {
+  std::vector<std::string_view> names;
+  std::vector<std::shared_ptr<const std::string>> places;  // of the keyword that asks for each
+  std::unordered_set<std::string_view> known;
+  void add(std::string_view name, const std::shared_ptr<const std::string>& place);
+};
 
 struct SchemaShape {
   // What one schema says of an object's or an array's parts.
@@ -69,34 +83,45 @@ struct SchemaShape {
   uint8_t kinds = kAnyKind;
   bool is_never = false;
   bool is_bare = true;  // nothing but choices so far
-  std::optional<std::vector<Value>> values;
+  std::optional<NumberedValues> values;
   NumberBounds numbers;
   LengthBounds length;
-  std::vector<std::shared_ptr<const RegexAutomaton>> patterns;
+  std::shared_ptr<const RegexAutomaton> pattern;  // all of them at once
   std::vector<ObjectPart> objects;
-  std::vector<std::string> required;  // in order, none twice
+  RequiredNames required;
   LengthBounds properties;
   std::vector<ArrayPart> arrays;
   LengthBounds items;
   std::vector<Choice> choices;
-  std::string place;  // of the first schema
+  std::string place;                                  // of the first schema
+  std::string min_items_place, min_properties_place;  // of those that ask for most
 
+  size_t size() const {  // of a copy, about
+    return 8 + (values ? values->size() / 4 : 0) + 2 * required.names.size() + objects.size() + arrays.size() +
+           choices.size();
+  }
   // Of a property; a part of `false` among them: it may not be there.
   SchemaRefs property(std::string_view name) const;
   SchemaRefs additional() const;
   SchemaRefs item(size_t index) const;
-  bool requires_property(std::string_view name) const;
+  bool requires_property(std::string_view name) const { return required.known.contains(name); }
 };
 
 class SchemaReader {
  public:
-  explicit SchemaReader(const Value& root) : root_(root) {}
+  // Both must outlive it. Its work is the builder's.
+  SchemaReader(GrammarBuilder& builder, const Value& root) : builder_(builder), root_(root) {}
 
   // False where something is wrong, and error() says what.
   bool read(const SchemaRef& ref, SchemaShape& shape);
   bool read(const SchemaRefs& refs, SchemaShape& shape);
   // Whether no value can meet both: true only where that is plain.
   bool are_disjoint(const SchemaShape& a, const SchemaShape& b, int depth = 0);
+  // Whether a value meets all that is said; false too where error() says why that is not known.
+  bool admits(const SchemaShape& shape, const Value& value, int depth = 0);
+  bool has_failed() const { return error_.has_value(); }
+  // False where the work that a form may take is used up, with error().
+  bool spend(uint64_t steps, const std::string& place);
 
   bool fail(const std::string& place, std::string_view what, Code code = Code::kInvalidArgument);
   const Error& error() const { return *error_; }
@@ -114,10 +139,19 @@ class SchemaReader {
   bool read_required(const Value& value, const std::string& place, SchemaShape& shape);
   bool read_list(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
   bool read_ref(const Value& value, const std::string& place, SchemaShape& shape);
+  bool add_pattern(std::shared_ptr<const RegexAutomaton> automaton, const std::string& place, SchemaShape& shape);
+  bool admits(const SchemaRefs& refs, const Value& value, int depth);
+  bool matches(const RegexAutomaton& automaton, std::string_view text);
+  uint32_t number_of(const Value& value);
+  bool contains(const NumberedValues& values, const Value& value);
   bool check_names(size_t n, const std::string& place);
   bool read_parts(const SchemaRef& ref, SchemaShape& shape);
 
+  GrammarBuilder& builder_;
   const Value& root_;
+  std::unordered_map<const Value*, uint32_t> numbers_;                                // of values of enum and const
+  std::unordered_map<std::string, uint32_t> numbers_by_key_;                          // equality_key()
+  std::unordered_map<const Value*, std::shared_ptr<const RegexAutomaton>> automata_;  // of patterns and formats
   std::vector<const Value*> open_;  // schemas that are being read: one that comes again is a circle
   size_t n_read_ = 0;
   std::optional<Error> error_;
