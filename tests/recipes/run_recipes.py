@@ -21,6 +21,7 @@ SMALL_ROLLOUTS = ["grpo.prompts=2", "grpo.answers=4", "grpo.max_tokens=16", "grp
                   "validate.samples=1", "sample.max_tokens=8"]
 SMALL_LESSONS = ["distill.prompts=2", "distill.answers=2", "distill.max_tokens=8", "validate.problems=4",
                  "validate.samples=1", "sample.max_tokens=8"]
+QUICKEST_PIPELINE = "r1-minute.toml"  # what holds for every pipeline is tried on it
 TOKENIZERS = {"tokenizer-digits": [], "tokenizer-word-problems": ["--pre-tokenizer", "qwen2"]}
 
 
@@ -79,6 +80,8 @@ def check_pipeline(recipe, keys, naru, folder):
         for kind in ("data", "validation"):
             overrides += [f"{stage['name']}.{kind}.{i}.documents=100" for i, s in enumerate(own.get(kind, []))
                           if "generator" in s]
+        if any("generator" in source for source in own.get("validation", [])):
+            overrides += [f"{stage['name']}.validate.problems=4"]
         if own.get("kind") == "grpo":
             overrides += [f"{stage['name']}.grpo.prompts=4", f"{stage['name']}.grpo.answers=4"]
     planned = run(naru, folder, "train", f"recipes/{recipe.name}", *overrides, "--plan")
@@ -91,10 +94,12 @@ def check_pipeline(recipe, keys, naru, folder):
         assert result["done"] and len(result["stages"]) == len(keys["stage"]), done.stdout
         hashes.append(result["weights_sha256"])
     assert hashes[0] == hashes[1], hashes
-    refuse_others(recipe, overrides, naru, folder)
+    if recipe.name == QUICKEST_PIPELINE:
+        refuse_others(recipe, overrides, naru, folder)
     asked = run(naru, folder, "run", f"runs/{recipe.stem}", "3 5 2 9 1 4 7 6", "--max-tokens", "2")
     assert asked.returncode == 0, asked.stderr
-    check_start_over(recipe, keys, overrides, naru, folder)
+    if recipe.name == QUICKEST_PIPELINE:
+        check_start_over(recipe, keys, overrides, naru, folder)
     return f"3 steps of {len(keys['stage'])} stages"
 
 
@@ -119,13 +124,13 @@ def short_stage(name, own):
 
 
 def check_all_kinds(recipe, keys, naru, folder):
-    """A pipeline in a folder of its own, with stages of every kind: as it is shipped it is planned, and cut short it ends."""
+    """A pipeline in a folder of its own, with stages of every kind: cut short it is planned, and it ends."""
     path = str(recipe.relative_to(folder))
-    planned = run(naru, folder, "train", path, "--plan")
-    assert planned.returncode == 0 and not (folder / "runs" / keys["name"]).exists(), planned.stderr
     overrides = ["evaluate.problems=3", "evaluate.samples=1", "evaluate.max_tokens=12"]
     for stage in keys["stage"]:
         overrides += short_stage(stage["name"], tomllib.loads((recipe.parent / stage["recipe"]).read_text()))
+    planned = run(naru, folder, "train", path, *overrides, "--plan")
+    assert planned.returncode == 0 and not (folder / "runs" / keys["name"]).exists(), planned.stderr
     results = []
     for _ in range(2):
         done = run(naru, folder, "train", path, *overrides, "--json")
