@@ -149,7 +149,9 @@ std::string asked_text(const Problem& problem) {
   return fmt::format("{}\n{}\n{}\n{}\n", problem.key, problem.prompt, problem.text_prompt, problem.answer);
 }
 
-Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
+namespace {
+
+Result<text::ChatPrompt> encoded_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
                                         const text::ChatTemplate* chat_template) {
   if (chat_template == nullptr) {
     if (!problem.messages.empty()) {
@@ -173,6 +175,18 @@ Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Toke
   text::ChatPrompt prompt{tokenizer.encode_segments(segments)};
   prompt.opens_reasoning = text::prompt_opens_reasoning(segments, prompt.ids, tokenizer);
   return prompt;
+}
+
+}  // namespace
+
+Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
+                                        const text::ChatTemplate* chat_template) {
+  NARU_ASSIGN(text::ChatPrompt prompt, encoded_prompt(problem, tokenizer, chat_template));
+  if (!prompt.ids.empty()) return prompt;
+  return Error{Code::kInvalidArgument,
+               fmt::format("asking problem {}: the tokenizer makes no token of it, one at least was wanted; give it "
+                           "some text",
+                           problem.key)};
 }
 
 }  // namespace naru::data

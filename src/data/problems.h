@@ -69,7 +69,7 @@ class ProblemMix {
 std::string asked_text(const Problem& problem);
 
 // What the model is given: the problem's messages by the chat template, on a fixed day; without a template (null) its
-// text, which the model goes on with. Problems that have "messages" need a template.
+// text, which the model goes on with. Problems that have "messages" need a template, and one token at least is made.
 Result<text::ChatPrompt> problem_prompt(const Problem& problem, const text::Tokenizer& tokenizer,
                                         const text::ChatTemplate* chat_template);
 

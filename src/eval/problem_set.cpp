@@ -80,13 +80,6 @@ Result<Prompts> prompts_of(const ProblemSet& set, const text::ChatTokenizer& tex
   prompts.is_chat = chat_template != nullptr;
   for (const data::Problem& problem : set.problems) {
     NARU_ASSIGN(text::ChatPrompt prompt, data::problem_prompt(problem, text.tokenizer, chat_template));
-    if (prompt.ids.empty()) {
-      return Error{
-          Code::kInvalidArgument,
-          fmt::format("asking problem {}: the tokenizer makes no token of it, one at least was wanted; give it "
-                      "some text",
-                      problem.key)};
-    }
     prompts.longest = std::max<int64_t>(prompts.longest, std::ssize(prompt.ids));
     prompts.opens_reasoning.push_back(prompt.opens_reasoning);
     prompts.ids.push_back(std::move(prompt.ids));

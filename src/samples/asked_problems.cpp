@@ -79,13 +79,6 @@ Result<AskedPrompts> make_prompts(const AskedProblems& problems, const text::Tok
   for (int64_t i = 0; i < problems.size(); ++i) {
     const data::Problem problem = problems.at(i);
     NARU_ASSIGN(text::ChatPrompt prompt, data::problem_prompt(problem, tokenizer, chat_template));
-    if (prompt.ids.empty()) {
-      return Error{
-          Code::kInvalidArgument,
-          fmt::format("asking problem {}: the tokenizer makes no token of it, one at least was wanted; give it "
-                      "some text",
-                      problem.key)};
-    }
     hash.update(as_bytes(data::asked_text(problem)));
     const int64_t n = std::ssize(prompt.ids);
     hash.update(std::as_bytes(std::span(&n, 1)));

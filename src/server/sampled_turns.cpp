@@ -25,13 +25,6 @@ std::string text_at(const Value& value, std::string_view key) {
   return found != nullptr && found->as_string() != nullptr ? *found->as_string() : std::string();
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
-}
-
 // What languages without an order of keys, or with one kind of number, make of a value too. As deep as its JSON is.
 void make_plain(Value& value) {
   if (const double* d = value.as_double(); d != nullptr && std::abs(*d) <= kExactDoubleMax && std::trunc(*d) == *d) {
@@ -54,6 +47,13 @@ std::string arguments_in(const Value& function) {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kBlanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
+}
 
 void SampledTurns::keep(uint64_t scope, const std::string& call_id, SampledTurn turn) {
   turn.ids.shrink_to_fit();

@@ -20,6 +20,9 @@
 
 namespace naru::server {
 
+// Without the white space around it.
+std::string_view trimmed(std::string_view text);
+
 struct SampledTurn {
   std::vector<int32_t> ids;  // the prompt, and what the model sampled behind it, up to its end token
   std::string before;        // what stood before the turn, as histories() says it

@@ -46,16 +46,10 @@ void set_arguments(Value& message, const std::string& arguments) {
   message.set("tool_calls", std::move(calls));
 }
 
-std::string_view without_blanks(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
-}
-
 bool is_reasoning_same(const Value& message, const SampledTurn& turn) {
   const Value* said = message.find("reasoning_content");
   const std::string* text = said != nullptr ? said->as_string() : nullptr;
-  return text == nullptr || text->empty() || without_blanks(*text) == without_blanks(turn.reasoning);
+  return text == nullptr || text->empty() || trimmed(*text) == trimmed(turn.reasoning);
 }
 
 }  // namespace
