@@ -10,7 +10,7 @@
 namespace naru::cli {
 namespace {
 
-constexpr std::string_view kWhite = " \t\r\n,";
+constexpr std::string_view kSeparators = " \t\r\n,";
 
 // Gathers an array of ids: the whole document, or the value of "ids" in an object. Other keys are passed over.
 class IdsReader : public formats::JsonEvents {
@@ -105,7 +105,7 @@ Result<std::vector<int32_t>> parse_ids_array(Bytes json, std::string_view name) 
 
 Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view name) {
   text = formats::without_byte_order_mark(text);
-  const size_t first = text.find_first_not_of(kWhite);
+  const size_t first = text.find_first_not_of(kSeparators);
   if (first == std::string_view::npos) return std::vector<int32_t>();
   if (text[first] == '[' || text[first] == '{') return read_json_ids(as_bytes(text), name, true);
   std::vector<int32_t> ids;
@@ -113,7 +113,7 @@ Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view n
   for (const char* at = text.data() + first; at != end;) {
     int32_t id = 0;
     const auto [stop, error] = std::from_chars(at, end, id);
-    const bool is_whole = error == std::errc() && (stop == end || kWhite.find(*stop) != std::string_view::npos);
+    const bool is_whole = error == std::errc() && (stop == end || kSeparators.find(*stop) != std::string_view::npos);
     if (!is_whole || id < 0) {
       return Error{
           Code::kInvalidArgument,
@@ -123,7 +123,7 @@ Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view n
     }
     ids.push_back(id);
     at = stop;
-    while (at != end && kWhite.find(*at) != std::string_view::npos) ++at;
+    while (at != end && kSeparators.find(*at) != std::string_view::npos) ++at;
   }
   return ids;
 }

@@ -14,9 +14,9 @@
 namespace naru::cli {
 namespace {
 
-constexpr double kRedrawSeconds = 0.2;     // on a terminal
-constexpr double kSparseLineSeconds = 10;  // elsewhere
-constexpr int64_t kBarColumnsMax = 24;
+constexpr double kStatusRedrawSeconds = 0.2;  // on a terminal
+constexpr double kStatusLineSeconds = 10;     // elsewhere
+constexpr int64_t kStatusBarColumnsMax = 24;
 constexpr int64_t kBarColumnsMin = 6;
 // Rows of a terminal, and those of the curve in it.
 constexpr int kScreenRowsMin = 14, kHighScreenRows = 24;
@@ -142,7 +142,7 @@ TrainLine train_line(const TrainProgress& progress, int64_t columns) {
   }
   const int64_t room = columns - static_cast<int64_t>(line.text.size());
   if (room < 0) line.text.resize(static_cast<size_t>(std::max<int64_t>(0, columns)));
-  const int64_t bar_columns = std::min(kBarColumnsMax, room - 2);
+  const int64_t bar_columns = std::min(kStatusBarColumnsMax, room - 2);
   if (progress.steps > 0 && bar_columns >= kBarColumnsMin) line.bar = bar_of(progress, bar_columns);
   return line;
 }
@@ -217,7 +217,7 @@ void TrainStatus::update(const TrainProgress& progress) {
   last_ = progress;
   const Clock::time_point now = Clock::now();
   const bool is_terminal = stderr_is_terminal();
-  const double pause = is_terminal ? kRedrawSeconds : kSparseLineSeconds;
+  const double pause = is_terminal ? kStatusRedrawSeconds : kStatusLineSeconds;
   if (shown_ && std::chrono::duration<double>(now - *shown_).count() < pause) return;
   shown_ = now;
   if (!is_terminal) return write_err(train_log_line(progress) + "\n");

@@ -20,7 +20,7 @@ namespace naru::formats {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::string_view kDamaged = "the file is damaged, get it again";
+constexpr std::string_view kDamagedTokenizer = "the file is damaged, get it again";
 constexpr std::string_view kOtherTokenizer = "use a model with a byte-level BPE tokenizer";
 constexpr size_t kStepsMax = 64;
 
@@ -121,7 +121,7 @@ Status read_split(const JsonObject& object, PreTokenizerStep* step) {
     return {};
   }
   return object.wrong(Code::kCorrupt, "behavior", fmt::format("\"{}\"", printable(behavior)),
-                      "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous", kDamaged);
+                      "Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous", kDamagedTokenizer);
 }
 
 Status read_pre_tokenizer(const JsonObject& root, TokenizerData* data) {
@@ -166,7 +166,8 @@ Status add_template_ids(const JsonObject& object, std::string_view name, const T
   NARU_ASSIGN(const JsonObject token, tokens.get_object(name));
   NARU_ASSIGN(const auto ids, token.find_ids("ids", 0, static_cast<int32_t>(kTokenIdsMax - 1)));
   for (const int32_t id : ids) {
-    if (!table.has_id(id)) return token.wrong(Code::kCorrupt, "ids", std::to_string(id), "the id of a token", kDamaged);
+    if (!table.has_id(id))
+      return token.wrong(Code::kCorrupt, "ids", std::to_string(id), "the id of a token", kDamagedTokenizer);
     if (out->size() >= kStepsMax)
       return token.wrong(Code::kUnsupported, "ids", "a longer list", "a short one", kOtherTokenizer);
     out->push_back(id);
@@ -189,7 +190,8 @@ Status read_template(const JsonObject& object, const TokenizerTable& table, Toke
     NARU_ASSIGN(const JsonObject sequence, part.get_object("Sequence"));
     NARU_ASSIGN(const std::string name, sequence.get_string("id"));
     if (seen_text || name != "A") {
-      return part.wrong(Code::kCorrupt, "Sequence", fmt::format("\"{}\"", printable(name)), "\"A\" once", kDamaged);
+      return part.wrong(Code::kCorrupt, "Sequence", fmt::format("\"{}\"", printable(name)), "\"A\" once",
+                        kDamagedTokenizer);
     }
     seen_text = true;
   }
@@ -201,7 +203,7 @@ Status read_cls_sep(const JsonObject& object, const TokenizerTable& table, Token
   for (const std::string_view key : {"cls", "sep"}) {
     NARU_ASSIGN(const auto pair, object.find_array(key));
     if (pair.size() != 2 || !pair[1]->is_number_integer() || !table.has_id(pair[1]->get<int64_t>())) {
-      return object.wrong(Code::kCorrupt, key, "something else", "a pair of a token's text and id", kDamaged);
+      return object.wrong(Code::kCorrupt, key, "something else", "a pair of a token's text and id", kDamagedTokenizer);
     }
     (key == "cls" ? data->prefix_ids : data->suffix_ids).push_back(pair[1]->get<int32_t>());
   }

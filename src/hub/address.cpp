@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/ascii.h"
 #include "formats/utf8.h"
 
 namespace naru::hub {
@@ -85,8 +86,8 @@ Result<std::string> resolved_address(const std::string& page, const std::string&
 std::string escaped(std::string_view text, bool keep_slash) {
   std::string out;
   for (const char c : text) {
-    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    const bool is_plain = is_letter || c == '-' || c == '.' || c == '_' || c == '~' || (keep_slash && c == '/');
+    const bool is_plain =
+        is_ascii_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~' || (keep_slash && c == '/');
     out += is_plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;

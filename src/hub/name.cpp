@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "formats/utf8.h"
 #include "hub/packaged.h"
 
@@ -13,7 +14,7 @@ namespace {
 constexpr std::string_view kSeparator = "--";
 
 bool is_word_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  return is_ascii_alphanumeric(c) || c == '-' || c == '_' || c == '.';
 }
 
 // The hub's rule for owners and repositories.

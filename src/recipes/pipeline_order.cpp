@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/nearest.h"
 #include "formats/utf8.h"
 #include "recipes/pipeline_parts.h"
@@ -17,9 +18,8 @@ constexpr size_t kStageNameBytesMax = 60;
 constexpr std::string_view kEvaluateSection = "evaluate";
 
 bool is_stage_name(std::string_view name) {
-  return !name.empty() && name.size() <= kStageNameBytesMax && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  });
+  return !name.empty() && name.size() <= kStageNameBytesMax &&
+         std::all_of(name.begin(), name.end(), [](char c) { return is_ascii_alphanumeric(c) || c == '-' || c == '_'; });
 }
 
 // Something of another stage, as the file says it.

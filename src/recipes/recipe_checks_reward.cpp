@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/ascii.h"
 #include "recipes/recipe_checks.h"
 #include "recipes/recipe_schema.h"
 
@@ -22,9 +23,8 @@ constexpr Readers kReaders[] = {{"find", "answer"},           {"compare", "answe
                                 {"failure_reward", "program"}};
 
 bool is_plain_name(std::string_view name) {
-  return !name.empty() && name.size() <= kRewardNameBytesMax && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  });
+  return !name.empty() && name.size() <= kRewardNameBytesMax &&
+         std::ranges::all_of(name, [](char c) { return is_ascii_alphanumeric(c) || c == '_' || c == '-'; });
 }
 
 // Nothing that somebody wrote is passed over.

@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 
+#include "base/ascii.h"
 #include "formats/utf8.h"
 
 namespace naru::recipes {
@@ -16,14 +17,8 @@ namespace {
 using Kind = TomlValue::Kind;
 using Made = TomlValue::Made;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 bool is_bare_key(char c) {
-  return is_digit(c) || is_letter(c) || c == '_' || c == '-';
+  return is_ascii_alphanumeric(c) || c == '_' || c == '-';
 }
 bool is_bad_control(char c) {  // tab and newline are for the caller to judge
   const auto byte = static_cast<unsigned char>(c);
@@ -118,7 +113,8 @@ std::optional<TomlValue> number_value(bool is_negative, std::string_view text) {
 
 bool looks_like_time(std::string_view word) {
   const auto digits_then = [&](size_t n, char c) {
-    return word.size() > n && word[n] == c && std::all_of(word.begin(), word.begin() + static_cast<long>(n), is_digit);
+    return word.size() > n && word[n] == c &&
+           std::all_of(word.begin(), word.begin() + static_cast<long>(n), is_ascii_digit);
   };
   return digits_then(4, '-') || digits_then(2, ':');
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -11,13 +12,9 @@ namespace {
 
 enum class Script : uint8_t { kNone, kDigit, kLatin, kHangul, kHan, kOther };
 
-bool is_ascii_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 Script script_of(uint32_t c) {
   if (c < 0x80) {
-    if (is_ascii_word(static_cast<char>(c))) return Script::kLatin;
+    if (is_ascii_letter(static_cast<char>(c))) return Script::kLatin;
     return c >= '0' && c <= '9' ? Script::kDigit : Script::kNone;
   }
   const uint16_t flags = text::char_flags(c);
@@ -69,7 +66,7 @@ class Prose {
     size_t end = at + 1;
     if (end < text_.size() && text_[end] == '/') ++end;
     const size_t name = end;
-    while (end < text_.size() && (is_ascii_word(text_[end]) || text_[end] == '_' || text_[end] == '-')) {
+    while (end < text_.size() && (is_ascii_letter(text_[end]) || text_[end] == '_' || text_[end] == '-')) {
       ++end;
     }
     return end > name && end < text_.size() && text_[end] == '>' ? end + 1 : at + 1;
@@ -78,7 +75,7 @@ class Prose {
     if (text_.substr(at).starts_with("\\(")) return behind(at, 2, "\\)", no_round_);
     if (text_.substr(at).starts_with("\\[")) return behind(at, 2, "\\]", no_square_);
     size_t end = at + 1;
-    while (end < text_.size() && is_ascii_word(text_[end])) ++end;
+    while (end < text_.size() && is_ascii_letter(text_[end])) ++end;
     return end;
   }
 

@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
+
 namespace naru::rewards {
 namespace {
 
 constexpr int64_t kExponentMax = 10000;
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_ascii_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 // Spellings of one thing as one: what is written before, what it becomes. Digits of full width are apart.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kSpellings = {{{"\xE2\x88\x92", "-"},
@@ -94,8 +89,8 @@ class Scanner {
 
   // A number that begins at at_, which moves behind it; else at_ stays, or moves behind digits that are none.
   std::optional<Number> next() {
-    if (is_digit(char_at(at_)) && is_of_name()) {
-      while (is_digit(char_at(at_))) ++at_;
+    if (is_ascii_digit(char_at(at_)) && is_of_name()) {
+      while (is_ascii_digit(char_at(at_))) ++at_;
       return std::nullopt;
     }
     const size_t begin = at_;
@@ -122,11 +117,12 @@ class Scanner {
     if (begin == 0 || text_[begin - 1] != '-') return false;
     if (begin == 1) return true;
     const char before = text_[begin - 2];
-    return !is_digit(before) && !is_ascii_letter(before) && before != ')' && before != '}';
+    return !is_ascii_digit(before) && !is_ascii_letter(before) && before != ')' && before != '}';
   }
 
   std::optional<Number> plain() {
-    if (!is_digit(char_at(at_)) && !(char_at(at_) == '.' && is_digit(char_at(at_ + 1)))) return std::nullopt;
+    if (!is_ascii_digit(char_at(at_)) && !(char_at(at_) == '.' && is_ascii_digit(char_at(at_ + 1))))
+      return std::nullopt;
     auto number = decimal();
     if (!number) return std::nullopt;
     divide(*number);
@@ -137,11 +133,11 @@ class Scanner {
   std::optional<Number> decimal() {
     Number number;
     const size_t begin = at_;
-    while (is_digit(char_at(at_))) number.digits += text_[at_++];
+    while (is_ascii_digit(char_at(at_))) number.digits += text_[at_++];
     if (at_ - begin >= 1 && at_ - begin <= 3) groups(number);
-    if (char_at(at_) == '.' && is_digit(char_at(at_ + 1))) {
+    if (char_at(at_) == '.' && is_ascii_digit(char_at(at_ + 1))) {
       ++at_;
-      for (; is_digit(char_at(at_)); ++at_) {
+      for (; is_ascii_digit(char_at(at_)); ++at_) {
         number.digits += text_[at_];
         --number.exponent;
       }
@@ -160,12 +156,12 @@ class Scanner {
   void groups(Number& number) {
     size_t end = at_;
     std::string digits;
-    while (char_at(end) == ',' && is_digit(char_at(end + 1)) && is_digit(char_at(end + 2)) &&
-           is_digit(char_at(end + 3))) {
+    while (char_at(end) == ',' && is_ascii_digit(char_at(end + 1)) && is_ascii_digit(char_at(end + 2)) &&
+           is_ascii_digit(char_at(end + 3))) {
       digits += text_.substr(end + 1, 3);
       end += 4;
     }
-    if (end == at_ || is_digit(char_at(end))) return;
+    if (end == at_ || is_ascii_digit(char_at(end))) return;
     number.digits += digits;
     at_ = end;
   }
@@ -175,9 +171,9 @@ class Scanner {
     size_t i = at;
     const bool is_negative = char_at(i) == '-';
     if (is_negative || char_at(i) == '+') ++i;
-    if (!is_digit(char_at(i))) return std::nullopt;
+    if (!is_ascii_digit(char_at(i))) return std::nullopt;
     int64_t value = 0;
-    for (; is_digit(char_at(i)); ++i) value = std::min(value * 10 + (text_[i] - '0'), kExponentMax + 1);
+    for (; is_ascii_digit(char_at(i)); ++i) value = std::min(value * 10 + (text_[i] - '0'), kExponentMax + 1);
     at = i;
     return is_negative ? -value : value;
   }
@@ -187,7 +183,7 @@ class Scanner {
     const size_t begin = at_;
     const size_t slash = behind_spaces(at_);
     const size_t digits = behind_spaces(slash + 1);
-    if (char_at(slash) != '/' || !is_digit(char_at(digits))) return;
+    if (char_at(slash) != '/' || !is_ascii_digit(char_at(digits))) return;
     at_ = digits;
     const auto below = decimal();
     if (below && char_at(at_) != '/' && set_divisor(number, *below)) return;
@@ -200,8 +196,8 @@ class Scanner {
     if (!text_.substr(at_).starts_with(kMacro)) return std::nullopt;
     const size_t begin = at_;
     at_ += kMacro.size();
-    auto number = is_digit(char_at(at_)) ? decimal() : std::nullopt;
-    if (number && char_at(at_) == '}' && char_at(at_ + 1) == '{' && is_digit(char_at(at_ + 2))) {
+    auto number = is_ascii_digit(char_at(at_)) ? decimal() : std::nullopt;
+    if (number && char_at(at_) == '}' && char_at(at_ + 1) == '{' && is_ascii_digit(char_at(at_ + 2))) {
       at_ += 2;
       const auto below = decimal();
       if (below && char_at(at_) == '}' && set_divisor(*number, *below)) {
@@ -318,7 +314,7 @@ bool is_number(std::string_view text) {
   for (const std::string_view macro : {"\\frac", "e", "E"}) {
     for (size_t at = spelt.find(macro); at != std::string::npos; at = spelt.find(macro, at)) {
       // An exponent's letter stands behind a digit.
-      if (macro.size() == 1 && (at == 0 || !is_digit(spelt[at - 1]))) return false;
+      if (macro.size() == 1 && (at == 0 || !is_ascii_digit(spelt[at - 1]))) return false;
       spelt.replace(at, macro.size(), " ");
     }
   }

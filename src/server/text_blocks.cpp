@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "formats/utf8.h"
 #include "server/limits.h"
 
@@ -86,9 +87,7 @@ void ignore_cache_control(Fields& fields) {
 
 bool is_tool_name(std::string_view name) {
   return !name.empty() && static_cast<int64_t>(name.size()) <= kToolNameBytesMax &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-         });
+         std::all_of(name.begin(), name.end(), [](char c) { return is_ascii_alphanumeric(c) || c == '_' || c == '-'; });
 }
 
 void ToolList::add(Fields& tool, const Value* parameters) {

@@ -50,7 +50,7 @@ class Oracle : public DraftSource {
   std::set<RequestId> forgotten_;
 };
 
-struct Load {
+struct DraftLoad {
   int64_t sessions, running, chunk, drafts_max;
   bool share;
   uint64_t stride;  // which requests come, and in which order; 4: the long ones, four times each
@@ -63,11 +63,11 @@ TEST_P(Drafts, ChangeNoBitAtAnyLoad) {
   const std::vector<RequestOutcome> wanted = answers_alone(model, chip);
   int64_t n_tokens = 0, n_preempted = 0;
   for (const RequestOutcome& answer : wanted) n_tokens += n_of(answer.ids);
-  std::vector<Load> loads = {{24, 24, 512, 5, true, 1}, {1, 8, 64, 3, false, 4}};
+  std::vector<DraftLoad> loads = {{24, 24, 512, 5, true, 1}, {1, 8, 64, 3, false, 4}};
   if (chip != "reference") {
     loads.insert(loads.end(), {{1, 1, 512, 4, false, 5}, {2, 8, 16, 7, true, 4}, {1, 24, 2, 4, true, 7}});
   }
-  for (const Load& load : loads) {
+  for (const DraftLoad& load : loads) {
     EngineOptions options = small_options(128, load.sessions, load.chunk);
     options.share_prefixes = load.share;
     Rig rig = open_rig(fixture_model(model), chip, options);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "formats/utf8.h"
 #include "text/utf8.h"
 
@@ -15,11 +16,8 @@ namespace {
 bool is_blank(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  return is_ascii_letter(c) || c == '_';
 }
 
 // Line ends become \n, and one at the very end is dropped.
@@ -196,12 +194,12 @@ class Lexer {
     const char c = source_[at_];
     if (is_name_start(c)) {
       size_t n = 1;
-      while (at_ + n < source_.size() && (is_name_start(source_[at_ + n]) || is_digit(source_[at_ + n]))) ++n;
+      while (at_ + n < source_.size() && (is_name_start(source_[at_ + n]) || is_ascii_digit(source_[at_ + n]))) ++n;
       push(TokenKind::kName, source_.substr(at_, n));
       skip(n);
       return {};
     }
-    if (is_digit(c)) return number();
+    if (is_ascii_digit(c)) return number();
     if (c == '\'' || c == '"') return string(c);
     return operator_token(open);
   }
@@ -210,9 +208,9 @@ class Lexer {
     size_t n = 0;
     bool is_double = false;
     const auto digits = [&] {
-      while (at_ + n < source_.size() && (is_digit(source_[at_ + n]) || source_[at_ + n] == '_')) ++n;
+      while (at_ + n < source_.size() && (is_ascii_digit(source_[at_ + n]) || source_[at_ + n] == '_')) ++n;
     };
-    const auto digit_at = [&](size_t i) { return at_ + i < source_.size() && is_digit(source_[at_ + i]); };
+    const auto digit_at = [&](size_t i) { return at_ + i < source_.size() && is_ascii_digit(source_[at_ + i]); };
     digits();
     if (rest().substr(n).starts_with('.') && digit_at(n + 1)) {
       is_double = true;
@@ -277,7 +275,7 @@ class Lexer {
     const size_t begin = i + (is_octal ? 1 : 2);
     while (n < (is_octal ? 3 : n_hex) && begin + n < source_.size()) {
       const char d = source_[begin + n];
-      const uint32_t digit = is_digit(d)            ? static_cast<uint32_t>(d - '0')
+      const uint32_t digit = is_ascii_digit(d)      ? static_cast<uint32_t>(d - '0')
                              : d >= 'a' && d <= 'f' ? static_cast<uint32_t>(d - 'a' + 10)
                              : d >= 'A' && d <= 'F' ? static_cast<uint32_t>(d - 'A' + 10)
                                                     : 99u;
