@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "formats/utf8.h"
+#include "rewards/answers.h"
 
 namespace naru::rewards {
 namespace {
@@ -27,14 +28,6 @@ ssize_t read_some(int fd, std::array<char, 1 << 16>& buffer) {
 
 std::string seconds_text(double seconds) {
   return fmt::format("{:g} second{}", seconds, seconds == 1 ? "" : "s");
-}
-
-// That is not empty; of a traceback the one that says what it was.
-std::string_view last_line(std::string_view text) {
-  const size_t end = text.find_last_not_of("\n\r\t ");
-  if (end == std::string_view::npos) return {};
-  text = text.substr(0, end + 1);
-  return text.substr(text.find_last_of('\n') + 1);  // npos + 1 is 0
 }
 
 }  // namespace
@@ -159,6 +152,7 @@ ProgramReply RewardWorker::finish(ProgramReply reply) {
 }
 
 ProgramReply RewardWorker::fail(std::string why) {
+  // Of a traceback the line that says what it was.
   if (const std::string_view line = last_line(err_); !line.empty()) {
     why += fmt::format("; its error output ends: {}", formats::printable(line, static_cast<int64_t>(kErrBytesKept)));
   }
