@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/builtin_file.h"
 #include "base/folder.h"
 #include "base/open_file.h"
 
@@ -141,6 +142,12 @@ int rename_to_nothing(const char* from, const char* to) {
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   MappedFile file;
   file.path_ = path;
+  if (is_builtin_path(path)) {
+    NARU_ASSIGN(const Bytes bytes, builtin_file_bytes(path));
+    file.data_ = bytes.data();
+    file.size_ = std::ssize(bytes);
+    return file;
+  }
   struct stat info {};
   NARU_ASSIGN(file.fd_, open_regular(path, &info));
   file.size_ = static_cast<int64_t>(info.st_size);
@@ -180,7 +187,7 @@ MappedFile::~MappedFile() {
 
 void MappedFile::close() noexcept {
   if (mapping_ != nullptr) remove_mapping(mapping_);
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
+  if (data_ != nullptr && fd_ >= 0) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
   if (fd_ >= 0) ::close(fd_);
   mapping_ = nullptr;
   data_ = nullptr;
@@ -188,7 +195,7 @@ void MappedFile::close() noexcept {
 }
 
 void MappedFile::drop_pages(int64_t offset, int64_t size) const {
-  if (data_ == nullptr || size <= 0) return;
+  if (data_ == nullptr || fd_ < 0 || size <= 0) return;
   const int64_t page = ::sysconf(_SC_PAGESIZE);
   const int64_t begin = (offset + page - 1) / page * page;
   const int64_t end = (offset + size) / page * page;
@@ -197,6 +204,7 @@ void MappedFile::drop_pages(int64_t offset, int64_t size) const {
 }
 
 Status MappedFile::check_unchanged() const {
+  if (fd_ < 0) return {};  // inside of the program
   return check_same(fd_, path_.string(), {size_, changed_ns_});
 }
 

@@ -17,7 +17,7 @@ namespace naru {
 
 // A regular file mapped read-only, for as long as the object lives. Where its bytes cannot be read any more, what
 // base/mapping_faults.h says happens. Opening anything that is not a regular file (a FIFO, a device, a folder) is an
-// error.
+// error. A path of a file inside of the program (base/builtin_file.h) gives its bytes, which no disk can take away.
 class MappedFile {
  public:
   static Result<MappedFile> open(const std::filesystem::path& path);
@@ -44,7 +44,7 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   int64_t size_ = 0;
   int64_t changed_ns_ = 0;  // the time of the last change, when it was opened
-  int fd_ = -1;
+  int fd_ = -1;             // none: bytes of the program
   Mapping* mapping_ = nullptr;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/shown_text.h"
+#include "cli/builtin_words.h"
 #include "cli/chat_commands.h"
 #include "cli/chat_session.h"
 #include "cli/history.h"
@@ -94,10 +95,16 @@ class Chat {
   void greet() {
     say_dimmed(fmt::format("{} · {}{}", source_.title(), session_.settings().sampling_text(),
                            source_.is_raw() ? " · raw text" : ""));
+    const bool is_builtin = options_.server.empty() && builtin::is_builtin_model(options_.model.path);
+    if (is_builtin) say_dimmed("built in: " + builtin_words(*builtin::builtin_model()));
     for (size_t i = 0; i < offers_.size(); ++i) {
-      if (i == 0) say_dimmed("what its recipe asks (Tab picks one, at the start its number too):");
+      if (i == 0) {
+        say_dimmed(fmt::format("what {} (Tab picks one, at the start its number too):",
+                               is_builtin ? "it can be asked" : "its recipe asks"));
+      }
       say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));
     }
+    if (is_builtin) say_dimmed(fmt::format("a bigger one: {}", kBiggerModel));
     // Where the hint in the empty line cannot be told from what was typed, it is not there.
     if (style_code(Style::kDim, Stream::kErr).empty()) say_dimmed("/help lists what can be typed");
   }

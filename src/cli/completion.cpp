@@ -106,7 +106,8 @@ _naru() {
     command) mapfile -t COMPREPLY < <(compgen -W "$(_naru_commands)" -- "$cur") ;;
     words*) mapfile -t COMPREPLY < <(compgen -W "${kind#words}" -- "$cur") ;;
     model | pulled)
-      mapfile -t COMPREPLY < <("${program/#\~/$HOME}" list --names 2>/dev/null | _naru_matching "$cur") ;;
+      mapfile -t COMPREPLY < <("${program/#\~/$HOME}" list --names 2>/dev/null | _naru_matching "$cur")
+      if [[ $kind == model && builtin == "$cur"* ]]; then COMPREPLY+=(builtin); fi ;;
   esac
   case $kind in
     file | model) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur") ;;

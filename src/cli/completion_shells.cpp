@@ -82,7 +82,7 @@ _naru_pulled() {
 }
 
 _naru_models() {
-  _alternative 'models:pulled model:_naru_pulled' 'files:file:_files'
+  _alternative 'builtin:built-in model:(builtin)' 'models:pulled model:_naru_pulled' 'files:file:_files'
 }
 
 )sh";
@@ -108,7 +108,7 @@ std::string fish_wanted(ValueKind kind, std::string_view word, bool is_flag) {
     }
     case ValueKind::kFile: return is_flag ? " -r -F" : " -F";
     case ValueKind::kFolder: return fmt::format(" {}-a '(__fish_complete_directories)'", is_flag ? "-x " : "");
-    case ValueKind::kModel: return fmt::format(" {}-F -a {}", is_flag ? "-r " : "", kNames);
+    case ValueKind::kModel: return fmt::format(" {}-F -a 'builtin {}", is_flag ? "-r " : "", kNames.substr(1));
     case ValueKind::kPulled: return fmt::format(" {}-a {}", is_flag ? "-x " : "", kNames);
     case ValueKind::kCommand: return " -a '$__naru_commands'";
     case ValueKind::kSwitch: return "";

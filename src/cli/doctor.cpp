@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "base/builtin_file.h"
 #include "base/memory.h"
+#include "builtin/builtin.h"
 #include "cli/defaults.h"
 #include "cli/interrupts.h"
 #include "cli/machine_report.h"
@@ -88,6 +90,15 @@ class Doctor {
                      format_bytes(bytes), format_bytes(kWorkingBytes))});
   }
 
+  void look_at_builtin() {
+    const builtin::BuiltinModel* model = builtin::builtin_model();
+    if (model == nullptr) return row("built in", "no model");
+    const auto bytes = builtin_file_bytes(model->path);
+    row("built in", fmt::format("{}, {}, {}", model->name, format_bytes(model->bytes),
+                                bytes.ok() ? "its SHA-256 is right" : "DAMAGED"));
+    if (!bytes.ok()) problem(bytes.error());
+  }
+
   void look_at_models() {
     const auto folder = hub::models_folder();
     if (!folder.ok()) return problem(folder.error());
@@ -104,6 +115,7 @@ class Doctor {
     if (!list->notes.empty())
       text += fmt::format(", {} that cannot be read (naru list names them)", list->notes.size());
     row("models", text);
+    look_at_builtin();
     std::error_code ignored;
     std::filesystem::path place = *folder;  // that will be made below what is there
     while (!std::filesystem::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();

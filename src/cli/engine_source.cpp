@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/shown_text.h"
+#include "cli/builtin_words.h"
 #include "cli/context_room.h"
 #include "runs/run_files.h"
 
@@ -13,12 +14,14 @@ namespace {
 
 std::string format_count(int64_t n) {
   if (n >= 1000000000) return fmt::format("{:.1f} B", static_cast<double>(n) / 1e9);
+  if (n >= 1000000 && n < 10000000) return millions(n);
   if (n >= 1000000) return fmt::format("{:.0f} M", static_cast<double>(n) / 1e6);
   return grouped(n);
 }
 
 // RUN/model says nothing by its last part alone.
 std::string model_name(const std::string& path) {
+  if (builtin::is_builtin_model(path)) return std::string(builtin::builtin_model()->name);
   const std::filesystem::path place = path;
   const bool is_of_run = place.filename() == runs::kModelFolder && place.has_parent_path();
   return is_of_run ? short_name(place.parent_path().string()) + "/" + runs::kModelFolder : short_name(path);

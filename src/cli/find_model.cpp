@@ -6,8 +6,10 @@
 #include <optional>
 #include <vector>
 
+#include "base/builtin_file.h"
 #include "base/open_file.h"
 #include "base/shown_text.h"
+#include "cli/builtin_words.h"
 #include "hub/models_folder.h"
 #include "runs/pipeline_record.h"
 
@@ -36,8 +38,10 @@ bool is_file_name(const std::string& given) {
 
 // `place` is where the path leads, and `doing` what messages say is done.
 Result<std::string> find_at(const std::string& given, const std::filesystem::path& place, std::string_view doing) {
+  if (is_builtin_path(given)) return given;  // as everywhere: a file that is called so is ./builtin:/NAME
   const auto is_there = is_anything(place);
   if (!is_there.ok() || *is_there) return given;
+  if (means_builtin(given)) return builtin_path(doing);
   const auto name = hub::parse_name(given);
   const bool is_word = given.find('/') == std::string::npos;
   const bool is_name = name.ok() && (name->file || !is_file_name(given));
@@ -62,6 +66,7 @@ Result<std::string> find_at(const std::string& given, const std::filesystem::pat
 // What was given, or where that is the folder of a run the model in it; of a pipeline, its last stage's.
 Result<std::string> model_of_run(const std::string& given) {
   namespace fs = std::filesystem;
+  if (is_builtin_path(given)) return given;
   const fs::path folder = given;
   const auto has = [&folder](std::string_view name) {
     std::error_code ignored;

@@ -1,5 +1,5 @@
-// MODEL on the command line, and model.path and model.tokenizer of a recipe: a path, or the name of a model that was
-// pulled. A path that is there wins.
+// MODEL on the command line, and model.path and model.tokenizer of a recipe: a path, the name of a model that was
+// pulled, or `builtin`. A path that is there wins.
 #pragma once
 
 #include <string>

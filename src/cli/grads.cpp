@@ -225,8 +225,9 @@ Command make_grads() {
                 "(tensor loss, [1]) and the gradient of every parameter, under its name in the model's files, as a "
                 ".safetensors file of f32. Needs no tokenizer."};
   c.arguments = {
-      {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model", true,
-       set_model_path(&o->model.path)}};
+      {"MODEL",
+       "a model folder (config.json with .safetensors files), a .gguf file, the name of a pulled model, or builtin",
+       true, set_model_path(&o->model.path)}};
   c.flags = {
       {"ids", "FILE", kGroupInput, "a JSON array of token ids", text(&o->ids_path), 0, false, false},
       {"out", "FILE", kGroupInput, "the .safetensors file to write; it appears when it is whole", text(&o->out_path), 0,

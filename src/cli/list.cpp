@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "builtin/builtin.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/models.h"
@@ -25,7 +26,17 @@ std::string list_table(const std::vector<hub::PulledModel>& models) {
     table.row({one_line(model.manifest.model), size, std::string(hub::kind_name(model.manifest.kind)),
                model.is_whole ? one_line(model.manifest.pulled) : "not finished"});
   }
+  if (const builtin::BuiltinModel* model = builtin::builtin_model()) {
+    table.row({std::string(builtin::kModelName), format_bytes(model->bytes),
+               std::string(hub::kind_name(hub::PulledKind::kGguf)), fmt::format("built in: {}", model->name)});
+  }
   return table.text(Stream::kOut);
+}
+
+Json builtin_json() {
+  const builtin::BuiltinModel* model = builtin::builtin_model();
+  if (model == nullptr) return nullptr;
+  return {{"name", builtin::kModelName}, {"model", model->name}, {"bytes", model->bytes}, {"sha256", model->sha256}};
 }
 
 Json list_json(const std::vector<hub::PulledModel>& models) {
@@ -42,7 +53,7 @@ Json list_json(const std::vector<hub::PulledModel>& models) {
                     {"commit", manifest.commit},
                     {"pulled", manifest.pulled.empty() ? Json(nullptr) : Json(manifest.pulled)}});
   }
-  return {{"models", std::move(list)}};
+  return {{"models", std::move(list)}, {"builtin", builtin_json()}};
 }
 
 Status list_command(bool json, bool is_names) {
@@ -60,8 +71,10 @@ Status list_command(bool json, bool is_names) {
   }
   if (json) return write_out(json_text(list_json(list.models)));
   if (!list.models.empty()) return write_out(list_table(list.models));
-  return write_out(fmt::format("There are no models in {}. naru pull OWNER/NAME gets one from the Hugging Face hub.\n",
-                               one_line(folder.string())));
+  const bool has_builtin = builtin::builtin_model() != nullptr;
+  return write_out(
+      fmt::format("There are no models in {}. naru pull OWNER/NAME gets one from the Hugging Face hub.\n{}",
+                  one_line(folder.string()), has_builtin ? "The built-in model is there without: naru run\n" : ""));
 }
 
 }  // namespace
@@ -73,7 +86,7 @@ Command make_list() {
             .summary = "the models that were pulled",
             .description =
                 "Lists the models of the models folder (NARU_MODELS, else ~/.local/share/naru/models): what naru pull "
-                "got, and what it has begun and not finished."};
+                "got, and what it has begun and not finished. Below them stands the built-in model."};
   c.flags = {{"json", "", kGroupOutput, "one JSON object: models, with everything that is known of each",
               [json](const Given&) -> Status {
                 *json = true;

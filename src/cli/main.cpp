@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "builtin/builtin.h"
 #include "cli/command.h"
 #include "cli/defaults.h"
 #include "cli/interrupts.h"
@@ -104,6 +105,7 @@ int run(std::vector<std::string> words) {
 int main(int argc, char** argv) {
   naru::cli::open_standard_streams();
   naru::cli::install_interrupts();
+  naru::builtin::offer_builtin_model();
   try {
     return naru::cli::run(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   } catch (const std::bad_alloc&) {

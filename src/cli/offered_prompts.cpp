@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/shown_text.h"
+#include "builtin/builtin.h"
 #include "recipes/recipe.h"
 #include "runs/run_files.h"
 
@@ -16,6 +17,10 @@ constexpr size_t kOfferBytesMax = 160;
 }  // namespace
 
 std::vector<std::string> offered_prompts(const std::string& model_path) {
+  if (builtin::is_builtin_model(model_path)) {
+    const auto questions = builtin::builtin_questions();
+    return {questions.begin(), questions.end()};
+  }
   std::filesystem::path path = model_path;
   std::vector<std::string> offers;
   if (path.filename().empty() || path.has_extension()) path = path.parent_path();  // "RUN/model/", or a file in it

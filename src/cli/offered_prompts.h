@@ -1,4 +1,5 @@
-// What a chat with a model of one's own may begin with: the prompts that the recipe of its run watches ([sample]).
+// What a chat with a model of one's own may begin with: the prompts that the recipe of its run watches ([sample]); and
+// with the built-in model, what it knows.
 #pragma once
 
 #include <string>

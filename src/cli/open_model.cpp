@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/builtin_file.h"
 #include "base/file.h"
 #include "base/shown_text.h"
 #include "cli/interrupts.h"
@@ -68,11 +69,12 @@ Result<OpenModel> open_model(models::ModelFiles files, const ModelOptions& optio
 Result<formats::TokenizerData> read_tokenizer_data(const std::string& path) {
   std::error_code ignored;
   fs::path place = path;
-  if (!fs::exists(place, ignored)) {
+  const bool is_builtin = is_builtin_path(place);
+  if (!is_builtin && !fs::exists(place, ignored)) {
     return Error{Code::kNotFound,
                  fmt::format("opening the tokenizer: {}: there is no such file or folder; check the path", path)};
   }
-  if (!fs::is_directory(place, ignored) && place.extension() == ".gguf") {
+  if (is_builtin || (!fs::is_directory(place, ignored) && place.extension() == ".gguf")) {
     NARU_ASSIGN(const MappedFile file, MappedFile::open(place));
     NARU_ASSIGN(const formats::GgufIndex index, formats::parse_gguf(file.bytes(), place.filename().string()));
     return formats::tokenizer_from_gguf(index);

@@ -14,6 +14,7 @@
 #include "cli/grads.h"
 #include "cli/models.h"
 #include "cli/program.h"
+#include "cli/run_words.h"
 #include "cli/runs.h"
 #include "cli/sample.h"
 #include "cli/serve.h"
@@ -81,42 +82,6 @@ Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
   };
 }
 
-// The words of the command line: MODEL and PROMPT, or with a server PROMPT alone.
-Status take_run_words(RunOptions& o, std::vector<Given>& words) {
-  const auto wrong = [](const std::string& what) {
-    return Error{Code::kInvalidArgument, fmt::format("reading the command line: naru run: {}", what)};
-  };
-  if (!o.server.empty()) {
-    if (words.size() > 1) {
-      return wrong(
-          "with --server the one argument is PROMPT, two were given; quote the prompt, and name the server's "
-          "model with --model");
-    }
-    if (!words.empty()) o.prompt = words[0].text;
-    // What decides how a model computes here; what is in the environment and the defaults file is meant for others.
-    for (const char* name : {"chat-template", "adapter", "compute", "cache-dtype", "latent", "threads", "prefill-chunk",
-                             "chip", "explain", "context", "schema", "regex", "choice"}) {
-      const auto given = o.given_by.find(name);
-      if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
-      return wrong(fmt::format("--{} is about a model that runs here, and --server was given; leave one out", name));
-    }
-    if (!o.is_raw || !o.system) return {};
-    return wrong("--raw and --system were both given, and a text to go on with has no instructions; leave one out");
-  }
-  for (const char* name : {"model", "api-key-file"}) {
-    const auto given = o.given_by.find(name);
-    if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
-    return wrong(fmt::format("--{} is about a server, and none was given; give --server URL too", name));
-  }
-  if (words.empty()) {
-    return wrong(
-        "MODEL is missing; it is a model folder, a .gguf file, or the name of a pulled model; for example: naru run "
-        "model.gguf \"Why is the sky blue?\" (or --server URL asks a server)");
-  }
-  if (words.size() > 1) o.prompt = words[1].text;
-  return set_model_path(&o.model.path)(words[0]);
-}
-
 // The flag as it is, and what set it is kept.
 void note_origin(Flag& flag, std::map<std::string, std::string>& given_by) {
   flag.set = [set = std::move(flag.set), name = flag.long_name, &given_by](const Given& given) -> Status {
@@ -127,18 +92,21 @@ void note_origin(Flag& flag, std::map<std::string, std::string>& given_by) {
 
 Command make_run() {
   auto o = std::make_shared<RunOptions>();
-  Command c{.name = "run",
-            .summary = "answer a prompt, or chat in the terminal",
-            .description =
-                "Answers a prompt. The prompt is PROMPT, or what comes through a pipe, or both (the pipe "
-                "first). With neither it starts a chat in the terminal."};
+  Command c{
+      .name = "run",
+      .summary = "answer a prompt, or chat in the terminal",
+      .description =
+          "Answers a prompt. The prompt is PROMPT, or what comes through a pipe, or both (the pipe "
+          "first). With neither it starts a chat in the terminal. Without MODEL the built-in one answers: a small "
+          "model inside of this program, which knows word problems and countdown and nothing else; before a prompt "
+          "it is called builtin."};
   const auto words = std::make_shared<std::vector<Given>>();
   const auto add_word = [words](const Given& given) -> Status {
     words->push_back(given);
     return {};
   };
   Argument model = model_argument(&o->model.path);
-  model.is_required = false;  // not where a server is asked
+  model.is_required = false;  // not where a server is asked, or the built-in model
   model.set = add_word;
   c.arguments = {std::move(model), {"PROMPT", "the question or task", false, add_word}};
   c.flags = {
@@ -179,7 +147,8 @@ Command make_run() {
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
   for (Flag& flag : c.flags) note_origin(flag, o->given_by);
-  c.examples = {{"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
+  c.examples = {{"naru run", "A chat with the built-in model: nothing is needed."},
+                {"naru run model.gguf \"Why is the sky blue?\"", "One answer, as it is made."},
                 {"naru run model.gguf", "A chat (docs/chat.md). /help lists what can be typed there."},
                 {"git diff | naru run ./model \"Write a commit message for this.\" --temperature 0",
                  "Both prompts joined; the likeliest answer."},
@@ -217,6 +186,7 @@ Command make_show() {
   c.flags.push_back(context_flag(o->model));
   std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
   c.examples = {{"naru show model.gguf --context 4096", "What it takes to run with 4096 tokens."},
+                {"naru show builtin", "The built-in model: how it was made, and how to make it again."},
                 {"naru show --machine", "The processor, and the level of instructions in use."}};
   c.check = [o]() -> Status {
     if (o->model.path.empty() != o->machine) {
@@ -270,7 +240,7 @@ Command make_tokenize() {
             .description =
                 "Reads text from standard input, as it is, and prints its token ids, as the model's official "
                 "tokenizer gives them. With --decode the other way."};
-  c.arguments = {{"MODEL", "a folder with tokenizer.json, a .gguf file, or the name of a pulled model", true,
+  c.arguments = {{"MODEL", "a folder with tokenizer.json, a .gguf file, the name of a pulled model, or builtin", true,
                   set_model_path(&o->path)}};
   const auto flag = [](const char* name, const char* help, bool* target) {
     return Flag{name, "", kGroupInput, help, set_true(target), 0, false, false};
@@ -380,7 +350,8 @@ Command make_bench() {
 }  // namespace
 
 Argument model_argument(std::string* path) {
-  return {"MODEL", "a model folder (config.json with .safetensors files), a .gguf file, or the name of a pulled model",
+  return {"MODEL",
+          "a model folder (config.json with .safetensors files), a .gguf file, the name of a pulled model, or builtin",
           true, set_model_path(path)};
 }
 

@@ -54,8 +54,9 @@ struct SamplingFlags {
 
 struct RunOptions {
   ModelOptions model;
-  std::string server;        // the address of one that answers in the place of a model here; empty: none
-  std::string server_model;  // its name there; empty: the one that there is
+  bool is_builtin_by_default = false;  // nobody named a model
+  std::string server;                  // the address of one that answers in the place of a model here; empty: none
+  std::string server_model;            // its name there; empty: the one that there is
   std::string api_key_file;
   std::optional<std::string> prompt;
   std::optional<std::string> system;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/builtin_file.h"
 #include "base/home.h"
 #include "cli/find_model.h"
 #include "runs/pipeline_record.h"
@@ -51,7 +52,7 @@ const Stage& root_of(const Pipeline& pipeline, size_t index) {
 void plan_teacher_of(const Stage& first, recipes::TeacherRecipe& teacher) {
   const recipes::ModelRecipe& model = first.recipe.model;
   if (model.config.empty()) {
-    teacher.pulled_path = fs::absolute(recipes::model_place(model, first.folder));
+    teacher.pulled_path = absolute_place(recipes::model_place(model, first.folder));
   } else {
     teacher.planned_config = fs::absolute(recipes::resolved_path(model.config, first.folder));
   }
@@ -62,12 +63,12 @@ void plan_model_of(const Stage& first, recipes::ModelRecipe& planned) {
   planned.pulled_path.clear();
   planned.path.clear();
   if (model.config.empty()) {
-    planned.path = fs::absolute(recipes::model_place(model, first.folder)).string();
+    planned.path = absolute_place(recipes::model_place(model, first.folder)).string();
   } else {
     planned.config = fs::absolute(recipes::resolved_path(model.config, first.folder)).string();
   }
   if (planned.tokenizer.empty()) {
-    planned.tokenizer = fs::absolute(recipes::tokenizer_place(model, first.folder)).string();
+    planned.tokenizer = absolute_place(recipes::tokenizer_place(model, first.folder)).string();
   }
   if (planned.chat_template.empty() && !model.chat_template.empty()) {
     planned.chat_template = fs::absolute(recipes::resolved_path(model.chat_template, first.folder)).string();

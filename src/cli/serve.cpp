@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "cli/builtin_words.h"
 #include "cli/serve_options.h"
 #include "cli/serve_settings.h"
 
@@ -189,6 +190,15 @@ Status check_options(const ServeOptions& o) {
   return {};
 }
 
+// Nobody named a model.
+Status take_builtin(ServeOptions& o) {
+  NARU_TRY(builtin_path("reading the command line: naru serve: MODEL is missing"));
+  NARU_TRY(add_named_model(&o.models)({"MODEL", std::string(builtin::builtin_model()->path)}));
+  o.model.path = o.models[0].path;
+  o.is_builtin_by_default = true;
+  return {};
+}
+
 }  // namespace
 
 Command make_serve() {
@@ -199,10 +209,12 @@ Command make_serve() {
                 "Serves a model over HTTP: chat completions and completions as OpenAI's clients ask for them. Many "
                 "requests are computed together, and each answer is the one it would be alone. It listens on this "
                 "machine alone unless --host says otherwise. docs/server.md has the fields. At / is a page to chat "
-                "with it, which shows what the server does and how training runs go, too."};
+                "with it, which shows what the server does and how training runs go, too. Without MODEL it serves the "
+                "built-in one, which knows word problems and countdown and nothing else."};
   Argument model = model_argument(&o->model.path);
   model.help += "; NAME=MODEL says what requests call it";
   model.is_repeatable = true;
+  model.is_required = false;
   model.set = [o](const Given& given) -> Status {
     NARU_TRY(add_named_model(&o->models)(given));
     o->model.path = o->models[0].path;
@@ -237,12 +249,16 @@ Command make_serve() {
   c.flags.push_back({"queue", "N", kGroupMachine, "requests that may wait besides; more are refused; default 512",
                      set_whole(&service.answering.queue, 0, server::kQueueMax)});
   c.examples = {
+      {"naru serve", "The built-in model: nothing is needed."},
       {"naru serve model.gguf", "On http://127.0.0.1:8080, with a line to try it."},
       {"naru serve ./model --host 0.0.0.0 --keys keys.txt", "For other machines: each request needs a key."},
       {"naru serve small=./model big=./other", "Two models under names, each loaded when a request names it."},
       {"naru serve ./model --socket /run/naru.sock --parallel 16", "Behind a proxy, sixteen answers at once."},
       {"naru serve ./model --for codex --check-config", "What Codex is to be told; nothing is started."}};
-  c.check = [o] { return check_options(*o); };
+  c.check = [o]() -> Status {
+    if (o->models.empty()) NARU_TRY(take_builtin(*o));
+    return check_options(*o);
+  };
   c.run = [o] { return serve_command(*o); };
   return c;
 }

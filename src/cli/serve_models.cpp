@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <set>
 
+#include "base/builtin_file.h"
 #include "base/shown_text.h"
+#include "cli/builtin_words.h"
 #include "cli/find_model.h"
 #include "cli/open_model.h"
 #include "engine/memory_plan.h"
@@ -42,8 +44,9 @@ std::function<Status(const Given&)> add_named_model(std::vector<NamedModel>* mod
       model.name = name_of_given(given.text);
     }
     NARU_TRY(set_model_path(&model.path)(rest));
+    if (!model.has_own_name && builtin::is_builtin_model(model.path)) model.name = builtin::builtin_model()->name;
     const bool is_word = rest.text.find_first_of("/.") == std::string::npos;
-    if (is_word && !std::filesystem::exists(model.path, ignored)) {
+    if (is_word && !is_builtin_path(model.path) && !std::filesystem::exists(model.path, ignored)) {
       return Error{
           Code::kNotFound,
           fmt::format("opening the model: '{}': there is no such file or folder, and no model of that name was "

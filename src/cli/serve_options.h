@@ -14,8 +14,9 @@ namespace naru::cli {
 
 struct ServeOptions {
   ModelOptions model;
-  std::string name;                // the model is served by; empty: made of what was given
-  std::vector<NamedModel> models;  // all that were given; `model` is the first
+  std::string name;                    // the model is served by; empty: made of what was given
+  std::vector<NamedModel> models;      // all that were given; `model` is the first
+  bool is_builtin_by_default = false;  // nobody named a model
   std::optional<std::string> chat_template;
   std::string keys;               // a file
   std::string tls_cert, tls_key;  // files; empty: plain HTTP

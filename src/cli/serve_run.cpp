@@ -13,8 +13,10 @@
 
 #include "base/memory.h"
 #include "base/shown_text.h"
+#include "cli/builtin_words.h"
 #include "cli/find_model.h"
 #include "cli/interrupts.h"
+#include "cli/offered_prompts.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
@@ -120,10 +122,13 @@ std::string lines_to_try(const server::Server& server, const ServeOptions& optio
   std::string with = is_socket ? fmt::format(" --unix-socket {}", shell_word(options.server.listen.socket_path)) : "";
   if (!options.tls_cert.empty()) with += fmt::format(" --cacert {}", shell_word(options.tls_cert));
   const std::string key = options.keys.empty() ? "" : " -H \"Authorization: Bearer $OPENAI_API_KEY\"";
-  std::string text = fmt::format("curl{} {}/v1/{} -H 'Content-Type: application/json'{} -d '{}'\n", with, base,
-                                 is_chat ? "chat/completions" : "completions", key,
-                                 is_chat ? R"({"messages": [{"role": "user", "content": "Why is the sky blue?"}]})"
-                                         : R"({"prompt": "The sky is blue because", "max_tokens": 32})");
+  const bool is_builtin = builtin::is_builtin_model(options.model.path);
+  const std::string_view asked = is_builtin ? builtin::builtin_questions().front() : "Why is the sky blue?";
+  std::string text =
+      fmt::format("curl{} {}/v1/{} -H 'Content-Type: application/json'{} -d '{}'\n", with, base,
+                  is_chat ? "chat/completions" : "completions", key,
+                  is_chat ? fmt::format(R"({{"messages": [{{"role": "user", "content": "{}"}}]}})", asked)
+                          : R"({"prompt": "The sky is blue because", "max_tokens": 32})");
   if (!is_socket) {
     text += fmt::format("export OPENAI_BASE_URL={}/v1{}\n", base, options.keys.empty() ? " OPENAI_API_KEY=none" : "");
   }
@@ -298,6 +303,7 @@ Status serve_command(ServeOptions& options) {
   if (service.logs_prompts && !options.is_check) {
     print_note("prompts are logged: the body of each request stands in the log, for whoever reads it");
   }
+  if (options.is_builtin_by_default) note_builtin("is served");
   if (!options.is_check) reload_at_hangup();
   if (options.models.size() > 1) return serve_several(options, log.get());
   std::optional<std::string> chat_template;
@@ -306,6 +312,7 @@ Status serve_command(ServeOptions& options) {
   }
   // What is wrong with them is said before anybody is told an address. (Work for another thread must be copyable.)
   NARU_ASSIGN(models::ModelFiles opened, open_files(options.model));
+  service.questions = offered_prompts(options.model.path);
   const auto files = std::make_shared<models::ModelFiles>(std::move(opened));
   service.answering.model_name = served_name(options);
   Found found;  // outlives the server, whose threads write it

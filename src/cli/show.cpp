@@ -8,12 +8,14 @@
 
 #include "base/memory.h"
 #include "base/shown_text.h"
+#include "builtin/builtin.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/sheet.h"
+#include "cli/show_builtin.h"
 #include "cli/show_machine.h"
 #include "engine/memory_plan.h"
 
@@ -35,6 +37,7 @@ struct Facts {
   std::vector<formats::FileDigest> digests = {};  // empty unless asked for
   std::optional<formats::TokenizerData> tokenizer = {};
   std::string tokenizer_problem = {};  // why there is none
+  std::optional<Json> builtin = {};    // the record of the built-in model, where it is that
 };
 
 Result<std::vector<formats::FileDigest>> digest(formats::TensorFiles& tensors) {
@@ -69,6 +72,9 @@ Result<Facts> gather(const ShowOptions& options) {
     facts.tokenizer = std::move(tokenizer).value();
   } else {
     facts.tokenizer_problem = tokenizer.error().message;
+  }
+  if (builtin::is_builtin_model(options.model.path)) {
+    NARU_ASSIGN(facts.builtin, builtin_record());
   }
   if (options.sha256 || options.json) {
     NARU_ASSIGN(facts.digests, digest(facts.files.tensors));
@@ -173,6 +179,7 @@ void put_tokenizer(const Facts& f, Sheet& sheet) {
 std::string text_form(const Facts& f) {
   Sheet sheet(Stream::kOut);
   put_model(f, sheet);
+  if (f.builtin) put_builtin(*f.builtin, sheet);
   put_memory(f, sheet);
   put_tokenizer(f, sheet);
   if (!f.plan.config.unknown_keys.empty() || !f.plan.unused_tensors.empty()) {
@@ -263,6 +270,7 @@ Json json_form(const Facts& f) {
   json["bos_ids"] = f.plan.config.bos_ids;
   json["unknown_keys"] = f.plan.config.unknown_keys;
   json["unused_tensors"] = f.plan.unused_tensors;
+  if (f.builtin) json["builtin"] = *f.builtin;
   json["files"] = Json::array();
   for (const formats::FileDigest& d : f.digests) {
     json["files"].push_back({{"name", d.name}, {"bytes", d.bytes}, {"sha256", d.sha256}});

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/builtin_file.h"
 #include "base/file.h"
 #include "base/home.h"
 #include "base/nearest.h"
@@ -375,6 +376,7 @@ Result<Recipe> parse_recipe(std::string_view toml, std::string_view name, const 
 }
 
 std::filesystem::path resolved_path(const std::string& path, const std::filesystem::path& recipe_folder) {
+  if (is_builtin_path(path)) return path;
   return recipe_folder / with_home(path);  // the path itself where it is absolute
 }
 

@@ -26,6 +26,7 @@ std::vector<ComponentRow> page_components() {
           "properties":{"name":{"type":"string"},"bytes":{"type":"integer"},"sha256":{"type":"string"}}}},
         "chip":{"type":"string"},"context_length":{"type":"integer"},"parallel":{"type":"integer"},
         "queue":{"type":"integer"},"answering":{"type":"integer"},
+        "questions":{"type":"array","items":{"type":"string"},"description":"that the page offers; absent: none"},
         "sampling":{"type":"object","description":"what holds where a request says nothing"}}})"},
       {"Object", R"({"type":"object"})"},
       {"Document", R"({"type":"object","required":["openapi","info","paths"]})"},

@@ -47,6 +47,7 @@ struct ServiceOptions {
   std::function<void(const RequestLog&)> log;  // one a request, when it has ended; may be empty
   bool logs_prompts = false;                   // with the bodies that asked
   RunsSource runs;                             // that the page shows; may be empty
+  std::vector<std::string> questions;          // that the page offers where nothing was asked; may be empty
 };
 
 class Service final : public AnswerListener {

@@ -142,6 +142,7 @@ HttpResponse Service::server_page() const {
                {"parallel", options_.answering.parallel},
                {"queue", options_.answering.queue},
                {"answering", n_answering()}};
+  if (!options_.questions.empty()) json["questions"] = options_.questions;
   if (models_.size() == 1) {
     if (model_) json.update(facts_object(*model_, models_[0].hashes));
     return json_response(json);

@@ -158,6 +158,8 @@ def check_bash(binary, flags, folder):
     want("naru run owner/other:", ["x.gguf"])
     want("naru run owner/other:", ["owner/other:x.gguf"], breaks=" \t\n")
     want("naru run o", ["owner/name", "owner/other:x.gguf", "own model"])
+    want("naru run bui", ["builtin"])
+    want("naru rm bui", [])
     want("naru run owner/name o", [])
     want("naru rm owner/name owner/n", ["owner/name"])
     want("naru rm wner", [])

@@ -273,6 +273,23 @@ def test_control_tokens_are_text(browser, binary):
         assert tab.wait_for_answer() == text
 
 
+def test_questions_are_offered(browser, binary):
+    question = "spell <b>this</b>"
+    with Server(binary) as server, Stub(server.address, {question: lambda say, body: say(content="b") and None}) as stub, \
+            browser.tab() as tab:
+        stub.facts["questions"] = ["another", question]
+        tab.open(stub.url)
+        tab.wait("document.querySelectorAll('.welcome .questions button').length === 2")
+        assert tab.text(".welcome li:last-child button") == question
+        tab.click(".welcome li:last-child button")
+        assert tab.wait_for_answer() == "b" and tab.text(".message.user .said") == question
+        assert stub.bodies[-1]["messages"][-1]["content"] == question
+        assert tab.js("document.querySelector('.welcome')") is None
+        tab.press("n", alt=True)
+        tab.wait("document.querySelectorAll('.welcome .questions button').length === 2")
+        quiet(tab)
+
+
 def test_a_server_that_goes_away(browser, binary):
     whole = "".join(f"{i} words of an answer. " for i in range(200))
     state = {"n": 0}

@@ -30,7 +30,7 @@ class Stub:
     a naru whose page it is."""
 
     def __init__(self, page, scripts, port=0):
-        self.page, self.scripts = page, scripts
+        self.page, self.scripts, self.facts = page, scripts, dict(FACTS)
         self.bodies, self.paths, self.is_away, self.n_looks = [], [], False, 0
         stub = self
 
@@ -90,7 +90,7 @@ class Stub:
         elif path == "/v1/health":
             self.json(handler, {"status": "ok"})
         elif path == "/v1/server":
-            self.json(handler, FACTS)
+            self.json(handler, self.facts)
         elif path == "/v1/metrics":
             self.n_looks += 1
             self.send(handler, 200, (METRICS % (self.n_looks * 200, self.n_looks * 50)).encode(), "text/plain")

@@ -352,7 +352,6 @@ def test_run_with_a_server(binary, folder):
         (["--server", "http://127.0.0.1:9", "Hi", "--chip", "cpu"], 2, "--chip is about a model that runs here"),
         (["--server", "http://127.0.0.1:9", "a", "b"], 2, "quote the prompt"),
         (["--model", "m", str(MODEL), "Hi"], 2, "--model is about a server"),
-        ([], 2, "MODEL is missing"),
     ]:
         done = naru(binary, "run", *words)
         assert done.returncode == status and said in done.stderr, (words, done.stderr)

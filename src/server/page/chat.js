@@ -26,6 +26,7 @@ export class Chat {
     this.editing = null; // the message that is being edited
     this.attachments = new Attachments(tell);
     this.thread = new Thread({
+      ask: (text) => this.ask(text),
       edit: (node) => this.edit(node),
       retry: (node) => this.retry(node),
       goOn: (node) => this.goOn(node),
@@ -165,6 +166,12 @@ export class Chat {
     this.input.value = "";
     this.fit();
     this.make(conversation.leaf);
+  }
+
+  /** A question that was offered, as if it had been typed. */
+  ask(text) {
+    this.input.value = text;
+    this.send();
   }
 
   edit(node) {

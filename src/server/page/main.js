@@ -138,6 +138,7 @@ async function readFacts() {
   try {
     const facts = await askJson("server");
     chat.settings.setFacts(facts);
+    chat.thread.setQuestions(facts.questions ?? []);
     const model = facts.model ?? facts.models?.[0]?.id;
     document.title = model ? `${model} · naru` : "naru";
     chat.showMeter();

@@ -17,6 +17,7 @@ export class Thread {
     this.log = byId("log");
     this.latest = byId("latest");
     this.views = new Map();
+    this.questions = []; // that the server offers where nothing was asked
     this.isAtEnd = true;
     this.isDrawing = false;
     this.next = 0;
@@ -56,7 +57,14 @@ export class Thread {
 
   makeWelcome() {
     return h("div", { class: "welcome" }, h("div", { class: "mark", "aria-hidden": "true" }, "나루"),
-      say(h("p", {}), "welcome"), say(h("p", { class: "dim" }), "welcome_more"));
+      say(h("p", {}), "welcome"), this.questions.length > 0 && h("ul", { class: "questions" }, this.questions.map((text) =>
+        h("li", {}, h("button", { type: "button", onclick: () => this.acts.ask(text) }, text)))),
+      say(h("p", { class: "dim" }), "welcome_more"));
+  }
+
+  setQuestions(questions) {
+    this.questions = questions;
+    this.log.querySelector(".welcome")?.replaceWith(this.makeWelcome());
   }
 
   view(id) {
