@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Looks at the page of naru serve longer than its test does.
 
-    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,long,memory,shifts] [--out FOLDER]
+    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,cost,long,shifts,memory]
+                                 [--out FOLDER] [--runs FOLDER]
 
     shots    screenshots at 1280 and 400 pixels, light and dark, in English, Korean and Chinese, into --out, to be looked at
-    axe      accessibility of every part, by axe-core: no violation. Its script comes with --axe FILE, or out of
-             `pip install -r tools/requirements-page.txt`
+    axe      accessibility of every part in each language and theme, by axe-core: no violation. Its script comes with
+             --axe FILE, or out of `pip install -r tools/requirements-page.txt`
     frames   an answer of 200 tokens a second: no frame over 50 ms, in the middle of a long conversation too
+    cost     what a token costs the page's thread, in its own time: no more late in a conversation, or late in an answer
+             of 10,000 lines, than early. Other programs on the machine do not change it
     long     an answer of 10,000 lines (text, code, a list): no frame over 50 ms while it comes
     shifts   while an answer grows nothing that is there moves (layout shifts, as the browser counts them)
     memory   100 conversations, opened and answered: the heap and the elements do not grow
@@ -18,6 +21,7 @@ but for axe. The exit status is 0 where all that was tried is as it should be.
 
 import argparse
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
@@ -35,6 +39,8 @@ from stub import Stub, at_rate  # noqa: E402
 FRAME_MS_MAX = 50
 SHIFT_MAX = 0.01
 GROWTH_MAX = 1.10
+COST_GROWTH_MAX = 1.5
+LANGUAGES = (("en", "en-US"), ("ko", "ko-KR"), ("zh", "zh-CN"))
 
 PROSE = """## Why the sky is blue
 
@@ -107,7 +113,7 @@ def shots(args, browser, server, stub):
     out.mkdir(parents=True, exist_ok=True)
     questions = {"en": "Why is the sky blue?", "ko": "하늘은 왜 파란가요?", "zh": "天空为什么是蓝色的？"}
     n = 0
-    for language, locale in (("en", "en-US"), ("ko", "ko-KR"), ("zh", "zh-CN")):
+    for language, locale in LANGUAGES:
         for dark in (False, True):
             for width, height in ((1280, 900), (400, 800)):
                 with browser.tab(width=width, height=height, dark=dark, language=locale) as tab:
@@ -169,36 +175,45 @@ def find_axe(args):
 def axe(args, browser, server, stub):
     source = find_axe(args)
     problems = []
-    for dark in (False, True):
-        for width in (1280, 400):
-            with browser.tab(width=width, height=800, dark=dark) as tab:
-                # axe itself makes markup, which the policy of trusted types is there to stop.
-                tab.ask("Page.setBypassCSP", {"enabled": True})
+    for (language, locale), dark, width in itertools.product(LANGUAGES, (False, True), (1280, 400)):
+        with browser.tab(width=width, height=800, dark=dark, language=locale) as tab:
+            # axe itself makes markup, which the policy of trusted types is there to stop.
+            tab.ask("Page.setBypassCSP", {"enabled": True})
 
-                def look(part):
-                    if not tab.js("Boolean(window.axe)"):
-                        tab.ask("Runtime.evaluate", {"expression": source})
-                    found = tab.js("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-                                   ".then(r => r.violations.map(v => [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' :: ' + (n.any[0]?.message ?? '').slice(0, 140))]))", 120)
-                    problems.extend((f"{part} {width} {'dark' if dark else 'light'}", *each) for each in found)
+            def look(part):
+                if not tab.js("Boolean(window.axe)"):
+                    tab.ask("Runtime.evaluate", {"expression": source})
+                found = tab.js("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+                               ".then(r => r.violations.map(v => [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' :: ' + (n.any[0]?.message ?? '').slice(0, 140))]))", 120)
+                problems.extend((f"{part} {language} {width} {'dark' if dark else 'light'}", *each) for each in found)
 
-                tab.open(stub.url)
-                look("empty")
-                tab.say("Why is the sky blue?")
-                tab.wait_for_answer()
-                tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
-                look("chat")
-                tab.js("document.querySelector('#settings-open').click()")
-                look("settings")
-                tab.js("document.querySelector('#settings-open').click(); document.querySelector('#menu').click()")
-                look("list")
-                tab.js("document.querySelector('#help').click()")
-                look("help")
-                tab.open(tests.url_of(server))
-                for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
-                    tab.js(f"location.hash = '#{name}'")
-                    tab.wait(f"document.querySelector('{is_there}')")
-                    look(name)
+            tab.open(stub.url)
+            look("empty")
+            tab.say("Why is the sky blue?")
+            tab.wait_for_answer()
+            tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
+            look("chat")
+            tab.js("document.querySelector('#settings-open').click()")
+            look("settings")
+            tab.js("document.querySelector('#settings-open').click(); document.querySelector('#menu').click()")
+            look("list")
+            tab.js("document.querySelector('#help').click()")
+            look("help")
+            tab.open(tests.url_of(server))
+            for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
+                tab.js(f"location.hash = '#{name}'")
+                tab.wait(f"document.querySelector('{is_there}')")
+                look(name)
+            tab.js("document.querySelectorAll('#runs details').forEach(each => (each.open = true))")
+            tab.wait("document.querySelector('#runs details .plot')")
+            look("runs unfolded")
+            tab.js("location.hash = ''")
+            tests.settings(tab, max_tokens=20, temperature=1)
+            tab.say("Prove it")
+            tab.wait_for_answer()
+            tab.js("document.querySelector('.message.assistant .proof').click()")
+            tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
+            look("proof")
     for problem in problems:
         print(problem)
     print(f"axe: {len(problems)} violations")
@@ -228,12 +243,67 @@ def frames(args, browser, server, stub):
                 expect(len(slow) <= args.slow_frames, f"{len(slow)} frames over {FRAME_MS_MAX} ms")
 
 
-def long(args, browser, server, stub):
-    texts = {"prose": "".join(f"Line {i} of **many**, with `code` and a [link](https://example.org).\n\n" for i in range(5000)),
+PARTS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration", "TaskDuration")
+
+
+def spent(tab):
+    """Seconds that the page's thread has been at work, in parts."""
+    found = {metric["name"]: metric["value"] for metric in tab.ask("Performance.getMetrics")["metrics"]}
+    return [found[name] for name in PARTS]
+
+
+def cost_text(before, after, n):
+    ms = [1000 * (b - a) / n for a, b in zip(before, after)]
+    return ms[3], f"{ms[3]:.3f} ms a token (script {ms[0]:.3f}, style {ms[1]:.3f}, layout {ms[2]:.3f})"
+
+
+def cost(args, browser, server, stub):
+    n_answers, n_tenths = 10, 10
+    stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE * 2, 200)
+    with browser.tab() as tab:
+        tab.ask("Performance.enable", {"timeDomain": "threadTicks"})
+        tab.open(stub.url)
+        each = []
+        for turn in range(n_answers):
+            before = spent(tab)
+            tab.say("stream")
+            tab.wait_for_answer(120)
+            ms, text = cost_text(before, spent(tab), len(PROSE * 2) // 4)
+            each.append(ms)
+            print(f"cost: answer {turn + 1} of a conversation, 200 tokens/s: {text}")
+        expect(each[-1] <= COST_GROWTH_MAX * each[1], f"a token cost {each[1]:.3f} ms in the second answer and {each[-1]:.3f} in the last")
+    for name, text in long_texts().items():
+        with browser.tab() as tab:
+            tab.ask("Performance.enable", {"timeDomain": "threadTicks"})
+            marks = []
+            pieces = [text[i:i + 40] for i in range(0, len(text), 40)]
+
+            def script(say, body):
+                for k in range(n_tenths):
+                    tenth = pieces[len(pieces) * k // n_tenths:len(pieces) * (k + 1) // n_tenths]
+                    at_rate(say, "".join(tenth), 500, size=40)
+                    time.sleep(0.5)  # until it is drawn
+                    marks.append(spent(tab))
+
+            stub.scripts["long"] = script
+            tab.open(stub.url)
+            tab.say("long")
+            tab.wait_for_answer(240)
+            each = [cost_text(marks[k], marks[k + 1], len(pieces) / n_tenths) for k in range(n_tenths - 1)]
+            for k in (0, n_tenths // 2, n_tenths - 2):
+                print(f"cost: {name}, {text.count(chr(10))} lines, tenth {k + 2}: {each[k][1]}")
+            expect(each[-1][0] <= COST_GROWTH_MAX * each[0][0], f"{name}: {each[0][0]:.3f} ms a piece in the second tenth, {each[-1][0]:.3f} in the last")
+
+
+def long_texts():
+    return {"prose": "".join(f"Line {i} of **many**, with `code` and a [link](https://example.org).\n\n" for i in range(5000)),
              "code": "```cpp\n" + "".join(f"int value_{i} = {i};  // the {i}th\n" for i in range(10000)) + "```\n",
              "list": "".join(f"{i}. item **{i}**\n" for i in range(10000))}
+
+
+def long(args, browser, server, stub):
     with browser.tab(scripts=[WATCH]) as tab:
-        for name, text in texts.items():
+        for name, text in long_texts().items():
             stub.scripts[name] = lambda say, body, text=text: at_rate(say, text, 1000, size=40)
             tab.open(stub.url)
             tab.press("n", alt=True)
@@ -302,20 +372,23 @@ def memory(args, browser, server, stub):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=str(ROOT / "build/release/naru"))
-    parser.add_argument("--only", default="shots,axe,frames,long,shifts,memory", metavar="NAMES")
+    parser.add_argument("--only", default="shots,axe,frames,cost,long,shifts,memory", metavar="NAMES")
     parser.add_argument("--out", default=str(ROOT / "build/page"), metavar="FOLDER", help="of the screenshots; default build/page")
+    parser.add_argument("--runs", metavar="FOLDER", help="of training runs that are shown; default: some that are made up")
     parser.add_argument("--axe", metavar="FILE", help="axe.min.js")
     parser.add_argument("--slow-frames", type=int, default=0, metavar="N", help="that are let pass; default 0")
     args = parser.parse_args()
     if find_browser() is None:
         sys.exit("looking for a browser: no Chromium is installed; ./scripts/setup installs one on Debian")
-    checks = {"shots": shots, "axe": axe, "frames": frames, "long": long, "shifts": shifts, "memory": memory}
+    checks = {"shots": shots, "axe": axe, "frames": frames, "cost": cost, "long": long, "shifts": shifts, "memory": memory}
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         tests.write_run(folder, "pretrain-tiny", 40, "done")
-        tests.write_run(folder, "r1-minute", 60)
-        with Server(args.binary, "--runs", str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
+        tests.write_pipeline(folder, "r1-minute", [("base", "sft"), ("sft", "sft"), ("rl", "grpo")])
+        tests.write_run(folder, "r1-minute/base", 100, "done")
+        tests.write_run(folder, "r1-minute/sft", 60)
+        with Server(args.binary, "--runs", args.runs or str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
                 Browser() as browser:
             for name in args.only.split(","):
                 try:

@@ -150,7 +150,7 @@ def test_stop_attach_export_import(browser, binary):
         tab.open(url_of(server))
         broken = json.dumps({"format": "naru-conversations", "conversations": [
             {"version": 1, "id": "0" * 24, "nodes": {"1" * 24: {"id": "1" * 24, "parent": "1" * 24, "role": "user", "text": "x"}}}]})
-        for content, words in (("{}", "no file of naru"), (broken, "1 could not be read"), (text, "1 conversations are imported")):
+        for content, words in (("{}", "no file of naru"), (broken, "1 could not be read"), (text, "Conversations imported: 1")):
             tab.js(f"""(() => {{ const files = new DataTransfer(); files.items.add(new File([{json.dumps(content)}], 'x.json'));
                 const input = document.querySelector('#import-file'); input.files = files.files;
                 input.dispatchEvent(new Event('change')); }})()""")
@@ -187,7 +187,7 @@ def test_keys(browser, binary):
 def test_proof_and_server(browser, binary):
     with Server(binary, "--parallel", "4") as server, browser.tab() as tab:
         tab.open(url_of(server))
-        settings(tab, max_tokens=40, temperature=1)
+        settings(tab, max_tokens=40, temperature=1, seed=14)
         tab.say("Prove it")
         tab.wait_for_answer()
         foot(tab, "Proof")
@@ -196,12 +196,29 @@ def test_proof_and_server(browser, binary):
         assert tab.js("Boolean(document.querySelector('.verdict.good'))"), (tab.text(".verdict"), rows)
         assert len(rows) == 3 and len({(row[3], row[4]) for row in rows}) == 1 and rows[0][3], rows
         assert int(rows[1][1]) >= 1, rows
-        tab.press("Escape")
-        tab.press("2", alt=True)
+        # As many tokens as stand under the answer, which the last one ends; and nothing hangs out of a narrow screen.
+        assert rows[0][2] == "8" and "8 tokens" in tab.text(".message.assistant .facts"), (rows, tab.text(".message.assistant .facts"))
+        assert "8 tokens (7 of them text)" in tab.text(".verdict"), tab.text(".verdict")
+        tab.size(400, 800)
+        tab.wait("innerWidth === 400")
+        assert tab.js("(() => { const d = document.querySelector('#proof'); return d.scrollWidth <= d.clientWidth && "
+                      "[...d.querySelectorAll('.table')].every(t => t.scrollWidth <= t.clientWidth); })()")
+        tab.size(1280, 800)
+        # It belongs to the chat, and does not cover another part.
+        tab.js("location.hash = '#server'")
+        tab.wait("!document.querySelector('#proof').open")
         tab.wait("document.querySelectorAll('#server .plot').length === 4")
         tab.wait("document.querySelector('#server .tiles dd')?.textContent > 0 && document.querySelector('#server').innerText.includes('numerics')")
         tab.wait("document.querySelector('#server canvas').width > 100")
         quiet(tab)
+
+
+def write_pipeline(folder, name, stages):
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    before = [None, *(stage for stage, _ in stages)]
+    (folder / name / "pipeline.json").write_text(json.dumps({"format": 1, "name": name, "stages": [
+        {"name": stage, "kind": kind, "recipe": f"{stage}.toml",
+         "inputs": [{"as": "model", "stage": before[i], "sha256": ""}] if i else []} for i, (stage, kind) in enumerate(stages)]}))
 
 
 def write_run(folder, name, n, status="running"):
@@ -215,26 +232,73 @@ def write_run(folder, name, n, status="running"):
 
 def test_runs(browser, binary):
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+        root = pathlib.Path(folder)
+        folder = root / "runs"
         write_run(folder, "first", 10, "done")
         write_run(folder, "second", 20)
+        write_pipeline(folder, "small", [("base", "sft"), ("rl", "grpo")])
+        write_run(folder, "small/base", 100, "done")
+        write_run(root, "secret", 5)
+        (folder / "link").symlink_to(root / "secret")
         with Server(binary, "--runs", str(folder)) as server, browser.tab() as tab:
-            listed = server.ask("GET", "/v1/runs").json()["runs"]
-            assert sorted(run["id"] for run in listed) == ["first", "second"] and str(folder) not in json.dumps(listed), listed
+            listed = server.ask("GET", "/v1/runs").json()
+            assert sorted(run["id"] for run in listed["runs"]) == ["first", "second", "small/base"], listed
+            assert str(root) not in json.dumps(listed), listed
+            assert [(stage["name"], stage["kind"], stage["takes"], stage["run"]) for stage in listed["pipelines"][0]["stages"]] == \
+                [("base", "sft", "", "small/base"), ("rl", "grpo", "base", None)], listed
             run = server.ask("GET", "/v1/runs/first").json()
             assert run["status"] == "done" and [len(c["steps"]) for c in run["curves"] if c["name"] == "loss"] == [10], run
-            for path in ("/v1/runs/none", "/v1/runs/..%2f..%2fetc", "/v1/runs/%2e%2e/first", "/v1/runs/first/run.json"):
+            for path in ("/v1/runs/none", "/v1/runs/link", "/v1/runs/..%2f..%2fetc", "/v1/runs/%2e%2e/first",
+                         "/v1/runs/first/run.json", "/v1/runs/..%2fsecret"):
                 assert server.ask("GET", path).status == 404, path
             assert server.ask("GET", "/v1/runs/%zz").status == 400
             tab.open(url_of(server) + "#runs")
-            tab.wait("document.querySelectorAll('.run-row').length === 2 && document.querySelectorAll('#runs .plot').length === 2")
+            tab.wait("document.querySelectorAll('button.run-row').length === 3 && document.querySelectorAll('#runs .plot').length === 1")
+            stages = tab.js("[...document.querySelectorAll('.pipeline .run-row')].map(row => row.innerText.replace(/\\s+/g, ' '))")
+            assert tab.text(".pipeline h3").startswith("small") and stages == ["base sft done step 100 of 100 loss 0.0100", "rl grpo to do"], stages
+            tab.js("document.querySelector('.run-row[data-id=\"small/base\"]').click()")
+            tab.wait("document.querySelector('#runs .run-name')?.textContent.startsWith('small · base')")
             tab.js("document.querySelector('.run-row[data-id=first]').click()")
-            tab.wait("document.querySelector('#runs h3').textContent === 'first'")
-            assert "<b>odd</b>" in tab.text("#runs .plots")
+            tab.wait("document.querySelector('#runs .run-name').textContent.startsWith('first')")
+            tab.js("document.querySelector('#runs details summary').click()")
+            tab.wait("document.querySelector('#runs details .plot')")
+            assert "<b>odd</b>" in tab.text("#runs details .plots")
             write_run(folder, "first", 30, "done")
             tab.wait("document.querySelector('.run-row[data-id=first]').textContent.includes('30')")
             tab.wait("document.querySelector('#runs .plot .now').textContent === '0.03333'")
             quiet(tab)
+
+
+# What stands at the axes of a plot of these values, as Chart.js would ask for it.
+TICKS = """(async () => {
+    const {Plot} = await import('/page/plots.js');
+    const texts = [];
+    for (const [values, options] of CASES) {
+        const plot = new Plot('x', ['x'], options);
+        document.body.append(plot.element);
+        plot.put(values.map((_, i) => i), [values]);
+        await plot.ready;
+        const {x, y} = plot.chart.scales;
+        texts.push([[y.min, y.max], y.ticks.map(t => t.label), x.ticks.map(t => t.label)]);
+        plot.remove();
+    }
+    return texts;
+})()"""
+
+
+def test_axes(browser, binary):
+    cases = [[[0, 0, 0], {}], [[0.25, 0.5], {"isShare": True}], [[0, 0], {"isShare": True}], [[6.9991, 6.9992, 6.9994], {}], [[7], {}],
+             [[0, 1, 0], {"isCount": True}], [[5, 0.2, 0.01], {"mayBeLog": True}], [[1e-9, -2e-9], {}], [[1000000, 2500000], {}]]
+    with Server(binary) as server, browser.tab() as tab:
+        tab.open(url_of(server))
+        for (values, options), (bounds, *axes) in zip(cases, tab.js(TICKS.replace("CASES", json.dumps(cases)))):
+            for texts in axes:
+                said = [text for text in texts if text]
+                assert len(said) >= 2 and len(set(said)) == len(said), (values, axes)
+            assert bounds[0] >= 0 or min(values) < 0, (values, bounds)
+            if options.get("isShare"):
+                assert bounds == [0, 1] and axes[0][0] == "0 %" and axes[0][-1] == "100 %", (bounds, axes)
+        quiet(tab)
 
 
 def test_a_hostile_model(browser, binary):
@@ -339,6 +403,44 @@ def test_a_browser_that_keeps_nothing(browser, binary):
                     URL.createObjectURL = blob => (blob.text().then(done), make(blob)); document.querySelector('#export').click(); })""")
                 assert len(json.loads(text)["conversations"]) == 2
                 quiet(tab)
+
+
+# Storage that is full as long as window.isFull is.
+FILLS = "(() => { const put = IDBObjectStore.prototype.put; IDBObjectStore.prototype.put = function(...given) {" \
+        "if (window.isFull) throw new DOMException('full', 'QuotaExceededError'); return put.apply(this, given); }; })();"
+KEPT = """new Promise(done => { const open = indexedDB.open('naru'); open.onsuccess = () => {
+    const all = open.result.transaction('conversations').objectStore('conversations').getAll();
+    all.onsuccess = () => done(all.result.map(each => each.nodes[each.leaf].text).sort()); }; })"""
+
+
+def test_storage_that_fills_in_the_middle(browser, binary):
+    go_on = threading.Event()
+
+    def script(say, body):
+        say(content="The first half, ")
+        go_on.wait(30)
+        say(content="and the second.")
+
+    with Server(binary) as server, Stub(server.address, {"go": script, "next": lambda say, body: say(content="Next.")}) as stub, \
+            browser.tab(scripts=[FILLS]) as tab:
+        tab.open(stub.url)
+        tab.say("go")
+        tab.wait(f"{LAST}?.innerText.includes('first half')")
+        tab.js("window.isFull = true")
+        go_on.set()
+        assert tab.wait_for_answer() == "The first half, and the second."
+        tab.wait("document.querySelector('#banner').innerText.includes('storage is full')")
+        tab.press("n", alt=True)
+        tab.say("next")
+        assert tab.wait_for_answer() == "Next."
+        assert tab.js(KEPT) != ["Next.", "The first half, and the second."]
+        # There is room again: with the next one that is kept, all are, and the line goes.
+        tab.js("window.isFull = false")
+        foot(tab, "Retry")
+        tab.wait("!document.querySelector('#banner').innerText")
+        tab.wait_for_answer()
+        tab.wait(KEPT.replace("done(all", "done(String(all").replace(".sort())", ".sort()) === 'Next.,The first half, and the second.')"))
+        quiet(tab)
 
 
 ANSWER = """# A title

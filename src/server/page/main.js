@@ -57,6 +57,7 @@ const chat = new Chat({
     proof.show(conversation, node);
   },
   closeSidebar: () => showSidebar(false),
+  serverIsAway: () => look(),
 });
 const serverTab = new ServerTab(byId("server"));
 const runsTab = new RunsTab(byId("runs"));
@@ -75,6 +76,7 @@ function showTab(name) {
   if (name === "runs") runsTab.show();
   else runsTab.hide();
   if (name === "chat") chat.thread.stay();
+  else proof?.close(); // it belongs to an answer of the chat
   const mark = name === "chat" ? "" : `#${name}`;
   if (location.hash !== mark) history.replaceState(null, "", mark || location.pathname);
 }
@@ -92,6 +94,11 @@ for (const name of TABS) {
 }
 const tabOfAddress = () => TABS.find((name) => location.hash === `#${name}`) ?? "chat";
 window.addEventListener("hashchange", () => showTab(tabOfAddress()));
+// A part that scrolls can have the focus, for keys to scroll it; not before there was one, for an address gives its target
+// the focus at once, and a frame with it.
+window.addEventListener("keydown", () => {
+  for (const panel of document.querySelectorAll(".panel")) panel.tabIndex = 0;
+}, { once: true, capture: true });
 
 // ---- theme and language
 
@@ -119,8 +126,10 @@ whenLanguageChanges(() => {
 // ---- whether the server is there
 
 let wasThere = null;
+let looking = null;
 
 async function look() {
+  clearTimeout(looking);
   const is = await isThere();
   if (is !== wasThere) {
     wasThere = is;
@@ -131,7 +140,8 @@ async function look() {
       await readFacts();
     }
   }
-  setTimeout(look, document.hidden ? 4 * LOOK_MS : LOOK_MS);
+  clearTimeout(looking);
+  looking = setTimeout(look, document.hidden ? 4 * LOOK_MS : LOOK_MS);
 }
 
 async function readFacts() {

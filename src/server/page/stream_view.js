@@ -158,8 +158,7 @@ export class StreamView {
     const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
     const line = text.lastIndexOf("\n");
     if (table && line > table[0].length) {
-      if (NESTED.test(window)) return this.takeLine(window, isEnd);
-    const head = table[0];
+      const head = table[0];
       this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
       this.tableHead = head;
       return true;
