@@ -528,6 +528,10 @@ def test_text_in_pieces(browser, binary):
         for text in (ANSWER, ANSWER.replace("\n", "\n\n"), "- a\n\n\tb\n" * 5 + "~~~\n```\n~~~\n> q\n> r\n\n1) x\n2) y\n\n***\n" + ANSWER * 2):
             found = tab.js(PIECES.replace("TEXT", json.dumps(text)).replace("SIZES", json.dumps(sizes)), 60)
             assert len(found) == 1, found[0][:2000] + "\nwanted\n" + found[-1][:2000]
+        # A list that is longer than what is looked at together is made in pieces of its own.
+        items = "".join(f"{i}. item **{i}**\n   - below it\n" for i in range(1, 101))
+        found = tab.js(PIECES.replace("TEXT", json.dumps(items)).replace("SIZES", json.dumps([[97], [299, 3]])), 60)
+        assert len(found) == 1 and found[0].count("<OL>") > 1 and found[0].count("<LI>") == 200, found
 
 
 def test_long_answers(browser, binary):
@@ -544,6 +548,8 @@ def test_long_answers(browser, binary):
         tab.say("lines")
         tab.wait_for_answer(120)
         tab.wait(f"document.querySelector('.message.assistant .text').textContent.includes('item {N_LINES - 2} of many')", 60)
+        # Four digits have the room that they need.
+        assert tab.js("parseFloat(getComputedStyle([...document.querySelectorAll('.text ol')].pop()).paddingInlineStart)") > 45
         for i in (1, N_LINES // 2 + 1, N_LINES - 2):
             assert tab.js(f"document.querySelector('.message.assistant .text').textContent.includes('item {i} of')"), i
         tab.press("n", alt=True)
