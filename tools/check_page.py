@@ -77,12 +77,15 @@ See [Rayleigh scattering](https://en.wikipedia.org/wiki/Rayleigh_scattering).
 KOREAN = "하늘이 파란 까닭은 **레일리 산란** 때문입니다. 파장이 짧은 빛이 더 많이 흩어집니다.\n\n"
 CHINESE = "天空呈蓝色是因为**瑞利散射**：波长越短的光散射得越多。\n\n"
 
-# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts.
+# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts, with what has moved.
 WATCH = """window.frames_ = []; window.shifts_ = [];
 try { new PerformanceObserver(l => l.getEntries().forEach(e => window.frames_.push([Math.round(e.duration),
     e.scripts.map(s => `${s.sourceURL.split('/').pop()} ${s.sourceFunctionName} ${Math.round(s.duration)}`).join('; ')])))
     .observe({type: 'long-animation-frame'}); } catch {}
-new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push(e.value))).observe({type: 'layout-shift'});"""
+const rect_ = r => [r.x, r.y, r.width, r.height].map(Math.round).join(',');
+new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push([e.value, e.sources.slice(0, 3).map(s =>
+    `${s.node?.nodeName} ${(s.node?.className || s.node?.parentElement?.className) ?? ''} ${rect_(s.previousRect)} -> ${rect_(s.currentRect)}`)])))
+    .observe({type: 'layout-shift'});"""
 
 
 class Failed(Exception):
@@ -221,9 +224,12 @@ def axe(args, browser, server, stub):
 
 
 def watched(tab):
-    found = tab.js("[window.frames_, window.shifts_.reduce((a, b) => a + b, 0)]")
+    frames, shifts = tab.js("[window.frames_, window.shifts_]")
     tab.js("window.frames_.length = window.shifts_.length = 0")
-    return found
+    for value, moved in shifts:
+        if value > SHIFT_MAX / 5:
+            print(f"  a shift of {value:.4f}: {moved}")
+    return frames, sum(value for value, _ in shifts)
 
 
 def frames(args, browser, server, stub):

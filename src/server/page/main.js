@@ -2,6 +2,7 @@
 import { askJson, isThere, whenKeyIsWanted } from "./api.js";
 import { Chat } from "./chat.js";
 import { byId, h, remember, remembered } from "./dom.js";
+import { prepareFormulas } from "./formula.js";
 import { askForKey } from "./key_dialog.js";
 import { Keys } from "./keys.js";
 import { recolourPlots } from "./plots.js";
@@ -191,4 +192,5 @@ new Keys({
 
 await chat.start();
 showTab(tabOfAddress());
+(globalThis.requestIdleCallback ?? setTimeout)(prepareFormulas);
 look();
