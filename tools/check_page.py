@@ -31,7 +31,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/page"), str(ROOT / "tests/server")]
 
-import run_page_tests as tests  # noqa: E402
+import panel_tests  # noqa: E402
+import steps  # noqa: E402
 from browser import Browser, find_browser  # noqa: E402
 from server_rig import Server  # noqa: E402
 from stub import Stub, at_rate  # noqa: E402
@@ -144,19 +145,19 @@ def shots(args, browser, server, stub):
                     tab.js("document.querySelector('#help').click()")
                     shot("help")
                     tab.js("document.querySelector('dialog[open]')?.close()")
-                    tab.open(tests.url_of(server) + "#server")
+                    tab.open(steps.url_of(server) + "#server")
                     tests_wait = "document.querySelectorAll('#server .tiles dd').length > 4"
                     tab.wait(tests_wait)
                     server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 50})
                     time.sleep(2.2)
                     shot("server")
-                    tab.open(tests.url_of(server))
+                    tab.open(steps.url_of(server))
                     tab.js("location.hash = '#runs'")
                     tab.wait("document.querySelectorAll('#runs .plot').length > 1")
                     time.sleep(0.5)
                     shot("runs")
                     tab.js("location.hash = ''")
-                    tests.settings(tab, max_tokens=30, temperature=1)
+                    steps.settings(tab, max_tokens=30, temperature=1)
                     tab.say("Prove it")
                     tab.wait_for_answer()
                     tab.js("document.querySelector('.message.assistant .proof').click()")
@@ -202,7 +203,7 @@ def axe(args, browser, server, stub):
             look("list")
             tab.js("document.querySelector('#help').click()")
             look("help")
-            tab.open(tests.url_of(server))
+            tab.open(steps.url_of(server))
             for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
                 tab.js(f"location.hash = '#{name}'")
                 tab.wait(f"document.querySelector('{is_there}')")
@@ -211,7 +212,7 @@ def axe(args, browser, server, stub):
             tab.wait("document.querySelector('#runs details .plot')")
             look("runs unfolded")
             tab.js("location.hash = ''")
-            tests.settings(tab, max_tokens=20, temperature=1)
+            steps.settings(tab, max_tokens=20, temperature=1)
             tab.say("Prove it")
             tab.wait_for_answer()
             tab.js("document.querySelector('.message.assistant .proof').click()")
@@ -399,10 +400,10 @@ def main():
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        tests.write_run(folder, "pretrain-tiny", 40, "done")
-        tests.write_pipeline(folder, "r1-minute", [("base", "sft"), ("sft", "sft"), ("rl", "grpo")])
-        tests.write_run(folder, "r1-minute/base", 100, "done")
-        tests.write_run(folder, "r1-minute/sft", 60)
+        panel_tests.write_run(folder, "pretrain-tiny", 40, "done")
+        panel_tests.write_pipeline(folder, "r1-minute", [("base", "sft"), ("sft", "sft"), ("rl", "grpo")])
+        panel_tests.write_run(folder, "r1-minute/base", 100, "done")
+        panel_tests.write_run(folder, "r1-minute/sft", 60)
         with Server(args.binary, "--runs", args.runs or str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
                 Browser() as browser:
             for name in args.only.split(","):
