@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks at the page of naru serve longer than its test does.
 
-    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,cost,long,shifts,memory]
+    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,cost,long,shifts,memory,killed]
                                  [--out FOLDER] [--runs FOLDER]
 
     shots    screenshots at 1280 and 400 pixels, light and dark, in English, Korean and Chinese, into --out, to be looked at
@@ -13,6 +13,8 @@
     long     an answer of 10,000 lines (text, code, a list): no frame over 50 ms while it comes
     shifts   while an answer grows nothing that is there moves (layout shifts, as the browser counts them)
     memory   100 conversations, opened and answered: the heap and the elements do not grow
+    killed   a server that is killed in the middle of an answer, and started again: the answer goes on to the end that it
+             has alone
 
 A frame is what the browser calls a long animation frame: all that kept it from drawing, in one piece. On a machine that is busy with other
 things the numbers say more of those than of the page. A Chromium must be installed; Python's standard library is enough
@@ -385,10 +387,30 @@ def memory(args, browser, server, stub):
         expect(last[1] - first[1] <= 2 * rows, f"nodes grew from {first[1]} to {last[1]}")
 
 
+def killed(args, browser, server, stub):
+    question, settings = "tell me", {"max_tokens": 1900, "temperature": 1, "seed": 3}
+    flags = ["--chip", "reference", "--context", "2048", "--no-runs"]
+    first = Server(args.binary, *flags)
+    with browser.tab() as tab:
+        tab.open(steps.url_of(first))
+        steps.settings(tab, **settings)
+        tab.say(question)
+        tab.wait("document.querySelector('.message.assistant .text')?.innerText.length > 3")
+        first.process.kill()
+        first.end()
+        tab.wait("document.querySelector('.notice')?.innerText.includes('gone away')")
+        with Server(args.binary, *flags, "--port", str(first.address[1])) as second:
+            tab.wait_for_answer(60)
+            [text] = tab.js(steps.KEPT)
+            wanted = second.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": question}], **settings})
+            expect(text == wanted.json()["choices"][0]["message"]["content"], "the answer that went on is another one")
+            print(f"killed: a server was killed in an answer of {len(text)} characters; the next one went on with it, to the same end")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=str(ROOT / "build/release/naru"))
-    parser.add_argument("--only", default="shots,axe,frames,cost,long,shifts,memory", metavar="NAMES")
+    parser.add_argument("--only", default="shots,axe,frames,cost,long,shifts,memory,killed", metavar="NAMES")
     parser.add_argument("--out", default=str(ROOT / "build/page"), metavar="FOLDER", help="of the screenshots; default build/page")
     parser.add_argument("--runs", metavar="FOLDER", help="of training runs that are shown; default: some that are made up")
     parser.add_argument("--axe", metavar="FILE", help="axe.min.js")
@@ -396,7 +418,8 @@ def main():
     args = parser.parse_args()
     if find_browser() is None:
         sys.exit("looking for a browser: no Chromium is installed; ./scripts/setup installs one on Debian")
-    checks = {"shots": shots, "axe": axe, "frames": frames, "cost": cost, "long": long, "shifts": shifts, "memory": memory}
+    checks = {"shots": shots, "axe": axe, "frames": frames, "cost": cost, "long": long, "shifts": shifts, "memory": memory,
+              "killed": killed}
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

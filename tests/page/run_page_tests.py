@@ -20,7 +20,7 @@ import hostile
 from browser import Browser, find_browser
 from panel_tests import test_axes, test_proof_and_server, test_runs  # main() finds them here
 from server_rig import Server
-from steps import LAST, foot, quiet, settings, url_of
+from steps import KEPT, LAST, foot, quiet, settings, url_of
 from stub import Cut, Stub
 
 KEY = "0123456789abcdef0123"
@@ -276,9 +276,6 @@ def test_a_browser_that_keeps_nothing(browser, binary):
 # Storage that is full as long as window.isFull is.
 FILLS = "(() => { const put = IDBObjectStore.prototype.put; IDBObjectStore.prototype.put = function(...given) {" \
         "if (window.isFull) throw new DOMException('full', 'QuotaExceededError'); return put.apply(this, given); }; })();"
-KEPT = """new Promise(done => { const open = indexedDB.open('naru'); open.onsuccess = () => {
-    const all = open.result.transaction('conversations').objectStore('conversations').getAll();
-    all.onsuccess = () => done(all.result.map(each => each.nodes[each.leaf].text).sort()); }; })"""
 
 
 def test_storage_that_fills_in_the_middle(browser, binary):

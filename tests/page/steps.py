@@ -3,6 +3,10 @@
 import json
 
 LAST = "document.querySelector('.message.assistant:last-of-type')"
+# The texts of the answers that the browser has kept, one of each conversation.
+KEPT = """new Promise(done => { const open = indexedDB.open('naru'); open.onsuccess = () => {
+    const all = open.result.transaction('conversations').objectStore('conversations').getAll();
+    all.onsuccess = () => done(all.result.map(each => each.nodes[each.leaf].text).sort()); }; })"""
 
 
 def url_of(server):
