@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 """Looks at the page of naru serve longer than its test does.
 
-    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,long,memory,shifts] [--out FOLDER]
+    python3 tools/check_page.py [--binary build/release/naru] [--only shots,axe,frames,cost,long,shifts,memory,killed]
+                                 [--out FOLDER] [--runs FOLDER]
 
     shots    screenshots at 1280 and 400 pixels, light and dark, in English, Korean and Chinese, into --out, to be looked at
-    axe      accessibility of every part, by axe-core: no violation. Its script comes with --axe FILE, or out of
-             `pip install -r tools/requirements-page.txt`
+    axe      accessibility of every part in each language and theme, by axe-core: no violation. Its script comes with
+             --axe FILE, or out of `pip install -r tools/requirements-page.txt`
     frames   an answer of 200 tokens a second: no frame over 50 ms, in the middle of a long conversation too
+    cost     what a token costs the page's thread, in its own time: no more late in a conversation, or late in an answer
+             of 10,000 lines, than early. Other programs on the machine do not change it
     long     an answer of 10,000 lines (text, code, a list): no frame over 50 ms while it comes
     shifts   while an answer grows nothing that is there moves (layout shifts, as the browser counts them)
     memory   100 conversations, opened and answered: the heap and the elements do not grow
+    killed   a server that is killed in the middle of an answer, and started again: the answer goes on to the end that it
+             has alone
 
 A frame is what the browser calls a long animation frame: all that kept it from drawing, in one piece. On a machine that is busy with other
 things the numbers say more of those than of the page. A Chromium must be installed; Python's standard library is enough
@@ -18,6 +23,7 @@ but for axe. The exit status is 0 where all that was tried is as it should be.
 
 import argparse
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
@@ -27,7 +33,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/page"), str(ROOT / "tests/server")]
 
-import run_page_tests as tests  # noqa: E402
+import panel_tests  # noqa: E402
+import steps  # noqa: E402
 from browser import Browser, find_browser  # noqa: E402
 from server_rig import Server  # noqa: E402
 from stub import Stub, at_rate  # noqa: E402
@@ -35,6 +42,8 @@ from stub import Stub, at_rate  # noqa: E402
 FRAME_MS_MAX = 50
 SHIFT_MAX = 0.01
 GROWTH_MAX = 1.10
+COST_GROWTH_MAX = 1.5
+LANGUAGES = (("en", "en-US"), ("ko", "ko-KR"), ("zh", "zh-CN"))
 
 PROSE = """## Why the sky is blue
 
@@ -71,12 +80,15 @@ See [Rayleigh scattering](https://en.wikipedia.org/wiki/Rayleigh_scattering).
 KOREAN = "하늘이 파란 까닭은 **레일리 산란** 때문입니다. 파장이 짧은 빛이 더 많이 흩어집니다.\n\n"
 CHINESE = "天空呈蓝色是因为**瑞利散射**：波长越短的光散射得越多。\n\n"
 
-# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts.
+# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts, with what has moved.
 WATCH = """window.frames_ = []; window.shifts_ = [];
 try { new PerformanceObserver(l => l.getEntries().forEach(e => window.frames_.push([Math.round(e.duration),
     e.scripts.map(s => `${s.sourceURL.split('/').pop()} ${s.sourceFunctionName} ${Math.round(s.duration)}`).join('; ')])))
     .observe({type: 'long-animation-frame'}); } catch {}
-new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push(e.value))).observe({type: 'layout-shift'});"""
+const rect_ = r => [r.x, r.y, r.width, r.height].map(Math.round).join(',');
+new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push([e.value, e.sources.slice(0, 3).map(s =>
+    `${s.node?.nodeName} ${(s.node?.className || s.node?.parentElement?.className) ?? ''} ${rect_(s.previousRect)} -> ${rect_(s.currentRect)}`)])))
+    .observe({type: 'layout-shift'});"""
 
 
 class Failed(Exception):
@@ -107,7 +119,7 @@ def shots(args, browser, server, stub):
     out.mkdir(parents=True, exist_ok=True)
     questions = {"en": "Why is the sky blue?", "ko": "하늘은 왜 파란가요?", "zh": "天空为什么是蓝色的？"}
     n = 0
-    for language, locale in (("en", "en-US"), ("ko", "ko-KR"), ("zh", "zh-CN")):
+    for language, locale in LANGUAGES:
         for dark in (False, True):
             for width, height in ((1280, 900), (400, 800)):
                 with browser.tab(width=width, height=height, dark=dark, language=locale) as tab:
@@ -135,19 +147,19 @@ def shots(args, browser, server, stub):
                     tab.js("document.querySelector('#help').click()")
                     shot("help")
                     tab.js("document.querySelector('dialog[open]')?.close()")
-                    tab.open(tests.url_of(server) + "#server")
+                    tab.open(steps.url_of(server) + "#server")
                     tests_wait = "document.querySelectorAll('#server .tiles dd').length > 4"
                     tab.wait(tests_wait)
                     server.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 50})
                     time.sleep(2.2)
                     shot("server")
-                    tab.open(tests.url_of(server))
+                    tab.open(steps.url_of(server))
                     tab.js("location.hash = '#runs'")
                     tab.wait("document.querySelectorAll('#runs .plot').length > 1")
                     time.sleep(0.5)
                     shot("runs")
                     tab.js("location.hash = ''")
-                    tests.settings(tab, max_tokens=30, temperature=1)
+                    steps.settings(tab, max_tokens=30, temperature=1)
                     tab.say("Prove it")
                     tab.wait_for_answer()
                     tab.js("document.querySelector('.message.assistant .proof').click()")
@@ -169,36 +181,45 @@ def find_axe(args):
 def axe(args, browser, server, stub):
     source = find_axe(args)
     problems = []
-    for dark in (False, True):
-        for width in (1280, 400):
-            with browser.tab(width=width, height=800, dark=dark) as tab:
-                # axe itself makes markup, which the policy of trusted types is there to stop.
-                tab.ask("Page.setBypassCSP", {"enabled": True})
+    for (language, locale), dark, width in itertools.product(LANGUAGES, (False, True), (1280, 400)):
+        with browser.tab(width=width, height=800, dark=dark, language=locale) as tab:
+            # axe itself makes markup, which the policy of trusted types is there to stop.
+            tab.ask("Page.setBypassCSP", {"enabled": True})
 
-                def look(part):
-                    if not tab.js("Boolean(window.axe)"):
-                        tab.ask("Runtime.evaluate", {"expression": source})
-                    found = tab.js("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-                                   ".then(r => r.violations.map(v => [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' :: ' + (n.any[0]?.message ?? '').slice(0, 140))]))", 120)
-                    problems.extend((f"{part} {width} {'dark' if dark else 'light'}", *each) for each in found)
+            def look(part):
+                if not tab.js("Boolean(window.axe)"):
+                    tab.ask("Runtime.evaluate", {"expression": source})
+                found = tab.js("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+                               ".then(r => r.violations.map(v => [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' :: ' + (n.any[0]?.message ?? '').slice(0, 140))]))", 120)
+                problems.extend((f"{part} {language} {width} {'dark' if dark else 'light'}", *each) for each in found)
 
-                tab.open(stub.url)
-                look("empty")
-                tab.say("Why is the sky blue?")
-                tab.wait_for_answer()
-                tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
-                look("chat")
-                tab.js("document.querySelector('#settings-open').click()")
-                look("settings")
-                tab.js("document.querySelector('#settings-open').click(); document.querySelector('#menu').click()")
-                look("list")
-                tab.js("document.querySelector('#help').click()")
-                look("help")
-                tab.open(tests.url_of(server))
-                for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
-                    tab.js(f"location.hash = '#{name}'")
-                    tab.wait(f"document.querySelector('{is_there}')")
-                    look(name)
+            tab.open(stub.url)
+            look("empty")
+            tab.say("Why is the sky blue?")
+            tab.wait_for_answer()
+            tab.wait("document.querySelectorAll('.tex.drawn').length > 2")
+            look("chat")
+            tab.js("document.querySelector('#settings-open').click()")
+            look("settings")
+            tab.js("document.querySelector('#settings-open').click(); document.querySelector('#menu').click()")
+            look("list")
+            tab.js("document.querySelector('#help').click()")
+            look("help")
+            tab.open(steps.url_of(server))
+            for name, is_there in (("server", "#server .tiles dd"), ("runs", "#runs .plot")):
+                tab.js(f"location.hash = '#{name}'")
+                tab.wait(f"document.querySelector('{is_there}')")
+                look(name)
+            tab.js("document.querySelectorAll('#runs details').forEach(each => (each.open = true))")
+            tab.wait("document.querySelector('#runs details .plot')")
+            look("runs unfolded")
+            tab.js("location.hash = ''")
+            steps.settings(tab, max_tokens=20, temperature=1)
+            tab.say("Prove it")
+            tab.wait_for_answer()
+            tab.js("document.querySelector('.message.assistant .proof').click()")
+            tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
+            look("proof")
     for problem in problems:
         print(problem)
     print(f"axe: {len(problems)} violations")
@@ -206,9 +227,12 @@ def axe(args, browser, server, stub):
 
 
 def watched(tab):
-    found = tab.js("[window.frames_, window.shifts_.reduce((a, b) => a + b, 0)]")
+    frames, shifts = tab.js("[window.frames_, window.shifts_]")
     tab.js("window.frames_.length = window.shifts_.length = 0")
-    return found
+    for value, moved in shifts:
+        if value > SHIFT_MAX / 5:
+            print(f"  a shift of {value:.4f}: {moved}")
+    return frames, sum(value for value, _ in shifts)
 
 
 def frames(args, browser, server, stub):
@@ -228,12 +252,76 @@ def frames(args, browser, server, stub):
                 expect(len(slow) <= args.slow_frames, f"{len(slow)} frames over {FRAME_MS_MAX} ms")
 
 
-def long(args, browser, server, stub):
-    texts = {"prose": "".join(f"Line {i} of **many**, with `code` and a [link](https://example.org).\n\n" for i in range(5000)),
+PARTS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration", "TaskDuration", "LayoutCount")
+
+
+def spent(tab):
+    """Seconds that the page's thread has been at work, in parts, and how often it has laid out."""
+    found = {metric["name"]: metric["value"] for metric in tab.ask("Performance.getMetrics")["metrics"]}
+    return [found[name] for name in PARTS]
+
+
+class Cost:
+    """Of n tokens. A busy machine draws less often, and more at a time: per token and per drawing are looked at."""
+
+    def __init__(self, before, after, n):
+        ms = [1000 * (b - a) for a, b in zip(before, after)]
+        draws = max(1, after[4] - before[4])
+        self.token, self.draw = ms[3] / n, ms[3] / draws
+        self.text = (f"{self.token:.3f} ms a token (script {ms[0] / n:.3f}, style {ms[1] / n:.3f}, layout {ms[2] / n:.3f}), "
+                     f"{self.draw:.2f} a drawing of {n / draws:.1f}")
+
+    def expect_like(self, early, what):
+        growth = min(self.token / early.token, self.draw / early.draw)
+        expect(growth <= COST_GROWTH_MAX, f"{what}: late costs {growth:.2f} times what early does, at most {COST_GROWTH_MAX} was wanted")
+
+
+def cost(args, browser, server, stub):
+    n_answers, n_tenths = 10, 10
+    stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE * 2, 200)
+    with browser.tab() as tab:
+        tab.ask("Performance.enable", {"timeDomain": "threadTicks"})
+        tab.open(stub.url)
+        each = []
+        for turn in range(n_answers):
+            before = spent(tab)
+            tab.say("stream")
+            tab.wait_for_answer(120)
+            each.append(Cost(before, spent(tab), len(PROSE * 2) // 4))
+            print(f"cost: answer {turn + 1} of a conversation, 200 tokens/s: {each[-1].text}")
+        each[-1].expect_like(each[1], "a conversation")  # in the first one KaTeX is fetched
+    for name, text in long_texts().items():
+        with browser.tab() as tab:
+            tab.ask("Performance.enable", {"timeDomain": "threadTicks"})
+            marks = []
+            pieces = [text[i:i + 40] for i in range(0, len(text), 40)]
+
+            def script(say, body):
+                for k in range(n_tenths):
+                    tenth = pieces[len(pieces) * k // n_tenths:len(pieces) * (k + 1) // n_tenths]
+                    at_rate(say, "".join(tenth), 500, size=40)
+                    time.sleep(0.5)  # until it is drawn
+                    marks.append(spent(tab))
+
+            stub.scripts["long"] = script
+            tab.open(stub.url)
+            tab.say("long")
+            tab.wait_for_answer(240)
+            each = [Cost(marks[k], marks[k + 1], len(pieces) / n_tenths) for k in range(n_tenths - 1)]
+            for k, one in enumerate(each):
+                print(f"cost: {name}, {text.count(chr(10))} lines in pieces of 40 characters, tenth {k + 2}: {one.text}")
+            each[-1].expect_like(each[0], name)
+
+
+def long_texts():
+    return {"prose": "".join(f"Line {i} of **many**, with `code` and a [link](https://example.org).\n\n" for i in range(5000)),
              "code": "```cpp\n" + "".join(f"int value_{i} = {i};  // the {i}th\n" for i in range(10000)) + "```\n",
              "list": "".join(f"{i}. item **{i}**\n" for i in range(10000))}
+
+
+def long(args, browser, server, stub):
     with browser.tab(scripts=[WATCH]) as tab:
-        for name, text in texts.items():
+        for name, text in long_texts().items():
             stub.scripts[name] = lambda say, body, text=text: at_rate(say, text, 1000, size=40)
             tab.open(stub.url)
             tab.press("n", alt=True)
@@ -253,7 +341,7 @@ def long(args, browser, server, stub):
             scrolled, _ = watched(tab)
             print(f"long: {name}, scrolled through: longest frame {max((ms for ms, _ in scrolled), default=0)} ms")
             tab.open(stub.url)
-            tab.wait("document.querySelector('.message.assistant .text').textContent.length > 100000", 60)
+            tab.wait("document.querySelector('.message.assistant .text').textContent.length > 90000", 60)
             opened, _ = watched(tab)
             print(f"long: {name}, opened again: longest frame {max((ms for ms, _ in opened), default=0)} ms")
             expect(len(slow) <= args.slow_frames, f"{name}: {len(slow)} frames over {FRAME_MS_MAX} ms")
@@ -299,23 +387,47 @@ def memory(args, browser, server, stub):
         expect(last[1] - first[1] <= 2 * rows, f"nodes grew from {first[1]} to {last[1]}")
 
 
+def killed(args, browser, server, stub):
+    question, settings = "tell me", {"max_tokens": 1900, "temperature": 1, "seed": 3}
+    flags = ["--chip", "reference", "--context", "2048", "--no-runs"]
+    first = Server(args.binary, *flags)
+    with browser.tab() as tab:
+        tab.open(steps.url_of(first))
+        steps.settings(tab, **settings)
+        tab.say(question)
+        tab.wait("document.querySelector('.message.assistant .text')?.innerText.length > 3")
+        first.process.kill()
+        first.end()
+        tab.wait("document.querySelector('.notice')?.innerText.includes('gone away')")
+        with Server(args.binary, *flags, "--port", str(first.address[1])) as second:
+            tab.wait_for_answer(60)
+            [text] = tab.js(steps.KEPT)
+            wanted = second.ask("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": question}], **settings})
+            expect(text == wanted.json()["choices"][0]["message"]["content"], "the answer that went on is another one")
+            print(f"killed: a server was killed in an answer of {len(text)} characters; the next one went on with it, to the same end")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=str(ROOT / "build/release/naru"))
-    parser.add_argument("--only", default="shots,axe,frames,long,shifts,memory", metavar="NAMES")
+    parser.add_argument("--only", default="shots,axe,frames,cost,long,shifts,memory,killed", metavar="NAMES")
     parser.add_argument("--out", default=str(ROOT / "build/page"), metavar="FOLDER", help="of the screenshots; default build/page")
+    parser.add_argument("--runs", metavar="FOLDER", help="of training runs that are shown; default: some that are made up")
     parser.add_argument("--axe", metavar="FILE", help="axe.min.js")
     parser.add_argument("--slow-frames", type=int, default=0, metavar="N", help="that are let pass; default 0")
     args = parser.parse_args()
     if find_browser() is None:
         sys.exit("looking for a browser: no Chromium is installed; ./scripts/setup installs one on Debian")
-    checks = {"shots": shots, "axe": axe, "frames": frames, "long": long, "shifts": shifts, "memory": memory}
+    checks = {"shots": shots, "axe": axe, "frames": frames, "cost": cost, "long": long, "shifts": shifts, "memory": memory,
+              "killed": killed}
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        tests.write_run(folder, "pretrain-tiny", 40, "done")
-        tests.write_run(folder, "r1-minute", 60)
-        with Server(args.binary, "--runs", str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
+        panel_tests.write_run(folder, "pretrain-tiny", 40, "done")
+        panel_tests.write_pipeline(folder, "r1-minute", [("base", "sft"), ("sft", "sft"), ("rl", "grpo")])
+        panel_tests.write_run(folder, "r1-minute/base", 100, "done")
+        panel_tests.write_run(folder, "r1-minute/sft", 60)
+        with Server(args.binary, "--runs", args.runs or str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
                 Browser() as browser:
             for name in args.only.split(","):
                 try:

@@ -3,10 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/runs.h"
+#include "runs/file_stamp.h"
 #include "runs/report.h"
+#include "runs/run_files.h"
+#include "runs/run_lister.h"
 
 namespace naru::cli {
 namespace {
@@ -86,41 +91,99 @@ Json run_json(const runs::ReportData& data) {
           {"notes", data.notes}};
 }
 
-Result<std::string> list_shown(const fs::path& folder) {
-  const auto listed = runs::list_runs(folder);
+// A pipeline as the page shows it: its stages in order, with the runs that have begun.
+Json pipeline_json(const fs::path& folder, const runs::ListedPipeline& pipeline,
+                   const std::vector<runs::RunSummary>& listed) {
+  Json stages = Json::array();
+  for (const runs::StageRecord& stage : pipeline.record.stages) {
+    const fs::path place = pipeline.folder / stage.name;
+    const bool has_begun =
+        std::any_of(listed.begin(), listed.end(), [&](const auto& run) { return run.folder == place; });
+    stages.push_back({{"name", stage.name},
+                      {"kind", stage.kind},
+                      {"takes", runs::inputs_text(stage.inputs)},
+                      {"run", has_begun ? Json(run_id(folder, place)) : Json(nullptr)}});
+  }
+  return {{"id", run_id(folder, pipeline.folder)}, {"name", pipeline.record.name}, {"stages", std::move(stages)}};
+}
+
+// What the desk asks for. It keeps what it read for as long as the files are the same: a page asks every few seconds.
+class ShownRuns {
+ public:
+  explicit ShownRuns(fs::path folder) : folder_(std::move(folder)), lister_(folder_, runs::Links::kStayInside) {}
+
+  Result<std::string> list();
+  Result<std::string> read(const std::string& name);
+
+ private:
+  // Everything that the JSON of a run is made of.
+  struct Source {
+    std::string name, status;
+    std::vector<runs::FileStamp> files;
+    bool operator==(const Source&) const = default;
+  };
+  static Source source_of(const std::string& name, const runs::RunSummary& run);
+
+  fs::path folder_;
+  runs::RunLister lister_;
+  std::deque<std::pair<Source, std::string>> kept_;  // the JSON of the runs that were asked for last
+};
+
+ShownRuns::Source ShownRuns::source_of(const std::string& name, const runs::RunSummary& run) {
+  Source source{name, run.status, {}};
+  for (const char* file : {runs::kRunFile, runs::kRecipeFile, runs::kCheckpointsFolder}) {
+    source.files.push_back(runs::stamp_of(run.folder / file));
+  }
+  for (const std::string_view file : runs::kLineFiles) source.files.push_back(runs::stamp_of(run.folder / file));
+  return source;
+}
+
+Result<std::string> ShownRuns::list() {
+  const auto listed = lister_.list();
   if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
   Json json = runs_json(*listed);
   for (size_t i = 0; i < listed->size(); ++i) {
     Json& row = json["runs"][i];
     row.erase("folder");
     row.erase("command");
-    row["id"] = run_id(folder, (*listed)[i].folder);
+    row["id"] = run_id(folder_, (*listed)[i].folder);
+  }
+  json["pipelines"] = Json::array();
+  for (const runs::ListedPipeline& pipeline : lister_.pipelines()) {
+    json["pipelines"].push_back(pipeline_json(folder_, pipeline, *listed));
   }
   return dumped(json);
 }
 
 // The name is compared with those of the runs that are there; it is never a path.
-Result<std::string> read_shown(const fs::path& folder, const std::string& name) {
-  const auto listed = runs::list_runs(folder);
+Result<std::string> ShownRuns::read(const std::string& name) {
+  const auto listed = lister_.list();
   if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
   const auto run = std::find_if(listed->begin(), listed->end(),
-                                [&](const runs::RunSummary& each) { return run_id(folder, each.folder) == name; });
+                                [&](const runs::RunSummary& each) { return run_id(folder_, each.folder) == name; });
   if (run == listed->end()) {
     return Error{Code::kNotFound, "reading a training run: none of that name is there; GET /v1/runs lists them"};
+  }
+  Source source = source_of(name, *run);
+  for (const auto& [kept, json] : kept_) {
+    if (kept == source) return json;
   }
   const auto data = runs::read_report_data(run->folder);
   if (!data.ok()) return shown_error(data.error(), "reading a training run");
   Json json = run_json(*data);
   json["id"] = name;
   json["status"] = run->status;  // a run whose process died has stopped
-  return dumped(json);
+  std::erase_if(kept_, [&name](const auto& each) { return each.first.name == name; });
+  if (static_cast<int64_t>(kept_.size()) == kShownRunsKept) kept_.pop_front();
+  kept_.emplace_back(std::move(source), dumped(json));
+  return kept_.back().second;
 }
 
 }  // namespace
 
 server::RunsSource runs_source(const fs::path& folder) {
-  return {[folder] { return list_shown(folder); },
-          [folder](const std::string& name) { return read_shown(folder, name); }};
+  const auto shown = std::make_shared<ShownRuns>(folder);
+  return {[shown] { return shown->list(); }, [shown](const std::string& name) { return shown->read(name); }};
 }
 
 }  // namespace naru::cli

@@ -16,6 +16,22 @@ WAIT_SECONDS = 30
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "ArrowUp": (38, ""), "ArrowDown": (40, ""), "ArrowLeft": (37, ""),
         "ArrowRight": (39, ""), " ": (32, " ")}
 
+# Looks until it is true, for a second at a time. An element counts as true: by value it would be an empty object.
+WAITING = """new Promise((done, fail) => {
+    const end = performance.now() + 1000;
+    const look = async () => {
+        try {
+            const value = await (WANTED);
+            if (value || performance.now() > end) done(value instanceof Node ? true : value);
+            else setTimeout(look, 5);
+        } catch (problem) {
+            fail(problem);
+        }
+    };
+    look();
+})"""
+GONE = ("context was destroyed", "Cannot find context", "navigated or closed", "promise was collected")
+
 
 def find_browser():
     """The path of a browser that can be driven, or None."""
@@ -167,16 +183,20 @@ class Tab:
         return answer["result"].get("value")
 
     def wait(self, expression, seconds=WAIT_SECONDS):
-        """Until the expression is true; its value."""
+        """Until the expression is true; its value. The page itself looks, so that nothing goes to and fro meanwhile."""
         end = time.monotonic() + seconds
         while True:
-            # An element counts as true: by value it would be an empty object.
-            value = self.js(f"Promise.resolve({expression}).then(value => value instanceof Node ? true : value)")
+            try:
+                value = self.js(WAITING.replace("WANTED", expression), seconds + WAIT_SECONDS)
+            except RuntimeError as problem:
+                if not any(word in str(problem) for word in GONE):
+                    raise
+                time.sleep(0.01)  # another page comes
+                continue
             if value:
                 return value
             if time.monotonic() > end:
                 raise TimeoutError(f"it never became true: {expression}; the page: {self.text()[:1500]!r}; {self.problems[:5]}")
-            time.sleep(0.03)
 
     def text(self, selector="body"):
         return self.js(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")

@@ -6,6 +6,7 @@ Where no Chromium is installed it says so and ends with status 77. Longer proofs
 """
 
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import sys
@@ -17,38 +18,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"
 
 import hostile
 from browser import Browser, find_browser
+from panel_tests import test_axes, test_proof_and_server, test_runs  # main() finds them here
 from server_rig import Server
+from steps import KEPT, LAST, foot, quiet, settings, url_of
 from stub import Cut, Stub
 
 KEY = "0123456789abcdef0123"
 N_LINES, N_ROWS = 2001, 700  # of answers that are long; tools/check_page.py has longer ones
 SKIPPED = 77
-LAST = "document.querySelector('.message.assistant:last-of-type')"
-
-
-def url_of(server):
-    return f"http://{server.address[0]}:{server.address[1]}/"
-
-
-def quiet(tab, *expected):
-    """No script failed, no policy was hurt, and nobody but the server was asked."""
-    wrong = [problem for problem in tab.problems if not any(word in problem for word in expected)]
-    assert not wrong, wrong
-    own = tab.js("location.origin")
-    strange = [url for url in tab.requests if not url.startswith((own, "data:", "blob:", "about:"))]
-    assert not strange, strange
-
-
-def settings(tab, **values):
-    for name, value in values.items():
-        tab.js(f"""(() => {{ const e = document.querySelector('#set-{name}'); e.value = '{value}';
-                   e.dispatchEvent(new Event('input')); }})()""")
-
-
-def foot(tab, words):
-    """Presses the button of that name under the last answer."""
-    tab.wait(f"""(() => {{ const b = [...document.querySelectorAll('.message:last-of-type .actions button')]
-        .find(b => b.textContent === {json.dumps(words)}); b?.click(); return Boolean(b); }})()""")
+AT_ONCE = 2
 
 
 def test_files_and_policy(browser, binary):
@@ -128,8 +106,15 @@ def test_chat(browser, binary):
 
 
 def test_stop_attach_export_import(browser, binary):
-    with Server(binary, "--chip", "reference") as server, browser.tab() as tab:
-        tab.open(url_of(server))
+    # It says one thing after the other until nobody listens.
+    def script(say, body):
+        while True:
+            say(content="word ")
+            time.sleep(0.01)
+
+    with Server(binary) as server, Stub(server.address, {"notes.md\n````\nfirst line\n```\ncode\n```\n````\n\nRead it": script}) as stub, \
+            browser.tab() as tab:
+        tab.open(stub.url)
         tab.js("""(() => { const files = new DataTransfer();
             files.items.add(new File(['first line\\n```\\ncode\\n```\\n'], 'notes.md'));
             files.items.add(new File([new Uint8Array([0, 1, 2, 255])], 'picture.png'));
@@ -141,7 +126,7 @@ def test_stop_attach_export_import(browser, binary):
         tab.wait("document.querySelector('.stops') && document.querySelector('.message.assistant .text')?.innerText.length > 0")
         tab.press("Escape")
         tab.wait_for_answer()
-        assert "Stopped" in tab.text(".message.assistant") or "tokens" in tab.text(".message.assistant .facts")
+        assert "Stopped" in tab.text(".message.assistant") and "word" in tab.text(".message.assistant")
         # What is exported comes back in a browser that has nothing, and a wrong file is said to be one.
         text = tab.js("""new Promise(async done => { const make = URL.createObjectURL;
             URL.createObjectURL = blob => (blob.text().then(done), make(blob)); document.querySelector('#export').click(); })""")
@@ -150,7 +135,7 @@ def test_stop_attach_export_import(browser, binary):
         tab.open(url_of(server))
         broken = json.dumps({"format": "naru-conversations", "conversations": [
             {"version": 1, "id": "0" * 24, "nodes": {"1" * 24: {"id": "1" * 24, "parent": "1" * 24, "role": "user", "text": "x"}}}]})
-        for content, words in (("{}", "no file of naru"), (broken, "1 could not be read"), (text, "1 conversations are imported")):
+        for content, words in (("{}", "no file of naru"), (broken, "1 could not be read"), (text, "Conversations imported: 1")):
             tab.js(f"""(() => {{ const files = new DataTransfer(); files.items.add(new File([{json.dumps(content)}], 'x.json'));
                 const input = document.querySelector('#import-file'); input.files = files.files;
                 input.dispatchEvent(new Event('change')); }})()""")
@@ -182,59 +167,6 @@ def test_keys(browser, binary):
             tab.wait_for_answer()
             assert not tab.js("document.querySelector('#key-dialog')")
             quiet(tab, "401")
-
-
-def test_proof_and_server(browser, binary):
-    with Server(binary, "--parallel", "4") as server, browser.tab() as tab:
-        tab.open(url_of(server))
-        settings(tab, max_tokens=40, temperature=1)
-        tab.say("Prove it")
-        tab.wait_for_answer()
-        foot(tab, "Proof")
-        tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
-        rows = tab.js("[...document.querySelectorAll('#proof tbody tr')].map(r => [...r.children].map(c => c.textContent))")
-        assert tab.js("Boolean(document.querySelector('.verdict.good'))"), (tab.text(".verdict"), rows)
-        assert len(rows) == 3 and len({(row[3], row[4]) for row in rows}) == 1 and rows[0][3], rows
-        assert int(rows[1][1]) >= 1, rows
-        tab.press("Escape")
-        tab.press("2", alt=True)
-        tab.wait("document.querySelectorAll('#server .plot').length === 4")
-        tab.wait("document.querySelector('#server .tiles dd')?.textContent > 0 && document.querySelector('#server').innerText.includes('numerics')")
-        tab.wait("document.querySelector('#server canvas').width > 100")
-        quiet(tab)
-
-
-def write_run(folder, name, n, status="running"):
-    run = folder / name
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "run.json").write_text(json.dumps({"name": name, "status": status, "step": n, "steps": 100, "loss": 1.0 / n, "seconds": 5,
-                                              "started": "2026-01-01T00:00:00Z", "updated": f"2026-01-01T00:00:{n % 60:02}Z"}))
-    (run / "metrics.jsonl").write_text("".join(json.dumps({"step": i, "time": i, "loss": 1.0 / i, "<b>odd</b>": i}) + "\n"
-                                               for i in range(1, n + 1)) + "no json\n")
-
-
-def test_runs(browser, binary):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        write_run(folder, "first", 10, "done")
-        write_run(folder, "second", 20)
-        with Server(binary, "--runs", str(folder)) as server, browser.tab() as tab:
-            listed = server.ask("GET", "/v1/runs").json()["runs"]
-            assert sorted(run["id"] for run in listed) == ["first", "second"] and str(folder) not in json.dumps(listed), listed
-            run = server.ask("GET", "/v1/runs/first").json()
-            assert run["status"] == "done" and [len(c["steps"]) for c in run["curves"] if c["name"] == "loss"] == [10], run
-            for path in ("/v1/runs/none", "/v1/runs/..%2f..%2fetc", "/v1/runs/%2e%2e/first", "/v1/runs/first/run.json"):
-                assert server.ask("GET", path).status == 404, path
-            assert server.ask("GET", "/v1/runs/%zz").status == 400
-            tab.open(url_of(server) + "#runs")
-            tab.wait("document.querySelectorAll('.run-row').length === 2 && document.querySelectorAll('#runs .plot').length === 2")
-            tab.js("document.querySelector('.run-row[data-id=first]').click()")
-            tab.wait("document.querySelector('#runs h3').textContent === 'first'")
-            assert "<b>odd</b>" in tab.text("#runs .plots")
-            write_run(folder, "first", 30, "done")
-            tab.wait("document.querySelector('.run-row[data-id=first]').textContent.includes('30')")
-            tab.wait("document.querySelector('#runs .plot .now').textContent === '0.03333'")
-            quiet(tab)
 
 
 def test_a_hostile_model(browser, binary):
@@ -358,6 +290,41 @@ def test_a_browser_that_keeps_nothing(browser, binary):
                 quiet(tab)
 
 
+# Storage that is full as long as window.isFull is.
+FILLS = "(() => { const put = IDBObjectStore.prototype.put; IDBObjectStore.prototype.put = function(...given) {" \
+        "if (window.isFull) throw new DOMException('full', 'QuotaExceededError'); return put.apply(this, given); }; })();"
+
+
+def test_storage_that_fills_in_the_middle(browser, binary):
+    go_on = threading.Event()
+
+    def script(say, body):
+        say(content="The first half, ")
+        go_on.wait(30)
+        say(content="and the second.")
+
+    with Server(binary) as server, Stub(server.address, {"go": script, "next": lambda say, body: say(content="Next.")}) as stub, \
+            browser.tab(scripts=[FILLS]) as tab:
+        tab.open(stub.url)
+        tab.say("go")
+        tab.wait(f"{LAST}?.innerText.includes('first half')")
+        tab.js("window.isFull = true")
+        go_on.set()
+        assert tab.wait_for_answer() == "The first half, and the second."
+        tab.wait("document.querySelector('#banner').innerText.includes('storage is full')")
+        tab.press("n", alt=True)
+        tab.say("next")
+        assert tab.wait_for_answer() == "Next."
+        assert tab.js(KEPT) != ["Next.", "The first half, and the second."]
+        # There is room again: with the next one that is kept, all are, and the line goes.
+        tab.js("window.isFull = false")
+        foot(tab, "Retry")
+        tab.wait("!document.querySelector('#banner').innerText")
+        tab.wait_for_answer()
+        tab.wait(KEPT.replace("done(all", "done(String(all").replace(".sort())", ".sort()) === 'Next.,The first half, and the second.')"))
+        quiet(tab)
+
+
 ANSWER = """# A title
 
 Some **bold**, *slanted* and `code`, with $e^{i\\pi} + 1 = 0$ and $5 or $6.
@@ -443,6 +410,10 @@ def test_text_in_pieces(browser, binary):
         for text in (ANSWER, ANSWER.replace("\n", "\n\n"), "- a\n\n\tb\n" * 5 + "~~~\n```\n~~~\n> q\n> r\n\n1) x\n2) y\n\n***\n" + ANSWER * 2):
             found = tab.js(PIECES.replace("TEXT", json.dumps(text)).replace("SIZES", json.dumps(sizes)), 60)
             assert len(found) == 1, found[0][:2000] + "\nwanted\n" + found[-1][:2000]
+        # A list that is longer than what is looked at together is made in pieces of its own.
+        items = "".join(f"{i}. item **{i}**\n   - below it\n" for i in range(1, 101))
+        found = tab.js(PIECES.replace("TEXT", json.dumps(items)).replace("SIZES", json.dumps([[97], [299, 3]])), 60)
+        assert len(found) == 1 and found[0].count("<OL>") > 1 and found[0].count("<LI>") == 200, found
 
 
 def test_long_answers(browser, binary):
@@ -459,6 +430,8 @@ def test_long_answers(browser, binary):
         tab.say("lines")
         tab.wait_for_answer(120)
         tab.wait(f"document.querySelector('.message.assistant .text').textContent.includes('item {N_LINES - 2} of many')", 60)
+        # Four digits have the room that they need.
+        assert tab.js("parseFloat(getComputedStyle([...document.querySelectorAll('.text ol')].pop()).paddingInlineStart)") > 45
         for i in (1, N_LINES // 2 + 1, N_LINES - 2):
             assert tab.js(f"document.querySelector('.message.assistant .text').textContent.includes('item {i} of')"), i
         tab.press("n", alt=True)
@@ -482,20 +455,25 @@ def main():
         print("skipped: no Chromium is installed; apt-get install chromium-headless-shell (./scripts/setup does)")
         return SKIPPED
     tests = [test for name, test in globals().items() if name.startswith("test_") and args.only in name]
-    failed = 0
-    with Browser() as browser:
-        for test in tests:
-            begin = time.monotonic()
-            try:
-                test(browser, args.binary)
-                print(f"ok      {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-            except Exception as problem:  # the others run too
-                failed += 1
-                print(f"FAILED  {test.__name__}: {type(problem).__name__}: {problem}", flush=True)
-                if args.only:
-                    raise
-    print(f"{len(tests) - failed} of {len(tests)} passed")
-    return 1 if failed else 0
+
+    def run(test):
+        begin = time.monotonic()
+        try:
+            test(browser, args.binary)
+        except Exception as problem:  # the others run too
+            print(f"FAILED  {test.__name__}: {type(problem).__name__}: {problem}", flush=True)
+            if args.only:
+                raise
+            return False
+        print(f"ok      {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+        return True
+
+    # Two at once, each in a tab with a storage and a server of its own: most of the time one waits. The longest ones first.
+    tests.sort(key=lambda test: test not in (test_a_hostile_model, test_long_answers, test_markdown_and_languages))
+    with Browser() as browser, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        passed = list(pool.map(run, tests))
+    print(f"{sum(passed)} of {len(tests)} passed")
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -41,7 +41,10 @@ class Stub:
                 pass
 
             def do_GET(self):
-                stub.get(self)
+                try:
+                    stub.get(self)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # whoever asked has gone
 
             def do_POST(self):
                 stub.post(self)

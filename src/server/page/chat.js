@@ -15,9 +15,10 @@ const METER_MS = 250;
 const SEED_STEPS = 2 ** 53;
 
 export class Chat {
-  /** `tell(words, gaps)` shows a line to the user; `prove(conversation, node)` opens the proof. */
-  constructor({ tell, prove, closeSidebar }) {
+  /** `tell(words, gaps)` shows a line to the user; `prove(conversation, node)` opens the proof; `serverIsAway()` is told so. */
+  constructor({ tell, prove, closeSidebar, serverIsAway }) {
     this.tell = tell;
+    this.serverIsAway = serverIsAway;
     this.closeSidebar = closeSidebar;
     this.answers = new Map(); // conversation's id -> Answer
     this.open = new Map(); // those that are loaded: answers change them
@@ -256,6 +257,7 @@ export class Chat {
   }
 
   tellState(conversation, node, kind) {
+    if (kind === "away") this.serverIsAway();
     if (conversation !== this.conversation) return;
     const view = this.thread.view(node.id);
     if (!view) return;

@@ -1,9 +1,11 @@
-// A formula as KaTeX draws it, which is fetched when the first one is there. It builds elements itself, no markup; what it
-// cannot read stays as it was written. Its bounds keep a hostile formula small: sizes, expansions, length.
+// A formula as KaTeX draws it, which is fetched when the page has nothing else to do, or when the first one is there. It
+// builds elements itself, no markup; what it cannot read stays as it was written. Its bounds keep a hostile formula small:
+// sizes, expansions, length.
 import { h } from "./dom.js";
 
 const CHARACTERS_MAX = 4000;
 const KEPT_MAX = 300; // formulas drawn lately: while an answer grows its last block is drawn again and again
+const FONTS = ["KaTeX_Main", "KaTeX_Math", "KaTeX_Size1", "KaTeX_Size2"]; // that most formulas are set in
 const OPTIONS = { throwOnError: true, trust: false, strict: "ignore", maxSize: 12, maxExpand: 300, output: "htmlAndMathml" };
 
 let katex = null;
@@ -20,6 +22,12 @@ function fetchKatex() {
   if (!document.querySelector('link[href="page/katex.css"]')) {
     document.head.append(h("link", { rel: "stylesheet", href: "page/katex.css" }));
   }
+}
+
+/** So that the first formula of an answer is drawn at once, and nothing below it moves. */
+export function prepareFormulas() {
+  fetchKatex();
+  coming.then(() => Promise.all(FONTS.map((font) => document.fonts.load(`1em ${font}`)))).catch(() => {});
 }
 
 function draw(element, tex, isBlock) {

@@ -2,6 +2,7 @@
 import { askJson, isThere, whenKeyIsWanted } from "./api.js";
 import { Chat } from "./chat.js";
 import { byId, h, remember, remembered } from "./dom.js";
+import { prepareFormulas } from "./formula.js";
 import { askForKey } from "./key_dialog.js";
 import { Keys } from "./keys.js";
 import { recolourPlots } from "./plots.js";
@@ -57,6 +58,7 @@ const chat = new Chat({
     proof.show(conversation, node);
   },
   closeSidebar: () => showSidebar(false),
+  serverIsAway: () => look(),
 });
 const serverTab = new ServerTab(byId("server"));
 const runsTab = new RunsTab(byId("runs"));
@@ -75,6 +77,7 @@ function showTab(name) {
   if (name === "runs") runsTab.show();
   else runsTab.hide();
   if (name === "chat") chat.thread.stay();
+  else proof?.close(); // it belongs to an answer of the chat
   const mark = name === "chat" ? "" : `#${name}`;
   if (location.hash !== mark) history.replaceState(null, "", mark || location.pathname);
 }
@@ -92,6 +95,11 @@ for (const name of TABS) {
 }
 const tabOfAddress = () => TABS.find((name) => location.hash === `#${name}`) ?? "chat";
 window.addEventListener("hashchange", () => showTab(tabOfAddress()));
+// A part that scrolls can have the focus, for keys to scroll it; not before there was one, for an address gives its target
+// the focus at once, and a frame with it.
+window.addEventListener("keydown", () => {
+  for (const panel of document.querySelectorAll(".panel")) panel.tabIndex = 0;
+}, { once: true, capture: true });
 
 // ---- theme and language
 
@@ -119,8 +127,10 @@ whenLanguageChanges(() => {
 // ---- whether the server is there
 
 let wasThere = null;
+let looking = null;
 
 async function look() {
+  clearTimeout(looking);
   const is = await isThere();
   if (is !== wasThere) {
     wasThere = is;
@@ -131,7 +141,8 @@ async function look() {
       await readFacts();
     }
   }
-  setTimeout(look, document.hidden ? 4 * LOOK_MS : LOOK_MS);
+  clearTimeout(looking);
+  looking = setTimeout(look, document.hidden ? 4 * LOOK_MS : LOOK_MS);
 }
 
 async function readFacts() {
@@ -182,4 +193,5 @@ new Keys({
 
 await chat.start();
 showTab(tabOfAddress());
+(globalThis.requestIdleCallback ?? setTimeout)(prepareFormulas);
 look();

@@ -92,6 +92,11 @@ export function elementsOf(tokens) {
     block.close();
     place.replaceWith(block.element);
   }
+  for (const list of fragment.querySelectorAll("ol")) {
+    // Room for its longest number: what stands out of the text's column is cut off.
+    const digits = String(list.start + list.children.length - 1).length;
+    if (digits > 1) list.style.paddingInlineStart = `${(0.9 + 0.65 * digits).toFixed(2)}em`;
+  }
   for (const table of fragment.querySelectorAll("table")) {
     const frame = document.createElement("div");
     frame.className = "table";

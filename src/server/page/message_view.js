@@ -15,6 +15,7 @@ export class MessageView {
     this.node = node;
     this.acts = acts;
     this.place = place;
+    this.isEnding = false;
     this.element = h("article", { class: `message ${node.role}`, "data-id": node.id, tabindex: "-1" });
     label(this.element, node.role === "user" ? "you" : "model");
     this.body = h("div", { class: "body" });
@@ -69,14 +70,16 @@ export class MessageView {
       say(this.reasoningHead, isThinking ? "thinking" : "thought", { seconds: seconds(node.reasoningMs ?? 0) });
     }
     this.element.classList.toggle("waits", node.state === "streaming" && !node.text && !reasoning);
-    this.element.classList.toggle("streams", node.state === "streaming");
+    this.element.classList.toggle("streams", node.state === "streaming" || this.isEnding);
   }
 
   /** Draws for a slice of time; true when there is nothing left to draw. */
   step(ms) {
     if (this.node.role === "user") return true;
     const isMade = this.reasoning.open || !this.node.reasoning ? this.reasoningView.step(ms / 2) : true;
-    return this.textView.step(ms) && isMade;
+    const isAllMade = this.textView.step(ms) && isMade;
+    if (isAllMade && this.isEnding) this.end();
+    return isAllMade;
   }
 
   say(name, gaps = {}) {
@@ -84,11 +87,17 @@ export class MessageView {
     if (name !== null) say(this.notice, name, gaps);
   }
 
-  /** The answer grows no more. */
+  /** The answer grows no more. Its foot comes when all of it is drawn: before that it would be moved. */
   finish() {
+    this.isEnding = true;
     this.update();
     this.textView.finish();
     this.reasoningView.finish();
+  }
+
+  end() {
+    this.isEnding = false;
+    this.element.classList.remove("streams");
     this.makeFoot();
   }
 

@@ -5,37 +5,41 @@ import { bodyFor } from "./answer.js";
 import { byId, h } from "./dom.js";
 import { numbersOf } from "./metrics.js";
 import { sha256 } from "./sha256.js";
-import { label, number, say } from "./words.js";
+import { label, number, say, t } from "./words.js";
 
 const TOKENS_MAX = 200; // of each answer
 const OTHERS_MAX = 7;
 const OTHER_TOKENS = 2000; // they are stopped as soon as nobody needs them
 const WAIT_MS = 150; // for the others to be at work
 const HASH_SHOWN = 16;
+const HEADS = ["proof_how", "proof_running", "proof_tokens", "proof_text", "proof_bits"];
 
-/** The text and the probabilities of an answer, hashed. */
-function hashes(reasoning, content, logprobs) {
+/** The text and the probabilities of an answer, hashed. Of its tokens the one that ends it is no text, and not listed. */
+function hashes(reasoning, content, logprobs, usage) {
   const numbers = logprobs.map((token) => `${JSON.stringify(token.bytes)} ${token.logprob}`).join("\n");
-  return { text: sha256(`${reasoning}\0${content}`), bits: sha256(numbers), tokens: logprobs.length, content, reasoning };
+  return { text: sha256(`${reasoning}\0${content}`), bits: sha256(numbers), listed: logprobs.length,
+    tokens: usage?.completion_tokens ?? logprobs.length, content, reasoning };
 }
 
 const listed = (choice) => [...(choice.logprobs?.reasoning_content ?? []), ...(choice.logprobs?.content ?? [])];
 
 async function whole(body, signal) {
-  const { choices: [choice] } = await askJson("chat/completions", { method: "POST", body, signal });
-  return hashes(choice.message.reasoning_content ?? "", choice.message.content ?? "", listed(choice));
+  const { choices: [choice], usage } = await askJson("chat/completions", { method: "POST", body, signal });
+  return hashes(choice.message.reasoning_content ?? "", choice.message.content ?? "", listed(choice), usage);
 }
 
 async function asStream(body, signal) {
-  let [reasoning, content, logprobs] = ["", "", []];
-  for await (const piece of streamed("chat/completions", { ...body, stream: true }, signal)) {
+  let [reasoning, content, logprobs, usage] = ["", "", [], undefined];
+  const asked = { ...body, stream: true, stream_options: { include_usage: true } };
+  for await (const piece of streamed("chat/completions", asked, signal)) {
+    usage = piece.usage ?? usage;
     const choice = piece.choices?.[0];
     if (!choice) continue;
     reasoning += choice.delta?.reasoning_content ?? "";
     content += choice.delta?.content ?? "";
     logprobs.push(...listed(choice));
   }
-  return hashes(reasoning, content, logprobs);
+  return hashes(reasoning, content, logprobs, usage);
 }
 
 const runningNow = async () => numbersOf(await askText("metrics?names=naru")).total("naru_requests_running");
@@ -73,6 +77,12 @@ async function amongOthers(body, count, signal, work) {
   }
 }
 
+/** "7 tokens, 6 of them text". */
+function tokensText({ tokens, listed: text }) {
+  const gaps = { n: number(tokens), text: number(text) };
+  return t(text === tokens ? "proof_n_tokens" : "proof_n_tokens_text", gaps);
+}
+
 export class Proof {
   constructor(facts) {
     this.facts = facts; // -> what /v1/server says
@@ -83,13 +93,12 @@ export class Proof {
     this.rows = h("tbody", {});
     this.verdict = h("p", { class: "verdict", role: "status" });
     const close = label(h("button", { class: "icon", type: "button", onclick: () => this.dialog.close() }, "×"), "close");
-    const heads = ["proof_how", "proof_running", "proof_tokens", "proof_text", "proof_bits"];
     const dialog = h("dialog", { id: "proof", class: "wide" },
       h("div", { class: "row" }, say(h("h2", {}), "proof_title"), h("span", { class: "space" }), close),
       say(h("p", {}), "proof_about"),
-      h("div", { class: "table", tabindex: "0" }, h("table", {},
-        h("thead", {}, h("tr", {}, heads.map((name) => say(h("th", { scope: "col" }), name)))), this.rows)),
-      this.verdict);
+      this.verdict,
+      h("div", { class: "table", tabindex: "0" }, h("table", { class: "stacks" },
+        h("thead", {}, h("tr", {}, HEADS.map((name) => say(h("th", { scope: "col" }), name)))), this.rows)));
     dialog.addEventListener("close", () => this.abort?.abort());
     document.body.append(dialog);
     return dialog;
@@ -97,15 +106,21 @@ export class Proof {
 
   row(name) {
     const cells = ["", "", "", ""].map((text) => h("td", {}, text));
+    // A narrow screen has no head above them. No other language can be chosen while the dialog is there.
+    cells.forEach((cell, i) => (cell.dataset.head = t(HEADS[i + 1])));
     const row = h("tr", {}, say(h("th", { scope: "row" }), name), cells);
     this.rows.append(row);
     return ({ running, result }) => {
-      cells[0].textContent = running;
-      cells[1].textContent = result.tokens || "";
+      cells[0].textContent = number(running);
+      cells[1].textContent = result.tokens ? number(result.tokens) : "";
       [result.text, result.bits].forEach((hash, i) =>
         cells[2 + i].replaceChildren(h("code", { title: hash }, hash.slice(0, HASH_SHOWN))));
       return result;
     };
+  }
+
+  close() {
+    this.dialog.close();
   }
 
   /** Of the answer in this node, which was asked for as the conversation says. */
@@ -128,11 +143,11 @@ export class Proof {
         put[1](await amongOthers(body, others, signal, () => whole(body, signal))),
         put[2](await amongOthers(body, others, signal, () => asStream(body, signal))),
       ];
-      const isEqual = found.every((each) => each.text === found[0].text && each.bits === found[0].bits);
+      const isEqual = found.every((each) => ["text", "bits", "tokens"].every((name) => each[name] === found[0][name]));
       const isShown = node.text.startsWith(found[0].content) && (node.reasoning ?? "").startsWith(found[0].reasoning);
       this.verdict.classList.add(isEqual && found[0].tokens > 0 ? "good" : "bad");
       say(this.verdict, isEqual ? (isShown ? "proof_equal_shown" : "proof_equal") : "proof_differ",
-        { n: number(found[0].tokens) });
+        { tokens: () => tokensText(found[0]) });
     } catch (problem) {
       if (signal.aborted) return;
       this.verdict.classList.add("bad");

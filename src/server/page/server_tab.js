@@ -21,11 +21,11 @@ export class ServerTab {
     this.tiles = h("dl", { class: "tiles" });
     this.state = h("p", { class: "notice", hidden: true, role: "status" });
     const plot = (name, series, options = {}) => new Plot(t(name), series.map((each) => t(each)),
-      { fromZero: true, xWords: (value) => `${number(value)} s`, ...options });
+      { fromZero: true, xWords: (value) => t("time_s", { s: number(value) }), ...options });
     this.plots = [
       [plot("plot_rate", ["rate_generated", "rate_prompt"]), ["generated", "prompt"]],
-      [plot("plot_requests", ["requests_running", "requests_waiting"]), ["running", "waiting"]],
-      [plot("plot_cache", ["cache_used", "cache_hit"]), ["cache", "hit"]],
+      [plot("plot_requests", ["requests_running", "requests_waiting"], { isCount: true }), ["running", "waiting"]],
+      [plot("plot_cache", ["cache_used", "cache_hit"], { max: 100 }), ["cache", "hit"]],
       [plot("plot_times", ["time_first", "time_between"]), ["first", "between"]],
     ];
     this.facts = h("div", { class: "facts-table", tabindex: "0" });

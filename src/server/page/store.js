@@ -97,23 +97,34 @@ export async function load(id) {
   }
 }
 
+async function put(conversation) {
+  await transact("readwrite", async (store, heads) => {
+    const whole = merged(conversation, await done(store.get(conversation.id)));
+    await Promise.all([done(store.put(whole)), done(heads.put(headOf(whole)))]);
+  });
+  memory.delete(conversation.id);
+}
+
+const kindOf = (failure) => (failure?.name === "QuotaExceededError" ? "full" : "forbidden");
+
 /** Keeps it, with what another tab has added meanwhile. False where the browser does not; then memory does. */
 export async function save(conversation) {
   deleted.delete(conversation.id);
   try {
-    await transact("readwrite", async (store, heads) => {
-      const whole = merged(conversation, await done(store.get(conversation.id)));
-      await Promise.all([done(store.put(whole)), done(heads.put(headOf(whole)))]);
-    });
-    memory.delete(conversation.id);
-    if (memory.size === 0) set(null);
-    channel?.postMessage("saved");
-    return true;
+    await put(conversation);
   } catch (failure) {
     memory.set(conversation.id, conversation);
-    set(failure?.name === "QuotaExceededError" ? "full" : "forbidden");
+    set(kindOf(failure));
     return false;
   }
+  channel?.postMessage("saved");
+  try {
+    for (const each of [...memory.values()]) await put(each); // there may be room for them again
+    set(null);
+  } catch (failure) {
+    set(kindOf(failure));
+  }
+  return true;
 }
 
 export async function remove(id) {

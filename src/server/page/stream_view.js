@@ -15,6 +15,7 @@ const SURE_CHARACTERS = 16; // of a line after which it is clear what block it b
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/;
 const OPEN_TEX = /^ {0,3}(?:\$\$(?![^]*\$\$)|\\\[(?![^]*\\\]))/;
 const TEX_WAITS = 2000; // characters that a formula may have before it is taken for text
+const ITEM = /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/; // where one of a list that is not inside of another begins
 const GROW_MS = 12; // a window that takes longer is not made larger: time may grow faster than it
 const SLOW_MS = 60; // one that takes longer is shown as it is written
 // A line of so many markers is none that anybody means, and each would be a level.
@@ -30,6 +31,7 @@ export class StreamView {
     this.code = null; // {block, end: RegExp} of an open fence
     this.width = WINDOW; // characters that are looked at together now
     this.tableHead = ""; // of a table whose first rows are made already
+    this.listGoesOn = false; // the items before it are made already
     this.part = null;
     this.parts = new Parts();
     this.partBlocks = 0;
@@ -95,6 +97,8 @@ export class StreamView {
       this.width = WINDOW;
       return true;
     }
+    // A list need not grow until it is the largest block: its items are blocks of their own.
+    if (!isEnd && tokens[0].type === "list" && ITEM.test(window)) return this.cutLong(false);
     if (!isEnd && this.width < WINDOW_MAX && ms <= GROW_MS) {
       this.width *= 2;
       return true;
@@ -127,6 +131,7 @@ export class StreamView {
     const length = tokens.reduce((sum, token) => sum + token.length, 0);
     this.tail.replaceChildren();
     this.freeze(this.made(tokens));
+    this.listGoesOn = false;
     this.at += length;
     this.shown = this.at;
   }
@@ -138,7 +143,9 @@ export class StreamView {
       return fragment;
     }
     try {
-      return elementsOf(Object.assign([...tokens], { links: {} }));
+      const fragment = elementsOf(Object.assign([...tokens], { links: {} }));
+      if (this.listGoesOn && tokens[0].type === "list") fragment.firstElementChild?.classList.add("goes-on");
+      return fragment;
     } catch {
       return this.made([plain(tokens.map((token) => token.raw).join(""))]); // nested too deeply
     }
@@ -153,13 +160,15 @@ export class StreamView {
       this.takeTokens(isSlow ? [plain(block)] : blocksIn(block));
       return true;
     };
-    const item = lastMatch(text, /\n(?=(?:[-*+]|\d{1,9}[.)])[ \t])/g);
-    if (item > 0) return cutAt(item + 1);
+    const item = lastMatch(text, ITEM);
+    if (item > 0) {
+      cutAt(item + 1);
+      return (this.listGoesOn = true);
+    }
     const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
     const line = text.lastIndexOf("\n");
     if (table && line > table[0].length) {
-      if (NESTED.test(window)) return this.takeLine(window, isEnd);
-    const head = table[0];
+      const head = table[0];
       this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
       this.tableHead = head;
       return true;
@@ -285,6 +294,6 @@ function blocksInTime(text, head) {
 
 function lastMatch(text, expression) {
   let last = -1;
-  for (const match of text.matchAll(expression)) last = match.index;
+  for (const match of text.matchAll(new RegExp(expression, "g"))) last = match.index;
   return last;
 }

@@ -92,7 +92,9 @@ export class Thread {
       if (left <= 0) break;
     }
     this.stay();
-    this.next = begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin));
+    // What is opened is there the sooner the better; what grows is drawn as often as it is read.
+    const grows = [...this.views.values()].some((view) => view.node.state === "streaming");
+    this.next = grows ? begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin)) : 0;
     if (!isMade) return requestAnimationFrame(() => this.frame());
     this.isDrawing = false;
     this.log.setAttribute("aria-busy", "false");

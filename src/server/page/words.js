@@ -6,6 +6,7 @@ import ko from "./words_ko.js";
 import zh from "./words_zh.js";
 
 const LANGUAGES = { en, ko, zh };
+const SHORT_FROM = 1e7;
 const values = new WeakMap(); // element -> what stands in the gaps of its words
 const listeners = new Set();
 let language = chosen();
@@ -22,10 +23,11 @@ function chosen() {
 
 export const languageNow = () => language;
 
-/** The words of that name, with {gaps} filled in. */
+/** The words of that name, with {gaps} filled in; a function is asked anew in each language. */
 export function t(name, gaps = {}) {
   const words = LANGUAGES[language][name] ?? en[name] ?? name;
-  return words.replace(/\{(\w+)\}/g, (whole, gap) => (gap in gaps ? String(gaps[gap]) : whole));
+  const filled = (value) => String(typeof value === "function" ? value() : value);
+  return words.replace(/\{(\w+)\}/g, (whole, gap) => (gap in gaps ? filled(gaps[gap]) : whole));
 }
 
 /** Makes the element show these words, in other languages too. */
@@ -66,3 +68,15 @@ export const whenLanguageChanges = (listener) => listeners.add(listener);
 
 export const number = (value, digits = 0) =>
   value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** A large number in millions or what the language counts in. */
+export const short = (value) => (Math.abs(value) < SHORT_FROM ? number(value)
+  : value.toLocaleString(language, { notation: "compact", maximumSignificantDigits: 4 }));
+
+/** "3 min 20 s", in the two largest units. */
+export function duration(seconds) {
+  if (seconds < 60) return t("time_s", { s: number(seconds, seconds < 10 ? 1 : 0) });
+  const whole = Math.round(seconds);
+  if (whole < 3600) return t("time_min", { min: Math.floor(whole / 60), s: whole % 60 });
+  return t("time_h", { h: number(Math.floor(whole / 3600)), min: Math.floor((whole % 3600) / 60) });
+}
