@@ -54,6 +54,7 @@ void plan_teacher_of(const Stage& first, recipes::TeacherRecipe& teacher) {
     teacher.pulled_path = fs::absolute(recipes::model_place(model, first.folder));
   } else {
     teacher.planned_config = fs::absolute(recipes::resolved_path(model.config, first.folder));
+    teacher.planned_tokenizer = fs::absolute(recipes::tokenizer_place(model, first.folder));
   }
 }
 
