@@ -151,11 +151,11 @@ TEST(Distill, RefusesWhatCannotTeach) {
   std::ofstream(fs::path(path) / "config.json") << config;
   expect_parts(rig.refusal(recipe), {"opening teacher ", "406 ids", "405", "own vocabulary"});
 
-  // Before the data are read: nobody waits for those to be told that.
+  // Before any data are read: nobody waits for those to be told that.
   recipes::Recipe without_data = recipe;
-  without_data.data.resize(1);
   without_data.data[0] = {};
   without_data.data[0].path = "no-such-file.jsonl";
+  without_data.validation = without_data.data;
   expect_parts(rig.refusal(without_data), {"opening teacher ", "406 ids"});
 
   path = rig.copied("teacher", "reworded").string();
