@@ -104,7 +104,7 @@ Json converted_json(const ConvertOptions& options, const Converted& done) {
       json["kinds"].push_back({{"kind", dtype_name(kind.dtype)}, {"tensors", kind.n_tensors}, {"bytes", kind.bytes}});
     }
   }
-  json["seconds"] = done.seconds;
+  json["seconds"] = json_seconds(done.seconds);
   return json;
 }
 

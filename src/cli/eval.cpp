@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cli/find_model.h"
+#include "cli/flag_values.h"
 #include "cli/interrupts.h"
 #include "eval/asking.h"
 
@@ -18,83 +19,9 @@ Error misused_eval(std::string_view what, std::string_view next) {
   return {Code::kInvalidArgument, fmt::format("reading the command line: naru eval: {}; {}", what, next)};
 }
 
-using SetValue = std::function<Status(const Given&)>;
-
-SetValue set_words(std::string* target) {
-  return [target](const Given& given) -> Status {
-    if (given.text.empty()) return bad_value(given, "some text");
-    *target = given.text;
-    return {};
-  };
-}
-
-SetValue set_on(bool* target) {
-  return [target](const Given&) -> Status {
-    *target = true;
-    return {};
-  };
-}
-
-template <typename T>
-SetValue set_count(T* target, int64_t low, int64_t high) {
-  return [target, low, high](const Given& given) -> Status {
-    NARU_ASSIGN(*target, parse_integer(given, low, high));
-    return {};
-  };
-}
-
-SetValue set_real(double* target, double low, double high) {
-  return [target, low, high](const Given& given) -> Status {
-    NARU_ASSIGN(*target, parse_number(given, low, high));
-    return {};
-  };
-}
-
-SetValue set_one_of(std::string* target, std::string words) {
-  return [target, words = std::move(words)](const Given& given) -> Status {
-    const std::vector<std::string> list = value_words(words);
-    const std::vector<std::string_view> views(list.begin(), list.end());
-    NARU_ASSIGN(const size_t index, parse_word(given, views));
-    *target = list[index];
-    return {};
-  };
-}
-
-constexpr std::string_view kLanguageWords = "en|ko|zh|all";
-constexpr std::string_view kFindWords = "whole|last_line|boxed|mark|number";
-constexpr std::string_view kCompareWords = "text|number";
-
-std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
+std::vector<Flag> eval_drawn_flags(const std::shared_ptr<EvalOptions>& o) {
   EvalProblemOptions& a = o->asked;
   return {
-      {"problems", "PROBLEMS", kGroupProblems,
-       "digits, countdown or word_problems (held-out ones of a built-in generator), or a .jsonl file with prompt or "
-       "messages, and answer",
-       set_words(&a.problems)},
-      {"count", "N", kGroupProblems, "problems asked; default 200, of a file all",
-       set_count(&a.count, 1, eval::kProblemsMax)},
-      {"language", std::string(kLanguageWords), kGroupProblems,
-       "of word_problems (default: all) and countdown (default: en)",
-       set_one_of(&a.language, std::string(kLanguageWords))},
-      {"numbers", "N", kGroupProblems, "of countdown: 3 or 4 numbers; default: either", set_count(&a.numbers, 3, 4)},
-      {"find", std::string(kFindWords), kGroupProblems,
-       "where an answer to a problem of a file must stand: alone, on the last line, in \\boxed{}, behind ####, or as "
-       "the "
-       "last number; default: where the right answers are written so, else in any usual place",
-       set_one_of(&a.find, std::string(kFindWords))},
-      {"compare", std::string(kCompareWords), kGroupProblems,
-       "how it is compared; default: as a number where the right one is one",
-       set_one_of(&a.compare, std::string(kCompareWords))},
-      {"think", "TAG", kGroupProblems,
-       "right is only what follows reasoning in <TAG> that is closed once, as in --think think",
-       [&a](const Given& given) -> Status {
-         if (given.text.empty() || given.text.find_first_of("<>/ \t\r\n") != std::string::npos) {
-           return bad_value(given, "the name of a tag", "as in --think think");
-         }
-         a.tag = given.text;
-         return {};
-       }},
-      {"raw", "", kGroupProblems, "ask in plain text, without the model's chat template", set_on(&a.is_raw)},
       {"samples", "N", kGroupProblems, "answers drawn to each problem, beside the likeliest one; default 4, 0: none",
        set_count(&a.samples, 0, eval::kSamplesMax)},
       {"pass-at", "LIST", kGroupProblems, "the k of pass@k, each at most --samples; default 1 and --samples",
@@ -122,9 +49,20 @@ std::vector<Flag> problem_flags(const std::shared_ptr<EvalOptions>& o) {
        's'}};
 }
 
+std::vector<Flag> eval_problem_flags(const std::shared_ptr<EvalOptions>& o) {
+  EvalProblemOptions& a = o->asked;
+  std::vector<Flag> flags =
+      problem_flags(a, {.of_generator = "held-out ones of a built-in generator",
+                        .count_default = "200",
+                        .find_default = "where the right answers are written so, else in any usual place",
+                        .count_max = eval::kProblemsMax});
+  for (Flag& flag : eval_drawn_flags(o)) flags.push_back(std::move(flag));
+  return flags;
+}
+
 std::vector<Flag> text_flags(const std::shared_ptr<EvalOptions>& o) {
   EvalTextOptions& t = o->text;
-  return {{"text", "FILE", kGroupText, "a text (UTF-8) to predict", set_words(&t.path)},
+  return {{"text", "FILE", kGroupText, "a text (UTF-8) to predict", set_some_text(&t.path)},
           {"against", "MODEL", kGroupText, "a second model of the same vocabulary: how alike the two are",
            [&t](const Given& given) -> Status {
              std::string path;
@@ -161,6 +99,7 @@ Status check_eval(EvalOptions& o, const std::set<std::string>& given) {
     return misused_eval("--against, --window and --stride are of a text, and --problems was given",
                         "give --text FILE in its place, or leave them out");
   }
+  if (!is_text) NARU_TRY(check_problem_flags(a));
   if (a.samples == 0 && is_given(given, {"pass-at", "temperature", "top-k", "top-p", "min-p"})) {
     return misused_eval("--samples is 0, and flags of drawn answers were given", "leave them out, or draw some");
   }
@@ -188,7 +127,7 @@ Command make_eval() {
                 "perplexity and bits per byte, and beside a second model the share of equal likeliest tokens and the "
                 "mean KL divergence. The same model, problems and seed give the same answers on every machine."};
   c.arguments = {model_argument(&o->model.path)};
-  c.flags = problem_flags(o);
+  c.flags = eval_problem_flags(o);
   for (Flag& flag : text_flags(o)) c.flags.push_back(std::move(flag));
   c.flags.push_back(adapter_flag(o->model));
   c.flags.push_back({"answers", "FILE", kGroupOutput, "every answer as a JSON line; it appears when it is whole",

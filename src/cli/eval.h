@@ -7,19 +7,13 @@
 
 #include "cli/json_text.h"
 #include "cli/options.h"
+#include "cli/problem_flags.h"
 #include "models/model.h"
 #include "text/chat_tokenizer.h"
 
 namespace naru::cli {
 
-struct EvalProblemOptions {
-  std::string problems;            // a generator's name, or a .jsonl file
-  std::optional<int64_t> count;    // of problems; a file's are all asked where it is not said
-  std::string language;            // of word problems and countdown
-  int64_t numbers = 0;             // of countdown; 0: 3 or 4
-  std::string find, compare;       // of the answers to a file's problems, as [[reward]] has it; "": as is usual
-  std::optional<std::string> tag;  // strictly right is only what follows one closed <TAG> ... </TAG>
-  bool is_raw = false;
+struct EvalProblemOptions : ProblemFlags {
   int64_t samples = 4;      // answers drawn to each problem, beside the greedy one
   std::vector<int64_t> ks;  // of pass@k; empty: 1 and `samples`
   int64_t max_tokens = 256;

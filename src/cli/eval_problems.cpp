@@ -1,12 +1,10 @@
 // naru eval MODEL --problems PROBLEMS: asks a model problems and grades what it answers.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/nearest.h"
 #include "base/shown_text.h"
 #include "cli/eval_view.h"
 #include "cli/interrupts.h"
@@ -20,34 +18,9 @@ namespace {
 
 constexpr int64_t kProblemsDefault = 200;
 
-Error no_such_problems(const std::string& given) {
-  const std::vector<std::string_view> names = {"digits", "countdown", "word_problems"};
-  const auto near = nearest(given, names);
-  return {Code::kInvalidArgument,
-          fmt::format("reading the command line: --problems is {}, digits, countdown, word_problems or a .jsonl file "
-                      "was wanted; {}",
-                      json_string(given), near ? fmt::format("did you mean {}?", *near) : "give one of them")};
-}
-
 Result<eval::ProblemSet> open_problems(const EvalOptions& options) {
   const EvalProblemOptions& asked = options.asked;
-  const bool is_file = asked.problems.ends_with(".jsonl");
-  const std::vector<std::string_view> names = {"digits", "countdown", "word_problems"};
-  if (!is_file && std::find(names.begin(), names.end(), asked.problems) == names.end()) {
-    return no_such_problems(asked.problems);
-  }
-  if (!is_file && (!asked.find.empty() || !asked.compare.empty())) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("reading the command line: --find and --compare are of a file's answers, and {} has a "
-                             "verifier of its own; leave them out",
-                             asked.problems)};
-  }
-  if (is_file && (!asked.language.empty() || asked.numbers > 0)) {
-    return Error{Code::kInvalidArgument,
-                 "reading the command line: --language and --numbers are of generators, and a file was given; leave "
-                 "them out (there is a row for each language of a file)"};
-  }
-  if (is_file) return eval::problems_of_file(asked.problems, asked.count, "--count");
+  if (asked.is_file()) return eval::problems_of_file(asked.problems, asked.count, "--count");
   recipes::SourceRecipe source;
   source.generator = asked.problems;
   source.language = asked.language;

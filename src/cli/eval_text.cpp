@@ -181,7 +181,7 @@ Json text_json(const TextOutcome& o) {
     json["same_top"] = per_token(static_cast<double>(o.scores.n_same_top), o.scores.model);
     json["kl"] = per_token(o.scores.divergence, o.scores.model);
   }
-  json["seconds"] = o.seconds;
+  json["seconds"] = json_seconds(o.seconds);
   return json;
 }
 

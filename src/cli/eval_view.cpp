@@ -127,7 +127,7 @@ Json answers_json(const AnswersOutcome& o) {
   json["sha256"] = digest_of(o.model->digests);
   json["files"] = digests_json(o.model->digests);
   json["numerics_id"] = o.numerics_id;
-  json["seconds"] = o.seconds;
+  json["seconds"] = json_seconds(o.seconds);
   return json;
 }
 

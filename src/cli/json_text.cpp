@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace naru::cli {
@@ -67,6 +68,10 @@ void write(const Json& json, size_t indent, std::string& out) {
 
 std::string json_string(std::string_view text) {
   return plain(Json(text));
+}
+
+double json_seconds(double seconds) {
+  return std::round(seconds * 1000) / 1000;
 }
 
 std::string json_text(const Json& json) {

@@ -13,6 +13,8 @@ using Json = nlohmann::ordered_json;
 
 // Ends with a newline.
 std::string json_text(const Json& json);
+// Of a duration: whole milliseconds, as more digits say nothing.
+double json_seconds(double seconds);
 // A text as a JSON string.
 std::string json_string(std::string_view text);
 

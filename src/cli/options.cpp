@@ -11,6 +11,7 @@
 #include "cli/data.h"
 #include "cli/eval.h"
 #include "cli/find_model.h"
+#include "cli/flag_values.h"
 #include "cli/grads.h"
 #include "cli/models.h"
 #include "cli/program.h"
@@ -28,33 +29,15 @@ namespace {
 
 constexpr int64_t kThreadsMax = 1024;
 
-using Set = std::function<Status(const Given&)>;
-
 template <typename T>
-Set set_integer(T* target, int64_t low, int64_t high) {
-  return [target, low, high](const Given& given) -> Status {
-    NARU_ASSIGN(const int64_t value, parse_integer(given, low, high));
-    *target = value;
-    return {};
-  };
-}
-
-template <typename T>
-Set set_text(T* target) {
+SetFlag set_text(T* target) {
   return [target](const Given& given) -> Status {
     *target = given.text;
     return {};
   };
 }
 
-Set set_true(bool* target) {
-  return [target](const Given&) -> Status {
-    *target = true;
-    return {};
-  };
-}
-
-Set set_compute(contract::ComputeMode* target) {
+SetFlag set_compute(contract::ComputeMode* target) {
   return [target](const Given& given) -> Status {
     const auto mode = contract::compute_mode_from_name(given.text);
     if (!mode) return bad_value(given, "f32, bf16 or auto");
@@ -63,7 +46,7 @@ Set set_compute(contract::ComputeMode* target) {
   };
 }
 
-Set set_cache_dtype(std::optional<DType>* target) {
+SetFlag set_cache_dtype(std::optional<DType>* target) {
   return [target](const Given& given) -> Status {
     NARU_ASSIGN(const size_t index, parse_word(given, {"f32", "bf16"}));
     *target = index == 0 ? DType::kF32 : DType::kBF16;
@@ -71,7 +54,7 @@ Set set_cache_dtype(std::optional<DType>* target) {
   };
 }
 
-Set set_gguf_kind(std::optional<exports::GgufKind>* target) {
+SetFlag set_gguf_kind(std::optional<exports::GgufKind>* target) {
   return [target](const Given& given) -> Status {
     Given lower = given;  // other programs write kinds in capitals
     for (char& letter : lower.text) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
@@ -113,7 +96,7 @@ Command make_run() {
       {"system", "TEXT", kGroupAnswer, "instructions to the model, before the conversation", set_text(&o->system)},
       {"chat-template", "FILE", kGroupAnswer, "a Jinja chat template, in the place of the model's own",
        set_text(&o->chat_template)},
-      {"raw", "", kGroupAnswer, "the prompt as it is, without the model's chat template", set_true(&o->is_raw)},
+      {"raw", "", kGroupAnswer, "the prompt as it is, without the model's chat template", set_on(&o->is_raw)},
       max_tokens_flag(&o->max_tokens),
       {"stop", "TEXT", kGroupAnswer, "end the answer where this text would come; may be repeated",
        [o](const Given& given) -> Status {
@@ -123,7 +106,7 @@ Command make_run() {
        },
        0, true},
       {"hide-reasoning", "", kGroupAnswer, "do not show what the model thinks before it answers",
-       set_true(&o->hide_reasoning)},
+       set_on(&o->hide_reasoning)},
   };
   add_form_flags(o->form, c.flags);
   add_sampling_flags(o->sampling, c.flags);
@@ -134,7 +117,7 @@ Command make_run() {
                      }});
   c.flags.push_back(json_flag(&o->json, "one JSON object: text, ids, logprobs, usage, timings"));
   c.flags.push_back({"stats", "", kGroupOutput, "after the answer: load time, time to the first token, tokens/s",
-                     set_true(&o->show_stats)});
+                     set_on(&o->show_stats)});
   c.flags.push_back({"server", "URL", kGroupServer,
                      "ask a server that speaks OpenAI's API (http://, https://, unix:PATH), in the place of MODEL",
                      set_text(&o->server), 0, false, false});
@@ -177,10 +160,9 @@ Command make_show() {
   Argument model = model_argument(&o->model.path);
   model.is_required = false;
   c.arguments = {std::move(model)};
-  c.flags = {
-      {"machine", "", kGroupInput, "show this machine instead of a model", set_true(&o->machine), 0, false, false},
-      {"sha256", "", kGroupInput, "SHA-256 of the model's files (--json always has it)", set_true(&o->sha256), 0, false,
-       false}};
+  c.flags = {{"machine", "", kGroupInput, "show this machine instead of a model", set_on(&o->machine), 0, false, false},
+             {"sha256", "", kGroupInput, "SHA-256 of the model's files (--json always has it)", set_on(&o->sha256), 0,
+              false, false}};
   c.flags.push_back(json_flag(&o->json, "one JSON object"));
   add_model_flags(o->model, c.flags);
   c.flags.push_back(context_flag(o->model));
@@ -243,7 +225,7 @@ Command make_tokenize() {
   c.arguments = {{"MODEL", "a folder with tokenizer.json, a .gguf file, the name of a pulled model, or builtin", true,
                   set_model_path(&o->path)}};
   const auto flag = [](const char* name, const char* help, bool* target) {
-    return Flag{name, "", kGroupInput, help, set_true(target), 0, false, false};
+    return Flag{name, "", kGroupInput, help, set_on(target), 0, false, false};
   };
   c.flags = {flag("decode", "read ids (JSON array, {\"ids\": [...]}, or separated by spaces), write text", &o->decode),
              flag("special",
@@ -326,9 +308,9 @@ Command make_bench() {
                 return {};
               }},
              {"prompt-tokens", "N", kGroupBench, "tokens read at each depth; default 512",
-              set_integer(&o->prompt_tokens, 1, kTokensMax)},
+              set_count(&o->prompt_tokens, 1, kTokensMax)},
              {"new-tokens", "N", kGroupBench, "tokens written at each depth; default 128",
-              set_integer(&o->new_tokens, 1, kTokensMax)},
+              set_count(&o->new_tokens, 1, kTokensMax)},
              {"batch", "LIST", kGroupBench, "sequences written at once; default 1; may be repeated",
               [o](const Given& given) -> Status {
                 NARU_ASSIGN(const auto values, parse_integers(given, 1, engine::kSessionsMax, 32));
@@ -337,7 +319,7 @@ Command make_bench() {
               },
               0, true},
              {"repeat", "N", kGroupBench, "runs of each measurement, of which the median is shown; default 3",
-              set_integer(&o->repeat, 1, 1000)}};
+              set_count(&o->repeat, 1, 1000)}};
   c.flags.push_back(json_flag(&o->json, "one JSON object: machine, rows, kernels"));
   add_model_flags(o->model, c.flags);
   std::erase_if(c.flags, [](const Flag& flag) { return flag.long_name == "explain"; });
@@ -372,9 +354,9 @@ void add_model_flags(ModelOptions& o, std::vector<Flag>& flags) {
        }});
   flags.push_back(threads_flag(&o.threads));
   flags.push_back({"prefill-chunk", "N", kGroupMachine, "tokens of the prompt in one pass; default 512",
-                   set_integer(&o.prefill_chunk, 1, engine::kPrefillChunkMax)});
+                   set_count(&o.prefill_chunk, 1, engine::kPrefillChunkMax)});
   flags.push_back(chip_flag(&o.chip));
-  flags.push_back({"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_true(&o.explain)});
+  flags.push_back({"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_on(&o.explain)});
 }
 
 Flag adapter_flag(ModelOptions& o) {
@@ -393,7 +375,7 @@ Flag adapter_flag(ModelOptions& o) {
 }
 
 Flag json_flag(bool* target, std::string help) {
-  return {"json", "", kGroupOutput, std::move(help), set_true(target), 0, false, false};
+  return {"json", "", kGroupOutput, std::move(help), set_on(target), 0, false, false};
 }
 
 Flag chip_flag(std::string* name) {
@@ -417,7 +399,7 @@ Flag threads_flag(int64_t* n_threads) {
           "N",
           kGroupMachine,
           "threads; default: all cores that this process may use",
-          set_integer(n_threads, 1, kThreadsMax),
+          set_count(n_threads, 1, kThreadsMax),
           't'};
 }
 
@@ -427,7 +409,7 @@ Flag context_flag(ModelOptions& o) {
           kGroupMachine,
           fmt::format("tokens that the cache holds; default: the model's own limit, {}, or what fits the memory",
                       engine::kContextDefaultMax),
-          set_integer(&o.context, 1, kTokensMax),
+          set_count(&o.context, 1, kTokensMax),
           'c'};
 }
 

@@ -17,6 +17,7 @@
 #include "cli/pipeline_view.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "eval/grading.h"
 #include "eval/tally.h"
 #include "formats/model_digest.h"
 #include "runs/run_files.h"
@@ -194,10 +195,10 @@ Result<runs::Evaluation> PipelineEvaluation::ask(const Asked& asked, const std::
   const recipes::EvaluateRecipe& recipe = asked.recipe;
   runs::Evaluation evaluation;
   evaluation.model_sha256 = formats::digest_of(model.digests);
-  evaluation.key = sha256_hex(as_bytes(
-      fmt::format("{}\n{}\n{}\n{}{}\n{}\n{}\nsamples {}\nmax_tokens {}\ntemperature {}\nseed {}\n", kEvaluationVersion,
-                  recipe.name, evaluation.model_sha256, small_files, plan.numerics_id, asked.set.sha256,
-                  prompts_sha256(prompts), recipe.samples, recipe.max_tokens, recipe.temperature, recipe.seed)));
+  evaluation.key = sha256_hex(as_bytes(fmt::format(
+      "{}\ngrading {}\n{}\n{}\n{}{}\n{}\n{}\nsamples {}\nmax_tokens {}\ntemperature {}\nseed {}\n", kEvaluationVersion,
+      eval::kGradingVersion, recipe.name, evaluation.model_sha256, small_files, plan.numerics_id, asked.set.sha256,
+      prompts_sha256(prompts), recipe.samples, recipe.max_tokens, recipe.temperature, recipe.seed)));
   if (const runs::Evaluation* const known = scores_.find(evaluation.key)) return *known;
   const int64_t n_answers = std::ssize(prompts.ids) * (1 + recipe.samples);
   NARU_ASSIGN(const eval::AnsweringRoom room,

@@ -55,6 +55,7 @@ void plan_teacher_of(const Stage& first, recipes::TeacherRecipe& teacher) {
     teacher.pulled_path = absolute_place(recipes::model_place(model, first.folder));
   } else {
     teacher.planned_config = fs::absolute(recipes::resolved_path(model.config, first.folder));
+    teacher.planned_tokenizer = fs::absolute(recipes::tokenizer_place(model, first.folder));
   }
 }
 

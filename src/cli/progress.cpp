@@ -83,4 +83,24 @@ std::string Progress::bar(int64_t done, int64_t total, int64_t columns) const {
   return text;
 }
 
+void ProgressBars::update(std::string_view what, Progress::Unit unit, int64_t done, int64_t total) {
+  if (what != shown_) {
+    bar_.reset();
+    bar_.emplace(std::string(what), unit);
+    shown_ = what;
+  }
+  bar_->update(done, total);
+}
+
+void ProgressBars::clear() {
+  bar_.reset();
+  shown_.clear();
+}
+
+std::function<void(std::string_view what, int64_t done, int64_t total)> shown_in(ProgressBars& bars) {
+  return [&bars](std::string_view what, int64_t done, int64_t total) {
+    bars.update(what, Progress::Unit::kSteps, done, total);
+  };
+}
+
 }  // namespace naru::cli

@@ -4,7 +4,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/shown_text.h"  // format_seconds: of what took long
 
@@ -36,5 +39,18 @@ class Progress {
   int64_t first_done_ = -1;  // where the first update stood: speed counts from there
   bool is_drawn_ = false;
 };
+
+// One bar at a time, by what it is about.
+class ProgressBars {
+ public:
+  void update(std::string_view what, Progress::Unit unit, int64_t done, int64_t total);
+  void clear();
+
+ private:
+  std::optional<Progress> bar_;
+  std::string shown_;
+};
+// What tells the bars, which live as long, of steps.
+std::function<void(std::string_view what, int64_t done, int64_t total)> shown_in(ProgressBars& bars);
 
 }  // namespace naru::cli

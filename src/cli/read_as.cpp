@@ -14,6 +14,7 @@ std::vector<std::string> read_as(const std::vector<data::DataFile>& files) {
   };
   std::vector<Group> groups;
   for (const data::DataFile& file : files) {
+    if (file.form.empty()) continue;  // not of texts: a teacher's, a program's
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.form == file.form; });
     if (group == groups.end()) group = groups.insert(groups.end(), {file.form, "", 0});
     if (++group->n_files <= kNamedMax) group->names += (group->names.empty() ? "" : ", ") + file.name;

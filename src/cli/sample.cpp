@@ -3,12 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "base/builtin_file.h"
-#include "base/nearest.h"
 #include "cli/find_model.h"
+#include "cli/flag_values.h"
 #include "cli/open_model.h"
 #include "cli/version.h"
 #include "engine/memory_plan.h"
@@ -19,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using SetFlag = std::function<Status(const Given&)>;
 using SharedSample = std::shared_ptr<SampleOptions>;
 
 constexpr int64_t kSampledDefault = 1000;  // problems of a generator
@@ -42,16 +40,6 @@ SetFlag key_real(const SharedSample& o, std::string key, double low, double high
   };
 }
 
-SetFlag key_word(const SharedSample& o, std::string key, std::string words) {
-  return [o, key = std::move(key), words = std::move(words)](const Given& given) -> Status {
-    const std::vector<std::string> list = value_words(words);
-    const std::vector<std::string_view> views(list.begin(), list.end());
-    NARU_ASSIGN(const size_t index, parse_word(given, views));
-    o->overrides.push_back(fmt::format("{}={}", key, list[index]));
-    return {};
-  };
-}
-
 SetFlag key_switch(const SharedSample& o, std::string override_text) {
   return [o, text = std::move(override_text)](const Given&) -> Status {
     o->overrides.push_back(text);
@@ -59,64 +47,40 @@ SetFlag key_switch(const SharedSample& o, std::string override_text) {
   };
 }
 
-SetFlag sample_text(std::string* target) {
-  return [target](const Given& given) -> Status {
-    if (given.text.empty()) return bad_value(given, "some text");
-    *target = given.text;
+SetFlag key_word(const SharedSample& o, std::string key, std::string words) {
+  auto word = std::make_shared<std::string>();
+  return [o, key = std::move(key), word, set = set_one_of(word.get(), std::move(words))](const Given& given) -> Status {
+    NARU_TRY(set(given));
+    o->overrides.push_back(fmt::format("{}={}", key, *word));
     return {};
   };
 }
 
-SetFlag sample_switch(bool* target) {
-  return [target](const Given&) -> Status {
-    *target = true;
-    return {};
-  };
+std::vector<Flag> sample_drawn_flags(const SharedSample& o) {
+  return {{"answers", "N", kGroupSampling, "drawn to each problem; default 8",
+           key_count(o, "rejection.answers", 1, recipes::kRejectionAnswersMax)},
+          {"max-tokens", "N", kGroupSampling, "the longest answer; default 256. One that is cut off is dropped",
+           key_count(o, "rejection.max_tokens", 1, 1048576), 'n'},
+          {"temperature", "X", kGroupSampling, "of the answers; default 1",
+           key_real(o, "rejection.temperature", 0.01, 100)},
+          {"top-k", "N", kGroupSampling, "only the N likeliest tokens; default 0: off",
+           key_count(o, "rejection.top_k", 0, 1048576)},
+          {"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; default 1: off",
+           key_real(o, "rejection.top_p", 1e-9, 1)},
+          {"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; default 0: off",
+           key_real(o, "rejection.min_p", 0, 0.999999)},
+          {"seed", "N", kGroupSampling, "of a generator's problems, of their order and of the answers; default 1",
+           key_count(o, "seed", 0, INT64_MAX), 's'}};
 }
 
-std::vector<Flag> asked_flags(const SharedSample& o) {
-  return {
-      {"problems", "PROBLEMS", kGroupProblems,
-       "digits, countdown or word_problems (those of a built-in generator that training may see), or a .jsonl file "
-       "with prompt or messages, and answer",
-       sample_text(&o->problems)},
-      {"count", "N", kGroupProblems, "problems asked; default 1000, of a file all",
-       [o](const Given& given) -> Status {
-         NARU_ASSIGN(o->count, parse_integer(given, 1, recipes::kRejectionProblemsMax));
-         return {};
-       }},
-      {"language", "en|ko|zh", kGroupProblems, "of word_problems; default: all",
-       key_word(o, "data.language", "en|ko|zh")},
-      {"find", "whole|last_line|boxed|mark|number", kGroupProblems,
-       "where an answer to a problem of a file must stand; default: the first there is of \\boxed{}, ####, and the "
-       "last "
-       "number or line",
-       key_word(o, "reward.find", "whole|last_line|boxed|mark|number")},
-      {"compare", "text|number", kGroupProblems, "how it is compared; default: as a number where the right one is one",
-       key_word(o, "reward.compare", "text|number")},
-      {"think", "TAG", kGroupProblems,
-       "right is only what follows reasoning in <TAG> that is closed once, as in --think think",
-       [o](const Given& given) -> Status {
-         o->overrides.emplace_back("reward.strict=true");
-         o->overrides.push_back("reward.tag=" + given.text);
-         return {};
-       }},
-      {"raw", "", kGroupProblems, "ask in plain text, without the model's chat template",
-       key_switch(o, "rejection.ask=text")},
-      {"answers", "N", kGroupSampling, "drawn to each problem; default 8",
-       key_count(o, "rejection.answers", 1, recipes::kRejectionAnswersMax)},
-      {"max-tokens", "N", kGroupSampling, "the longest answer; default 256. One that is cut off is dropped",
-       key_count(o, "rejection.max_tokens", 1, 1048576), 'n'},
-      {"temperature", "X", kGroupSampling, "of the answers; default 1",
-       key_real(o, "rejection.temperature", 0.01, 100)},
-      {"top-k", "N", kGroupSampling, "only the N likeliest tokens; default 0: off",
-       key_count(o, "rejection.top_k", 0, 1048576)},
-      {"top-p", "X", kGroupSampling, "only the likeliest tokens that together have probability X; default 1: off",
-       key_real(o, "rejection.top_p", 1e-9, 1)},
-      {"min-p", "X", kGroupSampling, "only tokens at least X times as likely as the likeliest; default 0: off",
-       key_real(o, "rejection.min_p", 0, 0.999999)},
-      {"seed", "N", kGroupSampling, "of a generator's problems, of their order and of the answers; default 1",
-       key_count(o, "seed", 0, INT64_MAX), 's'}};
+std::vector<Flag> sample_problem_flags(const SharedSample& o) {
+  std::vector<Flag> flags =
+      problem_flags(o->asked, {.of_generator = "those of a built-in generator that training may see",
+                               .count_default = "1000",
+                               .find_default = "the first there is of \\boxed{}, ####, and the last number or line",
+                               .count_max = recipes::kRejectionProblemsMax});
+  for (Flag& flag : sample_drawn_flags(o)) flags.push_back(std::move(flag));
+  return flags;
 }
 
 std::vector<Flag> kept_flags(const SharedSample& o) {
@@ -150,20 +114,13 @@ Error misused_sample(std::string_view what, std::string_view next) {
 }
 
 Status check_sample(const SampleOptions& o) {
-  if (o.problems.empty()) {
+  if (o.asked.problems.empty()) {
     return misused_sample("--problems is missing", "for example: naru sample ./model --problems digits --out samples");
   }
   if (o.out.empty() && !o.plan_only) {
     return misused_sample("--out is missing", "name a folder for the samples, as in --out samples");
   }
-  const std::vector<std::string_view> names = {"digits", "countdown", "word_problems"};
-  if (o.problems.ends_with(".jsonl") || std::ranges::find(names, o.problems) != names.end()) return {};
-  const auto near = nearest(o.problems, names);
-  return Error{
-      Code::kInvalidArgument,
-      fmt::format("reading the command line: --problems is {}, digits, countdown, word_problems or a .jsonl "
-                  "file was wanted; {}",
-                  json_string(o.problems), near ? fmt::format("did you mean {}?", *near) : "give one of them")};
+  return check_problem_flags(o.asked);
 }
 
 Status sample_command(SampleOptions& options) {
@@ -178,19 +135,44 @@ Status sample_command(SampleOptions& options) {
                      {.json = options.json, .plan_only = options.plan_only, .explain = options.model.explain});
 }
 
+// The folder's name is the run's, where it is made of letters that any name may have.
+std::string name_of_run(const std::string& out) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  fs::path place = fs::absolute(out).lexically_normal();
+  if (place.filename().empty()) place = place.parent_path();
+  const std::string name = place.filename().string();
+  const bool is_plain = !name.empty() && name.find_first_not_of(kLetters) == std::string::npos && name.size() <= 64;
+  return is_plain && name[0] != '.' ? name : "samples";
+}
+
+// The flags that name problems, as keys.
+void put_problems(const ProblemFlags& asked, std::vector<std::string>& keys) {
+  if (asked.is_file()) {
+    keys.push_back("data.path=" + fs::absolute(asked.problems).lexically_normal().string());
+    if (asked.count) keys.push_back(fmt::format("rejection.problems={}", *asked.count));
+  } else {
+    keys.push_back("data.generator=" + asked.problems);
+    keys.push_back(fmt::format("data.documents={}", asked.count.value_or(kSampledDefault)));
+  }
+  if (!asked.language.empty()) keys.push_back("data.language=" + asked.language);
+  if (asked.numbers > 0) keys.push_back(fmt::format("data.numbers={}", asked.numbers));
+  if (!asked.find.empty()) keys.push_back("reward.find=" + asked.find);
+  if (!asked.compare.empty()) keys.push_back("reward.compare=" + asked.compare);
+  if (asked.tag) keys.emplace_back("reward.strict=true");
+  if (asked.tag) keys.push_back("reward.tag=" + *asked.tag);
+  if (asked.is_raw) keys.emplace_back("rejection.ask=text");
+}
+
 }  // namespace
 
 Result<recipes::Recipe> sample_recipe(const SampleOptions& o) {
-  const auto absolute = [](const std::string& path) { return absolute_place(path).lexically_normal().string(); };
-  const bool is_file = o.problems.ends_with(".jsonl");
-  std::vector<std::string> all = {"model.path=" + absolute(o.model.path), "output=" + o.out};
-  all.push_back(is_file ? "data.path=" + absolute(o.problems) : "data.generator=" + o.problems);
-  if (is_file && o.count) all.push_back(fmt::format("rejection.problems={}", *o.count));
-  if (!is_file) all.push_back(fmt::format("data.documents={}", o.count.value_or(kSampledDefault)));
-  all.insert(all.end(), o.overrides.begin(), o.overrides.end());
-  if (o.out.empty()) all[1] = "output=samples";  // a plan alone has no folder
-  return recipes::parse_recipe("kind = \"rejection\"\nname = \"samples\"\n[[data]]\n[[reward]]\n", "of naru sample",
-                               all);
+  const std::string out = o.out.empty() ? "samples" : o.out;  // a plan alone has no folder
+  std::vector<std::string> keys = {"model.path=" + absolute_place(o.model.path).lexically_normal().string(),
+                                   "output=" + out};
+  put_problems(o.asked, keys);
+  keys.insert(keys.end(), o.overrides.begin(), o.overrides.end());
+  const std::string toml = fmt::format("kind = \"rejection\"\nname = \"{}\"\n[[data]]\n[[reward]]\n", name_of_run(out));
+  return recipes::parse_recipe(toml, "of naru sample", keys);
 }
 
 Command make_sample() {
@@ -205,17 +187,17 @@ Command make_sample() {
                 "for byte, on every machine. A recipe of kind rejection does the same in naru train, from several "
                 "sources and with rewards of your own."};
   c.arguments = {model_argument(&o->model.path)};
-  c.flags = asked_flags(o);
+  c.flags = sample_problem_flags(o);
   for (Flag& flag : kept_flags(o)) c.flags.push_back(std::move(flag));
   c.flags.push_back({"compute", "f32|bf16", kGroupNumbers, "the arithmetic of products; default f32",
                      key_word(o, "compute", "f32|bf16")});
   c.flags.push_back({"out", "FOLDER", kGroupOutput, "the folder of the samples; one that is there is gone on with",
-                     sample_text(&o->out)});
+                     set_some_text(&o->out)});
   c.flags.push_back({"start-over", "", kGroupOutput,
                      "begins anew; what is in the folder is set aside in a folder set-aside-N of it",
-                     sample_switch(&o->start.starts_over)});
+                     set_on(&o->start.starts_over)});
   c.flags.push_back(
-      {"plan", "", kGroupOutput, "prints what it takes, and ends: nothing is written", sample_switch(&o->plan_only)});
+      {"plan", "", kGroupOutput, "prints what it takes, and ends: nothing is written", set_on(&o->plan_only)});
   c.flags.push_back(json_flag(&o->json, "the summary as one JSON object on standard output"));
   // What is kept is what the command line says: nothing of it comes from elsewhere.
   for (Flag& flag : c.flags) flag.has_environment = false;
@@ -224,7 +206,7 @@ Command make_sample() {
   c.flags.push_back({"at-once", "N", kGroupMachine, "answers written together at most; default 64",
                      key_count(o, "rejection.at_once", 1, engine::kSessionsMax), 0, false, false});
   c.flags.push_back(
-      {"explain", "", kGroupMachine, "at the end, which kernels ran and how often", sample_switch(&o->model.explain)});
+      {"explain", "", kGroupMachine, "at the end, which kernels ran and how often", set_on(&o->model.explain)});
   c.examples = {{"naru sample runs/r1-minute/rl/model --problems digits --out samples",
                  "1000 problems, eight answers to each; the right ones are in samples/samples.jsonl."},
                 {"naru sample ./model --problems train.jsonl --answers 16 --max-pass-rate 0.9 --keep 2 --out samples",

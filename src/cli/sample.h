@@ -8,6 +8,7 @@
 
 #include "cli/json_text.h"
 #include "cli/options.h"
+#include "cli/problem_flags.h"
 #include "cli/train.h"
 #include "recipes/recipe.h"
 #include "samples/sampler.h"
@@ -16,10 +17,9 @@ namespace naru::cli {
 
 struct SampleOptions {
   ModelOptions model;  // its path, chip and threads
-  std::string problems;
+  ProblemFlags asked;
   std::string out;
   std::vector<std::string> overrides;  // keys of a recipe of kind rejection
-  std::optional<int64_t> count;        // of problems
   samples::SampleStart start;
   bool plan_only = false;
   bool json = false;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "cli/interrupts.h"
 #include "cli/open_model.h"
@@ -11,34 +10,10 @@
 #include "cli/sample_view.h"
 
 namespace naru::cli {
-namespace {
-
-// One bar at a time, by what it is about.
-class SampleBars {
- public:
-  void update(std::string_view what, Progress::Unit unit, int64_t done, int64_t total) {
-    if (what != shown_) {
-      bar_.reset();
-      bar_.emplace(std::string(what), unit);
-      shown_ = what;
-    }
-    bar_->update(done, total);
-  }
-  void clear() {
-    bar_.reset();
-    shown_.clear();
-  }
-
- private:
-  std::optional<Progress> bar_;
-  std::string shown_;
-};
-
-}  // namespace
 
 Status run_samples(const recipes::Recipe& recipe, const std::filesystem::path& folder, contract::Chip& chip,
                    const samples::SampleStart& start, const SampleShow& show) {
-  SampleBars bars;
+  ProgressBars bars;
   samples::SampleEvents events;
   events.should_stop = [] { return is_interrupted(); };
   events.note = [&](std::string_view text) {
@@ -48,11 +23,16 @@ Status run_samples(const recipes::Recipe& recipe, const std::filesystem::path& f
   events.bytes = [&bars](std::string_view what, int64_t done, int64_t total) {
     bars.update(what, Progress::Unit::kBytes, done, total);
   };
+  events.prompts = [&bars](int64_t done, int64_t total) {
+    bars.update("prompts", Progress::Unit::kSteps, done, total);
+  };
   events.progress = [&bars](const samples::SampleProgress& p) {
     bars.update("problems", Progress::Unit::kSteps, p.problems_done, p.problems);
   };
   if (show.plan_only) {
+    end_at_first_interrupt();  // nothing is written
     NARU_ASSIGN(const samples::SamplePlan plan, samples::Sampler::plan_run(recipe, folder, chip, events));
+    bars.clear();
     return write_out(show.json ? json_text(sample_plan_json(plan)) : sample_plan_text(recipe, plan, Stream::kOut));
   }
   NARU_ASSIGN(const auto sampler, samples::Sampler::open(recipe, folder, chip, events, start));

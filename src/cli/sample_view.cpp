@@ -51,14 +51,14 @@ std::string language_table(const samples::SampleSummary& summary) {
                {"problems", true},
                {"answers", true},
                {"right", true},
-               {"tokens", true},
+               {"mean tokens", true},
                {"kept", true},
-               {"tokens", true},
-               {"problems", true}});
+               {"of problems", true},
+               {"mean tokens kept", true}});
   const auto row = [&table](const std::string& name, const SampleCounts& c) {
     table.row({name, grouped(c.n_problems), grouped(c.n_answers), share_text(c.pass_rate()),
                fmt::format("{:.1f}", c.mean_tokens()), Table::Cell(grouped(c.n_kept), Style::kBold),
-               fmt::format("{:.1f}", c.mean_kept_tokens()), grouped(c.n_solved)});
+               grouped(c.n_solved), c.n_kept > 0 ? fmt::format("{:.1f}", c.mean_kept_tokens()) : "-"});
   };
   row("all", summary.all());
   if (summary.by_language().size() > 1) {
@@ -67,22 +67,26 @@ std::string language_table(const samples::SampleSummary& summary) {
   return table.text(Stream::kOut);
 }
 
-// What the words of reasons mean, by Reason.
-constexpr std::string_view kReasonMeanings[] = {"no room in the context",
-                                                "cut off at its longest",
-                                                "control tokens, or no UTF-8",
-                                                "white space alone",
-                                                "wrong",
-                                                "worth too little",
-                                                "not in the question's language",
-                                                "too short",
-                                                "too long",
-                                                "repeats itself",
-                                                "its problem is too hard",
-                                                "its problem is too easy",
-                                                "said before",
-                                                "enough were kept of its problem"};
-static_assert(std::size(kReasonMeanings) == samples::kReasonNames.size());
+// What the words of reasons mean, and what lets more pass, by Reason.
+struct ReasonWords {
+  std::string_view meaning, next;
+};
+constexpr ReasonWords kReasonWords[] = {
+    {"no room in the context", "ask shorter problems, or a model of a longer context"},
+    {"cut off at its longest", "allow longer answers (max-tokens)"},
+    {"control tokens, or no UTF-8", "ask as the model was trained: by its chat template, or in plain text"},
+    {"white space alone", "ask as the model was trained: by its chat template, or in plain text"},
+    {"not the right answer", "draw more answers to each problem, ask easier ones, or train the model further"},
+    {"worth too little", "lower reward_low, or look at the rewards"},
+    {"not in the question's language", "ask for a smaller share of the language (min-language, language_low)"},
+    {"too short", "allow shorter answers (min-tokens, tokens_low)"},
+    {"too long", "allow longer answers (longest, tokens_high)"},
+    {"repeats itself", "allow more repetition (max-repetition, repetition_high)"},
+    {"its problem is too hard", "lower the least pass rate (min-pass-rate, pass_rate_low), or ask easier problems"},
+    {"its problem is too easy", "raise the largest pass rate (max-pass-rate, pass_rate_high), or ask harder problems"},
+    {"said before", "draw at a higher temperature"},
+    {"enough were kept of its problem", "keep more answers of a problem (keep)"}};
+static_assert(std::size(kReasonWords) == samples::kReasonNames.size());
 
 std::string dropped_table(const SampleCounts& all) {
   Table table({{"dropped"}, {"answers", true}, {"because"}});
@@ -91,9 +95,19 @@ std::string dropped_table(const SampleCounts& all) {
     if (all.dropped[i] == 0) continue;
     has_any = true;
     table.row({std::string(samples::kReasonNames[i]), grouped(all.dropped[i]),
-               Table::Cell(std::string(kReasonMeanings[i]), Style::kDim)});
+               Table::Cell(std::string(kReasonWords[i].meaning), Style::kDim)});
   }
   return has_any ? "\n" + table.text(Stream::kOut) : "";
+}
+
+// Where nothing was kept: why most were not, and what to try. The table above has the numbers of all reasons.
+std::string nothing_kept(const SampleCounts& all) {
+  const auto most = std::max_element(all.dropped.begin(), all.dropped.end());
+  const auto& words = kReasonWords[static_cast<size_t>(most - all.dropped.begin())];
+  return fmt::format(
+      "Nothing was kept, and {} has no line to train on: {} of {} were dropped as \"{}\". What may help: {}. {} has "
+      "every answer with its reason.",
+      runs::kSamplesFile, grouped(*most), grouped(all.n_dropped()), words.meaning, words.next, runs::kDroppedFile);
 }
 
 Json counts_json(const SampleCounts& c) {
@@ -165,6 +179,7 @@ std::string sample_table(const fs::path& folder, const samples::SamplePlan& plan
                   grouped(result.problems_done), grouped(plan.n_problems), grouped(all.n_kept), grouped(all.n_answers));
   text += language_table(result.summary) + dropped_table(all);
   Sheet rest(Stream::kOut);
+  if (all.n_kept == 0 && all.n_dropped() > 0) rest.paragraph(nothing_kept(all));
   if (result.reward_failures > 0) {
     rest.paragraph(fmt::format("Caution: {} answers had no reward of a program; these files may not come again.",
                                grouped(result.reward_failures)));
@@ -194,7 +209,7 @@ Json sample_json(const fs::path& folder, const samples::SamplePlan& plan, const 
   json["dropped"] = mark_json(folder / runs::kDroppedFile, result.dropped);
   json["model_sha256"] = result.model_sha256;
   json["numerics_id"] = plan.numerics_id;
-  json["seconds"] = result.seconds;
+  json["seconds"] = json_seconds(result.seconds);
   return json;
 }
 

@@ -18,6 +18,7 @@
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
+#include "cli/progress.h"
 #include "cli/sample.h"
 #include "cli/sheet.h"
 #include "cli/train_pipeline.h"
@@ -72,6 +73,11 @@ std::string prompt_to_try(const recipes::Recipe& recipe) {
 }
 
 }  // namespace
+
+std::string how_to_try(const recipes::Recipe& recipe, const fs::path& folder) {
+  return fmt::format("{} run {}{}", shell_word(program_invocation_name), shell_word((folder / "model").string()),
+                     prompt_to_try(recipe));
+}
 
 // The command that was given, without what is for one start.
 std::string going_on(const TrainOptions& options) {
@@ -166,8 +172,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
   if (result.is_done) row("model", one_line((folder / "model").string()));
   row("report", one_line((folder / "report.html").string()));
   if (result.is_done && part.is_last) {
-    row("try", fmt::format("{} run {}{}", shell_word(program_invocation_name), shell_word((folder / "model").string()),
-                           prompt_to_try(recipe)));
+    row("try", how_to_try(recipe, folder));
   } else if (!result.is_done) {
     row("go on", one_line(going_on(options)));
   }
@@ -177,6 +182,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
 
 // A rollout serves several steps: what it was like is said until the next.
 TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves) {
+  const TrainCurves::Points& judged = curves.of("accuracy");
   return {.step = r.step,
           .steps = r.steps,
           .loss = r.loss,
@@ -191,7 +197,8 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
           .answer_tokens = curves.last("answer_tokens"),
           .rollout_tokens_per_s = curves.last("rollout_tokens_per_s"),
           .update_tokens_per_s = curves.last("update_tokens_per_s"),
-          .accuracy = curves.last("accuracy")};
+          .accuracy = curves.last("accuracy"),
+          .accuracy_step = judged.empty() ? std::nullopt : std::optional(judged.back().first)};
 }
 
 }  // namespace
@@ -222,10 +229,13 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
                     contract::Chip& chip, const TrainPart& part) {
   if (recipe.kind == recipes::RunKind::kRejection) return run_rejection(options, recipe, folder, chip, part);
   TrainStatus status;
+  ProgressBars bars;  // until the run is open
   train::TrainerEvents events;
-  events.note = [&status, &part](std::string_view text) {
+  events.note = [&status, &bars, &part](std::string_view text) {
+    bars.clear();
     if (!part.was_done) status.note(text);
   };
+  events.progress = shown_in(bars);
   bool is_stopping = false;
   events.should_give_up = [&] {
     // What Ctrl-C is answered with stands below the line by now.
@@ -251,6 +261,7 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
     };
   }
   NARU_ASSIGN(const auto trainer, train::Trainer::open(recipe, folder, chip, events, start));
+  bars.clear();
   if (!options.json && !part.was_done) write_err(plan_text(recipe, trainer->plan()));
   say_at_interrupt("\nstopping behind this part of the step; Ctrl-C again stops at once, without a checkpoint\n");
   auto result = trainer->run();
@@ -280,7 +291,8 @@ Command make_train() {
       .description =
           "Runs a recipe (docs/recipes.md): pretraining from nothing, fine-tuning, reinforcement learning, on-policy "
           "distillation, sampling of training data, or a pipeline of such stages; of all weights, or of adapters. The "
-          "folder of the run holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the model. Run again "
+          "folder of the run holds checkpoints, metrics, samples, TensorBoard events, a report, and at the end the "
+          "model. Run again "
           "after any interruption, it goes on by itself and ends with the same bits; a start that is no going on (a "
           "checkpoint that cannot be read, other data) is refused and changes nothing."};
   c.arguments = {{"RECIPE", "a .toml file", true,

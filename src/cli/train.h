@@ -34,6 +34,9 @@ Status train_command(const TrainOptions& options);
 Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, const std::filesystem::path& folder,
                     contract::Chip& chip, const TrainPart& part);
 
+// The command that asks the model of a run that is done, as a shell reads it.
+std::string how_to_try(const recipes::Recipe& recipe, const std::filesystem::path& folder);
+
 // The command that goes on with what was started, as a shell reads it.
 std::string going_on(const TrainOptions& options);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "cli/pipeline_evaluation.h"
 #include "cli/pipeline_plan.h"
 #include "cli/pipeline_view.h"
+#include "cli/progress.h"
 #include "cli/sample_view.h"
 #include "cli/sheet.h"
 #include "cli/train_plan.h"
@@ -53,8 +55,10 @@ class PipelineRun {
 
   // Everything that can be known to go wrong is said before the first stage starts.
   Status plan() {
+    if (options_.plan_only) end_at_first_interrupt();  // nothing is written
     NARU_TRY(runs::check_pipeline_folder(pipeline_, starts_over()));
     NARU_ASSIGN(evaluation_, PipelineEvaluation::open(pipeline_, options_.machine));
+    if (!starts_over()) NARU_TRY(check_samples());
     NARU_TRY(read_record());
     std::vector<StageRow> rows;
     Json plans = Json::array();
@@ -62,6 +66,7 @@ class PipelineRun {
       NARU_ASSIGN(const StageRow row, plan_stage(i, plans));
       rows.push_back(row);
     }
+    bars_.clear();
     Sheet sheet(options_.plan_only ? Stream::kOut : Stream::kErr);
     sheet.title(pipeline_.name, fmt::format(" · pipeline of {} stages", pipeline_.stages.size()));
     if (options_.plan_only) {
@@ -94,6 +99,19 @@ class PipelineRun {
 
  private:
   bool starts_over() const { return options_.start.starts_over; }
+
+  // Whoever learns from samples must not find a part of them, or other ones.
+  Status check_samples() const {
+    for (const Stage& stage : pipeline_.stages) {
+      if (recipes::makes_model(stage.recipe.kind)) continue;
+      NARU_ASSIGN(const auto record, samples::read_record(stage_folder(stage)));
+      if (!record || !record->is_done()) continue;
+      if (const Status whole = samples::check_files(stage_folder(stage), *record); !whole.ok()) {
+        return of_stage(stage, whole.error());
+      }
+    }
+    return {};
+  }
 
   // What stages began from, as the folder remembers it; what has changed since is refused.
   Status read_record() {
@@ -136,6 +154,7 @@ class PipelineRun {
   Status plan_training(const Stage& stage, const recipes::Recipe& planned, StageRow& row, Json& plans) {
     train::TrainerEvents events;
     events.should_give_up = [] { return is_interrupted(); };
+    events.progress = shown_in(bars_);
     NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(planned, stage.folder, chip_, events));
     NARU_TRY(train::check_fits(plan));
     row.planned = planned_text(stage, plan);
@@ -146,8 +165,12 @@ class PipelineRun {
   Status plan_samples(const Stage& stage, const recipes::Recipe& planned, StageRow& row, Json& plans) {
     samples::SampleEvents events;
     events.should_stop = [] { return is_interrupted(); };
+    events.prompts = [this](int64_t done, int64_t total) {
+      bars_.update("prompts", Progress::Unit::kSteps, done, total);
+    };
     NARU_ASSIGN(const samples::SamplePlan plan, samples::Sampler::plan_run(planned, stage.folder, chip_, events));
-    row.planned = fmt::format("{} problems, {} answers to each, {} parameters", grouped(plan.n_problems), plan.answers,
+    row.planned = fmt::format("{} problem{}, {} answer{} to each, {} parameters", grouped(plan.n_problems),
+                              plan.n_problems == 1 ? "" : "s", plan.answers, plan.answers == 1 ? "" : "s",
                               grouped(plan.n_parameters));
     plans.push_back({{"stage", stage.text.name}, {"plan", sample_plan_json(plan)}});
     return {};
@@ -198,9 +221,8 @@ class PipelineRun {
       say_dimmed(fmt::format("stage {} of {}", index + 1, n));
     }
     *result = nullptr;
-    const TrainPart part{.was_done = was_done_[index] && index + 1 < n,
-                         .is_last = index + 1 == n,
-                         .result = options_.json ? result : nullptr};
+    const TrainPart part{
+        .was_done = was_done_[index], .is_last = index + 1 == n, .result = options_.json ? result : nullptr};
     NARU_TRY(train_recipe(options_, stage.recipe, stage.folder, chip_, part));
     NARU_TRY(evaluated(evaluation_->evaluate_stage(index, chip_, !options_.json && !part.was_done)));
     if (!options_.json && !part.is_last && !part.was_done) NARU_TRY(write_out("\n"));
@@ -217,11 +239,29 @@ class PipelineRun {
   }
 
   Status say_end(bool is_done) const {
-    std::string text = scores_table(evaluation_->scores());
-    if (!text.empty()) text = "\n" + text;
+    const bool was_done = is_done && std::find(was_done_.begin(), was_done_.end(), false) == was_done_.end();
+    std::string text;
+    if (was_done) {
+      text = fmt::format("this pipeline is done: nothing is left of its {} stages\n", pipeline_.stages.size());
+      NARU_ASSIGN(const std::string model, model_rows());
+      text += model;
+    }
+    const std::string table = scores_table(evaluation_->scores());
+    if (!table.empty()) text += "\n" + table;
     const std::string report = one_line((folder_ / runs::kReportFile).string());
     if (is_done) text += fmt::format("\nreport    {}\n", report);
     return write_out(text);
+  }
+
+  // Of the last stage that made a model: what it is, where, and how to try it.
+  Result<std::string> model_rows() const {
+    const auto last = std::find_if(pipeline_.stages.rbegin(), pipeline_.stages.rend(),
+                                   [](const Stage& stage) { return recipes::makes_model(stage.recipe.kind); });
+    if (last == pipeline_.stages.rend()) return std::string();
+    const fs::path folder = stage_folder(*last);
+    NARU_ASSIGN(const std::string sha256, runs::stage_output_sha256(folder, false));
+    return fmt::format("weights   {}\nmodel     {}\ntry       {}\n", sha256,
+                       one_line((folder / runs::kModelFolder).string()), how_to_try(last->recipe, folder));
   }
 
   Status say_json(bool is_done, Json stages) const {
@@ -242,6 +282,7 @@ class PipelineRun {
   runs::PipelineRecord record_;
   std::optional<PipelineEvaluation> evaluation_;  // of pipeline_, from plan() on
   std::vector<bool> was_done_;
+  ProgressBars bars_;           // while it is planned
   std::string weights_sha256_;  // of the last model
 };
 

@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "base/shown_text.h"
 #include "chips/cpu/machine_limits.h"
+#include "cli/interrupts.h"
+#include "cli/progress.h"
 #include "cli/read_as.h"
 #include "cli/sheet.h"
 
@@ -91,6 +93,7 @@ Json plan_json(const train::TrainingPlan& plan) {
 
 // A plan needs no weights: of a model that is here as a config alone, that will do.
 Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::path& folder, contract::Chip& chip) {
+  end_at_first_interrupt();  // nothing is written
   const fs::path place = recipes::model_place(recipe.model, folder);
   std::error_code ignored;
   const auto has_weights = [](const fs::directory_entry& entry) { return entry.path().extension() == ".safetensors"; };
@@ -101,7 +104,11 @@ Status say_plan(const TrainOptions& options, recipes::Recipe recipe, const fs::p
     recipe.model.path.clear();
     recipe.model.pulled_path.clear();
   }
-  NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, {}));
+  ProgressBars bars;
+  train::TrainerEvents events;
+  events.progress = shown_in(bars);
+  NARU_ASSIGN(const train::TrainingPlan plan, train::Trainer::plan_run(recipe, folder, chip, events));
+  bars.clear();
   const contract::ChipInfo info = chip.info();
   double peak = 0;
   if (!info.level.empty()) {

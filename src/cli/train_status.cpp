@@ -62,7 +62,12 @@ std::vector<Part> rollout_parts(const TrainProgress& p) {
   std::vector<Part> parts = {{0, step_text(p)}};
   if (p.reverse_kl) parts.push_back({1, fmt::format("kl {:.4f}", *p.reverse_kl)});
   parts.push_back({p.reverse_kl ? 6 : 1, fmt::format("reward {:.3f}", *p.reward)});
-  if (p.accuracy) parts.push_back({2, fmt::format("right {:.0f} %", 100 * *p.accuracy)});
+  if (p.accuracy) {
+    // Held-out problems are asked now and then: what is older than the rest of the line says of when it is.
+    const bool is_older = p.accuracy_step && *p.accuracy_step < p.step;
+    const std::string when = is_older ? fmt::format(" at {}", *p.accuracy_step) : "";
+    parts.push_back({2, fmt::format("right {:.0f} %{}", 100 * *p.accuracy, when)});
+  }
   if (p.answer_tokens) parts.push_back({4, fmt::format("len {:.1f}", *p.answer_tokens)});
   if (p.rollout_tokens_per_s && p.update_tokens_per_s) {
     parts.push_back(

@@ -27,7 +27,8 @@ struct TrainProgress {
   // Of the last rollout; nothing: the run has none.
   std::optional<double> reward = {}, reverse_kl = {}, answer_tokens = {};
   std::optional<double> rollout_tokens_per_s = {}, update_tokens_per_s = {};
-  std::optional<double> accuracy = {};  // of held-out problems, 0 to 1, when they were asked last
+  std::optional<double> accuracy = {};        // of held-out problems, 0 to 1, when they were asked last
+  std::optional<int64_t> accuracy_step = {};  // which was then
 };
 
 // The line on a terminal: a bar, and what it stands beside. Together at most `columns` columns: where they are few, the

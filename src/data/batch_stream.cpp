@@ -19,6 +19,9 @@ namespace naru::data {
 namespace {
 
 constexpr int64_t kEpochsMax = int64_t{1} << 32;
+// For the largest micro-batch.
+constexpr int64_t kStepsLookedAt = 2000;
+constexpr int64_t kRowsLookedAt = int64_t{1} << 20;
 
 // Streams of random numbers: a source's documents and its rows, in training and in validation.
 uint32_t shuffle_stream(int64_t source, bool is_rows, Split split) {
@@ -34,6 +37,7 @@ struct Epoch {
 
 struct Source {
   std::vector<Document> documents;
+  std::vector<int32_t> lengths;  // of documents, falling
   RowPlan plan;
   std::vector<int32_t> order;   // of epoch 0, for document()
   std::array<Epoch, 2> epochs;  // a step may lie across the border of two
@@ -106,7 +110,7 @@ struct BatchStream::State {
   std::vector<DataFile> contents;
   int64_t n_notes = 0;
   int64_t n_documents = 0;
-  int64_t n_tokens = 0;
+  int64_t n_tokens = 0, n_tokens_left_out = 0;
   bool has_conversations = false;
   std::string sha256;
   std::mutex mutex;  // of the epochs kept
@@ -114,6 +118,8 @@ struct BatchStream::State {
   const Epoch& epoch(int64_t source, int64_t number);
   void append_row(Mixture::Place place, MicroBatch& batch, StepBatch& step);
   StepBatch gather(const Mixture& dealt, int64_t row_begin, int64_t n_rows);
+  Result<MicroSize> largest(const Mixture& dealt, int64_t n_rows, int64_t step_rows, int64_t page_tokens,
+                            const std::function<bool()>& should_stop) const;
 };
 
 const Epoch& BatchStream::State::epoch(int64_t source, int64_t number) {
@@ -144,6 +150,68 @@ StepBatch BatchStream::State::gather(const Mixture& dealt, int64_t row_begin, in
   return step;
 }
 
+namespace {
+
+// Which rows of a source come when, and what each of them takes; epoch after epoch.
+class RowSizes {
+ public:
+  RowSizes(const Source& source, uint32_t stream, uint64_t seed, int64_t page_tokens) : stream_(stream), seed_(seed) {
+    for (int64_t row = 0; row < source.plan.n_rows(); ++row) {
+      MicroSize& size = sizes_.emplace_back();
+      for (int64_t i = source.plan.offsets[row]; i < source.plan.offsets[row + 1]; ++i) {
+        const int64_t length = source.lengths[static_cast<size_t>(source.plan.ranks[static_cast<size_t>(i)])];
+        size.tokens += length;
+        size.pages += ceil_div(length, page_tokens);
+        size.documents += 1;
+      }
+    }
+  }
+
+  bool is_of_epoch(int64_t row) const { return row / std::ssize(sizes_) == epoch_; }
+  void turn_to(int64_t row) {
+    epoch_ = row / std::ssize(sizes_);
+    order_ = shuffled(seed_, stream_, epoch_, std::ssize(sizes_));
+  }
+  const MicroSize& at(int64_t row) const {
+    const int32_t place = order_[static_cast<size_t>(row % std::ssize(sizes_))];
+    return sizes_[static_cast<size_t>(place)];
+  }
+
+ private:
+  uint32_t stream_;
+  uint64_t seed_;
+  int64_t epoch_ = -1;
+  std::vector<MicroSize> sizes_;  // by row of the plan
+  std::vector<int32_t> order_;
+};
+
+}  // namespace
+
+Result<MicroSize> BatchStream::State::largest(const Mixture& dealt, int64_t n_rows, int64_t step_rows,
+                                              int64_t page_tokens, const std::function<bool()>& should_stop) const {
+  std::vector<RowSizes> sizes;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    sizes.emplace_back(sources[i], shuffle_stream(static_cast<int64_t>(i), true, split), seed, page_tokens);
+  }
+  MicroSize most, micro;
+  for (int64_t row = 0; row < n_rows; ++row) {
+    if (row % step_rows % batch.micro_rows == 0) micro = {};
+    const Mixture::Place place = dealt.place(row);
+    RowSizes& source = sizes[static_cast<size_t>(place.source)];
+    if (!source.is_of_epoch(place.row)) {
+      if (should_stop && should_stop()) return Error{Code::kCancelled, "planning the batches: stopped by you"};
+      source.turn_to(place.row);
+    }
+    const MicroSize& size = source.at(place.row);
+    micro.tokens += size.tokens;
+    micro.pages += size.pages;
+    micro.documents += size.documents;
+    most = {std::max(most.tokens, micro.tokens), std::max(most.pages, micro.pages),
+            std::max(most.documents, micro.documents)};
+  }
+  return most;
+}
+
 BatchStream::BatchStream(std::unique_ptr<State> state) : state_(std::move(state)) {}
 BatchStream::BatchStream(BatchStream&&) noexcept = default;
 BatchStream& BatchStream::operator=(BatchStream&&) noexcept = default;
@@ -154,12 +222,22 @@ namespace {
 Source plan_source(std::vector<Document> documents, int64_t index, Split split, uint64_t seed, int64_t context) {
   Source source;
   source.documents = std::move(documents);
-  std::vector<int32_t> lengths;
-  for (const Document& document : source.documents) lengths.push_back(static_cast<int32_t>(document.ids.size()));
-  std::sort(lengths.rbegin(), lengths.rend());
-  source.plan = plan_rows(lengths, context);
+  for (const Document& document : source.documents) source.lengths.push_back(static_cast<int32_t>(document.ids.size()));
+  std::sort(source.lengths.rbegin(), source.lengths.rend());
+  source.plan = plan_rows(source.lengths, context);
   source.order = shuffled(seed, shuffle_stream(index, false, split), 0, std::ssize(source.documents));
   return source;
+}
+
+// How many documents all sources together have; 0 where files say how many.
+int64_t documents_wanted(const std::vector<recipes::SourceRecipe>& sources, Split split, const StreamOptions& options) {
+  int64_t n = 0;
+  for (const recipes::SourceRecipe& source : sources) {
+    if (source.generator.empty()) return 0;
+    const int64_t all = documents_of_generator(source, split);
+    n += options.generated_max > 0 ? std::min(all, options.generated_max) : all;
+  }
+  return n;
 }
 
 void hash_documents(const std::vector<Document>& documents, Sha256& hash) {
@@ -175,8 +253,7 @@ void hash_documents(const std::vector<Document>& documents, Sha256& hash) {
 
 Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::vector<recipes::SourceRecipe>& sources,
                                       const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
-                                      const std::filesystem::path& recipe_folder,
-                                      const std::function<bool()>& should_stop) {
+                                      const std::filesystem::path& recipe_folder, const StreamOptions& options) {
   NARU_CHECK(&sources == &recipe.data || &sources == &recipe.validation);
   NARU_TRY(check_recipe(recipe, sources));
   auto state = std::make_unique<State>();
@@ -184,7 +261,8 @@ Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::
   state->split = &sources == &recipe.data ? Split::kTrain : Split::kValidation;
   state->batch = recipe.batch;
   SourceContext context{recipe, tokenizer, chat_template, recipe_folder, state->split, {}, 0, {}, 0, 0};
-  context.should_stop = should_stop;
+  context.options = options;
+  context.n_documents_wanted = documents_wanted(sources, state->split, options);
   if (!tokenizer.eos_id()) {
     context.notes.push_back({"the tokenizer", "it has no end of sequence: documents end without one"});
     context.n_notes = 1;
@@ -213,6 +291,7 @@ Result<BatchStream> BatchStream::open(const recipes::Recipe& recipe, const std::
   state->n_notes = context.n_notes;
   state->n_documents = context.n_documents;
   state->n_tokens = context.n_tokens;
+  state->n_tokens_left_out = context.n_tokens_left_out;
   state->has_conversations = context.has_conversations;
   state->sha256 = hash.finish_hex();
   return BatchStream(std::move(state));
@@ -243,6 +322,21 @@ Result<StepBatch> BatchStream::all_rows(int64_t rows_max) const {
   return state_->gather(*state_->all_rows, 0, std::min(n_rows, rows_max));
 }
 
+Result<MicroSize> BatchStream::largest(int64_t n_steps, int64_t page_tokens,
+                                       const std::function<bool()>& should_stop) const {
+  const int64_t rows = state_->batch.rows;
+  const int64_t n_looked_at = std::min({n_steps, kStepsLookedAt, std::max<int64_t>(1, kRowsLookedAt / rows)});
+  return state_->largest(*state_->mixture, n_looked_at * rows, rows, page_tokens, should_stop);
+}
+
+Result<MicroSize> BatchStream::largest_of_all(int64_t rows_max, int64_t page_tokens,
+                                              const std::function<bool()>& should_stop) const {
+  int64_t n_rows = 0;
+  for (const Source& source : state_->sources) n_rows += source.plan.n_rows();
+  n_rows = std::min(n_rows, rows_max);
+  return state_->largest(*state_->all_rows, n_rows, n_rows, page_tokens, should_stop);
+}
+
 int64_t BatchStream::steps_per_epoch() const {
   int64_t rows = INT64_MAX;
   for (int64_t i = 0; i < std::ssize(state_->sources); ++i) {
@@ -257,6 +351,10 @@ int64_t BatchStream::n_documents() const {
 
 int64_t BatchStream::n_tokens() const {
   return state_->n_tokens;
+}
+
+int64_t BatchStream::n_tokens_left_out() const {
+  return state_->n_tokens_left_out;
 }
 
 bool BatchStream::has_conversations() const {

@@ -86,15 +86,27 @@ struct SourceStatistics {
   double share = 0;       // of the rows of a step
 };
 
+// How sources are read.
+struct StreamOptions {
+  std::function<bool()> should_stop = {};  // asked at every document; kCancelled where it says so
+  // Documents made so far; `total` is 0 where it is not known, as of files.
+  std::function<void(int64_t n_documents, int64_t total)> progress = {};
+  // Of each generator only so many documents are made, to plan with; 0: all.
+  int64_t generated_max = 0;
+};
+
+// Of the largest micro-batch, each by itself.
+struct MicroSize {
+  int64_t tokens = 0, pages = 0, documents = 0;
+};
+
 class BatchStream {
  public:
   // Reads and tokenizes every source. Errors name file and line. `sources` is recipe.data or recipe.validation itself:
-  // which of the two says from which half of their problems generators draw (data/generators.h). `should_stop` is asked
-  // at every document; kCancelled where it says so.
+  // which of the two says from which half of their problems generators draw (data/generators.h).
   static Result<BatchStream> open(const recipes::Recipe& recipe, const std::vector<recipes::SourceRecipe>& sources,
                                   const text::Tokenizer& tokenizer, const text::ChatTemplate* chat_template,
-                                  const std::filesystem::path& recipe_folder,
-                                  const std::function<bool()>& should_stop = {});
+                                  const std::filesystem::path& recipe_folder, const StreamOptions& options = {});
   BatchStream(BatchStream&&) noexcept;
   BatchStream& operator=(BatchStream&&) noexcept;
   ~BatchStream();
@@ -104,9 +116,17 @@ class BatchStream {
   // For validation: all rows in order, at most rows_max, as micro-batches of micro_rows rows.
   Result<StepBatch> all_rows(int64_t rows_max) const;
 
+  // The largest micro-batch of the first steps (kStepsLookedAt, and fewer of very many rows), by lengths alone; a
+  // document takes whole pages of page_tokens. kCancelled where should_stop says so.
+  Result<MicroSize> largest(int64_t n_steps, int64_t page_tokens, const std::function<bool()>& should_stop) const;
+  // The same of all_rows().
+  Result<MicroSize> largest_of_all(int64_t rows_max, int64_t page_tokens,
+                                   const std::function<bool()>& should_stop) const;
+
   int64_t steps_per_epoch() const;  // until the smallest weight-adjusted source was seen once
   int64_t n_documents() const;
   int64_t n_tokens() const;
+  int64_t n_tokens_left_out() const;  // about, of the documents that generated_max left out
   // Whether documents are conversations, by the chat template.
   bool has_conversations() const;
   const std::vector<DataNote>& notes() const;

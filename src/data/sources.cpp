@@ -18,7 +18,15 @@ class SourceReader final : public SourceEvents {
       : source_(source), index_(index), context_(context), statistics_(statistics) {}
 
   Result<std::vector<Document>> read() {
-    NARU_TRY(walk_source(source_, context_.recipe_folder, context_.recipe.seed, context_.split, *this));
+    recipes::SourceRecipe walked = source_;
+    const int64_t generated_max = context_.options.generated_max;
+    const int64_t n_wanted = source_.generator.empty() ? 0 : documents_of_generator(source_, context_.split);
+    if (generated_max > 0 && n_wanted > generated_max) walked.documents = generated_max;
+    NARU_TRY(walk_source(walked, context_.recipe_folder, context_.recipe.seed, context_.split, *this));
+    if (walked.documents != source_.documents) {
+      const double n_times = static_cast<double>(n_wanted) / static_cast<double>(generated_max);
+      context_.n_tokens_left_out += static_cast<int64_t>((n_times - 1) * static_cast<double>(statistics_.n_tokens));
+    }
     tell_shared_notes();
     if (documents_.empty() && n_unanswered_ > 0 && n_unanswered_ == statistics_.n_dropped) {
       return Error{
@@ -55,7 +63,9 @@ class SourceReader final : public SourceEvents {
                        context_.files.back().is_array ? " in an array" : "");
   }
   Status check_stop() const {
-    if (!context_.should_stop || !context_.should_stop()) return {};
+    const StreamOptions& o = context_.options;
+    if (o.progress) o.progress(context_.n_documents, context_.n_documents_wanted);
+    if (!o.should_stop || !o.should_stop()) return {};
     return Error{Code::kCancelled, fmt::format("reading {}: stopped by you", statistics_.name)};
   }
   bool is_sft() const { return context_.recipe.kind == recipes::RunKind::kSft; }

@@ -37,7 +37,9 @@ struct SourceContext {
   int64_t n_tokens = 0;
   std::vector<DataFile> contents = {};  // of those that are files
   bool has_conversations = false;       // some were rendered by the template
-  std::function<bool()> should_stop = {};
+  StreamOptions options = {};
+  int64_t n_documents_wanted = 0;  // of all sources; 0: not known
+  int64_t n_tokens_left_out = 0;   // about, by options.generated_max
 };
 
 // The documents of sources[index], in the order of their lines, and the counts of `statistics` that reading knows (rows

@@ -3,6 +3,7 @@
 // The gap between the two is format, not skill. What is strictly right is leniently right, too.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,11 @@
 #include "rewards/answers.h"
 
 namespace naru::eval {
+
+// Of everything that says how good an answer is: this, the verifiers of generators (data/generators.h), places and
+// comparisons of answers, and whose language words are of (rewards/). Scores that are kept are of one version; where
+// the same answer is judged otherwise than before, it rises (tests/eval/grading_version_test.cpp notices that).
+inline constexpr int64_t kGradingVersion = 1;
 
 struct Grade {
   bool is_strict = false, is_lenient = false;

@@ -20,7 +20,8 @@ void put_sha256(ProblemSet& set) {
   set.sha256 = hash.finish_hex();
 }
 
-// The chat template that problems are asked by; null: as plain text.
+}  // namespace
+
 Result<const text::ChatTemplate*> template_of(const text::ChatTokenizer& text, const std::string& model_name,
                                               std::string_view advice) {
   if (text.chat_template && text.chat_template->can_render(false)) return &*text.chat_template;
@@ -31,8 +32,6 @@ Result<const text::ChatTemplate*> template_of(const text::ChatTokenizer& text, c
       fmt::format("asking problems: {}: its chat template cannot be used: {}; {}", model_name,
                   text.chat_template ? "it renders no text of a user" : text.template_status.error().message, advice)};
 }
-
-}  // namespace
 
 int64_t ProblemSet::n_different() const {
   std::set<std::string_view> texts;

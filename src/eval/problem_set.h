@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/problem.h"
@@ -31,6 +32,11 @@ Result<ProblemSet> generated_problems(const recipes::SourceRecipe& source, uint6
 // The first `count` of a .jsonl file, all where it is not said. `count_key` is how messages call the count.
 Result<ProblemSet> problems_of_file(const std::filesystem::path& path, std::optional<int64_t> count,
                                     std::string_view count_key);
+
+// The chat template that problems are asked by; null: the model has none, and they are asked as plain text. `advice`:
+// what to do about a template that cannot be used.
+Result<const text::ChatTemplate*> template_of(const text::ChatTokenizer& text, const std::string& model_name,
+                                              std::string_view advice);
 
 struct Prompts {
   std::vector<std::vector<int32_t>> ids;

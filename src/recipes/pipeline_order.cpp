@@ -112,7 +112,7 @@ Error cycle_among(const std::string& place, const std::vector<StageText>& left) 
   return refused_pipeline(at_line(place, wanted.line),
                           fmt::format("stage {} {} {}, which waits for it{}", at->name, wanted.verb, wanted.stage,
                                       way.size() > 2 ? fmt::format(" (round and round: {}{})", round, at->name) : ""),
-                          "stages that can run one after another", "let one of them begin from a model of its own");
+                          "an order in which stages can run", "let one of them begin from a model of its own");
 }
 
 }  // namespace

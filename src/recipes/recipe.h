@@ -51,9 +51,9 @@ struct TeacherRecipe {
   std::string path;
   double weight = 1;                  // how often its distance counts in the sum
   std::filesystem::path pulled_path;  // no key: where path leads where it is a name; empty: to a path
-  // No key, and read by Trainer::plan_run() alone: the config.json of a teacher that is not there yet; it is planned
-  // with, and what else a teacher is refused for is not known then.
-  std::filesystem::path planned_config;
+  // No keys, and read by Trainer::plan_run() alone: the config.json of a teacher that is not there yet, and where the
+  // tokenizer is that it will have.
+  std::filesystem::path planned_config, planned_tokenizer;
 };
 
 // [[reward]]: a part of what answers are worth, of a run with rollouts or of rejection (rewards/judge.h).

@@ -147,7 +147,7 @@ const std::string_view kReportScript = R"js(
     answer_tokens: {title: "Tokens of an answer", label: "mean"},
     answer_tokens_p10: {label: "10 %", edge: true}, answer_tokens_p90: {label: "90 %", edge: true},
     rollout_accuracy: {title: "Answers of a rollout right", ...share},
-    cut_share: {title: "Nothing to learn from", label: "answers cut off", ...share},
+    cut_share: {title: "Nothing to learn from", label: "answers cut off", alone: "Answers cut off", ...share},
     flat_groups: {title: "Groups without signal", label: "groups without signal", ...share},
     flat_kept: {title: "Groups without signal, learnt from", ...share, dull: true},
     answer_log_prob: {title: "Log-probability of a sampled token"}, entropy: {title: "Entropy, nats a token"},
@@ -197,7 +197,8 @@ const std::string_view kReportScript = R"js(
     names.forEach(name => used.add(name));
     if (!series.length) continue;
     const traits = told(series[0].name), edges = series.filter(s => told(s.name).edge);
-    charts.push({title: named(series[0].name), series, band: edges.length === 2 ? edges.map(s => series.indexOf(s)) : null,
+    charts.push({title: series.length === 1 && traits.alone || named(series[0].name), series,
+      band: edges.length === 2 ? edges.map(s => series.indexOf(s)) : null,
       wide: (c.name.includes("loss") || ["reward", "reverse_kl"].includes(c.name)) && !charts.length,
       text: traits.text || shown,
       mayBend: series.every(s => told(s.name).log && s.values.every(v => v > 0)), low: traits.low, high: traits.high,

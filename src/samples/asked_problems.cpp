@@ -73,11 +73,20 @@ std::vector<data::DataFile> AskedProblems::files() const {
 }
 
 Result<AskedPrompts> make_prompts(const AskedProblems& problems, const text::Tokenizer& tokenizer,
-                                  const text::ChatTemplate* chat_template) {
+                                  const text::ChatTemplate* chat_template, const PromptOptions& options) {
   AskedPrompts prompts;
   Sha256 hash;
   for (int64_t i = 0; i < problems.size(); ++i) {
+    if (options.go_on && !options.go_on(i, problems.size())) {
+      return Error{Code::kCancelled, "making the prompts: stopped as asked; nothing was changed"};
+    }
     const data::Problem problem = problems.at(i);
+    if (!options.is_messages && !problem.messages.empty()) {
+      return Error{Code::kInvalidArgument,
+                   fmt::format("asking problem {}: it is a conversation, and lines are to be plain text; give it as "
+                               "\"prompt\", or set rejection.form = \"messages\"",
+                               problem.key)};
+    }
     NARU_ASSIGN(text::ChatPrompt prompt, data::problem_prompt(problem, tokenizer, chat_template));
     hash.update(as_bytes(data::asked_text(problem)));
     const int64_t n = std::ssize(prompt.ids);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,12 @@ struct AskedPrompts {
   int64_t longest = 0;
   std::string sha256;  // of all problems and their ids
 };
+struct PromptOptions {
+  bool is_messages = true;  // the form of lines; else text, which problems that are conversations do not have
+  std::function<bool(int64_t done, int64_t total)> go_on = {};  // false ends it: kCancelled
+};
 // `chat_template` null: as plain text.
 Result<AskedPrompts> make_prompts(const AskedProblems& problems, const text::Tokenizer& tokenizer,
-                                  const text::ChatTemplate* chat_template);
+                                  const text::ChatTemplate* chat_template, const PromptOptions& options);
 
 }  // namespace naru::samples

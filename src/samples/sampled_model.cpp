@@ -6,6 +6,8 @@
 
 #include "base/file.h"
 #include "engine/model_tokenizer.h"
+#include "eval/problem_set.h"
+#include "models/parameters.h"
 
 namespace naru::samples {
 namespace {
@@ -20,18 +22,21 @@ models::LoadOptions load_options_of(const recipes::Recipe& recipe) {
 
 // By the recipe's words, and what the model has.
 Status choose_form(const recipes::Recipe& recipe, SampledModel& model) {
-  const auto& found = model.text->chat_template;
-  const bool can_chat = found && found->can_render(false);
-  const bool has_none = !found && model.text->template_status.error().code == Code::kNotFound;
   const std::string& ask = recipe.rejection.ask;
-  model.is_chat = ask == "chat" || (ask.empty() && !has_none);
+  if (ask != "text") {
+    NARU_ASSIGN(
+        const text::ChatTemplate* const found,
+        eval::template_of(*model.text, recipe.model.path,
+                          "name one in model.chat_template, or set rejection.ask = \"text\", which asks in plain "
+                          "text"));
+    model.is_chat = found != nullptr;
+  }
   model.is_messages = recipe.rejection.form.empty() ? model.is_chat : recipe.rejection.form == "messages";
-  if (!model.is_chat || can_chat) return {};
+  if (ask != "chat" || model.is_chat) return {};
   return Error{Code::kUnsupported,
-               fmt::format("asking problems: the chat template of {} cannot be used: {}; name one in "
+               fmt::format("asking problems: {} has no chat template, and rejection.ask is \"chat\"; name one in "
                            "model.chat_template, or set rejection.ask = \"text\", which asks in plain text",
-                           recipe.model.path,
-                           found ? "it renders no text of a user" : model.text->template_status.error().message)};
+                           recipe.model.path)};
 }
 
 // A stage whose model is not there yet: its config and tokenizer are.
@@ -42,6 +47,9 @@ Result<formats::TokenizerData> read_planned(const recipes::Recipe& recipe, const
   NARU_ASSIGN(const formats::ModelConfig config, formats::parse_model_config(as_bytes(text), path.filename().string()));
   model.context_max = config.max_positions;
   vocab = config.vocab;
+  formats::ModelConfig plain = config;
+  plain.mtp_layers = 0;  // what answers does not read them
+  model.n_planned_parameters = models::all_parameters(models::list_parameters(plain));
   return formats::read_tokenizer_folder(recipes::tokenizer_place(recipe.model, recipe_folder));
 }
 

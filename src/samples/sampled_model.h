@@ -20,6 +20,7 @@ namespace naru::samples {
 struct SampledModel {
   std::optional<models::ModelFiles> files;  // nothing: a config without weights
   int64_t context_max = 0;                  // of its config; 0: it does not say
+  int64_t n_planned_parameters = 0;         // of a config without weights
   std::unique_ptr<text::ChatTokenizer> text;
   std::optional<std::string> own_template;  // the text of model.chat_template
   bool is_chat = false;                     // problems are put as a user's messages

@@ -78,7 +78,6 @@ class RunningSampler : public Sampler {
   void note(std::string_view text) const {
     if (events_.note) events_.note(text);
   }
-  Status check_problems() const;
   Status hash_model();
   Status check_record();
   Status check_same(const char* key, const std::string& here, std::string_view what) const;
@@ -125,8 +124,11 @@ class RunningSampler : public Sampler {
 Status RunningSampler::prepare(bool needs_weights) {
   NARU_ASSIGN(model_, open_model(recipe_, recipe_folder_));
   NARU_ASSIGN(problems_, AskedProblems::open(recipe_, recipe_folder_));
-  NARU_TRY(check_problems());
-  NARU_ASSIGN(prompts_, make_prompts(*problems_, model_.text->tokenizer, model_.chat_template()));
+  const PromptOptions how{.is_messages = model_.is_messages, .go_on = [this](int64_t done, int64_t total) {
+                            if (events_.prompts) events_.prompts(done, total);
+                            return !should_stop();
+                          }};
+  NARU_ASSIGN(prompts_, make_prompts(*problems_, model_.text->tokenizer, model_.chat_template(), how));
   NARU_ASSIGN(judge_, rewards::Judge::open(rewards::judge_options(recipe_, recipe_folder_), events_.should_stop));
   data_.training = problems_->record();
   data_.training.documents_sha256 = data_.began_with = prompts_.sha256;
@@ -141,26 +143,13 @@ Status RunningSampler::prepare(bool needs_weights) {
   for (const std::vector<int32_t>& ids : prompts_.ids) {
     plan_.n_no_room += std::ssize(ids) >= plan_.context_tokens ? 1 : 0;
   }
+  plan_.n_parameters = model_.n_planned_parameters;
   if (!model_.files && !needs_weights) return {};
   NARU_ASSIGN(room_, plan_room(model_, recipe_, prompts_, chip_));
   plan_.at_once = room_->at_once;
   plan_.n_parameters = room_->model.n_parameters;
   plan_.memory_bytes = room_->memory.needed_bytes();
   plan_.numerics_id = room_->model.numerics_id;
-  return {};
-}
-
-// Problems that are conversations have no form as plain text.
-Status RunningSampler::check_problems() const {
-  if (model_.is_messages) return {};
-  for (int64_t i = 0; i < problems_->size(); ++i) {
-    const data::Problem problem = problems_->at(i);
-    if (problem.messages.empty()) continue;
-    return Error{Code::kInvalidArgument,
-                 fmt::format("asking problem {}: it is a conversation, and lines are to be plain text; give it as "
-                             "\"prompt\", or set rejection.form = \"messages\"",
-                             problem.key)};
-  }
   return {};
 }
 

@@ -45,6 +45,7 @@ struct SampleEvents {
   std::function<bool()> should_stop;           // asked often: open() is kCancelled then, and run() ends as it is
   std::function<void(const SampleProgress&)> progress;
   std::function<void(std::string_view what, int64_t done, int64_t total)> bytes;  // "hashing", "loading"
+  std::function<void(int64_t done, int64_t total)> prompts = {};                  // made, before anything is asked
 };
 
 struct SampleStart {

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 
+#include "contract/cache.h"
 #include "train/document_pages.h"
 
 namespace naru::train {
 namespace {
 
-constexpr int64_t kStepsLookedAt = 2000;  // for the largest micro-batch
+TrainingRoom room_of(const data::MicroSize& size) {
+  return {.rows = size.tokens, .pages = size.pages, .documents = size.documents};
+}
 
 }  // namespace
 
@@ -20,12 +23,10 @@ data::StreamRecord DocumentBatches::record() const {
   return record_of(stream_, *sources_);
 }
 
-Result<TrainingRoom> DocumentBatches::largest(int64_t n_steps) {
+Result<TrainingRoom> DocumentBatches::largest(int64_t n_steps, const std::function<bool()>& should_stop) {
   TrainingRoom room{.rows = 1, .pages = 1, .documents = 1};
-  for (int64_t step = 0; step < std::min(n_steps, kStepsLookedAt); ++step) {
-    NARU_ASSIGN(const data::StepBatch batch, stream_.step(step));
-    widen(room, batch);
-  }
+  NARU_ASSIGN(const data::MicroSize most, stream_.largest(n_steps, contract::kCachePage, should_stop));
+  widen(room, room_of(most));
   return room;
 }
 
@@ -37,12 +38,23 @@ Status DocumentBatches::restore(int64_t step, std::string_view kept) {
                                            step, kept.size())};
 }
 
+void widen(TrainingRoom& room, const TrainingRoom& other) {
+  room.rows = std::max(room.rows, other.rows);
+  room.pages = std::max(room.pages, other.pages);
+  room.documents = std::max(room.documents, other.documents);
+}
+
 void widen(TrainingRoom& room, const data::StepBatch& batch) {
   for (const data::MicroBatch& micro : batch.micro_batches) {
-    room.rows = std::max(room.rows, std::ssize(micro.ids));
-    room.pages = std::max(room.pages, pages_of(micro));
-    room.documents = std::max(room.documents, std::ssize(micro.documents));
+    widen(room, room_of({std::ssize(micro.ids), pages_of(micro), std::ssize(micro.documents)}));
   }
+}
+
+Status widen_to_all_rows(TrainingRoom& room, const data::BatchStream& stream, int64_t rows_max,
+                         const std::function<bool()>& should_stop) {
+  NARU_ASSIGN(const data::MicroSize most, stream.largest_of_all(rows_max, contract::kCachePage, should_stop));
+  widen(room, room_of(most));
+  return {};
 }
 
 }  // namespace naru::train

@@ -23,6 +23,8 @@ namespace naru::train {
 class Peers;
 class Rollout;
 
+inline constexpr int64_t kTokenBytes = 5;  // of a token of a document: its id, and whether it is learnt
+
 // The model between two steps, for sources whose batches depend on it.
 struct ModelNow {
   TrainableModel& model;
@@ -47,8 +49,8 @@ class BatchSource {
   // Whether rows are conversations by the chat template: a model drawn anew and trained on none is a base model.
   virtual bool has_conversations() const = 0;
   // Rows, pages and documents of the largest micro-batch of the first n_steps steps; a later, larger one is planned
-  // when it comes.
-  virtual Result<TrainingRoom> largest(int64_t n_steps) = 0;
+  // when it comes. kCancelled where should_stop, which may be empty, says so.
+  virtual Result<TrainingRoom> largest(int64_t n_steps, const std::function<bool()>& should_stop) = 0;
 
   // On the host, beside the documents that record() counts, at the most.
   virtual int64_t held_bytes() const { return 0; }
@@ -87,7 +89,8 @@ class DocumentBatches final : public BatchSource {
   data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override { return stream_.steps_per_epoch(); }
   bool has_conversations() const override { return stream_.has_conversations(); }
-  Result<TrainingRoom> largest(int64_t n_steps) override;
+  Result<TrainingRoom> largest(int64_t n_steps, const std::function<bool()>& should_stop) override;
+  int64_t held_bytes() const override { return stream_.n_tokens_left_out() * kTokenBytes; }
   Result<data::StepBatch> step(int64_t step, const ModelNow&) override { return stream_.step(step); }
   std::string kept(int64_t) const override { return {}; }
   Status restore(int64_t step, std::string_view kept) override;
@@ -97,7 +100,11 @@ class DocumentBatches final : public BatchSource {
   const std::vector<recipes::SourceRecipe>* sources_;
 };
 
-// Widens `room` to what the batch's micro-batches take, in rows, pages and documents.
+// Widens `room` in rows, pages and documents: to another, to what the batch's micro-batches take, and to those of
+// stream.all_rows().
+void widen(TrainingRoom& room, const TrainingRoom& other);
 void widen(TrainingRoom& room, const data::StepBatch& batch);
+Status widen_to_all_rows(TrainingRoom& room, const data::BatchStream& stream, int64_t rows_max,
+                         const std::function<bool()>& should_stop);
 
 }  // namespace naru::train

@@ -125,7 +125,7 @@ Status RolloutBatches::check_sets() const {
 }
 
 // Micro-batches are filled with whole answers; how many, the model decides, so this is what short ones take.
-Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
+Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps, const std::function<bool()>& should_stop) {
   const recipes::RolloutRecipe& of = *rollout_;
   const int64_t n_rollouts = n_rollouts_ = ceil_div(n_steps, of.updates);
   // The last numbers are those of answers to held-out problems.
@@ -150,6 +150,7 @@ Result<TrainingRoom> RolloutBatches::largest(int64_t n_steps) {
   const int64_t rows = recipe_->batch.context * recipe_->batch.micro_rows;
   int64_t shortest = recipe_->batch.context;
   for (int64_t i = 0; i < n_looked_at; ++i) {
+    if (should_stop && should_stop()) return Error{Code::kCancelled, "planning the rollouts: stopped by you"};
     const data::Problem problem = problems_.at(i);
     NARU_ASSIGN(const text::ChatPrompt prompt, problem_prompt(*recipe_, *files_, problem));
     shortest = std::min<int64_t>(shortest, std::ssize(prompt.ids) + 1);

@@ -30,7 +30,7 @@ class RolloutBatches final : public BatchSource {
   data::StreamRecord record() const override;
   int64_t steps_per_epoch() const override;
   bool has_conversations() const override;
-  Result<TrainingRoom> largest(int64_t n_steps) override;
+  Result<TrainingRoom> largest(int64_t n_steps, const std::function<bool()>& should_stop) override;
   int64_t held_bytes() const override;
   Result<data::StepBatch> step(int64_t step, const ModelNow& now) override;
   std::vector<std::pair<std::string, double>> metrics(int64_t step) const override;

@@ -127,13 +127,16 @@ Result<View> run_head(const models::Decoder& decoder, contract::Chip& chip, nn::
 }  // namespace
 
 Result<Teacher> Teacher::open(const recipes::TeacherRecipe& recipe, const fs::path& recipe_folder, int64_t context,
-                              const TrainingModelFiles& student, const contract::Chip& chip,
-                              const std::function<bool()>& should_stop) {
-  Teacher teacher;
-  teacher.name_ = recipe.path;
-  teacher.weight_ = recipe.weight;
+                              const TrainingModelFiles& student, const contract::Chip& chip) {
   if (!recipe.planned_config.empty()) {
+    Teacher teacher;
+    teacher.name_ = recipe.path;
+    teacher.weight_ = recipe.weight;
     NARU_ASSIGN(teacher.plan_, plan_of_config(recipe.planned_config, chip));
+    auto planned = open_tokenizer(recipe.planned_tokenizer, teacher.plan_.config.vocab);
+    if (!planned.ok()) return of_teacher(recipe.path, planned.error());
+    NARU_TRY(check_alike(recipe.path, teacher.plan_.config, *planned, student));
+    NARU_TRY(check_context(recipe.path, teacher.plan_.config, context));
     return teacher;
   }
   const fs::path place = recipes::teacher_place(recipe, recipe_folder);
@@ -143,11 +146,7 @@ Result<Teacher> Teacher::open(const recipes::TeacherRecipe& recipe, const fs::pa
   if (!tokenizer.ok()) return of_teacher(recipe.path, tokenizer.error());
   NARU_TRY(check_alike(recipe.path, files->config, *tokenizer, student));
   NARU_TRY(check_context(recipe.path, files->config, context));
-  auto digests = digests_of(recipe.path, *files, should_stop);
-  if (!digests.ok()) return of_teacher(recipe.path, digests.error());
-  NARU_ASSIGN(teacher, of_files(recipe.path, recipe.weight, std::move(*files), chip));
-  teacher.digests_ = std::move(*digests);
-  return teacher;
+  return of_files(recipe.path, recipe.weight, std::move(*files), chip);
 }
 
 Result<Teacher> Teacher::of_files(std::string name, double weight, models::ModelFiles files,
@@ -160,6 +159,14 @@ Result<Teacher> Teacher::of_files(std::string name, double weight, models::Model
   teacher.plan_ = std::move(*plan);
   teacher.files_ = std::move(files);
   return teacher;
+}
+
+Status Teacher::hash_files(const std::function<bool()>& should_stop) {
+  if (!files_) return {};
+  auto digests = digests_of(name_, *files_, should_stop);
+  if (!digests.ok()) return of_teacher(name_, digests.error());
+  digests_ = std::move(*digests);
+  return {};
 }
 
 Result<TeacherMemory> Teacher::memory(int64_t n_rows, int64_t n_documents) const {

@@ -26,11 +26,10 @@ struct TeacherMemory {
 
 class Teacher {
  public:
-  // Reads headers and hashes the files (should_stop is asked meanwhile); loads nothing. kInvalidArgument where the
-  // student has another vocabulary or other tokens. The chip outlives it.
+  // Reads headers and tokens; hashes and loads nothing. kInvalidArgument where the student has another vocabulary or
+  // other tokens. The chip outlives it.
   static Result<Teacher> open(const recipes::TeacherRecipe& recipe, const std::filesystem::path& recipe_folder,
-                              int64_t context, const TrainingModelFiles& student, const contract::Chip& chip,
-                              const std::function<bool()>& should_stop);
+                              int64_t context, const TrainingModelFiles& student, const contract::Chip& chip);
 
   // Of files whose tokens are known to be the student's; it hashes nothing.
   static Result<Teacher> of_files(std::string name, double weight, models::ModelFiles files,
@@ -39,6 +38,8 @@ class Teacher {
   const std::string& name() const { return name_; }  // as the recipe says it
   double weight() const { return weight_; }
   int64_t n_active_parameters() const { return plan_.n_active_parameters; }
+  // Fills in files(); should_stop is asked meanwhile.
+  Status hash_files(const std::function<bool()>& should_stop);
   const std::vector<data::DataFile>& files() const { return digests_; }
 
   // Of micro-batches of at most so many rows and documents, learnt on the chip's planner.

@@ -15,6 +15,7 @@ namespace naru::train {
 namespace {
 
 constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, tables
+constexpr int64_t kDocumentsPlanned = 2000;           // of a generator, where a run is only planned
 
 std::string numerics_id(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
   const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
@@ -46,28 +47,37 @@ TrainableModel::Options RunningTrainer::model_options() const {
 }
 
 Status RunningTrainer::open_data() {
+  NARU_TRY(open_teachers());  // before anything long: whether they can teach at all
   NARU_TRY(open_problems());
   const text::ChatTemplate* chat = files_.chat_template ? &*files_.chat_template : nullptr;
+  data::StreamOptions reading{.should_stop = events_.should_give_up, .progress = {}};
+  if (events_.progress) {
+    reading.progress = [this](int64_t done, int64_t total) { events_.progress("documents", done, total); };
+  }
+  // How many rows there are decides how many steps epochs are.
+  if (is_plan_ && recipe_.steps > 0) reading.generated_max = kDocumentsPlanned;
   if (parts_.batches) {
     NARU_ASSIGN(batches_, parts_.batches(recipe_, files_));
   } else if (recipe_.kind == recipes::RunKind::kGrpo) {
     NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_, judge_));
     parts_.objective = std::make_shared<PolicyLoss>(policy_options(recipe_));
   } else if (recipe_.kind == recipes::RunKind::kDistill) {
-    NARU_TRY(open_teachers());
     std::vector<data::DataFile> files;
-    for (const Teacher& teacher : *teachers_) files.insert(files.end(), teacher.files().begin(), teacher.files().end());
+    for (Teacher& teacher : *teachers_) {
+      NARU_TRY(teacher.hash_files([this] { return !is_open_ && is_given_up(); }));
+      files.insert(files.end(), teacher.files().begin(), teacher.files().end());
+    }
     NARU_ASSIGN(batches_, RolloutBatches::open(recipe_, files_, recipe_folder_, judge_, std::move(files)));
     parts_.objective = std::make_shared<DistillLoss>(teachers_, recipe_.distill.temperature);
   } else {
-    NARU_ASSIGN(data::BatchStream stream, data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat,
-                                                                  recipe_folder_, events_.should_give_up));
+    NARU_ASSIGN(data::BatchStream stream,
+                data::BatchStream::open(recipe_, recipe_.data, *files_.tokenizer, chat, recipe_folder_, reading));
     batches_ = std::make_unique<DocumentBatches>(std::move(stream), recipe_.data);
   }
   // Held-out problems are asked; their solutions are no texts to be learnt.
   if (!recipe_.validation.empty() && !has_rollouts()) {
-    NARU_ASSIGN(validation_, data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat,
-                                                     recipe_folder_, events_.should_give_up));
+    NARU_ASSIGN(validation_,
+                data::BatchStream::open(recipe_, recipe_.validation, *files_.tokenizer, chat, recipe_folder_, reading));
   }
   plan_.data_files = batches_->record().files;
   plan_.steps =
@@ -78,20 +88,19 @@ Status RunningTrainer::open_data() {
 }
 
 Status RunningTrainer::open_teachers() {
+  if (recipe_.kind != recipes::RunKind::kDistill) return {};
   teachers_ = std::make_shared<std::vector<Teacher>>();
   for (const recipes::TeacherRecipe& one : recipe_.teacher) {
-    NARU_ASSIGN(Teacher teacher, Teacher::open(one, recipe_folder_, recipe_.batch.context, files_, chip_,
-                                               [this] { return !is_open_ && is_given_up(); }));
+    NARU_ASSIGN(Teacher teacher, Teacher::open(one, recipe_folder_, recipe_.batch.context, files_, chip_));
     teachers_->push_back(std::move(teacher));
   }
   return {};
 }
 
 Status RunningTrainer::plan_memory() {
-  NARU_ASSIGN(TrainingRoom largest, batches_->largest(plan_.steps));
+  NARU_ASSIGN(TrainingRoom largest, batches_->largest(plan_.steps, events_.should_give_up));
   if (validation_) {
-    NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
-    widen(largest, batch);
+    NARU_TRY(widen_to_all_rows(largest, *validation_, recipe_.validate.rows, events_.should_give_up));
   }
   const int64_t rows = largest.rows;
   const double balance = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
@@ -132,8 +141,8 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
-  plan_.data_bytes = batches_->held_bytes() + batches_->record().n_tokens * 5;
-  if (validation_) plan_.data_bytes += validation_->n_tokens() * 5;
+  plan_.data_bytes = batches_->held_bytes() + batches_->record().n_tokens * kTokenBytes;
+  if (validation_) plan_.data_bytes += (validation_->n_tokens() + validation_->n_tokens_left_out()) * kTokenBytes;
   if (held_out_) plan_.data_bytes += held_out_->source().held_bytes();
   int64_t scratch_bytes = room_.scratch_bytes;
   for (size_t i = 0; teachers_ && i < teachers_->size(); ++i) {
@@ -178,7 +187,8 @@ Status RunningTrainer::check_given_up() const {
   return Error{Code::kCancelled, "opening the run: stopped as asked; nothing was changed"};
 }
 
-Status RunningTrainer::look() {
+Status RunningTrainer::look(bool is_plan) {
+  is_plan_ = is_plan;
   if (recipe_.kind == recipes::RunKind::kRejection) {
     return Error{Code::kUnsupported,
                  fmt::format("training {}: its kind is rejection, which trains nothing; `naru train` and `naru sample` "
@@ -200,7 +210,7 @@ Status RunningTrainer::look() {
 }
 
 Status RunningTrainer::open() {
-  NARU_TRY(look());
+  NARU_TRY(look(false));
   NARU_TRY(check_fits(plan_));
   NARU_TRY(check_alike());
   if (is_writer()) {
@@ -272,7 +282,7 @@ Result<std::unique_ptr<Trainer>> Trainer::open(const recipes::Recipe& recipe,
 Result<TrainingPlan> Trainer::plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
                                        contract::Chip& chip, TrainerEvents events) {
   RunningTrainer trainer(recipe, recipe_folder, chip, std::move(events), {}, {});
-  NARU_TRY(trainer.look());
+  NARU_TRY(trainer.look(true));
   return trainer.plan();
 }
 

@@ -42,6 +42,8 @@ struct TrainerEvents {
   // Asked often while a run is opened and until its first step: open() is kCancelled then, and nothing was changed, or
   // run() ends without a checkpoint.
   std::function<bool()> should_give_up = {};
+  // While a run is opened: how far what is long has come, "documents"; a total of 0 is one that is not known.
+  std::function<void(std::string_view what, int64_t done, int64_t total)> progress = {};
 };
 
 // What a run takes, known before its first step.
@@ -119,7 +121,8 @@ class Trainer {
                                                TrainerEvents events, const StartOptions& start = {},
                                                TrainerParts parts = {});
   // The plan alone: reads and refuses what open() does before it looks at the run's folder, memory apart, and changes
-  // nothing. The model may be a config without weights, also of a kind of run that goes on from some.
+  // nothing. Of a run of so many steps generators make some documents alone: what they make no more of, and what all of
+  // them take, is known about. The model may be a config without weights, also of a kind of run that goes on from some.
   static Result<TrainingPlan> plan_run(const recipes::Recipe& recipe, const std::filesystem::path& recipe_folder,
                                        contract::Chip& chip, TrainerEvents events);
   virtual ~Trainer() = default;

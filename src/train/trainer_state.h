@@ -58,7 +58,8 @@ class RunningTrainer : public Trainer {
   RunningTrainer(const recipes::Recipe& recipe, std::filesystem::path recipe_folder, contract::Chip& chip,
                  TrainerEvents events, const StartOptions& start, TrainerParts parts);
 
-  Status look();  // what is read and planned; changes nothing
+  // What is read and planned; changes nothing. `is_plan`: no run follows, and what is long is not all read.
+  Status look(bool is_plan);
   Status open();
   const TrainingPlan& plan() const override { return plan_; }
   const std::filesystem::path& folder() const override { return folder_; }
@@ -161,6 +162,7 @@ class RunningTrainer : public Trainer {
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
   double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not
+  bool is_plan_ = false;
   bool is_open_ = false;
   bool is_resumed_ = false;
   bool is_finished_ = false;   // the run was done when it was opened: its record stays as it is

@@ -163,6 +163,12 @@ TEST(TrainLineTest, ARolloutStandsOn80Columns) {
   EXPECT_EQ(train_line(p, 77).text, "step 120/600  reward 0.412  right 45 %  len 12.3  3.2k+8.1k tok/s  4:05 left");
   EXPECT_EQ(train_log_line(p),
             "step 120/600  reward 0.412  right 45 %  len 12.3  3.2k+8.1k tok/s  4:05 left  grad 0.713  1.20 GiB");
+  // Held-out problems are asked now and then: of what is older it says of when it is.
+  TrainProgress dated = p;
+  dated.accuracy_step = 120;
+  EXPECT_NE(train_log_line(dated).find("right 45 %  len"), std::string::npos) << train_log_line(dated);
+  dated.accuracy_step = 100;
+  EXPECT_NE(train_log_line(dated).find("right 45 % at 100  len"), std::string::npos) << train_log_line(dated);
   EXPECT_EQ(clock_text(3600 * 2 + 65), "2:01:05");
   EXPECT_EQ(clock_text(7.5), "0:08");
 }

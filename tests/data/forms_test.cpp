@@ -182,7 +182,7 @@ struct FileRig : ::testing::Test {
     recipe.kind = kind;
     static const text::Tokenizer tokenizer = make_test_tokenizer();
     static const text::ChatTemplate chat = make_test_template();
-    return BatchStream::open(recipe, recipe.data, tokenizer, &chat, folder.path(), should_stop);
+    return BatchStream::open(recipe, recipe.data, tokenizer, &chat, folder.path(), {.should_stop = should_stop});
   }
   std::string refusal(const std::string& name, recipes::RunKind kind = recipes::RunKind::kPretrain) {
     const auto stream = read(name, kind);

@@ -97,6 +97,8 @@ def check_table(naru, folder):
     assert re.search(r"^stage +kind +takes +state +time$", shown.stderr, re.M), shown.stderr
     assert re.search(r"^rl +grpo +base +done", shown.stderr, re.M), shown.stderr
     assert "What did not improve" in shown.stdout and "whole/report.html" in shown.stdout, shown.stdout
+    assert "this pipeline is done" in shown.stdout and shown.stdout.count("weights ") == 1, shown.stdout
+    assert "done after" not in shown.stdout, "a stage that was done before is not told of again"
     planned = train(naru, folder, "--out", "none", "--plan")
     assert planned.returncode == 0 and not (folder / "none").exists(), planned.stderr
     assert re.search(r"^again +sft +base.* to do +- +\d+ steps", planned.stdout, re.M), planned.stdout
@@ -162,6 +164,13 @@ def check_refused(naru, folder, outputs):
             what = "samples" if taken["as"] == "samples" else "weights"
             refused([f"stage {stage['name']}", f"it began from the {what} 0000", outputs[taken["stage"]], "--start-over"])
     (place / "pipeline.json").write_text(record)
+    samples, aside = place / "collect/samples.jsonl", folder / "samples-aside"
+    shutil.copy2(samples, aside)
+    samples.write_bytes(aside.read_bytes()[:-20])
+    refused(["stage collect", "samples.jsonl", "--start-over"])
+    samples.unlink()
+    refused(["stage collect", "samples.jsonl"])
+    shutil.copy2(aside, samples)
     table = (place / "evaluations.json").read_text()
     (place / "evaluations.json").write_text(table[:100])
     refused(["evaluations.json", "move it away"])

@@ -4,61 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/train/trainer_rig.h"
+#include "tests/train/distill_rig.h"
 
 namespace naru::train {
 namespace {
-
-// A teacher with experts and latent attention that knows where answers end, and a dense student that hardly does.
-class DistillRig : public TrainerRig {
- public:
-  DistillRig() {
-    recipes::Recipe teacher = recipe("teacher", "v3.json");
-    teacher.steps = 200;
-    teacher.checkpoint.every = 200;
-    EXPECT_EQ(finished(teacher, best_cpu()).size(), 64u);
-    recipes::Recipe student = recipe("student", "llama.json");
-    student.steps = 100;
-    student.checkpoint.every = 100;
-    EXPECT_EQ(finished(student, best_cpu()).size(), 64u);
-  }
-  fs::path model(const std::string& name) const { return run_folder(name) / "model"; }
-
-  recipes::Recipe distill(const std::string& name, const std::string& student = "student",
-                          const std::string& teacher = "teacher") const {
-    recipes::Recipe r = recipe(name);
-    r.kind = recipes::RunKind::kDistill;
-    r.model = {};
-    r.model.path = model(student).string();
-    r.batch.rows = recipes::BatchRecipe{}.rows;  // not read
-    r.batch.micro_rows = 1;
-    r.distill.prompts = 4;
-    r.distill.answers = 2;
-    r.distill.max_tokens = 24;
-    r.teacher = {{.path = model(teacher).string(), .weight = 1, .pulled_path = {}, .planned_config = {}}};
-    r.schedule.warmup_steps = 0;
-    return r;
-  }
-  // Another place for a copy of a model.
-  fs::path copied(const std::string& from, const std::string& to) const {
-    const fs::path place = path() / to;
-    fs::remove_all(place);
-    fs::copy(model(from), place, fs::copy_options::recursive);
-    return place;
-  }
-  std::string refusal(const recipes::Recipe& recipe) const {
-    const auto refused = open(recipe, best_cpu());
-    EXPECT_FALSE(refused.ok()) << recipe.name;
-    EXPECT_FALSE(fs::exists(recipe.output)) << "a refused start leaves nothing";
-    return refused.ok() ? "" : refused.error().message;
-  }
-};
-
-// Runs of the models are made once.
-const DistillRig& distill_rig() {
-  static const DistillRig kRig;
-  return kRig;
-}
 
 std::vector<nlohmann::json> lines_of(const recipes::Recipe& recipe) {
   std::vector<nlohmann::json> lines;
@@ -202,6 +151,13 @@ TEST(Distill, RefusesWhatCannotTeach) {
   std::ofstream(fs::path(path) / "config.json") << config;
   expect_parts(rig.refusal(recipe), {"opening teacher ", "406 ids", "405", "own vocabulary"});
 
+  // Before any data are read: nobody waits for those to be told that.
+  recipes::Recipe without_data = recipe;
+  without_data.data[0] = {};
+  without_data.data[0].path = "no-such-file.jsonl";
+  without_data.validation = without_data.data;
+  expect_parts(rig.refusal(without_data), {"opening teacher ", "406 ids"});
+
   path = rig.copied("teacher", "reworded").string();
   nlohmann::json tokenizer = nlohmann::json::parse(std::ifstream(fs::path(path) / "tokenizer.json"));
   nlohmann::json& vocab = tokenizer["model"]["vocab"];
@@ -240,9 +196,14 @@ TEST(Distill, PlansTheTeachersMemory) {
   recipe.teacher.resize(1);
   recipe.teacher[0].path = "a stage";
   recipe.teacher[0].planned_config = rig.model("teacher") / "config.json";
+  recipe.teacher[0].planned_tokenizer = rig.model("teacher");
   const auto planned = Trainer::plan_run(recipe, rig.path(), best_cpu(), {});
   ASSERT_TRUE(planned.ok()) << planned.error().message;
   EXPECT_EQ(planned->teacher_bytes, one->teacher_bytes);
+  recipe.batch.context = 4096;  // a stage's teacher is refused before the stage is trained
+  const auto long_rows = Trainer::plan_run(recipe, rig.path(), best_cpu(), {});
+  ASSERT_FALSE(long_rows.ok());
+  expect_parts(long_rows.error().message, {"opening teacher a stage", "batch.context is 4096"});
   TrainingPlan small = *one;
   small.available_bytes = small.total_bytes() - 1;
   const Status refused = check_fits(small);
