@@ -67,6 +67,8 @@ class Schemas:
             schema[self.pick(["minimum", "exclusiveMinimum"])] = low
         if self.chance(0.5):
             schema[self.pick(["maximum", "exclusiveMaximum"])] = low + self.pick([1.5, 2, 10, 333, 0.25, 12345])
+        if self.chance(0.2):
+            schema["multipleOf"] = self.pick([2, 3, 5, 60, 0.5, 0.25, 1.5])  # Python has these exactly
         return schema
 
     def array(self, depth):
@@ -88,6 +90,16 @@ class Schemas:
         schema["required"] = [name for name in names if self.chance(0.5)]
         if self.chance(0.5):
             schema["additionalProperties"] = self.pick([False, True, self.any(0)])
+        if self.chance(0.15):
+            patterns = self.pick([["^a"], ["^x", "^y[0-9]"], ["."]])
+            schema["patternProperties"] = {pattern: self.any(0) for pattern in patterns}
+            schema["additionalProperties"] = False
+        if self.chance(0.1):
+            schema["propertyNames"] = self.pick([{"maxLength": 2}, {"pattern": "^[a-z]*$"}, {"minLength": 1}])
+        if len(names) > 1 and self.chance(0.2):
+            schema["dependentRequired"] = {names[0]: [names[1]]}
+        if names and self.chance(0.1):
+            schema["dependentSchemas"] = {names[0]: {"minProperties": 2}}
         if self.chance(0.15):
             schema["minProperties"] = self.random.randrange(3)
         if self.chance(0.15):
@@ -156,7 +168,7 @@ def in_order(value, schema, root):
 def is_left_out(text, schema):
     """What forms leave out by their own rules, and Python's reading of patterns that is not ECMA-262's."""
     written = json.dumps(schema)
-    has_bounds = re.search(r'"(exclusiveM|m)(ini|axi)mum"', written)
+    has_bounds = re.search(r'"((exclusiveM|m)(ini|axi)mum|multipleOf)"', written)
     if re.search(r"\de[+-]?\d", text) and (has_bounds or re.search(r"e\+30[89]", text)):
         return True
     if re.search(r'\\\\[dw]', written) and not text.isascii():

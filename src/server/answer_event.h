@@ -61,6 +61,7 @@ struct AnswerEvent {
   EndReason reason = EndReason::kStop;
   std::string stop;  // with kEnd: the stop string that ended the choice; empty: none did
   AnswerUsage usage;
+  int64_t time = 0;  // with kDone: seconds since 1970
   int64_t prompt_done = 0;
   int64_t prompt_tokens = 0;
   Refusal error;

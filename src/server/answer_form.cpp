@@ -27,6 +27,17 @@ Refusal about_form(const Error& error, std::string param) {
   return refusal;
 }
 
+// The same for no two forms.
+struct FormKey {
+  std::string operator()(const text::SchemaForm& form) const { return "schema " + value_json(form.schema); }
+  std::string operator()(const text::RegexForm& form) const { return "regex " + form.regex; }
+  std::string operator()(const text::ChoiceForm& form) const {
+    std::string key = "choice";
+    for (const std::string& text : form.texts) key += fmt::format(" {}:{}", text.size(), text);
+    return key;
+  }
+};
+
 const std::string* text_field(const Value& object, std::string_view name) {
   const Value* value = object.find(name);
   return value != nullptr ? value->as_string() : nullptr;
@@ -85,9 +96,9 @@ MadeForm calls_form(const AnswerRequest& request, const ModelFacts& model, bool 
 
 std::variant<std::shared_ptr<engine::SharedForm>, Refusal> answer_form(const AnswerRequest& request,
                                                                        const ModelFacts& model) {
-  if (request.schema) {
-    auto made = model.masks->form("schema " + value_json(*request.schema), text::SchemaForm{*request.schema},
-                                  text::ToolCallForm::kNone);
+  if (request.form) {
+    const auto form = std::visit([](const auto& each) -> text::Form { return each; }, *request.form);
+    auto made = model.masks->form(std::visit(FormKey(), *request.form), form, text::ToolCallForm::kNone);
     if (!made.ok()) return about_form(made.error(), std::string(request.names.form));
     return std::move(made).value();
   }
@@ -96,23 +107,38 @@ std::variant<std::shared_ptr<engine::SharedForm>, Refusal> answer_form(const Ans
   return std::shared_ptr<engine::SharedForm>();
 }
 
+std::string_view form_words(const AnswerRequest& request) {
+  if (request.is_json) return "one JSON object";
+  if (!request.form) return "";
+  constexpr std::string_view kWords[] = {"a value of a schema", "a text of a regular expression", "one of some texts"};
+  return kWords[request.form->index()];
+}
+
 std::optional<Refusal> refuse_beside_form(const AnswerRequest& request) {
-  const std::string_view form = request.schema      ? "a value of a schema"
-                                : request.is_json   ? "one JSON object"
-                                : request.must_call ? "a call"
-                                                    : "";
-  if (form.empty()) return std::nullopt;
-  const bool has_tools = !request.tools.is_null() && !request.must_call;
+  const std::string_view form = form_words(request);
+  const std::string param(request.must_call ? "tool_choice" : request.names.form);
+  if (request.must_call && request.has_form()) {
+    const std::string calls = request.only_tool.empty() ? "calls of tools alone" : "a call of one tool alone";
+    return Refusal{400,
+                   fmt::format("reading the request: tool_choice asks for an answer that is {}, and {} for one that is "
+                               "{}, and no answer is both; to have calls leave {} out, to have that form leave "
+                               "tool_choice and the tools out",
+                               calls, request.names.form, form, request.names.form),
+                   param, "", 0};
+  }
+  if (form.empty() && !request.must_call) return std::nullopt;
   std::string_view other;
-  if (has_tools) other = "it has tools, and a call is none: leave the tools out, or the form";
-  if (request.must_call && request.has_form()) other = "it has a form too: leave one out";
+  if (!request.tools.is_null() && !request.must_call) {
+    other = "it has tools, and a call is none: leave the tools out, or the form";
+  }
   if (request.ignores_end) other = "end tokens are to be ignored, and nothing follows it: leave one out";
   if (request.must_call && request.continues_last) {
     other = "it goes on where a message ends, and calls stand alone: leave one out";
   }
   if (other.empty()) return std::nullopt;
-  return Refusal{400, fmt::format("reading the request: the answer is to be {}, but {}", form, other),
-                 std::string(request.must_call ? "tool_choice" : request.names.form), "", 0};
+  return Refusal{
+      400, fmt::format("reading the request: the answer is to be {}, but {}", form.empty() ? "a call" : form, other),
+      param, "", 0};
 }
 
 }  // namespace naru::server

@@ -18,6 +18,9 @@ namespace naru::server {
 std::variant<std::shared_ptr<engine::SharedForm>, Refusal> answer_form(const AnswerRequest& request,
                                                                        const ModelFacts& model);
 
+// What the content is to be, as messages say it: "one JSON object"; empty: anything.
+std::string_view form_words(const AnswerRequest& request);
+
 // What an answer that has a form cannot be as well.
 std::optional<Refusal> refuse_beside_form(const AnswerRequest& request);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "server/refusal.h"
+#include "text/forms/form.h"
 #include "text/value.h"
 
 namespace naru::server {
@@ -36,12 +37,14 @@ struct FieldNames {
   bool has_places = true;  // element i of AnswerRequest::messages is element i of that field
   std::string_view prompt = "prompt";
   std::string_view form = "response_format";
-  std::string_view form_advice = R"(response_format {"type": "json_schema"} gives an answer of a schema)";
+  std::string_view form_advice = "structured_outputs takes json, regex or choice, and response_format a schema";
   std::string_view thinking = "thinking";
   std::string_view effort = "reasoning_effort";
   std::string_view budget = "thinking.budget_tokens";
   std::string_view reasoning = "reasoning_content";  // of a message
 };
+
+using ContentForm = std::variant<text::SchemaForm, text::RegexForm, text::ChoiceForm>;
 
 struct AnswerRequest {
   std::string model;  // empty: whichever is served
@@ -71,11 +74,11 @@ struct AnswerRequest {
   bool ignores_end = false;             // the model's own end tokens end nothing
   std::optional<int64_t> top_logprobs;  // 0: of the chosen token; n: of the n best too
   bool is_streamed = false;
-  bool wants_usage = false;           // of a stream: tokens are counted at its end
-  bool is_json = false;               // the content must be one JSON object
-  std::optional<text::Value> schema;  // the content must be a value of this JSON schema
-  int64_t priority = 0;               // of two that wait the lower begins first
-  std::string cache_salt;             // requests share computed prompts only where it is the same
+  bool wants_usage = false;         // of a stream: tokens are counted at its end
+  bool is_json = false;             // the content must be one JSON object
+  std::optional<ContentForm> form;  // that the content must have
+  int64_t priority = 0;             // of two that wait the lower begins first
+  std::string cache_salt;           // requests share computed prompts only where it is the same
 
   FieldNames names;
 
@@ -85,7 +88,7 @@ struct AnswerRequest {
 
   std::vector<std::string> ignored;  // fields that were given and change nothing: said with the answer
 
-  bool has_form() const { return is_json || schema.has_value(); }
+  bool has_form() const { return is_json || form.has_value(); }
   int64_t n_prompts() const { return is_chat ? 1 : static_cast<int64_t>(prompts.size()); }
   int64_t n_choices() const { return n_prompts() * n; }
 };

@@ -23,6 +23,9 @@ using text::Value;
 // Several messages may be one here, and "system" stands before them.
 constexpr FieldNames kAnthropicNames = {.has_places = false,
                                         .form = "output_config.format",
+                                        .form_advice =
+                                            "output_config.format takes a JSON schema, and "
+                                            "structured_outputs of /v1/chat/completions a regex or choices",
                                         .effort = "output_config.effort",
                                         .reasoning = "thinking block"};
 

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "server/answer_form.h"
+#include "server/call_id.h"
 #include "server/tool_prompt.h"
 #include "text/answer_start.h"
 #include "text/chat_template.h"
@@ -101,7 +103,8 @@ std::variant<text::AnswerStart, Refusal> take_start(text::Value::List& messages,
 }
 
 // A turn with calls that came back without its reasoning, where the template would show it: the model was trained to
-// see it, and what is computed of the turn is not found again. Turns before `first` are not the template's.
+// see it, and what is computed of the turn is not found again. One that had none is whole. Turns before `first` are not
+// the template's.
 std::optional<std::string> missing_reasoning(const AnswerRequest& request, const ModelFacts& model, size_t first) {
   if (request.thinks == false) return std::nullopt;
   size_t last_question = 0;
@@ -118,6 +121,7 @@ std::optional<std::string> missing_reasoning(const AnswerRequest& request, const
     if (!is_shown || role_of(i) != "assistant" || calls_in(message) == nullptr) continue;
     const text::Value* reasoning = message.find("reasoning_content");
     if (reasoning != nullptr && reasoning->as_string() != nullptr && !reasoning->as_string()->empty()) continue;
+    if (is_id_without_reasoning(first_call_id(message))) continue;
     const std::string place = request.names.has_places ? fmt::format("{}[{}]", request.names.messages, i)
                                                        : fmt::format("a turn in {}", request.names.messages);
     return fmt::format("{} calls tools and has no {}, which the model's template shows; send back what came with it",
@@ -143,8 +147,7 @@ bool render_replay(const AnswerRequest& request, const ModelFacts& model, const 
 
 }  // namespace
 
-std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model, bool opens_answer,
-                                              engine::TextOptions* text, const ReplaySource* replays) {
+std::optional<Refusal> refuse_chat(const AnswerRequest& request, const ModelFacts& model) {
   const bool has_tools = !request.tools.is_null();
   if (model.tokenizer == nullptr || model.chat_template == nullptr || !model.chat_template->can_render(has_tools)) {
     const std::string why = model.template_status.ok() ? "the model has no chat template for such conversations"
@@ -155,6 +158,12 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
                                why),
                    "", "no_chat_template", 0};
   }
+  return refuse_tools(request, model);
+}
+
+std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model, bool opens_answer,
+                                              engine::TextOptions* text, const ReplaySource* replays) {
+  if (auto refusal = refuse_chat(request, model)) return *refusal;
   const text::Tokenizer& tokenizer = *model.tokenizer;
   ChatPrompt prompt;
   text::ChatInput input;
@@ -168,8 +177,9 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
   if (request.continues_last) {
     if (request.has_form()) {
       return Refusal{400,
-                     "reading the request: the answer is to be one JSON object or of a schema, and to go on where a "
-                     "message ends, in the middle of one; leave one out",
+                     fmt::format("reading the request: {} asks for {}, and the last message for an answer that goes "
+                                 "on where it ends, in the middle of one; leave one out",
+                                 request.names.form, form_words(request)),
                      std::string(request.names.messages), "", 0};
     }
     auto taken = take_start(input.messages, request.names);

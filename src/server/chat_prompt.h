@@ -27,6 +27,9 @@ struct ChatPrompt {
   int64_t replayed_tokens = 0;        // of the prompt, up to the end of that turn
 };
 
+// What no conversation of this request could be rendered for: there is no template, or it has no place for tools.
+std::optional<Refusal> refuse_chat(const AnswerRequest& request, const ModelFacts& model);
+
 // `opens_answer`: with the scaffold that an answer follows (add_generation_prompt). `text`, where it is wanted: how
 // calls of tools are found in the answer. `replays`: nullptr where the template says all of the prompt.
 std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, const ModelFacts& model,

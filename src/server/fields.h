@@ -38,6 +38,8 @@ class Fields {
   // The value, and the field counts as known; nullptr where absent.
   const text::Value* find(std::string_view name);
   bool has(std::string_view name) { return find(name) != nullptr; }
+  // Whether somebody has asked about it.
+  bool is_known(std::string_view name) const { return known_.contains(name); }
 
   // Nothing where absent or refused.
   std::optional<int64_t> integer(std::string_view name, int64_t low, int64_t high);

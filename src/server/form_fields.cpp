@@ -18,7 +18,7 @@ void read_schema(Fields& fields, AnswerRequest& request) {
   }
   if (schema->as_object() == nullptr)
     return fields.refuse_wrong("schema", *schema, "a JSON schema, which is an object");
-  request.schema = *schema;
+  request.form = text::SchemaForm{*schema};
 }
 
 bool take_tool_choice(std::string_view word, const ToolChoiceWords& words, AnswerRequest& request) {

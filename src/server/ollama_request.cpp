@@ -21,11 +21,12 @@ constexpr size_t kOllamaNameBytesMax = 256;
 constexpr size_t kOllamaTextBytesMax = kBodyBytesMax;
 constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 
-constexpr FieldNames kOllamaNames = {.form = "format",
-                                     .form_advice = "format takes a JSON schema",
-                                     .thinking = "think",
-                                     .effort = "think",
-                                     .reasoning = "thinking"};
+constexpr FieldNames kOllamaNames = {
+    .form = "format",
+    .form_advice = "format takes a JSON schema, and structured_outputs of /v1/chat/completions a regex or choices",
+    .thinking = "think",
+    .effort = "think",
+    .reasoning = "thinking"};
 
 void read_ollama_options(Fields& body, AnswerRequest& request) {
   const Value* value = body.find("options");
@@ -58,7 +59,7 @@ void read_ollama_format(Fields& body, AnswerRequest& request) {
   if (word != nullptr && *word == "json") {
     request.is_json = true;
   } else if (value->as_object()) {
-    request.schema = *value;
+    request.form = text::SchemaForm{*value};
   } else {
     body.refuse_wrong("format", *value, "\"json\" or a schema");
   }

@@ -7,9 +7,9 @@
 
 #include "formats/utf8.h"
 #include "server/fields.h"
-#include "server/form_fields.h"
 #include "server/limits.h"
 #include "server/openai_answer.h"
+#include "server/openai_form.h"
 #include "server/openai_messages.h"
 #include "server/openai_tools.h"
 #include "server/reasoning_fields.h"
@@ -115,39 +115,6 @@ void read_chat_logprobs(Fields& body, AnswerRequest& request) {
   if (wanted) request.top_logprobs = top.value_or(0);
 }
 
-// The content as text, as one JSON object, or as a value of a schema.
-void read_response_format(Fields& body, AnswerRequest& request) {
-  const Value* value = body.find("response_format");
-  if (value == nullptr) return;
-  if (value->as_object() == nullptr) return body.refuse_wrong("response_format", *value, "an object with \"type\"");
-  const Value* type = value->find("type");
-  const std::string* word = type != nullptr ? type->as_string() : nullptr;
-  if (word == nullptr || (*word != "text" && *word != "json_object" && *word != "json_schema")) {
-    return body.notes().refuse("response_format",
-                               "response_format has a \"type\" that is not known; \"text\", \"json_object\" or "
-                               "\"json_schema\" was wanted");
-  }
-  request.is_json = *word == "json_object";
-  if (*word != "json_schema") {
-    if (value->find("json_schema") != nullptr) body.notes().ignore("response_format.json_schema");
-    return;
-  }
-  Fields format(*value, "response_format", body.notes());
-  format.find("type");
-  const Value* named = format.find("json_schema");
-  if (named == nullptr || named->as_object() == nullptr) {
-    return body.notes().refuse("response_format.json_schema",
-                               "response_format.json_schema is no object with \"schema\", which was wanted; give one");
-  }
-  Fields fields(*named, "response_format.json_schema", body.notes());
-  fields.string("name", kNameBytesMax);
-  fields.string("description", kBodyBytesMax);
-  fields.boolean("strict");  // a schema is always followed
-  read_schema(fields, request);
-  fields.ignore_rest();
-  format.ignore_rest();
-}
-
 // What is there in OpenAI's API, and not here yet.
 void refuse_chat_fields(Fields& body) {
   if (const Value* kinds = body.find("modalities")) {
@@ -240,11 +207,6 @@ void refuse_completion_fields(Fields& body, const AnswerRequest& request) {
   if (best_of && *best_of != request.n) {
     body.refuse_unsupported("best_of", "give n, and choose among the answers");
   }
-  if (const Value* format = body.find("response_format")) {
-    const Value* type = format->find("type");
-    const bool is_text = type && type->as_string() && *type->as_string() == "text";
-    if (!is_text) body.refuse_unsupported("response_format", "only {\"type\": \"text\"} is");
-  }
 }
 
 }  // namespace
@@ -266,7 +228,7 @@ ReadRequest read_openai_chat(std::string_view body) {
     read_common(fields, request);
     read_max_tokens(fields, request);
     read_chat_logprobs(fields, request);
-    read_response_format(fields, request);
+    read_openai_form(fields, request);
     refuse_chat_fields(fields);
     return finish_request(fields, request);
   });
@@ -275,7 +237,6 @@ ReadRequest read_openai_chat(std::string_view body) {
 ReadRequest read_openai_completion(std::string_view body) {
   return read_body(body, [](Fields& fields) -> ReadRequest {
     AnswerRequest request;
-    request.names.form_advice = "/v1/chat/completions has response_format";
     request.model = fields.string("model", kNameBytesMax).value_or("");
     read_prompts(fields, request);
     request.suffix = fields.string("suffix", kBodyBytesMax);
@@ -283,6 +244,7 @@ ReadRequest read_openai_completion(std::string_view body) {
     // Sixteen tokens where nobody says: OpenAI's default, which clients count on.
     request.max_tokens = fields.integer("max_tokens", 1, kTokensOfAnswerMax).value_or(16);
     request.top_logprobs = fields.integer("logprobs", 0, kTopLogProbsAskedMax);
+    read_openai_form(fields, request);
     refuse_completion_fields(fields, request);
     return finish_request(fields, request);
   });

@@ -1,9 +1,13 @@
 // The fields of OpenAI's chat completions and completions, as openai_request.cpp reads them, and what is answered.
+#include <fmt/format.h>
+
+#include <iterator>
 #include <limits>
 
 #include "server/limits.h"
 #include "server/openapi_fields.h"
 #include "server/request_body.h"
+#include "text/forms/form.h"
 
 namespace naru::server {
 namespace {
@@ -92,6 +96,62 @@ std::string tools_schema() {
                       kToolsMax);
 }
 
+// An object in which that field has such a value.
+std::string asks(std::string_view field, std::string_view schema) {
+  return fmt::format(R"({{"required":["{0}"],"properties":{{"{0}":{1}}}}})", field, schema);
+}
+constexpr std::string_view kNotNull = R"({"not":{"type":"null"}})";
+
+// Of the fields that ask for a form, an answer's one.
+std::string one_form_rule() {
+  const std::string parts[] = {
+      asks("response_format",
+           R"({"type":"object","required":["type"],"properties":{"type":{"enum":["json_object","json_schema"]}}})"),
+      asks("structured_outputs", kNotNull), asks("guided_json", kNotNull), asks("guided_regex", kNotNull),
+      asks("guided_choice", kNotNull)};
+  std::string pairs;
+  for (size_t i = 0; i < std::size(parts); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      pairs += fmt::format(R"({}{{"allOf":[{},{}]}})", pairs.empty() ? "" : ",", parts[i], parts[j]);
+    }
+  }
+  return fmt::format(R"({{"not":{{"anyOf":[{}]}}}})", pairs);
+}
+
+// One of its fields, and no other.
+std::string structured_outputs_schema(const std::string& schema, const std::string& choice) {
+  const std::pair<std::string_view, std::string> fields[] = {
+      {"json", schema}, {"regex", R"({"type":"string"})"}, {"choice", choice}, {"json_object", R"({"const":true})"}};
+  std::string alternatives;
+  for (const auto& [one, unused] : fields) {
+    std::string properties;
+    for (const auto& [name, value] : fields) {
+      const std::string_view absent = name == "json_object" ? R"({"enum":[false,null]})" : R"({"type":"null"})";
+      properties += fmt::format(R"({}"{}":{})", properties.empty() ? "" : ",", name,
+                                name == one ? std::string_view(value) : absent);
+    }
+    alternatives += fmt::format(R"({}{{"type":"object","required":["{}"],"properties":{{{}}}}})",
+                                alternatives.empty() ? "" : ",", one, properties);
+  }
+  return fmt::format(R"({{"anyOf":[{}]}})", alternatives);
+}
+
+// An answer of a form: at most one of these asks for one (one_form_rule).
+std::vector<FieldRow> form_rows() {
+  const std::string format =
+      R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object","json_schema"]},)"
+      R"("json_schema":{"type":"object","required":["schema"],"properties":{"schema":{"type":"object"}}}}})";
+  const std::string schema = any_schema({R"({"type":"object"})", R"({"type":"string"})"});
+  const std::string choice = array_schema(R"({"type":"string","minLength":1})", text::kChoicesOfFormMax, 1);
+  return {{"response_format", format, "text, one JSON object, or a value of a schema", R"({"type":"text"})"},
+          {"structured_outputs", structured_outputs_schema(schema, choice),
+           "an answer of a form: a schema or its text, a regular expression, one of some texts, or one JSON object",
+           R"({"choice":["yes","no"]})"},
+          {"guided_json", schema, "older name of structured_outputs.json", R"({"type":"integer"})"},
+          {"guided_regex", R"({"type":"string"})", "older name of structured_outputs.regex", R"("[0-9]+")"},
+          {"guided_choice", choice, "older name of structured_outputs.choice", R"(["yes","no"])"}};
+}
+
 // Those that decide the prompt.
 std::vector<FieldRow> chat_prompt_rows() {
   const std::string budget = any_schema({integer_schema(1, kTokensOfAnswerMax), R"({"type":"null"})"});
@@ -117,18 +177,15 @@ std::vector<FieldRow> chat_prompt_rows() {
 }
 
 std::vector<FieldRow> chat_rows() {
-  const std::string form =
-      R"({"type":"object","required":["type"],"properties":{"type":{"enum":["text","json_object","json_schema"]},)"
-      R"("json_schema":{"type":"object","required":["schema"],"properties":{"schema":{"type":"object"}}}}})";
   std::vector<FieldRow> rows = chat_prompt_rows();
   add(rows, common_rows());
+  add(rows, form_rows());
   add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax),
               "the longest answer; default: until the context is full", "16"},
              {"max_completion_tokens", integer_schema(1, kTokensOfAnswerMax), "another name of max_tokens", "16"},
              {"logprobs", boolean_schema(), "log-probabilities of the answer's tokens", "true"},
              {"top_logprobs", integer_schema(0, kTopLogProbsAskedMax), "of that many of the likeliest tokens too", "2",
               R"("logprobs":true)"},
-             {"response_format", form, "text, or one JSON object", R"({"type":"text"})"},
              {"modalities", R"({"type":"array","items":{"const":"text"},"minItems":1,"maxItems":1})", "text alone",
               R"(["text"])"}});
   return rows;
@@ -141,12 +198,11 @@ std::vector<FieldRow> completion_rows() {
                                  any_schema({text, ids, array_schema(any_schema({text, ids}), kPromptsMax, 1)}),
                                  "a text to continue or its tokens, or several of either", R"("Hi")", "", true}};
   add(rows, common_rows());
+  add(rows, form_rows());
   add(rows, {{"max_tokens", integer_schema(1, kTokensOfAnswerMax), "the longest answer; default 16", "16"},
              {"suffix", text, "what is to stand behind the answer, where the model can fill in", R"("end")"},
              {"logprobs", integer_schema(0, kTopLogProbsAskedMax), "of each token, and that many alternatives", "2"},
-             {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"},
-             {"response_format", R"({"type":"object","required":["type"],"properties":{"type":{"const":"text"}}})",
-              "the form of the answer", R"({"type":"text"})"}});
+             {"echo", R"({"const":false,"type":"boolean"})", "not done here", "false"}});
   return rows;
 }
 
@@ -193,11 +249,13 @@ std::vector<FieldRow> detokenize_rows() {
 }
 
 // What fields decide together.
-constexpr std::string_view kCompletionRules =
-    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+const std::string kCompletionRules =
+    "[" + one_form_rule() +
+    R"(,{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
     R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}}])";
-constexpr std::string_view kChatRules =
-    R"([{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
+const std::string kChatRules =
+    "[" + one_form_rule() +
+    R"(,{"if":{"required":["stream_options"],"properties":{"stream_options":{"type":"object"}}},)"
     R"("then":{"required":["stream"],"properties":{"stream":{"const":true}}}},)"
     R"({"if":{"required":["top_logprobs"],"properties":{"top_logprobs":{"type":"integer"}}},)"
     R"("then":{"required":["logprobs"],"properties":{"logprobs":{"const":true}}}},)"

@@ -78,6 +78,7 @@ std::vector<ComponentRow> responses_components() {
         "properties":{"type":{"type":"string"},"sequence_number":{"type":"integer"}}})"},
       {"Response", R"({"type":"object","required":["id","object","status","model","output"],"properties":{
         "id":{"type":"string"},"object":{"const":"response"},"created_at":{"type":"number"},
+        "completed_at":{"type":["number","null"],"description":"when it was whole; of status completed alone"},
         "status":{"enum":["completed","incomplete","failed","in_progress"]},"model":{"type":"string"},
         "output":{"type":"array","items":{"type":"object","required":["type"],"properties":{
         "type":{"enum":["message","function_call","reasoning"]}}}},"usage":{"type":["object","null"]}}})"},

@@ -59,8 +59,9 @@ MadePrompt fill_in_prompt(const AnswerRequest& request, size_t index, const Mode
   }
   if (request.has_form()) {
     return Refusal{400,
-                   "reading the request: the answer is to be one JSON object or of a schema, and to stand before "
-                   "suffix; leave one out",
+                   fmt::format("reading the request: {} asks for {}, and suffix for a text that stands before it; "
+                               "leave one out",
+                               request.names.form, form_words(request)),
                    "suffix", "", 0};
   }
   Prompt prompt;
@@ -149,6 +150,10 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
                                               uint64_t cache_scope, const std::shared_ptr<SampledTurns>& turns) {
   if (model.tokenizer == nullptr) return no_tokenizer();
   if (auto refusal = refuse_beside_form(request)) return std::move(*refusal);
+  // Before the form: what calls are to look like is of no interest where the template has no place for them.
+  if (request.is_chat) {
+    if (auto refusal = refuse_chat(request, model)) return std::move(*refusal);
+  }
   const engine::SamplingOptions sampling = sampling_of(request.sampling, model, seed);
   if (const Status valid = engine::validate_sampling(sampling, model.vocab); !valid.ok()) {
     return Refusal{400, fmt::format("reading the request: {}", valid.error().message), "", "", 0};

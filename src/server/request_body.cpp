@@ -13,9 +13,12 @@ namespace {
 using text::Value;
 
 // What llama.cpp, vLLM, SGLang and TGI call the forms that answers are held to. Whoever sends one counts on it.
-constexpr std::string_view kForeignForms[] = {
-    "grammar",         "json_schema",        "guided_json",    "guided_regex", "guided_choice", "guided_grammar",
-    "guided_decoding", "structured_outputs", "structural_tag", "regex",        "ebnf"};
+constexpr std::string_view kForeignForms[] = {"grammar",         "json_schema",
+                                              "guided_json",     "guided_regex",
+                                              "guided_choice",   "guided_grammar",
+                                              "guided_decoding", "structured_outputs",
+                                              "structural_tag",  "guided_whitespace_pattern",
+                                              "regex",           "ebnf"};
 
 // Nothing where `root` is the body's object now.
 std::optional<Refusal> parse_body(std::string_view body, Value& root) {
@@ -80,7 +83,7 @@ ReadRequest read_body(std::string_view body, const std::function<ReadRequest(Fie
 
 ReadRequest finish_request(Fields& fields, AnswerRequest& request) {
   for (const std::string_view name : kForeignForms) {
-    if (!fields.has(name)) continue;
+    if (fields.is_known(name) || !fields.has(name)) continue;  // a dialect's own was read
     const std::string place = fields.path_of(name);
     fields.notes().refuse(place,
                           fmt::format("{} is given, and answers are not held to a form by that name here; {}", place,

@@ -24,8 +24,8 @@ std::optional<uint64_t> read_seed(Fields& body);
 // The body's object, as `read` takes it; a refusal where it is none.
 ReadRequest read_body(std::string_view body, const std::function<ReadRequest(Fields&)>& read);
 
-// When all fields are read: refuses other servers' fields for answers of a form, which must not be passed over, and
-// gives the first refusal, or the request with what was ignored.
+// When all fields are read: refuses other servers' fields for answers of a form that nobody has asked about, which must
+// not be passed over, and gives the first refusal, or the request with what was ignored.
 ReadRequest finish_request(Fields& fields, AnswerRequest& request);
 
 }  // namespace naru::server

@@ -62,7 +62,8 @@ class ResponsesWriter final : public AnswerWriter {
   static Json item_head(const Item& item);
   std::string item_json(const Item& item, bool has_text) const;
   static std::string part_json(const Item& item, bool has_text);
-  std::string response_json(std::string_view status, const AnswerUsage* usage, const Refusal* error) const;
+  // `done`: null while it is made, and of one that failed.
+  std::string response_json(std::string_view status, const AnswerEvent* done, const Refusal* error) const;
 
   // One event; `value` is JSON text, of the field `name`.
   void tell(std::string_view type, Json fields, std::string_view name = {}, std::string_view value = {});
@@ -99,7 +100,7 @@ std::string ResponsesWriter::take(const AnswerEvent& event) {
     case AnswerEvent::Kind::kDone: {
       const std::string_view status = reason_ == EndReason::kLength ? "incomplete" : "completed";
       close(status);
-      const std::string response = response_json(status, &event.usage, nullptr);
+      const std::string response = response_json(status, &event, nullptr);
       if (is_streamed_) {
         tell(fmt::format("response.{}", status), Json::object(), "response", response);
       } else {
@@ -236,7 +237,7 @@ std::string ResponsesWriter::item_json(const Item& item, bool has_text) const {
   return json_with(head, "content", has_text ? fmt::format("[{}]", part_json(item, true)) : "[]");
 }
 
-std::string ResponsesWriter::response_json(std::string_view status, const AnswerUsage* usage,
+std::string ResponsesWriter::response_json(std::string_view status, const AnswerEvent* done,
                                            const Refusal* error) const {
   Json json = {{"id", identity_.id},
                {"object", "response"},
@@ -256,10 +257,10 @@ std::string ResponsesWriter::response_json(std::string_view status, const Answer
                {"max_tool_calls", nullptr},
                {"safety_identifier", nullptr},
                {"prompt_cache_key", nullptr},
-               {"completed_at", nullptr},
+               {"completed_at", done != nullptr && status == "completed" ? Json(done->time) : Json(nullptr)},
                {"error", nullptr},
                {"incomplete_details", nullptr},
-               {"usage", usage ? response_usage(*usage) : Json(nullptr)}};
+               {"usage", done != nullptr ? response_usage(done->usage) : Json(nullptr)}};
   if (status == "incomplete") json["incomplete_details"] = {{"reason", "max_output_tokens"}};
   if (error != nullptr) {
     json["error"] = {{"code", error->status == 429 ? "rate_limit_exceeded" : "server_error"},

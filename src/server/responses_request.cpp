@@ -26,7 +26,8 @@ constexpr FieldNames kResponsesNames = {
     .messages = "input",
     .has_places = false,
     .form = "text.format",
-    .form_advice = R"(text.format {"type": "json_schema"} gives an answer of a schema)",
+    .form_advice = R"(text.format {"type": "json_schema"} gives an answer of a schema, and structured_outputs of )"
+                   "/v1/chat/completions one of a regex or choices",
     .thinking = "reasoning.effort",
     .effort = "reasoning.effort",
     .reasoning = "reasoning item"};
@@ -167,8 +168,7 @@ void read_text_form(Fields& body, AnswerRequest& request, Echo& echo) {
   }
   request.is_json = type == "json_object";
   const std::string plain = json_bytes({{"format", {{"type", type}}}});
-  echo.add("text", request.schema ? fmt::format(R"({{"format":{}}})", value_json(*value->find("format"))) : plain,
-           plain);
+  echo.add("text", request.form ? fmt::format(R"({{"format":{}}})", value_json(*value->find("format"))) : plain, plain);
 }
 
 // What the answer is to carry besides. What is there of tools that are not is nothing.

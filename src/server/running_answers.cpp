@@ -1,24 +1,17 @@
 #include "server/running_answers.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <algorithm>
+#include <ctime>
 #include <new>
 #include <utility>
 
+#include "server/call_id.h"
 #include "server/limits.h"
 
 namespace naru::server {
 namespace {
-
-// Of one call; what answers it refers to it.
-std::string draw_call_id() {
-  uint64_t bits[2] = {};
-  const int failed = ::getentropy(bits, sizeof bits);
-  NARU_CHECK(failed == 0);  // the kernel has had its randomness since it began
-  return fmt::format("call_{:016x}{:016x}", bits[0], bits[1]);
-}
 
 // As a client sends it back.
 text::Value call_value(const ToolCallPiece& call) {
@@ -171,8 +164,9 @@ AnswerToken RunningAnswers::token_of(const engine::Event& event, bool is_reasoni
 void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told) {
   told.reasoning = std::move(delta.reasoning);
   told.content = std::move(delta.content);
+  const bool has_reasoning = !choice.follower.answer().reasoning.empty();
   for (text::ToolCall& call : delta.calls) {
-    told.calls.push_back({call.index, draw_call_id(), std::move(call.name), std::move(call.arguments)});
+    told.calls.push_back({call.index, draw_call_id(has_reasoning), std::move(call.name), std::move(call.arguments)});
     ++choice.n_calls;
     if (choice.turn != nullptr) choice.calls.push_back(call_value(told.calls.back()));
   }
@@ -257,7 +251,9 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   std::erase(running.requests, event.request);
   choices_.erase(event.request);
   if (!running.requests.empty()) return;
-  tell(answer, AnswerEvent::Kind::kDone).usage = usage;
+  AnswerEvent& done = tell(answer, AnswerEvent::Kind::kDone);
+  done.usage = usage;
+  done.time = static_cast<int64_t>(std::time(nullptr));
   answers_.erase(answer);
 }
 

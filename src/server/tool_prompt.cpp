@@ -84,6 +84,22 @@ std::optional<Refusal> check_calls(const AnswerRequest& request, const text::Too
 
 }  // namespace
 
+std::optional<Refusal> refuse_tools(const AnswerRequest& request, const ModelFacts& model) {
+  const Value::List* tools = request.tools.as_list();
+  if (tools == nullptr || tools->empty()) return std::nullopt;
+  if (!model.tools.lists_tools) {
+    return no_tools("tools",
+                    "the model's chat template has no place for tools; describe them in a message, serve a model that "
+                    "was made for tools, or start it with a --chat-template that lists them");
+  }
+  if (model.tools.form == text::ToolCallForm::kNone) {
+    return no_tools("tools",
+                    "the model's chat template writes calls in a form that is not read here (read are those of Hermes "
+                    "and Qwen, Llama 3, DeepSeek V3 and R1); describe the tools in a message, and read its answer");
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> prepare_tools(const AnswerRequest& request, const ModelFacts& model, text::ChatInput& input,
                                      engine::TextOptions& text) {
   const text::ToolSupport& support = model.tools;
@@ -93,16 +109,6 @@ std::optional<Refusal> prepare_tools(const AnswerRequest& request, const ModelFa
   complete_messages(input.messages, support.takes_null_content);
   const Value::List* tools = request.tools.as_list();
   if (tools == nullptr || tools->empty()) return std::nullopt;
-  if (!support.lists_tools) {
-    return no_tools("tools",
-                    "the model's chat template has no place for tools; describe them in a message, serve a model that "
-                    "was made for tools, or start it with a --chat-template that lists them");
-  }
-  if (support.form == text::ToolCallForm::kNone) {
-    return no_tools("tools",
-                    "the model's chat template writes calls in a form that is not read here (read are those of Hermes "
-                    "and Qwen, Llama 3, DeepSeek V3 and R1); describe the tools in a message, and read its answer");
-  }
   input.tools = request.tools;
   text.calls.emplace();
   text.calls->form = support.form;

@@ -10,9 +10,12 @@
 
 namespace naru::server {
 
+// What is against tools of a request: a template that has no place for them, or whose calls have a form that is not
+// read here.
+std::optional<Refusal> refuse_tools(const AnswerRequest& request, const ModelFacts& model);
+
 // Puts the request's tools, and its messages with the calls of earlier turns, into what the template is given, and into
-// `text` how calls look in the answer. Nothing where that is done: a template that knows no tools, or whose calls have
-// a form that is not read here, is a refusal.
+// `text` how calls look in the answer; where refuse_tools() has nothing against them. Nothing where that is done.
 std::optional<Refusal> prepare_tools(const AnswerRequest& request, const ModelFacts& model, text::ChatInput& input,
                                      engine::TextOptions& text);
 

@@ -1,4 +1,4 @@
-// Values of a request as JSON text; numbers that no double holds too, unlike text::json_text.
+// Values of a request as JSON text.
 #pragma once
 
 #include <string>

@@ -189,7 +189,9 @@ Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view j
 
 Result<std::string> json_text(const Value& value, size_t bytes_max) {
   NARU_ASSIGN(const jinja::Val data, jinja::from_outside(value));
-  NARU_ASSIGN(jinja::Text text, jinja::to_json(data, {}, bytes_max));
+  jinja::JsonStyle style;
+  style.any_number = true;
+  NARU_ASSIGN(jinja::Text text, jinja::to_json(data, style, bytes_max));
   return std::move(text.bytes);
 }
 

@@ -67,7 +67,7 @@ Result<Value> parse_value(std::string_view json, std::string_view name);
 Result<Value> parse_value_at(const formats::JsonPlace& place, std::string_view json, std::string_view name);
 
 // The value as JSON on one line, with the blanks of Python's json.dumps: as models are trained to write it, and as
-// templates write what they are given as data. kResourceExhausted past `bytes_max`.
+// templates write what they are given as data, and any number. kResourceExhausted past `bytes_max`.
 Result<std::string> json_text(const Value& value, size_t bytes_max);
 
 }  // namespace naru::text

@@ -126,8 +126,8 @@ TEST(AnthropicRequest, ThinkingAndTools) {
   EXPECT_EQ(with(R"(,"tools":[{"name":"f","strict":true,"input_schema":{}}]})").strict_tools,
             std::vector<std::string>{"f"});
   const std::string format = R"({"type":"json_schema","schema":{"type":"null"}})";
-  EXPECT_TRUE(with(R"(,"output_config":{"format":)" + format + "}}").schema.has_value());
-  EXPECT_TRUE(with(R"(,"output_format":)" + format + "}").schema.has_value());
+  EXPECT_TRUE(with(R"(,"output_config":{"format":)" + format + "}}").form.has_value());
+  EXPECT_TRUE(with(R"(,"output_format":)" + format + "}").form.has_value());
   EXPECT_EQ(
       refusal_in(read_anthropic_messages(kHello + R"(,"output_config":{"format":{"type":"json_schema"}}})")).param,
       "output_config.format.schema");

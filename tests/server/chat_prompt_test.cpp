@@ -2,6 +2,7 @@
 #include "server/chat_prompt.h"
 
 #include "server/anthropic_request.h"
+#include "server/call_id.h"
 #include "server/ollama_request.h"
 #include "server/openai_request.h"
 #include "server/prepare.h"
@@ -209,6 +210,19 @@ TEST(Prepare, WarnsWhereReasoningDidNotComeBack) {
   EXPECT_EQ(warnings(reasoning_source(false), body("", later)), Words());
   EXPECT_EQ(warnings(read_text_fixture("families/qwen25.jinja"), body("")), Words());
   EXPECT_EQ(warnings(reasoning_source(true), body("", "", R"(,"thinking":{"type":"disabled"})")), Words());
+  // It had none, as the id of this server says; "call_0" and its like are another's.
+  const std::string id = draw_call_id(false);
+  const auto body_of_call = [&](const std::string& call_id) {
+    std::string text = body("");
+    for (size_t at = text.find("\"a\""); at != std::string::npos; at = text.find("\"a\"")) {
+      text.replace(at, 3, '"' + call_id + '"');
+    }
+    return text;
+  };
+  EXPECT_EQ(warnings(reasoning_source(true), body_of_call(id)), Words());
+  for (const std::string& other : {draw_call_id(true), id.substr(2), std::string("call_0"), id + "_0"}) {
+    EXPECT_EQ(warnings(reasoning_source(true), body_of_call(other)).size(), 1u) << other;
+  }
   const Words blocks = warnings(
       reasoning_source(true),
       R"({"max_tokens":5,"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":[{"type":"tool_use",)"

@@ -253,8 +253,8 @@ TEST(OpenAiChat, ReasoningHasABudget) {
 
 // Whoever sends one counts on it: nothing of the kind is passed over.
 TEST(OpenAiChat, FormsOfOtherServersAreRefused) {
-  for (const char* name : {"grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
-                           "structured_outputs", "regex", "ebnf"}) {
+  for (const char* name : {"grammar", "json_schema", "guided_grammar", "guided_decoding", "structural_tag",
+                           "guided_whitespace_pattern", "regex", "ebnf"}) {
     const std::string field = fmt::format(R"("{}":"x")", name);
     const Refusal chat = refused(read_openai_chat(chat_body(field)));
     EXPECT_EQ(chat.param, name);
@@ -262,6 +262,65 @@ TEST(OpenAiChat, FormsOfOtherServersAreRefused) {
     EXPECT_EQ(refused(read_openai_completion(R"({"prompt":"a",)" + field + "}")).param, name);
   }
   EXPECT_TRUE(taken(read_openai_chat(chat_body(R"("grammar":null)"))).ignored.empty());
+}
+
+// As vLLM has them, in chats and in completions.
+TEST(OpenAiForms, FieldsOfOneForm) {
+  const auto both = [](const std::string& field) {
+    const AnswerRequest chat = taken(read_openai_chat(chat_body(field)));
+    const AnswerRequest text = taken(read_openai_completion(R"({"prompt":"a",)" + field + "}"));
+    EXPECT_EQ(chat.form.has_value(), text.form.has_value()) << field;
+    EXPECT_EQ(chat.is_json, text.is_json) << field;
+    EXPECT_EQ(chat.names.form, text.names.form);
+    EXPECT_EQ(chat.ignored, text.ignored);
+    return text;
+  };
+  for (const auto& [name, end] :
+       {std::pair<std::string, std::string>{R"("guided_json":)", ""}, {R"("structured_outputs":{"json":)", "}"}}) {
+    for (const char* schema : {R"({"type":"integer"})", R"("{\"type\":\"integer\"}")"}) {
+      const AnswerRequest r = both(name + schema + end);
+      EXPECT_EQ(*std::get<text::SchemaForm>(r.form.value()).schema.find("type")->as_string(), "integer");
+    }
+  }
+  EXPECT_EQ(std::get<text::RegexForm>(both(R"("guided_regex":"a+")").form.value()).regex, "a+");
+  EXPECT_EQ(std::get<text::RegexForm>(both(R"("structured_outputs":{"regex":"a+","json":null})").form.value()).regex,
+            "a+");
+  const std::vector<std::string> yes_no = {"yes", "no"};
+  EXPECT_EQ(std::get<text::ChoiceForm>(both(R"("guided_choice":["yes","no"])").form.value()).texts, yes_no);
+  const AnswerRequest choice = both(R"("structured_outputs":{"choice":["yes","no"],"odd":1})");
+  EXPECT_EQ(std::get<text::ChoiceForm>(choice.form.value()).texts, yes_no);
+  EXPECT_EQ(choice.names.form, "structured_outputs.choice");
+  EXPECT_EQ(choice.ignored, std::vector<std::string>{"structured_outputs.odd"});
+  EXPECT_TRUE(both(R"("structured_outputs":{"json_object":true},"response_format":{"type":"text"})").is_json);
+  EXPECT_TRUE(both(R"("response_format":{"type":"json_object"})").is_json);
+}
+
+TEST(OpenAiForms, TwoFormsAndWhatIsNoneAreRefused) {
+  const auto refusal = [](const std::string& field) {
+    const Refusal chat = refused(read_openai_chat(chat_body(field)));
+    EXPECT_EQ(refused(read_openai_completion(R"({"prompt":"a",)" + field + "}")).message, chat.message);
+    return chat;
+  };
+  const Refusal two = refusal(R"("response_format":{"type":"json_object"},"guided_regex":"a")");
+  EXPECT_EQ(two.param, "guided_regex");
+  EXPECT_NE(two.message.find("response_format and guided_regex both ask for a form"), std::string::npos) << two.message;
+  const std::pair<std::string, std::string> cases[] = {
+      {R"("structured_outputs":{"json":{},"choice":["a"]})", "structured_outputs.choice"},
+      {R"("structured_outputs":{"regex":"a"},"guided_regex":"a")", "guided_regex"},
+      {R"("response_format":{"type":"json_object"},"structured_outputs":{"json_object":true})",
+       "structured_outputs.json_object"},
+      {R"("structured_outputs":{})", "structured_outputs"},
+      {R"("structured_outputs":{"json_object":false})", "structured_outputs"},
+      {R"("structured_outputs":{"grammar":"root ::= x"})", "structured_outputs.grammar"},
+      {R"("structured_outputs":{"json":{},"disable_any_whitespace":true})",
+       "structured_outputs.disable_any_whitespace"},
+      {R"("structured_outputs":{"choice":[]})", "structured_outputs.choice"},
+      {R"("structured_outputs":{"choice":["a",1]})", "structured_outputs.choice"},
+      {R"("guided_json":"{")", "guided_json"},
+      {R"("guided_json":"[]")", "guided_json"},
+      {R"("guided_regex":1)", "guided_regex"},
+  };
+  for (const auto& [field, param] : cases) EXPECT_EQ(refusal(field).param, param) << field;
 }
 
 TEST(OpenAiChat, TheLastMessageToGoOnFrom) {

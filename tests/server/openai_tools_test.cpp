@@ -135,8 +135,8 @@ TEST(OpenAiTools, SchemasAndCallsThatMustCome) {
   const AnswerRequest schema = read_tools_body(
       "{" + kHi + R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,)" +
       R"("schema":{"type":"integer"}}}})");
-  ASSERT_TRUE(schema.schema && !schema.is_json && schema.has_form());
-  EXPECT_EQ(*schema.schema->find("type")->as_string(), "integer");
+  ASSERT_TRUE(schema.form && !schema.is_json && schema.has_form());
+  EXPECT_EQ(*std::get<text::SchemaForm>(*schema.form).schema.find("type")->as_string(), "integer");
   EXPECT_TRUE(schema.ignored.empty());
   EXPECT_EQ(refusal_of_body("{" + kHi + R"(,"response_format":{"type":"json_schema","json_schema":{}}})").param,
             "response_format.json_schema.schema");

@@ -41,7 +41,7 @@ TEST(ResponsesAnswer, Whole) {
       R"("system_fingerprint":"fp_1","background":false,"previous_response_id":null,"store":false,)"
       R"("service_tier":"default","truncation":"disabled","temperature":0.5,"top_p":null,"presence_penalty":null,)"
       R"("frequency_penalty":null,"max_tool_calls":null,"safety_identifier":null,"prompt_cache_key":null,)"
-      R"("completed_at":null,"error":null,"incomplete_details":null,"usage":{"input_tokens":10,)"
+      R"("completed_at":1700000009,"error":null,"incomplete_details":null,"usage":{"input_tokens":10,)"
       R"("input_tokens_details":{"cached_tokens":4,"cache_write_tokens":0},"output_tokens":7,)"
       R"("output_tokens_details":{"reasoning_tokens":3},"total_tokens":17},"output":[)"
       R"({"id":"rs_1a0","type":"reasoning","status":"completed","summary":[],"encrypted_content":null,)"
@@ -88,7 +88,9 @@ TEST(ResponsesAnswer, Streamed) {
   // Every piece once, byte for byte.
   const std::string whole = response_bytes(response_request(false), response_events());
   EXPECT_EQ(events.back().data["response"], Json::parse(whole));
+  EXPECT_EQ(events.back().data["response"]["completed_at"], 1700000009);
   EXPECT_EQ(events[0].data["response"]["status"], "in_progress");
+  EXPECT_TRUE(events[0].data["response"]["completed_at"].is_null());
   EXPECT_TRUE(events[0].data["response"]["usage"].is_null() && events[0].data["response"]["output"].empty());
   EXPECT_EQ(events[2].data["item"].dump(), R"({"id":"rs_1a0","type":"reasoning","status":"in_progress","summary":[],)"
                                            R"("encrypted_content":null,"content":[]})");
@@ -111,6 +113,7 @@ TEST(ResponsesAnswer, CutOff) {
   EXPECT_EQ(events.back().name, "response.incomplete");
   const Json response = events.back().data["response"];
   EXPECT_EQ(response["incomplete_details"]["reason"], "max_output_tokens");
+  EXPECT_TRUE(response["completed_at"].is_null());
   EXPECT_EQ(response["output"][2]["status"], "completed");
   EXPECT_EQ(response["output"][3]["status"], "incomplete");
 }

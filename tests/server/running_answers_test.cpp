@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/file.h"
+#include "server/call_id.h"
 #include "server/model_facts.h"
 #include "tests/server/spoken_answer.h"
 #include "text/json_prefix.h"
@@ -36,6 +37,7 @@ void take(std::vector<AddressedEvent> events, std::map<AnswerId, std::vector<Sai
     const AnswerEvent& e = each.event;
     ASSERT_NE(e.kind, AnswerEvent::Kind::kError) << e.error.message;
     if (e.kind == AnswerEvent::Kind::kDone) usage[each.answer] = e.usage;
+    EXPECT_EQ(e.time > 1700000000, e.kind == AnswerEvent::Kind::kDone);
     if (e.kind != AnswerEvent::Kind::kText) continue;
     auto& choices = said[each.answer];
     choices.resize(std::max(choices.size(), static_cast<size_t>(e.choice) + 1), Said(1));
@@ -230,10 +232,15 @@ TEST(RunningAnswers, CallsHaveIdsThatNobodyGuesses) {
   ASSERT_EQ(two.calls.size(), 2u);
   EXPECT_EQ(two.calls[0].arguments, "{\"a\": 1}");
   EXPECT_EQ(two.calls[1].index, 1);
-  EXPECT_TRUE(two.calls[0].id.starts_with("call_") && two.calls[0].id.size() == 37) << two.calls[0].id;
+  EXPECT_TRUE(two.calls[0].id.starts_with("call_") && two.calls[0].id.size() == 39) << two.calls[0].id;
+  EXPECT_TRUE(is_id_without_reasoning(two.calls[0].id)) << "the turn has none";
   EXPECT_NE(two.calls[0].id, two.calls[1].id);
   EXPECT_EQ(two.end.reason, EndReason::kToolCalls);
   EXPECT_NE(spoken(request, *rig, kCall).calls.at(0).id, two.calls[0].id) << "not of the seed";
+  const Spoken thought = spoken(request, *rig, "<think>Hm</think>" + kCall);
+  EXPECT_EQ(thought.reasoning, "Hm");
+  EXPECT_TRUE(thought.calls.at(0).id.size() == 37 && !is_id_without_reasoning(thought.calls[0].id))
+      << thought.calls[0].id;
   // One call alone ends the answer.
   request.parallel_calls = false;
   const Spoken one = spoken(request, *rig, kCall + "\n" + kCall);

@@ -123,7 +123,8 @@ TEST(ChatTemplateVariables, ReadAndOnlyAssigned) {
 }
 
 TEST(JsonText, IsPythonsAndKeepsWideNumbers) {
-  const std::string json = R"({"a": [1, 2.5, true, null], "b": {"c": "x\n\"ü"}, "n": 18446744073709551616})";
+  const std::string json =
+      R"({"a": [1, 2.5, true, null], "b": {"c": "x\n\"ü"}, "n": [18446744073709551616, 1e400, -1E+999]})";
   EXPECT_EQ(json_text(parse_value(json, "t").value(), 1000).value(), json);
   EXPECT_EQ(json_text(parse_value(json, "t").value(), 10).error().code, Code::kResourceExhausted);
 }

@@ -43,6 +43,27 @@ std::string scalar_text(const Value& value) {
   return "null";
 }
 
+RegexAutomaton other_texts(std::span<const std::string> names) {
+  NameTree tree;
+  for (const std::string& name : names) tree.add(name);
+  RegexAutomaton automaton;
+  automaton.states.resize(tree.nodes.size() + 1);
+  const auto other = static_cast<uint32_t>(tree.nodes.size());
+  automaton.states[other].is_final = true;
+  automaton.states[other].edges.emplace_back(CharacterRange{0, kLastCharacter}, other);
+  for (size_t i = 0; i < tree.nodes.size(); ++i) {
+    RegexAutomaton::State& state = automaton.states[i];
+    state.is_final = !tree.nodes[i].is_name;
+    std::vector<CharacterRange> taken;
+    for (const auto& [character, next] : tree.nodes[i].next) {
+      taken.push_back({character, character});
+      state.edges.emplace_back(taken.back(), static_cast<uint32_t>(next));
+    }
+    for (const CharacterRange& range : other_characters(merged_ranges(taken))) state.edges.emplace_back(range, other);
+  }
+  return automaton;
+}
+
 RuleId JsonRules::blanks() {
   if (blanks_) return *blanks_;
   blanks_ = builder_.add_rule("white space");

@@ -52,6 +52,9 @@ class JsonRules {
   std::optional<RuleId> blanks_, string_rest_, long_character_, number_, integer_, value_, object_, array_;
 };
 
+// All texts but these.
+RegexAutomaton other_texts(std::span<const std::string> names);
+
 // The JSON text of a value that is no object and no array, as add_literal writes it.
 std::string scalar_text(const Value& value);
 

@@ -7,11 +7,17 @@
 #include <map>
 #include <tuple>
 
+#include "text/forms/automaton_sink.h"
+
 namespace naru::text {
 namespace {
 
 constexpr size_t kBoundDigitsMax = 18;
 constexpr size_t kDigitsMax = 40;
+
+// As json_rules.cpp has them, without an exponent.
+constexpr std::string_view kAnyInteger = "-?(?:0|[1-9][0-9]{0,39})";
+constexpr std::string_view kAnyDecimal = "-?(?:0|[1-9][0-9]{0,39})(?:\\.[0-9]{1,40})?";
 
 // The least integer that may come, and the greatest (none: as long as it likes): both of them magnitudes.
 struct WholeRange {
@@ -28,8 +34,11 @@ std::string next_whole(const std::string& a, int64_t step) {
   return fmt::format("{}", std::strtoll(a.c_str(), nullptr, 10) + step);
 }
 
+// A Sink is what nodes and the ways between them are added to: a grammar, or an automaton.
+//
 // Numbers of one length, digit by digit; those still equal to a bound so far are held by it.
-void add_same_length(GrammarBuilder& builder, NodeId from, const std::string& low, const std::string& high, NodeId to) {
+template <typename Sink>
+void add_same_length(Sink& builder, NodeId from, const std::string& low, const std::string& high, NodeId to) {
   std::map<std::pair<bool, bool>, NodeId> nodes = {{{true, true}, from}};
   for (size_t i = 0; i < low.size(); ++i) {
     std::map<std::pair<bool, bool>, NodeId> next;
@@ -46,7 +55,8 @@ void add_same_length(GrammarBuilder& builder, NodeId from, const std::string& lo
   }
 }
 
-void add_whole(GrammarBuilder& builder, NodeId from, const WholeRange& range, NodeId to) {
+template <typename Sink>
+void add_whole(Sink& builder, NodeId from, const WholeRange& range, NodeId to) {
   if (range.high && compare_whole(range.low, *range.high) > 0) return;
   const size_t longest = range.high ? range.high->size() : kDigitsMax;
   for (size_t n = range.low.size(); n <= longest; ++n) {
@@ -59,9 +69,10 @@ void add_whole(GrammarBuilder& builder, NodeId from, const WholeRange& range, No
 }
 
 // What stands behind the whole part where that is equal to a bound's: nothing, or a point and digits.
+template <typename Sink>
 class FractionRule {
  public:
-  FractionRule(GrammarBuilder& builder, const NumberBound* low, const NumberBound* high, NodeId to)
+  FractionRule(Sink& builder, const NumberBound* low, const NumberBound* high, NodeId to)
       : builder_(builder), low_(low), high_(high), to_(to) {}
 
   void add(NodeId from) {
@@ -106,14 +117,15 @@ class FractionRule {
     }
   }
 
-  GrammarBuilder& builder_;
+  Sink& builder_;
   const NumberBound *low_, *high_;
   NodeId to_;
   std::map<std::tuple<size_t, bool, bool>, NodeId> nodes_;
 };
 
 // Magnitudes; the low bound is there.
-void add_magnitudes(GrammarBuilder& builder, NodeId from, const NumberBound& low, const NumberBound* high, NodeId to) {
+template <typename Sink>
+void add_magnitudes(Sink& builder, NodeId from, const NumberBound& low, const NumberBound* high, NodeId to) {
   const bool is_one = high != nullptr && low.value.whole == high->value.whole;
   const auto with_fraction = [&](const std::string& whole, const NumberBound* lower, const NumberBound* upper) {
     const NodeId behind = builder.add_node();
@@ -147,6 +159,43 @@ std::string whole_inside(const NumberBound& bound, bool rounds_up) {
   const bool is_whole = bound.value.fraction.empty();
   if (rounds_up) return is_whole && !bound.is_exclusive ? bound.value.whole : next_whole(bound.value.whole, 1);
   return is_whole && bound.is_exclusive ? next_whole(bound.value.whole, -1) : bound.value.whole;
+}
+
+template <typename Sink>
+void integers_between(Sink& builder, NodeId from, const NumberBounds& bounds, NodeId to) {
+  const bool has_negative = !bounds.low || is_below_zero(*bounds.low);
+  const bool has_positive = !bounds.high || !is_below_zero(*bounds.high);
+  if (has_positive) {
+    WholeRange range = {"0", std::nullopt};
+    if (!has_negative) range.low = whole_inside(*bounds.low, true);
+    if (bounds.high) range.high = whole_inside(*bounds.high, false);
+    const bool is_none = range.high && range.high->starts_with('-');  // below 0, which is excluded
+    if (!is_none) add_whole(builder, from, range, to);
+  }
+  if (!has_negative) return;
+  WholeRange range = {"1", std::nullopt};
+  if (!has_positive) range.low = whole_inside(magnitude_of(*bounds.high), true);
+  if (bounds.low) range.high = whole_inside(magnitude_of(*bounds.low), false);
+  const NodeId minus = builder.add_node();
+  builder.add_byte(from, '-', minus);
+  add_whole(builder, minus, range, to);
+}
+
+template <typename Sink>
+void numbers_between(Sink& builder, NodeId from, const NumberBounds& bounds, NodeId to) {
+  const bool has_negative = !bounds.low || is_below_zero(*bounds.low);
+  const bool has_positive = !bounds.high || !is_below_zero(*bounds.high);
+  const NumberBound zero;
+  if (has_positive) {
+    const NumberBound high = bounds.high.value_or(zero);
+    add_magnitudes(builder, from, has_negative ? zero : *bounds.low, bounds.high ? &high : nullptr, to);
+  }
+  if (!has_negative) return;
+  const NumberBound low = has_positive ? NumberBound{{}, true} : magnitude_of(*bounds.high);
+  const NumberBound high = bounds.low ? magnitude_of(*bounds.low) : zero;
+  const NodeId minus = builder.add_node();
+  builder.add_byte(from, '-', minus);
+  add_magnitudes(builder, minus, low, bounds.low ? &high : nullptr, to);
 }
 
 }  // namespace
@@ -190,38 +239,24 @@ int compare(const Decimal& a, const Decimal& b) {
 }
 
 void add_integers_between(GrammarBuilder& builder, NodeId from, const NumberBounds& bounds, NodeId to) {
-  const bool has_negative = !bounds.low || is_below_zero(*bounds.low);
-  const bool has_positive = !bounds.high || !is_below_zero(*bounds.high);
-  if (has_positive) {
-    WholeRange range = {"0", std::nullopt};
-    if (!has_negative) range.low = whole_inside(*bounds.low, true);
-    if (bounds.high) range.high = whole_inside(*bounds.high, false);
-    const bool is_none = range.high && range.high->starts_with('-');  // below 0, which is excluded
-    if (!is_none) add_whole(builder, from, range, to);
-  }
-  if (!has_negative) return;
-  WholeRange range = {"1", std::nullopt};
-  if (!has_positive) range.low = whole_inside(magnitude_of(*bounds.high), true);
-  if (bounds.low) range.high = whole_inside(magnitude_of(*bounds.low), false);
-  const NodeId minus = builder.add_node();
-  builder.add_byte(from, '-', minus);
-  add_whole(builder, minus, range, to);
+  integers_between(builder, from, bounds, to);
 }
 
 void add_numbers_between(GrammarBuilder& builder, NodeId from, const NumberBounds& bounds, NodeId to) {
-  const bool has_negative = !bounds.low || is_below_zero(*bounds.low);
-  const bool has_positive = !bounds.high || !is_below_zero(*bounds.high);
-  const NumberBound zero;
-  if (has_positive) {
-    const NumberBound high = bounds.high.value_or(zero);
-    add_magnitudes(builder, from, has_negative ? zero : *bounds.low, bounds.high ? &high : nullptr, to);
+  numbers_between(builder, from, bounds, to);
+}
+
+Result<RegexAutomaton> multiples_between(GrammarBuilder& builder, const NumberBounds& bounds, bool are_integers) {
+  RegexAutomaton between;
+  if (bounds.low || bounds.high) {
+    AutomatonSink sink(between);
+    const NodeId from = sink.add_node(), to = sink.add_node();
+    are_integers ? integers_between(sink, from, bounds, to) : numbers_between(sink, from, bounds, to);
+    between.states[to].is_final = true;
+  } else {
+    NARU_ASSIGN(between, parse_regex(are_integers ? kAnyInteger : kAnyDecimal, RegexMatch::kWhole, &builder));
   }
-  if (!has_negative) return;
-  const NumberBound low = has_positive ? NumberBound{{}, true} : magnitude_of(*bounds.high);
-  const NumberBound high = bounds.low ? magnitude_of(*bounds.low) : zero;
-  const NodeId minus = builder.add_node();
-  builder.add_byte(from, '-', minus);
-  add_magnitudes(builder, minus, low, bounds.low ? &high : nullptr, to);
+  return intersection(between, multiples_of(*bounds.multiple, builder), builder);
 }
 
 }  // namespace naru::text

@@ -5,7 +5,10 @@
 #include <optional>
 #include <string>
 
+#include "base/result.h"
 #include "text/forms/grammar.h"
+#include "text/forms/multiples.h"
+#include "text/forms/regex.h"
 #include "text/value.h"
 
 namespace naru::text {
@@ -25,6 +28,7 @@ struct NumberBound {
 
 struct NumberBounds {
   std::optional<NumberBound> low, high;
+  std::optional<Multiple> multiple;
 };
 
 // Nothing where it is no number, or has more than 18 digits on a side of its point.
@@ -34,5 +38,7 @@ int compare(const Decimal& a, const Decimal& b);
 
 void add_integers_between(GrammarBuilder& builder, NodeId from, const NumberBounds& bounds, NodeId to);
 void add_numbers_between(GrammarBuilder& builder, NodeId from, const NumberBounds& bounds, NodeId to);
+// Where they are multiples of something, as texts. kResourceExhausted.
+Result<RegexAutomaton> multiples_between(GrammarBuilder& builder, const NumberBounds& bounds, bool are_integers);
 
 }  // namespace naru::text

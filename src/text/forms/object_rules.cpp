@@ -53,15 +53,11 @@ NodeId ObjectRules::node_of(std::map<Place, NodeId>& nodes, Place place) {
   return at->second;
 }
 
-void ObjectRules::add(std::span<const Property> properties, RuleId others) {
+void ObjectRules::add(std::span<const Property> properties, std::span<const Others> others) {
   counted_ = bounds_.max.value_or(bounds_.min);
-  std::vector<std::string> names;
-  for (const Property& property : properties) {
-    names.push_back(property.name);
-    if (property.is_required) n_until_required_ = names.size();
+  for (size_t i = 0; i < properties.size(); ++i) {
+    if (properties[i].is_required) n_until_required_ = i + 1;
   }
-  other_key_ = builder_.add_rule("a key");
-  json_.add_other_key(builder_.rule(other_key_).start, names, builder_.end_of(other_key_));
   const NodeId open = builder_.add_node(), first = builder_.add_node();
   builder_.add_byte(ends_.from, '{', open);
   json_.add_blanks(open, first);
@@ -90,13 +86,17 @@ void ObjectRules::add_value(NodeId from, RuleId rule, Place behind) {
   builder_.add_call(value, rule, node_of(behind_, behind));
 }
 
-void ObjectRules::add_wanted(std::span<const Property> properties, RuleId others, Place place, NodeId node) {
+void ObjectRules::add_wanted(std::span<const Property> properties, std::span<const Others> others, Place place,
+                             NodeId node) {
   const auto [at, n] = place;
   if (bounds_.max && n >= *bounds_.max) return;
   if (at == properties.size()) {
-    const NodeId key = builder_.add_node();
-    builder_.add_call(node, other_key_, key);
-    return add_value(key, others, next(at, n));
+    for (const Others& each : others) {
+      const NodeId key = builder_.add_node();
+      builder_.add_call(node, each.key, key);
+      add_value(key, each.rule, next(at, n));
+    }
+    return;
   }
   const Property& property = properties[at];
   const NodeId key = builder_.add_node();

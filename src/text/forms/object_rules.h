@@ -46,19 +46,23 @@ class ObjectRules {
     RuleId rule;
     bool is_required;
   };
+  // Properties of other names: the rule of the name with its quotes, and of what stands there.
+  struct Others {
+    RuleId key, rule;
+  };
 
   ObjectRules(GrammarBuilder& builder, JsonRules& json, NodePair ends, const LengthBounds& bounds)
       : builder_(builder), json_(json), ends_(ends), bounds_(bounds) {}
 
   // Properties in their order, others behind them.
-  void add(std::span<const Property> properties, RuleId others);
+  void add(std::span<const Property> properties, std::span<const Others> others);
 
  private:
   // Property `at` or a later one is wanted, or what stands behind property `at` - 1; n properties so far.
   using Place = std::pair<size_t, uint64_t>;
   NodeId node_of(std::map<Place, NodeId>& nodes, Place place);
   void add_value(NodeId from, RuleId rule, Place behind);
-  void add_wanted(std::span<const Property> properties, RuleId others, Place place, NodeId node);
+  void add_wanted(std::span<const Property> properties, std::span<const Others> others, Place place, NodeId node);
   void add_behind(Place place, NodeId node);
   bool may_end(Place place) const;
   Place next(size_t at, uint64_t n) const { return {at, n < counted_ ? n + 1 : n}; }
@@ -69,7 +73,6 @@ class ObjectRules {
   LengthBounds bounds_;
   uint64_t counted_ = 0;         // properties are counted so far
   size_t n_until_required_ = 0;  // so many properties, of which the last is required
-  RuleId other_key_ = 0;
   std::map<Place, NodeId> wanted_, behind_;
   std::vector<std::pair<bool, Place>> open_;  // which of both
 };

@@ -8,7 +8,6 @@
 #include <unordered_set>
 
 #include "formats/utf8.h"
-#include "text/forms/object_rules.h"
 
 namespace naru::text {
 Result<RuleId> SchemaRules::make() {
@@ -74,17 +73,29 @@ bool SchemaRules::add_shape(const SchemaShape& shape, RuleId rule, int depth) {
     builder_.add_text(from, "true", to);
     builder_.add_text(from, "false", to);
   }
-  const bool is_bounded = shape.numbers.low || shape.numbers.high;
-  const NodeId number = builder_.add_node();  // apart, for what is shared by what leads to one node
-  builder_.add_jump(number, to);
-  if (shape.kinds & kRealKind) {
-    is_bounded ? add_numbers_between(builder_, from, shape.numbers, number) : json_.add_number(from, number);
-  } else if (shape.kinds & kIntegerKind) {
-    is_bounded ? add_integers_between(builder_, from, shape.numbers, number) : json_.add_integer(from, number);
-  }
+  if ((shape.kinds & (kIntegerKind | kRealKind)) != 0 && !add_numbers(shape, from, to)) return false;
   if ((shape.kinds & kStringKind) != 0 && !add_strings(shape, from, to)) return false;
   if (shape.kinds & kArrayKind) add_array(shape, rule);
-  if (shape.kinds & kObjectKind) add_object(shape, rule);
+  return (shape.kinds & kObjectKind) == 0 || add_object(shape, rule);
+}
+
+bool SchemaRules::add_numbers(const SchemaShape& shape, NodeId from, NodeId to) {
+  const bool is_bounded = shape.numbers.low || shape.numbers.high, are_integers = (shape.kinds & kRealKind) == 0;
+  const NodeId number = builder_.add_node();  // apart, for what is shared by what leads to one node
+  builder_.add_jump(number, to);
+  if (shape.numbers.multiple) {
+    const auto automaton = multiples_between(builder_, shape.numbers, are_integers);
+    if (!automaton.ok()) {
+      return reader_.fail(shape.place,
+                          "multiples of so much have too many states; take a smaller multipleOf, or bounds",
+                          automaton.error().code);
+    }
+    add_regex(builder_, from, *automaton, {}, Spelling::kText, number);
+  } else if (are_integers) {
+    is_bounded ? add_integers_between(builder_, from, shape.numbers, number) : json_.add_integer(from, number);
+  } else {
+    is_bounded ? add_numbers_between(builder_, from, shape.numbers, number) : json_.add_number(from, number);
+  }
   return true;
 }
 
@@ -191,14 +202,12 @@ void SchemaRules::add_array(const SchemaShape& shape, RuleId rule) {
   }
 }
 
-void SchemaRules::add_object(const SchemaShape& shape, RuleId rule) {
-  builder_.rule(rule).is_container = true;
-  std::vector<std::string_view> names;
+bool SchemaRules::list_names(const SchemaShape& shape, const SchemaShape& wanted, std::vector<std::string>& names) {
   std::unordered_set<std::string_view> known;
   size_t bytes = 0;
   const auto add_name = [&](std::string_view name) {
     if (!known.insert(name).second) return;
-    names.push_back(name);
+    names.emplace_back(name);
     bytes += name.size();
   };
   for (const SchemaShape::ObjectPart& part : shape.objects) {
@@ -207,29 +216,101 @@ void SchemaRules::add_object(const SchemaShape& shape, RuleId rule) {
       add_name((*part.properties)[i].first);
     }
   }
+  for (const std::string_view name : shape.required.names) add_name(name);
+  for (size_t i = 0; wanted.values && i < wanted.values->size(); ++i) {
+    if (const std::string* name = (*wanted.values)[i].second->as_string()) add_name(*name);
+  }
+  return builder_.spend(2 * bytes + 4 * names.size() * (1 + shape.objects.size()));
+}
+
+bool SchemaRules::add_other_names(const SchemaShape& wanted, std::span<const std::string> names,
+                                  const RegexAutomaton* pattern, const std::string& place, RuleId key) {
+  const NodeId start = builder_.rule(key).start, end = builder_.end_of(key);
+  const bool is_counted = wanted.length.min > 0 || wanted.length.max;
+  if (pattern == nullptr && wanted.pattern == nullptr && !is_counted) {
+    json_.add_other_key(start, names, end);
+    return true;
+  }
+  RegexAutomaton automaton = other_texts(names);
+  for (const RegexAutomaton* each : {pattern, wanted.pattern.get()}) {
+    if (each == nullptr) continue;
+    auto both = intersection(automaton, *each, builder_);
+    if (!both.ok()) return reader_.fail(place, both.error().message, both.error().code);
+    automaton = std::move(both).value();
+  }
+  json_.add_regex_string(start, automaton, wanted.length, end);
+  return true;
+}
+
+bool SchemaRules::add_others(const SchemaShape& shape, const SchemaShape& wanted, std::span<const std::string> names,
+                             std::vector<ObjectRules::Others>& others) {
+  if (wanted.is_never || wanted.values || (wanted.kinds & kStringKind) == 0) return true;
+  const SchemaShape::ObjectPart* patterned = nullptr;
+  SchemaRefs refs;
+  for (const SchemaShape::ObjectPart& part : shape.objects) {
+    const bool* word = part.additional != nullptr ? part.additional->as_bool() : nullptr;
+    const std::string place = part.place + "/additionalProperties";
+    if (part.patterns.empty()) {
+      if (part.additional != nullptr) refs.push_back({part.additional, place});
+    } else if (patterned != nullptr) {
+      return reader_.fail(part.place + "/patternProperties",
+                          fmt::format("{} has some for the same value; write them in one place", patterned->place),
+                          Code::kUnsupported);
+    } else if (part.additional != nullptr && (word == nullptr || *word)) {
+      return reader_.fail(place, "beside patternProperties only false is done here; write a pattern for those",
+                          Code::kUnsupported);
+    } else {
+      patterned = &part;
+    }
+  }
+  const size_t n_patterns = patterned != nullptr ? patterned->patterns.size() : 0;
+  for (size_t i = 0; i < std::max<size_t>(1, n_patterns); ++i) {
+    const SchemaShape::ObjectPart::Pattern* pattern = n_patterns > 0 ? &patterned->patterns[i] : nullptr;
+    const std::string& place = pattern != nullptr ? pattern->place : shape.place;
+    for (size_t j = 0; j < i; ++j) {
+      if (reader_.are_apart(*pattern->names, *patterned->patterns[j].names, place)) continue;
+      return !reader_.has_failed() &&
+             reader_.fail(place, "names may meet it and an earlier pattern; write patterns that are apart",
+                          Code::kUnsupported);
+    }
+    SchemaRefs met = refs;
+    if (pattern != nullptr) met.insert(met.begin(), {pattern->schema, pattern->place});
+    const RuleId key = builder_.add_rule("a key");
+    if (!add_other_names(wanted, names, pattern != nullptr ? pattern->names.get() : nullptr, place, key)) return false;
+    const bool are_asked = shape.properties.min > names.size() && n_patterns == 0;
+    others.push_back({key, are_asked ? asked_rule(met, shape.min_properties_place,
+                                                  fmt::format("{} properties", shape.properties.min))
+                                     : rule_of(met)});
+  }
+  return true;
+}
+
+bool SchemaRules::add_object(const SchemaShape& shape, RuleId rule) {
+  builder_.rule(rule).is_container = true;
+  SchemaShape wanted;
+  std::vector<std::string> names;
+  if (!reader_.read_names(shape, wanted)) return false;
+  if (!list_names(shape, wanted, names)) return true;
   std::unordered_map<std::string_view, const std::string*> asked;
   for (size_t i = 0; i < shape.required.names.size(); ++i) {
-    add_name(shape.required.names[i]);
     asked.emplace(shape.required.names[i], shape.required.places[i].get());
   }
-  if (!builder_.spend(2 * bytes + 4 * names.size() * (1 + shape.objects.size()))) return;
   std::vector<ObjectRules::Property> properties;
-  for (const std::string_view name : names) {
+  for (const std::string& name : names) {
     const auto at = asked.find(name);
     const bool is_asked = at != asked.end();
-    const SchemaRefs refs = shape.property(name);
+    const SchemaRefs refs = reader_.property(shape, name);
+    if (reader_.has_failed()) return false;
     properties.push_back(
-        {std::string(name),
-         is_asked ? asked_rule(refs, *at->second, scalar_text(Value(formats::printable(std::string(name), 60))))
-                  : rule_of(refs),
+        {name,
+         is_asked ? asked_rule(refs, *at->second, scalar_text(Value(formats::printable(name, 60)))) : rule_of(refs),
          is_asked});
   }
-  const SchemaRefs others = shape.additional();
-  const bool wants_others = shape.properties.min > names.size();
+  std::vector<ObjectRules::Others> others;
+  if (!add_others(shape, wanted, names, others)) return false;
   ObjectRules object(builder_, json_, {builder_.rule(rule).start, builder_.end_of(rule)}, shape.properties);
-  object.add(properties, wants_others ? asked_rule(others, shape.min_properties_place,
-                                                   fmt::format("{} properties", shape.properties.min))
-                                      : rule_of(others));
+  object.add(properties, others);
+  return true;
 }
 
 }  // namespace naru::text

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "text/forms/grammar.h"
 #include "text/forms/json_rules.h"
+#include "text/forms/object_rules.h"
 #include "text/forms/schema_shape.h"
 
 namespace naru::text {
@@ -35,11 +37,19 @@ class SchemaRules {
   bool add_choice(const SchemaShape& shape, RuleId rule, int depth);
   bool check_one_only(const SchemaShape::Choice& choice, const std::vector<SchemaShape>& shapes);
   bool add_values(const SchemaShape& shape, RuleId rule);
+  bool add_numbers(const SchemaShape& shape, NodeId from, NodeId to);
   bool add_strings(const SchemaShape& shape, NodeId from, NodeId to);
   // The rule of a part that is asked for: where it is forbidden, the message names who asks.
   RuleId asked_rule(const SchemaRefs& refs, const std::string& place, std::string_view what);
   void add_array(const SchemaShape& shape, RuleId rule);
-  void add_object(const SchemaShape& shape, RuleId rule);
+  bool add_object(const SchemaShape& shape, RuleId rule);
+  // The names that the shape lists, asks for, or allows alone, in that order.
+  bool list_names(const SchemaShape& shape, const SchemaShape& wanted, std::vector<std::string>& names);
+  // Other names, each with what it must meet. `wanted`: of every name.
+  bool add_others(const SchemaShape& shape, const SchemaShape& wanted, std::span<const std::string> names,
+                  std::vector<ObjectRules::Others>& others);
+  bool add_other_names(const SchemaShape& wanted, std::span<const std::string> names, const RegexAutomaton* pattern,
+                       const std::string& place, RuleId key);
 
   GrammarBuilder& builder_;
   JsonRules& json_;

@@ -1,11 +1,13 @@
 // SchemaShape: what several JSON schemas, all of which must hold, say together of one value, without looking into its
 // parts. SchemaReader reads schemas into it, and refuses what is not done.
 //
-// Keywords that are read (JSON Schema 2020-12): type enum const; properties required additionalProperties
-// minProperties maxProperties; items prefixItems minItems maxItems; minLength maxLength pattern format; minimum maximum
-// exclusiveMinimum exclusiveMaximum; anyOf oneOf allOf $ref $defs definitions; true and false. Without effect, as the
-// standard has it: title description default examples deprecated readOnly writeOnly $schema $id $anchor $comment
-// contentEncoding contentMediaType contentSchema, and discriminator. All others are refused.
+// Keywords that are read (JSON Schema 2020-12): type enum const; properties patternProperties propertyNames required
+// dependentRequired dependentSchemas additionalProperties minProperties maxProperties; items prefixItems minItems
+// maxItems, and a list as items with additionalItems, which they were before; minLength maxLength pattern format;
+// minimum maximum exclusiveMinimum exclusiveMaximum multipleOf; anyOf oneOf allOf $ref $defs definitions; true and
+// false. Without effect, as the standard has it: title description default examples deprecated readOnly writeOnly
+// $schema $id $anchor $comment contentEncoding contentMediaType contentSchema, and discriminator. All others are
+// refused.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +47,12 @@ enum ValueKind : uint8_t {
   kObjectKind = 64,
   kAnyKind = 127,
 };
+inline constexpr uint8_t kNumberKinds = uint8_t{kIntegerKind} | uint8_t{kRealKind};
+
+// A value as messages show it.
+std::string brief_value(const Value& value);
+// A name as a part of a place: "a~1b".
+std::string pointer_part(std::string_view name);
 
 // The kinds that a value is of: 1.0 is an integer and a number.
 uint8_t kinds_of(const Value& value);
@@ -65,6 +73,13 @@ struct SchemaShape {
   struct ObjectPart {
     const Value::Object* properties = nullptr;  // null: none
     std::shared_ptr<const std::unordered_map<std::string_view, const Value*>> by_name;
+    // Names that a pattern is found in.
+    struct Pattern {
+      std::shared_ptr<const RegexAutomaton> names;
+      const Value* schema;
+      std::string place;
+    };
+    std::vector<Pattern> patterns;
     const Value* additional = nullptr;  // null: any
     std::string place;
   };
@@ -90,6 +105,7 @@ struct SchemaShape {
   std::vector<ObjectPart> objects;
   RequiredNames required;
   LengthBounds properties;
+  SchemaRefs names;  // that each name must meet
   std::vector<ArrayPart> arrays;
   LengthBounds items;
   std::vector<Choice> choices;
@@ -100,9 +116,6 @@ struct SchemaShape {
     return 8 + (values ? values->size() / 4 : 0) + 2 * required.names.size() + objects.size() + arrays.size() +
            choices.size();
   }
-  // Of a property; a part of `false` among them: it may not be there.
-  SchemaRefs property(std::string_view name) const;
-  SchemaRefs additional() const;
   SchemaRefs item(size_t index) const;
   bool requires_property(std::string_view name) const { return required.known.contains(name); }
 };
@@ -115,10 +128,16 @@ class SchemaReader {
   // False where something is wrong, and error() says what.
   bool read(const SchemaRef& ref, SchemaShape& shape);
   bool read(const SchemaRefs& refs, SchemaShape& shape);
+  // What a property must meet; `false` among them: it may not be there.
+  SchemaRefs property(const SchemaShape& shape, std::string_view name);
+  // Whether no text is in both; false too where error() says why that is not known.
+  bool are_apart(const RegexAutomaton& a, const RegexAutomaton& b, const std::string& place);
   // Whether no value can meet both: true only where that is plain.
   bool are_disjoint(const SchemaShape& a, const SchemaShape& b, int depth = 0);
   // Whether a value meets all that is said; false too where error() says why that is not known.
   bool admits(const SchemaShape& shape, const Value& value, int depth = 0);
+  // What each name of an object must be, all of shape.names at once.
+  bool read_names(const SchemaShape& shape, SchemaShape& name);
   bool has_failed() const { return error_.has_value(); }
   // False where the work that a form may take is used up, with error().
   bool spend(uint64_t steps, const std::string& place);
@@ -136,6 +155,9 @@ class SchemaReader {
   bool read_count(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
   bool read_pattern(const Value& value, const std::string& place, SchemaShape& shape);
   bool read_format(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_multiple(const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_dependent(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
+  bool read_patterns(const Value& value, const std::string& place, SchemaShape::ObjectPart& object);
   bool read_required(const Value& value, const std::string& place, SchemaShape& shape);
   bool read_list(std::string_view name, const Value& value, const std::string& place, SchemaShape& shape);
   bool read_ref(const Value& value, const std::string& place, SchemaShape& shape);
@@ -152,6 +174,7 @@ class SchemaReader {
   std::unordered_map<const Value*, uint32_t> numbers_;                                // of values of enum and const
   std::unordered_map<std::string, uint32_t> numbers_by_key_;                          // equality_key()
   std::unordered_map<const Value*, std::shared_ptr<const RegexAutomaton>> automata_;  // of patterns and formats
+  std::unordered_map<const Value*, std::vector<std::unique_ptr<const Value>>> dependents_;  // schemas made of them
   std::vector<const Value*> open_;  // schemas that are being read: one that comes again is a circle
   size_t n_read_ = 0;
   std::optional<Error> error_;

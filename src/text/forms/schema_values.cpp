@@ -65,8 +65,21 @@ bool is_within(const LengthBounds& bounds, uint64_t n) {
   return n >= bounds.min && (!bounds.max || n <= *bounds.max);
 }
 
+// A number has no zero at the end of its digits: where these do not reach as far as the multiple's, none but 0 is one.
+bool is_multiple(const Multiple& multiple, const ExactNumber& number) {
+  if (number.digits.empty()) return true;
+  const int64_t zeros = number.point - static_cast<int64_t>(number.digits.size()) + multiple.scale;
+  if (zeros < 0) return false;
+  uint64_t left = 0;
+  for (const char digit : number.digits) left = (left * 10 + static_cast<uint64_t>(digit - '0')) % multiple.step;
+  // From some zero on the remainder is 0 or never.
+  for (int64_t i = 0; i < std::min<int64_t>(zeros, 64) && left != 0; ++i) left = left * 10 % multiple.step;
+  return left == 0;
+}
+
 bool is_within(const NumberBounds& bounds, const ExactNumber& number) {
-  const auto& [low, high] = bounds;
+  const auto& [low, high, multiple] = bounds;
+  if (multiple && !is_multiple(*multiple, number)) return false;
   const int above = low ? compare(number, exact_number(low->value)) : 1;
   const int below = high ? compare(number, exact_number(high->value)) : -1;
   return above >= (low && low->is_exclusive ? 1 : 0) && below <= (high && high->is_exclusive ? -1 : 0);
@@ -167,7 +180,8 @@ bool SchemaReader::admits(const SchemaShape& shape, const Value& value, int dept
     }
     for (const auto& [name, field] : *object) {
       if (!spend(shape.objects.size(), shape.place)) return false;
-      if (!shape.objects.empty() && !admits(shape.property(name), field, depth + 1)) return false;
+      const bool is_bound = !shape.objects.empty() || !shape.names.empty();
+      if (is_bound && !admits(property(shape, name), field, depth + 1)) return false;
     }
   }
   for (const SchemaShape::Choice& choice : shape.choices) {

@@ -96,9 +96,12 @@ struct Printed {
   bool is_content = false;
   std::string unprintable = {};  // a wide number that Python would have rounded to infinity
 
-  void print(const WideNumber& number) {
-    if (number.is_integer()) text += number.text;
-    if (!number.is_integer()) unprintable = number.text;
+  void print(const WideNumber& number, bool any_number = false) {
+    if (number.is_integer() || any_number) {
+      text += number.text;
+    } else {
+      unprintable = number.text;
+    }
   }
   // Data can hold one string many times over, so printing stops by itself once past the limit.
   bool is_full() const { return text.size() > bytes_max; }
@@ -207,7 +210,7 @@ class JsonPrinter {
     } else if (const double* d = value.as<double>()) {
       out.text += std::isnan(*d) ? "NaN" : std::isinf(*d) ? (*d > 0 ? "Infinity" : "-Infinity") : double_repr(*d);
     } else if (value.wide()) {
-      out.print(*value.wide());
+      out.print(*value.wide(), style_.any_number);
     } else {
       return Error{Code::kInvalidArgument, fmt::format("tojson of a value of type {}", type_name(value))};
     }

@@ -151,6 +151,7 @@ std::string double_repr(double value);
 struct JsonStyle {
   bool ascii = false;
   bool sort_keys = false;
+  bool any_number = false;        // numbers that no double holds too, as they are written
   std::optional<int64_t> indent;  // spaces a level; line breaks where set
   std::string item_separator = ", ";
   std::string key_separator = ": ";
