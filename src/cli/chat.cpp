@@ -93,8 +93,9 @@ class Chat {
   }
 
   void greet() {
-    say_dimmed(fmt::format("{} · {}{}", source_.title(), session_.settings().sampling_text(),
-                           source_.is_raw() ? " · raw text" : ""));
+    const std::string form = form_words(options_.form);
+    say_dimmed(fmt::format("{} · {}{}{}", source_.title(), session_.settings().sampling_text(),
+                           source_.is_raw() ? " · raw text" : "", form.empty() ? "" : " · answers are " + form));
     const bool is_builtin = options_.server.empty() && builtin::is_builtin_model(options_.model.path);
     if (is_builtin) say_dimmed("built in: " + builtin_words(*builtin::builtin_model()));
     for (size_t i = 0; i < offers_.size(); ++i) {

@@ -95,6 +95,7 @@ Result<engine::Answer> EngineSource::answer(Conversation& conversation, const Ch
   text_options.stop = options_.stop;
   text_options.split_reasoning = !is_raw_;
   text_options.starts_in_reasoning = prompt.starts_in_reasoning;
+  if (form_ != nullptr) request.constraint = constraint_of(form_, text_options);
   return generate(*model_.engine, std::move(request), text_options, view);
 }
 

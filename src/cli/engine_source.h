@@ -9,9 +9,10 @@ namespace naru::cli {
 
 class EngineSource final : public AnswerSource {
  public:
-  // Both must outlive it.
-  EngineSource(const RunOptions& options, OpenModel& model, bool is_raw)
-      : options_(options), model_(model), is_raw_(is_raw) {}
+  // Both must outlive it. `form`: of every answer; null: any.
+  EngineSource(const RunOptions& options, OpenModel& model, bool is_raw,
+               std::shared_ptr<engine::SharedForm> form = nullptr)
+      : options_(options), model_(model), is_raw_(is_raw), form_(std::move(form)) {}
 
   std::string title() const override;
   ChatSettings settings() const override;
@@ -29,6 +30,7 @@ class EngineSource final : public AnswerSource {
   const RunOptions& options_;
   OpenModel& model_;
   bool is_raw_;
+  std::shared_ptr<engine::SharedForm> form_;
 };
 
 }  // namespace naru::cli

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "engine/constraint.h"
 #include "engine/engine.h"
+#include "engine/form_constraint.h"
 #include "engine/text_stream.h"
 #include "text/forms/form.h"
 
@@ -27,8 +28,20 @@ void add_form_flags(FormFlags& o, std::vector<Flag>& flags);
 Status check_form_flags(const FormFlags& o);
 // What they ask for; the schema's file is read. Nothing where none was given.
 Result<std::optional<text::Form>> read_form(const FormFlags& o);
-// The same for the engine's tokens. `options`: how the answer is read.
-Result<std::shared_ptr<const engine::Constraint>> make_constraint(const text::Form& form, const engine::Engine& engine,
-                                                                  const engine::TextOptions& options);
+// "one of 2 texts": what the answers of a chat are.
+std::string form_words(const FormFlags& o);
+
+// For an engine's tokens, and any number of its answers.
+Result<std::shared_ptr<engine::SharedForm>> make_form(const text::Form& form, const engine::Engine& engine);
+// Of one answer. `options`: how it is read.
+std::shared_ptr<const engine::Constraint> constraint_of(const std::shared_ptr<engine::SharedForm>& form,
+                                                        const engine::TextOptions& options);
+
+// The field by which a server is asked for the form: "\"response_format\":{...}", and vLLM's structured_outputs for
+// what that has no word for.
+Result<std::string> form_field(const text::Form& form);
+// Whether a server has kept to it, as far as that is seen in a whole answer: one of the texts, a text of the
+// expression, JSON. Servers pass over fields that they do not know.
+Status check_form(const text::Form& form, const std::string& answer);
 
 }  // namespace naru::cli

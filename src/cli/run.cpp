@@ -105,7 +105,8 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   text_options.split_reasoning = !is_raw;
   text_options.starts_in_reasoning = prompt.starts_in_reasoning;
   if (form) {
-    NARU_ASSIGN(request.constraint, make_constraint(*form, *model.engine, text_options));
+    NARU_ASSIGN(const auto shared, make_form(*form, *model.engine));
+    request.constraint = constraint_of(shared, text_options);
   }
 
   if (options.json) {
@@ -126,9 +127,13 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   return say_why_it_ended(*answer, model, options);
 }
 
-Status chat_here(const RunOptions& options, OpenModel& model) {
+Status chat_here(const RunOptions& options, OpenModel& model, const std::optional<text::Form>& form) {
   NARU_ASSIGN(const bool is_raw, decide_raw(options, *model.engine));
-  EngineSource source(options, model, is_raw);
+  std::shared_ptr<engine::SharedForm> shared;
+  if (form) {
+    NARU_ASSIGN(shared, make_form(*form, *model.engine));
+  }
+  EngineSource source(options, model, is_raw, std::move(shared));
   return chat(options, source);
 }
 
@@ -151,11 +156,6 @@ Status run_command(const RunOptions& options) {
                  "reading the command line: naru run: --json answers one prompt and none was given; "
                  "for example: naru run model.gguf \"Why?\" --json"};
   }
-  if (!text && options.form.is_given()) {
-    return Error{Code::kInvalidArgument,
-                 "reading the command line: naru run: --schema, --regex and --choice are of one answer, and no prompt "
-                 "was given; for example: naru run model.gguf \"Is it so?\" --choice yes --choice no"};
-  }
   NARU_ASSIGN(const std::optional<text::Form> form, read_form(options.form));
   if (form) NARU_TRY(text::compile(*form, {}));  // what is wrong is said before a model is loaded
   std::optional<std::string> chat_template;      // read before a model is loaded for it
@@ -168,7 +168,7 @@ Status run_command(const RunOptions& options) {
   NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
                                                           .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));
-  const Status status = text ? answer_once(options, model, *text, form) : chat_here(options, model);
+  const Status status = text ? answer_once(options, model, *text, form) : chat_here(options, model, form);
   if (options.model.explain) write_err("\n" + kernel_table(*model.chip));
   return status;
 }

@@ -41,7 +41,7 @@ Status take_run_words(RunOptions& o, std::vector<Given>& words) {
     if (!words.empty()) o.prompt = words[0].text;
     // What decides how a model computes here; what is in the environment and the defaults file is meant for others.
     for (const char* name : {"chat-template", "adapter", "compute", "cache-dtype", "latent", "threads", "prefill-chunk",
-                             "chip", "explain", "context", "schema", "regex", "choice"}) {
+                             "chip", "explain", "context"}) {
       const auto given = o.given_by.find(name);
       if (given == o.given_by.end() || !given->second.starts_with("--")) continue;
       return wrong(fmt::format("--{} is about a model that runs here, and --server was given; leave one out", name));

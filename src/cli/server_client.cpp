@@ -183,13 +183,22 @@ Status ServerClient::find_model(const RunOptions& options) {
 Result<engine::Answer> ServerClient::ask(const Question& question, const ChatSettings& settings,
                                          const std::vector<std::string>& stop, AnswerView& view) const {
   ServerAnswer reader(view);
+  std::string body = body_of(question, model_, settings, stop).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (question.form != nullptr) {
+    NARU_ASSIGN(const std::string field, form_field(*question.form));
+    body.pop_back();
+    body += fmt::format(",{}}}", field);
+  }
   hub::StreamRequest request = request_to(question.is_raw ? "/completions" : "/chat/completions");
-  request.body = body_of(question, model_, settings, stop).dump(-1, ' ', false, Json::error_handler_t::replace);
+  request.body = std::move(body);
   request.take = [&reader](std::string_view bytes) { return reader.push(bytes); };
   NARU_ASSIGN(const hub::StreamAnswer answer, hub::ask_streamed(request));
   if (answer.is_stopped) return reader.stopped();
   if (answer.status != 200) return server_error(shown_, answer.status, answer.error_body);
-  return reader.finish(shown_);
+  NARU_ASSIGN(engine::Answer whole, reader.finish(shown_));
+  const bool has_ended = whole.reason == engine::FinishReason::kStop;
+  if (question.form != nullptr && has_ended && stop.empty()) NARU_TRY(check_form(*question.form, whole.text));
+  return whole;
 }
 
 }  // namespace naru::cli

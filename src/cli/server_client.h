@@ -29,10 +29,12 @@ class ServerClient {
     std::vector<Message> messages;
     std::string text;
     bool is_raw = false;
-    uint32_t sample = 0;  // added to a seed that was given
+    uint32_t sample = 0;               // added to a seed that was given
+    const text::Form* form = nullptr;  // that the answer must have; null: any
   };
   // The answer has no ids and no log-probabilities; its times are those seen here. An interrupt ends it with reason
-  // kAborted. kOutOfRange: the prompt is longer than the server's context.
+  // kAborted. kOutOfRange: the prompt is longer than the server's context. A whole answer without the form that was
+  // asked for is an error.
   Result<engine::Answer> ask(const Question& question, const ChatSettings& settings,
                              const std::vector<std::string>& stop, AnswerView& view) const;
 

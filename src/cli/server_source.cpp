@@ -31,8 +31,10 @@ Json server_answer_json(const engine::Answer& answer, const ServerClient& client
   return json;
 }
 
-Status answer_one_prompt(const RunOptions& options, const ServerClient& client, const std::string& text) {
+Status answer_one_prompt(const RunOptions& options, const ServerClient& client, const std::string& text,
+                         const text::Form* form) {
   ServerClient::Question question;
+  question.form = form;
   question.is_raw = options.is_raw;
   question.text = text;
   if (options.system) question.messages.push_back({"system", repaired(*options.system, "--system")});
@@ -76,6 +78,7 @@ Result<engine::Answer> ServerSource::answer(Conversation& conversation, const Ch
     question.text = conversation.turns.back().question;
     question.messages = conversation.messages_without(conversation.n_left);
     question.sample = sample;
+    question.form = form_;
     auto answer = client_.ask(question, settings, options_.stop, view);
     const size_t n_old = conversation.turns.size() - 1 - conversation.n_left;
     const bool is_too_long = !answer.ok() && answer.error().code == Code::kOutOfRange;
@@ -94,11 +97,13 @@ Status run_with_server(const RunOptions& options) {
                  "reading the command line: naru run: --json answers one prompt and none was given; "
                  "for example: naru run --server http://127.0.0.1:8080 \"Why?\" --json"};
   }
+  NARU_ASSIGN(const std::optional<text::Form> read, read_form(options.form));
+  const text::Form* form = read ? &*read : nullptr;
   std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
   if (!text && stderr_is_terminal()) quiet.emplace();
   NARU_ASSIGN(const ServerClient client, ServerClient::connect(options));
-  if (text) return answer_one_prompt(options, client, *text);
-  ServerSource source(options, client);
+  if (text) return answer_one_prompt(options, client, *text, form);
+  ServerSource source(options, client, form);
   return chat(options, source);
 }
 

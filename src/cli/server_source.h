@@ -8,8 +8,9 @@ namespace naru::cli {
 
 class ServerSource final : public AnswerSource {
  public:
-  // Both must outlive it.
-  ServerSource(const RunOptions& options, const ServerClient& client) : options_(options), client_(client) {}
+  // All must outlive it. `form`: of every answer; null: any.
+  ServerSource(const RunOptions& options, const ServerClient& client, const text::Form* form)
+      : options_(options), client_(client), form_(form) {}
 
   std::string title() const override;
   ChatSettings settings() const override { return ChatSettings(options_); }
@@ -22,6 +23,7 @@ class ServerSource final : public AnswerSource {
  private:
   const RunOptions& options_;
   const ServerClient& client_;
+  const text::Form* form_;
 };
 
 // naru run --server: one answer, or a chat.

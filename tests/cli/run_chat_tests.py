@@ -219,6 +219,23 @@ def test_retry_save_and_load(naru, model):
         subprocess.run([naru, "data", folder / "recipe.toml"], check=True, stdout=subprocess.DEVNULL)  # training reads it
 
 
+def test_every_answer_has_the_form(naru, model):
+    for flags, words, answer in [(["--choice", "yes", "--choice", "no"], "one of 2 texts", r"(yes|no)"),
+                                 (["--regex", "[0-9]{4}", "--raw"], r"texts of \[0-9\]\{4\}", r"[0-9]{4}")]:
+        t = Terminal([naru, "run", model, "--temperature", "1", *LETTER_D, *flags])
+        t.wait_for("answers are " + words)
+        t.wait_for(PROMPT)
+        for _ in range(3):
+            t.type("hello\r")
+            t.wait_for(rf"\n{answer}\r\n")
+            t.wait_for(PROMPT)
+        t.type("/retry\r")
+        t.wait_for(rf"\n{answer}\r\n")
+        t.wait_for(PROMPT)
+        t.type("/quit\r")
+        assert t.wait_end() == 0
+
+
 def test_settings(naru, model):
     t = Terminal([naru, "run", model, "--seed", "7"], environment={"NARU_TOP_K": "9"})
     t.wait_for(PROMPT)

@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import block_dialect_tests
+import client_tests
 import command_tests
 import hostile_tests
 from server_rig import MODEL, WAIT_SECONDS, Client, Server, request, together
@@ -406,7 +407,8 @@ def main():
     parser.add_argument("--only", default="", metavar="WORD", help="tests with this word in their name")
     arguments = parser.parse_args()
     binary = str(arguments.binary.resolve())
-    sources = (globals(), vars(hostile_tests), vars(block_dialect_tests), vars(command_tests))
+    sources = (globals(), vars(hostile_tests), vars(block_dialect_tests), vars(command_tests),
+               vars(client_tests))
     tests = {name: test for source in sources for name, test in source.items()
              if name.startswith("test_") and arguments.only in name}
 
