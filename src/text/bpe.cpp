@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kShortPiece = 40;  // symbols; scanning beats the heap up to about here
 
 // Order of a heap whose front is the candidate to merge next: least rank, then leftmost.
-constexpr auto later = [](const auto& a, const auto& b) {
+constexpr auto later_merge = [](const auto& a, const auto& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
 };
 
@@ -189,7 +189,7 @@ void Bpe::push_candidate(BpeScratch& scratch, int32_t position) const {
   const uint64_t merge = merge_of(symbol.id, right);
   if (merge == kNoMerge) return;
   scratch.heap_.push_back({static_cast<uint32_t>(merge >> 32), position, symbol.id, right});
-  std::push_heap(scratch.heap_.begin(), scratch.heap_.end(), later);
+  std::push_heap(scratch.heap_.begin(), scratch.heap_.end(), later_merge);
 }
 
 void Bpe::encode_long(BpeScratch& scratch) const {
@@ -206,10 +206,10 @@ void Bpe::encode_long(BpeScratch& scratch) const {
     const uint64_t merge = merge_of(left, right);
     if (merge != kNoMerge) heap.push_back({static_cast<uint32_t>(merge >> 32), i, left, right});
   }
-  std::make_heap(heap.begin(), heap.end(), later);
+  std::make_heap(heap.begin(), heap.end(), later_merge);
   while (!heap.empty()) {
     const BpeScratch::Candidate top = heap.front();
-    std::pop_heap(heap.begin(), heap.end(), later);
+    std::pop_heap(heap.begin(), heap.end(), later_merge);
     heap.pop_back();
     auto& symbol = symbols[static_cast<size_t>(top.position)];
     // A symbol that was merged into its left neighbour has id -1; a candidate whose pair has changed is stale.

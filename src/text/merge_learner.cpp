@@ -15,7 +15,7 @@ namespace naru::text {
 namespace {
 
 // Order of a heap whose front is merged next.
-constexpr auto later = [](const auto& a, const auto& b) {
+constexpr auto later_candidate = [](const auto& a, const auto& b) {
   return a.count != b.count ? a.count < b.count : a.pair > b.pair;
 };
 
@@ -114,7 +114,7 @@ Status MergeLearner::push(uint64_t pair, uint32_t begin, uint32_t n) {
   if (count < options_.pair_count_min) return {};  // counts only fall
   if (!budget_->reserve_more(heap_, 1)) return refusal();
   heap_.push_back({count, pair, begin, n});
-  std::push_heap(heap_.begin(), heap_.end(), later);
+  std::push_heap(heap_.begin(), heap_.end(), later_candidate);
   return {};
 }
 
@@ -124,7 +124,7 @@ Status MergeLearner::learn(const WordCounts& words, const Progress& progress) {
   sides_.resize(2 * static_cast<size_t>(options_.vocab_size - options_.first_id));
   const int64_t n_wanted = options_.vocab_size - options_.first_id;
   while (static_cast<int64_t>(tokens_.size()) < n_wanted && !heap_.empty()) {
-    std::pop_heap(heap_.begin(), heap_.end(), later);
+    std::pop_heap(heap_.begin(), heap_.end(), later_candidate);
     Candidate top = heap_.back();
     heap_.pop_back();
     const int64_t count = pairs_.find(top.pair)->count;
@@ -132,7 +132,7 @@ Status MergeLearner::learn(const WordCounts& words, const Progress& progress) {
     if (top.count != count) {
       top.count = count;
       heap_.push_back(top);
-      std::push_heap(heap_.begin(), heap_.end(), later);
+      std::push_heap(heap_.begin(), heap_.end(), later_candidate);
       continue;
     }
     NARU_TRY(merge(top));
