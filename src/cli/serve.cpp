@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/builtin_words.h"
+#include "cli/flag_values.h"
 #include "cli/serve_options.h"
 #include "cli/serve_settings.h"
 
@@ -42,13 +43,6 @@ std::function<Status(const Given&)> add_words(std::vector<std::string>* target) 
   return [=](const Given& given) -> Status {
     if (given.text.empty()) return bad_value(given, "a text of at least one character");
     target->push_back(given.text);
-    return {};
-  };
-}
-
-std::function<Status(const Given&)> set_on(bool* target) {
-  return [=](const Given&) -> Status {
-    *target = true;
     return {};
   };
 }

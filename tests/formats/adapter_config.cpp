@@ -25,13 +25,13 @@ Json plain() {
     "use_qalora": false, "use_rslora": false})");
 }
 
-Result<AdapterConfig> parse(const Json& config) {
+Result<AdapterConfig> parse_adapter(const Json& config) {
   const std::string text = config.dump();
   return parse_adapter_config(as_bytes(text), "adapter_config.json");
 }
 
 TEST(AdapterConfig, AsPeftWritesIt) {
-  const auto config = parse(plain());
+  const auto config = parse_adapter(plain());
   ASSERT_TRUE(config.ok()) << config.error().message;
   EXPECT_EQ(config->rank, 16);
   EXPECT_EQ(config->alpha, 32);
@@ -39,18 +39,18 @@ TEST(AdapterConfig, AsPeftWritesIt) {
   EXPECT_EQ(config->targets, (std::vector<std::string>{"v_proj", "q_proj"}));
   Json other = plain();
   other["use_rslora"] = true;
-  EXPECT_EQ(parse(other)->scale(), 8.0f);
+  EXPECT_EQ(parse_adapter(other)->scale(), 8.0f);
   other["target_modules"] = "all-linear";
-  EXPECT_TRUE(parse(other)->targets.empty());
+  EXPECT_TRUE(parse_adapter(other)->targets.empty());
   for (const Json& init : {Json(false), Json("gaussian"), Json("eva"), Json("orthogonal"), Json(nullptr)}) {
     other["init_lora_weights"] = init;
-    EXPECT_TRUE(parse(other).ok()) << init;
+    EXPECT_TRUE(parse_adapter(other).ok()) << init;
   }
 }
 
 TEST(AdapterConfig, WrittenAndReadAgain) {
   const AdapterConfig config{.rank = 3, .alpha = 7.25, .is_rank_stabilised = true, .targets = {"o_proj", "down_proj"}};
-  const auto again = parse(Json::parse(adapter_config_json(config, "a \"model\"")));
+  const auto again = parse_adapter(Json::parse(adapter_config_json(config, "a \"model\"")));
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(again->rank, 3);
   EXPECT_EQ(again->scale(), config.scale());
@@ -62,7 +62,7 @@ TEST(AdapterConfig, OptionsThatAreNotDoneAreRefusedByName) {
   const auto expect = [](const char* key, const Json& value, Code code) {
     Json config = plain();
     config[key] = value;
-    const auto parsed = parse(config);
+    const auto parsed = parse_adapter(config);
     ASSERT_FALSE(parsed.ok()) << key << " " << value;
     EXPECT_EQ(parsed.error().code, code) << parsed.error().message;
     EXPECT_NE(parsed.error().message.find(key), std::string::npos) << parsed.error().message;
