@@ -1,6 +1,7 @@
 // What the tests of recipes share: a small recipe, reading one that is good, and the words of a refusal.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
