@@ -100,15 +100,15 @@ TEST(RolloutLimits, SetsOfAMicroBatchHavePlaces) {
   recipe.batch.micro_rows = 1 << 20;
   RolloutParts all(rig, recipe);
   all.files.config.vocab = 150000;
-  EXPECT_TRUE(all.batches->largest(2).ok());
+  EXPECT_TRUE(all.batches->largest(2, nullptr).ok());
   all.recipe.grpo.top_p = 0.9;
-  const auto refused = all.batches->largest(2);
+  const auto refused = all.batches->largest(2, nullptr);
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("up to 1572864 answer tokens, and of each up to 4688 words"),
             std::string::npos)
       << refused.error().message;
   all.recipe.grpo.top_k = 64;
-  EXPECT_TRUE(all.batches->largest(2).ok());
+  EXPECT_TRUE(all.batches->largest(2, nullptr).ok());
 }
 
 TEST(RolloutLimits, TheFirstStepOnARolloutTellsOfIt) {
@@ -122,7 +122,7 @@ TEST(RolloutLimits, TheFirstStepOnARolloutTellsOfIt) {
   ASSERT_TRUE(rollout.ok()) << rollout.error().message;
   const ModelNow now{.model = *model, .rollout = [&rollout]() -> Result<Rollout*> { return &*rollout; }};
   RolloutBatches& batches = *all.batches;
-  ASSERT_TRUE(batches.largest(6).ok());
+  ASSERT_TRUE(batches.largest(6, nullptr).ok());
   ASSERT_TRUE(batches.step(3, now).ok());  // step 2 is left out
   EXPECT_FALSE(batches.metrics(3).empty());
   EXPECT_FALSE(batches.shown_groups(3).empty());
