@@ -227,10 +227,10 @@ def test_every_answer_has_the_form(naru, model):
         t.wait_for(PROMPT)
         for _ in range(3):
             t.type("hello\r")
-            t.wait_for(rf"\n{answer}\r\n")
+            t.wait_for(rf"(\n|\?2004l){answer}\r\n")
             t.wait_for(PROMPT)
         t.type("/retry\r")
-        t.wait_for(rf"\n{answer}\r\n")
+        t.wait_for(rf"(\n|\?2004l){answer}\r\n")
         t.wait_for(PROMPT)
         t.type("/quit\r")
         assert t.wait_end() == 0

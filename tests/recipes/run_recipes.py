@@ -108,9 +108,9 @@ def short_stage(name, own):
     keys = [f"data.{i}.documents=60" for i, s in enumerate(own["data"]) if "generator" in s]
     keys += [f"validation.{i}.documents=20" for i, s in enumerate(own.get("validation", [])) if "generator" in s]
     if own["kind"] == "rejection":
-        # A model that has learnt nothing is hardly ever right.
-        keys += ["rejection.answers=2", "rejection.max_tokens=24", "rejection.right=false", "rejection.language_low=0",
-                 "rejection.repetition_high=1", "rejection.keep=0", "rejection.problems=12"]
+        # A model that has learnt nothing is hardly ever right, and seldom comes to an end.
+        keys += ["rejection.answers=4", "rejection.max_tokens=64", "rejection.right=false", "rejection.language_low=0",
+                 "rejection.repetition_high=1", "rejection.keep=0", "rejection.problems=40"]
         keys = [key for key in keys if not key.startswith("data.")]
     else:
         keys += ["steps=2", "epochs=0", "schedule.warmup_steps=0", "checkpoint.every=1", "validate.every=0"]
