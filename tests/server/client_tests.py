@@ -196,7 +196,7 @@ def test_chat_with_a_server(binary):
         chat.wait_for(PROMPT)
         for _ in range(2):
             chat.type("Is it?\r")
-            chat.wait_for(r"\ryes(yes)?\r\n|\nyes(yes)?\r\n")
+            chat.wait_for(r"(\n|\?2004l)yes(yes)?\r\n")
             chat.wait_for(PROMPT)
         chat.type("/quit\r")
         assert chat.wait_end() == 0
