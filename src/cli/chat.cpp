@@ -100,7 +100,7 @@ class Chat {
     if (is_builtin) say_dimmed("built in: " + builtin_words(*builtin::builtin_model()));
     for (size_t i = 0; i < offers_.size(); ++i) {
       if (i == 0) {
-        say_dimmed(fmt::format("what {} (Tab picks one, at the start its number too):",
+        say_dimmed(fmt::format("what {} (Tab picks one; as the first message its number does too):",
                                is_builtin ? "it can be asked" : "its recipe asks"));
       }
       say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));

@@ -184,7 +184,8 @@ void ChatSession::say_how_it_ended(const engine::Answer& answer) const {
   } else {
     const int64_t n_context = source_.context_tokens();
     say_dimmed(n_context > 0 ? fmt::format("(stopped: the context of {} tokens is full; {})", n_context,
-                                           is_raw_ ? "--context N makes it longer" : "the next message makes room")
+                                           is_raw_ ? "--context N makes it longer, where the model was made for more"
+                                                   : "the next message makes room")
                              : std::string("(stopped: more tokens are not given)"));
   }
 }

@@ -47,7 +47,7 @@ Status EngineSource::check_system(const std::string& text) const {
 Error EngineSource::too_long(std::string_view what, int64_t n_tokens, std::string_view next) const {
   return {Code::kOutOfRange,
           fmt::format("answering in the chat: {} {} tokens, and the context holds {} with one at least for the "
-                      "answer; {}, or start with a longer context (--context N)",
+                      "answer; {}, or start with a longer context (--context N), where the model was made for it",
                       what, n_tokens, context_tokens(), next)};
 }
 

@@ -83,8 +83,10 @@ Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, co
   if (answer.reason != engine::FinishReason::kLength) return {};
   const bool is_by_flag = options.max_tokens > 0 && answer.usage.completion_tokens >= options.max_tokens;
   if (!is_by_flag) {
-    print_note(fmt::format("the answer stops here: the context of {} tokens is full (--context N makes it longer)",
-                           model.engine->context_tokens()));
+    print_note(
+        fmt::format("the answer stops here: the context of {} tokens is full (--context N makes it longer, where the "
+                    "model was made for more)",
+                    model.engine->context_tokens()));
   } else if (stderr_is_terminal()) {
     print_note(fmt::format("the answer stops here: --max-tokens {}", options.max_tokens));
   }

@@ -215,8 +215,9 @@ std::variant<ChatPrompt, Refusal> render_chat(const AnswerRequest& request, cons
                    "send it to /v1/completions as plain text",
                    std::string(request.names.messages), "", 0};
   }
-  // Reasoning that comes anyhow was not asked for in vain.
-  if (request.thinks == true && prompt.opens_reasoning) ignored.thinking = false;
+  // Reasoning that comes anyhow was not asked for in vain, nor a bound of it.
+  const bool is_heeded = prompt.opens_reasoning || request.reasoning_tokens_max > 0;
+  if (request.thinks == true && is_heeded) ignored.thinking = false;
   prompt.ignored = names_of(ignored, request.names);
   return prompt;
 }

@@ -107,7 +107,8 @@ MadePrompt make_prompt(const AnswerRequest& request, size_t index, const ModelFa
   if (prompt == nullptr || static_cast<int64_t>(prompt->ids.size()) < model.context_tokens) return made;
   return Refusal{400,
                  fmt::format("reading the request: the prompt has {} tokens and the context holds {}, with one at "
-                             "least for the answer; shorten it, or start the server with a longer --context",
+                             "least for the answer; shorten it, or start the server with a longer --context, where the "
+                             "model was made for it",
                              prompt->ids.size(), model.context_tokens),
                  param, "context_length_exceeded", 0};
 }

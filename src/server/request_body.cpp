@@ -12,13 +12,16 @@ namespace {
 
 using text::Value;
 
-// What llama.cpp, vLLM, SGLang and TGI call the forms that answers are held to. Whoever sends one counts on it.
+// What llama.cpp, vLLM, SGLang, TGI and the other dialects call the forms that answers are held to. Whoever sends one
+// counts on it.
 constexpr std::string_view kForeignForms[] = {"grammar",         "json_schema",
                                               "guided_json",     "guided_regex",
                                               "guided_choice",   "guided_grammar",
                                               "guided_decoding", "structured_outputs",
                                               "structural_tag",  "guided_whitespace_pattern",
-                                              "regex",           "ebnf"};
+                                              "regex",           "ebnf",
+                                              "response_format", "output_format",
+                                              "format"};
 
 // Nothing where `root` is the body's object now.
 std::optional<Refusal> parse_body(std::string_view body, Value& root) {
