@@ -139,6 +139,8 @@ TEST(AnthropicRequest, WrongTypesAreRefusedByName) {
   dialect_test::expect_refused_by_name(
       read_anthropic_messages, kHello,
       {{"model", no_string},
+       {"response_format", {R"({"type":"json_object"})", R"("x")"}},  // a form by another dialect's name
+       {"format", {R"("json")"}},
        {"temperature", no_number},
        {"top_p", {R"("1")", "true", "[1]", "{}", "1.5"}},
        {"min_p", no_number},

@@ -254,7 +254,7 @@ TEST(OpenAiChat, ReasoningHasABudget) {
 // Whoever sends one counts on it: nothing of the kind is passed over.
 TEST(OpenAiChat, FormsOfOtherServersAreRefused) {
   for (const char* name : {"grammar", "json_schema", "guided_grammar", "guided_decoding", "structural_tag",
-                           "guided_whitespace_pattern", "regex", "ebnf"}) {
+                           "guided_whitespace_pattern", "regex", "ebnf", "format", "output_format"}) {
     const std::string field = fmt::format(R"("{}":"x")", name);
     const Refusal chat = refused(read_openai_chat(chat_body(field)));
     EXPECT_EQ(chat.param, name);

@@ -129,6 +129,8 @@ TEST(ResponsesRequest, WrongTypesAreRefusedByName) {
   dialect_test::expect_refused_by_name(
       read_responses, kInput,
       {{"model", no_string},
+       {"response_format", {R"({"type":"json_object"})", R"("x")"}},  // a form by another dialect's name
+       {"format", {R"("json")"}},
        {"instructions", no_string},
        {"temperature", no_number},
        {"top_p", no_number},
