@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/builtin_file.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
@@ -13,10 +12,6 @@ Result<std::string> builtin_path(std::string_view doing) {
   return Error{Code::kNotFound, fmt::format("{}: this naru was built without the built-in model; give MODEL: a model "
                                             "folder, a .gguf file, or what `naru pull OWNER/NAME` got",
                                             doing)};
-}
-
-bool means_builtin(const std::string& given) {
-  return given == builtin::kModelName || is_builtin_path(given);
 }
 
 std::string millions(int64_t n) {

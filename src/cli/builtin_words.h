@@ -11,10 +11,6 @@ namespace naru::cli {
 // The path that opens it; kNotFound where this program was built without one. `doing` is what messages say is done.
 Result<std::string> builtin_path(std::string_view doing);
 
-// Whether the word that was given for a model means it: its name, or a path inside of the program. A file or a folder
-// that is called builtin is asked about elsewhere, and wins.
-bool means_builtin(const std::string& given);
-
 // "1.36 M"
 std::string millions(int64_t n);
 // What it is and what it knows, in one line.

@@ -41,7 +41,7 @@ Result<std::string> find_at(const std::string& given, const std::filesystem::pat
   if (is_builtin_path(given)) return given;  // as everywhere: a file that is called so is ./builtin:/NAME
   const auto is_there = is_anything(place);
   if (!is_there.ok() || *is_there) return given;
-  if (means_builtin(given)) return builtin_path(doing);
+  if (given == builtin::kModelName) return builtin_path(doing);  // a file or a folder that is called so wins
   const auto name = hub::parse_name(given);
   const bool is_word = given.find('/') == std::string::npos;
   const bool is_name = name.ok() && (name->file || !is_file_name(given));

@@ -10,19 +10,27 @@
 namespace naru::cli {
 namespace {
 
-// One word is MODEL; a text that can be none was meant as PROMPT.
+// Whether nothing is there of a word that was found as it is. No file has a name as long as a prompt may be.
+bool is_absent(const std::string& word) {
+  constexpr size_t kLongestFileName = 255;
+  const auto is_there = is_anything(word);
+  return is_there.ok() ? !*is_there : word.size() > kLongestFileName;
+}
+
+// One word is MODEL; one that is none, and no path, was meant as PROMPT. What is near a pulled model's name is an error
+// of its own.
 Status take_one_word(RunOptions& o, const Given& word) {
   NARU_ASSIGN(const std::string found, find_model_path(word.text));
-  const auto is_there = is_anything(found);
-  const bool is_text = found == word.text && is_there.ok() && !*is_there &&
-                       word.text.find_first_of(" \n") != std::string::npos && !word.text.ends_with(".gguf");
+  const bool is_path = word.text.find('/') != std::string::npos && word.text.find_first_of(" \n") == std::string::npos;
+  const bool is_text =
+      found == word.text && !word.text.empty() && !is_path && !word.text.ends_with(".gguf") && is_absent(found);
   if (!is_text) return set_model_path(&o.model.path)(word);
   const std::string shown = formats::printable(word.text.substr(0, word.text.find('\n')), 100);
   return Error{
       Code::kInvalidArgument,
-      fmt::format("reading the command line: naru run: the first word is MODEL, and there is no file or folder "
-                  "'{0}'; put MODEL before the prompt, for example: naru run {1} \"{0}\" asks the built-in "
-                  "model",
+      fmt::format("reading the command line: naru run: the first word is MODEL, and there is no file, folder "
+                  "or pulled model '{0}'; put MODEL before the prompt, for example: naru run {1} \"{0}\" asks the "
+                  "built-in model (`naru list` shows what was pulled)",
                   shown, builtin::kModelName)};
 }
 

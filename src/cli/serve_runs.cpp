@@ -21,7 +21,10 @@ namespace fs = std::filesystem;
 // Of a run as clients call it: its path in the folder, "r1-minute/rl".
 std::string run_id(const fs::path& folder, const fs::path& run) {
   const std::string id = run.lexically_relative(folder).generic_string();
-  return id.empty() || id == "." ? run.filename().string() : id;
+  if (!id.empty() && id != ".") return id;
+  std::error_code ignored;
+  const fs::path whole = fs::absolute(run, ignored).lexically_normal();  // of "." and of "runs/" too
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
 // Whoever asks is told what went wrong, not where the files lie.

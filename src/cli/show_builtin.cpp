@@ -36,7 +36,7 @@ void put_builtin(const Json& record, Sheet& sheet) {
               fmt::format("{} (the likeliest answers to {} problems of each that training never asks)", solves, count));
   }
   sheet.row("made again", "tools/make_builtin_model.py, in the repository: the same SHA-256 comes out");
-  sheet.row("licence", "Apache-2.0, as naru: all that it saw is made by the generators of naru");
+  sheet.row("licence", "Apache-2.0, as naru: all that it saw is made by naru's generators, and a file of greetings");
 }
 
 }  // namespace naru::cli

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/ascii.h"
 #include "data/generators.h"
 #include "rewards/numbers.h"
 #include "rewards/reasoning_form.h"
@@ -15,10 +16,6 @@ using rewards::AnswerPlace;
 using rewards::Comparison;
 
 constexpr std::string_view kUsualTag = "think";
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 // A text as it sounds: ASCII letters small, without punctuation and white space at both ends.
 std::string plain(std::string_view text) {
@@ -45,7 +42,7 @@ bool is_last_number(std::string_view text, int64_t wanted) {
 bool is_generators_answer(const data::Problem& problem, std::string_view text) {
   switch (*problem.generator) {
     case data::Generator::kDigits: {
-      const auto last = std::find_if(text.rbegin(), text.rend(), is_digit);
+      const auto last = std::find_if(text.rbegin(), text.rend(), is_ascii_digit);
       return last != text.rend() && *last - '0' == problem.answer;
     }
     case data::Generator::kCountdown: return holds_expression(problem, text);
@@ -98,7 +95,7 @@ bool holds_expression(const data::Problem& problem, std::string_view text) {
     }
     const char c = text.front();
     text.remove_prefix(1);
-    if (is_digit(c) || std::string_view("+-*/() ").find(c) != std::string_view::npos) {
+    if (is_ascii_digit(c) || std::string_view("+-*/() ").find(c) != std::string_view::npos) {
       stretch += c;
     } else if (is_right()) {
       return true;

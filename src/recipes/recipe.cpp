@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/ascii.h"
 #include "base/builtin_file.h"
 #include "base/file.h"
 #include "base/home.h"
@@ -296,8 +297,8 @@ class Reader {
                       source.text, n, section.name, section.name));
     }
     const std::string_view digits = key->substr(0, dot);
-    const bool is_number = !digits.empty() && digits.size() <= 2 &&
-                           std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_number =
+        !digits.empty() && digits.size() <= 2 && std::all_of(digits.begin(), digits.end(), is_ascii_digit);
     size_t index = 0;
     for (const char c : is_number ? digits : std::string_view()) index = index * 10 + static_cast<size_t>(c - '0');
     if (!is_number || index >= n) {

@@ -15,7 +15,7 @@ enum class Script : uint8_t { kNone, kDigit, kLatin, kHangul, kHan, kOther };
 Script script_of(uint32_t c) {
   if (c < 0x80) {
     if (is_ascii_letter(static_cast<char>(c))) return Script::kLatin;
-    return c >= '0' && c <= '9' ? Script::kDigit : Script::kNone;
+    return is_ascii_digit(static_cast<char>(c)) ? Script::kDigit : Script::kNone;
   }
   const uint16_t flags = text::char_flags(c);
   if ((flags & text::kNumber) != 0) return Script::kDigit;

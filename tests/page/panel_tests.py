@@ -54,6 +54,16 @@ def write_run(folder, name, n, status="running"):
                                                for i in range(1, n + 1)) + "no json\n")
 
 
+def test_a_pipeline_served_alone(browser, binary):
+    with tempfile.TemporaryDirectory() as folder:
+        write_pipeline(pathlib.Path(folder), "small", [("base", "sft")])
+        write_run(pathlib.Path(folder), "small/base", 10, "done")
+        with Server(binary, "--runs", f"{folder}/small/") as server:
+            listed = server.ask("GET", "/v1/runs").json()
+            assert [one["id"] for one in listed["pipelines"]] == ["small"], listed
+            assert [run["id"] for run in listed["runs"]] == ["base"], listed
+
+
 def test_runs(browser, binary):
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)

@@ -9,6 +9,7 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
+import re
 import sys
 import tempfile
 import threading
@@ -18,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"
 
 import hostile
 from browser import Browser, find_browser
-from panel_tests import test_axes, test_proof_and_server, test_runs  # main() finds them here
+from panel_tests import test_a_pipeline_served_alone, test_axes, test_proof_and_server, test_runs  # main() finds them here
 from server_rig import Server
 from steps import KEPT, LAST, foot, quiet, settings, url_of
 from stub import Cut, Stub
@@ -213,10 +214,12 @@ def test_questions_are_offered(browser, binary):
         tab.open(stub.url)
         tab.wait("document.querySelectorAll('.welcome .questions button').length === 2")
         assert tab.text(".welcome li:last-child button") == question
+        tab.js("(input => { input.value = 'typed'; input.dispatchEvent(new Event('input')); })(document.querySelector('#input'))")
         tab.click(".welcome li:last-child button")
         assert tab.wait_for_answer() == "b" and tab.text(".message.user .said") == question
         assert stub.bodies[-1]["messages"][-1]["content"] == question
         assert tab.js("document.querySelector('.welcome')") is None
+        assert tab.js("document.querySelector('#input').value") == "typed"  # what stood there stays
         tab.press("n", alt=True)
         tab.wait("document.querySelectorAll('.welcome .questions button').length === 2")
         quiet(tab)
@@ -384,7 +387,7 @@ PIECES = """(async () => {
     const {StreamView} = await import('/page/stream_view.js');
     const flat = node => node.nodeType === 3 ? node.data
         : ['part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
-        : `<${node.tagName}>${[...node.childNodes].map(flat).join('')}</>`;
+        : `<${node.tagName}${node.start > 1 ? ' ' + node.start : ''}>${[...node.childNodes].map(flat).join('')}</>`;
     const made = (text, sizes) => {
         const root = document.createElement('div');
         const view = new StreamView(root);
@@ -411,9 +414,12 @@ def test_text_in_pieces(browser, binary):
             found = tab.js(PIECES.replace("TEXT", json.dumps(text)).replace("SIZES", json.dumps(sizes)), 60)
             assert len(found) == 1, found[0][:2000] + "\nwanted\n" + found[-1][:2000]
         # A list that is longer than what is looked at together is made in pieces of its own.
-        items = "".join(f"{i}. item **{i}**\n   - below it\n" for i in range(1, 101))
-        found = tab.js(PIECES.replace("TEXT", json.dumps(items)).replace("SIZES", json.dumps([[97], [299, 3]])), 60)
-        assert len(found) == 1 and found[0].count("<OL>") > 1 and found[0].count("<LI>") == 200, found
+        for number in ("{i}.", "1.", "1)"):
+            items = "".join(f"{number.format(i=i)} item **{i}**\n   - below it\n" for i in range(1, 101))
+            found = tab.js(PIECES.replace("TEXT", json.dumps(items)).replace("SIZES", json.dumps([[97], [299, 3]])), 60)
+            assert len(found) == 1 and found[0].count("<OL") > 1 and found[0].count("<LI>") == 200, found
+            for piece in re.finditer(r"<OL ?(\d*)>", found[0]):  # each goes on counting
+                assert int(piece[1] or 1) == found[0][:piece.start()].count("item") + 1, (number, piece, found)
 
 
 def test_long_answers(browser, binary):

@@ -3,16 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/ascii.h"
 #include "data/generators/kinds.h"
 
 namespace naru::data {
 namespace {
 
 constexpr int kChainDigits = 8;
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 }  // namespace
 
@@ -38,7 +35,7 @@ Verdict verify_digits(const Problem& problem, std::string_view answer) {
   const std::string_view text = trimmed(answer);
   if (text.empty()) return {false, "there is no answer"};
   for (const char c : text) {
-    if (!is_digit(c) && c != ' ') return {false, "the answer has more than digits and spaces"};
+    if (!is_ascii_digit(c) && c != ' ') return {false, "the answer has more than digits and spaces"};
   }
   const int64_t found = text.back() - '0';
   if (found != problem.answer)

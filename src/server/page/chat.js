@@ -161,18 +161,21 @@ export class Chat {
     const files = this.attachments.take();
     if (!text.trim() && files.length === 0) return;
     const parent = this.editing ? this.editing.parent : conversation.leaf;
-    addNode(conversation, parent, "user", files.length > 0 ? { text, files } : { text });
     this.editing = null;
     conversation.draft = "";
     this.input.value = "";
     this.fit();
-    this.make(conversation.leaf);
+    this.post(parent, files.length > 0 ? { text, files } : { text });
   }
 
-  /** A question that was offered, as if it had been typed. */
+  /** A question that was offered; what was typed or attached stays. */
   ask(text) {
-    this.input.value = text;
-    this.send();
+    if (!this.answer()) this.post(this.conversation.leaf, { text });
+  }
+
+  post(parent, message) {
+    addNode(this.conversation, parent, "user", message);
+    this.make(this.conversation.leaf);
   }
 
   edit(node) {

@@ -32,6 +32,7 @@ export class StreamView {
     this.width = WINDOW; // characters that are looked at together now
     this.tableHead = ""; // of a table whose first rows are made already
     this.listGoesOn = false; // the items before it are made already
+    this.numbered = null; // {next, mark} of the ordered list that was made last: what its next item is
     this.part = null;
     this.parts = new Parts();
     this.partBlocks = 0;
@@ -131,6 +132,7 @@ export class StreamView {
     const length = tokens.reduce((sum, token) => sum + token.length, 0);
     this.tail.replaceChildren();
     this.freeze(this.made(tokens));
+    this.numbered = numberedBy(tokens);
     this.listGoesOn = false;
     this.at += length;
     this.shown = this.at;
@@ -142,9 +144,12 @@ export class StreamView {
       fragment.append(h("p", { class: "plain" }, tokens[0].raw));
       return fragment;
     }
+    const isMore = this.listGoesOn && tokens[0].type === "list";
+    // Its own numbers count for nothing where it is not the first piece, as in a list that is whole.
+    if (isMore && this.numbered?.mark === markOf(tokens[0])) tokens[0].start = this.numbered.next;
     try {
       const fragment = elementsOf(Object.assign([...tokens], { links: {} }));
-      if (this.listGoesOn && tokens[0].type === "list") fragment.firstElementChild?.classList.add("goes-on");
+      if (isMore) fragment.firstElementChild?.classList.add("goes-on");
       return fragment;
     } catch {
       return this.made([plain(tokens.map((token) => token.raw).join(""))]); // nested too deeply
@@ -235,6 +240,15 @@ export class StreamView {
     }
     return taken.length > 0 && this.at < this.source.length;
   }
+}
+
+// What stands behind the numbers of an ordered list: another mark begins another list.
+const markOf = (list) => (list.ordered ? /^\s*\d+([.)])/.exec(list.raw)?.[1] : undefined);
+
+function numberedBy(tokens) {
+  const last = tokens.filter((token) => token.type !== "space").pop();
+  const mark = last?.type === "list" ? markOf(last) : undefined;
+  return mark ? { next: last.start + last.items.length, mark } : null;
 }
 
 const plain = (text) => ({ type: "plain", raw: text, length: text.length });

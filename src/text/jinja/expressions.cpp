@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/checked.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/python_text.h"
@@ -438,8 +439,7 @@ Result<Val> Interpreter::attribute_path(const Val& object, const Val& path) {
   while (true) {
     const size_t dot = rest.find('.');
     const std::string_view name = rest.substr(0, dot);
-    const bool is_number = !name.empty() && name.size() < 10 &&
-                           std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_number = !name.empty() && name.size() < 10 && std::all_of(name.begin(), name.end(), is_ascii_digit);
     NARU_TRY(step());
     if (is_number) {
       NARU_ASSIGN(value, item(value, Val(int64_t{std::atoi(std::string(name).c_str())})));
