@@ -53,6 +53,16 @@ const FormCase kFormCases[] = {
      {"-1.2", "-1", "0", "-0.5", "2.5", "2.50", "2.49"},
      {"-1.25", "-1.250", "-1.3", "2.51", "3", "-2"}},
     {R"({"type":"integer","multipleOf":5,"minimum":-7,"maximum":22})", {"-5", "0", "20"}, {"25", "-10", "7", "5.0"}},
+    {R"({"type":"integer","minimum":98})",
+     {"98", "99", "100", "1000", "9999999999999999999999999999999999999999"},
+     {"97", "9", "0", "0100", "-98", "10000000000000000000000000000000000000000"}},
+    {R"({"type":"integer","minimum":8,"maximum":1203})",
+     {"8", "9", "10", "99", "100", "999", "1000", "1203"},
+     {"7", "1204", "1210", "1300", "2000", "010", "10000"}},
+    {R"({"type":"integer","minimum":0,"multipleOf":60})",
+     {"0", "60", "600", "12000", "6000000000000000000000000000000000000000"},
+     {"30", "-60", "060", "61", "60000000000000000000000000000000000000000"}},
+    {R"({"type":"number","exclusiveMinimum":0,"multipleOf":9})", {"9", "18", "1080", "999"}, {"0", "10", "-9", "109"}},
     {R"({"type":"integer","multipleOf":1000})", {"0", "1000", "-25000"}, {"100", "1500", "1e3"}},
     {R"({"type":"number","multipleOf":0.25})", {"0", "1", "0.5", "-3.75", "12.50"}, {"0.3", "0.125", "1e1", "."}},
     {R"({"type":"number","multipleOf":0.01,"minimum":0,"exclusiveMaximum":1})",
@@ -158,10 +168,13 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"type":"object","properties":{"a":{"uniqueItems":true}}})", "#/properties/a/uniqueItems: the keyword"},
       {R"({"not":{}})", "#/not: the keyword not"},
-      {R"({"multipleOf":0})", "#/multipleOf: it is 0"},
-      {R"({"multipleOf":4097})", "#/multipleOf: it is 4097"},
+      {R"({"multipleOf":0})", "#/multipleOf: it is 0, a number above 0 was wanted"},
+      {R"({"multipleOf":true})", "#/multipleOf: it is true, a number above 0 was wanted"},
+      {R"({"multipleOf":-3})", "#/multipleOf: it is -3, a number above 0 was wanted"},
+      {R"({"multipleOf":4097})", "#/multipleOf: it is 4097; its digits as a number"},
+      {R"({"multipleOf":1e-30})", "#/multipleOf: it is 1e-30; its digits as a number"},
       {R"({"allOf":[{"multipleOf":0.0001},{"multipleOf":64}]})", "#/allOf/1/multipleOf: it is 64"},
-      {R"({"type":"integer","multipleOf":4093})", "#: multiples of so much"},
+      {R"({"type":"integer","multipleOf":4093})", "take a smaller multipleOf, or bounds"},
       {R"({"type":"integer","multipleOf":5,"minimum":1,"maximum":4})", "# cannot be met"},
       {R"({"patternProperties":{"a":{},"b":{}}})", "#/patternProperties/b: names may meet it"},
       {R"({"patternProperties":{"(":{}}})", "#/patternProperties/(: at byte 1"},
@@ -202,6 +215,8 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
       {R"({"$ref":"#"})", "refers to itself"},
       {R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})", "is itself again"},
       {R"({"type":["object","null"],"anyOf":[{"$ref":"#"},{"type":"null"}]})", "deep"},
+      {R"({"type":"object","dependentSchemas":{"a":{"$ref":"#"}}})",
+       "dependentSchemas of one value are more than 32 deep"},
       {R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})", "# is recursive without an end"},
       {R"(false)", "# cannot be met"},
       {R"({"type":"object","properties":{"a":{"type":"string","minLength":3,"maxLength":2}},"required":["a"]})",
@@ -251,6 +266,53 @@ TEST(Forms, WorkIsCounted) {
   EXPECT_EQ(form_error(schema_form(schema)), "");
   schema = R"({"enum":[1e400,123456789012345678901234567],"description":")" + std::string(kSchemaBytesMax, 'a') + "\"}";
   EXPECT_NE(form_error(schema_form(schema)).find("bytes"), std::string::npos);
+}
+
+// Names times schemas times patterns: refused at the pattern at which the work is used up, not past the rest of them.
+TEST(Forms, PatternsOfManyNamesAreCounted) {
+  std::string patterns, names;
+  for (int i = 0; i < 2000; ++i) {
+    patterns += (i > 0 ? ",\"^q" : "\"^q") + std::to_string(i) + "\":{}";
+    names += (i > 0 ? ",\"p" : "\"p") + std::to_string(i) + "\":{}";
+  }
+  const auto ref = [](size_t) { return std::string(R"({"$ref":"#/$defs/a"})"); };
+  const std::string schema = R"({"$defs":{"a":{"patternProperties":{)" + patterns +
+                             R"(}}},"type":"object","properties":{)" + names + R"(},"allOf":)" + list_of(16, ref) + "}";
+  const auto made = compile(schema_form(schema), {});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, Code::kResourceExhausted);
+  EXPECT_NE(made.error().message.find("#/$defs/a/patternProperties/^q"), std::string::npos) << made.error().message;
+  EXPECT_NE(made.error().message.find("steps to read"), std::string::npos) << made.error().message;
+}
+
+TEST(Forms, MultiplesFromABoundOn) {
+  for (const int multiple : {7, 9, 11, 12, 13, 18, 24, 36, 60, 90, 360}) {
+    for (const char* rest :
+         {R"("integer","minimum":0)", R"("integer","maximum":-5)", R"("number","exclusiveMinimum":0)",
+          R"("number","minimum":-1.5)", R"("integer","minimum":0,"maximum":100000000000000000)"}) {
+      const std::string schema = R"({"multipleOf":)" + std::to_string(multiple) + R"(,"type":)" + rest + "}";
+      EXPECT_EQ(form_error(schema_form(schema)), "") << schema;
+    }
+  }
+  const std::string message = form_error(schema_form(R"({"type":"integer","multipleOf":4093,"minimum":0})"));
+  EXPECT_TRUE(message.ends_with("take a smaller multipleOf")) << message;
+}
+
+// Each doubles what there is: docs/forms.md says how many fit.
+TEST(Forms, DependentNamesMultiply) {
+  const auto schema_of = [](const std::string& type, int n) {
+    std::string schema = R"({"type":")" + type + R"(","dependentRequired":{)";
+    for (int i = 0; i < n; ++i) {
+      const std::string at = std::to_string(i);
+      schema += std::string(i > 0 ? "," : "") + "\"a" + at + "\":[\"b" + at + "\"]";
+    }
+    return schema_form(schema + "}}");
+  };
+  EXPECT_EQ(form_error(schema_of("object", 8)), "");
+  const std::string message = form_error(schema_of("null", 14));
+  EXPECT_NE(message.find("dependentRequired and dependentSchemas: a dependent name has two) come to more"),
+            std::string::npos)
+      << message;
 }
 
 TEST(Forms, AlternativesThatMultiplyAreCounted) {

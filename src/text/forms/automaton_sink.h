@@ -17,9 +17,12 @@ class AutomatonSink {
     automaton_.states.emplace_back();
     return static_cast<NodeId>(automaton_.states.size() - 1);
   }
+  void add_range(NodeId from, FormSymbol low, FormSymbol high, NodeId to) {
+    automaton_.states[from].edges.emplace_back(CharacterRange{low, high}, to);
+  }
   void add_byte(NodeId from, char byte, NodeId to) {
-    const auto character = static_cast<uint32_t>(byte);
-    automaton_.states[from].edges.emplace_back(CharacterRange{character, character}, to);
+    const auto character = static_cast<unsigned char>(byte);
+    add_range(from, character, character, to);
   }
   void add_jump(NodeId from, NodeId to) { automaton_.states[from].jumps.push_back(to); }
   void add_text(NodeId from, std::string_view text, NodeId to) {

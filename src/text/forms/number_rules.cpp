@@ -16,8 +16,10 @@ constexpr size_t kBoundDigitsMax = 18;
 constexpr size_t kDigitsMax = 40;
 
 // As json_rules.cpp has them, without an exponent.
-constexpr std::string_view kAnyInteger = "-?(?:0|[1-9][0-9]{0,39})";
-constexpr std::string_view kAnyDecimal = "-?(?:0|[1-9][0-9]{0,39})(?:\\.[0-9]{1,40})?";
+std::string any_number(bool are_integers) {
+  const std::string whole = fmt::format("-?(?:0|[1-9][0-9]{{0,{}}})", kDigitsMax - 1);
+  return are_integers ? whole : whole + fmt::format("(?:\\.[0-9]{{1,{}}})?", kDigitsMax);
+}
 
 // The least integer that may come, and the greatest (none: as long as it likes): both of them magnitudes.
 struct WholeRange {
@@ -36,6 +38,18 @@ std::string next_whole(const std::string& a, int64_t step) {
 
 // A Sink is what nodes and the ways between them are added to: a grammar, or an automaton.
 //
+// Digits from `first` to `last`, each leading to its node; neighbours that lead to the same are one range.
+template <typename Sink, typename NodeOfDigit>
+void add_digit_ranges(Sink& builder, NodeId from, char first, char last, const NodeOfDigit& node_of) {
+  for (char low = first; low <= last;) {
+    const NodeId to = node_of(low);
+    char high = low;
+    while (high < last && node_of(static_cast<char>(high + 1)) == to) ++high;
+    builder.add_range(from, static_cast<unsigned char>(low), static_cast<unsigned char>(high), to);
+    low = static_cast<char>(high + 1);
+  }
+}
+
 // Numbers of one length, digit by digit; those still equal to a bound so far are held by it.
 template <typename Sink>
 void add_same_length(Sink& builder, NodeId from, const std::string& low, const std::string& high, NodeId to) {
@@ -44,28 +58,44 @@ void add_same_length(Sink& builder, NodeId from, const std::string& low, const s
     std::map<std::pair<bool, bool>, NodeId> next;
     for (const auto& [held, node] : nodes) {
       const char first = held.first ? low[i] : '0', last = held.second ? high[i] : '9';
-      for (char digit = first; digit <= last; ++digit) {
-        const std::pair<bool, bool> now = {held.first && digit == low[i], held.second && digit == high[i]};
+      add_digit_ranges(builder, node, first, last, [&, is_low = held.first, is_high = held.second](char digit) {
+        const std::pair<bool, bool> now = {is_low && digit == low[i], is_high && digit == high[i]};
         const auto [at, is_new] = next.try_emplace(now, NodeId{0});
         if (is_new) at->second = i + 1 < low.size() ? builder.add_node() : to;
-        builder.add_byte(node, digit, at->second);
-      }
+        return at->second;
+      });
     }
     nodes = std::move(next);
+  }
+}
+
+// All numbers of some lengths, without a zero before others: one chain, which may end from the shortest on.
+template <typename Sink>
+void add_lengths(Sink& builder, NodeId from, size_t shortest, size_t longest, NodeId to) {
+  if (shortest > longest) return;
+  NodeId node = builder.add_node();
+  builder.add_jump(from, node);
+  for (size_t n = 1; n <= longest; ++n) {
+    const NodeId next = n < longest ? builder.add_node() : to;
+    builder.add_range(node, n == 1 ? '1' : '0', '9', next);
+    if (n >= shortest && n < longest) builder.add_jump(next, to);
+    node = next;
   }
 }
 
 template <typename Sink>
 void add_whole(Sink& builder, NodeId from, const WholeRange& range, NodeId to) {
   if (range.high && compare_whole(range.low, *range.high) > 0) return;
-  const size_t longest = range.high ? range.high->size() : kDigitsMax;
-  for (size_t n = range.low.size(); n <= longest; ++n) {
-    const std::string least = "1" + std::string(n - 1, '0');
+  const auto add_bounded = [&](const std::string& low, const std::string& high) {
     const NodeId begin = builder.add_node();
     builder.add_jump(from, begin);
-    add_same_length(builder, begin, n == range.low.size() ? range.low : least,
-                    range.high && n == range.high->size() ? *range.high : std::string(n, '9'), to);
-  }
+    add_same_length(builder, begin, low, high, to);
+  };
+  const size_t n_low = range.low.size(), n_high = range.high ? range.high->size() : kDigitsMax + 1;
+  if (n_low == n_high) return add_bounded(range.low, *range.high);
+  add_bounded(range.low, std::string(n_low, '9'));
+  add_lengths(builder, from, n_low + 1, n_high - 1, to);
+  if (range.high) add_bounded("1" + std::string(n_high - 1, '0'), *range.high);
 }
 
 // What stands behind the whole part where that is equal to a bound's: nothing, or a point and digits.
@@ -110,11 +140,9 @@ class FractionRule {
   }
   void add_digits(size_t at, bool holds_low, bool holds_high, NodeId node) {
     const char first = holds_low ? digit_of(low_, at) : '0', last = holds_high ? digit_of(high_, at) : '9';
-    for (char digit = first; digit <= last; ++digit) {
-      builder_.add_byte(
-          node, digit,
-          node_of(at + 1, holds_low && digit == digit_of(low_, at), holds_high && digit == digit_of(high_, at)));
-    }
+    add_digit_ranges(builder_, node, first, last, [&](char digit) {
+      return node_of(at + 1, holds_low && digit == digit_of(low_, at), holds_high && digit == digit_of(high_, at));
+    });
   }
 
   Sink& builder_;
@@ -254,7 +282,7 @@ Result<RegexAutomaton> multiples_between(GrammarBuilder& builder, const NumberBo
     are_integers ? integers_between(sink, from, bounds, to) : numbers_between(sink, from, bounds, to);
     between.states[to].is_final = true;
   } else {
-    NARU_ASSIGN(between, parse_regex(are_integers ? kAnyInteger : kAnyDecimal, RegexMatch::kWhole, &builder));
+    NARU_ASSIGN(between, parse_regex(any_number(are_integers), RegexMatch::kWhole, &builder));
   }
   return intersection(between, multiples_of(*bounds.multiple, builder), builder);
 }

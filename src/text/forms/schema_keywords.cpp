@@ -8,6 +8,7 @@
 
 #include "formats/utf8.h"
 #include "text/forms/schema_shape.h"
+#include "text/forms/schema_values.h"
 
 namespace naru::text {
 namespace {
@@ -109,13 +110,19 @@ bool SchemaReader::read_values(const Value& value, const std::string& place, Sch
 }
 
 bool SchemaReader::read_multiple(const Value& value, const std::string& place, SchemaShape& shape) {
+  const auto number = exact_number(value);
+  if (!number || number->is_negative || number->digits.empty()) {
+    return fail(place, fmt::format("it is {}, a number above 0 was wanted; correct it", brief_value(value)));
+  }
   auto multiple = multiple_of(value);
   std::optional<Multiple>& kept = shape.numbers.multiple;
   if (multiple && kept) multiple = common_multiple(*kept, *multiple);
   if (!multiple) {
-    return fail(place, fmt::format("it is {}; a number above 0 was wanted that is no multiple of others with more than "
-                                   "{} steps of its last digit; take a smaller or a coarser one",
-                                   brief_value(value), kMultipleStatesMax));
+    return fail(place,
+                fmt::format("it is {}; its digits as a number, times the places behind its point and one, come to "
+                            "more than {}, alone or with those of other multipleOf for the same value; take a "
+                            "smaller or a coarser one",
+                            brief_value(value), kMultipleStatesMax));
   }
   kept = multiple;
   return true;

@@ -160,6 +160,8 @@ SchemaRefs SchemaReader::property(const SchemaShape& shape, std::string_view nam
       }
     }
     for (const SchemaShape::ObjectPart::Pattern& pattern : part.patterns) {
+      // Said here once the work is used up: matches() is false then, and so would be all that follow.
+      if (!spend(1, pattern.place)) return refs;
       if (!matches(*pattern.names, name)) continue;
       refs.push_back({pattern.schema, pattern.place});
       is_known = true;

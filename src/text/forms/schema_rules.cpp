@@ -57,7 +57,10 @@ bool SchemaRules::add_shape(const SchemaShape& shape, RuleId rule, int depth) {
   if (++n_shapes_ > kSchemaShapesMax) {
     return reader_.fail(
         shape.place,
-        fmt::format("its alternatives come to more than {} when they are multiplied out; take fewer", kSchemaShapesMax),
+        fmt::format(
+            "its alternatives (of anyOf, oneOf, dependentRequired and dependentSchemas: a dependent name has two) "
+            "come to more than {} when they are multiplied out; take fewer",
+            kSchemaShapesMax),
         Code::kResourceExhausted);
   }
   if (shape.is_never || builder_.is_full()) return true;
@@ -87,7 +90,8 @@ bool SchemaRules::add_numbers(const SchemaShape& shape, NodeId from, NodeId to) 
     const auto automaton = multiples_between(builder_, shape.numbers, are_integers);
     if (!automaton.ok()) {
       return reader_.fail(shape.place,
-                          "multiples of so much have too many states; take a smaller multipleOf, or bounds",
+                          fmt::format("multiples of so much have too many states; take a smaller multipleOf{}",
+                                      is_bounded ? "" : ", or bounds"),
                           automaton.error().code);
     }
     add_regex(builder_, from, *automaton, {}, Spelling::kText, number);
@@ -101,11 +105,12 @@ bool SchemaRules::add_numbers(const SchemaShape& shape, NodeId from, NodeId to) 
 
 bool SchemaRules::add_choice(const SchemaShape& shape, RuleId rule, int depth) {
   if (depth >= kSchemaChoicesDeepMax) {
-    return reader_.fail(shape.place,
-                        fmt::format("anyOf and oneOf of one value are more than {} deep, or refer to themselves with "
-                                    "nothing between; make it flatter",
-                                    kSchemaChoicesDeepMax),
-                        Code::kResourceExhausted);
+    return reader_.fail(
+        shape.place,
+        fmt::format("anyOf, oneOf, dependentRequired and dependentSchemas of one value are more than {} "
+                    "deep, or refer to themselves with nothing between; make it flatter",
+                    kSchemaChoicesDeepMax),
+        Code::kResourceExhausted);
   }
   SchemaShape rest = shape;
   const SchemaShape::Choice choice = std::move(rest.choices.back());
@@ -231,6 +236,9 @@ bool SchemaRules::add_other_names(const SchemaShape& wanted, std::span<const std
     json_.add_other_key(start, names, end);
     return true;
   }
+  size_t bytes = 0;
+  for (const std::string& name : names) bytes += name.size();
+  if (!reader_.spend(2 * bytes, place)) return false;
   RegexAutomaton automaton = other_texts(names);
   for (const RegexAutomaton* each : {pattern, wanted.pattern.get()}) {
     if (each == nullptr) continue;
@@ -297,6 +305,7 @@ bool SchemaRules::add_object(const SchemaShape& shape, RuleId rule) {
   }
   std::vector<ObjectRules::Property> properties;
   for (const std::string& name : names) {
+    if (!reader_.spend(1, shape.place)) return false;
     const auto at = asked.find(name);
     const bool is_asked = at != asked.end();
     const SchemaRefs refs = reader_.property(shape, name);

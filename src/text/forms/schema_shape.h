@@ -113,8 +113,10 @@ struct SchemaShape {
   std::string min_items_place, min_properties_place;  // of those that ask for most
 
   size_t size() const {  // of a copy, about
-    return 8 + (values ? values->size() / 4 : 0) + 2 * required.names.size() + objects.size() + arrays.size() +
-           choices.size();
+    size_t n_patterns = 0;
+    for (const ObjectPart& part : objects) n_patterns += part.patterns.size();
+    return 8 + (values ? values->size() / 4 : 0) + 2 * required.names.size() + objects.size() + n_patterns +
+           arrays.size() + choices.size();
   }
   SchemaRefs item(size_t index) const;
   bool requires_property(std::string_view name) const { return required.known.contains(name); }
