@@ -26,10 +26,11 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-// The samples of a stage are whole when its run is done.
+// The samples of a stage are whole when its run is done; of one that kept none nothing can be planned.
 bool has_samples(const fs::path& samples) {
   const auto run = runs::stage_run(samples.parent_path());
-  return run.ok() && *run && (*run)->status == "done" && is_there(samples);
+  std::error_code error;
+  return run.ok() && *run && (*run)->status == "done" && fs::file_size(samples, error) > 0 && !error;
 }
 
 // Where it stands in the recipe, and where it leads.
@@ -55,7 +56,7 @@ void plan_teacher_of(const Stage& first, recipes::TeacherRecipe& teacher) {
     teacher.pulled_path = absolute_place(recipes::model_place(model, first.folder));
   } else {
     teacher.planned_config = fs::absolute(recipes::resolved_path(model.config, first.folder));
-    teacher.planned_tokenizer = fs::absolute(recipes::tokenizer_place(model, first.folder));
+    teacher.planned_tokenizer = absolute_place(recipes::tokenizer_place(model, first.folder));
   }
 }
 

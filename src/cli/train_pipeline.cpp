@@ -68,7 +68,7 @@ class PipelineRun {
     }
     bars_.clear();
     Sheet sheet(options_.plan_only ? Stream::kOut : Stream::kErr);
-    sheet.title(pipeline_.name, fmt::format(" · pipeline of {} stages", pipeline_.stages.size()));
+    sheet.title(pipeline_.name, fmt::format(" · pipeline of {}", stages_text()));
     if (options_.plan_only) {
       return write_out(options_.json ? json_text({{"name", pipeline_.name}, {"stages", plans}})
                                      : sheet.str() + stage_table(rows, Stream::kOut));
@@ -99,6 +99,9 @@ class PipelineRun {
 
  private:
   bool starts_over() const { return options_.start.starts_over; }
+  std::string stages_text() const {
+    return fmt::format("{} stage{}", pipeline_.stages.size(), pipeline_.stages.size() == 1 ? "" : "s");
+  }
 
   // Whoever learns from samples must not find a part of them, or other ones.
   Status check_samples() const {
@@ -109,6 +112,24 @@ class PipelineRun {
       if (const Status whole = samples::check_files(stage_folder(stage), *record); !whole.ok()) {
         return of_stage(stage, whole.error());
       }
+    }
+    return {};
+  }
+
+  // There is nothing to learn where the stage before kept none of its answers.
+  Status check_kept(const Stage& stage) const {
+    for (const recipes::StageInput& input : stage.inputs) {
+      if (input.kind != recipes::InputKind::kSamples) continue;
+      const Stage& from = pipeline_.stages[input.stage];
+      NARU_ASSIGN(const auto record, samples::read_record(stage_folder(from)));
+      if (!record || !record->is_done() || record->kept > 0) continue;
+      return Error{
+          Code::kInvalidArgument,
+          fmt::format("reading the samples of stage {0}: it kept none of its answers to {1} problem{2}, one at "
+                      "least was wanted; {3} has them with their reasons: train its model longer, or loosen "
+                      "rejection.* of that stage, and begin all stages anew with --start-over",
+                      from.text.name, record->problems, record->problems == 1 ? "" : "s",
+                      one_line((stage_folder(from) / runs::kDroppedFile).string()))};
     }
     return {};
   }
@@ -144,6 +165,8 @@ class PipelineRun {
                  .planned = "",
                  .is_done = was_done};
     if (was_done) return row;
+    if (const Status kept = starts_over() ? Status() : check_kept(stage); !kept.ok())
+      return of_stage(stage, kept.error());
     const recipes::Recipe planned = planned_recipe(pipeline_, index);
     const Status status =
         record.makes_samples() ? plan_samples(stage, planned, row, plans) : plan_training(stage, planned, row, plans);
@@ -214,8 +237,9 @@ class PipelineRun {
   Status run_stage(size_t index, Json* result) {
     const Stage& stage = pipeline_.stages[index];
     NARU_TRY(check_inputs(index, true));
+    NARU_TRY(check_kept(stage));
     NARU_TRY(runs::write_pipeline_record(folder_, record_));
-    NARU_TRY(evaluated(evaluation_->evaluate_start(index, chip_, !options_.json)));
+    NARU_TRY(evaluated(evaluation_->evaluate_start(index, chip_, !options_.json && !was_done_[index])));
     const size_t n = pipeline_.stages.size();
     if (!options_.json && !was_done_[index]) {
       say_dimmed(fmt::format("stage {} of {}", index + 1, n));
@@ -242,7 +266,7 @@ class PipelineRun {
     const bool was_done = is_done && std::find(was_done_.begin(), was_done_.end(), false) == was_done_.end();
     std::string text;
     if (was_done) {
-      text = fmt::format("this pipeline is done: nothing is left of its {} stages\n", pipeline_.stages.size());
+      text = fmt::format("this pipeline is done: nothing is left of its {}\n", stages_text());
       NARU_ASSIGN(const std::string model, model_rows());
       text += model;
     }

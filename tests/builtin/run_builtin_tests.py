@@ -73,6 +73,11 @@ def test_without_a_model_it_answers_and_says_so(rig):
     assert "the prompt: it is empty" in rig.run("run", status=2).stderr
     done = rig.run("run", rig.golden["question"], status=2)  # one word is MODEL
     assert f"naru run builtin \"{rig.golden['question']}\"" in done.stderr, done.stderr
+    for word in ("hello", "\u4f60\u597d\uff0c1+1\u7b49\u4e8e\u51e0\uff1f", "word" * 100):
+        done = rig.run("run", word, status=2)
+        assert f"naru run builtin \"{word[:90]}" in done.stderr, done.stderr
+    for path in ("./hello", "hello.gguf"):
+        assert "naru run builtin" not in rig.run("run", path, stdin="x", status=3).stderr
 
 
 def test_the_chat_without_a_model(rig):
@@ -125,6 +130,35 @@ def test_recipes_take_it(rig):
     assert told["parameters"] == rig.record["parameters"], told
     told = rig.run("sample", "builtin", "--problems", "countdown", "--count", "2", "--plan").stdout
     assert "builtin:/r1-tiny.gguf" in told, told
+
+
+def test_pipelines_take_it(rig):
+    """Its tokenizer is that of a teacher which is not trained yet; and of samples that nobody kept nothing is learnt."""
+    model = rig.root / "recipes/configs/r1-tiny.json"
+    batch = '[batch]\ncontext = 256\nrows = 1\nmicro_rows = 1\n'
+    data = '[[data]]\ngenerator = "countdown"\ndocuments = 8\n'
+    (rig.folder / "guide.toml").write_text(
+        f'kind = "sft"\nsteps = 1\n[model]\nconfig = "{model}"\ntokenizer = "builtin"\n{data}{batch}')
+    (rig.folder / "student.toml").write_text(
+        f'kind = "distill"\nsteps = 1\n[model]\npath = "builtin"\n[[teacher]]\npath = "guide"\n{data}'
+        '[distill]\nprompts = 1\nanswers = 1\nmax_tokens = 8\n[batch]\ncontext = 256\nmicro_rows = 1\n')
+    (rig.folder / "collect.toml").write_text(
+        f'kind = "rejection"\n[model]\npath = "builtin"\n{data}[rejection]\nproblems = 1\nanswers = 1\nmax_tokens = 1\n')
+    (rig.folder / "learn.toml").write_text(
+        f'kind = "sft"\nsteps = 1\n[model]\npath = "builtin"\n[[data]]\npath = "collect"\n{batch}')
+
+    def pipeline(first, second, takes):
+        text = "".join(f'[[stage]]\nname = "{name}"\nrecipe = "{name}.toml"\n' for name in (first, second)) + takes
+        (rig.folder / "pipeline.toml").write_text(f'kind = "pipeline"\nname = "p"\noutput = "p"\n{text}')
+        return "pipeline.toml"
+
+    assert "student" in rig.run("train", pipeline("guide", "student", 'teacher = "guide"'), "--plan").stdout
+    recipe = pipeline("collect", "learn", 'data = ["collect"]')
+    for _ in range(2):  # when it is reached, and at once when that is known
+        told = rig.run("train", recipe, status=2).stderr
+        assert "stage learn: reading the samples of stage collect: it kept none of its answers to 1 problem," in told, told
+        assert "p/collect/dropped.jsonl" in told and "--start-over" in told, told
+    assert "kept none" in rig.run("train", recipe, "--start-over", status=2).stderr
 
 
 def test_the_server_without_a_model(rig):
