@@ -17,6 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"))
 
 import hostile
+from answer_tests import test_arithmetic_is_no_emphasis  # main() finds it here
 from browser import Browser, find_browser
 from panel_tests import test_axes, test_proof_and_server, test_runs  # main() finds them here
 from server_rig import Server
