@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"))
 
 import hostile
+from answer_tests import test_arithmetic_is_no_emphasis, test_full_context_and_empty_answer  # main() finds them here
 from browser import Browser, find_browser
 from panel_tests import test_a_pipeline_served_alone, test_axes, test_proof_and_server, test_runs  # main() finds them here
 from server_rig import Server
@@ -222,7 +223,15 @@ def test_questions_are_offered(browser, binary):
         assert tab.js("document.querySelector('#input').value") == "typed"  # what stood there stays
         tab.press("n", alt=True)
         tab.wait("document.querySelectorAll('.welcome .questions button').length === 2")
+        assert tab.text(".welcome .model-name") == "stub"
         quiet(tab)
+    with Server(binary) as server, Stub(server.address, {}) as stub, browser.tab(language="ko-KR") as tab:
+        stub.facts["questions"] = ["one", "三只船？", "배가 세 척?"]
+        tab.open(stub.url)
+        tab.wait("document.querySelectorAll('.welcome .questions button').length === 3")
+        assert tab.text(".welcome li:first-child button") == "배가 세 척?"
+        tab.js("(() => { const s = document.querySelector('#language'); s.value = 'zh'; s.dispatchEvent(new Event('change')); })()")
+        assert tab.text(".welcome li:first-child button") == "三只船？"
 
 
 def test_a_server_that_goes_away(browser, binary):

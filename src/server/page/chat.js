@@ -31,6 +31,7 @@ export class Chat {
       edit: (node) => this.edit(node),
       retry: (node) => this.retry(node),
       goOn: (node) => this.goOn(node),
+      contextSize: () => this.settings.modelFacts()?.context_length,
       prove: (node) => prove(this.conversation, node),
       branch: (node, by) => this.branch(node, by),
     });
@@ -206,7 +207,7 @@ export class Chat {
 
   /** Behind the end of an answer. */
   goOn(node = this.lastOf("assistant")) {
-    if (!node || this.answer()) return;
+    if (!node || this.answer() || this.thread.view(node.id)?.isFull()) return;
     node.request = { ...this.conversation.settings };
     delete node.seed;
     if (this.conversation.settings.seed !== undefined) node.seed = String(this.conversation.settings.seed);

@@ -118,6 +118,7 @@ const language = byId("language");
 language.value = languageNow();
 language.addEventListener("change", () => setLanguage(language.value));
 whenLanguageChanges(() => {
+  chat.thread.welcomeAnew();
   chat.sidebar.show();
   chat.refresh();
   const name = tabOfAddress();
@@ -149,10 +150,11 @@ async function readFacts() {
   try {
     const facts = await askJson("server");
     chat.settings.setFacts(facts);
-    chat.thread.setQuestions(facts.questions ?? []);
     const model = facts.model ?? facts.models?.[0]?.id;
+    chat.thread.setQuestions(facts.questions ?? [], model);
     document.title = model ? `${model} · naru` : "naru";
     chat.showMeter();
+    for (const view of chat.thread.views.values()) view.contextIsKnown();
   } catch (problem) {
     wasThere = null; // asked again
     if (problem.status === 401) tell("key_missing");

@@ -65,7 +65,26 @@ const extensions = [
   },
 ];
 
-marked.use({ renderer, extensions, gfm: true, breaks: false, mangle: false, headerIds: false, pedantic: false });
+// Products and powers: 3*2, 24*(3, )*4, 2*x, 2**3. Their signs stand between two factors, where Markdown would see emphasis.
+// Two signs before a bracket are the end of bold: **24**(a note).
+const FACTORS = /(?<=\d|[)\]]|(?<!\p{L})[A-Za-z])(?:[*_](?=[\d([])|\*\*(?=\d))|(?<=[\d)\]])\*(?=[A-Za-z])/gu;
+let read = { masked: "", factors: "" }; // once for all signs of a paragraph
+
+function withoutFactors(masked) {
+  if (read.masked !== masked) read = { masked, factors: masked.replace(FACTORS, (signs) => "x".repeat(signs.length)) };
+  return read.factors;
+}
+
+const tokenizer = {
+  // `masked` ends with the source, with that blinded which ends no emphasis.
+  emStrong(source, masked, before) {
+    const factors = withoutFactors(masked);
+    if (factors[masked.length - source.length] !== masked[masked.length - source.length]) return undefined;
+    return marked.Tokenizer.prototype.emStrong.call(this, source, factors, before);
+  },
+};
+
+marked.use({ renderer, extensions, tokenizer, gfm: true, breaks: false, mangle: false, headerIds: false, pedantic: false });
 
 /** Tokens of blocks, each with `raw`, the source that it was made of; together they are the whole source. */
 export const blocksOf = (source) => marked.lexer(source);

@@ -101,6 +101,18 @@ export class MessageView {
     this.makeFoot();
   }
 
+  /** Cut where the context ended: nothing can go on behind it. */
+  isFull() {
+    const { finish, usage } = this.node;
+    const size = this.acts.contextSize();
+    return finish === "length" && Boolean(usage && size) && usage.prompt + usage.completion >= size;
+  }
+
+  /** When the server has told, maybe anew, how long its context is. */
+  contextIsKnown() {
+    if (this.shownFull !== undefined && this.shownFull !== this.isFull()) this.makeFoot();
+  }
+
   makeFoot() {
     const { node, acts } = this;
     const isUser = node.role === "user";
@@ -111,9 +123,10 @@ export class MessageView {
     const actions = h("div", { class: "actions" }, this.makeBranches(), copy,
       isUser ? button("edit", () => acts.edit(node)) : [
         button("retry", () => acts.retry(node)),
-        button("go_on", () => acts.goOn(node)),
+        !this.isFull() && button("go_on", () => acts.goOn(node)),
         button("prove", () => acts.prove(node), { class: "quiet proof" }),
       ]);
+    this.shownFull = this.isFull();
     this.foot.replaceChildren(actions);
     if (!isUser) {
       this.makeFacts();
@@ -153,7 +166,9 @@ export class MessageView {
     } else if (node.state === "stopped") {
       this.say("stopped");
     } else if (node.finish === "length") {
-      this.say("ended_by_length");
+      this.say(this.isFull() ? "ended_by_context" : "ended_by_length");
+    } else if (node.state === "done" && !node.text.trim()) {
+      this.say("empty_answer");
     } else {
       this.say(null);
     }

@@ -49,7 +49,8 @@ function boundsOf(values, options) {
   if (options.isShare) return { min: 0, max: 1 };
   if (options.max) return { min: 0, max: options.max };
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  if (values.length === 0 || least !== most) return options.fromZero ? { suggestedMin: 0 } : {};
+  if (values.length === 0) return { min: 0, max: 1 };
+  if (least !== most) return options.fromZero ? { suggestedMin: 0 } : {};
   return least === 0 ? { min: 0, max: 1 } : least > 0 ? { min: 0 } : { max: 0 };
 }
 

@@ -3,11 +3,12 @@
 import { byId, h } from "./dom.js";
 import { pathTo, siblings } from "./conversation.js";
 import { MessageView } from "./message_view.js";
-import { say } from "./words.js";
+import { languageNow, say } from "./words.js";
 
 const NEAR_END = 48; // pixels that count as the end
 const FRAME_MS = 8; // of drawing in a frame
 const REST_MS = 32; // between two frames that draw: thirty times a second is smooth for text
+const SCRIPTS = { ko: /\p{Script=Hangul}/u, zh: /\p{Script=Han}/u }; // by which a question is in the page's language
 const REST_FACTOR = 3; // a slow machine draws less often
 
 export class Thread {
@@ -56,14 +57,24 @@ export class Thread {
   }
 
   makeWelcome() {
+    const script = SCRIPTS[languageNow()];
+    const isOurs = (text) => Number(Boolean(script?.test(text)));
+    const questions = [...this.questions].sort((a, b) => isOurs(b) - isOurs(a));
     return h("div", { class: "welcome" }, h("div", { class: "mark", "aria-hidden": "true" }, "나루"),
-      say(h("p", {}), "welcome"), this.questions.length > 0 && h("ul", { class: "questions" }, this.questions.map((text) =>
+      questions.length > 0 && this.model && h("p", { class: "dim model-name" }, this.model),
+      say(h("p", {}), "welcome"), questions.length > 0 && h("ul", { class: "questions" }, questions.map((text) =>
         h("li", {}, h("button", { type: "button", onclick: () => this.acts.ask(text) }, text)))),
       say(h("p", { class: "dim" }), "welcome_more"));
   }
 
-  setQuestions(questions) {
+  setQuestions(questions, model) {
     this.questions = questions;
+    this.model = model;
+    this.welcomeAnew();
+  }
+
+  /** Also when the language is another: questions in it come first. */
+  welcomeAnew() {
     this.log.querySelector(".welcome")?.replaceWith(this.makeWelcome());
   }
 

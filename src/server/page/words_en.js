@@ -15,6 +15,7 @@ export default {
   branch_before: "The branch before", branch_after: "The next branch",
   fact_tokens: "{n} tokens", fact_rate: "{n} tokens/s", fact_cached: "{n} of {of} cached", fact_first: "first after {seconds} s", fact_seed: "seed {n}",
   stopped: "Stopped.", ended_by_length: "Cut at the limit of tokens; Continue goes on from there.",
+  ended_by_context: "The context is full. Begin a new conversation, or start the server with a longer --context.", empty_answer: "(empty answer)",
   failed: "No answer: {message}",
   failed_differs: "The server gave another answer than before; its model is another one. The text so far is kept. Retry asks anew.",
   away: "The server has gone away. The text is kept; when it is back the answer goes on.",

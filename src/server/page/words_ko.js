@@ -15,6 +15,7 @@ export default {
   branch_before: "이전 버전", branch_after: "다음 버전",
   fact_tokens: "토큰 {n}개", fact_rate: "초당 {n}토큰", fact_cached: "캐시 {n}/{of}", fact_first: "첫 글자까지 {seconds}초", fact_seed: "시드 {n}",
   stopped: "중지했습니다.", ended_by_length: "토큰 한도에 이르러 끊겼습니다. '이어서 쓰기'를 누르면 계속됩니다.",
+  ended_by_context: "컨텍스트가 가득 찼습니다. 새 대화를 시작하거나, 서버를 더 긴 --context로 시작하세요.", empty_answer: "(빈 답변)",
   failed: "답변을 받지 못했습니다: {message}",
   failed_differs: "서버가 이전과 다른 답변을 보냈습니다. 서버의 모델이 바뀌었습니다. 지금까지의 내용은 그대로 남아 있으며, '다시 시도'를 누르면 새 답변을 받습니다.",
   away: "서버와 연결이 끊겼습니다. 내용은 그대로 남아 있으며, 서버가 돌아오면 답변이 이어집니다.",

@@ -15,6 +15,7 @@ export default {
   branch_before: "上一个版本", branch_after: "下一个版本",
   fact_tokens: "{n} 个词元", fact_rate: "每秒 {n} 词元", fact_cached: "缓存 {n}/{of}", fact_first: "首字用时 {seconds} 秒", fact_seed: "种子 {n}",
   stopped: "已停止。", ended_by_length: "已达到词元上限，点击“继续”可接着生成。",
+  ended_by_context: "上下文已满。请开始新对话，或以更长的 --context 启动服务器。", empty_answer: "（空回答）",
   failed: "没有得到回答：{message}",
   failed_differs: "服务器给出的回答与之前不同，其模型已更换。已有内容仍保留，点击“重试”可重新获取回答。",
   away: "与服务器的连接已断开。已有内容仍保留，服务器恢复后回答会继续。",
