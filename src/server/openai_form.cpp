@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/json_place.h"
 #include "formats/utf8.h"
 #include "server/form_fields.h"
 #include "server/limits.h"
@@ -36,10 +37,15 @@ void read_json_form(Fields& fields, const FormField& field, AnswerRequest& reque
   if (schema == nullptr || !begin_form(fields.notes(), field.place, request)) return;
   Value parsed;
   if (const std::string* text = schema->as_string()) {
-    auto made = text::parse_value(*text, field.place);
+    auto made = text::parse_value_at(formats::JsonPlace{}, *text, field.place);
     if (!made.ok()) {
-      return fields.notes().refuse(std::string(field.place), fmt::format("{} is a string, and no JSON schema: {}",
-                                                                         field.place, made.error().message));
+      // The place is named once: "reading PLACE: " is left out of the inner message.
+      std::string_view found = made.error().message;
+      if (const std::string begin = fmt::format("reading {}: ", field.place); found.starts_with(begin)) {
+        found.remove_prefix(begin.size());
+      }
+      return fields.notes().refuse(std::string(field.place),
+                                   fmt::format("{} is a string, and no JSON schema: {}", field.place, found));
     }
     parsed = std::move(made).value();
     schema = &parsed;

@@ -321,6 +321,16 @@ TEST(OpenAiForms, TwoFormsAndWhatIsNoneAreRefused) {
       {R"("guided_regex":1)", "guided_regex"},
   };
   for (const auto& [field, param] : cases) EXPECT_EQ(refusal(field).param, param) << field;
+  // A schema as text: what is wrong with the text, where, and to correct it.
+  const std::string deep = refusal(R"("guided_json":")" + std::string(5000, '[') + "\"").message;
+  EXPECT_NE(deep.find("guided_json is a string, and no JSON schema: its objects and arrays are more than 64 deep"),
+            std::string::npos)
+      << deep;
+  EXPECT_TRUE(deep.ends_with("; correct it there")) << deep;
+  const std::string cut = refusal(R"("structured_outputs":{"json":"{"})").message;
+  EXPECT_NE(cut.find("structured_outputs.json is a string, and no JSON schema: at line 1, column 2: "),
+            std::string::npos)
+      << cut;
 }
 
 TEST(OpenAiChat, TheLastMessageToGoOnFrom) {
