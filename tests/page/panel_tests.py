@@ -122,14 +122,15 @@ TICKS = """(async () => {
 
 def test_axes(browser, binary):
     cases = [[[0, 0, 0], {}], [[0.25, 0.5], {"isShare": True}], [[0, 0], {"isShare": True}], [[6.9991, 6.9992, 6.9994], {}], [[7], {}],
-             [[0, 1, 0], {"isCount": True}], [[5, 0.2, 0.01], {"mayBeLog": True}], [[1e-9, -2e-9], {}], [[1000000, 2500000], {}]]
+             [[0, 1, 0], {"isCount": True}], [[5, 0.2, 0.01], {"mayBeLog": True}], [[1e-9, -2e-9], {}], [[1000000, 2500000], {}],
+             [[None, None], {"fromZero": True}]]
     with Server(binary) as server, browser.tab() as tab:
         tab.open(url_of(server))
         for (values, options), (bounds, *axes) in zip(cases, tab.js(TICKS.replace("CASES", json.dumps(cases)))):
             for texts in axes:
                 said = [text for text in texts if text]
                 assert len(said) >= 2 and len(set(said)) == len(said), (values, axes)
-            assert bounds[0] >= 0 or min(values) < 0, (values, bounds)
+            assert bounds[0] >= 0 or min(value or 0 for value in values) < 0, (values, bounds)
             if options.get("isShare"):
                 assert bounds == [0, 1] and axes[0][0] == "0 %" and axes[0][-1] == "100 %", (bounds, axes)
         quiet(tab)
