@@ -32,3 +32,10 @@ def foot(tab, words):
     """Presses the button of that name under the last answer."""
     tab.wait(f"""(() => {{ const b = [...document.querySelectorAll('.message:last-of-type .actions button')]
         .find(b => b.textContent === {json.dumps(words)}); b?.click(); return Boolean(b); }})()""")
+
+
+def prove(tab):
+    """The proof of the answer that is being written, and its verdict."""
+    tab.wait_for_answer()
+    tab.js("document.querySelector('.message.assistant .proof').click()")
+    tab.wait("document.querySelector('.verdict.good, .verdict.bad')", 60)
