@@ -49,17 +49,27 @@ NARU_INLINE void multiply_steps(Tiles& tiles, const std::byte* w, int64_t panel_
   }
 }
 
-// Accumulators to [RT * 16][P][16] of dwords.
+// Accumulators to RT * 16 rows of [P][16] dwords, `stride` bytes apart.
 template <int RT, int P, typename Tiles>
-NARU_INLINE void store_steps(const Tiles& tiles, void* out) {
+NARU_INLINE void store_steps(const Tiles& tiles, void* out, int64_t stride) {
   std::byte* to = static_cast<std::byte*>(out);
-  constexpr int64_t kStride = P * 64;
-  tiles.template store<0>(to, kStride);
-  if constexpr (P == 2) tiles.template store<1>(to + 64, kStride);
+  tiles.template store<0>(to, stride);
+  if constexpr (P == 2) tiles.template store<1>(to + 64, stride);
   if constexpr (RT == 2) {
-    tiles.template store<2>(to + 16 * kStride, kStride);
-    if constexpr (P == 2) tiles.template store<3>(to + 16 * kStride + 64, kStride);
+    tiles.template store<2>(to + 16 * stride, stride);
+    if constexpr (P == 2) tiles.template store<3>(to + 16 * stride + 64, stride);
   }
+}
+
+// The final + (+0) of the accumulators: a block of zeros more.
+template <int RT, int P, typename Tiles>
+NARU_INLINE void add_zeros(Tiles& tiles) {
+  tiles.template zero<4>();
+  tiles.template zero<6>();
+  multiply<false, 4, 6, 0>(tiles);
+  if constexpr (P == 2) multiply<false, 4, 6, 1>(tiles);
+  if constexpr (RT == 2) multiply<false, 4, 6, 2>(tiles);
+  if constexpr (RT == 2 && P == 2) multiply<false, 4, 6, 3>(tiles);
 }
 
 template <typename Tiles, int RT, int P>
@@ -67,7 +77,16 @@ void pairs_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
                    float* tile) {
   Tiles tiles;
   multiply_steps<false, RT, P>(tiles, w, panel_bytes, x, steps, ahead);
-  store_steps<RT, P>(tiles, tile);
+  store_steps<RT, P>(tiles, tile, P * 64);
+}
+
+template <typename Tiles, int RT, int P>
+void pairs_rows(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps, const std::byte* ahead,
+                float* out, int64_t out_stride) {
+  Tiles tiles;
+  multiply_steps<false, RT, P>(tiles, w, panel_bytes, x, steps, ahead);
+  add_zeros<RT, P>(tiles);
+  store_steps<RT, P>(tiles, out, out_stride * 4);
 }
 
 template <typename Tiles, int RT, int P>
@@ -77,7 +96,7 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
   alignas(64) uint32_t sums[R * P * 16];
   Tiles tiles;
   multiply_steps<true, RT, P>(tiles, w + kPanel * 4, panel_bytes, x, steps, ahead);
-  store_steps<RT, P>(tiles, sums);
+  store_steps<RT, P>(tiles, sums, P * 64);
   const std::byte* tail = x + steps * RT * kTileBytes;
   for (int r = 0; r < R; ++r) {
     uint32_t compensation;
@@ -97,14 +116,18 @@ void bytes_segment(const std::byte* w, int64_t panel_bytes, const std::byte* x, 
 
 template <typename Tiles>
 constexpr RowSize kTilePairsSizes[] = {
-    {16, {{2, pairs_segment<Tiles, 1, 2>}, {1, pairs_segment<Tiles, 1, 1>}}},
-    {32, {{2, pairs_segment<Tiles, 2, 2>}, {1, pairs_segment<Tiles, 2, 1>}}},
+    {16, {{2, pairs_segment<Tiles, 1, 2>, pairs_rows<Tiles, 1, 2>}, {1, pairs_segment<Tiles, 1, 1>}}},
+    {32, {{2, pairs_segment<Tiles, 2, 2>, pairs_rows<Tiles, 2, 2>}, {1, pairs_segment<Tiles, 2, 1>}}},
 };
 template <typename Tiles>
 constexpr RowSize kTileBytesSizes[] = {
     {16, {{2, bytes_segment<Tiles, 1, 2>}, {1, bytes_segment<Tiles, 1, 1>}}},
     {32, {{2, bytes_segment<Tiles, 2, 2>}, {1, bytes_segment<Tiles, 2, 1>}}},
 };
+
+// Of the 48 KiB that processors with tiles have nearest.
+constexpr int64_t kPassBytes = 40 << 10;
+constexpr int64_t kTaskLeast = 64 << 10;  // two million multiplications and additions
 
 template <typename Tiles>
 constexpr PanelKernel pairs_kernel(std::string_view name) {
@@ -114,7 +137,9 @@ constexpr PanelKernel pairs_kernel(std::string_view name) {
           .step_inputs = contract::kBlock,
           .segment_steps = contract::kSegment / contract::kBlock,
           .segment_bytes = contract::kSegment * kPanel * 2,
-          .segment_dwords = contract::kSegment / 2};
+          .segment_dwords = contract::kSegment / 2,
+          .task_least = kTaskLeast,
+          .pass_bytes = kPassBytes};
 }
 template <typename Tiles>
 constexpr PanelKernel bytes_kernel(std::string_view name) {

@@ -38,6 +38,9 @@ class RowCursor {
   int64_t row_;  // of the sequence
 };
 
+// An element goes to a cache line of its own; the tasks of a loop count in elements of contiguous rows.
+constexpr int64_t kElementWork = 4;
+
 // Rounded values of one row in `out`; the column of the first that is not finite, or -1.
 NARU_INLINE int64_t round_row(const float* x, int64_t n, bool is_bf16, float* out) {
   int64_t bad = -1;
@@ -124,7 +127,7 @@ Status run(const CacheWrite& op, Work& work, std::string_view* kernel) {
   for (const SequenceRows& rows : op.sequences) n_tokens += rows.n_rows;
   const int64_t heads_in_x = op.x.rows == n_tokens ? 1 : shape.heads;
   BadIndices bad;  // of (token, head of x, column)
-  for_row_ranges(work, n_tokens, shape.heads * n, [&](int64_t begin, int64_t end, int thread) {
+  for_row_ranges(work, n_tokens, kElementWork * shape.heads * n, [&](int64_t begin, int64_t end, int thread) {
     auto* rounded =
         reinterpret_cast<float*>(work.scratch[static_cast<size_t>(thread)].get(static_cast<size_t>(n) * sizeof(float)));
     RowCursor row(op, begin);

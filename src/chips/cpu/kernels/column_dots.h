@@ -17,7 +17,7 @@ NARU_INLINE int64_t row_segments(int64_t rows) {
 // How many columns a task takes, a multiple of 16: wide enough for the memory's streams, narrow enough that
 // `n_segments` times the strips keep all threads busy.
 NARU_INLINE int64_t strip_columns(const Work& work, int64_t rows, int64_t n, int64_t n_segments) {
-  constexpr int64_t kWidest = 4096, kNarrowest = 64;
+  constexpr int64_t kWidest = 4096, kNarrowest = 32;
   const int64_t n_tasks = rows * n < 2 * kElementsPerTask ? 1 : 4 * work.pool.n_threads();
   int64_t strip = padded_columns(n) < kWidest ? padded_columns(n) : kWidest;
   while (strip > kNarrowest && n_segments * ((n + strip - 1) / strip) < n_tasks) strip = padded_columns(strip / 2);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "chips/cpu/kernels/matmul_run.h"
+#include "chips/cpu/kernels/row_loops.h"
 
 namespace naru::cpu::NARU_LEVEL {
 namespace {
@@ -58,11 +59,14 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
     plan.products.push_back(product);
   }
   place_blocks(plan, 0, work);
-  work.pool.parallel_for(static_cast<int64_t>(plan.blocks.size()), [&](int64_t i, int thread) {
-    fill_block(
-        plan.blocks[static_cast<size_t>(i)], inputs, false,
-        [&](int64_t row) { return static_cast<const void*>(f32(op.x, first + row)); },
-        work.scratch[static_cast<size_t>(thread)]);
+  const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
+  for_row_ranges(work, n_blocks, plan.blocks[0].rows * inputs, [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t i = begin; i < end; ++i) {
+      fill_block(
+          plan.blocks[static_cast<size_t>(i)], inputs, false,
+          [&](int64_t row) { return static_cast<const void*>(f32(op.x, first + row)); },
+          work.scratch[static_cast<size_t>(thread)]);
+    }
   });
   run_tasks(plan, work);
 }

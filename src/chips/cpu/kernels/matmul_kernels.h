@@ -36,6 +36,9 @@ void write_row(const RowForm& form, const float* x, int64_t inputs, uint32_t* ou
 // The block of n_rows written rows of `dwords` dwords each.
 void interleave_rows(const RowForm& form, const uint32_t* const* rows, int n_rows, int64_t dwords, uint32_t* out);
 
+// A block of kPairTiles from `n` rows of f32, without a written form between; the rest of its n_rows rows is +0.
+void fill_tile_rows(const float* const* rows, int n, int n_rows, int64_t inputs, uint32_t* out);
+
 // One segment: `steps` steps of K (see PanelKernel) of `panels` panels, `panel_bytes` apart, and one block of rows;
 // writes tile[rows][panels][16], without the final + (+0). Blocks of many rows, which compute longer than their panels
 // take to read, also ask the second-level cache for what `steps / kAheadBlocks` steps of the panels at `ahead` hold, as
@@ -44,9 +47,14 @@ using SegmentFunction = void (*)(const std::byte* w, int64_t panel_bytes, const 
                                  const std::byte* ahead, float* tile);
 constexpr int64_t kAheadBlocks = 4;
 
+// The same of a product that is one segment, with the final + (+0): row r goes to out + r * out_stride.
+using RowsFunction = void (*)(const std::byte* w, int64_t panel_bytes, const std::byte* x, int64_t steps,
+                              const std::byte* ahead, float* out, int64_t out_stride);
+
 struct PanelFunction {
   int panels = 0;
   SegmentFunction run = nullptr;
+  RowsFunction run_rows = nullptr;  // null: rows are taken from the tile
 };
 
 struct RowSize {
@@ -66,6 +74,8 @@ struct PanelKernel {
   int64_t segment_steps = 0;       // of a full segment; 0: all of K is one
   int64_t segment_bytes = 0;       // of a panel, a full segment
   int64_t segment_dwords = 0;      // of a row in its form, a full segment
+  int64_t task_least = 1;          // panels * rows * inputs of a task that is worth a thread's asking for it
+  int64_t pass_bytes = 0;          // what a block and the panels that it meets in one go may take of the nearest cache
 };
 
 // The kernel for `rows` rows against panels of a layout and rule.

@@ -118,7 +118,7 @@ inline void plan_tasks(Plan& plan, int n_threads, int64_t row_group_bytes) {
       const int64_t rows = plan.blocks[last - 1].first + plan.blocks[last - 1].n - plan.blocks[first].first;
       const int64_t panel_cost = std::max<int64_t>(1, rows * product.inputs);
       for (int64_t begin = 0; begin < product.n_panels;) {
-        const int64_t cost = std::max(least, left / (2 * n_threads));
+        const int64_t cost = std::max({least, product.kernel->task_least, left / (2 * n_threads)});
         const int64_t panels = round_up(std::max<int64_t>(1, cost / panel_cost), width);
         const int64_t end = std::min(begin + panels, product.n_panels);
         plan.tasks.push_back(
@@ -137,6 +137,11 @@ void fill_block(const RowBlock& block, int64_t inputs, bool is_written, const So
   if (block.rows == 1 && !is_written) {
     write_row(block.form, static_cast<const float*>(source(block.first)), inputs, block.x);
     return;
+  }
+  if (block.form.kind == RowKind::kPairTiles && !is_written) {
+    const float* rows[kRowsOfBlockMax];
+    for (int r = 0; r < block.n; ++r) rows[r] = static_cast<const float*>(source(block.first + r));
+    return fill_tile_rows(rows, block.n, block.rows, inputs, block.x);
   }
   const bool is_direct = is_written || block.form.kind == RowKind::kF32;
   auto* memory = reinterpret_cast<uint32_t*>(

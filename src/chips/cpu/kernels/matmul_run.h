@@ -127,6 +127,12 @@ struct PanelRange {
   int64_t end = 0;
 };
 
+// Whether the kernel may write a block's rows of whole panels where they belong.
+inline bool is_written_in_place(const PanelProduct& product, const RowBlock& block, int64_t n_segments) {
+  return n_segments == 1 && block.n == block.rows && product.inputs > 0 && !product.is_added &&
+         product.bias == nullptr && product.slots == nullptr;
+}
+
 // One segment of one block against a few panels. `ahead`: panels that come next (SegmentFunction).
 inline void run_block(const PanelProduct& product, const RowBlock& block, const Segments& segments, int64_t segment,
                       PanelRange range, const std::byte* ahead, float* partials, float* tile) {
@@ -134,17 +140,25 @@ inline void run_block(const PanelProduct& product, const RowBlock& block, const 
   const RowSize& size = kernel.sizes[static_cast<size_t>(block.size)];
   const std::byte* x = reinterpret_cast<const std::byte*>(block.x) + segment * kernel.segment_dwords * size.rows * 4;
   const int64_t steps = std::min(segments.steps_each, segments.steps - segment * segments.steps_each);
+  const bool is_in_place = is_written_in_place(product, block, segments.n);
   for (int64_t panel = range.begin; panel < range.end;) {
     const PanelFunction* function = size.functions;
     while (function->panels > range.end - panel) ++function;
     const int64_t n = int64_t{size.rows} * function->panels * kPanel;
     const std::byte* w = product.panels + panel * product.panel_bytes + segment * kernel.segment_bytes;
+    const std::byte* after = ahead == nullptr ? w : ahead + (panel - range.begin) * product.panel_bytes;
     const bool is_last = segment + 1 == segments.n;
     if (is_last) fetch_rows(product, block, panel, function->panels);
+    if (is_in_place && function->run_rows != nullptr && (panel + function->panels) * kPanel <= product.outputs) {
+      function->run_rows(w, product.panel_bytes, x, steps, after, out_row(product, block, 0) + panel * kPanel,
+                         product.out_stride);
+      panel += function->panels;
+      continue;
+    }
     if (product.inputs == 0) {
       std::memset(tile, 0, static_cast<size_t>(n) * 4);
     } else {
-      function->run(w, product.panel_bytes, x, steps, ahead == nullptr ? w : ahead, tile);
+      function->run(w, product.panel_bytes, x, steps, after, tile);
     }
     if (segments.n > 1) {
       add_segment(static_cast<uint32_t>(segment), n, tile, partials);
@@ -183,11 +197,20 @@ inline void run_pass(const PanelProduct& product, std::span<const RowBlock> bloc
   }
 }
 
+// Panels that a block meets in one go, a multiple of what its widest function takes: as many as stay in the nearest
+// cache beside the block, which then reads the block once for all of them.
+inline int64_t panels_of_pass(const PanelProduct& product, const RowBlock& block) {
+  const PanelKernel& kernel = *product.kernel;
+  const int64_t width = kernel.sizes[static_cast<size_t>(block.size)].functions[0].panels;
+  const int64_t left = kernel.pass_bytes - block.dwords * block.rows * 4;
+  return std::max<int64_t>(1, left / std::max<int64_t>(1, product.panel_bytes * width)) * width;
+}
+
 inline void run_task(const Plan& plan, const Task& task, Scratch& scratch) {
   const PanelProduct& product = plan.products[task.product];
   const std::span<const RowBlock> blocks =
       std::span(plan.blocks).subspan(task.block_begin, task.block_end - task.block_begin);
-  const int64_t width = product.kernel->sizes[static_cast<size_t>(blocks[0].size)].functions[0].panels;
+  const int64_t width = panels_of_pass(product, blocks[0]);
   const Segments segments(product);
   int64_t rows = 0;
   for (const RowBlock& block : blocks) rows += block.rows;

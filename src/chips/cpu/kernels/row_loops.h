@@ -9,14 +9,18 @@
 
 namespace naru::cpu::NARU_LEVEL {
 
-// A thread is woken for no less than this many elements.
-constexpr int64_t kElementsPerTask = 16384;
+// A thread is woken for no less than about this many elements.
+constexpr int64_t kElementsPerTask = 8192;
 
-// body(row_begin, row_end, thread) over all rows, by tasks of about kElementsPerTask elements.
+// body(row_begin, row_end, thread) over all rows, by tasks alike of about kElementsPerTask elements, as many for each
+// thread where there are several.
 template <typename Body>
 void for_row_ranges(Work& work, int64_t rows, int64_t elements_per_row, const Body& body) {
-  const int64_t per_task = elements_per_row >= kElementsPerTask ? 1 : kElementsPerTask / (elements_per_row + 1) + 1;
-  if (rows <= per_task) {
+  const int64_t elements = rows * elements_per_row, threads = work.pool.n_threads();
+  const int64_t wanted = (elements + kElementsPerTask - 1) / kElementsPerTask;
+  const int64_t cut = wanted <= 1 ? 1 : (wanted + threads - 1) / threads * threads;
+  const int64_t per_task = cut >= rows ? 1 : (rows + cut - 1) / cut;
+  if (rows <= per_task || cut == 1) {
     if (rows > 0) body(int64_t{0}, rows, 0);
     return;
   }

@@ -233,6 +233,17 @@ void fill_blocks(const FillPart& part, Scratch& scratch) {
 
 }  // namespace
 
+void fill_tile_rows(const float* const* rows, int n, int n_rows, int64_t inputs, uint32_t* out) {
+  const int64_t blocks = ceil_div(inputs, kBlock);
+  for (int r = 0; r < n_rows; ++r) {
+    const float* row = r < n ? rows[r] : nullptr;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const F32x16 pairs = row_pairs<false>(row, block * kBlock, inputs);
+      store(reinterpret_cast<float*>(out + (block * n_rows + r) * 16), pairs);
+    }
+  }
+}
+
 void add_panel_parts(const Operand& operand, const PanelTarget& target, std::vector<FillPart>& parts) {
   for (int64_t k = 0; k < operand.inputs; k += kInputsPerPart) {
     const int64_t end = std::min(k + kInputsPerPart, operand.inputs);
