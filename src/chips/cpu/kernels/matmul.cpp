@@ -44,6 +44,37 @@ void give_blocks(Plan& plan, size_t since, int64_t first, PanelProduct& product)
   product.block_end = plan.blocks.size();
 }
 
+// Into how many groups of row blocks the products are cut so that each is one thread's alone, which brings its rows into
+// form and multiplies them while they are in its own cache; 0 where threads share the rows and split the panels: where
+// rows are few, or where the panels are too many to be read again for each group.
+int64_t row_groups(const Plan& plan, const Work& work) {
+  constexpr int64_t kBlocksLeast = 4;  // of a group
+  const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
+  int64_t panel_bytes = 0;
+  for (const PanelProduct& product : plan.products) {
+    if (product.block_begin != 0 || product.block_end != plan.blocks.size()) return 0;  // rows in several forms
+    panel_bytes += product.n_panels * product.panel_bytes;
+  }
+  const int64_t threads = work.pool.n_threads();
+  if (panel_bytes > work.row_group_bytes || n_blocks < threads * kBlocksLeast) return 0;
+  const int64_t row_bytes = n_blocks * plan.blocks[0].dwords * plan.blocks[0].rows * 4;
+  const int64_t rounds = std::max<int64_t>(2, ceil_div(row_bytes, threads * work.row_group_bytes));
+  return std::min(threads * rounds, n_blocks / kBlocksLeast);
+}
+
+// All products of row blocks [begin, end), which are filled.
+void multiply_group(const Plan& plan, int64_t begin, int64_t end, Scratch& scratch) {
+  for (size_t p = 0; p < plan.products.size(); ++p) {
+    run_task(plan,
+             {.product = p,
+              .panel_begin = 0,
+              .panel_end = plan.products[p].n_panels,
+              .block_begin = static_cast<size_t>(begin),
+              .block_end = static_cast<size_t>(end)},
+             scratch);
+  }
+}
+
 // Rows [first, first + rows) of the op.
 void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Work& work) {
   Plan& plan = plan_of_thread();
@@ -59,15 +90,25 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
     plan.products.push_back(product);
   }
   place_blocks(plan, 0, work);
-  const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
-  for_row_ranges(work, n_blocks, plan.blocks[0].rows * inputs, [&](int64_t begin, int64_t end, int thread) {
+  const auto fill = [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) {
       fill_block(
           plan.blocks[static_cast<size_t>(i)], inputs, false,
           [&](int64_t row) { return static_cast<const void*>(f32(op.x, first + row)); },
           work.scratch[static_cast<size_t>(thread)]);
     }
-  });
+  };
+  const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
+  const int64_t n_groups = row_groups(plan, work);
+  if (n_groups > 0) {
+    work.pool.parallel_for(n_groups, [&](int64_t group, int thread) {
+      const int64_t begin = n_blocks * group / n_groups, end = n_blocks * (group + 1) / n_groups;
+      fill(begin, end, thread);
+      multiply_group(plan, begin, end, work.scratch[static_cast<size_t>(thread)]);
+    });
+    return;
+  }
+  for_row_ranges(work, n_blocks, plan.blocks[0].rows * inputs, fill);
   run_tasks(plan, work);
 }
 
