@@ -1,6 +1,7 @@
 // Products with packed matrices: what the cases of src/check/ cannot say in dimensions. Integers at the ends of their
 // ranges, targets that share their rows, the edge vectors of docs/arithmetic.md, the size of packed matrices.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -93,6 +94,32 @@ TEST(MatmulEdges, RoundsBeforeItFlushes) {
   const check::Outcome outcome = test::expect_equal("edges", p);
   EXPECT_EQ(output_values(p, outcome, 0), (std::vector<float>{0.0f, 0x1p-126f}));
   EXPECT_FALSE(std::signbit(output_values(p, outcome, 0)[0]));
+}
+
+// A chain that ends at -0 (a negative sum that flushes in the second block of 32 inputs) gives +0 everywhere: in whole
+// panels and in a part of one, in blocks of many rows and in the last ones, in rows that a thread has for itself.
+TEST(MatmulEdges, AFlushedSumIsPlusZero) {
+  constexpr int64_t kRows = 301, kInputs = 64, kOutputs = 40;
+  std::vector<float> values(kRows * kInputs, 0.0f), weights(kOutputs * kInputs, 0.0f);
+  for (int64_t row = 0; row < kRows; ++row) {
+    values[static_cast<size_t>(row * kInputs)] = -0x1.8p-63f;
+    values[static_cast<size_t>(row * kInputs + 32)] = 0x1.4p-63f;
+  }
+  for (int64_t output = 0; output < kOutputs; ++output) {
+    weights[static_cast<size_t>(output * kInputs)] = weights[static_cast<size_t>(output * kInputs + 32)] = 0x1p-63f;
+  }
+  for (const Rule rule : {Rule::kF32, Rule::kBF16}) {
+    Program p({});
+    std::vector<std::byte> rows(weights.size() * sizeof(float));
+    std::memcpy(rows.data(), weights.data(), rows.size());
+    contract::Matmul op{.x = p.floats(values, kRows, kInputs), .targets = {}, .n_targets = 1};
+    op.targets[0] = {p.matrix(DType::kF32, rule, 1, kOutputs, kInputs, rows, {}), {}, p.output("out", kRows, kOutputs)};
+    p.run(op);
+    const check::Outcome outcome = test::expect_equal("flushed", p);
+    for (const float value : output_values(p, outcome, 0)) {
+      ASSERT_EQ(std::bit_cast<uint32_t>(value), 0u) << static_cast<int>(rule);
+    }
+  }
 }
 
 TEST(MatmulPacking, QuantisedKindsKeepTheirSize) {
