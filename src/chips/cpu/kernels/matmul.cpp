@@ -44,9 +44,9 @@ void give_blocks(Plan& plan, size_t since, int64_t first, PanelProduct& product)
   product.block_end = plan.blocks.size();
 }
 
-// Into how many groups of row blocks the products are cut so that each is one thread's alone, which brings its rows into
-// form and multiplies them while they are in its own cache; 0 where threads share the rows and split the panels: where
-// rows are few, or where the panels are too many to be read again for each group.
+// Into how many groups of row blocks the products are cut so that each is one thread's alone, which brings its rows
+// into form and multiplies them while they are in its own cache; 0 where threads share the rows and split the panels:
+// where rows are few, or where the panels are too many to be read again for each group.
 int64_t row_groups(const Plan& plan, const Work& work) {
   constexpr int64_t kBlocksLeast = 4;  // of a group
   const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
