@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "base/builtin_file.h"
+#include "base/home.h"
 #include "base/open_file.h"
 #include "base/shown_text.h"
 #include "cli/builtin_words.h"
 #include "hub/models_folder.h"
+#include "recipes/pipeline.h"
 #include "runs/pipeline_record.h"
+#include "runs/run_files.h"
 
 namespace naru::cli {
 namespace {
@@ -93,6 +96,46 @@ Result<std::string> model_of_run(const std::string& given) {
                            shown)};
 }
 
+// Whether a run of the recipe, or of a stage of the pipeline, in `file` leaves its model in `place`.
+bool makes_model_at(const std::filesystem::path& file, const std::filesystem::path& place) {
+  namespace fs = std::filesystem;
+  const auto leaves = [&place](const recipes::Recipe& recipe) {
+    std::error_code ignored;
+    const fs::path model = fs::path(with_home(recipe.output)) / runs::kModelFolder;
+    return recipes::makes_model(recipe.kind) && fs::absolute(model, ignored).lexically_normal() == place;
+  };
+  if (!recipes::is_pipeline(file)) {
+    const auto recipe = recipes::read_recipe(file, {});
+    return recipe.ok() && leaves(*recipe);
+  }
+  const auto pipeline = recipes::read_pipeline(file, {});
+  return pipeline.ok() && std::any_of(pipeline->stages.begin(), pipeline->stages.end(),
+                                      [&](const recipes::Stage& stage) { return leaves(stage.recipe); });
+}
+
+// kNotFound where nothing is at a path that a run of a recipe beside this one makes: what is to be run before. Else it
+// is left for whoever opens it.
+Status check_made(const std::string& written, const std::filesystem::path& recipe_folder, std::string_view doing) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::path place = fs::absolute(recipes::resolved_path(written, recipe_folder), ignored).lexically_normal();
+  if (is_builtin_path(written) || fs::exists(place, ignored)) return {};
+  std::vector<fs::path> files;
+  for (fs::directory_iterator entry(recipe_folder, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    if (entry->path().extension() == ".toml") files.push_back(entry->path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    if (!makes_model_at(file, place)) continue;
+    const std::string made = without_controls_on_one_line(fs::proximate(file, ignored).string());
+    return Error{Code::kNotFound,
+                 fmt::format("{}: {}: it is not there, a model was wanted; a run of {} makes it: naru "
+                             "train {}",
+                             doing, without_controls_on_one_line(fs::proximate(place, ignored).string()), made, made)};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> find_model_path(const std::string& given) {
@@ -100,13 +143,14 @@ Result<std::string> find_model_path(const std::string& given) {
 }
 
 Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::path& recipe_folder) {
+  constexpr std::string_view kDoing = "opening model.path (paths count from the recipe's folder)";
   const auto find = [&](const std::string& written) {
-    return find_at(written, recipes::resolved_path(written, recipe_folder),
-                   "opening model.path (paths count from the recipe's folder)");
+    return find_at(written, recipes::resolved_path(written, recipe_folder), kDoing);
   };
   if (!model.path.empty()) {
     NARU_ASSIGN(const std::string found, find(model.path));
     if (found != model.path) model.pulled_path = found;
+    if (found == model.path) NARU_TRY(check_made(found, recipe_folder, kDoing));
   }
   if (model.tokenizer.empty()) return {};
   const auto found = find(model.tokenizer);
@@ -117,9 +161,11 @@ Status find_recipe_models(recipes::ModelRecipe& model, const std::filesystem::pa
 Status find_recipe_teachers(recipes::Recipe& recipe, const std::filesystem::path& recipe_folder) {
   for (recipes::TeacherRecipe& teacher : recipe.teacher) {
     if (!teacher.pulled_path.empty()) continue;
-    NARU_ASSIGN(const std::string found, find_at(teacher.path, recipes::resolved_path(teacher.path, recipe_folder),
-                                                 "opening teacher.path (paths count from the recipe's folder)"));
+    constexpr std::string_view kDoing = "opening teacher.path (paths count from the recipe's folder)";
+    NARU_ASSIGN(const std::string found,
+                find_at(teacher.path, recipes::resolved_path(teacher.path, recipe_folder), kDoing));
     if (found != teacher.path) teacher.pulled_path = found;
+    if (found == teacher.path) NARU_TRY(check_made(found, recipe_folder, kDoing));
   }
   return {};
 }
