@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "builtin/builtin.h"
 #include "cli/data.h"
 #include "cli/eval.h"
 #include "cli/find_model.h"
@@ -284,6 +285,11 @@ Command make_convert() {
       return Error{Code::kInvalidArgument,
                    "reading the command line: naru convert: OUT is missing (or --out is); for example: naru convert "
                    "./model model.gguf"};
+    }
+    if (o->out_path == builtin::kModelName) {
+      return Error{Code::kInvalidArgument,
+                   "reading the command line: naru convert: OUT is `builtin`, which names the built-in model: a folder "
+                   "called so would stand for it here; give another name, or ./builtin where you want just that"};
     }
     if (o->out_argument.empty() || o->out_argument == o->out_path) return {};
     return Error{Code::kInvalidArgument,

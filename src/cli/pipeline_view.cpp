@@ -20,16 +20,21 @@ std::string share_words(const std::optional<runs::ScoredShare>& share) {
   return share ? share_words(share->mean) : "-";
 }
 
-void add_rows(const runs::ScoredModel& model, const runs::Evaluation& evaluation, Table& table) {
+// A row a language; of answers drawn, of which there are `k` a problem, only what is known: pass@k from two on.
+void add_rows(const runs::ScoredModel& model, const runs::Evaluation& evaluation, int64_t k, Table& table) {
   for (const runs::ScoreLine& line : evaluation.lines) {
     const bool is_first = &line == &evaluation.lines.front();
     const Style style = is_first ? Style::kBold : Style::kDim;
-    table.row({Table::Cell(is_first ? one_line(model.name) : ""),
-               Table::Cell(line.language.empty() ? "all" : one_line(line.language), is_first ? Style::kPlain : style),
-               Table::Cell(share_words(line.greedy.mean), style), Table::Cell(share_words(line.drawn), style),
-               Table::Cell(share_words(line.any), style), Table::Cell(share_words(line.language_share), style),
-               Table::Cell(fmt::format("{:.1f}", line.tokens), style),
-               Table::Cell(share_words(line.cut_share), style)});
+    std::vector<Table::Cell> cells = {
+        Table::Cell(is_first ? one_line(model.name) : ""),
+        Table::Cell(line.language.empty() ? "all" : one_line(line.language), is_first ? Style::kPlain : style),
+        Table::Cell(share_words(line.greedy.mean), style)};
+    if (k > 0) cells.emplace_back(share_words(line.drawn), style);
+    if (k > 1) cells.emplace_back(share_words(line.any), style);
+    cells.emplace_back(share_words(line.language_share), style);
+    cells.emplace_back(fmt::format("{:.1f}", line.tokens), style);
+    cells.emplace_back(share_words(line.cut_share), style);
+    table.row(std::move(cells));
   }
 }
 
@@ -41,16 +46,13 @@ std::string table_of(const runs::PipelineScores& scores, const std::string& prob
     k = std::max(k, evaluation->samples);
     n = std::max(n, evaluation->lines.front().n_problems);
   }
-  Table table({{"after"},
-               {"language"},
-               {"likeliest", true},
-               {"drawn", true},
-               {fmt::format("one of {}", k), true},
-               {"consistent", true},
-               {"tokens", true},
-               {"cut off", true}});
+  std::vector<Table::Column> heads = {{"after"}, {"language"}, {"likeliest", true}};
+  if (k > 0) heads.push_back({"drawn", true});
+  if (k > 1) heads.push_back({fmt::format("one of {}", k), true});
+  for (const char* const head : {"consistent", "tokens", "cut off"}) heads.push_back({head, true});
+  Table table(std::move(heads));
   for (const runs::ScoredModel& model : scores.models) {
-    if (const runs::Evaluation* const evaluation = scores.of(model, problems)) add_rows(model, *evaluation, table);
+    if (const runs::Evaluation* const evaluation = scores.of(model, problems)) add_rows(model, *evaluation, k, table);
   }
   Sheet sheet(Stream::kOut);
   sheet.title(problems, fmt::format(" · {} held-out problems", grouped(n)));

@@ -77,6 +77,11 @@ std::string line_html(const ScoredModel& model, const ScoreLine& line, const Sco
   return out;
 }
 
+// pass@8; of evaluations that drew no answers just what it would be.
+std::string pass_name(int64_t k) {
+  return k > 0 ? fmt::format("pass@{}", k) : "pass@k";
+}
+
 std::string score_table_html(const PipelineScores& scores, const std::string& problems) {
   std::string rows;
   int64_t k = 0;
@@ -92,10 +97,10 @@ std::string score_table_html(const PipelineScores& scores, const std::string& pr
   }
   return fmt::format(
       "<div class=\"wide-table\"><table><thead><tr><th>after</th><th>language</th><th class=\"n\">problems</th>"
-      "<th class=\"n\">likeliest answer</th><th class=\"n\">drawn, pass@1</th><th class=\"n\">pass@{}</th>"
+      "<th class=\"n\">likeliest answer</th><th class=\"n\">drawn, pass@1</th><th class=\"n\">{}</th>"
       "<th class=\"n\">language consistency</th><th class=\"n\">tokens</th><th class=\"n\">cut off</th></tr></thead>"
       "<tbody>\n{}</tbody></table></div>\n",
-      k, rows);
+      pass_name(k), rows);
 }
 
 // Measures over the models, each with a line to the one that it went on from.
@@ -115,7 +120,7 @@ class Climb {
     const double right = x(models_.size() - 1) + 40;
     std::string out =
         fmt::format("<div class=\"climb\"><div>{}{}{}{}</div><svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\">",
-                    key(0, "likeliest answer"), key(1, "drawn, pass@1"), key(2, fmt::format("pass@{}", k_)),
+                    key(0, "likeliest answer"), key(1, "drawn, pass@1"), key(2, pass_name(k_)),
                     key(3, "language consistency"), right, kBottom + 34);
     for (const int percent : {0, 25, 50, 75, 100}) {
       out += fmt::format(
