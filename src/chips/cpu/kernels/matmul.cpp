@@ -48,18 +48,18 @@ void give_blocks(Plan& plan, size_t since, int64_t first, PanelProduct& product)
 // into form and multiplies them while they are in its own cache; 0 where threads share the rows and split the panels:
 // where rows are few, or where the panels are too many to be read again for each group.
 int64_t row_groups(const Plan& plan, const Work& work) {
-  constexpr int64_t kBlocksLeast = 4;  // of a group
+  constexpr int64_t kRowsLeast = 128;  // of a group
   const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
   int64_t panel_bytes = 0;
   for (const PanelProduct& product : plan.products) {
     if (product.block_begin != 0 || product.block_end != plan.blocks.size()) return 0;  // rows in several forms
     panel_bytes += product.n_panels * product.panel_bytes;
   }
-  const int64_t threads = work.pool.n_threads();
-  if (panel_bytes > work.row_group_bytes || n_blocks < threads * kBlocksLeast) return 0;
+  const int64_t threads = work.pool.n_threads(), blocks_least = ceil_div(kRowsLeast, plan.blocks[0].rows);
+  if (panel_bytes > work.row_group_bytes || n_blocks < threads * blocks_least) return 0;
   const int64_t row_bytes = n_blocks * plan.blocks[0].dwords * plan.blocks[0].rows * 4;
   const int64_t rounds = std::max<int64_t>(2, ceil_div(row_bytes, threads * work.row_group_bytes));
-  return std::min(threads * rounds, n_blocks / kBlocksLeast);
+  return std::min(threads * rounds, n_blocks / blocks_least);
 }
 
 // All products of row blocks [begin, end), which are filled.
