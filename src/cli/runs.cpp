@@ -86,6 +86,12 @@ std::string measure_text(const std::optional<double>& value, bool is_share) {
   return !value ? "-" : is_share ? fmt::format("{:.1f} %", 100 * *value) : fmt::format("{:.4f}", *value);
 }
 
+// The folder of a run as seen from the one that was listed: a stage's has that of its pipeline before it.
+std::string place_in(const std::filesystem::path& folder, const std::filesystem::path& listed) {
+  const std::string place = folder.lexically_relative(listed).string();
+  return place.empty() || place == "." || place.starts_with("..") ? short_name(folder.string()) : place;
+}
+
 // Of a pipeline's folder what its models made of its problems; nothing of any other.
 Result<runs::PipelineScores> scores_of(const std::string& folder) {
   const auto record = runs::read_pipeline_record(folder);
@@ -95,7 +101,8 @@ Result<runs::PipelineScores> scores_of(const std::string& folder) {
 
 }  // namespace
 
-std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns) {
+std::string runs_table(const std::vector<runs::RunSummary>& runs, const std::filesystem::path& listed,
+                       int64_t columns) {
   // Where runs are of several recipes, folders alone do not say of which.
   const bool has_recipes = std::any_of(runs.begin(), runs.end(), [](const runs::RunSummary& run) {
     return run.name != short_name(run.folder.string());
@@ -113,7 +120,7 @@ std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t column
     const std::string step =
         run.steps > 0 ? fmt::format("{}/{}", grouped(run.step), grouped(run.steps)) : grouped(run.step);
     std::vector<Table::Cell> cells = {
-        plain(short_name(run.folder.string()), kNameBytesShown), {plain(run.status, 20), style_of(run.status)}, step};
+        plain(place_in(run.folder, listed), kNameBytesShown), {plain(run.status, 20), style_of(run.status)}, step};
     for (const Measure& measure : measures) {
       const bool is_known = run.step > 0 || measure.head != "loss";
       cells.emplace_back(measure_text(is_known ? run.*measure.value : std::nullopt, measure.is_share));
@@ -175,7 +182,7 @@ Status runs_command(const RunsOptions& options) {
                     "with.\n",
                     plain(folder, 200)));
   }
-  std::string text = runs_table(list, columns_of(Stream::kOut));
+  std::string text = runs_table(list, folder, columns_of(Stream::kOut));
   // Of one run alone: what to do about it.
   const runs::RunSummary& first = list.front();
   const bool goes_on = list.size() == 1 && (first.status == "stopped" || first.status == "failed");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,9 @@ struct RunsOptions {
   bool json = false;
 };
 
-// A table on `columns` of a screen (0: no bound), a row a run and under it what tells it from others of its recipe.
-// Names come from outside: what a terminal would act upon is replaced.
-std::string runs_table(const std::vector<runs::RunSummary>& runs, int64_t columns);
+// A table on `columns` of a screen (0: no bound), a row a run, by its place in the folder that was listed, and under it
+// what tells it from others of its recipe. Names come from outside: what a terminal would act upon is replaced.
+std::string runs_table(const std::vector<runs::RunSummary>& runs, const std::filesystem::path& listed, int64_t columns);
 Json runs_json(const std::vector<runs::RunSummary>& runs);
 
 Command make_runs();
