@@ -309,7 +309,7 @@ TEST(Forms, DependentNamesMultiply) {
     return schema_form(schema + "}}");
   };
   EXPECT_EQ(form_error(schema_of("object", 8)), "");
-  for (int n = 9; n < 16; ++n) {
+  for (const int n : {9, 14}) {
     const std::string many = form_error(schema_of("object", n));
     EXPECT_NE(
         many.find("#: its alternatives (of anyOf, oneOf, dependentRequired and dependentSchemas: a dependent name "
