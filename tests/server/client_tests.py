@@ -56,6 +56,13 @@ def test_forms_of_a_server(binary, folder):
                 assert done.returncode == 0 and re.fullmatch(form, json.loads(done.stdout)["text"]), (flags, raw, done)
         done = naru(binary, *ask, "--regex", "(")
         assert done.returncode == 2 and "reading the regular expression" in done.stderr, done.stderr
+        # What cannot be done ends as it does with the model in this process.
+        for text, status in [('{"type": 5}', 2), ('{"not": {}}', 6), ('{"pattern": "(?=a)"}', 6),
+                             ('{"type": "string", "maxLength": 1000000}', 7), ('{"type"', 5)]:
+            schema.write_text(text)
+            for done in naru(binary, "run", MODEL, "Tell me", "--schema", schema), naru(binary, *ask, "--schema", schema):
+                assert done.returncode == status and "schema" in done.stderr, (text, done)
+        schema.write_text('{"type": "integer", "minimum": 10, "maximum": 99}')
     passed_over = events(piece(content="maybe"), piece("stop"), "[DONE]")
     cut = events(piece(content="ye"), piece("length"), "[DONE]")
     with OtherServer([passed_over] * 3 + [cut]) as other:
