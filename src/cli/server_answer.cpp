@@ -102,6 +102,7 @@ Status ServerAnswer::take(std::string_view json) {
                              formats::printable(said.message, kShownMessageBytes))};
   }
   if (const auto usage = event.find("usage"); usage != event.end()) take_usage(*usage);
+  if (std::string name = text_at(event, "model"); !name.empty()) model_ = std::move(name);
   const auto choices = event.find("choices");
   if (choices == event.end() || !choices->is_array()) return {};
   for (const Parsed& choice : *choices) NARU_TRY(take_choice(choice));

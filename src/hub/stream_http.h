@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -19,6 +20,7 @@ struct StreamRequest {
   std::string key;          // of Authorization: Bearer; empty: none
   std::string body;         // JSON, to be sent with POST; empty: GET
   bool is_direct = false;   // through no proxy, whatever the environment says
+  std::vector<std::string> wanted_fields = {};  // of the answer's header
   int64_t connect_seconds = 15;
   int64_t silence_seconds = 600;  // without a byte until it is given up
   std::function<bool()> go_on;    // called at least ten times a second; false stops; empty: goes on
@@ -29,6 +31,7 @@ struct StreamRequest {
 struct StreamAnswer {
   int64_t status = 0;  // of HTTP; 0: it was stopped before there was one
   std::string content_type;
+  std::vector<std::string> fields;  // the values of those that are wanted, in that order; empty: it has none
   std::string error_body;   // of another status than 200
   bool is_stopped = false;  // by go_on
 };
