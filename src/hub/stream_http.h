@@ -15,11 +15,11 @@ namespace naru::hub {
 inline constexpr int64_t kStreamErrorBytesMax = 64 << 10;  // read of the body of an error
 
 struct StreamRequest {
-  std::string address;      // http or https
-  std::string unix_socket;  // a path, to be asked in the place of the address's host; empty: none
-  std::string key;          // of Authorization: Bearer; empty: none
-  std::string body;         // JSON, to be sent with POST; empty: GET
-  bool is_direct = false;   // through no proxy, whatever the environment says
+  std::string address;                          // http or https
+  std::string unix_socket;                      // a path, to be asked in the place of the address's host; empty: none
+  std::string key;                              // of Authorization: Bearer; empty: none
+  std::string body;                             // JSON, to be sent with POST; empty: GET
+  bool is_direct = false;                       // through no proxy, whatever the environment says
   std::vector<std::string> wanted_fields = {};  // of the answer's header
   int64_t connect_seconds = 15;
   int64_t silence_seconds = 600;  // without a byte until it is given up
@@ -32,8 +32,8 @@ struct StreamAnswer {
   int64_t status = 0;  // of HTTP; 0: it was stopped before there was one
   std::string content_type;
   std::vector<std::string> fields;  // the values of those that are wanted, in that order; empty: it has none
-  std::string error_body;   // of another status than 200
-  bool is_stopped = false;  // by go_on
+  std::string error_body;           // of another status than 200
+  bool is_stopped = false;          // by go_on
 };
 
 // kUnavailable: it cannot be reached, or its answer broke off. kInvalidArgument: an address that is none.

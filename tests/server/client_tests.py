@@ -60,7 +60,8 @@ def test_forms_of_a_server(binary, folder):
         for text, status in [('{"type": 5}', 2), ('{"not": {}}', 6), ('{"pattern": "(?=a)"}', 6),
                              ('{"type": "string", "maxLength": 1000000}', 7), ('{"type"', 5)]:
             schema.write_text(text)
-            for done in naru(binary, "run", MODEL, "Tell me", "--schema", schema), naru(binary, *ask, "--schema", schema):
+            for words in ["run", MODEL, "Tell me"], ask:
+                done = naru(binary, *words, "--schema", schema)
                 assert done.returncode == status and "schema" in done.stderr, (text, done)
         schema.write_text('{"type": "integer", "minimum": 10, "maximum": 99}')
     passed_over = events(piece(content="maybe"), piece("stop"), "[DONE]")
@@ -169,7 +170,8 @@ def test_what_a_server_passes_over_is_said(binary):
     with Server(binary) as server:
         ask = ["run", "--server", f"http://127.0.0.1:{server.address[1]}", "Hi", "-n", "2"]
         done = naru(binary, *ask, "--model", "another")
-        assert done.returncode == 0 and "the server passed over: model (the model that answers is tiny)" in done.stderr, done
+        said = "the server passed over: model (the model that answers is tiny)"
+        assert done.returncode == 0 and said in done.stderr, done
         assert "passed over" not in naru(binary, *ask, "--model", "tiny").stderr
     said = {"x_naru_ignored": "seed", "x_naru_warning": "a\x1b[31m word"}
     with OtherServer([(*events(piece(content="so"), piece("stop"), "[DONE]"), said)]) as other:
