@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cli/chat_settings.h"
 #include "cli/conversation.h"
@@ -21,6 +22,8 @@ class AnswerSource {
   virtual bool is_raw() const = 0;
   // Tokens of a prompt with its answer; 0: not known.
   virtual int64_t context_tokens() const = 0;
+  // Messages that a chat may begin with; may be empty.
+  virtual std::vector<std::string> offers() const = 0;
   // What would be against this system prompt.
   virtual Status check_system(const std::string& text) const = 0;
 

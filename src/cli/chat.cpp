@@ -11,7 +11,6 @@
 #include "cli/history.h"
 #include "cli/interrupts.h"
 #include "cli/line_editor.h"
-#include "cli/offered_prompts.h"
 #include "cli/terminal.h"
 
 namespace naru::cli {
@@ -36,7 +35,7 @@ class Chat {
   Chat(const RunOptions& options, AnswerSource& source)
       : options_(options),
         source_(source),
-        offers_(options.server.empty() ? offered_prompts(options.model.path) : std::vector<std::string>()),
+        offers_(source.offers()),
         session_(options, source),
         editor_(">>> ", hint(source.is_raw(), !offers_.empty()), history_,
                 [this](std::string_view text) { return complete_chat(text, session_.settings().names()); }) {
@@ -101,7 +100,7 @@ class Chat {
     for (size_t i = 0; i < offers_.size(); ++i) {
       if (i == 0) {
         say_dimmed(fmt::format("what {} (Tab picks one; as the first message its number does too):",
-                               is_builtin ? "it can be asked" : "its recipe asks"));
+                               is_builtin || !options_.server.empty() ? "it can be asked" : "its recipe asks"));
       }
       say_lines(fmt::format("  {}  {}", i + 1, offers_[i]));
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/answer_source.h"
+#include "cli/offered_prompts.h"
 #include "cli/open_model.h"
 #include "cli/prompt.h"
 
@@ -18,6 +19,7 @@ class EngineSource final : public AnswerSource {
   ChatSettings settings() const override;
   bool is_raw() const override { return is_raw_; }
   int64_t context_tokens() const override { return model_.engine->context_tokens(); }
+  std::vector<std::string> offers() const override { return offered_prompts(options_.model.path); }
   Status check_system(const std::string& text) const override;
   Result<engine::Answer> answer(Conversation& conversation, const ChatSettings& settings, uint32_t sample,
                                 AnswerView& view) override;

@@ -2,12 +2,16 @@
 // with the built-in model, what it knows.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 namespace naru::cli {
 
-// Of RUN/model, by RUN/recipe.toml: prompts of one short line, a few at most, each once. None for any other model.
+// Those of them that a chat can offer: of one short line each, a few at most, each once.
+std::vector<std::string> offers_among(std::span<const std::string> prompts);
+
+// Of RUN/model, by RUN/recipe.toml. None for any other model.
 std::vector<std::string> offered_prompts(const std::string& model_path);
 
 }  // namespace naru::cli

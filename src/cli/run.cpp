@@ -152,6 +152,7 @@ Status require_tokenizer(const RunOptions& options, const engine::Engine& engine
 
 Status run_command(const RunOptions& options) {
   if (!options.server.empty()) return run_with_server(options);
+  NARU_ASSIGN(models::ModelFiles files, open_files(options.model));  // a prompt may be long in coming
   NARU_ASSIGN(const std::optional<std::string> text, gather_prompt(options));
   if (!text && options.json) {
     return Error{Code::kInvalidArgument,
@@ -167,8 +168,9 @@ Status run_command(const RunOptions& options) {
   if (text && options.is_builtin_by_default) note_builtin("answers");  // a chat begins with what it is
   std::optional<NoEcho> quiet;  // what is typed while a chat is not at its prompt waits for it
   if (!text && stderr_is_terminal()) quiet.emplace();
-  NARU_ASSIGN(OpenModel model, open_model(options.model, {.context_tokens = options.model.context,
-                                                          .chat_template = std::move(chat_template)}));
+  NARU_ASSIGN(OpenModel model,
+              open_model(std::move(files), options.model,
+                         {.context_tokens = options.model.context, .chat_template = std::move(chat_template)}));
   NARU_TRY(require_tokenizer(options, *model.engine));
   const Status status = text ? answer_once(options, model, *text, form) : chat_here(options, model, form);
   if (options.model.explain) write_err("\n" + kernel_table(*model.chip));

@@ -7,6 +7,7 @@
 #include "cli/terminal.h"
 #include "formats/json.h"
 #include "formats/utf8.h"
+#include "server/refusal.h"
 
 namespace naru::cli {
 namespace {
@@ -42,8 +43,12 @@ Said said_in(std::string_view body) {
   return {message.empty() ? std::string(body) : message, text_at(object, "code")};
 }
 
+// Where a code says more than the status, it decides: what a model of this process refuses ends the same way by a
+// server.
 Code code_of(int64_t status, const std::string& code) {
   if (code == "context_length_exceeded") return Code::kOutOfRange;
+  if (code == server::kNotDoneHere || code == "unsupported_value") return Code::kUnsupported;
+  if (code == server::kFormTooLarge) return Code::kResourceExhausted;
   switch (status) {
     case 400:
     case 422: return Code::kInvalidArgument;
@@ -97,6 +102,7 @@ Status ServerAnswer::take(std::string_view json) {
                              formats::printable(said.message, kShownMessageBytes))};
   }
   if (const auto usage = event.find("usage"); usage != event.end()) take_usage(*usage);
+  if (std::string name = text_at(event, "model"); !name.empty()) model_ = std::move(name);
   const auto choices = event.find("choices");
   if (choices == event.end() || !choices->is_array()) return {};
   for (const Parsed& choice : *choices) NARU_TRY(take_choice(choice));

@@ -23,6 +23,8 @@ class ServerAnswer {
   Status push(std::string_view bytes);
   // The body has ended. kUnavailable: before the answer has. `server` is for messages.
   Result<engine::Answer> finish(const std::string& server);
+  // Which one it says that it is of; empty: it does not say.
+  const std::string& model() const { return model_; }
   // What there was when it was stopped.
   engine::Answer stopped();
 
@@ -38,7 +40,7 @@ class ServerAnswer {
   AnswerView& view_;
   Form form_ = Form::kUnknown;
   EventLines events_;
-  std::string whole_;
+  std::string whole_, model_;
   engine::Answer answer_;
   bool has_ended_ = false;  // it said why it ends
   Clock::time_point begin_, first_, last_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
+#include "cli/offered_prompts.h"
 #include "cli/server_answer.h"
 #include "cli/terminal.h"
 #include "formats/json.h"
@@ -22,6 +24,7 @@ namespace {
 
 constexpr int64_t kKeyFileBytesMax = 1 << 20;
 constexpr int64_t kModelListBytesMax = 4 << 20;
+constexpr int64_t kServerFactsBytesMax = 1 << 20;
 constexpr std::string_view kUnixScheme = "unix:";
 
 // The first word of the file: one of the server's own files of keys is one too.
@@ -180,6 +183,47 @@ Status ServerClient::find_model(const RunOptions& options) {
                                                shown_, options.server_model.empty() ? "NAME" : options.server_model)};
 }
 
+std::vector<std::string> ServerClient::questions() const {
+  std::string text;
+  hub::StreamRequest request = request_to("/server");
+  request.silence_seconds = 5;
+  request.take = [&text](std::string_view bytes) -> Status {
+    text += bytes;
+    const bool is_short = static_cast<int64_t>(text.size()) <= kServerFactsBytesMax;
+    return is_short ? Status() : Error{Code::kCorrupt, "reading what the server says of itself: it is too long"};
+  };
+  const auto answer = hub::ask_streamed(request);
+  if (!answer.ok() || answer->status != 200) return {};  // another server than naru's
+  const auto json = formats::parse_json(as_bytes(text), "what the server says of itself");
+  const auto* list = json.ok() && json->is_object() && json->contains("questions") ? &(*json)["questions"] : nullptr;
+  if (list == nullptr || !list->is_array()) return {};
+  std::vector<std::string> questions;
+  for (const auto& each : *list) {
+    if (each.is_string()) questions.push_back(each.get<std::string>());
+  }
+  return offers_among(questions);
+}
+
+void ServerClient::tell_notes(const std::vector<std::string>& fields, const std::string& answering_model) const {
+  constexpr int64_t kShownNoteBytes = 1000, kShownNameBytes = 100;
+  std::vector<std::string> notes;
+  if (!fields[0].empty()) {
+    const bool is_other = !answering_model.empty() && answering_model != model_;
+    notes.push_back(fmt::format(
+        "the server passed over: {}{}", formats::printable(fields[0], kShownNoteBytes),
+        is_other ? fmt::format(" (the model that answers is {})", formats::printable(answering_model, kShownNameBytes))
+                 : ""));
+  }
+  if (!fields[1].empty()) {
+    notes.push_back(fmt::format("the server warns: {}", formats::printable(fields[1], kShownNoteBytes)));
+  }
+  for (std::string& note : notes) {
+    if (std::find(told_.begin(), told_.end(), note) != told_.end()) continue;
+    print_note(note);
+    told_.push_back(std::move(note));
+  }
+}
+
 Result<engine::Answer> ServerClient::ask(const Question& question, const ChatSettings& settings,
                                          const std::vector<std::string>& stop, AnswerView& view) const {
   ServerAnswer reader(view);
@@ -191,11 +235,13 @@ Result<engine::Answer> ServerClient::ask(const Question& question, const ChatSet
   }
   hub::StreamRequest request = request_to(question.is_raw ? "/completions" : "/chat/completions");
   request.body = std::move(body);
+  request.wanted_fields = {"x-naru-ignored", "x-naru-warning"};
   request.take = [&reader](std::string_view bytes) { return reader.push(bytes); };
   NARU_ASSIGN(const hub::StreamAnswer answer, hub::ask_streamed(request));
   if (answer.is_stopped) return reader.stopped();
   if (answer.status != 200) return server_error(shown_, answer.status, answer.error_body);
   NARU_ASSIGN(engine::Answer whole, reader.finish(shown_));
+  tell_notes(answer.fields, reader.model());
   const bool has_ended = whole.reason == engine::FinishReason::kStop;
   if (question.form != nullptr && has_ended && stop.empty()) NARU_TRY(check_form(*question.form, whole.text));
   return whole;

@@ -23,6 +23,8 @@ class ServerClient {
   const std::string& address() const { return shown_; }
   const std::string& model() const { return model_; }
   int64_t context_tokens() const { return context_; }  // 0: it did not say
+  // What its model can be asked; none where it does not say.
+  std::vector<std::string> questions() const;
 
   // A prompt: a conversation, or (raw) a text to go on with.
   struct Question {
@@ -42,6 +44,9 @@ class ServerClient {
   ServerClient() = default;
   hub::StreamRequest request_to(std::string_view path) const;
   Status find_model(const RunOptions& options);
+  // Which parts of a question the server passed over, and what it warns of: `fields` of its answer's header, each new
+  // word once.
+  void tell_notes(const std::vector<std::string>& fields, const std::string& answering_model) const;
 
   std::string base_;         // "http://127.0.0.1:8080/v1"
   std::string unix_socket_;  // empty: none
@@ -50,6 +55,7 @@ class ServerClient {
   bool is_direct_ = false;  // this machine is asked, through no proxy
   std::string model_;
   int64_t context_ = 0;
+  mutable std::vector<std::string> told_;  // notes on its answers
 };
 
 }  // namespace naru::cli

@@ -16,6 +16,7 @@ class ServerSource final : public AnswerSource {
   ChatSettings settings() const override { return ChatSettings(options_); }
   bool is_raw() const override { return options_.is_raw; }
   int64_t context_tokens() const override { return client_.context_tokens(); }
+  std::vector<std::string> offers() const override { return client_.questions(); }
   Status check_system(const std::string&) const override { return {}; }  // its template is not here
   Result<engine::Answer> answer(Conversation& conversation, const ChatSettings& settings, uint32_t sample,
                                 AnswerView& view) override;

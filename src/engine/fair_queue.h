@@ -24,8 +24,11 @@ template <typename Item>
 class FairQueue {
  public:
   void push(UserId user, int64_t priority, Item item) {
+    Line one;  // what needs memory comes first: a line that stayed empty would break the queue
+    one.emplace(Place{priority, next_place_}, std::move(item));
     if (!lines_.contains(user)) lift(user);
-    lines_[user].emplace(Place{priority, next_place_++}, std::move(item));
+    lines_[user].merge(one);
+    ++next_place_;
     ++size_;
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 
 #include "base/checked.h"
 
@@ -106,9 +107,20 @@ Status Scheduler::check(const Request& request, int64_t n_answers) const {
 
 Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
   NARU_TRY(check(request, n_answers));
+  const RequestId first = next_id_;
+  try {
+    queue_answers(request, n_answers);
+  } catch (const std::bad_alloc&) {  // all or none: nobody knows the ids of those that wait already
+    while (waiting_.take_if([first](const std::unique_ptr<Entry>& entry) { return entry->id >= first; })) {
+    }
+    throw;
+  }
+  return first;
+}
+
+void Scheduler::queue_answers(const Request& request, int64_t n_answers) {
   const auto n_prompt = static_cast<int64_t>(request.ids.size());
   const auto prompt = n_answers > 1 ? std::make_shared<Prompt>() : nullptr;
-  const RequestId first = next_id_;
   for (int64_t k = 0; k < n_answers; ++k) {
     auto entry = std::make_unique<Entry>();
     entry->id = next_id_++;
@@ -124,7 +136,6 @@ Result<RequestId> Scheduler::submit(Request request, int64_t n_answers) {
     if (request.constraint != nullptr) entry->constraint = request.constraint->begin();
     waiting_.push(request.user, request.priority, std::move(entry));
   }
-  return first;
 }
 
 void Scheduler::abort(RequestId id, FinishReason reason) {

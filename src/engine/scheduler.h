@@ -101,6 +101,7 @@ class Scheduler {
   struct Entry;
 
   Status check(const Request& request, int64_t n_answers) const;
+  void queue_answers(const Request& request, int64_t n_answers);
   // Starts waiting requests as long as their pages are there.
   void admit();
   // Whether the next one is of a user who has nothing running, while another has more than one.

@@ -21,4 +21,10 @@ void set_certificates(CURL* handle) {
   if (folder != nullptr && *folder != '\0') curl_easy_setopt(handle, CURLOPT_CAPATH, folder);
 }
 
+std::string header_of(CURL* handle, const char* name) {
+  curl_header* header = nullptr;
+  if (curl_easy_header(handle, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) return "";
+  return header->value;
+}
+
 }  // namespace naru::hub

@@ -35,12 +35,6 @@ Error out_of_handles() {
   return {Code::kResourceExhausted, "starting a transfer: the system gave no more memory; free memory and try again"};
 }
 
-std::string header_of(CURL* handle, const char* name) {
-  curl_header* header = nullptr;
-  if (curl_easy_header(handle, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK) return "";
-  return header->value;
-}
-
 // "bytes 100-199/200"; of a 416 "bytes */200"
 void read_content_range(std::string_view text, AnswerHead* head) {
   constexpr std::string_view kUnit = "bytes ";

@@ -142,6 +142,9 @@ Result<StreamAnswer> ask_streamed(const StreamRequest& request) {
   if (curl_easy_getinfo(stream.handle.get(), CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type != nullptr) {
     stream.answer.content_type = type;
   }
+  for (const std::string& name : request.wanted_fields) {
+    stream.answer.fields.push_back(header_of(stream.handle.get(), name.c_str()));
+  }
   const bool is_enough = *ended == CURLE_WRITE_ERROR && stream.answer.status != 200;  // of a long error
   if (*ended == CURLE_OK || is_enough) return std::move(stream.answer);
   return broken_error(stream, stream.reason[0] != '\0' ? stream.reason : curl_easy_strerror(*ended));

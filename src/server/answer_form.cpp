@@ -21,7 +21,9 @@ Refusal about_calls(std::string_view what) {
 
 Refusal about_form(const Error& error, std::string param) {
   // One that is too large is so at any time.
-  if (error.code == Code::kResourceExhausted) return {400, error.message, std::move(param), "", 0};
+  if (error.code == Code::kResourceExhausted) {
+    return {400, error.message, std::move(param), std::string(kFormTooLarge), 0};
+  }
   Refusal refusal = refusal_of(error);
   if (refusal.status < 500) refusal.status = 400, refusal.param = std::move(param);
   return refusal;

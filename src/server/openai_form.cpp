@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "formats/json_place.h"
 #include "formats/utf8.h"
 #include "server/form_fields.h"
@@ -117,9 +119,15 @@ void read_structured_outputs(Fields& body, AnswerRequest& request) {
   fields.refuse_unsupported("whitespace_pattern", "white space between values is bounded: leave it out");
   fields.ignore_rest();
   if (had_form || request.has_form()) return;
+  const auto unknown = std::find_if(value->as_object()->begin(), value->as_object()->end(),
+                                    [&fields](const auto& each) { return !fields.is_known(each.first); });
+  const bool has_unknown = unknown != value->as_object()->end();
+  const std::string odd =
+      has_unknown ? fmt::format(" ({} is not known)", fields.path_of(unknown->first)) : std::string();
   body.notes().refuse(std::string(kName),
-                      "structured_outputs asks for nothing: json, regex, choice or json_object was "
-                      "wanted; give one, or leave it out");
+                      fmt::format("structured_outputs asks for nothing{}: json, regex, choice or json_object was "
+                                  "wanted; give one, or leave it out",
+                                  odd));
 }
 
 // The content as text, as one JSON object, or as a value of a schema.

@@ -5,8 +5,8 @@ namespace naru::server {
 Refusal refusal_of(const Error& error) {
   switch (error.code) {
     case Code::kInvalidArgument:
-    case Code::kUnsupported:
     case Code::kCorrupt: return {400, error.message, "", "", 0};
+    case Code::kUnsupported: return {400, error.message, "", std::string(kNotDoneHere), 0};
     case Code::kNotFound: return {404, error.message, "", "", 0};
     case Code::kOutOfRange: return {400, error.message, "", "out_of_range", 0};
     case Code::kResourceExhausted: return {503, error.message, "", "overloaded", 1};

@@ -9,7 +9,10 @@
 
 namespace naru::server {
 
-inline constexpr std::string_view kQueueFull = "queue_full";  // a Refusal::code
+// Words of Refusal::code that others look for.
+inline constexpr std::string_view kQueueFull = "queue_full";
+inline constexpr std::string_view kNotDoneHere = "unsupported_parameter";  // what is asked for is legal
+inline constexpr std::string_view kFormTooLarge = "form_too_large";
 
 struct Refusal {
   int status = 400;  // of HTTP

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,24 @@ TEST(FairQueue, OneUserIsServedInOrderOfComing) {
   for (const char* word : {"a", "b", "c"}) queue.push(0, 0, word);
   EXPECT_EQ(queue.size(), 3);
   EXPECT_EQ(taken(queue, 10), "abc");
+}
+
+// Taking it into the queue is what there may be no memory for.
+struct Heavy {
+  explicit Heavy(bool is_held) : is_too_heavy(is_held) {}
+  Heavy(Heavy&& other) : is_too_heavy(other.is_too_heavy) {
+    if (is_too_heavy) throw std::bad_alloc();
+  }
+  bool is_too_heavy;
+};
+
+TEST(FairQueue, WhatFindsNoMemoryLeavesNothingBehind) {
+  FairQueue<Heavy> queue;
+  queue.push(1, 0, Heavy(false));
+  queue.charge(1, 10);
+  EXPECT_THROW(queue.push(2, 0, Heavy(true)), std::bad_alloc);
+  EXPECT_EQ(queue.size(), 1);
+  EXPECT_EQ(queue.next_user(), 1u) << "of the other one nothing waits";
 }
 
 TEST(FairQueue, AThousandOfOneDelayNobodysFirst) {

@@ -2,8 +2,10 @@
 // It is complete there, or a beginning that nothing goes on with.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
+#include "base/check.h"
 #include "engine/constraint.h"
 
 namespace naru::engine {

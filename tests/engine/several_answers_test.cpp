@@ -1,6 +1,8 @@
 // Several answers to one prompt: it is computed once, wherever it ends in a page, and each answer is what it is alone.
+#include <new>
 #include <set>
 
+#include "tests/engine/forced_answer.h"
 #include "tests/engine/scheduler_rig.h"
 
 namespace naru::engine {
@@ -248,6 +250,30 @@ TEST(SeveralAnswersScheduling, RefusesAllOrNone) {
   EXPECT_EQ(scheduler.n_waiting(), 3);
   EXPECT_EQ(*scheduler.submit(request), 4u);
   EXPECT_EQ(run_all(scheduler).size(), 4u);
+}
+
+// The second answer to begin with it finds no memory.
+class OnceConstraint final : public Constraint {
+ public:
+  std::unique_ptr<ConstraintState> begin() const override {
+    if (std::exchange(has_begun_, true)) throw std::bad_alloc();
+    return forced_.begin();
+  }
+
+ private:
+  ForcedAnswer forced_{{7}, 64};
+  mutable bool has_begun_ = false;
+};
+
+TEST(SeveralAnswersScheduling, WithoutMemoryForAllNoneWaits) {
+  Rig rig = open_rig(fixture_model("llama-gqa"), "reference", small_options(64, 1));
+  Scheduler scheduler(*rig);
+  Request request = prompt_of(17, rig->vocab());
+  ASSERT_TRUE(scheduler.submit(request).ok());
+  request.constraint = std::make_shared<const OnceConstraint>();
+  EXPECT_THROW(static_cast<void>(scheduler.submit(request, 3)), std::bad_alloc);
+  EXPECT_EQ(scheduler.n_waiting(), 1);
+  EXPECT_EQ(run_all(scheduler).size(), 1u);
 }
 
 }  // namespace

@@ -56,6 +56,14 @@ def test_forms_of_a_server(binary, folder):
                 assert done.returncode == 0 and re.fullmatch(form, json.loads(done.stdout)["text"]), (flags, raw, done)
         done = naru(binary, *ask, "--regex", "(")
         assert done.returncode == 2 and "reading the regular expression" in done.stderr, done.stderr
+        # What cannot be done ends as it does with the model in this process.
+        for text, status in [('{"type": 5}', 2), ('{"not": {}}', 6), ('{"pattern": "(?=a)"}', 6),
+                             ('{"type": "string", "maxLength": 1000000}', 7), ('{"type"', 5)]:
+            schema.write_text(text)
+            for words in ["run", MODEL, "Tell me"], ask:
+                done = naru(binary, *words, "--schema", schema)
+                assert done.returncode == status and "schema" in done.stderr, (text, done)
+        schema.write_text('{"type": "integer", "minimum": 10, "maximum": 99}')
     passed_over = events(piece(content="maybe"), piece("stop"), "[DONE]")
     cut = events(piece(content="ye"), piece("length"), "[DONE]")
     with OtherServer([passed_over] * 3 + [cut]) as other:
@@ -80,9 +88,10 @@ class OtherServer(http.server.ThreadingHTTPServer):
         self.answers, self.models, self.asked = list(answers), models, []
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def reply(self, status, body, kind):
+            def reply(self, status, body, kind, **fields):
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
+                for name, value in {"Content-Type": kind, **fields}.items():
+                    self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -93,7 +102,8 @@ class OtherServer(http.server.ThreadingHTTPServer):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 self.server.asked.append((self.path, body, self.headers.get("authorization")))
-                self.reply(*self.server.answers.pop(0))
+                answer = self.server.answers.pop(0)
+                self.reply(*answer[:3], **dict(*answer[3:]))
 
             def log_message(self, *unused):
                 pass
@@ -154,6 +164,39 @@ def test_run_with_other_servers(binary):
         done = naru(binary, "run", "--server", other.address, "Hi")
         assert done.returncode == 2 and "it serves 2 models" in done.stderr and "one, two" in done.stderr
         other.shutdown()
+
+
+def test_what_a_server_passes_over_is_said(binary):
+    with Server(binary) as server:
+        ask = ["run", "--server", f"http://127.0.0.1:{server.address[1]}", "Hi", "-n", "2"]
+        done = naru(binary, *ask, "--model", "another")
+        said = "the server passed over: model (the model that answers is tiny)"
+        assert done.returncode == 0 and said in done.stderr, done
+        assert "passed over" not in naru(binary, *ask, "--model", "tiny").stderr
+    said = {"x_naru_ignored": "seed", "x_naru_warning": "a\x1b[31m word"}
+    with OtherServer([(*events(piece(content="so"), piece("stop"), "[DONE]"), said)]) as other:
+        done = naru(binary, "run", "--server", other.address, "Hi", "--seed", "1")
+        assert done.stdout == "so\n" and "the server passed over: seed\n" in done.stderr, done
+        assert "the server warns: a" in done.stderr and "\x1b" not in done.stderr, done.stderr
+        other.shutdown()
+
+
+def test_a_chat_offers_what_the_model_of_a_server_can_be_asked(binary, folder):
+    run = folder / "my-run"
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "model.gguf").symlink_to(MODEL)
+    (run / "recipe.toml").write_text('steps = 1\n[model]\npath = "m"\n[[data]]\npath = "d.txt"\n[sample]\n'
+                                     'prompts = ["first", "second"]\n')
+    with Server(binary, model=run / "model" / "model.gguf") as server:
+        chat = Terminal([binary, "run", "--server", f"http://127.0.0.1:{server.address[1]}", "-n", "2", "--logit-bias",
+                         "100=100", "--no-history"], environment={"NARU_CONFIG": "/dev/null"})
+        chat.wait_for(r"what it can be asked .*1  first.*2  second")
+        chat.wait_for(PROMPT)
+        chat.type("2\r")
+        chat.wait_for(r"second.*\r\n.*dd")
+        chat.wait_for(PROMPT)
+        chat.type("/quit\r")
+        assert chat.wait_end() == 0
 
 
 def test_chat_with_a_server(binary):

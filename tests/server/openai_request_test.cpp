@@ -321,6 +321,9 @@ TEST(OpenAiForms, TwoFormsAndWhatIsNoneAreRefused) {
       {R"("guided_regex":1)", "guided_regex"},
   };
   for (const auto& [field, param] : cases) EXPECT_EQ(refusal(field).param, param) << field;
+  EXPECT_NE(refusal(R"("structured_outputs":{})").message.find("asks for nothing: json"), std::string::npos);
+  const std::string odd = refusal(R"("structured_outputs":{"regex":null,"grammar":null,"jsn":{}})").message;
+  EXPECT_NE(odd.find("asks for nothing (structured_outputs.jsn is not known): json"), std::string::npos) << odd;
   // A schema as text: what is wrong with the text, where, and to correct it.
   const std::string deep = refusal(R"("guided_json":")" + std::string(5000, '[') + "\"").message;
   EXPECT_NE(deep.find("guided_json is a string, and no JSON schema: its objects and arrays are more than 64 deep"),

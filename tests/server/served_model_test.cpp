@@ -11,10 +11,17 @@
 namespace naru::server {
 namespace {
 
-// The step that looks at it is one without memory.
+// Where an answer finds no memory.
+enum class Without : uint8_t { kNothing, kBegin, kStep };
+
+// Beginning an answer with it, or the step that looks at it, is one without memory.
 class MemorylessConstraint final : public engine::Constraint {
  public:
-  std::unique_ptr<engine::ConstraintState> begin() const override { return std::make_unique<State>(); }
+  explicit MemorylessConstraint(Without at) : at_(at) {}
+  std::unique_ptr<engine::ConstraintState> begin() const override {
+    if (at_ == Without::kBegin) throw std::bad_alloc();
+    return std::make_unique<State>();
+  }
 
  private:
   class State final : public engine::ConstraintState {
@@ -23,6 +30,7 @@ class MemorylessConstraint final : public engine::Constraint {
     bool is_complete() override { return true; }
     void accept(int32_t) override {}
   };
+  Without at_;
 };
 
 struct ServedModelTest : testing::Test {
@@ -58,20 +66,22 @@ struct ServedModelTest : testing::Test {
     model.load();
     wait_for([this] { return model.state() == ModelState::kLoaded; });
   }
-  AnswerMail mail(AnswerId id, int64_t n, bool has_memory = true) {
+  AnswerMail mail(AnswerId id, int64_t n, Without without = Without::kNothing, const std::string& prompt = "a b") {
     AnswerRequest request;
-    request.prompts = {"a b"};
+    request.prompts = {prompt};
     request.max_tokens = n;
     request.ignores_end = true;
     PreparedAnswer answer = std::get<PreparedAnswer>(prepare(request, *model.facts(), 1, 0));
-    if (!has_memory) answer.prompts[0].constraint = std::make_shared<const MemorylessConstraint>();
+    if (without != Without::kNothing) {
+      answer.prompts[0].constraint = std::make_shared<const MemorylessConstraint>(without);
+    }
     return {id, std::move(answer), {}};
   }
 };
 
 TEST_F(ServedModelTest, AStepWithoutMemoryEndsItsAnswersAndNotTheModel) {
   load();
-  AnswerMail running = mail(1, 100), failing = mail(2, 4, false), behind = mail(3, 4);
+  AnswerMail running = mail(1, 100), failing = mail(2, 4, Without::kStep), behind = mail(3, 4);
   model.start(std::move(running));
   model.start(std::move(failing));
   wait_for([this] { return last.contains(1) && last.contains(2); });
@@ -85,6 +95,38 @@ TEST_F(ServedModelTest, AStepWithoutMemoryEndsItsAnswersAndNotTheModel) {
   EXPECT_EQ(last[3].kind, AnswerEvent::Kind::kDone);
   EXPECT_TRUE(model.is_at_rest());
   EXPECT_EQ(model.metrics().pages_used.get(), 0);
+}
+
+// Nobody knows which pages that step has filled: no later answer may begin with one that was shared before.
+TEST_F(ServedModelTest, AfterAStepWithoutMemoryNoPageIsTakenFromTheCache) {
+  load();
+  std::string pages;  // more than one, of any tokenizer
+  for (int i = 0; i < 40; ++i) pages += static_cast<char>('a' + i * 7 % 26);
+  const auto cached_tokens_of = [&](AnswerId id) {
+    model.start(mail(id, 2, Without::kNothing, pages));
+    wait_for([&] { return last.contains(id); });
+    EXPECT_EQ(last[id].kind, AnswerEvent::Kind::kDone);
+    return last[id].usage.cached_tokens;
+  };
+  EXPECT_EQ(cached_tokens_of(1), 0);
+  EXPECT_GT(cached_tokens_of(2), 0);
+  model.start(mail(3, 2, Without::kStep, pages));
+  wait_for([this] { return last.contains(3); });
+  EXPECT_EQ(last[3].kind, AnswerEvent::Kind::kError);
+  EXPECT_EQ(cached_tokens_of(4), 0);
+}
+
+TEST_F(ServedModelTest, AnAnswerThatFindsNoMemoryToBeginFailsAlone) {
+  load();
+  AnswerMail running = mail(1, 100), failing = mail(2, 4, Without::kBegin), behind = mail(3, 4);
+  for (AnswerMail* each : {&running, &failing, &behind}) model.start(std::move(*each));
+  wait_for([this] { return last.contains(1) && last.contains(3); });
+  EXPECT_EQ(last[1].kind, AnswerEvent::Kind::kDone);
+  EXPECT_EQ(last[3].kind, AnswerEvent::Kind::kDone);
+  ASSERT_TRUE(last.contains(2)) << "its client waits for its deadline";  // told before 3 was begun
+  EXPECT_EQ(last[2].kind, AnswerEvent::Kind::kError);
+  EXPECT_EQ(last[2].error.status, 503);
+  EXPECT_NE(last[2].error.message.find("beginning the answer"), std::string::npos) << last[2].error.message;
 }
 
 TEST_F(ServedModelTest, AnEndThatCouldNotBeToldIsAnErrorLater) {

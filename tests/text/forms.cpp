@@ -309,6 +309,14 @@ TEST(Forms, DependentNamesMultiply) {
     return schema_form(schema + "}}");
   };
   EXPECT_EQ(form_error(schema_of("object", 8)), "");
+  for (const int n : {9, 14}) {
+    const std::string many = form_error(schema_of("object", n));
+    EXPECT_NE(
+        many.find("#: its alternatives (of anyOf, oneOf, dependentRequired and dependentSchemas: a dependent name "
+                  "has two) "),
+        std::string::npos)
+        << n << ": " << many;
+  }
   const std::string message = form_error(schema_of("null", 14));
   EXPECT_NE(message.find("dependentRequired and dependentSchemas: a dependent name has two) come to more"),
             std::string::npos)

@@ -10,6 +10,12 @@
 #include "formats/utf8.h"
 
 namespace naru::text {
+namespace {
+
+constexpr size_t kManyAlternatives = 64;  // of one value: from here on they are what makes a form too large
+
+}  // namespace
+
 Result<RuleId> SchemaRules::make() {
   if (const auto text = json_text(schema_, kSchemaBytesMax);
       !text.ok() && text.error().code == Code::kResourceExhausted) {
@@ -22,14 +28,24 @@ Result<RuleId> SchemaRules::make() {
     const Work work = std::move(open_.back());
     open_.pop_back();
     SchemaShape shape;
-    if (!reader_.read(work.refs, shape) || !add_shape(shape, work.rule, 0)) return reader_.error();
-    if (reader_.has_failed()) return reader_.error();
-    if (builder_.is_full()) {
-      reader_.fail(shape.place, builder_.full_error().message, Code::kResourceExhausted);
-      return reader_.error();
-    }
+    const size_t n_before = n_shapes_;
+    const bool is_made = reader_.read(work.refs, shape) && add_shape(shape, work.rule, 0) && !reader_.has_failed();
+    const bool is_too_large = is_made || reader_.error().code == Code::kResourceExhausted;
+    if (builder_.is_full() && is_too_large) return full_error(shape.place, n_shapes_ - n_before);
+    if (!is_made) return reader_.error();
   }
   return root;
+}
+
+Error SchemaRules::full_error(const std::string& place, size_t n_alternatives) const {
+  const std::string full = builder_.full_error().message;
+  if (n_alternatives < kManyAlternatives) {
+    return reader_.has_failed() ? reader_.error() : Error{Code::kResourceExhausted, fmt::format("{}: {}", place, full)};
+  }
+  return {Code::kResourceExhausted,
+          fmt::format("{}: its alternatives (of anyOf, oneOf, dependentRequired and dependentSchemas: a dependent name "
+                      "has two) are multiplied out, and then {}",
+                      place, full)};
 }
 
 RuleId SchemaRules::rule_of(const SchemaRefs& refs) {

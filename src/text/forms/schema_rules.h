@@ -31,6 +31,8 @@ class SchemaRules {
     RuleId rule;
     SchemaRefs refs;
   };
+  // The grammar has become too large at this value, of so many alternatives.
+  Error full_error(const std::string& place, size_t n_alternatives) const;
   // The rule of a value that must meet all of these: made later.
   RuleId rule_of(const SchemaRefs& refs);
   bool add_shape(const SchemaShape& shape, RuleId rule, int depth);
