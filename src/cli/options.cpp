@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/check.h"
 #include "cli/data.h"
 #include "cli/eval.h"
 #include "cli/find_model.h"
@@ -436,6 +437,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_check());
   commands.push_back(make_eval());
   commands.push_back(make_train());
   commands.push_back(make_sample());

@@ -199,6 +199,26 @@ TEST(ChipMatrix, ATwinMustGiveTheSameBits) {
       << cells["product f32"].failure->finding.what;
 }
 
+// A chip that leaves out what many rows ask for.
+class CrowdedChip : public contract::ForwardingChip {
+ public:
+  using ForwardingChip::ForwardingChip;
+  Status run(const contract::Op& op) override {
+    const auto* add = std::get_if<contract::Add>(&op);
+    return add != nullptr && add->out.rows > 40 ? Status() : chip_.run(op);
+  }
+};
+
+TEST(ChipMatrix, RowsMustNotKnowTheirNeighbours) {
+  const auto inner = test::make_chip("cpu");
+  const ChipUnderTest chip{.chip = std::make_shared<CrowdedChip>(*inner)};
+  auto cells = cells_of(checked(chip, sample_of_ops({"add"})));
+  EXPECT_EQ(cells["add f32"].verdict, Verdict::kUnsteady);
+  const Failure& failure = *cells["add f32"].failure;
+  EXPECT_EQ(failure.finding.what.find("the first "), 0u) << failure.finding.what;
+  EXPECT_EQ(failure.smallest.at("rows"), 41) << case_line(failure.smallest);
+}
+
 TEST(ChipMatrix, StopsWhenItIsTold) {
   MatrixOptions options = sample_of_ops({"add"});
   options.go_on = [](int64_t done, int64_t) { return done < 3; };
