@@ -142,7 +142,7 @@ class Reader {
   Status read_common(std::string_view name, std::string_view value) {
     if (name == "values") {
       const auto values = values_from_name(value);
-      if (!values) return bad(name, value, "plain, wide, low, tiny, not_finite, any, golden");
+      if (!values) return bad(name, value, "plain, wide, low, tiny, edge, not_finite, any, golden");
       case_.values = *values;
     } else if (name == "seed") {
       const auto seed = number_of<uint64_t>(value);

@@ -80,6 +80,9 @@ std::vector<Case> matmul_cases() {
         for (const int64_t rows : {1, 3, 17}) add(rows, inputs, 50, values);
       }
     }
+    if (!contract::has_integer_activations(kind.rule)) {
+      for (const int64_t inputs : {1, 33}) add(9, inputs, 50, Values::kEdge);
+    }
     for (const int64_t inputs : {256, 512}) {
       list.add(std::string(kind.name) + "/no_bias/three", {{"rows", {11}}, {"inputs", {inputs}}, {"outputs", {40}}});
     }

@@ -91,6 +91,19 @@ contract::PackedMatrix* Program::blank_matrix(contract::Rule rule, int64_t group
   return matrices_.back().get();
 }
 
+void Program::drop_signs() {
+  const auto drop = [](std::vector<std::byte>& bytes, size_t element_bytes) {
+    for (size_t at = element_bytes - 1; at < bytes.size(); at += element_bytes) bytes[at] &= std::byte{0x7f};
+  };
+  drop(image_, 4);
+  for (const auto& matrix : matrices_) {
+    const bool is_float =
+        matrix->stored == DType::kF32 || matrix->stored == DType::kF16 || matrix->stored == DType::kBF16;
+    NARU_CHECK(is_float, "a matrix without signs", dtype_name(matrix->stored));
+    drop(matrix->rows, static_cast<size_t>(dtype_info(matrix->stored).block_bytes));
+  }
+}
+
 contract::MatrixSource Program::Matrix::source() const {
   const int64_t row_bytes = *dtype_bytes(stored, inputs);
   return {.dtype = stored,

@@ -64,6 +64,10 @@ class Program {
   float* row(const View& view, int64_t r) { return reinterpret_cast<float*>(bytes_of(view, r)); }
   int32_t* row_i32(const View& view, int64_t r) { return reinterpret_cast<int32_t*>(bytes_of(view, r)); }
 
+  // Takes the sign from every float of the image and of matrices of floats. Whole numbers of the image must not be
+  // below zero, quantised matrices must not be there.
+  void drop_signs();
+
   const Drawing& drawing() const { return drawing_; }
   const std::vector<contract::Op>& ops() const { return ops_; }
   struct Output {

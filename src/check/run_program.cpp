@@ -247,19 +247,21 @@ std::vector<float> output_values(const Program& program, const Outcome& outcome,
   return values;
 }
 
-std::string difference(const Program& program, const Outcome& got, const Outcome& want) {
+std::string difference_beside_values(const Outcome& got, const Outcome& want) {
   const auto told = [](const Status& status) {
     if (status.ok()) return std::string("no error");
     std::string rows;
     for (const int64_t row : status.error().failed.rows) rows += fmt::format(" {}", row);
     return fmt::format("the error {} '{}' of rows{}", code_name(status.error().code), status.error().message, rows);
   };
-  std::string found;
   if (told(got.status) != told(want.status)) {
-    found = fmt::format("{}, wanted {}", told(got.status), told(want.status));
-  } else if (!got.stray.empty()) {
-    found = got.stray;
+    return fmt::format("{}, wanted {}", told(got.status), told(want.status));
   }
+  return got.stray;
+}
+
+std::string difference(const Program& program, const Outcome& got, const Outcome& want) {
+  std::string found = difference_beside_values(got, want);
   // What an op that refused its numbers leaves in its outputs is for its own tests.
   for (const Program::Output& output : program.outputs()) {
     if (!found.empty() || !want.status.ok()) break;

@@ -46,6 +46,10 @@ Result<Outcome> run_program(const Program& program, contract::Chip& chip);
 // The values of an output, row after row; those of i32 as the floats that have their bits.
 std::vector<float> output_values(const Program& program, const Outcome& outcome, size_t output);
 
+// In what `got` differs from what is wanted beside the values of outputs: another error, or memory written that is no
+// output. Empty where in nothing.
+std::string difference_beside_values(const Outcome& got, const Outcome& want);
+
 // In what `got` differs from what is wanted: another error, memory written that is no output, or the first value with
 // other bits (one NaN is as good as another), by op, output, row, column and both values. Empty where in nothing.
 std::string difference(const Program& program, const Outcome& got, const Outcome& want);

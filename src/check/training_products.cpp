@@ -156,6 +156,9 @@ std::vector<Case> product_cases() {
       add(sides, 0, 5, 7);
       add(sides, 5, 0, 7);
       for (const Values values : kMostValues) add(sides, 18, 21, 33, values);
+      for (const Values values : {Values::kTiny, Values::kEdge}) {
+        for (const int64_t inputs : {1, 33}) add(sides, 18, 21, inputs, values);
+      }
     }
     add("/a_rows/b_rows", 30, 66, 100003).is_large = true;  // more than one run takes
   }

@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 
 #include "base/check.h"
 #include "base/float_bits.h"
 
 namespace naru::check {
 namespace {
+
+// The first two, and the next two, are factors of the two vectors of docs/arithmetic.md section 1; -(a * b) of those
+// behind them, added to the 2^-126 of others, makes them too.
+constexpr float kEdges[] = {12913 * 0x1p-76f, 5197 * 0x1p-76f, 18631 * 0x1p-76f,
+                            1801 * 0x1p-75f,  0x1.8p-75f,      0x1p-75f,
+                            0x1p-76f,         0x1p-63f,        1.0f,
+                            0x1p-126f,        0x1p-127f,       0.0f};
 
 // Around 1 with a few zeros, large and tiny values among them: sign, exponent and mantissa come from one block.
 float golden_float(uint32_t stream, uint64_t index) {
@@ -85,6 +93,7 @@ std::string_view values_name(Values values) {
     case Values::kWide: return "wide";
     case Values::kLow: return "low";
     case Values::kTiny: return "tiny";
+    case Values::kEdge: return "edge";
     case Values::kNotFinite: return "not_finite";
     case Values::kAny: return "any";
     case Values::kGolden: return "golden";
@@ -112,6 +121,10 @@ float Filler::value(Values values) {
     }
     case Values::kLow: return std::bit_cast<float>((random & 0x807fffffu) | (bits() % 4) << 23);
     case Values::kTiny: return std::bit_cast<float>((random & 0x807fffffu) | (56u + bits() % 12u) << 23);
+    case Values::kEdge: {
+      const float edge = kEdges[bits() % std::size(kEdges)];
+      return random % 2 == 0 ? edge : -edge;
+    }
     case Values::kNotFinite: {
       const uint32_t kind = bits() % 32;
       return kind == 0   ? std::bit_cast<float>(0x7fc00000u)

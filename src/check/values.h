@@ -14,16 +14,17 @@
 namespace naru::check {
 
 enum class Values : uint8_t {
-  kPlain,      // from -2 to 2
-  kWide,       // every finite exponent, subnormals and zeros too
-  kLow,        // around the smallest normal
-  kTiny,       // products of two are around the smallest normal
+  kPlain,  // from -2 to 2
+  kWide,   // every finite exponent, subnormals and zeros too
+  kLow,    // around the smallest normal
+  kTiny,   // products of two are around the smallest normal
+  kEdge,  // products of two are the two at the end of the normal range (docs/arithmetic.md section 1), and sums of them
   kNotFinite,  // plain, with an infinity or a NaN here and there
   kAny,        // any bits, NaN and infinity too
   kGolden,     // of the golden files (golden_cases.h)
 };
-constexpr Values kEveryValues[] = {Values::kPlain,     Values::kWide, Values::kLow,   Values::kTiny,
-                                   Values::kNotFinite, Values::kAny,  Values::kGolden};
+constexpr Values kEveryValues[] = {Values::kPlain, Values::kWide,      Values::kLow, Values::kTiny,
+                                   Values::kEdge,  Values::kNotFinite, Values::kAny, Values::kGolden};
 
 std::string_view values_name(Values values);
 std::optional<Values> values_from_name(std::string_view name);

@@ -9,10 +9,10 @@
 
 #include "base/philox.h"
 #include "base/shown_text.h"
-#include "chips/cpu/machine.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
+#include "cli/limits_text.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/pass_cost.h"
@@ -195,25 +195,10 @@ class Bench {
   int64_t n_steps_done_ = 0;
 };
 
-// "412.3 GFLOP/s", "1.35 TB/s"
-std::string rate(double per_s, std::string_view unit) {
-  if (per_s >= 1e12) return fmt::format("{:.2f} T{}", per_s / 1e12, unit);
-  return fmt::format("{:.1f} G{}", per_s / 1e9, unit);
-}
-
 // "96.4", "1,829"
 std::string speed(double tokens_per_s) {
   if (tokens_per_s < 100) return fmt::format("{:.1f}", tokens_per_s);
   return grouped(static_cast<int64_t>(std::min(tokens_per_s, 1e15) + 0.5));
-}
-
-std::string share(double part) {
-  return fmt::format("{:.0f} %", 100 * part);
-}
-
-// What comes faster than memory gives it was not read from there.
-std::string memory_share_text(double part) {
-  return part > 1 ? "in cache" : share(part);
 }
 
 Sheet head_sheet(const OpenModel& model, const cpu::MachineLimits& m, const BenchOptions& options) {
@@ -223,15 +208,7 @@ Sheet head_sheet(const OpenModel& model, const cpu::MachineLimits& m, const Benc
   sheet.row("chip", info.level.empty() ? info.name : fmt::format("{}, level {}", info.name, info.level));
   sheet.row("threads", grouped(info.n_threads));
   sheet.row("numerics id", model.engine->model().numerics_id);
-  sheet.heading("This machine, measured with as many threads");
-  sheet.row("processor", cpu::describe_machine().processor);
-  sheet.row("memory", rate(m.memory_bytes_per_s, "B/s"));
-  const auto peak = [&sheet](std::string_view name, const cpu::Peak& p, std::string_view unit) {
-    sheet.row(name, fmt::format("{}{}{}", rate(p.per_s, unit), p.instruction.empty() ? "" : ", by ", p.instruction));
-  };
-  peak("f32", m.f32, "FLOP/s");
-  peak("bf16", m.bf16, "FLOP/s");
-  peak("int8", m.int8, "OP/s");
+  add_limits(sheet, m);
   return sheet;
 }
 
@@ -275,20 +252,12 @@ std::string bench_text(const std::vector<Row>& rows, const OpenModel& model, con
   return text + legend.str() + kernel_table(*model.chip, Stream::kOut);
 }
 
-Json peak_json(const cpu::Peak& peak) {
-  return {{"per_s", peak.per_s}, {"instruction", peak.instruction}};
-}
-
 Json json_form(const std::vector<Row>& rows, const OpenModel& model, const cpu::MachineLimits& m,
                const BenchOptions& options) {
-  const cpu::Machine machine = cpu::describe_machine();
   Json json;
   json["model"] = short_name(options.model.path);
   json["numerics_id"] = model.engine->model().numerics_id;
-  json["machine"] = {
-      {"processor", machine.processor},  {"cores", machine.cores},    {"threads", m.n_threads},
-      {"chip", model.chip->info().name}, {"level", m.level},          {"memory_bytes_per_s", m.memory_bytes_per_s},
-      {"f32", peak_json(m.f32)},         {"bf16", peak_json(m.bf16)}, {"int8", peak_json(m.int8)}};
+  json["machine"] = limits_json(m, model.chip->info().name);
   json["load_ms"] = model.load_ms;
   json["rows"] = Json::array();
   for (const Row& r : rows) {

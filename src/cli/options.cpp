@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "builtin/builtin.h"
+#include "cli/check.h"
 #include "cli/data.h"
 #include "cli/eval.h"
 #include "cli/find_model.h"
@@ -442,6 +443,7 @@ std::vector<Command> all_commands() {
   commands.push_back(make_grads());
   commands.push_back(make_tokenize());
   commands.push_back(make_bench());
+  commands.push_back(make_check());
   commands.push_back(make_eval());
   commands.push_back(make_train());
   commands.push_back(make_sample());

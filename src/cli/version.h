@@ -12,6 +12,7 @@ struct BuildInfo {
   std::string_view commit;    // "bf99120fa3c1", "bf99120fa3c1 with changes", or "unknown": not built of a repository
   std::string_view compiler;  // "GNU 12.2.0"
   std::string_view build;     // "Release for x86_64"
+  std::string_view arithmetic_sha256;  // of docs/arithmetic.md
 };
 extern const BuildInfo kBuildInfo;
 

@@ -76,7 +76,8 @@ TEST(CaseLine, RefusesWhatIsNoCase) {
   EXPECT_EQ(refused("add apart rows=1 cols=1 seed=1 seed=2"),
             "reading a case: add: 'seed' is there twice; leave one of them");
   EXPECT_EQ(refused("add apart rows=1 cols=1 values=red"),
-            "reading a case: add: 'values' has the value 'red'; write plain, wide, low, tiny, not_finite, any, golden");
+            "reading a case: add: 'values' has the value 'red'; write plain, wide, low, tiny, edge, "
+            "not_finite, any, golden");
   EXPECT_EQ(refused("add apart rows=1 cols=1 grade=bounded"),
             "reading a case: add: 'grade' has the value 'bounded'; write exact");
   EXPECT_EQ(refused("add apart rows=1 cols=1 gap=65"),

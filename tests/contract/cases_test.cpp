@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "check/judge.h"
 #include "check/suite.h"
 #include "contract/op_table.h"
 #include "tests/contract/case_rig.h"
@@ -15,15 +16,6 @@ using check::Suite;
 
 class Cases : public ::testing::TestWithParam<std::string> {};
 
-// What is wanted of a document in chunks is what the reference chip makes of it in one piece.
-Case in_one_piece(Case c) {
-  if (c.op != "attention" || c.list("lengths").size() != 1) return c;
-  for (check::Dimension& dimension : c.dimensions) {
-    if (dimension.name == "chunk") dimension.sizes = {0};
-  }
-  return c;
-}
-
 TEST_P(Cases, GiveTheBitsOfTheReferenceChip) {
   const Suite* suite = check::find_suite(GetParam());
   ASSERT_NE(suite, nullptr);
@@ -31,7 +23,7 @@ TEST_P(Cases, GiveTheBitsOfTheReferenceChip) {
   check::Outcome want;
   for (const Case& c : suite->cases()) {
     if (c.is_large && test::is_distant()) continue;  // the reference chip takes long for it, and other entries run it
-    const Case whole = in_one_piece(c);
+    const Case whole = check::wanted_by(c);
     if (check::case_line(whole) != wanted_line) {
       want = test::reference_outcome(check::build(whole));
       wanted_line = check::case_line(whole);

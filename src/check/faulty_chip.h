@@ -1,0 +1,62 @@
+// FaultyChip: a chip with a fault (fault.h) in front of another. Faults of arithmetic are made for good: the products
+// are computed anew, in plain loops, as the fault says. It waits for every op that it spoils.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "check/fault.h"
+#include "contract/forwarding_chip.h"
+
+namespace naru::check {
+
+// Where ops that do not end are held, until somebody lets them go: they end with an error then.
+class Hold {
+ public:
+  void wait();
+  void let_go();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_open_ = false;
+};
+
+class FaultyChip final : public contract::ForwardingChip {
+ public:
+  FaultyChip(std::unique_ptr<contract::Chip> inner, const Fault& fault, uint64_t seed = 1);
+  ~FaultyChip() override;
+
+  Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
+                                                       contract::Rule rule) override;
+  Status run(const contract::Op& op) override;
+
+  int64_t n_faults() const { return n_faults_; }  // that were made
+  const std::shared_ptr<Hold>& hold() const { return hold_; }
+
+ private:
+  bool is_hit(const contract::Op& op);
+  Status run_stale(const contract::Op& op);
+  // Changes the rows of every f32 output.
+  template <typename Change>
+  Status change_outputs(const contract::Op& op, const Change& change);
+  Status flip_one_bit(const contract::Op& op);
+  Status multiply_anew(const contract::Op& op);
+  Result<std::vector<float>> rows_of(const View& view, bool is_transposed) const;
+  // out = a b^T, and + bias; of `inputs` elements each.
+  Status write_products(const View& out, const std::vector<float>& a, const std::vector<float>& b, int64_t inputs,
+                        const View& bias);
+
+  std::unique_ptr<contract::Chip> inner_;
+  Fault fault_;
+  uint64_t seed_;
+  uint64_t n_draws_ = 0;
+  int64_t n_faults_ = 0;
+  std::shared_ptr<Hold> hold_ = std::make_shared<Hold>();
+  // What matrices of the f32 rule were packed from, where the fault needs it.
+  std::map<const contract::PackedMatrix*, std::vector<float>> values_;
+};
+
+}  // namespace naru::check

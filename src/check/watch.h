@@ -1,0 +1,40 @@
+// Watch: a thread that does what may never end, and somebody who waits for it no longer than he wants. Calls of a chip
+// belong to one thread: all of those that a watch is given are made on its own.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace naru::check {
+
+class Watch {
+ public:
+  Watch();
+  // Waits for the thread, but not where it was left behind.
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // False where the work is not done after `seconds`: it and the thread are left behind, with all that the work holds,
+  // and nothing more may be given to this watch. So the work owns whatever it touches.
+  bool run(std::function<void()> work, double seconds);
+  bool is_left_behind() const { return is_left_behind_; }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::function<void()> work;
+    bool is_ending = false;
+  };
+  static void work(const std::shared_ptr<State>& state);
+
+  std::shared_ptr<State> state_;
+  std::thread thread_;
+  bool is_left_behind_ = false;
+};
+
+}  // namespace naru::check

@@ -1,0 +1,234 @@
+// The receipt of a chip: its matrix with all that decides whether another one can be held against it, as receipt.json
+// and as a page to read, receipt.md; and two receipts compared.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/file_digest.h"
+#include "base/folder.h"
+#include "base/shown_text.h"
+#include "cli/check.h"
+#include "cli/machine_report.h"
+#include "cli/sheet.h"
+#include "cli/table.h"
+#include "cli/version.h"
+#include "contract/kinds.h"
+#include "formats/json.h"
+
+namespace naru::cli {
+namespace {
+
+constexpr int64_t kReceiptVersion = 1;
+constexpr int64_t kReceiptBytesMax = int64_t{16} << 20;
+constexpr std::string_view kReceiptJson = "receipt.json", kReceiptPage = "receipt.md";
+
+bool is_receipt_file(const std::filesystem::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  return name == kReceiptJson || name == kReceiptPage;
+}
+
+// A row of a Markdown table; texts of a chip are its own.
+std::string page_cell(std::string text) {
+  text = one_line(text);
+  for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  return text;
+}
+
+std::string page_of(const Json& receipt, const check::ChipMatrix& matrix, const CheckOptions& o) {
+  const auto text = [&](const char* key) { return page_cell(receipt[key].get<std::string>()); };
+  std::string page = fmt::format("# Receipt of chip {}\n\n| | |\n| --- | --- |\n", text("chip"));
+  for (const char* key : {"detail", "program", "compiler", "build", "system", "arithmetic", "arithmetic_sha256",
+                          "binary_sha256", "cases_sha256"}) {
+    page += fmt::format("| {} | {} |\n", key, text(key));
+  }
+  page += fmt::format("| processor | {} |\n| cases | {}{} |\n| time | {} |\n\n",
+                      page_cell(receipt["machine"]["processor"].get<std::string>()), grouped(matrix.n_cases),
+                      o.is_quick ? ", a sample" : "", format_seconds(matrix.seconds));
+  page += "| op | kind | grade | cases | error | bound | ms |\n| --- | --- | --- | ---: | ---: | ---: | ---: |\n";
+  for (const check::Cell& cell : matrix.cells) {
+    const bool is_bounded = !cell.worst_bounded.what.empty();
+    page += fmt::format("| {} | {} | {} | {} | {} | {} | {} |\n", cell.op, cell.kind, check::verdict_name(cell.verdict),
+                        cell.n_cases, is_bounded ? fmt::format("{:.2e}", cell.worst_bounded.error) : "",
+                        is_bounded ? fmt::format("{:.2e}", cell.worst_bounded.bound) : "",
+                        cell.speed ? fmt::format("{:.3f}", cell.speed->seconds * 1e3) : "");
+  }
+  for (const check::Cell& cell : matrix.cells) {
+    if (!cell.failure) continue;
+    page += fmt::format("\n**{} {}, {}:** {}\n\n```\n{}\n```\n", cell.op, cell.kind, check::verdict_name(cell.verdict),
+                        page_cell(cell.failure->finding.what), case_command(o, cell.failure->smallest));
+  }
+  return page;
+}
+
+Status write_file(const std::filesystem::path& path, std::string_view text) {
+  NARU_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  NARU_TRY(file.write(as_bytes(text)));
+  return file.commit();
+}
+
+// A receipt as it is read back; the document stays with whoever reads.
+struct ReadCell {
+  std::string verdict, outputs;
+  int64_t n_cases = 0;
+  double error = 0, seconds = 0;
+};
+struct ReadReceipt {
+  std::string path, chip, arithmetic, cases, binary;
+  std::vector<std::pair<std::string, ReadCell>> cells;  // by "op kind"
+};
+
+Result<ReadReceipt> read_receipt(const std::string& argument) {
+  std::filesystem::path path(argument);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) path /= kReceiptJson;
+  NARU_ASSIGN(const std::string text, read_file(path, kReceiptBytesMax));
+  NARU_ASSIGN(const nlohmann::json document, formats::parse_json(as_bytes(text), path.string()));
+  NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(document, path.string()));
+  NARU_ASSIGN(const int64_t version, root.get_int("receipt", 0, INT32_MAX));
+  if (version != kReceiptVersion) {
+    return root.wrong(Code::kUnsupported, "receipt", std::to_string(version), std::to_string(kReceiptVersion),
+                      "compare receipts that one version of naru wrote");
+  }
+  ReadReceipt receipt{.path = argument, .chip = {}, .arithmetic = {}, .cases = {}, .binary = {}, .cells = {}};
+  NARU_ASSIGN(receipt.chip, root.get_string("chip"));
+  NARU_ASSIGN(receipt.arithmetic, root.get_string("arithmetic_sha256"));
+  NARU_ASSIGN(receipt.cases, root.get_string("cases_sha256"));
+  NARU_ASSIGN(receipt.binary, root.get_string("binary_sha256"));
+  NARU_ASSIGN(const std::vector<const nlohmann::json*> cells, root.find_array("cells"));
+  for (size_t i = 0; i < cells.size(); ++i) {
+    NARU_ASSIGN(const formats::JsonObject cell,
+                formats::JsonObject::of(*cells[i], path.string(), fmt::format("cells[{}]", i)));
+    ReadCell read;
+    NARU_ASSIGN(const std::string op, cell.get_string("op"));
+    NARU_ASSIGN(const std::string kind, cell.get_string("kind"));
+    NARU_ASSIGN(read.verdict, cell.get_string("verdict"));
+    NARU_ASSIGN(read.outputs, cell.get_string("outputs_sha256"));
+    NARU_ASSIGN(read.n_cases, cell.get_int("cases", 0, INT32_MAX));
+    NARU_ASSIGN(const std::optional<formats::JsonObject> bounded, cell.find_object("bounded"));
+    if (bounded) {
+      NARU_ASSIGN(read.error, bounded->get_double("error"));
+    }
+    NARU_ASSIGN(const std::optional<formats::JsonObject> speed, cell.find_object("speed"));
+    if (speed) {
+      NARU_ASSIGN(read.seconds, speed->get_double("seconds"));
+    }
+    receipt.cells.emplace_back(op + " " + kind, read);
+  }
+  return receipt;
+}
+
+// Cells of different cases, or by different arithmetic, say nothing of each other.
+Status check_comparable(const ReadReceipt& a, const ReadReceipt& b) {
+  const auto refuse = [&](const char* what, const char* next) -> Status {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("comparing receipts: {} and {}: {}; {}", a.path, b.path, what, next)};
+  };
+  if (a.arithmetic != b.arithmetic) {
+    return refuse("they are of different texts of the arithmetic", "make both with one version of naru");
+  }
+  if (a.cases != b.cases) {
+    return refuse("they ran different cases", "make both with one version of naru, with or without --quick and --op");
+  }
+  return {};
+}
+
+struct ReceiptDifference {
+  std::string cell, what;
+};
+
+std::vector<ReceiptDifference> differences_of(const ReadReceipt& a, const ReadReceipt& b) {
+  std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
+  std::vector<ReceiptDifference> differences;
+  for (const auto& [name, cell] : a.cells) {
+    const auto other = of_b.find(name);
+    if (other == of_b.end()) {
+      differences.push_back({name, "the second one did not come to it"});
+    } else if (cell.verdict != other->second.verdict) {
+      differences.push_back({name, fmt::format("{}, then {}", cell.verdict, other->second.verdict)});
+    } else if (cell.outputs != other->second.outputs) {
+      differences.push_back({name, fmt::format("both are {}, with other bits; the largest errors are {:.2e} and {:.2e}",
+                                               cell.verdict, cell.error, other->second.error)});
+    }
+  }
+  for (const auto& [name, cell] : b.cells) {
+    const bool is_there =
+        std::any_of(a.cells.begin(), a.cells.end(), [&](const auto& each) { return each.first == name; });
+    if (!is_there) differences.push_back({name, "the first one did not come to it"});
+  }
+  return differences;
+}
+
+// Least, middle and largest of how much longer the second one takes.
+std::string speed_line(const ReadReceipt& a, const ReadReceipt& b) {
+  const std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
+  std::vector<double> ratios;
+  for (const auto& [name, cell] : a.cells) {
+    const auto other = of_b.find(name);
+    if (other != of_b.end() && cell.seconds > 0 && other->second.seconds > 0) {
+      ratios.push_back(other->second.seconds / cell.seconds);
+    }
+  }
+  if (ratios.empty()) return {};
+  std::sort(ratios.begin(), ratios.end());
+  return fmt::format("times of the second by those of the first: {:.2f} in the middle, from {:.2f} to {:.2f}",
+                     ratios[ratios.size() / 2], ratios.front(), ratios.back());
+}
+
+}  // namespace
+
+Status check_receipt_place(const CheckOptions& o) {
+  if (o.receipt.empty()) return {};
+  return check_folder_place(o.receipt, o.existing, is_receipt_file);
+}
+
+Result<Json> receipt_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& o) {
+  NARU_ASSIGN(const FileContent binary, digest_file("/proc/self/exe"));
+  Json json;
+  json["receipt"] = kReceiptVersion;
+  json["program"] = version_line();
+  json["compiler"] = kBuildInfo.compiler;
+  json["build"] = kBuildInfo.build;
+  json["system"] = system_line();
+  json["arithmetic_sha256"] = kBuildInfo.arithmetic_sha256;
+  json["binary_sha256"] = binary.sha256;
+  json["cases_sha256"] = matrix.cases;
+  json.update(matrix_json(matrix, chip, o));
+  return json;
+}
+
+Status write_receipt(const Json& receipt, const check::ChipMatrix& matrix, const CheckOptions& o) {
+  NARU_ASSIGN(AtomicFolder folder, AtomicFolder::create(o.receipt, o.existing));
+  NARU_TRY(write_file(folder.path() / kReceiptJson, json_text(receipt)));
+  NARU_TRY(write_file(folder.path() / kReceiptPage, page_of(receipt, matrix, o)));
+  return folder.commit();
+}
+
+Status compare_receipts(const CheckOptions& o) {
+  NARU_ASSIGN(const ReadReceipt a, read_receipt(o.compared[0]));
+  NARU_ASSIGN(const ReadReceipt b, read_receipt(o.compared[1]));
+  NARU_TRY(check_comparable(a, b));
+  const std::vector<ReceiptDifference> differences = differences_of(a, b);
+  if (o.json) {
+    Json json = {{"a", a.chip}, {"b", b.chip}, {"same_binary", a.binary == b.binary}, {"differences", Json::array()}};
+    for (const ReceiptDifference& each : differences) {
+      json["differences"].push_back({{"cell", each.cell}, {"what", each.what}});
+    }
+    return write_out(json_text(json));
+  }
+  Sheet sheet(Stream::kOut);
+  sheet.title(fmt::format("{} and {}", a.chip, b.chip), "");
+  sheet.row("first", a.path);
+  sheet.row("second", b.path);
+  sheet.row("program", a.binary == b.binary ? "the same" : "two builds");
+  sheet.row("cells", fmt::format("{} of {} alike", a.cells.size() - std::min(differences.size(), a.cells.size()),
+                                 a.cells.size()));
+  sheet.row("speed", speed_line(a, b));
+  if (!differences.empty()) sheet.heading("Unlike");
+  for (const ReceiptDifference& each : differences) sheet.row(each.cell, each.what);
+  return write_out(sheet.str());
+}
+
+}  // namespace naru::cli
