@@ -2,7 +2,7 @@
 """Forms of JSON schemas against python-jsonschema: what is made validates, and what validates is taken.
 
     build/release/naru_form_lines   (target naru_form_lines)
-    pip install jsonschema hypothesis-jsonschema rfc3339-validator
+    pip install 'jsonschema[format-nongpl]' hypothesis-jsonschema
     tools/check_forms.py build/release/naru_form_lines --schemas 3000
 
 Schemas are random, of the keywords that src/text/forms/schema_shape.h lists. For each, values are made by random walks
@@ -149,6 +149,9 @@ def in_order(value, schema, root):
         schema = {**root["$defs"]["node"], **{k: v for k, v in schema.items() if k != "$ref"}}
     if not isinstance(schema, dict):
         return value
+    for literal in schema.get("enum", [schema["const"]] if "const" in schema else []):
+        if is_same(value, literal):
+            return literal
     if isinstance(value, dict):
         properties, required = dict(schema.get("properties", {})), list(schema.get("required", []))
         for part in schema.get("allOf", []):
@@ -163,6 +166,15 @@ def in_order(value, schema, root):
         return [in_order(v, prefix[i] if i < len(prefix) else schema.get("items", True), root)
                 for i, v in enumerate(value)]
     return value
+
+
+def is_same(a, b):
+    """As JSON has it: true is no number, and the order of keys says nothing."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(is_same(a[name], b[name]) for name in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(is_same, a, b))
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 def is_left_out(text, schema):
@@ -206,6 +218,11 @@ def main():
     args = parser.parse_args()
     import jsonschema
     warnings.filterwarnings("ignore")
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    unchecked = [name for name in FORMATS if checker.conforms("x y", name)]
+    if unchecked:
+        sys.exit(f"checking formats: jsonschema takes 'x y' for {', '.join(unchecked)}: packages are missing; "
+                 "pip install 'jsonschema[format-nongpl]'")
     program = subprocess.Popen([args.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     counts = dict(schemas=0, refused=0, made=0, drawn=0, wrong=0)
     reasons = {}
@@ -217,7 +234,7 @@ def main():
 
     for i in range(args.schemas):
         schema = Schemas(args.seed * 1000003 + i).root()
-        validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+        validator = jsonschema.Draft202012Validator(schema, format_checker=checker)
         texts = []
         if args.drawn and not has_choice(schema):
             try:

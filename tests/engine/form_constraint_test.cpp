@@ -78,6 +78,8 @@ TEST(FormConstraint, AllowsWhatMayStillBecomeTheForm) {
                        static_cast<int32_t>((*vocabulary).n_ids() + 2)));
   EXPECT_EQ(coming({}, true, true), free);
   EXPECT_EQ(coming({"x", "</think>"}, true, true), (Texts{" ", "\t", "\r", "\n", "{", "{\"", "{\"a\":"}));
+  EXPECT_EQ(coming({"</think>", "\n"}, true, true), (Texts{" ", "\t", "\r", "\n", "{", "{\"", "{\"a\":"}));
+  EXPECT_EQ(coming({"</think>", "\n", "\n"}, true, true), (Texts{"{", "{\"", "{\"a\":"})) << "two of them at most";
   EXPECT_EQ(coming({"</think>", "\n", "\n", "{"}, true, true), (Texts{" ", "\n", "\""}));
 }
 

@@ -5,7 +5,7 @@ import { Parts } from "./parts.js";
 import { colouredLine, languageOf } from "./highlighter.js";
 import { label, say, t } from "./words.js";
 
-const PART_LINES = 100;
+const PART_LINES = 30; // a part that grows is laid out whole
 
 export function codeBlock(name) {
   const language = languageOf(name);

@@ -16,6 +16,7 @@ export class MessageView {
     this.acts = acts;
     this.place = place;
     this.isEnding = false;
+    this.isDrawn = false; // until something changes there is nothing to do
     this.element = h("article", { class: `message ${node.role}`, "data-id": node.id, tabindex: "-1" });
     label(this.element, node.role === "user" ? "you" : "model");
     this.body = h("div", { class: "body" });
@@ -44,7 +45,10 @@ export class MessageView {
     this.textView = new StreamView(this.text);
     this.reasoningView = new StreamView(this.reasoningBody);
     this.given = { text: 0, reasoning: 0 };
-    this.reasoning.addEventListener("toggle", () => this.acts.changed());
+    this.reasoning.addEventListener("toggle", () => {
+      this.isDrawn = false; // nobody draws what is folded
+      this.acts.changed();
+    });
     if (this.node.state !== "streaming") {
       this.textView.finish();
       this.reasoningView.finish();
@@ -59,6 +63,7 @@ export class MessageView {
     const mark = `${node.state} ${node.text.length} ${reasoning.length} ${node.reasoningMs}`;
     if (mark === this.mark) return;
     this.mark = mark;
+    this.isDrawn = false;
     const reading = [["text", this.textView, node.text], ["reasoning", this.reasoningView, reasoning]];
     for (const [name, view, text] of reading) {
       if (text.length > this.given[name]) view.append(text.slice(this.given[name]));
@@ -79,6 +84,7 @@ export class MessageView {
     const isMade = this.reasoning.open || !this.node.reasoning ? this.reasoningView.step(ms / 2) : true;
     const isAllMade = this.textView.step(ms) && isMade;
     if (isAllMade && this.isEnding) this.end();
+    this.isDrawn = isAllMade;
     return isAllMade;
   }
 
@@ -90,6 +96,7 @@ export class MessageView {
   /** The answer grows no more. Its foot comes when all of it is drawn: before that it would be moved. */
   finish() {
     this.isEnding = true;
+    this.isDrawn = false;
     this.update();
     this.textView.finish();
     this.reasoningView.finish();

@@ -2,6 +2,8 @@
 // above the window, and with the very height that it has: nothing that is seen moves by it.
 const ABOVE = -100; // pixels
 
+const grown = new Set(); // lists of parts, of which one has begun since they were looked at
+
 export class Parts {
   constructor() {
     this.open = [];
@@ -9,15 +11,29 @@ export class Parts {
 
   /** The part that grows from now on. */
   begin(part) {
-    this.open = this.open.filter((each) => !settled(each));
     this.open.push(part);
+    grown.add(this);
   }
 }
 
-function settled(part) {
-  const { bottom, height } = part.getBoundingClientRect();
-  if (height === 0 || bottom > ABOVE) return false;
-  part.style.containIntrinsicSize = `auto ${height}px`;
-  part.classList.add("far");
-  return true;
+/** Looks at all that is done growing; true where some of it is put out of sight. To be called where nothing has changed
+ * since it was laid out: it asks for heights. */
+export function settleParts() {
+  const far = [];
+  for (const parts of grown) {
+    const last = parts.open.pop();
+    const open = [];
+    for (const part of parts.open) {
+      const { bottom, height } = part.getBoundingClientRect();
+      if (height === 0 || bottom > ABOVE) open.push(part);
+      else far.push([part, height]);
+    }
+    parts.open = [...open, last];
+  }
+  grown.clear();
+  for (const [part, height] of far) {
+    part.style.containIntrinsicSize = `auto ${height}px`;
+    part.classList.add("far");
+  }
+  return far.length > 0;
 }

@@ -10,7 +10,7 @@ const SLICE_MS = 8; // of one frame, for blocks
 const WINDOW = 1250; // characters that are looked at together, while they hold a block
 const WINDOW_MAX = 10000; // of one block, before it is cut
 const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
-const CODE_WINDOW = 8000; // characters of code that are made together
+const CODE_WINDOW = 1500; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/;
 const OPEN_TEX = /^ {0,3}(?:\$\$(?![^]*\$\$)|\\\[(?![^]*\\\]))/;
@@ -28,7 +28,7 @@ export class StreamView {
     this.source = "";
     this.at = 0; // where the part that may change begins
     this.isWhole = false;
-    this.code = null; // {block, end: RegExp} of an open fence
+    this.code = null; // {block, end: RegExp, isInLine: what comes next is no begin of a line} of an open fence
     this.width = WINDOW; // characters that are looked at together now
     this.tableHead = ""; // of a table whose first rows are made already
     this.listGoesOn = false; // the items before it are made already
@@ -198,7 +198,7 @@ export class StreamView {
     this.tail.before(block.element);
     ++this.partBlocks;
     const mark = fence[1];
-    this.code = { block, end: new RegExp(`^ {0,3}${mark[0]}{${mark.length},}[ \\t]*(?:\\n|$)`) };
+    this.code = { block, isInLine: false, end: new RegExp(`^ {0,3}${mark[0]}{${mark.length},}[ \\t]*(?:\\n|$)`) };
     this.at += fence[0].length;
     return true;
   }
@@ -207,12 +207,14 @@ export class StreamView {
   takeCode() {
     const { block, end } = this.code;
     const text = this.source.slice(this.at, this.at + CODE_WINDOW);
+    const isEnd = this.at + text.length === this.source.length;
     let place = 0;
     while (place < text.length) {
       const next = text.indexOf("\n", place) + 1;
+      if (next === 0 && !isEnd && place > 1) break; // the next step has more of this line
       const line = next > 0 ? text.slice(place, next) : text.slice(place);
-      const isFence = end.test(line);
-      if (isFence && (next > 0 || this.isWhole)) {
+      const isBegin = place > 0 || !this.code.isInLine;
+      if (isBegin && end.test(line) && (next > 0 || (isEnd && this.isWhole))) {
         block.append(text.slice(0, place).replace(/\n$/, ""));
         block.close();
         this.code = null;
@@ -220,17 +222,14 @@ export class StreamView {
         this.shown = -1;
         return true;
       }
-      if (next === 0) {
-        if (!this.isWhole && /^ {0,3}[`~]*$/.test(line)) break;
-        place = text.length;
-      } else {
-        place = next;
-      }
+      if (next === 0 && isBegin && isEnd && !this.isWhole && /^ {0,3}[`~]*$/.test(line)) break;
+      place = next > 0 ? next : text.length;
     }
     // A line break is held back: the last one before the fence is none of the code.
     let taken = text.slice(0, place);
-    if (taken.endsWith("\n") && !this.isWhole) taken = taken.slice(0, -1);
+    if (taken.endsWith("\n") && !(isEnd && this.isWhole)) taken = taken.slice(0, -1);
     block.append(taken);
+    if (taken) this.code.isInLine = !taken.endsWith("\n");
     this.at += taken.length;
     this.shown = this.source.length;
     if (this.isWhole && this.at === this.source.length) {

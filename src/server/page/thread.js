@@ -3,11 +3,14 @@
 import { byId, h } from "./dom.js";
 import { pathTo, siblings } from "./conversation.js";
 import { MessageView } from "./message_view.js";
+import { settleParts } from "./parts.js";
 import { languageNow, say } from "./words.js";
 
 const NEAR_END = 48; // pixels that count as the end
-const FRAME_MS = 8; // of drawing in a frame
+const FRAME_MS = 16; // that a frame may take, with the layout of what was drawn
+const DRAW_MS = [2, 6]; // of it for drawing: least, where layout is dear, and most
 const REST_MS = 32; // between two frames that draw: thirty times a second is smooth for text
+const LEAVES_AT_ONCE = 20; // parts of an answer
 const SCRIPTS = { ko: /\p{Script=Hangul}/u, zh: /\p{Script=Han}/u }; // by which a question is in the page's language
 const REST_FACTOR = 3; // a slow machine draws less often
 
@@ -22,6 +25,8 @@ export class Thread {
     this.isAtEnd = true;
     this.isDrawing = false;
     this.next = 0;
+    this.drawMs = DRAW_MS[1] / 2;
+    this.leaving = [];
     this.scroller.addEventListener("scroll", () => this.look(), { passive: true });
     this.latest.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.stay()).observe(this.scroller);
@@ -39,21 +44,33 @@ export class Thread {
       const isSame = before && before.node === node && before.place.count === place.count;
       this.views.set(node.id, isSame ? before : new MessageView(node, this.acts, place));
     }
-    const elements = [...this.views.values()].map((view) => view.element);
+    const elements = new Set([...this.views.values()].map((view) => view.element));
     // What stands already in its place is not moved: that would end a selection.
-    let at = this.log.firstChild;
+    const there = [...this.log.children].filter((each) => !each.classList.contains("leaves"));
     for (const element of elements) {
-      if (element === at) at = at.nextSibling;
-      else this.log.insertBefore(element, at);
+      if (element === there[0]) there.shift();
+      else this.log.insertBefore(element, there[0] ?? null);
     }
-    while (at) {
-      const after = at.nextSibling;
-      at.remove();
-      at = after;
-    }
+    for (const element of there) if (!elements.has(element)) this.leave(element);
     if (path.length === 0) this.log.append(this.makeWelcome());
     this.isAtEnd = true;
     this.draw();
+  }
+
+  /** What is long is gone at once to the eye, and taken away in slices: ten thousand lines in one would keep a frame. */
+  leave(element) {
+    const pieces = element.querySelectorAll(".part, .code-part");
+    if (pieces.length < LEAVES_AT_ONCE) return element.remove();
+    element.className = "leaves";
+    element.inert = true;
+    this.leaving.push(element, ...pieces); // from the last one on, so that those inside come before what they are in
+    return undefined;
+  }
+
+  takeAway(ms) {
+    const end = performance.now() + ms;
+    while (this.leaving.length > 0 && performance.now() < end) this.leaving.pop().remove();
+    return this.leaving.length === 0;
   }
 
   makeWelcome() {
@@ -92,24 +109,42 @@ export class Thread {
 
   frame() {
     const begin = performance.now();
-    if (begin < this.next) return requestAnimationFrame(() => this.frame());
+    // To put parts out of sight has the browser lay out again: no frame does that and draws as well.
+    if (settleParts() || begin < this.next) return requestAnimationFrame(() => this.frame());
+    const isMade = this.drawViews(performance.now() + this.drawMs);
+    this.stay();
+    this.weigh(performance.now() - begin);
+    // What is opened is there the sooner the better; what grows is drawn as often as it is read.
+    const grows = [...this.views.values()].some((view) => view.node.state === "streaming");
+    this.next = grows ? begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin)) : 0;
+    const isAway = this.takeAway(this.drawMs / 2);
+    if (!isMade || !isAway) return requestAnimationFrame(() => this.frame());
+    this.isDrawing = false;
+    this.log.setAttribute("aria-busy", "false");
+    return undefined;
+  }
+
+  /** True where all is drawn. Something is, however slow the machine: time cannot be up before the first step. */
+  drawViews(end) {
     let isMade = true;
+    let hasDrawn = false;
     // The last ones first: they are in sight.
     for (const view of [...this.views.values()].reverse()) {
       if (view.node.role === "user") continue;
       view.update();
-      const left = FRAME_MS - (performance.now() - begin);
-      isMade = left > 0 ? view.step(left) && isMade : false;
-      if (left <= 0) break;
+      if (view.isDrawn) continue;
+      const left = end - performance.now();
+      if (hasDrawn && left <= 0) return false;
+      hasDrawn = true;
+      if (!view.step(left)) isMade = false;
     }
-    this.stay();
-    // What is opened is there the sooner the better; what grows is drawn as often as it is read.
-    const grows = [...this.views.values()].some((view) => view.node.state === "streaming");
-    this.next = grows ? begin + Math.max(REST_MS, REST_FACTOR * (performance.now() - begin)) : 0;
-    if (!isMade) return requestAnimationFrame(() => this.frame());
-    this.isDrawing = false;
-    this.log.setAttribute("aria-busy", "false");
-    return undefined;
+    return isMade;
+  }
+
+  /** The next frame draws less when this one took long: a machine may be slow, or busy with other things. */
+  weigh(ms) {
+    const [least, most] = DRAW_MS;
+    this.drawMs = Math.min(most, Math.max(least, this.drawMs * (ms > FRAME_MS ? 0.7 : 1.2)));
   }
 
   look() {

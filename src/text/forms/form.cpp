@@ -16,7 +16,8 @@
 namespace naru::text {
 namespace {
 
-constexpr int kBlanksBehindReasoning = 16;
+// White space that may stand between the end of reasoning and JSON: "\n\n" is what models are trained to write there.
+constexpr int kBlanksBehindReasoning = 2;
 
 Error about_form(std::string_view doing, const Error& error) {
   return {error.code, fmt::format("{}: {}", doing, error.message)};
