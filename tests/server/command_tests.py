@@ -192,10 +192,10 @@ def test_a_hang_up_has_files_read_again(binary, folder):
     with Server(binary, "--log", log, "--json-log", "--keys", keys, *tls) as server:
         with connect(server, made and made[0]) as client:
             assert client.ask("POST", "/v1/chat/completions", HELLO, **anna).status == 200
+            wait_until(lambda: log.exists() and log.read_text().count("\n") == 1, "no line in the log")
             client.send(request("POST", "/v1/completions", {"prompt": "a", "max_tokens": 200, "ignore_eos": True,
                                                             "stream": True}, **anna))
             client.until(b"data: ")
-            wait_until(lambda: log.read_text().count("\n") == 1, "no line in the log")
             log.rename(old_log)
             keys.write_text("abcdef0123456789abcd bert\n")
             if made:
@@ -208,7 +208,7 @@ def test_a_hang_up_has_files_read_again(binary, folder):
             assert client.ask("GET", "/v1/models", **anna).status == 401
             assert client.ask("GET", "/v1/models", **bert).status == 200
             wait_until(lambda: log.exists() and log.read_text().count("\n") >= 2, "no line in the new log")
-            assert old_log.read_text().count("\n") == 1
+            assert old_log.read_text().count("\n") in (1, 2)  # a second where the answer ended before the rename
         with connect(server, other and other[0]) as client:  # a new connection has the new certificate
             assert client.ask("GET", "/v1/models", **bert).status == 200
         keys.write_text("short\n")  # what cannot be read changes nothing
