@@ -23,7 +23,7 @@ struct Speed {
 
 // The case of this op and kind (of one of its cases) that is timed; of a smaller shape where `is_small`.
 Case timed_case(const Case& like, bool is_small);
-// Runs it for about `seconds`, once at least. The chip's errors.
+// Runs it for about `seconds`, once at least, and twice where that is not slow. The chip's errors.
 Result<Speed> measure_speed(const Case& c, contract::Chip& chip, double seconds);
 
 }  // namespace naru::check

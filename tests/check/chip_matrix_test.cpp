@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 #include "check/faulty_chip.h"
 #include "check/shrink.h"
@@ -144,9 +145,10 @@ TEST(ChipMatrix, AFailingCaseIsMadeSmall) {
 
 TEST(ChipMatrix, AChipThatDoesNotAnswerIsLeftBehind) {
   std::shared_ptr<Hold> hold;
+  std::weak_ptr<FaultyChip> left_behind;
   {
     const Faulty faulty("hang@silu_mul");
-    hold = faulty.hold;
+    hold = faulty.hold, left_behind = faulty.chip;
     MatrixOptions options = sample_of_ops({"silu_mul", "add"});
     options.patience_s = 0.5;
     const ChipMatrix matrix = checked(faulty.under_test(), options);
@@ -157,7 +159,9 @@ TEST(ChipMatrix, AChipThatDoesNotAnswerIsLeftBehind) {
     EXPECT_EQ(matrix.first_fault()->failure->finding.what, "silu_mul: no answer in 0.5 seconds");
     EXPECT_EQ(matrix.cells.size(), 1u);  // what stands behind did not run
   }
+  EXPECT_FALSE(left_behind.expired());
   hold->let_go();
+  while (!left_behind.expired()) std::this_thread::yield();  // its thread gives back all that it held
 }
 
 // A chip that refuses an op in its own words.
