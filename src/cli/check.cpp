@@ -141,6 +141,9 @@ Error misused_check(std::string_view what, std::string_view next) {
 }
 
 Status check_flags(const CheckOptions& o) {
+  if (o.existing != Existing::kRefuse && o.receipt.empty()) {
+    return misused_check("--force replaces a receipt, and none is written", "add --receipt FOLDER, or leave it out");
+  }
   if (!o.compared.empty()) {
     if (o.compared.size() != 2) {
       return misused_check("--compare was given once, and two receipts are compared",
