@@ -16,22 +16,18 @@
     killed   a server that is killed in the middle of an answer, and started again: the answer goes on to the end that it
              has alone
 
-A frame is what the browser calls a long animation frame: all that kept it from drawing, in one piece. Time in which the machine
-stood still (a process that only wakes up every 5 ms did not) is taken off. On one that is busy with other things the numbers still
-say more of those than of the page. A Chromium must be installed; Python's standard library is enough
+A frame is what the browser calls a long animation frame: all that kept it from drawing, in one piece. On a machine that is busy with other
+things the numbers say more of those than of the page. A Chromium must be installed; Python's standard library is enough
 but for axe. The exit status is 0 where all that was tried is as it should be.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import itertools
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -84,48 +80,15 @@ See [Rayleigh scattering](https://en.wikipedia.org/wiki/Rayleigh_scattering).
 KOREAN = "하늘이 파란 까닭은 **레일리 산란** 때문입니다. 파장이 짧은 빛이 더 많이 흩어집니다.\n\n"
 CHINESE = "天空呈蓝色是因为**瑞利散射**：波长越短的光散射得越多。\n\n"
 
-# Long animation frames since it was run: [ms, scripts, begin in ms of the epoch]; and what the browser counts as shifts, with what has moved.
+# Long animation frames since it was run: [ms, ...]; and what the browser counts as shifts, with what has moved.
 WATCH = """window.frames_ = []; window.shifts_ = [];
 try { new PerformanceObserver(l => l.getEntries().forEach(e => window.frames_.push([Math.round(e.duration),
-    e.scripts.map(s => `${s.sourceURL.split('/').pop()} ${s.sourceFunctionName} ${Math.round(s.duration)}`).join('; '),
-    performance.timeOrigin + e.startTime])))
+    e.scripts.map(s => `${s.sourceURL.split('/').pop()} ${s.sourceFunctionName} ${Math.round(s.duration)}`).join('; ')])))
     .observe({type: 'long-animation-frame'}); } catch {}
 const rect_ = r => [r.x, r.y, r.width, r.height].map(Math.round).join(',');
 new PerformanceObserver(l => l.getEntries().forEach(e => window.shifts_.push([e.value, e.sources.slice(0, 3).map(s =>
     `${s.node?.nodeName} ${(s.node?.className || s.node?.parentElement?.className) ?? ''} ${rect_(s.previousRect)} -> ${rect_(s.currentRect)}`)])))
     .observe({type: 'layout-shift'});"""
-
-
-# Prints when it woke up late: begin and end, in ms of the epoch.
-METRONOME = """import time
-last = time.time()
-while True:
-    time.sleep(0.005)
-    now = time.time()
-    if now - last > 0.025:
-        print(1000 * last, 1000 * now, flush=True)
-    last = now"""
-
-
-class Metronome:
-    """Of a process that does nothing: whether the machine stood still."""
-
-    def __init__(self):
-        self.stops = []
-        self.process = subprocess.Popen([sys.executable, "-c", METRONOME], stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.stops.append(tuple(map(float, line.split())))
-
-    def own(self, ms, begin):
-        """Milliseconds of a frame in which the machine ran."""
-        return ms - sum(max(0, min(end, begin + ms) - max(start, begin)) for start, end in list(self.stops))
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 class Failed(Exception):
@@ -259,13 +222,8 @@ def axe(args, browser, server, stub):
     expect(not problems, f"{len(problems)} violations")
 
 
-metronome = None  # main() starts it
-
-
 def watched(tab):
-    """Long frames [ms, scripts], and how much has been shifted."""
     frames, shifts = tab.js("[window.frames_, window.shifts_]")
-    frames = [(round(metronome.own(ms, begin)), scripts) for ms, scripts, begin in frames]
     tab.js("window.frames_.length = window.shifts_.length = 0")
     for value, moved in shifts:
         if value > SHIFT_MAX / 5:
@@ -465,11 +423,8 @@ def main():
         panel_tests.write_pipeline(folder, "r1-minute", [("base", "sft"), ("sft", "sft"), ("rl", "grpo")])
         panel_tests.write_run(folder, "r1-minute/base", 100, "done")
         panel_tests.write_run(folder, "r1-minute/sft", 60)
-        global metronome
-        metronome = Metronome()
-        with contextlib.closing(metronome), \
-                Server(args.binary, "--runs", args.runs or str(folder), "--parallel", "4") as server, \
-                Stub(server.address, scripts_of()) as stub, Browser() as browser:
+        with Server(args.binary, "--runs", args.runs or str(folder), "--parallel", "4") as server, Stub(server.address, scripts_of()) as stub, \
+                Browser() as browser:
             for name in args.only.split(","):
                 try:
                     checks[name](args, browser, server, stub)

@@ -4,9 +4,10 @@ stage's weights or samples and the table of the report.
 
     python3 tools/check_pipeline.py recipes/r1/pipeline.toml --cut 20 --done runs/r1 --stages base,small-base
 
---cut N divides steps, documents and problems of the recipes, so that the proof takes minutes; 1 is the pipeline as it is.
---done RUN --stages A,B takes these stages, as they are, from a run of the pipeline: stages that need their full length for
-the others to have something to work with. The exit status is 0 where all is the same and every kill hit a stage at work.
+--cut N divides steps, documents and problems of the recipes, so that the proof takes minutes; 1 is the pipeline as it
+is. --done RUN --stages A,B takes these stages, as they are, from a run of the pipeline: stages that need their full
+length for the others to have something to work with. The exit status is 0 where all is the same and every kill hit the
+stage that was drawn.
 """
 import argparse
 import hashlib
@@ -66,11 +67,13 @@ def digest(path):
 
 
 def results(run, stages):
-    """Of every stage the digest of what it made; of the evaluations the figures without times."""
+    """Of every stage the digest of what it made, and that of the evaluations, which hold no times."""
     made = {}
     for stage in stages:
         files = sorted([*(run / stage).glob("model/*.safetensors"), *(run / stage).glob("samples.jsonl")])
         made[stage] = " ".join(digest(path)[:16] for path in files if path.stat().st_size > 0)
+        if not made[stage]:
+            sys.exit(f"stage {stage} made nothing: cut less, or take stages from a whole run")
     made["evaluations"] = digest(run / "evaluations.json")[:16]
     return made
 
@@ -82,16 +85,17 @@ def stage_at_work(run, stages):
 
 
 def kill_in(args, recipe, run, stage, stages, wait):
-    """Kills the run `wait` seconds after the stage began to write; whether it did so before the run ended."""
+    """Kills the run `wait` seconds after the stage began to write; whether it was at work still."""
     process = subprocess.Popen(command(args, recipe, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         if stage_at_work(run, stages) == stage:
             try:
                 process.wait(timeout=wait)
             except subprocess.TimeoutExpired:
+                is_at_work = stage_at_work(run, stages) == stage
                 process.kill()
                 process.wait()
-                return True
+                return is_at_work
         time.sleep(0.02)
     return False
 
@@ -117,7 +121,8 @@ def main():
         _, seconds = finish(args, recipe, quiet)
         wanted = results(quiet, stages)
         print(f"undisturbed {seconds:.0f} s", flush=True)
-        at = sorted(moments.sample([stage for stage in stages if stage not in args.stages], args.kills), key=stages.index)
+        drawn = [stage for stage in stages if stage not in args.stages]
+        at = sorted(moments.sample(drawn, min(args.kills, len(drawn))), key=stages.index)
         kills = 0
         for stage in at:
             wait = moments.uniform(0, seconds / len(stages) / 2)
@@ -129,7 +134,7 @@ def main():
         finish(args, recipe, killed)
         found = results(killed, stages)
         for name, value in wanted.items():
-            print(f"{name:18} {value or 'nothing'} {'the same' if found[name] == value else 'DIFFERENT: ' + found[name]}")
+            print(f"{name:18} {value} {'the same' if found[name] == value else 'DIFFERENT: ' + found[name]}")
         print(f"killed {kills} times (seed {seed}): {'the same' if found == wanted else 'DIFFERENT'}")
         sys.exit(0 if found == wanted and kills == args.kills else 1)
 

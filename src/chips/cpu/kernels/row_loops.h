@@ -12,8 +12,8 @@ namespace naru::cpu::NARU_LEVEL {
 // A thread is woken for no less than about this many elements.
 constexpr int64_t kElementsPerTask = 8192;
 
-// body(row_begin, row_end, thread) over all rows, by tasks alike of about kElementsPerTask elements, as many for each
-// thread where there are several.
+// body(row_begin, row_end, thread) over all rows, by tasks of equally many rows and about kElementsPerTask elements;
+// where there are several, about as many for each thread.
 template <typename Body>
 void for_row_ranges(Work& work, int64_t rows, int64_t elements_per_row, const Body& body) {
   const int64_t elements = rows * elements_per_row, threads = work.pool.n_threads();
