@@ -104,6 +104,7 @@ Status StreamingView::finish() {
   if (part_ == Part::kReasoning) {
     if (hide_reasoning_ && stderr_is_terminal()) write_err("\r\x1b[K");
     if (!hide_reasoning_) NARU_TRY(write_out(style_code(Style::kPlain, Stream::kOut)));
+    part_ = Part::kNone;
   }
   progress_.reset();
   return ends_in_newline_ ? Status() : put("\n");

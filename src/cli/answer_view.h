@@ -18,8 +18,7 @@ class StreamingView : public AnswerView {
 
   void on_prefill(int64_t done, int64_t total) override;
   Status on_text(const engine::TextDelta& delta) override;
-  // Ends the line; nothing may follow.
-  Status finish();
+  Status finish() override;
 
  private:
   enum class Part : uint8_t { kNone, kReasoning, kContent };

@@ -96,21 +96,41 @@ Result<std::string> model_of_run(const std::string& given) {
                            shown)};
 }
 
-// Whether a run of the recipe, or of a stage of the pipeline, in `file` leaves its model in `place`.
-bool makes_model_at(const std::filesystem::path& file, const std::filesystem::path& place) {
+// Where a run must have its folder so that the recipe's model is at `place`, which ends as OUTPUT/model does; nothing
+// where it does not, or where it makes no model.
+std::optional<std::filesystem::path> run_folder_of(const recipes::Recipe& recipe, const std::filesystem::path& place) {
   namespace fs = std::filesystem;
-  const auto leaves = [&place](const recipes::Recipe& recipe) {
-    std::error_code ignored;
-    const fs::path model = fs::path(with_home(recipe.output)) / runs::kModelFolder;
-    return recipes::makes_model(recipe.kind) && fs::absolute(model, ignored).lexically_normal() == place;
-  };
+  const fs::path model = (fs::path(with_home(recipe.output)) / runs::kModelFolder).lexically_normal();
+  if (!recipes::makes_model(recipe.kind)) return std::nullopt;
+  if (model.is_absolute()) return model == place ? std::optional(place.parent_path()) : std::nullopt;
+  auto end = place.end();
+  for (auto part = model.end(); part != model.begin();) {
+    if (end == place.begin() || *--part != *--end) return std::nullopt;
+  }
+  return place.parent_path();
+}
+
+// The command that makes the model at `place`, by the recipe or the pipeline in `file`; empty where none does.
+std::string command_that_makes(const std::filesystem::path& file, const std::filesystem::path& place) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  std::optional<fs::path> folder;
+  std::string output;
   if (!recipes::is_pipeline(file)) {
     const auto recipe = recipes::read_recipe(file, {});
-    return recipe.ok() && leaves(*recipe);
+    if (recipe.ok()) folder = run_folder_of(*recipe, place), output = with_home(recipe->output);
+  } else if (const auto pipeline = recipes::read_pipeline(file, {}); pipeline.ok()) {
+    for (const recipes::Stage& stage : pipeline->stages) {
+      const auto of_stage = run_folder_of(stage.recipe, place);
+      if (of_stage) folder = of_stage->parent_path(), output = with_home(pipeline->output);
+    }
   }
-  const auto pipeline = recipes::read_pipeline(file, {});
-  return pipeline.ok() && std::any_of(pipeline->stages.begin(), pipeline->stages.end(),
-                                      [&](const recipes::Stage& stage) { return leaves(stage.recipe); });
+  if (!folder) return {};
+  const auto shown = [&](const fs::path& path) {
+    return without_controls_on_one_line(fs::proximate(path, ignored).string());
+  };
+  const bool is_here = fs::absolute(output, ignored).lexically_normal() == *folder;
+  return fmt::format("naru train {}{}", shown(file), is_here ? "" : " --out " + shown(*folder));
 }
 
 // kNotFound where nothing is at a path that a run of a recipe beside this one makes: what is to be run before. Else it
@@ -126,12 +146,11 @@ Status check_made(const std::string& written, const std::filesystem::path& recip
   }
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
-    if (!makes_model_at(file, place)) continue;
-    const std::string made = without_controls_on_one_line(fs::proximate(file, ignored).string());
+    const std::string command = command_that_makes(file, place);
+    if (command.empty()) continue;
     return Error{Code::kNotFound,
-                 fmt::format("{}: {}: it is not there, a model was wanted; a run of {} makes it: naru "
-                             "train {}",
-                             doing, without_controls_on_one_line(fs::proximate(place, ignored).string()), made, made)};
+                 fmt::format("{}: {}: it is not there, a model was wanted; this makes it: {}", doing,
+                             without_controls_on_one_line(fs::proximate(place, ignored).string()), command)};
   }
   return {};
 }

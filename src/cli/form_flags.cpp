@@ -123,4 +123,12 @@ Status check_form(const text::Form& form, const std::string& answer) {
   return text::parse_value(answer, "the answer").ok() ? Status() : wrong("JSON", "response_format");
 }
 
+Status check_form_is_whole(const text::Form& form, const std::string& answer, int64_t n_tokens) {
+  if (check_form(form, answer).ok()) return {};
+  return Error{Code::kResourceExhausted,
+               fmt::format("answering in a form: the answer has {} tokens, all that it may have, and its form is not "
+                           "whole; give more (-n N, --context N), or ask for less",
+                           n_tokens)};
+}
+
 }  // namespace naru::cli

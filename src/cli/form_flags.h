@@ -44,4 +44,7 @@ Result<std::string> form_field(const text::Form& form);
 // expression, JSON. Servers pass over fields that they do not know.
 Status check_form(const text::Form& form, const std::string& answer);
 
+// kResourceExhausted where an answer that ran out of its `n_tokens` tokens is no whole text of the form.
+Status check_form_is_whole(const text::Form& form, const std::string& answer, int64_t n_tokens);
+
 }  // namespace naru::cli

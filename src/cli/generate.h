@@ -12,6 +12,8 @@ class AnswerView {
   virtual void on_prefill(int64_t done, int64_t total) = 0;
   // An error ends the answer.
   virtual Status on_text(const engine::TextDelta& delta) = 0;
+  // Ends the line of what was shown: notes may follow. Again, it does nothing.
+  virtual Status finish() { return {}; }
 };
 
 // Runs the request alone. An interrupt ends the answer with reason kAborted.

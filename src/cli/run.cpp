@@ -76,7 +76,8 @@ Result<Prompt> make_prompt(const RunOptions& options, const engine::Engine& engi
   return render_chat(engine, messages);
 }
 
-Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, const RunOptions& options) {
+Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, const RunOptions& options,
+                        const std::optional<text::Form>& form) {
   if (answer.reason == engine::FinishReason::kAborted) return Error{Code::kCancelled, ""};
   const std::string nothing = nothing_shown(answer, options.hide_reasoning);
   if (!nothing.empty()) print_note(nothing);
@@ -90,7 +91,7 @@ Status say_why_it_ended(const engine::Answer& answer, const OpenModel& model, co
   } else if (stderr_is_terminal()) {
     print_note(fmt::format("the answer stops here: --max-tokens {}", options.max_tokens));
   }
-  return {};
+  return form ? check_form_is_whole(*form, answer.text, answer.usage.completion_tokens) : Status();
 }
 
 Status answer_once(const RunOptions& options, OpenModel& model, const std::string& text,
@@ -126,7 +127,7 @@ Status answer_once(const RunOptions& options, OpenModel& model, const std::strin
   if (options.show_stats) {
     write_err(fmt::format("\n{}\n", styled(stats_line(*answer, model.load_ms), Style::kDim, Stream::kErr)));
   }
-  return say_why_it_ended(*answer, model, options);
+  return say_why_it_ended(*answer, model, options, form);
 }
 
 Status chat_here(const RunOptions& options, OpenModel& model, const std::optional<text::Form>& form) {

@@ -241,6 +241,7 @@ Result<engine::Answer> ServerClient::ask(const Question& question, const ChatSet
   if (answer.is_stopped) return reader.stopped();
   if (answer.status != 200) return server_error(shown_, answer.status, answer.error_body);
   NARU_ASSIGN(engine::Answer whole, reader.finish(shown_));
+  NARU_TRY(view.finish());
   tell_notes(answer.fields, reader.model());
   const bool has_ended = whole.reason == engine::FinishReason::kStop;
   if (question.form != nullptr && has_ended && stop.empty()) NARU_TRY(check_form(*question.form, whole.text));

@@ -59,7 +59,8 @@ Status answer_one_prompt(const RunOptions& options, const ServerClient& client, 
     print_note(is_by_flag ? fmt::format("the answer stops here: --max-tokens {}", options.max_tokens)
                           : std::string("the answer stops here: the server gives no more tokens"));
   }
-  return {};
+  if (form == nullptr || options.json || answer->reason != engine::FinishReason::kLength) return {};
+  return check_form_is_whole(*form, answer->text, answer->usage.completion_tokens);
 }
 
 }  // namespace
