@@ -136,6 +136,22 @@ TEST(ChipMatrix, FaultsAreFoundInTheirCell) {
   }
 }
 
+// A sum of one term has one order, and rule bf16 none of the fault's.
+TEST(ChipMatrix, FaultsThatChangeNothingAreNotCounted) {
+  const auto count = [](std::string_view fault, const Case& c) {
+    const Faulty faulty(fault);
+    EXPECT_TRUE(run_program(build(c), *faulty.chip).ok());
+    return faulty.chip->n_faults();
+  };
+  const auto product = [](const char* kind, int64_t inputs) {
+    return make_case("product", kind, {{"rows", {3}}, {"outputs", {4}}, {"inputs", {inputs}}});
+  };
+  EXPECT_EQ(count("order", product("f32/a_rows/b_rows", 1)), 0);
+  EXPECT_EQ(count("order", product("bf16/a_rows/b_rows", 300)), 0);
+  EXPECT_EQ(count("order", product("f32/a_rows/b_rows", 300)), 1);
+  EXPECT_EQ(count("doubled", make_case("add", "apart", {{"rows", {3}}, {"cols", {5}}})), 0);
+}
+
 TEST(ChipMatrix, AFailingCaseIsMadeSmall) {
   auto cells = cells_with("narrow@product", {"product"});
   const Case& smallest = cells["product f32"].failure->smallest;
