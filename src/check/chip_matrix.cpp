@@ -1,5 +1,7 @@
 #include "check/chip_matrix.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -54,8 +56,11 @@ void add_finding(Cell& cell, const Case& c, Finding finding) {
     return;
   }
   if (!is_fault(finding.verdict)) return;
-  if (!cell.failure) cell.failure = Failure{c, c, std::move(finding), 0};
-  ++cell.failure->n_cases;
+  const int64_t n_before = cell.failure ? cell.failure->n_cases : 0;
+  if (!cell.failure || finding.verdict > cell.failure->finding.verdict) {  // the one that made the grade
+    cell.failure = Failure{c, c, std::move(finding), 0};
+  }
+  cell.failure->n_cases = n_before + 1;
 }
 
 // The work of check_chip, with what it goes through.
@@ -76,7 +81,7 @@ class Checking {
       }
       NARU_TRY(go_on());
     }
-    matrix_.is_whole = !judge_.is_lost();
+    NARU_TRY(measure_cells());
     matrix_.seconds = seconds_from(begin);
     return std::move(matrix_);
   }
@@ -106,21 +111,36 @@ class Checking {
         outputs.update(as_bytes(finding.outputs));
         add_finding(cell, c, std::move(finding));
         ++matrix_.n_cases;
-        if (judge_.is_lost()) return {};
+        if (judge_.is_lost()) {
+          matrix_.is_whole = false;
+          return {};
+        }
       }
       cell.outputs = outputs.finish_hex();
-      if (options_.speed_seconds > 0 && (cell.verdict <= Verdict::kBounded || cell.verdict == Verdict::kWrong)) {
-        measure(cell, cases[0]);
-        if (judge_.is_lost()) return {};
-      }
+      timed_.push_back(timed_case(cases[0], options_.is_sample));
     }
     return {};
   }
 
-  // A chip that cannot run the shape has no speed there.
-  void measure(Cell& cell, const Case& like) {
-    std::optional<Result<Speed>> speed = judge_.measure(timed_case(like, options_.is_sample), options_.speed_seconds);
-    if (speed && speed->ok()) cell.speed = std::move(*speed).value();
+  // Behind all cases, when no reference chip works beside. A chip that cannot run the shape has no speed there; one
+  // that hangs there is at fault.
+  Status measure_cells() {
+    for (size_t i = 0; i < timed_.size() && options_.speed_seconds > 0; ++i) {
+      Cell& cell = matrix_.cells[i];
+      if (judge_.is_lost()) break;
+      if (cell.verdict > Verdict::kBounded && cell.verdict != Verdict::kWrong) continue;
+      std::optional<Result<Speed>> speed = judge_.measure(timed_[i], options_.speed_seconds);
+      if (!speed) {
+        cell.verdict = Verdict::kHangs;
+        Finding finding{cell.verdict,
+                        fmt::format("{}, while it was timed: no answer in {:g} seconds", cell.op, options_.patience_s)};
+        cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 1};
+      } else if (speed->ok()) {
+        cell.speed = std::move(*speed).value();
+      }
+      NARU_TRY(go_on());
+    }
+    return {};
   }
 
   Status go_on() const {
@@ -132,6 +152,7 @@ class Checking {
   const MatrixOptions& options_;
   Judge judge_;
   ChipMatrix matrix_;
+  std::vector<Case> timed_;  // of each cell that ran to its end
   int64_t n_total_ = 0;
 };
 

@@ -39,7 +39,7 @@ struct ChipMatrix {
   int64_t n_cases = 0;      // that ran
   std::string cases;        // SHA-256 of the lines of those that were to run, with their seeds
   double seconds = 0;
-  bool is_whole = true;  // false: a case hangs, and what stands behind it did not run
+  bool is_whole = true;  // false: the chip hung on a case, and those behind it did not run
 
   const Cell* first_fault() const;
 };

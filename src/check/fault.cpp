@@ -98,7 +98,7 @@ Result<Fault> parse_fault(std::string_view text) {
 std::string fault_text(const Fault& fault) {
   std::string text(fault_info(fault.kind).name);
   if (fault.op >= 0) text += fmt::format("@{}", contract::op_name(fault.op));
-  return fault.rate == 1 ? text : text + fmt::format(":{:g}", fault.rate);
+  return fault.rate == 1 ? text : text + fmt::format(":{}", fault.rate);
 }
 
 }  // namespace naru::check

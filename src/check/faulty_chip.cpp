@@ -97,7 +97,13 @@ bool FaultyChip::is_hit(const contract::Op& op) {
 
 Status FaultyChip::run(const contract::Op& op) {
   if (!is_hit(op)) return chip_.run(op);
-  ++n_faults_;
+  is_changed_ = false;
+  const Status status = spoil(op);
+  if (is_changed_) ++n_faults_;
+  return status;
+}
+
+Status FaultyChip::spoil(const contract::Op& op) {
   switch (fault_.kind) {
     case FaultKind::kFlip: return flip_one_bit(op);
     case FaultKind::kRounding:
@@ -108,12 +114,43 @@ Status FaultyChip::run(const contract::Op& op) {
     case FaultKind::kOrder:
     case FaultKind::kNarrow: return multiply_anew(op);
     case FaultKind::kStale: return run_stale(op);
-    case FaultKind::kLost: return {};
-    case FaultKind::kDoubled: NARU_TRY(chip_.run(op)); return chip_.run(op);
+    case FaultKind::kLost: is_changed_ = true; return {};
+    case FaultKind::kDoubled: return run_twice(op);
     case FaultKind::kHang: break;
   }
+  is_changed_ = true;
   hold_->wait();
   return Error{Code::kUnavailable, "running an op: it was held, as the fault says, and let go; leave the fault out"};
+}
+
+Status FaultyChip::put_row(const View& row, const std::vector<float>& values) {
+  std::vector<float> before(values.size());
+  const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+  NARU_TRY(chip_.copy_out(before.data(), row.address, bytes));
+  if (std::memcmp(before.data(), values.data(), static_cast<size_t>(bytes)) == 0) return {};
+  is_changed_ = true;
+  return chip_.copy_in(row.address, values.data(), bytes);
+}
+
+Status FaultyChip::run_twice(const contract::Op& op) {
+  const auto values = [&]() -> Result<std::vector<std::vector<float>>> {
+    std::vector<std::vector<float>> all;
+    for (const OpOutput& output : outputs_of(op)) {
+      if (output.view.element_bytes() != 4) continue;
+      NARU_ASSIGN(std::vector<float> rows, rows_of(output.view, false));
+      all.push_back(std::move(rows));
+    }
+    return all;
+  };
+  NARU_TRY(chip_.run(op));
+  NARU_ASSIGN(const auto once, values());
+  NARU_TRY(chip_.run(op));
+  NARU_ASSIGN(const auto twice, values());
+  for (size_t i = 0; i < once.size(); ++i) {
+    if (once[i].empty()) continue;
+    is_changed_ |= std::memcmp(once[i].data(), twice[i].data(), once[i].size() * sizeof(float)) != 0;
+  }
+  return {};
 }
 
 template <typename Change>
@@ -123,10 +160,10 @@ Status FaultyChip::change_outputs(const contract::Op& op, const Change& change) 
     if (output.view.dtype != DType::kF32 || output.view.cols == 0) continue;
     for (int64_t r = 0; r < output.view.rows; ++r) {
       std::vector<float> row(static_cast<size_t>(output.view.cols));
-      const ChipAddress at = output.view.slice_rows(r, 1).address;
-      NARU_TRY(chip_.copy_out(row.data(), at, output.view.cols * 4));
+      const View at = output.view.slice_rows(r, 1);
+      NARU_TRY(chip_.copy_out(row.data(), at.address, output.view.cols * 4));
       change(row);
-      NARU_TRY(chip_.copy_in(at, row.data(), output.view.cols * 4));
+      NARU_TRY(put_row(at, row));
     }
   }
   return {};
@@ -162,9 +199,7 @@ Status FaultyChip::run_stale(const contract::Op& op) {
     NARU_TRY(chip_.copy_out(before.back().data(), rows.back().address, rows.back().cols * 4));
   }
   NARU_TRY(chip_.run(op));
-  for (size_t i = 0; i < rows.size(); ++i) {
-    NARU_TRY(chip_.copy_in(rows[i].address, before[i].data(), rows[i].cols * 4));
-  }
+  for (size_t i = 0; i < rows.size(); ++i) NARU_TRY(put_row(rows[i], before[i]));
   return {};
 }
 
@@ -196,7 +231,7 @@ Status FaultyChip::write_products(const View& out, const std::vector<float>& a, 
       value = faulty_dot(fault_.kind, a.data() + r * inputs, b.data() + c * inputs, inputs);
       if (!biases.empty()) value = contract::add(value, biases[static_cast<size_t>(c)]);
     }
-    NARU_TRY(chip_.copy_in(out.slice_rows(r, 1).address, row.data(), out.cols * 4));
+    NARU_TRY(put_row(out.slice_rows(r, 1), row));
   }
   return {};
 }

@@ -33,11 +33,15 @@ class FaultyChip final : public contract::ForwardingChip {
                                                        contract::Rule rule) override;
   Status run(const contract::Op& op) override;
 
-  int64_t n_faults() const { return n_faults_; }  // that were made
+  int64_t n_faults() const { return n_faults_; }  // ops that did not run, or whose values are others
   const std::shared_ptr<Hold>& hold() const { return hold_; }
 
  private:
   bool is_hit(const contract::Op& op);
+  Status spoil(const contract::Op& op);
+  // Writes a row of an output, and notes where that changes it.
+  Status put_row(const View& row, const std::vector<float>& values);
+  Status run_twice(const contract::Op& op);
   Status run_stale(const contract::Op& op);
   // Changes the rows of every f32 output.
   template <typename Change>
@@ -54,6 +58,7 @@ class FaultyChip final : public contract::ForwardingChip {
   uint64_t seed_;
   uint64_t n_draws_ = 0;
   int64_t n_faults_ = 0;
+  bool is_changed_ = false;  // by the op that runs
   std::shared_ptr<Hold> hold_ = std::make_shared<Hold>();
   // What matrices of the f32 rule were packed from, where the fault needs it.
   std::map<const contract::PackedMatrix*, std::vector<float>> values_;

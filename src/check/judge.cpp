@@ -92,24 +92,26 @@ struct Judge::Run {
 Judge::Judge(ChipUnderTest chip, std::shared_ptr<contract::Chip> reference, double patience_s)
     : chip_(std::move(chip)), reference_(std::move(reference)), patience_s_(patience_s) {}
 
-Judge::Run Judge::run(const std::shared_ptr<contract::Chip>& chip, const Case& c) {
+Result<Judge::Run> Judge::run(const std::shared_ptr<contract::Chip>& chip, const Case& c) {
   struct Shared {
     std::shared_ptr<const Program> program;
     std::shared_ptr<contract::Chip> chip;
     std::optional<Result<Outcome>> outcome;
   };
   auto shared = std::make_shared<Shared>(Shared{std::make_shared<const Program>(build(c)), chip, {}});
-  const bool is_done =
+  const Watch::End end =
       watch_.run([shared] { shared->outcome = run_program(*shared->program, *shared->chip); }, patience_s_);
-  if (!is_done) return {shared->program, std::nullopt};
-  return {shared->program, std::move(shared->outcome)};
+  if (end == Watch::End::kOutOfMemory) return out_of_memory(c.op);
+  if (end == Watch::End::kLeftBehind) return Run{shared->program, std::nullopt};
+  return Run{shared->program, std::move(shared->outcome)};
 }
 
 std::optional<Result<Speed>> Judge::measure(const Case& c, double seconds) {
   auto speed = std::make_shared<std::optional<Result<Speed>>>();
-  const bool is_done =
+  const Watch::End end =
       watch_.run([speed, c, chip = chip_.chip, seconds] { *speed = measure_speed(c, *chip, seconds); }, patience_s_);
-  return is_done ? std::move(*speed) : std::nullopt;
+  if (end == Watch::End::kOutOfMemory) return Result<Speed>(out_of_memory(c.op));
+  return end == Watch::End::kDone ? std::move(*speed) : std::nullopt;
 }
 
 Result<Finding> Judge::judge(const Case& c) {
@@ -118,12 +120,15 @@ Result<Finding> Judge::judge(const Case& c) {
 }
 
 Result<Finding> Judge::judge(const Case& c, const Outcome& want) {
-  const Run first = run(chip_.chip, c);
+  NARU_ASSIGN(const Run first, run(chip_.chip, c));
   NARU_ASSIGN(Finding finding, against_reference(c, first, want));
   if (first.outcome && first.outcome->ok()) finding.outputs = outputs_sha256(*first.program, first.outcome->value());
   if (finding.verdict == Verdict::kAbsent || finding.verdict == Verdict::kFailed || is_lost()) return finding;
-  Finding other = against_itself(c, first);
-  if (!is_fault(other.verdict)) other = against_fewer_rows(c, first);
+  NARU_ASSIGN(Finding other, against_itself(c, first));
+  // Values that are wrong say nothing of neighbours.
+  if (!is_fault(finding.verdict) && !is_fault(other.verdict)) {
+    NARU_ASSIGN(other, against_fewer_rows(c, first));
+  }
   if (!is_fault(other.verdict)) return finding;
   other.outputs = std::move(finding.outputs);
   return other;
@@ -151,39 +156,42 @@ Result<Finding> Judge::against_reference(const Case& c, const Run& first, const 
   return Finding{Verdict::kBounded, std::move(found), errors.error, bound->part()};
 }
 
-Finding Judge::against_itself(const Case& c, const Run& first) {
-  const auto compare = [&](const std::shared_ptr<contract::Chip>& chip, const std::string& how) -> Finding {
-    const Run other = run(chip, c);
-    if (!other.outcome)
-      return {Verdict::kHangs, fmt::format("{}, {}: no answer in {:g} seconds", c.op, how, patience_s_)};
+Result<Finding> Judge::against_itself(const Case& c, const Run& first) {
+  const auto compare = [&](const std::shared_ptr<contract::Chip>& chip, const std::string& how) -> Result<Finding> {
+    NARU_ASSIGN(const Run other, run(chip, c));
+    if (!other.outcome) {
+      return Finding{Verdict::kHangs, fmt::format("{}, {}: no answer in {:g} seconds", c.op, how, patience_s_)};
+    }
     if (!other.outcome->ok()) {
-      return {Verdict::kFailed, fmt::format("{}, {}: {}", c.op, how, other.error()->message)};
+      return Finding{Verdict::kFailed, fmt::format("{}, {}: {}", c.op, how, other.error()->message)};
     }
     const std::string found = difference(*first.program, other.outcome->value(), first.outcome->value());
-    if (found.empty()) return {};
-    return {Verdict::kUnsteady, fmt::format("{}: {}", how, found)};
+    if (found.empty()) return Finding{};
+    return Finding{Verdict::kUnsteady, fmt::format("{}: {}", how, found)};
   };
   for (int i = 0; i < kRepeats; ++i) {
-    Finding finding = compare(chip_.chip, fmt::format("run {} of the same", i + 2));
+    NARU_ASSIGN(Finding finding, compare(chip_.chip, fmt::format("run {} of the same", i + 2)));
     if (is_fault(finding.verdict)) return finding;
   }
   for (const ChipUnderTest::Twin& twin : chip_.twins) {
-    Finding finding = compare(twin.chip, twin.what);
+    NARU_ASSIGN(Finding finding, compare(twin.chip, twin.what));
     if (is_fault(finding.verdict)) return finding;
   }
-  return {};
+  return Finding{};
 }
 
-Finding Judge::against_fewer_rows(const Case& c, const Run& first) {
+Result<Finding> Judge::against_fewer_rows(const Case& c, const Run& first) {
   const std::optional<Case> fewer = first_rows_of(c);
-  if (!fewer || !first.outcome->value().status.ok()) return {};
-  const Run other = run(chip_.chip, *fewer);
+  if (!fewer || !first.outcome->value().status.ok()) return Finding{};
+  NARU_ASSIGN(const Run other, run(chip_.chip, *fewer));
   const std::string how =
       fmt::format("the first {} of {} rows alone", fewer->at(row_dimension(c)), c.at(row_dimension(c)));
-  if (!other.outcome)
-    return {Verdict::kHangs, fmt::format("{}, {}: no answer in {:g} seconds", c.op, how, patience_s_)};
-  if (const Error* error = other.error())
-    return {Verdict::kFailed, fmt::format("{}, {}: {}", c.op, how, error->message)};
+  if (!other.outcome) {
+    return Finding{Verdict::kHangs, fmt::format("{}, {}: no answer in {:g} seconds", c.op, how, patience_s_)};
+  }
+  if (const Error* error = other.error()) {
+    return Finding{Verdict::kFailed, fmt::format("{}, {}: {}", c.op, how, error->message)};
+  }
   for (size_t o = 0; o < first.program->outputs().size(); ++o) {
     const View &many = first.program->outputs()[o].view, &few = other.program->outputs()[o].view;
     const std::vector<float> all = output_values(*first.program, first.outcome->value(), o);
@@ -193,12 +201,12 @@ Finding Judge::against_fewer_rows(const Case& c, const Run& first) {
     });
     if (unlike.first == alone.end()) continue;
     const auto at = static_cast<int64_t>(unlike.first - alone.begin());
-    return {Verdict::kUnsteady,
-            fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {:a}, wanted {:a} as with all {}", how,
-                        c.op, first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols, few.cols,
-                        *unlike.first, *unlike.second, many.rows)};
+    return Finding{Verdict::kUnsteady,
+                   fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {:a}, wanted {:a} as with all {}",
+                               how, c.op, first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols,
+                               few.cols, *unlike.first, *unlike.second, many.rows)};
   }
-  return {};
+  return Finding{};
 }
 
 }  // namespace naru::check

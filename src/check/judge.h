@@ -65,6 +65,7 @@ class Judge {
   Judge(ChipUnderTest chip, std::shared_ptr<contract::Chip> reference, double patience_s);
 
   // kExact and kBounded were looked at from all sides. After kHangs the chip is lost, and nothing more can be judged.
+  // An error is one of the reference chip, or of a system that gives no more memory.
   Result<Finding> judge(const Case& c);
   // Where it is known what the reference chip makes of wanted_by(c).
   Result<Finding> judge(const Case& c, const Outcome& want);
@@ -74,10 +75,10 @@ class Judge {
 
  private:
   struct Run;  // of a program on a chip
-  Run run(const std::shared_ptr<contract::Chip>& chip, const Case& c);
+  Result<Run> run(const std::shared_ptr<contract::Chip>& chip, const Case& c);
   Result<Finding> against_reference(const Case& c, const Run& first, const Outcome& want);
-  Finding against_itself(const Case& c, const Run& first);
-  Finding against_fewer_rows(const Case& c, const Run& first);
+  Result<Finding> against_itself(const Case& c, const Run& first);
+  Result<Finding> against_fewer_rows(const Case& c, const Run& first);
 
   ChipUnderTest chip_;
   std::shared_ptr<contract::Chip> reference_;

@@ -1,11 +1,21 @@
 #include "check/outcomes_ahead.h"
 
 #include <algorithm>
+#include <new>
 
 namespace naru::check {
 namespace {
 
 constexpr size_t kCasesAhead = 24;  // cases
+
+// The thread that computes has nobody above it to catch what it throws.
+Result<Outcome> outcome_of(const Case& c, contract::Chip& reference) {
+  try {
+    return run_program(build(c), reference);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory(c.op);
+  }
+}
 
 }  // namespace
 
@@ -45,7 +55,7 @@ void OutcomesAhead::work(contract::Chip& reference) {
     if (is_ending_ || n_begun_ == cases_.size()) return;
     const size_t i = n_begun_++;
     lock.unlock();
-    Result<Outcome> outcome = run_program(build(cases_[i]), reference);
+    Result<Outcome> outcome = outcome_of(cases_[i], reference);
     lock.lock();
     outcomes_[i] = std::move(outcome);
     changed_.notify_all();

@@ -40,8 +40,9 @@ Program build_matmul(const Case& c) {
   contract::Matmul op{.x = add_activations(p, c, 1, rows, inputs), .targets = {}, .n_targets = 1};
   op.targets[0] = {p.matrix(kind.stored, kind.rule, 2, 1, outputs, inputs),
                    c.is("bias") ? p.plain(3, 1, outputs) : View{}, p.output("out", rows, outputs)};
-  if (c.is("three")) {  // the second shares the form of x, the third may have another
-    const StoredKind other = inputs % 256 == 0 ? stored_kind("q6_k_as_q6_k") : stored_kind("f32_as_f32");
+  if (c.is("three")) {  // the second shares the form of x, the third may have another; of floats all are sums of floats
+    const bool is_quantised = contract::has_integer_activations(kind.rule) && inputs % 256 == 0;
+    const StoredKind other = is_quantised ? stored_kind("q6_k_as_q6_k") : stored_kind("f32_as_f32");
     op.targets[1] = {p.matrix(kind.stored, kind.rule, 5, 1, 16, inputs), {}, p.output("second", rows, 16)};
     op.targets[2] = {p.matrix(other.stored, other.rule, 8, 1, 7, inputs), {}, p.output("third", rows, 7)};
     op.n_targets = 3;

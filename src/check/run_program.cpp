@@ -235,6 +235,12 @@ Result<Outcome> run_program(const Program& program, contract::Chip& chip) {
   return outcome;
 }
 
+Error out_of_memory(std::string_view op) {
+  return {
+      Code::kResourceExhausted,
+      fmt::format("running a case of {}: the system gave no more memory; free memory, or ask for a smaller case", op)};
+}
+
 std::vector<float> output_values(const Program& program, const Outcome& outcome, size_t output) {
   NARU_CHECK(output < program.outputs().size(), output, program.outputs().size());
   const View& view = program.outputs()[output].view;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "check/program.h"
@@ -42,6 +43,9 @@ struct Outcome {
 // lists of an op, page tables and the source of the copy are overwritten as soon as the calls that name them returned,
 // matrices and sequences are given back. An error is one of loading; that of an op is in the outcome.
 Result<Outcome> run_program(const Program& program, contract::Chip& chip);
+
+// kResourceExhausted: of whoever runs a case of the op where the system gives no more memory.
+Error out_of_memory(std::string_view op);
 
 // The values of an output, row after row; those of i32 as the floats that have their bits.
 std::vector<float> output_values(const Program& program, const Outcome& outcome, size_t output);

@@ -1,6 +1,7 @@
 #include "check/watch.h"
 
 #include <chrono>
+#include <new>
 
 #include "base/check.h"
 
@@ -18,30 +19,40 @@ Watch::~Watch() {
   thread_.join();
 }
 
-bool Watch::run(std::function<void()> work, double seconds) {
+Watch::End Watch::run(std::function<void()> work, double seconds) {
   NARU_CHECK(!is_left_behind_, "work for a watch whose thread was left behind");
   std::unique_lock lock(state_->mutex);
   state_->work = std::move(work);
+  state_->is_busy = true;
+  state_->is_out_of_memory = false;
   state_->changed.notify_all();
-  const auto is_done = [this] { return state_->work == nullptr; };
-  if (state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), is_done)) return true;
+  const auto is_done = [this] { return !state_->is_busy; };
+  if (state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), is_done)) {
+    return state_->is_out_of_memory ? End::kOutOfMemory : End::kDone;
+  }
   is_left_behind_ = true;
   state_->is_ending = true;
   thread_.detach();
-  return false;
+  return End::kLeftBehind;
 }
 
 void Watch::work(const std::shared_ptr<State>& state) {
   std::unique_lock lock(state->mutex);
   for (;;) {
-    state->changed.wait(lock, [&] { return state->is_ending || state->work != nullptr; });
-    if (state->work == nullptr) return;
-    std::function<void()> work = state->work;
+    state->changed.wait(lock, [&] { return state->is_ending || state->is_busy; });
+    if (!state->is_busy) return;
+    std::function<void()> work = std::move(state->work);
     lock.unlock();
-    work();
+    bool is_out_of_memory = false;
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      is_out_of_memory = true;
+    }
     work = nullptr;  // what it holds goes before anybody is told
     lock.lock();
-    state->work = nullptr;
+    state->is_busy = false;
+    state->is_out_of_memory = is_out_of_memory;
     state->changed.notify_all();
   }
 }

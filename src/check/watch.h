@@ -18,9 +18,14 @@ class Watch {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  // False where the work is not done after `seconds`: it and the thread are left behind, with all that the work holds,
-  // and nothing more may be given to this watch. So the work owns whatever it touches.
-  bool run(std::function<void()> work, double seconds);
+  enum class End : uint8_t {
+    kDone,
+    kOutOfMemory,  // the work threw std::bad_alloc
+    // It is not done after `seconds`: it and the thread are left behind, with all that the work holds, and nothing more
+    // may be given to this watch. So the work owns whatever it touches.
+    kLeftBehind,
+  };
+  End run(std::function<void()> work, double seconds);
   bool is_left_behind() const { return is_left_behind_; }
 
  private:
@@ -28,6 +33,8 @@ class Watch {
     std::mutex mutex;
     std::condition_variable changed;
     std::function<void()> work;
+    bool is_busy = false;  // from the time that work is given until it is done
+    bool is_out_of_memory = false;
     bool is_ending = false;
   };
   static void work(const std::shared_ptr<State>& state);

@@ -79,13 +79,22 @@ Status check_one_case(const CheckOptions& o) {
 }
 
 Error matrix_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
-  const auto n = std::count_if(matrix.cells.begin(), matrix.cells.end(),
-                               [](const check::Cell& cell) { return check::is_fault(cell.verdict); });
+  int64_t n = 0;
+  check::Verdict worst = check::Verdict::kExact;
+  for (const check::Cell& cell : matrix.cells) {
+    worst = std::max(worst, cell.verdict);
+    if (check::is_fault(cell.verdict)) ++n;
+  }
   const check::Cell& first = *matrix.first_fault();
-  return {code_of(matrix.is_whole ? first.verdict : check::Verdict::kHangs),
-          fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}", o.chip_name(), n,
-                      matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
-                      case_command(o, first.failure->smallest))};
+  return {code_of(worst), fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}",
+                                      o.chip_name(), n, matrix.cells.size(), first.op, first.kind,
+                                      first.failure->finding.what, case_command(o, first.failure->smallest))};
+}
+
+// Adds to the JSON of the matrix what it was made by.
+Status keep_receipt(const check::ChipMatrix& matrix, const CheckedChip& checked, const CheckOptions& o, Json* json) {
+  NARU_ASSIGN(*json, receipt_json(matrix, checked, o));
+  return write_receipt(*json, matrix, o);
 }
 
 Status check_matrix(const CheckOptions& o) {
@@ -106,16 +115,14 @@ Status check_matrix(const CheckOptions& o) {
   NARU_ASSIGN(const check::ChipMatrix matrix, check::check_chip(chip, make_reference, options));
   progress.clear();
   const CheckedChip checked{info, o.chip_name(), limits};
-  Json json;
-  if (!o.receipt.empty()) {
-    NARU_ASSIGN(json, receipt_json(matrix, checked, o));
-    NARU_TRY(write_receipt(json, matrix, o));
-  } else if (o.json) {
-    json = matrix_json(matrix, checked, o);
-  }
+  // A receipt that cannot be written takes nothing from whoever waited for the matrix.
   if (!o.json) NARU_TRY(write_out(matrix_text(matrix, checked, o)));
-  if (matrix.first_fault() == nullptr) return o.json ? write_out(json_text(json)) : Status();
-  return told(matrix_error(matrix, o), o.json ? &json : nullptr);
+  Json json = matrix_json(matrix, checked, o);
+  const Status kept = o.receipt.empty() ? Status() : keep_receipt(matrix, checked, o, &json);
+  if (matrix.first_fault() == nullptr && kept.ok()) return o.json ? write_out(json_text(json)) : Status();
+  Error error = matrix.first_fault() == nullptr ? kept.error() : matrix_error(matrix, o);
+  if (matrix.first_fault() != nullptr && !kept.ok()) error.message += "; and " + kept.error().message;
+  return told(std::move(error), o.json ? &json : nullptr);
 }
 
 SetFlag add_op(std::vector<std::string>* ops) {
@@ -149,7 +156,7 @@ Status check_flags(const CheckOptions& o) {
       return misused_check("--compare was given once, and two receipts are compared",
                            "give it twice: --compare A --compare B");
     }
-    if (o.case_line.empty() && o.ops.empty() && !o.is_quick && !o.fault && o.receipt.empty()) return {};
+    if (!o.is_run_asked) return {};
     return misused_check("--compare runs no chip, and flags of a run were given", "leave them out");
   }
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
@@ -212,6 +219,13 @@ Command make_check() {
                 {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
                 {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
                 {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."}};
+  for (Flag& flag : c.flags) {
+    if (flag.long_name == "compare" || flag.long_name == "json" || flag.long_name == "force") continue;
+    flag.set = [o, set = flag.set](const Given& given) {
+      if (given.source.starts_with("-")) o->is_run_asked = true;  // defaults are for all commands
+      return set(given);
+    };
+  }
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
     if (!o->compared.empty()) return compare_receipts(*o);

@@ -14,6 +14,8 @@
 
 namespace naru::cli {
 
+constexpr int64_t kPatienceDefault = 60;  // seconds
+
 struct CheckOptions {
   std::string chip = std::string(chips::all_chips().front().name);
   std::string level;  // a form of the chip; empty: the one that suits the machine
@@ -21,11 +23,12 @@ struct CheckOptions {
   bool is_quick = false;
   std::vector<std::string> ops;  // empty: all
   std::string case_line;         // one case in the place of the matrix; empty: none
-  int64_t patience_s = 60;
+  int64_t patience_s = kPatienceDefault;
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
   Existing existing = Existing::kRefuse;  // of it
   std::vector<std::string> compared;      // two receipts in the place of a chip; or none
+  bool is_run_asked = false;              // the command line has a flag of a run
   bool json = false;
 
   std::string chip_name() const { return level.empty() ? chip : chip + ":" + level; }

@@ -47,6 +47,8 @@ std::string page_of(const Json& receipt, const check::ChipMatrix& matrix, const 
   page += fmt::format("| processor | {} |\n| cases | {}{} |\n| time | {} |\n\n",
                       page_cell(receipt["machine"]["processor"].get<std::string>()), grouped(matrix.n_cases),
                       o.is_quick ? ", a sample" : "", format_seconds(matrix.seconds));
+  if (o.fault) page += fmt::format("With a fault in front of it: {}\n\n", check::fault_text(*o.fault));
+  if (!matrix.is_whole) page += "Not whole: what stands behind the case that hangs did not run.\n\n";
   page += "| op | kind | grade | cases | error | bound | ms |\n| --- | --- | --- | ---: | ---: | ---: | ---: |\n";
   for (const check::Cell& cell : matrix.cells) {
     const bool is_bounded = !cell.worst_bounded.what.empty();
@@ -72,11 +74,11 @@ Status write_file(const std::filesystem::path& path, std::string_view text) {
 // A receipt as it is read back; the document stays with whoever reads.
 struct ReadCell {
   std::string verdict, outputs;
-  int64_t n_cases = 0;
   double error = 0, seconds = 0;
 };
 struct ReadReceipt {
-  std::string path, chip, arithmetic, cases, binary;
+  std::string path, chip, arithmetic, cases, binary, fault;  // fault: empty where there is none
+  bool is_whole = true;
   std::vector<std::pair<std::string, ReadCell>> cells;  // by "op kind"
 };
 
@@ -92,12 +94,25 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
     return root.wrong(Code::kUnsupported, "receipt", std::to_string(version), std::to_string(kReceiptVersion),
                       "compare receipts that one version of naru wrote");
   }
-  ReadReceipt receipt{.path = argument, .chip = {}, .arithmetic = {}, .cases = {}, .binary = {}, .cells = {}};
+  ReadReceipt receipt{.path = argument,
+                      .chip = {},
+                      .arithmetic = {},
+                      .cases = {},
+                      .binary = {},
+                      .fault = {},
+                      .is_whole = true,
+                      .cells = {}};
   NARU_ASSIGN(receipt.chip, root.get_string("chip"));
   NARU_ASSIGN(receipt.arithmetic, root.get_string("arithmetic_sha256"));
   NARU_ASSIGN(receipt.cases, root.get_string("cases_sha256"));
   NARU_ASSIGN(receipt.binary, root.get_string("binary_sha256"));
+  NARU_ASSIGN(receipt.is_whole, root.get_bool_or("whole", true));
+  NARU_ASSIGN(const std::optional<std::string> fault, root.find_string("fault"));
+  receipt.fault = fault.value_or("");
   NARU_ASSIGN(const std::vector<const nlohmann::json*> cells, root.find_array("cells"));
+  if (cells.empty()) {
+    return root.wrong(Code::kCorrupt, "cells", "none", "the cells of a matrix", "make the receipt anew");
+  }
   for (size_t i = 0; i < cells.size(); ++i) {
     NARU_ASSIGN(const formats::JsonObject cell,
                 formats::JsonObject::of(*cells[i], path.string(), fmt::format("cells[{}]", i)));
@@ -106,7 +121,6 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
     NARU_ASSIGN(const std::string kind, cell.get_string("kind"));
     NARU_ASSIGN(read.verdict, cell.get_string("verdict"));
     NARU_ASSIGN(read.outputs, cell.get_string("outputs_sha256"));
-    NARU_ASSIGN(read.n_cases, cell.get_int("cases", 0, INT32_MAX));
     NARU_ASSIGN(const std::optional<formats::JsonObject> bounded, cell.find_object("bounded"));
     if (bounded) {
       NARU_ASSIGN(read.error, bounded->get_double("error"));
@@ -115,7 +129,13 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
     if (speed) {
       NARU_ASSIGN(read.seconds, speed->get_double("seconds"));
     }
-    receipt.cells.emplace_back(op + " " + kind, read);
+    const std::string name = op + " " + kind;
+    const bool is_doubled =
+        std::any_of(receipt.cells.begin(), receipt.cells.end(), [&](const auto& each) { return each.first == name; });
+    if (is_doubled) {
+      return cell.wrong(Code::kCorrupt, "kind", name + " a second time", "each cell once", "make the receipt anew");
+    }
+    receipt.cells.emplace_back(name, read);
   }
   return receipt;
 }
@@ -159,6 +179,30 @@ std::vector<ReceiptDifference> differences_of(const ReadReceipt& a, const ReadRe
     if (!is_there) differences.push_back({name, "the first one did not come to it"});
   }
   return differences;
+}
+
+// Cells of both with one grade and the same bits.
+int64_t count_alike(const ReadReceipt& a, const ReadReceipt& b) {
+  const std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
+  return std::count_if(a.cells.begin(), a.cells.end(), [&](const auto& each) {
+    const auto other = of_b.find(each.first);
+    return other != of_b.end() && other->second.verdict == each.second.verdict &&
+           other->second.outputs == each.second.outputs;
+  });
+}
+
+// "receipts/today, with the fault flip, not whole: a case hung"
+std::string origin_of(const ReadReceipt& receipt) {
+  std::string text = receipt.path;
+  if (!receipt.fault.empty()) text += fmt::format(", with the fault {} in front of the chip", receipt.fault);
+  if (!receipt.is_whole) text += ", not whole: what stands behind a case that hangs did not run";
+  return text;
+}
+
+Json origin_json(const ReadReceipt& receipt) {
+  Json json = {{"path", receipt.path}, {"whole", receipt.is_whole}};
+  if (!receipt.fault.empty()) json["fault"] = receipt.fault;
+  return json;
 }
 
 // Least, middle and largest of how much longer the second one takes.
@@ -212,7 +256,12 @@ Status compare_receipts(const CheckOptions& o) {
   NARU_TRY(check_comparable(a, b));
   const std::vector<ReceiptDifference> differences = differences_of(a, b);
   if (o.json) {
-    Json json = {{"a", a.chip}, {"b", b.chip}, {"same_binary", a.binary == b.binary}, {"differences", Json::array()}};
+    Json json = {{"a", a.chip},
+                 {"b", b.chip},
+                 {"first", origin_json(a)},
+                 {"second", origin_json(b)},
+                 {"same_binary", a.binary == b.binary},
+                 {"differences", Json::array()}};
     for (const ReceiptDifference& each : differences) {
       json["differences"].push_back({{"cell", each.cell}, {"what", each.what}});
     }
@@ -220,11 +269,10 @@ Status compare_receipts(const CheckOptions& o) {
   }
   Sheet sheet(Stream::kOut);
   sheet.title(fmt::format("{} and {}", a.chip, b.chip), "");
-  sheet.row("first", a.path);
-  sheet.row("second", b.path);
+  sheet.row("first", origin_of(a));
+  sheet.row("second", origin_of(b));
   sheet.row("program", a.binary == b.binary ? "the same" : "two builds");
-  sheet.row("cells", fmt::format("{} of {} alike", a.cells.size() - std::min(differences.size(), a.cells.size()),
-                                 a.cells.size()));
+  sheet.row("cells", fmt::format("{} of {} alike", count_alike(a, b), std::max(a.cells.size(), b.cells.size())));
   sheet.row("speed", speed_line(a, b));
   if (!differences.empty()) sheet.heading("Unlike");
   for (const ReceiptDifference& each : differences) sheet.row(each.cell, each.what);

@@ -155,6 +155,7 @@ std::string case_command(const CheckOptions& o, const check::Case& c) {
   if (!o.level.empty()) command += fmt::format(" --level {}", o.level);
   if (o.threads > 0) command += fmt::format(" --threads {}", o.threads);
   if (o.fault) command += fmt::format(" --inject {}", check::fault_text(*o.fault));
+  if (o.patience_s != kPatienceDefault) command += fmt::format(" --patience {}", o.patience_s);
   return command + fmt::format(" --case '{}'", check::case_line(c));
 }
 

@@ -5,6 +5,7 @@
 A file holds cases. A case begins with a line `== what it shows`; the lines behind it are, in any order:
 
     $ run {models}/llama-gqa/hf hello     arguments, split as a shell does; no shell is involved
+    before check --op add --receipt {tmp}/a   a run of its own in front, which ends well
     env NAME=VALUE                        a variable of the environment
     addresses KIB                         `ulimit -v` of the command; passed over under sanitizers, which reserve terabytes
     stdin TEXT                            default: empty; with Python's escapes (\\n, \\xff)
@@ -104,6 +105,10 @@ class Case:
         elif word == "cut":
             source, target, size = rest.split(" ")
             pathlib.Path(target).write_bytes(pathlib.Path(source).read_bytes()[: int(size)])
+        elif word == "before":
+            done = subprocess.run([self.binary, *shlex.split(rest)], capture_output=True, cwd=self.folder,
+                                  timeout=TIMEOUT_SECONDS, check=False)
+            self.expect(done.returncode == 0, f"before: status {done.returncode}: {done.stderr.decode(errors='replace')}")
         elif word == "link":
             os.symlink(*rest.split(" "))
         elif word == "patch":
@@ -178,7 +183,7 @@ class Case:
         elif word == "link-to":
             name, _, target = rest.partition(" ")
             self.expect(os.path.islink(name) and os.readlink(name) == target, f"link-to: {name} is no link to {target}")
-        elif word not in ("$", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "link", "status"):
+        elif word not in ("$", "before", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "link", "status"):
             self.problems.append(f"no such line: {word}")
 
     def check_json(self, word, rest):
