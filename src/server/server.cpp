@@ -99,6 +99,7 @@ struct Server::State {
   bool has_ended = false;
   Service::Clock::time_point drain_end;
   Status why;
+  std::mutex why_mutex;  // of `why`: whoever waits for `ended` is another thread
   std::function<void()> loaded_by_user;
   std::vector<HashFiles> hashes;  // of each model
   std::vector<bool> is_hashed;    // it is made, or will be
@@ -341,7 +342,10 @@ void Server::State::drain() {
 void Server::State::end(Status status) {
   if (has_ended) return;
   has_ended = true;
-  why = std::move(status);
+  {
+    const std::lock_guard lock(why_mutex);
+    why = std::move(status);
+  }
   const uint64_t one = 1;
   (void)!::write(ended.get(), &one, sizeof one);
   network.stop();
@@ -372,6 +376,7 @@ int Server::ended_fd() const {
   return state_->ended.get();
 }
 Status Server::status() const {
+  const std::lock_guard lock(state_->why_mutex);
   return state_->why;
 }
 
