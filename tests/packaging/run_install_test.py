@@ -84,7 +84,7 @@ def check_recipes(prefix, folder):
     done = run([prefix / "bin/naru", "data", "--train-tokenizer", folder / "tokenizer", "--vocab", "300",
                 share / "examples/data/notes.txt"], cwd=folder)
     expect(done.returncode == 0, f"a tokenizer of an example: {done.stderr}")
-    done = run([prefix / "bin/naru", "data", share / "recipes/sft-smollm2-chat.toml", f"model.tokenizer={folder}/tokenizer"],
+    done = run([prefix / "bin/naru", "data", share / "recipes/sft-smollm2-chat.toml", "model.path=builtin"],
                cwd=folder)
     expect(done.returncode == 0 and "chat.jsonl" in done.stdout, f"the data of a recipe: {done.stderr}")
     expect(sorted(share.rglob("*")) == before, "a command wrote below share/naru")

@@ -73,7 +73,8 @@ def test_forms_of_a_server(binary, folder):
             done = naru(binary, *ask, *flags)
             assert done.returncode == 8 and done.stdout == "maybe\n", done
             assert "which was asked for by " + field in done.stderr and "leave the form out" in done.stderr, done.stderr
-        assert naru(binary, *ask, "--choice", "yes").returncode == 0
+        done = naru(binary, *ask, "--choice", "yes")
+        assert done.returncode == 7 and done.stdout == "ye\n" and "its form is not whole" in done.stderr, done
         bodies = [body for path, body, key in other.asked]
         assert bodies[0]["structured_outputs"] == {"choice": ["yes"]}
         assert bodies[1]["structured_outputs"] == {"regex": "m[aey]+"}
