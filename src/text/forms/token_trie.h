@@ -15,7 +15,7 @@
 namespace naru::text {
 
 inline constexpr size_t kTrieTokenBytesMax = 1024;  // longer tokens are left out: no constrained answer has them
-inline constexpr size_t kPlainCharactersMax = 128;  // of a token that stands apart
+inline constexpr size_t kPlainCharactersMax = 48;   // of a token that stands apart
 // Places of the form that are looked at for one mask (FormMatcher::begin_walk()): one that is not known takes a few
 // milliseconds at most, and the matcher grows by a few megabytes. Of a form that needs more, a mask is smaller than it
 // could be: tokens of one byte all are looked at, and the longer ones as far as a share of the work goes, which each
