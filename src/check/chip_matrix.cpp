@@ -73,15 +73,13 @@ class Checking {
     const auto begin = Clock::now();
     NARU_TRY(judge_cases());
     for (Cell& cell : matrix_.cells) {
-      if (judge_.is_lost()) break;
-      if (cell.failure) {
-        const int64_t n_cases = cell.failure->n_cases;
-        NARU_ASSIGN(cell.failure, smallest_failure(cell.failure->first, cell.failure->finding, judge_));
-        cell.failure->n_cases = n_cases;
-      }
-      NARU_TRY(go_on());
+      if (judge_.is_lost() || !may_go_on()) break;
+      if (!cell.failure) continue;
+      const int64_t n_cases = cell.failure->n_cases;
+      NARU_ASSIGN(cell.failure, smallest_failure(cell.failure->first, cell.failure->finding, judge_));
+      cell.failure->n_cases = n_cases;
     }
-    NARU_TRY(measure_cells());
+    measure_cells();
     matrix_.seconds = seconds_from(begin);
     return std::move(matrix_);
   }
@@ -92,60 +90,67 @@ class Checking {
     std::vector<Case> wanted;
     Sha256 lines;
     for (const std::vector<Case>& cases : cells) {
+      Cell& cell = matrix_.cells.emplace_back(Cell{.op = cases[0].op, .kind = cell_kind(cases[0])});
+      Sha256 of_cell;
       for (const Case& c : cases) {
         wanted.push_back(wanted_by(c));
-        lines.update(as_bytes(case_line(c) + "\n"));
+        const std::string line = case_line(c) + "\n";
+        lines.update(as_bytes(line));
+        of_cell.update(as_bytes(line));
       }
+      cell.cases = of_cell.finish_hex();
     }
     matrix_.cases = lines.finish_hex();
     n_total_ = static_cast<int64_t>(wanted.size());
     OutcomesAhead outcomes(wanted, make_reference_, options_.n_references);
-    for (const std::vector<Case>& cases : cells) {
-      Cell& cell = matrix_.cells.emplace_back(Cell{.op = cases[0].op, .kind = cell_kind(cases[0])});
+    for (size_t i = 0; i < cells.size(); ++i) {
+      Cell& cell = matrix_.cells[i];
       Sha256 outputs;
-      for (const Case& c : cases) {
-        NARU_TRY(go_on());
+      for (const Case& c : cells[i]) {
+        if (!may_go_on()) return leave_out_behind(i);
         const Result<Outcome>& want = outcomes.next();
         if (!want.ok()) return want.error();
         NARU_ASSIGN(Finding finding, judge_.judge(c, *want));
         outputs.update(as_bytes(finding.outputs));
         add_finding(cell, c, std::move(finding));
         ++matrix_.n_cases;
-        if (judge_.is_lost()) {
-          matrix_.is_whole = false;
-          return {};
-        }
+        if (judge_.is_lost()) return leave_out_behind(i);
       }
       cell.outputs = outputs.finish_hex();
-      timed_.push_back(timed_case(cases[0], options_.is_sample));
+      timed_.push_back(timed_case(cells[i][0], options_.is_sample));
     }
     return {};
   }
 
-  // Behind all cases, when no reference chip works beside. A chip that cannot run the shape has no speed there; one
-  // that hangs there is at fault.
-  Status measure_cells() {
+  // Of the cells that did not run to their end those stay of which a case ran.
+  Status leave_out_behind(size_t i) {
+    matrix_.is_whole = false;
+    matrix_.cells.resize(matrix_.cells[i].n_cases > 0 ? i + 1 : i);
+    return {};
+  }
+
+  // Behind all cases, when no reference chip works beside. What is at fault has no speed, nor has a shape that the chip
+  // cannot run; one that hangs there is at fault.
+  void measure_cells() {
     for (size_t i = 0; i < timed_.size() && options_.speed_seconds > 0; ++i) {
       Cell& cell = matrix_.cells[i];
-      if (judge_.is_lost()) break;
-      if (cell.verdict > Verdict::kBounded && cell.verdict != Verdict::kWrong) continue;
+      if (judge_.is_lost() || !may_go_on()) return;
+      if (cell.verdict > Verdict::kBounded) continue;
       std::optional<Result<Speed>> speed = judge_.measure(timed_[i], options_.speed_seconds);
       if (!speed) {
         cell.verdict = Verdict::kHangs;
         Finding finding{cell.verdict,
                         fmt::format("{}, while it was timed: no answer in {:g} seconds", cell.op, options_.patience_s)};
-        cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 1};
+        cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 0};
       } else if (speed->ok()) {
         cell.speed = std::move(*speed).value();
       }
-      NARU_TRY(go_on());
     }
-    return {};
   }
 
-  Status go_on() const {
-    if (!options_.go_on || options_.go_on(matrix_.n_cases, n_total_)) return {};
-    return Error{Code::kCancelled, "checking a chip: stopped by you"};
+  bool may_go_on() {
+    matrix_.is_stopped = matrix_.is_stopped || (options_.go_on && !options_.go_on(matrix_.n_cases, n_total_));
+    return !matrix_.is_stopped;
   }
 
   const MakeChip& make_reference_;
@@ -161,6 +166,12 @@ class Checking {
 const Cell* ChipMatrix::first_fault() const {
   const auto found = std::find_if(cells.begin(), cells.end(), [](const Cell& cell) { return is_fault(cell.verdict); });
   return found == cells.end() ? nullptr : &*found;
+}
+
+Verdict ChipMatrix::worst() const {
+  Verdict worst = Verdict::kExact;
+  for (const Cell& cell : cells) worst = std::max(worst, cell.verdict);
+  return worst;
 }
 
 std::string cell_kind(const Case& c) {

@@ -18,7 +18,7 @@ struct Failure {
   Case first;
   Case smallest;
   Finding finding;      // of the smallest
-  int64_t n_cases = 0;  // of the cell that failed
+  int64_t n_cases = 0;  // of the cell that failed; 0: what hangs is the case that was timed
 };
 
 struct Cell {
@@ -27,6 +27,7 @@ struct Cell {
   Verdict verdict = Verdict::kExact;  // the worst of its cases
   int64_t n_cases = 0;                // that ran
   int64_t n_absent = 0;               // of those
+  std::string cases = {};             // SHA-256 of the lines of those that were to run, with their seeds
   std::string outputs = {};           // SHA-256 of the outputs of its cases: alike on two chips with the same bits
   std::string absent_because = {};    // as the chip said first
   Finding worst_bounded = {};         // the one with the largest part of its bound
@@ -39,9 +40,11 @@ struct ChipMatrix {
   int64_t n_cases = 0;      // that ran
   std::string cases;        // SHA-256 of the lines of those that were to run, with their seeds
   double seconds = 0;
-  bool is_whole = true;  // false: the chip hung on a case, and those behind it did not run
+  bool is_whole = true;     // false: those behind a case that hung, or at which it was stopped, did not run
+  bool is_stopped = false;  // by go_on
 
   const Cell* first_fault() const;
+  Verdict worst() const;
 };
 
 struct MatrixOptions {
@@ -50,7 +53,7 @@ struct MatrixOptions {
   double patience_s = 60;        // of one run of a case
   int n_references = 1;          // threads on which the reference chip works ahead
   double speed_seconds = 0.05;   // of each cell; 0: none is measured
-  // Told how many cases are done; false: stop.
+  // Told how many cases are done; false: stop, with what was found so far.
   std::function<bool(int64_t done, int64_t total)> go_on;
 };
 
@@ -61,7 +64,7 @@ std::vector<std::vector<Case>> matrix_cases(const MatrixOptions& options);
 
 using MakeChip = std::function<std::unique_ptr<contract::Chip>()>;
 
-// kCancelled where go_on said so; else the errors of a reference chip alone: those of the chip under test are findings.
+// The errors of a reference chip: those of the chip under test are findings.
 Result<ChipMatrix> check_chip(const ChipUnderTest& chip, const MakeChip& make_reference, const MatrixOptions& options);
 
 // Judges the case, and makes it smaller where it fails. A chip that fails now and then is asked several times.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -202,9 +203,10 @@ Result<Finding> Judge::against_fewer_rows(const Case& c, const Run& first) {
     if (unlike.first == alone.end()) continue;
     const auto at = static_cast<int64_t>(unlike.first - alone.begin());
     return Finding{Verdict::kUnsteady,
-                   fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {:a}, wanted {:a} as with all {}",
-                               how, c.op, first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols,
-                               few.cols, *unlike.first, *unlike.second, many.rows)};
+                   fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {}, wanted {} as with all {}", how,
+                               c.op, first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols, few.cols,
+                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.first)),
+                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.second)), many.rows)};
   }
   return Finding{};
 }

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <bit>
 #include <map>
 
 #include "base/check.h"
+#include "check/values.h"
 #include "contract/op_table.h"
 
 namespace naru::check {
@@ -32,9 +32,7 @@ uint64_t hash_of(const OutputValues& values) {
 }
 
 std::string element_text(const OutputValues& values, int64_t row, int64_t col) {
-  const uint32_t bits = values.at(row, col);
-  if (values.dtype == DType::kI32) return fmt::format("{}", static_cast<int32_t>(bits));
-  return fmt::format("{:a} ({:08x})", std::bit_cast<float>(bits), bits);
+  return value_text(values.dtype, values.at(row, col));
 }
 
 std::optional<std::pair<int64_t, int64_t>> first_element(const OutputValues& a, const OutputValues& b) {

@@ -42,7 +42,7 @@ struct OutputValues {
   uint32_t at(int64_t row, int64_t col) const { return bits[static_cast<size_t>(row * cols + col)]; }
 };
 uint64_t hash_of(const OutputValues& values);
-// "0x1.8p-2 (3ec00000)"; of i32 the number.
+// As value_text() has it.
 std::string element_text(const OutputValues& values, int64_t row, int64_t col);
 // The first element that differs, as {row, column}; none: they are alike. Of one shape.
 std::optional<std::pair<int64_t, int64_t>> first_element(const OutputValues& a, const OutputValues& b);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "contract/op_members.h"
@@ -140,14 +141,11 @@ std::string names_of(const Program& program) {
   return names;
 }
 
-std::string value_text(DType dtype, uint32_t bits) {
-  if (dtype == DType::kI32) return fmt::format("{}", static_cast<int32_t>(bits));
-  return fmt::format("{:a} ({:08x})", std::bit_cast<float>(bits), bits);
-}
-
 std::string value_difference(const Program::Output& output, const std::vector<std::byte>& got,
                              const std::vector<std::byte>& want) {
   const View& view = output.view;
+  std::string first;
+  int64_t n_unlike = 0;
   for (int64_t r = 0; r < view.rows; ++r) {
     const int64_t at = Program::place_of(view) + r * view.row_stride * 4;
     if (std::memcmp(got.data() + at, want.data() + at, static_cast<size_t>(view.cols * 4)) == 0) continue;
@@ -159,12 +157,12 @@ std::string value_difference(const Program::Output& output, const std::vector<st
       for (int i = 0; i < 2; ++i) {
         bits[i] = view.dtype == DType::kI32 ? std::bit_cast<uint32_t>(values[i]) : contract::canonical_bits(values[i]);
       }
-      if (bits[0] == bits[1]) continue;
-      return fmt::format("output '{}', row {} of {}, column {} of {}: {}, wanted {}", output.name, r, view.rows, c,
-                         view.cols, value_text(view.dtype, bits[0]), value_text(view.dtype, bits[1]));
+      if (bits[0] == bits[1] || n_unlike++ > 0) continue;
+      first = fmt::format("output '{}', row {} of {}, column {} of {}: {}, wanted {}", output.name, r, view.rows, c,
+                          view.cols, value_text(view.dtype, bits[0]), value_text(view.dtype, bits[1]));
     }
   }
-  return {};
+  return first.empty() ? first : fmt::format("{}; {} of {} values differ", first, n_unlike, view.rows * view.cols);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "check/kinds.h"
@@ -55,6 +56,13 @@ bool is_lost_zero(float got, float want) {
   return got == 0 && std::signbit(got) && want == 0;
 }
 
+// Why a value is no sum in another order.
+std::string reason(float got, float want, int64_t n_terms, double most) {
+  if (is_subnormal(got)) return "which is subnormal, and results are flushed in every order";
+  if (is_lost_zero(got, want)) return "and sums end with + (+0) in every order";
+  return fmt::format("which sums of {} terms may miss by {:.3g}", n_terms, most);
+}
+
 bool is_alike(float got, float want) {
   return contract::canonical_bits(got) == contract::canonical_bits(want);
 }
@@ -105,10 +113,9 @@ SumErrors sum_errors(const Program& program, const Outcome& got, const Outcome& 
       if (!errors.beyond.empty()) continue;
       const auto at = static_cast<int64_t>(i);
       errors.beyond = fmt::format(
-          "output '{}', row {} of {}, column {} of {}: {:a}, wanted {:a}, which sums of {} terms "
-          "may miss by {:.3g}",
-          program.outputs()[o].name, at / view.cols, view.rows, at % view.cols, view.cols, gots[i], wants[i],
-          bound.n_terms, most);
+          "output '{}', row {} of {}, column {} of {}: {}, wanted {}, {}", program.outputs()[o].name, at / view.cols,
+          view.rows, at % view.cols, view.cols, value_text(view.dtype, std::bit_cast<uint32_t>(gots[i])),
+          value_text(view.dtype, std::bit_cast<uint32_t>(wants[i])), reason(gots[i], wants[i], bound.n_terms, most));
     }
   }
   return errors;

@@ -1,5 +1,7 @@
 #include "check/values.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -136,6 +138,12 @@ float Filler::value(Values values) {
   }
   NARU_CHECK(false, "golden values are drawn by drawn_floats");
   return 0;
+}
+
+std::string value_text(DType dtype, uint32_t bits) {
+  if (dtype == DType::kI32) return fmt::format("{}", static_cast<int32_t>(bits));
+  const auto value = std::bit_cast<float>(bits);
+  return fmt::format("{:a} = {:.9g} ({:08x})", value, value, bits);
 }
 
 std::vector<float> drawn_floats(uint64_t seed, uint32_t stream, int64_t n, Values values) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +55,8 @@ class Filler {
 // bytes, with f16 scales that are modest unless the values are kAny. The same for every seed where they are kGolden.
 std::vector<std::byte> stored_rows(DType dtype, uint64_t seed, uint32_t stream, int64_t rows, int64_t cols,
                                    Values values);
+// "0x1.8p-2 = 0.375 (3ec00000)"; of i32 the number.
+std::string value_text(DType dtype, uint32_t bits);
 // n values.
 std::vector<float> drawn_floats(uint64_t seed, uint32_t stream, int64_t n, Values values);
 

@@ -22,73 +22,34 @@ constexpr int64_t kPatienceMax = 86400;  // seconds
 
 using SharedChip = std::shared_ptr<contract::Chip>;
 
-Result<SharedChip> make_checked_chip(const CheckOptions& o, int n_threads) {
+Result<SharedChip> make_checked_chip(const CheckOptions& o, int n_threads, CheckedChips& chips) {
   NARU_ASSIGN(auto chip, chips::make_chip(o.chip_name(), {.n_threads = n_threads}));
-  if (o.fault) return SharedChip(std::make_shared<check::FaultyChip>(std::move(chip), *o.fault));
-  return SharedChip(std::move(chip));
+  if (!o.fault) return SharedChip(std::move(chip));
+  auto faulty = std::make_shared<check::FaultyChip>(std::move(chip), *o.fault);
+  chips.faulty.push_back(faulty);
+  return SharedChip(std::move(faulty));
 }
 
-// The chip, and where threads can be told a twin with another number of them.
-Result<check::ChipUnderTest> chip_under_test(const CheckOptions& o) {
-  check::ChipUnderTest chip;
-  NARU_ASSIGN(chip.chip, make_checked_chip(o, static_cast<int>(o.threads)));
-  if (chip.chip->info().name == "reference") return chip;
-  const int n = chip.chip->info().n_threads == 1 ? 2 : 1;
-  NARU_ASSIGN(SharedChip twin, make_checked_chip(o, n));
-  if (twin->info().n_threads == n) {
-    chip.twins.push_back({fmt::format("with {} thread{}", n, n == 1 ? "" : "s"), std::move(twin)});
-  }
-  return chip;
-}
-
-std::unique_ptr<contract::Chip> make_reference() {
-  auto reference = chips::make_chip("reference");
-  NARU_CHECK(reference.ok(), "there is no reference chip");
-  return std::move(*reference);
-}
-
-// The error that a checked chip ends with, after what was found has been printed. With --json that has it already.
-Status told(Error error, Json* json) {
-  if (json == nullptr) return error;
-  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
-  (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
-  NARU_TRY(write_out(json_text(*json)));
-  return Error{error.code, ""};
-}
-
-Code code_of(check::Verdict verdict) {
-  return verdict == check::Verdict::kHangs ? Code::kDeadline : Code::kInternal;
-}
-
-Status check_one_case(const CheckOptions& o) {
-  NARU_ASSIGN(const check::Case c, check::parse_case(o.case_line));
-  NARU_ASSIGN(check::ChipUnderTest chip, chip_under_test(o));
-  check::Judge judge(std::move(chip), make_reference(), static_cast<double>(o.patience_s));
-  NARU_ASSIGN(check::Finding finding, judge.judge(c));
-  check::Failure found{c, c, finding, 0};
-  if (check::is_fault(finding.verdict) && !judge.is_lost()) {
-    NARU_ASSIGN(found, check::smallest_failure(c, finding, judge));
-  }
-  Json json = o.json ? case_json(found, o) : Json();
-  if (!o.json) NARU_TRY(write_out(case_text(found, o)));
-  if (!check::is_fault(finding.verdict)) return o.json ? write_out(json_text(json)) : Status();
-  return told({code_of(finding.verdict),
-               fmt::format("checking chip {}: {}; correct the kernel, then run the same command again", o.chip_name(),
-                           found.finding.what)},
-              o.json ? &json : nullptr);
+// What falls short of what was asked for.
+Error requirement_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
+  const auto falls_short = [&](const check::Cell& cell) { return !is_accepted(cell.verdict, o); };
+  const auto first = std::find_if(matrix.cells.begin(), matrix.cells.end(), falls_short);
+  const std::string_view wanted = check::verdict_name(o.required);
+  return {Code::kInternal,
+          fmt::format("checking chip {}: {} of {} cells are not {}, {} {} first, which is {}; correct its kernel, or "
+                      "leave --require out",
+                      o.chip_name(), std::count_if(matrix.cells.begin(), matrix.cells.end(), falls_short),
+                      matrix.cells.size(), wanted, first->op, first->kind, check::verdict_name(first->verdict))};
 }
 
 Error matrix_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
-  int64_t n = 0;
-  check::Verdict worst = check::Verdict::kExact;
-  for (const check::Cell& cell : matrix.cells) {
-    worst = std::max(worst, cell.verdict);
-    if (check::is_fault(cell.verdict)) ++n;
-  }
+  const auto n = std::count_if(matrix.cells.begin(), matrix.cells.end(),
+                               [](const check::Cell& cell) { return check::is_fault(cell.verdict); });
   const check::Cell& first = *matrix.first_fault();
-  return {code_of(worst), fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}",
-                                      o.chip_name(), n, matrix.cells.size(), first.op, first.kind,
-                                      first.failure->finding.what, case_command(o, first.failure->smallest))};
+  return {code_of(matrix.worst()),
+          fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}", o.chip_name(), n,
+                      matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
+                      case_command(o, first.failure->smallest))};
 }
 
 // Adds to the JSON of the matrix what it was made by.
@@ -97,10 +58,30 @@ Status keep_receipt(const check::ChipMatrix& matrix, const CheckedChip& checked,
   return write_receipt(*json, matrix, o);
 }
 
+Error stopped_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
+  std::string message = fmt::format("checking chip {}: stopped by you after {} cases", o.chip_name(), matrix.n_cases);
+  if (!o.receipt.empty()) message += fmt::format("; no receipt was written to {}", o.receipt);
+  return {Code::kCancelled, message};
+}
+
+// How the command ends, once the matrix has been printed.
+Status end_of_matrix(const check::ChipMatrix& matrix, const Status& kept, const CheckOptions& o) {
+  if (matrix.first_fault() != nullptr) {
+    Error error = matrix_error(matrix, o);
+    if (!kept.ok()) error.message += "; and " + kept.error().message;
+    return error;
+  }
+  if (matrix.is_stopped) return stopped_error(matrix, o);
+  NARU_TRY(kept);
+  const bool is_good = std::all_of(matrix.cells.begin(), matrix.cells.end(),
+                                   [&](const check::Cell& cell) { return is_accepted(cell.verdict, o); });
+  return is_good ? Status() : requirement_error(matrix, o);
+}
+
 Status check_matrix(const CheckOptions& o) {
   NARU_TRY(check_receipt_place(o));
-  NARU_ASSIGN(const check::ChipUnderTest chip, chip_under_test(o));
-  const contract::ChipInfo info = chip.chip->info();
+  NARU_ASSIGN(const CheckedChips chips, make_checked_chips(o));
+  const contract::ChipInfo info = chips.under_test.chip->info();
   NARU_ASSIGN(const cpu::MachineLimits limits, cpu::measure_machine(info.level, info.n_threads));
   Progress progress("checking", Progress::Unit::kSteps);
   const check::MatrixOptions options{.is_sample = o.is_quick,
@@ -112,17 +93,17 @@ Status check_matrix(const CheckOptions& o) {
                                        progress.update(done, total);
                                        return !is_interrupted();
                                      }};
-  NARU_ASSIGN(const check::ChipMatrix matrix, check::check_chip(chip, make_reference, options));
+  NARU_ASSIGN(const check::ChipMatrix matrix, check::check_chip(chips.under_test, make_reference_chip, options));
   progress.clear();
-  const CheckedChip checked{info, o.chip_name(), limits};
+  CheckedChip checked{info, o.chip_name(), limits, {}};
+  if (o.fault && matrix.worst() != check::Verdict::kHangs) checked.n_struck = chips.n_struck();
   // A receipt that cannot be written takes nothing from whoever waited for the matrix.
   if (!o.json) NARU_TRY(write_out(matrix_text(matrix, checked, o)));
   Json json = matrix_json(matrix, checked, o);
-  const Status kept = o.receipt.empty() ? Status() : keep_receipt(matrix, checked, o, &json);
-  if (matrix.first_fault() == nullptr && kept.ok()) return o.json ? write_out(json_text(json)) : Status();
-  Error error = matrix.first_fault() == nullptr ? kept.error() : matrix_error(matrix, o);
-  if (matrix.first_fault() != nullptr && !kept.ok()) error.message += "; and " + kept.error().message;
-  return told(std::move(error), o.json ? &json : nullptr);
+  const bool is_kept = !o.receipt.empty() && !matrix.is_stopped;
+  const Status end = end_of_matrix(matrix, is_kept ? keep_receipt(matrix, checked, o, &json) : Status(), o);
+  if (end.ok()) return o.json ? write_out(json_text(json)) : Status();
+  return told(end.error(), o.json ? &json : nullptr);
 }
 
 SetFlag add_op(std::vector<std::string>* ops) {
@@ -159,6 +140,10 @@ Status check_flags(const CheckOptions& o) {
     if (!o.is_run_asked) return {};
     return misused_check("--compare runs no chip, and flags of a run were given", "leave them out");
   }
+  if (o.is_list) {
+    if (!o.is_run_asked || !o.ops.empty()) return {};
+    return misused_check("--list runs no chip, and flags of a run were given", "leave them out; --op OP lists one op");
+  }
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
     return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
   }
@@ -170,6 +155,47 @@ Status check_flags(const CheckOptions& o) {
 }
 
 }  // namespace
+
+int64_t CheckedChips::n_struck() const {
+  int64_t n = 0;
+  for (const auto& chip : faulty) n += chip->n_faults();
+  return n;
+}
+
+Result<CheckedChips> make_checked_chips(const CheckOptions& o) {
+  CheckedChips chips;
+  NARU_ASSIGN(chips.under_test.chip, make_checked_chip(o, static_cast<int>(o.threads), chips));
+  const contract::ChipInfo info = chips.under_test.chip->info();
+  if (info.name == "reference") return chips;
+  const int n = info.n_threads == 1 ? 2 : 1;
+  NARU_ASSIGN(SharedChip twin, make_checked_chip(o, n, chips));
+  if (twin->info().n_threads == n) {
+    chips.under_test.twins.push_back({fmt::format("with {} thread{}", n, n == 1 ? "" : "s"), std::move(twin)});
+  }
+  return chips;
+}
+
+std::unique_ptr<contract::Chip> make_reference_chip() {
+  auto reference = chips::make_chip("reference");
+  NARU_CHECK(reference.ok(), "there is no reference chip");
+  return std::move(*reference);
+}
+
+Status told(Error error, Json* json) {
+  if (json == nullptr) return error;
+  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+  (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
+  NARU_TRY(write_out(json_text(*json)));
+  return Error{error.code, ""};
+}
+
+Code code_of(check::Verdict verdict) {
+  return verdict == check::Verdict::kHangs ? Code::kDeadline : Code::kInternal;
+}
+
+bool is_accepted(check::Verdict verdict, const CheckOptions& o) {
+  return verdict <= o.required;
+}
 
 Command make_check() {
   auto o = std::make_shared<CheckOptions>();
@@ -185,7 +211,26 @@ Command make_check() {
   c.flags = {
       {"quick", "", kGroupBench, "a sample: about ten small cases of each cell", set_on(&o->is_quick), 0, false, false},
       {"op", "OP", kGroupBench, "this op alone; may be repeated", add_op(&o->ops), 0, true, false},
-      {"case", "CASE", kGroupBench, "this case alone, as a line that the matrix printed", set_some_text(&o->case_line),
+      {"case", "CASE", kGroupBench, "this case alone, as a line that the matrix printed",
+       [o](const Given& given) -> Status {
+         if (given.source.starts_with("-") && !o->case_line.empty()) {
+           return misused_check("--case was given twice, and one case is judged at a time", "run one command for each");
+         }
+         return set_some_text(&o->case_line)(given);
+       },
+       0, true, false},
+      {"list", "", kGroupBench, "what cases are made of: kinds, dimensions, values of every op, or of each --op",
+       set_on(&o->is_list), 0, false, false},
+      {"require", "exact|bounded", kGroupBench,
+       "what every cell must be, or the command ends with status 70; default: anything that is no fault, absent too",
+       [o](const Given& given) -> Status {
+         constexpr check::Verdict kGrades[] = {check::Verdict::kExact, check::Verdict::kBounded};
+         std::vector<std::string_view> names;
+         for (const check::Verdict grade : kGrades) names.push_back(check::verdict_name(grade));
+         NARU_ASSIGN(const size_t grade, parse_word(given, names));
+         o->required = kGrades[grade];
+         return {};
+       },
        0, false, false},
       {"patience", "SECONDS", kGroupBench, "how long one run of a case may take until it hangs; default 60",
        set_count(&o->patience_s, 1, kPatienceMax), 0, false, false}};
@@ -215,12 +260,15 @@ Command make_check() {
   c.examples = {{"naru check", "The CPU chip of this machine: two minutes."},
                 {"naru check --chip distant --quick", "A sample, in seconds."},
                 {"naru check --level avx2 --op matmul --op rms_norm", "Two ops at one level."},
+                {"naru check --require exact", "For scripts: status 70 unless every cell is exact."},
                 {"naru check --case 'add apart rows=3 cols=5'", "One case."},
+                {"naru check --list --op matmul", "What the cases of an op are made of."},
                 {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
                 {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
                 {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."}};
   for (Flag& flag : c.flags) {
     if (flag.long_name == "compare" || flag.long_name == "json" || flag.long_name == "force") continue;
+    if (flag.long_name == "list") continue;
     flag.set = [o, set = flag.set](const Given& given) {
       if (given.source.starts_with("-")) o->is_run_asked = true;  // defaults are for all commands
       return set(given);
@@ -229,6 +277,7 @@ Command make_check() {
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
     if (!o->compared.empty()) return compare_receipts(*o);
+    if (o->is_list) return list_cases(*o);
     return o->case_line.empty() ? check_matrix(*o) : check_one_case(*o);
   };
   return c;

@@ -8,9 +8,11 @@
 
 #include "check/chip_matrix.h"
 #include "check/fault.h"
+#include "check/faulty_chip.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/json_text.h"
 #include "cli/options.h"
+#include "cli/terminal.h"
 
 namespace naru::cli {
 
@@ -31,10 +33,35 @@ struct CheckOptions {
   bool is_run_asked = false;              // the command line has a flag of a run
   bool json = false;
 
-  std::string chip_name() const { return level.empty() ? chip : chip + ":" + level; }
+  bool is_list = false;  // what cases are made of, in the place of a chip
+  // The least that a cell must be. Absent is no fault, and passes where nothing is required.
+  check::Verdict required = check::Verdict::kAbsent;
+
+  // "cpu:avx2", with the level as --level or as `naru show --machine` spells it.
+  std::string chip_name() const {
+    const std::string form = chip + ":";
+    return level.empty() ? chip : level.starts_with(form) ? level : form + level;
+  }
 };
 
 Command make_check();
+
+struct CheckedChips {
+  check::ChipUnderTest under_test;
+  std::vector<std::shared_ptr<const check::FaultyChip>> faulty;  // those of them that have a fault in front of them
+
+  int64_t n_struck() const;  // ops that the fault came to
+};
+// The chip with the fault that is asked for in front of it, and where threads can be told a twin with another number.
+Result<CheckedChips> make_checked_chips(const CheckOptions& options);
+std::unique_ptr<contract::Chip> make_reference_chip();
+bool is_accepted(check::Verdict verdict, const CheckOptions& options);
+Code code_of(check::Verdict verdict);
+// The error that a checked chip ends with, after what was found has been printed. With --json that has it already.
+Status told(Error error, Json* json);
+
+Status check_one_case(const CheckOptions& options);
+Status list_cases(const CheckOptions& options);
 
 // ---- what it prints
 
@@ -43,13 +70,13 @@ struct CheckedChip {
   contract::ChipInfo info;
   std::string name;  // as --chip and --level have it
   cpu::MachineLimits limits;
+  std::optional<int64_t> n_struck;  // ops that the fault in front of it came to, where that is known
 };
+Style verdict_style(check::Verdict verdict);
 // The command that runs a case again.
 std::string case_command(const CheckOptions& options, const check::Case& c);
 std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
-std::string case_text(const check::Failure& found, const CheckOptions& options);
-Json case_json(const check::Failure& found, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 

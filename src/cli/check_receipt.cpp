@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/file_digest.h"
@@ -73,7 +72,7 @@ Status write_file(const std::filesystem::path& path, std::string_view text) {
 
 // A receipt as it is read back; the document stays with whoever reads.
 struct ReadCell {
-  std::string verdict, outputs;
+  std::string verdict, cases, outputs;  // cases: empty in receipts that have their hash for all cells together alone
   double error = 0, seconds = 0;
 };
 struct ReadReceipt {
@@ -121,6 +120,8 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
     NARU_ASSIGN(const std::string kind, cell.get_string("kind"));
     NARU_ASSIGN(read.verdict, cell.get_string("verdict"));
     NARU_ASSIGN(read.outputs, cell.get_string("outputs_sha256"));
+    NARU_ASSIGN(const std::optional<std::string> cases, cell.find_string("cases_sha256"));
+    read.cases = cases.value_or("");
     NARU_ASSIGN(const std::optional<formats::JsonObject> bounded, cell.find_object("bounded"));
     if (bounded) {
       NARU_ASSIGN(read.error, bounded->get_double("error"));
@@ -140,7 +141,29 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
   return receipt;
 }
 
-// Cells of different cases, or by different arithmetic, say nothing of each other.
+using ReadCells = std::vector<std::pair<std::string, ReadCell>>;
+
+const ReadCell* find_cell(const ReadCells& cells, const std::string& name) {
+  const auto found = std::find_if(cells.begin(), cells.end(), [&](const auto& each) { return each.first == name; });
+  return found == cells.end() ? nullptr : &found->second;
+}
+
+// Where two receipts ran different cases, the cells of either whose cases the other one did not run say nothing: they
+// go, and are counted.
+int64_t drop_other_cases(ReadReceipt& a, ReadReceipt& b) {
+  if (a.cases == b.cases) return 0;
+  const ReadCells of_a = a.cells, of_b = b.cells;
+  const auto drop = [](ReadCells& cells, const ReadCells& others) {
+    return std::erase_if(cells, [&](const auto& each) {
+      const ReadCell* other = find_cell(others, each.first);
+      return other == nullptr || each.second.cases.empty() || other->cases != each.second.cases;
+    });
+  };
+  const auto n_of_a = static_cast<int64_t>(drop(a.cells, of_b)), n_of_b = static_cast<int64_t>(drop(b.cells, of_a));
+  return std::max(n_of_a, n_of_b);
+}
+
+// Cells of different cases, or by different arithmetic, say nothing of each other. Those of other cases were dropped.
 Status check_comparable(const ReadReceipt& a, const ReadReceipt& b) {
   const auto refuse = [&](const char* what, const char* next) -> Status {
     return Error{Code::kInvalidArgument,
@@ -149,8 +172,8 @@ Status check_comparable(const ReadReceipt& a, const ReadReceipt& b) {
   if (a.arithmetic != b.arithmetic) {
     return refuse("they are of different texts of the arithmetic", "make both with one version of naru");
   }
-  if (a.cases != b.cases) {
-    return refuse("they ran different cases", "make both with one version of naru, with or without --quick and --op");
+  if (a.cells.empty() || b.cells.empty()) {
+    return refuse("they ran different cases", "make both with one version of naru, with or without --quick");
   }
   return {};
 }
@@ -160,34 +183,29 @@ struct ReceiptDifference {
 };
 
 std::vector<ReceiptDifference> differences_of(const ReadReceipt& a, const ReadReceipt& b) {
-  std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
   std::vector<ReceiptDifference> differences;
   for (const auto& [name, cell] : a.cells) {
-    const auto other = of_b.find(name);
-    if (other == of_b.end()) {
+    const ReadCell* other = find_cell(b.cells, name);
+    if (other == nullptr) {
       differences.push_back({name, "the second one did not come to it"});
-    } else if (cell.verdict != other->second.verdict) {
-      differences.push_back({name, fmt::format("{}, then {}", cell.verdict, other->second.verdict)});
-    } else if (cell.outputs != other->second.outputs) {
+    } else if (cell.verdict != other->verdict) {
+      differences.push_back({name, fmt::format("{}, then {}", cell.verdict, other->verdict)});
+    } else if (cell.outputs != other->outputs) {
       differences.push_back({name, fmt::format("both are {}, with other bits; the largest errors are {:.2e} and {:.2e}",
-                                               cell.verdict, cell.error, other->second.error)});
+                                               cell.verdict, cell.error, other->error)});
     }
   }
   for (const auto& [name, cell] : b.cells) {
-    const bool is_there =
-        std::any_of(a.cells.begin(), a.cells.end(), [&](const auto& each) { return each.first == name; });
-    if (!is_there) differences.push_back({name, "the first one did not come to it"});
+    if (find_cell(a.cells, name) == nullptr) differences.push_back({name, "the first one did not come to it"});
   }
   return differences;
 }
 
 // Cells of both with one grade and the same bits.
 int64_t count_alike(const ReadReceipt& a, const ReadReceipt& b) {
-  const std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
   return std::count_if(a.cells.begin(), a.cells.end(), [&](const auto& each) {
-    const auto other = of_b.find(each.first);
-    return other != of_b.end() && other->second.verdict == each.second.verdict &&
-           other->second.outputs == each.second.outputs;
+    const ReadCell* other = find_cell(b.cells, each.first);
+    return other != nullptr && other->verdict == each.second.verdict && other->outputs == each.second.outputs;
   });
 }
 
@@ -205,20 +223,31 @@ Json origin_json(const ReadReceipt& receipt) {
   return json;
 }
 
-// Least, middle and largest of how much longer the second one takes.
-std::string speed_line(const ReadReceipt& a, const ReadReceipt& b) {
-  const std::map<std::string, ReadCell> of_b(b.cells.begin(), b.cells.end());
-  std::vector<double> ratios;
+// How much longer the second one takes, by cell, the least first.
+std::vector<std::pair<double, std::string>> time_ratios(const ReadReceipt& a, const ReadReceipt& b) {
+  std::vector<std::pair<double, std::string>> ratios;
   for (const auto& [name, cell] : a.cells) {
-    const auto other = of_b.find(name);
-    if (other != of_b.end() && cell.seconds > 0 && other->second.seconds > 0) {
-      ratios.push_back(other->second.seconds / cell.seconds);
+    const ReadCell* other = find_cell(b.cells, name);
+    if (other != nullptr && cell.seconds > 0 && other->seconds > 0) {
+      ratios.emplace_back(other->seconds / cell.seconds, name);
     }
   }
-  if (ratios.empty()) return {};
   std::sort(ratios.begin(), ratios.end());
-  return fmt::format("times of the second by those of the first: {:.2f} in the middle, from {:.2f} to {:.2f}",
-                     ratios[ratios.size() / 2], ratios.front(), ratios.back());
+  return ratios;
+}
+
+std::string speed_line(const std::vector<std::pair<double, std::string>>& ratios) {
+  if (ratios.empty()) return {};
+  return fmt::format("times of the second by those of the first: {:.2f} in the middle, from {:.2f} ({}) to {:.2f} ({})",
+                     ratios[ratios.size() / 2].first, ratios.front().first, ratios.front().second, ratios.back().first,
+                     ratios.back().second);
+}
+
+// Two exact chips are alike in all: whoever parts from the other broke a promise.
+Error unlike_error(const ReadReceipt& a, const ReadReceipt& b, size_t n_unlike) {
+  return {Code::kInternal, fmt::format("comparing receipts: {} and {}: {} of {} cells are unlike; run the cases of "
+                                       "such a cell on either machine: naru check --op OP",
+                                       a.path, b.path, n_unlike, std::max(a.cells.size(), b.cells.size()))};
 }
 
 }  // namespace
@@ -251,21 +280,28 @@ Status write_receipt(const Json& receipt, const check::ChipMatrix& matrix, const
 }
 
 Status compare_receipts(const CheckOptions& o) {
-  NARU_ASSIGN(const ReadReceipt a, read_receipt(o.compared[0]));
-  NARU_ASSIGN(const ReadReceipt b, read_receipt(o.compared[1]));
+  NARU_ASSIGN(ReadReceipt a, read_receipt(o.compared[0]));
+  NARU_ASSIGN(ReadReceipt b, read_receipt(o.compared[1]));
+  const int64_t n_dropped = drop_other_cases(a, b);
   NARU_TRY(check_comparable(a, b));
   const std::vector<ReceiptDifference> differences = differences_of(a, b);
+  const auto ratios = time_ratios(a, b);
+  const Status end = differences.empty() ? Status() : unlike_error(a, b, differences.size());
   if (o.json) {
     Json json = {{"a", a.chip},
                  {"b", b.chip},
                  {"first", origin_json(a)},
                  {"second", origin_json(b)},
                  {"same_binary", a.binary == b.binary},
+                 {"alike", count_alike(a, b)},
+                 {"of_other_cases", n_dropped},
+                 {"times", Json::array()},
                  {"differences", Json::array()}};
+    for (const auto& [ratio, cell] : ratios) json["times"].push_back({{"cell", cell}, {"ratio", ratio}});
     for (const ReceiptDifference& each : differences) {
       json["differences"].push_back({{"cell", each.cell}, {"what", each.what}});
     }
-    return write_out(json_text(json));
+    return end.ok() ? write_out(json_text(json)) : told(end.error(), &json);
   }
   Sheet sheet(Stream::kOut);
   sheet.title(fmt::format("{} and {}", a.chip, b.chip), "");
@@ -273,10 +309,13 @@ Status compare_receipts(const CheckOptions& o) {
   sheet.row("second", origin_of(b));
   sheet.row("program", a.binary == b.binary ? "the same" : "two builds");
   sheet.row("cells", fmt::format("{} of {} alike", count_alike(a, b), std::max(a.cells.size(), b.cells.size())));
-  sheet.row("speed", speed_line(a, b));
+  if (n_dropped > 0)
+    sheet.row("not compared", fmt::format("{} of the cells: they ran different cases of them", n_dropped));
+  sheet.row("speed", speed_line(ratios));
   if (!differences.empty()) sheet.heading("Unlike");
   for (const ReceiptDifference& each : differences) sheet.row(each.cell, each.what);
-  return write_out(sheet.str());
+  NARU_TRY(write_out(sheet.str()));
+  return end;
 }
 
 }  // namespace naru::cli

@@ -17,11 +17,6 @@ namespace {
 using check::Cell;
 using check::Verdict;
 
-Style verdict_style(Verdict verdict) {
-  if (check::is_fault(verdict)) return Style::kRed;
-  return verdict == Verdict::kExact ? Style::kGreen : verdict == Verdict::kBounded ? Style::kCyan : Style::kDim;
-}
-
 // The speed of a cell as parts of what the machine reached.
 struct Shares {
   double arithmetic = 0, memory = 0;
@@ -47,7 +42,9 @@ std::string grade_text(const Cell& cell) {
   if (cell.verdict == Verdict::kAbsent && cell.n_absent < cell.n_cases) {
     text += fmt::format(" in {} of {}", cell.n_absent, cell.n_cases);
   }
-  if (cell.failure) text += fmt::format(" in {} of {}", cell.failure->n_cases, cell.n_cases);
+  if (!cell.failure) return text;
+  if (cell.failure->n_cases == 0) return text + ", timed";
+  text += fmt::format(" in {} of {}", cell.failure->n_cases, cell.n_cases);
   return text;
 }
 
@@ -115,8 +112,11 @@ std::string verdict_counts(const std::vector<Cell>& cells) {
   return text;
 }
 
-std::string fault_line(const check::Fault& fault) {
-  return fmt::format("{}: {}", check::fault_text(fault), check::fault_info(fault.kind).what);
+std::string fault_line(const check::Fault& fault, const std::optional<int64_t>& n_struck) {
+  std::string text = fmt::format("{}: {}", check::fault_text(fault), check::fault_info(fault.kind).what);
+  if (!n_struck) return text;
+  if (*n_struck > 0) return text + fmt::format("; it changed what {} ops did", grouped(*n_struck));
+  return text + "; it came to no op: what the matrix says is of the chip alone";
 }
 
 Json failure_json(const check::Failure& failure, const CheckOptions& o) {
@@ -129,11 +129,8 @@ Json failure_json(const check::Failure& failure, const CheckOptions& o) {
 }
 
 Json cell_json(const Cell& cell, const CheckedChip& chip, const CheckOptions& o) {
-  Json json = {{"op", cell.op},
-               {"kind", cell.kind},
-               {"verdict", check::verdict_name(cell.verdict)},
-               {"cases", cell.n_cases},
-               {"outputs_sha256", cell.outputs}};
+  Json json = {{"op", cell.op},         {"kind", cell.kind},          {"verdict", check::verdict_name(cell.verdict)},
+               {"cases", cell.n_cases}, {"cases_sha256", cell.cases}, {"outputs_sha256", cell.outputs}};
   if (cell.n_absent > 0) json["absent"] = {{"cases", cell.n_absent}, {"because", cell.absent_because}};
   if (!cell.worst_bounded.what.empty()) {
     json["bounded"] = {{"error", cell.worst_bounded.error}, {"bound", cell.worst_bounded.bound}};
@@ -149,6 +146,11 @@ Json cell_json(const Cell& cell, const CheckedChip& chip, const CheckOptions& o)
 }
 
 }  // namespace
+
+Style verdict_style(Verdict verdict) {
+  if (check::is_fault(verdict)) return Style::kRed;
+  return verdict == Verdict::kExact ? Style::kGreen : verdict == Verdict::kBounded ? Style::kCyan : Style::kDim;
+}
 
 std::string case_command(const CheckOptions& o, const check::Case& c) {
   std::string command = fmt::format("naru check --chip {}", o.chip);
@@ -166,7 +168,7 @@ std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip
   head.row("level", chip.info.level);
   head.row("threads", grouped(chip.info.n_threads));
   head.row("arithmetic", contract::kArithmeticVersion);
-  if (o.fault) head.row("with a fault", fault_line(*o.fault));
+  if (o.fault) head.row("with a fault", fault_line(*o.fault, chip.n_struck));
   add_limits(head, chip.limits);
   head.heading("Matrix");
   Sheet end(Stream::kOut);
@@ -177,7 +179,10 @@ std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip
   end.row("cells", verdict_counts(matrix.cells));
   end.row("cases", fmt::format("{}{}", grouped(matrix.n_cases), o.is_quick ? ", a sample" : ""));
   end.row("time", format_seconds(matrix.seconds));
-  if (!matrix.is_whole) end.row("not run", "what stands behind the case that hangs");
+  if (!matrix.is_whole) {
+    end.row("not run", matrix.is_stopped ? "what stands behind the case at which it was stopped"
+                                         : "what stands behind the case that hangs");
+  }
   return head.str() + matrix_table(matrix.cells, chip.limits) + end.str();
 }
 
@@ -188,44 +193,13 @@ Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const
   json["arithmetic"] = contract::kArithmeticVersion;
   json["machine"] = limits_json(chip.limits, chip.info.name);
   if (o.fault) json["fault"] = check::fault_text(*o.fault);
+  if (chip.n_struck) json["fault_struck"] = *chip.n_struck;
   json["sample"] = o.is_quick;
   json["whole"] = matrix.is_whole;
   json["cases"] = matrix.n_cases;
   json["seconds"] = json_seconds(matrix.seconds);
   json["cells"] = Json::array();
   for (const Cell& cell : matrix.cells) json["cells"].push_back(cell_json(cell, chip, o));
-  return json;
-}
-
-std::string case_text(const check::Failure& found, const CheckOptions& o) {
-  Sheet sheet(Stream::kOut);
-  sheet.title(o.chip_name(), "");
-  sheet.row("case", check::case_line(found.first));
-  const check::Finding& finding = found.finding;
-  sheet.row("grade", "", check::verdict_name(finding.verdict), verdict_style(finding.verdict));
-  sheet.row("found", finding.what);
-  if (finding.verdict == Verdict::kBounded) {
-    sheet.row("error",
-              fmt::format("{:.2e} of {:.2e}, as parts of the sum of magnitudes", finding.error, finding.bound));
-  }
-  if (check::case_line(found.smallest) != check::case_line(found.first)) {
-    sheet.heading("Smaller, and still so");
-    sheet.line(case_command(o, found.smallest));
-  }
-  return sheet.str();
-}
-
-Json case_json(const check::Failure& found, const CheckOptions& o) {
-  Json json = {{"chip", o.chip_name()},
-               {"case", check::case_line(found.first)},
-               {"verdict", check::verdict_name(found.finding.verdict)},
-               {"found", found.finding.what}};
-  if (found.finding.verdict == Verdict::kBounded) {
-    json["error_of_magnitudes"] = found.finding.error;
-    json["bound_of_magnitudes"] = found.finding.bound;
-  }
-  json["smallest"] = check::case_line(found.smallest);
-  json["command"] = case_command(o, found.smallest);
   return json;
 }
 

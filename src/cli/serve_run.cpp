@@ -26,6 +26,7 @@
 #include "cli/serve_runs.h"
 #include "cli/serve_settings.h"
 #include "cli/sheet.h"
+#include "cli/shell_word.h"
 #include "cli/terminal.h"
 #include "cli/version.h"
 #include "runs/run_files.h"

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "cli/json_text.h"
+#include "cli/shell_word.h"
 
 namespace naru::cli {
 namespace {
@@ -86,14 +87,6 @@ std::string for_open_webui(const ServedAt& server) {
 }
 
 }  // namespace
-
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  std::string word = "'";
-  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return word + "'";
-}
 
 std::string settings_for(std::string_view program, const ServedAt& server) {
   if (program == "claude") return for_claude(server);

@@ -23,9 +23,6 @@ inline constexpr std::string_view kClientPrograms = "claude|codex|opencode|openw
 // The variable that holds a key in what is printed. None of OpenAI's: a key for there should not come here by mistake.
 inline constexpr std::string_view kKeyVariable = "NARU_API_KEY";
 
-// In single quotes where a shell would see anything but one word.
-std::string shell_word(const std::string& text);
-
 // Lines to paste, with a comment before each part that says where. `program`: one of kClientPrograms.
 std::string settings_for(std::string_view program, const ServedAt& server);
 

@@ -21,6 +21,7 @@
 #include "cli/progress.h"
 #include "cli/sample.h"
 #include "cli/sheet.h"
+#include "cli/shell_word.h"
 #include "cli/train_pipeline.h"
 #include "cli/train_plan.h"
 #include "cli/train_status.h"
@@ -42,25 +43,6 @@ Result<recipes::Recipe> recipe_of(const TrainOptions& options) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(options.recipe_path, options.overrides));
   if (options.output) recipe.output = *options.output;
   return recipe;
-}
-
-// A word as a shell reads it back; lines inside it as bash, zsh and ksh read them.
-std::string shell_word(std::string_view word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%=,";
-  if (!word.empty() && word[0] != '=' && word.find_first_not_of(kPlain) == std::string_view::npos)
-    return std::string(word);
-  const bool has_lines = word.find('\n') != std::string_view::npos;
-  std::string quoted = has_lines ? "$'" : "'";
-  for (const char c : word) {
-    if (c == '\'') {
-      quoted += has_lines ? "\\'" : "'\\''";
-    } else if (has_lines && (c == '\n' || c == '\\')) {
-      quoted += c == '\n' ? "\\n" : "\\\\";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "'";
 }
 
 // The first sample prompt, where it is short and its lines hold nothing that a terminal acts upon.

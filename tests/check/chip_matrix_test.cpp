@@ -332,12 +332,21 @@ TEST(ChipMatrix, RowsMustNotKnowTheirNeighbours) {
   EXPECT_EQ(failure.smallest.at("rows"), 9) << case_line(failure.smallest);
 }
 
-TEST(ChipMatrix, StopsWhenItIsTold) {
-  MatrixOptions options = sample_of_ops({"add"});
-  options.go_on = [](int64_t done, int64_t) { return done < 3; };
-  const auto matrix = check_chip({.chip = test::make_chip("cpu")}, new_reference, options);
-  ASSERT_FALSE(matrix.ok());
-  EXPECT_EQ(matrix.error().code, Code::kCancelled);
+TEST(ChipMatrix, StopsWhenItIsToldAndKeepsWhatItFound) {
+  MatrixOptions options = sample_of_ops({"add", "silu_mul", "fill"});
+  const auto stopped_at = [&](int64_t n_cases) {
+    options.go_on = [n_cases](int64_t done, int64_t) { return done < n_cases; };
+    return check_chip({.chip = test::make_chip("cpu")}, new_reference, options).value();
+  };
+  const ChipMatrix begun = stopped_at(12);
+  EXPECT_TRUE(begun.is_stopped);
+  EXPECT_FALSE(begun.is_whole);
+  EXPECT_EQ(begun.n_cases, 12);
+  ASSERT_EQ(begun.cells.size(), 2u);
+  EXPECT_EQ(begun.cells[0].n_cases + begun.cells[1].n_cases, 12);
+  EXPECT_NE(begun.cells[0].outputs, "");
+  EXPECT_EQ(begun.cells[1].outputs, "");
+  EXPECT_TRUE(stopped_at(0).cells.empty());
 }
 
 // ---- its parts

@@ -45,7 +45,7 @@ TEST(Recording, HashesTellEveryBitApart) {
   }
   EXPECT_EQ(hash_of(one), hash_of(values({0x3f800000, 0, 7, 0x80000000})));
   EXPECT_FALSE(first_element(one, one).has_value());
-  EXPECT_EQ(element_text(one, 0, 0), "0x1p+0 (3f800000)");
+  EXPECT_EQ(element_text(one, 0, 0), "0x1p+0 = 1 (3f800000)");
 }
 
 OutputPlace place(OutputPlace::Stage stage, int64_t layer, std::string_view op, int64_t count = 0) {
