@@ -72,6 +72,8 @@ struct CheckedChip {
   cpu::MachineLimits limits;
   std::optional<int64_t> n_struck;  // ops that the fault in front of it came to, where that is known
 };
+// The error of a bounded finding against its bound.
+std::string bounded_text(const check::Finding& finding);
 Style verdict_style(check::Verdict verdict);
 // The command that runs a case again.
 std::string case_command(const CheckOptions& options, const check::Case& c);

@@ -20,8 +20,7 @@ std::string case_text(const check::Failure& found, const CheckOptions& o) {
   sheet.row("grade", "", check::verdict_name(finding.verdict), verdict_style(finding.verdict));
   sheet.row("found", finding.what);
   if (finding.verdict == Verdict::kBounded) {
-    sheet.row("error",
-              fmt::format("{:.2e} of {:.2e}, as parts of the sum of magnitudes", finding.error, finding.bound));
+    sheet.row("error", bounded_text(finding) + (finding.error > 0 ? ", as parts of the sum of magnitudes" : ""));
   }
   if (check::case_line(found.smallest) != check::case_line(found.first)) {
     sheet.heading("Smaller, and still so");

@@ -87,7 +87,7 @@ void add_bounded(Sheet& sheet, const std::vector<Cell>& cells) {
     if (worst.what.empty()) continue;
     if (is_first) sheet.heading("Bounded: the largest error against its bound, as parts of the sum of magnitudes");
     is_first = false;
-    sheet.row(fmt::format("{} {}", cell.op, cell.kind), fmt::format("{:.2e} of {:.2e}", worst.error, worst.bound));
+    sheet.row(fmt::format("{} {}", cell.op, cell.kind), bounded_text(worst));
   }
 }
 
@@ -150,6 +150,11 @@ Json cell_json(const Cell& cell, const CheckedChip& chip, const CheckOptions& o)
 Style verdict_style(Verdict verdict) {
   if (check::is_fault(verdict)) return Style::kRed;
   return verdict == Verdict::kExact ? Style::kGreen : verdict == Verdict::kBounded ? Style::kCyan : Style::kDim;
+}
+
+std::string bounded_text(const check::Finding& finding) {
+  if (finding.error == 0) return "no more than steps that flush or not may make of it";
+  return fmt::format("{:.2e} of {:.2e}", finding.error, finding.bound);
 }
 
 std::string case_command(const CheckOptions& o, const check::Case& c) {
