@@ -63,8 +63,8 @@ Result<RunComparison> compare_runs(const OpenRecording& a, const OpenRecording& 
   RunComparison comparison;
   for (size_t i = 0; i < a.run().ops.size(); ++i) {
     if (!go_on()) {
-      return Error{Code::kCancelled, fmt::format("comparing op {} of {}: stopped by you; run it again", i,
-                                                 a.run().ops.size())};
+      return Error{Code::kCancelled,
+                   fmt::format("comparing op {} of {}: stopped by you; run it again", i, a.run().ops.size())};
     }
     NARU_TRY(check_same_op(a, b, i));
     const RecordedOp &x = a.run().ops[i], &y = b.run().ops[i];

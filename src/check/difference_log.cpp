@@ -41,10 +41,11 @@ std::string difference_text(const OpDifference& d, std::string_view checked, std
                                : fmt::format(" ends with an error on {} alone: {}", checked, d.error));
   }
   const ValueDifference& v = d.values;
-  text += fmt::format(": '{}' [{}, {}], row {}, column {}, is {} on {} and {} on {}; {} of {} values differ, the most by "
-                      "{:.3g}",
-                      d.output, d.rows, d.cols, v.row, v.col, value_text(d.dtype, v.checked), checked,
-                      value_text(d.dtype, v.against), against, v.n, d.rows * d.cols, v.largest);
+  text += fmt::format(
+      ": '{}' [{}, {}], row {}, column {}, is {} on {} and {} on {}; {} of {} values differ, the most by "
+      "{:.3g}",
+      d.output, d.rows, d.cols, v.row, v.col, value_text(d.dtype, v.checked), checked, value_text(d.dtype, v.against),
+      against, v.n, d.rows * d.cols, v.largest);
   if (d.n_outputs > 1) text += fmt::format("; {} of its outputs do", d.n_outputs);
   return text;
 }

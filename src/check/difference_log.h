@@ -22,10 +22,10 @@ struct OpDifference {
   DType dtype = DType::kF32;  // of the output
   int64_t rows = 0, cols = 0;
   ValueDifference values;
-  int64_t n_outputs = 0;      // of the op that differ
-  std::string error;          // of the checked chip alone
-  bool is_absent = false;     // that it does not have the op
-  std::string also;           // what the op reads and nobody can compare: it may be at fault in the op's place
+  int64_t n_outputs = 0;   // of the op that differ
+  std::string error;       // of the checked chip alone
+  bool is_absent = false;  // that it does not have the op
+  std::string also;        // what the op reads and nobody can compare: it may be at fault in the op's place
 };
 
 // What an op reads in a form of the chip's own: "the rows of the cache that it reads"; empty: nothing.

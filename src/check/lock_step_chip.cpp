@@ -90,7 +90,9 @@ class OpOfOne {
 
  private:
   bool is_checked() const { return ranges_ != nullptr; }
-  ChipAddress address(ChipAddress of_against) const { return is_checked() ? ranges_->translate(of_against) : of_against; }
+  ChipAddress address(ChipAddress of_against) const {
+    return is_checked() ? ranges_->translate(of_against) : of_against;
+  }
   PackedMatrix* one_of(const PackedMatrix* matrix) {
     if (matrix == nullptr) return nullptr;
     const auto* both = static_cast<const BothMatrices*>(matrix);

@@ -1,5 +1,5 @@
-// Where the ops of a run stand, learnt from its calls alone: make_sequences() begins a pass, and Chip::set_place() tells
-// layers apart. Two runs of one program have the same places in the same order.
+// Where the ops of a run stand, learnt from its calls alone: make_sequences() begins a pass, and Chip::set_place()
+// tells layers apart. Two runs of one program have the same places in the same order.
 #pragma once
 
 #include <cstdint>

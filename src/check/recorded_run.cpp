@@ -32,8 +32,8 @@ json op_json(const RecordedOp& op) {
                        {"shape", {output.rows, output.cols}},
                        {"sha256", output.sha256}});
   }
-  return {{"pass", op.place.pass},     {"where", op.place.where}, {"op", contract::op_name(op.place.op)},
-          {"count", op.place.count},   {"operands", op.operands}, {"unseen", op.unseen},
+  return {{"pass", op.place.pass},      {"where", op.place.where},      {"op", contract::op_name(op.place.op)},
+          {"count", op.place.count},    {"operands", op.operands},      {"unseen", op.unseen},
           {"inputs_sha256", op.inputs}, {"outputs", std::move(outputs)}};
 }
 
@@ -65,7 +65,8 @@ Result<RecordedOutput> parse_output(const JsonObject& object, int64_t& begin) {
   NARU_ASSIGN(const std::vector<int32_t> shape, object.find_ids("shape", 1, std::numeric_limits<int32_t>::max()));
   if (shape.size() != 2 || int64_t{shape[0]} * shape[1] > (kRecordedValuesBytesMax - begin) / 4) {
     return object.wrong(Code::kCorrupt, "shape", fmt::format("a list of {}, or too large", shape.size()),
-                        fmt::format("two sizes, and {} bytes of values in all at most", kRecordedValuesBytesMax), kNext);
+                        fmt::format("two sizes, and {} bytes of values in all at most", kRecordedValuesBytesMax),
+                        kNext);
   }
   output.rows = shape[0];
   output.cols = shape[1];
@@ -80,8 +81,8 @@ Result<int> op_at(const JsonObject& object) {
   for (int op = 0; op < contract::kOpCount; ++op) {
     if (contract::op_name(op) == name) return op;
   }
-  return object.wrong(Code::kUnsupported, "op", fmt::format("\"{}\"", formats::printable(name)), "an op of this version",
-                      "compare recordings that one version of naru wrote");
+  return object.wrong(Code::kUnsupported, "op", fmt::format("\"{}\"", formats::printable(name)),
+                      "an op of this version", "compare recordings that one version of naru wrote");
 }
 
 Result<RecordedOp> parse_op(const JsonObject& object, int64_t number, int64_t& begin) {
@@ -130,7 +131,8 @@ Status check_head(const json& document, const JsonObject& root) {
   NARU_ASSIGN(const std::string format, root.get_string_or("format", ""));
   if (format != kFormat) {
     return root.wrong(Code::kUnsupported, "format", fmt::format("\"{}\"", formats::printable(format)),
-                      fmt::format("\"{}\"", kFormat), "give the folder of a recording (naru check MODEL --record FOLDER)");
+                      fmt::format("\"{}\"", kFormat),
+                      "give the folder of a recording (naru check MODEL --record FOLDER)");
   }
   NARU_ASSIGN(const int64_t version, root.get_int("version", 0, std::numeric_limits<int64_t>::max()));
   if (version != kVersion) {
@@ -220,9 +222,8 @@ Result<std::vector<uint32_t>> OpenRecording::values(size_t op, size_t output) co
   std::memcpy(values.data(), values_.bytes().data() + recorded.begin, static_cast<size_t>(recorded.bytes()));
   NARU_TRY(values_.check_unchanged());
   if (values_digest(values) == recorded.sha256) return values;
-  return Error{Code::kCorrupt,
-               fmt::format("reading {}: the values of op {} ({}) are not those that were recorded; {}",
-                           values_.path().string(), op, place_text(run_.ops[op].place), kNext)};
+  return Error{Code::kCorrupt, fmt::format("reading {}: the values of op {} ({}) are not those that were recorded; {}",
+                                           values_.path().string(), op, place_text(run_.ops[op].place), kNext)};
 }
 
 bool is_recording(const std::filesystem::path& path) {
@@ -237,14 +238,14 @@ bool is_recording_file(const std::filesystem::directory_entry& entry) {
 
 Status check_comparable(const RunIdentity& a, std::string_view a_name, const RunIdentity& b, std::string_view b_name) {
   const auto refuse = [&](std::string_view what, std::string_view next) -> Status {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("comparing runs: {} and {}: {}; {}", a_name, b_name, what, next)};
+    return Error{Code::kInvalidArgument, fmt::format("comparing runs: {} and {}: {}; {}", a_name, b_name, what, next)};
   };
   if (a.arithmetic_sha256 != b.arithmetic_sha256) {
     return refuse("they are by different texts of the arithmetic", "make both with one version of naru");
   }
   if (a.model_sha256 != b.model_sha256) {
-    return refuse(fmt::format("their models have other bytes ({} and {})", formats::printable(a.model), formats::printable(b.model)),
+    return refuse(fmt::format("their models have other bytes ({} and {})", formats::printable(a.model),
+                              formats::printable(b.model)),
                   "take one model; naru show --sha256 says which files differ");
   }
   if (a.kind != b.kind) return refuse("one is of a step of training", "give --train to both or to none");

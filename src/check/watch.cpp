@@ -38,7 +38,8 @@ Watch::End Watch::end(bool is_done) {
 Watch::End Watch::run(std::function<void()> work, double seconds) {
   std::unique_lock lock(state_->mutex);
   give(std::move(work));
-  return end(state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
+  return end(
+      state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
 }
 
 Watch::End Watch::run(std::function<void()> work, double seconds, const std::atomic<int64_t>& pulse,

@@ -1,7 +1,8 @@
-// naru check: what a chip gets right, op by op, and how fast it is.
+// naru check: what a chip gets right, op by op, and how fast it is; of a model too (check_model.h).
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "chips/cpu/machine_limits.h"
 #include "cli/json_text.h"
 #include "cli/options.h"
+#include "contract/kinds.h"
 
 namespace naru::cli {
 
@@ -27,14 +29,32 @@ struct CheckOptions {
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
   Existing existing = Existing::kRefuse;  // of it
-  std::vector<std::string> compared;      // two receipts in the place of a chip; or none
+  std::vector<std::string> compared;      // two receipts or recordings in the place of a chip; or none
   bool is_run_asked = false;              // the command line has a flag of a run
   bool json = false;
+
+  // With a model (check_model.h).
+  std::string model;                  // its path; empty: the matrix
+  std::string against = "reference";  // a chip, or the folder of a recording
+  bool is_against_given = false;
+  bool is_train = false;
+  std::string prompt, ids_path;  // one of them, or neither: the text that is there
+  std::string record;            // a folder to write; empty: none
+  contract::ComputeMode compute = contract::ComputeMode::kAuto;
+  std::optional<bool> is_latent;
+  std::string model_flag;  // one of the command line that goes with a model
 
   std::string chip_name() const { return level.empty() ? chip : chip + ":" + level; }
 };
 
 Command make_check();
+
+// kInvalidArgument where flags do not go together (check_flags.cpp).
+Status check_flags(const CheckOptions& o);
+// The chip that is asked for, behind its fault.
+Result<std::shared_ptr<contract::Chip>> make_checked_chip(const CheckOptions& o, int n_threads);
+// The error that a check ends with, after what was found has been printed. With --json that has it already.
+Status told(Error error, Json* json);
 
 // ---- what it prints
 

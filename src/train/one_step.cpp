@@ -11,7 +11,8 @@
 namespace naru::train {
 namespace {
 
-constexpr double kPredictionWeight = 0.3;  // of the prediction layers' losses: DeepSeek-V3's (section 4.2 of its report)
+constexpr double kPredictionWeight =
+    0.3;  // of the prediction layers' losses: DeepSeek-V3's (section 4.2 of its report)
 
 // With the prediction layers.
 Result<formats::ModelConfig> config_of(const models::ModelFiles& files) {
@@ -85,11 +86,10 @@ Status run_one_step(const models::ModelFiles& files, std::span<const int32_t> id
   NARU_TRY(chip.run(contract::Fill{.out = grads.all(), .value = 0}));
   data::StepBatch whole;
   whole.micro_batches = {batch};
-  const TrainableModel::StepScale scale{
-      .divisor = static_cast<double>(std::ssize(ids) - 1),
-      .balance_weight = balance,
-      .prediction_weight = config.mtp_layers > 0 ? kPredictionWeight : 0,
-      .prediction_divisors = prediction_divisors(whole, config.mtp_layers)};
+  const TrainableModel::StepScale scale{.divisor = static_cast<double>(std::ssize(ids) - 1),
+                                        .balance_weight = balance,
+                                        .prediction_weight = config.mtp_layers > 0 ? kPredictionWeight : 0,
+                                        .prediction_divisors = prediction_divisors(whole, config.mtp_layers)};
   NARU_TRY(model.run(batch, scale, &grads));
   return update(model, grads);
 }
