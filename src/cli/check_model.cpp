@@ -314,9 +314,12 @@ Status check_model(const CheckOptions& o) {
   NARU_ASSIGN(const RunSize size, measure(*job));
   if (is_recorded) NARU_TRY(begin_recording(*job, size));
   NARU_ASSIGN(const check::RunIdentity identity, identity_of(*job, files));
+  // Two names for two chips, also where they have one.
+  std::string other = job->recording ? job->recording->run().identity.chip : o.against;
+  if (other == identity.chip) other = job->recording ? "the recording" : "the other one";
   LockStepReport report{.identity = identity,
                         .against = job->recording ? o.against : "chip " + o.against,
-                        .against_chip = job->recording ? job->recording->run().identity.chip : o.against,
+                        .against_chip = other,
                         .n_planned = size.n_ops,
                         .is_whole = true,
                         .found = {}};

@@ -30,7 +30,7 @@ Status compare_recordings(const CheckOptions& o);
 struct LockStepReport {
   check::RunIdentity identity;  // of the checked chip's run
   std::string against;          // the chip, or the folder of a recording
-  std::string against_chip;     // the same chip, or that of the recording
+  std::string against_chip;     // how it is called beside the checked one
   int64_t n_planned = 0;        // ops of the whole run
   bool is_whole = true;         // all of them ran
   check::DifferenceLog::Found found;

@@ -58,7 +58,7 @@ void add_difference(Sheet& sheet, const OpDifference& d, std::string_view checke
                                   d.n_outputs > 1 ? fmt::format(", and {} more", d.n_outputs - 1) : ""));
   sheet.row("element", element_text(d));
   sheet.row(checked, check::value_text(d.dtype, d.values.checked));
-  sheet.row(against == checked ? "the other" : against, check::value_text(d.dtype, d.values.against));
+  sheet.row(against, check::value_text(d.dtype, d.values.against));
   sheet.row("differ", fmt::format("{} of {} values, the most by {:.3g}", grouped(d.values.n), grouped(d.rows * d.cols),
                                   d.values.largest));
   if (!d.also.empty()) sheet.row("or", d.also);
@@ -71,7 +71,7 @@ std::string differences_table(std::span<const OpDifference> differences, std::st
                {"row", true},
                {"column", true},
                {std::string(checked), true},
-               {against == checked ? "the other" : std::string(against), true},
+               {std::string(against), true},
                {"differ", true}});
   for (const OpDifference& d : differences.first(std::min(differences.size(), size_t{kDifferencesShownMax}))) {
     if (!d.error.empty()) {
