@@ -14,6 +14,9 @@ Outputs views_written(const O& op) {
   return {{"out", op.out}};
 }
 
+OpOutput read_too(std::string_view name, const View& view) {
+  return {.name = name, .view = view, .weight = nullptr, .is_read = true};
+}
 Outputs views_written(const contract::Matmul& op) {
   Outputs outputs;
   for (int i = 0; i < op.n_targets; ++i) outputs.push_back({"out", op.targets[i].out, op.targets[i].weight});
@@ -42,11 +45,17 @@ Outputs views_written(const contract::Pack&) {
 }
 Outputs views_written(const contract::WeightGrad& op) {
   Outputs outputs;
-  for (const View& view : op.out) outputs.push_back({"out", view});
+  for (const View& view : op.out) outputs.push_back(read_too("out", view));
   return outputs;
 }
+Outputs views_written(const contract::ColumnSum& op) {
+  return {read_too("out", op.out)};
+}
+Outputs views_written(const contract::EmbedGrad& op) {
+  return {read_too("out", op.out)};
+}
 Outputs views_written(const contract::RmsNormGrad& op) {
-  return {{"dx", op.dx}, {"dweight", op.dweight}};
+  return {{"dx", op.dx}, read_too("dweight", op.dweight)};
 }
 Outputs views_written(const contract::RopeGrad& op) {
   return {{"dx", op.dx}};
@@ -71,9 +80,9 @@ Outputs views_written(const contract::CrossEntropy& op) {
 }
 Outputs views_written(const contract::AdamW& op) {
   Outputs outputs;
-  for (const View& view : op.weight) outputs.push_back({"weight", view});
-  for (const View& view : op.m) outputs.push_back({"m", view});
-  for (const View& view : op.v) outputs.push_back({"v", view});
+  for (const View& view : op.weight) outputs.push_back(read_too("weight", view));
+  for (const View& view : op.m) outputs.push_back(read_too("m", view));
+  for (const View& view : op.v) outputs.push_back(read_too("v", view));
   return outputs;
 }
 

@@ -12,6 +12,7 @@ struct OpOutput {
   std::string_view name;  // of the op's member
   View view;
   const contract::PackedMatrix* weight = nullptr;  // of a product: what x was multiplied by
+  bool is_read = false;                            // what stands there before is added to, or moved on from
 };
 
 // In the order of the op's members; views that the op leaves out are not among them. Rows of a cache and packed

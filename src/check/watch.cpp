@@ -19,21 +19,46 @@ Watch::~Watch() {
   thread_.join();
 }
 
-Watch::End Watch::run(std::function<void()> work, double seconds) {
+void Watch::give(std::function<void()> work) {
   NARU_CHECK(!is_left_behind_, "work for a watch whose thread was left behind");
-  std::unique_lock lock(state_->mutex);
   state_->work = std::move(work);
   state_->is_busy = true;
   state_->is_out_of_memory = false;
   state_->changed.notify_all();
-  const auto is_done = [this] { return !state_->is_busy; };
-  if (state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), is_done)) {
-    return state_->is_out_of_memory ? End::kOutOfMemory : End::kDone;
-  }
+}
+
+Watch::End Watch::end(bool is_done) {
+  if (is_done) return state_->is_out_of_memory ? End::kOutOfMemory : End::kDone;
   is_left_behind_ = true;
   state_->is_ending = true;
   thread_.detach();
   return End::kLeftBehind;
+}
+
+Watch::End Watch::run(std::function<void()> work, double seconds) {
+  std::unique_lock lock(state_->mutex);
+  give(std::move(work));
+  return end(
+      state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
+}
+
+Watch::End Watch::run(std::function<void()> work, double seconds, const std::atomic<int64_t>& pulse,
+                      const std::function<void()>& meanwhile) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLook = std::chrono::milliseconds(100);
+  std::unique_lock lock(state_->mutex);
+  give(std::move(work));
+  int64_t seen = pulse;
+  auto moved = Clock::now();
+  while (!state_->changed.wait_for(lock, kLook, [this] { return !state_->is_busy; })) {
+    lock.unlock();
+    meanwhile();
+    lock.lock();
+    if (pulse != seen) moved = Clock::now();
+    seen = pulse;
+    if (state_->is_busy && Clock::now() - moved > std::chrono::duration<double>(seconds)) return end(false);
+  }
+  return end(true);
 }
 
 void Watch::work(const std::shared_ptr<State>& state) {

@@ -2,6 +2,7 @@
 // belong to one thread: all of those that a watch is given are made on its own.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -26,6 +27,10 @@ class Watch {
     kLeftBehind,
   };
   End run(std::function<void()> work, double seconds);
+  // The same for long work: the seconds begin anew whenever `pulse` has moved. `meanwhile` is called by this thread,
+  // about ten times a second.
+  End run(std::function<void()> work, double seconds, const std::atomic<int64_t>& pulse,
+          const std::function<void()>& meanwhile);
   bool is_left_behind() const { return is_left_behind_; }
 
  private:
@@ -38,6 +43,9 @@ class Watch {
     bool is_ending = false;
   };
   static void work(const std::shared_ptr<State>& state);
+  void give(std::function<void()> work);
+  // Of work that is done, or not: then it is left behind.
+  End end(bool is_done);
 
   std::shared_ptr<State> state_;
   std::thread thread_;

@@ -10,6 +10,7 @@
 #include "check/faulty_chip.h"
 #include "check/suite.h"
 #include "chips/cpu/machine.h"
+#include "cli/check_model.h"
 #include "cli/flag_values.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
@@ -21,14 +22,6 @@ namespace {
 constexpr int64_t kPatienceMax = 86400;  // seconds
 
 using SharedChip = std::shared_ptr<contract::Chip>;
-
-Result<SharedChip> make_checked_chip(const CheckOptions& o, int n_threads, CheckedChips& chips) {
-  NARU_ASSIGN(auto chip, chips::make_chip(o.chip_name(), {.n_threads = n_threads}));
-  if (!o.fault) return SharedChip(std::move(chip));
-  auto faulty = std::make_shared<check::FaultyChip>(std::move(chip), *o.fault);
-  chips.faulty.push_back(faulty);
-  return SharedChip(std::move(faulty));
-}
 
 // What falls short of what was asked for.
 Error requirement_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
@@ -124,37 +117,25 @@ std::string fault_help() {
   return help;
 }
 
-Error misused_check(std::string_view what, std::string_view next) {
-  return {Code::kInvalidArgument, fmt::format("reading the command line: naru check: {}; {}", what, next)};
-}
-
-Status check_flags(const CheckOptions& o) {
-  if (o.existing != Existing::kRefuse && o.receipt.empty()) {
-    return misused_check("--force replaces a receipt, and none is written", "add --receipt FOLDER, or leave it out");
-  }
-  if (!o.compared.empty()) {
-    if (o.compared.size() != 2) {
-      return misused_check("--compare was given once, and two receipts are compared",
-                           "give it twice: --compare A --compare B");
-    }
-    if (!o.is_run_asked) return {};
-    return misused_check("--compare runs no chip, and flags of a run were given", "leave them out");
-  }
-  if (o.is_list) {
-    if (!o.is_run_asked || !o.ops.empty()) return {};
-    return misused_check("--list runs no chip, and flags of a run were given", "leave them out; --op OP lists one op");
-  }
-  if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
-    return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
-  }
-  if (o.fault && o.chip != "distant") {
-    return misused_check(fmt::format("--inject puts a fault in front of the distant chip, and the chip is {}", o.chip),
-                         "add --chip distant, or leave it out");
-  }
-  return {};
+// Two of a kind.
+Status compare(const CheckOptions& o) {
+  const bool first = is_recording_path(o.compared[0]), second = is_recording_path(o.compared[1]);
+  if (first == second) return first ? compare_recordings(o) : compare_receipts(o);
+  return Error{Code::kInvalidArgument,
+               fmt::format("comparing {} and {}: the {} one is a recording and the other is none; give two recordings "
+                           "or two receipts",
+                           one_line(o.compared[0]), one_line(o.compared[1]), first ? "first" : "second")};
 }
 
 }  // namespace
+
+Result<SharedChip> make_checked_chip(const CheckOptions& o, int n_threads, CheckedChips* chips) {
+  NARU_ASSIGN(auto chip, chips::make_chip(o.chip_name(), {.n_threads = n_threads}));
+  if (!o.fault) return SharedChip(std::move(chip));
+  auto faulty = std::make_shared<check::FaultyChip>(std::move(chip), *o.fault);
+  if (chips != nullptr) chips->faulty.push_back(faulty);
+  return SharedChip(std::move(faulty));
+}
 
 int64_t CheckedChips::n_struck() const {
   int64_t n = 0;
@@ -164,11 +145,11 @@ int64_t CheckedChips::n_struck() const {
 
 Result<CheckedChips> make_checked_chips(const CheckOptions& o) {
   CheckedChips chips;
-  NARU_ASSIGN(chips.under_test.chip, make_checked_chip(o, static_cast<int>(o.threads), chips));
+  NARU_ASSIGN(chips.under_test.chip, make_checked_chip(o, static_cast<int>(o.threads), &chips));
   const contract::ChipInfo info = chips.under_test.chip->info();
   if (info.name == "reference") return chips;
   const int n = info.n_threads == 1 ? 2 : 1;
-  NARU_ASSIGN(SharedChip twin, make_checked_chip(o, n, chips));
+  NARU_ASSIGN(SharedChip twin, make_checked_chip(o, n, &chips));
   if (twin->info().n_threads == n) {
     chips.under_test.twins.push_back({fmt::format("with {} thread{}", n, n == 1 ? "" : "s"), std::move(twin)});
   }
@@ -183,7 +164,9 @@ std::unique_ptr<contract::Chip> make_reference_chip() {
 
 Status told(Error error, Json* json) {
   if (json == nullptr) return error;
-  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+  if (!error.message.empty()) {
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+  }
   (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
   NARU_TRY(write_out(json_text(*json)));
   return Error{error.code, ""};
@@ -207,7 +190,12 @@ Command make_check() {
           "sort, and compares with the reference chip bit for bit; runs each case again, with other threads and "
           "with fewer rows beside it. Each cell of the matrix is exact, bounded (another order of sums, within "
           "the bound that follows from their length), absent, or at fault: then a command runs the smallest case "
-          "that still fails. A chip at fault ends with status 70, one that does not answer with 9."};
+          "that still fails. A chip at fault ends with status 70, one that does not answer with 9. With MODEL the "
+          "model "
+          "runs on the chip and on another one in lock step: every op of both from the same values, and each one "
+          "that differs is named."};
+  c.arguments = {model_argument(&o->model)};
+  c.arguments.front().is_required = false;
   c.flags = {
       {"quick", "", kGroupBench, "a sample: about ten small cases of each cell", set_on(&o->is_quick), 0, false, false},
       {"op", "OP", kGroupBench, "this op alone; may be repeated", add_op(&o->ops), 0, true, false},
@@ -229,6 +217,7 @@ Command make_check() {
          for (const check::Verdict grade : kGrades) names.push_back(check::verdict_name(grade));
          NARU_ASSIGN(const size_t grade, parse_word(given, names));
          o->required = kGrades[grade];
+         o->is_required = true;
          return {};
        },
        0, false, false},
@@ -244,12 +233,14 @@ Command make_check() {
                      "the matrix with all that it was made by, to be kept and compared: receipt.json and receipt.md",
                      set_some_text(&o->receipt), 0, false, false});
   c.flags.push_back(force_flag(&o->existing));
-  c.flags.push_back({"compare", "PATH", kGroupOutput, "a receipt, twice: what differs between the two; no chip is run",
+  c.flags.push_back({"compare", "PATH", kGroupOutput,
+                     "a receipt or a recording, twice: what differs between the two; no chip is run",
                      [o](const Given& given) -> Status {
                        o->compared.push_back(given.text);
                        return {};
                      },
                      0, true, false});
+  for (Flag& flag : model_check_flags(*o)) c.flags.push_back(std::move(flag));
   c.flags.push_back(json_flag(&o->json, "everything as one JSON object on standard output"));
   c.flags.push_back(chip_flag(&o->chip));
   c.flags.push_back({"level", "LEVEL", kGroupMachine,
@@ -265,19 +256,27 @@ Command make_check() {
                 {"naru check --list --op matmul", "What the cases of an op are made of."},
                 {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
                 {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
-                {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."}};
+                {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."},
+                {"naru check builtin --chip distant", "A model in lock step with the reference chip."},
+                {"naru check ./model --train --against cpu:baseline", "A step of training on two forms of a chip."},
+                {"naru check ./model --record runs/here", "To be held against another machine: --against runs/here."}};
+  const auto note_run = [o](SetFlag set) -> SetFlag {
+    return [o, set = std::move(set)](const Given& given) {
+      if (given.source.starts_with("-") || given.source == "MODEL") o->is_run_asked = true;  // defaults are for all
+      return set(given);
+    };
+  };
+  c.arguments.front().set = note_run(std::move(c.arguments.front().set));
   for (Flag& flag : c.flags) {
     if (flag.long_name == "compare" || flag.long_name == "json" || flag.long_name == "force") continue;
     if (flag.long_name == "list") continue;
-    flag.set = [o, set = flag.set](const Given& given) {
-      if (given.source.starts_with("-")) o->is_run_asked = true;  // defaults are for all commands
-      return set(given);
-    };
+    flag.set = note_run(std::move(flag.set));
   }
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
-    if (!o->compared.empty()) return compare_receipts(*o);
+    if (!o->compared.empty()) return compare(*o);
     if (o->is_list) return list_cases(*o);
+    if (!o->model.empty()) return check_model(*o);
     return o->case_line.empty() ? check_matrix(*o) : check_one_case(*o);
   };
   return c;

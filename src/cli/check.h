@@ -1,7 +1,8 @@
-// naru check: what a chip gets right, op by op, and how fast it is.
+// naru check: what a chip gets right, op by op, and how fast it is; of a model too (check_model.h).
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "contract/kinds.h"
 
 namespace naru::cli {
 
@@ -29,13 +31,25 @@ struct CheckOptions {
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
   Existing existing = Existing::kRefuse;  // of it
-  std::vector<std::string> compared;      // two receipts in the place of a chip; or none
+  std::vector<std::string> compared;      // two receipts or recordings in the place of a chip; or none
   bool is_run_asked = false;              // the command line has a flag of a run
   bool json = false;
 
   bool is_list = false;  // what cases are made of, in the place of a chip
   // The least that a cell must be. Absent is no fault, and passes where nothing is required.
   check::Verdict required = check::Verdict::kAbsent;
+  bool is_required = false;  // by the command line
+
+  // With a model (check_model.h).
+  std::string model;                  // its path; empty: the matrix
+  std::string against = "reference";  // a chip, or the folder of a recording
+  bool is_against_given = false;
+  bool is_train = false;
+  std::string prompt, ids_path;  // one of them, or neither: the text that is there
+  std::string record;            // a folder to write; empty: none
+  contract::ComputeMode compute = contract::ComputeMode::kAuto;
+  std::optional<bool> is_latent;
+  std::string model_flag;  // one of the command line that goes with a model
 
   // "cpu:avx2", with the level as --level or as `naru show --machine` spells it.
   std::string chip_name() const {
@@ -46,6 +60,10 @@ struct CheckOptions {
 
 Command make_check();
 
+// kInvalidArgument where flags do not go together (check_flags.cpp).
+Status check_flags(const CheckOptions& options);
+Error misused_check(std::string_view what, std::string_view next);
+
 struct CheckedChips {
   check::ChipUnderTest under_test;
   std::vector<std::shared_ptr<const check::FaultyChip>> faulty;  // those of them that have a fault in front of them
@@ -54,10 +72,13 @@ struct CheckedChips {
 };
 // The chip with the fault that is asked for in front of it, and where threads can be told a twin with another number.
 Result<CheckedChips> make_checked_chips(const CheckOptions& options);
+// One chip of them; it is noted in `chips` that it has the fault, where that is given.
+Result<std::shared_ptr<contract::Chip>> make_checked_chip(const CheckOptions& options, int n_threads,
+                                                          CheckedChips* chips = nullptr);
 std::unique_ptr<contract::Chip> make_reference_chip();
 bool is_accepted(check::Verdict verdict, const CheckOptions& options);
 Code code_of(check::Verdict verdict);
-// The error that a checked chip ends with, after what was found has been printed. With --json that has it already.
+// The error that a check ends with, after what was found has been printed. With --json that has it already.
 Status told(Error error, Json* json);
 
 Status check_one_case(const CheckOptions& options);

@@ -20,6 +20,7 @@
 #include "cli/token_ids.h"
 #include "formats/safetensors_writer.h"
 #include "train/chip_values.h"
+#include "train/one_document.h"
 #include "train/prediction_targets.h"
 #include "train/trainable_model.h"
 
@@ -87,31 +88,6 @@ Status write_grads(AtomicFile file, const formats::TensorFiles& files, const tra
   return out.finish();
 }
 
-Result<data::MicroBatch> one_document(const std::vector<int32_t>& ids, const formats::ModelConfig& config) {
-  const auto n = static_cast<int64_t>(ids.size());
-  if (n < 2) {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("reading the ids: there are {}, two at least were wanted: the loss is of the next token; "
-                             "give more ids",
-                             n)};
-  }
-  if (config.max_positions > 0 && n > config.max_positions) {
-    return Error{Code::kOutOfRange, fmt::format("reading the ids: there are {}, but the model was made for {} "
-                                                "positions; give fewer ids",
-                                                n, config.max_positions)};
-  }
-  data::MicroBatch batch;
-  batch.ids = ids;
-  for (int64_t i = 0; i < n; ++i) {
-    const bool is_last = i + 1 == n;
-    batch.positions.push_back(static_cast<int32_t>(i));
-    batch.targets.push_back(is_last ? 0 : ids[static_cast<size_t>(i + 1)]);
-    batch.weights.push_back(is_last ? 0.0f : 1.0f);
-  }
-  batch.documents.push_back({0, n});
-  return batch;
-}
-
 // The mean over the targets; each depth of prediction layers adds its own mean, weighted.
 float total_loss(const train::TrainableModel::MicroResult& result, const train::TrainableModel::StepScale& scale) {
   double loss = train::quotient(result.sums.loss, scale.divisor);
@@ -154,7 +130,7 @@ Status grads_command(const GradsOptions& options) {
   const std::string ids_name = short_name(options.ids_path);
   NARU_ASSIGN(const std::vector<int32_t> ids, parse_ids_array(ids_file.bytes(), ids_name));
   NARU_TRY(check_ids(ids, config.vocab, ids_name));
-  NARU_ASSIGN(const data::MicroBatch batch, one_document(ids, config));
+  NARU_ASSIGN(const data::MicroBatch batch, train::one_document(ids, config));
   // The output's place is tried before any work is done.
   NARU_ASSIGN(AtomicFile file, AtomicFile::create(options.out_path, options.existing));
 

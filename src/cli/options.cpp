@@ -122,7 +122,7 @@ Command make_run() {
                      set_on(&o->show_stats)});
   c.flags.push_back({"server", "URL", kGroupServer,
                      "ask a server that speaks OpenAI's API (http://, https://, unix:PATH), in the place of MODEL",
-                     set_text(&o->server), 0, false, false});
+                     set_some_text(&o->server), 0, false, false});
   c.flags.push_back({"model", "NAME", kGroupServer, "which of the server's models; default: the one that it has",
                      set_text(&o->server_model), 0, false, false});
   c.flags.push_back({"api-key-file", "FILE", kGroupServer,

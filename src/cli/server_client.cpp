@@ -103,6 +103,11 @@ Result<ServerClient> ServerClient::connect(const RunOptions& options) {
   NARU_ASSIGN(client.key_, find_key(options));
   if (options.server.starts_with(kUnixScheme)) {
     client.unix_socket_ = options.server.substr(kUnixScheme.size());
+    if (client.unix_socket_.empty()) {
+      return Error{Code::kInvalidArgument,
+                   "reading the command line: naru run: --server 'unix:' names no socket; write "
+                   "its path: --server unix:/run/naru.sock"};
+    }
     client.base_ = "http://localhost/v1";
     client.shown_ = one_line(options.server);
     client.is_direct_ = true;

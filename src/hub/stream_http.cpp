@@ -98,6 +98,11 @@ Error broken_error(const Stream& stream, std::string_view reason) {
   const StreamRequest& request = stream.request;
   const std::string where = request.unix_socket.empty() ? request.address : "unix:" + request.unix_socket;
   const bool has_begun = stream.status() > 0;
+  if (!has_begun && !request.unix_socket.empty()) {  // the library names the host of the address, which is nobody's
+    return {Code::kUnavailable, fmt::format("asking {}: no server answers at this socket; check the path, and that the "
+                                            "server is there",
+                                            formats::printable(where, 300))};
+  }
   return {Code::kUnavailable,
           fmt::format("asking {}: {}: {}; {}", formats::printable(where, 300),
                       has_begun ? "its answer broke off" : "it cannot be reached", formats::printable(reason, 300),

@@ -7,33 +7,22 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/sha256.h"
 #include "formats/json.h"
+#include "formats/json_digest.h"
 #include "formats/utf8.h"
 
 namespace naru::train {
 namespace {
 
+using formats::compact;
+using formats::is_sha256;
 using formats::JsonObject;
+using formats::own_digest;
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "naru-checkpoint";
 constexpr int64_t kVersion = 1;
 constexpr std::string_view kNext = "the checkpoint is damaged; an older one may be whole";
-
-std::string compact(const json& document) {
-  return document.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string own_digest(json document) {
-  document.erase("sha256");
-  return sha256_hex(as_bytes(compact(document)));
-}
-
-bool is_sha256(std::string_view text) {
-  return text.size() == 64 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
 
 Result<CheckpointFile> parse_file(const json& value, const JsonObject& root, size_t index) {
   const std::string path = fmt::format("files[{}]", index);

@@ -205,7 +205,10 @@ Status MicroStep::backward_stretch(Pass& pass, size_t layer, View in, View in_gr
   if (balance_weight_ != 0) tape.set_balance(balance_weight_, *pass.ctx.sequences, results_.balance(layer));
   tape.outside(out, out_grad, true);
   tape.outside(in, in_grad, is_in_given);
-  NARU_TRY(tape.backward(shadow_));
+  {
+    const nn::PlaceScope place(chip_, {.what = "the gradients of layer", .number = static_cast<int64_t>(layer)});
+    NARU_TRY(tape.backward(shadow_));
+  }
   tapes_.pop_back();
   return {};
 }

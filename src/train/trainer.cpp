@@ -8,6 +8,7 @@
 #include "base/home.h"
 #include "base/memory.h"
 #include "train/distill_loss.h"
+#include "train/one_step.h"
 #include "train/rollout_batches.h"
 #include "train/trainer_state.h"
 
@@ -16,13 +17,6 @@ namespace {
 
 constexpr int64_t kProgramBytes = int64_t{20} << 20;  // code, libraries, tables
 constexpr int64_t kDocumentsPlanned = 2000;           // of a generator, where a run is only planned
-
-std::string numerics_id(const recipes::Recipe& recipe, const TrainingModelFiles& files) {
-  const bool is_bf16 = recipe.compute == contract::ComputeMode::kBF16;
-  const std::string_view form = !files.config.is_mla() ? "grouped" : files.is_latent_form ? "latent" : "expanded";
-  return fmt::format("{}/{}/cache-{}/{}/train", contract::kArithmeticVersion, is_bf16 ? "bf16" : "f32",
-                     is_bf16 ? "bf16" : "f32", form);
-}
 
 }  // namespace
 
@@ -156,7 +150,7 @@ Status RunningTrainer::plan_memory() {
   if (answers.sessions > 0) {
     NARU_ASSIGN(plan_.rollout_bytes, Rollout::bytes(shape, answers));
   }
-  plan_.numerics_id = numerics_id(recipe_, files_);
+  plan_.numerics_id = numerics_id(recipe_.compute, files_.config, files_.is_latent_form);
   const contract::ChipMemory memory = chip_.memory();
   plan_.available_bytes = memory.free + (memory.is_host ? 0 : plan_.data_bytes + kProgramBytes);
   return {};

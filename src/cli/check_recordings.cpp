@@ -1,0 +1,94 @@
+// naru check --compare of two recordings: which ops made other values of the same inputs. No chip is run.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/shown_text.h"
+#include "cli/check_model.h"
+#include "cli/interrupts.h"
+
+namespace naru::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Of the folder, or of its recording.json.
+fs::path folder_of(const std::string& argument) {
+  const fs::path path = argument;
+  if (path.filename() != check::kRecordingJson) return path;
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+std::string origin_of(const std::string& argument, const check::RunIdentity& identity) {
+  std::string text = fmt::format("{}: chip {}, {}", argument, identity.chip, identity.program);
+  if (!identity.fault.empty()) text += fmt::format(", with the fault {} in front of the chip", identity.fault);
+  return text;
+}
+
+Json origin_json(const std::string& argument, const check::RunIdentity& identity) {
+  Json json = {{"path", argument},
+               {"chip", identity.chip},
+               {"detail", identity.detail},
+               {"program", identity.program},
+               {"system", identity.system}};
+  if (!identity.fault.empty()) json["fault"] = identity.fault;
+  return json;
+}
+
+std::string ops_text(const check::RunComparison& comparison) {
+  std::string text = fmt::format("{}: {} alike", grouped(comparison.n_ops), grouped(comparison.n_alike));
+  if (!comparison.culprits.empty()) {
+    text += fmt::format(", {} with other values of the same inputs", grouped(std::ssize(comparison.culprits)));
+  }
+  if (comparison.n_followers > 0) text += fmt::format(", {} of other inputs", grouped(comparison.n_followers));
+  return text;
+}
+
+Status say(const CheckOptions& o, const check::RunIdentity& a, const check::RunIdentity& b,
+           const check::RunComparison& comparison) {
+  // Two names for two chips, also where they have one.
+  const std::string first = a.chip == b.chip ? "first" : a.chip, second = a.chip == b.chip ? "second" : b.chip;
+  if (o.json) {
+    Json json = {{"first", origin_json(o.compared[0], a)},
+                 {"second", origin_json(o.compared[1], b)},
+                 {"model", a.model},
+                 {"kind", a.kind},
+                 {"tokens", a.ids.size()},
+                 {"numerics", a.numerics},
+                 {"ops", comparison.n_ops},
+                 {"alike", comparison.n_alike},
+                 {"followers", comparison.n_followers},
+                 {"differences", Json::array()}};
+    for (const auto& d : comparison.culprits) json["differences"].push_back(difference_json(d, first, second));
+    return write_out(json_text(json));
+  }
+  Sheet sheet(Stream::kOut);
+  sheet.title(fmt::format("{} on {} and {}", a.model, a.chip, b.chip), "");
+  sheet.row("first", origin_of(o.compared[0], a));
+  sheet.row("second", origin_of(o.compared[1], b));
+  sheet.row("run", run_text(a));
+  sheet.row("numerics", a.numerics);
+  sheet.row("ops", ops_text(comparison));
+  if (comparison.culprits.empty()) return write_out(sheet.str());
+  sheet.heading("The first with other values of the same inputs");
+  add_difference(sheet, comparison.culprits.front(), first, second);
+  if (comparison.culprits.size() == 1) return write_out(sheet.str());
+  sheet.heading("Further ones");
+  return write_out(sheet.str() + differences_table(std::span(comparison.culprits).subspan(1), first, second));
+}
+
+}  // namespace
+
+bool is_recording_path(const std::string& path) {
+  return check::is_recording(folder_of(path));
+}
+
+Status compare_recordings(const CheckOptions& o) {
+  NARU_ASSIGN(const auto a, check::OpenRecording::open(folder_of(o.compared[0])));
+  NARU_ASSIGN(const auto b, check::OpenRecording::open(folder_of(o.compared[1])));
+  NARU_ASSIGN(const check::RunComparison comparison, check::compare_runs(a, b, [] { return !is_interrupted(); }));
+  return say(o, a.run().identity, b.run().identity, comparison);
+}
+
+}  // namespace naru::cli
