@@ -39,7 +39,8 @@ constexpr std::string_view kPrompt =
     "Zwei Chips rechnen dasselbe; deux puces, les memes bits. The quick brown fox jumps over the lazy dog, and then "
     "the "
     "quick brown fox jumps over the lazy dog again.";
-constexpr int64_t kOneByOne = 4;  // tokens at the end of a forward run that are passes of their own
+constexpr double kStopSeconds = 2;  // that an op may still take when somebody asked to stop
+constexpr int64_t kOneByOne = 4;    // tokens at the end of a forward run that are passes of their own
 
 // What a run works on and leaves: all of it belongs to the thread that runs.
 struct Job {
@@ -235,6 +236,12 @@ std::string op_command(const CheckOptions& o, const check::OpDifference& differe
 Status ending(const Job& job, check::Watch::End end, const LockStepReport& report) {
   const std::string doing = fmt::format("checking chip {} on {}", job.o.chip_name(), short_name(job.o.model));
   const auto& found = report.found;
+  const bool is_stopped = end == check::Watch::End::kLeftBehind
+                              ? is_interrupted()
+                              : !job.status.ok() && job.status.error().code == Code::kCancelled;
+  if (is_stopped) {
+    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
+  }
   if (end == check::Watch::End::kLeftBehind) {
     return Error{Code::kDeadline,
                  fmt::format("{}: {}: no answer in {} seconds; the chip hangs there, what stands behind "
@@ -244,9 +251,6 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
   if (end == check::Watch::End::kOutOfMemory) {
     return Error{Code::kResourceExhausted,
                  fmt::format("{}: the system gave no more memory; give a shorter prompt, or free some", doing)};
-  }
-  if (!job.status.ok() && job.status.error().code == Code::kCancelled) {
-    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
   }
   if (!job.status.ok()) return Error{job.status.error().code, fmt::format("{}: {}", doing, job.status.error().message)};
   if (found.differences.empty()) return {};
@@ -260,11 +264,12 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
 check::Watch::End run_watched(const std::shared_ptr<Job>& job, int64_t n_ops) {
   Progress progress(job->folder ? "recording" : "checking", Progress::Unit::kSteps);
   check::Watch watch;
-  return watch.run([job] { job->status = run_job(*job); }, static_cast<double>(job->o.patience_s), job->log.pulse(),
-                   [&] {
-                     if (is_interrupted()) job->log.stop();
-                     progress.update(job->log.n_ops(), n_ops);
-                   });
+  const auto patience = [&] {
+    if (is_interrupted()) job->log.stop();
+    progress.update(job->log.n_ops(), n_ops);
+    return is_interrupted() ? kStopSeconds : static_cast<double>(job->o.patience_s);
+  };
+  return watch.run([job] { job->status = run_job(*job); }, patience, job->log.pulse());
 }
 
 Status say(const Job& job, const LockStepReport& report, const Status& ended) {
