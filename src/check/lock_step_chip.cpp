@@ -144,9 +144,9 @@ class LockStepChip final : public Chip {
   }
 
   Result<std::unique_ptr<PackedMatrix>> pack(const contract::MatrixSource& source, contract::Rule rule) override {
-    log_.tick();
+    log_.turn_to_other(true);
     NARU_ASSIGN(auto against, against_.pack(source, rule));
-    log_.tick();
+    log_.turn_to_other(false);
     auto checked = checked_.pack(source, rule);
     if (!checked.ok() && checked.error().code != Code::kUnsupported) return std::move(checked).error();
     if (!checked.ok()) not_packed_ = checked.error().message;
@@ -197,8 +197,9 @@ class LockStepChip final : public Chip {
     const OpPlace place = places_.next(op);
     NARU_TRY(log_.begin(place));
     const OpOfOne on_against(op, nullptr), on_checked(op, ranges_.get());
+    log_.turn_to_other(true);
     const Status right = run_to_end(against_, on_against.op());
-    log_.tick();
+    log_.turn_to_other(false);
     const Status status = run_checked(on_checked);
     if (!right.ok()) {
       note_error_of_against(place, op, right.error(), status);

@@ -150,7 +150,7 @@ Result<std::shared_ptr<contract::Chip>> make_checked_chip(const CheckOptions& o,
 Status told(Error error, Json* json) {
   if (json == nullptr) return error;
   if (!error.message.empty()) {
-    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
   }
   (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
   NARU_TRY(write_out(json_text(*json)));

@@ -243,10 +243,14 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
     return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
   }
   if (end == check::Watch::End::kLeftBehind) {
+    const std::string where = found.last ? place_text(*found.last) : "making the model";
+    const std::string next =
+        found.is_other_at_work
+            ? fmt::format("{} is at work there; give a faster one (--against), fewer tokens, or more --patience",
+                          report.against)
+            : "the chip hangs there, what stands behind it did not run";
     return Error{Code::kDeadline,
-                 fmt::format("{}: {}: no answer in {} seconds; the chip hangs there, what stands behind "
-                             "it did not run",
-                             doing, found.last ? place_text(*found.last) : "making the model", job.o.patience_s)};
+                 fmt::format("{}: {}: no answer in {} seconds; {}", doing, where, job.o.patience_s, next)};
   }
   if (end == check::Watch::End::kOutOfMemory) {
     return Error{Code::kResourceExhausted,
@@ -313,6 +317,9 @@ Status check_model(const CheckOptions& o) {
   if (is_recorded) NARU_TRY(check_folder_place(o.record, o.existing, check::is_recording_file));
   NARU_ASSIGN(models::ModelFiles files, models::open_model_files(o.model));
   for (const std::string& note : files.notes) print_note(note);
+  if (o.is_latent && !files.config.is_mla()) {
+    print_note("--latent changes nothing: the model has no latent attention");
+  }
   NARU_ASSIGN(job->ids, ids_of(o, files));
   NARU_ASSIGN(job->checked, make_checked_chip(o, static_cast<int>(o.threads)));
   if (!is_recorded) NARU_TRY(open_against(*job));
