@@ -68,7 +68,7 @@ void DifferenceLog::add(OpDifference difference) {
 
 DifferenceLog::Found DifferenceLog::found() const {
   const std::lock_guard lock(mutex_);
-  return {.differences = differences_, .n_ops = n_ops_, .last = last_};
+  return {.differences = differences_, .n_ops = n_ops_, .last = last_, .is_other_at_work = is_other_at_work_};
 }
 
 }  // namespace naru::check

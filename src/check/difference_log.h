@@ -41,6 +41,8 @@ class DifferenceLog {
   Status begin(const OpPlace& place);
   // Something else was done.
   void tick() { ++pulse_; }
+  // Whose call comes next: the other chip's, or the checked one's.
+  void turn_to_other(bool is_other) { is_other_at_work_ = is_other, tick(); }
   void add(OpDifference difference);
 
   // ---- of any
@@ -53,12 +55,13 @@ class DifferenceLog {
     std::vector<OpDifference> differences;  // in the order of the ops
     int64_t n_ops = 0;
     std::optional<OpPlace> last;  // that began
+    bool is_other_at_work = false;
   };
   Found found() const;
 
  private:
   std::atomic<int64_t> pulse_ = 0, n_ops_ = 0;
-  std::atomic<bool> is_stopped_ = false;
+  std::atomic<bool> is_stopped_ = false, is_other_at_work_ = false;
   mutable std::mutex mutex_;
   std::vector<OpDifference> differences_;
   std::optional<OpPlace> last_;

@@ -2,9 +2,10 @@
 
 namespace naru::check {
 
-Status settle_outputs(contract::Chip& checked, const OpPlace& place, const contract::Op& op,
-                      const std::function<View(size_t)>& view,
-                      const std::function<Result<std::vector<uint32_t>>(size_t)>& want, DifferenceLog& log) {
+Result<bool> settle_outputs(contract::Chip& checked, const OpPlace& place, const contract::Op& op,
+                            const std::function<View(size_t)>& view,
+                            const std::function<Result<std::vector<uint32_t>>(size_t)>& want,
+                            const std::function<std::string()>& also, DifferenceLog& log) {
   std::optional<OpDifference> found;
   const std::vector<OpOutput> outputs = outputs_of(op);
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -26,12 +27,13 @@ Status settle_outputs(contract::Chip& checked, const OpPlace& place, const contr
                            .n_outputs = 0,
                            .error = {},
                            .is_absent = false,
-                           .also = unseen_operands(op)};
+                           .also = also()};
     }
     ++found->n_outputs;
   }
-  if (found) log.add(*std::move(found));
-  return {};
+  if (!found) return false;
+  log.add(*std::move(found));
+  return true;
 }
 
 Status settle_error(contract::Chip& checked, const OpPlace& place, const contract::Op& op, const Error& error,

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "check/judge_op.h"
+#include "check/matrix_difference.h"
 #include "chips/planner/planner.h"
 #include "contract/op_members.h"
 #include "contract/op_table.h"
@@ -71,6 +72,7 @@ class OpOfOne {
   OpOfOne& operator=(const OpOfOne&) = delete;
   const contract::Op& op() const { return op_; }
   bool has_all_matrices() const { return has_all_matrices_; }
+  const std::vector<const PackedMatrix*>& matrices() const { return matrices_; }
 
   void operator()(View& view) { view.address = address(view.address); }
   void operator()(contract::CacheStream& stream) { stream.address = address(stream.address); }
@@ -98,12 +100,14 @@ class OpOfOne {
     const auto* both = static_cast<const BothMatrices*>(matrix);
     PackedMatrix* one = is_checked() ? both->checked.get() : both->against.get();
     has_all_matrices_ = has_all_matrices_ && one != nullptr;
+    matrices_.push_back(one);
     return one;
   }
 
   contract::Op op_;
   const Ranges* ranges_;  // of the checked chip; null: the op is the other one's
   bool has_all_matrices_ = true;
+  std::vector<const PackedMatrix*> matrices_;
   std::vector<std::shared_ptr<void>> lists_;
 };
 
@@ -140,9 +144,9 @@ class LockStepChip final : public Chip {
   }
 
   Result<std::unique_ptr<PackedMatrix>> pack(const contract::MatrixSource& source, contract::Rule rule) override {
-    log_.tick();
+    log_.turn_to_other(true);
     NARU_ASSIGN(auto against, against_.pack(source, rule));
-    log_.tick();
+    log_.turn_to_other(false);
     auto checked = checked_.pack(source, rule);
     if (!checked.ok() && checked.error().code != Code::kUnsupported) return std::move(checked).error();
     if (!checked.ok()) not_packed_ = checked.error().message;
@@ -193,8 +197,9 @@ class LockStepChip final : public Chip {
     const OpPlace place = places_.next(op);
     NARU_TRY(log_.begin(place));
     const OpOfOne on_against(op, nullptr), on_checked(op, ranges_.get());
+    log_.turn_to_other(true);
     const Status right = run_to_end(against_, on_against.op());
-    log_.tick();
+    log_.turn_to_other(false);
     const Status status = run_checked(on_checked);
     if (!right.ok()) {
       note_error_of_against(place, op, right.error(), status);
@@ -205,7 +210,10 @@ class LockStepChip final : public Chip {
     const auto view = [&](size_t i) { return theirs[i].view; };
     const auto want = [&](size_t i) { return read_values(against_, outputs[i].view); };
     if (!status.ok()) return settle_error(checked_, place, op, status.error(), view, want, log_);
-    return settle_outputs(checked_, place, op, view, want, log_);
+    const auto also = [&] { return unseen_difference(op, on_checked, on_against); };
+    NARU_ASSIGN(const bool differs, settle_outputs(checked_, place, op, view, want, also, log_));
+    if (std::holds_alternative<contract::Embed>(op)) is_embed_trusted_ = is_embed_trusted_ && !differs;
+    return {};
   }
 
  private:
@@ -224,9 +232,23 @@ class LockStepChip final : public Chip {
     log_.add(std::move(found));
   }
 
+  // What the op reads beside what was compared: of matrices that embed reads alike on both chips, nothing.
+  std::string unseen_difference(const contract::Op& op, const OpOfOne& on_checked, const OpOfOne& on_against) {
+    const std::string unseen = unseen_operands(op);
+    const auto &its = on_checked.matrices(), &others = on_against.matrices();
+    if (its.empty() || !is_embed_trusted_ || std::holds_alternative<contract::Embed>(op)) return unseen;
+    for (size_t i = 0; i < its.size(); ++i) {
+      const auto difference = matrix_difference(checked_, *its[i], against_, *others[i]);
+      if (!difference.ok()) return unseen;
+      if (*difference) return fmt::format("{}: {}, as embed reads it", unseen, **difference);
+    }
+    return "";
+  }
+
   Chip& checked_;
   Chip& against_;
   DifferenceLog& log_;
+  bool is_embed_trusted_ = true;  // its rows were alike so far
   SharedRanges ranges_ = std::make_shared<Ranges>();
   PlaceTracker places_;
   std::string not_packed_;  // why, of the last matrix

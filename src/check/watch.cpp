@@ -42,8 +42,8 @@ Watch::End Watch::run(std::function<void()> work, double seconds) {
       state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
 }
 
-Watch::End Watch::run(std::function<void()> work, double seconds, const std::atomic<int64_t>& pulse,
-                      const std::function<void()>& meanwhile) {
+Watch::End Watch::run(std::function<void()> work, const std::function<double()>& seconds,
+                      const std::atomic<int64_t>& pulse) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kLook = std::chrono::milliseconds(100);
   std::unique_lock lock(state_->mutex);
@@ -52,11 +52,11 @@ Watch::End Watch::run(std::function<void()> work, double seconds, const std::ato
   auto moved = Clock::now();
   while (!state_->changed.wait_for(lock, kLook, [this] { return !state_->is_busy; })) {
     lock.unlock();
-    meanwhile();
+    const double patience = seconds();
     lock.lock();
     if (pulse != seen) moved = Clock::now();
     seen = pulse;
-    if (state_->is_busy && Clock::now() - moved > std::chrono::duration<double>(seconds)) return end(false);
+    if (state_->is_busy && Clock::now() - moved > std::chrono::duration<double>(patience)) return end(false);
   }
   return end(true);
 }

@@ -27,10 +27,9 @@ class Watch {
     kLeftBehind,
   };
   End run(std::function<void()> work, double seconds);
-  // The same for long work: the seconds begin anew whenever `pulse` has moved. `meanwhile` is called by this thread,
-  // about ten times a second.
-  End run(std::function<void()> work, double seconds, const std::atomic<int64_t>& pulse,
-          const std::function<void()>& meanwhile);
+  // The same for long work: the seconds count from when `pulse` moved last, and are asked for anew about ten times a
+  // second, by this thread.
+  End run(std::function<void()> work, const std::function<double()>& seconds, const std::atomic<int64_t>& pulse);
   bool is_left_behind() const { return is_left_behind_; }
 
  private:

@@ -165,7 +165,7 @@ std::unique_ptr<contract::Chip> make_reference_chip() {
 Status told(Error error, Json* json) {
   if (json == nullptr) return error;
   if (!error.message.empty()) {
-    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+    write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), one_line(error.message)));
   }
   (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
   NARU_TRY(write_out(json_text(*json)));

@@ -63,7 +63,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
       {"train", "", kGroupBench,
        "with MODEL: a step of training (forward, backward, optimizer) in the place of a forward run",
        of_model(o, set_on(&o.is_train)), 0, false, false},
-      {"prompt", "TEXT", kGroupInput, "with MODEL: the text that it runs on; default: one of about 100 tokens",
+      {"prompt", "TEXT", kGroupInput, "with MODEL: the text that it runs on; default: one of about 300 characters",
        of_model(o, set_some_text(&o.prompt)), 0, false, false},
       {"ids", "FILE", kGroupInput, "with MODEL: a JSON array of token ids, in the place of a text",
        of_model(o, set_some_text(&o.ids_path)), 0, false, false},

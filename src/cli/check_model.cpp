@@ -39,7 +39,8 @@ constexpr std::string_view kPrompt =
     "Zwei Chips rechnen dasselbe; deux puces, les memes bits. The quick brown fox jumps over the lazy dog, and then "
     "the "
     "quick brown fox jumps over the lazy dog again.";
-constexpr int64_t kOneByOne = 4;  // tokens at the end of a forward run that are passes of their own
+constexpr double kStopSeconds = 2;  // that an op may still take when somebody asked to stop
+constexpr int64_t kOneByOne = 4;    // tokens at the end of a forward run that are passes of their own
 
 // What a run works on and leaves: all of it belongs to the thread that runs.
 struct Job {
@@ -235,18 +236,25 @@ std::string op_command(const CheckOptions& o, const check::OpDifference& differe
 Status ending(const Job& job, check::Watch::End end, const LockStepReport& report) {
   const std::string doing = fmt::format("checking chip {} on {}", job.o.chip_name(), short_name(job.o.model));
   const auto& found = report.found;
+  const bool is_stopped = end == check::Watch::End::kLeftBehind
+                              ? is_interrupted()
+                              : !job.status.ok() && job.status.error().code == Code::kCancelled;
+  if (is_stopped) {
+    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
+  }
   if (end == check::Watch::End::kLeftBehind) {
+    const std::string where = found.last ? place_text(*found.last) : "making the model";
+    const std::string next =
+        found.is_other_at_work
+            ? fmt::format("{} is at work there; give a faster one (--against), fewer tokens, or more --patience",
+                          report.against)
+            : "the chip hangs there, what stands behind it did not run";
     return Error{Code::kDeadline,
-                 fmt::format("{}: {}: no answer in {} seconds; the chip hangs there, what stands behind "
-                             "it did not run",
-                             doing, found.last ? place_text(*found.last) : "making the model", job.o.patience_s)};
+                 fmt::format("{}: {}: no answer in {} seconds; {}", doing, where, job.o.patience_s, next)};
   }
   if (end == check::Watch::End::kOutOfMemory) {
     return Error{Code::kResourceExhausted,
                  fmt::format("{}: the system gave no more memory; give a shorter prompt, or free some", doing)};
-  }
-  if (!job.status.ok() && job.status.error().code == Code::kCancelled) {
-    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
   }
   if (!job.status.ok()) return Error{job.status.error().code, fmt::format("{}: {}", doing, job.status.error().message)};
   if (found.differences.empty()) return {};
@@ -260,11 +268,12 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
 check::Watch::End run_watched(const std::shared_ptr<Job>& job, int64_t n_ops) {
   Progress progress(job->folder ? "recording" : "checking", Progress::Unit::kSteps);
   check::Watch watch;
-  return watch.run([job] { job->status = run_job(*job); }, static_cast<double>(job->o.patience_s), job->log.pulse(),
-                   [&] {
-                     if (is_interrupted()) job->log.stop();
-                     progress.update(job->log.n_ops(), n_ops);
-                   });
+  const auto patience = [&] {
+    if (is_interrupted()) job->log.stop();
+    progress.update(job->log.n_ops(), n_ops);
+    return is_interrupted() ? kStopSeconds : static_cast<double>(job->o.patience_s);
+  };
+  return watch.run([job] { job->status = run_job(*job); }, patience, job->log.pulse());
 }
 
 Status say(const Job& job, const LockStepReport& report, const Status& ended) {
@@ -308,6 +317,9 @@ Status check_model(const CheckOptions& o) {
   if (is_recorded) NARU_TRY(check_folder_place(o.record, o.existing, check::is_recording_file));
   NARU_ASSIGN(models::ModelFiles files, models::open_model_files(o.model));
   for (const std::string& note : files.notes) print_note(note);
+  if (o.is_latent && !files.config.is_mla()) {
+    print_note("--latent changes nothing: the model has no latent attention");
+  }
   NARU_ASSIGN(job->ids, ids_of(o, files));
   NARU_ASSIGN(job->checked, make_checked_chip(o, static_cast<int>(o.threads)));
   if (!is_recorded) NARU_TRY(open_against(*job));

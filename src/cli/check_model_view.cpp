@@ -42,9 +42,10 @@ std::string op_counts(std::span<const OpDifference> differences) {
 }  // namespace
 
 std::string run_text(const check::RunIdentity& identity) {
-  const std::string tokens = fmt::format("{} tokens", grouped(std::ssize(identity.ids)));
+  const int64_t n = std::ssize(identity.ids);
+  const std::string tokens = n == 1 ? "1 token" : fmt::format("{} tokens", grouped(n));
   if (identity.kind == "train") return "a step of training on " + tokens;
-  return fmt::format("forward, {} in passes of {}", tokens, fmt::join(forward_pieces(std::ssize(identity.ids)), ", "));
+  return fmt::format("forward, {} in passes of {}", tokens, fmt::join(forward_pieces(n), ", "));
 }
 
 void add_difference(Sheet& sheet, const OpDifference& d, std::string_view checked, std::string_view against) {

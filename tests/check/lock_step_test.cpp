@@ -122,6 +122,32 @@ TEST(LockStep, AWrongCacheShowsInAttention) {
   for (const OpDifference& each : found) EXPECT_EQ(each.also, "the rows of the cache that it reads");
 }
 
+// Packs something else.
+class WrongPacking final : public contract::ForwardingChip {
+ public:
+  using ForwardingChip::ForwardingChip;
+  Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
+                                                       contract::Rule rule) override {
+    contract::MatrixSource other = source;
+    other.row = [&source](int64_t group, int64_t output, std::byte* scratch) {
+      return source.row(group, output == 3 ? 4 : output, scratch);
+    };
+    return chip_.pack(other, rule);
+  }
+};
+
+TEST(LockStep, AWrongMatrixIsToldFromAWrongProduct) {
+  const auto cpu = test::make_chip("cpu");
+  WrongPacking chip(*cpu);
+  const std::vector<OpDifference> found = beside_reference(chip);
+  EXPECT_EQ(places(found), (std::vector<std::string>{"pass 1, layer 0, matmul", "pass 1, layer 1, matmul"}));
+  for (const OpDifference& each : found) {
+    EXPECT_TRUE(each.also.starts_with("the packed matrix that it reads: row 3, column 0 is ")) << each.also;
+  }
+  const auto product = faulty("narrow@matmul");
+  for (const OpDifference& each : beside_reference(*product)) EXPECT_EQ(each.also, "");
+}
+
 // Refuses an op, or a rule; with an error of its own.
 class Refusing final : public contract::ForwardingChip {
  public:

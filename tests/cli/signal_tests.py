@@ -85,6 +85,23 @@ def test_a_stopped_training_is_no_success(naru, model):
         assert list((folder / "run" / "checkpoints").iterdir())
 
 
+def test_a_stopped_check_says_what_it_found(naru, model):
+    """Also where the chip hangs in an op, which nobody waits for any longer then."""
+    t = Terminal([naru, "check", model, "--chip", "distant", "--inject", "hang@attention", "--prompt", "one two three"])
+    t.wait_for("checking")
+    os.kill(t.pid, signal.SIGINT)
+    t.wait_for(r"ops +\d+ of \d+, then it ended, all alike")
+    assert t.wait_end() == 130, t.status
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        t = Terminal([naru, "check", model, "--chip", "distant", "--inject", "hang@attention", "--record", folder / "run"])
+        t.wait_for("recording")
+        os.kill(t.pid, signal.SIGINT)
+        t.wait_for("nothing was recorded")
+        assert t.wait_end() == 130, t.status
+        assert not list(folder.iterdir())
+
+
 def test_the_data_of_a_recipe_breaks_between_tokens(naru, model):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -115,6 +132,9 @@ def test_a_terminal_gets_no_foreign_escapes(naru, model):
                       ["logits", path, "--ids", ids, "--out", path.with_suffix(".npy")],
                       ["grads", path, "--ids", ids, "--out", path.with_suffix(".safetensors")],
                       ["convert", path, path.with_suffix(".f32.gguf")],
+                      ["check", path, "--ids", ids], ["check", path, "--ids", ids, "--record", path.with_suffix(".run")],
+                      ["check", path, "--ids", ids, "--chip", "distant", "--inject", "lost@add", "--json"],
+                      ["check", path, "--ids", ids, "--chip", "distant", "--against", path.with_suffix(".run")],
                       ["show", path.with_name(evil)], ["data", path.with_name(evil + ".toml")]):
             t = Terminal([naru, *words])
             t.wait_end()
