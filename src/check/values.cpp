@@ -142,8 +142,12 @@ float Filler::value(Values values) {
 
 std::string value_text(DType dtype, uint32_t bits) {
   if (dtype == DType::kI32) return fmt::format("{}", static_cast<int32_t>(bits));
-  const auto value = std::bit_cast<float>(bits);
-  return fmt::format("{:a} = {:.9g} ({:08x})", value, value, bits);
+  return fmt::format("{:a} = {}", std::bit_cast<float>(bits), short_value_text(dtype, bits));
+}
+
+std::string short_value_text(DType dtype, uint32_t bits) {
+  if (dtype == DType::kI32) return value_text(dtype, bits);
+  return fmt::format("{:.9g} ({:08x})", std::bit_cast<float>(bits), bits);
 }
 
 std::vector<float> drawn_floats(uint64_t seed, uint32_t stream, int64_t n, Values values) {

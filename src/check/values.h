@@ -57,6 +57,8 @@ std::vector<std::byte> stored_rows(DType dtype, uint64_t seed, uint32_t stream, 
                                    Values values);
 // "0x1.8p-2 = 0.375 (3ec00000)"; of i32 the number.
 std::string value_text(DType dtype, uint32_t bits);
+// Without the first form: "0.375 (3ec00000)".
+std::string short_value_text(DType dtype, uint32_t bits);
 // n values.
 std::vector<float> drawn_floats(uint64_t seed, uint32_t stream, int64_t n, Values values);
 

@@ -82,8 +82,8 @@ std::string differences_table(std::span<const OpDifference> differences, std::st
       continue;
     }
     table.row({place_text(d.place), fmt::format("{} [{}, {}]", d.output, d.rows, d.cols), grouped(d.values.row),
-               grouped(d.values.col), check::value_text(d.dtype, d.values.checked),
-               check::value_text(d.dtype, d.values.against), grouped(d.values.n)});
+               grouped(d.values.col), check::short_value_text(d.dtype, d.values.checked),
+               check::short_value_text(d.dtype, d.values.against), grouped(d.values.n)});
   }
   std::string text = table.text(Stream::kOut);
   if (std::ssize(differences) <= kDifferencesShownMax) return text;

@@ -45,6 +45,16 @@ std::string ops_text(const check::RunComparison& comparison) {
   return text;
 }
 
+// Two exact chips compute the same values: whoever parts from the other broke a promise.
+Status ending(const CheckOptions& o, const check::RunComparison& comparison) {
+  if (comparison.n_alike == comparison.n_ops) return {};
+  return Error{Code::kInternal,
+               fmt::format("comparing recordings: {} and {}: {} of {} ops differ, {} of them from the same inputs; run "
+                           "one that is named on either machine: naru check --op OP",
+                           one_line(o.compared[0]), one_line(o.compared[1]), comparison.n_ops - comparison.n_alike,
+                           comparison.n_ops, comparison.culprits.size())};
+}
+
 Status say(const CheckOptions& o, const check::RunIdentity& a, const check::RunIdentity& b,
            const check::RunComparison& comparison) {
   // Two names for two chips, also where they have one.
@@ -61,7 +71,8 @@ Status say(const CheckOptions& o, const check::RunIdentity& a, const check::RunI
                  {"followers", comparison.n_followers},
                  {"differences", Json::array()}};
     for (const auto& d : comparison.culprits) json["differences"].push_back(difference_json(d, first, second));
-    return write_out(json_text(json));
+    const Status end = ending(o, comparison);
+    return end.ok() ? write_out(json_text(json)) : told(end.error(), &json);
   }
   Sheet sheet(Stream::kOut);
   sheet.title(fmt::format("{} on {} and {}", a.model, a.chip, b.chip), "");
@@ -70,12 +81,17 @@ Status say(const CheckOptions& o, const check::RunIdentity& a, const check::RunI
   sheet.row("run", run_text(a));
   sheet.row("numerics", a.numerics);
   sheet.row("ops", ops_text(comparison));
-  if (comparison.culprits.empty()) return write_out(sheet.str());
-  sheet.heading("The first with other values of the same inputs");
-  add_difference(sheet, comparison.culprits.front(), first, second);
-  if (comparison.culprits.size() == 1) return write_out(sheet.str());
-  sheet.heading("Further ones");
-  return write_out(sheet.str() + differences_table(std::span(comparison.culprits).subspan(1), first, second));
+  std::string further;
+  if (!comparison.culprits.empty()) {
+    sheet.heading("The first with other values of the same inputs");
+    add_difference(sheet, comparison.culprits.front(), first, second);
+  }
+  if (comparison.culprits.size() > 1) {
+    sheet.heading("Further ones");
+    further = differences_table(std::span(comparison.culprits).subspan(1), first, second);
+  }
+  NARU_TRY(write_out(sheet.str() + further));
+  return ending(o, comparison);
 }
 
 }  // namespace
