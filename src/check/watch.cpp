@@ -6,6 +6,11 @@
 #include "base/check.h"
 
 namespace naru::check {
+namespace {
+
+constexpr std::chrono::milliseconds kAskedEvery(100);
+
+}  // namespace
 
 Watch::Watch() : state_(std::make_shared<State>()), thread_([state = state_] { work(state); }) {}
 
@@ -19,21 +24,38 @@ Watch::~Watch() {
   thread_.join();
 }
 
-Watch::End Watch::run(std::function<void()> work, double seconds) {
+void Watch::begin(std::function<void()> work) {
   NARU_CHECK(!is_left_behind_, "work for a watch whose thread was left behind");
-  std::unique_lock lock(state_->mutex);
   state_->work = std::move(work);
   state_->is_busy = true;
   state_->is_out_of_memory = false;
   state_->changed.notify_all();
-  const auto is_done = [this] { return !state_->is_busy; };
-  if (state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), is_done)) {
-    return state_->is_out_of_memory ? End::kOutOfMemory : End::kDone;
-  }
+}
+
+Watch::End Watch::end(bool is_done) {
+  if (is_done) return state_->is_out_of_memory ? End::kOutOfMemory : End::kDone;
   is_left_behind_ = true;
   state_->is_ending = true;
   thread_.detach();
   return End::kLeftBehind;
+}
+
+Watch::End Watch::run(std::function<void()> work, double seconds) {
+  std::unique_lock lock(state_->mutex);
+  begin(std::move(work));
+  return end(
+      state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
+}
+
+Watch::End Watch::run(std::function<void()> work, const std::function<bool()>& gives_up) {
+  std::unique_lock lock(state_->mutex);
+  begin(std::move(work));
+  bool is_done = false;
+  while (!is_done) {
+    is_done = state_->changed.wait_for(lock, kAskedEvery, [this] { return !state_->is_busy; });
+    if (!is_done && gives_up()) break;
+  }
+  return end(is_done);
 }
 
 void Watch::work(const std::shared_ptr<State>& state) {

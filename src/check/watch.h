@@ -26,6 +26,8 @@ class Watch {
     kLeftBehind,
   };
   End run(std::function<void()> work, double seconds);
+  // The same, left behind when `gives_up`, asked again and again meanwhile, says so.
+  End run(std::function<void()> work, const std::function<bool()>& gives_up);
   bool is_left_behind() const { return is_left_behind_; }
 
  private:
@@ -38,6 +40,8 @@ class Watch {
     bool is_ending = false;
   };
   static void work(const std::shared_ptr<State>& state);
+  void begin(std::function<void()> work);
+  End end(bool is_done);
 
   std::shared_ptr<State> state_;
   std::thread thread_;

@@ -14,11 +14,13 @@
 #include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "cli/train_chip.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr int64_t kPatienceMax = 86400;  // seconds
+constexpr double kSoakMin = 0.01;    // minutes
+constexpr double kSoakMax = 525600;  // minutes
 
 using SharedChip = std::shared_ptr<contract::Chip>;
 
@@ -45,15 +47,6 @@ std::unique_ptr<contract::Chip> make_reference() {
   auto reference = chips::make_chip("reference");
   NARU_CHECK(reference.ok(), "there is no reference chip");
   return std::move(*reference);
-}
-
-// The error that a checked chip ends with, after what was found has been printed. With --json that has it already.
-Status told(Error error, Json* json) {
-  if (json == nullptr) return error;
-  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
-  (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
-  NARU_TRY(write_out(json_text(*json)));
-  return Error{error.code, ""};
 }
 
 Code code_of(check::Verdict verdict) {
@@ -125,6 +118,11 @@ Status check_matrix(const CheckOptions& o) {
   return told(std::move(error), o.json ? &json : nullptr);
 }
 
+Status soak_chip(const CheckOptions& o) {
+  NARU_ASSIGN(const check::ChipUnderTest chip, chip_under_test(o));
+  return soak(chip, o);
+}
+
 SetFlag add_op(std::vector<std::string>* ops) {
   return [ops](const Given& given) -> Status {
     std::vector<std::string_view> names;
@@ -133,14 +131,6 @@ SetFlag add_op(std::vector<std::string>* ops) {
     ops->emplace_back(names[op]);
     return {};
   };
-}
-
-std::string fault_help() {
-  std::string help = "a fault in front of the distant chip, to see it found: FAULT[@OP][:RATE], as flip@matmul:0.01;";
-  for (const check::FaultInfo& fault : check::all_faults()) {
-    help += fmt::format("{} {}: {}", fault.kind == check::FaultKind::kFlip ? "" : ";", fault.name, fault.what);
-  }
-  return help;
 }
 
 Error misused_check(std::string_view what, std::string_view next) {
@@ -162,6 +152,12 @@ Status check_flags(const CheckOptions& o) {
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
     return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
   }
+  if (o.soak_minutes > 0 && (!o.case_line.empty() || o.is_quick || !o.receipt.empty())) {
+    return misused_check(
+        "--soak repeats small cases of all cells, and a receipt is of the matrix; --case, --quick or "
+        "--receipt was given",
+        "leave them out, or --soak");
+  }
   if (o.fault && o.chip != "distant") {
     return misused_check(fmt::format("--inject puts a fault in front of the distant chip, and the chip is {}", o.chip),
                          "add --chip distant, or leave it out");
@@ -170,6 +166,14 @@ Status check_flags(const CheckOptions& o) {
 }
 
 }  // namespace
+
+Status told(Error error, Json* json) {
+  if (json == nullptr) return error;
+  write_err(fmt::format("{} {}\n", styled("naru:", Style::kRed, Stream::kErr), error.message));
+  (*json)["error"] = {{"code", code_name(error.code)}, {"message", error.message}};
+  NARU_TRY(write_out(json_text(*json)));
+  return Error{error.code, ""};
+}
 
 Command make_check() {
   auto o = std::make_shared<CheckOptions>();
@@ -187,9 +191,13 @@ Command make_check() {
       {"op", "OP", kGroupBench, "this op alone; may be repeated", add_op(&o->ops), 0, true, false},
       {"case", "CASE", kGroupBench, "this case alone, as a line that the matrix printed", set_some_text(&o->case_line),
        0, false, false},
+      {"soak", "MINUTES", kGroupBench,
+       "runs small cases of every cell again and again for so long, under changing load, and reports every bit that "
+       "does not come out as before; 0.1 is six seconds",
+       set_real(&o->soak_minutes, kSoakMin, kSoakMax), 0, false, false},
       {"patience", "SECONDS", kGroupBench, "how long one run of a case may take until it hangs; default 60",
        set_count(&o->patience_s, 1, kPatienceMax), 0, false, false}};
-  c.flags.push_back({"inject", "FAULT", kGroupBench, fault_help(),
+  c.flags.push_back({"inject", "FAULT", kGroupBench, fault_help("to see it found"),
                      [o](const Given& given) -> Status {
                        NARU_ASSIGN(o->fault, check::parse_fault(given.text));
                        return {};
@@ -217,6 +225,7 @@ Command make_check() {
                 {"naru check --level avx2 --op matmul --op rms_norm", "Two ops at one level."},
                 {"naru check --case 'add apart rows=3 cols=5'", "One case."},
                 {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
+                {"naru check --chip distant --soak 10", "Ten minutes of the same, for bits that flip now and then."},
                 {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
                 {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."}};
   for (Flag& flag : c.flags) {
@@ -229,6 +238,7 @@ Command make_check() {
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
     if (!o->compared.empty()) return compare_receipts(*o);
+    if (o->soak_minutes > 0) return soak_chip(*o);
     return o->case_line.empty() ? check_matrix(*o) : check_one_case(*o);
   };
   return c;

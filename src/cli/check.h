@@ -23,6 +23,7 @@ struct CheckOptions {
   bool is_quick = false;
   std::vector<std::string> ops;  // empty: all
   std::string case_line;         // one case in the place of the matrix; empty: none
+  double soak_minutes = 0;       // the ops again and again in the place of the matrix; 0: not
   int64_t patience_s = kPatienceDefault;
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
@@ -50,6 +51,12 @@ std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip
 Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 std::string case_text(const check::Failure& found, const CheckOptions& options);
 Json case_json(const check::Failure& found, const CheckOptions& options);
+
+// The error that a checked chip ends with, after what was found has been printed. With --json that has it already.
+Status told(Error error, Json* json);
+
+// ---- soak (check_soak.cpp)
+Status soak(const check::ChipUnderTest& chip, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 
