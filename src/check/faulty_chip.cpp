@@ -150,9 +150,26 @@ Status FaultyChip::run(const contract::Op& op) {
   NARU_TRY(there());
   if (!is_hit(op)) return chip_.run(op);
   is_changed_ = false;
-  const Status status = spoil(op);
+  Status status = spoil(op);
   if (is_changed_) ++n_faults_;
+  if (const auto* route = std::get_if<contract::Route>(&op); route != nullptr && status.ok()) {
+    status = bring_into_range(*route);
+  }
   return status;
+}
+
+// Where a fault left what is no expert's number, ops behind it would read beyond their operands; it becomes one.
+Status FaultyChip::bring_into_range(const contract::Route& op) {
+  if (op.is_given) return {};
+  const auto n = static_cast<int32_t>(op.logits.cols);
+  std::vector<int32_t> experts(static_cast<size_t>(op.experts.cols));
+  for (int64_t r = 0; r < op.experts.rows && !experts.empty(); ++r) {
+    const View row = op.experts.slice_rows(r, 1);
+    NARU_TRY(chip_.copy_out(experts.data(), row.address, row.cols * 4));
+    for (int32_t& expert : experts) expert = (expert % n + n) % n;
+    NARU_TRY(chip_.copy_in(row.address, experts.data(), row.cols * 4));
+  }
+  return {};
 }
 
 Status FaultyChip::spoil(const contract::Op& op) {

@@ -51,6 +51,7 @@ class FaultyChip final : public contract::ForwardingChip {
   bool is_hit(const contract::Op& op);
   Status there() const;  // an error where the chip is gone
   Status spoil(const contract::Op& op);
+  Status bring_into_range(const contract::Route& op);
   // The error of an op that does not run, at its place.
   Status refusal(const contract::Op& op, Code code, std::string_view found);
   // Writes a row of an output, and notes where that changes it.

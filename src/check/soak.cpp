@@ -23,7 +23,7 @@ constexpr size_t kStretch = 48;       // cases under one load, at the most
 constexpr size_t kIdleStretch = 6;
 constexpr int kAgreeTriesMax = 16;      // of a case whose first runs differ
 constexpr double kSteadyPause = 0.001;  // seconds
-constexpr double kIdleLow = 0.05, kIdleHigh = 1.0;
+constexpr double kIdleLeast = 0.05;     // of the longest pause
 
 double seconds_from(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -120,7 +120,8 @@ class Soaking {
 
   void pause() {
     double seconds = load_ == Load::kSteady ? kSteadyPause : 0;
-    if (load_ == Load::kIdle) seconds = kIdleLow + (kIdleHigh - kIdleLow) * static_cast<double>(random(1000)) / 1000;
+    if (load_ == Load::kIdle)
+      seconds = options_.pause_s * std::max(kIdleLeast, static_cast<double>(random(1000)) / 1000);
     seconds = std::min(seconds, options_.seconds - seconds_from(begin_));
     if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   }

@@ -62,6 +62,7 @@ struct SoakOptions {
   double seconds = 60;
   std::vector<std::string> ops;                         // these alone; empty: all
   double patience_s = 60;                               // of one run of a case
+  double pause_s = 1;                                   // between two cases under the load kIdle, at the most
   uint64_t seed = 1;                                    // of the order and the pauses
   std::function<bool(const SoakProgress&)> go_on = {};  // false: stop
 };

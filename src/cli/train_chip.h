@@ -18,7 +18,7 @@ constexpr int64_t kPatienceMax = 86400;         // seconds, of every command tha
 
 struct TrainChipOptions {
   std::optional<check::Fault> fault;  // in front of the distant chip
-  int64_t patience_s = kTrainPatienceDefault;
+  int64_t patience_s = 0;             // 0: kTrainPatienceDefault of a chip with a queue of its own, else for ever
   std::shared_ptr<check::CallNotes> notes = std::make_shared<check::CallNotes>();
 
   std::string flags() const;  // as a command line has them
@@ -33,8 +33,8 @@ Result<TrainChip> make_train_chip(const ModelOptions& machine, const TrainChipOp
 // --inject and --patience.
 std::vector<Flag> train_chip_flags(TrainChipOptions* options);
 
-// The work on a thread of its own; kDeadline where a call of its chip does not end. The thread, and all that the work
-// holds, are left behind then: the program ends.
+// The work; with patience on a thread of its own, and kDeadline where a call of its chip does not end. The thread, and
+// all that the work holds, are left behind then: the program ends.
 Status run_with_patience(const TrainChipOptions& options, const std::string& chip, std::function<Status()> work);
 
 // What --inject says of itself: the faults and their meaning.

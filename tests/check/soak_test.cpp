@@ -14,10 +14,12 @@ namespace {
 
 // So many runs of ops, however long they take.
 SoakOptions for_op_runs(int64_t n, std::vector<std::string> ops) {
-  return {
-      .seconds = 60, .ops = std::move(ops), .patience_s = 60, .seed = 7, .go_on = [n](const SoakProgress& progress) {
-        return progress.n_op_runs < n;
-      }};
+  return {.seconds = 60,
+          .ops = std::move(ops),
+          .patience_s = 60,
+          .pause_s = 0.002,
+          .seed = 7,
+          .go_on = [n](const SoakProgress& progress) { return progress.n_op_runs < n; }};
 }
 
 TEST(Soak, ACleanChipHasNothing) {
@@ -62,7 +64,7 @@ TEST(Soak, AHangEndsIt) {
   SoakOptions options = for_op_runs(200, {"add"});
   options.patience_s = 0.2;
   const SoakReport report = soak_chip({.chip = chip}, options).value();
-  EXPECT_EQ(report.hangs.substr(0, 32), "add: no answer in 0.2 seconds, in");
+  EXPECT_EQ(report.hangs.substr(0, 33), "add: no answer in 0.2 seconds, in");
   hold->let_go();
 }
 
