@@ -122,8 +122,8 @@ class Checking {
     return {};
   }
 
-  // Behind all cases, when no reference chip works beside. A chip that cannot run the shape has no speed there; one
-  // that hangs there is at fault.
+  // Behind all cases, when no reference chip works beside. A chip that has no memory for the shape has no speed there;
+  // one that hangs there, or ends with an error of its own, is at fault.
   Status measure_cells() {
     for (size_t i = 0; i < timed_.size() && options_.speed_seconds > 0; ++i) {
       Cell& cell = matrix_.cells[i];
@@ -131,16 +131,22 @@ class Checking {
       if (cell.verdict > Verdict::kBounded && cell.verdict != Verdict::kWrong) continue;
       std::optional<Result<Speed>> speed = judge_.measure(timed_[i], options_.speed_seconds);
       if (!speed) {
-        cell.verdict = Verdict::kHangs;
-        Finding finding{cell.verdict,
-                        fmt::format("{}, while it was timed: no answer in {:g} seconds", cell.op, options_.patience_s)};
-        cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 1};
+        fail_while_timed(cell, i, Verdict::kHangs, fmt::format("no answer in {:g} seconds", options_.patience_s));
       } else if (speed->ok()) {
         cell.speed = std::move(*speed).value();
+      } else if (const Code code = speed->error().code;
+                 code != Code::kUnsupported && code != Code::kResourceExhausted) {
+        fail_while_timed(cell, i, Verdict::kFailed, speed->error().message);
       }
       NARU_TRY(go_on());
     }
     return {};
+  }
+
+  void fail_while_timed(Cell& cell, size_t i, Verdict verdict, const std::string& found) {
+    cell.verdict = verdict;
+    Finding finding{verdict, fmt::format("{}, while it was timed: {}", cell.op, found)};
+    cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 1};
   }
 
   Status go_on() const {

@@ -57,8 +57,8 @@ void put_values(const Program& program, const Outcome& got, const Outcome& want,
 // A case, and what its runs give.
 struct SoakedCase {
   Case c;
-  std::shared_ptr<const Program> program;
-  std::optional<Outcome> wanted;  // from the second run on that is like an earlier one
+  std::shared_ptr<const Program> program;  // built when it runs first
+  std::optional<Outcome> wanted;           // from the second run on that is like an earlier one
   bool is_absent = false;
 };
 
@@ -97,7 +97,7 @@ class Soaking {
       add(timed_case(cell[0], true));
     }
   }
-  void add(const Case& c) { cases_.push_back({c, std::make_shared<const Program>(build(c)), {}, false}); }
+  void add(const Case& c) { cases_.push_back({c, nullptr, {}, false}); }
 
   size_t random(size_t below) { return draw(options_.seed, DrawPurpose::kTest, kSoakSample, n_draws_++)[0] % below; }
 
@@ -148,6 +148,7 @@ class Soaking {
   }
 
   Status run_case(SoakedCase& each) {
+    if (each.program == nullptr) each.program = std::make_shared<const Program>(build(each.c));
     if (!each.wanted) return agree(each);
     NARU_ASSIGN(const std::optional<Outcome> outcome, run_once(each));
     if (outcome) hold(each, *outcome);

@@ -26,18 +26,24 @@ Status RunningTrainer::tell_history() {
   return is_finished_ ? Status() : run_->set_alarms(alarms_.all());
 }
 
-Result<std::vector<MicroSums>> RunningTrainer::validation_sums(const data::StepBatch& batch, bool may_stop,
-                                                               bool from_values) {
+Result<MicroSums> RunningTrainer::losses_of(const data::MicroBatch& batch) {
+  const int64_t every = recipe_.guard.recheck_every;
+  if (every > 0 && state_.step % every == 0) return agreed_losses(batch);
+  NARU_ASSIGN(TrainableModel::MicroResult result, model_->run(batch, {}, nullptr));
+  return std::move(result.sums);
+}
+
+Result<std::vector<MicroSums>> RunningTrainer::validation_sums(const data::StepBatch& batch, bool may_stop) {
   std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
-  Status own = from_values ? model_->refresh() : Status();
+  Status own;
   for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
     if (may_stop && is_given_up()) {
       own = Error{Code::kCancelled, "stopped before the first step"};
       break;
     }
-    auto result = model_->run(batch.micro_batches[static_cast<size_t>(i)], {}, nullptr);
-    own = result.ok() ? Status() : Status(result.error());
-    if (result.ok()) mine[static_cast<size_t>(i)] = std::move(result->sums);
+    auto sums = losses_of(batch.micro_batches[static_cast<size_t>(i)]);
+    own = sums.ok() ? Status() : Status(sums.error());
+    if (sums.ok()) mine[static_cast<size_t>(i)] = *std::move(sums);
   }
   auto gathered = gather_sums(*peers_, std::move(mine), own);
   is_cut_short_ = !gathered.ok() && gathered.error().code == Code::kCancelled;
@@ -47,10 +53,7 @@ Result<std::vector<MicroSums>> RunningTrainer::validation_sums(const data::StepB
 Status RunningTrainer::validate(bool may_stop) {
   if (!validation_) return {};
   NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
-  const int64_t every = recipe_.guard.recheck_every;
-  const bool is_agreed_on = every > 0 && state_.step % every == 0;
-  NARU_ASSIGN(const std::vector<MicroSums> all,
-              is_agreed_on ? agreed_validation(batch, may_stop) : validation_sums(batch, may_stop, false));
+  NARU_ASSIGN(const std::vector<MicroSums> all, validation_sums(batch, may_stop));
   double sum = 0;
   for (const MicroSums& micro : all) sum += micro.loss;
   const double loss = quotient(sum, batch.divisor);

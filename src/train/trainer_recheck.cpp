@@ -66,13 +66,15 @@ Status RunningTrainer::until_two_agree(
     NARU_TRY(say_difference(what, n, found));
     if (first_found.empty()) first_found = found;
   }
-  return Error{
-      Code::kInternal,
-      fmt::format("rechecking {}: {} tries on chip {} gave {} results, and two alike were wanted; at first {}; the "
-                  "chip or its memory is not to be trusted: go on from the last checkpoint on another one, and see "
-                  "what `naru check` says of this one",
-                  what, kTriesMax, chip_.info().name, kTriesMax,
-                  first_found.empty() ? "what is not in these values" : first_found)};
+  return no_agreement(what, first_found.empty() ? "what is not in these values" : first_found);
+}
+
+Error RunningTrainer::no_agreement(const std::string& what, const std::string& found) const {
+  return {Code::kInternal,
+          fmt::format("rechecking {}: {} tries on chip {} gave {} results, and two alike were wanted; at first {}; the "
+                      "chip or its memory is not to be trusted: go on from the last checkpoint on another one, and see "
+                      "what `naru check` says of this one",
+                      what, kTriesMax, chip_.info().name, kTriesMax, found)};
 }
 
 Status RunningTrainer::say_difference(const std::string& what, int64_t n, const std::string& found) {
@@ -182,16 +184,23 @@ Status RunningTrainer::agreed_update(const ParameterBuffer& grads, double lr, do
   return {};
 }
 
-Result<std::vector<MicroSums>> RunningTrainer::agreed_validation(const data::StepBatch& batch, bool may_stop) {
-  std::vector<MicroSums> sums;
-  const auto attempt = [&](int64_t n, check::BitDifference&) -> Result<std::string> {
-    NARU_ASSIGN(sums, validation_sums(batch, may_stop, n > 1));
-    std::string text;
-    for (const MicroSums& micro : sums) text += bits_text(micro.loss);
-    return text;
-  };
-  NARU_TRY(until_two_agree(fmt::format("the validation after step {}", state_.step), attempt));
-  return sums;
+// The losses of one micro-batch of a validation. No process waits for another here.
+Result<MicroSums> RunningTrainer::agreed_losses(const data::MicroBatch& batch) {
+  const std::string what = fmt::format("the validation after step {}", state_.step);
+  check::Tries tries;
+  for (int64_t n = 1; n <= kTriesMax; ++n) {
+    if (n > 1) NARU_TRY(model_->refresh());
+    auto result = model_->run(batch, {}, nullptr);
+    const std::string text = result.ok() ? bits_text(result->sums.loss) : "an error: " + result.error().message;
+    if (tries.agrees(text)) {
+      if (n > 2) NARU_TRY(count_differences(n - 2));
+      if (!result.ok()) return std::move(result).error();
+      return std::move(result->sums);
+    }
+    if (n == 1 && result.ok()) continue;
+    NARU_TRY(say_difference(what, n, result.ok() ? fmt::format("a loss of {}", result->sums.loss) : text));
+  }
+  return no_agreement(what, "losses");
 }
 
 // An answer that its trainer disagrees with at every try was drawn wrongly: it is drawn again, while the weights that

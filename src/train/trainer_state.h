@@ -111,7 +111,8 @@ class RunningTrainer : public Trainer {
   Status move_routing_bias();
   // `from_values`: the model's matrices are made again from the values first.
   Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses, bool from_values);
-  Result<std::vector<MicroSums>> validation_sums(const data::StepBatch& batch, bool may_stop, bool from_values);
+  Result<std::vector<MicroSums>> validation_sums(const data::StepBatch& batch, bool may_stop);
+  Result<MicroSums> losses_of(const data::MicroBatch& batch);
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
                 const StepSeconds& seconds);
@@ -130,7 +131,8 @@ class RunningTrainer : public Trainer {
   Status update_once(const ParameterBuffer& grads, double lr, double scale);
   Status agreed_update(const ParameterBuffer& grads, double lr, double scale);
   bool drops_rollout(const Error& error);
-  Result<std::vector<MicroSums>> agreed_validation(const data::StepBatch& batch, bool may_stop);
+  Result<MicroSums> agreed_losses(const data::MicroBatch& batch);
+  Error no_agreement(const std::string& what, const std::string& found) const;
 
   Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it
   Status tell_history();
