@@ -14,6 +14,7 @@ The exit status is 0 where every run ended in the clean weights, and every fault
 import argparse
 import json
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -37,9 +38,6 @@ init_std = 0.05
 [[data]]
 generator = "digits"
 documents = 2000
-[[validation]]
-generator = "digits"
-documents = 40
 [batch]
 context = 64
 rows = 8
@@ -50,25 +48,25 @@ lr = 3e-3
 warmup_steps = 5
 [checkpoint]
 every = 5
-[validate]
-every = 20
 """
 # Fault, rechecks, and what must be named where it is found: a word of the first message about it.
 TRAINED = [
-    ("flip:0.00003", 1, ""), ("flip:0.0003", 1, ""), ("flip:0.001", 1, ""), ("flip@adamw:0.05", 1, "the update of"),
+    ("flip:0.0001", 1, ""), ("flip:0.0003", 1, ""), ("flip:0.001", 1, ""), ("flip@adamw:0.05", 1, "the update of"),
     ("flip@weight_grad:0.003", 1, "the gradient of"), ("lost:0.0003", 1, ""), ("lost@matmul:0.003", 1, "the gradient of"),
     ("doubled:0.001", 1, ""), ("stale:0.0003", 1, ""), ("rounding:0.0003", 1, ""),
-    ("error@weight_grad:0.001", 0, "run of weight_grad"), ("memory@attention:0.005", 0, "run of attention"),
-    ("gone@matmul:0.0005", 0, "run of matmul"), ("hang@attention_grad:0.01", 0, "run of attention_grad"),
-    ("flip:0.001", 0, ""),
+    ("error@weight_grad:0.001", 0, "run of weight_grad"), ("memory@attention:0.02", 0, "run of attention"),
+    ("gone@matmul:0.002", 0, "run of matmul"), ("hang@attention_grad:0.02", 0, "run of attention_grad"),
+    ("flip:0.001", 8, ""), ("flip:0.001", 0, ""),
 ]
 MATRIX = [
     "flip@rms_norm", "flip@matmul:0.01", "flip@adamw:0.1", "rounding@silu_mul", "unfused@product", "order@matmul",
     "narrow@matmul", "subnormals@product", "stale@attention", "lost@combine", "lost@weight_grad:0.1",
     "doubled@column_sum", "error@route:0.5", "memory@embed:0.1", "gone@log_prob:0.5", "hang@rope:0.05",
 ]
-SOAKED = ["flip:0.0001", "flip:0.001", "flip@attention:0.01", "lost@matmul:0.01", "stale@rms_norm:0.05", "order@product:0.1",
-          "doubled@adamw:0.1", "memory@embed:0.05", "hang@silu_mul:0.02"]
+SOAKED = [
+    "flip:0.001", "flip:0.01", "flip@rms_norm:0.1", "lost@matmul:0.02", "stale@silu_mul:0.1", "order@product:0.2",
+    "doubled@column_sum:0.2", "memory@embed:0.05", "hang@combine:0.05",
+]
 
 
 class Table:
@@ -86,6 +84,11 @@ class Table:
         print(flush=True)
 
 
+def processor_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 class Trained:
     """Starts of one run until it is done."""
 
@@ -96,7 +99,7 @@ class Trained:
                    "--chip", "distant", "--threads", "2", "--patience", "2", f"guard.recheck_every={recheck}"]
         if fault:
             command += ["--inject", fault]
-        begin = time.monotonic()
+        begin, work = time.monotonic(), processor_seconds()
         while self.weights is None and self.starts < STARTS_MAX:
             self.starts += 1
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -113,7 +116,7 @@ class Trained:
                 self.notice("".join(lines[-1:]) + answer, time.monotonic() - begin)
             else:
                 sys.exit(f"naru ended with {process.returncode}: {''.join(lines)}{answer}")
-        self.seconds = time.monotonic() - begin
+        self.seconds, self.work = time.monotonic() - begin, processor_seconds() - work
 
     def notice(self, line, seconds):
         if self.found_after is None:
@@ -123,7 +126,7 @@ class Trained:
 
 
 def train_table(naru, is_quick):
-    table = Table("fault", "rechecks", "starts", "thrown away", "found in step", "after", "named", "time", "weights")
+    table = Table("fault", "rechecks", "starts", "thrown away", "found in step", "after", "named", "processor time", "weights")
     is_right = True
     with tempfile.TemporaryDirectory() as scratch:
         place = pathlib.Path(scratch)
@@ -132,10 +135,10 @@ def train_table(naru, is_quick):
         (place / "tokenizer").mkdir()
         shutil.copy(ROOT / "tests/fixtures/text/trained/smollm.json", place / "tokenizer" / "tokenizer.json")
         clean = Trained(naru, place, "clean", "", 0)
-        table.row("none", "-", 1, "-", "-", "-", "-", f"{clean.seconds:.1f} s", "clean")
+        table.row("none", "-", 1, "-", "-", "-", "-", f"{clean.work:.1f} s", "clean")
         checked = Trained(naru, place, "checked", "", 1)
         is_right &= checked.weights == clean.weights
-        table.row("none", 1, 1, 0, "-", "-", "-", f"{checked.seconds / clean.seconds:.2f} x",
+        table.row("none", 1, 1, 0, "-", "-", "-", f"{checked.work / clean.work:.2f} x",
                   "clean" if checked.weights == clean.weights else "OTHERS")
         for i, (fault, recheck, named) in enumerate(TRAINED[::4] if is_quick else TRAINED):
             run = Trained(naru, place, f"run-{i}", fault, recheck)
@@ -146,7 +149,7 @@ def train_table(naru, is_quick):
             word = ("-" if run.found_after is None or not named else "right" if is_named else "WRONG")
             after = "-" if run.found_after is None else f"{run.found_after:.1f} s"
             table.row(f"`{fault}`", recheck or "no", run.starts, run.differences or "-", run.found_step or "-", after, word,
-                      f"{run.seconds / clean.seconds:.2f} x", "clean" if is_clean else "others")
+                      f"{run.work / clean.work:.2f} x", "clean" if is_clean else "others")
     table.print()
     return is_right
 
@@ -187,17 +190,17 @@ def soak_table(naru, is_quick):
     is_right = True
     for fault in SOAKED[::4] if is_quick else SOAKED:
         op = fault.partition("@")[2].partition(":")[0]
-        report, _ = checked(naru, "--soak", "0.05" if is_quick else "0.25", "--inject", fault, "--patience", "3")
+        report, _ = checked(naru, "--soak", "0.2" if is_quick else "0.4", "--inject", fault, "--patience", "3")
         findings = report["findings"]
         ops = {finding["op"] for finding in findings}
         if "hangs" in report:
             ops = {report["hangs"].partition(":")[0]}
-        is_named = bool(ops) and (not op or ops == {op})
+        is_named = bool(ops) and (not op or op in ops)
         is_right &= is_named
         first = f"{findings[0]['seconds']:.2f} s" if findings else f"hang, {report['seconds']:.1f} s" if ops else "-"
         table.row(f"`{fault}`", first, report["found"], report["op_runs"], f"{report['rate_at_most']:.1e}",
                   "right" if is_named else "WRONG")
-    report, _ = checked(naru, "--soak", "0.05" if is_quick else "0.25")
+    report, _ = checked(naru, "--soak", "0.2" if is_quick else "0.4")
     is_right &= report["found"] == 0
     table.row("none", "-", report["found"], report["op_runs"], f"{report['rate_at_most']:.1e}", "-")
     table.print()

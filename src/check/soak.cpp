@@ -25,6 +25,11 @@ constexpr int kAgreeTriesMax = 16;      // of a case whose first runs differ
 constexpr double kSteadyPause = 0.001;  // seconds
 constexpr double kIdleLeast = 0.05;     // of the longest pause
 
+// Idle stretches are few: most of the time is to be worked in.
+constexpr Load kLoads[] = {Load::kSteady,  Load::kBurst,   Load::kBurst, Load::kBurst,
+                           Load::kThreads, Load::kThreads, Load::kBurst, Load::kIdle};
+constexpr double kIdleShare = 0.02;  // of the soak: the longest pause is no longer
+
 double seconds_from(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
@@ -108,7 +113,7 @@ class Soaking {
   }
 
   Status run_stretch(const std::vector<size_t>& order, size_t& next) {
-    load_ = static_cast<Load>(random(4));
+    load_ = kLoads[random(std::size(kLoads))];
     const size_t end = std::min(order.size(), next + (load_ == Load::kIdle ? kIdleStretch : kStretch));
     for (; next < end && is_going_on(); ++next) {
       pause();
@@ -121,7 +126,8 @@ class Soaking {
   void pause() {
     double seconds = load_ == Load::kSteady ? kSteadyPause : 0;
     if (load_ == Load::kIdle)
-      seconds = options_.pause_s * std::max(kIdleLeast, static_cast<double>(random(1000)) / 1000);
+      seconds = std::min(options_.pause_s, kIdleShare * options_.seconds) *
+                std::max(kIdleLeast, static_cast<double>(random(1000)) / 1000);
     seconds = std::min(seconds, options_.seconds - seconds_from(begin_));
     if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   }
