@@ -59,7 +59,7 @@ TRAINED = [
     ("flip:0.001", 8, ""), ("flip:0.001", 0, ""),
 ]
 MATRIX = [
-    "flip@rms_norm", "flip@matmul:0.01", "flip@adamw:0.1", "rounding@silu_mul", "unfused@product", "order@matmul",
+    "flip@rms_norm", "flip@matmul:0.01", "flip@adamw:0.4", "rounding@silu_mul", "unfused@product", "order@matmul",
     "narrow@matmul", "subnormals@product", "stale@attention", "lost@combine", "lost@weight_grad:0.1",
     "doubled@column_sum", "error@route:0.5", "memory@embed:0.1", "gone@log_prob:0.5", "hang@rope:0.05",
 ]
