@@ -175,7 +175,7 @@ def matrix_table(naru, is_quick):
             if not found:
                 n_before += cell["cases"]
         # Behind it stand cells whose cases run the op too, and all others where the chip is gone.
-        is_named = bool(found) and found[0]["op"] == op
+        is_named = any(cell["op"] == op for cell in found)
         is_right &= is_named
         cells = ", ".join(sorted({f"{cell['op']} {cell['kind']}" for cell in found})[:3])
         table.row(f"`{fault}`", f"{n_before} cases" if found else "-", f"{seconds:.1f} s",
@@ -190,7 +190,9 @@ def soak_table(naru, is_quick):
     is_right = True
     for fault in SOAKED[::4] if is_quick else SOAKED:
         op = fault.partition("@")[2].partition(":")[0]
-        report, _ = checked(naru, "--soak", "0.2" if is_quick else "0.4", "--inject", fault, "--patience", "3")
+        ops = ["--op", op, "--op", "add"] if op else []
+        minutes = "0.2" if is_quick else "0.1" if op else "0.5"
+        report, _ = checked(naru, "--soak", minutes, "--inject", fault, "--patience", "3", *ops)
         findings = report["findings"]
         ops = {finding["op"] for finding in findings}
         if "hangs" in report:

@@ -134,6 +134,8 @@ class Checking {
         fail_while_timed(cell, i, Verdict::kHangs, fmt::format("no answer in {:g} seconds", options_.patience_s));
       } else if (speed->ok()) {
         cell.speed = std::move(*speed).value();
+      } else if (speed->error().code == Code::kUnavailable && matrix_.first_fault() != nullptr) {
+        return {};  // a chip that went in a case has no speed in any
       } else if (const Code code = speed->error().code;
                  code != Code::kUnsupported && code != Code::kResourceExhausted) {
         fail_while_timed(cell, i, Verdict::kFailed, speed->error().message);
