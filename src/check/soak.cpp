@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -11,7 +10,6 @@
 
 #include "base/philox.h"
 #include "check/chip_matrix.h"
-#include "contract/scalar.h"
 
 namespace naru::check {
 namespace {
@@ -34,12 +32,13 @@ double seconds_from(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// Values of an output; one NaN is as good as another.
-std::vector<float> values_of(const Program& program, const Outcome& outcome, size_t output) {
+// Values of an output; where both are NaN those of the other outcome: one is as good as another.
+std::vector<float> values_of(const Program& program, const Outcome& outcome, const Outcome& other, size_t output) {
   std::vector<float> values = output_values(program, outcome, output);
   if (program.outputs()[output].view.dtype != DType::kF32) return values;
-  for (float& value : values) {
-    if (std::isnan(value)) value = std::bit_cast<float>(contract::canonical_bits(value));
+  const std::vector<float> others = output_values(program, other, output);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i]) && std::isnan(others[i])) values[i] = others[i];
   }
   return values;
 }
@@ -49,7 +48,8 @@ void put_values(const Program& program, const Outcome& got, const Outcome& want,
   for (size_t o = 0; o < program.outputs().size(); ++o) {
     const Program::Output& output = program.outputs()[o];
     BitDifference difference;
-    difference.compare(output.name, output.view.cols, 0, values_of(program, got, o), values_of(program, want, o));
+    difference.compare(output.name, output.view.cols, 0, values_of(program, got, want, o),
+                       output_values(program, want, o));
     finding.n_values += difference.n_values();
     finding.n_bits += difference.n_bits();
     for (const ChangedValue& value : difference.first()) {
