@@ -203,6 +203,21 @@ Result<MicroSums> RunningTrainer::agreed_losses(const data::MicroBatch& batch) {
   return no_agreement(what, "losses");
 }
 
+Status RunningTrainer::exported_value(int64_t index, float* out) {
+  if (recipe_.guard.recheck_every == 0 || recipe_.lora.rank == 0) return model_->merged_value(index, out);
+  const models::Parameter& parameter = model_->parameters()[static_cast<size_t>(index)];
+  const std::string what = fmt::format("the result's {}", parameter.name);
+  check::Tries tries;
+  for (int64_t n = 1; n <= kTriesMax; ++n) {
+    NARU_TRY(model_->merged_value(index, out));
+    Sha256 hash;
+    hash.update(std::as_bytes(std::span<const float>(out, static_cast<size_t>(parameter.n_elements()))));
+    if (tries.agrees(hash.finish_hex())) return n > 2 ? count_differences(n - 2) : Status();
+    if (n > 1) NARU_TRY(say_difference(what, n, "other values"));
+  }
+  return no_agreement(what, "values");
+}
+
 // An answer that its trainer disagrees with at every try was drawn wrongly: it is drawn again, while the weights that
 // it is of are there.
 bool RunningTrainer::drops_rollout(const Error& error) {

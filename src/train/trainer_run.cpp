@@ -392,7 +392,7 @@ Status RunningTrainer::export_result(RunResult& result) {
   exports::ModelToExport exported;
   exported.config = files_.config;
   exported.parameters = files_.parameters;
-  exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
+  exported.read = [this](int64_t index, float* out) { return exported_value(index, out); };
   exported.dtype = exports::ExportDType::kF32;
   exported.keeps_equal = true;
   exported.tokenizer_from = files_.tokenizer_path;

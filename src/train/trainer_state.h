@@ -132,6 +132,7 @@ class RunningTrainer : public Trainer {
   Status agreed_update(const ParameterBuffer& grads, double lr, double scale);
   bool drops_rollout(const Error& error);
   Result<MicroSums> agreed_losses(const data::MicroBatch& batch);
+  Status exported_value(int64_t index, float* out);  // of the result; where adapters are merged in
   Error no_agreement(const std::string& what, const std::string& found) const;
 
   Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it

@@ -218,6 +218,23 @@ TEST(Recheck, ReinforcementLearningOnAFlippingChip) {
                                   << (rollout.errors.empty() ? "" : rollout.errors.back());
 }
 
+// The product that merges an adapter is computed when the run is done.
+TEST(Recheck, AdaptersAreMergedTwice) {
+  const TrainerRig rig;
+  recipes::Recipe base = rig.recipe("base");
+  ASSERT_EQ(rig.finished(base, best_cpu()).size(), 64u);
+  recipes::Recipe recipe = rig.recipe("adapters");
+  recipe.model = {};
+  recipe.model.path = (rig.run_folder("base") / "model").string();
+  recipe.lora.rank = 2;
+  recipe.guard.recheck_every = 1;
+  const std::string wanted = clean_weights(rig, recipe);
+  EXPECT_EQ(run_under(rig, recipe, "flip@product:0.2").weights, wanted);
+  recipe.output = rig.run_folder("adapters-unchecked").string();
+  recipe.guard.recheck_every = 0;
+  EXPECT_NE(run_under(rig, recipe, "flip@product:0.2").weights, wanted);
+}
+
 TEST(TrainFaults, ARunThatFailsNamesChipCallAndOpAndGoesOn) {
   const TrainerRig rig;
   recipes::Recipe recipe = rig.recipe("fails");
