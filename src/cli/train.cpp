@@ -15,6 +15,7 @@
 #include "base/shown_text.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/find_model.h"
+#include "cli/flag_values.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -360,26 +361,14 @@ Command make_train() {
               0, false, false},
              {"start-over", "", kGroupInput,
               "begins at step 0; what is in the folder of the run is set aside in a folder set-aside-N of it",
-              [o](const Given&) -> Status {
-                o->start.starts_over = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->start.starts_over), 0, false, false},
              {"accept-changed-data", "", kGroupInput,
               "goes on though the data is not what the run began with; its record and report will say so",
-              [o](const Given&) -> Status {
-                o->start.accepts_changed_data = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->start.accepts_changed_data), 0, false, false},
              {"plan", "", kGroupInput,
               "prints what the run takes, and ends: nothing is trained, nothing written. The model may be a folder "
               "with config.json and the tokenizer's files alone",
-              [o](const Given&) -> Status {
-                o->plan_only = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->plan_only), 0, false, false},
              threads_flag(&o->machine.threads),
              chip_flag(&o->machine.chip),
              {"explain", "", kGroupMachine, "at the end, which kernels ran and how often",

@@ -17,6 +17,7 @@ bool has_queue(std::string_view chip) {
 }
 
 }  // namespace
+
 std::string TrainChipOptions::flags() const {
   std::string text;
   if (fault) text += " --inject " + check::fault_text(*fault);
