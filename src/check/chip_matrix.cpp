@@ -130,7 +130,7 @@ class Checking {
   }
 
   // Behind all cases, when no reference chip works beside. What is at fault has no speed, nor has a shape that the chip
-  // cannot run; one that hangs there is at fault.
+  // has no memory for; one that hangs there, or ends with an error of its own, is at fault.
   void measure_cells() {
     for (size_t i = 0; i < timed_.size() && options_.speed_seconds > 0; ++i) {
       Cell& cell = matrix_.cells[i];
@@ -138,14 +138,22 @@ class Checking {
       if (cell.verdict > Verdict::kBounded) continue;
       std::optional<Result<Speed>> speed = judge_.measure(timed_[i], options_.speed_seconds);
       if (!speed) {
-        cell.verdict = Verdict::kHangs;
-        Finding finding{cell.verdict,
-                        fmt::format("{}, while it was timed: no answer in {:g} seconds", cell.op, options_.patience_s)};
-        cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 0};
+        fail_while_timed(cell, i, Verdict::kHangs, fmt::format("no answer in {:g} seconds", options_.patience_s));
       } else if (speed->ok()) {
         cell.speed = std::move(*speed).value();
+      } else if (speed->error().code == Code::kUnavailable && matrix_.first_fault() != nullptr) {
+        return;  // a chip that went in a case has no speed in any
+      } else if (const Code code = speed->error().code;
+                 code != Code::kUnsupported && code != Code::kResourceExhausted) {
+        fail_while_timed(cell, i, Verdict::kFailed, speed->error().message);
       }
     }
+  }
+
+  void fail_while_timed(Cell& cell, size_t i, Verdict verdict, const std::string& found) {
+    cell.verdict = verdict;
+    Finding finding{verdict, fmt::format("{}, while it was timed: {}", cell.op, found)};
+    cell.failure = Failure{timed_[i], timed_[i], std::move(finding), 0};
   }
 
   bool may_go_on() {

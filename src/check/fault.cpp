@@ -24,6 +24,9 @@ constexpr FaultInfo kFaults[] = {
     {FaultKind::kLost, "lost", "an op does not run"},
     {FaultKind::kDoubled, "doubled", "an op runs twice"},
     {FaultKind::kHang, "hang", "an op does not end"},
+    {FaultKind::kError, "error", "an op ends with an error of the chip"},
+    {FaultKind::kMemory, "memory", "an op finds no memory"},
+    {FaultKind::kGone, "gone", "from an op on the chip is not there any more"},
 };
 constexpr std::string_view kProducts[] = {"matmul", "product"};
 

@@ -23,6 +23,9 @@ enum class FaultKind : uint8_t {
   kLost,        // an op that does not run
   kDoubled,     // an op that runs twice
   kHang,        // an op that does not end
+  kError,       // an op that ends with an error of the chip's
+  kMemory,      // an op for which the chip finds no memory
+  kGone,        // a chip that is not there any more: every call from then on is an error
 };
 
 struct FaultInfo {

@@ -1,5 +1,7 @@
 #include "check/faulty_chip.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -7,6 +9,7 @@
 
 #include "base/philox.h"
 #include "check/op_outputs.h"
+#include "contract/op_table.h"
 #include "contract/rows.h"
 
 namespace naru::check {
@@ -77,8 +80,56 @@ FaultyChip::FaultyChip(std::unique_ptr<contract::Chip> inner, const Fault& fault
 
 FaultyChip::~FaultyChip() = default;
 
+void FaultyChip::begin(uint64_t seed) {
+  seed_ = seed;
+  n_draws_ = 0;
+  is_at_rest_ = false;
+}
+
+Status FaultyChip::there() const {
+  if (!is_gone_) return {};
+  return Error{Code::kUnavailable,
+               "calling the chip: it is not there any more, as the fault says; leave the fault out"};
+}
+
+Result<std::unique_ptr<contract::Buffer>> FaultyChip::allocate(int64_t bytes) {
+  NARU_TRY(there());
+  return chip_.allocate(bytes);
+}
+
+Status FaultyChip::copy_in(ChipAddress to, const void* from, int64_t bytes) {
+  NARU_TRY(there());
+  return chip_.copy_in(to, from, bytes);
+}
+
+Status FaultyChip::copy_out(void* to, ChipAddress from, int64_t bytes) {
+  NARU_TRY(there());
+  return chip_.copy_out(to, from, bytes);
+}
+
+Status FaultyChip::copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) {
+  NARU_TRY(there());
+  return chip_.copy_cache_page(stream, from, to);
+}
+
+Result<std::unique_ptr<contract::Sequences>> FaultyChip::make_sequences(std::span<const contract::SequenceRows> rows) {
+  NARU_TRY(there());
+  return chip_.make_sequences(rows);
+}
+
+void FaultyChip::set_place(contract::Place place) {
+  place_ = place;
+  chip_.set_place(place);
+}
+
+Status FaultyChip::wait() {
+  NARU_TRY(there());
+  return chip_.wait();
+}
+
 Result<std::unique_ptr<contract::PackedMatrix>> FaultyChip::pack(const contract::MatrixSource& source,
                                                                  contract::Rule rule) {
+  NARU_TRY(there());
   NARU_ASSIGN(auto packed, chip_.pack(source, rule));
   values_.erase(packed.get());
   if (!fault_info(fault_.kind).is_of_products || rule != contract::Rule::kF32 || source.groups != 1) return packed;
@@ -91,16 +142,34 @@ Result<std::unique_ptr<contract::PackedMatrix>> FaultyChip::pack(const contract:
 }
 
 bool FaultyChip::is_hit(const contract::Op& op) {
-  if (!fault_.comes_to(static_cast<int>(op.index()))) return false;
+  if (is_at_rest_ || !fault_.comes_to(static_cast<int>(op.index()))) return false;
   return uniform_53(draw(seed_, DrawPurpose::kTest, kFaultSample, n_draws_++)) < fault_.rate;
 }
 
 Status FaultyChip::run(const contract::Op& op) {
+  NARU_TRY(there());
   if (!is_hit(op)) return chip_.run(op);
   is_changed_ = false;
-  const Status status = spoil(op);
+  Status status = spoil(op);
   if (is_changed_) ++n_faults_;
+  if (const auto* route = std::get_if<contract::Route>(&op); route != nullptr && status.ok()) {
+    status = bring_into_range(*route);
+  }
   return status;
+}
+
+// Where a fault left what is no expert's number, ops behind it would read beyond their operands; it becomes one.
+Status FaultyChip::bring_into_range(const contract::Route& op) {
+  if (op.is_given) return {};
+  const auto n = static_cast<int32_t>(op.logits.cols);
+  std::vector<int32_t> experts(static_cast<size_t>(op.experts.cols));
+  for (int64_t r = 0; r < op.experts.rows && !experts.empty(); ++r) {
+    const View row = op.experts.slice_rows(r, 1);
+    NARU_TRY(chip_.copy_out(experts.data(), row.address, row.cols * 4));
+    for (int32_t& expert : experts) expert = (expert % n + n) % n;
+    NARU_TRY(chip_.copy_in(row.address, experts.data(), row.cols * 4));
+  }
+  return {};
 }
 
 Status FaultyChip::spoil(const contract::Op& op) {
@@ -116,11 +185,18 @@ Status FaultyChip::spoil(const contract::Op& op) {
     case FaultKind::kStale: return run_stale(op);
     case FaultKind::kLost: is_changed_ = true; return {};
     case FaultKind::kDoubled: return run_twice(op);
-    case FaultKind::kHang: break;
+    case FaultKind::kHang: hold_->wait(); return refusal(op, Code::kUnavailable, "it was held and let go");
+    case FaultKind::kError: return refusal(op, Code::kInternal, "it ended with an error of the chip");
+    case FaultKind::kMemory: return refusal(op, Code::kResourceExhausted, "the chip finds no memory for it");
+    case FaultKind::kGone: is_gone_ = true; break;
   }
+  return refusal(op, Code::kUnavailable, "the chip is not there any more");
+}
+
+Status FaultyChip::refusal(const contract::Op& op, Code code, std::string_view found) {
   is_changed_ = true;
-  hold_->wait();
-  return Error{Code::kUnavailable, "running an op: it was held, as the fault says, and let go; leave the fault out"};
+  return at_place(
+      Error{code, fmt::format("{}: {}, as the fault says; leave the fault out", contract::op_name(op), found)});
 }
 
 Status FaultyChip::put_row(const View& row, const std::vector<float>& values) {

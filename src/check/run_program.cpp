@@ -227,6 +227,7 @@ Result<Outcome> run_program(const Program& program, contract::Chip& chip) {
   state.matrices.clear();
   state.sequences.clear();
   if (outcome.status.ok()) outcome.status = chip.wait();
+  outcome.address = state.memory->address() - ChipAddress();
   outcome.memory.resize(program.image().size());
   NARU_TRY(chip.copy_out(outcome.memory.data(), state.memory->address(), byte_count(outcome.memory)));
   outcome.stray = stray_write(program, outcome.memory);

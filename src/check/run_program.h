@@ -36,6 +36,7 @@ class LoadedProgram {
 struct Outcome {
   Status status;                  // of the ops: the first error
   std::vector<std::byte> memory;  // the image behind the last op
+  int64_t address = 0;            // of the image on the chip, as a number
   std::string stray;              // what was written that is no output, in words; empty: nothing
 };
 

@@ -6,6 +6,11 @@
 #include "base/check.h"
 
 namespace naru::check {
+namespace {
+
+constexpr std::chrono::milliseconds kAskedEvery(100);
+
+}  // namespace
 
 Watch::Watch() : state_(std::make_shared<State>()), thread_([state = state_] { work(state); }) {}
 
@@ -19,7 +24,7 @@ Watch::~Watch() {
   thread_.join();
 }
 
-void Watch::give(std::function<void()> work) {
+void Watch::begin(std::function<void()> work) {
   NARU_CHECK(!is_left_behind_, "work for a watch whose thread was left behind");
   state_->work = std::move(work);
   state_->is_busy = true;
@@ -37,7 +42,7 @@ Watch::End Watch::end(bool is_done) {
 
 Watch::End Watch::run(std::function<void()> work, double seconds) {
   std::unique_lock lock(state_->mutex);
-  give(std::move(work));
+  begin(std::move(work));
   return end(
       state_->changed.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !state_->is_busy; }));
 }
@@ -45,12 +50,11 @@ Watch::End Watch::run(std::function<void()> work, double seconds) {
 Watch::End Watch::run(std::function<void()> work, const std::function<double()>& seconds,
                       const std::atomic<int64_t>& pulse) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto kLook = std::chrono::milliseconds(100);
   std::unique_lock lock(state_->mutex);
-  give(std::move(work));
+  begin(std::move(work));
   int64_t seen = pulse;
   auto moved = Clock::now();
-  while (!state_->changed.wait_for(lock, kLook, [this] { return !state_->is_busy; })) {
+  while (!state_->changed.wait_for(lock, kAskedEvery, [this] { return !state_->is_busy; })) {
     lock.unlock();
     const double patience = seconds();
     lock.lock();
@@ -59,6 +63,17 @@ Watch::End Watch::run(std::function<void()> work, const std::function<double()>&
     if (state_->is_busy && Clock::now() - moved > std::chrono::duration<double>(patience)) return end(false);
   }
   return end(true);
+}
+
+Watch::End Watch::run(std::function<void()> work, const std::function<bool()>& gives_up) {
+  std::unique_lock lock(state_->mutex);
+  begin(std::move(work));
+  bool is_done = false;
+  while (!is_done) {
+    is_done = state_->changed.wait_for(lock, kAskedEvery, [this] { return !state_->is_busy; });
+    if (!is_done && gives_up()) break;
+  }
+  return end(is_done);
 }
 
 void Watch::work(const std::shared_ptr<State>& state) {

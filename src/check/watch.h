@@ -30,6 +30,8 @@ class Watch {
   // The same for long work: the seconds count from when `pulse` moved last, and are asked for anew about ten times a
   // second, by this thread.
   End run(std::function<void()> work, const std::function<double()>& seconds, const std::atomic<int64_t>& pulse);
+  // The same, left behind when `gives_up`, asked again and again meanwhile, says so.
+  End run(std::function<void()> work, const std::function<bool()>& gives_up);
   bool is_left_behind() const { return is_left_behind_; }
 
  private:
@@ -42,7 +44,7 @@ class Watch {
     bool is_ending = false;
   };
   static void work(const std::shared_ptr<State>& state);
-  void give(std::function<void()> work);
+  void begin(std::function<void()> work);
   // Of work that is done, or not: then it is left behind.
   End end(bool is_done);
 

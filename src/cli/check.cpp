@@ -15,11 +15,13 @@
 #include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "cli/train_chip.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr int64_t kPatienceMax = 86400;  // seconds
+constexpr double kSoakMin = 0.01;    // minutes
+constexpr double kSoakMax = 525600;  // minutes
 
 using SharedChip = std::shared_ptr<contract::Chip>;
 
@@ -99,6 +101,11 @@ Status check_matrix(const CheckOptions& o) {
   return told(end.error(), o.json ? &json : nullptr);
 }
 
+Status soak_chip(const CheckOptions& o) {
+  NARU_ASSIGN(const CheckedChips chips, make_checked_chips(o));
+  return soak(chips.under_test, o);
+}
+
 SetFlag add_op(std::vector<std::string>* ops) {
   return [ops](const Given& given) -> Status {
     std::vector<std::string_view> names;
@@ -107,14 +114,6 @@ SetFlag add_op(std::vector<std::string>* ops) {
     ops->emplace_back(names[op]);
     return {};
   };
-}
-
-std::string fault_help() {
-  std::string help = "a fault in front of the distant chip, to see it found: FAULT[@OP][:RATE], as flip@matmul:0.01;";
-  for (const check::FaultInfo& fault : check::all_faults()) {
-    help += fmt::format("{} {}: {}", fault.kind == check::FaultKind::kFlip ? "" : ";", fault.name, fault.what);
-  }
-  return help;
 }
 
 // Two of a kind.
@@ -221,9 +220,13 @@ Command make_check() {
          return {};
        },
        0, false, false},
+      {"soak", "MINUTES", kGroupBench,
+       "runs small cases of every cell again and again for so long, under changing load, and reports every bit that "
+       "does not come out as before; 0.1 is six seconds",
+       set_real(&o->soak_minutes, kSoakMin, kSoakMax), 0, false, false},
       {"patience", "SECONDS", kGroupBench, "how long one run of a case may take until it hangs; default 60",
        set_count(&o->patience_s, 1, kPatienceMax), 0, false, false}};
-  c.flags.push_back({"inject", "FAULT", kGroupBench, fault_help(),
+  c.flags.push_back({"inject", "FAULT", kGroupBench, fault_help("to see it found"),
                      [o](const Given& given) -> Status {
                        NARU_ASSIGN(o->fault, check::parse_fault(given.text));
                        return {};
@@ -255,6 +258,7 @@ Command make_check() {
                 {"naru check --case 'add apart rows=3 cols=5'", "One case."},
                 {"naru check --list --op matmul", "What the cases of an op are made of."},
                 {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
+                {"naru check --chip distant --soak 10", "Ten minutes of the same, for bits that flip now and then."},
                 {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
                 {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."},
                 {"naru check builtin --chip distant", "A model in lock step with the reference chip."},
@@ -275,6 +279,7 @@ Command make_check() {
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
     if (!o->compared.empty()) return compare(*o);
+    if (o->soak_minutes > 0) return soak_chip(*o);
     if (o->is_list) return list_cases(*o);
     if (!o->model.empty()) return check_model(*o);
     return o->case_line.empty() ? check_matrix(*o) : check_one_case(*o);

@@ -27,6 +27,7 @@ struct CheckOptions {
   bool is_quick = false;
   std::vector<std::string> ops;  // empty: all
   std::string case_line;         // one case in the place of the matrix; empty: none
+  double soak_minutes = 0;       // the ops again and again in the place of the matrix; 0: not
   int64_t patience_s = kPatienceDefault;
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
@@ -100,6 +101,9 @@ Style verdict_style(check::Verdict verdict);
 std::string case_command(const CheckOptions& options, const check::Case& c);
 std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
+
+// ---- soak (check_soak.cpp)
+Status soak(const check::ChipUnderTest& chip, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 

@@ -29,9 +29,11 @@ Status check_compared(const CheckOptions& o) {
 }
 
 Status check_model_flags(const CheckOptions& o) {
-  if (o.is_quick || !o.ops.empty() || !o.case_line.empty() || !o.receipt.empty() || o.is_required) {
-    return misused_check("MODEL is run whole, and --quick, --op, --case, --receipt or --require is of the matrix",
-                         "leave them out, or leave MODEL out");
+  if (o.is_quick || !o.ops.empty() || !o.case_line.empty() || !o.receipt.empty() || o.is_required ||
+      o.soak_minutes > 0) {
+    return misused_check(
+        "MODEL is run whole, and --quick, --op, --case, --receipt, --require or --soak is of the matrix",
+        "leave them out, or leave MODEL out");
   }
   if (!o.prompt.empty() && !o.ids_path.empty()) {
     return misused_check("--prompt and --ids both say which tokens are run", "leave one out");
@@ -102,6 +104,12 @@ Status check_flags(const CheckOptions& o) {
   }
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
     return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
+  }
+  if (o.soak_minutes > 0 && (!o.case_line.empty() || o.is_quick || !o.receipt.empty() || o.is_required)) {
+    return misused_check(
+        "--soak repeats small cases of all cells, and a receipt is of the matrix; --case, --quick, --receipt or "
+        "--require was given",
+        "leave them out, or --soak");
   }
   if (o.fault && o.chip != "distant") {
     return misused_check(fmt::format("--inject puts a fault in front of the distant chip, and the chip is {}", o.chip),

@@ -50,8 +50,14 @@ std::string time_text(const std::string& utc) {
 
 std::vector<std::string> difference_texts(const runs::RunSummary& run) {
   std::vector<std::string> texts;
+  if (!run.fault.empty())
+    texts.push_back(fmt::format("with the fault {} in front of its chip", plain(run.fault, kNameBytesShown)));
+  if (run.recheck_differences) {
+    texts.push_back(fmt::format("{} results thrown away by rechecks", grouped(*run.recheck_differences)));
+  }
+  size_t n_shown = 0;
   for (const auto& [key, value] : run.differs) {
-    if (texts.size() == kDifferencesShown) {
+    if (n_shown++ == kDifferencesShown) {
       texts.push_back(fmt::format("{} more", run.differs.size() - kDifferencesShown));
       break;
     }
@@ -155,6 +161,8 @@ Json runs_json(const std::vector<runs::RunSummary>& runs) {
                     {"command", run.command.empty() ? Json(nullptr) : Json(run.command)},
                     {"weights_sha256", run.weights_sha256.empty() ? Json(nullptr) : Json(run.weights_sha256)},
                     {"differs", std::move(differs)}});
+    if (!run.fault.empty()) list.back()["fault"] = run.fault;
+    if (run.recheck_differences) list.back()["recheck_differences"] = *run.recheck_differences;
   }
   return {{"runs", std::move(list)}};
 }

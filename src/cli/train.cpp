@@ -15,6 +15,7 @@
 #include "base/shown_text.h"
 #include "chips/cpu/machine_limits.h"
 #include "cli/find_model.h"
+#include "cli/flag_values.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
@@ -68,7 +69,7 @@ std::string going_on(const TrainOptions& options) {
   if (options.output) text += " --out " + shell_word(*options.output);
   if (options.machine.threads > 0) text += fmt::format(" --threads {}", options.machine.threads);
   if (options.machine.chip != ModelOptions().chip) text += " --chip " + shell_word(options.machine.chip);
-  return text;
+  return text + options.chip.flags();
 }
 
 namespace {
@@ -124,6 +125,8 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (result.tokens_compared) json["tokens_compared"] = *result.tokens_compared;
     if (const auto before = curves.first("reward")) json["reward_at_first"] = *before;
     if (const auto before = curves.first("accuracy")) json["accuracy_at_first"] = *before;
+    if (result.recheck_differences > 0) json["recheck_differences"] = result.recheck_differences;
+    if (options.chip.fault) json["fault"] = check::fault_text(*options.chip.fault);
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
     if (part.result == nullptr) NARU_TRY(write_out(json_text(json)));
     if (part.result != nullptr) *part.result = std::move(json);
@@ -146,6 +149,12 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     text += fmt::format("{:<{}} {}\n", name, has_rollouts ? 9 : 8, value);
   };
   if (result.is_done) row("weights", result.weights_sha256);
+  if (result.recheck_differences > 0) {
+    row("rechecks", fmt::format("{} result{} of this chip came out otherwise a second time, and counted for nothing",
+                                grouped(result.recheck_differences), result.recheck_differences == 1 ? "" : "s"));
+  }
+  if (options.chip.fault)
+    row("a fault", fmt::format("was put in front of the chip: {}", check::fault_text(*options.chip.fault)));
   if (result.reward_failures > 0) {
     row("caution", fmt::format("{} answer{} had no reward of a program (reward_failures): these weights are not "
                                "reproducible",
@@ -174,6 +183,7 @@ TrainProgress progress_of(const train::StepReport& r, const TrainCurves& curves)
           .peak_share = r.peak_share,
           .seconds_left = r.seconds_left,
           .memory_bytes = r.memory_bytes,
+          .recheck_differences = r.recheck_differences,
           .reward = curves.last("reward"),
           .reverse_kl = curves.last("reverse_kl"),
           .answer_tokens = curves.last("answer_tokens"),
@@ -231,7 +241,14 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
     status.show_curves(curves);
   }
   events.step = [&](const train::StepReport& r) { status.update(progress_of(r, curves)); };
+  if (part.faulty != nullptr) {
+    // A start that goes on draws anew: what it met in the last one it need not meet again.
+    events.opened = [faulty = part.faulty](int64_t n_starts, int64_t step) {
+      faulty->begin(static_cast<uint64_t>(n_starts) << 32 | static_cast<uint64_t>(step));
+    };
+  }
   train::StartOptions start = options.start;
+  if (options.chip.fault) start.fault = check::fault_text(*options.chip.fault);
   start.version = version_line().substr(std::string_view("naru ").size());
   start.command = going_on(options);
   const contract::ChipInfo info = chip.info();
@@ -253,17 +270,47 @@ Status train_recipe(const TrainOptions& options, const recipes::Recipe& recipe, 
   return say_result(options, recipe, *trainer, *result, curves, part);
 }
 
+namespace {
+
+// Where --inject has nothing to do.
+Status no_fault(const TrainOptions& options, std::string_view found) {
+  if (!options.chip.fault) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("reading the command line: naru train: --inject {} was given and {}; "
+                           "leave it out, or give the recipe of one run",
+                           check::fault_text(*options.chip.fault), found)};
+}
+
+}  // namespace
+
 Status train_command(const TrainOptions& options) {
-  if (recipes::is_pipeline(options.recipe_path)) return train_pipeline(options);
+  if (recipes::is_pipeline(options.recipe_path)) {
+    NARU_TRY(no_fault(options, "the recipe is a pipeline"));
+    return train_pipeline(options);
+  }
   NARU_ASSIGN(recipes::Recipe recipe, recipe_of(options));
   const fs::path folder = fs::absolute(fs::path(options.recipe_path)).parent_path();
   NARU_TRY(find_recipe_models(recipe.model, folder));
   NARU_TRY(find_recipe_teachers(recipe, folder));
-  NARU_ASSIGN(const auto chip, make_chip(options.machine));
   const bool is_rejection = recipe.kind == recipes::RunKind::kRejection;
-  if (options.plan_only && !is_rejection) return say_plan(options, std::move(recipe), folder, *chip);
-  return train_recipe(options, recipe, folder, *chip, {});
+  if (is_rejection) NARU_TRY(no_fault(options, "its kind is rejection, which trains nothing"));
+  NARU_ASSIGN(const TrainChip chip, make_train_chip(options.machine, options.chip));
+  if (options.plan_only && !is_rejection) return say_plan(options, std::move(recipe), folder, *chip.chip);
+  return train_recipe(options, recipe, folder, *chip.chip, {.faulty = chip.faulty});
 }
+
+namespace {
+
+Status check_flags(const TrainOptions& options) {
+  if (!options.chip.fault) return {};
+  if (options.plan_only) return no_fault(options, "--plan was given, which trains nothing");
+  if (options.machine.chip == "distant") return {};
+  return no_fault(options, fmt::format("the chip is {}, and a fault is put in front of the distant one alone: add "
+                                       "--chip distant",
+                                       options.machine.chip));
+}
+
+}  // namespace
 
 Command make_train() {
   auto o = std::make_shared<TrainOptions>();
@@ -296,26 +343,14 @@ Command make_train() {
               0, false, false},
              {"start-over", "", kGroupInput,
               "begins at step 0; what is in the folder of the run is set aside in a folder set-aside-N of it",
-              [o](const Given&) -> Status {
-                o->start.starts_over = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->start.starts_over), 0, false, false},
              {"accept-changed-data", "", kGroupInput,
               "goes on though the data is not what the run began with; its record and report will say so",
-              [o](const Given&) -> Status {
-                o->start.accepts_changed_data = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->start.accepts_changed_data), 0, false, false},
              {"plan", "", kGroupInput,
               "prints what the run takes, and ends: nothing is trained, nothing written. The model may be a folder "
               "with config.json and the tokenizer's files alone",
-              [o](const Given&) -> Status {
-                o->plan_only = true;
-                return {};
-              },
-              0, false, false},
+              set_on(&o->plan_only), 0, false, false},
              threads_flag(&o->machine.threads),
              chip_flag(&o->machine.chip),
              {"explain", "", kGroupMachine, "at the end, which kernels ran and how often",
@@ -332,8 +367,10 @@ Command make_train() {
   c.examples = {{"naru train recipes/r1-minute.toml", "Pretraining and reinforcement learning, stage by stage."},
                 {"naru train recipes/pretrain-tiny-moe.toml", "Trains a small model with experts from nothing."},
                 {"naru train recipe.toml steps=100 optimizer.lr=1e-3", "The same recipe with other values."}};
+  for (Flag& flag : train_chip_flags(&o->chip)) c.flags.push_back(std::move(flag));
   c.has_recipe = true;
-  c.run = [o] { return train_command(*o); };
+  c.check = [o] { return check_flags(*o); };
+  c.run = [o] { return run_with_patience(o->chip, o->machine.chip, [o] { return train_command(*o); }); };
   return c;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/json_text.h"
 #include "cli/options.h"
+#include "cli/train_chip.h"
 #include "train/trainer.h"
 
 namespace naru::cli {
@@ -16,6 +17,7 @@ struct TrainOptions {
   std::vector<std::string> overrides;
   std::optional<std::string> output;
   ModelOptions machine;  // chip and threads
+  TrainChipOptions chip;
   train::StartOptions start;
   bool plan_only = false;
   bool json = false;
@@ -23,9 +25,10 @@ struct TrainOptions {
 
 // A run as a stage of a pipeline; as it is, a run by itself.
 struct TrainPart {
-  bool was_done = false;   // before: it is looked at, and nothing is said of it
-  bool is_last = true;     // what its model can be tried with is said
-  Json* result = nullptr;  // where its JSON goes; null: standard output
+  check::FaultyChip* faulty = nullptr;  // the fault in front of the chip, at rest; null: none
+  bool was_done = false;                // before: it is looked at, and nothing is said of it
+  bool is_last = true;                  // what its model can be tried with is said
+  Json* result = nullptr;               // where its JSON goes; null: standard output
 };
 
 Command make_train();

@@ -314,8 +314,8 @@ class PipelineRun {
 
 Status train_pipeline(const TrainOptions& options) {
   NARU_ASSIGN(Pipeline pipeline, pipeline_of(options));
-  NARU_ASSIGN(const auto chip, make_chip(options.machine));
-  PipelineRun run(options, std::move(pipeline), *chip);
+  NARU_ASSIGN(const TrainChip chip, make_train_chip(options.machine, options.chip));
+  PipelineRun run(options, std::move(pipeline), *chip.chip);
   NARU_TRY(run.plan());
   return options.plan_only ? Status() : run.run();
 }

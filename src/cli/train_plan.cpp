@@ -75,6 +75,7 @@ std::string plan_text(const recipes::Recipe& recipe, const train::TrainingPlan& 
                                 {"activations", plan.activation_bytes + plan.cache_bytes},
                                 {"reference policy", plan.reference_bytes},
                                 {"teachers", plan.teacher_bytes},
+                                {"rechecks", plan.recheck_bytes},
                                 {"answers", plan.rollout_bytes},
                                 {"program and data", plan.program_bytes + plan.data_bytes}}));
   sheet.row("micro-batch", fmt::format("{} tokens at the most", grouped(plan.batch_tokens)));

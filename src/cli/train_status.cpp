@@ -48,6 +48,10 @@ std::string norm_text(double norm) {
   return is_plain ? fmt::format("grad {:.3f}", norm) : fmt::format("grad {:.2e}", norm);
 }
 
+void add_rechecks(std::vector<Part>& parts, const TrainProgress& p) {
+  if (p.recheck_differences > 0) parts.push_back({2, fmt::format("recheck {}", grouped(p.recheck_differences))});
+}
+
 std::string step_text(const TrainProgress& p) {
   const std::string step = grouped(p.step), steps = grouped(p.steps);
   return p.steps > 0 ? fmt::format("step {:>{}}/{}", step, steps.size(), steps) : "step " + step;
@@ -77,6 +81,7 @@ std::vector<Part> rollout_parts(const TrainProgress& p) {
   }
   if (p.seconds_left >= 0) parts.push_back({3, clock_text(p.seconds_left) + " left"});
   parts.push_back({7, norm_text(p.grad_norm)});
+  add_rechecks(parts, p);
   if (p.memory_bytes > 0) parts.push_back({8, format_bytes(p.memory_bytes)});
   return parts;
 }
@@ -89,6 +94,7 @@ std::vector<Part> parts_of(const TrainProgress& p) {
                              {1, fmt::format("loss {:.4f}", p.loss)},
                              {6, fmt::format("lr {:.2e}", p.lr)},
                              {5, norm_text(p.grad_norm)}};
+  add_rechecks(parts, p);
   if (is_speed(p.tokens_per_s)) parts.push_back({2, speed_text(p.tokens_per_s)});
   if (p.peak_share > 0) parts.push_back({4, fmt::format("{:.0f} % of peak", 100 * p.peak_share)});
   if (p.memory_bytes > 0) parts.push_back({7, format_bytes(p.memory_bytes)});

@@ -20,10 +20,11 @@ struct TrainProgress {
   double loss = 0;
   double lr = 0;
   double grad_norm = 0;
-  double tokens_per_s = 0;   // 0: not known yet
-  double peak_share = 0;     // of this machine's measured peak, 0 to 1; 0: not known
-  double seconds_left = -1;  // below 0: not known
-  int64_t memory_bytes = 0;  // 0: not known
+  double tokens_per_s = 0;          // 0: not known yet
+  double peak_share = 0;            // of this machine's measured peak, 0 to 1; 0: not known
+  double seconds_left = -1;         // below 0: not known
+  int64_t memory_bytes = 0;         // 0: not known
+  int64_t recheck_differences = 0;  // results that rechecks threw away
   // Of the last rollout; nothing: the run has none.
   std::optional<double> reward = {}, reverse_kl = {}, answer_tokens = {};
   std::optional<double> rollout_tokens_per_s = {}, update_tokens_per_s = {};

@@ -8,12 +8,12 @@ namespace naru::cli {
 namespace {
 
 constexpr std::pair<std::string_view, ValueKind> kValueWords[] = {
-    {"", ValueKind::kSwitch},       {"N", ValueKind::kWhole},         {"SECONDS", ValueKind::kWhole},
-    {"X", ValueKind::kNumber},      {"WEIGHT", ValueKind::kNumber},   {"LIST", ValueKind::kList},
-    {"FILE", ValueKind::kFile},     {"PATH", ValueKind::kFile},       {"RECIPE", ValueKind::kFile},
-    {"FOLDER", ValueKind::kFolder}, {"OUT", ValueKind::kFile},        {"MODEL", ValueKind::kModel},
-    {"ADAPTER", ValueKind::kModel}, {"PULLED", ValueKind::kPulled},   {"COMMAND", ValueKind::kCommand},
-    {"KIND", ValueKind::kWords},    {"PROBLEMS", ValueKind::kFile},
+    {"", ValueKind::kSwitch},       {"N", ValueKind::kWhole},       {"SECONDS", ValueKind::kWhole},
+    {"X", ValueKind::kNumber},      {"WEIGHT", ValueKind::kNumber}, {"LIST", ValueKind::kList},
+    {"FILE", ValueKind::kFile},     {"PATH", ValueKind::kFile},     {"RECIPE", ValueKind::kFile},
+    {"FOLDER", ValueKind::kFolder}, {"OUT", ValueKind::kFile},      {"MODEL", ValueKind::kModel},
+    {"ADAPTER", ValueKind::kModel}, {"PULLED", ValueKind::kPulled}, {"COMMAND", ValueKind::kCommand},
+    {"KIND", ValueKind::kWords},    {"PROBLEMS", ValueKind::kFile}, {"MINUTES", ValueKind::kNumber},
 };
 
 }  // namespace

@@ -191,7 +191,7 @@ struct RejectionRecipe {
 struct GuardRecipe {
   double clip_z = 2.5;        // z-score of the gradient norm above which it is clipped to its running mean
   double skip_z = 6;          // above which the step is skipped; three in a row roll back
-  int64_t recheck_every = 0;  // steps between recomputations of one step, compared by hash; 0: never
+  int64_t recheck_every = 0;  // of every so many steps one is computed until two results are alike; 0: never
 };
 
 // [checkpoint], [validate], [sample]

@@ -361,8 +361,9 @@ constexpr KeyRow kKeysBehindGrpo[] = {
     {.section = "guard",
      .key = "recheck_every",
      .field = in<kGuard, &GuardRecipe::recheck_every>,
-     .meaning = "steps between two computations of one step, compared by hash: finds a machine that computes wrong; "
-                "0: never",
+     .meaning =
+         "every so many steps gradient and update are computed until two results are alike, and others count for "
+         "nothing: for chips that are wrong now and then (docs/training.md); 0: never",
      .range = kCount,
      .decides_bits = false},
 

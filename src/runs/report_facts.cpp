@@ -157,6 +157,11 @@ void put_run(const Json& info, ReportData* data) {
   put(rows, "memory", memory_text(info));
   put(rows, "machine", json_text_of(info, "machine"));
   put(rows, "chip", json_text_of(info, "chip"));
+  put(rows, "fault in front of the chip", json_text_of(info, "fault"));
+  if (const auto n = json_whole(info, "recheck_differences")) {
+    put(rows, "thrown away by rechecks", fmt::format("{} results", grouped(*n)));
+    put(rows, "the last of them", json_text_of(info, "recheck_found"));
+  }
   if (const auto threads = json_whole(info, "threads")) put(rows, "threads", grouped(*threads));
   const std::string version = json_text_of(info, "naru");
   put(rows, "trained by", version.empty() ? "" : "naru " + version);

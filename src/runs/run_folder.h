@@ -87,8 +87,10 @@ struct RunSummary {
   std::optional<double> reward, accuracy;  // of the last rollout; of held-out problems
   double seconds = 0;
   std::string weights_sha256;
-  std::string command;           // that goes on with it; "" where none is known
-  std::string started, updated;  // "2026-11-25T10:20:05Z"
+  std::string fault;                           // that was put in front of its chip; "": none
+  std::optional<int64_t> recheck_differences;  // results that rechecks threw away
+  std::string command;                         // that goes on with it; "" where none is known
+  std::string started, updated;                // "2026-11-25T10:20:05Z"
   // Of runs of one recipe's name that are listed together: the keys whose values are not the same in all of them, with
   // this one's value as TOML.
   std::vector<std::pair<std::string, std::string>> differs;

@@ -67,6 +67,8 @@ RunSummary read_summary(const fs::path& folder) {
   run.accuracy = json_number(*info, "accuracy");
   run.seconds = json_number(*info, "seconds").value_or(0);
   run.weights_sha256 = json_text_of(*info, "weights_sha256");
+  run.fault = json_text_of(*info, "fault");
+  run.recheck_differences = json_whole(*info, "recheck_differences");
   run.command = json_text_of(*info, "command");
   run.started = json_text_of(*info, "started");
   run.updated = json_text_of(*info, "updated");

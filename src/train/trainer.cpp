@@ -133,6 +133,9 @@ Status RunningTrainer::plan_memory() {
     NARU_ASSIGN(const ReferencePolicy reference, ReferencePolicy::create(shape));
     plan_.reference_bytes = reference.values().bytes();
   }
+  if (recipe_.guard.recheck_every > 0) {  // two states of values and moments
+    plan_.recheck_bytes = 2 * (4 * (recipe_.lora.rank > 0 ? trained : all) + plan_.moment_bytes);
+  }
   plan_.activation_bytes = room_.activation_bytes + room_.gradient_bytes;
   plan_.cache_bytes = shape.memory().cache;
   plan_.data_bytes = batches_->held_bytes() + batches_->record().n_tokens * kTokenBytes;
@@ -152,7 +155,7 @@ Status RunningTrainer::plan_memory() {
   }
   plan_.numerics_id = numerics_id(recipe_.compute, files_.config, files_.is_latent_form);
   const contract::ChipMemory memory = chip_.memory();
-  plan_.available_bytes = memory.free + (memory.is_host ? 0 : plan_.data_bytes + kProgramBytes);
+  plan_.available_bytes = memory.free + (memory.is_host ? 0 : plan_.data_bytes + plan_.recheck_bytes + kProgramBytes);
   return {};
 }
 
@@ -215,7 +218,9 @@ Status RunningTrainer::open() {
   if (is_writer()) NARU_TRY(begin_or_resume());
   NARU_TRY(share_state());
   is_open_ = true;
-  return is_writer() && !is_finished_ ? describe_start() : Status();
+  if (is_writer() && !is_finished_) NARU_TRY(describe_start());
+  if (events_.opened) events_.opened(is_writer() ? static_cast<int64_t>(run_->field("starts").size()) : 1, state_.step);
+  return {};
 }
 
 // What run.json says of the run and of where it is at work now.
@@ -236,6 +241,7 @@ Status RunningTrainer::describe_start() {
       {"machine", info.detail},
       {"model", recipe_.model.path.empty() ? recipe_.model.config : recipe_.model.path},
       {"naru", start_.version},
+      {"fault", start_.fault},
       {"command", start_.command}};
   std::erase_if(texts, [](const auto& text) { return text.second.empty(); });
   return run_->set(texts, {{"steps", static_cast<double>(plan_.steps)},

@@ -29,7 +29,8 @@ struct StepReport {
   double tokens_per_s = 0;
   double peak_share = 0;  // operations of this step a second, of the peak that the run knows for this machine; 0: none
   double seconds_left = 0;
-  int64_t memory_bytes = 0;  // of this process
+  int64_t memory_bytes = 0;         // of this process
+  int64_t recheck_differences = 0;  // results that rechecks threw away, so far
 };
 
 struct TrainerEvents {
@@ -44,6 +45,8 @@ struct TrainerEvents {
   std::function<bool()> should_give_up = {};
   // While a run is opened: how far what is long has come, "documents"; a total of 0 is one that is not known.
   std::function<void(std::string_view what, int64_t done, int64_t total)> progress = {};
+  // When a run is open: how many starts it has had, this one too, and the steps that are done.
+  std::function<void(int64_t n_starts, int64_t step)> opened = {};
 };
 
 // What a run takes, known before its first step.
@@ -61,12 +64,13 @@ struct TrainingPlan {
   int64_t reference_bytes = 0;     // of the reference policy's values
   int64_t teacher_bytes = 0;       // of teachers: weights, activations and cache
   int64_t teacher_parameters = 0;  // of all of them, met by one token
+  int64_t recheck_bytes = 0;       // on the host: states that rechecks compare
   int64_t rollout_bytes = 0;       // of the engine that answers samples and problems, beside all else
   int64_t program_bytes = 0;       // the program itself and the scratch memory of its kernels
   int64_t available_bytes = 0;
   int64_t total_bytes() const {
     return values_bytes + packed_bytes + gradient_bytes + moment_bytes + activation_bytes + cache_bytes + data_bytes +
-           reference_bytes + teacher_bytes + rollout_bytes + program_bytes;
+           reference_bytes + teacher_bytes + recheck_bytes + rollout_bytes + program_bytes;
   }
   std::string numerics_id;
   std::vector<data::DataFile> data_files;  // of training, as its record keeps them
@@ -84,6 +88,7 @@ struct StartOptions {
   // Operations a second that this machine can do by the rule of the recipe's compute mode; 0 where that is not known.
   // Asked where the run has no such number of the machine: shares of it are comparable over all starts of a run.
   std::function<double()> measure_peak = {};
+  std::string fault = {};  // that was put in front of the chip; for the record. "": none
 };
 
 struct TrainingModelFiles;
@@ -105,8 +110,9 @@ struct RunResult {
   std::optional<double> reward;            // of the last rollout, where a run has any; it has no loss then
   std::optional<int64_t> tokens_compared;  // of a run with rollouts: by bits, none of which differed
   std::optional<double> validation_loss;
-  std::optional<double> accuracy;  // of held-out problems: the share that is answered rightly; known to rank 0
-  int64_t n_problems = 0;          // of which it is a share
+  std::optional<double> accuracy;   // of held-out problems: the share that is answered rightly; known to rank 0
+  int64_t n_problems = 0;           // of which it is a share
+  int64_t recheck_differences = 0;  // results that rechecks threw away, in all of the run
   std::string weights_sha256;
   // Answers for which a reward program gave no reward, in all of the run: with any the weights' hash says nothing of
   // another run of the recipe. Known to rank 0.

@@ -1,6 +1,7 @@
-// What a run asks its model between steps: held-out problems, and the prompts of its recipe.
+// What a run asks its model between steps: validation texts, held-out problems, and the prompts of its recipe.
 #include <fmt/format.h>
 
+#include "train/micro_sums.h"
 #include "train/trainer_state.h"
 
 namespace naru::train {
@@ -23,6 +24,46 @@ Status RunningTrainer::tell_history() {
     alarms_.add(line);
   }));
   return is_finished_ ? Status() : run_->set_alarms(alarms_.all());
+}
+
+Result<MicroSums> RunningTrainer::losses_of(const data::MicroBatch& batch) {
+  const int64_t every = recipe_.guard.recheck_every;
+  if (every > 0 && state_.step % every == 0) return agreed_losses(batch);
+  NARU_ASSIGN(TrainableModel::MicroResult result, model_->run(batch, {}, nullptr));
+  return std::move(result.sums);
+}
+
+Result<std::vector<MicroSums>> RunningTrainer::validation_sums(const data::StepBatch& batch, bool may_stop) {
+  std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
+  Status own;
+  for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
+    if (may_stop && is_given_up()) {
+      own = Error{Code::kCancelled, "stopped before the first step"};
+      break;
+    }
+    auto sums = losses_of(batch.micro_batches[static_cast<size_t>(i)]);
+    own = sums.ok() ? Status() : Status(sums.error());
+    if (sums.ok()) mine[static_cast<size_t>(i)] = *std::move(sums);
+  }
+  auto gathered = gather_sums(*peers_, std::move(mine), own);
+  is_cut_short_ = !gathered.ok() && gathered.error().code == Code::kCancelled;
+  return gathered;
+}
+
+Status RunningTrainer::validate(bool may_stop) {
+  if (!validation_) return {};
+  NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
+  NARU_ASSIGN(const std::vector<MicroSums> all, validation_sums(batch, may_stop));
+  double sum = 0;
+  for (const MicroSums& micro : all) sum += micro.loss;
+  const double loss = quotient(sum, batch.divisor);
+  state_.validation_loss = loss;
+  if (state_.best_step < 0 || loss < state_.best_loss) {
+    state_.best_step = state_.step;
+    state_.best_loss = loss;
+  }
+  note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
+  return add({.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
 Status RunningTrainer::judge() {

@@ -24,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kAfterOverflow = "; the last checkpoint is whole: lower optimizer.lr, or warm up longer";
 constexpr int64_t kRollBacksMax = 3;   // of a run
+constexpr int64_t kRolloutsMax = 3;    // of a step, where rechecks drop them
 constexpr int64_t kWatchedTimes = 10;  // of a run, about
 
 double seconds_since(Clock::time_point begin) {
@@ -58,15 +59,10 @@ std::optional<double> value_of(const runs::Metrics& metrics, std::string_view na
   return std::nullopt;
 }
 
-Result<std::string> hash_of(contract::Chip& chip, const ParameterBuffer& buffer) {
-  Sha256 hash;
-  NARU_TRY(hash_values(chip, buffer.all(), hash));
-  return hash.finish_hex();
-}
-
 }  // namespace
 
-Result<const ParameterBuffer*> RunningTrainer::gradients(const data::StepBatch& batch, StepLosses* losses) {
+Result<const ParameterBuffer*> RunningTrainer::gradients(const data::StepBatch& batch, StepLosses* losses,
+                                                         bool from_values) {
   const double alpha = files_.config.moe.experts > 0 ? recipe_.loss.balance : 0;
   const TrainableModel::StepScale scale{
       .divisor = batch.divisor,
@@ -74,7 +70,9 @@ Result<const ParameterBuffer*> RunningTrainer::gradients(const data::StepBatch& 
       .prediction_weight = recipe_.loss.mtp,
       .prediction_divisors = prediction_divisors(batch, files_.config.mtp_layers)};
   std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
+  const Status begun = from_values ? model_->refresh() : Status();
   const auto accumulate = [&](int64_t i, const GradientBuffer& grads) -> Status {
+    NARU_TRY(begun);
     if (should_stop()) return Error{Code::kCancelled, "stopped in the middle of a step, which was not done"};
     const data::MicroBatch& micro = batch.micro_batches[static_cast<size_t>(i)];
     auto result = model_->run(micro, scale, &grads, parts_.objective);
@@ -140,23 +138,6 @@ Status RunningTrainer::move_routing_bias() {
   return {};
 }
 
-Result<const ParameterBuffer*> RunningTrainer::recheck(const data::StepBatch& batch, const ParameterBuffer& grads) {
-  NARU_TRY(chip_.wait());
-  NARU_ASSIGN(const std::string first, hash_of(chip_, grads));
-  auto loads = loads_;
-  StepLosses losses;
-  NARU_ASSIGN(const ParameterBuffer* again, gradients(batch, &losses));
-  loads_ = std::move(loads);
-  NARU_TRY(chip_.wait());
-  NARU_ASSIGN(const std::string second, hash_of(chip_, *again));
-  if (first == second) return again;
-  return Error{
-      Code::kInternal,
-      fmt::format("rechecking step {}: its gradients had the hash {} and now {}; the processor or the memory of "
-                  "this machine is not to be trusted: go on from the last checkpoint on another one",
-                  state_.step, first.substr(0, 12), second.substr(0, 12))};
-}
-
 Result<bool> RunningTrainer::roll_back() {
   std::set<int64_t> left_out = state_.left_out;
   for (int64_t step = state_.step - 2; step <= state_.step; ++step) left_out.insert(step);
@@ -176,6 +157,7 @@ Result<bool> RunningTrainer::roll_back() {
   NARU_TRY(share_state());
   state_.left_out = std::move(left_out);
   state_.n_roll_backs = n_roll_backs;
+  kept_step_ = -1;
   // Where a run was stopped between the skipped steps, the newest checkpoint has counted some of them: a run that was
   // not stopped goes back further, and forgets them on its way.
   state_.guard.n_skipped_in_row = 0;
@@ -190,6 +172,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
                               const StepSeconds& seconds) {
   const double tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds.all, 1e-9);
   const double loss = state_.loss;
+  const bool is_counted = recipe_.guard.recheck_every > 0 && state_.step % recipe_.guard.recheck_every == 0;
   runs::Metrics metrics{.step = state_.step,
                         .values = {{is_grpo() ? "policy_loss" : "loss", loss},
                                    {"lr", lr},
@@ -212,6 +195,7 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
     auto values = distill_metrics(losses.policy, state_.tokens_compared);
     std::move(values.begin(), values.end(), std::back_inserter(metrics.values));
   }
+  if (is_counted) metrics.values.emplace_back("recheck_differences", static_cast<double>(n_differences_of_step_));
   for (auto& value : batches_->metrics(state_.step - 1)) metrics.values.push_back(std::move(value));
   if (has_rollouts()) {
     const double update_tokens_per_s = static_cast<double>(batch.n_tokens) / std::max(seconds.update, 1e-9);
@@ -234,7 +218,8 @@ Status RunningTrainer::report(const data::StepBatch& batch, const StepLosses& lo
                 .tokens_per_s = tokens_per_s,
                 .peak_share = peak_ > 0 ? plan_.operations_per_token * tokens_per_s / peak_ : 0,
                 .seconds_left = done * static_cast<double>(plan_.steps - state_.step),
-                .memory_bytes = resident_bytes()});
+                .memory_bytes = resident_bytes(),
+                .recheck_differences = state_.n_differences});
   return {};
 }
 
@@ -262,13 +247,8 @@ Status RunningTrainer::make_room(const data::StepBatch& batch) {
   return {};
 }
 
-Status RunningTrainer::train_step() {
-  const auto begin = Clock::now();
-  NARU_TRY(renew_reference());
-  if (state_.left_out.contains(state_.step)) {
-    ++state_.step;
-    return {};
-  }
+// Of several processes all get it, or none does.
+Result<data::StepBatch> RunningTrainer::ask_batch() {
   auto asked =
       batches_->step(state_.step, {.model = *model_,
                                    .rollout = [this] { return rollout(); },
@@ -278,23 +258,45 @@ Status RunningTrainer::train_step() {
                                    .peers = peers_,
                                    .run_folder = is_writer() ? run_->path() : std::filesystem::path(),
                                    .note = [this](const std::string& line) { note(line); }});
-  // Of several processes all go on, or none does.
   const auto agreed = gather_sums(*peers_, {}, asked.ok() ? Status() : Status(asked.error()));
   is_cut_short_ = !agreed.ok() && agreed.error().code == Code::kCancelled;
   if (!agreed.ok()) return failed_step(agreed.error());
-  const data::StepBatch batch = *std::move(asked);
-  const auto asked_until = Clock::now();
-  NARU_TRY(make_room(batch));
-  loads_.clear();
-  StepLosses losses;
-  auto computed = gradients(batch, &losses);
-  if (!computed.ok()) return failed_step(std::move(computed).error());
-  const ParameterBuffer* grads = *computed;
-  if (recipe_.guard.recheck_every > 0 && (state_.step + 1) % recipe_.guard.recheck_every == 0) {
-    NARU_ASSIGN(grads, recheck(batch, *grads));
+  return asked;
+}
+
+Result<StepGradients> RunningTrainer::compute(const data::StepBatch& batch) {
+  return is_rechecked() ? agreed_gradients(batch) : step_gradients(batch, false);
+}
+
+Status RunningTrainer::update(const StepGradients& step, double lr, double scale) {
+  NARU_TRY(is_rechecked() ? agreed_update(*step.sum, lr, scale) : update_once(*step.sum, lr, scale));
+  ++state_.updates;
+  return {};
+}
+
+Status RunningTrainer::train_step() {
+  const auto begin = Clock::now();
+  NARU_TRY(renew_reference());
+  if (state_.left_out.contains(state_.step)) {
+    ++state_.step;
+    return {};
   }
+  n_differences_of_step_ = 0;
+  data::StepBatch batch;
+  StepGradients computed;
+  Clock::time_point asked_until;
+  for (int64_t n_rollouts = 1;; ++n_rollouts) {
+    NARU_ASSIGN(batch, ask_batch());
+    asked_until = Clock::now();
+    NARU_TRY(make_room(batch));
+    auto found = compute(batch);
+    if (!found.ok() && n_rollouts < kRolloutsMax && drops_rollout(found.error())) continue;
+    if (!found.ok()) return failed_step(std::move(found).error());
+    computed = *std::move(found);
+    break;
+  }
+  const auto& [sum, losses, norm] = computed;
   const double loss = quotient(losses.main, batch.divisor);
-  NARU_ASSIGN(const double norm, optimizer_->gradient_norm(*grads));
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     return Error{Code::kOutOfRange,
                  fmt::format("training step {}: the loss is {} and the norm of the gradient {}, finite numbers were "
@@ -309,10 +311,8 @@ Status RunningTrainer::train_step() {
   }
   // A run that went back often enough learns from such gradients too, clipped.
   if (decision.verdict == StepVerdict::kUpdate || state_.n_roll_backs >= kRollBacksMax) {
-    NARU_TRY(optimizer_->update(*grads, lr, decision.scale, ++state_.updates));
-    NARU_TRY(move_routing_bias());
-    NARU_TRY(model_->refresh());
-    NARU_TRY(chip_.wait());
+    const Status updated = update(computed, lr, decision.scale);
+    if (!updated.ok()) return failed_step(updated.error());
   } else {
     note(fmt::format("step {}: skipped, the norm of its gradient is {:.3g}, {:.1f} deviations above the mean",
                      state_.step, norm, decision.z));
@@ -326,35 +326,6 @@ Status RunningTrainer::train_step() {
   return report(batch, losses, lr, norm, {.all = seconds, .update = seconds_since(asked_until)});
 }
 
-Status RunningTrainer::validate(bool may_stop) {
-  if (!validation_) return {};
-  NARU_ASSIGN(const data::StepBatch batch, validation_->all_rows(recipe_.validate.rows));
-  std::vector<std::optional<MicroSums>> mine(batch.micro_batches.size());
-  Status own;
-  for (int64_t i = peers_->rank(); own.ok() && i < std::ssize(mine); i += peers_->count()) {
-    if (may_stop && is_given_up()) {
-      own = Error{Code::kCancelled, "stopped before the first step"};
-      break;
-    }
-    auto result = model_->run(batch.micro_batches[static_cast<size_t>(i)], {}, nullptr);
-    own = result.ok() ? Status() : Status(result.error());
-    if (result.ok()) mine[static_cast<size_t>(i)] = std::move(result->sums);
-  }
-  auto gathered = gather_sums(*peers_, std::move(mine), own);
-  is_cut_short_ = !gathered.ok() && gathered.error().code == Code::kCancelled;
-  NARU_ASSIGN(const std::vector<MicroSums> all, std::move(gathered));
-  double sum = 0;
-  for (const MicroSums& micro : all) sum += micro.loss;
-  const double loss = quotient(sum, batch.divisor);
-  state_.validation_loss = loss;
-  if (state_.best_step < 0 || loss < state_.best_loss) {
-    state_.best_step = state_.step;
-    state_.best_loss = loss;
-  }
-  note(fmt::format("step {}: validation loss {:.4f}", state_.step, loss));
-  return add({.step = state_.step, .values = {{"validation_loss", loss}}});
-}
-
 Result<RunResult> RunningTrainer::finish(bool is_done) {
   RunResult result;
   result.is_done = is_done;
@@ -363,6 +334,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   result.reward = state_.reward;
   if (has_rollouts()) result.tokens_compared = state_.tokens_compared;
   result.validation_loss = state_.validation_loss;
+  result.recheck_differences = state_.n_differences;
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
   return result;
@@ -420,7 +392,7 @@ Status RunningTrainer::export_result(RunResult& result) {
   exports::ModelToExport exported;
   exported.config = files_.config;
   exported.parameters = files_.parameters;
-  exported.read = [this](int64_t index, float* out) { return model_->merged_value(index, out); };
+  exported.read = [this](int64_t index, float* out) { return exported_value(index, out); };
   exported.dtype = exports::ExportDType::kF32;
   exported.keeps_equal = true;
   exported.tokenizer_from = files_.tokenizer_path;

@@ -10,6 +10,7 @@
 #include "train/gradient_sum.h"
 #include "train/guard.h"
 #include "train/held_out.h"
+#include "train/host_values.h"
 #include "train/optimizer.h"
 #include "train/reference_policy.h"
 #include "train/rollout.h"
@@ -37,6 +38,7 @@ struct RunState {
   GuardState guard;
   int64_t n_roll_backs = 0;
   std::set<int64_t> left_out;  // steps whose batches are skipped after a roll-back
+  int64_t n_differences = 0;   // results that rechecks threw away
 };
 
 // Losses of a step.
@@ -45,6 +47,13 @@ struct StepLosses {
   std::vector<double> predictions;  // by depth, over their divisor
   double balance = 0;               // weighted
   PolicyStatistics policy;
+};
+
+// What a step is updated by.
+struct StepGradients {
+  const ParameterBuffer* sum = nullptr;  // until the next ones are computed
+  StepLosses losses;
+  double norm = 0;
 };
 
 inline constexpr const char* kReferenceFile = "reference";  // of a checkpoint
@@ -96,14 +105,36 @@ class RunningTrainer : public Trainer {
   Error explained(Error error, const data::MicroBatch& batch);
   Error failed_step(Error error) const;
   Result<bool> roll_back();
-  // The step's gradients once more, which must be equal; they are the valid ones from then on.
-  Result<const ParameterBuffer*> recheck(const data::StepBatch& batch, const ParameterBuffer& grads);
+  Result<data::StepBatch> ask_batch();
+  Result<StepGradients> compute(const data::StepBatch& batch);
+  Status update(const StepGradients& step, double lr, double scale);
   Status move_routing_bias();
-  Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses);
+  // `from_values`: the model's matrices are made again from the values first.
+  Result<const ParameterBuffer*> gradients(const data::StepBatch& batch, StepLosses* losses, bool from_values);
+  Result<std::vector<MicroSums>> validation_sums(const data::StepBatch& batch, bool may_stop);
+  Result<MicroSums> losses_of(const data::MicroBatch& batch);
   void fold(const std::vector<MicroSums>& sums, const TrainableModel::StepScale& scale, StepLosses* losses);
   Status report(const data::StepBatch& batch, const StepLosses& losses, double lr, double norm,
                 const StepSeconds& seconds);
   Status validate(bool may_stop = false);
+
+  // trainer_recheck.cpp
+  bool is_rechecked() const;  // the step at work
+  Status until_two_agree(const std::string& what,
+                         const std::function<Result<std::string>(int64_t n, check::BitDifference&)>& attempt);
+  Status say_difference(const std::string& what, int64_t n, const std::string& found);
+  Status count_differences(int64_t n);
+  HostValues host_state() const;
+  Status keep_state();
+  Result<StepGradients> step_gradients(const data::StepBatch& batch, bool from_values);
+  Result<StepGradients> agreed_gradients(const data::StepBatch& batch);
+  Status update_once(const ParameterBuffer& grads, double lr, double scale);
+  Status agreed_update(const ParameterBuffer& grads, double lr, double scale);
+  bool drops_rollout(const Error& error);
+  Result<MicroSums> agreed_losses(const data::MicroBatch& batch);
+  Status exported_value(int64_t index, float* out);  // of the result; where adapters are merged in
+  Error no_agreement(const std::string& what, const std::string& found) const;
+
   Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it
   Status tell_history();
   Status judge();              // held-out problems, where the recipe has any
@@ -161,6 +192,9 @@ class RunningTrainer : public Trainer {
   std::optional<Rollout> rollout_;  // over model_ and files_; made when it is needed first
   RunState state_;
   std::vector<std::vector<int64_t>> loads_;  // of the step, by layer with experts
+  std::optional<HostValues> kept_state_;     // of a run that is rechecked, at kept_step_
+  int64_t kept_step_ = -1;                   // -1: of none
+  int64_t n_differences_of_step_ = 0;        // results that rechecks threw away
   double peak_ = 0;                          // operations a second of this machine, as the run knows it; 0: it does not
   bool is_plan_ = false;
   bool is_open_ = false;

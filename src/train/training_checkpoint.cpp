@@ -42,6 +42,7 @@ Json state_json(const RunState& state) {
   if (state.tokens_compared > 0) json["tokens_compared"] = state.tokens_compared;
   if (state.reward) json["reward"] = bits_of(*state.reward);
   if (state.is_unjudged) json["unjudged"] = true;
+  if (state.n_differences > 0) json["recheck_differences"] = state.n_differences;
   return json;
 }
 
@@ -140,6 +141,9 @@ Result<RunState> parse_state(const std::string& text, const StateOrigin& origin)
   }
   if (json.contains("tokens_compared")) {
     NARU_ASSIGN(state.tokens_compared, integer_of(json, "tokens_compared", origin));
+  }
+  if (json.contains("recheck_differences")) {
+    NARU_ASSIGN(state.n_differences, integer_of(json, "recheck_differences", origin));
   }
   state.is_unjudged = json.contains("unjudged") && json["unjudged"] == true;
   if (json.contains("accuracy")) {
@@ -283,6 +287,7 @@ Status RunningTrainer::load(const CheckpointInfo& checkpoint) {
   if (!is_comparable) state.best_step = -1;
   state_ = std::move(state);
   saved_step_ = state_.step;
+  kept_step_ = -1;
   return model_->refresh();
 }
 

@@ -124,7 +124,9 @@ TEST(ChipMatrix, FaultsAreFoundInTheirCell) {
                                {"flip@add", "add f32", Verdict::kUnsteady},
                                {"flip@product:0.2", "product f32", Verdict::kUnsteady},
                                {"order@product:0.5", "product f32", Verdict::kUnsteady},
-                               {"lost@add:0.3", "add f32", Verdict::kUnsteady}}) {
+                               {"lost@add:0.3", "add f32", Verdict::kUnsteady},
+                               {"error@add", "add f32", Verdict::kFailed},
+                               {"memory@product", "product f32", Verdict::kFailed}}) {
     auto cells = cells_with(wanted.fault, {"product", "add"});
     const Cell& cell = cells[wanted.cell];
     EXPECT_EQ(verdict_name(cell.verdict), verdict_name(wanted.verdict)) << wanted.fault;
