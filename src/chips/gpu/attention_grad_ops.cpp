@@ -8,16 +8,16 @@ namespace {
 
 using contract::SequenceRows;
 
-enum ScratchSlot : size_t { kP, kDs, kFlags };
+enum GradientSlot : size_t { kRowsOfP, kRowsOfDs, kFlagsOfHeads };
 
 Status run_key_head(Device& device, const contract::AttentionGrad& op, const SequenceRows& rows, const MemoryPlace& pages,
                     int64_t key_head) {
   const contract::CacheShape &key = op.key.shape, &value = op.value.shape;
   const int64_t n = rows.n_rows, group_size = op.heads / key.heads, cols = op.out.cols;
   const int64_t longest = op.selected.empty() ? 0 : op.selected.cols;
-  NARU_ASSIGN(const MemoryPlace p, device.scratch(kP, group_size * n * n * 4));
-  NARU_ASSIGN(const MemoryPlace ds, device.scratch(kDs, group_size * n * n * 4));
-  NARU_ASSIGN(const MemoryPlace flags, device.scratch(kFlags, group_size * 4));
+  NARU_ASSIGN(const MemoryPlace p, device.scratch(kRowsOfP, group_size * n * n * 4));
+  NARU_ASSIGN(const MemoryPlace ds, device.scratch(kRowsOfDs, group_size * n * n * 4));
+  NARU_ASSIGN(const MemoryPlace flags, device.scratch(kFlagsOfHeads, group_size * 4));
   NARU_TRY(device.launch_rows("attention_grad_begin", group_size, flags, group_size));
   // The parameters that its kernels share.
   const auto launch = [&](const char* kernel, Device::Groups groups, const auto&... more) {

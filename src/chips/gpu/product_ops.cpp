@@ -12,10 +12,14 @@ namespace {
 
 using contract::Rule;
 
-enum ScratchSlot : size_t { kParts, kIntegers, kScales };
+enum ProductSlot : size_t { kParts, kIntegers, kScales };
 
 // Tiles pay from so many rows on.
 constexpr int64_t kTileRows = 8, kTile = 64;
+
+Device::Groups tiles_of(int64_t rows, int64_t cols, int64_t segments) {
+  return {ceil_div(cols, kTile), ceil_div(rows, kTile), segments};
+}
 
 Describe no_row_fails(std::string_view op) {
   return [op](Marks marks) {
@@ -67,12 +71,11 @@ class ProductLauncher {
  private:
   Status run_floats(const Target& target, int64_t segments, const MemoryPlace& parts) {
     const Matrix& w = *target.weight;
-    const bool is_tiled = w.rule == Rule::kF32 && choice_.kind == 0 && slots_ >= kTileRows;
-    const char* kernel = w.rule == Rule::kBF16 ? "product_bf16" : is_tiled ? "product_f32_tiles" : "product_f32";
-    const Device::Groups groups =
-        is_tiled ? Device::Groups{ceil_div(w.outputs, kTile), ceil_div(slots_, kTile), segments}
-                 : Device::Groups{Device::groups_of(kernel, ceil_div(w.outputs, 8)),
-                                  std::min<int64_t>(slots_, Device::kGroupsMax), segments};
+    const bool is_tiled = choice_.kind == 0 && slots_ >= kTileRows;
+    const std::string kernel = fmt::format("product_{}{}", contract::rule_name(w.rule), is_tiled ? "_tiles" : "");
+    const Device::Groups groups = is_tiled ? tiles_of(slots_, w.outputs, segments)
+                                           : Device::Groups{Device::groups_of(kernel, ceil_div(w.outputs, 8)),
+                                                            std::min<int64_t>(slots_, Device::kGroupsMax), segments};
     NARU_ASSIGN(const MemoryPlace marks, device_.watch(slots_, no_row_fails(op_)));
     return device_.launch(kernel, groups, x_, w.place(), device_.place(target.bias), target.out, parts, choice_.list, marks,
                           slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind, w.groups, choice_.rows_share);
@@ -112,11 +115,25 @@ Strides strides_of(const View& view, bool is_transposed) {
   return is_transposed ? Strides{1, view.row_stride} : Strides{view.row_stride, 1};
 }
 
-// out (+)= the dots over n of a(i, k) and b(j, k).
+// out = the dots over n of a(i, k) and b(j, k), or added to what it holds.
 Status product_of_views(Device& device, const View& a, Strides a_strides, const View& b, Strides b_strides, int64_t n,
-                        bool is_bf16, bool is_added, const View& out) {
-  return device.launch_elements("product_views", out.rows, out.cols, device.place(a), device.place(b), out, out.rows, out.cols,
-                                n, a_strides.row, a_strides.k, b_strides.row, b_strides.k, is_bf16, is_added);
+                        Rule rule, bool is_added, const View& out) {
+  if (out.rows == 0 || out.cols == 0) return {};
+  const int64_t segments = segments_of(n);
+  MemoryPlace parts = device.place(View{});
+  if (segments > 1) {
+    NARU_ASSIGN(parts, device.scratch(kParts, segments * out.rows * out.cols * 4));
+  }
+  const bool is_tiled = out.rows >= kTileRows && out.cols >= kTileRows;
+  const std::string kernel = is_tiled ? fmt::format("views_{}_tiles", contract::rule_name(rule)) : "product_views";
+  const Device::Groups groups =
+      is_tiled ? tiles_of(out.rows, out.cols, segments)
+               : Device::Groups{Device::groups_of(kernel, out.cols), std::min(out.rows, Device::kGroupsMax), segments};
+  NARU_TRY(device.launch(kernel, groups, device.place(a), device.place(b), out, parts, out.rows, out.cols, n, a_strides.row,
+                         a_strides.k, b_strides.row, b_strides.k, rule == Rule::kBF16, is_added));
+  if (segments == 1) return {};
+  return device.launch_elements("join_segments", out.rows, out.cols, parts, device.place(View{}), out, out.rows, out.cols,
+                                segments, false, is_added);
 }
 
 }  // namespace
@@ -147,16 +164,15 @@ Status run(Device& device, const contract::GroupedMatmul& op) {
 Status run(Device& device, const contract::Product& op) {
   const int64_t n = op.a_transposed ? op.a.rows : op.a.cols;
   return product_of_views(device, op.a, strides_of(op.a, op.a_transposed), op.b, strides_of(op.b, op.b_transposed), n,
-                          op.rule == Rule::kBF16, false, op.out);
+                          op.rule, false, op.out);
 }
 
 Status run(Device& device, const contract::WeightGrad& op) {
   const auto n_groups = static_cast<int64_t>(op.out.size());
   const int64_t slots = op.dy.rows;
-  const bool is_bf16 = op.rule == Rule::kBF16;
   if (slots == 0) return {};
   if (n_groups == 1 && op.groups.empty() && op.rows_share == 1) {
-    return product_of_views(device, op.dy, strides_of(op.dy, true), op.x, strides_of(op.x, true), slots, is_bf16, true,
+    return product_of_views(device, op.dy, strides_of(op.dy, true), op.x, strides_of(op.x, true), slots, op.rule, true,
                             op.out[0]);
   }
   NARU_ASSIGN(const MemoryPlace list, device.scratch(kIntegers, n_groups * slots * 4));
@@ -166,7 +182,7 @@ Status run(Device& device, const contract::WeightGrad& op) {
     const View& out = op.out[static_cast<size_t>(g)];
     const MemoryPlace own{list.memory, list.offset + g * slots * 4}, count{counts.memory, counts.offset + g * 4};
     NARU_TRY(device.launch_elements("weight_grad", out.rows, out.cols, op.dy, op.x, own, count, out, out.rows, out.cols,
-                                    op.rows_share, is_bf16));
+                                    op.rows_share, op.rule == Rule::kBF16));
   }
   return {};
 }

@@ -12,6 +12,7 @@
 #define DEVICE static
 #define GLOBAL __global
 #define LOCAL __local
+#define LOCAL_POINTER __local
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define ITEM(d) ((int)get_local_id(d))
 #define GROUP(d) ((i64)get_group_id(d))
@@ -29,6 +30,7 @@ typedef char i8;
 #define DEVICE static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
+#define LOCAL_POINTER
 #define BARRIER() __syncthreads()
 #define ITEM(d) ((int)((d) == 0 ? threadIdx.x : threadIdx.y))
 #define GROUP(d) ((i64)((d) == 0 ? blockIdx.x : (d) == 1 ? blockIdx.y : blockIdx.z))
@@ -59,6 +61,24 @@ typedef unsigned int uint;
     marks[2 * (row)] = (what);                    \
     marks[2 * (row) + 1] = AS_INT((float)(value)); \
   }
+
+// Eight floats that are worked on together: a vector where the language has one, else a struct whose loops unroll.
+#if defined(__OPENCL_VERSION__) && !defined(NARU_SOFTWARE_FLUSH)
+typedef float8 F8;
+#define LOAD8(p) vload8(0, p)
+#define LOAD8_LOCAL(p) vload8(0, p)
+#define LOAD8_BF16(p) as_float8(convert_uint8(vload8(0, p)) << 16)
+#define STORE8_LOCAL(v, p) vstore8(v, 0, p)
+#define STORE8(v, p) vstore8(v, 0, p)
+#define ZERO8() ((float8)(0.0f))
+#define ADD8(a, b) ((a) + (b))
+#define FMA8(a, b, c) fma((float8)(a), b, c)
+#else
+typedef struct {
+  float v[8];
+} F8;
+#define NARU_F8_IS_STRUCT
+#endif
 
 // Rows x columns, a column an item; there may be fewer rows of items than rows.
 #define FOR_ELEMENTS(t, rows, k, cols) \

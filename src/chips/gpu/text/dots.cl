@@ -12,13 +12,14 @@ DEVICE i64 group_of(i64 kind, const GLOBAL int *list, i64 stride, i64 i, i64 gro
   return g >= 0 && g < groups ? g : -1;
 }
 
-#define STORE_DOT(i, o, value)                                                        \
-  {                                                                                   \
-    if (GROUPS(2) > 1) {                                                              \
-      parts[(GROUP(2) * slots + (i)) * outputs + (o)] = (value);                      \
-    } else {                                                                          \
-      const float dot_ = add_((value), 0.0f);                                         \
-      out[(i) * out_stride + (o)] = has_bias ? add_(dot_, bias[o]) : dot_;            \
-    }                                                                                 \
+// A dot of slot i and output o, or a segment of it; is_added: to what is there: to what is there.
+#define STORE_DOT(i, o, value)                                                                         \
+  {                                                                                                    \
+    if (GROUPS(2) > 1) {                                                                               \
+      parts[(GROUP(2) * slots + (i)) * outputs + (o)] = (value);                                       \
+    } else {                                                                                           \
+      const float dot_ = add_((value), 0.0f);                                                          \
+      GLOBAL float *at_ = out + (i) * out_stride + (o);                                                \
+      *at_ = has_bias ? add_(dot_, bias[o]) : is_added ? add_(*at_, dot_) : dot_;                      \
+    }                                                                                                  \
   }
-

@@ -36,7 +36,8 @@ KERNEL(16, 1) quantise(HEAD, VIEW(float, x), MEM(i8, q), MEM(float, scales), i64
   USE(float, out);      \
   USE(float, parts);    \
   USE(int, list);       \
-  USE(int, marks)
+  USE(int, marks);      \
+  const i64 is_added = 0
 
 // The scales of outputs lie behind the integers, at a multiple of four.
 KERNEL(16, 1) product_w8a8(INTEGER_PARAMETERS) {

@@ -197,3 +197,39 @@ DEVICE float from_f16(ushort half_bits) {
   while ((mantissa & 0x400u) == 0) mantissa <<= 1, place -= 1;
   return AS_FLOAT((int)(sign | (place << 23) | ((mantissa & 0x3ffu) << 13)));
 }
+
+#ifdef NARU_F8_IS_STRUCT
+#define FILL8(r, value) \
+  F8 r;                 \
+  for (int j_ = 0; j_ < 8; ++j_) r.v[j_] = (value)
+DEVICE F8 LOAD8(const GLOBAL float *p) {
+  FILL8(r, p[j_]);
+  return r;
+}
+DEVICE F8 LOAD8_BF16(const GLOBAL ushort *p) {
+  FILL8(r, from_bf16(p[j_]));
+  return r;
+}
+DEVICE F8 LOAD8_LOCAL(const LOCAL_POINTER float *p) {
+  FILL8(r, p[j_]);
+  return r;
+}
+DEVICE void STORE8_LOCAL(F8 a, LOCAL_POINTER float *p) {
+  for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
+}
+DEVICE void STORE8(F8 a, float *p) {
+  for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
+}
+DEVICE F8 ZERO8(void) {
+  FILL8(r, 0.0f);
+  return r;
+}
+DEVICE F8 ADD8(F8 a, F8 b) {
+  FILL8(r, add_(a.v[j_], b.v[j_]));
+  return r;
+}
+DEVICE F8 FMA8(float a, F8 b, F8 c) {
+  FILL8(r, fma_(a, b.v[j_], c.v[j_]));
+  return r;
+}
+#endif
