@@ -34,6 +34,7 @@ Result<Api> open_library() {
   find("clCreateCommandQueue", api.create_queue);
   find("clReleaseCommandQueue", api.release_queue);
   find("clCreateBuffer", api.create_buffer);
+  find("clSetMemObjectDestructorCallback", api.on_release);
   find("clReleaseMemObject", api.release_mem);
   find("clEnqueueFillBuffer", api.fill_buffer);
   find("clEnqueueReadBuffer", api.read_buffer);

@@ -24,9 +24,9 @@ using ProgramId = struct OpaqueProgram*;
 using KernelId = struct OpaqueKernel*;
 using EventId = struct OpaqueEvent*;
 
-constexpr Int kSuccess = 0, kDeviceNotFound = -1, kPlatformNotFound = -1001;
+constexpr Int kSuccess = 0, kOutOfHostMemory = -6, kDeviceNotFound = -1, kPlatformNotFound = -1001;
 constexpr Bits kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
-constexpr Bits kMemReadWrite = 1;
+constexpr Bits kMemReadWrite = 1, kMemUseHostPtr = 1 << 3;
 constexpr Uint kTrue = 1;
 constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;
 constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMaxMemAllocSize = 0x1010,
@@ -47,6 +47,7 @@ struct Api {
   QueueId (*create_queue)(ContextId, DeviceId, Bits, Int*);
   Int (*release_queue)(QueueId);
   MemId (*create_buffer)(ContextId, Bits, size_t, void*, Int*);
+  Int (*on_release)(MemId, void (*)(MemId, void*), void*);
   Int (*release_mem)(MemId);
   Int (*fill_buffer)(QueueId, MemId, const void*, size_t, size_t, size_t, Uint, const EventId*, EventId*);
   Int (*read_buffer)(QueueId, MemId, Uint, size_t, size_t, void*, Uint, const EventId*, EventId*);

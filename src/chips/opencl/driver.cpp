@@ -1,6 +1,7 @@
 #include "chips/opencl/driver.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <vector>
@@ -14,6 +15,8 @@ namespace {
 
 constexpr int64_t kLaunchesAFlush = 32;
 constexpr size_t kLogMax = 2000;
+// Smaller buffers are not worth a mapping of their own.
+constexpr int64_t kMappedFrom = int64_t{64} << 10, kPage = 4096;
 
 class OpenclMemory : public gpu::DeviceMemory {
  public:
@@ -28,6 +31,16 @@ class OpenclMemory : public gpu::DeviceMemory {
 
 MemId id_of(const gpu::DeviceMemory* memory) {
   return static_cast<const OpenclMemory*>(memory)->id();
+}
+
+struct Mapped {
+  void* data;
+  size_t bytes;
+};
+// The last command that used it is done.
+void unmap(MemId, void* data) {
+  const std::unique_ptr<Mapped> mapped(static_cast<Mapped*>(data));
+  ::munmap(mapped->data, mapped->bytes);
 }
 
 Code code_of(Int code) {
@@ -92,7 +105,27 @@ void OpenclDriver::choose(Software software) {
                             software.divide ? "software" : "hardware");
 }
 
+Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {
+  const std::string doing = fmt::format("allocating {}", format_bytes(bytes));
+  const auto size = static_cast<size_t>(round_up(bytes, kPage));
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return failure(doing, kOutOfHostMemory);
+  Int code = kSuccess;
+  const MemId id = api_.create_buffer(context_, kMemReadWrite | kMemUseHostPtr, size, data, &code);
+  if (id == nullptr) {
+    ::munmap(data, size);
+    return failure(doing, code);
+  }
+  gpu::Memory memory = std::make_shared<OpenclMemory>(api_, id, static_cast<int64_t>(size));
+  auto mapped = std::make_unique<Mapped>(Mapped{data, size});
+  code = api_.on_release(id, unmap, mapped.get());
+  if (code != kSuccess) return failure(doing, code);  // the mapping stays: nobody says when it is not used any more
+  static_cast<void>(mapped.release());
+  return memory;
+}
+
 Result<gpu::Memory> OpenclDriver::allocate(int64_t bytes) {
+  if (info_.is_host_memory && bytes >= kMappedFrom) return allocate_host(bytes);
   const int64_t size = round_up(std::max<int64_t>(bytes, 1), 16);
   Int code = kSuccess;
   const MemId id = api_.create_buffer(context_, kMemReadWrite, static_cast<size_t>(size), nullptr, &code);
