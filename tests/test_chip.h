@@ -1,6 +1,6 @@
-// The chip that tests run on: the CPU chip at its best level, or what NARU_TEST_CHIP names: the distant chip, which stands in
-// front of it, or the OpenCL chip, as the entries *_distant and *_opencl of ctest do. Where that chip is absent the program
-// says why and ends as skipped.
+// The chip that tests run on: the CPU chip at its best level, or what NARU_TEST_CHIP names: the distant chip, which
+// stands in front of it, or the OpenCL chip, as the entries *_distant and *_opencl of ctest do. Where that chip is
+// absent the program says why and ends as skipped.
 #pragma once
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// What is the OpenCL chip's own: how it is named, what a machine without a sound driver hears, kept programs that are damaged,
-// and what it computes where nothing is left to the hardware. Cases and golden files run on it by NARU_TEST_CHIP.
+// What is the OpenCL chip's own: how it is named, what a machine without a sound driver hears, kept programs that are
+// damaged, and what it computes where nothing is left to the hardware. Cases and golden files run on it by
+// NARU_TEST_CHIP.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -7,6 +8,8 @@
 #include <fstream>
 
 #include "check/suite.h"
+#include "chips/gpu/gpu_chip.h"
+#include "chips/opencl/driver.h"
 #include "chips/opencl/opencl_chip.h"
 #include "tests/contract/case_rig.h"
 
@@ -31,10 +34,10 @@ class Folder {
 };
 
 // Without a device there is nothing to test but that it is said.
-#define SKIP_WHERE_ABSENT()                                      \
-  if (const auto found = opencl::found(); !found.ok()) {         \
-    EXPECT_EQ(found.error().code, Code::kUnavailable);           \
-    GTEST_SKIP() << found.error().message;                       \
+#define SKIP_WHERE_ABSENT()                              \
+  if (const auto found = opencl::found(); !found.ok()) { \
+    EXPECT_EQ(found.error().code, Code::kUnavailable);   \
+    GTEST_SKIP() << found.error().message;               \
   }
 
 TEST(Opencl, FormsAreDevicesByNumber) {
@@ -88,12 +91,92 @@ void expect_first_cases(contract::Chip& chip, std::string_view op, size_t every)
   }
 }
 
-// Flushing, division and roots by the kernels' own text: what a device does that has neither as the contract wants them.
+// Flushing, division and roots by the kernels' own text: what a device does that has neither as the contract wants
+// them.
 TEST(Opencl, SoftwareHasTheSameBits) {
   SKIP_WHERE_ABSENT();
   const auto chip = test::make_chip("opencl:0+software");
   EXPECT_NE(chip->info().detail.find("software flush, software division"), std::string::npos) << chip->info().detail;
   for (const std::string_view op : {"add", "axpby", "silu_mul", "adamw", "rms_norm"}) expect_first_cases(*chip, op, 7);
+}
+
+TEST(Opencl, MemoryThatIsNotThereIsRefusedWithTheNumbers) {
+  SKIP_WHERE_ABSENT();
+  const auto chip = test::make_chip("opencl");
+  const int64_t before = chip->memory().free;
+  const auto refused = chip->allocate(int64_t{1} << 50);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
+  EXPECT_NE(refused.error().message.find("allocating 1048576.00 GiB on chip opencl: "), std::string::npos)
+      << refused.error().message;
+  EXPECT_NE(refused.error().message.find(" are free"), std::string::npos) << refused.error().message;
+  EXPECT_GT(before, 0);
+  EXPECT_TRUE(chip->allocate(4096).ok());
+}
+
+// The driver of a device, one of whose calls fails: the n-th of all.
+class FailingDriver : public gpu::Driver {
+ public:
+  FailingDriver(std::unique_ptr<gpu::Driver> driver, int at) : driver_(std::move(driver)), at_(at) {}
+  const gpu::DriverInfo& info() const override { return driver_->info(); }
+  Result<gpu::Memory> allocate(int64_t bytes) override {
+    NARU_TRY(count());
+    return driver_->allocate(bytes);
+  }
+  Status write(gpu::MemoryPlace to, const void* from, int64_t bytes) override {
+    NARU_TRY(count());
+    return driver_->write(to, from, bytes);
+  }
+  Status read(void* to, gpu::MemoryPlace from, int64_t bytes) override {
+    NARU_TRY(count());
+    return driver_->read(to, from, bytes);
+  }
+  Status launch(const gpu::KernelInfo& kernel, int64_t x, int64_t y, int64_t z,
+                std::span<const gpu::Argument> arguments) override {
+    NARU_TRY(count());
+    return driver_->launch(kernel, x, y, z, arguments);
+  }
+  Status wait() override {
+    NARU_TRY(count());
+    return driver_->wait();
+  }
+
+ private:
+  Status count() {
+    if (n_calls_++ != at_) return {};
+    return Error{Code::kUnavailable, "the call that was chosen to fail"};
+  }
+  std::unique_ptr<gpu::Driver> driver_;
+  int at_, n_calls_ = 0;
+};
+
+// Whichever call of the driver fails, somebody hears of it, and the same chip computes the right bits afterwards.
+TEST(Opencl, AnyCallOfTheDriverMayFail) {
+  SKIP_WHERE_ABSENT();
+  const auto devices = opencl::list_devices().value();
+  const check::Program program = check::build(
+      check::make_case("matmul", "q8_0_as_q8_0/no_bias/three", {{"rows", {3}}, {"inputs", {4096}}, {"outputs", {5}}}));
+  const check::Outcome want = test::reference_outcome(program);
+  int n_failed = 0;
+  for (int at = 0;; ++at) {
+    auto driver = opencl::OpenclDriver::open(devices.front()).value();
+    driver->choose({.flush = true, .divide = true});  // right whatever the device does
+    auto chip = gpu::make_gpu_chip(std::make_unique<FailingDriver>(std::move(driver), at));
+    if (!chip.ok()) {
+      EXPECT_EQ(chip.error().code, Code::kUnavailable) << at;
+      ++n_failed;
+      continue;
+    }
+    const auto first = check::run_program(program, **chip);
+    const bool is_failure = !first.ok() || !first->status.ok();
+    const auto again = check::run_program(program, **chip);
+    ASSERT_TRUE(again.ok()) << at << again.error().message;
+    EXPECT_EQ(check::difference(program, *again, want), "") << at;
+    if (!is_failure) break;
+    EXPECT_EQ(first.ok() ? first->status.error().code : first.error().code, Code::kUnavailable) << at;
+    ++n_failed;
+  }
+  EXPECT_GT(n_failed, 8);
 }
 
 // Kept programs that are cut, changed or empty are made again.
@@ -117,7 +200,8 @@ TEST(Opencl, DamagedProgramsAreMadeAgain) {
   };
   for (const fs::path& file : files) {
     const std::string whole = bytes_of(file);
-    for (const std::string& damaged : {std::string(), whole.substr(0, whole.size() / 2), whole.substr(0, 64) + "nonsense"}) {
+    for (const std::string& damaged :
+         {std::string(), whole.substr(0, whole.size() / 2), whole.substr(0, 64) + "nonsense"}) {
       std::ofstream(file, std::ios::binary) << damaged;
       run();
       EXPECT_GT(bytes_of(file).size(), 64u);

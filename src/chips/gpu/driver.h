@@ -1,5 +1,5 @@
-// Driver: what a vendor's library must give the GPU chip: memory, one queue in order, and the launch of kernels that the
-// driver compiles from our text. One class a library (chips/opencl/); everything else of the chip is here.
+// Driver: what a vendor's library must give the GPU chip: memory, one queue in order, and the launch of kernels that
+// the driver compiles from our text. One class a library (chips/opencl/); everything else of the chip is here.
 //
 // Calls take effect in their order. write() has read its source when it returned; read() and wait() return when
 // everything before is done. An error of something queued may come with any later call.

@@ -47,7 +47,9 @@ std::vector<float> operands() {
         break;
       }
       case 2: put(with_exponent(x, x % 3), with_exponent(y, 100 + y % 50), with_exponent(z, x % 4)); break;
-      default: put(with_exponent(x, 110 + x % 30), with_exponent(y, 110 + y % 30), with_exponent(z, 110 + z % 30)); break;
+      default:
+        put(with_exponent(x, 110 + x % 30), with_exponent(y, 110 + y % 30), with_exponent(z, 110 + z % 30));
+        break;
     }
   }
   return all;
@@ -90,7 +92,8 @@ Result<ProbeFindings> probe(Driver& driver) {
       if (contract::canonical_bits(want) == contract::canonical_bits(found)) continue;
       (which < 3 ? findings.adds_and_multiplies : findings.divides) = false;
       if (findings.first_difference.empty()) {
-        findings.first_difference = fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);
+        findings.first_difference =
+            fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);
       }
     }
   }

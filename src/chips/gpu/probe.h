@@ -1,5 +1,5 @@
-// What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values around
-// 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
+// What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values
+// around 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
 #pragma once
 
 #include "chips/gpu/driver.h"

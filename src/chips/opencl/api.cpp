@@ -11,13 +11,15 @@ namespace naru::opencl {
 namespace {
 
 constexpr const char* kLibrary = "libOpenCL.so.1";
-constexpr std::string_view kInstall = "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
+constexpr std::string_view kInstall =
+    "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
 
 Result<Api> open_library() {
   void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = ::dlerror();
-    return Error{Code::kUnavailable, fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
+    return Error{Code::kUnavailable,
+                 fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
   }
   Api api{};
   std::string missing;

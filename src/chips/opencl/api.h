@@ -1,6 +1,6 @@
-// The functions of OpenCL 1.2 that are used, of a library that is opened when the program runs (libOpenCL.so.1, the loader
-// of vendors' drivers). Types and numbers are those of the OpenCL 1.2 specification, written down here so that naru needs
-// nothing of OpenCL to be built.
+// The functions of OpenCL 1.2 that are used, of a library that is opened when the program runs (libOpenCL.so.1, the
+// loader of vendors' drivers). Types and numbers are those of the OpenCL 1.2 specification, written down here so that
+// naru needs nothing of OpenCL to be built.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ constexpr Uint kTrue = 1;
 constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;
 constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMaxMemAllocSize = 0x1010,
                kDeviceSingleFpConfig = 0x101b, kDeviceGlobalMemSize = 0x101f, kDeviceLocalMemSize = 0x1023,
-               kDeviceEndianLittle = 0x1026, kDeviceAvailable = 0x1027, kDeviceName = 0x102b, kDriverVersion = 0x102d,
+               kDeviceName = 0x102b, kDriverVersion = 0x102d,
                kDeviceVersion = 0x102f, kDeviceHostUnifiedMemory = 0x1035;
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;

@@ -1,7 +1,7 @@
 #include "chips/opencl/devices.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ constexpr int kPatienceMs = 20000;
 constexpr size_t kAnswerMax = 16384;
 constexpr Uint kPlatformsMax = 32, kDevicesMax = 64;
 // Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
-constexpr int64_t kGroupItems = 64, kLocalBytes = 16384;
+constexpr int64_t kGroupItems = 64, kLocalBytes = 16640;
 
 std::string text_of(const DeviceId device, const Api& api, Uint what) {
   char text[512] = {};
@@ -42,7 +42,8 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
   facts.platform = platform;
   facts.id = device;
   facts.name = text_of(device, api, kDeviceName);
-  facts.version = fmt::format("{}, {}, driver {}", platform_name, platform_version, text_of(device, api, kDriverVersion));
+  facts.version =
+      fmt::format("{}, {}, driver {}", platform_name, platform_version, text_of(device, api, kDriverVersion));
   facts.type = number_of<Bits>(device, api, kDeviceType);
   facts.float_config = number_of<Bits>(device, api, kDeviceSingleFpConfig);
   facts.memory_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceGlobalMemSize));
@@ -54,9 +55,10 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
 }
 
 Error no_device(std::string_view why) {
-  return {Code::kUnavailable, fmt::format("looking for OpenCL devices: {}; install a vendor's OpenCL driver, or PoCL for the "
-                                          "processor (./scripts/setup --opencl)",
-                                          why)};
+  return {Code::kUnavailable,
+          fmt::format("looking for OpenCL devices: {}; install a vendor's OpenCL driver, or PoCL for the "
+                      "processor (./scripts/setup --opencl)",
+                      why)};
 }
 
 // In the process that looks: an answer is "+" or "-" and a line.
@@ -140,7 +142,8 @@ Result<std::string> found_devices() {
 std::string why_not_exact(const DeviceFacts& device) {
   if ((device.float_config & kFpFma) == 0) return "it has no fma of single precision";
   if ((device.float_config & kFpRoundToNearest) == 0) return "it does not round to nearest";
-  if (device.group_max < kGroupItems) return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
+  if (device.group_max < kGroupItems)
+    return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
   if (device.local_bytes < kLocalBytes) {
     return fmt::format("its groups have {} bytes of local memory, {} are wanted", device.local_bytes, kLocalBytes);
   }

@@ -57,9 +57,8 @@ Code code_of(Int code) {
 Error OpenclDriver::failure(std::string_view doing, Int code) const {
   const Code kind = code_of(code);
   return {kind, fmt::format("{} on chip opencl ({}): the driver says {}; {}", doing, device_.name, error_name(code),
-                            kind == Code::kResourceExhausted
-                                ? "use a smaller model, context or batch"
-                                : "see the system's log for the device, or use chip cpu")};
+                            kind == Code::kResourceExhausted ? "use a smaller model, context or batch"
+                                                             : "see the system's log for the device, or use chip cpu")};
 }
 
 Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const DeviceFacts& device) {
@@ -98,7 +97,8 @@ void OpenclDriver::choose(Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
   if (!software.flush) options_ += " -cl-denorms-are-zero";
-  if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0) options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
+  if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
+    options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
   if (software.flush) options_ += " -D NARU_SOFTWARE_FLUSH";
   if (software.divide) options_ += " -D NARU_SOFTWARE_DIVIDE";
   info_.notes = fmt::format("{} flush, {} division", software.flush ? "software" : "hardware",
@@ -249,7 +249,8 @@ Result<ProgramId> OpenclDriver::build(std::string_view name, const std::string& 
 
 std::string OpenclDriver::binary_of(ProgramId program) const {
   size_t size = 0;
-  if (api_.get_program_info(program, kProgramBinarySizes, sizeof(size), &size, nullptr) != kSuccess || size == 0) return {};
+  if (api_.get_program_info(program, kProgramBinarySizes, sizeof(size), &size, nullptr) != kSuccess || size == 0)
+    return {};
   std::string binary(size, '\0');
   auto* bytes = reinterpret_cast<unsigned char*>(binary.data());
   if (api_.get_program_info(program, kProgramBinaries, sizeof(bytes), &bytes, nullptr) != kSuccess) return {};
