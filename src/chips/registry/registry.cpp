@@ -8,6 +8,7 @@
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/distant/distant_chip.h"
+#include "chips/opencl/opencl_chip.h"
 #include "chips/reference/reference_chip.h"
 
 namespace naru::chips {
@@ -81,12 +82,17 @@ Result<std::unique_ptr<contract::Chip>> make_reference(std::string_view form, co
   return reference::make_reference_chip();
 }
 
+Result<std::unique_ptr<contract::Chip>> make_opencl(std::string_view form, const ChipOptions&) {
+  return opencl::make_opencl_chip(form);
+}
+
 constexpr ChipEntry kChips[] = {
     {"cpu", "kernels for this processor's instructions", found_cpu, make_cpu, cpu_forms},
     {"reference", "the plain loops that define every bit", [] { return Result<std::string>("one thread"); },
      make_reference, no_forms},
     {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant,
      distant_forms},
+    {"opencl", "kernels for GPUs and others that have an OpenCL driver", opencl::found, make_opencl, no_forms},
 };
 
 }  // namespace
@@ -109,8 +115,21 @@ std::string chip_names() {
   return names;
 }
 
+namespace {
+
+std::string_view plain_name(std::string_view name) {
+  return name.substr(0, name.find(':'));
+}
+
+}  // namespace
+
+bool is_chip_name(std::string_view name) {
+  return std::any_of(std::begin(kChips), std::end(kChips),
+                     [&](const ChipEntry& chip) { return chip.name == plain_name(name); });
+}
+
 Result<std::unique_ptr<contract::Chip>> make_chip(std::string_view name, const ChipOptions& options) {
-  const std::string_view plain = name.substr(0, name.find(':'));
+  const std::string_view plain = plain_name(name);
   const std::string_view form = plain.size() == name.size() ? std::string_view() : name.substr(plain.size() + 1);
   const auto* chip =
       std::find_if(std::begin(kChips), std::end(kChips), [&](const ChipEntry& c) { return c.name == plain; });

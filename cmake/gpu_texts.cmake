@@ -1,0 +1,20 @@
+# The texts of the GPU kernels (src/chips/gpu/text), put into the program as they are by the assembler.
+#
+# naru_gpu_texts(TARGET): adds the generated source to it.
+function(naru_gpu_texts target)
+  file(GLOB paths CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/chips/gpu/text/*.cl)
+  set(symbols "")
+  set(rows "")
+  foreach(path ${paths})
+    get_filename_component(name ${path} NAME_WE)
+    string(APPEND symbols "NARU_GPU_TEXT(${name}, \"${path}\")\n")
+    string(APPEND rows "    {\"${name}\", {naru_gpu_${name}, static_cast<size_t>(naru_gpu_${name}_end - naru_gpu_${name})}},\n")
+  endforeach()
+  list(LENGTH paths NARU_GPU_COUNT)
+  set(NARU_GPU_SYMBOLS "${symbols}")
+  set(NARU_GPU_ROWS "${rows}")
+  set(source ${CMAKE_BINARY_DIR}/generated/gpu_texts.cpp)
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/gpu_texts.cpp.in ${source} @ONLY)
+  set_source_files_properties(${source} PROPERTIES GENERATED ON SKIP_UNITY_BUILD_INCLUSION ON OBJECT_DEPENDS "${paths}")
+  target_sources(${target} PRIVATE ${source})
+endfunction()

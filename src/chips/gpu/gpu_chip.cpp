@@ -1,0 +1,134 @@
+#include "chips/gpu/gpu_chip.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/memory.h"
+#include "chips/gpu/ops.h"
+#include "chips/gpu/scratch_bytes.h"
+#include "chips/planner/planner.h"
+#include "contract/op_table.h"
+
+namespace naru::gpu {
+namespace {
+
+class GpuBuffer : public contract::Buffer {
+ public:
+  GpuBuffer(SharedDevice device, Memory memory, int64_t bytes) : device_(std::move(device)), taken_(memory->bytes()) {
+    bytes_ = bytes;
+    address_ = device_->map(std::move(memory));
+  }
+  ~GpuBuffer() override {
+    device_->unmap(address_);
+    device_->give_back(taken_);
+  }
+
+ private:
+  SharedDevice device_;
+  int64_t taken_;
+};
+
+class GpuChip : public contract::Chip {
+ public:
+  explicit GpuChip(SharedDevice device) : device_(std::move(device)) {}
+
+  contract::ChipInfo info() const override {
+    const DriverInfo& info = device_->info();
+    return {.name = info.chip, .level = "", .detail = fmt::format("{}; {}", info.device, info.notes), .n_threads = 1};
+  }
+  contract::ChipMemory memory() const override {
+    const DriverInfo& info = device_->info();
+    int64_t free = info.memory_bytes - device_->used_bytes();
+    if (info.is_host_memory) free = std::min(free, available_memory_bytes());
+    return {.free = std::max<int64_t>(free, 0), .scratch = 0, .is_host = info.is_host_memory};
+  }
+  std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
+
+  Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
+    const int64_t size = std::max<int64_t>(bytes, 1);
+    NARU_ASSIGN(Memory memory, device_->take(size));
+    return std::unique_ptr<contract::Buffer>(std::make_unique<GpuBuffer>(device_, std::move(memory), size));
+  }
+  Status copy_in(ChipAddress to, const void* from_host, int64_t bytes) override {
+    NARU_TRY(settle());
+    if (bytes == 0) return {};
+    return device_->driver().write(device_->place(to, bytes), from_host, bytes);
+  }
+  Status copy_out(void* to_host, ChipAddress from, int64_t bytes) override {
+    NARU_TRY(settle());
+    if (bytes == 0) return wait();
+    return device_->driver().read(to_host, device_->place(from, bytes), bytes);
+  }
+
+  Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
+                                                       contract::Rule rule) override {
+    return gpu::pack(device_, source, rule);
+  }
+  int64_t packed_bytes(DType stored, contract::Rule rule, int64_t groups, int64_t outputs,
+                       int64_t inputs) const override {
+    return gpu::packed_bytes(stored, rule, groups, outputs, inputs);
+  }
+
+  int64_t cache_page_bytes(const contract::CacheShape& shape) const override { return gpu::cache_page_bytes(shape); }
+  Status copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) override {
+    device_->begin_op("copy_cache_page", place_);
+    const int64_t bytes = stream.page_bytes;
+    return device_->launch_rows("copy_words", bytes / 2, device_->place(stream.address + from * bytes, bytes),
+                                device_->place(stream.address + to * bytes, bytes), bytes / 2);
+  }
+
+  Result<std::unique_ptr<contract::Sequences>> make_sequences(std::span<const contract::SequenceRows> rows) override {
+    return GpuSequences::make(device_, rows);
+  }
+
+  Status run(const contract::Op& op) override {
+    contract::validate(op);
+    // Host work of an op waits for what is queued; many ops that may fail are looked at now and then.
+    if (std::holds_alternative<contract::RopeTable>(op) || device_->has_many_watched()) NARU_TRY(settle());
+    device_->begin_op(contract::op_name(op), place_);
+    return at_place(std::visit([&](const auto& o) { return run_here(o); }, op));
+  }
+  Status wait() override {
+    if (device_->is_watching()) return settle();
+    return device_->driver().wait();
+  }
+  int64_t scratch_bytes(const contract::Op& op) const override { return gpu::scratch_bytes(op); }
+
+  std::vector<contract::KernelUse> kernel_uses() const override { return device_->kernel_uses(); }
+
+ private:
+  template <typename O>
+  Status run_here(const O& op) {
+    if constexpr (requires { gpu::run(*device_, op); }) {
+      return gpu::run(*device_, op);
+    } else {
+      return Error{Code::kUnsupported,
+                   fmt::format("running {} on chip {}: it has no kernel for this op yet; use chip cpu", O::kName,
+                               device_->info().chip)};
+    }
+  }
+
+  // The error of an op that was queued, where there is one.
+  Status settle() {
+    if (!device_->is_watching()) return {};
+    return device_->check([this](Error error, const contract::Place& place) {
+      const contract::Place now = std::exchange(place_, place);
+      Status status = at_place(Status(std::move(error)));
+      place_ = now;
+      return std::move(status).error();
+    });
+  }
+
+  SharedDevice device_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<contract::Chip>> make_gpu_chip(std::unique_ptr<Driver> driver) {
+  auto device = std::make_shared<Device>(std::move(driver));
+  NARU_TRY(device->open());
+  return std::unique_ptr<contract::Chip>(std::make_unique<GpuChip>(std::move(device)));
+}
+
+}  // namespace naru::gpu

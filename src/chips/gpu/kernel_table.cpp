@@ -1,0 +1,96 @@
+#include "chips/gpu/kernel_table.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace naru::gpu {
+namespace {
+
+constexpr KernelInfo kKernels[] = {
+    {"probe", "probe", 32},
+    {"fill", "elements", 64},
+    {"add", "elements", 64},
+    {"round_bf16", "elements", 64},
+    {"axpby", "elements", 64},
+    {"silu_mul", "elements", 64},
+    {"rope", "elements", 64},
+    {"combine", "elements", 64},
+    {"copy_words", "elements", 64},
+    {"sum_slots", "elements", 64},
+    {"silu_mul_grad", "elements", 64},
+    {"adamw", "elements", 64},
+    {"rms_norm", "rows", 4},
+    {"log_prob", "rows", 4},
+    {"cross_entropy", "rows", 4},
+    {"row_squares", "rows", 4},
+    {"tree", "rows", 1},
+    {"column_sum", "rows", 16},
+    {"inverse_rms", "rows", 4},
+    {"rms_norm_dweight", "rows", 16},
+    {"rms_norm_dx", "rows", 4},
+    {"combine_grad", "rows", 4},
+    {"embed_grad", "rows", 16},
+    {"product_f32", "products", 8},
+    {"product_bf16", "products", 8},
+    {"product_f32_tiles", "products", 8, 8},
+    {"product_bf16_tiles", "products", 8, 8},
+    {"views_f32_tiles", "products", 8, 8},
+    {"views_bf16_tiles", "products", 8, 8},
+    {"join_segments", "products", 64},
+    {"product_views", "products", 16},
+    {"list_slots", "products", 4},
+    {"weight_grad", "products", 16},
+    {"pack_f32", "products", 32},
+    {"pack_bf16", "products", 32},
+    {"embed_f32", "products", 64},
+    {"embed_bf16", "products", 64},
+    {"quantise", "integers", 16},
+    {"product_w8a8", "integers", 16},
+    {"product_q8_0", "integers", 16},
+    {"product_q4_0", "integers", 16},
+    {"product_q4_1", "integers", 16},
+    {"product_q5_0", "integers", 16},
+    {"product_q5_1", "integers", 16},
+    {"product_q4_k", "integers", 16},
+    {"product_q5_k", "integers", 16},
+    {"product_q6_k", "integers", 16},
+    {"embed_w8a8", "integers", 64},
+    {"embed_q8_0", "integers", 64},
+    {"embed_q4_0", "integers", 64},
+    {"embed_q4_1", "integers", 64},
+    {"embed_q5_0", "integers", 64},
+    {"embed_q5_1", "integers", 64},
+    {"embed_q4_k", "integers", 64},
+    {"embed_q5_k", "integers", 64},
+    {"embed_q6_k", "integers", 64},
+    {"cache_write", "attention", 4},
+    {"check_selected", "attention", 4},
+    {"attention", "attention", 64},
+    {"attention_grad_begin", "attention_grad", 16},
+    {"attention_grad_finite", "attention_grad", 16},
+    {"attention_grad_rows", "attention_grad", 64},
+    {"attention_grad_columns", "attention_grad", 16},
+    {"check_given", "route", 4},
+    {"route", "route", 4},
+    {"route_grad", "route", 4},
+    {"balance_shares", "balance", 4},
+    {"balance_experts", "balance", 16},
+    {"balance_loss", "balance", 1},
+    {"balance_dscores", "balance", 4},
+};
+
+}  // namespace
+
+std::span<const KernelInfo> all_kernels() {
+  return kKernels;
+}
+
+const KernelInfo& kernel_of(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kKernels), std::end(kKernels),
+                                   [&](const KernelInfo& kernel) { return kernel.name == name; });
+  NARU_CHECK(found != std::end(kKernels), "no kernel of this name:", name);
+  return *found;
+}
+
+}  // namespace naru::gpu

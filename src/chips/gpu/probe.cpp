@@ -1,0 +1,103 @@
+#include "chips/gpu/probe.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <vector>
+
+#include "base/checked.h"
+#include "chips/gpu/kernel_table.h"
+#include "contract/scalar.h"
+
+namespace naru::gpu {
+namespace {
+
+constexpr size_t kDrawn = 8192;
+
+// A counter hashed (the finaliser of MurmurHash3): any bits will do.
+uint32_t bits_of(uint32_t counter) {
+  uint32_t x = counter * 0x9e3779b9u + 1;
+  x = (x ^ (x >> 16)) * 0x85ebca6bu;
+  x = (x ^ (x >> 13)) * 0xc2b2ae35u;
+  return x ^ (x >> 16);
+}
+
+// A value whose exponent field is `exponent`, of drawn sign and mantissa.
+float with_exponent(uint32_t bits, uint32_t exponent) {
+  return std::bit_cast<float>((bits & 0x807fffffu) | (exponent & 255u) << 23);
+}
+
+std::vector<float> operands() {
+  std::vector<float> all;
+  const auto put = [&](float a, float b, float c) { all.insert(all.end(), {a, b, c}); };
+  // 2^-126 - 1.5 * 2^-151 gives 0, 2^-126 - 2^-151 gives 2^-126: as sums of a product, and as products.
+  const float half = 0x1p-63f;
+  put(-0x1.8p-75f, 0x1p-76f, 0x1p-126f);
+  put(-0x1p-75f, 0x1p-76f, 0x1p-126f);
+  put(half, 0x1.fffffep-64f, 0.0f);
+  put(0x1.fffffep-64f, 0x1.000002p-63f, 0.0f);
+  put(0x1.000002p-63f, 0x1.fffffcp-64f, 0.0f);
+  for (uint32_t i = 0; i < kDrawn; ++i) {
+    const uint32_t x = bits_of(3 * i), y = bits_of(3 * i + 1), z = bits_of(3 * i + 2);
+    switch (i % 4) {
+      case 0: put(std::bit_cast<float>(x), std::bit_cast<float>(y), std::bit_cast<float>(z)); break;
+      case 1: {  // products around 2^-126
+        const uint32_t e = 20 + x % 90;
+        put(with_exponent(x, e), with_exponent(y, 127 - e + z % 4), with_exponent(z, z % 4));
+        break;
+      }
+      case 2: put(with_exponent(x, x % 3), with_exponent(y, 100 + y % 50), with_exponent(z, x % 4)); break;
+      default:
+        put(with_exponent(x, 110 + x % 30), with_exponent(y, 110 + y % 30), with_exponent(z, 110 + z % 30));
+        break;
+    }
+  }
+  return all;
+}
+
+// Add, mul, fma, div, sqrt.
+constexpr size_t kResults = 5;
+constexpr const char* kNames[kResults] = {"a + b", "a * b", "fma(a, b, c)", "a / b", "sqrt(|a|)"};
+float wanted(size_t which, float a, float b, float c) {
+  switch (which) {
+    case 0: return contract::add(a, b);
+    case 1: return contract::mul(a, b);
+    case 2: return contract::fma(a, b, c);
+    case 3: return contract::div(a, b);
+    default: return contract::sqrt(std::fabs(a));
+  }
+}
+
+}  // namespace
+
+Result<ProbeFindings> probe(Driver& driver) {
+  const std::vector<float> in = operands();
+  const size_t n = in.size() / 3;
+  std::vector<float> out(n * kResults);
+  const auto in_bytes = static_cast<int64_t>(in.size() * 4), out_bytes = static_cast<int64_t>(out.size() * 4);
+  NARU_ASSIGN(const Memory status, driver.allocate(64));
+  NARU_ASSIGN(const Memory from, driver.allocate(in_bytes));
+  NARU_ASSIGN(const Memory to, driver.allocate(out_bytes));
+  NARU_TRY(driver.write({from.get(), 0}, in.data(), in_bytes));
+  const Argument arguments[] = {MemoryPlace{status.get(), 0}, int64_t{1}, MemoryPlace{from.get(), 0},
+                                MemoryPlace{to.get(), 0}, static_cast<int64_t>(n)};
+  const KernelInfo& kernel = kernel_of("probe");
+  NARU_TRY(driver.launch(kernel, ceil_div(static_cast<int64_t>(n), kernel.items_x), 1, 1, arguments));
+  NARU_TRY(driver.read(out.data(), {to.get(), 0}, out_bytes));
+  ProbeFindings findings{true, true, ""};
+  for (size_t i = 0; i < n; ++i) {
+    const float a = in[3 * i], b = in[3 * i + 1], c = in[3 * i + 2];
+    for (size_t which = 0; which < kResults; ++which) {
+      const float want = wanted(which, a, b, c), found = out[kResults * i + which];
+      if (contract::canonical_bits(want) == contract::canonical_bits(found)) continue;
+      (which < 3 ? findings.adds_and_multiplies : findings.divides) = false;
+      if (findings.first_difference.empty()) {
+        findings.first_difference =
+            fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);
+      }
+    }
+  }
+  return findings;
+}
+
+}  // namespace naru::gpu

@@ -1,0 +1,18 @@
+// What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values
+// around 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
+#pragma once
+
+#include "chips/gpu/driver.h"
+
+namespace naru::gpu {
+
+struct ProbeFindings {
+  bool adds_and_multiplies = false;  // add, mul and fma have the contract's bits
+  bool divides = false;              // div and sqrt have
+  std::string first_difference;      // in words; empty where there is none
+};
+
+// Runs the kernel `probe`, as the driver builds it with the options that it has.
+Result<ProbeFindings> probe(Driver& driver);
+
+}  // namespace naru::gpu

@@ -1,0 +1,111 @@
+#include "chips/opencl/api.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+
+namespace naru::opencl {
+namespace {
+
+constexpr const char* kLibrary = "libOpenCL.so.1";
+constexpr std::string_view kInstall =
+    "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
+
+Result<Api> open_library() {
+  void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* why = ::dlerror();
+    return Error{Code::kUnavailable,
+                 fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
+  }
+  Api api{};
+  std::string missing;
+  const auto find = [&](const char* name, auto& function) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(library, name));  // NOLINT
+    if (function == nullptr) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", name);
+  };
+  find("clGetPlatformIDs", api.get_platform_ids);
+  find("clGetPlatformInfo", api.get_platform_info);
+  find("clGetDeviceIDs", api.get_device_ids);
+  find("clGetDeviceInfo", api.get_device_info);
+  find("clCreateContext", api.create_context);
+  find("clReleaseContext", api.release_context);
+  find("clCreateCommandQueue", api.create_queue);
+  find("clReleaseCommandQueue", api.release_queue);
+  find("clCreateBuffer", api.create_buffer);
+  find("clSetMemObjectDestructorCallback", api.on_release);
+  find("clReleaseMemObject", api.release_mem);
+  find("clEnqueueFillBuffer", api.fill_buffer);
+  find("clEnqueueReadBuffer", api.read_buffer);
+  find("clEnqueueWriteBuffer", api.write_buffer);
+  find("clCreateProgramWithSource", api.create_program);
+  find("clCreateProgramWithBinary", api.create_program_of_binary);
+  find("clBuildProgram", api.build_program);
+  find("clGetProgramInfo", api.get_program_info);
+  find("clGetProgramBuildInfo", api.get_build_info);
+  find("clReleaseProgram", api.release_program);
+  find("clCreateKernel", api.create_kernel);
+  find("clSetKernelArg", api.set_argument);
+  find("clReleaseKernel", api.release_kernel);
+  find("clEnqueueNDRangeKernel", api.launch);
+  find("clFlush", api.flush);
+  find("clFinish", api.finish);
+  if (missing.empty()) return api;
+  return Error{Code::kUnavailable,
+               fmt::format("opening {}: it lacks {}, OpenCL 1.2 was wanted; {}", kLibrary, missing, kInstall)};
+}
+
+struct ErrorName {
+  Int code;
+  std::string_view name;
+};
+constexpr ErrorName kErrors[] = {
+    {-1, "CL_DEVICE_NOT_FOUND"},
+    {-2, "CL_DEVICE_NOT_AVAILABLE"},
+    {-3, "CL_COMPILER_NOT_AVAILABLE"},
+    {-4, "CL_MEM_OBJECT_ALLOCATION_FAILURE"},
+    {-5, "CL_OUT_OF_RESOURCES"},
+    {-6, "CL_OUT_OF_HOST_MEMORY"},
+    {-11, "CL_BUILD_PROGRAM_FAILURE"},
+    {-14, "CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST"},
+    {-30, "CL_INVALID_VALUE"},
+    {-33, "CL_INVALID_DEVICE"},
+    {-34, "CL_INVALID_CONTEXT"},
+    {-36, "CL_INVALID_COMMAND_QUEUE"},
+    {-38, "CL_INVALID_MEM_OBJECT"},
+    {-42, "CL_INVALID_BINARY"},
+    {-43, "CL_INVALID_BUILD_OPTIONS"},
+    {-44, "CL_INVALID_PROGRAM"},
+    {-45, "CL_INVALID_PROGRAM_EXECUTABLE"},
+    {-46, "CL_INVALID_KERNEL_NAME"},
+    {-48, "CL_INVALID_KERNEL"},
+    {-49, "CL_INVALID_ARG_INDEX"},
+    {-50, "CL_INVALID_ARG_VALUE"},
+    {-51, "CL_INVALID_ARG_SIZE"},
+    {-52, "CL_INVALID_KERNEL_ARGS"},
+    {-54, "CL_INVALID_WORK_GROUP_SIZE"},
+    {-55, "CL_INVALID_WORK_ITEM_SIZE"},
+    {-59, "CL_INVALID_OPERATION"},
+    {-61, "CL_INVALID_BUFFER_SIZE"},
+    {-63, "CL_INVALID_GLOBAL_WORK_SIZE"},
+    {-1001, "CL_PLATFORM_NOT_FOUND_KHR"},
+};
+
+}  // namespace
+
+Result<const Api*> load_api() {
+  static const Result<Api> kApi = open_library();
+  if (kApi.ok()) return &*kApi;
+  return Error(kApi.error());
+}
+
+std::string error_name(Int code) {
+  const auto* found =
+      std::find_if(std::begin(kErrors), std::end(kErrors), [&](const ErrorName& each) { return each.code == code; });
+  return found != std::end(kErrors) ? std::string(found->name) : fmt::format("error {}", code);
+}
+
+}  // namespace naru::opencl

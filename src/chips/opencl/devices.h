@@ -1,0 +1,33 @@
+// The OpenCL devices of this machine, GPUs first, and what of each decides whether it can be exact.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "chips/opencl/api.h"
+
+namespace naru::opencl {
+
+struct DeviceFacts {
+  PlatformId platform = nullptr;
+  DeviceId id = nullptr;
+  std::string name;     // "NVIDIA H200"
+  std::string version;  // platform, its version and the driver's: what a built program is good for
+  Bits type = 0;
+  Bits float_config = 0;
+  int64_t memory_bytes = 0, allocation_max = 0, local_bytes = 0;
+  int64_t group_max = 0;  // items
+  bool is_host_memory = false;
+};
+
+// kUnavailable, with the reason, where there is none.
+Result<std::vector<DeviceFacts>> list_devices();
+
+// What list_devices() finds, in one line, by a process of its own: a driver that crashes or hangs when it is loaded
+// takes that process with it and not the caller, who hears of it.
+Result<std::string> found_devices();
+
+// Why a device cannot be exact, in words; empty where nothing speaks against it.
+std::string why_not_exact(const DeviceFacts& device);
+
+}  // namespace naru::opencl

@@ -1,0 +1,63 @@
+// The GPU chip's driver over OpenCL 1.2: one context and one queue in order on one device.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "chips/gpu/driver.h"
+#include "chips/opencl/devices.h"
+#include "chips/opencl/program_cache.h"
+
+namespace naru::opencl {
+
+// What the text of kernels does in place of the device (text/scalar.cl).
+struct Software {
+  bool flush = false;   // subnormal values and results around 2^-126
+  bool divide = false;  // quotients and roots
+};
+
+class OpenclDriver : public gpu::Driver {
+ public:
+  static Result<std::unique_ptr<OpenclDriver>> open(const DeviceFacts& device);
+  ~OpenclDriver() override;
+  OpenclDriver(const OpenclDriver&) = delete;
+  OpenclDriver& operator=(const OpenclDriver&) = delete;
+
+  // How programs are built from here on; those that were built are forgotten.
+  void choose(Software software);
+
+  const gpu::DriverInfo& info() const override { return info_; }
+  Result<gpu::Memory> allocate(int64_t bytes) override;
+  Status write(gpu::MemoryPlace to, const void* from, int64_t bytes) override;
+  Status read(void* to, gpu::MemoryPlace from, int64_t bytes) override;
+  Status launch(const gpu::KernelInfo& kernel, int64_t groups_x, int64_t groups_y, int64_t groups_z,
+                std::span<const gpu::Argument> arguments) override;
+  Status wait() override;
+
+ private:
+  OpenclDriver(const Api& api, const DeviceFacts& device) : api_(api), device_(device) {}
+  // Memory of the host that costs nothing until it is touched, for devices that share it.
+  Result<gpu::Memory> allocate_host(int64_t bytes);
+  Error failure(std::string_view doing, Int code) const;
+  Result<ProgramId> program(std::string_view name);
+  Result<ProgramId> build(std::string_view name, const std::string& text, const std::string& key);
+  Result<KernelId> kernel(const gpu::KernelInfo& kernel);
+  ProgramId from_binary(std::string_view binary) const;  // nullptr: it is none
+  std::string binary_of(ProgramId program) const;
+  void forget_programs();
+
+  const Api& api_;
+  DeviceFacts device_;
+  gpu::DriverInfo info_;
+  ProgramCache cache_;
+  std::string options_;
+  ContextId context_ = nullptr;
+  QueueId queue_ = nullptr;
+  std::map<std::string, ProgramId, std::less<>> programs_;
+  std::map<std::string, KernelId, std::less<>> kernels_;
+  int64_t launched_ = 0;  // since the last flush
+};
+
+}  // namespace naru::opencl

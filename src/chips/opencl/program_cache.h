@@ -1,0 +1,20 @@
+// Programs that a driver built, kept on disk from one process to the next: $XDG_CACHE_HOME/naru/kernels, else
+// ~/.cache/naru/kernels. A file's name is the SHA-256 of all that decides what is in it (text, options, device,
+// driver); it begins with the SHA-256 of the rest, and one that is damaged is as good as none. A folder that cannot be
+// written costs time, and nothing else.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace naru::opencl {
+
+class ProgramCache {
+ public:
+  // A program by the key that it was kept by; empty where there is none.
+  std::string find(std::string_view key) const;
+  void keep(std::string_view key, std::string_view program) const;
+  void drop(std::string_view key) const;
+};
+
+}  // namespace naru::opencl
