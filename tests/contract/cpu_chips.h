@@ -75,4 +75,23 @@ inline const std::vector<NamedChip>& cpu_chips() {
   return kChips;
 }
 
+// Those of the registry with a memory of their own, where the tests are of the CPU chip. Made once; kept for the life
+// of the program.
+inline const std::vector<NamedChip>& other_chips() {
+  static const std::vector<NamedChip> kChips = [] {
+    std::vector<NamedChip> chips;
+    for (const chips::ChipEntry& entry : chips::all_chips()) {
+      if (!is_cpu() || entry.name == "cpu" || entry.name == "reference") continue;
+      const auto found = entry.found();
+      if (found.ok()) {
+        chips.push_back({std::string(entry.name), make_chip(entry.name)});
+      } else {
+        std::cout << "[  SKIPPED ] chip " << entry.name << ": " << found.error().message << "\n";
+      }
+    }
+    return chips;
+  }();
+  return kChips;
+}
+
 }  // namespace naru::test
