@@ -20,6 +20,7 @@
 namespace naru::cli {
 namespace {
 
+constexpr int64_t kTimesMax = 1000000;
 constexpr double kSoakMin = 0.01;    // minutes
 constexpr double kSoakMax = 525600;  // minutes
 
@@ -42,9 +43,9 @@ Error matrix_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
                                [](const check::Cell& cell) { return check::is_fault(cell.verdict); });
   const check::Cell& first = *matrix.first_fault();
   return {code_of(matrix.worst()),
-          fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}", o.chip_name(), n,
-                      matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
-                      case_command(o, first.failure->smallest))};
+          fmt::format("checking chip {}: {} of {} cells of the matrix are at fault, {} {} first: {}; run: {}",
+                      o.chip_name(), n, matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
+                      case_command(o, first.failure->smallest, first.failure->finding.verdict))};
 }
 
 // Adds to the JSON of the matrix what it was made by.
@@ -103,7 +104,7 @@ Status check_matrix(const CheckOptions& o) {
 
 Status soak_chip(const CheckOptions& o) {
   NARU_ASSIGN(const CheckedChips chips, make_checked_chips(o));
-  return soak(chips.under_test, o);
+  return soak(chips, o);
 }
 
 SetFlag add_op(std::vector<std::string>* ops) {
@@ -206,6 +207,8 @@ Command make_check() {
          return set_some_text(&o->case_line)(given);
        },
        0, true, false},
+      {"times", "N", kGroupBench, "with --case: judge it up to so many times, until it fails; default 1",
+       set_count(&o->times, 1, kTimesMax), 0, false, false},
       {"list", "", kGroupBench, "what cases are made of: kinds, dimensions, values of every op, or of each --op",
        set_on(&o->is_list), 0, false, false},
       {"require", "exact|bounded", kGroupBench,

@@ -27,6 +27,7 @@ struct CheckOptions {
   bool is_quick = false;
   std::vector<std::string> ops;  // empty: all
   std::string case_line;         // one case in the place of the matrix; empty: none
+  int64_t times = 1;             // that it is judged, until it fails
   double soak_minutes = 0;       // the ops again and again in the place of the matrix; 0: not
   int64_t patience_s = kPatienceDefault;
   std::optional<check::Fault> fault;      // in front of the distant chip
@@ -97,13 +98,15 @@ struct CheckedChip {
 // The error of a bounded finding against its bound.
 std::string bounded_text(const check::Finding& finding);
 Style verdict_style(check::Verdict verdict);
-// The command that runs a case again.
-std::string case_command(const CheckOptions& options, const check::Case& c);
+// The command that runs a case again; one that fails now and then as often as it may take.
+std::string case_command(const CheckOptions& options, const check::Case& c, check::Verdict verdict);
+// A fault with what it came to, where that is known.
+std::string fault_line(const check::Fault& fault, const std::optional<int64_t>& n_struck);
 std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 
 // ---- soak (check_soak.cpp)
-Status soak(const check::ChipUnderTest& chip, const CheckOptions& options);
+Status soak(const CheckedChips& chips, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 

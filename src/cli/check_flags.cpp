@@ -105,6 +105,9 @@ Status check_flags(const CheckOptions& o) {
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
     return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
   }
+  if (o.times > 1 && o.case_line.empty()) {
+    return misused_check("--times is of one case, and none was given", "add --case 'CASE', or leave it out");
+  }
   if (o.soak_minutes > 0 && (!o.case_line.empty() || o.is_quick || !o.receipt.empty() || o.is_required)) {
     return misused_check(
         "--soak repeats small cases of all cells, and a receipt is of the matrix; --case, --quick, --receipt or "
