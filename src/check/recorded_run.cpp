@@ -64,7 +64,9 @@ Result<RecordedOutput> parse_output(const JsonObject& object, int64_t& begin) {
   output.dtype = dtype == f32 ? DType::kF32 : DType::kI32;
   NARU_ASSIGN(const auto shape, object.find_array("shape"));
   const auto is_size = [](const json* size) {
-    return size->is_number_unsigned() && size->get<uint64_t>() - 1 < uint64_t{std::numeric_limits<int32_t>::max()};
+    if (!size->is_number_integer()) return false;
+    const auto n = size->get<int64_t>();
+    return n > 0 && n <= std::numeric_limits<int32_t>::max();
   };
   const bool is_pair = shape.size() == 2 && std::all_of(shape.begin(), shape.end(), is_size);
   output.rows = is_pair ? shape[0]->get<int64_t>() : 0;

@@ -134,7 +134,7 @@ TEST(Recheck, AnyCopyToTheHostMayFail) {
   const auto inner = test::make_test_chip();
   OneBadCopyChip good(*inner, 0);
   ASSERT_TRUE(rig.run(of("counted"), good, {}).ok());
-  constexpr int64_t kPlaces = 40;
+  constexpr int64_t kPlaces = 24;
   for (int64_t i = 1; i < kPlaces; ++i) {
     OneBadCopyChip chip(*inner, good.n_copies() * i / kPlaces);
     const recipes::Recipe recipe = of(fmt::format("copy-{}", i));
