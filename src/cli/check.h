@@ -34,7 +34,8 @@ struct CheckOptions {
   std::string receipt;                    // a folder to write; empty: none
   Existing existing = Existing::kRefuse;  // of it
   std::vector<std::string> compared;      // two receipts or recordings in the place of a chip; or none
-  bool is_run_asked = false;              // the command line has a flag of a run
+  bool is_run_asked = false;              // the command line has MODEL, or a flag that only a run heeds
+  bool is_op_asked = false;               // it has --op
   bool json = false;
 
   bool is_list = false;  // what cases are made of, in the place of a chip
@@ -62,6 +63,8 @@ struct CheckOptions {
 
 Command make_check();
 
+// Of the matrix and of what takes its place, but for a model (check_flags.cpp).
+std::vector<Flag> matrix_check_flags(CheckOptions& options);
 // kInvalidArgument where flags do not go together (check_flags.cpp).
 Status check_flags(const CheckOptions& options);
 Error misused_check(std::string_view what, std::string_view next);
