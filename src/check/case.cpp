@@ -36,12 +36,14 @@ std::optional<Number> number_of(std::string_view text) {
 }
 
 Status check_kind(const Suite& suite, std::string_view kind) {
+  std::string example;
+  for (const auto& choice : suite.choices) example += (example.empty() ? "" : "/") + std::string(choice.front());
   const std::vector<std::string_view> words = kind.empty() ? std::vector<std::string_view>() : split(kind, '/');
   if (words.size() != suite.choices.size()) {
     return refusal(suite.op,
                    fmt::format("the kind '{}' has {} words, {} were wanted", without_controls_on_one_line(kind),
                                words.size(), suite.choices.size()),
-                   "write a word of each choice, with '/' between them");
+                   fmt::format("write a word of each choice, with '/' between them, as in '{}'", example));
   }
   for (size_t i = 0; i < words.size(); ++i) {
     const auto& choice = suite.choices[i];

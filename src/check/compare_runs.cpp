@@ -11,7 +11,7 @@ bool are_alike(const RecordedOutput& a, const RecordedOutput& b) {
 
 Status check_same_op(const OpenRecording& a, const OpenRecording& b, size_t i) {
   const RecordedOp &x = a.run().ops[i], &y = b.run().ops[i];
-  bool is_same = x.place == y.place && x.outputs.size() == y.outputs.size();
+  bool is_same = x.place == y.place && x.operands == y.operands && x.outputs.size() == y.outputs.size();
   for (size_t o = 0; is_same && o < x.outputs.size(); ++o) is_same = are_alike(x.outputs[o], y.outputs[o]);
   if (is_same) return {};
   return Error{Code::kInvalidArgument,

@@ -131,6 +131,7 @@ Result<Finding> Judge::judge(const Case& c, const Outcome& want) {
     NARU_ASSIGN(other, against_fewer_rows(c, first));
   }
   if (!is_fault(other.verdict)) return finding;
+  if (is_fault(finding.verdict)) other.what += fmt::format("; beside the reference chip: {}", finding.what);
   other.outputs = std::move(finding.outputs);
   return other;
 }
@@ -166,7 +167,7 @@ Result<Finding> Judge::against_itself(const Case& c, const Run& first) {
     if (!other.outcome->ok()) {
       return Finding{Verdict::kFailed, fmt::format("{}, {}: {}", c.op, how, other.error()->message)};
     }
-    const std::string found = difference(*first.program, other.outcome->value(), first.outcome->value());
+    const std::string found = difference(*first.program, other.outcome->value(), first.outcome->value(), "before");
     if (found.empty()) return Finding{};
     return Finding{Verdict::kUnsteady, fmt::format("{}: {}", how, found)};
   };
@@ -203,10 +204,10 @@ Result<Finding> Judge::against_fewer_rows(const Case& c, const Run& first) {
     if (unlike.first == alone.end()) continue;
     const auto at = static_cast<int64_t>(unlike.first - alone.begin());
     return Finding{Verdict::kUnsteady,
-                   fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {}, wanted {} as with all {}", how,
-                               c.op, first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols, few.cols,
-                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.first)),
-                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.second)), many.rows)};
+                   fmt::format("{}: {}: output '{}', row {} of {}, column {} of {}: {}, with all {} rows {}", how, c.op,
+                               first.program->outputs()[o].name, at / few.cols, few.rows, at % few.cols, few.cols,
+                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.first)), many.rows,
+                               value_text(few.dtype, std::bit_cast<uint32_t>(*unlike.second)))};
   }
   return Finding{};
 }

@@ -62,14 +62,22 @@ Result<RecordedOutput> parse_output(const JsonObject& object, int64_t& begin) {
                         fmt::format("{} or {}", f32, i32), kNext);
   }
   output.dtype = dtype == f32 ? DType::kF32 : DType::kI32;
-  NARU_ASSIGN(const std::vector<int32_t> shape, object.find_ids("shape", 1, std::numeric_limits<int32_t>::max()));
-  if (shape.size() != 2 || int64_t{shape[0]} * shape[1] > (kRecordedValuesBytesMax - begin) / 4) {
-    return object.wrong(Code::kCorrupt, "shape", fmt::format("a list of {}, or too large", shape.size()),
-                        fmt::format("two sizes, and {} bytes of values in all at most", kRecordedValuesBytesMax),
+  NARU_ASSIGN(const auto shape, object.find_array("shape"));
+  const auto is_size = [](const json* size) {
+    if (!size->is_number_integer()) return false;
+    const auto n = size->get<int64_t>();
+    return n > 0 && n <= std::numeric_limits<int32_t>::max();
+  };
+  const bool is_pair = shape.size() == 2 && std::all_of(shape.begin(), shape.end(), is_size);
+  output.rows = is_pair ? shape[0]->get<int64_t>() : 0;
+  output.cols = is_pair ? shape[1]->get<int64_t>() : 0;
+  if (!is_pair || output.rows * output.cols > (kRecordedValuesBytesMax - begin) / 4) {
+    const std::string found = is_pair ? fmt::format("{} by {} behind {} bytes", output.rows, output.cols, begin)
+                                      : fmt::format("a list of {}", shape.size());
+    return object.wrong(Code::kCorrupt, "shape", found,
+                        fmt::format("two sizes from 1, and at most {} bytes of values in all", kRecordedValuesBytesMax),
                         kNext);
   }
-  output.rows = shape[0];
-  output.cols = shape[1];
   output.begin = begin;
   begin += output.bytes();
   NARU_ASSIGN(output.sha256, digest_at(object, "sha256"));

@@ -142,7 +142,7 @@ std::string names_of(const Program& program) {
 }
 
 std::string value_difference(const Program::Output& output, const std::vector<std::byte>& got,
-                             const std::vector<std::byte>& want) {
+                             const std::vector<std::byte>& want, std::string_view second) {
   const View& view = output.view;
   std::string first;
   int64_t n_unlike = 0;
@@ -158,8 +158,8 @@ std::string value_difference(const Program::Output& output, const std::vector<st
         bits[i] = view.dtype == DType::kI32 ? std::bit_cast<uint32_t>(values[i]) : contract::canonical_bits(values[i]);
       }
       if (bits[0] == bits[1] || n_unlike++ > 0) continue;
-      first = fmt::format("output '{}', row {} of {}, column {} of {}: {}, wanted {}", output.name, r, view.rows, c,
-                          view.cols, value_text(view.dtype, bits[0]), value_text(view.dtype, bits[1]));
+      first = fmt::format("output '{}', row {} of {}, column {} of {}: {}, {} {}", output.name, r, view.rows, c,
+                          view.cols, value_text(view.dtype, bits[0]), second, value_text(view.dtype, bits[1]));
     }
   }
   return first.empty() ? first : fmt::format("{}; {} of {} values differ", first, n_unlike, view.rows * view.cols);
@@ -265,12 +265,12 @@ std::string difference_beside_values(const Outcome& got, const Outcome& want) {
   return got.stray;
 }
 
-std::string difference(const Program& program, const Outcome& got, const Outcome& want) {
+std::string difference(const Program& program, const Outcome& got, const Outcome& want, std::string_view second) {
   std::string found = difference_beside_values(got, want);
   // What an op that refused its numbers leaves in its outputs is for its own tests.
   for (const Program::Output& output : program.outputs()) {
     if (!found.empty() || !want.status.ok()) break;
-    found = value_difference(output, got.memory, want.memory);
+    found = value_difference(output, got.memory, want.memory, second);
   }
   return found.empty() ? found : fmt::format("{}: {}", names_of(program), found);
 }

@@ -56,7 +56,9 @@ std::vector<float> output_values(const Program& program, const Outcome& outcome,
 std::string difference_beside_values(const Outcome& got, const Outcome& want);
 
 // In what `got` differs from what is wanted: another error, memory written that is no output, or the first value with
-// other bits (one NaN is as good as another), by op, output, row, column and both values. Empty where in nothing.
-std::string difference(const Program& program, const Outcome& got, const Outcome& want);
+// other bits (one NaN is as good as another), by op, output, row, column and both values, the second one behind
+// `second`. Empty where in nothing.
+std::string difference(const Program& program, const Outcome& got, const Outcome& want,
+                       std::string_view second = "wanted");
 
 }  // namespace naru::check

@@ -20,9 +20,6 @@
 namespace naru::cli {
 namespace {
 
-constexpr double kSoakMin = 0.01;    // minutes
-constexpr double kSoakMax = 525600;  // minutes
-
 using SharedChip = std::shared_ptr<contract::Chip>;
 
 // What falls short of what was asked for.
@@ -42,9 +39,9 @@ Error matrix_error(const check::ChipMatrix& matrix, const CheckOptions& o) {
                                [](const check::Cell& cell) { return check::is_fault(cell.verdict); });
   const check::Cell& first = *matrix.first_fault();
   return {code_of(matrix.worst()),
-          fmt::format("checking chip {}: {} of {} cells of the matrix, {} {} first: {}; run: {}", o.chip_name(), n,
-                      matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
-                      case_command(o, first.failure->smallest))};
+          fmt::format("checking chip {}: {} of {} cells of the matrix are at fault, {} {} first: {}; run: {}",
+                      o.chip_name(), n, matrix.cells.size(), first.op, first.kind, first.failure->finding.what,
+                      case_command(o, first.failure->smallest, first.failure->finding.verdict))};
 }
 
 // Adds to the JSON of the matrix what it was made by.
@@ -103,17 +100,7 @@ Status check_matrix(const CheckOptions& o) {
 
 Status soak_chip(const CheckOptions& o) {
   NARU_ASSIGN(const CheckedChips chips, make_checked_chips(o));
-  return soak(chips.under_test, o);
-}
-
-SetFlag add_op(std::vector<std::string>* ops) {
-  return [ops](const Given& given) -> Status {
-    std::vector<std::string_view> names;
-    for (const check::Suite& suite : check::all_suites()) names.push_back(suite.op);
-    NARU_ASSIGN(const size_t op, parse_word(given, names));
-    ops->emplace_back(names[op]);
-    return {};
-  };
+  return soak(chips, o);
 }
 
 // Two of a kind.
@@ -124,6 +111,38 @@ Status compare(const CheckOptions& o) {
                fmt::format("comparing {} and {}: the {} one is a recording and the other is none; give two recordings "
                            "or two receipts",
                            one_line(o.compared[0]), one_line(o.compared[1]), first ? "first" : "second")};
+}
+
+std::vector<Example> check_examples() {
+  return {{"naru check", "The CPU chip of this machine: two minutes."},
+          {"naru check --chip distant --quick", "A sample, in seconds."},
+          {"naru check --level avx2 --op matmul --op rms_norm", "Two ops at one level."},
+          {"naru check --require exact", "For scripts: status 70 unless every cell is exact."},
+          {"naru check --case 'add apart rows=3 cols=5'", "One case."},
+          {"naru check --list --op matmul", "What the cases of an op are made of."},
+          {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
+          {"naru check --chip distant --soak 10", "Ten minutes of the same, for bits that flip now and then."},
+          {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
+          {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."},
+          {"naru check builtin --chip distant", "A model in lock step with the reference chip."},
+          {"naru check ./model --train --against cpu:baseline", "A step of training on two forms of a chip."},
+          {"naru check ./model --record runs/here", "To be held against another machine: --against runs/here."}};
+}
+
+// Notes what the command line, and no default, asks of a run: those of a comparison or of a list have none.
+void note_runs(const std::shared_ptr<CheckOptions>& o, Command& c) {
+  const auto note_run = [o](SetFlag set) -> SetFlag {
+    return [o, set = std::move(set)](const Given& given) {
+      if (given.source.starts_with("-") || given.source == "MODEL") o->is_run_asked = true;
+      return set(given);
+    };
+  };
+  c.arguments.front().set = note_run(std::move(c.arguments.front().set));
+  for (Flag& flag : c.flags) {
+    constexpr std::string_view kOfNoRun[] = {"compare", "json", "force", "list", "op"};
+    const bool is_of_run = std::find(std::begin(kOfNoRun), std::end(kOfNoRun), flag.long_name) == std::end(kOfNoRun);
+    if (is_of_run) flag.set = note_run(std::move(flag.set));
+  }
 }
 
 }  // namespace
@@ -195,54 +214,7 @@ Command make_check() {
           "that differs is named."};
   c.arguments = {model_argument(&o->model)};
   c.arguments.front().is_required = false;
-  c.flags = {
-      {"quick", "", kGroupBench, "a sample: about ten small cases of each cell", set_on(&o->is_quick), 0, false, false},
-      {"op", "OP", kGroupBench, "this op alone; may be repeated", add_op(&o->ops), 0, true, false},
-      {"case", "CASE", kGroupBench, "this case alone, as a line that the matrix printed",
-       [o](const Given& given) -> Status {
-         if (given.source.starts_with("-") && !o->case_line.empty()) {
-           return misused_check("--case was given twice, and one case is judged at a time", "run one command for each");
-         }
-         return set_some_text(&o->case_line)(given);
-       },
-       0, true, false},
-      {"list", "", kGroupBench, "what cases are made of: kinds, dimensions, values of every op, or of each --op",
-       set_on(&o->is_list), 0, false, false},
-      {"require", "exact|bounded", kGroupBench,
-       "what every cell must be, or the command ends with status 70; default: anything that is no fault, absent too",
-       [o](const Given& given) -> Status {
-         constexpr check::Verdict kGrades[] = {check::Verdict::kExact, check::Verdict::kBounded};
-         std::vector<std::string_view> names;
-         for (const check::Verdict grade : kGrades) names.push_back(check::verdict_name(grade));
-         NARU_ASSIGN(const size_t grade, parse_word(given, names));
-         o->required = kGrades[grade];
-         o->is_required = true;
-         return {};
-       },
-       0, false, false},
-      {"soak", "MINUTES", kGroupBench,
-       "runs small cases of every cell again and again for so long, under changing load, and reports every bit that "
-       "does not come out as before; 0.1 is six seconds",
-       set_real(&o->soak_minutes, kSoakMin, kSoakMax), 0, false, false},
-      {"patience", "SECONDS", kGroupBench, "how long one run of a case may take until it hangs; default 60",
-       set_count(&o->patience_s, 1, kPatienceMax), 0, false, false}};
-  c.flags.push_back({"inject", "FAULT", kGroupBench, fault_help("to see it found"),
-                     [o](const Given& given) -> Status {
-                       NARU_ASSIGN(o->fault, check::parse_fault(given.text));
-                       return {};
-                     },
-                     0, false, false});
-  c.flags.push_back({"receipt", "FOLDER", kGroupOutput,
-                     "the matrix with all that it was made by, to be kept and compared: receipt.json and receipt.md",
-                     set_some_text(&o->receipt), 0, false, false});
-  c.flags.push_back(force_flag(&o->existing));
-  c.flags.push_back({"compare", "PATH", kGroupOutput,
-                     "a receipt or a recording, twice: what differs between the two; no chip is run",
-                     [o](const Given& given) -> Status {
-                       o->compared.push_back(given.text);
-                       return {};
-                     },
-                     0, true, false});
+  c.flags = matrix_check_flags(*o);
   for (Flag& flag : model_check_flags(*o)) c.flags.push_back(std::move(flag));
   c.flags.push_back(json_flag(&o->json, "everything as one JSON object on standard output"));
   c.flags.push_back(chip_flag(&o->chip));
@@ -251,31 +223,8 @@ Command make_check() {
                      "the one that suits the machine",
                      set_some_text(&o->level), 0, false, false});
   c.flags.push_back(threads_flag(&o->threads));
-  c.examples = {{"naru check", "The CPU chip of this machine: two minutes."},
-                {"naru check --chip distant --quick", "A sample, in seconds."},
-                {"naru check --level avx2 --op matmul --op rms_norm", "Two ops at one level."},
-                {"naru check --require exact", "For scripts: status 70 unless every cell is exact."},
-                {"naru check --case 'add apart rows=3 cols=5'", "One case."},
-                {"naru check --list --op matmul", "What the cases of an op are made of."},
-                {"naru check --chip distant --inject unfused --op matmul", "What a known fault looks like."},
-                {"naru check --chip distant --soak 10", "Ten minutes of the same, for bits that flip now and then."},
-                {"naru check --receipt receipts/today", "To be kept, and compared with that of another machine."},
-                {"naru check --compare receipts/today --compare receipts/other", "Where two machines part."},
-                {"naru check builtin --chip distant", "A model in lock step with the reference chip."},
-                {"naru check ./model --train --against cpu:baseline", "A step of training on two forms of a chip."},
-                {"naru check ./model --record runs/here", "To be held against another machine: --against runs/here."}};
-  const auto note_run = [o](SetFlag set) -> SetFlag {
-    return [o, set = std::move(set)](const Given& given) {
-      if (given.source.starts_with("-") || given.source == "MODEL") o->is_run_asked = true;  // defaults are for all
-      return set(given);
-    };
-  };
-  c.arguments.front().set = note_run(std::move(c.arguments.front().set));
-  for (Flag& flag : c.flags) {
-    if (flag.long_name == "compare" || flag.long_name == "json" || flag.long_name == "force") continue;
-    if (flag.long_name == "list") continue;
-    flag.set = note_run(std::move(flag.set));
-  }
+  c.examples = check_examples();
+  note_runs(o, c);
   c.check = [o] { return check_flags(*o); };
   c.run = [o] {
     if (!o->compared.empty()) return compare(*o);

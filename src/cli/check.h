@@ -27,13 +27,15 @@ struct CheckOptions {
   bool is_quick = false;
   std::vector<std::string> ops;  // empty: all
   std::string case_line;         // one case in the place of the matrix; empty: none
+  int64_t times = 1;             // that it is judged, until it fails
   double soak_minutes = 0;       // the ops again and again in the place of the matrix; 0: not
   int64_t patience_s = kPatienceDefault;
   std::optional<check::Fault> fault;      // in front of the distant chip
   std::string receipt;                    // a folder to write; empty: none
   Existing existing = Existing::kRefuse;  // of it
   std::vector<std::string> compared;      // two receipts or recordings in the place of a chip; or none
-  bool is_run_asked = false;              // the command line has a flag of a run
+  bool is_run_asked = false;              // the command line has MODEL, or a flag that only a run heeds
+  bool is_op_asked = false;               // it has --op
   bool json = false;
 
   bool is_list = false;  // what cases are made of, in the place of a chip
@@ -61,6 +63,8 @@ struct CheckOptions {
 
 Command make_check();
 
+// Of the matrix and of what takes its place, but for a model (check_flags.cpp).
+std::vector<Flag> matrix_check_flags(CheckOptions& options);
 // kInvalidArgument where flags do not go together (check_flags.cpp).
 Status check_flags(const CheckOptions& options);
 Error misused_check(std::string_view what, std::string_view next);
@@ -97,13 +101,15 @@ struct CheckedChip {
 // The error of a bounded finding against its bound.
 std::string bounded_text(const check::Finding& finding);
 Style verdict_style(check::Verdict verdict);
-// The command that runs a case again.
-std::string case_command(const CheckOptions& options, const check::Case& c);
+// The command that runs a case again; one that fails now and then as often as it may take.
+std::string case_command(const CheckOptions& options, const check::Case& c, check::Verdict verdict);
+// A fault with what it came to, where that is known.
+std::string fault_line(const check::Fault& fault, const std::optional<int64_t>& n_struck);
 std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 Json matrix_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& options);
 
 // ---- soak (check_soak.cpp)
-Status soak(const check::ChipUnderTest& chip, const CheckOptions& options);
+Status soak(const CheckedChips& chips, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 

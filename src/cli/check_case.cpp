@@ -5,6 +5,7 @@
 
 #include "check/operand_text.h"
 #include "cli/check.h"
+#include "cli/interrupts.h"
 #include "cli/sheet.h"
 
 namespace naru::cli {
@@ -24,7 +25,7 @@ std::string case_text(const check::Failure& found, const CheckOptions& o) {
   }
   if (check::case_line(found.smallest) != check::case_line(found.first)) {
     sheet.heading("Smaller, and still so");
-    sheet.line(case_command(o, found.smallest));
+    sheet.line(case_command(o, found.smallest, found.finding.verdict));
   }
   if (finding.verdict == Verdict::kExact || finding.verdict == Verdict::kAbsent) return sheet.str();
   sheet.heading("Its operands");
@@ -45,7 +46,7 @@ Json case_json(const check::Failure& found, const CheckOptions& o) {
     json["bound_of_magnitudes"] = found.finding.bound;
   }
   json["smallest"] = check::case_line(found.smallest);
-  json["command"] = case_command(o, found.smallest);
+  json["command"] = case_command(o, found.smallest, found.finding.verdict);
   return json;
 }
 
@@ -56,6 +57,9 @@ Status check_one_case(const CheckOptions& o) {
   NARU_ASSIGN(CheckedChips chips, make_checked_chips(o));
   check::Judge judge(std::move(chips.under_test), make_reference_chip(), static_cast<double>(o.patience_s));
   NARU_ASSIGN(check::Finding finding, judge.judge(c));
+  for (int64_t i = 1; i < o.times && !check::is_fault(finding.verdict) && !is_interrupted(); ++i) {
+    NARU_ASSIGN(finding, judge.judge(c));
+  }
   check::Failure found{c, c, finding, 0};
   if (check::is_fault(finding.verdict) && !judge.is_lost()) {
     NARU_ASSIGN(found, check::smallest_failure(c, finding, judge));

@@ -1,15 +1,32 @@
-// The flags of naru check that go with MODEL, and which of all flags go together.
+// The flags of naru check, and which of them go together.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "check/recorded_run.h"
+#include "check/suite.h"
 #include "cli/check.h"
 #include "cli/check_model.h"
 #include "cli/flag_values.h"
+#include "cli/train_chip.h"
 
 namespace naru::cli {
 namespace {
+
+constexpr int64_t kTimesMax = 1000000;
+constexpr double kSoakMin = 0.01;    // minutes
+constexpr double kSoakMax = 525600;  // minutes
+
+SetFlag add_op(CheckOptions& o) {
+  return [&o](const Given& given) -> Status {
+    std::vector<std::string_view> names;
+    for (const check::Suite& suite : check::all_suites()) names.push_back(suite.op);
+    NARU_ASSIGN(const size_t op, parse_word(given, names));
+    o.ops.emplace_back(names[op]);
+    o.is_op_asked = o.is_op_asked || given.source.starts_with("-");
+    return {};
+  };
+}
 
 // A flag that says nothing without MODEL; of the command line it is noted.
 SetFlag of_model(CheckOptions& o, SetFlag set) {
@@ -24,7 +41,7 @@ Status check_compared(const CheckOptions& o) {
     return misused_check("--compare was given once, and two receipts or two recordings are compared",
                          "give it twice: --compare A --compare B");
   }
-  if (!o.is_run_asked) return {};
+  if (!o.is_run_asked && !o.is_op_asked) return {};
   return misused_check("--compare runs no chip, and MODEL or flags of a run were given", "leave them out");
 }
 
@@ -49,6 +66,60 @@ Status check_model_flags(const CheckOptions& o) {
 
 Error misused_check(std::string_view what, std::string_view next) {
   return {Code::kInvalidArgument, fmt::format("reading the command line: naru check: {}; {}", what, next)};
+}
+
+std::vector<Flag> matrix_check_flags(CheckOptions& o) {
+  std::vector<Flag> flags = {
+      {"quick", "", kGroupBench, "a sample: about ten small cases of each cell", set_on(&o.is_quick), 0, false, false},
+      {"op", "OP", kGroupBench, "this op alone; may be repeated", add_op(o), 0, true, false},
+      {"case", "CASE", kGroupBench, "this case alone, as a line that the matrix printed",
+       [&o](const Given& given) -> Status {
+         if (given.source.starts_with("-") && !o.case_line.empty()) {
+           return misused_check("--case was given twice, and one case is judged at a time", "run one command for each");
+         }
+         return set_some_text(&o.case_line)(given);
+       },
+       0, true, false},
+      {"times", "N", kGroupBench, "with --case: judge it up to so many times, until it fails; default 1",
+       set_count(&o.times, 1, kTimesMax), 0, false, false},
+      {"list", "", kGroupBench, "what cases are made of: kinds, dimensions, values of every op, or of each --op",
+       set_on(&o.is_list), 0, false, false},
+      {"require", "exact|bounded", kGroupBench,
+       "what every cell must be, or the command ends with status 70; default: anything that is no fault, absent too",
+       [&o](const Given& given) -> Status {
+         constexpr check::Verdict kGrades[] = {check::Verdict::kExact, check::Verdict::kBounded};
+         std::vector<std::string_view> names;
+         for (const check::Verdict grade : kGrades) names.push_back(check::verdict_name(grade));
+         NARU_ASSIGN(const size_t grade, parse_word(given, names));
+         o.required = kGrades[grade];
+         o.is_required = true;
+         return {};
+       },
+       0, false, false},
+      {"soak", "MINUTES", kGroupBench,
+       "runs small cases of every cell again and again for so long, under changing load, and reports every bit that "
+       "does not come out as before; 0.1 is six seconds",
+       set_real(&o.soak_minutes, kSoakMin, kSoakMax), 0, false, false},
+      {"patience", "SECONDS", kGroupBench, "how long one run of a case may take until it hangs; default 60",
+       set_count(&o.patience_s, 1, kPatienceMax), 0, false, false}};
+  flags.push_back({"inject", "FAULT", kGroupBench, fault_help("to see it found"),
+                   [&o](const Given& given) -> Status {
+                     NARU_ASSIGN(o.fault, check::parse_fault(given.text));
+                     return {};
+                   },
+                   0, false, false});
+  flags.push_back({"receipt", "FOLDER", kGroupOutput,
+                   "the matrix with all that it was made by, to be kept and compared: receipt.json and receipt.md",
+                   set_some_text(&o.receipt), 0, false, false});
+  flags.push_back(force_flag(&o.existing));
+  flags.push_back({"compare", "PATH", kGroupOutput,
+                   "a receipt or a recording, twice: what differs between the two; no chip is run",
+                   [&o](const Given& given) -> Status {
+                     o.compared.push_back(given.text);
+                     return {};
+                   },
+                   0, true, false});
+  return flags;
 }
 
 std::vector<Flag> model_check_flags(CheckOptions& o) {
@@ -99,11 +170,14 @@ Status check_flags(const CheckOptions& o) {
   }
   if (!o.compared.empty()) return check_compared(o);
   if (o.is_list) {
-    if (!o.is_run_asked || (!o.ops.empty() && o.model.empty())) return {};
+    if (!o.is_run_asked) return {};
     return misused_check("--list runs no chip, and flags of a run were given", "leave them out; --op OP lists one op");
   }
   if (!o.case_line.empty() && (!o.ops.empty() || o.is_quick || !o.receipt.empty())) {
     return misused_check("--case is one case, and --op, --quick or --receipt was given", "leave them out");
+  }
+  if (o.times > 1 && o.case_line.empty()) {
+    return misused_check("--times is of one case, and none was given", "add --case 'CASE', or leave it out");
   }
   if (o.soak_minutes > 0 && (!o.case_line.empty() || o.is_quick || !o.receipt.empty() || o.is_required)) {
     return misused_check(

@@ -31,6 +31,17 @@ std::vector<std::string_view> value_names() {
   return names;
 }
 
+// The first one without an empty dimension.
+const check::Case& example_of(const std::vector<check::Case>& cases) {
+  const auto is_empty = [](const check::Dimension& dimension) {
+    return std::any_of(dimension.sizes.begin(), dimension.sizes.end(), [](int64_t size) { return size == 0; });
+  };
+  const auto whole = std::find_if(cases.begin(), cases.end(), [&](const check::Case& c) {
+    return std::none_of(c.dimensions.begin(), c.dimensions.end(), is_empty);
+  });
+  return whole == cases.end() ? cases.front() : *whole;
+}
+
 Json list_json(const CheckOptions& o) {
   Json json = {{"values", value_names()}, {"gap_most", check::kGapMax}, {"ops", Json::array()}};
   for (const check::Suite& suite : check::all_suites()) {
@@ -43,7 +54,7 @@ Json list_json(const CheckOptions& o) {
     }
     const std::vector<check::Case> cases = suite.cases();
     op["cases"] = cases.size();
-    op["example"] = check::case_line(cases.front());
+    op["example"] = check::case_line(example_of(cases));
     json["ops"].push_back(std::move(op));
   }
   return json;
@@ -54,7 +65,7 @@ Json list_json(const CheckOptions& o) {
 Status list_cases(const CheckOptions& o) {
   if (o.json) return write_out(json_text(list_json(o)));
   Sheet sheet(Stream::kOut);
-  sheet.title("A case", "OP KIND DIMENSION=SIZE ... [values=VALUES] [seed=N] [gap=COLUMNS]");
+  sheet.title("A case", ": OP KIND DIMENSION=SIZE ... [values=VALUES] [seed=N] [gap=COLUMNS] [grade=exact]");
   sheet.row("kind", "one word of each choice, with '/' between them");
   sheet.row("values", fmt::format("{}", fmt::join(value_names(), ", ")));
   sheet.row("gap", fmt::format("columns between the rows of every operand, 0 to {}", check::kGapMax));
@@ -67,7 +78,7 @@ Status list_cases(const CheckOptions& o) {
     for (const check::DimensionRange& range : suite.dimensions) dimensions.push_back(dimension_text(range));
     sheet.row("kind", fmt::format("{}", fmt::join(kinds, " / ")));
     sheet.row("dimensions", fmt::format("{}", fmt::join(dimensions, " ")));
-    sheet.row("example", fmt::format("{} ({} in the matrix)", check::case_line(cases.front()), cases.size()));
+    sheet.row("example", fmt::format("{} ({} in the matrix)", check::case_line(example_of(cases)), cases.size()));
   }
   return write_out(sheet.str());
 }

@@ -240,7 +240,9 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
                               ? is_interrupted()
                               : !job.status.ok() && job.status.error().code == Code::kCancelled;
   if (is_stopped) {
-    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing) : ""};
+    return Error{Code::kCancelled, job.folder ? fmt::format("{}: stopped by you; nothing was recorded", doing)
+                                              : fmt::format("{}: stopped by you after {} of {} ops", doing, found.n_ops,
+                                                            report.n_planned)};
   }
   if (end == check::Watch::End::kLeftBehind) {
     const std::string where = found.last ? place_text(*found.last) : "making the model";

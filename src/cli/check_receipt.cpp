@@ -59,7 +59,8 @@ std::string page_of(const Json& receipt, const check::ChipMatrix& matrix, const 
   for (const check::Cell& cell : matrix.cells) {
     if (!cell.failure) continue;
     page += fmt::format("\n**{} {}, {}:** {}\n\n```\n{}\n```\n", cell.op, cell.kind, check::verdict_name(cell.verdict),
-                        page_cell(cell.failure->finding.what), case_command(o, cell.failure->smallest));
+                        page_cell(cell.failure->finding.what),
+                        case_command(o, cell.failure->smallest, cell.failure->finding.verdict));
   }
   return page;
 }

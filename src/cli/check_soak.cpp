@@ -3,6 +3,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/shown_text.h"
 #include "check/soak.h"
@@ -15,7 +16,7 @@
 namespace naru::cli {
 namespace {
 
-constexpr size_t kFindingsShown = 40;
+constexpr size_t kFindingsShown = 12;
 constexpr double kSaidEvery = 10;  // seconds, where no terminal is
 
 // One line: drawn over itself on a terminal, now and then elsewhere.
@@ -57,22 +58,22 @@ std::map<std::string, int64_t> counts_by_op(const check::SoakReport& report) {
   return counts;
 }
 
-std::string soak_text(const check::SoakReport& report, const contract::ChipInfo& info, const CheckOptions& o) {
+std::string soak_text(const check::SoakReport& report, const contract::ChipInfo& info, const CheckOptions& o,
+                      const std::optional<int64_t>& n_struck) {
   Sheet sheet(Stream::kOut);
   sheet.title(o.chip_name(), " · soak");
   sheet.row("chip", info.detail);
   sheet.row("level", info.level);
   sheet.row("threads", grouped(info.n_threads));
-  if (o.fault) {
-    sheet.row("with a fault",
-              fmt::format("{}: {}", check::fault_text(*o.fault), check::fault_info(o.fault->kind).what));
-  }
+  if (o.fault) sheet.row("with a fault", fault_line(*o.fault, n_struck));
+  std::set<std::string> commands;
   for (size_t i = 0; i < std::min(report.findings.size(), kFindingsShown); ++i) {
     const check::SoakFinding& finding = report.findings[i];
     if (i == 0) sheet.heading("Came out otherwise");
     sheet.row(fmt::format("{:.1f} s", finding.seconds),
               fmt::format("{}, load {}: {}", finding.c.op, check::load_name(finding.load), finding.text()));
-    sheet.line(case_command(o, finding.c));
+    const std::string command = case_command(o, finding.c, check::Verdict::kUnsteady);
+    if (commands.insert(command).second) sheet.line(command);
   }
   if (report.findings.size() > kFindingsShown) {
     sheet.row("", fmt::format("{} more: --json lists them", grouped(report.n_found - int64_t{kFindingsShown})));
@@ -80,10 +81,11 @@ std::string soak_text(const check::SoakReport& report, const contract::ChipInfo&
   sheet.heading("Together");
   for (const auto& [op, n] : counts_by_op(report)) sheet.row(op, fmt::format("{} runs came out otherwise", grouped(n)));
   sheet.row("cases",
-            fmt::format("{}, of which the chip does not have {}", grouped(report.n_cases), grouped(report.n_absent)));
+            grouped(report.n_cases) +
+                (report.n_absent == 0 ? std::string() : fmt::format(", {} of them absent", grouped(report.n_absent))));
   sheet.row("time", format_seconds(report.seconds) + (report.is_stopped ? ", stopped by you" : ""));
   sheet.row("runs", fmt::format("{} of cases, {} of ops", grouped(report.n_runs), grouped(report.n_op_runs)));
-  sheet.row("bits", grouped(report.n_bits));
+  sheet.row("bits that flipped", grouped(report.n_bits));
   sheet.row("rate", rate_text(report));
   if (!report.hangs.empty()) sheet.row("hangs", report.hangs);
   return sheet.str();
@@ -127,8 +129,8 @@ Json soak_json(const check::SoakReport& report, const contract::ChipInfo& info, 
 
 }  // namespace
 
-Status soak(const check::ChipUnderTest& chip, const CheckOptions& o) {
-  const contract::ChipInfo info = chip.chip->info();
+Status soak(const CheckedChips& chips, const CheckOptions& o) {
+  const contract::ChipInfo info = chips.under_test.chip->info();
   const double seconds = o.soak_minutes * 60;
   SoakLine line(seconds);
   const check::SoakOptions options{.seconds = seconds,
@@ -138,13 +140,16 @@ Status soak(const check::ChipUnderTest& chip, const CheckOptions& o) {
                                      line.update(progress);
                                      return !is_interrupted();
                                    }};
-  NARU_ASSIGN(const check::SoakReport report, check::soak_chip(chip, options));
+  NARU_ASSIGN(const check::SoakReport report, check::soak_chip(chips.under_test, options));
   line.clear();
+  std::optional<int64_t> n_struck;
+  if (o.fault && report.hangs.empty()) n_struck = chips.n_struck();
   Json json;
   if (o.json) {
     json = soak_json(report, info, o);
+    if (n_struck) json["fault_struck"] = *n_struck;
   } else {
-    NARU_TRY(write_out(soak_text(report, info, o)));
+    NARU_TRY(write_out(soak_text(report, info, o, n_struck)));
   }
   if (report.n_found == 0 && report.hangs.empty()) {
     if (o.json) NARU_TRY(write_out(json_text(json)));

@@ -14,6 +14,8 @@
 namespace naru::cli {
 namespace {
 
+constexpr int kTimesOfUnsteady = 1000;
+
 using check::Cell;
 using check::Verdict;
 
@@ -30,6 +32,14 @@ Shares shares_of(const check::Speed& speed, const cpu::MachineLimits& limits) {
   }
   const auto part = [&](double work, double per_s) { return per_s > 0 ? work / speed.seconds / per_s : 0; };
   return {part(speed.cost.flops, peak->per_s), part(speed.cost.bytes, limits.memory_bytes_per_s)};
+}
+
+// No kernel is: the peaks were measured while something else ran.
+bool is_beyond_peak(const std::vector<Cell>& cells, const cpu::MachineLimits& limits) {
+  constexpr double kBeyond = 1.1;
+  return std::any_of(cells.begin(), cells.end(), [&](const Cell& cell) {
+    return cell.speed && shares_of(*cell.speed, limits).arithmetic > kBeyond;
+  });
 }
 
 // "1.24 ms", "83 us"
@@ -76,7 +86,7 @@ void add_failures(Sheet& sheet, const std::vector<Cell>& cells, const CheckOptio
     if (!cell.failure) continue;
     sheet.heading(fmt::format("{} {}: {}", cell.op, cell.kind, grade_text(cell)));
     sheet.row("found", cell.failure->finding.what);
-    sheet.line(case_command(o, cell.failure->smallest));
+    sheet.line(case_command(o, cell.failure->smallest, cell.failure->finding.verdict));
   }
 }
 
@@ -112,19 +122,12 @@ std::string verdict_counts(const std::vector<Cell>& cells) {
   return text;
 }
 
-std::string fault_line(const check::Fault& fault, const std::optional<int64_t>& n_struck) {
-  std::string text = fmt::format("{}: {}", check::fault_text(fault), check::fault_info(fault.kind).what);
-  if (!n_struck) return text;
-  if (*n_struck > 0) return text + fmt::format("; it changed what {} ops did", grouped(*n_struck));
-  return text + "; it came to no op: what the matrix says is of the chip alone";
-}
-
 Json failure_json(const check::Failure& failure, const CheckOptions& o) {
   return {{"verdict", check::verdict_name(failure.finding.verdict)},
           {"found", failure.finding.what},
           {"case", check::case_line(failure.smallest)},
           {"first_case", check::case_line(failure.first)},
-          {"command", case_command(o, failure.smallest)},
+          {"command", case_command(o, failure.smallest, failure.finding.verdict)},
           {"cases", failure.n_cases}};
 }
 
@@ -152,17 +155,25 @@ Style verdict_style(Verdict verdict) {
   return verdict == Verdict::kExact ? Style::kGreen : verdict == Verdict::kBounded ? Style::kCyan : Style::kDim;
 }
 
+std::string fault_line(const check::Fault& fault, const std::optional<int64_t>& n_struck) {
+  std::string text = fmt::format("{}: {}", check::fault_text(fault), check::fault_info(fault.kind).what);
+  if (!n_struck) return text;
+  if (*n_struck > 0) return text + fmt::format("; it changed what {} ops did", grouped(*n_struck));
+  return text + "; it came to no op: what the matrix says is of the chip alone";
+}
+
 std::string bounded_text(const check::Finding& finding) {
   if (finding.error == 0) return "no more than steps that flush or not may make of it";
   return fmt::format("{:.2e} of {:.2e}", finding.error, finding.bound);
 }
 
-std::string case_command(const CheckOptions& o, const check::Case& c) {
+std::string case_command(const CheckOptions& o, const check::Case& c, Verdict verdict) {
   std::string command = fmt::format("naru check --chip {}", o.chip);
   if (!o.level.empty()) command += fmt::format(" --level {}", o.level);
   if (o.threads > 0) command += fmt::format(" --threads {}", o.threads);
   if (o.fault) command += fmt::format(" --inject {}", check::fault_text(*o.fault));
   if (o.patience_s != kPatienceDefault) command += fmt::format(" --patience {}", o.patience_s);
+  if (verdict == Verdict::kUnsteady) command += fmt::format(" --times {}", kTimesOfUnsteady);
   return command + fmt::format(" --case '{}'", check::case_line(c));
 }
 
@@ -184,6 +195,11 @@ std::string matrix_text(const check::ChipMatrix& matrix, const CheckedChip& chip
   end.row("cells", verdict_counts(matrix.cells));
   end.row("cases", fmt::format("{}{}", grouped(matrix.n_cases), o.is_quick ? ", a sample" : ""));
   end.row("time", format_seconds(matrix.seconds));
+  if (is_beyond_peak(matrix.cells, chip.limits)) {
+    end.row("speed",
+            "some cells are faster than the peaks that were measured before them: the machine was busy then; "
+            "run again when it rests");
+  }
   if (!matrix.is_whole) {
     end.row("not run", matrix.is_stopped ? "what stands behind the case at which it was stopped"
                                          : "what stands behind the case that hangs");

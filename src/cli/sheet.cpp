@@ -60,7 +60,8 @@ void Sheet::row(std::string_view name, std::string_view value, std::string_view 
   const int64_t begin = is_narrow ? 2 * kIndentColumns : kValueColumn;
   const int64_t room = columns_ > 0 ? std::max<int64_t>(1, columns_ - begin) : 0;
   const std::vector<std::string> lines = wrapped(one_line(value) + std::string(verdict), room);
-  out_ += fmt::format("  {:<{}}{}", one_line(name), is_narrow ? 0 : kValueColumn - kIndentColumns,
+  const std::string shown = one_line(name) + "  ";  // a name that fills its column keeps apart from the value
+  out_ += fmt::format("  {:<{}}{}", is_narrow ? one_line(name) : shown, is_narrow ? 0 : kValueColumn - kIndentColumns,
                       is_narrow ? fmt::format("\n{:{}}", "", begin) : "");
   for (size_t i = 0; i < lines.size(); ++i) {
     if (i > 0) out_ += fmt::format("{:{}}", "", begin);

@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "base/partial.h"
 #include "check/watch.h"
 #include "cli/flag_values.h"
 #include "cli/open_model.h"
@@ -64,6 +65,7 @@ Status run_with_patience(const TrainChipOptions& options, const std::string& chi
                                           std::function<bool()>([&patience] { return patience.is_over(); }));
   if (end == check::Watch::End::kOutOfMemory) throw std::bad_alloc();
   if (end == check::Watch::End::kDone) return *status;
+  remove_all_partials();  // the thread that was left behind has what is not finished
   return Error{Code::kDeadline,
                fmt::format("training on chip {}: {}: no answer in {} seconds (--patience); the last "
                            "checkpoint is whole: run the same command again, which goes on from it, and see what "

@@ -66,6 +66,13 @@ Status RunningTrainer::validate(bool may_stop) {
   return add({.step = state_.step, .values = {{"validation_loss", loss}}});
 }
 
+Error RunningTrainer::failed_after_step(std::string_view doing, Error error) const {
+  if (error.code == Code::kCancelled) return error;
+  error.message = fmt::format("{} after step {}: {}; the same command goes on from the last checkpoint", doing,
+                              state_.step, error.message);
+  return error;
+}
+
 Status RunningTrainer::judge() {
   if (!is_writer()) return {};
   if (!held_out_) return {};
@@ -80,7 +87,7 @@ Status RunningTrainer::judge() {
   state_.is_unjudged = !asked.ok() && asked.error().code == Code::kCancelled;
   is_cut_short_ = state_.is_unjudged && state_.step == 0;
   if (state_.is_unjudged) return {};
-  if (!asked.ok()) return asked.error();
+  if (!asked.ok()) return failed_after_step("answering held-out problems", asked.error());
   state_.accuracy = asked->accuracy;
   note(fmt::format("step {}: {:.1f} % of {} held-out problems right", state_.step, 100 * asked->accuracy,
                    held_out_->n_problems()));
@@ -104,7 +111,8 @@ Status RunningTrainer::sample(bool may_stop) {
   if (may_stop && peers_->count() == 1) options.should_stop = events_.should_give_up;
   auto given = answering->answer(recipe_.sample.prompts, options);
   is_cut_short_ = !given.ok() && given.error().code == Code::kCancelled;
-  NARU_ASSIGN(const std::vector<std::string> answers, std::move(given));
+  if (!given.ok()) return failed_after_step("answering the samples' prompts", std::move(given).error());
+  const std::vector<std::string>& answers = *given;
   for (size_t i = 0; i < answers.size(); ++i) {
     NARU_TRY(run_->add(runs::Sample{.step = state_.step, .prompt = recipe_.sample.prompts[i], .answer = answers[i]}));
   }

@@ -143,6 +143,7 @@ Result<StepGradients> RunningTrainer::agreed_gradients(const data::StepBatch& ba
     std::string hash;
     if (before.bytes() > 0) {
       now.take_values(before);
+      before = HostValues();  // has none any more, also where what follows fails
       NARU_ASSIGN(hash, now.compare(chip_, difference));
     }
     if (hash.empty() || difference.n_values() > 0) {

@@ -104,6 +104,7 @@ class RunningTrainer : public Trainer {
   Status keep_experts(data::StepBatch& batch);  // trainer_rollout.cpp
   Error explained(Error error, const data::MicroBatch& batch);
   Error failed_step(Error error) const;
+  Error failed_after_step(std::string_view doing, Error error) const;  // in what is no part of a step
   Result<bool> roll_back();
   Result<data::StepBatch> ask_batch();
   Result<StepGradients> compute(const data::StepBatch& batch);

@@ -66,7 +66,7 @@ TEST(CaseLine, RefusesWhatIsNoCase) {
             "reading a case: add: 'in_c' is no word of its kinds; choose from apart, in_a, in_b");
   EXPECT_EQ(refused("add rows=1 cols=1"),
             "reading a case: add: the kind '' has 0 words, 1 were wanted; write a word of each choice, with '/' "
-            "between them");
+            "between them, as in 'apart'");
   EXPECT_EQ(refused("add apart in_a rows=1 cols=1"),
             "reading a case: add: 'in_a' is no name=value; write one kind, and all else with its name");
   for (const char* rows : {"-1", "1048577", "1.5", "", "99999999999999999999", "1,2"}) {

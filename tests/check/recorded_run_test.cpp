@@ -175,12 +175,29 @@ TEST(RecordedRun, LiesAreRefused) {
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["op"] = "sort"; }), "unsupported");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {2147483647, 2147483647}; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {1}; }), "corrupt");
+  EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {0, 5}; }), "corrupt");
+  EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {-1, 4}; }), "corrupt");
+  EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {1.5, 2}; }), "corrupt");
+  EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["shape"] = {int64_t{1} << 31, 1}; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["outputs"][0]["dtype"] = "q4_0"; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["where"] = "layer\n0"; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["inputs_sha256"] = "00"; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["operands"] = std::string(3000, 'x'); }), "corrupt");
   EXPECT_NE(code([](auto& d) { d["ids"] = "1"; }), "ok");
   EXPECT_NE(code([](auto& d) { d.erase("kind"); }), "ok");
+}
+
+TEST(RecordedRun, OpsOfOtherShapesAreNotCompared) {
+  const Folder folder;
+  const auto cpu = test::make_chip("cpu");
+  const fs::path a = folder.record("a", *cpu), b = folder.record("b", *cpu);
+  const std::string text = read_file(b / kRecordingJson, 1 << 24).value();
+  Folder::write(b / kRecordingJson, changed(text, [](auto& d) { d["ops"][1]["operands"] = "[1, 1]"; }));
+  const auto comparison =
+      compare_runs(OpenRecording::open(a).value(), OpenRecording::open(b).value(), [] { return true; });
+  ASSERT_FALSE(comparison.ok());
+  EXPECT_EQ(comparison.error().code, Code::kInvalidArgument);
+  EXPECT_NE(comparison.error().message.find("op 1 is "), std::string::npos) << comparison.error().message;
 }
 
 TEST(RecordedRun, OtherRunsSayNothing) {

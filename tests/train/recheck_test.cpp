@@ -9,6 +9,7 @@
 #include "check/faulty_chip.h"
 #include "check/watch.h"
 #include "check/watched_chip.h"
+#include "contract/forwarding_chip.h"
 #include "runs/run_folder.h"
 #include "tests/train/grpo_rig.h"
 
@@ -105,6 +106,42 @@ TEST(Recheck, ARunUnderFlipsAndLostOpsEndsInTheWeightsOfACleanOne) {
     recipes::Recipe unchecked = rechecked(rig, fmt::format("{}-unchecked", config), config);
     unchecked.guard.recheck_every = 0;
     EXPECT_NE(run_under(rig, unchecked, "flip:0.001").weights, wanted) << config;
+  }
+}
+
+// Its n-th copy to the host fails, and none after it.
+class OneBadCopyChip final : public contract::ForwardingChip {
+ public:
+  OneBadCopyChip(contract::Chip& chip, int64_t n) : ForwardingChip(chip), n_(n) {}
+  Status copy_out(void* to, ChipAddress from, int64_t bytes) override {
+    if (++n_copies_ == n_) return Error{Code::kInternal, "copying to the host: the chip says no; try again"};
+    return chip_.copy_out(to, from, bytes);
+  }
+  int64_t n_copies() const { return n_copies_; }
+
+ private:
+  int64_t n_, n_copies_ = 0;
+};
+
+TEST(Recheck, AnyCopyToTheHostMayFail) {
+  const TrainerRig rig;
+  const auto of = [&](const std::string& name) {
+    recipes::Recipe recipe = rechecked(rig, name);
+    recipe.steps = 2;
+    return recipe;
+  };
+  const std::string wanted = clean_weights(rig, of("clean"));
+  const auto inner = test::make_test_chip();
+  OneBadCopyChip good(*inner, 0);
+  ASSERT_TRUE(rig.run(of("counted"), good, {}).ok());
+  constexpr int64_t kPlaces = 24;
+  for (int64_t i = 1; i < kPlaces; ++i) {
+    OneBadCopyChip chip(*inner, good.n_copies() * i / kPlaces);
+    const recipes::Recipe recipe = of(fmt::format("copy-{}", i));
+    auto result = rig.run(recipe, chip, {});
+    if (!result.ok()) result = rig.run(recipe, chip, {});
+    ASSERT_TRUE(result.ok()) << i << ": " << result.error().message;
+    EXPECT_EQ(result->weights_sha256, wanted) << i;
   }
 }
 
