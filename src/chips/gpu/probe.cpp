@@ -47,7 +47,9 @@ std::vector<float> operands() {
         break;
       }
       case 2: put(with_exponent(x, x % 3), with_exponent(y, 100 + y % 50), with_exponent(z, x % 4)); break;
-      default: put(with_exponent(x, 110 + x % 30), with_exponent(y, 110 + y % 30), with_exponent(z, 110 + z % 30)); break;
+      default:
+        put(with_exponent(x, 110 + x % 30), with_exponent(y, 110 + y % 30), with_exponent(z, 110 + z % 30));
+        break;
     }
   }
   return all;
@@ -90,11 +92,31 @@ Result<ProbeFindings> probe(Driver& driver) {
       if (contract::canonical_bits(want) == contract::canonical_bits(found)) continue;
       (which < 3 ? findings.adds_and_multiplies : findings.divides) = false;
       if (findings.first_difference.empty()) {
-        findings.first_difference = fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);
+        findings.first_difference =
+            fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);
       }
     }
   }
   return findings;
+}
+
+Status choose_exact(Driver& driver, Software asked) {
+  Software software = asked;
+  driver.choose(software);
+  NARU_ASSIGN(ProbeFindings findings, probe(driver));
+  if (findings.adds_and_multiplies && findings.divides) return {};
+  software.flush = software.flush || !findings.adds_and_multiplies;
+  driver.choose(software);
+  NARU_ASSIGN(findings, probe(driver));
+  if (findings.adds_and_multiplies && !findings.divides) {
+    software.divide = true;
+    driver.choose(software);
+    NARU_ASSIGN(findings, probe(driver));
+  }
+  if (findings.adds_and_multiplies && findings.divides) return {};
+  return Error{Code::kUnsupported,
+               fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
+                           driver.info().chip, driver.info().device, findings.first_difference)};
 }
 
 }  // namespace naru::gpu

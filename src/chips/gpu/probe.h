@@ -1,5 +1,5 @@
-// What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values around
-// 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
+// What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values
+// around 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
 #pragma once
 
 #include "chips/gpu/driver.h"
@@ -14,5 +14,9 @@ struct ProbeFindings {
 
 // Runs the kernel `probe`, as the driver builds it with the options that it has.
 Result<ProbeFindings> probe(Driver& driver);
+
+// Leaves to the device what it does as the contract says, but for what is asked of the text anyway. kUnsupported for a
+// device that stays different.
+Status choose_exact(Driver& driver, Software asked);
 
 }  // namespace naru::gpu

@@ -1,13 +1,13 @@
 // Programs that a driver built, kept on disk from one process to the next: $XDG_CACHE_HOME/naru/kernels, else
-// ~/.cache/naru/kernels. A file's name is the SHA-256 of all that decides what is in it (text, options, device, driver); it
-// begins with the SHA-256 of the rest, and one that is damaged is as good as none. A folder that cannot be written costs
-// time, and nothing else.
+// ~/.cache/naru/kernels. A file's name is the SHA-256 of all that decides what is in it (text, options, device,
+// driver); it begins with the SHA-256 of the rest, and one that is damaged is as good as none. A folder that cannot be
+// written costs time, and nothing else.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-namespace naru::opencl {
+namespace naru::gpu {
 
 class ProgramCache {
  public:
@@ -17,4 +17,4 @@ class ProgramCache {
   void drop(std::string_view key) const;
 };
 
-}  // namespace naru::opencl
+}  // namespace naru::gpu
