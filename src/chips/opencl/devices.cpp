@@ -11,7 +11,6 @@ namespace naru::opencl {
 namespace {
 
 constexpr std::string_view kLooking = "looking for OpenCL devices";
-constexpr std::string_view kInstall = "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
 constexpr Uint kPlatformsMax = 32, kDevicesMax = 64;
 // Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
 constexpr int64_t kGroupItems = 64, kLocalBytes = 16384;
