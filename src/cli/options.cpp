@@ -392,10 +392,7 @@ Flag chip_flag(std::string* name) {
     help += fmt::format("{}{}{}: {}", help.empty() ? "" : "; ", chip.name, help.empty() ? " (default)" : "", chip.what);
   }
   return {"chip", std::move(words), kGroupMachine, std::move(help), [name](const Given& given) -> Status {
-            const auto chips = chips::all_chips();
-            const bool is_known =
-                std::any_of(chips.begin(), chips.end(), [&](const auto& chip) { return chip.name == given.text; });
-            if (!is_known) return bad_value(given, chips::chip_names());
+            if (!chips::is_chip_name(given.text)) return bad_value(given, chips::chip_names());
             *name = given.text;
             return {};
           }};

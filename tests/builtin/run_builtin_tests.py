@@ -54,7 +54,9 @@ def test_its_answer_has_the_recorded_bits_everywhere(rig):
     machine = json.loads(rig.run("show", "--machine", "--json").stdout)
     levels = [level["name"] for level in machine["levels"] if level["present"]]
     assert "baseline" in levels, machine
-    places = [("cpu", level) for level in levels] + [("reference", ""), ("distant", "")]
+    others = [chip["name"] for chip in machine["chips"] if chip["present"] and chip["name"] != "cpu"]
+    assert {"reference", "distant"} <= set(others), machine
+    places = [("cpu", level) for level in levels] + [(chip, "") for chip in others]
     asked = [rig.golden["question"], "--temperature", "0", "-n", rig.golden["max_tokens"], "--json"]
     for chip, level in places:
         told = json.loads(rig.run("run", "builtin", *asked, "--chip", chip, **({"NARU_CPU": level} if level else {})).stdout)

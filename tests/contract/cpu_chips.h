@@ -31,8 +31,10 @@ void make_cpu_chips(const Add& add) {
     NARU_CHECK(chip.ok(), name, chip.ok() ? "" : chip.error().message);
     add(name, std::move(*chip));
   };
-  if (is_distant()) {  // one level, behind the distant chip
-    make("distant", "distant/2", 2);
+  if (!is_cpu()) {  // one level, behind the distant chip; or the GPU's
+    end_where_absent();
+    const std::string name(test_chip_name());
+    make(name, name + "/2", 2);
     return;
   }
   std::string best;  // forms stand from the least level to the best

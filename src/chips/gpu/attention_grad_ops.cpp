@@ -10,8 +10,8 @@ using contract::SequenceRows;
 
 enum GradientSlot : size_t { kRowsOfP, kRowsOfDs, kFlagsOfHeads };
 
-Status run_key_head(Device& device, const contract::AttentionGrad& op, const SequenceRows& rows, const MemoryPlace& pages,
-                    int64_t key_head) {
+Status run_key_head(Device& device, const contract::AttentionGrad& op, const SequenceRows& rows,
+                    const MemoryPlace& pages, int64_t key_head) {
   const contract::CacheShape &key = op.key.shape, &value = op.value.shape;
   const int64_t n = rows.n_rows, group_size = op.heads / key.heads, cols = op.out.cols;
   const int64_t longest = op.selected.empty() ? 0 : op.selected.cols;
@@ -21,12 +21,13 @@ Status run_key_head(Device& device, const contract::AttentionGrad& op, const Seq
   NARU_TRY(device.launch_rows("attention_grad_begin", group_size, flags, group_size));
   // The parameters that its kernels share.
   const auto launch = [&](const char* kernel, Device::Groups groups, const auto&... more) {
-    return device.launch(kernel, groups, op.q, op.dout, place_of(device, op.key), place_of(device, op.value), pages, flags, p,
-                         ds, n, rows.row_begin, op.heads, group_size, key_head, key.width, op.key.page_bytes, value.width,
-                         op.value.page_bytes, cols, key.dtype == DType::kBF16, more...);
+    return device.launch(kernel, groups, op.q, op.dout, place_of(device, op.key), place_of(device, op.value), pages,
+                         flags, p, ds, n, rows.row_begin, op.heads, group_size, key_head, key.width, op.key.page_bytes,
+                         value.width, op.value.page_bytes, cols, key.dtype == DType::kBF16, more...);
   };
   NARU_TRY(launch("attention_grad_finite", {Device::groups_of("attention_grad_finite", n * group_size), 1, 1}));
-  NARU_TRY(launch("attention_grad_rows", {n * group_size, 1, 1}, op.out, op.stats, op.dq, op.selected, longest, op.scale));
+  NARU_TRY(
+      launch("attention_grad_rows", {n * group_size, 1, 1}, op.out, op.stats, op.dq, op.selected, longest, op.scale));
   const int64_t columns = Device::groups_of("attention_grad_columns", key.width + cols);
   return launch("attention_grad_columns", {columns, std::min(n, Device::kGroupsMax), 1}, op.dk, op.dv, key.heads);
 }

@@ -51,17 +51,19 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
   return [order = std::move(order), rows_per_token](Marks marks) {
     std::vector<int64_t> bad;
     for (const SequenceRows& rows : order) {
-      for (int64_t row = rows.row_begin * rows_per_token; row < (rows.row_begin + rows.n_rows) * rows_per_token; ++row) {
+      for (int64_t row = rows.row_begin * rows_per_token; row < (rows.row_begin + rows.n_rows) * rows_per_token;
+           ++row) {
         if (marks[static_cast<size_t>(2 * row)] != 0) bad.push_back(row);
       }
     }
     const int64_t first = bad.front();
     const int32_t* mark = marks.data() + 2 * first;
     std::sort(bad.begin(), bad.end());
-    return contract::row_error("cache_write", static_cast<int64_t>(marks.size() / 2), std::move(bad),
-                               fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; "
-                                           "the weights or an earlier layer overflowed",
-                                           first, mark[0] - 1, std::bit_cast<float>(mark[1])));
+    return contract::row_error(
+        "cache_write", static_cast<int64_t>(marks.size() / 2), std::move(bad),
+        fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; "
+                    "the weights or an earlier layer overflowed",
+                    first, mark[0] - 1, std::bit_cast<float>(mark[1])));
   };
 }
 
@@ -77,8 +79,8 @@ Status run(Device& device, const contract::CacheWrite& op) {
   const int64_t rows_per_token = is_shared ? 1 : shape.heads;
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token)));
   return device.launch_rows("cache_write", op.x.rows, op.x, place_of(device, op.stream), sequences.tokens(),
-                            sequences.pages(), marks, op.x.rows, op.x.cols, shape.heads, is_shared, op.stream.page_bytes,
-                            shape.width, op.column, shape.dtype == DType::kBF16);
+                            sequences.pages(), marks, op.x.rows, op.x.cols, shape.heads, is_shared,
+                            op.stream.page_bytes, shape.width, op.column, shape.dtype == DType::kBF16);
 }
 
 namespace {
@@ -96,12 +98,12 @@ Describe broken_list(std::string_view op, const contract::SequencesRef& sequence
     for (const int64_t row : order) {
       const int32_t* mark = marks.data() + 4 * row;
       if (mark[0] == 0) continue;
-      return contract::selected_error(op, n_rows, row, mark[0] - 1, mark[1], mark[2],
-                                      own[static_cast<size_t>(row)]);
+      return contract::selected_error(op, n_rows, row, mark[0] - 1, mark[1], mark[2], own[static_cast<size_t>(row)]);
     }
-    return Error{Code::kInternal, fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
-                                              "run `naru check`",
-                                              op)};
+    return Error{Code::kInternal,
+                 fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
+                             "run `naru check`",
+                             op)};
   };
 }
 
@@ -113,7 +115,8 @@ Status check_selected_lists(Device& device, std::string_view op, const View& sel
   const int64_t rows = of_device(sequences).n_rows();
   // Two pairs of words a row.
   NARU_ASSIGN(const MemoryPlace marks, device.watch(2 * rows, broken_list(op, sequences, selected.rows)));
-  return device.launch_rows("check_selected", rows, selected, of_device(sequences).tokens(), marks, rows, selected.cols);
+  return device.launch_rows("check_selected", rows, selected, of_device(sequences).tokens(), marks, rows,
+                            selected.cols);
 }
 
 Status run(Device& device, const contract::Attention& op) {
@@ -125,8 +128,8 @@ Status run(Device& device, const contract::Attention& op) {
   const int64_t rows = sequences.n_rows() * op.heads;
   return device.launch("attention", {rows, 1, 1}, op.q, place_of(device, op.key), place_of(device, op.value),
                        sequences.tokens(), sequences.pages(), op.selected, op.out, op.stats, rows, op.heads,
-                       op.heads / key.heads, key.width, op.key.page_bytes, value.width, op.value.page_bytes, op.out.cols,
-                       longest, !op.stats.empty(), key.dtype == DType::kBF16, op.scale);
+                       op.heads / key.heads, key.width, op.key.page_bytes, value.width, op.value.page_bytes,
+                       op.out.cols, longest, !op.stats.empty(), key.dtype == DType::kBF16, op.scale);
 }
 
 }  // namespace naru::gpu

@@ -123,9 +123,10 @@ Status Device::check(const std::function<Error(Error, const contract::Place&)>& 
   if (!status.ok()) return status;
   const auto found = std::find_if(watched.begin(), watched.end(), [&](const Watched& w) { return w.number == failed; });
   if (found == watched.end()) {
-    return Error{Code::kInternal, fmt::format("running ops on chip {}: launch {} failed, and none of that number can; the "
-                                              "device or its driver is at fault, run `naru check --chip {}`",
-                                              info().chip, failed, info().chip)};
+    return Error{Code::kInternal,
+                 fmt::format("running ops on chip {}: launch {} failed, and none of that number can; the "
+                             "device or its driver is at fault, run `naru check --chip {}`",
+                             info().chip, failed, info().chip)};
   }
   std::vector<int32_t> marks(static_cast<size_t>(2 * found->rows));
   NARU_TRY(driver_->read(marks.data(), {found->marks.get(), 0}, 8 * found->rows));

@@ -1,9 +1,10 @@
-// Device: what the ops of the GPU chip stand on. Addresses are numbers of a space of its own, which it turns into places of
-// the driver's memory; kernels are launched by name; an op whose numbers went wrong is found out later.
+// Device: what the ops of the GPU chip stand on. Addresses are numbers of a space of its own, which it turns into
+// places of the driver's memory; kernels are launched by name; an op whose numbers went wrong is found out later.
 //
-// That goes so: each launch has a number, and a word of the device's memory holds the number of the launch that failed, 0
-// as long as none did. A kernel that finds a bad row leaves its number there and what it found in `marks`; kernels that
-// were queued behind it do nothing. check() reads the word and makes the error, with what the op left for that purpose.
+// That goes so: each launch has a number, and a word of the device's memory holds the number of the launch that failed,
+// 0 as long as none did. A kernel that finds a bad row leaves its number there and what it found in `marks`; kernels
+// that were queued behind it do nothing. check() reads the word and makes the error, with what the op left for that
+// purpose.
 #pragma once
 
 #include <deque>
@@ -79,7 +80,8 @@ class Device {
   Result<MemoryPlace> watch(int64_t rows, Describe describe);
   bool is_watching() const { return !watched_.empty(); }
   bool has_many_watched() const { return watched_.size() >= 256; }
-  // Waits for all that is queued. The error of the op that failed, with the place that it was given; then all is as new.
+  // Waits for all that is queued. The error of the op that failed, with the place that it was given; then all is as
+  // new.
   Status check(const std::function<Error(Error, const contract::Place&)>& at_place);
 
   // For kernel_uses().

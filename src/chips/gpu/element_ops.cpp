@@ -45,29 +45,39 @@ Status run(Device& device, const contract::RopeGrad& op) {
   return rotate(device, op.dy, op.cos, op.sin, op.dx, op.rows_per_token, op.layout, true);
 }
 
+namespace {
+
+// In one copy where nothing lies between the rows.
+Status write_table(Device& device, const View& to, const std::vector<float>& values) {
+  const int64_t at_once = to.row_stride == to.cols ? to.rows : 1;
+  for (int64_t t = 0; t < to.rows; t += at_once) {
+    NARU_TRY(device.driver().write(device.place(to.slice_rows(t, at_once)), values.data() + t * to.cols,
+                                   at_once * to.cols * 4));
+  }
+  return {};
+}
+
+}  // namespace
+
 Status run(Device& device, const contract::RopeTable& op) {
   const int64_t rows = op.positions.rows, pairs = op.frequencies.cols;
   if (rows == 0 || pairs == 0) return {};
-  // Whole rows with what lies between them: one copy each way.
-  const auto elements = [](const View& view) {
-    return static_cast<size_t>((view.rows - 1) * view.row_stride + view.cols);
-  };
-  std::vector<int32_t> positions(elements(op.positions));
+  std::vector<int32_t> positions(static_cast<size_t>((rows - 1) * op.positions.row_stride + 1));
   std::vector<float> frequencies(static_cast<size_t>(pairs));
-  NARU_TRY(device.driver().read(positions.data(), device.place(op.positions), static_cast<int64_t>(positions.size()) * 4));
+  NARU_TRY(
+      device.driver().read(positions.data(), device.place(op.positions), static_cast<int64_t>(positions.size()) * 4));
   NARU_TRY(device.driver().read(frequencies.data(), device.place(op.frequencies), pairs * 4));
-  std::vector<float> cos(static_cast<size_t>(pairs)), sin(static_cast<size_t>(pairs));
+  std::vector<float> cos, sin;
   for (int64_t t = 0; t < rows; ++t) {
     const int32_t position = positions[static_cast<size_t>(t * op.positions.row_stride)];
-    for (size_t i = 0; i < cos.size(); ++i) {
-      const float angle = contract::mul(contract::to_f32(position), frequencies[i]);
-      cos[i] = contract::mul(static_cast<float>(cos_double(angle)), op.factor);
-      sin[i] = contract::mul(static_cast<float>(sin_double(angle)), op.factor);
+    for (const float frequency : frequencies) {
+      const float angle = contract::mul(contract::to_f32(position), frequency);
+      cos.push_back(contract::mul(static_cast<float>(cos_double(angle)), op.factor));
+      sin.push_back(contract::mul(static_cast<float>(sin_double(angle)), op.factor));
     }
-    NARU_TRY(device.driver().write(device.place(op.cos.slice_rows(t, 1)), cos.data(), pairs * 4));
-    NARU_TRY(device.driver().write(device.place(op.sin.slice_rows(t, 1)), sin.data(), pairs * 4));
   }
-  return {};
+  NARU_TRY(write_table(device, op.cos, cos));
+  return write_table(device, op.sin, sin);
 }
 
 Status run(Device& device, const contract::Combine& op) {
@@ -88,9 +98,9 @@ Status run(Device& device, const contract::SiluMulGrad& op) {
 Status run(Device& device, const contract::AdamW& op) {
   for (size_t i = 0; i < op.weight.size(); ++i) {
     const View& w = op.weight[i];
-    NARU_TRY(device.launch_elements("adamw", w.rows, w.cols, w, op.grad[i], op.m[i], op.v[i], w.rows, w.cols, op.decay[i],
-                                    op.grad_scale, op.beta1, op.one_minus_beta1, op.beta2, op.one_minus_beta2,
-                                    op.inverse_root_bias2, op.eps, op.step_size));
+    NARU_TRY(device.launch_elements("adamw", w.rows, w.cols, w, op.grad[i], op.m[i], op.v[i], w.rows, w.cols,
+                                    op.decay[i], op.grad_scale, op.beta1, op.one_minus_beta1, op.beta2,
+                                    op.one_minus_beta2, op.inverse_root_bias2, op.eps, op.step_size));
   }
   return {};
 }

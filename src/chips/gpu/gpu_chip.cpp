@@ -103,8 +103,9 @@ class GpuChip : public contract::Chip {
     if constexpr (requires { gpu::run(*device_, op); }) {
       return gpu::run(*device_, op);
     } else {
-      return Error{Code::kUnsupported, fmt::format("running {} on chip {}: it has no kernel for this op yet; use chip cpu",
-                                                   O::kName, device_->info().chip)};
+      return Error{Code::kUnsupported,
+                   fmt::format("running {} on chip {}: it has no kernel for this op yet; use chip cpu", O::kName,
+                               device_->info().chip)};
     }
   }
 

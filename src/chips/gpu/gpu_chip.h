@@ -1,5 +1,5 @@
-// The GPU chip: the contract's chip over a driver (driver.h). What it computes is the text of its kernels; what a library of
-// a vendor adds is memory, a queue and a compiler.
+// The GPU chip: the contract's chip over a driver (driver.h). What it computes is the text of its kernels; what a
+// library of a vendor adds is memory, a queue and a compiler.
 #pragma once
 
 #include <memory>

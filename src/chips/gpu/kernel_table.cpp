@@ -87,8 +87,8 @@ std::span<const KernelInfo> all_kernels() {
 }
 
 const KernelInfo& kernel_of(std::string_view name) {
-  const auto* found =
-      std::find_if(std::begin(kKernels), std::end(kKernels), [&](const KernelInfo& kernel) { return kernel.name == name; });
+  const auto* found = std::find_if(std::begin(kKernels), std::end(kKernels),
+                                   [&](const KernelInfo& kernel) { return kernel.name == name; });
   NARU_CHECK(found != std::end(kKernels), "no kernel of this name:", name);
   return *found;
 }

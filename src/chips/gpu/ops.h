@@ -10,8 +10,8 @@ namespace naru::gpu {
 
 using SharedDevice = std::shared_ptr<Device>;
 
-// A packed matrix in one memory: panels of 32 outputs (float rules), integers with the scales behind them (w8a8), rows as
-// stored (block rules).
+// A packed matrix in one memory: panels of 32 outputs (float rules), integers with the scales behind them (w8a8), rows
+// as stored (block rules).
 class Matrix : public contract::PackedMatrix {
  public:
   Matrix(SharedDevice device, Memory data) : device_(std::move(device)), memory(std::move(data)) {}
@@ -67,8 +67,9 @@ int64_t segments_of(int64_t inputs);
 
 // An error of numbers of rows: `what` is not finite.
 Describe non_finite_rows(std::string_view op, std::string_view what);
-// Of kernels that find indices of the host out of range, as marks of kind 2: a mistake of ours.
+// Of kernels that find nothing but indices of the host out of range, as marks of kind 2: a mistake of ours.
 void check_indices(std::string_view op, Marks marks);
+Describe no_row_fails(std::string_view op);
 
 Status run(Device& device, const contract::Fill& op);
 Status run(Device& device, const contract::Add& op);

@@ -48,7 +48,8 @@ Status write_panels(Device& device, const MatrixSource& source, Rule rule, const
           const float value = widened(source.dtype, row, k);
           std::byte* to = panel.data() + (k * kPanel + lane) * bytes;
           const uint16_t rounded = f32_to_bf16(value);
-          std::memcpy(to, rule == Rule::kBF16 ? static_cast<const void*>(&rounded) : &value, static_cast<size_t>(bytes));
+          std::memcpy(to, rule == Rule::kBF16 ? static_cast<const void*>(&rounded) : &value,
+                      static_cast<size_t>(bytes));
         }
       }
       const auto size = static_cast<int64_t>(panel.size());
@@ -61,7 +62,8 @@ Status write_panels(Device& device, const MatrixSource& source, Rule rule, const
 // Rows as they are, some at a time.
 Status write_rows(Device& device, const MatrixSource& source, int64_t row_bytes, const DeviceMemory& memory) {
   constexpr int64_t kChunk = int64_t{1} << 20;
-  const int64_t n_rows = source.groups * source.outputs, at_once = std::max<int64_t>(kChunk / std::max<int64_t>(row_bytes, 1), 1);
+  const int64_t n_rows = source.groups * source.outputs,
+                at_once = std::max<int64_t>(kChunk / std::max<int64_t>(row_bytes, 1), 1);
   std::vector<std::byte> chunk, scratch(static_cast<size_t>(source.inputs) * 4 + 64);
   for (int64_t begin = 0; begin < n_rows; begin += at_once) {
     const int64_t n = std::min(at_once, n_rows - begin);
@@ -78,7 +80,8 @@ Status write_rows(Device& device, const MatrixSource& source, int64_t row_bytes,
 Status write_matrix(Device& device, const MatrixSource& source, Rule rule, const DeviceMemory& memory) {
   if (source.inputs == 0 && rule != Rule::kW8A8) return {};
   if (is_float_rule(rule)) return write_panels(device, source, rule, memory);
-  if (contract::is_block_rule(rule)) return write_rows(device, source, *dtype_bytes(source.dtype, source.inputs), memory);
+  if (contract::is_block_rule(rule))
+    return write_rows(device, source, *dtype_bytes(source.dtype, source.inputs), memory);
   const int64_t n_rows = source.groups * source.outputs;
   if (source.inputs > 0) NARU_TRY(write_rows(device, source, source.inputs, memory));
   return device.driver().write({&memory, round_up(n_rows * source.inputs, 4)}, source.scales, n_rows * 4);
@@ -93,7 +96,8 @@ int64_t packed_bytes(DType stored, Rule rule, int64_t groups, int64_t outputs, i
   return round_up(rows * inputs, 4) + rows * 4;
 }
 
-Result<std::unique_ptr<contract::PackedMatrix>> pack(const SharedDevice& device, const MatrixSource& source, Rule rule) {
+Result<std::unique_ptr<contract::PackedMatrix>> pack(const SharedDevice& device, const MatrixSource& source,
+                                                     Rule rule) {
   if (contract::is_block_rule(rule)) {
     NARU_CHECK(source.dtype == contract::block_dtype(rule) && source.inputs % contract::rule_block(rule) == 0);
   } else if (rule == Rule::kW8A8) {
@@ -139,12 +143,7 @@ Status run(Device& device, const contract::Pack& op) {
 Status run(Device& device, const contract::Embed& op) {
   const auto& table = static_cast<const Matrix&>(*op.table);
   const std::string kernel = fmt::format("embed_{}", contract::rule_name(table.rule));
-  const auto describe = [](Marks marks) {
-    check_indices(contract::Embed::kName, marks);
-    return Error{Code::kInternal, "embed: a launch failed without a reason; the device or its driver is at fault, run "
-                                  "`naru check`"};
-  };
-  NARU_ASSIGN(const MemoryPlace marks, device.watch(op.ids.rows, describe));
+  NARU_ASSIGN(const MemoryPlace marks, device.watch(op.ids.rows, no_row_fails(op.kName)));
   return device.launch_elements(kernel, op.ids.rows, table.inputs, op.ids, table.place(), op.out, marks, op.ids.rows,
                                 table.outputs, table.inputs);
 }

@@ -21,15 +21,6 @@ Device::Groups tiles_of(int64_t rows, int64_t cols, int64_t segments) {
   return {ceil_div(cols, kTile), ceil_div(rows, kTile), segments};
 }
 
-Describe no_row_fails(std::string_view op) {
-  return [op](Marks marks) {
-    check_indices(op, marks);
-    return Error{Code::kInternal, fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
-                                              "run `naru check`",
-                                              op)};
-  };
-}
-
 // Which of the matrices of a packed one each slot takes.
 struct Choice {
   View list = {};
@@ -64,8 +55,8 @@ class ProductLauncher {
       NARU_TRY(run_floats(target, segments, parts));
     }
     if (segments == 1) return {};
-    return device_.launch_elements("join_segments", slots_, w.outputs, parts, device_.place(target.bias), target.out, slots_,
-                                   w.outputs, segments, !target.bias.empty(), false);
+    return device_.launch_elements("join_segments", slots_, w.outputs, parts, device_.place(target.bias), target.out,
+                                   slots_, w.outputs, segments, !target.bias.empty(), false);
   }
 
  private:
@@ -77,8 +68,9 @@ class ProductLauncher {
                                            : Device::Groups{Device::groups_of(kernel, ceil_div(w.outputs, 8)),
                                                             std::min<int64_t>(slots_, Device::kGroupsMax), segments};
     NARU_ASSIGN(const MemoryPlace marks, device_.watch(slots_, no_row_fails(op_)));
-    return device_.launch(kernel, groups, x_, w.place(), device_.place(target.bias), target.out, parts, choice_.list, marks,
-                          slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind, w.groups, choice_.rows_share);
+    return device_.launch(kernel, groups, x_, w.place(), device_.place(target.bias), target.out, parts, choice_.list,
+                          marks, slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind, w.groups,
+                          choice_.rows_share);
   }
 
   Status run_integers(const Target& target, int64_t segments, const MemoryPlace& parts) {
@@ -92,11 +84,12 @@ class ProductLauncher {
       quantised_block_ = block;
     }
     const std::string kernel = fmt::format("product_{}", contract::rule_name(w.rule));
-    const Device::Groups groups{Device::groups_of(kernel, w.outputs), std::min<int64_t>(slots_, Device::kGroupsMax), segments};
+    const Device::Groups groups{Device::groups_of(kernel, w.outputs), std::min<int64_t>(slots_, Device::kGroupsMax),
+                                segments};
     NARU_ASSIGN(const MemoryPlace marks, device_.watch(slots_, no_row_fails(op_)));
     return device_.launch(kernel, groups, integers, scales, w.place(), device_.place(target.bias), target.out, parts,
-                          choice_.list, marks, slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind, w.groups,
-                          choice_.rows_share);
+                          choice_.list, marks, slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind,
+                          w.groups, choice_.rows_share);
   }
 
   Device& device_;
@@ -129,11 +122,11 @@ Status product_of_views(Device& device, const View& a, Strides a_strides, const 
   const Device::Groups groups =
       is_tiled ? tiles_of(out.rows, out.cols, segments)
                : Device::Groups{Device::groups_of(kernel, out.cols), std::min(out.rows, Device::kGroupsMax), segments};
-  NARU_TRY(device.launch(kernel, groups, device.place(a), device.place(b), out, parts, out.rows, out.cols, n, a_strides.row,
-                         a_strides.k, b_strides.row, b_strides.k, rule == Rule::kBF16, is_added));
+  NARU_TRY(device.launch(kernel, groups, device.place(a), device.place(b), out, parts, out.rows, out.cols, n,
+                         a_strides.row, a_strides.k, b_strides.row, b_strides.k, rule == Rule::kBF16, is_added));
   if (segments == 1) return {};
-  return device.launch_elements("join_segments", out.rows, out.cols, parts, device.place(View{}), out, out.rows, out.cols,
-                                segments, false, is_added);
+  return device.launch_elements("join_segments", out.rows, out.cols, parts, device.place(View{}), out, out.rows,
+                                out.cols, segments, false, is_added);
 }
 
 }  // namespace

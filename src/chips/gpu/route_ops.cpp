@@ -15,8 +15,9 @@ Describe broken_experts(int64_t n_experts) {
       const int32_t* mark = marks.data() + 4 * t;
       if (mark[0] != 0) return contract::given_experts_error(n_rows, t, mark[0] - 1, mark[1], mark[2], n_experts);
     }
-    return Error{Code::kInternal, "route: a launch failed without a reason; the device or its driver is at fault, run "
-                                  "`naru check`"};
+    return Error{Code::kInternal,
+                 "route: a launch failed without a reason; the device or its driver is at fault, run "
+                 "`naru check`"};
   };
 }
 
@@ -30,8 +31,8 @@ Status run(Device& device, const contract::Route& op) {
     NARU_TRY(device.launch_rows("check_given", rows, op.experts, marks, rows, experts, chosen));
   }
   NARU_ASSIGN(const MemoryPlace work, device.scratch(0, rows * experts * kRouteWork * 4));
-  return device.launch_rows("route", rows, op.logits, device.place(op.bias), op.experts, op.gates, work, rows, experts, chosen,
-                            !op.bias.empty(), op.scoring == contract::Scoring::kSigmoid,
+  return device.launch_rows("route", rows, op.logits, device.place(op.bias), op.experts, op.gates, work, rows, experts,
+                            chosen, !op.bias.empty(), op.scoring == contract::Scoring::kSigmoid,
                             static_cast<int64_t>(op.group_score), op.n_group, op.topk_group, op.normalise, op.is_given,
                             op.scale);
 }
@@ -40,9 +41,9 @@ Status run(Device& device, const contract::RouteGrad& op) {
   const int64_t rows = op.logits.rows, experts = op.logits.cols;
   if (rows == 0) return {};
   NARU_ASSIGN(const MemoryPlace work, device.scratch(0, rows * experts * kGradWork * 4));
-  return device.launch_rows("route_grad", rows, op.logits, op.experts, op.dgates, op.dscores, op.dlogits, work, rows, experts,
-                            op.experts.cols, !op.dscores.empty(), op.scoring == contract::Scoring::kSigmoid, op.normalise,
-                            op.scale);
+  return device.launch_rows("route_grad", rows, op.logits, op.experts, op.dgates, op.dscores, op.dlogits, work, rows,
+                            experts, op.experts.cols, !op.dscores.empty(), op.scoring == contract::Scoring::kSigmoid,
+                            op.normalise, op.scale);
 }
 
 }  // namespace naru::gpu

@@ -38,6 +38,16 @@ Describe non_finite_rows(std::string_view op, std::string_view what) {
   };
 }
 
+Describe no_row_fails(std::string_view op) {
+  return [op](Marks marks) {
+    check_indices(op, marks);
+    return Error{Code::kInternal,
+                 fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
+                             "run `naru check`",
+                             op)};
+  };
+}
+
 Status run(Device& device, const contract::RmsNorm& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_rows(op.kName, "sum of squares")));
   return device.launch_rows("rms_norm", op.x.rows, op.x, op.weight, op.out, marks, op.x.rows, op.x.cols, op.eps);
@@ -51,8 +61,8 @@ Status run(Device& device, const contract::LogProb& op) {
 
 Status run(Device& device, const contract::CrossEntropy& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch_rows("cross_entropy", op.logits.rows, op.logits, op.targets, op.weights, op.loss, op.dlogits, marks,
-                            op.logits.rows, op.logits.cols, !op.dlogits.empty());
+  return device.launch_rows("cross_entropy", op.logits.rows, op.logits, op.targets, op.weights, op.loss, op.dlogits,
+                            marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
 }
 
 Status run(Device& device, const contract::SumOfSquares& op) {
@@ -80,13 +90,14 @@ Status run(Device& device, const contract::RmsNormGrad& op) {
 }
 
 Status run(Device& device, const contract::CombineGrad& op) {
-  return device.launch_rows("combine_grad", op.dy.rows, op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows, op.dout.cols,
-                            op.gates.cols);
+  return device.launch_rows("combine_grad", op.dy.rows, op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows,
+                            op.dout.cols, op.gates.cols);
 }
 
 Status run(Device& device, const contract::EmbedGrad& op) {
-  return device.launch_elements("embed_grad", op.out.rows, op.out.cols, op.ids, op.dy, op.out, op.ids.rows, op.out.rows,
-                                op.out.cols);
+  NARU_ASSIGN(const MemoryPlace marks, device.watch(op.ids.rows, no_row_fails(op.kName)));
+  return device.launch_elements("embed_grad", op.ids.rows, op.out.cols, op.ids, op.dy, op.out, marks, op.ids.rows,
+                                op.out.rows, op.out.cols);
 }
 
 }  // namespace naru::gpu

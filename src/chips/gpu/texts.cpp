@@ -7,7 +7,8 @@
 namespace naru::gpu {
 namespace {
 
-// Texts that use what another one defines: which matrix a slot takes and where a dot goes, the layout of the cache, scores.
+// Texts that use what another one defines: which matrix a slot takes and where a dot goes, the layout of the cache,
+// scores.
 struct Stands {
   std::string_view program, on;
 };
@@ -16,7 +17,8 @@ constexpr Stands kStandsOn[] = {
 
 std::string_view text_of(std::string_view name) {
   const auto texts = kernel_texts();
-  const auto found = std::find_if(texts.begin(), texts.end(), [&](const KernelText& text) { return text.name == name; });
+  const auto found =
+      std::find_if(texts.begin(), texts.end(), [&](const KernelText& text) { return text.name == name; });
   NARU_CHECK(found != texts.end(), "a program without a text:", name);
   return found->text;
 }

@@ -16,7 +16,8 @@ Result<Api> open_library() {
   void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* why = ::dlerror();
-    return Error{Code::kUnavailable, fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
+    return Error{Code::kUnavailable,
+                 fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
   }
   Api api{};
   std::string missing;
@@ -33,6 +34,7 @@ Result<Api> open_library() {
   find("clCreateCommandQueue", api.create_queue);
   find("clReleaseCommandQueue", api.release_queue);
   find("clCreateBuffer", api.create_buffer);
+  find("clSetMemObjectDestructorCallback", api.on_release);
   find("clReleaseMemObject", api.release_mem);
   find("clEnqueueFillBuffer", api.fill_buffer);
   find("clEnqueueReadBuffer", api.read_buffer);

@@ -1,6 +1,6 @@
-// The functions of OpenCL 1.2 that are used, of a library that is opened when the program runs (libOpenCL.so.1, the loader
-// of vendors' drivers). Types and numbers are those of the OpenCL 1.2 specification, written down here so that naru needs
-// nothing of OpenCL to be built.
+// The functions of OpenCL 1.2 that are used, of a library that is opened when the program runs (libOpenCL.so.1, the
+// loader of vendors' drivers). Types and numbers are those of the OpenCL 1.2 specification, written down here so that
+// naru needs nothing of OpenCL to be built.
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,14 @@ using ProgramId = struct OpaqueProgram*;
 using KernelId = struct OpaqueKernel*;
 using EventId = struct OpaqueEvent*;
 
-constexpr Int kSuccess = 0, kDeviceNotFound = -1, kPlatformNotFound = -1001;
+constexpr Int kSuccess = 0, kOutOfHostMemory = -6, kDeviceNotFound = -1, kPlatformNotFound = -1001;
 constexpr Bits kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
-constexpr Bits kMemReadWrite = 1;
+constexpr Bits kMemReadWrite = 1, kMemUseHostPtr = 1 << 3;
 constexpr Uint kTrue = 1;
 constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;
 constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMaxMemAllocSize = 0x1010,
                kDeviceSingleFpConfig = 0x101b, kDeviceGlobalMemSize = 0x101f, kDeviceLocalMemSize = 0x1023,
-               kDeviceEndianLittle = 0x1026, kDeviceAvailable = 0x1027, kDeviceName = 0x102b, kDriverVersion = 0x102d,
+               kDeviceName = 0x102b, kDriverVersion = 0x102d,
                kDeviceVersion = 0x102f, kDeviceHostUnifiedMemory = 0x1035;
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
@@ -50,6 +50,7 @@ struct Api {
   QueueId (*create_queue)(ContextId, DeviceId, Bits, Int*);
   Int (*release_queue)(QueueId);
   MemId (*create_buffer)(ContextId, Bits, size_t, void*, Int*);
+  Int (*on_release)(MemId, void (*)(MemId, void*), void*);
   Int (*release_mem)(MemId);
   Int (*fill_buffer)(QueueId, MemId, const void*, size_t, size_t, size_t, Uint, const EventId*, EventId*);
   Int (*read_buffer)(QueueId, MemId, Uint, size_t, size_t, void*, Uint, const EventId*, EventId*);

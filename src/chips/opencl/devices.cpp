@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kLooking = "looking for OpenCL devices";
 constexpr Uint kPlatformsMax = 32, kDevicesMax = 64;
 // Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
-constexpr int64_t kGroupItems = 64, kLocalBytes = 16384;
+constexpr int64_t kGroupItems = 64, kLocalBytes = 16640;
 
 std::string text_of(const DeviceId device, const Api& api, Uint what) {
   char text[512] = {};
@@ -36,7 +36,8 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
   facts.platform = platform;
   facts.id = device;
   facts.name = text_of(device, api, kDeviceName);
-  facts.version = fmt::format("{}, {}, driver {}", platform_name, platform_version, text_of(device, api, kDriverVersion));
+  facts.version =
+      fmt::format("{}, {}, driver {}", platform_name, platform_version, text_of(device, api, kDriverVersion));
   facts.type = number_of<Bits>(device, api, kDeviceType);
   facts.float_config = number_of<Bits>(device, api, kDeviceSingleFpConfig);
   facts.memory_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceGlobalMemSize));
@@ -90,7 +91,8 @@ Result<std::string> found_devices() {
 std::string why_not_exact(const DeviceFacts& device) {
   if ((device.float_config & kFpFma) == 0) return "it has no fma of single precision";
   if ((device.float_config & kFpRoundToNearest) == 0) return "it does not round to nearest";
-  if (device.group_max < kGroupItems) return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
+  if (device.group_max < kGroupItems)
+    return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
   if (device.local_bytes < kLocalBytes) {
     return fmt::format("its groups have {} bytes of local memory, {} are wanted", device.local_bytes, kLocalBytes);
   }

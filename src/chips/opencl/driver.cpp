@@ -1,6 +1,7 @@
 #include "chips/opencl/driver.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <vector>
@@ -14,6 +15,8 @@ namespace {
 
 constexpr int64_t kLaunchesAFlush = 32;
 constexpr size_t kLogMax = 2000;
+// Smaller buffers are not worth a mapping of their own.
+constexpr int64_t kMappedFrom = int64_t{64} << 10, kPage = 4096;
 
 class OpenclMemory : public gpu::DeviceMemory {
  public:
@@ -30,6 +33,16 @@ MemId id_of(const gpu::DeviceMemory* memory) {
   return static_cast<const OpenclMemory*>(memory)->id();
 }
 
+struct Mapped {
+  void* data;
+  size_t bytes;
+};
+// The last command that used it is done.
+void unmap(MemId, void* data) {
+  const std::unique_ptr<Mapped> mapped(static_cast<Mapped*>(data));
+  ::munmap(mapped->data, mapped->bytes);
+}
+
 Code code_of(Int code) {
   switch (code) {
     case -4:
@@ -44,9 +57,8 @@ Code code_of(Int code) {
 Error OpenclDriver::failure(std::string_view doing, Int code) const {
   const Code kind = code_of(code);
   return {kind, fmt::format("{} on chip opencl ({}): the driver says {}; {}", doing, device_.name, error_name(code),
-                            kind == Code::kResourceExhausted
-                                ? "use a smaller model, context or batch"
-                                : "see the system's log for the device, or use chip cpu")};
+                            kind == Code::kResourceExhausted ? "use a smaller model, context or batch"
+                                                             : "see the system's log for the device, or use chip cpu")};
 }
 
 Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const DeviceFacts& device) {
@@ -85,13 +97,34 @@ void OpenclDriver::choose(gpu::Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
   if (!software.flush) options_ += " -cl-denorms-are-zero";
-  if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0) options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
+  if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
+    options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
   if (software.flush) options_ += " -D NARU_SOFTWARE_FLUSH";
   if (software.divide) options_ += " -D NARU_SOFTWARE_DIVIDE";
   info_.notes = software.words();
 }
 
+Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {
+  const std::string doing = fmt::format("allocating {}", format_bytes(bytes));
+  const auto size = static_cast<size_t>(round_up(bytes, kPage));
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return failure(doing, kOutOfHostMemory);
+  Int code = kSuccess;
+  const MemId id = api_.create_buffer(context_, kMemReadWrite | kMemUseHostPtr, size, data, &code);
+  if (id == nullptr) {
+    ::munmap(data, size);
+    return failure(doing, code);
+  }
+  gpu::Memory memory = std::make_shared<OpenclMemory>(api_, id, static_cast<int64_t>(size));
+  auto mapped = std::make_unique<Mapped>(Mapped{data, size});
+  code = api_.on_release(id, unmap, mapped.get());
+  if (code != kSuccess) return failure(doing, code);  // the mapping stays: nobody says when it is not used any more
+  static_cast<void>(mapped.release());
+  return memory;
+}
+
 Result<gpu::Memory> OpenclDriver::allocate(int64_t bytes) {
+  if (info_.is_host_memory && bytes >= kMappedFrom) return allocate_host(bytes);
   const int64_t size = round_up(std::max<int64_t>(bytes, 1), 16);
   Int code = kSuccess;
   const MemId id = api_.create_buffer(context_, kMemReadWrite, static_cast<size_t>(size), nullptr, &code);
@@ -215,7 +248,8 @@ Result<ProgramId> OpenclDriver::build(std::string_view name, const std::string& 
 
 std::string OpenclDriver::binary_of(ProgramId program) const {
   size_t size = 0;
-  if (api_.get_program_info(program, kProgramBinarySizes, sizeof(size), &size, nullptr) != kSuccess || size == 0) return {};
+  if (api_.get_program_info(program, kProgramBinarySizes, sizeof(size), &size, nullptr) != kSuccess || size == 0)
+    return {};
   std::string binary(size, '\0');
   auto* bytes = reinterpret_cast<unsigned char*>(binary.data());
   if (api_.get_program_info(program, kProgramBinaries, sizeof(bytes), &bytes, nullptr) != kSuccess) return {};

@@ -30,6 +30,8 @@ class OpenclDriver : public gpu::Driver {
 
  private:
   OpenclDriver(const Api& api, const DeviceFacts& device) : api_(api), device_(device) {}
+  // Memory of the host that costs nothing until it is touched, for devices that share it.
+  Result<gpu::Memory> allocate_host(int64_t bytes);
   Error failure(std::string_view doing, Int code) const;
   Result<ProgramId> program(std::string_view name);
   Result<ProgramId> build(std::string_view name, const std::string& text, const std::string& key);

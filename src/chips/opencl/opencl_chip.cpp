@@ -19,14 +19,15 @@ Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) 
   NARU_ASSIGN(const std::string all, found_devices());
   NARU_ASSIGN(const std::vector<DeviceFacts> devices, list_devices());
   if (form.device >= devices.size()) {
-    return Error{Code::kNotFound, fmt::format("choosing chip opencl:{}: there are {} devices: {}; choose one of them", text,
-                                              devices.size(), all)};
+    return Error{Code::kNotFound, fmt::format("choosing chip opencl:{}: there are {} devices: {}; choose one of them",
+                                              text, devices.size(), all)};
   }
   const DeviceFacts& device = devices[form.device];
   if (const std::string why_not = why_not_exact(device); !why_not.empty()) {
-    return Error{Code::kUnsupported, fmt::format("opening chip opencl ({}): {}, so it cannot be exact; use another device or "
-                                                 "chip cpu",
-                                                 device.name, why_not)};
+    return Error{Code::kUnsupported,
+                 fmt::format("opening chip opencl ({}): {}, so it cannot be exact; use another device or "
+                             "chip cpu",
+                             device.name, why_not)};
   }
   NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(device));
   NARU_TRY(gpu::choose_exact(*driver, {form.is_software, form.is_software}));

@@ -1,6 +1,6 @@
-// The OpenCL chip: the kernels of chips/gpu on any device with a driver for OpenCL 1.2, with the contract's bits. What the
-// hardware does otherwise than docs/arithmetic.md section 1 the text of the kernels does in software; a device that stays
-// different is refused.
+// The OpenCL chip: the kernels of chips/gpu on any device with a driver for OpenCL 1.2, with the contract's bits. What
+// the hardware does otherwise than docs/arithmetic.md section 1 the text of the kernels does in software; a device that
+// stays different is refused.
 #pragma once
 
 #include <memory>

@@ -121,8 +121,21 @@ std::string chip_names() {
   return names;
 }
 
+namespace {
+
+std::string_view plain_name(std::string_view name) {
+  return name.substr(0, name.find(':'));
+}
+
+}  // namespace
+
+bool is_chip_name(std::string_view name) {
+  return std::any_of(std::begin(kChips), std::end(kChips),
+                     [&](const ChipEntry& chip) { return chip.name == plain_name(name); });
+}
+
 Result<std::unique_ptr<contract::Chip>> make_chip(std::string_view name, const ChipOptions& options) {
-  const std::string_view plain = name.substr(0, name.find(':'));
+  const std::string_view plain = plain_name(name);
   const std::string_view form = plain.size() == name.size() ? std::string_view() : name.substr(plain.size() + 1);
   const auto* chip =
       std::find_if(std::begin(kChips), std::end(kChips), [&](const ChipEntry& c) { return c.name == plain; });

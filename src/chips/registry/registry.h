@@ -39,8 +39,11 @@ std::span<const ChipEntry> all_chips();
 // The forms of all chips that have more than one, absent ones too: what a test of every kernel runs.
 std::vector<ChipForm> all_forms();
 
-// "cpu, reference, distant"
+// "cpu, reference, distant, opencl"
 std::string chip_names();
+
+// Whether `name` is that of a chip, or of one and a form behind a colon; the form is looked at when the chip is made.
+bool is_chip_name(std::string_view name);
 
 // Takes the name of a chip or of a form. kInvalidArgument for a name that there is not; an absent chip's error says why
 // it is absent.

@@ -1,4 +1,5 @@
-// The cache, and attention over it (docs/arithmetic.md section 5). A page lies as [head][32 positions][width], f32 or bf16.
+// The cache, and attention over it (docs/arithmetic.md section 5). A page lies as [head][32 positions][width], f32 or
+// bf16.
 //
 // tokens: of each row of the batch its position (-1: no row of a sequence) and where its page table begins in `pages`.
 #define PAGE 32
@@ -8,19 +9,20 @@
 DEVICE i64 cache_place(i64 page, i64 page_bytes, i64 element_bytes, i64 head, i64 position, i64 width) {
   return page * (page_bytes / element_bytes) + (head * PAGE + position % PAGE) * width;
 }
-DEVICE float cached(const GLOBAL uchar *cache, i64 place, i64 is_bf16) {
-  return is_bf16 ? from_bf16(((const GLOBAL ushort *)cache)[place]) : ((const GLOBAL float *)cache)[place];
+DEVICE float cached(const GLOBAL uchar* cache, i64 place, i64 is_bf16) {
+  return is_bf16 ? from_bf16(((const GLOBAL ushort*)cache)[place]) : ((const GLOBAL float*)cache)[place];
 }
 
 // An item a row of x: all heads of a token where they share it.
-KERNEL(4, 1) cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, tokens), MEM(int, pages), MEM(int, marks), i64 rows,
-                         i64 cols, i64 heads, i64 is_shared, i64 page_bytes, i64 width, i64 column, i64 is_bf16) {
+KERNEL(4, 1)
+cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, tokens), MEM(int, pages), MEM(int, marks), i64 rows,
+            i64 cols, i64 heads, i64 is_shared, i64 page_bytes, i64 width, i64 column, i64 is_bf16) {
   USE(float, x);
   USE(uchar, cache);
   USE(int, tokens);
   USE(int, pages);
   USE(int, marks);
-  FOR_ROWS(row, rows) {
+  FOR_ROWS (row, rows) {
     const i64 token = is_shared ? row : row / heads;
     const i64 position = tokens[2 * token];
     if (position < 0) continue;
@@ -34,9 +36,9 @@ KERNEL(4, 1) cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, token
         const float value = x[row * x_stride + k];
         const float kept = is_bf16 ? round_bf16_(value) : flush_(value);
         if (is_bf16) {
-          ((GLOBAL ushort *)cache)[place + k] = to_bf16(value);
+          ((GLOBAL ushort*)cache)[place + k] = to_bf16(value);
         } else {
-          ((GLOBAL float *)cache)[place + k] = kept;
+          ((GLOBAL float*)cache)[place + k] = kept;
         }
         if (!IS_FINITE(kept) && bad == 0) bad = k + 1, found = kept;
       }
@@ -45,13 +47,13 @@ KERNEL(4, 1) cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, token
   }
 }
 
-// Lists of selected positions. What breaks the rule is marked in four words a row: its place in the list + 1, itself, and
-// what stands before it.
+// Lists of selected positions. What breaks the rule is marked in four words a row: its place in the list + 1, itself,
+// and what stands before it.
 KERNEL(4, 1) check_selected(HEAD, VIEW(int, selected), MEM(int, tokens), MEM(int, marks), i64 rows, i64 longest) {
   USE(int, selected);
   USE(int, tokens);
   USE(int, marks);
-  FOR_ROWS(t, rows) {
+  FOR_ROWS (t, rows) {
     const i64 own = tokens[2 * t];
     i64 before = -1, bad = 0;
     for (i64 i = 0; i < longest && own >= 0 && bad == 0; ++i) {
@@ -72,18 +74,19 @@ KERNEL(4, 1) check_selected(HEAD, VIEW(int, selected), MEM(int, tokens), MEM(int
   }
 }
 
-DEVICE i64 count_selected(const GLOBAL int *list, i64 longest) {
+DEVICE i64 count_selected(const GLOBAL int* list, i64 longest) {
   i64 n = 1;
   while (n < longest && list[n] != -1) ++n;
   return n;
 }
 
-// A group of 64 items a row of q. p and the page of each position of a segment lie in local memory; `out` holds o until it
-// is divided.
-KERNEL(64, 1) attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, values), MEM(int, tokens), MEM(int, pages),
-                        VIEW(int, selected), VIEW(float, out), VIEW(float, stats), i64 rows, i64 heads, i64 group_size,
-                        i64 key_width, i64 key_page_bytes, i64 value_width, i64 value_page_bytes, i64 cols, i64 longest,
-                        i64 has_stats, i64 is_bf16, float scale) {
+// A group of 64 items a row of q. p and the page of each position of a segment lie in local memory; `out` holds o until
+// it is divided.
+KERNEL(64, 1)
+attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, values), MEM(int, tokens), MEM(int, pages),
+          VIEW(int, selected), VIEW(float, out), VIEW(float, stats), i64 rows, i64 heads, i64 group_size, i64 key_width,
+          i64 key_page_bytes, i64 value_width, i64 value_page_bytes, i64 cols, i64 longest, i64 has_stats, i64 is_bf16,
+          float scale) {
   USE(float, q);
   USE(uchar, keys);
   USE(uchar, values);
@@ -108,13 +111,13 @@ KERNEL(64, 1) attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, value
       const i64 position = longest > 0 ? list[begin + i] : begin + i, page = table[position / PAGE];
       const i64 key = cache_place(page, key_page_bytes, element_bytes, key_head, position, key_width);
       places[i] = cache_place(page, value_page_bytes, element_bytes, key_head, position, value_width);
-      const GLOBAL float *query = q + row * q_stride;
+      const GLOBAL float* query = q + row * q_stride;
       float dot;
       if (is_bf16) {
-        const GLOBAL ushort *k_row = (const GLOBAL ushort *)keys + key;
+        const GLOBAL ushort* k_row = (const GLOBAL ushort*)keys + key;
         DOT(dot, key_width, k, 1, round_bf16_(query[k]), from_bf16(k_row[k]));
       } else {
-        const GLOBAL float *k_row = (const GLOBAL float *)keys + key;
+        const GLOBAL float* k_row = (const GLOBAL float*)keys + key;
         DOT(dot, key_width, k, 0, query[k], k_row[k]);
       }
       p[i] = mul_(dot, scale);
@@ -151,20 +154,20 @@ KERNEL(64, 1) attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, value
     for (i64 d = item; d < cols; d += 64) {
       float dot;
       if (is_bf16) {
-        const GLOBAL ushort *column = (const GLOBAL ushort *)values + d;
+        const GLOBAL ushort* column = (const GLOBAL ushort*)values + d;
         DOT(dot, (i64)count, k, 1, p[k], from_bf16(column[places[k]]));
       } else {
-        const GLOBAL float *column = (const GLOBAL float *)values + d;
+        const GLOBAL float* column = (const GLOBAL float*)values + d;
         DOT(dot, (i64)count, k, 0, p[k], column[places[k]]);
       }
-      GLOBAL float *o = out + row * out_stride + d;
+      GLOBAL float* o = out + row * out_stride + d;
       *o = begin == 0 ? dot : fma_(*o, merged[4], mul_(merged[5], dot));
     }
     BARRIER();
   }
   if (seen > 0) {
     for (i64 d = item; d < cols; d += 64) {
-      GLOBAL float *o = out + row * out_stride + d;
+      GLOBAL float* o = out + row * out_stride + d;
       *o = div_(*o, merged[1]);
     }
     if (has_stats && item == 0) {

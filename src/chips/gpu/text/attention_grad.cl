@@ -1,32 +1,33 @@
-// The gradient of attention over a whole document (docs/arithmetic.md section 7), for one key head at a time: rows of P and
-// ds of its query heads lie in `p` and `ds`, [query head][query][position], +0 where a query does not see a position.
+// The gradient of attention over a whole document (docs/arithmetic.md section 7), for one key head at a time: rows of P
+// and ds of its query heads lie in `p` and `ds`, [query head][query][position], +0 where a query does not see a
+// position.
 //
-// A document's rows of the batch begin at row_begin, its page table at `table` of `pages`. flags: of each query head whether
-// an element of q or dout is not finite as an operand.
-#define GRADIENT_PARAMETERS                                                                                               \
-  HEAD, VIEW(float, q), VIEW(float, dout), MEM(uchar, keys), MEM(uchar, values), MEM(int, pages), MEM(int, flags),       \
-      MEM(float, p), MEM(float, ds), i64 n, i64 row_begin, i64 heads, i64 group_size, i64 key_head, i64 key_width,        \
+// A document's rows of the batch begin at row_begin, its page table at `table` of `pages`. flags: of each query head
+// whether an element of q or dout is not finite as an operand.
+#define GRADIENT_PARAMETERS                                                                                        \
+  HEAD, VIEW(float, q), VIEW(float, dout), MEM(uchar, keys), MEM(uchar, values), MEM(int, pages), MEM(int, flags), \
+      MEM(float, p), MEM(float, ds), i64 n, i64 row_begin, i64 heads, i64 group_size, i64 key_head, i64 key_width, \
       i64 key_page_bytes, i64 value_width, i64 value_page_bytes, i64 cols, i64 is_bf16
-#define GRADIENT_USES  \
-  USE(float, q);       \
-  USE(float, dout);    \
-  USE(uchar, keys);    \
-  USE(uchar, values);  \
-  USE(int, pages);     \
-  USE(int, flags);     \
-  USE(float, p);       \
+#define GRADIENT_USES \
+  USE(float, q);      \
+  USE(float, dout);   \
+  USE(uchar, keys);   \
+  USE(uchar, values); \
+  USE(int, pages);    \
+  USE(int, flags);    \
+  USE(float, p);      \
   USE(float, ds)
 #define OPERAND(x) (is_bf16 ? round_bf16_(x) : (x))
 
 KERNEL(16, 1) attention_grad_begin(HEAD, MEM(int, flags), i64 group_size) {
   USE(int, flags);
-  FOR_ROWS(h, group_size) flags[h] = 0;
+  FOR_ROWS (h, group_size) flags[h] = 0;
 }
 
 // An item a row of q.
 KERNEL(16, 1) attention_grad_finite(GRADIENT_PARAMETERS) {
   GRADIENT_USES;
-  FOR_ROWS(i, n * group_size) {
+  FOR_ROWS (i, n * group_size) {
     const i64 h = i % group_size;
     const i64 row = (row_begin + i / group_size) * heads + key_head * group_size + h;
     int is_finite = 1;
@@ -37,8 +38,9 @@ KERNEL(16, 1) attention_grad_finite(GRADIENT_PARAMETERS) {
 }
 
 // A group of 64 items a row of q: its rows of P and ds, and its dq.
-KERNEL(64, 1) attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), VIEW(float, dq),
-                                  VIEW(int, selected), i64 longest, float scale) {
+KERNEL(64, 1)
+attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), VIEW(float, dq), VIEW(int, selected),
+                    i64 longest, float scale) {
   GRADIENT_USES;
   USE(float, out);
   USE(float, stats);
@@ -48,10 +50,11 @@ KERNEL(64, 1) attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(fl
   const int item = ITEM(0);
   const i64 i = GROUP(0) / group_size, h = GROUP(0) % group_size;
   const i64 row = (row_begin + i) * heads + key_head * group_size + h;
-  const GLOBAL int *list = selected + (row_begin + i) * selected_stride;
+  const GLOBAL int* list = selected + (row_begin + i) * selected_stride;
   const i64 element_bytes = is_bf16 ? 2 : 4;
   GLOBAL float *p_row = p + (h * n + i) * n, *ds_row = ds + (h * n + i) * n;
-  const GLOBAL float *q_row = q + row * q_stride, *dout_row = dout + row * dout_stride, *out_row = out + row * out_stride;
+  const GLOBAL float *q_row = q + row * q_stride, *dout_row = dout + row * dout_stride,
+                     *out_row = out + row * out_stride;
   const int is_due = IS_DUE;
   const i64 seen = !is_due ? 0 : longest > 0 ? count_selected(list, longest) : i + 1;
   const i64 width = is_due ? n : 0;
@@ -102,12 +105,18 @@ KERNEL(64, 1) attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(fl
     float dot;
     if (is_bf16) {
       DOT(dot, seen, s, 1, ds_row[longest > 0 ? list[s] : s],
-          cached(keys, cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 2, key_head,
-                                   longest > 0 ? list[s] : s, key_width) + c, 1));
+          cached(keys,
+                 cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 2, key_head,
+                             longest > 0 ? list[s] : s, key_width) +
+                     c,
+                 1));
     } else {
       DOT(dot, seen, s, 0, ds_row[longest > 0 ? list[s] : s],
-          cached(keys, cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 4, key_head,
-                                   longest > 0 ? list[s] : s, key_width) + c, 0));
+          cached(keys,
+                 cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 4, key_head,
+                             longest > 0 ? list[s] : s, key_width) +
+                     c,
+                 0));
     }
     dq[row * dq_stride + c] = flags[h] != 0 ? QUIET_NAN : dot;
   }
@@ -118,13 +127,13 @@ KERNEL(16, 1) attention_grad_columns(GRADIENT_PARAMETERS, VIEW(float, dk), VIEW(
   GRADIENT_USES;
   USE(float, dk);
   USE(float, dv);
-  FOR_ELEMENTS(j, n, c, key_width + cols) {
+  FOR_ELEMENTS (j, n, c, key_width + cols) {
     float sum = 0.0f;
     for (i64 h = 0; h < group_size; ++h) {
       const i64 first = row_begin * heads + key_head * group_size + h;
       const int is_key = c < key_width;
-      const GLOBAL float *left = (is_key ? ds : p) + h * n * n + j;
-      const GLOBAL float *right = is_key ? q + first * q_stride + c : dout + first * dout_stride + (c - key_width);
+      const GLOBAL float* left = (is_key ? ds : p) + h * n * n + j;
+      const GLOBAL float* right = is_key ? q + first * q_stride + c : dout + first * dout_stride + (c - key_width);
       const i64 stride = heads * (is_key ? q_stride : dout_stride);
       float dot;
       if (is_bf16) {

@@ -1,13 +1,14 @@
-// V3's sequence-wise balance loss of the experts (docs/arithmetic.md section 7). shares: [row][experts], then what each row
-// was divided by; of_experts: loads f, mean shares P and gradients b, [3][experts].
-KERNEL(4, 1) balance_shares(HEAD, VIEW(float, logits), VIEW(float, dscores), MEM(float, shares), MEM(float, divisors),
-                            i64 rows, i64 experts, i64 is_sigmoid) {
+// V3's sequence-wise balance loss of the experts (docs/arithmetic.md section 7). shares: [row][experts], then what each
+// row was divided by; of_experts: loads f, mean shares P and gradients b, [3][experts].
+KERNEL(4, 1)
+balance_shares(HEAD, VIEW(float, logits), VIEW(float, dscores), MEM(float, shares), MEM(float, divisors), i64 rows,
+               i64 experts, i64 is_sigmoid) {
   USE(float, logits);
   USE(float, dscores);
   USE(float, shares);
   USE(float, divisors);
-  FOR_ROWS(t, rows) {
-    GLOBAL float *a = shares + t * experts;
+  FOR_ROWS (t, rows) {
+    GLOBAL float* a = shares + t * experts;
     expert_scores(logits + t * logits_stride, experts, is_sigmoid, a);
     float divisor = 1.0f;
     if (is_sigmoid) {
@@ -20,12 +21,13 @@ KERNEL(4, 1) balance_shares(HEAD, VIEW(float, logits), VIEW(float, dscores), MEM
 }
 
 // Of the sequence whose rows begin at row_begin: an item an expert.
-KERNEL(16, 1) balance_experts(HEAD, VIEW(int, chosen), MEM(float, shares), MEM(float, of_experts), i64 row_begin, i64 rows,
-                              i64 experts, i64 n_chosen, float weight) {
+KERNEL(16, 1)
+balance_experts(HEAD, VIEW(int, chosen), MEM(float, shares), MEM(float, of_experts), i64 row_begin, i64 rows,
+                i64 experts, i64 n_chosen, float weight) {
   USE(int, chosen);
   USE(float, shares);
   USE(float, of_experts);
-  FOR_ROWS(e, experts) {
+  FOR_ROWS (e, experts) {
     int count = 0;
     for (i64 t = row_begin; t < row_begin + rows; ++t) {
       for (i64 s = 0; s < n_chosen; ++s) count += chosen[t * chosen_stride + s] == e;
@@ -50,13 +52,14 @@ KERNEL(1, 1) balance_loss(HEAD, MEM(float, of_experts), MEM(float, loss), i64 ex
   }
 }
 
-KERNEL(4, 1) balance_dscores(HEAD, MEM(float, shares), MEM(float, divisors), MEM(float, of_experts), VIEW(float, dscores),
-                             i64 row_begin, i64 rows, i64 experts, i64 is_sigmoid) {
+KERNEL(4, 1)
+balance_dscores(HEAD, MEM(float, shares), MEM(float, divisors), MEM(float, of_experts), VIEW(float, dscores),
+                i64 row_begin, i64 rows, i64 experts, i64 is_sigmoid) {
   USE(float, shares);
   USE(float, divisors);
   USE(float, of_experts);
   USE(float, dscores);
-  FOR_ROWS(i, rows) {
+  FOR_ROWS (i, rows) {
     const i64 t = row_begin + i;
     const GLOBAL float *a = shares + t * experts, *b = of_experts + 2 * experts;
     float c;

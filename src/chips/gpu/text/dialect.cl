@@ -1,5 +1,5 @@
-// The dialect of all kernels: C that these macros make OpenCL C 1.2 of, or CUDA C++. Another vendor's language needs its
-// own column here and nothing else (docs/chips.md).
+// The dialect of all kernels: C that these macros make OpenCL C 1.2 of, or CUDA C++. Another vendor's language needs
+// its own column here and nothing else (docs/chips.md).
 //
 // Memory comes as a base and an offset in bytes: MEM(T, x) among the parameters, USE(T, x) to have the pointer x. A
 // matrix that lies by rows is VIEW(T, x): its pointer by USE too, and x_stride in elements.
@@ -54,15 +54,15 @@ typedef unsigned int uint;
 
 #define MEM(T, name) GLOBAL T *name##_base, i64 name##_offset
 #define VIEW(T, name) MEM(T, name), i64 name##_stride
-#define USE(T, name) GLOBAL T *name = (GLOBAL T *)((GLOBAL i8 *)name##_base + name##_offset)
+#define USE(T, name) GLOBAL T* name = (GLOBAL T*)((GLOBAL i8*)name##_base + name##_offset)
 #define HEAD MEM(int, status), i64 number
 #define IS_DUE (status_base[0] == 0 || status_base[0] == (int)number)
 
 // The op failed at a row: `what` (not 0) and a value go to its marks, which the host reads.
-#define FAIL(row, what, value)                    \
-  {                                               \
-    CLAIM(status_base, 0, (int)number);           \
-    marks[2 * (row)] = (what);                    \
+#define FAIL(row, what, value)                     \
+  {                                                \
+    CLAIM(status_base, 0, (int)number);            \
+    marks[2 * (row)] = (what);                     \
     marks[2 * (row) + 1] = AS_INT((float)(value)); \
   }
 

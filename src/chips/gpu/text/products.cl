@@ -3,17 +3,17 @@
 // A packed matrix lies in panels of 32 outputs, [group][panel][input][32], f32 or bf16; outputs that are not there are
 // +0. Every kernel makes one segment of 2048 inputs of its dots, the third dimension of the grid (dots.cl).
 // An item has 8 outputs of a panel and the slots i, i + ITEMS(1), ...
-#define PRODUCT_PARAMETERS(T)                                                                                        \
-  HEAD, VIEW(float, x), MEM(T, w), MEM(float, bias), VIEW(float, out), MEM(float, parts), VIEW(int, list),          \
+#define PRODUCT_PARAMETERS(T)                                                                              \
+  HEAD, VIEW(float, x), MEM(T, w), MEM(float, bias), VIEW(float, out), MEM(float, parts), VIEW(int, list), \
       MEM(int, marks), i64 slots, i64 outputs, i64 inputs, i64 has_bias, i64 list_kind, i64 groups, i64 rows_share
-#define PRODUCT_USES(T) \
-  USE(float, x);        \
-  USE(T, w);            \
-  USE(float, bias);     \
-  USE(float, out);      \
-  USE(float, parts);    \
-  USE(int, list);       \
-  USE(int, marks);      \
+#define PRODUCT_USES(T)   \
+  USE(float, x);          \
+  USE(T, w);              \
+  USE(float, bias);       \
+  USE(float, out);        \
+  USE(float, parts);      \
+  USE(int, list);         \
+  USE(int, marks);        \
   const i64 is_added = 0; \
   const i64 begin = GROUP(2) * SEGMENT, end = begin + SEGMENT < inputs ? begin + SEGMENT : inputs
 
@@ -27,8 +27,8 @@ KERNEL(8, 1) product_f32(PRODUCT_PARAMETERS(float)) {
         FAIL(i, 2, list[i * list_stride]);
         continue;
       }
-      const GLOBAL float *row = x + i / rows_share * x_stride;
-      const GLOBAL float *panel = w + PANEL_PLACE(g, o, 0, outputs, inputs);
+      const GLOBAL float* row = x + i / rows_share * x_stride;
+      const GLOBAL float* panel = w + PANEL_PLACE(g, o, 0, outputs, inputs);
       F8 acc = ZERO8();
       for (i64 k = begin; k < end; ++k) acc = FMA8(row[k], LOAD8(panel + k * PANEL), acc);
       float dots[8];
@@ -48,8 +48,8 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
         FAIL(i, 2, list[i * list_stride]);
         continue;
       }
-      const GLOBAL float *row = x + i / rows_share * x_stride;
-      const GLOBAL ushort *panel = w + PANEL_PLACE(g, o, 0, outputs, inputs);
+      const GLOBAL float* row = x + i / rows_share * x_stride;
+      const GLOBAL ushort* panel = w + PANEL_PLACE(g, o, 0, outputs, inputs);
       F8 acc = ZERO8();
       for (i64 block = begin; block < end; block += 32) {
         const i64 block_end = block + 32 < end ? block + 32 : end;
@@ -72,84 +72,84 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
   }
 }
 
-// The same by tiles, for many rows and one matrix: 64 x 64 outputs a group of 8 x 8 items, each of which keeps 8 x 8 sums;
-// 32 inputs at a time lie in local memory, xs by rows and ws by inputs. Tiles end where segments and blocks do; what is not
-// there counts as +0, by the bf16 rule as that says, by the f32 rule because no sum that a chain from +0 can have is changed
-// by it but -0, which the end of the dot makes +0.
+// The same by tiles, for many rows and one matrix: 64 x 64 outputs a group of 8 x 8 items, each of which keeps 8 x 8
+// sums; 32 inputs at a time lie in local memory, xs by rows and ws by inputs. Tiles end where segments and blocks do;
+// what is not there counts as +0, by the bf16 rule as that says, by the f32 rule because no sum that a chain from +0
+// can have is changed by it but -0, which the end of the dot makes +0.
 #define TILE 64
 #define DEPTH 32
 
 // load_a: the value of row i_ of the operand and input k_; load_w: puts an item's part of the 32 x 64 weights into ws.
-#define TILES(load_a, load_w, multiply)                                                                       \
-  LOCAL float xs[TILE * (DEPTH + 1)], ws[DEPTH * TILE];                                                       \
-  const int lx = ITEM(0), ly = ITEM(1), item = ly * 8 + lx;                                                   \
-  const i64 o0 = GROUP(0) * TILE, i0 = GROUP(1) * TILE;                                                       \
-  const i64 due_end = IS_DUE ? end : begin;                                                                   \
-  F8 acc[8];                                                                                                  \
-  for (int i = 0; i < 8; ++i) acc[i] = ZERO8();                                                               \
-  for (i64 k0 = begin; k0 < due_end; k0 += DEPTH) {                                                           \
-    {                                                                                                         \
-      const i64 i_ = i0 + item;                                                                               \
-      for (int d = 0; d < DEPTH; ++d) {                                                                       \
-        const i64 k_ = k0 + d;                                                                                \
-        xs[item * (DEPTH + 1) + d] = i_ < slots && k_ < due_end ? (load_a) : 0.0f;                            \
-      }                                                                                                       \
-      load_w;                                                                                                 \
-    }                                                                                                         \
-    BARRIER();                                                                                                \
-    multiply;                                                                                                 \
-    BARRIER();                                                                                                \
-  }                                                                                                           \
-  if (IS_DUE) {                                                                                               \
-    for (int i = 0; i < 8 && i0 + ly * 8 + i < slots; ++i) {                                                  \
-      float dots[8];                                                                                          \
-      STORE8(acc[i], dots);                                                                                   \
+#define TILES(load_a, load_w, multiply)                                                                              \
+  LOCAL float xs[TILE * (DEPTH + 1)], ws[DEPTH * TILE];                                                              \
+  const int lx = ITEM(0), ly = ITEM(1), item = ly * 8 + lx;                                                          \
+  const i64 o0 = GROUP(0) * TILE, i0 = GROUP(1) * TILE;                                                              \
+  const i64 due_end = IS_DUE ? end : begin;                                                                          \
+  F8 acc[8];                                                                                                         \
+  for (int i = 0; i < 8; ++i) acc[i] = ZERO8();                                                                      \
+  for (i64 k0 = begin; k0 < due_end; k0 += DEPTH) {                                                                  \
+    {                                                                                                                \
+      const i64 i_ = i0 + item;                                                                                      \
+      for (int d = 0; d < DEPTH; ++d) {                                                                              \
+        const i64 k_ = k0 + d;                                                                                       \
+        xs[item * (DEPTH + 1) + d] = i_ < slots && k_ < due_end ? (load_a) : 0.0f;                                   \
+      }                                                                                                              \
+      load_w;                                                                                                        \
+    }                                                                                                                \
+    BARRIER();                                                                                                       \
+    multiply;                                                                                                        \
+    BARRIER();                                                                                                       \
+  }                                                                                                                  \
+  if (IS_DUE) {                                                                                                      \
+    for (int i = 0; i < 8 && i0 + ly * 8 + i < slots; ++i) {                                                         \
+      float dots[8];                                                                                                 \
+      STORE8(acc[i], dots);                                                                                          \
       for (int j = 0; j < 8 && o0 + lx * 8 + j < outputs; ++j) STORE_DOT(i0 + ly * 8 + i, o0 + lx * 8 + j, dots[j]); \
-    }                                                                                                         \
+    }                                                                                                                \
   }
 
 // The sums leave their array for the time of the loop: they shall be registers.
-#define MULTIPLY_F32                                                                                          \
-  {                                                                                                           \
+#define MULTIPLY_F32                                                                                           \
+  {                                                                                                            \
     F8 s0 = acc[0], s1 = acc[1], s2 = acc[2], s3 = acc[3], s4 = acc[4], s5 = acc[5], s6 = acc[6], s7 = acc[7]; \
-    const LOCAL_POINTER float *row = xs + ly * 8 * (DEPTH + 1), *column = ws + lx * 8;                        \
-    for (int d = 0; d < DEPTH; ++d) {                                                                         \
-      const F8 b = LOAD8_LOCAL(column + d * TILE);                                                            \
-      s0 = FMA8(row[d], b, s0);                                                                               \
-      s1 = FMA8(row[(DEPTH + 1) + d], b, s1);                                                                 \
-      s2 = FMA8(row[2 * (DEPTH + 1) + d], b, s2);                                                             \
-      s3 = FMA8(row[3 * (DEPTH + 1) + d], b, s3);                                                             \
-      s4 = FMA8(row[4 * (DEPTH + 1) + d], b, s4);                                                             \
-      s5 = FMA8(row[5 * (DEPTH + 1) + d], b, s5);                                                             \
-      s6 = FMA8(row[6 * (DEPTH + 1) + d], b, s6);                                                             \
-      s7 = FMA8(row[7 * (DEPTH + 1) + d], b, s7);                                                             \
-    }                                                                                                         \
-    acc[0] = s0, acc[1] = s1, acc[2] = s2, acc[3] = s3, acc[4] = s4, acc[5] = s5, acc[6] = s6, acc[7] = s7;   \
+    const LOCAL_POINTER float *row = xs + ly * 8 * (DEPTH + 1), *column = ws + lx * 8;                         \
+    for (int d = 0; d < DEPTH; ++d) {                                                                          \
+      const F8 b = LOAD8_LOCAL(column + d * TILE);                                                             \
+      s0 = FMA8(row[d], b, s0);                                                                                \
+      s1 = FMA8(row[(DEPTH + 1) + d], b, s1);                                                                  \
+      s2 = FMA8(row[2 * (DEPTH + 1) + d], b, s2);                                                              \
+      s3 = FMA8(row[3 * (DEPTH + 1) + d], b, s3);                                                              \
+      s4 = FMA8(row[4 * (DEPTH + 1) + d], b, s4);                                                              \
+      s5 = FMA8(row[5 * (DEPTH + 1) + d], b, s5);                                                              \
+      s6 = FMA8(row[6 * (DEPTH + 1) + d], b, s6);                                                              \
+      s7 = FMA8(row[7 * (DEPTH + 1) + d], b, s7);                                                              \
+    }                                                                                                          \
+    acc[0] = s0, acc[1] = s1, acc[2] = s2, acc[3] = s3, acc[4] = s4, acc[5] = s5, acc[6] = s6, acc[7] = s7;    \
   }
 // A block: two chains for each sum.
-#define MULTIPLY_BF16                                                                                         \
-  for (int half_ = 0; half_ < 8; half_ += 4) {                                                                \
-    F8 even[4], odd[4];                                                                                       \
-    for (int i = 0; i < 4; ++i) even[i] = ZERO8(), odd[i] = ZERO8();                                          \
-    for (int d = 0; d < DEPTH; d += 2) {                                                                      \
-      const F8 b0 = LOAD8_LOCAL(ws + d * TILE + lx * 8), b1 = LOAD8_LOCAL(ws + (d + 1) * TILE + lx * 8);      \
-      for (int i = 0; i < 4; ++i) {                                                                           \
-        const int at = (ly * 8 + half_ + i) * (DEPTH + 1) + d;                                                \
-        even[i] = FMA8(xs[at], b0, even[i]);                                                                  \
-        odd[i] = FMA8(xs[at + 1], b1, odd[i]);                                                                \
-      }                                                                                                       \
-    }                                                                                                         \
-    for (int i = 0; i < 4; ++i) acc[half_ + i] = ADD8(acc[half_ + i], ADD8(even[i], odd[i]));                 \
+#define MULTIPLY_BF16                                                                                    \
+  for (int half_ = 0; half_ < 8; half_ += 4) {                                                           \
+    F8 even[4], odd[4];                                                                                  \
+    for (int i = 0; i < 4; ++i) even[i] = ZERO8(), odd[i] = ZERO8();                                     \
+    for (int d = 0; d < DEPTH; d += 2) {                                                                 \
+      const F8 b0 = LOAD8_LOCAL(ws + d * TILE + lx * 8), b1 = LOAD8_LOCAL(ws + (d + 1) * TILE + lx * 8); \
+      for (int i = 0; i < 4; ++i) {                                                                      \
+        const int at = (ly * 8 + half_ + i) * (DEPTH + 1) + d;                                           \
+        even[i] = FMA8(xs[at], b0, even[i]);                                                             \
+        odd[i] = FMA8(xs[at + 1], b1, odd[i]);                                                           \
+      }                                                                                                  \
+    }                                                                                                    \
+    for (int i = 0; i < 4; ++i) acc[half_ + i] = ADD8(acc[half_ + i], ADD8(even[i], odd[i]));            \
   }
 
 // Eight outputs of a panel at a time.
-#define LOAD_PANELS(LOAD)                                                                                     \
-  for (int r = 0; r < 4; ++r) {                                                                               \
-    const int d = r * 8 + item / 8, place = item % 8 * 8;                                                     \
-    const i64 o = o0 + place;                                                                                 \
-    const int is_there = o < outputs && k0 + d < due_end;                                                     \
-    const F8 value = is_there ? LOAD(w + PANEL_PLACE(0, o, k0 + d, outputs, inputs)) : ZERO8();               \
-    STORE8_LOCAL(value, ws + d * TILE + place);                                                               \
+#define LOAD_PANELS(LOAD)                                                                       \
+  for (int r = 0; r < 4; ++r) {                                                                 \
+    const int d = r * 8 + item / 8, place = item % 8 * 8;                                       \
+    const i64 o = o0 + place;                                                                   \
+    const int is_there = o < outputs && k0 + d < due_end;                                       \
+    const F8 value = is_there ? LOAD(w + PANEL_PLACE(0, o, k0 + d, outputs, inputs)) : ZERO8(); \
+    STORE8_LOCAL(value, ws + d * TILE + place);                                                 \
   }
 KERNEL(8, 8) product_f32_tiles(PRODUCT_PARAMETERS(float)) {
   PRODUCT_USES(float);
@@ -161,21 +161,21 @@ KERNEL(8, 8) product_bf16_tiles(PRODUCT_PARAMETERS(ushort)) {
 }
 
 // Of views: a(i, k) and b(j, k), whose elements lie a_row and a_k, b_row and b_k apart.
-#define VIEWS_PARAMETERS                                                                                      \
+#define VIEWS_PARAMETERS                                                                                       \
   HEAD, MEM(float, a), MEM(float, b), VIEW(float, out), MEM(float, parts), i64 slots, i64 outputs, i64 inputs, \
       i64 a_row, i64 a_k, i64 b_row, i64 b_k, i64 is_bf16, i64 is_added
-#define VIEWS_USES                      \
-  USE(float, a);                        \
-  USE(float, b);                        \
-  USE(float, out);                      \
-  USE(float, parts);                    \
-  const i64 has_bias = 0;               \
-  const GLOBAL float *bias = parts;     \
+#define VIEWS_USES                  \
+  USE(float, a);                    \
+  USE(float, b);                    \
+  USE(float, out);                  \
+  USE(float, parts);                \
+  const i64 has_bias = 0;           \
+  const GLOBAL float* bias = parts; \
   const i64 begin = GROUP(2) * SEGMENT, end = begin + SEGMENT < inputs ? begin + SEGMENT : inputs
-#define LOAD_VIEW(ROUND)                                                                                      \
-  for (int d = 0; d < DEPTH; ++d) {                                                                           \
-    const i64 o = o0 + item, k = k0 + d;                                                                      \
-    ws[d * TILE + item] = o < outputs && k < due_end ? ROUND(b[o * b_row + k * b_k]) : 0.0f;                  \
+#define LOAD_VIEW(ROUND)                                                                     \
+  for (int d = 0; d < DEPTH; ++d) {                                                          \
+    const i64 o = o0 + item, k = k0 + d;                                                     \
+    ws[d * TILE + item] = o < outputs && k < due_end ? ROUND(b[o * b_row + k * b_k]) : 0.0f; \
   }
 KERNEL(8, 8) views_f32_tiles(VIEWS_PARAMETERS) {
   VIEWS_USES;
@@ -186,16 +186,17 @@ KERNEL(8, 8) views_bf16_tiles(VIEWS_PARAMETERS) {
   TILES(round_bf16_(a[i_ * a_row + k_ * a_k]), LOAD_VIEW(round_bf16_), MULTIPLY_BF16)
 }
 // parts: [segments][slots][outputs].
-KERNEL(64, 1) join_segments(HEAD, MEM(float, parts), MEM(float, bias), VIEW(float, out), i64 slots, i64 outputs, i64 segments,
-                            i64 has_bias, i64 is_added) {
+KERNEL(64, 1)
+join_segments(HEAD, MEM(float, parts), MEM(float, bias), VIEW(float, out), i64 slots, i64 outputs, i64 segments,
+              i64 has_bias, i64 is_added) {
   USE(float, parts);
   USE(float, bias);
   USE(float, out);
-  FOR_ELEMENTS(i, slots, o, outputs) {
+  FOR_ELEMENTS (i, slots, o, outputs) {
     SEGMENT_SUM(sum);
     for (i64 s = 0; s < segments; ++s) push_segment(&sum, parts[(s * slots + i) * outputs + o]);
     const float dot = total_segments(&sum);
-    GLOBAL float *at = out + i * out_stride + o;
+    GLOBAL float* at = out + i * out_stride + o;
     *at = has_bias ? add_(dot, bias[o]) : is_added ? add_(*at, dot) : dot;
   }
 }
@@ -203,7 +204,7 @@ KERNEL(64, 1) join_segments(HEAD, MEM(float, parts), MEM(float, bias), VIEW(floa
 // An item a dot, for few of them.
 KERNEL(16, 1) product_views(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  FOR_ELEMENTS(i, slots, j, outputs) {
+  FOR_ELEMENTS (i, slots, j, outputs) {
     const GLOBAL float *left = a + i * a_row + begin * a_k, *right = b + j * b_row + begin * b_k;
     float dot;
     if (is_bf16) {
@@ -216,11 +217,12 @@ KERNEL(16, 1) product_views(VIEWS_PARAMETERS) {
 }
 
 // The slots of each group, ascending: list[g * slots ...], and how many. An item a group.
-KERNEL(4, 1) list_slots(HEAD, VIEW(int, groups), MEM(int, list), MEM(int, counts), i64 slots, i64 n_groups, i64 has_groups) {
+KERNEL(4, 1)
+list_slots(HEAD, VIEW(int, groups), MEM(int, list), MEM(int, counts), i64 slots, i64 n_groups, i64 has_groups) {
   USE(int, groups);
   USE(int, list);
   USE(int, counts);
-  FOR_ROWS(g, n_groups) {
+  FOR_ROWS (g, n_groups) {
     int count = 0;
     for (i64 i = 0; i < slots; ++i) {
       if ((has_groups ? groups[i * groups_stride] : i % n_groups) == g) list[g * slots + count++] = (int)i;
@@ -229,14 +231,15 @@ KERNEL(4, 1) list_slots(HEAD, VIEW(int, groups), MEM(int, list), MEM(int, counts
   }
 }
 // out[n][k] = out[n][k] + the dot of dy and x over the slots of one group.
-KERNEL(16, 1) weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, counts), VIEW(float, out), i64 outputs,
-                          i64 inputs, i64 rows_share, i64 is_bf16) {
+KERNEL(16, 1)
+weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, counts), VIEW(float, out), i64 outputs,
+            i64 inputs, i64 rows_share, i64 is_bf16) {
   USE(float, dy);
   USE(float, x);
   USE(int, list);
   USE(int, counts);
   USE(float, out);
-  FOR_ELEMENTS(o, outputs, c, inputs) {
+  FOR_ELEMENTS (o, outputs, c, inputs) {
     const i64 n = counts[0];
     float dot;
     if (is_bf16) {
@@ -244,47 +247,43 @@ KERNEL(16, 1) weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list),
     } else {
       DOT(dot, n, k, 0, dy[list[k] * dy_stride + o], x[list[k] / rows_share * x_stride + c]);
     }
-    GLOBAL float *at = out + o * out_stride + c;
+    GLOBAL float* at = out + o * out_stride + c;
     if (n > 0) *at = add_(*at, dot);
   }
 }
 
 // A group of a packed matrix from f32 values: an item a place of its panels, those of no output too.
-#define PACK_BODY(T, VALUE)                                                                      \
-  USE(float, from);                                                                              \
-  USE(T, to);                                                                                    \
-  FOR_ELEMENTS(k, inputs, place, (outputs + PANEL - 1) / PANEL * PANEL) {                        \
-    const float value = place >= outputs ? 0.0f                                                  \
-                        : is_transposed  ? from[k * from_stride + place]                         \
-                                         : from[place * from_stride + k];                        \
-    to[PANEL_PLACE(0, place, k, outputs, inputs)] = VALUE;                                       \
+#define PACK_BODY(T, VALUE)                                                \
+  USE(float, from);                                                        \
+  USE(T, to);                                                              \
+  FOR_ELEMENTS (k, inputs, place, (outputs + PANEL - 1) / PANEL * PANEL) { \
+    const float value = place >= outputs ? 0.0f                            \
+                        : is_transposed  ? from[k * from_stride + place]   \
+                                         : from[place * from_stride + k];   \
+    to[PANEL_PLACE(0, place, k, outputs, inputs)] = VALUE;                 \
   }
-KERNEL(32, 1) pack_f32(HEAD, VIEW(float, from), MEM(float, to), i64 outputs, i64 inputs, i64 is_transposed, i64 is_rounded) {
-  PACK_BODY(float, is_rounded ? round_bf16_(value) : value)
-}
-KERNEL(32, 1) pack_bf16(HEAD, VIEW(float, from), MEM(ushort, to), i64 outputs, i64 inputs, i64 is_transposed) {
-  PACK_BODY(ushort, to_bf16(value))
-}
-
+KERNEL(32, 1)
+pack_f32(HEAD, VIEW(float, from), MEM(float, to), i64 outputs, i64 inputs, i64 is_transposed,
+         i64 is_rounded){PACK_BODY(float, is_rounded ? round_bf16_(value) : value)} KERNEL(32, 1)
+    pack_bf16(HEAD, VIEW(float, from), MEM(ushort, to), i64 outputs, i64 inputs,
+              i64 is_transposed){PACK_BODY(ushort, to_bf16(value))}
 // Rows of a float table.
-#define EMBED_BODY(T, VALUE)                                                  \
-  USE(int, ids);                                                              \
-  USE(T, w);                                                                  \
-  USE(float, out);                                                            \
-  USE(int, marks);                                                            \
-  FOR_ELEMENTS(t, rows, k, inputs) {                                          \
-    const i64 id = ids[t * ids_stride];                                       \
-    if (id < 0 || id >= outputs) {                                            \
-      FAIL(t, 2, id);                                                         \
-    } else {                                                                  \
+#define EMBED_BODY(T, VALUE)                                                      \
+  USE(int, ids);                                                                  \
+  USE(T, w);                                                                      \
+  USE(float, out);                                                                \
+  USE(int, marks);                                                                \
+  FOR_ELEMENTS (t, rows, k, inputs) {                                             \
+    const i64 id = ids[t * ids_stride];                                           \
+    if (id < 0 || id >= outputs) {                                                \
+      FAIL(t, 2, id);                                                             \
+    } else {                                                                      \
       out[t * out_stride + k] = VALUE(w[PANEL_PLACE(0, id, k, outputs, inputs)]); \
-    }                                                                         \
+    }                                                                             \
   }
 KERNEL(64, 1) embed_f32(HEAD, VIEW(int, ids), MEM(float, w), VIEW(float, out), MEM(int, marks), i64 rows, i64 outputs,
-                        i64 inputs) {
-  EMBED_BODY(float, flush_)
-}
-KERNEL(64, 1) embed_bf16(HEAD, VIEW(int, ids), MEM(ushort, w), VIEW(float, out), MEM(int, marks), i64 rows, i64 outputs,
-                         i64 inputs) {
+                        i64 inputs){EMBED_BODY(float, flush_)} KERNEL(64, 1)
+    embed_bf16(HEAD, VIEW(int, ids), MEM(ushort, w), VIEW(float, out), MEM(int, marks), i64 rows, i64 outputs,
+               i64 inputs) {
   EMBED_BODY(ushort, from_bf16)
 }

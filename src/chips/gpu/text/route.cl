@@ -1,6 +1,6 @@
-// Selection of experts (docs/arithmetic.md section 6) and its gradient: an item a token, whose scores, keys and chosen lie in
-// `work`: three rows of `experts` floats.
-DEVICE void expert_scores(const GLOBAL float *logits, i64 n, i64 is_sigmoid, GLOBAL float *scores) {
+// Selection of experts (docs/arithmetic.md section 6) and its gradient: an item a token, whose scores, keys and chosen
+// lie in `work`: three rows of `experts` floats.
+DEVICE void expert_scores(const GLOBAL float* logits, i64 n, i64 is_sigmoid, GLOBAL float* scores) {
   if (is_sigmoid) {
     for (i64 e = 0; e < n; ++e) scores[e] = sigmoid_(logits[e]);
     return;
@@ -12,7 +12,7 @@ DEVICE void expert_scores(const GLOBAL float *logits, i64 n, i64 is_sigmoid, GLO
   for (i64 e = 0; e < n; ++e) scores[e] = div_(scores[e], l);
 }
 // The best of [begin, end) by ranking that `taken` does not hold; -1: none.
-DEVICE i64 best_of(const GLOBAL float *keys, const GLOBAL float *taken, i64 begin, i64 end) {
+DEVICE i64 best_of(const GLOBAL float* keys, const GLOBAL float* taken, i64 begin, i64 end) {
   i64 best = -1;
   for (i64 e = begin; e < end; ++e) {
     if (taken[e] == 0.0f && (best < 0 || ranks_before(keys[e], e, keys[best], best))) best = e;
@@ -24,7 +24,7 @@ DEVICE i64 best_of(const GLOBAL float *keys, const GLOBAL float *taken, i64 begi
 KERNEL(4, 1) check_given(HEAD, VIEW(int, chosen), MEM(int, marks), i64 rows, i64 experts, i64 n_chosen) {
   USE(int, chosen);
   USE(int, marks);
-  FOR_ROWS(t, rows) {
+  FOR_ROWS (t, rows) {
     i64 before = -1, bad = 0;
     for (i64 s = 0; s < n_chosen && bad == 0; ++s) {
       const i64 expert = chosen[t * chosen_stride + s];
@@ -44,18 +44,19 @@ KERNEL(4, 1) check_given(HEAD, VIEW(int, chosen), MEM(int, marks), i64 rows, i64
 }
 
 // group_score: 0 none, 1 by the largest key, 2 by the sum of the two largest.
-KERNEL(4, 1) route(HEAD, VIEW(float, logits), MEM(float, bias), VIEW(int, chosen), VIEW(float, gates), MEM(float, work),
-                   i64 rows, i64 experts, i64 n_chosen, i64 has_bias, i64 is_sigmoid, i64 group_score, i64 n_group,
-                   i64 topk_group, i64 normalise, i64 is_given, float scale) {
+KERNEL(4, 1)
+route(HEAD, VIEW(float, logits), MEM(float, bias), VIEW(int, chosen), VIEW(float, gates), MEM(float, work), i64 rows,
+      i64 experts, i64 n_chosen, i64 has_bias, i64 is_sigmoid, i64 group_score, i64 n_group, i64 topk_group,
+      i64 normalise, i64 is_given, float scale) {
   USE(float, logits);
   USE(float, bias);
   USE(int, chosen);
   USE(float, gates);
   USE(float, work);
-  FOR_ROWS(t, rows) {
+  FOR_ROWS (t, rows) {
     GLOBAL float *scores = work + t * 3 * experts, *keys = scores + experts, *taken = keys + experts;
     expert_scores(logits + t * logits_stride, experts, is_sigmoid, scores);
-    GLOBAL int *list = chosen + t * chosen_stride;
+    GLOBAL int* list = chosen + t * chosen_stride;
     if (!is_given) {
       for (i64 e = 0; e < experts; ++e) {
         keys[e] = has_bias ? add_(scores[e], bias[e]) : scores[e];
@@ -98,7 +99,7 @@ KERNEL(4, 1) route(HEAD, VIEW(float, logits), MEM(float, bias), VIEW(int, chosen
 }
 
 // Takes from each x the mean of x by the shares, twice.
-DEVICE void remove_mean(GLOBAL float *x, const GLOBAL float *shares, i64 n) {
+DEVICE void remove_mean(GLOBAL float* x, const GLOBAL float* shares, i64 n) {
   for (int pass = 0; pass < 2; ++pass) {
     float mean;
     ROW_REDUCE(mean, n, i, lane, fma_(x[i], shares[i], lane));
@@ -106,18 +107,19 @@ DEVICE void remove_mean(GLOBAL float *x, const GLOBAL float *shares, i64 n) {
   }
 }
 
-KERNEL(4, 1) route_grad(HEAD, VIEW(float, logits), VIEW(int, chosen), VIEW(float, dgates), VIEW(float, dscores),
-                        VIEW(float, dlogits), MEM(float, work), i64 rows, i64 experts, i64 n_chosen, i64 has_dscores,
-                        i64 is_sigmoid, i64 normalise, float scale) {
+KERNEL(4, 1)
+route_grad(HEAD, VIEW(float, logits), VIEW(int, chosen), VIEW(float, dgates), VIEW(float, dscores),
+           VIEW(float, dlogits), MEM(float, work), i64 rows, i64 experts, i64 n_chosen, i64 has_dscores, i64 is_sigmoid,
+           i64 normalise, float scale) {
   USE(float, logits);
   USE(int, chosen);
   USE(float, dgates);
   USE(float, dscores);
   USE(float, dlogits);
   USE(float, work);
-  FOR_ROWS(t, rows) {
+  FOR_ROWS (t, rows) {
     GLOBAL float *a = work + t * 4 * experts, *u = a + experts, *h = u + experts, *shares = h + experts;
-    const GLOBAL int *list = chosen + t * chosen_stride;
+    const GLOBAL int* list = chosen + t * chosen_stride;
     expert_scores(logits + t * logits_stride, experts, is_sigmoid, a);
     for (i64 e = 0; e < experts; ++e) u[e] = 0.0f;
     for (i64 s = 0; s < n_chosen; ++s) {
@@ -134,10 +136,9 @@ KERNEL(4, 1) route_grad(HEAD, VIEW(float, logits), VIEW(int, chosen), VIEW(float
     }
     for (i64 s = 0; s < n_chosen; ++s) u[list[s]] = h[s];
     for (i64 e = 0; e < experts && has_dscores; ++e) u[e] = add_(u[e], dscores[t * dscores_stride + e]);
-    GLOBAL float *out = dlogits + t * dlogits_stride;
+    GLOBAL float* out = dlogits + t * dlogits_stride;
     if (is_sigmoid) {
-      for (i64 e = 0; e < experts; ++e)
-        out[e] = mul_(u[e], mul_(a[e], sigmoid_(neg_(logits[t * logits_stride + e]))));
+      for (i64 e = 0; e < experts; ++e) out[e] = mul_(u[e], mul_(a[e], sigmoid_(neg_(logits[t * logits_stride + e]))));
     } else {
       remove_mean(u, a, experts);
       for (i64 e = 0; e < experts; ++e) out[e] = mul_(a[e], u[e]);

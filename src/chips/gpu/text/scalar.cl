@@ -10,9 +10,15 @@ DEVICE float flush_(float x) {
   const int bits = AS_INT(x);
   return (bits & 0x7f800000) == 0 ? AS_FLOAT(bits & (int)0x80000000u) : x;
 }
-DEVICE float abs_(float x) { return AS_FLOAT(AS_INT(x) & 0x7fffffff); }
-DEVICE float neg_(float x) { return AS_FLOAT(AS_INT(x) ^ (int)0x80000000u); }
-DEVICE float with_sign_(float x, float of) { return AS_FLOAT((AS_INT(x) & 0x7fffffff) | (AS_INT(of) & (int)0x80000000u)); }
+DEVICE float abs_(float x) {
+  return AS_FLOAT(AS_INT(x) & 0x7fffffff);
+}
+DEVICE float neg_(float x) {
+  return AS_FLOAT(AS_INT(x) ^ (int)0x80000000u);
+}
+DEVICE float with_sign_(float x, float of) {
+  return AS_FLOAT((AS_INT(x) & 0x7fffffff) | (AS_INT(of) & (int)0x80000000u));
+}
 
 #ifdef NARU_SOFTWARE_FLUSH
 #define MIN_NORMAL_BITS 0x00800000
@@ -21,8 +27,12 @@ DEVICE float with_sign_(float x, float of) { return AS_FLOAT((AS_INT(x) & 0x7fff
 DEVICE float from_scaled(float scaled, float sign) {
   return abs_(scaled) < 0x1p-62f ? with_sign_(0.0f, sign) : scaled * 0x1p-64f;
 }
-DEVICE float add_(float a, float b) { return flush_(flush_(a) + flush_(b)); }
-DEVICE float sub_(float a, float b) { return flush_(flush_(a) - flush_(b)); }
+DEVICE float add_(float a, float b) {
+  return flush_(flush_(a) + flush_(b));
+}
+DEVICE float sub_(float a, float b) {
+  return flush_(flush_(a) - flush_(b));
+}
 DEVICE float mul_(float a, float b) {
   a = flush_(a), b = flush_(b);
   const float r = a * b;
@@ -47,10 +57,18 @@ DEVICE float fma_(float a, float b, float c) {
   return scaled == 0.0f ? flush_(r) : from_scaled(scaled, scaled);
 }
 #else
-DEVICE float add_(float a, float b) { return a + b; }
-DEVICE float sub_(float a, float b) { return a - b; }
-DEVICE float mul_(float a, float b) { return a * b; }
-DEVICE float fma_(float a, float b, float c) { return fma(a, b, c); }
+DEVICE float add_(float a, float b) {
+  return a + b;
+}
+DEVICE float sub_(float a, float b) {
+  return a - b;
+}
+DEVICE float mul_(float a, float b) {
+  return a * b;
+}
+DEVICE float fma_(float a, float b, float c) {
+  return fma(a, b, c);
+}
 #endif
 
 #ifdef NARU_SOFTWARE_DIVIDE
@@ -101,10 +119,16 @@ DEVICE float div_(float a, float b) {
   if (!IS_SMALL(r) || a == 0.0f || !IS_FINITE(b)) return r;
   return from_scaled((a * 0x1p64f) / b, AS_FLOAT(AS_INT(a) ^ AS_INT(b)));
 }
-DEVICE float sqrt_(float x) { return sqrt(flush_(x)); }
+DEVICE float sqrt_(float x) {
+  return sqrt(flush_(x));
+}
 #else
-DEVICE float div_(float a, float b) { return a / b; }
-DEVICE float sqrt_(float x) { return sqrt(x); }
+DEVICE float div_(float a, float b) {
+  return a / b;
+}
+DEVICE float sqrt_(float x) {
+  return sqrt(x);
+}
 #endif
 
 DEVICE float rint_(float x) {
@@ -172,8 +196,12 @@ DEVICE float log_(float x) {
   return fma_((float)e, 0.693359375f, add_(f, y));
 }
 
-DEVICE float silu_(float x) { return div_(flush_(x), add_(1.0f, exp_(neg_(flush_(x))))); }
-DEVICE float sigmoid_(float x) { return div_(1.0f, add_(1.0f, exp_(neg_(flush_(x))))); }
+DEVICE float silu_(float x) {
+  return div_(flush_(x), add_(1.0f, exp_(neg_(flush_(x)))));
+}
+DEVICE float sigmoid_(float x) {
+  return div_(1.0f, add_(1.0f, exp_(neg_(flush_(x)))));
+}
 
 DEVICE ushort to_bf16(float value) {
   const uint bits = (uint)AS_INT(value);
@@ -182,8 +210,12 @@ DEVICE ushort to_bf16(float value) {
   if (magnitude < 0x00800000u) return (ushort)((bits >> 16) & 0x8000u);
   return (ushort)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
-DEVICE float from_bf16(ushort bits) { return AS_FLOAT((int)((uint)bits << 16)); }
-DEVICE float round_bf16_(float value) { return from_bf16(to_bf16(value)); }
+DEVICE float from_bf16(ushort bits) {
+  return AS_FLOAT((int)((uint)bits << 16));
+}
+DEVICE float round_bf16_(float value) {
+  return from_bf16(to_bf16(value));
+}
 
 // Exact; subnormal ones become normal f32.
 DEVICE float from_f16(ushort half_bits) {
@@ -202,22 +234,22 @@ DEVICE float from_f16(ushort half_bits) {
 #define FILL8(r, value) \
   F8 r;                 \
   for (int j_ = 0; j_ < 8; ++j_) r.v[j_] = (value)
-DEVICE F8 LOAD8(const GLOBAL float *p) {
+DEVICE F8 LOAD8(const GLOBAL float* p) {
   FILL8(r, p[j_]);
   return r;
 }
-DEVICE F8 LOAD8_BF16(const GLOBAL ushort *p) {
+DEVICE F8 LOAD8_BF16(const GLOBAL ushort* p) {
   FILL8(r, from_bf16(p[j_]));
   return r;
 }
-DEVICE F8 LOAD8_LOCAL(const LOCAL_POINTER float *p) {
+DEVICE F8 LOAD8_LOCAL(const LOCAL_POINTER float* p) {
   FILL8(r, p[j_]);
   return r;
 }
-DEVICE void STORE8_LOCAL(F8 a, LOCAL_POINTER float *p) {
+DEVICE void STORE8_LOCAL(F8 a, LOCAL_POINTER float* p) {
   for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
 }
-DEVICE void STORE8(F8 a, float *p) {
+DEVICE void STORE8(F8 a, float* p) {
   for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
 }
 DEVICE F8 ZERO8(void) {
