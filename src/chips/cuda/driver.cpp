@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -132,12 +133,9 @@ Status CudaDriver::write(gpu::MemoryPlace to, const void* from, int64_t bytes) {
 
 Status CudaDriver::read(void* to, gpu::MemoryPlace from, int64_t bytes) {
   NARU_TRY(enter());
-  const std::string doing = fmt::format("copying {} out", format_bytes(bytes));
-  DriverCode code =
-      api_.copy_out(to, address_of(from) + static_cast<Address>(from.offset), static_cast<size_t>(bytes), stream_);
-  if (code != kSuccess) return failure(doing, "cuMemcpyDtoHAsync", code);
-  code = heap_->wait();
-  if (code != kSuccess) return failure(doing, "cuStreamSynchronize", code);
+  const DriverCode code =
+      heap_->copy_out(to, address_of(from) + static_cast<Address>(from.offset), static_cast<size_t>(bytes));
+  if (code != kSuccess) return failure(fmt::format("copying {} out", format_bytes(bytes)), "cuMemcpyDtoHAsync", code);
   return {};
 }
 

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace naru::cuda {
 namespace {
 
-constexpr size_t kAsideBytes = size_t{1} << 20, kAsideMost = size_t{64} << 10, kAlignment = 256;
+constexpr size_t kAsideBytes = size_t{4} << 20, kPartBytes = size_t{2} << 20, kAlignment = 256;
 
 }  // namespace
 
@@ -18,7 +19,10 @@ Heap::~Heap() {
 }
 
 DriverCode Heap::open() {
-  return api_.allocate_host(&aside_, kAsideBytes);
+  void* memory = nullptr;
+  const DriverCode code = api_.allocate_host(&memory, kAsideBytes);
+  if (code == kSuccess) aside_ = static_cast<std::byte*>(memory);
+  return code;
 }
 
 DriverCode Heap::allocate(Address* address, size_t bytes) {
@@ -28,18 +32,38 @@ DriverCode Heap::allocate(Address* address, size_t bytes) {
   return api_.allocate(address, bytes);
 }
 
-DriverCode Heap::copy_in(Address to, const void* from, size_t bytes) {
-  if (bytes > kAsideMost) {
-    const DriverCode code = api_.copy_in(to, from, bytes, stream_);
-    return code == kSuccess ? wait() : code;
-  }
+DriverCode Heap::take_aside(size_t bytes, std::byte** place) {
   if (aside_used_ + bytes > kAsideBytes) {
     if (const DriverCode code = wait(); code != kSuccess) return code;
   }
-  auto* place = static_cast<std::byte*>(aside_) + aside_used_;
-  std::memcpy(place, from, bytes);
+  *place = aside_ + aside_used_;
   aside_used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  return api_.copy_in(to, place, bytes, stream_);
+  return kSuccess;
+}
+
+DriverCode Heap::copy_in(Address to, const void* from, size_t bytes) {
+  const auto* source = static_cast<const std::byte*>(from);
+  for (size_t at = 0; at < bytes; at += kPartBytes) {
+    const size_t part = std::min(bytes - at, kPartBytes);
+    std::byte* place = nullptr;
+    if (const DriverCode code = take_aside(part, &place); code != kSuccess) return code;
+    std::memcpy(place, source + at, part);
+    if (const DriverCode code = api_.copy_in(to + at, place, part, stream_); code != kSuccess) return code;
+  }
+  return kSuccess;
+}
+
+DriverCode Heap::copy_out(void* to, Address from, size_t bytes) {
+  auto* target = static_cast<std::byte*>(to);
+  for (size_t at = 0; at < bytes; at += kPartBytes) {
+    const size_t part = std::min(bytes - at, kPartBytes);
+    std::byte* place = nullptr;
+    if (const DriverCode code = take_aside(part, &place); code != kSuccess) return code;
+    if (const DriverCode code = api_.copy_out(place, from + at, part, stream_); code != kSuccess) return code;
+    if (const DriverCode code = wait(); code != kSuccess) return code;
+    std::memcpy(target + at, place, part);
+  }
+  return bytes == 0 ? wait() : kSuccess;
 }
 
 DriverCode Heap::wait() {

@@ -1,5 +1,6 @@
-// Memory of a CUDA device, and the bytes on their way to it. Memory that nobody has any more is given back when what
-// was queued with it is done; a small copy is put aside, so that its source is free at once.
+// Memory of a CUDA device, and the bytes on their way to it and back. Memory that nobody has any more is given back
+// when what was queued with it is done. Copies go through pinned memory of our own: a source is free at once, and a
+// copy that is still queued after an error knows no memory of a caller.
 #pragma once
 
 #include <cstdint>
@@ -19,22 +20,27 @@ class Heap {
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  // Memory for small copies.
+  // Pinned memory.
   DriverCode open();
 
   DriverCode allocate(Address* address, size_t bytes);
   void give_back(Address address) { unused_.push_back(address); }
   // Queues a copy; `from` is free when this returns.
   DriverCode copy_in(Address to, const void* from, size_t bytes);
+  // Waits for all that is queued, and the copy.
+  DriverCode copy_out(void* to, Address from, size_t bytes);
   // Waits for all that is queued.
   DriverCode wait();
 
  private:
+  // So many bytes of pinned memory, which waits where it is full of what is under way.
+  DriverCode take_aside(size_t bytes, std::byte** place);
+
   const DriverApi& api_;
   ContextId context_;
   StreamId stream_;
   std::vector<Address> unused_;
-  void* aside_ = nullptr;  // of pinned memory
+  std::byte* aside_ = nullptr;
   size_t aside_used_ = 0;
 };
 
