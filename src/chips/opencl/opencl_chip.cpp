@@ -19,8 +19,9 @@ Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) 
   NARU_ASSIGN(const std::string all, found_devices());
   NARU_ASSIGN(const std::vector<DeviceFacts> devices, list_devices());
   if (form.device >= devices.size()) {
-    return Error{Code::kNotFound, fmt::format("choosing chip opencl:{}: there are {} devices: {}; choose one of them",
-                                              text, devices.size(), all)};
+    return Error{Code::kNotFound,
+                 fmt::format("choosing chip opencl:{}: there is no device {}, only {}; choose one that there is", text,
+                             form.device, all)};
   }
   const DeviceFacts& device = devices[form.device];
   if (const std::string why_not = why_not_exact(device); !why_not.empty()) {

@@ -156,12 +156,19 @@ DEVICE float step_q6_k(const GLOBAL uchar* b, const GLOBAL i8* q, const GLOBAL f
   const GLOBAL i8* sc = (const GLOBAL i8*)(b + 192);
   const float d = f16_at(b + 208);
   for (int p = 0; p < 8; ++p) {
-    int i0 = 0, i1 = 0;
-    for (int l = 0; l < 16; ++l) {
-      i0 += q6_k_at(b, 32 * p + l) * q[32 * p + l];
-      i1 += q6_k_at(b, 32 * p + 16 + l) * q[32 * p + 16 + l];
+    const int shift = p % 4 >= 2 ? 4 : 0, high_shift = 2 * (p % 4);
+    const GLOBAL uchar *low = b + 64 * (p / 4) + 32 * (p % 2), *high = b + 128 + 32 * (p / 4);
+    const GLOBAL i8 *a = q + 32 * p;
+    int sums[2];
+    for (int half_ = 0; half_ < 2; ++half_) {
+      int sum = 0;
+      for (int l = 16 * half_; l < 16 * half_ + 16; ++l) {
+        const int value = ((low[l] >> shift) & 15) | ((high[l] >> high_shift) & 3) << 4;
+        sum += (value - 32) * (int)a[l];
+      }
+      sums[half_] = sum;
     }
-    acc = fma_((float)(sc[2 * p] * i0 + sc[2 * p + 1] * i1), mul_(d, s[p]), acc);
+    acc = fma_((float)(sc[2 * p] * sums[0] + sc[2 * p + 1] * sums[1]), mul_(d, s[p]), acc);
   }
   return acc;
 }
