@@ -31,8 +31,8 @@ constexpr Uint kTrue = 1;
 constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;
 constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMaxMemAllocSize = 0x1010,
                kDeviceSingleFpConfig = 0x101b, kDeviceGlobalMemSize = 0x101f, kDeviceLocalMemSize = 0x1023,
-               kDeviceName = 0x102b, kDriverVersion = 0x102d,
-               kDeviceVersion = 0x102f, kDeviceHostUnifiedMemory = 0x1035;
+               kDeviceName = 0x102b, kDriverVersion = 0x102d, kDeviceVersion = 0x102f,
+               kDeviceHostUnifiedMemory = 0x1035;
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
 

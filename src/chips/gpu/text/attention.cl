@@ -80,6 +80,46 @@ DEVICE i64 count_selected(const GLOBAL int* list, i64 longest) {
   return n;
 }
 
+// The dot of a row of floats, as an operand, and a row of a cache.
+DEVICE float dot_cached(const GLOBAL float* x, const GLOBAL uchar* cache, i64 place, i64 n, i64 is_bf16) {
+  float dot;
+  if (is_bf16) {
+    const GLOBAL ushort* row = (const GLOBAL ushort*)cache + place;
+    DOT(dot, n, k, 1, round_bf16_(x[k]), from_bf16(row[k]));
+  } else {
+    const GLOBAL float* row = (const GLOBAL float*)cache + place;
+    DOT(dot, n, k, 0, x[k], row[k]);
+  }
+  return dot;
+}
+// The dot of p and column d of the rows of a segment.
+DEVICE float dot_column(const LOCAL_POINTER float* p, const LOCAL_POINTER i64* places, i64 count,
+                        const GLOBAL uchar* cache, i64 d, i64 is_bf16) {
+  float dot;
+  if (is_bf16) {
+    const GLOBAL ushort* column = (const GLOBAL ushort*)cache + d;
+    DOT(dot, count, k, 1, p[k], from_bf16(column[places[k]]));
+  } else {
+    const GLOBAL float* column = (const GLOBAL float*)cache + d;
+    DOT(dot, count, k, 0, p[k], column[places[k]]);
+  }
+  return dot;
+}
+// merged: m and l of all segments so far; m of the next one; the factors of both. `l` is that of the next one.
+DEVICE void merge_segment(LOCAL_POINTER float* merged, float l, int is_first) {
+  if (is_first) {
+    merged[0] = merged[2];
+    merged[1] = l;
+    return;
+  }
+  const float m = add_(max_(merged[0], merged[2]), 0.0f);
+  const float a = exp_(sub_(merged[0], m)), b = exp_(sub_(merged[2], m));
+  merged[0] = m;
+  merged[1] = fma_(merged[1], a, mul_(b, l));
+  merged[3] = a;
+  merged[4] = b;
+}
+
 // A group of 64 items a row of q. p and the page of each position of a segment lie in local memory; `out` holds o until
 // it is divided.
 KERNEL(64, 1)
@@ -97,7 +137,7 @@ attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, values), MEM(int, t
   USE(float, stats);
   LOCAL float p[ATTENTION_SEGMENT];
   LOCAL i64 places[ATTENTION_SEGMENT];
-  LOCAL float merged[6];  // m and l of all so far; m and l of the segment; the factors of both
+  LOCAL float merged[5];
   const int item = ITEM(0);
   const i64 row = GROUP(0), token = row / heads, key_head = row % heads / group_size;
   const i64 own = tokens[2 * token];
@@ -111,16 +151,7 @@ attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, values), MEM(int, t
       const i64 position = longest > 0 ? list[begin + i] : begin + i, page = table[position / PAGE];
       const i64 key = cache_place(page, key_page_bytes, element_bytes, key_head, position, key_width);
       places[i] = cache_place(page, value_page_bytes, element_bytes, key_head, position, value_width);
-      const GLOBAL float* query = q + row * q_stride;
-      float dot;
-      if (is_bf16) {
-        const GLOBAL ushort* k_row = (const GLOBAL ushort*)keys + key;
-        DOT(dot, key_width, k, 1, round_bf16_(query[k]), from_bf16(k_row[k]));
-      } else {
-        const GLOBAL float* k_row = (const GLOBAL float*)keys + key;
-        DOT(dot, key_width, k, 0, query[k], k_row[k]);
-      }
-      p[i] = mul_(dot, scale);
+      p[i] = mul_(dot_cached(q + row * q_stride, keys, key, key_width, is_bf16), scale);
     }
     BARRIER();
     if (item == 0) {
@@ -138,30 +169,13 @@ attention(HEAD, VIEW(float, q), MEM(uchar, keys), MEM(uchar, values), MEM(int, t
     if (item == 0) {
       float l;
       ROW_REDUCE(l, (i64)count, i, lane, add_(lane, p[i]));
-      if (begin == 0) {
-        merged[0] = merged[2];
-        merged[1] = l;
-      } else {
-        const float m = add_(max_(merged[0], merged[2]), 0.0f);
-        const float a = exp_(sub_(merged[0], m)), b = exp_(sub_(merged[2], m));
-        merged[0] = m;
-        merged[1] = fma_(merged[1], a, mul_(b, l));
-        merged[4] = a;
-        merged[5] = b;
-      }
+      merge_segment(merged, l, begin == 0);
     }
     BARRIER();
     for (i64 d = item; d < cols; d += 64) {
-      float dot;
-      if (is_bf16) {
-        const GLOBAL ushort* column = (const GLOBAL ushort*)values + d;
-        DOT(dot, (i64)count, k, 1, p[k], from_bf16(column[places[k]]));
-      } else {
-        const GLOBAL float* column = (const GLOBAL float*)values + d;
-        DOT(dot, (i64)count, k, 0, p[k], column[places[k]]);
-      }
+      const float dot = dot_column(p, places, count, values, d, is_bf16);
       GLOBAL float* o = out + row * out_stride + d;
-      *o = begin == 0 ? dot : fma_(*o, merged[4], mul_(merged[5], dot));
+      *o = begin == 0 ? dot : fma_(*o, merged[3], mul_(merged[4], dot));
     }
     BARRIER();
   }

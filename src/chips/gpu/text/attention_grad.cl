@@ -37,6 +37,23 @@ KERNEL(16, 1) attention_grad_finite(GRADIENT_PARAMETERS) {
   }
 }
 
+// The dot of ds over what a query sees and column c of its keys.
+DEVICE float dot_keys(const GLOBAL float* ds_row, const GLOBAL uchar* keys, const GLOBAL int* pages,
+                      const GLOBAL int* list, i64 longest, i64 seen, i64 page_bytes, i64 key_head, i64 width, i64 c,
+                      i64 is_bf16) {
+  const i64 bytes = is_bf16 ? 2 : 4;
+  float dot;
+#define SEEN (longest > 0 ? list[s] : s)
+#define KEY cached(keys, cache_place(pages[SEEN / PAGE], page_bytes, bytes, key_head, SEEN, width) + c, is_bf16)
+  if (is_bf16) {
+    DOT(dot, seen, s, 1, ds_row[SEEN], KEY);
+  } else {
+    DOT(dot, seen, s, 0, ds_row[SEEN], KEY);
+  }
+#undef KEY
+  return dot;
+}
+
 // A group of 64 items a row of q: its rows of P and ds, and its dq.
 KERNEL(64, 1)
 attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), VIEW(float, dq), VIEW(int, selected),
@@ -69,14 +86,8 @@ attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), V
     const i64 j = longest > 0 ? list[s] : s, page = pages[j / PAGE];
     const i64 key = cache_place(page, key_page_bytes, element_bytes, key_head, j, key_width);
     const i64 value = cache_place(page, value_page_bytes, element_bytes, key_head, j, value_width);
-    float score, dp;
-    if (is_bf16) {
-      DOT(score, key_width, k, 1, round_bf16_(q_row[k]), cached(keys, key + k, 1));
-      DOT(dp, cols, k, 1, round_bf16_(dout_row[k]), cached(values, value + k, 1));
-    } else {
-      DOT(score, key_width, k, 0, q_row[k], cached(keys, key + k, 0));
-      DOT(dp, cols, k, 0, dout_row[k], cached(values, value + k, 0));
-    }
+    const float score = dot_cached(q_row, keys, key, key_width, is_bf16);
+    const float dp = dot_cached(dout_row, values, value, cols, is_bf16);
     const float difference = sub_(mul_(score, scale), stats[row * stats_stride]);
     const float rl = div_(1.0f, stats[row * stats_stride + 1]);
     p_row[j] = difference < SCORE_FLOOR ? 0.0f : mul_(exp_(difference), rl);
@@ -85,10 +96,7 @@ attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), V
   BARRIER();
   if (item == 0 && is_due) {
     float r;
-    ROW_REDUCE(r, seen, s, lane,
-               p_row[longest > 0 ? list[s] : s] == 0.0f
-                   ? lane
-                   : fma_(p_row[longest > 0 ? list[s] : s], ds_row[longest > 0 ? list[s] : s], lane));
+    ROW_REDUCE(r, seen, s, lane, p_row[SEEN] == 0.0f ? lane : fma_(p_row[SEEN], ds_row[SEEN], lane));
     shared_[1] = r;
   }
   BARRIER();
@@ -102,22 +110,8 @@ attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), V
   BARRIER();
   const i64 dq_cols = is_due ? key_width : 0;
   for (i64 c = item; c < dq_cols; c += 64) {
-    float dot;
-    if (is_bf16) {
-      DOT(dot, seen, s, 1, ds_row[longest > 0 ? list[s] : s],
-          cached(keys,
-                 cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 2, key_head,
-                             longest > 0 ? list[s] : s, key_width) +
-                     c,
-                 1));
-    } else {
-      DOT(dot, seen, s, 0, ds_row[longest > 0 ? list[s] : s],
-          cached(keys,
-                 cache_place(pages[(longest > 0 ? list[s] : s) / PAGE], key_page_bytes, 4, key_head,
-                             longest > 0 ? list[s] : s, key_width) +
-                     c,
-                 0));
-    }
+    const float dot =
+        dot_keys(ds_row, keys, pages, list, longest, seen, key_page_bytes, key_head, key_width, c, is_bf16);
     dq[row * dq_stride + c] = flags[h] != 0 ? QUIET_NAN : dot;
   }
 }
