@@ -37,7 +37,8 @@ constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedD
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
 
 // The end of an error that there is no library or no driver.
-constexpr std::string_view kInstall = "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
+constexpr std::string_view kInstall =
+    "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
 
 struct Api {
   Int (*get_platform_ids)(Uint, PlatformId*, Uint*);
