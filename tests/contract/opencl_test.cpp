@@ -100,6 +100,22 @@ TEST(Opencl, SoftwareHasTheSameBits) {
   for (const std::string_view op : {"add", "axpby", "silu_mul", "adamw", "rms_norm"}) expect_first_cases(*chip, op, 7);
 }
 
+// How many slots a group has is known on the device alone: its segments are those that all slots could fill.
+TEST(Opencl, ListsOfSlotsMayHaveFewerSegmentsThanThereIsRoomFor) {
+  SKIP_WHERE_ABSENT();
+  const auto chip = test::make_chip("opencl");
+  for (const char* kind : {"f32/two_experts", "bf16/experts"}) {
+    for (const int64_t groups : {3, 64}) {
+      const auto c = check::make_case("weight_grad", kind,
+                                      {{"slots", {7001}}, {"outputs", {9}}, {"inputs", {20}}, {"groups", {groups}}},
+                                      check::Values::kLow);
+      const check::Program program = check::build(c);
+      EXPECT_EQ(check::difference(program, test::outcome_on(*chip, program), test::reference_outcome(program)), "")
+          << check::case_line(c);
+    }
+  }
+}
+
 TEST(Opencl, MemoryThatIsNotThereIsRefusedWithTheNumbers) {
   SKIP_WHERE_ABSENT();
   const auto chip = test::make_chip("opencl");

@@ -160,6 +160,29 @@ Status run(Device& device, const contract::Product& op) {
                           op.rule, false, op.out);
 }
 
+namespace {
+
+// The group's own slots lie in `list`, and how many in `count`, which the device alone knows.
+Status weight_grad_of_group(Device& device, const contract::WeightGrad& op, const MemoryPlace& list,
+                            const MemoryPlace& count, const View& out) {
+  if (out.rows < kTileRows || out.cols < kTileRows) {
+    return device.launch_elements("weight_grad", out.rows, out.cols, op.dy, op.x, list, count, out, out.rows, out.cols,
+                                  op.rows_share, op.rule == Rule::kBF16);
+  }
+  const int64_t segments = segments_of(op.dy.rows);
+  MemoryPlace parts = device.place(View{});
+  if (segments > 1) {
+    NARU_ASSIGN(parts, device.scratch(kParts, segments * out.rows * out.cols * 4));
+  }
+  NARU_TRY(device.launch(fmt::format("weight_grad_{}_tiles", contract::rule_name(op.rule)),
+                         tiles_of(out.rows, out.cols, segments), op.dy, op.x, list, count, out, parts, out.rows,
+                         out.cols, op.rows_share));
+  if (segments == 1) return {};
+  return device.launch_elements("join_slots", out.rows, out.cols, parts, count, out, out.rows, out.cols, segments);
+}
+
+}  // namespace
+
 Status run(Device& device, const contract::WeightGrad& op) {
   const auto n_groups = static_cast<int64_t>(op.out.size());
   const int64_t slots = op.dy.rows;
@@ -174,8 +197,7 @@ Status run(Device& device, const contract::WeightGrad& op) {
   for (int64_t g = 0; g < n_groups; ++g) {
     const View& out = op.out[static_cast<size_t>(g)];
     const MemoryPlace own{list.memory, list.offset + g * slots * 4}, count{counts.memory, counts.offset + g * 4};
-    NARU_TRY(device.launch_elements("weight_grad", out.rows, out.cols, op.dy, op.x, own, count, out, out.rows, out.cols,
-                                    op.rows_share, op.rule == Rule::kBF16));
+    NARU_TRY(weight_grad_of_group(device, op, own, count, out));
   }
   return {};
 }

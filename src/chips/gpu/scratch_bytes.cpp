@@ -39,7 +39,7 @@ int64_t bytes_of(const contract::WeightGrad& op) {
   if (op.out.size() == 1 && op.groups.empty() && op.rows_share == 1) {
     return parts_bytes(op.dy.rows, op.dy.cols, op.x.cols);
   }
-  return (op.dy.rows + 1) * static_cast<int64_t>(op.out.size()) * 4;
+  return (op.dy.rows + 1) * static_cast<int64_t>(op.out.size()) * 4 + parts_bytes(op.dy.rows, op.dy.cols, op.x.cols);
 }
 int64_t bytes_of(const contract::Route& op) {
   return op.logits.rows * op.logits.cols * 12;

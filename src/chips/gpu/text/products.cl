@@ -252,6 +252,48 @@ weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, coun
   }
 }
 
+// The same by tiles. Segments that the list does not have are +0 and change no sum; without slots nothing is written.
+#define GRAD_PARAMETERS                                                                                         \
+  HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, counts), VIEW(float, out), MEM(float, parts), \
+      i64 rows, i64 outputs, i64 rows_share
+#define GRAD_USES                          \
+  USE(float, dy);                          \
+  USE(float, x);                           \
+  USE(int, list);                          \
+  USE(int, counts);                        \
+  USE(float, out);                         \
+  USE(float, parts);                       \
+  const i64 has_bias = 0, is_added = 1;    \
+  const GLOBAL float* bias = parts;        \
+  const i64 inputs = counts[0];            \
+  const i64 slots = inputs > 0 ? rows : 0; \
+  const i64 begin = GROUP(2) * SEGMENT, end = begin + SEGMENT < inputs ? begin + SEGMENT : inputs
+#define LOAD_SLOTS(ROUND)                                                                                    \
+  for (int d = 0; d < DEPTH; ++d) {                                                                          \
+    const i64 o = o0 + item, k = k0 + d;                                                                     \
+    ws[d * TILE + item] = o < outputs && k < due_end ? ROUND(x[list[k] / rows_share * x_stride + o]) : 0.0f; \
+  }
+KERNEL(8, 8) weight_grad_f32_tiles(GRAD_PARAMETERS) {
+  GRAD_USES;
+  TILES(dy[list[k_] * dy_stride + i_], LOAD_SLOTS(), MULTIPLY_F32)
+}
+KERNEL(8, 8) weight_grad_bf16_tiles(GRAD_PARAMETERS) {
+  GRAD_USES;
+  TILES(round_bf16_(dy[list[k_] * dy_stride + i_]), LOAD_SLOTS(round_bf16_), MULTIPLY_BF16)
+}
+KERNEL(64, 1)
+join_slots(HEAD, MEM(float, parts), MEM(int, counts), VIEW(float, out), i64 rows, i64 cols, i64 segments) {
+  USE(float, parts);
+  USE(int, counts);
+  USE(float, out);
+  FOR_ELEMENTS (i, rows, o, cols) {
+    SEGMENT_SUM(sum);
+    for (i64 s = 0; s < segments; ++s) push_segment(&sum, parts[(s * rows + i) * cols + o]);
+    GLOBAL float* at = out + i * out_stride + o;
+    if (counts[0] > 0) *at = add_(*at, total_segments(&sum));
+  }
+}
+
 // A group of a packed matrix from f32 values: an item a place of its panels, those of no output too.
 #define PACK_BODY(T, VALUE)                                                \
   USE(float, from);                                                        \
