@@ -12,7 +12,7 @@ namespace naru::cuda {
 
 using CompilerCode = int;               // nvrtcResult
 using SourceId = struct OpaqueSource*;  // nvrtcProgram
-constexpr CompilerCode kCompiled = 0, kCompilation = 6;
+constexpr CompilerCode kCompiled = 0;
 
 struct CompilerApi {
   std::string file;  // of the library

@@ -20,7 +20,7 @@ using StreamId = struct OpaqueStream*;
 using ModuleId = struct OpaqueModule*;
 using FunctionId = struct OpaqueFunction*;
 
-constexpr DriverCode kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotInitialized = 3, kNoDevice = 100;
+constexpr DriverCode kSuccess = 0, kOutOfMemory = 2;
 // Of an image that this driver or device does not take.
 constexpr DriverCode kInvalidImage = 200, kNoBinaryForGpu = 209, kInvalidPtx = 218, kUnsupportedPtxVersion = 222;
 constexpr int kMaxThreadsPerBlock = 1, kMaxSharedMemoryPerBlock = 8, kIntegrated = 18, kComputeMode = 20,

@@ -1,7 +1,6 @@
 // A shared library of a vendor, opened when the program runs and never closed: drivers do not bear that.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <type_traits>
 
