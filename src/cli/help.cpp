@@ -105,6 +105,9 @@ std::string help_of_all(const std::vector<Command>& commands) {
   text += row("naru --version", "the version and the arithmetic it computes");
   text += "\n" + heading("Environment");
   text += row("NARU_CPU", "level of instructions: baseline, avx2, avx512, avx512vnni or amx; default: the best here");
+  text += row("NARU_NVRTC",
+              "CUDA's compiler for the chip cuda: the file libnvrtc.so or its folder; default: what is installed");
+  text += row("NARU_LIBCUDA", "NVIDIA's driver library for the chip cuda; default: libcuda.so.1");
   text += row("NARU_THREADS", "threads, as --threads; other flags likewise");
   text += row("NARU_MODELS", "folder of the models that naru pull gets; default: ~/.local/share/naru/models");
   text += row("NARU_CONFIG", "another defaults file than ~/.config/naru/config.toml; /dev/null: none");

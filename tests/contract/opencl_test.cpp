@@ -135,6 +135,7 @@ class FailingDriver : public gpu::Driver {
  public:
   FailingDriver(std::unique_ptr<gpu::Driver> driver, int at) : driver_(std::move(driver)), at_(at) {}
   const gpu::DriverInfo& info() const override { return driver_->info(); }
+  void choose(gpu::Software software) override { driver_->choose(software); }
   Result<gpu::Memory> allocate(int64_t bytes) override {
     NARU_TRY(count());
     return driver_->allocate(bytes);

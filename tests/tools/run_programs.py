@@ -42,6 +42,11 @@ def run_benches(build):
             run(f"bench_kernels --op {op} --kind {kind}",
                 [build / "bench_kernels", "--rounds", "1", "--threads", "2", "--op", op, "--kind", kind,
                  "--shape", "40x256x32"], out="peak int8")
+    products = build / "bench_products"
+    run("bench_products --help", [products, "--help"], out="--chip")
+    for wrong in (["--chip", "abacus"], ["--kind", "f8"], ["--shape", "1x2"], ["--rounds", "0"]):
+        run(f"bench_products {' '.join(wrong)}", [products, *wrong], status=2)
+    run("bench_products", [products, "--chip", "distant", "--rounds", "1", "--shape", "2x256x32"], out="q6_k of q6_k 2x256x32")
     run("bench_attention", [build / "bench_attention", "--rounds", "1", "--shape", "8x2x4x2x16"], out="ratio")
 
 

@@ -52,10 +52,23 @@ struct DriverInfo {
   bool is_host_memory = false;
 };
 
+// What the text of kernels does in place of the device (text/scalar.cl).
+struct Software {
+  bool flush = false;   // subnormal values and results around 2^-126
+  bool divide = false;  // quotients and roots
+
+  // "hardware flush, software division", for the notes of a chip.
+  std::string words() const {
+    return std::string(flush ? "software" : "hardware") + " flush, " + (divide ? "software" : "hardware") + " division";
+  }
+};
+
 class Driver {
  public:
   virtual ~Driver() = default;
   virtual const DriverInfo& info() const = 0;
+  // How programs are built from here on; those that were built are forgotten.
+  virtual void choose(Software software) = 0;
 
   // Reads as zero.
   virtual Result<Memory> allocate(int64_t bytes) = 0;

@@ -100,4 +100,23 @@ Result<ProbeFindings> probe(Driver& driver) {
   return findings;
 }
 
+Status choose_exact(Driver& driver, Software asked) {
+  Software software = asked;
+  driver.choose(software);
+  NARU_ASSIGN(ProbeFindings findings, probe(driver));
+  if (findings.adds_and_multiplies && findings.divides) return {};
+  software.flush = software.flush || !findings.adds_and_multiplies;
+  driver.choose(software);
+  NARU_ASSIGN(findings, probe(driver));
+  if (findings.adds_and_multiplies && !findings.divides) {
+    software.divide = true;
+    driver.choose(software);
+    NARU_ASSIGN(findings, probe(driver));
+  }
+  if (findings.adds_and_multiplies && findings.divides) return {};
+  return Error{Code::kUnsupported,
+               fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
+                           driver.info().chip, driver.info().device, findings.first_difference)};
+}
+
 }  // namespace naru::gpu

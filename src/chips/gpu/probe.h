@@ -15,4 +15,8 @@ struct ProbeFindings {
 // Runs the kernel `probe`, as the driver builds it with the options that it has.
 Result<ProbeFindings> probe(Driver& driver);
 
+// Leaves to the device what it does as the contract says, but for what is asked of the text anyway. kUnsupported for a
+// device that stays different.
+Status choose_exact(Driver& driver, Software asked);
+
 }  // namespace naru::gpu

@@ -11,8 +11,6 @@ namespace naru::opencl {
 namespace {
 
 constexpr const char* kLibrary = "libOpenCL.so.1";
-constexpr std::string_view kInstall =
-    "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
 
 Result<Api> open_library() {
   void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);

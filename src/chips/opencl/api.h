@@ -36,6 +36,10 @@ constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMa
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
 
+// The end of an error that there is no library or no driver.
+constexpr std::string_view kInstall =
+    "install a vendor's OpenCL driver, or PoCL for the processor (./scripts/setup --opencl)";
+
 struct Api {
   Int (*get_platform_ids)(Uint, PlatformId*, Uint*);
   Int (*get_platform_info)(PlatformId, Uint, size_t, void*, size_t*);

@@ -1,22 +1,16 @@
 #include "chips/opencl/devices.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdlib>
 
-#include "base/owned_fd.h"
+#include "chips/gpu/look_apart.h"
 
 namespace naru::opencl {
 namespace {
 
-constexpr int kPatienceMs = 20000;
-constexpr size_t kAnswerMax = 16384;
+constexpr std::string_view kLooking = "looking for OpenCL devices";
 constexpr Uint kPlatformsMax = 32, kDevicesMax = 64;
 // Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
 constexpr int64_t kGroupItems = 64, kLocalBytes = 16640;
@@ -55,45 +49,7 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
 }
 
 Error no_device(std::string_view why) {
-  return {Code::kUnavailable,
-          fmt::format("looking for OpenCL devices: {}; install a vendor's OpenCL driver, or PoCL for the "
-                      "processor (./scripts/setup --opencl)",
-                      why)};
-}
-
-// In the process that looks: an answer is "+" or "-" and a line.
-[[noreturn]] void answer(int fd) {
-  const auto devices = list_devices();
-  std::string text;
-  if (devices.ok()) {
-    for (size_t i = 0; i < devices->size(); ++i) {
-      const DeviceFacts& device = (*devices)[i];
-      const std::string why_not = why_not_exact(device);
-      text += fmt::format("{}{} {} ({}){}", i == 0 ? "+" : "; ", i, device.name, device.version,
-                          why_not.empty() ? "" : ", not exact: " + why_not);
-    }
-  } else {
-    text = "-" + devices.error().message;
-  }
-  text.resize(std::min(text.size(), kAnswerMax - 1));
-  const ssize_t n = ::write(fd, text.data(), text.size());
-  ::_exit(n == static_cast<ssize_t>(text.size()) ? 0 : 1);
-}
-
-// What the child wrote until it ended; empty where it did not in time.
-std::string read_answer(int fd) {
-  std::string text;
-  char part[1024];
-  for (;;) {
-    pollfd waiting{fd, POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, kPatienceMs);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return {};
-    const ssize_t n = ::read(fd, part, sizeof(part));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0 || text.size() > kAnswerMax) return text;
-    text.append(part, static_cast<size_t>(n));
-  }
+  return {Code::kUnavailable, fmt::format("{}: {}; {}", kLooking, why, kInstall)};
 }
 
 }  // namespace
@@ -119,24 +75,17 @@ Result<std::vector<DeviceFacts>> list_devices() {
 }
 
 Result<std::string> found_devices() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return no_device("the system gives no pipe");
-  OwnedFd read_end(ends[0]), write_end(ends[1]);
-  const pid_t child = ::fork();
-  if (child == 0) answer(write_end.get());
-  if (child < 0) return no_device("the system gives no process to look with");
-  write_end = OwnedFd();
-  const std::string text = read_answer(read_end.get());
-  if (text.empty()) ::kill(child, SIGKILL);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
-    return no_device(fmt::format("a driver crashed when it was loaded (signal {})", WTERMSIG(status)));
-  }
-  if (text.empty()) return no_device(fmt::format("a driver gave no answer in {} s", kPatienceMs / 1000));
-  if (text.front() == '+') return text.substr(1);
-  return Error{Code::kUnavailable, text.substr(1)};
+  const auto look = []() -> Result<std::string> {
+    NARU_ASSIGN(const auto devices, list_devices());
+    std::string text;
+    for (size_t i = 0; i < devices.size(); ++i) {
+      const std::string why_not = why_not_exact(devices[i]);
+      text += fmt::format("{}{} {} ({}){}", i == 0 ? "" : "; ", i, devices[i].name, devices[i].version,
+                          why_not.empty() ? "" : ", not exact: " + why_not);
+    }
+    return text;
+  };
+  return gpu::look_apart(look, kLooking, kInstall);
 }
 
 std::string why_not_exact(const DeviceFacts& device) {

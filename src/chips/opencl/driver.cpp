@@ -93,7 +93,7 @@ void OpenclDriver::forget_programs() {
   programs_.clear();
 }
 
-void OpenclDriver::choose(Software software) {
+void OpenclDriver::choose(gpu::Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
   if (!software.flush) options_ += " -cl-denorms-are-zero";
@@ -101,8 +101,7 @@ void OpenclDriver::choose(Software software) {
     options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
   if (software.flush) options_ += " -D NARU_SOFTWARE_FLUSH";
   if (software.divide) options_ += " -D NARU_SOFTWARE_DIVIDE";
-  info_.notes = fmt::format("{} flush, {} division", software.flush ? "software" : "hardware",
-                            software.divide ? "software" : "hardware");
+  info_.notes = software.words();
 }
 
 Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {

@@ -7,16 +7,10 @@
 #include <string_view>
 
 #include "chips/gpu/driver.h"
+#include "chips/gpu/program_cache.h"
 #include "chips/opencl/devices.h"
-#include "chips/opencl/program_cache.h"
 
 namespace naru::opencl {
-
-// What the text of kernels does in place of the device (text/scalar.cl).
-struct Software {
-  bool flush = false;   // subnormal values and results around 2^-126
-  bool divide = false;  // quotients and roots
-};
 
 class OpenclDriver : public gpu::Driver {
  public:
@@ -25,10 +19,8 @@ class OpenclDriver : public gpu::Driver {
   OpenclDriver(const OpenclDriver&) = delete;
   OpenclDriver& operator=(const OpenclDriver&) = delete;
 
-  // How programs are built from here on; those that were built are forgotten.
-  void choose(Software software);
-
   const gpu::DriverInfo& info() const override { return info_; }
+  void choose(gpu::Software software) override;
   Result<gpu::Memory> allocate(int64_t bytes) override;
   Status write(gpu::MemoryPlace to, const void* from, int64_t bytes) override;
   Status read(void* to, gpu::MemoryPlace from, int64_t bytes) override;
@@ -51,7 +43,7 @@ class OpenclDriver : public gpu::Driver {
   const Api& api_;
   DeviceFacts device_;
   gpu::DriverInfo info_;
-  ProgramCache cache_;
+  gpu::ProgramCache cache_;
   std::string options_;
   ContextId context_ = nullptr;
   QueueId queue_ = nullptr;

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
+#include "chips/cuda/cuda_chip.h"
 #include "chips/distant/distant_chip.h"
 #include "chips/opencl/opencl_chip.h"
 #include "chips/reference/reference_chip.h"
@@ -86,6 +87,10 @@ Result<std::unique_ptr<contract::Chip>> make_opencl(std::string_view form, const
   return opencl::make_opencl_chip(form);
 }
 
+Result<std::unique_ptr<contract::Chip>> make_cuda(std::string_view form, const ChipOptions&) {
+  return cuda::make_cuda_chip(form);
+}
+
 constexpr ChipEntry kChips[] = {
     {"cpu", "kernels for this processor's instructions", found_cpu, make_cpu, cpu_forms},
     {"reference", "the plain loops that define every bit", [] { return Result<std::string>("one thread"); },
@@ -93,6 +98,7 @@ constexpr ChipEntry kChips[] = {
     {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant,
      distant_forms},
     {"opencl", "kernels for GPUs and others that have an OpenCL driver", opencl::found, make_opencl, no_forms},
+    {"cuda", "kernels for NVIDIA's GPUs, by their own driver", cuda::found, make_cuda, no_forms},
 };
 
 }  // namespace

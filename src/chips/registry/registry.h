@@ -39,7 +39,7 @@ std::span<const ChipEntry> all_chips();
 // The forms of all chips that have more than one, absent ones too: what a test of every kernel runs.
 std::vector<ChipForm> all_forms();
 
-// "cpu, reference, distant, opencl"
+// "cpu, reference, distant, opencl, cuda"
 std::string chip_names();
 
 // Whether `name` is that of a chip, or of one and a form behind a colon; the form is looked at when the chip is made.

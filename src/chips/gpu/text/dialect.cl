@@ -4,8 +4,10 @@
 // Memory comes as a base and an offset in bytes: MEM(T, x) among the parameters, USE(T, x) to have the pointer x. A
 // matrix that lies by rows is VIEW(T, x): its pointer by USE too, and x_stride in elements.
 //
-// Every kernel has the status word of the chip and the number of its launch first (HEAD). An op that failed has left
-// its number there, and what was queued behind it does nothing: IS_DUE.
+// A loop behind ROLLED stays one: unrolled, its body would be most of a program, and of the time to compile it.
+//
+// Every kernel has the status word of the chip and the number of its launch first (HEAD). An op that failed has left its
+// number there, and what was queued behind it does nothing: IS_DUE.
 #ifdef __OPENCL_VERSION__
 #pragma OPENCL FP_CONTRACT OFF
 #define KERNEL(x, y) __kernel __attribute__((reqd_work_group_size(x, y, 1))) void
@@ -22,6 +24,7 @@
 #define AS_INT(x) as_int(x)
 #define AS_FLOAT(x) as_float(x)
 #define CLAIM(p, old, mine) atomic_cmpxchg(p, old, mine)
+#define ROLLED
 typedef long i64;
 typedef ulong u64;
 typedef char i8;
@@ -40,6 +43,7 @@ typedef char i8;
 #define AS_INT(x) __float_as_int(x)
 #define AS_FLOAT(x) __int_as_float(x)
 #define CLAIM(p, old, mine) atomicCAS(p, old, mine)
+#define ROLLED _Pragma("unroll 1")
 typedef long long i64;
 typedef unsigned long long u64;
 typedef signed char i8;

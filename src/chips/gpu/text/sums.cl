@@ -19,7 +19,7 @@ DEVICE void push_segment(SegmentSum* sum, float value) {
 DEVICE float total_segments(const SegmentSum* sum) {
   float total = 0.0f;
   int is_first = 1;
-  for (int level = 0; level < 32; ++level) {
+  ROLLED for (int level = 0; level < 32; ++level) {
     if ((sum->count >> level & 1u) == 0) continue;
     total = is_first ? sum->partial[level] : add_(sum->partial[level], total);
     is_first = 0;

@@ -1,4 +1,4 @@
-#include "chips/opencl/program_cache.h"
+#include "chips/gpu/program_cache.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include "base/home.h"
 #include "base/sha256.h"
 
-namespace naru::opencl {
+namespace naru::gpu {
 namespace {
 
 constexpr int64_t kProgramMax = int64_t{256} << 20;
@@ -61,4 +61,4 @@ void ProgramCache::drop(std::string_view key) const {
   std::filesystem::remove(path_of(key), error);
 }
 
-}  // namespace naru::opencl
+}  // namespace naru::gpu

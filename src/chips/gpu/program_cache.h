@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace naru::opencl {
+namespace naru::gpu {
 
 class ProgramCache {
  public:
@@ -17,4 +17,4 @@ class ProgramCache {
   void drop(std::string_view key) const;
 };
 
-}  // namespace naru::opencl
+}  // namespace naru::gpu

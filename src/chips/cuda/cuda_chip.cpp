@@ -1,0 +1,38 @@
+#include "chips/cuda/cuda_chip.h"
+
+#include <fmt/format.h>
+
+#include "chips/cuda/compiler_api.h"
+#include "chips/cuda/devices.h"
+#include "chips/cuda/driver.h"
+#include "chips/gpu/device_form.h"
+#include "chips/gpu/gpu_chip.h"
+#include "chips/gpu/probe.h"
+
+namespace naru::cuda {
+
+Result<std::string> found() {
+  return found_devices();
+}
+
+Result<std::unique_ptr<contract::Chip>> make_cuda_chip(std::string_view text) {
+  NARU_ASSIGN(const gpu::DeviceForm form, gpu::parse_device_form("cuda", text));
+  NARU_ASSIGN(const std::string all, found_devices());
+  NARU_ASSIGN(const std::vector<DeviceFacts> devices, list_devices());
+  NARU_ASSIGN(const DriverApi* api, load_driver_api());
+  NARU_ASSIGN(const CompilerApi* compiler, load_compiler_api());
+  if (form.device >= devices.size()) {
+    return Error{Code::kNotFound, fmt::format("choosing chip cuda:{}: there are {} devices: {}; choose one of them",
+                                              text, devices.size(), all)};
+  }
+  const DeviceFacts& device = devices[form.device];
+  if (const std::string why = why_not(device); !why.empty()) {
+    return Error{Code::kUnsupported,
+                 fmt::format("opening chip cuda ({}): {}; use another device or chip cpu", device.name, why)};
+  }
+  NARU_ASSIGN(std::unique_ptr<CudaDriver> driver, CudaDriver::open(*api, *compiler, device));
+  NARU_TRY(gpu::choose_exact(*driver, {form.is_software, form.is_software}));
+  return gpu::make_gpu_chip(std::move(driver));
+}
+
+}  // namespace naru::cuda
