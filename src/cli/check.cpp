@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -116,8 +117,29 @@ SetFlag add_op(std::vector<std::string>* ops) {
   };
 }
 
+// What is compared must be there, and be two.
+Status check_compared_paths(const CheckOptions& o) {
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& argument : o.compared) {
+    std::error_code code;
+    const std::filesystem::path path = recording_or_receipt_folder(argument);
+    if (!std::filesystem::exists(argument, code)) {
+      return Error{Code::kNotFound, fmt::format("opening --compare {}: there is nothing of that name; give a receipt "
+                                                "(naru check --receipt) or a recording (naru check MODEL --record)",
+                                                one_line(argument))};
+    }
+    folders.push_back(path);
+  }
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(folders[0], folders[1], ignored)) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("comparing {} and {}: they are one and the same, and nothing could differ; give another one",
+                           one_line(o.compared[0]), one_line(o.compared[1]))};
+}
+
 // Two of a kind.
 Status compare(const CheckOptions& o) {
+  NARU_TRY(check_compared_paths(o));
   const bool first = is_recording_path(o.compared[0]), second = is_recording_path(o.compared[1]);
   if (first == second) return first ? compare_recordings(o) : compare_receipts(o);
   return Error{Code::kInvalidArgument,
@@ -239,7 +261,9 @@ Command make_check() {
   c.flags.push_back({"compare", "PATH", kGroupOutput,
                      "a receipt or a recording, twice: what differs between the two; no chip is run",
                      [o](const Given& given) -> Status {
-                       o->compared.push_back(given.text);
+                       std::string path;
+                       NARU_TRY(set_some_text(&path)(given));
+                       o->compared.push_back(std::move(path));
                        return {};
                      },
                      0, true, false});

@@ -55,7 +55,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
   std::vector<Flag> flags = {
       {"against", "CHIP", kGroupBench,
        "with MODEL: what the chip is in lock step with: another chip (default: reference), or the folder of a "
-       "recording",
+       "recording, which says what is run",
        of_model(o,
                 [&o](const Given& given) -> Status {
                   o.is_against_given = true;
@@ -78,6 +78,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
        of_model(o,
                 [&o](const Given& given) -> Status {
                   NARU_ASSIGN(const size_t mode, parse_word(given, {"f32", "bf16", "auto"}));
+                  o.is_compute_given = given.source.starts_with("-");
                   o.compute = mode == 0   ? contract::ComputeMode::kF32
                               : mode == 1 ? contract::ComputeMode::kBF16
                                           : contract::ComputeMode::kAuto;
@@ -87,6 +88,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
        "with MODEL: latent attention or expanded heads (DeepSeek models); default: what the model says, else on",
        of_model(o, [&o](const Given& given) -> Status {
          NARU_ASSIGN(o.is_latent, parse_switch(given));
+         o.is_latent_given = given.source.starts_with("-");
          return {};
        })}};
   return flags;
