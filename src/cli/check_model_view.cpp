@@ -41,10 +41,10 @@ std::string op_counts(std::span<const OpDifference> differences) {
 }
 
 // The cells of a table of them, under its heads.
-using Row = std::array<std::string, 7>;
-std::vector<Row> difference_rows(std::span<const OpDifference> differences, std::string_view checked,
-                                 std::string_view against) {
-  std::vector<Row> rows = {
+using DifferenceRow = std::array<std::string, 7>;
+std::vector<DifferenceRow> difference_rows(std::span<const OpDifference> differences, std::string_view checked,
+                                           std::string_view against) {
+  std::vector<DifferenceRow> rows = {
       {"op", "output", "row", "column", one_line(std::string(checked)), one_line(std::string(against)), "differ"}};
   for (const OpDifference& d : differences) {
     if (!d.error.empty()) {
@@ -58,17 +58,17 @@ std::vector<Row> difference_rows(std::span<const OpDifference> differences, std:
   return rows;
 }
 
-int64_t width_of(const std::vector<Row>& rows) {
-  int64_t width = 2 * (std::tuple_size_v<Row> - 1);
-  for (size_t i = 0; i < std::tuple_size_v<Row>; ++i) {
+int64_t width_of(const std::vector<DifferenceRow>& rows) {
+  int64_t width = 2 * (std::tuple_size_v<DifferenceRow> - 1);
+  for (size_t i = 0; i < std::tuple_size_v<DifferenceRow>; ++i) {
     int64_t widest = 0;
-    for (const Row& row : rows) widest = std::max(widest, display_columns(row[i]));
+    for (const DifferenceRow& row : rows) widest = std::max(widest, display_columns(row[i]));
     width += widest;
   }
   return width;
 }
 
-std::string wide_table(std::span<const OpDifference> differences, const std::vector<Row>& rows) {
+std::string wide_table(std::span<const OpDifference> differences, const std::vector<DifferenceRow>& rows) {
   std::vector<Table::Column> heads;
   for (size_t i = 0; i < rows[0].size(); ++i) heads.push_back({.head = rows[0][i], .is_right = i >= 2});
   Table table(heads);
