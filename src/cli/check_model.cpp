@@ -302,8 +302,8 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
   if (found.differences.empty()) return {};
   const check::OpDifference& first = found.differences.front();
   return Error{Code::kInternal,
-               fmt::format("{}: {} of {} ops are not those of {}, {} first; run the command that is printed with it",
-                           doing, found.differences.size(), found.n_ops, report.against, place_text(first.place))};
+               fmt::format("{}: {} of {} ops differ from {}, first {}; run the command that is given", doing,
+                           found.differences.size(), found.n_ops, report.against, place_text(first.place))};
 }
 
 check::Watch::End run_watched(const std::shared_ptr<Job>& job, int64_t n_ops) {
