@@ -46,6 +46,28 @@ Error is_not_empty(const fs::path& path) {
                       path.string())};
 }
 
+// The folders above a place that are not there, the innermost first.
+std::vector<fs::path> missing_parents(const fs::path& path) {
+  std::vector<fs::path> missing;
+  struct stat info {};
+  for (fs::path at = parent_of(path); ::lstat(at.c_str(), &info) != 0 && errno == ENOENT; at = parent_of(at)) {
+    missing.push_back(at);
+  }
+  return missing;
+}
+
+// Whether they can be made, for all that can be known without making them.
+Status check_nearest(const fs::path& target, const std::vector<fs::path>& missing) {
+  const fs::path nearest = parent_of(missing.empty() ? target : missing.back());
+  std::error_code code;
+  if (!fs::is_directory(nearest, code)) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("writing {}: {} is no folder; choose another place", target.string(), nearest.string())};
+  }
+  if (::access(nearest.c_str(), W_OK | X_OK) == 0) return {};
+  return folder_error("making a folder in", nearest, errno);
+}
+
 struct FolderPlace {
   fs::path path;       // no link
   mode_t mode = 0777;  // of the folder that is there, else what the umask is taken from
@@ -85,10 +107,11 @@ Result<FolderPlace> look_at_folder(const fs::path& target, Existing existing) {
 }  // namespace
 
 Status check_folder_place(const fs::path& target, Existing existing,
-                          const std::function<bool(const fs::directory_entry& entry)>& is_ours) {
+                          const std::function<bool(const fs::directory_entry& entry)>& is_ours, Parents parents) {
   NARU_ASSIGN(const FolderPlace place, look_at_folder(target, existing));
   std::error_code code;
   if (!place.is_there) {
+    if (parents == Parents::kMade) return check_nearest(place.path, missing_parents(place.path));
     if (fs::is_directory(parent_of(place.path), code)) return {};
     return Error{Code::kNotFound,
                  fmt::format("writing {}: the folder {} is not there; make it, or choose another place",
@@ -103,6 +126,22 @@ Status check_folder_place(const fs::path& target, Existing existing,
   }
   if (code) return folder_error("looking at the folder", place.path, code.value());
   return {};
+}
+
+Result<MadeParents> MadeParents::create(const fs::path& target) {
+  MadeParents parents;
+  NARU_ASSIGN(const fs::path path, named_path(target));
+  const std::vector<fs::path> missing = missing_parents(path);
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
+    std::error_code code;
+    if (fs::create_directory(*at, code)) parents.made_.push_back(*at);
+    if (code) return folder_error("making the folder", *at, code.value());
+  }
+  return parents;
+}
+
+MadeParents::~MadeParents() {
+  for (auto at = made_.rbegin(); at != made_.rend(); ++at) ::rmdir(at->c_str());  // never one that holds something
 }
 
 Status sync_folder(const fs::path& folder) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "base/file.h"
 #include "base/partial.h"
@@ -37,11 +38,34 @@ class AtomicFolder {
 Result<std::filesystem::path> put_in_place(const std::filesystem::path& made, const std::filesystem::path& target,
                                            Existing existing);
 
-// For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place in a folder that
-// is not there. With kReplace also a folder that holds anything but what `is_ours`: that is the user's, and is never
-// replaced.
+// Of the folders above an output.
+enum class Parents : uint8_t {
+  kMustBeThere,
+  kMade,  // by whoever makes the output (AtomicFolder, MadeParents)
+};
+
+// For the output of a command, before any work is done: what AtomicFolder::create refuses, and a place whose parents
+// are not there, or cannot be made. With kReplace also a folder that holds anything but what `is_ours`: that is the
+// user's, and is never replaced.
 Status check_folder_place(const std::filesystem::path& target, Existing existing,
-                          const std::function<bool(const std::filesystem::directory_entry& entry)>& is_ours);
+                          const std::function<bool(const std::filesystem::directory_entry& entry)>& is_ours,
+                          Parents parents = Parents::kMustBeThere);
+
+// The folders above an output that were not there: made here, and at the end of the object those of them that hold
+// nothing go again.
+class MadeParents {
+ public:
+  static Result<MadeParents> create(const std::filesystem::path& target);
+  MadeParents(MadeParents&&) = default;
+  MadeParents& operator=(MadeParents&&) = delete;
+  MadeParents(const MadeParents&) = delete;
+  MadeParents& operator=(const MadeParents&) = delete;
+  ~MadeParents();
+
+ private:
+  MadeParents() = default;
+  std::vector<std::filesystem::path> made_;  // the outermost first
+};
 
 // Removes a folder and all below it in such a way that a kill leaves no half of it under its own name.
 Status remove_folder(const std::filesystem::path& folder);

@@ -67,6 +67,8 @@ Result<RunComparison> compare_runs(const OpenRecording& a, const OpenRecording& 
                    fmt::format("comparing op {} of {}: stopped by you; run it again", i, a.run().ops.size())};
     }
     NARU_TRY(check_same_op(a, b, i));
+    NARU_TRY(a.check_values(i));  // hashes that are alike say nothing of values that are not theirs
+    NARU_TRY(b.check_values(i));
     const RecordedOp &x = a.run().ops[i], &y = b.run().ops[i];
     ++comparison.n_ops;
     if (has_same_outputs(x, y)) {

@@ -16,7 +16,8 @@ struct RunComparison {
   int64_t n_ops = 0;
 };
 
-// kInvalidArgument where they are not of one run (check_comparable), or not of the same ops. Asks `go_on` between two
+// kInvalidArgument where they are not of one run (check_comparable), or not of the same ops; kCorrupt where the values
+// of either are not those that were recorded. Asks `go_on` between two
 // ops: kCancelled where it says so.
 Result<RunComparison> compare_runs(const OpenRecording& a, const OpenRecording& b, const std::function<bool()>& go_on);
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/sha256.h"
+#include "contract/kinds.h"
 #include "contract/op_table.h"
 #include "formats/json.h"
 #include "formats/json_digest.h"
@@ -20,7 +21,7 @@ using formats::JsonObject;
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "naru-recording";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 constexpr std::string_view kNext = "the recording is damaged; make it anew, or copy it again";
 constexpr size_t kNameBytesMax = 200;  // of a place, an output, the shapes of an op's operands; 10 times that of others
 
@@ -124,6 +125,12 @@ Result<RunIdentity> parse_identity(const JsonObject& root) {
   NARU_ASSIGN(identity.chip, text_of(root, "chip"));
   NARU_ASSIGN(identity.detail, text_of(root, "detail", kLong));
   NARU_ASSIGN(identity.fault, text_of(root, "fault"));
+  NARU_ASSIGN(identity.n_struck, root.get_int("fault_struck", 0, kRecordedOpsMax));
+  NARU_ASSIGN(identity.compute, text_of(root, "compute"));
+  if (!contract::compute_mode_from_name(identity.compute)) {
+    return root.wrong(Code::kCorrupt, "compute", fmt::format("\"{}\"", identity.compute), "a mode", kNext);
+  }
+  NARU_ASSIGN(identity.is_latent, root.find_bool("latent"));
   NARU_ASSIGN(identity.model, text_of(root, "model", kLong));
   NARU_ASSIGN(identity.program, text_of(root, "program", kLong));
   NARU_ASSIGN(identity.system, text_of(root, "system", kLong));
@@ -173,9 +180,12 @@ Result<std::string> recording_text(const RecordedRun& run) {
                    {"chip", identity.chip},
                    {"detail", identity.detail},
                    {"fault", identity.fault},
+                   {"fault_struck", identity.n_struck},
+                   {"compute", identity.compute},
                    {"model", identity.model},
                    {"program", identity.program},
                    {"system", identity.system}};
+  if (identity.is_latent) document["latent"] = *identity.is_latent;
   json ops = json::array();
   for (const RecordedOp& op : run.ops) ops.push_back(op_json(op));
   document["ops"] = std::move(ops);
@@ -229,9 +239,28 @@ Result<std::vector<uint32_t>> OpenRecording::values(size_t op, size_t output) co
   std::vector<uint32_t> values(static_cast<size_t>(recorded.rows * recorded.cols));
   std::memcpy(values.data(), values_.bytes().data() + recorded.begin, static_cast<size_t>(recorded.bytes()));
   NARU_TRY(values_.check_unchanged());
-  if (values_digest(values) == recorded.sha256) return values;
+  NARU_TRY(check_digest(op, output, std::as_bytes(std::span(values))));
+  return values;
+}
+
+Status OpenRecording::check_values(size_t op) const {
+  const auto& outputs = run_.ops[op].outputs;
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    const auto begin = static_cast<size_t>(outputs[o].begin), bytes = static_cast<size_t>(outputs[o].bytes());
+    NARU_TRY(check_digest(op, o, values_.bytes().subspan(begin, bytes)));
+  }
+  return values_.check_unchanged();
+}
+
+Status OpenRecording::check_digest(size_t op, size_t output, Bytes bytes) const {
+  if (sha256_hex(bytes) == run_.ops[op].outputs[output].sha256) return {};
   return Error{Code::kCorrupt, fmt::format("reading {}: the values of op {} ({}) are not those that were recorded; {}",
                                            values_.path().string(), op, place_text(run_.ops[op].place), kNext)};
+}
+
+std::filesystem::path recording_folder(const std::filesystem::path& path) {
+  if (path.filename() != kRecordingJson) return path;
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
 bool is_recording(const std::filesystem::path& path) {
@@ -256,13 +285,16 @@ Status check_comparable(const RunIdentity& a, std::string_view a_name, const Run
                               formats::printable(b.model)),
                   "take one model; naru show --sha256 says which files differ");
   }
-  if (a.kind != b.kind) return refuse("one is of a step of training", "give --train to both or to none");
+  if (a.kind != b.kind)
+    return refuse("one is of a step of training and the other is none", "give --train to both or to none");
   if (a.numerics != b.numerics) {
     return refuse(fmt::format("they computed by other rules ({} and {})", formats::printable(a.numerics),
                               formats::printable(b.numerics)),
-                  "give --compute and --latent alike");
+                  "give --compute and --latent alike, or, beside a recording, neither");
   }
-  if (a.ids != b.ids) return refuse("they ran other tokens", "give one prompt to both");
+  if (a.ids != b.ids)
+    return refuse("they ran other tokens",
+                  "give one prompt to both, or, beside a recording, neither --ids nor --prompt");
   return {};
 }
 

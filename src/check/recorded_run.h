@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,12 @@ struct RunIdentity {
   std::string numerics;           // of the model as it ran
   std::vector<int32_t> ids;       // tokens
 
-  std::string chip, detail;  // "distant", and what it says of itself
-  std::string fault;         // put in front of it; empty: none
-  std::string model;         // as messages call it
+  std::string chip, detail;       // "distant", and what it says of itself
+  std::string fault;              // put in front of it; empty: none
+  int64_t n_struck = 0;           // ops that it came to
+  std::string compute;            // the mode that was asked for, which `numerics` follows from
+  std::optional<bool> is_latent;  // the form that was asked for; none: as the model says
+  std::string model;              // as messages call it
   std::string program, system;
 };
 
@@ -77,8 +81,11 @@ class OpenRecording {
   const std::filesystem::path& folder() const { return folder_; }
   // kCorrupt where they are not what was recorded.
   Result<std::vector<uint32_t>> values(size_t op, size_t output) const;
+  // The same of all outputs of an op, without a copy.
+  Status check_values(size_t op) const;
 
  private:
+  Status check_digest(size_t op, size_t output, std::span<const std::byte> bytes) const;
   OpenRecording(std::filesystem::path folder, RecordedRun run, MappedFile values)
       : folder_(std::move(folder)), run_(std::move(run)), values_(std::move(values)) {}
   std::filesystem::path folder_;
@@ -86,6 +93,8 @@ class OpenRecording {
   MappedFile values_;
 };
 
+// The folder that is meant by its own path or by that of its recording.json.
+std::filesystem::path recording_folder(const std::filesystem::path& path);
 // Whether a folder is, or says that it is, a recording.
 bool is_recording(const std::filesystem::path& path);
 // Whether a file of a folder is one of a recording's.

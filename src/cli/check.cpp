@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -103,8 +104,29 @@ Status soak_chip(const CheckOptions& o) {
   return soak(chips, o);
 }
 
+// What is compared must be there, and be two.
+Status check_compared_paths(const CheckOptions& o) {
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& argument : o.compared) {
+    std::error_code code;
+    const std::filesystem::path path = recording_or_receipt_folder(argument);
+    if (!std::filesystem::exists(argument, code)) {
+      return Error{Code::kNotFound, fmt::format("opening --compare {}: there is nothing of that name; give a receipt "
+                                                "(naru check --receipt) or a recording (naru check MODEL --record)",
+                                                one_line(argument))};
+    }
+    folders.push_back(path);
+  }
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(folders[0], folders[1], ignored)) return {};
+  return Error{Code::kInvalidArgument,
+               fmt::format("comparing {} and {}: they are one and the same, and nothing could differ; give another one",
+                           one_line(o.compared[0]), one_line(o.compared[1]))};
+}
+
 // Two of a kind.
 Status compare(const CheckOptions& o) {
+  NARU_TRY(check_compared_paths(o));
   const bool first = is_recording_path(o.compared[0]), second = is_recording_path(o.compared[1]);
   if (first == second) return first ? compare_recordings(o) : compare_receipts(o);
   return Error{Code::kInvalidArgument,

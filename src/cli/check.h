@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,7 +52,9 @@ struct CheckOptions {
   std::string prompt, ids_path;  // one of them, or neither: the text that is there
   std::string record;            // a folder to write; empty: none
   contract::ComputeMode compute = contract::ComputeMode::kAuto;
+  bool is_compute_given = false;  // by the command line
   std::optional<bool> is_latent;
+  bool is_latent_given = false;
   std::string model_flag;  // one of the command line that goes with a model
 
   // "cpu:avx2", with the level as --level or as `naru show --machine` spells it.
@@ -113,6 +116,8 @@ Status soak(const CheckedChips& chips, const CheckOptions& options);
 
 // ---- receipts (check_receipt.cpp)
 
+// The folder that is meant by its own path or by that of a file in it that has a receipt's or a recording's name.
+std::filesystem::path recording_or_receipt_folder(const std::filesystem::path& path);
 // Before any work is done.
 Status check_receipt_place(const CheckOptions& options);
 // The matrix, and what it was made by and of.

@@ -41,6 +41,9 @@ Status check_compared(const CheckOptions& o) {
     return misused_check("--compare was given once, and two receipts or two recordings are compared",
                          "give it twice: --compare A --compare B");
   }
+  if (std::any_of(o.compared.begin(), o.compared.end(), [](const auto& path) { return path.empty(); })) {
+    return misused_check("--compare '' names nothing", "give the folder of a receipt or a recording");
+  }
   if (!o.is_run_asked && !o.is_op_asked) return {};
   return misused_check("--compare runs no chip, and MODEL or flags of a run were given", "leave them out");
 }
@@ -126,7 +129,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
   std::vector<Flag> flags = {
       {"against", "CHIP", kGroupBench,
        "with MODEL: what the chip is in lock step with: another chip (default: reference), or the folder of a "
-       "recording",
+       "recording, which says what is run",
        of_model(o,
                 [&o](const Given& given) -> Status {
                   o.is_against_given = true;
@@ -149,6 +152,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
        of_model(o,
                 [&o](const Given& given) -> Status {
                   NARU_ASSIGN(const size_t mode, parse_word(given, {"f32", "bf16", "auto"}));
+                  o.is_compute_given = given.source.starts_with("-");
                   o.compute = mode == 0   ? contract::ComputeMode::kF32
                               : mode == 1 ? contract::ComputeMode::kBF16
                                           : contract::ComputeMode::kAuto;
@@ -158,6 +162,7 @@ std::vector<Flag> model_check_flags(CheckOptions& o) {
        "with MODEL: latent attention or expanded heads (DeepSeek models); default: what the model says, else on",
        of_model(o, [&o](const Given& given) -> Status {
          NARU_ASSIGN(o.is_latent, parse_switch(given));
+         o.is_latent_given = given.source.starts_with("-");
          return {};
        })}};
   return flags;

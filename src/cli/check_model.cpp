@@ -47,6 +47,7 @@ struct Job {
   CheckOptions o;
   std::vector<int32_t> ids;
   SharedChip checked, against;                    // against: null beside a recording, or where one is made
+  CheckedChips faults;                            // the checked chip as it has a fault in front of it
   std::optional<check::OpenRecording> recording;  // that the chip is held against
   std::optional<AtomicFolder> folder;             // of one that is made
   std::optional<AtomicFile> values;
@@ -113,10 +114,14 @@ Result<std::vector<int32_t>> ids_of_prompt(const CheckOptions& o, const models::
   return tokenizer->encode(o.prompt.empty() ? kPrompt : std::string_view(o.prompt), {.add_special = true});
 }
 
-Result<std::vector<int32_t>> ids_of(const CheckOptions& o, const models::ModelFiles& files) {
+Result<std::vector<int32_t>> ids_of(const Job& job, const models::ModelFiles& files) {
+  const CheckOptions& o = job.o;
   std::vector<int32_t> ids;
   std::string name = "the prompt";
-  if (o.ids_path.empty()) {
+  if (job.recording && o.ids_path.empty() && o.prompt.empty()) {
+    name = one_line(o.against);
+    ids = job.recording->run().identity.ids;
+  } else if (o.ids_path.empty()) {
     NARU_ASSIGN(ids, ids_of_prompt(o, files));
   } else {
     NARU_ASSIGN(const MappedFile file, MappedFile::open(o.ids_path));
@@ -130,7 +135,7 @@ Result<std::vector<int32_t>> ids_of(const CheckOptions& o, const models::ModelFi
   }
   if (n > kCheckedTokensMax || (limit > 0 && n > limit)) {
     // The text that is there without asking must fit every model.
-    if (o.prompt.empty() && o.ids_path.empty() && limit > 1) {
+    if (o.prompt.empty() && o.ids_path.empty() && !job.recording && limit > 1) {
       ids.resize(static_cast<size_t>(limit));
       return ids;
     }
@@ -164,6 +169,8 @@ Result<check::RunIdentity> identity_of(const Job& job, models::ModelFiles& files
     NARU_ASSIGN(const models::ModelPlan plan, models::plan_model(files, *job.checked, load_options_of(job.o)));
     identity.numerics = plan.numerics_id;
   }
+  identity.compute = contract::compute_mode_name(job.o.compute);
+  identity.is_latent = job.o.is_latent;
   identity.ids = job.ids;
   identity.chip = job.o.chip_name();
   identity.detail = job.checked->info().detail;
@@ -174,6 +181,29 @@ Result<check::RunIdentity> identity_of(const Job& job, models::ModelFiles& files
   return identity;
 }
 
+// What is run is what was recorded, unless the command line says otherwise: that is held against the recording before
+// anything runs (check_comparable).
+Status run_as_recorded(Job& job) {
+  const check::RunIdentity& recorded = job.recording->run().identity;
+  CheckOptions& o = job.o;
+  o.is_train = o.is_train || recorded.kind == "train";
+  if (!o.is_compute_given) o.compute = *contract::compute_mode_from_name(recorded.compute);
+  if (!o.is_latent_given) o.is_latent = recorded.is_latent;
+  return {};
+}
+
+// Two names may be of one chip; with a fault in front of one they are two.
+void note_same_chip(const Job& job) {
+  if (!job.against || job.o.fault) return;
+  const contract::ChipInfo a = job.checked->info(), b = job.against->info();
+  if (a.name != b.name || a.level != b.level || a.detail != b.detail) return;
+  print_note(fmt::format(
+      "the chip runs beside itself ({} and {}): that shows whether it repeats its bits, and not "
+      "whether they are right; {}",
+      one_line(job.o.chip_name()), one_line(job.o.against),
+      a.name == "reference" ? "name another one with --chip" : "leave --against out for the reference chip"));
+}
+
 // The chip or the recording that is meant. A chip's name wins.
 Status open_against(Job& job) {
   const std::string& name = job.o.against;
@@ -182,8 +212,14 @@ Status open_against(Job& job) {
   const bool is_chip = std::any_of(chips.begin(), chips.end(), [&](const auto& chip) { return chip.name == plain; });
   std::error_code ignored;
   if (!is_chip && fs::exists(name, ignored)) {
-    NARU_ASSIGN(job.recording, check::OpenRecording::open(name));
-    return {};
+    const fs::path folder = check::recording_folder(name);
+    if (!check::is_recording(folder)) {
+      return Error{Code::kNotFound, fmt::format("opening --against {}: it has no {}; give the folder of a recording "
+                                                "(naru check MODEL --record FOLDER), or a chip ({})",
+                                                one_line(name), check::kRecordingJson, chips::chip_names())};
+    }
+    NARU_ASSIGN(job.recording, check::OpenRecording::open(folder));
+    return run_as_recorded(job);
   }
   if (!is_chip) {
     return Error{Code::kNotFound, fmt::format("opening --against {}: it is no chip ({}) and no folder of a recording; "
@@ -191,6 +227,7 @@ Status open_against(Job& job) {
                                               one_line(name), chips::chip_names())};
   }
   NARU_ASSIGN(job.against, chips::make_chip(name, {.n_threads = static_cast<int>(job.o.threads)}));
+  note_same_chip(job);
   return {};
 }
 
@@ -223,6 +260,11 @@ Status finish_recording(Job& job, const check::RunIdentity& identity) {
   NARU_TRY(json.write(as_bytes(text)));
   NARU_TRY(json.commit());
   return job.folder->commit();
+}
+
+// Of the run, which has ended.
+std::optional<int64_t> n_struck(const Job& job) {
+  return job.o.fault ? std::optional(job.faults.n_struck()) : std::nullopt;
 }
 
 std::string op_command(const CheckOptions& o, const check::OpDifference& difference) {
@@ -262,9 +304,8 @@ Status ending(const Job& job, check::Watch::End end, const LockStepReport& repor
   if (found.differences.empty()) return {};
   const check::OpDifference& first = found.differences.front();
   return Error{Code::kInternal,
-               fmt::format("{}: {} of {} ops are not those of {}, first {}; run: {}", doing, found.differences.size(),
-                           found.n_ops, report.against, difference_text(first, job.o.chip_name(), report.against_chip),
-                           op_command(job.o, first))};
+               fmt::format("{}: {} of {} ops differ from {}, first {}; run the command that is given", doing,
+                           found.differences.size(), found.n_ops, report.against, place_text(first.place))};
 }
 
 check::Watch::End run_watched(const std::shared_ptr<Job>& job, int64_t n_ops) {
@@ -288,18 +329,62 @@ Status say(const Job& job, const LockStepReport& report, const Status& ended) {
 Status say_recorded(const Job& job, const check::RunIdentity& identity) {
   const int64_t n_ops = std::ssize(job.recorded.ops), bytes = job.recorded.values_bytes();
   if (job.o.json) {
-    return write_out(json_text({{"recording", job.o.record},
-                                {"chip", identity.chip},
-                                {"model", identity.model},
-                                {"model_sha256", identity.model_sha256},
-                                {"kind", identity.kind},
-                                {"numerics", identity.numerics},
-                                {"tokens", identity.ids.size()},
-                                {"ops", n_ops},
-                                {"values_bytes", bytes}}));
+    Json json = {{"recording", job.o.record},     {"chip", identity.chip},
+                 {"model", identity.model},       {"model_sha256", identity.model_sha256},
+                 {"kind", identity.kind},         {"numerics", identity.numerics},
+                 {"tokens", identity.ids.size()}, {"ops", n_ops},
+                 {"values_bytes", bytes}};
+    if (!identity.fault.empty()) {
+      json["fault"] = identity.fault;
+      json["fault_struck"] = identity.n_struck;
+    }
+    return write_out(json_text(json));
   }
-  return write_out(fmt::format("{} ops of {} on {} in {}: {} of values\n", grouped(n_ops), one_line(identity.model),
-                               identity.chip, one_line(job.o.record), format_bytes(bytes)));
+  std::string text = fmt::format("{} ops of {} on {} in {}: {} of values\n", grouped(n_ops), one_line(identity.model),
+                                 identity.chip, one_line(job.o.record), format_bytes(bytes));
+  if (!identity.fault.empty()) {
+    text += fmt::format("with the fault {}: {}\n", identity.fault, struck_text(identity.n_struck));
+  }
+  return write_out(text);
+}
+
+// Whatever is wrong with what was asked for comes before the first op.
+Result<RunSize> prepare(Job& job, models::ModelFiles& files, check::RunIdentity& identity) {
+  const bool is_recorded = !job.o.record.empty();
+  if (!is_recorded) NARU_TRY(open_against(job));
+  if (job.o.is_latent && !files.config.is_mla()) {
+    print_note("--latent changes nothing: the model has no latent attention");
+  }
+  if (job.recording) {  // its tokens are of this model, or nothing can be said of them
+    const check::RunIdentity& recorded = job.recording->run().identity;
+    job.ids = recorded.ids;
+    NARU_ASSIGN(identity, identity_of(job, files));
+    NARU_TRY(check_comparable(identity, "this run", recorded, job.o.against));
+  }
+  NARU_ASSIGN(job.ids, ids_of(job, files));
+  NARU_ASSIGN(const RunSize size, measure(job));
+  if (is_recorded) NARU_TRY(begin_recording(job, size));
+  if (!job.recording) {
+    NARU_ASSIGN(identity, identity_of(job, files));
+    return size;
+  }
+  identity.ids = job.ids;
+  NARU_TRY(check_comparable(identity, "this run", job.recording->run().identity, job.o.against));
+  return size;
+}
+
+LockStepReport report_of(const Job& job, const check::RunIdentity& identity, const RunSize& size) {
+  // Two names for two chips, also where they have one.
+  std::string other = job.recording ? job.recording->run().identity.chip : job.o.against;
+  if (other == identity.chip) other = job.recording ? "the recording" : "the other one";
+  return {.identity = identity,
+          .against = job.recording ? job.o.against : "chip " + job.o.against,
+          .against_chip = other,
+          .command = {},
+          .n_planned = size.n_ops,
+          .is_whole = true,
+          .n_struck = {},
+          .found = {}};
 }
 
 }  // namespace
@@ -313,39 +398,32 @@ std::vector<int64_t> forward_pieces(int64_t n_tokens) {
 }
 
 Status check_model(const CheckOptions& o) {
+  std::optional<MadeParents> parents;  // goes after what the job holds in them
   const auto job = std::make_shared<Job>();
   job->o = o;
   const bool is_recorded = !o.record.empty();
-  if (is_recorded) NARU_TRY(check_folder_place(o.record, o.existing, check::is_recording_file));
+  if (is_recorded) {
+    NARU_TRY(check_folder_place(o.record, o.existing, check::is_recording_file, Parents::kMade));
+  }
   NARU_ASSIGN(models::ModelFiles files, models::open_model_files(o.model));
   for (const std::string& note : files.notes) print_note(note);
-  if (o.is_latent && !files.config.is_mla()) {
-    print_note("--latent changes nothing: the model has no latent attention");
+  NARU_ASSIGN(job->checked, make_checked_chip(o, static_cast<int>(o.threads), &job->faults));
+  if (is_recorded) {
+    NARU_ASSIGN(MadeParents made, MadeParents::create(o.record));
+    parents.emplace(std::move(made));
   }
-  NARU_ASSIGN(job->ids, ids_of(o, files));
-  NARU_ASSIGN(job->checked, make_checked_chip(o, static_cast<int>(o.threads)));
-  if (!is_recorded) NARU_TRY(open_against(*job));
-  NARU_ASSIGN(const RunSize size, measure(*job));
-  if (is_recorded) NARU_TRY(begin_recording(*job, size));
-  NARU_ASSIGN(const check::RunIdentity identity, identity_of(*job, files));
-  // Two names for two chips, also where they have one.
-  std::string other = job->recording ? job->recording->run().identity.chip : o.against;
-  if (other == identity.chip) other = job->recording ? "the recording" : "the other one";
-  LockStepReport report{.identity = identity,
-                        .against = job->recording ? o.against : "chip " + o.against,
-                        .against_chip = other,
-                        .n_planned = size.n_ops,
-                        .is_whole = true,
-                        .found = {}};
-  if (job->recording) {
-    NARU_TRY(check_comparable(identity, "this run", job->recording->run().identity, o.against));
-  }
+  check::RunIdentity identity;
+  NARU_ASSIGN(const RunSize size, prepare(*job, files, identity));
+  LockStepReport report = report_of(*job, identity, size);
   const check::Watch::End end = run_watched(job, size.n_ops);
   report.found = job->log.found();
   report.is_whole = end == check::Watch::End::kDone && job->status.ok();
+  if (end != check::Watch::End::kLeftBehind) report.n_struck = n_struck(*job);
+  if (!report.found.differences.empty()) report.command = op_command(o, report.found.differences.front());
   Status ended = ending(*job, end, report);
   if (end == check::Watch::End::kLeftBehind) remove_all_partials();  // its thread has what is not finished
   if (!is_recorded) return say(*job, report, ended);
+  identity.n_struck = report.n_struck.value_or(0);
   if (ended.ok()) ended = finish_recording(*job, identity);
   return ended.ok() ? say_recorded(*job, identity) : ended;
 }

@@ -28,15 +28,19 @@ Status compare_recordings(const CheckOptions& o);
 // ---- what it prints (check_model_view.cpp)
 
 struct LockStepReport {
-  check::RunIdentity identity;  // of the checked chip's run
-  std::string against;          // the chip, or the folder of a recording
-  std::string against_chip;     // how it is called beside the checked one
-  int64_t n_planned = 0;        // ops of the whole run
-  bool is_whole = true;         // all of them ran
+  check::RunIdentity identity;      // of the checked chip's run
+  std::string against;              // the chip, or the folder of a recording
+  std::string against_chip;         // how it is called beside the checked one
+  std::string command;              // that runs the op that differs first by itself; empty: none differs
+  int64_t n_planned = 0;            // ops of the whole run
+  bool is_whole = true;             // all of them ran
+  std::optional<int64_t> n_struck;  // ops that the fault in front of the chip came to, where that is known
   check::DifferenceLog::Found found;
 };
 std::string lock_step_text(const LockStepReport& report);
 Json lock_step_json(const LockStepReport& report);
+// Of the ops of a run that a fault came to: "it changed what 3 ops did".
+std::string struck_text(int64_t n_struck);
 // What a run is: "forward, 64 tokens: 30 and 30 at once, 4 one by one".
 std::string run_text(const check::RunIdentity& identity);
 // Differences as a table, and as JSON.

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -39,7 +40,71 @@ std::string op_counts(std::span<const OpDifference> differences) {
   return text;
 }
 
+// The cells of a table of them, under its heads.
+using DifferenceRow = std::array<std::string, 7>;
+std::vector<DifferenceRow> difference_rows(std::span<const OpDifference> differences, std::string_view checked,
+                                           std::string_view against) {
+  std::vector<DifferenceRow> rows = {
+      {"op", "output", "row", "column", one_line(std::string(checked)), one_line(std::string(against)), "differ"}};
+  for (const OpDifference& d : differences) {
+    if (!d.error.empty()) {
+      rows.push_back({place_text(d.place), d.is_absent ? "absent" : "error", "", "", "", "", ""});
+      continue;
+    }
+    rows.push_back({place_text(d.place), fmt::format("{} [{}, {}]", d.output, d.rows, d.cols), grouped(d.values.row),
+                    grouped(d.values.col), check::short_value_text(d.dtype, d.values.checked),
+                    check::short_value_text(d.dtype, d.values.against), grouped(d.values.n)});
+  }
+  return rows;
+}
+
+int64_t width_of(const std::vector<DifferenceRow>& rows) {
+  int64_t width = 2 * (std::tuple_size_v<DifferenceRow> - 1);
+  for (size_t i = 0; i < std::tuple_size_v<DifferenceRow>; ++i) {
+    int64_t widest = 0;
+    for (const DifferenceRow& row : rows) widest = std::max(widest, display_columns(row[i]));
+    width += widest;
+  }
+  return width;
+}
+
+std::string wide_table(std::span<const OpDifference> differences, const std::vector<DifferenceRow>& rows) {
+  std::vector<Table::Column> heads;
+  for (size_t i = 0; i < rows[0].size(); ++i) heads.push_back({.head = rows[0][i], .is_right = i >= 2});
+  Table table(heads);
+  for (size_t i = 0; i < differences.size(); ++i) {
+    table.row({rows[i + 1].begin(), rows[i + 1].end()});
+    if (!differences[i].error.empty()) table.note({one_line(differences[i].error)});
+  }
+  return table.text(Stream::kOut);
+}
+
+// For a screen that has no room for the table: a place to a line, and what differs there below.
+std::string narrow_list(std::span<const OpDifference> differences, std::string_view checked, std::string_view against) {
+  std::string text;
+  for (const OpDifference& d : differences) {
+    text += indented(place_text(d.place), 2, 4);
+    if (!d.error.empty()) {
+      text += indented(fmt::format("{}: {}", d.is_absent ? "absent" : "error", one_line(d.error)), 4, 6);
+      continue;
+    }
+    text += indented(fmt::format("{} [{}, {}], row {}, column {}:", d.output, d.rows, d.cols, grouped(d.values.row),
+                                 grouped(d.values.col)),
+                     4, 6);
+    text +=
+        indented(fmt::format("{} on {}, {} on {}; {} differ", check::short_value_text(d.dtype, d.values.checked),
+                             checked, check::short_value_text(d.dtype, d.values.against), against, grouped(d.values.n)),
+                 6, 6);
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string struck_text(int64_t n_struck) {
+  if (n_struck == 0) return "it came to no op: what is said here is of the chip alone";
+  return fmt::format("it changed what {} {} did", grouped(n_struck), n_struck == 1 ? "op" : "ops");
+}
 
 std::string run_text(const check::RunIdentity& identity) {
   const int64_t n = std::ssize(identity.ids);
@@ -67,25 +132,11 @@ void add_difference(Sheet& sheet, const OpDifference& d, std::string_view checke
 
 std::string differences_table(std::span<const OpDifference> differences, std::string_view checked,
                               std::string_view against) {
-  Table table({{"op"},
-               {"output"},
-               {"row", true},
-               {"column", true},
-               {std::string(checked), true},
-               {std::string(against), true},
-               {"differ", true}});
-  for (const OpDifference& d : differences.first(std::min(differences.size(), size_t{kDifferencesShownMax}))) {
-    if (!d.error.empty()) {
-      table.row({place_text(d.place), std::string(d.is_absent ? "absent" : "error"), std::string(), std::string(),
-                 std::string(), std::string(), std::string()});
-      table.note({one_line(d.error)});
-      continue;
-    }
-    table.row({place_text(d.place), fmt::format("{} [{}, {}]", d.output, d.rows, d.cols), grouped(d.values.row),
-               grouped(d.values.col), check::short_value_text(d.dtype, d.values.checked),
-               check::short_value_text(d.dtype, d.values.against), grouped(d.values.n)});
-  }
-  std::string text = table.text(Stream::kOut);
+  const std::span shown = differences.first(std::min(differences.size(), size_t{kDifferencesShownMax}));
+  const auto rows = difference_rows(shown, checked, against);
+  const int64_t columns = columns_of(Stream::kOut);
+  std::string text =
+      columns == 0 || width_of(rows) <= columns ? wide_table(shown, rows) : narrow_list(shown, checked, against);
   if (std::ssize(differences) <= kDifferencesShownMax) return text;
   return text + fmt::format("and {} more; --json has all of them: {}\n",
                             grouped(std::ssize(differences) - kDifferencesShownMax), op_counts(differences));
@@ -98,16 +149,25 @@ std::string lock_step_text(const LockStepReport& report) {
   head.title(fmt::format("{} on {}", identity.model, identity.chip), "");
   head.row("chip", identity.detail);
   head.row("against", report.against);
-  head.row("with a fault", identity.fault);
+  if (!identity.fault.empty()) {
+    head.row("with a fault",
+             report.n_struck ? fmt::format("{}; {}", identity.fault, struck_text(*report.n_struck)) : identity.fault);
+  }
   head.row("run", run_text(identity));
   head.row("numerics", identity.numerics);
   head.row("ops", ops_text(report));
   if (differences.empty()) return head.str();
   head.heading("The first that differs");
   add_difference(head, differences.front(), identity.chip, report.against_chip);
-  if (differences.size() == 1) return head.str();
-  head.heading("Further ones, each from the same values again");
-  return head.str() + differences_table(std::span(differences).subspan(1), identity.chip, report.against_chip);
+  std::string further;
+  if (differences.size() > 1) {
+    head.heading("Further ones, each from the same values again");
+    further = differences_table(std::span(differences).subspan(1), identity.chip, report.against_chip);
+  }
+  Sheet end(Stream::kOut);
+  end.heading("To look at it");
+  end.line(report.command);
+  return head.str() + further + end.str();
 }
 
 Json difference_json(const OpDifference& d, std::string_view checked, std::string_view against) {
@@ -141,9 +201,11 @@ Json lock_step_json(const LockStepReport& report) {
                {"kind", identity.kind},         {"tokens", identity.ids.size()},
                {"numerics", identity.numerics}, {"arithmetic_sha256", identity.arithmetic_sha256}};
   if (!identity.fault.empty()) json["fault"] = identity.fault;
+  if (report.n_struck) json["fault_struck"] = *report.n_struck;
   json["whole"] = report.is_whole;
   json["ops"] = report.found.n_ops;
   json["planned_ops"] = report.n_planned;
+  if (!report.command.empty()) json["command"] = report.command;
   json["differences"] = Json::array();
   for (const OpDifference& d : report.found.differences) {
     json["differences"].push_back(difference_json(d, identity.chip, report.against_chip));

@@ -9,6 +9,7 @@
 #include "base/file_digest.h"
 #include "base/folder.h"
 #include "base/shown_text.h"
+#include "check/recorded_run.h"
 #include "cli/check.h"
 #include "cli/machine_report.h"
 #include "cli/sheet.h"
@@ -16,11 +17,12 @@
 #include "cli/version.h"
 #include "contract/kinds.h"
 #include "formats/json.h"
+#include "formats/json_digest.h"
 
 namespace naru::cli {
 namespace {
 
-constexpr int64_t kReceiptVersion = 1;
+constexpr int64_t kReceiptVersion = 2;
 constexpr int64_t kReceiptBytesMax = int64_t{16} << 20;
 constexpr std::string_view kReceiptJson = "receipt.json", kReceiptPage = "receipt.md";
 
@@ -40,7 +42,7 @@ std::string page_of(const Json& receipt, const check::ChipMatrix& matrix, const 
   const auto text = [&](const char* key) { return page_cell(receipt[key].get<std::string>()); };
   std::string page = fmt::format("# Receipt of chip {}\n\n| | |\n| --- | --- |\n", text("chip"));
   for (const char* key : {"detail", "program", "compiler", "build", "system", "arithmetic", "arithmetic_sha256",
-                          "binary_sha256", "cases_sha256"}) {
+                          "binary_sha256", "cases_sha256", "sha256"}) {
     page += fmt::format("| {} | {} |\n", key, text(key));
   }
   page += fmt::format("| processor | {} |\n| cases | {}{} |\n| time | {} |\n\n",
@@ -82,18 +84,39 @@ struct ReadReceipt {
   std::vector<std::pair<std::string, ReadCell>> cells;  // by "op kind"
 };
 
-Result<ReadReceipt> read_receipt(const std::string& argument) {
-  std::filesystem::path path(argument);
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) path /= kReceiptJson;
-  NARU_ASSIGN(const std::string text, read_file(path, kReceiptBytesMax));
-  NARU_ASSIGN(const nlohmann::json document, formats::parse_json(as_bytes(text), path.string()));
-  NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(document, path.string()));
+// The digest first: what changed in a receipt of this version is damage, whatever it says.
+Status check_head(const nlohmann::json& document, const formats::JsonObject& root) {
+  NARU_ASSIGN(const std::string digest, root.get_string_or("sha256", ""));
+  if (!digest.empty() && digest != formats::own_digest(document)) {
+    return root.wrong(Code::kCorrupt, "sha256", "of other content", "the SHA-256 of the document itself",
+                      "the receipt was changed or damaged; make it anew, or copy it again");
+  }
   NARU_ASSIGN(const int64_t version, root.get_int("receipt", 0, INT32_MAX));
   if (version != kReceiptVersion) {
     return root.wrong(Code::kUnsupported, "receipt", std::to_string(version), std::to_string(kReceiptVersion),
-                      "compare receipts that one version of naru wrote");
+                      "make it anew (naru check --receipt), and compare receipts that one version of naru wrote");
   }
+  if (!digest.empty()) return {};
+  return root.wrong(Code::kCorrupt, "sha256", "missing", "the SHA-256 of the document itself",
+                    "give a receipt.json as naru check --receipt writes it");
+}
+
+Result<ReadReceipt> read_receipt(const std::string& argument) {
+  std::filesystem::path path(argument);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    path /= kReceiptJson;
+    if (!std::filesystem::exists(path, ignored)) {
+      return Error{Code::kNotFound,
+                   fmt::format("comparing {}: it has neither a {} nor a {}; give a receipt (naru check --receipt) or a "
+                               "recording (naru check MODEL --record)",
+                               one_line(argument), kReceiptJson, check::kRecordingJson)};
+    }
+  }
+  NARU_ASSIGN(const std::string text, read_file(path, kReceiptBytesMax));
+  NARU_ASSIGN(const nlohmann::json document, formats::parse_json(as_bytes(text), path.string()));
+  NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(document, path.string()));
+  NARU_TRY(check_head(document, root));
   ReadReceipt receipt{.path = argument,
                       .chip = {},
                       .arithmetic = {},
@@ -255,7 +278,12 @@ Error unlike_error(const ReadReceipt& a, const ReadReceipt& b, size_t n_unlike) 
 
 Status check_receipt_place(const CheckOptions& o) {
   if (o.receipt.empty()) return {};
-  return check_folder_place(o.receipt, o.existing, is_receipt_file);
+  return check_folder_place(o.receipt, o.existing, is_receipt_file, Parents::kMade);
+}
+
+std::filesystem::path recording_or_receipt_folder(const std::filesystem::path& path) {
+  if (path.filename() != kReceiptJson) return check::recording_folder(path);
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
 Result<Json> receipt_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& o) {
@@ -274,9 +302,13 @@ Result<Json> receipt_json(const check::ChipMatrix& matrix, const CheckedChip& ch
 }
 
 Status write_receipt(const Json& receipt, const check::ChipMatrix& matrix, const CheckOptions& o) {
+  Json whole = receipt;
+  // Of what will be read back.
+  whole["sha256"] = formats::own_digest(nlohmann::json::parse(json_text(receipt)));
+  NARU_ASSIGN(const MadeParents parents, MadeParents::create(o.receipt));
   NARU_ASSIGN(AtomicFolder folder, AtomicFolder::create(o.receipt, o.existing));
-  NARU_TRY(write_file(folder.path() / kReceiptJson, json_text(receipt)));
-  NARU_TRY(write_file(folder.path() / kReceiptPage, page_of(receipt, matrix, o)));
+  NARU_TRY(write_file(folder.path() / kReceiptJson, json_text(whole)));
+  NARU_TRY(write_file(folder.path() / kReceiptPage, page_of(whole, matrix, o)));
   return folder.commit();
 }
 

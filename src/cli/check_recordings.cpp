@@ -1,7 +1,6 @@
 // naru check --compare of two recordings: which ops made other values of the same inputs. No chip is run.
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/shown_text.h"
@@ -11,18 +10,11 @@
 namespace naru::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
-// Of the folder, or of its recording.json.
-fs::path folder_of(const std::string& argument) {
-  const fs::path path = argument;
-  if (path.filename() != check::kRecordingJson) return path;
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
 std::string origin_of(const std::string& argument, const check::RunIdentity& identity) {
   std::string text = fmt::format("{}: chip {}, {}", argument, identity.chip, identity.program);
-  if (!identity.fault.empty()) text += fmt::format(", with the fault {} in front of the chip", identity.fault);
+  if (!identity.fault.empty()) {
+    text += fmt::format(", with the fault {} in front of the chip; {}", identity.fault, struck_text(identity.n_struck));
+  }
   return text;
 }
 
@@ -32,7 +24,9 @@ Json origin_json(const std::string& argument, const check::RunIdentity& identity
                {"detail", identity.detail},
                {"program", identity.program},
                {"system", identity.system}};
-  if (!identity.fault.empty()) json["fault"] = identity.fault;
+  if (identity.fault.empty()) return json;
+  json["fault"] = identity.fault;
+  json["fault_struck"] = identity.n_struck;
   return json;
 }
 
@@ -97,12 +91,12 @@ Status say(const CheckOptions& o, const check::RunIdentity& a, const check::RunI
 }  // namespace
 
 bool is_recording_path(const std::string& path) {
-  return check::is_recording(folder_of(path));
+  return check::is_recording(check::recording_folder(path));
 }
 
 Status compare_recordings(const CheckOptions& o) {
-  NARU_ASSIGN(const auto a, check::OpenRecording::open(folder_of(o.compared[0])));
-  NARU_ASSIGN(const auto b, check::OpenRecording::open(folder_of(o.compared[1])));
+  NARU_ASSIGN(const auto a, check::OpenRecording::open(check::recording_folder(o.compared[0])));
+  NARU_ASSIGN(const auto b, check::OpenRecording::open(check::recording_folder(o.compared[1])));
   NARU_ASSIGN(const check::RunComparison comparison, check::compare_runs(a, b, [] { return !is_interrupted(); }));
   return say(o, a.run().identity, b.run().identity, comparison);
 }

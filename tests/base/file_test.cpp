@@ -216,6 +216,30 @@ TEST_F(Files, AFolderIsReplacedWhereItHoldsNothingElse) {
   EXPECT_EQ(names(), (std::vector<std::string>{"file", "folder"}));
 }
 
+TEST_F(Files, ParentsOfAFolderAreMadeAndEmptyOnesGo) {
+  const auto is_ours = [](const fs::directory_entry&) { return true; };
+  const auto place = [&](const std::string& name) {
+    return check_folder_place(at(name), Existing::kRefuse, is_ours, Parents::kMade);
+  };
+  fs::create_directory(at("there"));
+  EXPECT_TRUE(place("there/a/b/folder").ok());
+  { EXPECT_TRUE(MadeParents::create(at("there/a/b/folder")).ok()); }
+  EXPECT_EQ(names(), (std::vector<std::string>{"there"}));
+  EXPECT_TRUE(fs::is_empty(at("there")));
+  {
+    const auto parents = MadeParents::create(at("there/a/b/folder"));
+    ASSERT_TRUE(parents.ok());
+    EXPECT_TRUE(fs::is_directory(at("there/a/b")));
+    put("there/a/mine", "mine");
+  }
+  EXPECT_TRUE(fs::exists(at("there/a/mine")));
+  EXPECT_FALSE(fs::exists(at("there/a/b")));
+  { EXPECT_TRUE(MadeParents::create(at("there/folder")).ok()); }
+  EXPECT_TRUE(fs::exists(at("there")));  // it was there before
+  fs::create_symlink("nowhere", at("link"));
+  expect_error(place("link/folder"), Code::kInvalidArgument, "is no folder");
+}
+
 TEST_F(Files, AFileThatIsWrittenOverIsNoticed) {
   put("a", "hello");
   const auto file = MappedFile::open(at("a")).value();

@@ -24,6 +24,7 @@ RunIdentity identity() {
   one.numerics = "naru";
   one.ids = {1, 2, 3};
   one.chip = "cpu";
+  one.compute = "auto";
   return one;
 }
 
@@ -148,6 +149,15 @@ TEST(RecordedRun, DamageIsSeen) {
     }
   }
   EXPECT_EQ(n_bad, 1);
+  // Hashes that are alike do not hide it, whichever of the two has it.
+  const auto whole = OpenRecording::open(folder.record("whole", *cpu)).value();
+  for (const auto* first : {&whole, &recording}) {
+    const auto& second = first == &whole ? recording : whole;
+    const auto comparison = compare_runs(*first, second, [] { return true; });
+    ASSERT_FALSE(comparison.ok());
+    EXPECT_EQ(comparison.error().code, Code::kCorrupt);
+    EXPECT_NE(comparison.error().message.find((a / kRecordingValues).string()), std::string::npos);
+  }
   fs::remove(a / kRecordingValues);
   EXPECT_EQ(OpenRecording::open(a).error().code, Code::kNotFound);
 }
@@ -169,7 +179,7 @@ TEST(RecordedRun, LiesAreRefused) {
     return parsed.ok() ? std::string("ok") : std::string(code_name(parsed.error().code));
   };
   EXPECT_EQ(code([](auto&) {}), "ok");
-  EXPECT_EQ(code([](auto& d) { d["version"] = 2; }), "unsupported");
+  EXPECT_EQ(code([](auto& d) { d["version"] = 1; }), "unsupported");
   EXPECT_EQ(code([](auto& d) { d["format"] = "naru-checkpoint"; }), "unsupported");
   EXPECT_EQ(code([](auto& d) { d["ops"] = nlohmann::json::array(); }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["op"] = "sort"; }), "unsupported");
@@ -183,6 +193,9 @@ TEST(RecordedRun, LiesAreRefused) {
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["where"] = "layer\n0"; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["inputs_sha256"] = "00"; }), "corrupt");
   EXPECT_EQ(code([](auto& d) { d["ops"][0]["operands"] = std::string(3000, 'x'); }), "corrupt");
+  EXPECT_EQ(code([](auto& d) { d["compute"] = "f64"; }), "corrupt");
+  EXPECT_NE(code([](auto& d) { d["fault_struck"] = -1; }), "ok");
+  EXPECT_NE(code([](auto& d) { d["latent"] = "on"; }), "ok");
   EXPECT_NE(code([](auto& d) { d["ids"] = "1"; }), "ok");
   EXPECT_NE(code([](auto& d) { d.erase("kind"); }), "ok");
 }

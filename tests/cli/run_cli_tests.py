@@ -10,8 +10,10 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
     addresses KIB                         `ulimit -v` of the command; passed over under sanitizers, which reserve terabytes
     stdin TEXT                            default: empty; with Python's escapes (\\n, \\xff)
     make DEST TEXT                        a file with this text (escapes as above)
+    sign DEST JSON                        a file with this object and its own SHA-256 (src/formats/json_digest.h)
     copy SOURCE DEST                      a file or folder
     cut SOURCE DEST BYTES                 the first BYTES bytes
+    flip FILE AT                          the lowest bit of the byte there; -1 is the last one
     patch FILE OLD => NEW                 replaces bytes in a file, once at least
     link TARGET DEST                      a symbolic link
     status N                              wanted exit status; default 0
@@ -31,6 +33,7 @@ A file holds cases. A case begins with a line `== what it shows`; the lines behi
 
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -95,6 +98,12 @@ class Case:
             target, _, text = rest.partition(" ")
             pathlib.Path(target).parent.mkdir(parents=True, exist_ok=True)
             pathlib.Path(target).write_bytes(unescape(text))
+        elif word == "sign":
+            target, _, text = rest.partition(" ")
+            document = json.loads(text)
+            compact = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            document["sha256"] = hashlib.sha256(compact.encode()).hexdigest()
+            pathlib.Path(target).write_text(json.dumps(document))
         elif word == "copy":
             source, target = rest.split(" ")
             pathlib.Path(target).parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +114,11 @@ class Case:
         elif word == "cut":
             source, target, size = rest.split(" ")
             pathlib.Path(target).write_bytes(pathlib.Path(source).read_bytes()[: int(size)])
+        elif word == "flip":
+            target, at = rest.split(" ")
+            content = bytearray(pathlib.Path(target).read_bytes())
+            content[int(at)] ^= 1
+            pathlib.Path(target).write_bytes(content)
         elif word == "before":
             done = subprocess.run([self.binary, *shlex.split(rest)], capture_output=True, cwd=self.folder,
                                   timeout=TIMEOUT_SECONDS, check=False)
@@ -183,7 +197,8 @@ class Case:
         elif word == "link-to":
             name, _, target = rest.partition(" ")
             self.expect(os.path.islink(name) and os.readlink(name) == target, f"link-to: {name} is no link to {target}")
-        elif word not in ("$", "before", "env", "stdin", "addresses", "make", "copy", "cut", "patch", "link", "status"):
+        elif word not in ("$", "before", "env", "stdin", "addresses", "make", "sign", "copy", "cut", "flip", "patch", "link",
+                          "status"):
             self.problems.append(f"no such line: {word}")
 
     def check_json(self, word, rest):
