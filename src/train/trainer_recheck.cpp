@@ -46,6 +46,8 @@ class GivenResults {
     error_ = error;
     ++n_errors_;
   }
+  // Nothing to hold the one result against.
+  bool has_one() const { return tries_.count() == 1; }
   std::string text(const contract::Chip& chip) const {
     const int64_t n_results = tries_.count();
     std::string text =
@@ -121,7 +123,7 @@ Status RunningTrainer::until_two_agree(
       if (!own.ok()) return own.error();
       return n > 2 ? count_differences(n - 2) : Status();
     }
-    if (n == 1 && own.ok()) continue;  // nothing to hold it against
+    if (is_complete && own.ok() && given.has_one()) continue;
     NARU_TRY(say_difference(what, n, found));
     if (first_found.empty() && own.ok()) first_found = found;
   }
@@ -300,7 +302,7 @@ Status RunningTrainer::own_two_agree(const std::string& what,
     const Result<std::string> own = attempt(n);
     if (!own.ok()) given.failed(own.error());
     if (own.ok() && given.agrees(*own)) return n > 2 ? count_differences(n - 2) : Status();
-    if (n == 1 && own.ok()) continue;
+    if (own.ok() && given.has_one()) continue;
     NARU_TRY(say_difference(what, n, own.ok() ? otherwise : "an error: " + own.error().message));
   }
   return no_agreement(what, given.text(chip_), given.code(), given.is_of_model());
@@ -339,7 +341,7 @@ Result<bool> RunningTrainer::try_to_answer(const std::string& what,
       if (n > n_wanted) NARU_TRY(count_differences(n - n_wanted));
       return true;
     }
-    if (n == 1 && own.ok()) continue;
+    if (own.ok() && given.has_one()) continue;
     NARU_TRY(say_difference(what, n, own.ok() ? "other answers" : "an error: " + own.error().message));
   }
   note(

@@ -145,7 +145,7 @@ TEST(TrainFaults, AnswersThatFailHaveTheirCheckpointFirst) {
           fmt::format("`naru check --chip {} --inject flip@matmul:0.01`", name)}) {
       EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
     }
-    if (before > 0) EXPECT_TRUE(has_note(notes, fmt::format("going on from step {} of 6", before)));
+    EXPECT_EQ(has_note(notes, fmt::format("going on from step {} of 6", before)), before > 0);
     before = step;
   }
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);

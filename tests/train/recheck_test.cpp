@@ -38,12 +38,13 @@ TEST(Recheck, SaysWhatDiffersAndCountsIt) {
   FaultyTrainChip chip("flip@adamw:0.4");
   StartOptions start;
   start.fault = "flip@adamw:0.4";
-  const auto trainer = rig.open(recipe, *chip.chip, chip.events(), start);
+  auto trainer = rig.open(recipe, *chip.chip, chip.events(), start);
   ASSERT_TRUE(trainer.ok()) << trainer.error().message;
   const auto result = (*trainer)->run();
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_GT(result->recheck_differences, 0);
   EXPECT_EQ(result->fault, "flip@adamw:0.4");
+  trainer->reset();
   const auto confirmed = rig.run(recipe, best_cpu());
   ASSERT_TRUE(confirmed.ok());
   EXPECT_EQ(confirmed->fault, "flip@adamw:0.4") << "of a start before";
