@@ -381,6 +381,8 @@ Status RunningTrainer::confirm_result(RunResult& result) {
   if (failures.is_number_integer()) result.reward_failures = failures.get<int64_t>();
   const nlohmann::json problems = run_->field("problems");
   if (problems.is_number_integer()) result.n_problems = problems.get<int64_t>();
+  const nlohmann::json thrown_away = run_->field("recheck_differences");  // behind the last checkpoint too
+  if (thrown_away.is_number_integer()) result.recheck_differences = thrown_away.get<int64_t>();
   NARU_TRY(export_result(result));
   return runs::write_report(run_->path());
 }

@@ -71,6 +71,9 @@ TEST(Recheck, AnswersThatFailAreTriedAgain) {
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(result->weights_sha256, wanted);
   EXPECT_EQ(result->recheck_differences, 4);
+  const auto confirmed = rig.run(recipe, best_cpu());
+  ASSERT_TRUE(confirmed.ok()) << confirmed.error().message;
+  EXPECT_EQ(confirmed->recheck_differences, 4);
   EXPECT_TRUE(has_note(notes, "the samples after step 0, try 4: an error: "));
   EXPECT_EQ(measured(recipe, "accuracy"), measured(clean, "accuracy"));
   EXPECT_EQ(read_file(fs::path(recipe.output) / "samples.jsonl", 1 << 20).value(),
