@@ -29,10 +29,30 @@ constexpr FaultInfo kFaults[] = {
     {FaultKind::kGone, "gone", "from an op on the chip is not there any more"},
 };
 constexpr std::string_view kProducts[] = {"matmul", "product"};
+// Ops that write no array of numbers: pages of a cache, a packed matrix.
+constexpr std::string_view kWithoutNumbers[] = {"cache_write", "pack"};
 
 Error no_fault(std::string_view text, const std::string& found, const std::string& next) {
   return {Code::kInvalidArgument,
           fmt::format("reading the fault '{}': {}; {}", without_controls_on_one_line(text), found, next)};
+}
+
+bool is_among(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Made in the numbers that an op has written.
+bool is_of_numbers(FaultKind kind) {
+  return kind == FaultKind::kFlip || kind == FaultKind::kRounding || kind == FaultKind::kStale ||
+         kind == FaultKind::kDoubled;
+}
+
+std::vector<std::string_view> ops_without(std::span<const std::string_view> left_out) {
+  std::vector<std::string_view> names;
+  for (int i = 0; i < contract::kOpCount; ++i) {
+    if (!is_among(left_out, contract::op_name(i))) names.push_back(contract::op_name(i));
+  }
+  return names;
 }
 
 std::optional<int> op_of_name(std::string_view name) {
@@ -55,8 +75,7 @@ const FaultInfo& fault_info(FaultKind kind) {
 
 bool Fault::comes_to(int op_index) const {
   if (op >= 0) return op == op_index;
-  if (!fault_info(kind).is_of_products) return true;
-  return std::find(std::begin(kProducts), std::end(kProducts), contract::op_name(op_index)) != std::end(kProducts);
+  return !fault_info(kind).is_of_products || is_among(kProducts, contract::op_name(op_index));
 }
 
 Result<Fault> parse_fault(std::string_view text) {
@@ -76,9 +95,7 @@ Result<Fault> parse_fault(std::string_view text) {
     rest = rest.substr(0, at);
     const std::optional<int> index = op_of_name(op);
     if (!index) {
-      std::vector<std::string_view> names;
-      for (int i = 0; i < contract::kOpCount; ++i) names.push_back(contract::op_name(i));
-      return no_fault(text, "there is no such op", fmt::format("choose from {}", fmt::join(names, ", ")));
+      return no_fault(text, "there is no such op", fmt::format("choose from {}", fmt::join(ops_without({}), ", ")));
     }
     fault.op = *index;
   }
@@ -87,13 +104,18 @@ Result<Fault> parse_fault(std::string_view text) {
   if (info == std::end(kFaults)) {
     std::vector<std::string_view> names;
     for (const FaultInfo& each : kFaults) names.push_back(each.name);
-    return no_fault(text, "there is no such fault", fmt::format("choose from {}", fmt::join(names, ", ")));
+    return no_fault(
+        text, rest.empty() ? "it names no fault" : "there is no such fault",
+        fmt::format("choose from {}{}", fmt::join(names, ", "), rest.empty() ? ", as flip@matmul:0.01" : ""));
   }
   fault.kind = info->kind;
-  const bool is_product = std::find(std::begin(kProducts), std::end(kProducts), op) != std::end(kProducts);
-  if (info->is_of_products && fault.op >= 0 && !is_product) {
+  if (info->is_of_products && fault.op >= 0 && !is_among(kProducts, op)) {
     return no_fault(text, fmt::format("'{}' is made in products alone", info->name),
                     fmt::format("choose from {}", fmt::join(kProducts, ", ")));
+  }
+  if (is_of_numbers(info->kind) && fault.op >= 0 && is_among(kWithoutNumbers, op)) {
+    return no_fault(text, fmt::format("'{}' is made in numbers, and {} writes none", info->name, op),
+                    fmt::format("choose from {}, or lost@{}", fmt::join(ops_without(kWithoutNumbers), ", "), op));
   }
   return fault;
 }

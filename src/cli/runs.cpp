@@ -162,6 +162,7 @@ Json runs_json(const std::vector<runs::RunSummary>& runs) {
                     {"weights_sha256", run.weights_sha256.empty() ? Json(nullptr) : Json(run.weights_sha256)},
                     {"differs", std::move(differs)}});
     if (!run.fault.empty()) list.back()["fault"] = run.fault;
+    if (!run.reason.empty()) list.back()["reason"] = run.reason;
     if (run.recheck_differences) list.back()["recheck_differences"] = *run.recheck_differences;
   }
   return {{"runs", std::move(list)}};
@@ -194,6 +195,7 @@ Status runs_command(const RunsOptions& options) {
   // Of one run alone: what to do about it.
   const runs::RunSummary& first = list.front();
   const bool goes_on = list.size() == 1 && (first.status == "stopped" || first.status == "failed");
+  if (goes_on && !first.reason.empty()) text += indented("why    " + one_line(first.reason), 0, 7);
   if (goes_on && !first.command.empty()) text += "go on  " + one_line(first.command) + "\n";
   if (const std::string table = scores_table(scores); !table.empty()) text += "\n" + table;
   return write_out(text);

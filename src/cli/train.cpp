@@ -104,6 +104,14 @@ std::string reached_rows(const TrainCurves& curves, int64_t n_problems) {
   return text;
 }
 
+// What was put in front of the chip, and what it did in this start.
+std::string fault_words(const std::string& fault, const check::FaultyChip* faulty) {
+  if (faulty == nullptr) return fmt::format("was put in front of the chip in an earlier start: {}", fault);
+  const int64_t n = faulty->n_faults();
+  const std::string ops = n == 0 ? "no op" : fmt::format("{} op{}", grouped(n), n == 1 ? "" : "s");
+  return fmt::format("was put in front of the chip: {}; it changed {} in this start", fault, ops);
+}
+
 // What follows `naru train R &&` must not go on with a run that is not done: stopping as asked is a status of its own.
 Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, const train::Trainer& trainer,
                   const train::RunResult& result, const TrainCurves& curves, const TrainPart& part) {
@@ -126,7 +134,8 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     if (const auto before = curves.first("reward")) json["reward_at_first"] = *before;
     if (const auto before = curves.first("accuracy")) json["accuracy_at_first"] = *before;
     if (result.recheck_differences > 0) json["recheck_differences"] = result.recheck_differences;
-    if (options.chip.fault) json["fault"] = check::fault_text(*options.chip.fault);
+    if (!result.fault.empty()) json["fault"] = result.fault;
+    if (part.faulty != nullptr) json["ops_changed"] = part.faulty->n_faults();
     if (!result.weights_sha256.empty()) json["weights_sha256"] = result.weights_sha256;
     if (part.result == nullptr) NARU_TRY(write_out(json_text(json)));
     if (part.result != nullptr) *part.result = std::move(json);
@@ -153,8 +162,7 @@ Status say_result(const TrainOptions& options, const recipes::Recipe& recipe, co
     row("rechecks", fmt::format("{} result{} of this chip came out otherwise a second time, and counted for nothing",
                                 grouped(result.recheck_differences), result.recheck_differences == 1 ? "" : "s"));
   }
-  if (options.chip.fault)
-    row("a fault", fmt::format("was put in front of the chip: {}", check::fault_text(*options.chip.fault)));
+  if (!result.fault.empty()) row("a fault", fault_words(result.fault, part.faulty));
   if (result.reward_failures > 0) {
     row("caution", fmt::format("{} answer{} had no reward of a program (reward_failures): these weights are not "
                                "reproducible",
@@ -337,6 +345,7 @@ Command make_train() {
                   true}};
   c.flags = {{"out", "FOLDER", kGroupInput, "the folder of the run; default: the recipe's output, else runs/NAME",
               [o](const Given& given) -> Status {
+                if (given.text.empty()) return bad_value(given, "a folder");
                 o->output = given.text;
                 return {};
               },

@@ -42,6 +42,7 @@ Result<TrainChip> make_train_chip(const ModelOptions& machine, const TrainChipOp
 std::vector<Flag> train_chip_flags(TrainChipOptions* options) {
   return {{"inject", "FAULT", kGroupMachine, fault_help("in each start from its first step on"),
            [options](const Given& given) -> Status {
+             if (given.text.empty()) return bad_value(given, "a fault, as flip@matmul:0.01");
              NARU_ASSIGN(options->fault, check::parse_fault(given.text));
              return {};
            },

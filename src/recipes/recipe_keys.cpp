@@ -395,8 +395,9 @@ constexpr KeyRow kKeysBehindGrpo[] = {
     {.section = "validate",
      .key = "problems",
      .field = in<&Recipe::validate, &ValidateRecipe::problems>,
-     .meaning = "held-out problems that are asked, at most, where validation has problems: always the same ones",
-     .range = {1, 65536},
+     .meaning =
+         "held-out problems that are asked, at most, where validation has problems: always the same ones; 0: none",
+     .range = {0, 65536},
      .decides_bits = false},
     {.section = "validate",
      .key = "samples",

@@ -89,6 +89,7 @@ struct RunSummary {
   std::string weights_sha256;
   std::string fault;                           // that was put in front of its chip; "": none
   std::optional<int64_t> recheck_differences;  // results that rechecks threw away
+  std::string reason;                          // of a failed one: its error
   std::string command;                         // that goes on with it; "" where none is known
   std::string started, updated;                // "2026-11-25T10:20:05Z"
   // Of runs of one recipe's name that are listed together: the keys whose values are not the same in all of them, with

@@ -69,6 +69,7 @@ RunSummary read_summary(const fs::path& folder) {
   run.weights_sha256 = json_text_of(*info, "weights_sha256");
   run.fault = json_text_of(*info, "fault");
   run.recheck_differences = json_whole(*info, "recheck_differences");
+  if (run.status == "failed") run.reason = json_text_of(*info, "reason");
   run.command = json_text_of(*info, "command");
   run.started = json_text_of(*info, "started");
   run.updated = json_text_of(*info, "updated");

@@ -1,6 +1,7 @@
 #include "train/held_out.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -48,21 +49,49 @@ Result<std::vector<HeldOut::Asked>> HeldOut::problems() const {
   return asked;
 }
 
-Status HeldOut::ask_greedily(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
-                             HeldOutResult* result) const {
+std::string HeldOutAnswers::ids_text() const {
+  std::string text;
+  for (const std::vector<One>* answers : {&likeliest, &drawn}) {
+    for (const One& one : *answers) text += fmt::format("{}\n", fmt::join(one.ids, " "));
+  }
+  return text;
+}
+
+Result<HeldOutAnswers> HeldOut::answer(Rollout& rollout, const std::function<bool()>& should_stop) const {
+  NARU_ASSIGN(const std::vector<Asked> asked, problems());
   std::vector<std::vector<int32_t>> prompts;
   for (const Asked& one : asked) prompts.push_back(one.prompt.ids);
-  NARU_ASSIGN(const std::vector<std::vector<int32_t>> ids,
-              rollout.answer_ids(
-                  std::move(prompts),
-                  {.max_tokens = answer_tokens_max(*recipe_), .temperature = 0, .should_stop = call.should_stop}));
-  std::vector<std::string> answers;
-  for (const std::vector<int32_t>& one : ids) answers.push_back(rollout.text_of(one));
+  const int64_t max_tokens = answer_tokens_max(*recipe_);
+  HeldOutAnswers answers;
+  NARU_ASSIGN(std::vector<std::vector<int32_t>> likeliest,
+              rollout.answer_ids(prompts, {.max_tokens = max_tokens, .temperature = 0, .should_stop = should_stop}));
+  for (std::vector<int32_t>& ids : likeliest) {
+    std::string text = rollout.text_of(ids);
+    answers.likeliest.push_back({std::move(ids), std::move(text)});
+  }
+  const int64_t n = recipes::has_rollouts(recipe_->kind) ? recipe_->validate.samples : 0;
+  if (n == 0) return answers;
+  // With the last random numbers of all, which no rollout takes: the same ones each time, so that a curve shows the
+  // model and not the draw.
+  NARU_ASSIGN(std::vector<SampledAnswer> drawn,
+              rollout.sample(prompts, {.answers = n,
+                                       .max_tokens = max_tokens,
+                                       .first = UINT32_MAX - static_cast<uint32_t>(n * std::ssize(asked)),
+                                       .should_stop = should_stop}));
+  for (SampledAnswer& answer : drawn) {
+    std::string text = rollout.text_of(answer);
+    answers.drawn.push_back({std::move(answer.ids), std::move(text)});
+  }
+  return answers;
+}
+
+Status HeldOut::judge_likeliest(const std::vector<Asked>& asked, const HeldOutAnswers& answers,
+                                const rewards::JudgeCall& call, HeldOutResult* result) const {
   std::vector<rewards::JudgedText> texts;
   for (size_t i = 0; i < asked.size(); ++i) {
     texts.push_back({.problem = &asked[i].problem,
-                     .answer = answers[i],
-                     .n_tokens = std::ssize(ids[i]),
+                     .answer = answers.likeliest[i].text,
+                     .n_tokens = std::ssize(answers.likeliest[i].ids),
                      .begins_in_reasoning = asked[i].prompt.opens_reasoning});
   }
   NARU_ASSIGN(const std::vector<bool> right, judge_->are_right(texts, call));
@@ -72,7 +101,7 @@ Status HeldOut::ask_greedily(Rollout& rollout, const std::vector<Asked>& asked, 
     result->kept.push_back({.problem = static_cast<int64_t>(i),
                             .prompt = is_chat ? problem.prompt : problem.text_prompt,
                             .wanted = wanted_answer(problem),
-                            .answer = answers[i],
+                            .answer = answers.likeliest[i].text,
                             .is_right = right[i]});
   }
   const auto n_right = static_cast<double>(std::ranges::count(right, true));
@@ -81,26 +110,15 @@ Status HeldOut::ask_greedily(Rollout& rollout, const std::vector<Asked>& asked, 
   return {};
 }
 
-// With the last random numbers of all, which no rollout takes: the same ones each time, so that a curve shows the model
-// and not the draw.
-Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
-                     HeldOutResult* result) const {
+Status HeldOut::judge_drawn(const std::vector<Asked>& asked, const HeldOutAnswers& answers,
+                            const rewards::JudgeCall& call, HeldOutResult* result) const {
   const int64_t n = recipe_->validate.samples;
-  std::vector<std::vector<int32_t>> prompts;
-  for (const Asked& one : asked) prompts.push_back(one.prompt.ids);
-  NARU_ASSIGN(const std::vector<SampledAnswer> answers,
-              rollout.sample(prompts, {.answers = n,
-                                       .max_tokens = answer_tokens_max(*recipe_),
-                                       .first = UINT32_MAX - static_cast<uint32_t>(n * std::ssize(asked)),
-                                       .should_stop = call.should_stop}));
-  std::vector<std::string> said;
   std::vector<rewards::JudgedText> texts;
-  for (const SampledAnswer& answer : answers) said.push_back(rollout.text_of(answer));
-  for (size_t i = 0; i < answers.size(); ++i) {
+  for (size_t i = 0; i < answers.drawn.size(); ++i) {
     const Asked& one = asked[i / static_cast<size_t>(n)];
     texts.push_back({.problem = &one.problem,
-                     .answer = said[i],
-                     .n_tokens = std::ssize(answers[i].ids),
+                     .answer = answers.drawn[i].text,
+                     .n_tokens = std::ssize(answers.drawn[i].ids),
                      .begins_in_reasoning = one.prompt.opens_reasoning});
   }
   NARU_ASSIGN(const std::vector<bool> right, judge_->are_right(texts, call));
@@ -117,12 +135,11 @@ Status HeldOut::draw(Rollout& rollout, const std::vector<Asked>& asked, const re
   return {};
 }
 
-Result<HeldOutResult> HeldOut::ask(Rollout& rollout, const rewards::JudgeCall& call) const {
+Result<HeldOutResult> HeldOut::judge(const HeldOutAnswers& answers, const rewards::JudgeCall& call) const {
   HeldOutResult result;
   NARU_ASSIGN(const std::vector<Asked> asked, problems());
-  NARU_TRY(ask_greedily(rollout, asked, call, &result));
-  const bool is_drawn = recipes::has_rollouts(recipe_->kind) && recipe_->validate.samples > 0;
-  if (is_drawn) NARU_TRY(draw(rollout, asked, call, &result));
+  NARU_TRY(judge_likeliest(asked, answers, call, &result));
+  if (!answers.drawn.empty()) NARU_TRY(judge_drawn(asked, answers, call, &result));
   return result;
 }
 

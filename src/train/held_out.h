@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,6 +27,18 @@ struct HeldOutResult {
   std::vector<runs::ProblemAnswer> kept;  // of the first problems, without a step
 };
 
+// What the model answered to them.
+struct HeldOutAnswers {
+  struct One {
+    std::vector<int32_t> ids;
+    std::string text;
+  };
+  std::vector<One> likeliest;  // by problem
+  std::vector<One> drawn;      // of each problem in turn validate.samples; none where the recipe draws none
+
+  std::string ids_text() const;  // the same of two that are alike
+};
+
 class HeldOut {
  public:
   // Recipe and files outlive it.
@@ -37,8 +50,10 @@ class HeldOut {
 
   const data::ProblemMix& source() const { return source_; }
   int64_t n_problems() const { return std::min(recipe_->validate.problems, source_.size()); }
-  // After check_room(). kCancelled where the call's should_stop says so.
-  Result<HeldOutResult> ask(Rollout& rollout, const rewards::JudgeCall& call) const;
+  // After check_room(); the chip's part. kCancelled where should_stop says so.
+  Result<HeldOutAnswers> answer(Rollout& rollout, const std::function<bool()>& should_stop) const;
+  // kCancelled where the call's should_stop says so.
+  Result<HeldOutResult> judge(const HeldOutAnswers& answers, const rewards::JudgeCall& call) const;
 
  private:
   // A problem as the model is given it.
@@ -50,10 +65,10 @@ class HeldOut {
           std::shared_ptr<rewards::Judge> judge)
       : recipe_(&recipe), files_(&files), source_(std::move(source)), judge_(std::move(judge)) {}
   Result<std::vector<Asked>> problems() const;
-  Status ask_greedily(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
-                      HeldOutResult* result) const;
-  Status draw(Rollout& rollout, const std::vector<Asked>& asked, const rewards::JudgeCall& call,
-              HeldOutResult* result) const;
+  Status judge_likeliest(const std::vector<Asked>& asked, const HeldOutAnswers& answers, const rewards::JudgeCall& call,
+                         HeldOutResult* result) const;
+  Status judge_drawn(const std::vector<Asked>& asked, const HeldOutAnswers& answers, const rewards::JudgeCall& call,
+                     HeldOutResult* result) const;
 
   const recipes::Recipe* recipe_;
   const TrainingModelFiles* files_;

@@ -113,6 +113,7 @@ struct RunResult {
   std::optional<double> accuracy;   // of held-out problems: the share that is answered rightly; known to rank 0
   int64_t n_problems = 0;           // of which it is a share
   int64_t recheck_differences = 0;  // results that rechecks threw away, in all of the run
+  std::string fault = {};           // that was put in front of the chip in any start; "": none; known to rank 0
   std::string weights_sha256;
   // Answers for which a reward program gave no reward, in all of the run: with any the weights' hash says nothing of
   // another run of the recipe. Known to rank 0.

@@ -1,11 +1,13 @@
 // The rechecks of a run (guard.recheck_every): of every so many steps the gradient, and then the update, are computed
 // from the same state until two results are alike. What came out otherwise is said, counted, and thrown away. With each
-// step rechecked the state between two of them is compared as well.
+// step rechecked the state between two of them is compared as well. A try that ends with an error has no result: errors
+// are alike to nothing.
 #include <fmt/format.h>
 
 #include <bit>
 #include <ctime>
 
+#include "check/agreement.h"
 #include "train/micro_sums.h"
 #include "train/policy_loss.h"
 #include "train/trainer_state.h"
@@ -14,6 +16,58 @@ namespace naru::train {
 namespace {
 
 constexpr int64_t kTriesMax = 8;  // of one thing
+
+// Before the text of a try that ended with an error, in what processes tell each other.
+constexpr char kErrorMark = '!';
+
+// A chip that is asked again may do without these; other errors come again.
+bool may_be_the_chips(Code code) {
+  return code == Code::kOutOfRange || code == Code::kInternal || code == Code::kUnavailable ||
+         code == Code::kResourceExhausted;
+}
+
+// Two tries that find the rollout wrong are alike in that.
+bool is_result(const Result<std::string>& own) {
+  return own.ok() || own.error().failed.op == kChangedToken;
+}
+
+std::string counted(int64_t n, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", n, n == 1 ? one : many);
+}
+
+// What the tries at one thing gave.
+class GivenResults {
+ public:
+  // Notes a result; true where an earlier one was the same.
+  bool agrees(std::string result) { return tries_.agrees(std::move(result)); }
+  void failed(const Error& error) {
+    is_one_code_ = is_one_code_ && (n_errors_ == 0 || error_.code == error.code);
+    is_one_text_ = is_one_text_ && (n_errors_ == 0 || error_.message == error.message);
+    error_ = error;
+    ++n_errors_;
+  }
+  // Nothing to hold the one result against.
+  bool has_one() const { return tries_.count() == 1; }
+  std::string text(const contract::Chip& chip) const {
+    const int64_t n_results = tries_.count();
+    std::string text =
+        fmt::format("{} on chip {} gave ", counted(n_results + n_errors_, "try", "tries"), chip.info().name);
+    if (n_results > 0) text += counted(n_results, "result", "results, no two alike");
+    if (n_results > 0 && n_errors_ > 0) text += " and ";
+    if (n_errors_ > 0) text += fmt::format("{}, the last: {}", counted(n_errors_, "error", "errors"), error_.message);
+    return text;
+  }
+  // How all of them ended, where that was alike.
+  Code code() const { return tries_.count() == 0 && is_one_code_ ? error_.code : Code::kInternal; }
+  // Numbers that go wrong in the same place each time are the model's, and not the chip's.
+  bool is_of_model() const { return code() == Code::kOutOfRange && is_one_text_; }
+
+ private:
+  check::Tries tries_;
+  int64_t n_errors_ = 0;
+  Error error_;  // the last one
+  bool is_one_code_ = true, is_one_text_ = true;
+};
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -47,7 +101,7 @@ bool RunningTrainer::is_rechecked() const {
 // `attempt` is told which try it is, from 1, and in what its result differs from that of the try before.
 Status RunningTrainer::until_two_agree(
     const std::string& what, const std::function<Result<std::string>(int64_t n, check::BitDifference&)>& attempt) {
-  check::Tries tries;
+  GivenResults given;
   std::string first_found;
   for (int64_t n = 1; n <= kTriesMax; ++n) {
     check::BitDifference difference;
@@ -55,26 +109,65 @@ Status RunningTrainer::until_two_agree(
     if (is_cut_short_) return own.ok() ? Status() : Status(own.error());
     std::string result = own.ok() ? *own : fmt::format("{}: {}", code_name(own.error().code), own.error().message);
     const std::string found = !own.ok() ? "an error: " + own.error().message : difference.text();
+    if (!is_result(own)) result.insert(result.begin(), kErrorMark);
     NARU_ASSIGN(const std::vector<std::string> all, peers_->gather(std::move(result)));
     std::string together;
-    for (const std::string& each : all) together += each + '\n';
-    if (tries.agrees(std::move(together))) {
+    bool is_complete = true;
+    for (const std::string& each : all) {
+      is_complete = is_complete && !each.starts_with(kErrorMark);
+      together += each + '\n';
+    }
+    if (!is_complete) {
+      given.failed(own.ok() ? Error{Code::kInternal, "another process had one"} : own.error());
+    } else if (given.agrees(std::move(together))) {
       if (!own.ok()) return own.error();
       return n > 2 ? count_differences(n - 2) : Status();
     }
-    if (n == 1 && own.ok()) continue;  // nothing to hold it against
+    if (is_complete && own.ok() && given.has_one()) continue;
     NARU_TRY(say_difference(what, n, found));
-    if (first_found.empty()) first_found = found;
+    if (first_found.empty() && own.ok()) first_found = found;
   }
-  return no_agreement(what, first_found.empty() ? "what is not in these values" : first_found);
+  const std::string first = first_found.empty() ? "" : "; at first " + first_found;
+  return no_agreement(what, given.text(chip_) + first, given.code(), given.is_of_model());
 }
 
-Error RunningTrainer::no_agreement(const std::string& what, const std::string& found) const {
-  return {Code::kInternal,
-          fmt::format("rechecking {}: {} tries on chip {} gave {} results, and two alike were wanted; at first {}; the "
-                      "chip or its memory is not to be trusted: go on from the last checkpoint on another one, and see "
-                      "what `naru check` says of this one",
-                      what, kTriesMax, chip_.info().name, kTriesMax, found)};
+Error RunningTrainer::no_agreement(const std::string& what, const std::string& given, Code code,
+                                   bool is_of_model) const {
+  const std::string next = fmt::format(
+      "; the chip or its memory is not to be trusted: go on from the last checkpoint on another one, and see what `{}` "
+      "says of this one",
+      check_command());
+  return {code,
+          fmt::format("rechecking {}: {}; two results alike were wanted{}", what, given, is_of_model ? "" : next)};
+}
+
+// A fault was put in front of it, or it is not the CPU's own.
+bool RunningTrainer::is_in_doubt() const {
+  const std::string name = chip_.info().name;
+  return !start_.fault.empty() || (name != "cpu" && name != "reference");
+}
+
+std::string RunningTrainer::check_command() const {
+  const std::string fault = start_.fault.empty() ? "" : " --inject " + start_.fault;
+  return fmt::format("naru check --chip {}{}", chip_.info().name, fault);
+}
+
+// What else numbers that went wrong are advised by.
+std::string RunningTrainer::chip_advice() const {
+  if (!is_in_doubt()) return "";
+  const std::string_view again = recipe_.guard.recheck_every == 1
+                                     ? ""
+                                     : "guard.recheck_every=1 computes again what comes out wrong now and then, and ";
+  return fmt::format("; or chip {} is to blame: {}`{}` says what it gets wrong", chip_.info().name, again,
+                     check_command());
+}
+
+Error RunningTrainer::failed_answers(const std::string& what, Error error) const {
+  const bool is_not_finite = error.code == Code::kOutOfRange;
+  error.message = fmt::format("answering {}, on chip {}: {}; the same command goes on from step {} and asks again{}{}",
+                              what, chip_.info().name, error.message, state_.step,
+                              is_not_finite ? ", and where that fails too, lower optimizer.lr" : "", chip_advice());
+  return error;
 }
 
 Status RunningTrainer::say_difference(const std::string& what, int64_t n, const std::string& found) {
@@ -188,35 +281,77 @@ Status RunningTrainer::agreed_update(const ParameterBuffer& grads, double lr, do
 // The losses of one micro-batch of a validation. No process waits for another here.
 Result<MicroSums> RunningTrainer::agreed_losses(const data::MicroBatch& batch) {
   const std::string what = fmt::format("the validation after step {}", state_.step);
-  check::Tries tries;
-  for (int64_t n = 1; n <= kTriesMax; ++n) {
+  MicroSums sums;
+  std::string found;
+  const auto attempt = [&](int64_t n) -> Result<std::string> {
     if (n > 1) NARU_TRY(model_->refresh());
-    auto result = model_->run(batch, {}, nullptr);
-    const std::string text = result.ok() ? bits_text(result->sums.loss) : "an error: " + result.error().message;
-    if (tries.agrees(text)) {
-      if (n > 2) NARU_TRY(count_differences(n - 2));
-      if (!result.ok()) return std::move(result).error();
-      return std::move(result->sums);
-    }
-    if (n == 1 && result.ok()) continue;
-    NARU_TRY(say_difference(what, n, result.ok() ? fmt::format("a loss of {}", result->sums.loss) : text));
+    NARU_ASSIGN(TrainableModel::MicroResult result, model_->run(batch, {}, nullptr));
+    sums = std::move(result.sums);
+    found = fmt::format("a loss of {}", sums.loss);
+    return bits_text(sums.loss);
+  };
+  NARU_TRY(own_two_agree(what, attempt, found));
+  return sums;
+}
+
+// As until_two_agree, of what one process does for itself; `otherwise`: what the last attempt found, in words.
+Status RunningTrainer::own_two_agree(const std::string& what,
+                                     const std::function<Result<std::string>(int64_t n)>& attempt,
+                                     const std::string& otherwise) {
+  GivenResults given;
+  for (int64_t n = 1; n <= kTriesMax; ++n) {
+    const Result<std::string> own = attempt(n);
+    if (!own.ok()) given.failed(own.error());
+    if (own.ok() && given.agrees(*own)) return n > 2 ? count_differences(n - 2) : Status();
+    if (own.ok() && given.has_one()) continue;
+    NARU_TRY(say_difference(what, n, own.ok() ? otherwise : "an error: " + own.error().message));
   }
-  return no_agreement(what, "losses");
+  return no_agreement(what, given.text(chip_), given.code(), given.is_of_model());
 }
 
 Status RunningTrainer::exported_value(int64_t index, float* out) {
   if (recipe_.guard.recheck_every == 0 || recipe_.lora.rank == 0) return model_->merged_value(index, out);
   const models::Parameter& parameter = model_->parameters()[static_cast<size_t>(index)];
-  const std::string what = fmt::format("the result's {}", parameter.name);
-  check::Tries tries;
-  for (int64_t n = 1; n <= kTriesMax; ++n) {
+  const auto attempt = [&](int64_t) -> Result<std::string> {
     NARU_TRY(model_->merged_value(index, out));
     Sha256 hash;
     hash.update(std::as_bytes(std::span<const float>(out, static_cast<size_t>(parameter.n_elements()))));
-    if (tries.agrees(hash.finish_hex())) return n > 2 ? count_differences(n - 2) : Status();
-    if (n > 1) NARU_TRY(say_difference(what, n, "other values"));
+    return hash.finish_hex();
+  };
+  return own_two_agree(fmt::format("the result's {}", parameter.name), attempt, "other values");
+}
+
+// Answers that are shown and not learnt from: false where no try counted, which ends no run that could go on. Of a
+// rechecked step two must be alike; of others an answer without an error is enough. Without rechecks the first error
+// ends the run, as it may be one of the weights.
+Result<bool> RunningTrainer::try_to_answer(const std::string& what,
+                                           const std::function<Result<std::string>()>& attempt) {
+  const int64_t every = recipe_.guard.recheck_every;
+  const int64_t n_wanted = every > 0 && state_.step % every == 0 ? 2 : 1;
+  GivenResults given;
+  Status made;
+  for (int64_t n = 1; n <= kTriesMax; ++n) {
+    made = n > 1 ? model_->refresh() : Status();
+    const Result<std::string> own = made.ok() ? attempt() : Result<std::string>(made.error());
+    if (!own.ok() && !may_be_the_chips(own.error().code)) return own.error();
+    if (!own.ok() && every == 0) return failed_answers(what, own.error());
+    if (!own.ok()) {
+      given.failed(own.error());
+      rollout_.reset();  // what it was in the middle of, and its cache, are not gone on with
+    } else if (given.agrees(*own) || n_wanted == 1) {
+      if (n > n_wanted) NARU_TRY(count_differences(n - n_wanted));
+      return true;
+    }
+    if (own.ok() && given.has_one()) continue;
+    NARU_TRY(say_difference(what, n, own.ok() ? "other answers" : "an error: " + own.error().message));
   }
-  return no_agreement(what, "values");
+  note(
+      fmt::format("recheck: {}: {}; left out, as nothing is learnt from them, and the run goes on; see what `{}` says "
+                  "of the chip",
+                  what, given.text(chip_), check_command()));
+  NARU_TRY(count_differences(kTriesMax));
+  if (!made.ok()) NARU_TRY(model_->refresh());  // nothing is trained with matrices that are half made
+  return false;
 }
 
 // An answer that its trainer disagrees with at every try was drawn wrongly: it is drawn again, while the weights that

@@ -228,7 +228,7 @@ Error RunningTrainer::failed_step(Error error) const {
   if (is_cut_short_) return error;
   const bool is_not_finite = error.code == Code::kOutOfRange;
   error.message = fmt::format("training step {}: {}{}", state_.step, error.message,
-                              is_not_finite ? kAfterOverflow : std::string_view());
+                              is_not_finite ? std::string(kAfterOverflow) + chip_advice() : "");
   return error;
 }
 
@@ -300,8 +300,8 @@ Status RunningTrainer::train_step() {
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
     return Error{Code::kOutOfRange,
                  fmt::format("training step {}: the loss is {} and the norm of the gradient {}, finite numbers were "
-                             "wanted{}",
-                             state_.step, loss, norm, kAfterOverflow)};
+                             "wanted{}{}",
+                             state_.step, loss, norm, kAfterOverflow, chip_advice())};
   }
   const double lr = recipe_.optimizer.lr * learning_rate_factor(recipe_.schedule, state_.step, plan_.steps);
   const GuardDecision decision = judge_norm(recipe_.guard, recipe_.optimizer.clip_norm, norm, state_.guard);
@@ -335,6 +335,10 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
   if (has_rollouts()) result.tokens_compared = state_.tokens_compared;
   result.validation_loss = state_.validation_loss;
   result.recheck_differences = state_.n_differences;
+  if (is_writer()) {
+    const nlohmann::json fault = run_->field("fault");
+    if (fault.is_string()) result.fault = fault.get<std::string>();
+  }
   if (is_writer()) NARU_TRY(is_finished_ ? confirm_result(result) : write_result(result));
   NARU_ASSIGN(result.weights_sha256, say_to_all(*peers_, result.weights_sha256));
   return result;
@@ -343,7 +347,7 @@ Result<RunResult> RunningTrainer::finish(bool is_done) {
 Status RunningTrainer::write_result(RunResult& result) {
   NARU_TRY(count_failures(result));
   // A checkpoint of the last step may know nothing of problems.
-  if (result.is_done && !state_.accuracy) NARU_TRY(judge());
+  if (result.is_done && !state_.accuracy && asked_step_ != state_.step) NARU_TRY(judge());
   const nlohmann::json peak = run_->field("peak_memory_bytes");
   const double peak_before = peak.is_number() ? peak.get<double>() : 0;
   std::vector<std::pair<std::string, double>> numbers = {{"step", static_cast<double>(state_.step)},
@@ -377,6 +381,8 @@ Status RunningTrainer::confirm_result(RunResult& result) {
   if (failures.is_number_integer()) result.reward_failures = failures.get<int64_t>();
   const nlohmann::json problems = run_->field("problems");
   if (problems.is_number_integer()) result.n_problems = problems.get<int64_t>();
+  const nlohmann::json thrown_away = run_->field("recheck_differences");  // behind the last checkpoint too
+  if (thrown_away.is_number_integer()) result.recheck_differences = thrown_away.get<int64_t>();
   NARU_TRY(export_result(result));
   return runs::write_report(run_->path());
 }
@@ -429,7 +435,7 @@ Status RunningTrainer::run_steps() {
     if (is_cut_short_) return {};  // without a checkpoint: the next start does it again
     NARU_TRY(status);
   }
-  if (state_.is_unjudged) NARU_TRY(judge());  // the last start was stopped in it
+  NARU_TRY(ask_what_is_left());
   while (state_.step < plan_.steps) {
     NARU_ASSIGN(const bool stops, agree_to_stop(*peers_, should_stop()));
     if (stops) break;
@@ -444,9 +450,11 @@ Status RunningTrainer::run_steps() {
       return is_due(every) && (has_rollouts() || tenths(state_.step) > tenths(state_.step - every));
     };
     if (is_last || is_due(recipe_.validate.every)) NARU_TRY(validate());
-    if (is_last || is_watched(recipe_.validate.every)) NARU_TRY(judge());
-    if (is_last || is_due(recipe_.sample.every)) NARU_TRY(sample());
+    // Answers change no bit of the run, and may end it: the checkpoint goes first, and says what is not asked yet.
+    state_.is_unjudged = held_out_ && (is_last || is_watched(recipe_.validate.every));
+    state_.is_unsampled = !recipe_.sample.prompts.empty() && (is_last || is_due(recipe_.sample.every));
     if (is_last || is_due(recipe_.checkpoint.every)) NARU_TRY(save());
+    NARU_TRY(ask(state_.is_unjudged, state_.is_unsampled));
   }
   return saved_step_ == state_.step ? Status() : save();
 }

@@ -33,7 +33,8 @@ struct RunState {
   std::optional<double> reward;           // of the last rollout
   int64_t tokens_compared = 0;            // by bits, between rollouts and updates
   int64_t reference_step = 0;             // whose weights the reference policy has; 0: those of the start
-  bool is_unjudged = false;               // a stop came while the held-out problems of `step` were asked
+  bool is_unjudged = false;               // the held-out problems of `step` are asked behind its checkpoint
+  bool is_unsampled = false;              // so are its samples
   std::optional<double> accuracy;         // the last one; known to rank 0
   GuardState guard;
   int64_t n_roll_backs = 0;
@@ -104,7 +105,6 @@ class RunningTrainer : public Trainer {
   Status keep_experts(data::StepBatch& batch);  // trainer_rollout.cpp
   Error explained(Error error, const data::MicroBatch& batch);
   Error failed_step(Error error) const;
-  Error failed_after_step(std::string_view doing, Error error) const;  // in what is no part of a step
   Result<bool> roll_back();
   Result<data::StepBatch> ask_batch();
   Result<StepGradients> compute(const data::StepBatch& batch);
@@ -133,13 +133,23 @@ class RunningTrainer : public Trainer {
   Status agreed_update(const ParameterBuffer& grads, double lr, double scale);
   bool drops_rollout(const Error& error);
   Result<MicroSums> agreed_losses(const data::MicroBatch& batch);
+  Status own_two_agree(const std::string& what, const std::function<Result<std::string>(int64_t n)>& attempt,
+                       const std::string& otherwise);
+  Result<bool> try_to_answer(const std::string& what, const std::function<Result<std::string>()>& attempt);
   Status exported_value(int64_t index, float* out);  // of the result; where adapters are merged in
-  Error no_agreement(const std::string& what, const std::string& found) const;
+  Error no_agreement(const std::string& what, const std::string& given, Code code, bool is_of_model) const;
+  bool is_in_doubt() const;           // the chip
+  std::string check_command() const;  // that says what is wrong with it
+  std::string chip_advice() const;    // "" where it is not in doubt
+  Error failed_answers(const std::string& what, Error error) const;
 
   Status add(const runs::Metrics& metrics);  // to the record of the run, and to whoever shows it
   Status tell_history();
-  Status judge();              // held-out problems, where the recipe has any
-  Result<Rollout*> rollout();  // on the present weights
+  Status judge();  // held-out problems, where the recipe has any
+  Status keep_judged(const HeldOutResult& result);
+  Status ask(bool is_judged, bool is_sampled);  // behind the checkpoint of the step, where it has one
+  Status ask_what_is_left();                    // of what the checkpoint that a start goes on from does not know asked
+  Result<Rollout*> rollout();                   // on the present weights
   Status sample(bool may_stop = false);
   bool is_base_model() const;
   Status export_result(RunResult& result);
@@ -201,6 +211,7 @@ class RunningTrainer : public Trainer {
   bool is_open_ = false;
   bool is_resumed_ = false;
   bool is_finished_ = false;   // the run was done when it was opened: its record stays as it is
+  int64_t asked_step_ = -1;    // whose held-out problems were asked in this start, or left out
   int64_t saved_step_ = -1;    // whose checkpoint holds the present state
   bool is_cut_short_ = false;  // asked to stop in the middle of a step (or before the first), which is as not begun
 };

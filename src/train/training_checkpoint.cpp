@@ -42,6 +42,7 @@ Json state_json(const RunState& state) {
   if (state.tokens_compared > 0) json["tokens_compared"] = state.tokens_compared;
   if (state.reward) json["reward"] = bits_of(*state.reward);
   if (state.is_unjudged) json["unjudged"] = true;
+  if (state.is_unsampled) json["unsampled"] = true;
   if (state.n_differences > 0) json["recheck_differences"] = state.n_differences;
   return json;
 }
@@ -146,6 +147,7 @@ Result<RunState> parse_state(const std::string& text, const StateOrigin& origin)
     NARU_ASSIGN(state.n_differences, integer_of(json, "recheck_differences", origin));
   }
   state.is_unjudged = json.contains("unjudged") && json["unjudged"] == true;
+  state.is_unsampled = json.contains("unsampled") && json["unsampled"] == true;
   if (json.contains("accuracy")) {
     NARU_ASSIGN(state.accuracy, double_of(json, "accuracy", origin));
   }

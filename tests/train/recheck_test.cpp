@@ -6,89 +6,13 @@
 #include <future>
 #include <set>
 
-#include "check/faulty_chip.h"
 #include "check/watch.h"
-#include "check/watched_chip.h"
 #include "contract/forwarding_chip.h"
-#include "runs/run_folder.h"
+#include "tests/train/fault_rig.h"
 #include "tests/train/grpo_rig.h"
 
 namespace naru::train {
 namespace {
-
-constexpr int kStartsMax = 60;
-
-// A chip with a fault, as `naru train --inject` makes it: at rest until the run is open, then drawn anew each start.
-struct FaultyTrainChip {
-  explicit FaultyTrainChip(const std::string& text) : notes(std::make_shared<check::CallNotes>()) {
-    auto made = std::make_unique<check::FaultyChip>(test::make_test_chip(), check::parse_fault(text).value());
-    made->rest();
-    faulty = made.get();
-    chip = std::make_unique<check::WatchedChip>(std::move(made), notes);
-  }
-  TrainerEvents events() {
-    TrainerEvents events;
-    events.opened = [chip = faulty](int64_t n_starts, int64_t step) {
-      chip->begin(static_cast<uint64_t>(n_starts) << 32 | static_cast<uint64_t>(step));
-    };
-    events.note = [this](std::string_view line) { notes_said.emplace_back(line); };
-    return events;
-  }
-  bool said(std::string_view part) const {
-    for (const std::string& line : notes_said) {
-      if (line.find(part) != std::string::npos) return true;
-    }
-    return false;
-  }
-
-  std::shared_ptr<check::CallNotes> notes;
-  check::FaultyChip* faulty = nullptr;
-  std::unique_ptr<contract::Chip> chip;
-  std::vector<std::string> notes_said;
-};
-
-struct Ended {
-  std::string weights;
-  int64_t n_differences = 0, n_faults = 0;
-  std::vector<std::string> errors;  // of the starts that failed
-  int64_t n_redrawn = 0;            // rollouts
-};
-
-// Begun again until it is done.
-Ended run_under(const TrainerRig& rig, const recipes::Recipe& recipe, const std::string& fault) {
-  Ended ended;
-  for (int n = 0; n < kStartsMax; ++n) {
-    FaultyTrainChip chip(fault);
-    const auto result = rig.run(recipe, *chip.chip, chip.events());
-    ended.n_faults += chip.faulty->n_faults();
-    for (const std::string& line : chip.notes_said) ended.n_redrawn += line.ends_with("; drawing it again") ? 1 : 0;
-    if (!result.ok()) {
-      ended.errors.push_back(result.error().message);
-      continue;
-    }
-    EXPECT_TRUE(result->is_done);
-    ended.weights = result->weights_sha256;
-    ended.n_differences = result->recheck_differences;
-    return ended;
-  }
-  ADD_FAILURE() << fault << ": not done after " << kStartsMax << " starts: " << ended.errors.back();
-  return ended;
-}
-
-recipes::Recipe rechecked(const TrainerRig& rig, const std::string& name, const std::string& config = "llama.json") {
-  recipes::Recipe recipe = rig.recipe(name, config);
-  recipe.guard.recheck_every = 1;
-  recipe.validate.every = 2;
-  recipe.validation = recipe.data;
-  recipe.validation[0].documents = 8;
-  return recipe;
-}
-
-std::string clean_weights(const TrainerRig& rig, recipes::Recipe recipe) {
-  recipe.output = rig.run_folder(recipe.name + "-clean").string();
-  recipe.guard.recheck_every = 0;
-  return rig.finished(recipe, best_cpu());
-}
 
 TEST(Recheck, ARunUnderFlipsAndLostOpsEndsInTheWeightsOfACleanOne) {
   const TrainerRig rig;
@@ -151,11 +75,16 @@ TEST(Recheck, SaysWhatDiffersAndCountsIt) {
   FaultyTrainChip chip("flip@adamw:0.4");
   StartOptions start;
   start.fault = "flip@adamw:0.4";
-  const auto trainer = rig.open(recipe, *chip.chip, chip.events(), start);
+  auto trainer = rig.open(recipe, *chip.chip, chip.events(), start);
   ASSERT_TRUE(trainer.ok()) << trainer.error().message;
   const auto result = (*trainer)->run();
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_GT(result->recheck_differences, 0);
+  EXPECT_EQ(result->fault, "flip@adamw:0.4");
+  trainer->reset();
+  const auto confirmed = rig.run(recipe, best_cpu());
+  ASSERT_TRUE(confirmed.ok());
+  EXPECT_EQ(confirmed->fault, "flip@adamw:0.4") << "of a start before";
   EXPECT_TRUE(chip.said("the update of step "));
   EXPECT_TRUE(chip.said("value with other bits (1 bit), first the value of model."));
   EXPECT_TRUE(chip.said(" before; computing it again"));
@@ -292,8 +221,7 @@ TEST(TrainFaults, ARunThatFailsNamesChipCallAndOpAndGoesOn) {
     for (const char* part : each.parts) {
       EXPECT_NE(ended.errors.front().find(part), std::string::npos) << ended.errors.front();
     }
-    EXPECT_NE(ended.errors.front().find(fmt::format("chip {}", test::is_distant() ? "distant" : "cpu")),
-              std::string::npos);
+    EXPECT_NE(ended.errors.front().find(fmt::format("chip {}", best_cpu().info().name)), std::string::npos);
   }
 }
 
