@@ -37,12 +37,12 @@ SetFlag of_model(CheckOptions& o, SetFlag set) {
 }
 
 Status check_compared(const CheckOptions& o) {
+  if (std::any_of(o.compared.begin(), o.compared.end(), [](const auto& path) { return path.empty(); })) {
+    return misused_check("--compare '' names nothing", "give the folder of a receipt or a recording");
+  }
   if (o.compared.size() != 2) {
     return misused_check("--compare was given once, and two receipts or two recordings are compared",
                          "give it twice: --compare A --compare B");
-  }
-  if (std::any_of(o.compared.begin(), o.compared.end(), [](const auto& path) { return path.empty(); })) {
-    return misused_check("--compare '' names nothing", "give the folder of a receipt or a recording");
   }
   if (!o.is_run_asked && !o.is_op_asked) return {};
   return misused_check("--compare runs no chip, and MODEL or flags of a run were given", "leave them out");
