@@ -20,6 +20,7 @@ namespace naru {
 namespace {
 
 namespace fs = std::filesystem;
+using opencl::Int;
 
 // A folder of the test, gone behind it.
 class Folder {
@@ -133,8 +134,8 @@ TEST(Opencl, MemoryThatIsNotThereIsRefusedWithTheNumbers) {
   EXPECT_TRUE(chip->allocate(4096).ok());
 }
 
-std::unique_ptr<gpu::Driver> first_device() {
-  auto driver = opencl::OpenclDriver::open(opencl::list_devices().value().front()).value();
+std::unique_ptr<gpu::Driver> first_device(const opencl::Api& api = *opencl::load_api().value()) {
+  auto driver = opencl::OpenclDriver::open(api, opencl::list_devices().value().front()).value();
   driver->choose({.flush = true, .divide = true});  // right whatever the device does
   return driver;
 }
@@ -203,6 +204,45 @@ TEST(Opencl, AnyCallOfTheDriverMayFail) {
     ++n_failed;
   }
   EXPECT_GT(n_failed, 8);
+}
+
+// The functions of the library, some of which fail as the test says.
+struct FailingCalls {
+  Int of_launch = opencl::kSuccess, of_read = opencl::kSuccess, of_event = opencl::kSuccess;
+  Int of_memory = opencl::kSuccess;
+  int n_without_memory = 0;  // that many calls have none
+};
+FailingCalls failing;
+
+const opencl::Api& failing_api() {
+  static const opencl::Api& kApi = *opencl::load_api().value();
+  static const opencl::Api kFailing = [] {
+    opencl::Api api = kApi;
+    api.create_buffer = [](opencl::ContextId context, opencl::Bits flags, size_t bytes, void* data, Int* code) {
+      if (failing.n_without_memory == 0) return kApi.create_buffer(context, flags, bytes, data, code);
+      --failing.n_without_memory;
+      *code = failing.of_memory;
+      return opencl::MemId{};
+    };
+    api.launch = [](opencl::QueueId queue, opencl::KernelId kernel, opencl::Uint dimensions, const size_t* offset,
+                    const size_t* global, const size_t* local, opencl::Uint n, const opencl::EventId* behind,
+                    opencl::EventId* event) {
+      if (failing.of_launch != opencl::kSuccess) return failing.of_launch;
+      return kApi.launch(queue, kernel, dimensions, offset, global, local, n, behind, event);
+    };
+    api.read_buffer = [](opencl::QueueId queue, opencl::MemId from, opencl::Uint blocks, size_t offset, size_t bytes,
+                         void* to, opencl::Uint n, const opencl::EventId* behind, opencl::EventId* event) {
+      if (failing.of_read != opencl::kSuccess) return failing.of_read;
+      return kApi.read_buffer(queue, from, blocks, offset, bytes, to, n, behind, event);
+    };
+    api.get_event_info = [](opencl::EventId event, opencl::Uint what, size_t bytes, void* value, size_t* size) {
+      const Int code = kApi.get_event_info(event, what, bytes, value, size);
+      if (failing.of_event != opencl::kSuccess) *static_cast<Int*>(value) = failing.of_event;
+      return code;
+    };
+    return api;
+  }();
+  return kFailing;
 }
 
 // 1 + 1 by the chip.
@@ -314,6 +354,67 @@ TEST(Opencl, NumbersOfADeviceThatLiesAreAnError) {
       EXPECT_EQ(two_of(*chip).value(), 2) << check::case_line(*found) << " " << mark;
     }
   }
+}
+
+// The same code of the library means no memory where it was asked for, and elsewhere that a kernel was aborted.
+TEST(Opencl, AnAbortedKernelIsADeviceThatIsLost) {
+  SKIP_WHERE_ABSENT();
+  const Int none = opencl::kOutOfResources;
+  for (const FailingCalls& calls : {FailingCalls{.of_launch = none}, FailingCalls{.of_read = none},
+                                    FailingCalls{.of_event = none}, FailingCalls{.of_event = -9999}}) {
+    failing = {};
+    const auto chip = gpu::make_gpu_chip(first_device(failing_api())).value();
+    EXPECT_EQ(two_of(*chip).value(), 2);
+    failing = calls;
+    const auto two = two_of(*chip);
+    failing = {};
+    ASSERT_FALSE(two.ok());
+    EXPECT_EQ(two.error().code, Code::kUnavailable);
+    EXPECT_NE(two.error().message.find("the device is lost to this process: start naru again"), std::string::npos)
+        << two.error().message;
+  }
+}
+
+// Each way to wait hears of a kernel that ended abnormally, whose only word of it is the event of its launch.
+TEST(Opencl, EveryWaitAsksForTheEventsOfLaunches) {
+  SKIP_WHERE_ABSENT();
+  for (const int way : {0, 1, 2}) {
+    failing = {};
+    const auto chip = gpu::make_gpu_chip(first_device(failing_api())).value();
+    const auto buffer = chip->allocate(4).value();
+    const View x = make_view(buffer->address(), DType::kF32, 1, 1);
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(chip->run(contract::Add{.a = x, .b = x, .out = x}).ok());
+    failing.of_event = opencl::kOutOfResources;
+    float value = 0;
+    const auto wait = [&] {
+      if (way == 0) return chip->wait();
+      return way == 1 ? chip->copy_in(x.address, &value, 4) : chip->copy_out(&value, x.address, 4);
+    };
+    const Status status = wait();
+    failing = {};
+    ASSERT_FALSE(status.ok()) << way;
+    EXPECT_TRUE(status.error().message.starts_with("running kernel add on chip opencl ("));
+    EXPECT_TRUE(wait().ok()) << "said once";
+  }
+}
+
+// Memory of what is queued is free when it is done: a driver without any is asked again then.
+TEST(Opencl, MemoryThatIsNotThereIsAskedForTwice) {
+  SKIP_WHERE_ABSENT();
+  for (const Int code : {opencl::kNoMemoryForObject, opencl::kOutOfResources}) {
+    for (const int64_t bytes : {64, 1 << 20}) {
+      failing = {};
+      const auto driver = first_device(failing_api());
+      failing = {.of_memory = code, .n_without_memory = 1};
+      EXPECT_TRUE(driver->allocate(bytes).ok()) << code;
+      failing = {.of_memory = code, .n_without_memory = 2};
+      const auto refused = driver->allocate(bytes);
+      ASSERT_FALSE(refused.ok()) << code;
+      EXPECT_EQ(refused.error().code, Code::kResourceExhausted) << refused.error().message;
+      EXPECT_EQ(failing.n_without_memory, 0);
+    }
+  }
+  failing = {};
 }
 
 // Kept programs that are cut, changed or empty are made again.

@@ -30,7 +30,8 @@ Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) 
                              "chip cpu",
                              device.name, why_not)};
   }
-  NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(device));
+  NARU_ASSIGN(const Api* api, load_api());
+  NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(*api, device));
   NARU_TRY(gpu::choose_exact(*driver, {form.is_software, form.is_software}));
   return gpu::make_gpu_chip(std::move(driver));
 }
