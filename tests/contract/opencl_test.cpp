@@ -2,6 +2,8 @@
 // damaged, and what it computes where nothing is left to the hardware. Cases and golden files run on it by
 // NARU_TEST_CHIP.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -456,6 +458,20 @@ TEST(Opencl, DamagedProgramsAreMadeAgain) {
     std::ofstream(file, std::ios::binary) << flipped;
     run();
     EXPECT_NE(bytes_of(file), flipped);
+  }
+  // Nor is one taken that others may have put there; the folder is the user's alone again then.
+  const auto is_made_again = [&](const fs::path& file) {
+    struct stat before, after;
+    return ::stat(file.c_str(), &before) == 0 && (run(), ::stat(file.c_str(), &after)) == 0 &&
+           before.st_ino != after.st_ino;
+  };
+  EXPECT_FALSE(is_made_again(files.front()));
+  fs::permissions(kept, fs::perms::all);
+  EXPECT_TRUE(is_made_again(files.front()));
+  EXPECT_EQ(fs::status(kept).permissions(), fs::perms::owner_all);
+  if (::geteuid() == 0) {  // who may give files away
+    ASSERT_EQ(::chown(files.front().c_str(), 1, static_cast<gid_t>(-1)), 0);
+    EXPECT_TRUE(is_made_again(files.front()));
   }
   ::unsetenv("XDG_CACHE_HOME");
 }
