@@ -102,7 +102,7 @@ class Runner:
             self.environment["LD_LIBRARY_PATH"] = f"{folder / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
 
     def step(self, name, seconds, *commands, read=lambda text: [], wanted=""):
-        """Runs commands one after the other; `read` makes what was found of their output, in which the pattern `wanted` must be."""
+        """Runs commands in order; `read` makes what was found of their output, in which the pattern `wanted` must be."""
         begin = time.monotonic()
         end = min(self.end, begin + seconds)
         text, ended = "", "well"
