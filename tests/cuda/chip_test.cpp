@@ -6,6 +6,7 @@
 #include "check/run_program.h"
 #include "check/suite.h"
 #include "chips/cuda/cuda_chip.h"
+#include "chips/gpu/gpu_chip.h"
 #include "tests/cuda/cuda_rig.h"
 #include "tests/test_chip.h"
 
@@ -49,6 +50,19 @@ TEST(CudaChip, ASecondDeviceWithNothingLeftToIt) {
   ASSERT_TRUE(chip.ok()) << chip.error().message;
   EXPECT_NE((*chip)->info().detail.find("Stand-in 125"), std::string::npos) << (*chip)->info().detail;
   expect_cases(**chip, "axpby", 9);
+}
+
+// Of sizes that a driver rounds up.
+TEST(CudaChip, WhatIsGivenBackIsFreeAgain) {
+  test::Standin standin;
+  const auto chip = gpu::make_gpu_chip(test::open_driver().value()).value();
+  const int64_t before = chip->memory().free;
+  for (int i = 0; i < 1000; ++i) {
+    const auto buffer = chip->allocate(65537);
+    ASSERT_TRUE(buffer.ok()) << buffer.error().message;
+    ASSERT_LE(chip->memory().free, before - 65537) << i;
+  }
+  EXPECT_EQ(chip->memory().free, before);
 }
 
 TEST(CudaChip, FormsAreDevicesByNumber) {

@@ -122,12 +122,12 @@ TEST(CudaDriver, LaunchesByGeometryAndArguments) {
   for (int i = 0; i < 8; ++i) EXPECT_EQ(standin.parameter(i), want[i]) << i;
   EXPECT_EQ(standin.options(), "--gpu-architecture=sm_90 --fmad=false --ftz=true --prec-div=true --prec-sqrt=true");
   SKIP_WHERE_NOTHING_COMPUTES(standin);
-  float results[10];
+  float results[18];
   ASSERT_TRUE(driver->read(results, {memory.get(), 4096}, sizeof(results)).ok());
   const float of_add[] = {1.5f, 7.0f}, of_fma[] = {4.0f, -17.75f};
-  for (int i = 0; i < 2; ++i) EXPECT_EQ(results[5 * i], of_add[i]) << i;
-  for (int i = 0; i < 2; ++i) EXPECT_EQ(results[5 * i + 2], of_fma[i]) << i;
-  EXPECT_EQ(results[9], 3.0f) << "the root of 9";
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(results[9 * i], of_add[i]) << i;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(results[9 * i + 2], of_fma[i]) << i;
+  EXPECT_EQ(results[17], 3.0f) << "the root of 9";
 }
 
 // Of a kernel with other parameters, which the stand-in refuses where it knows them.

@@ -1,12 +1,61 @@
 // Libraries that are missing, no libraries, other ones, or broken: the chip is absent and says why, and nothing stops.
 // Each is looked at in a process of its own, which no other one was loaded into.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <fstream>
 
 #include "chips/cuda/cuda_chip.h"
+#include "chips/gpu/look_apart.h"
 #include "tests/cuda/cuda_rig.h"
 
 namespace naru {
 namespace {
+
+// A driver may leave a process behind that holds all that its own had open.
+TEST(LookApart, AnAnswerIsTakenWhenItIsWhole) {
+  const auto look = []() -> Result<std::string> {
+    const pid_t left = ::fork();
+    if (left != 0) return std::to_string(left);
+    ::alarm(100);
+    ::pause();
+    ::_exit(0);
+  };
+  const auto found = gpu::look_apart(look, "looking", "look elsewhere");
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_EQ(::kill(std::stoi(*found), SIGKILL), 0) << *found;
+}
+
+TEST(LookApart, AProcessThatEndsWithoutAnAnswer) {
+  const auto found = gpu::look_apart([]() -> Result<std::string> { ::_exit(0); }, "looking", "look elsewhere");
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, Code::kUnavailable);
+  EXPECT_EQ(found.error().message, "looking: a driver gave no answer in 60 s, or ended the process; look elsewhere");
+}
+
+TEST(LookApart, LongAnswersAreCut) {
+  const std::string text(100000, 'x');
+  EXPECT_EQ(gpu::look_apart([&]() -> Result<std::string> { return text; }, "", "").value(), text.substr(0, 16383));
+}
+
+int n_first = 0, n_second = 0;
+std::string first_where = "here";
+gpu::Look first_look([]() -> Result<std::string> { return fmt::format("first {}", ++n_first); },
+                     [] { return first_where; });
+gpu::Look second_look([]() -> Result<std::string> { return fmt::format("second {}", ++n_second); },
+                      [] { return std::string(); });
+
+// A look forks, which no process may after a driver is at work in it: whoever asks for one chip has looked for all.
+TEST(LookApart, EachLookIsMadeOnceAndAllOfThemFirst) {
+  EXPECT_EQ(first_look.found().value(), "first 1");
+  EXPECT_EQ(n_second, 1);
+  EXPECT_EQ(second_look.found().value(), "second 1");
+  EXPECT_EQ(first_look.found().value(), "first 1");
+  first_where = "there";
+  EXPECT_EQ(first_look.found().value(), "first 2");
+  EXPECT_EQ(second_look.found().value(), "second 1");
+}
 
 // What a process says where the variables name these.
 void say(const char* driver, const char* compiler) {

@@ -54,6 +54,31 @@ Result<DeviceFacts> facts_of(const DriverApi& api, int number) {
   return no_device(fmt::format("asking device {} ({}): the driver says {}", number, api.file, api.describe(code)));
 }
 
+Result<std::string> look_for_devices() {
+  const auto devices_in_words = []() -> Result<std::string> {
+    NARU_ASSIGN(const auto devices, list_devices());
+    NARU_ASSIGN(const CompilerApi* compiler, load_compiler_api());
+    std::string text;
+    for (size_t i = 0; i < devices.size(); ++i) {
+      const std::string why = why_not(devices[i]);
+      text +=
+          fmt::format("{}{} {}{}", i == 0 ? "" : "; ", i, devices[i].words(), why.empty() ? "" : ", of no use: " + why);
+    }
+    return fmt::format("{}; {}", text, compiler->words());
+  };
+  return is_at_work() ? devices_in_words() : gpu::look_apart(devices_in_words, kLooking, kLook);
+}
+
+std::string where_to_look() {
+  std::string lines;
+  for (const char* name : {"NARU_LIBCUDA", "NARU_NVRTC", "CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV"}) {
+    lines += gpu::variable_line(name);
+  }
+  return lines;
+}
+
+gpu::Look look(look_for_devices, where_to_look);
+
 }  // namespace
 
 std::string DeviceFacts::words() const {
@@ -84,18 +109,7 @@ Result<std::vector<DeviceFacts>> list_devices() {
 }
 
 Result<std::string> found_devices() {
-  const auto look = []() -> Result<std::string> {
-    NARU_ASSIGN(const auto devices, list_devices());
-    NARU_ASSIGN(const CompilerApi* compiler, load_compiler_api());
-    std::string text;
-    for (size_t i = 0; i < devices.size(); ++i) {
-      const std::string why = why_not(devices[i]);
-      text +=
-          fmt::format("{}{} {}{}", i == 0 ? "" : "; ", i, devices[i].words(), why.empty() ? "" : ", of no use: " + why);
-    }
-    return fmt::format("{}; {}", text, compiler->words());
-  };
-  return is_at_work() ? look() : gpu::look_apart(look, kLooking, kLook);
+  return look.found();
 }
 
 std::string why_not(const DeviceFacts& device) {

@@ -26,8 +26,8 @@ struct DeviceFacts {
 // Initialises the driver in this process. kUnavailable, with the reason, where there is no device.
 Result<std::vector<DeviceFacts>> list_devices();
 
-// What list_devices() finds and which NVRTC there is, in one line. It looks in a process of its own (gpu/look_apart.h),
-// as long as the driver is not at work in this one, which a child could not use then.
+// What list_devices() finds and which NVRTC there is, in one line. It looks once, in a process of its own
+// (gpu/look_apart.h), as long as the driver is not at work in this one, which a child could not use then.
 Result<std::string> found_devices();
 
 // Why the chip cannot run there, in words; empty where nothing speaks against it.

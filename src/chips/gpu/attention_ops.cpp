@@ -56,6 +56,7 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
         if (marks[static_cast<size_t>(2 * row)] != 0) bad.push_back(row);
       }
     }
+    if (bad.empty()) return fault_of_device("cache_write");
     const int64_t first = bad.front();
     const int32_t* mark = marks.data() + 2 * first;
     std::sort(bad.begin(), bad.end());
@@ -63,7 +64,7 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
         "cache_write", static_cast<int64_t>(marks.size() / 2), std::move(bad),
         fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; "
                     "the weights or an earlier layer overflowed",
-                    first, mark[0] - 1, std::bit_cast<float>(mark[1])));
+                    first, int64_t{mark[0]} - 1, std::bit_cast<float>(mark[1])));
   };
 }
 
@@ -98,12 +99,10 @@ Describe broken_list(std::string_view op, const contract::SequencesRef& sequence
     for (const int64_t row : order) {
       const int32_t* mark = marks.data() + 4 * row;
       if (mark[0] == 0) continue;
-      return contract::selected_error(op, n_rows, row, mark[0] - 1, mark[1], mark[2], own[static_cast<size_t>(row)]);
+      return contract::selected_error(op, n_rows, row, int64_t{mark[0]} - 1, mark[1], mark[2],
+                                      own[static_cast<size_t>(row)]);
     }
-    return Error{Code::kInternal,
-                 fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
-                             "run `naru check`",
-                             op)};
+    return fault_of_device(op);
   };
 }
 

@@ -27,6 +27,7 @@ Status Device::open() {
 }
 
 Result<Memory> Device::take(int64_t bytes) {
+  NARU_TRY(usable());
   const DriverInfo& info = driver_->info();
   const int64_t left = info.memory_bytes - used_bytes_;
   if (bytes > left) {
@@ -41,7 +42,7 @@ Result<Memory> Device::take(int64_t bytes) {
                              format_bytes(bytes), info.chip, format_bytes(info.allocation_max))};
   }
   NARU_ASSIGN(Memory memory, driver_->allocate(bytes));
-  used_bytes_ += bytes;
+  used_bytes_ += memory->bytes();
   return memory;
 }
 
@@ -94,6 +95,7 @@ void Device::push(const View& view) {
 }
 
 Status Device::launch(const KernelInfo& kernel, Groups groups) {
+  NARU_TRY(usable());
   if (groups.x == 0 || groups.y == 0 || groups.z == 0) return {};
   ++uses_[{op_, kernel.name}];
   return driver_->launch(kernel, groups.x, groups.y, groups.z, arguments_);
@@ -111,30 +113,47 @@ Result<MemoryPlace> Device::watch(int64_t rows, Describe describe) {
   return MemoryPlace{marks_.get(), 0};
 }
 
-Status Device::check(const std::function<Error(Error, const contract::Place&)>& at_place) {
+Status Device::usable() const {
+  if (lost_.has_value()) return *lost_;
+  return {};
+}
+
+Status Device::check(const AtPlace& at_place) {
+  NARU_TRY(usable());
   int32_t failed = 0;
   Status status = driver_->read(&failed, {status_.get(), 0}, 4);
-  if (status.ok() && failed == 0) {
-    watched_.clear();
-    if (number_ > kNumbersMax / 2) number_ = 0;
-    return {};
-  }
   const std::deque<Watched> watched = std::exchange(watched_, {});
-  if (!status.ok()) return status;
-  const auto found = std::find_if(watched.begin(), watched.end(), [&](const Watched& w) { return w.number == failed; });
+  if (number_ > kNumbersMax / 2) number_ = 0;
+  if (status.ok() && failed == 0) return status;
+  if (status.ok()) status = error_of(failed, watched, at_place);
+  clear_failure();
+  return status;
+}
+
+Error Device::error_of(int32_t number, const std::deque<Watched>& watched, const AtPlace& at_place) {
+  const auto found = std::find_if(watched.begin(), watched.end(), [&](const Watched& w) { return w.number == number; });
   if (found == watched.end()) {
     return Error{Code::kInternal,
                  fmt::format("running ops on chip {}: launch {} failed, and none of that number can; the "
                              "device or its driver is at fault, run `naru check --chip {}`",
-                             info().chip, failed, info().chip)};
+                             info().chip, number, info().chip)};
   }
   std::vector<int32_t> marks(static_cast<size_t>(2 * found->rows));
-  NARU_TRY(driver_->read(marks.data(), {found->marks.get(), 0}, 8 * found->rows));
-  const int32_t none = 0;
-  NARU_TRY(driver_->write({status_.get(), 0}, &none, 4));
+  Status status = driver_->read(marks.data(), {found->marks.get(), 0}, 8 * found->rows);
+  if (!status.ok()) return std::move(status).error();
+  return at_place(found->describe(marks), found->place);
+}
+
+void Device::clear_failure() {
   if (marks_ != nullptr) give_back(marks_->bytes());
   marks_ = nullptr;
-  return at_place(found->describe(marks), found->place);
+  const int32_t none = 0;
+  const Status status = driver_->write({status_.get(), 0}, &none, 4);
+  if (status.ok()) return;
+  lost_ = {status.error().code,
+           fmt::format("running ops on chip {}: the device is lost to this process, since its status could not be "
+                       "written after an error ({}); start naru again",
+                       info().chip, status.error().message)};
 }
 
 std::vector<contract::KernelUse> Device::kernel_uses() const {

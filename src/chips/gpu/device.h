@@ -4,13 +4,14 @@
 // That goes so: each launch has a number, and a word of the device's memory holds the number of the launch that failed,
 // 0 as long as none did. A kernel that finds a bad row leaves its number there and what it found in `marks`; kernels
 // that were queued behind it do nothing. check() reads the word and makes the error, with what the op left for that
-// purpose.
+// purpose. The word is 0 again whenever check() returns; a device on which that fails runs nothing more.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ class Device {
 
   const DriverInfo& info() const { return driver_->info(); }
   int64_t used_bytes() const { return used_bytes_; }
+  // An error where the status word is not known to be 0: kernels would do nothing, and nobody would hear of it.
+  Status usable() const;
   Driver& driver() { return *driver_; }
 
   // Memory that counts as used until give_back(). kResourceExhausted where there is none left.
@@ -80,9 +83,10 @@ class Device {
   Result<MemoryPlace> watch(int64_t rows, Describe describe);
   bool is_watching() const { return !watched_.empty(); }
   bool has_many_watched() const { return watched_.size() >= 256; }
+  using AtPlace = std::function<Error(Error, const contract::Place&)>;
   // Waits for all that is queued. The error of the op that failed, with the place that it was given; then all is as
   // new.
-  Status check(const std::function<Error(Error, const contract::Place&)>& at_place);
+  Status check(const AtPlace& at_place);
 
   // For kernel_uses().
   void begin_op(std::string_view op, const contract::Place& place) { op_ = op, place_ = place; }
@@ -104,6 +108,10 @@ class Device {
   void push(float number) { arguments_.emplace_back(number); }
   int64_t next_number() { return ++number_; }
   Status launch(const KernelInfo& kernel, Groups groups);
+  // The error of the launch of that number.
+  Error error_of(int32_t number, const std::deque<Watched>& watched, const AtPlace& at_place);
+  // The status word is 0 and no marks are left from here on; lost_ where that fails.
+  void clear_failure();
 
   std::unique_ptr<Driver> driver_;
   std::map<uint64_t, Memory> ranges_;  // by the first address
@@ -113,6 +121,7 @@ class Device {
   Memory scratch_[kScratchSlots];
   int64_t number_ = 0;
   std::deque<Watched> watched_;
+  std::optional<Error> lost_;
   std::vector<Argument> arguments_;
   std::string_view op_;
   contract::Place place_;

@@ -91,6 +91,7 @@ class GpuChip : public contract::Chip {
   }
   Status wait() override {
     if (device_->is_watching()) return settle();
+    NARU_TRY(device_->usable());
     return device_->driver().wait();
   }
   int64_t scratch_bytes(const contract::Op& op) const override { return gpu::scratch_bytes(op); }
@@ -111,7 +112,7 @@ class GpuChip : public contract::Chip {
 
   // The error of an op that was queued, where there is one.
   Status settle() {
-    if (!device_->is_watching()) return {};
+    if (!device_->is_watching()) return device_->usable();
     return device_->check([this](Error error, const contract::Place& place) {
       const contract::Place now = std::exchange(place_, place);
       Status status = at_place(Status(std::move(error)));

@@ -67,9 +67,11 @@ int64_t segments_of(int64_t inputs);
 
 // An error of numbers of rows: `what` is not finite.
 Describe non_finite_rows(std::string_view op, std::string_view what);
-// Of kernels that find nothing but indices of the host out of range, as marks of kind 2: a mistake of ours.
-void check_indices(std::string_view op, Marks marks);
+// Of kernels that find nothing but indices out of range, as marks of kind 2. None comes from the host, which checks
+// its own, so that the device is at fault.
 Describe no_row_fails(std::string_view op);
+// The error of a launch that failed and left no mark that says why.
+Error fault_of_device(std::string_view op);
 
 Status run(Device& device, const contract::Fill& op);
 Status run(Device& device, const contract::Add& op);

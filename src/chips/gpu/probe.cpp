@@ -55,15 +55,20 @@ std::vector<float> operands() {
   return all;
 }
 
-// Add, mul, fma, div, sqrt.
-constexpr size_t kResults = 5;
-constexpr const char* kNames[kResults] = {"a + b", "a * b", "fma(a, b, c)", "a / b", "sqrt(|a|)"};
+// In the order of text/probe.cl; the last ones divide.
+constexpr size_t kResults = 9, kDivides = 7;
+constexpr const char* kNames[kResults] = {"a + b",   "a * b",  "fma(a, b, c)", "a * b + c", "a * b - c",
+                                          "rint(a)", "exp(a)", "a / b",        "sqrt(|a|)"};
 float wanted(size_t which, float a, float b, float c) {
   switch (which) {
     case 0: return contract::add(a, b);
     case 1: return contract::mul(a, b);
     case 2: return contract::fma(a, b, c);
-    case 3: return contract::div(a, b);
+    case 3: return contract::add(contract::mul(a, b), c);
+    case 4: return contract::sub(contract::mul(a, b), c);
+    case 5: return contract::rint(a);
+    case 6: return contract::exp(a);
+    case 7: return contract::div(a, b);
     default: return contract::sqrt(std::fabs(a));
   }
 }
@@ -90,7 +95,7 @@ Result<ProbeFindings> probe(Driver& driver) {
     for (size_t which = 0; which < kResults; ++which) {
       const float want = wanted(which, a, b, c), found = out[kResults * i + which];
       if (contract::canonical_bits(want) == contract::canonical_bits(found)) continue;
-      (which < 3 ? findings.adds_and_multiplies : findings.divides) = false;
+      (which < kDivides ? findings.adds_and_multiplies : findings.divides) = false;
       if (findings.first_difference.empty()) {
         findings.first_difference =
             fmt::format("{} of {:a}, {:a}, {:a} is {:a}, {:a} was wanted", kNames[which], a, b, c, found, want);

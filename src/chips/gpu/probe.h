@@ -1,5 +1,6 @@
 // What a device makes of the scalar operations of docs/arithmetic.md section 1, on the two edge vectors, on values
-// around 2^-126 and on values of every size: measured when a chip is made, for no driver's word says enough.
+// around 2^-126 and on values of every size, and of a sum of a product, rint and exp: measured when a chip is made, for
+// no driver's word says enough.
 #pragma once
 
 #include "chips/gpu/driver.h"
@@ -7,7 +8,7 @@
 namespace naru::gpu {
 
 struct ProbeFindings {
-  bool adds_and_multiplies = false;  // add, mul and fma have the contract's bits
+  bool adds_and_multiplies = false;  // all but div and sqrt has the contract's bits
   bool divides = false;              // div and sqrt have
   std::string first_difference;      // in words; empty where there is none
 };

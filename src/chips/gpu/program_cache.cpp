@@ -1,5 +1,8 @@
 #include "chips/gpu/program_cache.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 
@@ -25,6 +28,13 @@ std::filesystem::path folder() {
   return home.empty() ? std::filesystem::path() : std::filesystem::path(home) / ".cache" / "naru" / "kernels";
 }
 
+// Whoever may write a program may run it here: others may not, beside the system.
+bool is_own(const std::filesystem::path& path, bool is_folder) {
+  struct stat status;
+  if (::lstat(path.c_str(), &status) != 0 || status.st_uid != ::geteuid()) return false;
+  return is_folder ? S_ISDIR(status.st_mode) && (status.st_mode & 022) == 0 : S_ISREG(status.st_mode);
+}
+
 std::filesystem::path path_of(std::string_view key) {
   const std::filesystem::path in = folder();
   return in.empty() ? in : in / sha256_hex(bytes_of(key));
@@ -34,8 +44,7 @@ std::filesystem::path path_of(std::string_view key) {
 
 std::string ProgramCache::find(std::string_view key) const {
   const std::filesystem::path path = path_of(key);
-  std::error_code error;
-  if (path.empty() || !std::filesystem::is_regular_file(path, error)) return {};
+  if (path.empty() || !is_own(path.parent_path(), true) || !is_own(path, false)) return {};
   auto file = read_file(path, kProgramMax);
   if (!file.ok() || file->size() <= kDigest) return {};
   std::string program = file->substr(kDigest);
@@ -48,6 +57,8 @@ void ProgramCache::keep(std::string_view key, std::string_view program) const {
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
   if (error) return;
+  std::filesystem::permissions(path.parent_path(), std::filesystem::perms::owner_all, error);
+  if (error || !is_own(path.parent_path(), true)) return;
   auto file = AtomicFile::create(path);
   if (!file.ok()) return;
   const std::string digest = sha256_hex(bytes_of(program));

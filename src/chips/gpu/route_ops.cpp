@@ -13,11 +13,10 @@ Describe broken_experts(int64_t n_experts) {
     const auto n_rows = static_cast<int64_t>(marks.size() / 4);
     for (int64_t t = 0; t < n_rows; ++t) {
       const int32_t* mark = marks.data() + 4 * t;
-      if (mark[0] != 0) return contract::given_experts_error(n_rows, t, mark[0] - 1, mark[1], mark[2], n_experts);
+      if (mark[0] != 0)
+        return contract::given_experts_error(n_rows, t, int64_t{mark[0]} - 1, mark[1], mark[2], n_experts);
     }
-    return Error{Code::kInternal,
-                 "route: a launch failed without a reason; the device or its driver is at fault, run "
-                 "`naru check`"};
+    return fault_of_device("route");
   };
 }
 

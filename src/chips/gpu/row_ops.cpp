@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <optional>
 
 #include "chips/gpu/ops.h"
 #include "contract/op_table.h"
@@ -17,18 +18,32 @@ std::vector<int64_t> marked_rows(Marks marks) {
   return rows;
 }
 
+// The first index out of range among the marks, where there is one.
+std::optional<Error> index_error(std::string_view op, Marks marks) {
+  for (size_t i = 0; i < marks.size() / 2; ++i) {
+    if (marks[2 * i] != 2) continue;
+    return Error{
+        Code::kInternal,
+        fmt::format("{}: row {}: the device found the index {} there, which is out of range; the device or its "
+                    "driver is at fault, run `naru check`",
+                    op, i, std::bit_cast<float>(marks[2 * i + 1]))};
+  }
+  return {};
+}
+
 }  // namespace
 
-void check_indices(std::string_view op, Marks marks) {
-  for (size_t i = 0; i < marks.size() / 2; ++i) {
-    NARU_CHECK(marks[2 * i] != 2, op, "an index out of range in row", i, std::bit_cast<float>(marks[2 * i + 1]));
-  }
+Error fault_of_device(std::string_view op) {
+  return {Code::kInternal, fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
+                                       "run `naru check`",
+                                       op)};
 }
 
 Describe non_finite_rows(std::string_view op, std::string_view what) {
   return [op, what](Marks marks) {
-    check_indices(op, marks);
+    if (auto error = index_error(op, marks)) return *std::move(error);
     std::vector<int64_t> rows = marked_rows(marks);
+    if (rows.empty()) return fault_of_device(op);
     const int64_t first = rows.front();
     const float found = std::bit_cast<float>(marks[static_cast<size_t>(2 * first + 1)]);
     return contract::row_error(op, static_cast<int64_t>(marks.size() / 2), std::move(rows),
@@ -39,13 +54,7 @@ Describe non_finite_rows(std::string_view op, std::string_view what) {
 }
 
 Describe no_row_fails(std::string_view op) {
-  return [op](Marks marks) {
-    check_indices(op, marks);
-    return Error{Code::kInternal,
-                 fmt::format("{}: a launch failed without a reason; the device or its driver is at fault, "
-                             "run `naru check`",
-                             op)};
-  };
+  return [op](Marks marks) { return index_error(op, marks).value_or(fault_of_device(op)); };
 }
 
 Status run(Device& device, const contract::RmsNorm& op) {

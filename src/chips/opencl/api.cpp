@@ -49,6 +49,8 @@ Result<Api> open_library() {
   find("clSetKernelArg", api.set_argument);
   find("clReleaseKernel", api.release_kernel);
   find("clEnqueueNDRangeKernel", api.launch);
+  find("clGetEventInfo", api.get_event_info);
+  find("clReleaseEvent", api.release_event);
   find("clFlush", api.flush);
   find("clFinish", api.finish);
   if (missing.empty()) return api;

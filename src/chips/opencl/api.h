@@ -24,7 +24,8 @@ using ProgramId = struct OpaqueProgram*;
 using KernelId = struct OpaqueKernel*;
 using EventId = struct OpaqueEvent*;
 
-constexpr Int kSuccess = 0, kOutOfHostMemory = -6, kDeviceNotFound = -1, kPlatformNotFound = -1001;
+constexpr Int kSuccess = 0, kNoMemoryForObject = -4, kOutOfResources = -5, kOutOfHostMemory = -6, kDeviceNotFound = -1,
+              kPlatformNotFound = -1001;
 constexpr Bits kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
 constexpr Bits kMemReadWrite = 1, kMemUseHostPtr = 1 << 3;
 constexpr Uint kTrue = 1;
@@ -35,6 +36,7 @@ constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMa
                kDeviceHostUnifiedMemory = 0x1035;
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
+constexpr Uint kEventStatus = 0x11d3;  // 0: done; below: the error that ended the command; above: under way
 
 // The end of an error that there is no library or no driver.
 constexpr std::string_view kInstall =
@@ -67,6 +69,8 @@ struct Api {
   Int (*set_argument)(KernelId, Uint, size_t, const void*);
   Int (*release_kernel)(KernelId);
   Int (*launch)(QueueId, KernelId, Uint, const size_t*, const size_t*, const size_t*, Uint, const EventId*, EventId*);
+  Int (*get_event_info)(EventId, Uint, size_t, void*, size_t*);
+  Int (*release_event)(EventId);
   Int (*flush)(QueueId);
   Int (*finish)(QueueId);
 };

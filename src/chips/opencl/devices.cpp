@@ -52,6 +52,27 @@ Error no_device(std::string_view why) {
   return {Code::kUnavailable, fmt::format("{}: {}; {}", kLooking, why, kInstall)};
 }
 
+Result<std::string> look_for_devices() {
+  const auto devices_in_words = []() -> Result<std::string> {
+    NARU_ASSIGN(const auto devices, list_devices());
+    std::string text;
+    for (size_t i = 0; i < devices.size(); ++i) {
+      const std::string why_not = why_not_exact(devices[i]);
+      text += fmt::format("{}{} {} ({}){}", i == 0 ? "" : "; ", i, devices[i].name, devices[i].version,
+                          why_not.empty() ? "" : ", not exact: " + why_not);
+    }
+    return text;
+  };
+  return gpu::look_apart(devices_in_words, kLooking, kInstall);
+}
+
+// What the loaders of OpenCL read.
+std::string where_to_look() {
+  return gpu::variable_line("OCL_ICD_VENDORS") + gpu::variable_line("OCL_ICD_FILENAMES");
+}
+
+gpu::Look look(look_for_devices, where_to_look);
+
 }  // namespace
 
 Result<std::vector<DeviceFacts>> list_devices() {
@@ -75,17 +96,7 @@ Result<std::vector<DeviceFacts>> list_devices() {
 }
 
 Result<std::string> found_devices() {
-  const auto look = []() -> Result<std::string> {
-    NARU_ASSIGN(const auto devices, list_devices());
-    std::string text;
-    for (size_t i = 0; i < devices.size(); ++i) {
-      const std::string why_not = why_not_exact(devices[i]);
-      text += fmt::format("{}{} {} ({}){}", i == 0 ? "" : "; ", i, devices[i].name, devices[i].version,
-                          why_not.empty() ? "" : ", not exact: " + why_not);
-    }
-    return text;
-  };
-  return gpu::look_apart(look, kLooking, kInstall);
+  return look.found();
 }
 
 std::string why_not_exact(const DeviceFacts& device) {

@@ -23,8 +23,8 @@ struct DeviceFacts {
 // kUnavailable, with the reason, where there is none.
 Result<std::vector<DeviceFacts>> list_devices();
 
-// What list_devices() finds, in one line, by a process of its own: a driver that crashes or hangs when it is loaded
-// takes that process with it and not the caller, who hears of it.
+// What list_devices() finds, in one line, by a process of its own, once (gpu/look_apart.h): a driver that crashes or
+// hangs when it is loaded takes that process with it and not the caller, who hears of it.
 Result<std::string> found_devices();
 
 // Why a device cannot be exact, in words; empty where nothing speaks against it.

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/checked.h"
@@ -14,6 +15,7 @@ namespace naru::opencl {
 namespace {
 
 constexpr int64_t kLaunchesAFlush = 32;
+constexpr size_t kLaunchesALook = 64;
 constexpr size_t kLogMax = 2000;
 // Smaller buffers are not worth a mapping of their own.
 constexpr int64_t kMappedFrom = int64_t{64} << 10, kPage = 4096;
@@ -45,9 +47,9 @@ void unmap(MemId, void* data) {
 
 Code code_of(Int code) {
   switch (code) {
-    case -4:
-    case -5:
-    case -6: return Code::kResourceExhausted;
+    case kNoMemoryForObject:
+    case kOutOfResources:
+    case kOutOfHostMemory: return Code::kResourceExhausted;
     default: return Code::kUnavailable;
   }
 }
@@ -61,13 +63,21 @@ Error OpenclDriver::failure(std::string_view doing, Int code) const {
                                                              : "see the system's log for the device, or use chip cpu")};
 }
 
-Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const DeviceFacts& device) {
-  NARU_ASSIGN(const Api* api, load_api());
-  auto driver = std::unique_ptr<OpenclDriver>(new OpenclDriver(*api, device));
+Error OpenclDriver::running_failure(std::string_view doing, Int code) const {
+  if (code == kNoMemoryForObject || code == kOutOfHostMemory) return failure(doing, code);
+  return {
+      Code::kUnavailable,
+      fmt::format("{} on chip opencl ({}): the driver says {}; the device is lost to this process: start naru "
+                  "again; if it comes again see the system's log for the device, and run `naru check --chip opencl`",
+                  doing, device_.name, error_name(code))};
+}
+
+Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const Api& api, const DeviceFacts& device) {
+  auto driver = std::unique_ptr<OpenclDriver>(new OpenclDriver(api, device));
   Int code = kSuccess;
-  driver->context_ = api->create_context(nullptr, 1, &device.id, nullptr, nullptr, &code);
+  driver->context_ = api.create_context(nullptr, 1, &device.id, nullptr, nullptr, &code);
   if (driver->context_ == nullptr) return driver->failure("making a context", code);
-  driver->queue_ = api->create_queue(driver->context_, device.id, 0, &code);
+  driver->queue_ = api.create_queue(driver->context_, device.id, 0, &code);
   if (driver->queue_ == nullptr) return driver->failure("making a queue", code);
   driver->info_ = {.chip = "opencl",
                    .device = fmt::format("{} ({})", device.name, device.version),
@@ -81,6 +91,7 @@ Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const DeviceFacts& devi
 
 OpenclDriver::~OpenclDriver() {
   if (queue_ != nullptr) api_.finish(queue_);
+  for (const Launch& launch : launches_) api_.release_event(launch.event);
   forget_programs();
   if (queue_ != nullptr) api_.release_queue(queue_);
   if (context_ != nullptr) api_.release_context(context_);
@@ -104,13 +115,24 @@ void OpenclDriver::choose(gpu::Software software) {
   info_.notes = software.words();
 }
 
+template <typename Call>
+Int OpenclDriver::take_memory(const Call& call) const {
+  const Int code = call();
+  if (code != kNoMemoryForObject && code != kOutOfResources) return code;
+  return api_.finish(queue_) == kSuccess ? call() : code;
+}
+
 Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {
   const std::string doing = fmt::format("allocating {}", format_bytes(bytes));
   const auto size = static_cast<size_t>(round_up(bytes, kPage));
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return failure(doing, kOutOfHostMemory);
-  Int code = kSuccess;
-  const MemId id = api_.create_buffer(context_, kMemReadWrite | kMemUseHostPtr, size, data, &code);
+  MemId id = nullptr;
+  Int code = take_memory([&] {
+    Int created = kSuccess;
+    id = api_.create_buffer(context_, kMemReadWrite | kMemUseHostPtr, size, data, &created);
+    return created;
+  });
   if (id == nullptr) {
     ::munmap(data, size);
     return failure(doing, code);
@@ -126,12 +148,18 @@ Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {
 Result<gpu::Memory> OpenclDriver::allocate(int64_t bytes) {
   if (info_.is_host_memory && bytes >= kMappedFrom) return allocate_host(bytes);
   const int64_t size = round_up(std::max<int64_t>(bytes, 1), 16);
-  Int code = kSuccess;
-  const MemId id = api_.create_buffer(context_, kMemReadWrite, static_cast<size_t>(size), nullptr, &code);
+  MemId id = nullptr;
+  Int code = take_memory([&] {
+    Int created = kSuccess;
+    id = api_.create_buffer(context_, kMemReadWrite, static_cast<size_t>(size), nullptr, &created);
+    return created;
+  });
   if (id == nullptr) return failure(fmt::format("allocating {}", format_bytes(size)), code);
   auto memory = std::make_shared<OpenclMemory>(api_, id, size);
   const uint64_t zero[2] = {0, 0};
-  code = api_.fill_buffer(queue_, id, zero, sizeof(zero), 0, static_cast<size_t>(size), 0, nullptr, nullptr);
+  code = take_memory([&] {
+    return api_.fill_buffer(queue_, id, zero, sizeof(zero), 0, static_cast<size_t>(size), 0, nullptr, nullptr);
+  });
   if (code != kSuccess) return failure(fmt::format("allocating {}", format_bytes(size)), code);
   return gpu::Memory(std::move(memory));
 }
@@ -139,20 +167,37 @@ Result<gpu::Memory> OpenclDriver::allocate(int64_t bytes) {
 Status OpenclDriver::write(gpu::MemoryPlace to, const void* from, int64_t bytes) {
   const Int code = api_.write_buffer(queue_, id_of(to.memory), kTrue, static_cast<size_t>(to.offset),
                                      static_cast<size_t>(bytes), from, 0, nullptr, nullptr);
-  if (code != kSuccess) return failure(fmt::format("copying {} in", format_bytes(bytes)), code);
-  return {};
+  return outcome(fmt::format("copying {} in", format_bytes(bytes)), code);
 }
 
 Status OpenclDriver::read(void* to, gpu::MemoryPlace from, int64_t bytes) {
   const Int code = api_.read_buffer(queue_, id_of(from.memory), kTrue, static_cast<size_t>(from.offset),
                                     static_cast<size_t>(bytes), to, 0, nullptr, nullptr);
-  if (code != kSuccess) return failure(fmt::format("copying {} out", format_bytes(bytes)), code);
-  return {};
+  return outcome(fmt::format("copying {} out", format_bytes(bytes)), code);
 }
 
 Status OpenclDriver::wait() {
-  const Int code = api_.finish(queue_);
-  if (code != kSuccess) return failure("waiting", code);
+  return outcome("waiting", api_.finish(queue_));
+}
+
+void OpenclDriver::look_at_launches() {
+  for (; !launches_.empty(); launches_.pop_front()) {
+    const Launch& launch = launches_.front();
+    Int status = kSuccess;
+    const Int code = api_.get_event_info(launch.event, kEventStatus, sizeof(status), &status, nullptr);
+    if (code != kSuccess) status = code;
+    if (status > 0) return;  // the queue is in order: those behind it are not done either
+    if (status < 0 && failed_ == kSuccess) failed_ = status, failed_kernel_ = launch.kernel;
+    api_.release_event(launch.event);
+  }
+}
+
+Status OpenclDriver::outcome(std::string_view doing, Int code) {
+  look_at_launches();
+  if (const Int failed = std::exchange(failed_, kSuccess); failed != kSuccess) {
+    return running_failure(fmt::format("running kernel {}", failed_kernel_), failed);
+  }
+  if (code != kSuccess) return running_failure(doing, code);
   return {};
 }
 
@@ -177,8 +222,11 @@ Status OpenclDriver::launch(const gpu::KernelInfo& info, int64_t groups_x, int64
   const size_t local[] = {static_cast<size_t>(info.items_x), static_cast<size_t>(info.items_y), 1};
   const size_t global[] = {static_cast<size_t>(groups_x) * local[0], static_cast<size_t>(groups_y) * local[1],
                            static_cast<size_t>(groups_z)};
-  if (code == kSuccess) code = api_.launch(queue_, id, 3, nullptr, global, local, 0, nullptr, nullptr);
-  if (code != kSuccess) return failure(fmt::format("launching kernel {}", info.name), code);
+  EventId event = nullptr;
+  if (code == kSuccess) code = api_.launch(queue_, id, 3, nullptr, global, local, 0, nullptr, &event);
+  if (code != kSuccess) return running_failure(fmt::format("launching kernel {}", info.name), code);
+  launches_.push_back({event, info.name});
+  if (launches_.size() >= kLaunchesALook) look_at_launches();
   if (++launched_ % kLaunchesAFlush == 0) api_.flush(queue_);
   return {};
 }

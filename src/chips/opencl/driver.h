@@ -1,6 +1,7 @@
 // The GPU chip's driver over OpenCL 1.2: one context and one queue in order on one device.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,7 +15,7 @@ namespace naru::opencl {
 
 class OpenclDriver : public gpu::Driver {
  public:
-  static Result<std::unique_ptr<OpenclDriver>> open(const DeviceFacts& device);
+  static Result<std::unique_ptr<OpenclDriver>> open(const Api& api, const DeviceFacts& device);
   ~OpenclDriver() override;
   OpenclDriver(const OpenclDriver&) = delete;
   OpenclDriver& operator=(const OpenclDriver&) = delete;
@@ -33,6 +34,16 @@ class OpenclDriver : public gpu::Driver {
   // Memory of the host that costs nothing until it is touched, for devices that share it.
   Result<gpu::Memory> allocate_host(int64_t bytes);
   Error failure(std::string_view doing, Int code) const;
+  // Of what runs on the device, where no memory is asked for: CL_OUT_OF_RESOURCES is how some say that a kernel was
+  // aborted.
+  Error running_failure(std::string_view doing, Int code) const;
+  // A call that takes memory; where there is none it is made once more when what was queued has given back its own.
+  template <typename Call>
+  Int take_memory(const Call& call) const;
+  // Looks at the launches that ended: only its event says of a kernel that it ended abnormally, waiting does not.
+  void look_at_launches();
+  // The error of a launch that ended so, once; `code` is that of the call.
+  Status outcome(std::string_view doing, Int code);
   Result<ProgramId> program(std::string_view name);
   Result<ProgramId> build(std::string_view name, const std::string& text, const std::string& key);
   Result<KernelId> kernel(const gpu::KernelInfo& kernel);
@@ -50,6 +61,13 @@ class OpenclDriver : public gpu::Driver {
   std::map<std::string, ProgramId, std::less<>> programs_;
   std::map<std::string, KernelId, std::less<>> kernels_;
   int64_t launched_ = 0;  // since the last flush
+  struct Launch {
+    EventId event;
+    std::string_view kernel;
+  };
+  std::deque<Launch> launches_;  // those that were not looked at
+  std::string_view failed_kernel_;
+  Int failed_ = kSuccess;
 };
 
 }  // namespace naru::opencl

@@ -30,8 +30,11 @@ Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) 
                              "chip cpu",
                              device.name, why_not)};
   }
-  NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(device));
-  NARU_TRY(gpu::choose_exact(*driver, {form.is_software, form.is_software}));
+  NARU_ASSIGN(const Api* api, load_api());
+  NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(*api, device));
+  // Where division need not be rounded correctly, what was probed says little of the rest.
+  const bool divides = (device.float_config & kFpCorrectlyRoundedDivideSqrt) != 0;
+  NARU_TRY(gpu::choose_exact(*driver, {.flush = form.is_software, .divide = form.is_software || !divides}));
   return gpu::make_gpu_chip(std::move(driver));
 }
 
