@@ -1,7 +1,7 @@
 // Programs that a driver built, kept on disk from one process to the next: $XDG_CACHE_HOME/naru/kernels, else
 // ~/.cache/naru/kernels. A file's name is the SHA-256 of all that decides what is in it (text, options, device,
-// driver); it begins with the SHA-256 of the rest, and one that is damaged, or of another owner, is as good as none. The
-// folder is the user's alone. One that cannot be written, or is another's, costs time, and nothing else.
+// driver); it begins with the SHA-256 of the rest, and one that is damaged, or of another owner, is as good as none.
+// The folder is the user's alone. One that cannot be written, or is another's, costs time, and nothing else.
 #pragma once
 
 #include <string>
