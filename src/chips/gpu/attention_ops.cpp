@@ -79,7 +79,8 @@ Status run(Device& device, const contract::CacheWrite& op) {
   const bool is_shared = op.x.rows == n_tokens;
   const contract::CacheShape& shape = op.stream.shape;
   const int64_t rows_per_token = is_shared ? 1 : shape.heads;
-  NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token, op.x.cols)));
+  NARU_ASSIGN(const MemoryPlace marks,
+              device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token, op.x.cols)));
   return device.launch_rows("cache_write", op.x.rows, op.x, place_of(device, op.stream), sequences.tokens(),
                             sequences.pages(), marks, op.x.rows, op.x.cols, shape.heads, is_shared,
                             op.stream.page_bytes, shape.width, op.column, shape.dtype == DType::kBF16);
@@ -96,16 +97,17 @@ Describe broken_list(std::string_view op, const contract::SequencesRef& sequence
       own[static_cast<size_t>(rows.row_begin + i)] = rows.position_begin + i;
     }
   }
-  return [op, order = std::move(order), own = std::move(own), n_rows = selected.rows, cols = selected.cols](Marks marks) {
-    for (const int64_t row : order) {
-      const int32_t* mark = marks.data() + 4 * row;
-      if (mark[0] == 0) continue;
-      if (mark[0] < 1 || mark[0] > cols) break;
-      return contract::selected_error(op, n_rows, row, int64_t{mark[0]} - 1, mark[1], mark[2],
-                                      own[static_cast<size_t>(row)]);
-    }
-    return fault_of_device(op);
-  };
+  return
+      [op, order = std::move(order), own = std::move(own), n_rows = selected.rows, cols = selected.cols](Marks marks) {
+        for (const int64_t row : order) {
+          const int32_t* mark = marks.data() + 4 * row;
+          if (mark[0] == 0) continue;
+          if (mark[0] < 1 || mark[0] > cols) break;
+          return contract::selected_error(op, n_rows, row, int64_t{mark[0]} - 1, mark[1], mark[2],
+                                          own[static_cast<size_t>(row)]);
+        }
+        return fault_of_device(op);
+      };
 }
 
 }  // namespace
