@@ -46,9 +46,9 @@ GpuSequences::~GpuSequences() {
 namespace {
 
 // All rows with a value that is not finite, and the column of the first of them in the order of the sequences.
-Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_per_token) {
+Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_per_token, int64_t cols) {
   std::vector<SequenceRows> order(sequences.begin(), sequences.end());
-  return [order = std::move(order), rows_per_token](Marks marks) {
+  return [order = std::move(order), rows_per_token, cols](Marks marks) {
     std::vector<int64_t> bad;
     for (const SequenceRows& rows : order) {
       for (int64_t row = rows.row_begin * rows_per_token; row < (rows.row_begin + rows.n_rows) * rows_per_token;
@@ -59,6 +59,7 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
     if (bad.empty()) return fault_of_device("cache_write");
     const int64_t first = bad.front();
     const int32_t* mark = marks.data() + 2 * first;
+    if (mark[0] < 1 || mark[0] > cols) return fault_of_device("cache_write");
     std::sort(bad.begin(), bad.end());
     return contract::row_error(
         "cache_write", static_cast<int64_t>(marks.size() / 2), std::move(bad),
@@ -78,7 +79,8 @@ Status run(Device& device, const contract::CacheWrite& op) {
   const bool is_shared = op.x.rows == n_tokens;
   const contract::CacheShape& shape = op.stream.shape;
   const int64_t rows_per_token = is_shared ? 1 : shape.heads;
-  NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token)));
+  NARU_ASSIGN(const MemoryPlace marks,
+              device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token, op.x.cols)));
   return device.launch_rows("cache_write", op.x.rows, op.x, place_of(device, op.stream), sequences.tokens(),
                             sequences.pages(), marks, op.x.rows, op.x.cols, shape.heads, is_shared,
                             op.stream.page_bytes, shape.width, op.column, shape.dtype == DType::kBF16);
@@ -87,23 +89,25 @@ Status run(Device& device, const contract::CacheWrite& op) {
 namespace {
 
 // The error of the first list, in the order of the sequences, that is none. It holds the own position of each row.
-Describe broken_list(std::string_view op, const contract::SequencesRef& sequences, int64_t n_rows) {
-  std::vector<int64_t> order, own(static_cast<size_t>(n_rows), -1);
+Describe broken_list(std::string_view op, const contract::SequencesRef& sequences, const View& selected) {
+  std::vector<int64_t> order, own(static_cast<size_t>(selected.rows), -1);
   for (const SequenceRows& rows : sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {
       order.push_back(rows.row_begin + i);
       own[static_cast<size_t>(rows.row_begin + i)] = rows.position_begin + i;
     }
   }
-  return [op, order = std::move(order), own = std::move(own), n_rows](Marks marks) {
-    for (const int64_t row : order) {
-      const int32_t* mark = marks.data() + 4 * row;
-      if (mark[0] == 0) continue;
-      return contract::selected_error(op, n_rows, row, int64_t{mark[0]} - 1, mark[1], mark[2],
-                                      own[static_cast<size_t>(row)]);
-    }
-    return fault_of_device(op);
-  };
+  return
+      [op, order = std::move(order), own = std::move(own), n_rows = selected.rows, cols = selected.cols](Marks marks) {
+        for (const int64_t row : order) {
+          const int32_t* mark = marks.data() + 4 * row;
+          if (mark[0] == 0) continue;
+          if (mark[0] < 1 || mark[0] > cols) break;
+          return contract::selected_error(op, n_rows, row, int64_t{mark[0]} - 1, mark[1], mark[2],
+                                          own[static_cast<size_t>(row)]);
+        }
+        return fault_of_device(op);
+      };
 }
 
 }  // namespace
@@ -113,7 +117,7 @@ Status check_selected_lists(Device& device, std::string_view op, const View& sel
   if (selected.empty()) return {};
   const int64_t rows = of_device(sequences).n_rows();
   // Two pairs of words a row.
-  NARU_ASSIGN(const MemoryPlace marks, device.watch(2 * rows, broken_list(op, sequences, selected.rows)));
+  NARU_ASSIGN(const MemoryPlace marks, device.watch(2 * rows, broken_list(op, sequences, selected)));
   return device.launch_rows("check_selected", rows, selected, of_device(sequences).tokens(), marks, rows,
                             selected.cols);
 }

@@ -70,7 +70,7 @@ Describe non_finite_rows(std::string_view op, std::string_view what);
 // Of kernels that find nothing but indices out of range, as marks of kind 2. None comes from the host, which checks
 // its own, so that the device is at fault.
 Describe no_row_fails(std::string_view op);
-// The error of a launch that failed and left no mark that says why.
+// The error of a launch that failed and left no mark that says why, or one that no kernel leaves.
 Error fault_of_device(std::string_view op);
 
 Status run(Device& device, const contract::Fill& op);

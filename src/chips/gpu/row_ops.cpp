@@ -10,10 +10,12 @@
 namespace naru::gpu {
 namespace {
 
+// The rows that are not finite, marked 1; none where a mark is of a kind that no kernel leaves.
 std::vector<int64_t> marked_rows(Marks marks) {
   std::vector<int64_t> rows;
   for (size_t i = 0; i < marks.size() / 2; ++i) {
-    if (marks[2 * i] != 0) rows.push_back(static_cast<int64_t>(i));
+    if (marks[2 * i] != 0 && marks[2 * i] != 1) return {};
+    if (marks[2 * i] == 1) rows.push_back(static_cast<int64_t>(i));
   }
   return rows;
 }
