@@ -32,7 +32,7 @@ def test_run_with_a_server(binary, folder):
         long = naru(binary, "run", "--server", f"unix:{path}", "word " * 300, "--api-key-file", keys)
         assert long.returncode == 4 and " 256" in long.stderr, long.stderr
     gone = naru(binary, "run", "--server", f"unix:{path}", "Hi")
-    assert gone.returncode == 8 and "it cannot be reached" in gone.stderr
+    assert gone.returncode == 8 and "no server answers at this socket" in gone.stderr
     for words, status, said in [
         (["--server", "ftp://x", "Hi"], 2, "an http or https address was wanted"),
         (["--server", "http://127.0.0.1:9", "Hi", "--chip", "cpu"], 2, "--chip is about a model that runs here"),

@@ -139,6 +139,7 @@ Result<std::unique_ptr<contract::Chip>> make_chip(std::string_view name, const C
   const std::string_view form = plain.size() == name.size() ? std::string_view() : name.substr(plain.size() + 1);
   const auto* chip =
       std::find_if(std::begin(kChips), std::end(kChips), [&](const ChipEntry& c) { return c.name == plain; });
+  if (chip != std::end(kChips) && name.ends_with(':')) return no_form(form, chip->forms());
   if (chip != std::end(kChips)) return chip->make(form, options);
   return Error{Code::kInvalidArgument,
                fmt::format("choosing a chip: there is none of the name '{}'; choose from {}", name, chip_names())};
