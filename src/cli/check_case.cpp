@@ -57,7 +57,12 @@ Status check_one_case(const CheckOptions& o) {
   NARU_ASSIGN(CheckedChips chips, make_checked_chips(o));
   check::Judge judge(std::move(chips.under_test), make_reference_chip(), static_cast<double>(o.patience_s));
   NARU_ASSIGN(check::Finding finding, judge.judge(c));
-  for (int64_t i = 1; i < o.times && !check::is_fault(finding.verdict) && !is_interrupted(); ++i) {
+  for (int64_t n = 1; n < o.times && !check::is_fault(finding.verdict); ++n) {
+    if (is_interrupted()) {
+      return Error{Code::kCancelled,
+                   fmt::format("checking chip {}: stopped by you after {} of {} times without a fault", o.chip_name(),
+                               n, o.times)};
+    }
     NARU_ASSIGN(finding, judge.judge(c));
   }
   check::Failure found{c, c, finding, 0};
