@@ -159,7 +159,7 @@ Result<std::string> model_digest(formats::TensorFiles& tensors) {
 Result<check::RunIdentity> identity_of(const Job& job, models::ModelFiles& files) {
   check::RunIdentity identity;
   identity.arithmetic_sha256 = kBuildInfo.arithmetic_sha256;
-  if (job.recording || job.folder) {
+  if (job.recording || !job.o.record.empty()) {
     NARU_ASSIGN(identity.model_sha256, model_digest(files.tensors));
   }
   identity.kind = job.o.is_train ? "train" : "forward";
@@ -243,7 +243,6 @@ Result<RunSize> measure(const Job& job) {
 }
 
 Status begin_recording(Job& job, const RunSize& size) {
-  NARU_TRY(check::check_recordable(size.n_ops, size.values_bytes));
   print_note(fmt::format("recording {} ops: {} of values", grouped(size.n_ops), format_bytes(size.values_bytes)));
   NARU_ASSIGN(AtomicFolder folder, AtomicFolder::create(job.o.record, job.o.existing));
   job.folder.emplace(std::move(folder));
@@ -363,9 +362,10 @@ Result<RunSize> prepare(Job& job, models::ModelFiles& files, check::RunIdentity&
   }
   NARU_ASSIGN(job.ids, ids_of(job, files));
   NARU_ASSIGN(const RunSize size, measure(job));
-  if (is_recorded) NARU_TRY(begin_recording(job, size));
+  if (is_recorded) NARU_TRY(check::check_recordable(size.n_ops, size.values_bytes));
   if (!job.recording) {
     NARU_ASSIGN(identity, identity_of(job, files));
+    if (is_recorded) NARU_TRY(begin_recording(job, size));  // it says so: who stops it then is told that nothing was recorded
     return size;
   }
   identity.ids = job.ids;
