@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kDoubt = 0.05;  // 1 - confidence
 
-std::string value_text(uint32_t bits) {
+std::string changed_text(uint32_t bits) {
   return fmt::format("{} ({:08x})", std::bit_cast<float>(bits), bits);
 }
 
@@ -32,7 +32,7 @@ int ChangedValue::n_bits() const {
 }
 
 std::string ChangedValue::text() const {
-  return fmt::format("{} [{}, {}]: {}, and {} before", name, row, column, value_text(now), value_text(before));
+  return fmt::format("{} [{}, {}]: {}, and {} before", name, row, column, changed_text(now), changed_text(before));
 }
 
 void BitDifference::compare(std::string_view name, int64_t cols, int64_t begin, std::span<const float> now,

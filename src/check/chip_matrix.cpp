@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "base/sha256.h"
+#include "base/stopwatch.h"
 #include "check/outcomes_ahead.h"
 #include "check/shrink.h"
 #include "check/suite.h"
@@ -18,10 +19,6 @@ constexpr int64_t kShrinkRuns = 150;  // of a case
 constexpr int kTries = 3;             // of a case on a chip that fails now and then
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_from(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Small ones: two with values of each kind, the rest with those that most have; every so many of each.
 std::vector<Case> sample_of(const std::vector<Case>& cases) {
@@ -80,7 +77,7 @@ class Checking {
       cell.failure->n_cases = n_cases;
     }
     measure_cells();
-    matrix_.seconds = seconds_from(begin);
+    matrix_.seconds = seconds_since(begin);
     return std::move(matrix_);
   }
 

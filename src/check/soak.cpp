@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/philox.h"
+#include "base/stopwatch.h"
 #include "check/chip_matrix.h"
 
 namespace naru::check {
@@ -27,10 +28,6 @@ constexpr double kIdleLeast = 0.05;     // of the longest pause
 constexpr Load kLoads[] = {Load::kSteady,  Load::kBurst,   Load::kBurst, Load::kBurst,
                            Load::kThreads, Load::kThreads, Load::kBurst, Load::kIdle};
 constexpr double kIdleShare = 0.02;  // of the soak: the longest pause is no longer
-
-double seconds_from(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Values of an output; where both are NaN those of the other outcome: one is as good as another.
 std::vector<float> values_of(const Program& program, const Outcome& outcome, const Outcome& other, size_t output) {
@@ -86,7 +83,7 @@ class Soaking {
         NARU_TRY(run_stretch(order, next));
       }
     }
-    report_.seconds = seconds_from(begin_);
+    report_.seconds = seconds_since(begin_);
     report_.n_absent =
         std::count_if(cases_.begin(), cases_.end(), [](const SoakedCase& each) { return each.is_absent; });
     return std::move(report_);
@@ -108,8 +105,8 @@ class Soaking {
 
   bool is_going_on() {
     if (!report_.hangs.empty() || report_.is_stopped) return false;
-    report_.is_stopped = options_.go_on && !options_.go_on({seconds_from(begin_), report_.n_op_runs, report_.n_found});
-    return !report_.is_stopped && seconds_from(begin_) < options_.seconds;
+    report_.is_stopped = options_.go_on && !options_.go_on({seconds_since(begin_), report_.n_op_runs, report_.n_found});
+    return !report_.is_stopped && seconds_since(begin_) < options_.seconds;
   }
 
   Status run_stretch(const std::vector<size_t>& order, size_t& next) {
@@ -128,7 +125,7 @@ class Soaking {
     if (load_ == Load::kIdle)
       seconds = std::min(options_.pause_s, kIdleShare * options_.seconds) *
                 std::max(kIdleLeast, static_cast<double>(random(1000)) / 1000);
-    seconds = std::min(seconds, options_.seconds - seconds_from(begin_));
+    seconds = std::min(seconds, options_.seconds - seconds_since(begin_));
     if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   }
 
@@ -188,7 +185,7 @@ class Soaking {
   }
 
   void hold(const SoakedCase& each, const Outcome& got) {
-    SoakFinding finding{.seconds = seconds_from(begin_), .load = load_, .c = each.c};
+    SoakFinding finding{.seconds = seconds_since(begin_), .load = load_, .c = each.c};
     finding.what = difference_beside_values(got, *each.wanted);
     if (finding.what.empty() && got.status.ok()) put_values(*each.program, got, *each.wanted, finding);
     if (finding.what.empty() && finding.n_values == 0) return;

@@ -13,6 +13,7 @@
 #include "base/folder.h"
 #include "base/memory.h"
 #include "base/shown_text.h"
+#include "base/stopwatch.h"
 #include "cli/interrupts.h"
 #include "cli/json_text.h"
 #include "cli/progress.h"
@@ -32,10 +33,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = size_t{4} << 20;    // of a plain text between two looks at the clock
 constexpr int64_t kLookBytes = int64_t{1} << 18;  // the same for texts of the caller, which are short
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 Status check_interrupt() {
   if (is_interrupted()) return Error{Code::kCancelled, "training a tokenizer: stopped by you; nothing was written"};

@@ -25,12 +25,12 @@ std::tm fixed_date() {
   return date;
 }
 
-std::string_view trimmed_left(std::string_view text) {
+std::string_view stripped_left(std::string_view text) {
   return text.substr(std::min(text.find_first_not_of(kBlanks), text.size()));
 }
 
-std::string_view trimmed(std::string_view text) {
-  text = trimmed_left(text);
+std::string_view stripped(std::string_view text) {
+  text = stripped_left(text);
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);
 }
 
@@ -56,15 +56,15 @@ std::optional<Reasoning> reasoning_of(const text::Value& message) {
   for (const std::string_view key : {"reasoning_content", "thinking", "reasoning"}) {
     const text::Value* field = message.find(key);
     if (!field || field->is_null()) continue;  // the first that is there is what templates are given
-    const std::string_view said = trimmed(string_at(message, key));
+    const std::string_view said = stripped(string_at(message, key));
     if (said.empty()) break;
-    return Reasoning{fmt::format("\n{}\n", said), fmt::format("\n\n{}", trimmed_left(content)), true};
+    return Reasoning{fmt::format("\n{}\n", said), fmt::format("\n\n{}", stripped_left(content)), true};
   }
   const size_t close = content.find(kThinkClose);
   if (close == std::string_view::npos) return std::nullopt;
   // Answers written behind a prompt that opens reasoning begin without the opening tag.
   std::string_view thought = content.substr(0, close);
-  if (trimmed_left(thought).starts_with(kThinkOpen)) thought = trimmed_left(thought).substr(kThinkOpen.size());
+  if (stripped_left(thought).starts_with(kThinkOpen)) thought = stripped_left(thought).substr(kThinkOpen.size());
   return Reasoning{std::string(thought), std::string(content.substr(close + kThinkClose.size())), false};
 }
 
@@ -129,7 +129,7 @@ void set_segments(Turn& turn, std::vector<Segment> segments, const text::Tokeniz
 bool has_reasoning(const Turn& turn, const Prompt& prompt, const Reasoning& said) {
   if (!turn.text.starts_with(prompt.text)) return false;
   const std::string_view written = std::string_view(turn.text).substr(turn.begin);
-  const std::string_view thought = trimmed(said.thought);
+  const std::string_view thought = stripped(said.thought);
   if (!thought.empty()) return count_of(written, thought) > count_of(said.answer, thought);
   return written.find(kThinkClose) != std::string_view::npos || !prompt.opens_reasoning;
 }
@@ -139,20 +139,20 @@ bool has_reasoning(const Turn& turn, const Prompt& prompt, const Reasoning& said
 bool put_reasoning(Turn& turn, const Prompt& asked, const Reasoning& said, const text::Tokenizer& tokenizer) {
   const std::string& prompt = asked.text;
   const bool is_open = asked.opens_reasoning;
-  if (trimmed(prompt).ends_with(kThinkClose)) return false;  // the prompt says: no reasoning
+  if (stripped(prompt).ends_with(kThinkClose)) return false;  // the prompt says: no reasoning
   if (said.is_field && !is_open && !is_control_word(kThinkClose, tokenizer)) return false;
   // Of what the template wrote: white space, tags, maybe the reasoning with another beginning, then the answer.
   const std::string_view written = std::string_view(turn.text).substr(turn.begin);
-  std::string_view rest = trimmed_left(written);
+  std::string_view rest = stripped_left(written);
   while (rest.starts_with(kThinkOpen) || rest.starts_with(kThinkClose)) {
-    rest = trimmed_left(rest.substr(rest.starts_with(kThinkOpen) ? kThinkOpen.size() : kThinkClose.size()));
+    rest = stripped_left(rest.substr(rest.starts_with(kThinkOpen) ? kThinkOpen.size() : kThinkClose.size()));
   }
-  const std::string_view written_thought = trimmed(said.thought);
+  const std::string_view written_thought = stripped(said.thought);
   if (!written_thought.empty() && rest.starts_with(written_thought)) {
-    const std::string_view behind = trimmed_left(rest.substr(written_thought.size()));
-    if (behind.starts_with(kThinkClose)) rest = trimmed_left(behind.substr(kThinkClose.size()));
+    const std::string_view behind = stripped_left(rest.substr(written_thought.size()));
+    if (behind.starts_with(kThinkClose)) rest = stripped_left(behind.substr(kThinkClose.size()));
   }
-  if (!rest.starts_with(trimmed(said.answer))) return false;
+  if (!rest.starts_with(stripped(said.answer))) return false;
   const size_t answer_at = turn.begin + (written.size() - rest.size());
   std::string_view thought = said.thought;
   if (is_open) {  // what the prompt has written behind its tag is not written again
@@ -240,7 +240,7 @@ Result<Turn> make_turn(const Sample& sample, size_t message, const text::ChatTem
           "no reasoning; give it as reasoning_content, or as <think>...</think> before the answer";
     }
   } else if (!has_reasoning(turn, prompt, *said) && !put_reasoning(turn, prompt, *said, tokenizer)) {
-    const std::string_view thought = trimmed(said->thought);
+    const std::string_view thought = stripped(said->thought);
     const bool is_written = !thought.empty() && turn.text.find(thought, turn.begin) != std::string::npos;
     turn.note = is_written
                     ? "its reasoning is learnt as the chat template writes it, and not behind the prompt in use, "

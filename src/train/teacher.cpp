@@ -24,7 +24,7 @@ Error of_teacher(const std::string& name, Error error) {
 // Both must speak of the same tokens: logits are compared id by id.
 Status check_alike(const std::string& name, const formats::ModelConfig& config, const text::Tokenizer& tokenizer,
                    const TrainingModelFiles& student) {
-  constexpr std::string_view kNext =
+  constexpr std::string_view kOtherStudent =
       "only a model of the student's own vocabulary can teach it: choose another, or a student that has this "
       "teacher's tokenizer";
   const int64_t vocab = student.config.vocab;
@@ -32,7 +32,7 @@ Status check_alike(const std::string& name, const formats::ModelConfig& config, 
     return Error{
         Code::kInvalidArgument,
         fmt::format("opening teacher {}: its vocabulary has {} ids, the student's {}, the same were wanted; {}", name,
-                    config.vocab, vocab, kNext)};
+                    config.vocab, vocab, kOtherStudent)};
   }
   for (int32_t id = 0; id < vocab; ++id) {
     const std::string_view own = tokenizer.piece(id), wanted = student.tokenizer->piece(id);
@@ -40,7 +40,7 @@ Status check_alike(const std::string& name, const formats::ModelConfig& config, 
     return Error{Code::kInvalidArgument,
                  fmt::format("opening teacher {}: both vocabularies have {} ids, and id {} is '{}' of the teacher and "
                              "'{}' of the student, the same tokens were wanted; {}",
-                             name, vocab, id, formats::printable(own), formats::printable(wanted), kNext)};
+                             name, vocab, id, formats::printable(own), formats::printable(wanted), kOtherStudent)};
   }
   return {};
 }

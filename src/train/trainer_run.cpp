@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/sha256.h"
+#include "base/stopwatch.h"
 #include "contract/scalar.h"
 #include "export/export.h"
 #include "train/adapters.h"
@@ -26,10 +27,6 @@ constexpr std::string_view kAfterOverflow = "; the last checkpoint is whole: low
 constexpr int64_t kRollBacksMax = 3;   // of a run
 constexpr int64_t kRolloutsMax = 3;    // of a step, where rechecks drop them
 constexpr int64_t kWatchedTimes = 10;  // of a run, about
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 int64_t n_documents(const data::StepBatch& batch) {
   int64_t n = 0;
