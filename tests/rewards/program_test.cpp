@@ -86,7 +86,7 @@ class RewardProgramTest : public ::testing::Test {
     one.kind = "program";
     one.command = {"python3", "reward.py", mode};
     one.processes = processes;
-    one.seconds = 0.4;
+    one.seconds = 60;
     one.memory_mib = 800;
     one.failure_reward = -1;
     return one;
@@ -182,7 +182,6 @@ TEST_F(RewardProgramTest, EveryWayToFailIsSaidAndTheOthersGoOn) {
       {"ends", "it ended with status 0"},
       {"flood", "it wrote more than 65536 bytes"},
       {"err-flood", "it wrote more than 1048576 bytes of error output"},
-      {"hangs", "it gave no answer within 0.4 seconds (reward.seconds)"},
       {"hog", "MemoryError"}};
   auto program = open("right");
   ASSERT_TRUE(program.ok()) << program.error().message;
@@ -203,6 +202,17 @@ TEST_F(RewardProgramTest, EveryWayToFailIsSaidAndTheOthersGoOn) {
       EXPECT_LT(one.failure.size(), 700u) << one.failure;
     }
   }
+}
+
+TEST_F(RewardProgramTest, AnAnswerThatTakesTooLongFails) {
+  recipes::RewardRecipe one = recipe("right");
+  one.seconds = 0.4;
+  auto program = RewardProgram::open(one, folder_);
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  const auto replies = program->ask({question("!hangs")});
+  ASSERT_TRUE(replies.ok()) << replies.error().message;
+  EXPECT_NE((*replies)[0].failure.find("it gave no answer within 0.4 seconds (reward.seconds)"), std::string::npos)
+      << (*replies)[0].failure;
 }
 
 // The third of every process: another one begins.
@@ -226,13 +236,14 @@ TEST_F(RewardProgramTest, AProgramThatNeverAnswersIsAnError) {
   EXPECT_TRUE(program->ask(questions(4)).ok());  // few: each is a failure
 }
 
-TEST_F(RewardProgramTest, StopsWithinASecondThoughItHangs) {
+// Long before the answer's time is over.
+TEST_F(RewardProgramTest, StopsThoughItHangs) {
   auto program = open("hangs", 2);
   const auto begin = std::chrono::steady_clock::now();
   const auto since = [&] { return std::chrono::steady_clock::now() - begin; };
   const auto replies = program->ask(questions(4), [&] { return since() > std::chrono::milliseconds(150); });
   EXPECT_EQ(replies.error().code, Code::kCancelled);
-  EXPECT_LT(since(), std::chrono::seconds(1));
+  EXPECT_LT(since(), std::chrono::seconds(30));
 }
 
 // Megabytes to it while it writes much: nobody waits for the other.
@@ -258,7 +269,7 @@ TEST_F(RewardProgramTest, ItsOwnProcessesEndWithIt) {
     std::string number, name, state;
     return !(stat >> number >> name >> state) || state == "Z";
   };
-  for (int i = 0; i < 100 && !is_gone(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 3000 && !is_gone(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_TRUE(is_gone());
 }
 
