@@ -3,8 +3,8 @@
 
 It gives OUT/json OUT/safetensors OUT/gguf OUT/config_json OUT/adapter_config OUT/tokenizer_json OUT/bpe_trainer OUT/training_data
 OUT/problem_answers OUT/run_folder OUT/check_case OUT/hub_listing OUT/pull_manifest OUT/zip OUT/chat OUT/server_request
-OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request OUT/tool_calls, a folder for each
-target of those names.
+OUT/http_request OUT/ollama_request OUT/token_pages OUT/anthropic_request OUT/responses_request OUT/tool_calls OUT/receipt
+OUT/recorded_run, a folder for each target of those names.
 """
 import argparse
 import io
@@ -94,6 +94,19 @@ def main():
 
     manifest = {"format": "naru-checkpoint", "version": 1, "step": 100, "state": {"seed": 7, "beta": 0.95},
                 "files": [{"name": "weights.safetensors", "bytes": 10, "sha256": "0" * 64}]}
+    cells = [{"op": op, "kind": "f32", "verdict": verdict, "outputs_sha256": "a" * 64, "cases_sha256": "b" * 64,
+              "bounded": {"error": 1e-7}, "speed": {"seconds": 0.01}} for op, verdict in (("add", "exact"), ("rope", "bounded"))]
+    receipt = {"receipt": 2, "chip": "cpu", "arithmetic_sha256": "c" * 64, "binary_sha256": "d" * 64, "cases_sha256": "e" * 64,
+               "whole": True, "fault": "flip@add", "cells": cells}
+    put(out, "receipt", "two-cells", json.dumps(receipt).encode())
+    ops = [{"count": 0, "inputs_sha256": "a" * 64, "op": "rope_table", "operands": "[1, 1], [1, 8]", "pass": 1, "unseen": "",
+            "where": "before the layers", "outputs": [{"dtype": "f32", "name": name, "sha256": "b" * 64, "shape": [1, 8]}
+                                                      for name in ("cos", "sin")]}]
+    recorded = {"format": "naru-recording", "version": 2, "arithmetic_sha256": "c" * 64, "model_sha256": "d" * 64, "kind": "forward",
+                "numerics": "naru2", "ids": [69, 446], "chip": "cpu", "detail": "", "fault": "", "fault_struck": 0, "compute": "auto",
+                "model": "a", "program": "naru", "system": "Linux", "ops": ops}
+    put(out, "recorded_run", "one-op", json.dumps(recorded).encode())
+
     put(out, "checkpoint_manifest", "one-file", json.dumps(manifest).encode())
 
     blob, lfs = {"size": 9, "blobId": "b" * 40}, {"lfs": {"sha256": "a" * 64, "size": 9, "pointerSize": 134}}

@@ -9,6 +9,7 @@
 #include "base/file_digest.h"
 #include "base/folder.h"
 #include "base/shown_text.h"
+#include "check/receipt.h"
 #include "check/recorded_run.h"
 #include "cli/check.h"
 #include "cli/machine_report.h"
@@ -22,8 +23,6 @@
 namespace naru::cli {
 namespace {
 
-constexpr int64_t kReceiptVersion = 2;
-constexpr int64_t kReceiptBytesMax = int64_t{16} << 20;
 constexpr std::string_view kReceiptJson = "receipt.json", kReceiptPage = "receipt.md";
 
 bool is_receipt_file(const std::filesystem::directory_entry& entry) {
@@ -73,35 +72,8 @@ Status write_file(const std::filesystem::path& path, std::string_view text) {
   return file.commit();
 }
 
-// A receipt as it is read back; the document stays with whoever reads.
-struct ReadCell {
-  std::string verdict, cases, outputs;  // cases: empty in receipts that have their hash for all cells together alone
-  double error = 0, seconds = 0;
-};
-struct ReadReceipt {
-  std::string path, chip, arithmetic, cases, binary, fault;  // fault: empty where there is none
-  bool is_whole = true;
-  std::vector<std::pair<std::string, ReadCell>> cells;  // by "op kind"
-};
-
-// The digest first: what changed in a receipt of this version is damage, whatever it says.
-Status check_head(const nlohmann::json& document, const formats::JsonObject& root) {
-  NARU_ASSIGN(const std::string digest, root.get_string_or("sha256", ""));
-  if (!digest.empty() && digest != formats::own_digest(document)) {
-    return root.wrong(Code::kCorrupt, "sha256", "of other content", "the SHA-256 of the document itself",
-                      "the receipt was changed or damaged; make it anew, or copy it again");
-  }
-  NARU_ASSIGN(const int64_t version, root.get_int("receipt", 0, INT32_MAX));
-  if (version != kReceiptVersion) {
-    return root.wrong(Code::kUnsupported, "receipt", std::to_string(version), std::to_string(kReceiptVersion),
-                      "make it anew (naru check --receipt), and compare receipts that one version of naru wrote");
-  }
-  if (!digest.empty()) return {};
-  return root.wrong(Code::kCorrupt, "sha256", "missing", "the SHA-256 of the document itself",
-                    "give a receipt.json as naru check --receipt writes it");
-}
-
-Result<ReadReceipt> read_receipt(const std::string& argument) {
+// The folder of a receipt, or its receipt.json.
+Result<check::ReadReceipt> read_receipt(const std::string& argument) {
   std::filesystem::path path(argument);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) {
@@ -113,151 +85,24 @@ Result<ReadReceipt> read_receipt(const std::string& argument) {
                                one_line(argument), kReceiptJson, check::kRecordingJson)};
     }
   }
-  NARU_ASSIGN(const std::string text, read_file(path, kReceiptBytesMax));
-  NARU_ASSIGN(const nlohmann::json document, formats::parse_json(as_bytes(text), path.string()));
-  NARU_ASSIGN(const formats::JsonObject root, formats::JsonObject::of(document, path.string()));
-  NARU_TRY(check_head(document, root));
-  ReadReceipt receipt{.path = argument,
-                      .chip = {},
-                      .arithmetic = {},
-                      .cases = {},
-                      .binary = {},
-                      .fault = {},
-                      .is_whole = true,
-                      .cells = {}};
-  NARU_ASSIGN(receipt.chip, root.get_string("chip"));
-  NARU_ASSIGN(receipt.arithmetic, root.get_string("arithmetic_sha256"));
-  NARU_ASSIGN(receipt.cases, root.get_string("cases_sha256"));
-  NARU_ASSIGN(receipt.binary, root.get_string("binary_sha256"));
-  NARU_ASSIGN(receipt.is_whole, root.get_bool_or("whole", true));
-  NARU_ASSIGN(const std::optional<std::string> fault, root.find_string("fault"));
-  receipt.fault = fault.value_or("");
-  NARU_ASSIGN(const std::vector<const nlohmann::json*> cells, root.find_array("cells"));
-  if (cells.empty()) {
-    return root.wrong(Code::kCorrupt, "cells", "none", "the cells of a matrix", "make the receipt anew");
-  }
-  for (size_t i = 0; i < cells.size(); ++i) {
-    NARU_ASSIGN(const formats::JsonObject cell,
-                formats::JsonObject::of(*cells[i], path.string(), fmt::format("cells[{}]", i)));
-    ReadCell read;
-    NARU_ASSIGN(const std::string op, cell.get_string("op"));
-    NARU_ASSIGN(const std::string kind, cell.get_string("kind"));
-    NARU_ASSIGN(read.verdict, cell.get_string("verdict"));
-    NARU_ASSIGN(read.outputs, cell.get_string("outputs_sha256"));
-    NARU_ASSIGN(const std::optional<std::string> cases, cell.find_string("cases_sha256"));
-    read.cases = cases.value_or("");
-    NARU_ASSIGN(const std::optional<formats::JsonObject> bounded, cell.find_object("bounded"));
-    if (bounded) {
-      NARU_ASSIGN(read.error, bounded->get_double("error"));
-    }
-    NARU_ASSIGN(const std::optional<formats::JsonObject> speed, cell.find_object("speed"));
-    if (speed) {
-      NARU_ASSIGN(read.seconds, speed->get_double("seconds"));
-    }
-    const std::string name = op + " " + kind;
-    const bool is_doubled =
-        std::any_of(receipt.cells.begin(), receipt.cells.end(), [&](const auto& each) { return each.first == name; });
-    if (is_doubled) {
-      return cell.wrong(Code::kCorrupt, "kind", name + " a second time", "each cell once", "make the receipt anew");
-    }
-    receipt.cells.emplace_back(name, read);
-  }
+  NARU_ASSIGN(const std::string text, read_file(path, check::kReceiptBytesMax));
+  NARU_ASSIGN(check::ReadReceipt receipt, check::parse_receipt(as_bytes(text), path.string()));
+  receipt.path = argument;
   return receipt;
 }
 
-using ReadCells = std::vector<std::pair<std::string, ReadCell>>;
-
-const ReadCell* find_cell(const ReadCells& cells, const std::string& name) {
-  const auto found = std::find_if(cells.begin(), cells.end(), [&](const auto& each) { return each.first == name; });
-  return found == cells.end() ? nullptr : &found->second;
-}
-
-// Where two receipts ran different cases, the cells of either whose cases the other one did not run say nothing: they
-// go, and are counted.
-int64_t drop_other_cases(ReadReceipt& a, ReadReceipt& b) {
-  if (a.cases == b.cases) return 0;
-  const ReadCells of_a = a.cells, of_b = b.cells;
-  const auto drop = [](ReadCells& cells, const ReadCells& others) {
-    return std::erase_if(cells, [&](const auto& each) {
-      const ReadCell* other = find_cell(others, each.first);
-      return other == nullptr || each.second.cases.empty() || other->cases != each.second.cases;
-    });
-  };
-  const auto n_of_a = static_cast<int64_t>(drop(a.cells, of_b)), n_of_b = static_cast<int64_t>(drop(b.cells, of_a));
-  return std::max(n_of_a, n_of_b);
-}
-
-// Cells of different cases, or by different arithmetic, say nothing of each other. Those of other cases were dropped.
-Status check_comparable(const ReadReceipt& a, const ReadReceipt& b) {
-  const auto refuse = [&](const char* what, const char* next) -> Status {
-    return Error{Code::kInvalidArgument,
-                 fmt::format("comparing receipts: {} and {}: {}; {}", a.path, b.path, what, next)};
-  };
-  if (a.arithmetic != b.arithmetic) {
-    return refuse("they are of different texts of the arithmetic", "make both with one version of naru");
-  }
-  if (a.cells.empty() || b.cells.empty()) {
-    return refuse("they ran different cases", "make both with one version of naru, with or without --quick");
-  }
-  return {};
-}
-
-struct ReceiptDifference {
-  std::string cell, what;
-};
-
-std::vector<ReceiptDifference> differences_of(const ReadReceipt& a, const ReadReceipt& b) {
-  std::vector<ReceiptDifference> differences;
-  for (const auto& [name, cell] : a.cells) {
-    const ReadCell* other = find_cell(b.cells, name);
-    if (other == nullptr) {
-      differences.push_back({name, "the second one did not come to it"});
-    } else if (cell.verdict != other->verdict) {
-      differences.push_back({name, fmt::format("{}, then {}", cell.verdict, other->verdict)});
-    } else if (cell.outputs != other->outputs) {
-      differences.push_back({name, fmt::format("both are {}, with other bits; the largest errors are {:.2e} and {:.2e}",
-                                               cell.verdict, cell.error, other->error)});
-    }
-  }
-  for (const auto& [name, cell] : b.cells) {
-    if (find_cell(a.cells, name) == nullptr) differences.push_back({name, "the first one did not come to it"});
-  }
-  return differences;
-}
-
-// Cells of both with one grade and the same bits.
-int64_t count_alike(const ReadReceipt& a, const ReadReceipt& b) {
-  return std::count_if(a.cells.begin(), a.cells.end(), [&](const auto& each) {
-    const ReadCell* other = find_cell(b.cells, each.first);
-    return other != nullptr && other->verdict == each.second.verdict && other->outputs == each.second.outputs;
-  });
-}
-
 // "receipts/today, with the fault flip, not whole: a case hung"
-std::string origin_of(const ReadReceipt& receipt) {
+std::string origin_of(const check::ReadReceipt& receipt) {
   std::string text = receipt.path;
   if (!receipt.fault.empty()) text += fmt::format(", with the fault {} in front of the chip", receipt.fault);
   if (!receipt.is_whole) text += ", not whole: what stands behind a case that hangs did not run";
   return text;
 }
 
-Json origin_json(const ReadReceipt& receipt) {
+Json origin_json(const check::ReadReceipt& receipt) {
   Json json = {{"path", receipt.path}, {"whole", receipt.is_whole}};
   if (!receipt.fault.empty()) json["fault"] = receipt.fault;
   return json;
-}
-
-// How much longer the second one takes, by cell, the least first.
-std::vector<std::pair<double, std::string>> time_ratios(const ReadReceipt& a, const ReadReceipt& b) {
-  std::vector<std::pair<double, std::string>> ratios;
-  for (const auto& [name, cell] : a.cells) {
-    const ReadCell* other = find_cell(b.cells, name);
-    if (other != nullptr && cell.seconds > 0 && other->seconds > 0) {
-      ratios.emplace_back(other->seconds / cell.seconds, name);
-    }
-  }
-  std::sort(ratios.begin(), ratios.end());
-  return ratios;
 }
 
 std::string speed_line(const std::vector<std::pair<double, std::string>>& ratios) {
@@ -268,7 +113,7 @@ std::string speed_line(const std::vector<std::pair<double, std::string>>& ratios
 }
 
 // Two exact chips are alike in all: whoever parts from the other broke a promise.
-Error unlike_error(const ReadReceipt& a, const ReadReceipt& b, size_t n_unlike) {
+Error unlike_error(const check::ReadReceipt& a, const check::ReadReceipt& b, size_t n_unlike) {
   return {Code::kInternal, fmt::format("comparing receipts: {} and {}: {} of {} cells are unlike; run the cases of "
                                        "such a cell on either machine: naru check --op OP",
                                        a.path, b.path, n_unlike, std::max(a.cells.size(), b.cells.size()))};
@@ -289,7 +134,7 @@ std::filesystem::path recording_or_receipt_folder(const std::filesystem::path& p
 Result<Json> receipt_json(const check::ChipMatrix& matrix, const CheckedChip& chip, const CheckOptions& o) {
   NARU_ASSIGN(const FileContent binary, digest_file("/proc/self/exe"));
   Json json;
-  json["receipt"] = kReceiptVersion;
+  json["receipt"] = check::kReceiptVersion;
   json["program"] = version_line();
   json["compiler"] = kBuildInfo.compiler;
   json["build"] = kBuildInfo.build;
@@ -313,12 +158,12 @@ Status write_receipt(const Json& receipt, const check::ChipMatrix& matrix, const
 }
 
 Status compare_receipts(const CheckOptions& o) {
-  NARU_ASSIGN(ReadReceipt a, read_receipt(o.compared[0]));
-  NARU_ASSIGN(ReadReceipt b, read_receipt(o.compared[1]));
-  const int64_t n_dropped = drop_other_cases(a, b);
-  NARU_TRY(check_comparable(a, b));
-  const std::vector<ReceiptDifference> differences = differences_of(a, b);
-  const auto ratios = time_ratios(a, b);
+  NARU_ASSIGN(check::ReadReceipt a, read_receipt(o.compared[0]));
+  NARU_ASSIGN(check::ReadReceipt b, read_receipt(o.compared[1]));
+  const int64_t n_dropped = check::drop_other_cases(a, b);
+  NARU_TRY(check::check_comparable(a, b));
+  const std::vector<check::ReceiptDifference> differences = check::differences_of(a, b);
+  const auto ratios = check::time_ratios(a, b);
   const Status end = differences.empty() ? Status() : unlike_error(a, b, differences.size());
   if (o.json) {
     Json json = {{"a", a.chip},
@@ -326,12 +171,12 @@ Status compare_receipts(const CheckOptions& o) {
                  {"first", origin_json(a)},
                  {"second", origin_json(b)},
                  {"same_binary", a.binary == b.binary},
-                 {"alike", count_alike(a, b)},
+                 {"alike", check::count_alike(a, b)},
                  {"of_other_cases", n_dropped},
                  {"times", Json::array()},
                  {"differences", Json::array()}};
     for (const auto& [ratio, cell] : ratios) json["times"].push_back({{"cell", cell}, {"ratio", ratio}});
-    for (const ReceiptDifference& each : differences) {
+    for (const check::ReceiptDifference& each : differences) {
       json["differences"].push_back({{"cell", each.cell}, {"what", each.what}});
     }
     return end.ok() ? write_out(json_text(json)) : told(end.error(), &json);
@@ -341,12 +186,12 @@ Status compare_receipts(const CheckOptions& o) {
   sheet.row("first", origin_of(a));
   sheet.row("second", origin_of(b));
   sheet.row("program", a.binary == b.binary ? "the same" : "two builds");
-  sheet.row("cells", fmt::format("{} of {} alike", count_alike(a, b), std::max(a.cells.size(), b.cells.size())));
+  sheet.row("cells", fmt::format("{} of {} alike", check::count_alike(a, b), std::max(a.cells.size(), b.cells.size())));
   if (n_dropped > 0)
     sheet.row("not compared", fmt::format("{} of the cells: they ran different cases of them", n_dropped));
   sheet.row("speed", speed_line(ratios));
   if (!differences.empty()) sheet.heading("Unlike");
-  for (const ReceiptDifference& each : differences) sheet.row(each.cell, each.what);
+  for (const check::ReceiptDifference& each : differences) sheet.row(each.cell, each.what);
   NARU_TRY(write_out(sheet.str()));
   return end;
 }
