@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -11,6 +12,7 @@
 #include "base/philox.h"
 #include "base/stopwatch.h"
 #include "check/chip_matrix.h"
+#include "check/watched_chip.h"
 
 namespace naru::check {
 namespace {
@@ -28,6 +30,8 @@ constexpr double kIdleLeast = 0.05;     // of the longest pause
 constexpr Load kLoads[] = {Load::kSteady,  Load::kBurst,   Load::kBurst, Load::kBurst,
                            Load::kThreads, Load::kThreads, Load::kBurst, Load::kIdle};
 constexpr double kIdleShare = 0.02;  // of the soak: the longest pause is no longer
+
+const std::atomic<int64_t> kNoPulse = 0;  // of a case: its seconds count from its beginning
 
 // Values of an output; where both are NaN those of the other outcome: one is as good as another.
 std::vector<float> values_of(const Program& program, const Outcome& outcome, const Outcome& other, size_t output) {
@@ -105,8 +109,12 @@ class Soaking {
 
   bool is_going_on() {
     if (!report_.hangs.empty() || report_.is_stopped) return false;
+    return !asks_to_stop() && seconds_since(begin_) < options_.seconds;
+  }
+
+  bool asks_to_stop() {
     report_.is_stopped = options_.go_on && !options_.go_on({seconds_since(begin_), report_.n_op_runs, report_.n_found});
-    return !report_.is_stopped && seconds_since(begin_) < options_.seconds;
+    return report_.is_stopped;
   }
 
   Status run_stretch(const std::vector<size_t>& order, size_t& next) {
@@ -134,14 +142,19 @@ class Soaking {
     const bool is_twin = load_ == Load::kThreads && !chip_.twins.empty();
     auto chip = is_twin ? chip_.twins[random(chip_.twins.size())].chip : chip_.chip;
     const auto made = std::make_shared<std::optional<Result<Outcome>>>();
+    double patience_s = options_.patience_s;
+    const auto patience = [&] {
+      if (asks_to_stop()) patience_s = std::min(patience_s, kStopSeconds);
+      return patience_s;
+    };
     const Watch::End end =
-        watch_.run([program = each.program, chip, made] { *made = run_program(*program, *chip); }, options_.patience_s);
+        watch_.run([program = each.program, chip, made] { *made = run_program(*program, *chip); }, patience, kNoPulse);
     ++report_.n_runs;
     report_.n_op_runs += std::ssize(each.program->ops());
     if (end == Watch::End::kOutOfMemory) return out_of_memory(each.c.op);
     if (end == Watch::End::kLeftBehind) {
-      report_.hangs = fmt::format("{}: no answer in {:g} seconds, in the case '{}'", each.c.op, options_.patience_s,
-                                  case_line(each.c));
+      report_.hangs =
+          fmt::format("{}: no answer in {:g} seconds, in the case '{}'", each.c.op, patience_s, case_line(each.c));
       return std::optional<Outcome>();
     }
     if ((*made)->ok()) return std::optional<Outcome>(std::move(**made).value());

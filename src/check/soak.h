@@ -46,7 +46,8 @@ struct SoakReport {
   int64_t n_runs = 0, n_op_runs = 0;  // of cases; of ops
   int64_t n_found = 0, n_bits = 0;    // runs that came out otherwise; their bits
   std::vector<SoakFinding> findings;  // the first kSoakFindingsMax of them
-  std::string hangs;                  // the op that gave no answer, in words; empty: none. The soak ended with it
+  std::string hangs;                  // the op that gave no answer, in words; empty: none. The soak ended with it,
+                                      // also where somebody stopped it and the op went on
   bool is_stopped = false;            // go_on said so
 
   double rate_at_most() const { return check::rate_at_most(n_found, n_op_runs); }  // of an op's runs, 95 %
@@ -60,11 +61,12 @@ struct SoakProgress {
 
 struct SoakOptions {
   double seconds = 60;
-  std::vector<std::string> ops;                         // these alone; empty: all
-  double patience_s = 60;                               // of one run of a case
-  double pause_s = 1;                                   // between two cases under the load kIdle, at the most
-  uint64_t seed = 1;                                    // of the order and the pauses
-  std::function<bool(const SoakProgress&)> go_on = {};  // false: stop
+  std::vector<std::string> ops;  // these alone; empty: all
+  double patience_s = 60;        // of one run of a case
+  double pause_s = 1;            // between two cases under the load kIdle, at the most
+  uint64_t seed = 1;             // of the order and the pauses
+  std::function<bool(const SoakProgress&)> go_on =
+      {};  // asked again and again, also while an op is at work; false: stop
 };
 
 // Small cases of every cell of the matrix, and shapes as models have them. An error is one of a system that gives no

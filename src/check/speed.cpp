@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 
+#include "base/stopwatch.h"
 #include "check/kinds.h"
 #include "check/run_program.h"
 #include "check/suite.h"
@@ -96,10 +97,6 @@ Case timed_case(const Case& like, bool is_small) {
 }
 
 Result<Speed> measure_speed(const Case& c, contract::Chip& chip, double seconds) {
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
   const Program program = build(c);
   NARU_ASSIGN(const LoadedProgram loaded, LoadedProgram::load(program, chip));
   Speed speed{.c = c, .seconds = std::numeric_limits<double>::infinity(), .cost = {}};
@@ -107,15 +104,15 @@ Result<Speed> measure_speed(const Case& c, contract::Chip& chip, double seconds)
   for (const contract::Op& op : loaded.ops()) {
     if (is_of_op(op)) speed.cost += contract::cost(op);
   }
-  const auto begin = Clock::now();
+  const auto begin = std::chrono::steady_clock::now();
   // The first run touches the memory; where it takes long that is a small part of it, and it is the only one.
-  for (int n = 0; n == 0 || since(begin) < (n == 1 ? kSlow * seconds : seconds); ++n) {
+  for (int n = 0; n == 0 || seconds_since(begin) < (n == 1 ? kSlow * seconds : seconds); ++n) {
     double run_seconds = 0;
     for (const contract::Op& op : loaded.ops()) {
-      const auto op_begin = Clock::now();
+      const auto op_begin = std::chrono::steady_clock::now();
       NARU_TRY(chip.run(op));
       NARU_TRY(chip.wait());
-      if (is_of_op(op)) run_seconds += since(op_begin);
+      if (is_of_op(op)) run_seconds += seconds_since(op_begin);
     }
     speed.seconds = std::min(speed.seconds, std::max(run_seconds, 1e-9));
   }

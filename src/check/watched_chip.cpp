@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "contract/op_table.h"
 
 namespace naru::check {
@@ -34,11 +36,11 @@ std::string CallNotes::text() const {
   return fmt::format("{} {} {}", call_name(call), call == Call::kRun ? "of" : "behind", contract::op_name(op));
 }
 
-bool CallPatience::is_over() {
+bool CallPatience::is_over(bool is_stopping) {
   const uint64_t mark = notes_->mark();
   n_asked_ = mark == mark_ && mark % 2 == 1 ? n_asked_ + 1 : 0;
   mark_ = mark;
-  return n_asked_ > n_asked_max_;
+  return n_asked_ * every_s_ > (is_stopping ? std::min(kStopSeconds, patience_s_) : patience_s_);
 }
 
 WatchedChip::WatchedChip(std::unique_ptr<contract::Chip> inner, std::shared_ptr<CallNotes> notes)

@@ -29,16 +29,17 @@ class CallNotes {
 };
 
 // Whether the call at work has not ended for so long. It is asked about as often as `every_s`: time in which nobody
-// asks, as of a program that was halted, does not count.
+// asks, as of a program that was halted, does not count. Who wants the work to end waits kStopSeconds at the most.
+inline constexpr double kStopSeconds = 2;
 class CallPatience {
  public:
   CallPatience(std::shared_ptr<const CallNotes> notes, double patience_s, double every_s = 0.1)
-      : notes_(std::move(notes)), n_asked_max_(patience_s / every_s) {}
-  bool is_over();
+      : notes_(std::move(notes)), patience_s_(patience_s), every_s_(every_s) {}
+  bool is_over(bool is_stopping = false);
 
  private:
   std::shared_ptr<const CallNotes> notes_;
-  double n_asked_max_;
+  double patience_s_, every_s_;
   uint64_t mark_ = 0;
   double n_asked_ = 0;  // since the mark changed
 };

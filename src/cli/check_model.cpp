@@ -15,6 +15,7 @@
 #include "check/replay_chip.h"
 #include "check/run_recorder.h"
 #include "check/watch.h"
+#include "check/watched_chip.h"
 #include "cli/interrupts.h"
 #include "cli/machine_report.h"
 #include "cli/open_model.h"
@@ -39,8 +40,7 @@ constexpr std::string_view kPrompt =
     "Zwei Chips rechnen dasselbe; deux puces, les memes bits. The quick brown fox jumps over the lazy dog, and then "
     "the "
     "quick brown fox jumps over the lazy dog again.";
-constexpr double kStopSeconds = 2;  // that an op may still take when somebody asked to stop
-constexpr int64_t kOneByOne = 4;    // tokens at the end of a forward run that are passes of their own
+constexpr int64_t kOneByOne = 4;  // tokens at the end of a forward run that are passes of their own
 
 // What a run works on and leaves: all of it belongs to the thread that runs.
 struct Job {
@@ -313,7 +313,7 @@ check::Watch::End run_watched(const std::shared_ptr<Job>& job, int64_t n_ops) {
   const auto patience = [&] {
     if (is_interrupted()) job->log.stop();
     progress.update(job->log.n_ops(), n_ops);
-    return is_interrupted() ? kStopSeconds : static_cast<double>(job->o.patience_s);
+    return is_interrupted() ? check::kStopSeconds : static_cast<double>(job->o.patience_s);
   };
   return watch.run([job] { job->status = run_job(*job); }, patience, job->log.pulse());
 }
@@ -365,7 +365,8 @@ Result<RunSize> prepare(Job& job, models::ModelFiles& files, check::RunIdentity&
   if (is_recorded) NARU_TRY(check::check_recordable(size.n_ops, size.values_bytes));
   if (!job.recording) {
     NARU_ASSIGN(identity, identity_of(job, files));
-    if (is_recorded) NARU_TRY(begin_recording(job, size));  // it says so: who stops it then is told that nothing was recorded
+    if (is_recorded)
+      NARU_TRY(begin_recording(job, size));  // it says so: who stops it then is told that nothing was recorded
     return size;
   }
   identity.ids = job.ids;

@@ -156,6 +156,10 @@ Status soak(const CheckedChips& chips, const CheckOptions& o) {
     return report.is_stopped ? Status(Error{Code::kCancelled, ""}) : Status();
   }
   const std::string doing = fmt::format("soaking chip {}", o.chip_name());
+  if (!report.hangs.empty() && report.is_stopped) {
+    return told({Code::kCancelled, fmt::format("{}: stopped by you; {}", doing, report.hangs)},
+                o.json ? &json : nullptr);
+  }
   if (!report.hangs.empty()) {
     return told(
         {Code::kDeadline,

@@ -7,6 +7,7 @@
 #include "base/partial.h"
 #include "check/watch.h"
 #include "cli/flag_values.h"
+#include "cli/interrupts.h"
 #include "cli/open_model.h"
 
 namespace naru::cli {
@@ -62,11 +63,19 @@ Status run_with_patience(const TrainChipOptions& options, const std::string& chi
   const auto status = std::make_shared<Status>();
   check::CallPatience patience(options.notes, static_cast<double>(patience_s));
   check::Watch watch;
-  const check::Watch::End end = watch.run([status, work = std::move(work)] { *status = work(); },
-                                          std::function<bool()>([&patience] { return patience.is_over(); }));
+  const check::Watch::End end =
+      watch.run([status, work = std::move(work)] { *status = work(); },
+                std::function<bool()>([&patience] { return patience.is_over(is_interrupted()); }));
   if (end == check::Watch::End::kOutOfMemory) throw std::bad_alloc();
   if (end == check::Watch::End::kDone) return *status;
   remove_all_partials();  // the thread that was left behind has what is not finished
+  if (is_interrupted()) {
+    return Error{
+        Code::kCancelled,
+        fmt::format("training on chip {}: {}: no answer in {:g} seconds, when it was stopped; the last checkpoint "
+                    "is whole: run the same command again, which goes on from it",
+                    chip, options.notes->text(), check::kStopSeconds)};
+  }
   return Error{Code::kDeadline,
                fmt::format("training on chip {}: {}: no answer in {} seconds (--patience); the last "
                            "checkpoint is whole: run the same command again, which goes on from it, and see what "

@@ -68,6 +68,20 @@ TEST(Soak, AHangEndsIt) {
   hold->let_go();
 }
 
+// Whoever stops it does not wait for what may be an hour.
+TEST(Soak, AHangIsNotWaitedForByWhoStopsIt) {
+  const auto chip = std::make_shared<FaultyChip>(test::make_chip("distant"), parse_fault("hang@add").value());
+  const auto hold = chip->hold();
+  SoakOptions options = for_op_runs(200, {"add"});
+  options.patience_s = 3600;
+  int n_asked = 0;
+  options.go_on = [&n_asked](const SoakProgress&) { return ++n_asked < 5; };  // twice before the first run
+  const SoakReport report = soak_chip({.chip = chip}, options).value();
+  EXPECT_TRUE(report.is_stopped);
+  EXPECT_EQ(report.hangs.substr(0, 31), "add: no answer in 2 seconds, in");
+  hold->let_go();
+}
+
 TEST(Soak, ARateHasAnUpperBound) {
   EXPECT_NEAR(rate_at_most(0, 1000000), 2.9957e-6, 1e-9);  // -log 0.05
   EXPECT_NEAR(rate_at_most(1, 1000000), 4.7439e-6, 1e-9);  // half of the 95 % point of chi-square with 4 degrees

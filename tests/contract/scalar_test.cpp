@@ -203,7 +203,7 @@ TEST(Scalar, Exp) {
   EXPECT_TRUE(std::isnan(contract::exp(nan)));
   EXPECT_EQ(contract::exp(0x1p-140f), 1.0f);
   double worst = 0;
-  for (uint32_t bits = 0x33000000u; bits < 0x42b17218u; bits += 131) {  // |x| from 2^-25 to 88.7
+  for (uint32_t bits = 0x33000000u; bits < 0x42b17218u; bits += 1031) {  // |x| from 2^-25 to 88.7
     for (const uint32_t sign : {0u, 0x80000000u}) {
       const float x = std::bit_cast<float>(bits | sign);
       if (x < -87.3f) continue;  // results below 2^-126 are +0
@@ -224,12 +224,12 @@ TEST(Scalar, Log) {
   EXPECT_TRUE(std::isnan(contract::log(-1.0f)));
   EXPECT_TRUE(std::isnan(contract::log(nan)));
   double worst = 0;
-  for (uint32_t bits = 0x00800000u; bits < 0x7f800000u; bits += 1021) {
+  for (uint32_t bits = 0x00800000u; bits < 0x7f800000u; bits += 8191) {
     const float x = std::bit_cast<float>(bits);
     if (x == 1.0f) continue;
     worst = std::max(worst, ulps_f32(contract::log(x), std::log(static_cast<long double>(x))));
   }
-  for (uint32_t bits = 0x3f000000u; bits < 0x40000000u; bits += 17) {  // where the result is small
+  for (uint32_t bits = 0x3f000000u; bits < 0x40000000u; bits += 127) {  // where the result is small
     const float x = std::bit_cast<float>(bits);
     if (x == 1.0f) continue;
     worst = std::max(worst, ulps_f32(contract::log(x), std::log(static_cast<long double>(x))));
@@ -246,7 +246,7 @@ TEST(Scalar, Rint) {
 TEST(DoubleMath, AgainstLongDouble) {
   Draws draws(5);
   double exp_worst = 0, log_worst = 0, sin_worst = 0, cos_worst = 0, pow_worst = 0;
-  for (int i = 0; i < 100000; ++i) {
+  for (int i = 0; i < 20000; ++i) {
     const double x = (draws.uniform() - 0.5) * 1400;
     exp_worst = std::max(exp_worst, ulps_f64(exp_double(x), std::exp(static_cast<long double>(x))));
     const double y = std::ldexp(1 + draws.uniform(), static_cast<int>(draws.bits() % 2000) - 1000);
