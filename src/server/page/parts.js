@@ -1,18 +1,20 @@
 // Parts of a long text that the browser need not lay out while they are out of sight. A part gets there only when it is
 // out of the window, and with the very height that it has: nothing that is seen moves by it.
 const AWAY = 100; // pixels
+const TOGETHER = 8; // parts that are looked at together: each time takes the browser a walk through all of the page
 
-const grown = new Set(); // lists of parts, of which one has begun since they were looked at
+const grown = new Set(); // lists of parts, of which some have begun since they were looked at
 
 export class Parts {
   constructor() {
     this.open = [];
+    this.begun = 0; // since they were looked at
   }
 
   /** The part that grows from now on. */
   begin(part) {
     this.open.push(part);
-    grown.add(this);
+    if (++this.begun >= TOGETHER) grown.add(this);
   }
 }
 
@@ -23,6 +25,7 @@ export function settleParts() {
   for (const parts of grown) {
     // To ask what is not shown for its height would have it laid out.
     if (parts.open[0].closest(".leaves")) continue;
+    parts.begun = 0;
     const last = parts.open.pop();
     const open = [];
     for (const part of parts.open) {

@@ -81,7 +81,7 @@ export class StreamView {
   freeze(fragment) {
     if (!fragment.hasChildNodes()) return; // text alone is a block too
     this.place();
-    this.partElements += fragment.querySelectorAll("*").length;
+    this.partElements += fragment.childNodes.length + fragment.querySelectorAll("*").length;
     this.tail.before(fragment);
   }
 
