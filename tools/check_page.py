@@ -382,6 +382,9 @@ def shifts(args, browser, server, stub):
                 expect(shift <= SHIFT_MAX, f"a shift of {shift:.4f}, at most {SHIFT_MAX} was wanted")
 
 
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 200))))"
+
+
 def memory(args, browser, server, stub):
     stub.scripts["stream"] = lambda say, body: at_rate(say, PROSE, 4000)
     with browser.tab() as tab:
@@ -393,6 +396,7 @@ def memory(args, browser, server, stub):
             tab.wait_for_answer()
             if i % 10 == 9:
                 tab.press("n", alt=True)
+                tab.js(TWO_FRAMES)  # until then the browser holds what it has drawn
                 sizes.append(tab.memory())
                 print(f"memory: after {i + 1} conversations {sizes[-1][0] / 2**20:.2f} MiB of heap, {sizes[-1][1]} nodes", flush=True)
         # The list has a row for each; all else must stay.
