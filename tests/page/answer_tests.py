@@ -2,7 +2,7 @@
 
 from server_rig import Server
 from steps import quiet
-from stub import Stub
+from stub import Stub, at_rate
 
 
 def test_arithmetic_is_no_emphasis(browser, binary):
@@ -81,13 +81,11 @@ def test_a_long_answer_that_is_left(browser, binary):
 
 
 def test_a_table_that_grows_is_one(browser, binary):
-    rows = [f"| {i} | `c{i}` |\n" for i in range(60)]
+    rows = [f"| {i} | `c{i}` |\n" for i in range(150)]
     text = "| n | code |\n|--:|---|\n" + "".join(rows) + "\nBehind it: | no | row |\n\n| m |\n|---|\n| 1 |\n"
 
-    def pieces(size):
-        return lambda say, body: [say(content=text[i:i + size]) for i in range(0, len(text), size)] and None
-
-    scripts = {str(size): pieces(size) for size in (1, 7, 40, len(text))}
+    # At a rate at which it is drawn many times while it grows, and at once.
+    scripts = {str(size): lambda say, body, size=size: at_rate(say, text, 1500 / size, size) for size in (3, 25, len(text))}
     with Server(binary) as server, Stub(server.address, scripts) as stub, browser.tab() as tab:
         tab.open(stub.url)
         for name in scripts:
@@ -95,7 +93,7 @@ def test_a_table_that_grows_is_one(browser, binary):
             tab.say(name)
             tab.wait_for_answer(60)
             found = tab.js("[...document.querySelectorAll('.message.assistant table')].map(t => [...t.rows].map(r => r.innerText.trim()).join(';'))")
-            assert found == ["n\tcode;" + ";".join(f"{i}\tc{i}" for i in range(60)), "m;1"], (name, found)
-            assert tab.js("getComputedStyle(document.querySelectorAll('.message.assistant td')[100]).textAlign") == "right"
+            assert found == ["n\tcode;" + ";".join(f"{i}\tc{i}" for i in range(150)), "m;1"], (name, found)
+            assert tab.js("getComputedStyle(document.querySelectorAll('.message.assistant td')[200]).textAlign") == "right"
             assert "Behind it: | no | row |" in tab.text(".message.assistant .text"), name
         quiet(tab)
