@@ -1,7 +1,7 @@
 // Parts of a long text that the browser need not lay out while they are out of sight. A part gets there only when it is
 // out of the window, and with the very height that it has: nothing that is seen moves by it.
 const AWAY = 100; // pixels
-const TOGETHER = 8; // parts that are looked at together: each time takes the browser a walk through all of the page
+const TOGETHER = 3; // parts that are looked at together: each time costs a frame
 
 const grown = new Set(); // lists of parts, of which some have begun since they were looked at
 

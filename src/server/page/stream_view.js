@@ -12,6 +12,7 @@ const WINDOW_MAX = 10000; // of one block, before it is cut
 const PART_ELEMENTS = 200; // that the browser lays out, or not, together
 const FORMULA_WEIGHT = 600; // characters of text that cost as much as a formula does
 const TABLE_ROWS = 12; // that are made together; the next ones are put behind them
+const TABLE_MAX = 4000; // characters of one table, which the browser lays out whole: the next one has its head again
 const CODE_WINDOW = 1500; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/;
@@ -63,7 +64,7 @@ export class StreamView {
 
   /** More rows go into the table that was made last: so long its part grows. */
   rowsGoOn() {
-    return this.table !== null && this.table.length < WINDOW_MAX;
+    return this.table !== null && this.table.length < TABLE_MAX;
   }
 
   place() {
