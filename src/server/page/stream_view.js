@@ -145,11 +145,16 @@ export class StreamView {
 
   // Blocks before the last one, where that has surely begun another.
   countSure(tokens) {
-    let last = tokens.length - 1;
-    while (last >= 0 && tokens[last].type === "space") --last;
+    const blockBefore = (i) => {
+      while (i > 0 && tokens[i - 1].type === "space") --i;
+      return i - 1;
+    };
+    let last = blockBefore(tokens.length);
     if (last < 1) return 0;
     const { raw } = tokens[last];
-    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) return 0;
+    // What has hardly begun may still go on the block before it.
+    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) last = blockBefore(last);
+    if (last < 1) return 0;
     // A formula may have empty lines in it: it waits for its end, for a while.
     const open = tokens.findIndex((token) => token.type === "paragraph" && OPEN_TEX.test(token.raw));
     const waits = open >= 0 && tokens.slice(open).reduce((sum, token) => sum + token.length, 0) < TEX_WAITS;
