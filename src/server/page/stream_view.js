@@ -116,7 +116,7 @@ export class StreamView {
     const { tokens, ms } = blocksInTime(window, this.table?.head ?? "");
     let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
     // Code with fences is made by takeCode(); to marked it may be a paragraph until its last line is whole.
-    const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(token.raw));
+    const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(`${token.raw}\n`)); // a blank line may follow
     if (fenced > 0) n = Math.min(n, fenced);
     if (n > 0) {
       this.takeTokens(tokens.slice(0, countAffordable(tokens, n)));
