@@ -141,7 +141,7 @@ class Server:
         if "--socket" not in arguments and "--port" not in arguments:
             defaults += ["--port", "0"]
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))) if files_max else None
-        self.process = subprocess.Popen([binary, "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
+        self.process = subprocess.Popen([os.path.abspath(binary), "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
                                         stdout=subprocess.PIPE, stderr=self.log, env={**clean, **(environment or {})}, cwd=folder)
         first = self.process.stdout.readline().decode()
         match = re.fullmatch(r"(https?://(.*):(\d+)|unix:(.*)) serves tiny\n", first)
