@@ -116,7 +116,7 @@ std::vector<Flag> serving_flags(const std::shared_ptr<ServeOptions>& o) {
          service.metric_names = index == 1 ? server::MetricNames::kVllm : server::MetricNames::kNaru;
          return {};
        }},
-      {"runs", "FOLDER", kGroupOutput, "training runs that the page shows; default: runs, where it is there",
+      {"runs", "FOLDER", kGroupOutput, "training runs that the page shows; default: runs, where it is or comes",
        set_words(&o->runs)},
       {"no-runs", "", kGroupOutput, "the page shows no training runs", set_on(&o->shows_no_runs)},
       {"cache-tokens", "N", kGroupMachine,

@@ -161,22 +161,22 @@ Status read_access(ServeOptions& options) {
   return {};
 }
 
-// The folder of runs that was named must be there; the one that nobody named may be.
+// The folder of runs that was named must be there; the one that nobody named may come while the server runs.
 Status find_runs(ServeOptions& options) {
   std::error_code error;
   const bool is_named = !options.runs.empty();
   const std::filesystem::path folder = is_named ? options.runs : "runs";
   // Whom nobody asks for a key is shown a folder only where it was named.
   if (options.shows_no_runs || (!is_named && options.server.listen.needs_no_key)) return {};
-  if (std::filesystem::is_directory(folder, error)) {
-    options.server.service.runs = runs_source(folder);
-    options.runs = folder.string();
-    return {};
+  if (is_named && !std::filesystem::is_directory(folder, error)) {
+    return Error{Code::kNotFound,
+                 fmt::format("looking for training runs: {}: there is no such folder; give the one that holds them "
+                             "with --runs, or leave it out",
+                             folder.string())};
   }
-  if (!is_named) return {};
-  return Error{Code::kNotFound, fmt::format("looking for training runs: {}: there is no such folder; give the one that "
-                                            "holds them with --runs, or leave it out",
-                                            folder.string())};
+  options.server.service.runs = runs_source(folder);
+  options.runs = folder.string();
+  return {};
 }
 
 // Who may ask, and where the log goes: rows of what would be served.

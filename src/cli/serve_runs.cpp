@@ -110,6 +110,10 @@ Json pipeline_json(const fs::path& folder, const runs::ListedPipeline& pipeline,
   return {{"id", run_id(folder, pipeline.folder)}, {"name", pipeline.record.name}, {"stages", std::move(stages)}};
 }
 
+Error no_such_run() {
+  return {Code::kNotFound, "reading a training run: none of that name is there; GET /v1/runs lists them"};
+}
+
 // What the desk asks for. It keeps what it read for as long as the files are the same: a page asks every few seconds.
 class ShownRuns {
  public:
@@ -119,6 +123,10 @@ class ShownRuns {
   Result<std::string> read(const std::string& name);
 
  private:
+  bool is_there() const {
+    std::error_code ignored;
+    return fs::is_directory(folder_, ignored);
+  }
   // Everything that the JSON of a run is made of.
   struct Source {
     std::string name, status;
@@ -142,6 +150,7 @@ ShownRuns::Source ShownRuns::source_of(const std::string& name, const runs::RunS
 }
 
 Result<std::string> ShownRuns::list() {
+  if (!is_there()) return dumped({{"runs", Json::array()}, {"pipelines", Json::array()}});  // it may come
   const auto listed = lister_.list();
   if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
   Json json = runs_json(*listed);
@@ -160,13 +169,12 @@ Result<std::string> ShownRuns::list() {
 
 // The name is compared with those of the runs that are there; it is never a path.
 Result<std::string> ShownRuns::read(const std::string& name) {
+  if (!is_there()) return no_such_run();
   const auto listed = lister_.list();
   if (!listed.ok()) return shown_error(listed.error(), "listing the training runs");
   const auto run = std::find_if(listed->begin(), listed->end(),
                                 [&](const runs::RunSummary& each) { return run_id(folder_, each.folder) == name; });
-  if (run == listed->end()) {
-    return Error{Code::kNotFound, "reading a training run: none of that name is there; GET /v1/runs lists them"};
-  }
+  if (run == listed->end()) return no_such_run();
   Source source = source_of(name, *run);
   for (const auto& [kept, json] : kept_) {
     if (kept == source) return json;

@@ -47,6 +47,8 @@ class AnswerFollower {
   bool is_finished() const { return is_finished_; }
   // True while the text is reasoning.
   bool is_reasoning() const { return stream_.is_reasoning(); }
+  // True where it is or was.
+  bool has_reasoned() const { return stream_.has_reasoned(); }
 
   // The new text of an event. Where a stop string is complete the request is aborted; what comes after it is no part of
   // the answer. With the event that ends the request comes all that was held back, or the request's error.

@@ -187,6 +187,7 @@ void TextStream::split_tag(const Tag& tag, TextDelta& delta) {
 void TextStream::add_pieces(const std::vector<text::AnswerPiece>& pieces, TextDelta& delta) {
   for (size_t i = 0; i < pieces.size(); ++i) {
     const bool is_before_tag = i + 1 < pieces.size() && pieces[i + 1].part == text::AnswerPart::kTag;
+    has_tag_ = has_tag_ || pieces[i].part == text::AnswerPart::kTag;
     if (pieces[i].part == text::AnswerPart::kReasoning) delta.reasoning += pieces[i].text;
     if (pieces[i].part != text::AnswerPart::kContent || is_before_tag) continue;
     if (calls_) {

@@ -79,6 +79,8 @@ class TextStream {
 
   // True while the text is reasoning.
   bool is_reasoning() const { return options_.split_reasoning && splitter_.in_reasoning(); }
+  // True where the text is reasoning or was, and be it empty.
+  bool has_reasoned() const { return options_.split_reasoning && (options_.starts_in_reasoning || has_tag_); }
 
  private:
   TextStream(const text::Tokenizer& tokenizer, TextOptions options);
@@ -110,6 +112,7 @@ class TextStream {
   size_t n_decoded_ = 0;   // bytes of the answer so far
   size_t n_split_ = 0;     // of them, those before sure_
   bool is_stopped_ = false;
+  bool has_tag_ = false;  // of reasoning
 };
 
 }  // namespace naru::engine

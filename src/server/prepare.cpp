@@ -165,6 +165,7 @@ std::variant<PreparedAnswer, Refusal> prepare(const AnswerRequest& request, cons
   PreparedAnswer answer;
   answer.seed = sampling.seed;
   answer.choices_per_prompt = request.n;
+  answer.goes_on = request.continues_last;
   answer.text.stop = request.stop;
   answer.text.split_reasoning = request.is_chat;
   const ReplaySource replays{turns.get(), cache_scope};

@@ -29,6 +29,7 @@ struct PreparedAnswer {
   // submitted together with it. Choice i is of prompt i / choices_per_prompt.
   std::vector<engine::Request> prompts;
   engine::TextOptions text;  // of all of them
+  bool goes_on = false;      // behind words of the last message
   int64_t choices_per_prompt = 1;
   uint64_t seed = 0;
   std::vector<std::string> ignored;  // besides those of the request: what this model knows nothing of

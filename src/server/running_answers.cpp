@@ -94,6 +94,7 @@ void RunningAnswers::start(AnswerId answer, PreparedAnswer prepared, const Asker
       choices_.emplace(id, Choice{.follower = std::move(each),
                                   .answer = answer,
                                   .index = index,
+                                  .edges = ReasoningEdges(prepared.goes_on),
                                   .wants_tokens = wants_tokens,
                                   .counts_prompt = index == first,
                                   .turn = prepared.turn,
@@ -161,10 +162,14 @@ AnswerToken RunningAnswers::token_of(const engine::Event& event, bool is_reasoni
   return token;
 }
 
+void RunningAnswers::trim(Choice& choice, engine::TextDelta& delta, bool is_end) {
+  choice.edges.trim(delta, {choice.follower.has_reasoned(), choice.follower.is_reasoning(), is_end});
+}
+
 void RunningAnswers::put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told) {
   told.reasoning = std::move(delta.reasoning);
   told.content = std::move(delta.content);
-  const bool has_reasoning = !choice.follower.answer().reasoning.empty();
+  const bool has_reasoning = !trimmed(choice.follower.answer().reasoning).empty();
   for (text::ToolCall& call : delta.calls) {
     told.calls.push_back({call.index, draw_call_id(has_reasoning), std::move(call.name), std::move(call.arguments)});
     ++choice.n_calls;
@@ -185,6 +190,7 @@ void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
     ++choice.reasoning_tokens;
     meter_.count_reasoning();
   }
+  trim(choice, *delta, delta->is_stopped);
   const bool has_token = choice.wants_tokens && !event.is_stop_token;
   if (delta->empty() && !has_token) return;
   AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);
@@ -227,6 +233,7 @@ void RunningAnswers::finish(Choice& choice, const engine::Event& event) {
   auto delta = choice.follower.take(event);
   if (!delta.ok()) return fail(answer, refusal_of(delta.error()));
   if (choice.stop.empty()) choice.stop = delta->stop;  // it may become whole with the last character
+  if (!choice.is_stopped) trim(choice, *delta, true);
   if (!delta->empty() && !choice.is_stopped) {
     AnswerEvent& told = tell(answer, AnswerEvent::Kind::kText, choice.index);
     put_text(choice, std::move(*delta), told);

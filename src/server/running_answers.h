@@ -12,6 +12,7 @@
 #include "engine/scheduler.h"
 #include "server/answer_job.h"
 #include "server/engine_turn.h"
+#include "server/reasoning_edges.h"
 #include "server/step_meter.h"
 
 namespace naru::server {
@@ -50,6 +51,7 @@ class RunningAnswers {
     engine::AnswerFollower follower;
     AnswerId answer = 0;
     int64_t index = 0;
+    ReasoningEdges edges;
     bool wants_tokens = false;      // with their probabilities
     bool counts_prompt = false;     // the first choice of its prompt
     bool is_stopped = false;        // a stop string was complete: what comes behind it is nothing
@@ -75,8 +77,9 @@ class RunningAnswers {
   static void add_times(const Choice& choice, AnswerUsage& usage);
   void finish(Choice& choice, const engine::Event& event);
   void keep_turn(Choice& choice) const;
+  static void trim(Choice& choice, engine::TextDelta& delta, bool is_end);
   // More of a choice's text, with ids for its calls.
-  void put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told);
+  static void put_text(Choice& choice, engine::TextDelta&& delta, AnswerEvent& told);
   AnswerToken token_of(const engine::Event& event, bool is_reasoning) const;
   AnswerEvent& tell(AnswerId answer, AnswerEvent::Kind kind, int64_t choice = 0);
 

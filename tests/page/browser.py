@@ -135,6 +135,7 @@ class Tab:
         self.target = browser.ask("Target.createTarget", {"url": "about:blank", "browserContextId": self.context})["targetId"]
         self.session = browser.ask("Target.attachToTarget", {"targetId": self.target, "flatten": True})["sessionId"]
         self.problems, self.requests, self.downloads = [], [], []
+        self.traced, self.is_trace_whole = [], False  # of frame_trace.py
         browser.tabs[self.session] = self
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
@@ -160,6 +161,10 @@ class Tab:
             self.problems.append(details.get("exception", {}).get("description") or details["text"])
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.problems.append(f"{params['entry']['source']}: {params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method == "Tracing.dataCollected":
+            self.traced += params["value"]
+        elif method == "Tracing.tracingComplete":
+            self.is_trace_whole = True
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 

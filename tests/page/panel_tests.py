@@ -134,3 +134,17 @@ def test_axes(browser, binary):
             if options.get("isShare"):
                 assert bounds == [0, 1] and axes[0][0] == "0 %" and axes[0][-1] == "100 %", (bounds, axes)
         quiet(tab)
+
+
+def test_a_folder_of_runs_that_comes(browser, binary):
+    """It is looked for whenever it is asked for, not when the server starts."""
+    with tempfile.TemporaryDirectory() as folder, Server(binary, folder=folder) as server, browser.tab() as tab:
+        assert server.ask("GET", "/v1/runs").json() == {"runs": [], "pipelines": []}
+        assert server.ask("GET", "/v1/runs/one").status == 404
+        tab.open(url_of(server))
+        tab.js("location.hash = '#runs'")
+        tab.wait("document.querySelector('#runs .notice')?.innerText.includes('no training runs')")
+        write_run(pathlib.Path(folder) / "runs", "one", 5)
+        tab.wait("document.querySelector('#runs .run-row')?.innerText.includes('one')")
+        tab.wait("document.querySelector('#runs .notice').hidden && document.querySelector('#runs .plot')")
+        quiet(tab)

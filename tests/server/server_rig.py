@@ -129,9 +129,9 @@ def request(method, path, body=None, **fields):
 
 class Server:
     """naru serve; ended by TERM, and then it must end well. `log`: where its lines go, if not to a file that said() reads;
-    `files_max`: descriptors that it may have."""
+    `files_max`: descriptors that it may have; `folder`: that it is started in."""
 
-    def __init__(self, binary, *arguments, model=MODEL, environment=None, log=None, files_max=None):
+    def __init__(self, binary, *arguments, model=MODEL, environment=None, log=None, files_max=None, folder=None):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NARU_")}
         self.log = log or tempfile.TemporaryFile()
         defaults = ["--name", "tiny"]
@@ -141,8 +141,8 @@ class Server:
         if "--socket" not in arguments and "--port" not in arguments:
             defaults += ["--port", "0"]
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))) if files_max else None
-        self.process = subprocess.Popen([binary, "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
-                                        stdout=subprocess.PIPE, stderr=self.log, env={**clean, **(environment or {})})
+        self.process = subprocess.Popen([os.path.abspath(binary), "serve", str(model), *defaults, *map(str, arguments)], preexec_fn=limit,
+                                        stdout=subprocess.PIPE, stderr=self.log, env={**clean, **(environment or {})}, cwd=folder)
         first = self.process.stdout.readline().decode()
         match = re.fullmatch(r"(https?://(.*):(\d+)|unix:(.*)) serves tiny\n", first)
         assert match, (first, self.said())

@@ -218,6 +218,8 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
       {R"({"type":"object","dependentSchemas":{"a":{"$ref":"#"}}})",
        "dependentSchemas of one value are more than 32 deep"},
       {R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})", "# is recursive without an end"},
+      {R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"],"additionalProperties":false})",
+       "# is recursive without an end"},
       {R"(false)", "# cannot be met"},
       {R"({"type":"object","properties":{"a":{"type":"string","minLength":3,"maxLength":2}},"required":["a"]})",
        "#/properties/a cannot be met"},

@@ -27,7 +27,10 @@ function fetchKatex() {
 /** So that the first formula of an answer is drawn at once, and nothing below it moves. */
 export function prepareFormulas() {
   fetchKatex();
-  coming.then(() => Promise.all(FONTS.map((font) => document.fonts.load(`1em ${font}`)))).catch(() => {});
+  coming.then(() => {
+    formula("\\sum_k \\frac{a}{b}", true); // compiles
+    return Promise.all(FONTS.map((font) => document.fonts.load(`1em ${font}`)));
+  }).catch(() => {});
 }
 
 function draw(element, tex, isBlock) {

@@ -5,6 +5,7 @@ import { byId, h, remember, remembered } from "./dom.js";
 import { prepareFormulas } from "./formula.js";
 import { askForKey } from "./key_dialog.js";
 import { Keys } from "./keys.js";
+import { warmUp } from "./markdown.js";
 import { recolourPlots } from "./plots.js";
 import { Proof } from "./proof.js";
 import { RunsTab } from "./runs_tab.js";
@@ -18,6 +19,7 @@ const TOLD_MS = 8000;
 const THEMES = ["", "light", "dark"];
 
 translate();
+delete document.documentElement.dataset.waits;
 whenKeyIsWanted(askForKey);
 
 // ---- what is told
@@ -195,5 +197,7 @@ new Keys({
 
 await chat.start();
 showTab(tabOfAddress());
-(globalThis.requestIdleCallback ?? setTimeout)(prepareFormulas);
+const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
+whenIdle(prepareFormulas);
+warmUp(whenIdle);
 look();

@@ -89,6 +89,18 @@ marked.use({ renderer, extensions, tokenizer, gfm: true, breaks: false, mangle: 
 /** Tokens of blocks, each with `raw`, the source that it was made of; together they are the whole source. */
 export const blocksOf = (source) => marked.lexer(source);
 
+// Of each kind of block one.
+const SAMPLES = ["# a\n\n**b** *c* `d` [e](https://f.g)\n\n> h\n", "- a\n- b\n\n1. c\n", "| a |\n|---|\n| b |\n", "```cpp\nint a;\n```\n"];
+
+/** Has the browser compile what blocks are made with, a kind at a time: the first frame of an answer has no time for it. */
+export function warmUp(whenIdle, n = 0) {
+  if (n === SAMPLES.length) return;
+  whenIdle(() => {
+    elementsOf(Object.assign(blocksOf(SAMPLES[n]), { links: {} }));
+    warmUp(whenIdle, n + 1);
+  });
+}
+
 /** Elements for tokens of blocksOf(). */
 export function elementsOf(tokens) {
   const fragment = DOMPurify.sanitize(marked.parser(tokens), {

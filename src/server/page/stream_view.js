@@ -9,7 +9,10 @@ import { Parts } from "./parts.js";
 const SLICE_MS = 8; // of one frame, for blocks
 const WINDOW = 1250; // characters that are looked at together, while they hold a block
 const WINDOW_MAX = 10000; // of one block, before it is cut
-const PART_BLOCKS = 24; // blocks that the browser lays out, or not, together
+const PART_ELEMENTS = 200; // that the browser lays out, or not, together
+const FORMULA_WEIGHT = 600; // characters of text that cost as much as a formula does
+const TABLE_ROWS = 12; // that are made together; the next ones are put behind them
+const TABLE_MAX = 4000; // characters of one table, which the browser lays out whole: the next one has its head again
 const CODE_WINDOW = 1500; // characters of code that are made together
 const SURE_CHARACTERS = 16; // of a line after which it is clear what block it begins
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n`]*)\n/;
@@ -30,12 +33,13 @@ export class StreamView {
     this.isWhole = false;
     this.code = null; // {block, end: RegExp, isInLine: what comes next is no begin of a line} of an open fence
     this.width = WINDOW; // characters that are looked at together now
-    this.tableHead = ""; // of a table whose first rows are made already
+    this.table = null; // {head, body, length} of one whose first rows are made already: its head as text, where rows go
+    this.tailRows = []; // of that table, made of what may change
     this.listGoesOn = false; // the items before it are made already
     this.numbered = null; // {next, mark} of the ordered list that was made last: what its next item is
     this.part = null;
     this.parts = new Parts();
-    this.partBlocks = 0;
+    this.partElements = 0;
     this.tail = h("div", { class: "tail" });
     this.shown = -1; // length of the source that the tail was made of
   }
@@ -58,22 +62,46 @@ export class StreamView {
     return this.shown === this.source.length && this.at === this.source.length;
   }
 
+  /** More rows go into the table that was made last: so long its part grows. */
+  rowsGoOn() {
+    return this.table !== null && this.table.length < TABLE_MAX;
+  }
+
   place() {
-    if (this.part === null || this.partBlocks >= PART_BLOCKS) {
+    if (this.part === null || (this.partElements >= PART_ELEMENTS && !this.rowsGoOn())) {
       this.tail.remove();
       this.part = h("div", { class: "part" });
       this.root.append(this.part);
       this.parts.begin(this.part);
       this.part.append(this.tail);
-      this.partBlocks = 0;
+      this.partElements = 0;
     }
     return this.part;
   }
 
   freeze(fragment) {
+    if (!fragment.hasChildNodes()) return; // text alone is a block too
     this.place();
-    this.partBlocks += fragment.childElementCount;
+    this.partElements += fragment.childNodes.length + fragment.querySelectorAll("*").length;
     this.tail.before(fragment);
+  }
+
+  clearTail() {
+    this.tail.replaceChildren();
+    for (const row of this.tailRows) row.remove();
+    this.tailRows = [];
+  }
+
+  /** Puts rows that go on a table where they belong, and leaves the other elements. A table that is long enough begins
+   * anew, with its head. */
+  putRows(tokens, fragment) {
+    const frame = fragment.firstElementChild;
+    if (this.table === null || tokens[0]?.type !== "table" || !frame?.matches(".table")) return [];
+    const rows = [...frame.querySelectorAll("tbody > tr")];
+    if (rows.length > 0 && !this.rowsGoOn()) return [];
+    frame.remove();
+    this.table.body.append(...rows);
+    return rows;
   }
 
   // Each takes a step and says whether there is more to do.
@@ -85,19 +113,18 @@ export class StreamView {
     const fence = FENCE.exec(window);
     if (fence) return this.openCode(fence);
     if (NESTED.test(window)) return this.takeLine(window, isEnd);
-    const head = this.tableHead && window.split("\n", 1)[0].includes("|") ? this.tableHead : "";
-    if (!head) this.tableHead = "";
-    const { tokens, ms } = blocksInTime(window, head);
+    const { tokens, ms } = blocksInTime(window, this.table?.head ?? "");
     let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
     // Code with fences is made by takeCode(); to marked it may be a paragraph until its last line is whole.
-    const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(token.raw));
+    const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(`${token.raw}\n`)); // a blank line may follow
     if (fenced > 0) n = Math.min(n, fenced);
     if (n > 0) {
-      this.tableHead = "";
-      this.takeTokens(tokens.slice(0, n));
+      this.takeTokens(tokens.slice(0, countAffordable(tokens, n)));
+      this.table = null;
       this.width = WINDOW;
       return true;
     }
+    if (tokens[0].type === "table" && this.cutTable(tokens[0])) return true;
     // A list need not grow until it is the largest block: its items are blocks of their own.
     if (!isEnd && tokens[0].type === "list" && ITEM.test(window)) return this.cutLong(false);
     if (!isEnd && this.width < WINDOW_MAX && ms <= GROW_MS) {
@@ -111,17 +138,23 @@ export class StreamView {
   takeLine(window, isEnd) {
     const line = window.indexOf("\n") + 1;
     if (line === 0 && isEnd && !this.isWhole) return this.showTail([plain(window)]);
+    this.table = null;
     this.takeTokens([plain(line > 0 ? window.slice(0, line) : window)]);
     return true;
   }
 
   // Blocks before the last one, where that has surely begun another.
   countSure(tokens) {
-    let last = tokens.length - 1;
-    while (last >= 0 && tokens[last].type === "space") --last;
+    const blockBefore = (i) => {
+      while (i > 0 && tokens[i - 1].type === "space") --i;
+      return i - 1;
+    };
+    let last = blockBefore(tokens.length);
     if (last < 1) return 0;
     const { raw } = tokens[last];
-    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) return 0;
+    // What has hardly begun may still go on the block before it.
+    if (!raw.includes("\n") && raw.length < SURE_CHARACTERS) last = blockBefore(last);
+    if (last < 1) return 0;
     // A formula may have empty lines in it: it waits for its end, for a while.
     const open = tokens.findIndex((token) => token.type === "paragraph" && OPEN_TEX.test(token.raw));
     const waits = open >= 0 && tokens.slice(open).reduce((sum, token) => sum + token.length, 0) < TEX_WAITS;
@@ -130,8 +163,10 @@ export class StreamView {
 
   takeTokens(tokens) {
     const length = tokens.reduce((sum, token) => sum + token.length, 0);
-    this.tail.replaceChildren();
-    this.freeze(this.made(tokens));
+    this.clearTail();
+    const fragment = this.made(tokens);
+    this.putRows(tokens, fragment);
+    this.freeze(fragment);
     this.numbered = numberedBy(tokens);
     this.listGoesOn = false;
     this.at += length;
@@ -156,8 +191,24 @@ export class StreamView {
     }
   }
 
-  // One block that is longer than the window: a list is cut between its items, a table between its rows (which get its
-  // head again), and anything else where a line ends.
+  // The rows of a table before the last line, which may be none of it yet. False where there are too few.
+  cutTable(token) {
+    const text = this.source.slice(this.at, this.at + token.length);
+    const head = this.table?.head ?? text.split("\n", 2).join("\n") + "\n";
+    const place = text.trimEnd().lastIndexOf("\n") + 1;
+    const rows = text.slice(0, place).split("\n").length - (this.table ? 1 : 3);
+    if (rows < TABLE_ROWS) return false;
+    this.takeTokens(blocksIn(text.slice(0, place), this.table?.head ?? ""));
+    if (this.rowsGoOn()) {
+      this.table.length += place;
+    } else {
+      const bodies = this.part.querySelectorAll("tbody");
+      this.table = { head, body: bodies[bodies.length - 1], length: place };
+    }
+    return true;
+  }
+
+  // One block that is longer than the window: a list is cut between its items, and anything else where a line ends.
   cutLong(isSlow) {
     const text = this.source.slice(this.at, this.at + this.width);
     const cutAt = (place) => {
@@ -170,14 +221,7 @@ export class StreamView {
       cutAt(item + 1);
       return (this.listGoesOn = true);
     }
-    const table = /^[^\n]*\|[^\n]*\n *\|?[ :|-]+\n/.exec(this.tableHead + text);
     const line = text.lastIndexOf("\n");
-    if (table && line > table[0].length) {
-      const head = table[0];
-      this.takeTokens(blocksIn(text.slice(0, line + 1), this.tableHead));
-      this.tableHead = head;
-      return true;
-    }
     const place = line > 0 ? line : text.lastIndexOf(" ");
     return cutAt(place > 0 ? place + 1 : text.length);
   }
@@ -185,7 +229,10 @@ export class StreamView {
   showTail(tokens) {
     if (this.shown !== this.source.length) {
       this.place();
-      this.tail.replaceChildren(tokens.length > 0 ? this.made(tokens) : "");
+      this.clearTail();
+      const fragment = tokens.length > 0 ? this.made(tokens) : "";
+      if (fragment) this.tailRows = this.putRows(tokens, fragment);
+      this.tail.append(fragment);
       this.shown = this.source.length;
     }
     return false;
@@ -193,10 +240,11 @@ export class StreamView {
 
   openCode(fence) {
     const block = codeBlock(fence[2].trim().split(/\s/)[0].slice(0, 40));
-    this.tail.replaceChildren();
+    this.clearTail();
+    this.table = null;
     this.place();
     this.tail.before(block.element);
-    ++this.partBlocks;
+    ++this.partElements;
     const mark = fence[1];
     this.code = { block, isInLine: false, end: new RegExp(`^ {0,3}${mark[0]}{${mark.length},}[ \\t]*(?:\\n|$)`) };
     this.at += fence[0].length;
@@ -248,6 +296,16 @@ function numberedBy(tokens) {
   const last = tokens.filter((token) => token.type !== "space").pop();
   const mark = last?.type === "list" ? markOf(last) : undefined;
   return mark ? { next: last.start + last.items.length, mark } : null;
+}
+
+// Of blocks that are sure, how many are made in one step: at least one, and no more formulas than a frame has time for.
+function countAffordable(tokens, n) {
+  let weight = 0;
+  for (let i = 0; i < n; ++i) {
+    weight += tokens[i].length + FORMULA_WEIGHT * (tokens[i].raw.split(/\$+|\\[([]/).length >> 1);
+    if (weight > WINDOW && i > 0) return i;
+  }
+  return n;
 }
 
 const plain = (text) => ({ type: "plain", raw: text, length: text.length });

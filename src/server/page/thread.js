@@ -7,8 +7,8 @@ import { settleParts } from "./parts.js";
 import { languageNow, say } from "./words.js";
 
 const NEAR_END = 48; // pixels that count as the end
-const FRAME_MS = 16; // that a frame may take, with the layout of what was drawn
-const DRAW_MS = [2, 6]; // of it for drawing: least, where layout is dear, and most
+const FRAME_MS = 8; // that drawing and the layout of what was drawn may take; to paint it takes as much again
+const DRAW_MS = [1, 4]; // of it for drawing: least, where layout is dear, and most
 const REST_MS = 32; // between two frames that draw: thirty times a second is smooth for text
 const LEAVES_AT_ONCE = 20; // parts of an answer
 const SCRIPTS = { ko: /\p{Script=Hangul}/u, zh: /\p{Script=Han}/u }; // by which a question is in the page's language
@@ -23,6 +23,8 @@ export class Thread {
     this.views = new Map();
     this.questions = []; // that the server offers where nothing was asked
     this.isAtEnd = true;
+    this.lastTop = 0; // where the reader was, and of what height, when it was looked at last
+    this.lastHeight = 0;
     this.isDrawing = false;
     this.next = 0;
     this.drawMs = DRAW_MS[1] / 2;
@@ -61,8 +63,7 @@ export class Thread {
   leave(element) {
     const pieces = element.querySelectorAll(".part, .code-part");
     if (pieces.length < LEAVES_AT_ONCE) return element.remove();
-    element.className = "leaves";
-    element.inert = true;
+    element.className = "leaves"; // as `inert` it would have the style of every line computed once more
     this.leaving.push(element, ...pieces); // from the last one on, so that those inside come before what they are in
     return undefined;
   }
@@ -149,10 +150,11 @@ export class Thread {
 
   look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    // Only the reader goes up; what grows below is no going up.
-    if (scrollTop < (this.lastTop ?? 0) - 2) this.isAtEnd = false;
+    // Only the reader goes up; what grows below is no going up, nor is what shrinks.
+    if (scrollTop < this.lastTop - 2 && scrollHeight >= this.lastHeight) this.isAtEnd = false;
     if (scrollHeight - scrollTop - clientHeight < NEAR_END) this.isAtEnd = true;
     this.lastTop = scrollTop;
+    this.lastHeight = scrollHeight;
     this.latest.hidden = this.isAtEnd;
   }
 
@@ -163,6 +165,7 @@ export class Thread {
     }
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.lastTop = this.scroller.scrollTop;
+    this.lastHeight = this.scroller.scrollHeight;
     this.latest.hidden = true;
   }
 

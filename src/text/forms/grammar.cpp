@@ -193,7 +193,23 @@ Status GrammarBuilder::check_end(RuleId root, const std::vector<uint16_t>& needs
                              "it flatter",
                              rules_[root].place, need, kFormDepthMax)};
   }
-  // The one to blame: a rule without an end though all that it calls had one.
+  const std::vector<RuleId> wrong = contradictions();
+  // Were they met, would there be an end? `additionalProperties: false` is one that asks nothing of any value.
+  GrammarBuilder met = *this;
+  for (const RuleId id : wrong) met.nodes_[rules_[id].start].is_final = true;
+  if (!wrong.empty() && met.needs()[rules_[root].start] != kNeverEnds) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("{} cannot be met by any value; correct or take out what contradicts itself there",
+                             rules_[wrong.front()].place)};
+  }
+  return Error{Code::kInvalidArgument,
+               fmt::format("{} is recursive without an end: every value of it has another inside; make the inner one "
+                           "optional, or give an alternative that has none",
+                           rules_[root].place)};
+}
+
+std::vector<RuleId> GrammarBuilder::contradictions() const {
+  std::vector<RuleId> found;
   std::vector<RuleId> seen_by(nodes_.size(), kNoRule);
   for (RuleId id = 0; id < rules_.size(); ++id) {
     std::vector<NodeId> open = {rules_[id].start};
@@ -207,16 +223,9 @@ Status GrammarBuilder::check_end(RuleId root, const std::vector<uint16_t>& needs
       for (const NodeId target : nodes_[node].jumps) open.push_back(target);
       for (const FormCall& call : nodes_[node].calls) open.push_back(call.target);
     }
-    if (!ends) {
-      return Error{Code::kInvalidArgument,
-                   fmt::format("{} cannot be met by any value; correct or take out what contradicts itself there",
-                               rules_[id].place)};
-    }
+    if (!ends) found.push_back(id);
   }
-  return Error{Code::kInvalidArgument,
-               fmt::format("{} is recursive without an end: every value of it has another inside; make the inner one "
-                           "optional, or give an alternative that has none",
-                           rules_[root].place)};
+  return found;
 }
 
 void GrammarBuilder::number_classes(Grammar& grammar) const {

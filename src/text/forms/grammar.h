@@ -168,6 +168,8 @@ class GrammarBuilder {
   std::vector<uint16_t> needs() const;
   Status check_recursion() const;
   Status check_end(RuleId root, const std::vector<uint16_t>& needs) const;
+  // Rules that would have no end though all that they call had one.
+  std::vector<RuleId> contradictions() const;
 
   uint32_t window_;
   std::vector<Draft> nodes_;
