@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "chips/gpu/device_list.h"
 #include "chips/opencl/api.h"
 
 namespace naru::opencl {
@@ -23,9 +24,11 @@ struct DeviceFacts {
 // kUnavailable, with the reason, where there is none.
 Result<std::vector<DeviceFacts>> list_devices();
 
-// What list_devices() finds, in one line, by a process of its own, once (gpu/look_apart.h): a driver that crashes or
-// hangs when it is loaded takes that process with it and not the caller, who hears of it.
-Result<std::string> found_devices();
+// What list_devices() finds, by a process of its own, once (gpu/look_apart.h): a driver that crashes or hangs when it
+// is loaded takes that process with it and not the caller, who hears of it.
+Result<gpu::DeviceList> found_devices();
+
+gpu::DeviceList listed(const std::vector<DeviceFacts>& devices);
 
 // Why a device cannot be exact, in words; empty where nothing speaks against it.
 std::string why_not_exact(const DeviceFacts& device);
