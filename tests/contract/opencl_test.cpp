@@ -9,6 +9,7 @@ namespace naru {
 namespace {
 
 namespace fs = std::filesystem;
+using opencl::Int;
 using test::expect_first_cases;
 using test::Folder;
 
@@ -76,6 +77,51 @@ TEST(Opencl, ListsOfSlotsMayHaveFewerSegmentsThanThereIsRoomFor) {
           << check::case_line(c);
     }
   }
+}
+
+// KiB of this process that a process which it forks does not get.
+int64_t unforked_kib() {
+  std::ifstream maps("/proc/self/smaps");
+  int64_t size = 0, sum = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with("Size:")) size = std::stoll(line.substr(5));
+    if (line.starts_with("VmFlags:") && line.find(" dc") != std::string::npos) sum += size;
+  }
+  return sum;
+}
+
+TEST(Opencl, MemoryThatADeviceSharesIsNotForked) {
+  SKIP_WHERE_ABSENT();
+  const auto driver = test::first_device();
+  if (!driver->info().is_host_memory) GTEST_SKIP() << "a device with a memory of its own";
+  const int64_t before = unforked_kib();
+  const auto memory = driver->allocate(int64_t{1} << 20);
+  ASSERT_TRUE(memory.ok());
+  EXPECT_EQ(unforked_kib(), before + 1024);
+}
+
+// Of a driver that says what is free; numbers that cannot be are none.
+size_t said_free_kib = 0;
+Int say_free(opencl::DeviceId, opencl::Uint what, size_t bytes, void* value, size_t*) {
+  if (what != opencl::kDeviceFreeMemoryAmd || bytes != 2 * sizeof(size_t)) return -30;
+  static_cast<size_t*>(value)[0] = said_free_kib;
+  return opencl::kSuccess;
+}
+
+TEST(Opencl, FreeMemoryIsWhatTheDriverSays) {
+  opencl::Api api{};
+  api.get_device_info = say_free;
+  const int64_t all = int64_t{4} << 30;
+  for (const auto& [kib, bytes] : {std::pair<size_t, int64_t>{1 << 20, int64_t{1} << 30},
+                                   {4 << 20, all},
+                                   {0, all},
+                                   {(4 << 20) + 1, all},
+                                   {~size_t{0}, all}}) {
+    said_free_kib = kib;
+    EXPECT_EQ(opencl::free_bytes_of(api, nullptr, all), bytes) << kib;
+  }
+  api.get_device_info = [](opencl::DeviceId, opencl::Uint, size_t, void*, size_t*) { return Int{-30}; };
+  EXPECT_EQ(opencl::free_bytes_of(api, nullptr, all), all);
 }
 
 TEST(Opencl, MemoryThatIsNotThereIsRefusedWithTheNumbers) {

@@ -1,7 +1,11 @@
 // The memory plan: what is added up, what is refused and with which numbers, what the default context becomes.
 #include "engine/memory_plan.h"
 
+#include <fmt/format.h>
+
+#include "base/checked.h"
 #include "base/memory.h"
+#include "chips/planner/planner.h"
 #include "tests/engine/harness.h"
 
 namespace naru::engine {
@@ -73,6 +77,37 @@ TEST(MemoryPlan, LogitsOfAPassGrowWithTheSessions) {
   EXPECT_EQ(rows(2, 16), 16);
   EXPECT_EQ(rows(kSessionsMax, kPrefillChunkMax),
             std::min(kSessionsMax, (int64_t{8} << 20) / (4 * planner.model.shape->vocab)));
+}
+
+// A stream of a layer's cache lies in one piece: 4 KiB a page here.
+TEST(MemoryPlan, NoPieceIsLargerThanTheChipGivesAtOnce) {
+  Planner planner("llama-gqa");
+  const auto with_piece = [&](int64_t bytes, MemoryOptions options) {
+    options.memory_bytes = kPlenty;
+    options.prefill_chunk = 8;
+    planner.model.planner = planner::make_planner(*planner.chip, bytes);
+    return planner.plan(options);
+  };
+  const int64_t page = planner.model.planner->cache_page_bytes({.heads = 2, .width = 8, .dtype = DType::kF32});
+  const int64_t arena = with_piece(kPlenty, {.context_tokens = 32})->arena_bytes, pages = ceil_div(arena, page) + 2;
+  ASSERT_TRUE(with_piece(pages * page, {.context_tokens = pages * 32}).ok());
+  const auto longer = with_piece(pages * page, {.context_tokens = pages * 32 + 1});
+  ASSERT_FALSE(longer.ok());
+  EXPECT_EQ(longer.error().code, Code::kResourceExhausted);
+  EXPECT_EQ(
+      longer.error().message,
+      fmt::format("planning memory: of a cache of {} pages of 32 tokens a layer has more than chip reference gives "
+                  "in one piece, which holds {} pages; ask for a context of at most {} tokens",
+                  pages + 1, pages, pages * 32));
+  EXPECT_FALSE(with_piece(pages * page, {.context_tokens = 32, .sessions_max = pages + 1}).ok());
+  const auto shorter = with_piece(pages * page, {});
+  ASSERT_TRUE(shorter.ok()) << shorter.error().message;
+  EXPECT_EQ(shorter->context_tokens, pages * 32);
+  EXPECT_NE(shorter->note.find("more does not fit one piece of the memory of chip reference"), std::string::npos)
+      << shorter->note;
+  const auto no_work = with_piece(arena - 1, {.context_tokens = 32});
+  ASSERT_FALSE(no_work.ok());
+  EXPECT_NE(no_work.error().message.find("a buffer takes"), std::string::npos) << no_work.error().message;
 }
 
 TEST(MemoryPlan, TheDefaultContextIsTheModelsOwnWhereThatIsLess) {

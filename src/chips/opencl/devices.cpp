@@ -39,6 +39,7 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
   facts.type = number_of<Bits>(device, api, kDeviceType);
   facts.float_config = number_of<Bits>(device, api, kDeviceSingleFpConfig);
   facts.memory_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceGlobalMemSize));
+  facts.free_bytes = free_bytes_of(api, device, facts.memory_bytes);
   facts.allocation_max = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceMaxMemAllocSize));
   facts.local_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceLocalMemSize));
   facts.group_max = static_cast<int64_t>(number_of<size_t>(device, api, kDeviceMaxWorkGroupSize));
@@ -90,6 +91,13 @@ Result<std::vector<DeviceFacts>> list_devices() {
 Result<gpu::DeviceList> found_devices() {
   NARU_ASSIGN(const std::string text, look.found());
   return gpu::list_of(text);
+}
+
+int64_t free_bytes_of(const Api& api, DeviceId device, int64_t memory_bytes) {
+  size_t kib[2] = {};
+  if (api.get_device_info(device, kDeviceFreeMemoryAmd, sizeof(kib), kib, nullptr) != kSuccess) return memory_bytes;
+  const bool can_be = kib[0] > 0 && kib[0] <= static_cast<size_t>(memory_bytes) / 1024;
+  return can_be ? static_cast<int64_t>(kib[0]) * 1024 : memory_bytes;
 }
 
 gpu::DeviceList listed(const std::vector<DeviceFacts>& devices) {
