@@ -172,6 +172,10 @@ Result<ParseOutcome> parse_command(const Command& command, const std::vector<std
       std::find_if(extras.begin(), extras.end(), [](const auto& w) { return w.size() > 1 && w[0] == '-'; });
   if (!extras.empty()) return unknown_argument(command, flag_like != extras.end() ? *flag_like : extras.front());
   for (const Bound& b : bound) {
+    const auto on_line = setting_on_line(b);
+    if (on_line && b.flag->has_list && on_line->given.back().text == kListWord) return ParseOutcome::kChipList;
+  }
+  for (const Bound& b : bound) {
     auto on_line = setting_on_line(b);
     const Setting setting = on_line ? *std::move(on_line) : setting_of(command, *b.flag, defaults);
     NARU_TRY(set_flag(*b.flag, setting));

@@ -41,10 +41,13 @@ struct Flag {
   char short_name = 0;                      // 't'
   bool is_repeatable = false;
   bool has_environment = true;  // may come from NARU_LONG_NAME and the defaults file too; the command line wins
+  bool has_list = false;        // the value kListWord on the command line lists what there is and runs nothing
 
   std::string dashed() const { return "--" + long_name; }
   std::string environment() const;
 };
+
+inline constexpr std::string_view kListWord = "list";
 
 struct Argument {
   std::string name;  // "MODEL"
@@ -99,10 +102,11 @@ struct Setting {
 // What the flag gets where the command line does not say.
 Setting setting_of(const Command& command, const Flag& flag, const Defaults& defaults);
 
-enum class ParseOutcome : uint8_t { kRun, kHelp };
+enum class ParseOutcome : uint8_t { kRun, kHelp, kChipList };
 
-// Sets the values of a command from `arguments` (behind its name), else from the environment, else from `defaults`. An
-// error in any of them is kInvalidArgument. `settings`, where it is asked for, gets a setting for each flag.
+// Sets the values of a command from `arguments` (behind its name), else from the environment, else from `defaults`;
+// nothing where help or a list is asked for. An error in any of them is kInvalidArgument. `settings`, where it is asked
+// for, gets a setting for each flag.
 Result<ParseOutcome> parse_command(const Command& command, const std::vector<std::string>& arguments,
                                    const Defaults& defaults, std::vector<Setting>* settings = nullptr);
 

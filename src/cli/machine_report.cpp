@@ -15,6 +15,7 @@
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
 #include "chips/registry/registry.h"
+#include "cli/chip_list.h"
 #include "cli/defaults.h"
 #include "cli/terminal.h"
 
@@ -116,9 +117,7 @@ ReportRows machine_rows() {
   rows.emplace_back("levels", levels);
   std::string chips;
   for (const chips::ChipEntry& entry : chips::all_chips()) {
-    const auto found = entry.found();
-    chips += fmt::format("{}{}: {}", chips.empty() ? "" : "; ", entry.name,
-                         found.ok() ? *found : "absent: " + one_line(found.error().message));
+    chips += fmt::format("{}{}: {}", chips.empty() ? "" : "; ", entry.name, one_line(chip_state(entry)));
   }
   rows.emplace_back("chips", chips);
   rows.emplace_back("memory", memory_line());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "builtin/builtin.h"
+#include "cli/chip_list.h"
 #include "cli/command.h"
 #include "cli/defaults.h"
 #include "cli/interrupts.h"
@@ -96,6 +97,7 @@ int run(std::vector<std::string> words) {
   auto outcome = parse_command(*command, words, defaults);
   if (!outcome.ok()) return report(outcome.error(), is_json);
   if (*outcome == ParseOutcome::kHelp) return finish(write_out(help_of(*command)), is_json);
+  if (*outcome == ParseOutcome::kChipList) return finish(list_chips(is_json), is_json);
   return finish(command->run(), is_json);
 }
 

@@ -391,11 +391,18 @@ Flag chip_flag(std::string* name) {
     words += fmt::format("{}{}", words.empty() ? "" : "|", chip.name);
     help += fmt::format("{}{}{}: {}", help.empty() ? "" : "; ", chip.name, help.empty() ? " (default)" : "", chip.what);
   }
-  return {"chip", std::move(words), kGroupMachine, std::move(help), [name](const Given& given) -> Status {
-            if (!chips::is_chip_name(given.text)) return bad_value(given, chips::chip_names());
-            *name = given.text;
-            return {};
-          }};
+  const auto set = [name](const Given& given) -> Status {
+    if (!chips::is_chip_name(given.text))
+      return bad_value(given, chips::chip_names(), "--chip list shows their devices");
+    *name = given.text;
+    return {};
+  };
+  return {.long_name = "chip",
+          .value = std::move(words),
+          .group = kGroupMachine,
+          .help = fmt::format("{}; {}: shows the devices that there are and ends", help, kListWord),
+          .set = set,
+          .has_list = true};
 }
 
 Flag threads_flag(int64_t* n_threads) {

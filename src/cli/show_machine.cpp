@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "chips/cpu/cpu_level.h"
 #include "chips/cpu/machine.h"
+#include "cli/chip_list.h"
 #include "cli/json_text.h"
 #include "cli/open_model.h"
 #include "cli/sheet.h"
@@ -31,15 +32,14 @@ std::string machine_text(const cpu::Machine& machine, const contract::ChipInfo& 
   }
   sheet.heading("Chips");
   for (const chips::ChipEntry& entry : chips::all_chips()) {
-    const auto found = entry.found();
-    const std::string state = found.ok() ? *found : "absent: " + found.error().message;
+    const std::string state = chip_state(entry);
     const bool is_used = entry.name == chosen;
     sheet.row(entry.name, fmt::format("{}; {}{}", entry.what, state, is_used ? "; " : ""), is_used ? "in use" : "",
               Style::kGreen);
   }
   sheet.paragraph(
-      "All chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, NARU_CPU=LEVEL a level of "
-      "the CPU chip; `naru bench` measures this machine.");
+      "All chips and levels give the same bits. --chip NAME or NARU_CHIP=NAME takes a chip, --chip list lists their "
+      "devices, NARU_CPU=LEVEL takes a level of the CPU chip; `naru bench` measures this machine.");
   return sheet.str();
 }
 
@@ -60,13 +60,7 @@ Json json_form(const cpu::Machine& machine, const contract::ChipInfo& chip, cons
     if (!level.present) one["why_not"] = level.why_not;
     json["levels"].push_back(std::move(one));
   }
-  json["chips"] = Json::array();
-  for (const chips::ChipEntry& entry : chips::all_chips()) {
-    const auto found = entry.found();
-    Json one = {{"name", entry.name}, {"what", entry.what}, {"present", found.ok()}};
-    one[found.ok() ? "found" : "why_not"] = found.ok() ? *found : found.error().message;
-    json["chips"].push_back(std::move(one));
-  }
+  json["chips"] = chips_json();
   return json;
 }
 

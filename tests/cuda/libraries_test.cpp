@@ -61,7 +61,7 @@ TEST(LookApart, EachLookIsMadeOnceAndAllOfThemFirst) {
 void say(const char* driver, const char* compiler) {
   const test::Variable first("NARU_LIBCUDA", driver), second("NARU_NVRTC", compiler);
   const auto found = cuda::found();
-  std::cerr << (found.ok() ? "found " + *found : found.error().message) << "\n";
+  std::cerr << (found.ok() ? "found " + found->words() : found.error().message) << "\n";
   const auto chip = cuda::make_cuda_chip("9");  // never there
   NARU_CHECK(!chip.ok());
   std::cerr << "not made: " << chip.error().message << "\n";
@@ -147,7 +147,7 @@ TEST_F(CudaLibrariesDeathTest, DevicesAreFoundAgain) {
   ASSERT_TRUE(cuda::list_devices().ok());
   const auto again = cuda::found();
   ASSERT_TRUE(again.ok()) << again.error().message;
-  EXPECT_EQ(*first, *again);
+  EXPECT_EQ(first->words(), again->words());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include "engine/memory_plan.h"
 
 #include "base/memory.h"
+#include "chips/planner/planner.h"
+#include "contract/forwarding_chip.h"
 #include "tests/engine/harness.h"
 
 namespace naru::engine {
@@ -73,6 +75,47 @@ TEST(MemoryPlan, LogitsOfAPassGrowWithTheSessions) {
   EXPECT_EQ(rows(2, 16), 16);
   EXPECT_EQ(rows(kSessionsMax, kPrefillChunkMax),
             std::min(kSessionsMax, (int64_t{8} << 20) / (4 * planner.model.shape->vocab)));
+}
+
+// A chip that gives so many bytes at once.
+class PieceChip : public contract::ForwardingChip {
+ public:
+  PieceChip(contract::Chip& chip, int64_t piece) : ForwardingChip(chip), of_(chip), piece_(piece) {}
+  std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(of_, piece_); }
+
+ private:
+  contract::Chip& of_;
+  int64_t piece_;
+};
+
+// A stream of a layer's cache lies in one piece: two heads of eight f32 at 32 positions are 2 KiB a page.
+TEST(MemoryPlan, NoPieceIsLargerThanTheChipGivesAtOnce) {
+  const Planner whole("llama-gqa");
+  PieceChip chip(*whole.chip, int64_t{128} * 2048);
+  const auto files = models::open_model_files(fixture_model("llama-gqa"));
+  models::ModelPlan model = models::plan_model(*files, chip, {}).value();
+  model.config.max_positions = 100000;
+  MemoryOptions options{.context_tokens = 4096, .prefill_chunk = 8, .memory_bytes = kPlenty};
+  const auto all = plan_memory(model, options);
+  ASSERT_TRUE(all.ok()) << all.error().message;
+  options.context_tokens = 4097;
+  const auto longer = plan_memory(model, options);
+  ASSERT_FALSE(longer.ok());
+  EXPECT_EQ(longer.error().code, Code::kResourceExhausted);
+  EXPECT_EQ(longer.error().message,
+            "planning memory: of a cache of 129 pages of 32 tokens a layer has more than chip reference gives in one "
+            "piece, which holds 128 pages; ask for a context of at most 4096 tokens");
+  options.context_tokens = 0;
+  const auto shorter = plan_memory(model, options);
+  ASSERT_TRUE(shorter.ok()) << shorter.error().message;
+  EXPECT_EQ(shorter->context_tokens, 4096);
+  EXPECT_NE(shorter->note.find("more does not fit one piece of the memory of chip reference"), std::string::npos)
+      << shorter->note;
+  options.prefill_chunk = kPrefillChunkMax;
+  const auto no_work = plan_memory(model, options);
+  ASSERT_FALSE(no_work.ok());
+  EXPECT_NE(no_work.error().message.find(" in one piece, but chip reference gives"), std::string::npos)
+      << no_work.error().message;
 }
 
 TEST(MemoryPlan, TheDefaultContextIsTheModelsOwnWhereThatIsLess) {

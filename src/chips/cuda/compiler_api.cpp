@@ -10,7 +10,7 @@
 #include <mutex>
 #include <vector>
 
-#include "chips/cuda/library.h"
+#include "chips/gpu/library.h"
 
 namespace naru::cuda {
 namespace {
@@ -66,7 +66,7 @@ std::vector<std::string> usual_places() {
 }
 
 Result<CompilerApi> open_compiler(const std::string& path) {
-  NARU_ASSIGN(Library library, Library::open(path));
+  NARU_ASSIGN(gpu::Library library, gpu::Library::open(path));
   CompilerApi api{};
   api.file = library.file();
   library.find("nvrtcVersion", api.version);

@@ -11,20 +11,17 @@
 
 namespace naru::cuda {
 
-Result<std::string> found() {
+Result<gpu::DeviceList> found() {
   return found_devices();
 }
 
 Result<std::unique_ptr<contract::Chip>> make_cuda_chip(std::string_view text) {
   NARU_ASSIGN(const gpu::DeviceForm form, gpu::parse_device_form("cuda", text));
-  NARU_ASSIGN(const std::string all, found_devices());
+  if (const auto apart = found_devices(); !apart.ok()) return Error(apart.error());
   NARU_ASSIGN(const std::vector<DeviceFacts> devices, list_devices());
   NARU_ASSIGN(const DriverApi* api, load_driver_api());
   NARU_ASSIGN(const CompilerApi* compiler, load_compiler_api());
-  if (form.device >= devices.size()) {
-    return Error{Code::kNotFound, fmt::format("choosing chip cuda:{}: there are {} devices: {}; choose one of them",
-                                              text, devices.size(), all)};
-  }
+  NARU_TRY(gpu::check_number("cuda", text, form.device, listed(devices, *compiler)));
   const DeviceFacts& device = devices[form.device];
   if (const std::string why = why_not(device); !why.empty()) {
     return Error{Code::kUnsupported,

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::string_view kLooking = "looking for CUDA devices";
 constexpr std::string_view kLook = "see `nvidia-smi` and the system's log, or use another chip";
-// Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
-constexpr int64_t kGroupItems = 64, kLocalBytes = 20480;
 
 // The libraries that were initialised in this process, as NARU_LIBCUDA named them.
 std::mutex initialised_lock;
@@ -55,18 +53,12 @@ Result<DeviceFacts> facts_of(const DriverApi& api, int number) {
 }
 
 Result<std::string> look_for_devices() {
-  const auto devices_in_words = []() -> Result<std::string> {
+  const auto text_of_list = []() -> Result<std::string> {
     NARU_ASSIGN(const auto devices, list_devices());
     NARU_ASSIGN(const CompilerApi* compiler, load_compiler_api());
-    std::string text;
-    for (size_t i = 0; i < devices.size(); ++i) {
-      const std::string why = why_not(devices[i]);
-      text +=
-          fmt::format("{}{} {}{}", i == 0 ? "" : "; ", i, devices[i].words(), why.empty() ? "" : ", of no use: " + why);
-    }
-    return fmt::format("{}; {}", text, compiler->words());
+    return gpu::text_of(listed(devices, *compiler));
   };
-  return is_at_work() ? devices_in_words() : gpu::look_apart(devices_in_words, kLooking, kLook);
+  return is_at_work() ? text_of_list() : gpu::look_apart(text_of_list, kLooking, kLook);
 }
 
 std::string where_to_look() {
@@ -108,19 +100,22 @@ Result<std::vector<DeviceFacts>> list_devices() {
   return devices;
 }
 
-Result<std::string> found_devices() {
-  return look.found();
+Result<gpu::DeviceList> found_devices() {
+  NARU_ASSIGN(const std::string text, look.found());
+  return gpu::list_of(text);
+}
+
+gpu::DeviceList listed(const std::vector<DeviceFacts>& devices, const CompilerApi& compiler) {
+  gpu::DeviceList list{.devices = {}, .compiler = compiler.words()};
+  for (const DeviceFacts& device : devices) {
+    list.devices.push_back({device.words(), device.memory_bytes, why_not(device)});
+  }
+  return list;
 }
 
 std::string why_not(const DeviceFacts& device) {
   if (device.compute_mode == kComputeModeProhibited) return "its compute mode is Prohibited";
-  if (device.group_max < kGroupItems) {
-    return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
-  }
-  if (device.local_bytes < kLocalBytes) {
-    return fmt::format("its groups have {} bytes of shared memory, {} are wanted", device.local_bytes, kLocalBytes);
-  }
-  return {};
+  return gpu::why_too_small(device.group_max, device.local_bytes);
 }
 
 }  // namespace naru::cuda

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "chips/cuda/compiler_api.h"
 #include "chips/cuda/driver_api.h"
+#include "chips/gpu/device_list.h"
 
 namespace naru::cuda {
 
@@ -26,9 +28,11 @@ struct DeviceFacts {
 // Initialises the driver in this process. kUnavailable, with the reason, where there is no device.
 Result<std::vector<DeviceFacts>> list_devices();
 
-// What list_devices() finds and which NVRTC there is, in one line. It looks once, in a process of its own
+// What list_devices() finds, and which NVRTC there is. It looks once, in a process of its own
 // (gpu/look_apart.h), as long as the driver is not at work in this one, which a child could not use then.
-Result<std::string> found_devices();
+Result<gpu::DeviceList> found_devices();
+
+gpu::DeviceList listed(const std::vector<DeviceFacts>& devices, const CompilerApi& compiler);
 
 // Why the chip cannot run there, in words; empty where nothing speaks against it.
 std::string why_not(const DeviceFacts& device);

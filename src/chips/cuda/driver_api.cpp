@@ -7,7 +7,7 @@
 #include <memory>
 #include <mutex>
 
-#include "chips/cuda/library.h"
+#include "chips/gpu/library.h"
 
 namespace naru::cuda {
 namespace {
@@ -18,7 +18,7 @@ Result<DriverApi> open_driver_library(const std::string& named) {
   const bool is_usual = named == kLibrary;
   const std::string_view next = is_usual ? "install NVIDIA's driver, or use another chip"
                                          : "unset NARU_LIBCUDA, or let it name the libcuda.so.1 of NVIDIA's driver";
-  auto library = Library::open(named);
+  auto library = gpu::Library::open(named);
   if (!library.ok()) {
     return Error{Code::kUnavailable,
                  fmt::format("opening CUDA's driver library: {}; {}", library.error().message, next)};

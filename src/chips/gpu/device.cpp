@@ -16,6 +16,7 @@ constexpr uint64_t kFirstAddress = uint64_t{0x69b0'0000'0000'0000};
 constexpr int64_t kGap = int64_t{1} << 20;
 // Launch numbers are an int on the device.
 constexpr int64_t kNumbersMax = (int64_t{1} << 31) - 2;
+constexpr int64_t kArenaStep = 4096;
 
 }  // namespace
 
@@ -74,15 +75,24 @@ MemoryPlace Device::place(const View& view) const {
   return place(is_none ? ChipAddress() : view.address, elements * view.element_bytes());
 }
 
-Result<MemoryPlace> Device::scratch(size_t slot, int64_t bytes) {
-  NARU_CHECK(slot < kScratchSlots, slot);
-  Memory& memory = scratch_[slot];
-  if (memory == nullptr || memory->bytes() < bytes) {
-    if (memory != nullptr) give_back(memory->bytes());
-    memory = nullptr;
-    NARU_ASSIGN(memory, take(std::max<int64_t>(round_up(bytes, 4096), 4096)));
-  }
-  return MemoryPlace{memory.get(), 0};
+Status Device::begin_op(std::string_view op, const contract::Place& place, const ScratchSlots& slots) {
+  op_ = op, place_ = place, slots_ = slots;
+  const int64_t bytes = total_bytes(slots);
+  if (bytes <= bytes_of(arena_)) return {};
+  // What is queued keeps the old one until it is done.
+  give_back(bytes_of(arena_));
+  arena_ = nullptr;
+  NARU_ASSIGN(arena_, take(round_up(bytes, kArenaStep)));
+  return {};
+}
+
+Result<MemoryPlace> Device::scratch(size_t slot, int64_t bytes) const {
+  NARU_CHECK(slot < kScratchSlots && bytes <= slots_[slot], "an op takes more than was planned", op_, slot, bytes,
+             slots_[slot]);
+  if (bytes == 0) return place(View{});
+  ScratchSlots before{};
+  std::copy_n(slots_.begin(), slot, before.begin());
+  return MemoryPlace{arena_.get(), total_bytes(before)};
 }
 
 int64_t Device::groups_of(std::string_view kernel, int64_t items) {

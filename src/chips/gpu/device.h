@@ -18,6 +18,7 @@
 
 #include "chips/gpu/driver.h"
 #include "chips/gpu/kernel_table.h"
+#include "chips/gpu/scratch_bytes.h"
 #include "contract/chip.h"
 
 namespace naru::gpu {
@@ -49,9 +50,13 @@ class Device {
   MemoryPlace place(ChipAddress address, int64_t bytes) const;
   MemoryPlace place(const View& view) const;  // a place that is not read for an empty one
 
-  // Memory for the time of an op, by slot: what an earlier op had there is lost in the order of the queue.
-  Result<MemoryPlace> scratch(size_t slot, int64_t bytes);
-  static constexpr size_t kScratchSlots = 6;
+  // A new op, for kernel_uses(), with the memory for its slots: what an earlier op had there is lost in the order of
+  // the queue. kResourceExhausted where that is not there.
+  Status begin_op(std::string_view op, const contract::Place& place, const ScratchSlots& slots = {});
+  // A slot of the op, of at most so many bytes as it began with.
+  Result<MemoryPlace> scratch(size_t slot, int64_t bytes) const;
+  // What ops hold beside their operands.
+  int64_t scratch_bytes() const { return bytes_of(arena_) + bytes_of(marks_); }
 
   // A launch of `groups` groups in each dimension; nothing where one of them is 0. Views, places, numbers.
   struct Groups {
@@ -88,8 +93,6 @@ class Device {
   // new.
   Status check(const AtPlace& at_place);
 
-  // For kernel_uses().
-  void begin_op(std::string_view op, const contract::Place& place) { op_ = op, place_ = place; }
   std::vector<contract::KernelUse> kernel_uses() const;
 
  private:
@@ -100,6 +103,7 @@ class Device {
     Describe describe;
     contract::Place place;
   };
+  static int64_t bytes_of(const Memory& memory) { return memory == nullptr ? 0 : memory->bytes(); }
   void push(const View& view);
   void push(const MemoryPlace& place) { arguments_.emplace_back(place); }
   void push(int64_t number) { arguments_.emplace_back(number); }
@@ -118,7 +122,8 @@ class Device {
   uint64_t next_address_;
   int64_t used_bytes_ = 0;
   Memory status_, marks_;
-  Memory scratch_[kScratchSlots];
+  Memory arena_;          // of the slots
+  ScratchSlots slots_{};  // of the op that runs
   int64_t number_ = 0;
   std::deque<Watched> watched_;
   std::optional<Error> lost_;

@@ -41,9 +41,11 @@ class GpuChip : public contract::Chip {
     const DriverInfo& info = device_->info();
     int64_t free = info.memory_bytes - device_->used_bytes();
     if (info.is_host_memory) free = std::min(free, available_memory_bytes());
-    return {.free = std::max<int64_t>(free, 0), .scratch = 0, .is_host = info.is_host_memory};
+    return {.free = std::max<int64_t>(free, 0), .scratch = device_->scratch_bytes(), .is_host = info.is_host_memory};
   }
-  std::unique_ptr<contract::Chip> planner() const override { return planner::make_planner(*this); }
+  std::unique_ptr<contract::Chip> planner() const override {
+    return planner::make_planner(*this, device_->info().allocation_max);
+  }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
     const int64_t size = std::max<int64_t>(bytes, 1);
@@ -72,7 +74,7 @@ class GpuChip : public contract::Chip {
 
   int64_t cache_page_bytes(const contract::CacheShape& shape) const override { return gpu::cache_page_bytes(shape); }
   Status copy_cache_page(const contract::CacheStream& stream, int32_t from, int32_t to) override {
-    device_->begin_op("copy_cache_page", place_);
+    NARU_TRY(device_->begin_op("copy_cache_page", place_));
     const int64_t bytes = stream.page_bytes;
     return device_->launch_rows("copy_words", bytes / 2, device_->place(stream.address + from * bytes, bytes),
                                 device_->place(stream.address + to * bytes, bytes), bytes / 2);
@@ -86,7 +88,7 @@ class GpuChip : public contract::Chip {
     contract::validate(op);
     // Host work of an op waits for what is queued; many ops that may fail are looked at now and then.
     if (std::holds_alternative<contract::RopeTable>(op) || device_->has_many_watched()) NARU_TRY(settle());
-    device_->begin_op(contract::op_name(op), place_);
+    NARU_TRY(at_place(device_->begin_op(contract::op_name(op), place_, scratch_slots(op))));
     return at_place(std::visit([&](const auto& o) { return run_here(o); }, op));
   }
   Status wait() override {
@@ -94,7 +96,7 @@ class GpuChip : public contract::Chip {
     NARU_TRY(device_->usable());
     return device_->driver().wait();
   }
-  int64_t scratch_bytes(const contract::Op& op) const override { return gpu::scratch_bytes(op); }
+  int64_t scratch_bytes(const contract::Op& op) const override { return total_bytes(scratch_slots(op)); }
 
   std::vector<contract::KernelUse> kernel_uses() const override { return device_->kernel_uses(); }
 

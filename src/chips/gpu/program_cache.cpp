@@ -1,10 +1,13 @@
 #include "chips/gpu/program_cache.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <vector>
 
 #include "base/file.h"
 #include "base/home.h"
@@ -13,7 +16,6 @@
 namespace naru::gpu {
 namespace {
 
-constexpr int64_t kProgramMax = int64_t{256} << 20;
 constexpr size_t kDigest = 64;
 
 Bytes bytes_of(std::string_view text) {
@@ -40,20 +42,50 @@ std::filesystem::path path_of(std::string_view key) {
   return in.empty() ? in : in / sha256_hex(bytes_of(key));
 }
 
+// Files of the folder, those that were not used for the longest time first, until the rest has no more than so many
+// bytes. What another process removed meanwhile is gone too.
+void remove_oldest(const std::filesystem::path& folder, int64_t bytes_max) {
+  struct Kept {
+    std::filesystem::path path;
+    std::filesystem::file_time_type used;
+    int64_t bytes;
+  };
+  std::vector<Kept> all;
+  int64_t total = 0;
+  std::error_code error, skipped;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (!is_own(at->path(), false)) continue;
+    const auto used = at->last_write_time(skipped);
+    if (skipped) continue;
+    const auto bytes = static_cast<int64_t>(at->file_size(skipped));
+    if (skipped) continue;
+    total += bytes;
+    all.push_back({at->path(), used, bytes});
+  }
+  std::sort(all.begin(), all.end(), [](const Kept& a, const Kept& b) { return a.used < b.used; });
+  for (const Kept& oldest : all) {
+    if (total <= bytes_max) return;
+    std::filesystem::remove(oldest.path, skipped);
+    total -= oldest.bytes;
+  }
+}
+
 }  // namespace
 
 std::string ProgramCache::find(std::string_view key) const {
   const std::filesystem::path path = path_of(key);
   if (path.empty() || !is_own(path.parent_path(), true) || !is_own(path, false)) return {};
-  auto file = read_file(path, kProgramMax);
+  auto file = read_file(path, bytes_max_);
   if (!file.ok() || file->size() <= kDigest) return {};
   std::string program = file->substr(kDigest);
-  return sha256_hex(bytes_of(program)) == file->substr(0, kDigest) ? program : std::string();
+  if (sha256_hex(bytes_of(program)) != file->substr(0, kDigest)) return {};
+  ::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);  // used now
+  return program;
 }
 
 void ProgramCache::keep(std::string_view key, std::string_view program) const {
   const std::filesystem::path path = path_of(key);
-  if (path.empty() || program.empty() || static_cast<int64_t>(program.size() + kDigest) > kProgramMax) return;
+  if (path.empty() || program.empty() || static_cast<int64_t>(program.size() + kDigest) > bytes_max_) return;
   std::error_code error;
   std::filesystem::create_directories(path.parent_path(), error);
   if (error) return;
@@ -63,8 +95,8 @@ void ProgramCache::keep(std::string_view key, std::string_view program) const {
   if (!file.ok()) return;
   const std::string digest = sha256_hex(bytes_of(program));
   if (!file->write(bytes_of(digest)).ok() || !file->write(bytes_of(program)).ok()) return;
-  const Status status = file->commit();
-  static_cast<void>(status.ok());  // the next process builds it again
+  if (!file->commit().ok()) return;  // the next process builds it again
+  remove_oldest(path.parent_path(), bytes_max_);
 }
 
 void ProgramCache::drop(std::string_view key) const {

@@ -1,11 +1,11 @@
 #include "chips/opencl/api.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iterator>
+
+#include "chips/gpu/library.h"
 
 namespace naru::opencl {
 namespace {
@@ -13,49 +13,42 @@ namespace {
 constexpr const char* kLibrary = "libOpenCL.so.1";
 
 Result<Api> open_library() {
-  void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* why = ::dlerror();
-    return Error{Code::kUnavailable,
-                 fmt::format("opening {}: {}; {}", kLibrary, why != nullptr ? why : "not there", kInstall)};
+  auto library = gpu::Library::open(kLibrary);
+  if (!library.ok()) {
+    return Error{Code::kUnavailable, fmt::format("opening {}: {}; {}", kLibrary, library.error().message, kInstall)};
   }
   Api api{};
-  std::string missing;
-  const auto find = [&](const char* name, auto& function) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(library, name));  // NOLINT
-    if (function == nullptr) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", name);
-  };
-  find("clGetPlatformIDs", api.get_platform_ids);
-  find("clGetPlatformInfo", api.get_platform_info);
-  find("clGetDeviceIDs", api.get_device_ids);
-  find("clGetDeviceInfo", api.get_device_info);
-  find("clCreateContext", api.create_context);
-  find("clReleaseContext", api.release_context);
-  find("clCreateCommandQueue", api.create_queue);
-  find("clReleaseCommandQueue", api.release_queue);
-  find("clCreateBuffer", api.create_buffer);
-  find("clSetMemObjectDestructorCallback", api.on_release);
-  find("clReleaseMemObject", api.release_mem);
-  find("clEnqueueFillBuffer", api.fill_buffer);
-  find("clEnqueueReadBuffer", api.read_buffer);
-  find("clEnqueueWriteBuffer", api.write_buffer);
-  find("clCreateProgramWithSource", api.create_program);
-  find("clCreateProgramWithBinary", api.create_program_of_binary);
-  find("clBuildProgram", api.build_program);
-  find("clGetProgramInfo", api.get_program_info);
-  find("clGetProgramBuildInfo", api.get_build_info);
-  find("clReleaseProgram", api.release_program);
-  find("clCreateKernel", api.create_kernel);
-  find("clSetKernelArg", api.set_argument);
-  find("clReleaseKernel", api.release_kernel);
-  find("clEnqueueNDRangeKernel", api.launch);
-  find("clGetEventInfo", api.get_event_info);
-  find("clReleaseEvent", api.release_event);
-  find("clFlush", api.flush);
-  find("clFinish", api.finish);
-  if (missing.empty()) return api;
-  return Error{Code::kUnavailable,
-               fmt::format("opening {}: it lacks {}, OpenCL 1.2 was wanted; {}", kLibrary, missing, kInstall)};
+  library->find("clGetPlatformIDs", api.get_platform_ids);
+  library->find("clGetPlatformInfo", api.get_platform_info);
+  library->find("clGetDeviceIDs", api.get_device_ids);
+  library->find("clGetDeviceInfo", api.get_device_info);
+  library->find("clCreateContext", api.create_context);
+  library->find("clReleaseContext", api.release_context);
+  library->find("clCreateCommandQueue", api.create_queue);
+  library->find("clReleaseCommandQueue", api.release_queue);
+  library->find("clCreateBuffer", api.create_buffer);
+  library->find("clSetMemObjectDestructorCallback", api.on_release);
+  library->find("clReleaseMemObject", api.release_mem);
+  library->find("clEnqueueFillBuffer", api.fill_buffer);
+  library->find("clEnqueueReadBuffer", api.read_buffer);
+  library->find("clEnqueueWriteBuffer", api.write_buffer);
+  library->find("clCreateProgramWithSource", api.create_program);
+  library->find("clCreateProgramWithBinary", api.create_program_of_binary);
+  library->find("clBuildProgram", api.build_program);
+  library->find("clGetProgramInfo", api.get_program_info);
+  library->find("clGetProgramBuildInfo", api.get_build_info);
+  library->find("clReleaseProgram", api.release_program);
+  library->find("clCreateKernel", api.create_kernel);
+  library->find("clSetKernelArg", api.set_argument);
+  library->find("clReleaseKernel", api.release_kernel);
+  library->find("clEnqueueNDRangeKernel", api.launch);
+  library->find("clGetEventInfo", api.get_event_info);
+  library->find("clReleaseEvent", api.release_event);
+  library->find("clFlush", api.flush);
+  library->find("clFinish", api.finish);
+  if (library->missing().empty()) return api;
+  return Error{Code::kUnavailable, fmt::format("opening {}: it lacks {}, OpenCL 1.2 was wanted; {}", library->file(),
+                                               library->missing(), kInstall)};
 }
 
 struct ErrorName {

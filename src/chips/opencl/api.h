@@ -34,6 +34,9 @@ constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMa
                kDeviceSingleFpConfig = 0x101b, kDeviceGlobalMemSize = 0x101f, kDeviceLocalMemSize = 0x1023,
                kDeviceName = 0x102b, kDriverVersion = 0x102d, kDeviceVersion = 0x102f,
                kDeviceHostUnifiedMemory = 0x1035;
+// Of cl_amd_device_attribute_query: KiB that are free, and of them the largest piece; the numbers of other vendors are
+// others.
+constexpr Uint kDeviceFreeMemoryAmd = 0x4039;
 constexpr Bits kFpRoundToNearest = 1 << 2, kFpFma = 1 << 5, kFpCorrectlyRoundedDivideSqrt = 1 << 7;
 constexpr Uint kProgramBinarySizes = 0x1165, kProgramBinaries = 0x1166, kProgramBuildLog = 0x1183;
 constexpr Uint kEventStatus = 0x11d3;  // 0: done; below: the error that ended the command; above: under way

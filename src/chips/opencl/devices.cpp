@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::string_view kLooking = "looking for OpenCL devices";
 constexpr Uint kPlatformsMax = 32, kDevicesMax = 64;
-// Of a group of the kernels: items, and bytes of local memory (text/products.cl, text/attention.cl).
-constexpr int64_t kGroupItems = 64, kLocalBytes = 16640;
 
 std::string text_of(const DeviceId device, const Api& api, Uint what) {
   char text[512] = {};
@@ -41,6 +39,7 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
   facts.type = number_of<Bits>(device, api, kDeviceType);
   facts.float_config = number_of<Bits>(device, api, kDeviceSingleFpConfig);
   facts.memory_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceGlobalMemSize));
+  facts.free_bytes = free_bytes_of(api, device, facts.memory_bytes);
   facts.allocation_max = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceMaxMemAllocSize));
   facts.local_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceLocalMemSize));
   facts.group_max = static_cast<int64_t>(number_of<size_t>(device, api, kDeviceMaxWorkGroupSize));
@@ -53,17 +52,11 @@ Error no_device(std::string_view why) {
 }
 
 Result<std::string> look_for_devices() {
-  const auto devices_in_words = []() -> Result<std::string> {
+  const auto text_of_list = []() -> Result<std::string> {
     NARU_ASSIGN(const auto devices, list_devices());
-    std::string text;
-    for (size_t i = 0; i < devices.size(); ++i) {
-      const std::string why_not = why_not_exact(devices[i]);
-      text += fmt::format("{}{} {} ({}){}", i == 0 ? "" : "; ", i, devices[i].name, devices[i].version,
-                          why_not.empty() ? "" : ", not exact: " + why_not);
-    }
-    return text;
+    return gpu::text_of(listed(devices));
   };
-  return gpu::look_apart(devices_in_words, kLooking, kInstall);
+  return gpu::look_apart(text_of_list, kLooking, kInstall);
 }
 
 // What the loaders of OpenCL read.
@@ -95,19 +88,31 @@ Result<std::vector<DeviceFacts>> list_devices() {
   return devices;
 }
 
-Result<std::string> found_devices() {
-  return look.found();
+Result<gpu::DeviceList> found_devices() {
+  NARU_ASSIGN(const std::string text, look.found());
+  return gpu::list_of(text);
+}
+
+int64_t free_bytes_of(const Api& api, DeviceId device, int64_t memory_bytes) {
+  size_t kib[2] = {};
+  if (api.get_device_info(device, kDeviceFreeMemoryAmd, sizeof(kib), kib, nullptr) != kSuccess) return memory_bytes;
+  const bool can_be = kib[0] > 0 && kib[0] <= static_cast<size_t>(memory_bytes) / 1024;
+  return can_be ? static_cast<int64_t>(kib[0]) * 1024 : memory_bytes;
+}
+
+gpu::DeviceList listed(const std::vector<DeviceFacts>& devices) {
+  gpu::DeviceList list;
+  for (const DeviceFacts& device : devices) {
+    list.devices.push_back(
+        {fmt::format("{} ({})", device.name, device.version), device.memory_bytes, why_not_exact(device)});
+  }
+  return list;
 }
 
 std::string why_not_exact(const DeviceFacts& device) {
   if ((device.float_config & kFpFma) == 0) return "it has no fma of single precision";
   if ((device.float_config & kFpRoundToNearest) == 0) return "it does not round to nearest";
-  if (device.group_max < kGroupItems)
-    return fmt::format("its groups have {} items, {} are wanted", device.group_max, kGroupItems);
-  if (device.local_bytes < kLocalBytes) {
-    return fmt::format("its groups have {} bytes of local memory, {} are wanted", device.local_bytes, kLocalBytes);
-  }
-  return {};
+  return gpu::why_too_small(device.group_max, device.local_bytes);
 }
 
 }  // namespace naru::opencl

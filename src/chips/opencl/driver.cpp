@@ -82,7 +82,7 @@ Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const Api& api, const D
   driver->info_ = {.chip = "opencl",
                    .device = fmt::format("{} ({})", device.name, device.version),
                    .notes = {},
-                   .memory_bytes = device.memory_bytes,
+                   .memory_bytes = device.free_bytes,
                    .allocation_max = device.allocation_max,
                    .is_host_memory = device.is_host_memory};
   driver->choose({});
@@ -127,6 +127,11 @@ Result<gpu::Memory> OpenclDriver::allocate_host(int64_t bytes) {
   const auto size = static_cast<size_t>(round_up(bytes, kPage));
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return failure(doing, kOutOfHostMemory);
+  // A device writes there by its own way: a process that is forked must not turn the pages into copies.
+  if (::madvise(data, size, MADV_DONTFORK) != 0) {
+    ::munmap(data, size);
+    return failure(doing, kOutOfHostMemory);
+  }
   MemId id = nullptr;
   Int code = take_memory([&] {
     Int created = kSuccess;

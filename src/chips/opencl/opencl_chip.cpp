@@ -10,19 +10,15 @@
 
 namespace naru::opencl {
 
-Result<std::string> found() {
+Result<gpu::DeviceList> found() {
   return found_devices();
 }
 
 Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) {
   NARU_ASSIGN(const gpu::DeviceForm form, gpu::parse_device_form("opencl", text));
-  NARU_ASSIGN(const std::string all, found_devices());
+  if (const auto apart = found_devices(); !apart.ok()) return Error(apart.error());
   NARU_ASSIGN(const std::vector<DeviceFacts> devices, list_devices());
-  if (form.device >= devices.size()) {
-    return Error{Code::kNotFound,
-                 fmt::format("choosing chip opencl:{}: there is no device {}, only {}; choose one that there is", text,
-                             form.device, all)};
-  }
+  NARU_TRY(gpu::check_number("opencl", text, form.device, listed(devices)));
   const DeviceFacts& device = devices[form.device];
   if (const std::string why_not = why_not_exact(device); !why_not.empty()) {
     return Error{Code::kUnsupported,

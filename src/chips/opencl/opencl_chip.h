@@ -7,12 +7,13 @@
 #include <string>
 #include <string_view>
 
+#include "chips/gpu/device_list.h"
 #include "contract/chip.h"
 
 namespace naru::opencl {
 
 // The devices, or why there is none.
-Result<std::string> found();
+Result<gpu::DeviceList> found();
 
 // `form`: "" the first device, "1" the second, "0+software" the first with nothing of flushing and division left to the
 // hardware.

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/checked.h"
+#include "base/memory.h"
 #include "chips/memory/address_space.h"
 #include "contract/op_members.h"
 #include "contract/op_table.h"
@@ -90,7 +91,7 @@ class MemoryCheck {
 
 class Planner : public contract::Chip {
  public:
-  explicit Planner(const contract::Chip& of) : of_(of) {}
+  Planner(const contract::Chip& of, int64_t piece_max) : of_(of), piece_max_(piece_max) {}
 
   contract::ChipInfo info() const override {
     contract::ChipInfo info = of_.info();
@@ -101,10 +102,11 @@ class Planner : public contract::Chip {
     memory.scratch = scratch_bytes_;
     return memory;
   }
-  std::unique_ptr<contract::Chip> planner() const override { return make_planner(of_); }
+  std::unique_ptr<contract::Chip> planner() const override { return make_planner(of_, piece_max_); }
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
     const int64_t size = std::max<int64_t>(bytes, 1);
+    if (size < kMeasuringBytes) NARU_TRY(check_piece(size, "a buffer"));
     // Behind the last range that is still held, so that ranges never overlap.
     const int64_t begin = ranges_->empty() ? kFirstAddress : round_up(ranges_->rbegin()->second + 1, kAlignment);
     if (size > kBehindAddresses - begin) {
@@ -120,13 +122,15 @@ class Planner : public contract::Chip {
 
   Result<std::unique_ptr<contract::PackedMatrix>> pack(const contract::MatrixSource& source,
                                                        contract::Rule rule) override {
+    const int64_t bytes = packed_bytes(source.dtype, rule, source.groups, source.outputs, source.inputs);
+    NARU_TRY(check_piece(bytes, fmt::format("{} matrices of {} x {}", source.groups, source.outputs, source.inputs)));
     auto matrix = std::make_unique<contract::PackedMatrix>();
     matrix->rule = rule;
     matrix->stored = source.dtype;
     matrix->groups = source.groups;
     matrix->outputs = source.outputs;
     matrix->inputs = source.inputs;
-    matrix->bytes = packed_bytes(source.dtype, rule, source.groups, source.outputs, source.inputs);
+    matrix->bytes = bytes;
     return matrix;
   }
   int64_t packed_bytes(DType stored, contract::Rule rule, int64_t groups, int64_t outputs,
@@ -147,7 +151,9 @@ class Planner : public contract::Chip {
     MemoryCheck check(*ranges_, contract::op_name(op));
     std::visit([&](const auto& o) { contract::visit_members(o, check); }, op);
     NARU_TRY(check.status());
-    scratch_bytes_ = std::max(scratch_bytes_, of_.scratch_bytes(op));
+    const int64_t scratch = of_.scratch_bytes(op);
+    NARU_TRY(at_place(check_piece(scratch, fmt::format("what {} works in", contract::op_name(op)))));
+    scratch_bytes_ = std::max(scratch_bytes_, scratch);
     ++calls_[op.index()];
     return {};
   }
@@ -163,7 +169,16 @@ class Planner : public contract::Chip {
   }
 
  private:
+  Status check_piece(int64_t bytes, std::string_view what) const {
+    if (bytes <= piece_max_) return {};
+    return Error{Code::kResourceExhausted,
+                 fmt::format("planning memory: {} takes {} in one piece, but chip {} gives {} at once at most; use a "
+                             "smaller model (a quantised kind), context or batch, or chip cpu",
+                             what, format_bytes(bytes), of_.info().name, format_bytes(piece_max_))};
+  }
+
   const contract::Chip& of_;
+  int64_t piece_max_;
   std::shared_ptr<Ranges> ranges_ = std::make_shared<Ranges>();
   std::array<int64_t, contract::kOpCount> calls_{};
   int64_t scratch_bytes_ = 0;  // the most of an op
@@ -171,8 +186,8 @@ class Planner : public contract::Chip {
 
 }  // namespace
 
-std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of) {
-  return std::make_unique<Planner>(of);
+std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of, int64_t piece_max) {
+  return std::make_unique<Planner>(of, piece_max);
 }
 
 }  // namespace naru::planner

@@ -3,16 +3,21 @@
 // matrices and cache pages have the sizes of the chip.
 //
 // It has no memory: a buffer is a range of numbers apart from all others of the planner. Copies move nothing, packing
-// calls for no row.
+// calls for no row. What its chip never gives in one piece (a buffer, a packed matrix, the scratch of an op) is refused
+// here already, so that nothing is loaded first; a buffer of kMeasuringBytes and more is a range to measure in,
+// whatever the chip could give.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "contract/chip.h"
 
 namespace naru::planner {
 
-// `of` must outlive the planner; buffers need not have either.
-std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of);
+inline constexpr int64_t kMeasuringBytes = int64_t{1} << 50;  // as nn/workspace.h asks for
+
+// `of` must outlive the planner; buffers need not have either. `piece_max`: bytes of one piece of its memory.
+std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of, int64_t piece_max = INT64_MAX);
 
 }  // namespace naru::planner

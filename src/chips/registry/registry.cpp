@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "chips/cpu/cpu_chip.h"
 #include "chips/cpu/cpu_level.h"
+#include "chips/cpu/machine.h"
 #include "chips/cuda/cuda_chip.h"
 #include "chips/distant/distant_chip.h"
 #include "chips/opencl/opencl_chip.h"
@@ -54,13 +55,42 @@ Result<std::unique_ptr<contract::Chip>> make_cpu(std::string_view form, const Ch
   return cpu::make_cpu_chip(result);
 }
 
-Result<std::string> found_cpu() {
+Result<FoundChip> found_cpu() {
   NARU_ASSIGN(const cpu::KernelTable* table, cpu::choose_level(std::nullopt));
-  return fmt::format("level {}", table->level);
+  const std::string level = fmt::format("level {}", table->level);
+  const std::string device = fmt::format("{}, {}", cpu::describe_machine().processor, level);
+  return FoundChip{level, {{"cpu", device, available_memory_bytes(), ""}}};
 }
 
-Result<std::string> found_distant() {
-  return fmt::format("{} of memory", format_bytes(distant::Options{}.memory_bytes));
+Result<FoundChip> found_reference() {
+  return FoundChip{"one thread", {{"reference", "one thread of the processor", available_memory_bytes(), ""}}};
+}
+
+Result<FoundChip> found_distant() {
+  const int64_t bytes = distant::Options{}.memory_bytes;
+  return FoundChip{fmt::format("{} of memory", format_bytes(bytes)),
+                   {{"distant", "the processor, behind a memory of its own", bytes, ""}}};
+}
+
+// Of a library of GPUs.
+Result<FoundChip> found_devices(std::string_view chip, Result<gpu::DeviceList> (*found)()) {
+  NARU_ASSIGN(const gpu::DeviceList list, found());
+  FoundChip result{list.words(), {}};
+  for (size_t i = 0; i < list.devices.size(); ++i) {
+    const gpu::ListedDevice& device = list.devices[i];
+    const std::string compiler = list.compiler.empty() ? "" : ", " + list.compiler;
+    result.devices.push_back(
+        {fmt::format("{}:{}", chip, i), device.name + compiler, device.memory_bytes, device.why_not});
+  }
+  return result;
+}
+
+Result<FoundChip> found_opencl() {
+  return found_devices("opencl", opencl::found);
+}
+
+Result<FoundChip> found_cuda() {
+  return found_devices("cuda", cuda::found);
 }
 
 std::vector<ChipForm> distant_forms() {
@@ -93,12 +123,11 @@ Result<std::unique_ptr<contract::Chip>> make_cuda(std::string_view form, const C
 
 constexpr ChipEntry kChips[] = {
     {"cpu", "kernels for this processor's instructions", found_cpu, make_cpu, cpu_forms},
-    {"reference", "the plain loops that define every bit", [] { return Result<std::string>("one thread"); },
-     make_reference, no_forms},
+    {"reference", "the plain loops that define every bit", found_reference, make_reference, no_forms},
     {"distant", "the CPU chip behind a memory and a queue of its own, for tests", found_distant, make_distant,
      distant_forms},
-    {"opencl", "kernels for GPUs and others that have an OpenCL driver", opencl::found, make_opencl, no_forms},
-    {"cuda", "kernels for NVIDIA's GPUs, by their own driver", cuda::found, make_cuda, no_forms},
+    {"opencl", "kernels for GPUs and others that have an OpenCL driver", found_opencl, make_opencl, no_forms},
+    {"cuda", "kernels for NVIDIA's GPUs, by their own driver", found_cuda, make_cuda, no_forms},
 };
 
 }  // namespace

@@ -23,11 +23,24 @@ struct ChipForm {
   std::string why_not;  // why it is absent; empty: it is there
 };
 
+// What a chip computes on, and the name that takes it.
+struct ChipDevice {
+  std::string name;          // "opencl:1"
+  std::string device;        // for people: what it is, and its driver
+  int64_t memory_bytes = 0;  // of the host what is available, of a device with a memory of its own all that it has
+  std::string why_not;       // why the chip cannot run there; empty: it can
+};
+
+struct FoundChip {
+  std::string words;  // in one line: "level avx512"
+  std::vector<ChipDevice> devices;
+};
+
 struct ChipEntry {
   std::string_view name;  // "cpu"
   std::string_view what;  // one line for people
-  // What was found, in one line ("level avx512"); an error says why the chip is absent. Cheap: nothing is made.
-  Result<std::string> (*found)();
+  // What was found; an error says why the chip is absent. Cheap: nothing is made.
+  Result<FoundChip> (*found)();
   // `form` is what follows the colon in its name; empty: the one that suits the machine.
   Result<std::unique_ptr<contract::Chip>> (*make)(std::string_view form, const ChipOptions& options);
   std::vector<ChipForm> (*forms)();

@@ -11,7 +11,15 @@
 namespace standin {
 
 State& state() {
-  static auto* all = new State;  // never destroyed: threads may still be here
+  static auto* all = [] {
+    auto* made = new State;  // never destroyed: threads may still be here
+    if (const char* fault = std::getenv("NARU_STANDIN_FAIL_QUEUED"); fault != nullptr) {
+      char* behind = nullptr;
+      made->fail_queued = static_cast<int>(std::strtol(fault, &behind, 10));
+      made->fail_queued_code = *behind == ':' ? std::atoi(behind + 1) : kIllegalAddress;
+    }
+    return made;
+  }();
   return *all;
 }
 

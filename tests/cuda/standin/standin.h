@@ -12,6 +12,7 @@
 // Kernels run through an OpenCL driver (PoCL), from the same text, where there is one; else launches do nothing.
 //
 // Environment: NARU_STANDIN_INIT=N: cuInit() fails with N. NARU_STANDIN_MEMORY=MIB of each device (1024).
+// NARU_STANDIN_FAIL_QUEUED=N:CODE: as standin_fail_queued(N, CODE), for a program that knows nothing of this library.
 #pragma once
 
 #include <cstddef>

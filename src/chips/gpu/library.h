@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 
-namespace naru::cuda {
+namespace naru::gpu {
 
 class Library {
  public:
@@ -30,4 +30,4 @@ class Library {
   std::string file_, missing_;
 };
 
-}  // namespace naru::cuda
+}  // namespace naru::gpu

@@ -1,9 +1,9 @@
-#include "chips/cuda/library.h"
+#include "chips/gpu/library.h"
 
 #include <dlfcn.h>
 #include <link.h>
 
-namespace naru::cuda {
+namespace naru::gpu {
 
 Result<Library> Library::open(const std::string& path) {
   Library library;
@@ -25,4 +25,4 @@ void* Library::address(const char* name) {
   return found;
 }
 
-}  // namespace naru::cuda
+}  // namespace naru::gpu
