@@ -15,9 +15,8 @@ int64_t parts_bytes(int64_t inputs, int64_t rows, int64_t cols) {
 
 // Parts of dots, and activations as integers with their scales.
 int64_t product_bytes(const contract::PackedMatrix& weight, int64_t rows, int64_t slots) {
-  const bool is_integer = contract::has_integer_activations(weight.rule);
   const int64_t parts = weight.rule == contract::Rule::kW8A8 ? 0 : parts_bytes(weight.inputs, slots, weight.outputs);
-  return parts + (is_integer ? rows * weight.inputs * 9 / 8 + rows * 4 : 0);
+  return parts + activation_bytes(weight, rows);
 }
 
 int64_t bytes_of(const contract::Matmul& op) {

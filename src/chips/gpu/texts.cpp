@@ -7,13 +7,17 @@
 namespace naru::gpu {
 namespace {
 
-// Texts that use what another one defines: which matrix a slot takes and where a dot goes, the layout of the cache,
-// scores.
+// Texts that use what others define: which matrix a slot takes and where a dot goes, dots of integers, the layout of the
+// cache, scores. Those of a program come in the order of its rows.
 struct Stands {
   std::string_view program, on;
 };
 constexpr Stands kStandsOn[] = {
-    {"products", "dots"}, {"integers", "dots"}, {"attention_grad", "attention"}, {"balance", "route"}};
+    {"products", "dots"},       {"quantise", "integers"},    {"probe_int8", "int8"},
+    {"w8a8", "dots"},           {"w8a8", "int8"},            {"w8a8", "integers"},
+    {"w8a8_matrix", "dots"},    {"w8a8_matrix", "int8"},     {"w8a8_matrix", "integers"},
+    {"blocks", "dots"},         {"blocks", "int8"},          {"blocks", "integers"},
+    {"attention_grad", "attention"}, {"balance", "route"}};
 
 std::string_view text_of(std::string_view name) {
   const auto texts = kernel_texts();

@@ -81,7 +81,7 @@ Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const Api& api, const D
   if (driver->queue_ == nullptr) return driver->failure("making a queue", code);
   driver->info_ = {.chip = "opencl",
                    .device = fmt::format("{} ({})", device.name, device.version),
-                   .notes = {},
+                   .software = {},
                    .memory_bytes = device.memory_bytes,
                    .allocation_max = device.allocation_max,
                    .is_host_memory = device.is_host_memory};
@@ -110,9 +110,8 @@ void OpenclDriver::choose(gpu::Software software) {
   if (!software.flush) options_ += " -cl-denorms-are-zero";
   if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
     options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
-  if (software.flush) options_ += " -D NARU_SOFTWARE_FLUSH";
-  if (software.divide) options_ += " -D NARU_SOFTWARE_DIVIDE";
-  info_.notes = software.words();
+  for (const std::string& name : software.names()) options_ += " -D " + name;
+  info_.software = std::move(software);
 }
 
 template <typename Call>

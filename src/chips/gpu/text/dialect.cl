@@ -4,6 +4,8 @@
 // Memory comes as a base and an offset in bytes: MEM(T, x) among the parameters, USE(T, x) to have the pointer x. A
 // matrix that lies by rows is VIEW(T, x): its pointer by USE too, and x_stride in elements.
 //
+// int4 is four ints, which LOAD4 reads at a multiple of 16 bytes.
+//
 // A loop behind ROLLED stays one: unrolled, its body would be most of a program, and of the time to compile it.
 //
 // Every kernel has the status word of the chip and the number of its launch first (HEAD). An op that failed has left its
@@ -25,6 +27,8 @@
 #define AS_FLOAT(x) as_float(x)
 #define CLAIM(p, old, mine) atomic_cmpxchg(p, old, mine)
 #define ROLLED
+#define LOAD4(p) vload4(0, p)
+#define ZERO4() ((int4)(0))
 typedef long i64;
 typedef ulong u64;
 typedef char i8;
@@ -44,6 +48,8 @@ typedef char i8;
 #define AS_FLOAT(x) __int_as_float(x)
 #define CLAIM(p, old, mine) atomicCAS(p, old, mine)
 #define ROLLED _Pragma("unroll 1")
+#define LOAD4(p) (*(const int4*)(p))
+#define ZERO4() make_int4(0, 0, 0, 0)
 typedef long long i64;
 typedef unsigned long long u64;
 typedef signed char i8;
