@@ -4,6 +4,7 @@
 
 #include "chips/cuda/compiler.h"
 #include "chips/gpu/kernel_table.h"
+#include "chips/gpu/probe.h"
 #include "chips/gpu/texts.h"
 #include "tests/cuda/cuda_rig.h"
 
@@ -39,10 +40,9 @@ TEST_F(Nvrtc, CompilesEveryProgramForEveryGeneration) {
     }
     for (const bool is_software : {false, true}) {
       if (is_software && capability != 90) continue;
-      auto options = cuda::compile_options(*target, {.flush = is_software, .divide = is_software});
+      auto options = cuda::compile_options(*target, gpu::asked_software(is_software));
       if (api_->major >= 13) options.emplace_back("--Ofast-compile=max");  // that it compiles is what is wanted
       for (const std::string& program : programs()) {
-        if (is_software && program != "probe" && program != "elements") continue;  // all that is another text there
         const auto image = cuda::compile(*api_, program, gpu::program_text(program), *target, options);
         ASSERT_TRUE(image.ok()) << capability << ": " << image.error().message;
         EXPECT_TRUE(
@@ -55,6 +55,25 @@ TEST_F(Nvrtc, CompilesEveryProgramForEveryGeneration) {
         }
       }
     }
+  }
+}
+
+// Products of int8 have the instructions that a generation has.
+TEST_F(Nvrtc, ProductsOfInt8HaveTheirInstructions) {
+  const std::string dot = "dp4a.s32.s32", small = "mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32",
+                    large = "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32";
+  const auto ptx_of = [&](const std::string& program, int capability, bool is_software) {
+    const auto options = cuda::compile_options({capability, false}, gpu::asked_software(is_software));
+    return cuda::compile(*api_, program, gpu::program_text(program), {capability, false}, options).value();
+  };
+  for (const std::string program : {"w8a8", "probe_int8"}) {
+    EXPECT_NE(ptx_of(program, 75, false).find(dot), std::string::npos) << program;
+    EXPECT_EQ(ptx_of(program, 75, true).find(dot), std::string::npos) << program;
+  }
+  for (const std::string program : {"w8a8_matrix", "probe_int8"}) {
+    EXPECT_NE(ptx_of(program, 75, false).find(small), std::string::npos) << program;
+    EXPECT_NE(ptx_of(program, 80, false).find(large), std::string::npos) << program;
+    EXPECT_EQ(ptx_of(program, 80, true).find("mma.sync"), std::string::npos) << program;
   }
 }
 

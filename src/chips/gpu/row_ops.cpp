@@ -36,8 +36,9 @@ std::optional<Error> index_error(std::string_view op, Marks marks) {
 }
 
 // ROW_GROUP of text/sums.cl.
-Device::Groups row_groups(int64_t rows, int64_t cols) {
-  return {cols > contract::kSegment ? rows : ceil_div(rows, 4), 1, 1};
+Device::Groups row_groups(const Device& device, int64_t rows, int64_t cols) {
+  const bool is_a_group_each = cols > contract::kSegment && !device.info().is_narrow;
+  return {is_a_group_each ? rows : ceil_div(rows, 4), 1, 1};
 }
 
 }  // namespace
@@ -68,18 +69,18 @@ Describe no_row_fails(std::string_view op) {
 
 Status run(Device& device, const contract::RmsNorm& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_rows(op.kName, "sum of squares")));
-  return device.launch("rms_norm", row_groups(op.x.rows, op.x.cols), op.x, op.weight, op.out, marks, op.x.rows, op.x.cols, op.eps);
+  return device.launch("rms_norm", row_groups(device, op.x.rows, op.x.cols), op.x, op.weight, op.out, marks, op.x.rows, op.x.cols, op.eps);
 }
 
 Status run(Device& device, const contract::LogProb& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch("log_prob", row_groups(op.logits.rows, op.logits.cols), op.logits, op.targets, op.out, marks, op.logits.rows,
+  return device.launch("log_prob", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.out, marks, op.logits.rows,
                             op.logits.cols);
 }
 
 Status run(Device& device, const contract::CrossEntropy& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch("cross_entropy", row_groups(op.logits.rows, op.logits.cols), op.logits, op.targets, op.weights, op.loss, op.dlogits,
+  return device.launch("cross_entropy", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.weights, op.loss, op.dlogits,
                             marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
 }
 
@@ -87,7 +88,7 @@ Status run(Device& device, const contract::SumOfSquares& op) {
   for (size_t i = 0; i < op.x.size(); ++i) {
     const View& x = op.x[i];
     NARU_ASSIGN(const MemoryPlace squares, device.scratch(0, x.rows * 4));
-    NARU_TRY(device.launch("row_squares", row_groups(x.rows, x.cols), x, squares, x.rows, x.cols));
+    NARU_TRY(device.launch("row_squares", row_groups(device, x.rows, x.cols), x, squares, x.rows, x.cols));
     NARU_TRY(device.launch("tree", {}, squares, device.place(op.out.slice_rows(static_cast<int64_t>(i), 1)), x.rows));
   }
   return {};
@@ -100,15 +101,15 @@ Status run(Device& device, const contract::ColumnSum& op) {
 Status run(Device& device, const contract::RmsNormGrad& op) {
   const int64_t rows = op.x.rows, cols = op.x.cols;
   NARU_ASSIGN(const MemoryPlace r, device.scratch(0, rows * 4));
-  NARU_TRY(device.launch("inverse_rms", row_groups(rows, cols), op.x, r, rows, cols, op.eps));
+  NARU_TRY(device.launch("inverse_rms", row_groups(device, rows, cols), op.x, r, rows, cols, op.eps));
   if (!op.dweight.empty()) {  // first, since dx may be dy
     NARU_TRY(device.launch_rows("rms_norm_dweight", cols, op.x, op.dy, r, device.place(op.dweight), rows, cols));
   }
-  return device.launch("rms_norm_dx", row_groups(rows, cols), op.x, op.weight, op.dy, r, op.dx, rows, cols);
+  return device.launch("rms_norm_dx", row_groups(device, rows, cols), op.x, op.weight, op.dy, r, op.dx, rows, cols);
 }
 
 Status run(Device& device, const contract::CombineGrad& op) {
-  return device.launch("combine_grad", row_groups(op.dy.rows, op.dout.cols), op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows,
+  return device.launch("combine_grad", row_groups(device, op.dy.rows, op.dout.cols), op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows,
                             op.dout.cols, op.gates.cols);
 }
 

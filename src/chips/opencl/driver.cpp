@@ -84,7 +84,8 @@ Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const Api& api, const D
                    .software = {},
                    .memory_bytes = device.memory_bytes,
                    .allocation_max = device.allocation_max,
-                   .is_host_memory = device.is_host_memory};
+                   .is_host_memory = device.is_host_memory,
+                   .is_narrow = (device.type & kDeviceTypeCpu) != 0};
   driver->choose({});
   return driver;
 }
@@ -107,6 +108,7 @@ void OpenclDriver::forget_programs() {
 void OpenclDriver::choose(gpu::Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
+  if (info_.is_narrow) options_ += " -D NARU_NARROW";
   if (!software.flush) options_ += " -cl-denorms-are-zero";
   if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
     options_ += " -cl-fp32-correctly-rounded-divide-sqrt";

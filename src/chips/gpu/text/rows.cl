@@ -85,9 +85,10 @@ cross_entropy(HEAD, VIEW(float, logits), VIEW(int, targets), VIEW(float, weights
     const float weight = has_gradient ? flush_(weights[t * weights_stride]) : 0.0f;
     GLOBAL float* out = dlogits + t * dlogits_stride;
     for (i64 k = row_item; k < end; k += row_items) {
-      const float part = k == target ? neg_(div_(others, l)) : div_(exp_(sub_(row[k], m)), l);
-      out[k] = weight == 0.0f ? 0.0f : mul_(part, weight);
+      const float e = exp_(sub_(row[k], m));
+      out[k] = weight == 0.0f ? 0.0f : mul_(div_(e, l), weight);
     }
+    if (end > 0 && weight != 0.0f && target % row_items == row_item) out[target] = mul_(neg_(div_(others, l)), weight);
   }
 }
 

@@ -63,6 +63,19 @@ DEVICE float total_segments(const SegmentSum* sum) {
 // and four segments of it are summed side by side; shorter ones are four a group. Every item of the group must come
 // to a reduction, which stands in no `if`: PoCL 3.1 takes barriers in one for barriers of single items. ROW_LOCAL among the first lines of the kernel, then ROW_GROUP, then FOR_GROUP_ROWS: t is the row of
 // the item, row_item its number among the row_items of the row, and is_there whether the row is one (else t is the last).
+//
+// NARU_NARROW is for processors, whose compilers make vectors of a loop over the lanes: four items of a group have a row
+// each.
+#ifdef NARU_NARROW
+#define ROW_LOCAL
+#define ROW_GROUP(rows, cols)                      \
+  const int row_item = 0, row_items = 1;           \
+  const int is_there = ITEM(1) == 0 && ITEM(0) < 4; \
+  const i64 due_rows = is_there && IS_DUE ? (rows) : 0
+#define FOR_GROUP_ROWS for (i64 t = GROUP(0) * 4 + ITEM(0); t < due_rows; t += GROUPS(0) * 4)
+#define GROUP_REDUCE(result, n, i, lane, step) ROW_REDUCE(result, n, i, lane, step)
+#define GROUP_MAX(result, x, n) result = row_max_(x, n)
+#else
 #define ROW_LOCAL LOCAL float lanes_of[64], results_of[4]
 #define ROW_GROUP(rows, cols)                                                     \
   const int row_segments = (cols) > SEGMENT ? 4 : 1, row_items = 16 * row_segments; \
@@ -111,6 +124,7 @@ DEVICE float total_segments(const SegmentSum* sum) {
     result = add_(lanes_of[row_y * 16], 0.0f);                                                    \
     BARRIER();                                                                                    \
   }
+#endif
 
 // The f32 dot of section 3 over t in [0, n): `step` is `acc` with term t in it.
 #define COLUMN_DOT(result, n, t, acc, step)                             \
