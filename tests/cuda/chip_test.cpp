@@ -48,9 +48,8 @@ TEST(CudaChip, HasTheBitsOfTheReferenceChip) {
 }
 
 void expect_product(contract::Chip& chip, std::string_view kind, int64_t rows, int64_t inputs, int64_t outputs) {
-  const auto c =
-      check::make_case("matmul", kind, {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {outputs}}},
-                       check::Values::kPlain, static_cast<uint64_t>(rows + inputs));
+  const auto c = check::make_case("matmul", kind, {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {outputs}}},
+                                  check::Values::kPlain, static_cast<uint64_t>(rows + inputs));
   const check::Program program = check::build(c);
   const auto outcome = check::run_program(program, chip);
   ASSERT_TRUE(outcome.ok()) << check::case_line(c) << ": " << outcome.error().message;
@@ -85,13 +84,13 @@ TEST(CudaChip, InstructionsForInt8ThatAreWrongAreNotUsed) {
   } kWrong[] = {
       {"c[m_][n_][r_] = sum_;=>c[m_][n_][r_] = sum_ + (lane_ == 31 && m_ == 3 && n_ == 7);",
        "int8 by dots (matrix products of it are other integers: ", "product_w8a8_tiles"},
-      {"row_ % 8 * 4 + w_ % 4=>row_ % 8 + w_ % 4 * 8", "int8 by dots (matrix products of it are other integers: ",
-       "product_w8a8_tiles"},
+      {"row_ % 8 * 4 + w_ % 4=>row_ % 8 + w_ % 4 * 8",
+       "int8 by dots (matrix products of it are other integers: ", "product_w8a8_tiles"},
       {"#define HAS_DOTS 1\n#else=>#define HAS_DOTS 1\n#define DOT4(a, b, acc) ((acc) < 0 ? (acc) : 0)\n#else",
        "int8 by scalars (dots of it are other integers: ", "product_w8a8_tiles"},
       {"multiply of no language=>", "int8 by matrix units and dots", "product_w8a8_matrix"},
-      {"KERNEL(32, 1) probe_matrix=>KERNEL(32, 1) probe_tiles", "int8 by scalars (its instructions are not used: ",
-       "product_w8a8_tiles"}};
+      {"KERNEL(32, 1) probe_matrix=>KERNEL(32, 1) probe_tiles",
+       "int8 by scalars (its instructions are not used: ", "product_w8a8_tiles"}};
   for (const auto& [replace, said, kernel] : kWrong) {
     test::Standin standin;
     SKIP_WHERE_NOTHING_COMPUTES(standin);

@@ -50,10 +50,11 @@ class Folder {
 };
 
 // PoCL keeps what it compiled where it always does, wherever naru keeps its own.
-inline void keep_pocl_cache() {
+inline const char* pocl_cache() {
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
   if (cache != nullptr) ::setenv("POCL_CACHE_DIR", (std::string(cache) + "/pocl").c_str(), 0);
   if (cache == nullptr && home != nullptr) ::setenv("POCL_CACHE_DIR", (std::string(home) + "/.cache/pocl").c_str(), 0);
+  return std::getenv("POCL_CACHE_DIR");
 }
 
 // Both libraries are the stand-in, and programs are kept in an empty folder of the test, for the life of the object.
@@ -62,7 +63,7 @@ class Standin {
   Standin()
       : driver_("NARU_LIBCUDA", NARU_CUDA_STANDIN),
         compiler_("NARU_NVRTC", NARU_CUDA_STANDIN),
-        pocl_((keep_pocl_cache(), "POCL_CACHE_DIR"), std::getenv("POCL_CACHE_DIR")),
+        pocl_("POCL_CACHE_DIR", pocl_cache()),
         cache_("XDG_CACHE_HOME", folder_.path().c_str()),
         library_(::dlopen(NARU_CUDA_STANDIN, RTLD_NOW)) {
     NARU_CHECK(library_ != nullptr, NARU_CUDA_STANDIN);

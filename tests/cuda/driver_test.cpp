@@ -162,8 +162,7 @@ TEST(CudaDriver, TheTextDoesWhatIsNotLeftToTheDevice) {
   test::Standin standin;
   const auto driver = test::open_driver().value();
   driver->choose({.flush = true, .divide = true});
-  EXPECT_EQ(driver->info().software.words(),
-            "software flush, software division, int8 by matrix units and dots");
+  EXPECT_EQ(driver->info().software.words(), "software flush, software division, int8 by matrix units and dots");
   const gpu::Memory memory = driver->allocate(1 << 16).value();
   ASSERT_TRUE(launch_probe(*driver, memory, 1, 1).ok());
   EXPECT_EQ(standin.options(),

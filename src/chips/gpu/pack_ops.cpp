@@ -83,7 +83,8 @@ Status write_w8a8(Device& device, const MatrixSource& source, const DeviceMemory
   return device.driver().write({&memory, n_rows * row_bytes}, source.scales, n_rows * 4);
 }
 
-// Where in a block the two bytes are that make it no multiple of four, -1 in other kinds (HEADER_... of text/blocks.cl).
+// Where in a block the two bytes are that make it no multiple of four, -1 in other kinds (HEADER_... of
+// text/blocks.cl).
 int64_t half_place(DType dtype, int64_t block_bytes) {
   if (block_bytes % 4 == 0) return -1;
   return dtype == DType::kQ6_K ? block_bytes - 2 : 0;

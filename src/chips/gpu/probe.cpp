@@ -107,8 +107,8 @@ Result<ProbeFindings> probe(Driver& driver) {
 
 namespace {
 
-// Runs a kernel of text/probe_int8.cl by one or some groups: what it left, the first word of it whether the device has the
-// instruction.
+// Runs a kernel of text/probe_int8.cl by one or some groups: what it left, the first word of it whether the device has
+// the instruction.
 Result<std::vector<int32_t>> run_int8(Driver& driver, std::string_view name, int64_t groups,
                                       std::span<const int32_t> operands, int64_t n, size_t n_results) {
   std::vector<int32_t> results(n_results + 1);

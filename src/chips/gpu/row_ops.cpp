@@ -69,19 +69,20 @@ Describe no_row_fails(std::string_view op) {
 
 Status run(Device& device, const contract::RmsNorm& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_rows(op.kName, "sum of squares")));
-  return device.launch("rms_norm", row_groups(device, op.x.rows, op.x.cols), op.x, op.weight, op.out, marks, op.x.rows, op.x.cols, op.eps);
+  return device.launch("rms_norm", row_groups(device, op.x.rows, op.x.cols), op.x, op.weight, op.out, marks, op.x.rows,
+                       op.x.cols, op.eps);
 }
 
 Status run(Device& device, const contract::LogProb& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch("log_prob", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.out, marks, op.logits.rows,
-                            op.logits.cols);
+  return device.launch("log_prob", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.out,
+                       marks, op.logits.rows, op.logits.cols);
 }
 
 Status run(Device& device, const contract::CrossEntropy& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch("cross_entropy", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.weights, op.loss, op.dlogits,
-                            marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
+  return device.launch("cross_entropy", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets,
+                       op.weights, op.loss, op.dlogits, marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
 }
 
 Status run(Device& device, const contract::SumOfSquares& op) {
@@ -109,8 +110,8 @@ Status run(Device& device, const contract::RmsNormGrad& op) {
 }
 
 Status run(Device& device, const contract::CombineGrad& op) {
-  return device.launch("combine_grad", row_groups(device, op.dy.rows, op.dout.cols), op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows,
-                            op.dout.cols, op.gates.cols);
+  return device.launch("combine_grad", row_groups(device, op.dy.rows, op.dout.cols), op.y, op.gates, op.dout, op.dy,
+                       op.dgates, op.dy.rows, op.dout.cols, op.gates.cols);
 }
 
 Status run(Device& device, const contract::EmbedGrad& op) {

@@ -23,9 +23,7 @@ bool has(int n, const char* const* options, const std::string& option) {
 }
 
 int compile(Source& source, int n, const char* const* options) {
-  std::string cl =
-                  "-cl-std=CL1.2 -cl-kernel-arg-info -cl-fp32-correctly-rounded-divide-sqrt -DNARU_STANDIN_INT8",
-              all;
+  std::string cl = "-cl-std=CL1.2 -cl-kernel-arg-info -cl-fp32-correctly-rounded-divide-sqrt -DNARU_STANDIN_INT8", all;
   for (const char* needed : {"--fmad=false", "--prec-div=true", "--prec-sqrt=true"}) {
     if (!has(n, options, needed)) return kInvalidOption;
   }

@@ -1,7 +1,8 @@
 // Products of int8, whose int32 sums are exact in any order: dots of four in a word, and tiles by the matrix units of a
-// device. HAS_DOTS and HAS_MATRIX: the form here is an instruction of the device and not a few lines of C. What a device
-// makes of its instructions is measured (probe.cpp): NARU_SOFTWARE_DOTS and NARU_SOFTWARE_MATRIX leave nothing to them.
-// With NARU_STANDIN_INT8 the lines of C pass for instructions: where kernels of other devices are tried (tests/cuda).
+// device. HAS_DOTS and HAS_MATRIX: the form here is an instruction of the device and not a few lines of C. What a
+// device makes of its instructions is measured (probe.cpp): NARU_SOFTWARE_DOTS and NARU_SOFTWARE_MATRIX leave nothing
+// to them. With NARU_STANDIN_INT8 the lines of C pass for instructions: where kernels of other devices are tried
+// (tests/cuda).
 
 #if defined(NARU_SOFTWARE_DOTS)
 #define HAS_DOTS 0
@@ -20,10 +21,11 @@
 // acc + the products of the four int8 of a with those of b.
 #ifndef DOT4
 DEVICE int DOT4(int a, int b, int acc) {
-  acc += (int)(i8)a * (int)(i8)b;
-  acc += (int)(i8)(a >> 8) * (int)(i8)(b >> 8);
-  acc += (int)(i8)(a >> 16) * (int)(i8)(b >> 16);
-  return acc + (a >> 24) * (b >> 24);
+  int a0 = (i8)a, a1 = (i8)(a >> 8), a2 = (i8)(a >> 16), a3 = a >> 24;
+#ifdef __CUDA_ARCH__
+  asm("" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));  // NVRTC would make the very instruction of these lines
+#endif
+  return acc + a0 * (int)(i8)b + a1 * (int)(i8)(b >> 8) + a2 * (int)(i8)(b >> 16) + a3 * (b >> 24);
 }
 #endif
 #define DOT16(a, b, acc) DOT4((a).w, (b).w, DOT4((a).z, (b).z, DOT4((a).y, (b).y, DOT4((a).x, (b).x, acc))))
@@ -63,42 +65,41 @@ DEVICE void multiply_fragments(int* c, const int* a, const int* b) {
 #endif
 }
 #define MATRIX_LOCAL(sub_groups)
-#define MATRIX_STEP(c, a, b)   \
+#define MATRIX_STEP(c, a, b)     \
   for (int n_ = 0; n_ < 8; ++n_) \
     for (int m_ = 0; m_ < 4; ++m_) multiply_fragments(c[m_][n_], a[m_], b[n_])
 #else
 // The items of a sub-group hand each other their registers through local memory. All items of the group must be here.
 #define MATRIX_LOCAL(sub_groups) LOCAL int exchange_[(sub_groups)*32 * 32]
-#define MATRIX_STEP(c, a, b)                                                                                      \
-  {                                                                                                               \
-    LOCAL_POINTER int* all_ = exchange_ + ITEM(1) * 32 * 32;                                                      \
-    const int lane_ = ITEM(0);                                                                                    \
-    for (int r_ = 0; r_ < 16; ++r_) all_[lane_ * 32 + r_] = a[r_ / 4][r_ % 4];                                    \
-    for (int r_ = 0; r_ < 16; ++r_) all_[lane_ * 32 + 16 + r_] = b[r_ / 2][r_ % 2];                               \
-    BARRIER();                                                                                                    \
-    for (int m_ = 0; m_ < 4; ++m_)                                                                                \
-      for (int n_ = 0; n_ < 8; ++n_)                                                                              \
-        for (int r_ = 0; r_ < 4; ++r_) {                                                                          \
-          const int row_ = lane_ / 4 + r_ / 2 * 8, col_ = lane_ % 4 * 2 + r_ % 2;                                 \
-          int sum_ = c[m_][n_][r_];                                                                               \
-          for (int w_ = 0; w_ < 8; ++w_) {                                                                        \
-            const int left_ = all_[(row_ % 8 * 4 + w_ % 4) * 32 + m_ * 4 + row_ / 8 + w_ / 4 * 2];                \
-            sum_ = DOT4(left_, all_[(col_ * 4 + w_ % 4) * 32 + 16 + n_ * 2 + w_ / 4], sum_);                      \
-          }                                                                                                       \
-          c[m_][n_][r_] = sum_;                                                                                   \
-        }                                                                                                         \
-    BARRIER();                                                                                                    \
+#define MATRIX_STEP(c, a, b)                                                                   \
+  {                                                                                            \
+    LOCAL_POINTER int* all_ = exchange_ + ITEM(1) * 32 * 32;                                   \
+    const int lane_ = ITEM(0);                                                                 \
+    for (int r_ = 0; r_ < 16; ++r_) all_[lane_ * 32 + r_] = a[r_ / 4][r_ % 4];                 \
+    for (int r_ = 0; r_ < 16; ++r_) all_[lane_ * 32 + 16 + r_] = b[r_ / 2][r_ % 2];            \
+    BARRIER();                                                                                 \
+    ROLLED_NARROW for (int m_ = 0; m_ < 4; ++m_)                                               \
+        ROLLED_NARROW for (int n_ = 0; n_ < 8; ++n_) for (int r_ = 0; r_ < 4; ++r_) {          \
+      const int row_ = lane_ / 4 + r_ / 2 * 8, col_ = lane_ % 4 * 2 + r_ % 2;                  \
+      int sum_ = c[m_][n_][r_];                                                                \
+      for (int w_ = 0; w_ < 8; ++w_) {                                                         \
+        const int left_ = all_[(row_ % 8 * 4 + w_ % 4) * 32 + m_ * 4 + row_ / 8 + w_ / 4 * 2]; \
+        sum_ = DOT4(left_, all_[(col_ * 4 + w_ % 4) * 32 + 16 + n_ * 2 + w_ / 4], sum_);       \
+      }                                                                                        \
+      c[m_][n_][r_] = sum_;                                                                    \
+    }                                                                                          \
+    BARRIER();                                                                                 \
   }
 #endif
 
 // The fragments of a sub-group at an item, out of words [64 rows or outputs][stride]: 8 words of each are one step.
-#define LOAD_FRAGMENTS(a, b, rows, outputs, stride)                                                        \
-  {                                                                                                        \
-    const int at_ = ITEM(0) / 4 * (stride) + ITEM(0) % 4;                                                  \
-    for (int m_ = 0; m_ < 4; ++m_)                                                                         \
+#define LOAD_FRAGMENTS(a, b, rows, outputs, stride)                                                            \
+  {                                                                                                            \
+    const int at_ = ITEM(0) / 4 * (stride) + ITEM(0) % 4;                                                      \
+    for (int m_ = 0; m_ < 4; ++m_)                                                                             \
       for (int r_ = 0; r_ < 4; ++r_) a[m_][r_] = (rows)[at_ + (m_ * 16 + r_ % 2 * 8) * (stride) + r_ / 2 * 4]; \
-    for (int n_ = 0; n_ < 8; ++n_)                                                                         \
-      for (int r_ = 0; r_ < 2; ++r_) b[n_][r_] = (outputs)[at_ + n_ * 8 * (stride) + r_ * 4];              \
+    for (int n_ = 0; n_ < 8; ++n_)                                                                             \
+      for (int r_ = 0; r_ < 2; ++r_) b[n_][r_] = (outputs)[at_ + n_ * 8 * (stride) + r_ * 4];                  \
   }
 // Row and output, of 64 each, of sum r of the tile (m, n) at an item.
 #define ROW_OF_SUM(m, r) ((m)*16 + ITEM(0) / 4 + (r) / 2 * 8)

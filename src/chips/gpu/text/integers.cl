@@ -27,8 +27,7 @@
   const GLOBAL float* w_scales = (const GLOBAL float*)(w + groups * outputs * row_bytes); \
   const GLOBAL int* w_words = (const GLOBAL int*)w
 // Of slot i and output o of matrix g.
-#define W8A8_DOT(sum, i, g, o) \
-  mul_(mul_((float)(sum), scales[2 * ((i) / rows_share)]), w_scales[(g)*outputs + (o)])
+#define W8A8_DOT(sum, i, g, o) mul_(mul_((float)(sum), scales[2 * ((i) / rows_share)]), w_scales[(g)*outputs + (o)])
 
 #define EMBED_PARAMETERS \
   HEAD, VIEW(int, ids), MEM(uchar, w), VIEW(float, out), MEM(int, marks), i64 rows, i64 outputs, i64 inputs
@@ -37,7 +36,7 @@
   USE(uchar, w);                         \
   USE(float, out);                       \
   USE(int, marks);                       \
-  FOR_ELEMENTS (t, rows, k, inputs) {    \
+  FOR_ELEMENTS(t, rows, k, inputs) {     \
     const i64 id = ids[t * ids_stride];  \
     if (id < 0 || id >= outputs) {       \
       FAIL(t, 2, id);                    \

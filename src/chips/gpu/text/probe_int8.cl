@@ -3,7 +3,7 @@ KERNEL(32, 1) probe_dots(HEAD, MEM(int, operands), MEM(int, results), i64 n) {
   USE(int, operands);
   USE(int, results);
   if (INDEX(0) == 0) results[0] = HAS_DOTS;
-  FOR_ROWS (i, n) results[1 + i] = DOT4(operands[3 * i], operands[3 * i + 1], operands[3 * i + 2]);
+  FOR_ROWS(i, n) results[1 + i] = DOT4(operands[3 * i], operands[3 * i + 1], operands[3 * i + 2]);
 }
 
 // 64 rows and 64 outputs of `steps` times 8 words each: operands [2][64][8 * steps], results [64][64] behind the word.

@@ -5,11 +5,11 @@
 #define SPAN_QUADS 5
 
 // Quad r of four at an item, of the words k ... k + 15 of 128 rows from the `first` one on.
-#define LOAD_QUADS(quads, from, first, n_rows, k)                                                      \
-  for (int r = 0; r < 4; ++r) {                                                                        \
-    const int row = (r * 128 + item) / 4, word = item % 4 * 4;                                         \
-    const int is_there = (first) + row < (n_rows) && (k) + word < words;                               \
-    quads[r] = is_there ? LOAD4((from) + ((first) + row) * words + (k) + word) : ZERO4();              \
+#define LOAD_QUADS(quads, from, first, n_rows, k)                                         \
+  for (int r = 0; r < 4; ++r) {                                                           \
+    const int row = (r * 128 + item) / 4, word = item % 4 * 4;                            \
+    const int is_there = (first) + row < (n_rows) && (k) + word < words;                  \
+    quads[r] = is_there ? LOAD4((from) + ((first) + row) * words + (k) + word) : ZERO4(); \
   }
 #define STORE_QUADS(quads, to) \
   for (int r = 0; r < 4; ++r) to[(r * 128 + item) / 4 * SPAN_QUADS + item % 4] = quads[r]
