@@ -168,6 +168,7 @@ Status probe_matrices(Driver& driver, Int8Findings& findings) {
   for (size_t i = 0; i < operands.size(); ++i) operands[i] = drawn_word(static_cast<uint32_t>(i));
   NARU_ASSIGN(const auto found, run_int8(driver, "probe_matrix", 1, operands, kSteps, kSpan * kSpan));
   findings.has_matrices = found[0] != 0;
+  if (!findings.has_matrices) return {};
   for (size_t at = 0; at < kSpan * kSpan; ++at) {
     const int32_t *row = &operands[at / kSpan * kWords], *output = &operands[(kSpan + at % kSpan) * kWords];
     int32_t want = 0;
