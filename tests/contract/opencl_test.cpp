@@ -59,8 +59,16 @@ TEST(OpenclDeathTest, NoDriverIsReported) {
 TEST(Opencl, SoftwareHasTheSameBits) {
   SKIP_WHERE_ABSENT();
   const auto chip = test::make_chip("opencl:0+software");
-  EXPECT_NE(chip->info().detail.find("software flush, software division"), std::string::npos) << chip->info().detail;
+  EXPECT_NE(chip->info().detail.find("software flush, software division, int8 by scalars"), std::string::npos)
+      << chip->info().detail;
   for (const std::string_view op : {"add", "axpby", "silu_mul", "adamw", "rms_norm"}) expect_first_cases(*chip, op, 7);
+  for (const char* kind : {"f32_as_f32/no_bias/one", "bf16_as_bf16/no_bias/one", "i8_as_w8a8/no_bias/one"}) {
+    const check::Program program = check::build(
+        check::make_case("matmul", kind, {{"rows", {9}}, {"inputs", {100}}, {"outputs", {70}}}, check::Values::kLow));
+    EXPECT_EQ(check::difference(program, test::outcome_on(*chip, program), test::reference_outcome(program)), "")
+        << kind;
+  }
+  for (const std::string_view op : {"product", "weight_grad", "attention"}) expect_first_cases(*chip, op, 97);
 }
 
 // How many slots a group has is known on the device alone: its segments are those that all slots could fill.

@@ -1,5 +1,7 @@
 // The CUDA chip on the stand-in, whose launches run the same text through OpenCL: a part of the contract's cases has
 // the bits of the reference chip, by the host code that a device of NVIDIA would be driven by.
+#include <algorithm>
+#include <array>
 #include <fstream>
 
 #include "base/sha256.h"
@@ -39,8 +41,64 @@ TEST(CudaChip, HasTheBitsOfTheReferenceChip) {
   EXPECT_EQ((*chip)->info().name, "cuda");
   EXPECT_NE((*chip)->info().detail.find("; hardware flush, hardware division"), std::string::npos)
       << (*chip)->info().detail;
-  for (const std::string_view op : {"add", "rms_norm", "cross_entropy"}) expect_cases(**chip, op, 9);
-  for (const std::string_view op : {"matmul", "attention"}) expect_cases(**chip, op, 31);
+  for (const std::string_view op : {"add", "rms_norm", "cross_entropy", "log_prob", "sum_of_squares", "combine_grad"})
+    expect_cases(**chip, op, 9);
+  for (const std::string_view op : {"matmul", "attention", "rms_norm_grad"}) expect_cases(**chip, op, 31);
+}
+
+void expect_product(contract::Chip& chip, std::string_view kind, int64_t rows, int64_t inputs, int64_t outputs) {
+  const auto c = check::make_case("matmul", kind, {{"rows", {rows}}, {"inputs", {inputs}}, {"outputs", {outputs}}},
+                                  check::Values::kPlain, static_cast<uint64_t>(rows + inputs));
+  const check::Program program = check::build(c);
+  const auto outcome = check::run_program(program, chip);
+  ASSERT_TRUE(outcome.ok()) << check::case_line(c) << ": " << outcome.error().message;
+  ASSERT_EQ(check::difference(program, *outcome, wanted(program)), "") << check::case_line(c);
+}
+
+bool has_used(const contract::Chip& chip, std::string_view kernel) {
+  const auto uses = chip.kernel_uses();
+  return std::ranges::any_of(uses, [&](const contract::KernelUse& use) { return use.kernel == kernel; });
+}
+
+// Around the tiles of matrix units, whose fragments the stand-in hands from item to item as PTX says that they lie.
+TEST(CudaChip, ProductsOfInt8ByMatrixUnits) {
+  test::Standin standin;
+  SKIP_WHERE_NOTHING_COMPUTES(standin);
+  const auto chip = cuda::make_cuda_chip("").value();
+  EXPECT_NE(chip->info().detail.find("; hardware flush, hardware division, int8 by matrix units and dots"),
+            std::string::npos)
+      << chip->info().detail;
+  for (const auto& [rows, inputs, outputs] :
+       {std::array<int64_t, 3>{8, 1, 1}, {9, 31, 70}, {64, 64, 64}, {129, 97, 131}, {200, 2081, 17}, {257, 33, 129}}) {
+    expect_product(*chip, "i8_as_w8a8/bias/one", rows, inputs, outputs);
+  }
+  EXPECT_TRUE(has_used(*chip, "product_w8a8_matrix"));
+  EXPECT_FALSE(has_used(*chip, "product_w8a8_tiles"));
+}
+
+// An instruction whose integers are others is not used, which the chip says, and its bits are the same.
+TEST(CudaChip, InstructionsForInt8ThatAreWrongAreNotUsed) {
+  const struct {
+    const char *replace, *said, *kernel;
+  } kWrong[] = {
+      {"c[m_][n_][r_] = sum_;=>c[m_][n_][r_] = sum_ + (lane_ == 31 && m_ == 3 && n_ == 7);",
+       "int8 by dots (matrix products of it are other integers: ", "product_w8a8_tiles"},
+      {"row_ % 8 * 4 + w_ % 4=>row_ % 8 + w_ % 4 * 8",
+       "int8 by dots (matrix products of it are other integers: ", "product_w8a8_tiles"},
+      {"#define HAS_DOTS 1\n#else=>#define HAS_DOTS 1\n#define DOT4(a, b, acc) ((acc) < 0 ? (acc) : 0)\n#else",
+       "int8 by scalars (dots of it are other integers: ", "product_w8a8_tiles"},
+      {"multiply of no language=>", "int8 by matrix units and dots", "product_w8a8_matrix"},
+      {"KERNEL(32, 1) probe_matrix=>KERNEL(32, 1) probe_tiles",
+       "int8 by scalars (its instructions are not used: ", "product_w8a8_tiles"}};
+  for (const auto& [replace, said, kernel] : kWrong) {
+    test::Standin standin;
+    SKIP_WHERE_NOTHING_COMPUTES(standin);
+    const test::Variable variable("NARU_STANDIN_REPLACE", replace);
+    const auto chip = cuda::make_cuda_chip("").value();
+    EXPECT_NE(chip->info().detail.find(said), std::string::npos) << chip->info().detail;
+    expect_product(*chip, "i8_as_w8a8/no_bias/one", 66, 100, 65);
+    EXPECT_TRUE(has_used(*chip, kernel)) << replace;
+  }
 }
 
 TEST(CudaChip, ASecondDeviceWithNothingLeftToIt) {
@@ -49,7 +107,11 @@ TEST(CudaChip, ASecondDeviceWithNothingLeftToIt) {
   const auto chip = cuda::make_cuda_chip("1+software");
   ASSERT_TRUE(chip.ok()) << chip.error().message;
   EXPECT_NE((*chip)->info().detail.find("Stand-in 125"), std::string::npos) << (*chip)->info().detail;
+  EXPECT_NE((*chip)->info().detail.find("; software flush, software division, int8 by scalars"), std::string::npos)
+      << (*chip)->info().detail;
   expect_cases(**chip, "axpby", 9);
+  expect_product(**chip, "i8_as_w8a8/no_bias/one", 66, 100, 65);
+  expect_product(**chip, "q4_k_as_q4_k/no_bias/one", 66, 256, 65);
 }
 
 // Of sizes that a driver rounds up.
@@ -125,10 +187,10 @@ TEST(CudaChip, KeptProgramsAreTakenAndDamagedOnesMadeAgain) {
     EXPECT_TRUE(chip.ok()) << chip.error().message;
     return standin.compiled();
   };
-  EXPECT_EQ(compiled(), 1) << "the probe";
+  EXPECT_EQ(compiled(), 2) << "the probes";
   EXPECT_EQ(compiled(), 0);
   for (const fs::path& path : fs::directory_iterator(standin.folder() / "naru" / "kernels")) fs::resize_file(path, 70);
-  EXPECT_EQ(compiled(), 1);
+  EXPECT_EQ(compiled(), 2);
   EXPECT_EQ(compiled(), 0);
   // Whole, and no image that the driver takes.
   const std::string other = "of another driver";
@@ -136,7 +198,7 @@ TEST(CudaChip, KeptProgramsAreTakenAndDamagedOnesMadeAgain) {
   for (const fs::path& path : fs::directory_iterator(standin.folder() / "naru" / "kernels")) {
     std::ofstream(path, std::ios::trunc) << kept;
   }
-  EXPECT_EQ(compiled(), 1);
+  EXPECT_EQ(compiled(), 2);
   EXPECT_EQ(compiled(), 0);
 }
 

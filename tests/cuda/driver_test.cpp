@@ -33,7 +33,7 @@ TEST(CudaDriver, SaysWhatItIs) {
       driver->info().device,
       std::string("Stand-in 90 (compute capability 9.0, driver of CUDA 13.0), NVRTC 13.0 of ") + NARU_CUDA_STANDIN);
   EXPECT_EQ(driver->info().memory_bytes, int64_t{1} << 30);
-  EXPECT_EQ(driver->info().notes, "hardware flush, hardware division");
+  EXPECT_EQ(driver->info().software.words(), "hardware flush, hardware division, int8 by matrix units and dots");
 }
 
 TEST(CudaDriver, FreshMemoryIsZeroAndCopiesArriveInOrder) {
@@ -162,7 +162,7 @@ TEST(CudaDriver, TheTextDoesWhatIsNotLeftToTheDevice) {
   test::Standin standin;
   const auto driver = test::open_driver().value();
   driver->choose({.flush = true, .divide = true});
-  EXPECT_EQ(driver->info().notes, "software flush, software division");
+  EXPECT_EQ(driver->info().software.words(), "software flush, software division, int8 by matrix units and dots");
   const gpu::Memory memory = driver->allocate(1 << 16).value();
   ASSERT_TRUE(launch_probe(*driver, memory, 1, 1).ok());
   EXPECT_EQ(standin.options(),

@@ -4,6 +4,7 @@
 
 #include "chips/cuda/compiler.h"
 #include "chips/gpu/kernel_table.h"
+#include "chips/gpu/probe.h"
 #include "chips/gpu/texts.h"
 #include "tests/cuda/cuda_rig.h"
 
@@ -39,10 +40,9 @@ TEST_F(Nvrtc, CompilesEveryProgramForEveryGeneration) {
     }
     for (const bool is_software : {false, true}) {
       if (is_software && capability != 90) continue;
-      auto options = cuda::compile_options(*target, {.flush = is_software, .divide = is_software});
+      auto options = cuda::compile_options(*target, gpu::asked_software(is_software));
       if (api_->major >= 13) options.emplace_back("--Ofast-compile=max");  // that it compiles is what is wanted
       for (const std::string& program : programs()) {
-        if (is_software && program != "probe" && program != "elements") continue;  // all that is another text there
         const auto image = cuda::compile(*api_, program, gpu::program_text(program), *target, options);
         ASSERT_TRUE(image.ok()) << capability << ": " << image.error().message;
         EXPECT_TRUE(
@@ -56,6 +56,25 @@ TEST_F(Nvrtc, CompilesEveryProgramForEveryGeneration) {
       }
     }
   }
+}
+
+// Products of int8 have the instructions that a generation has.
+TEST_F(Nvrtc, ProductsOfInt8HaveTheirInstructions) {
+  const std::string dot = "dp4a.s32.s32", small = "mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32",
+                    large = "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32";
+  const auto ptx_of = [&](const std::string& program, int capability, bool is_software) {
+    const auto options = cuda::compile_options({capability, false}, gpu::asked_software(is_software));
+    return cuda::compile(*api_, program, gpu::program_text(program), {capability, false}, options).value();
+  };
+  const std::string of_75 = ptx_of("probe_int8", 75, false), of_80 = ptx_of("probe_int8", 80, false),
+                    software = ptx_of("probe_int8", 80, true);
+  EXPECT_NE(of_75.find(dot), std::string::npos);
+  EXPECT_NE(of_75.find(small), std::string::npos);
+  EXPECT_NE(of_80.find(large), std::string::npos);
+  EXPECT_EQ(software.find("dp4a"), std::string::npos) << "made of the lines of C by the compiler";
+  EXPECT_EQ(software.find("mma.sync"), std::string::npos);
+  EXPECT_NE(ptx_of("w8a8", 80, false).find(dot), std::string::npos);
+  EXPECT_NE(ptx_of("w8a8_matrix", 80, false).find(large), std::string::npos);
 }
 
 // Floats are rounded to nearest by instructions that say so, which nothing joins afterwards, and flushed where that is

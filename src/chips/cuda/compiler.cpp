@@ -64,12 +64,11 @@ Result<Target> choose_target(const CompilerApi& api, int capability) {
                            api.words(), targets[0] / 10, targets[0] % 10, capability / 10, capability % 10)};
 }
 
-std::vector<std::string> compile_options(const Target& target, gpu::Software software) {
+std::vector<std::string> compile_options(const Target& target, const gpu::Software& software) {
   std::vector<std::string> options = {
       fmt::format("--gpu-architecture={}_{}", target.is_machine ? "sm" : "compute", target.capability), "--fmad=false",
       fmt::format("--ftz={}", !software.flush), "--prec-div=true", "--prec-sqrt=true"};
-  if (software.flush) options.emplace_back("-DNARU_SOFTWARE_FLUSH");
-  if (software.divide) options.emplace_back("-DNARU_SOFTWARE_DIVIDE");
+  for (const std::string& name : software.names()) options.push_back("-D" + name);
   return options;
 }
 

@@ -22,7 +22,7 @@ Result<Target> choose_target(const CompilerApi& api, int capability);
 
 // Nothing is contracted, and divisions and roots are rounded as the contract says; values are flushed by the hardware
 // or by the text.
-std::vector<std::string> compile_options(const Target& target, gpu::Software software);
+std::vector<std::string> compile_options(const Target& target, const gpu::Software& software);
 
 // The error has the beginning of NVRTC's log.
 Result<std::string> compile(const CompilerApi& api, std::string_view program, const std::string& text,

@@ -28,7 +28,7 @@ Result<std::unique_ptr<contract::Chip>> make_cuda_chip(std::string_view text) {
                  fmt::format("opening chip cuda ({}): {}; use another device or chip cpu", device.name, why)};
   }
   NARU_ASSIGN(std::unique_ptr<CudaDriver> driver, CudaDriver::open(*api, *compiler, device));
-  NARU_TRY(gpu::choose_exact(*driver, {form.is_software, form.is_software}));
+  NARU_TRY(gpu::choose_exact(*driver, gpu::asked_software(form.is_software)));
   return gpu::make_gpu_chip(std::move(driver));
 }
 

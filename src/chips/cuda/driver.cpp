@@ -73,7 +73,7 @@ Result<std::unique_ptr<CudaDriver>> CudaDriver::open(const DriverApi& api, const
   if (code != kSuccess) return driver->failure("allocating memory for copies", "cuMemAllocHost", code);
   driver->info_ = {.chip = "cuda",
                    .device = fmt::format("{}, {}", device.words(), compiler.words()),
-                   .notes = {},
+                   .software = {},
                    .memory_bytes = static_cast<int64_t>(free),
                    .allocation_max = static_cast<int64_t>(free),
                    .is_host_memory = device.is_host_memory};
@@ -107,7 +107,7 @@ void CudaDriver::choose(gpu::Software software) {
   if (heap_ != nullptr && !programs_.empty()) heap_->wait();
   forget_programs();
   options_ = compile_options(target_, software);
-  info_.notes = software.words();
+  info_.software = std::move(software);
 }
 
 Result<gpu::Memory> CudaDriver::allocate(int64_t bytes) {

@@ -13,7 +13,7 @@ namespace naru::gpu {
 
 // What a group of the kernels takes at most: items, and bytes of local memory, which is what OpenCL 1.2 promises of
 // every device.
-constexpr int64_t kGroupItems = 64, kLocalBytes = 32768;
+constexpr int64_t kGroupItems = 128, kLocalBytes = 32768;
 
 // Why groups with so much do not hold those of the kernels, in words; empty where they do.
 std::string why_too_small(int64_t group_items, int64_t local_bytes);

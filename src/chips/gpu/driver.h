@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
 
@@ -43,24 +44,28 @@ struct KernelInfo {
   int items_x = 1, items_y = 1;
 };
 
+// What the text of kernels does in place of the device (text/scalar.cl, text/int8.cl).
+struct Software {
+  bool flush = false;     // subnormal values and results around 2^-126
+  bool divide = false;    // quotients and roots
+  bool dots = false;      // dots of four int8 in a word
+  bool matrices = false;  // tiles of int8 by matrix units: without them products of many rows go by dots
+  std::string why = {};   // dots or matrices are not the device's although it has them; empty: that was not so
+
+  // "hardware flush, software division, int8 by dots", for the notes of a chip.
+  std::string words() const;
+  // What the text of kernels is compiled with: "NARU_SOFTWARE_FLUSH", ...
+  std::vector<std::string> names() const;
+};
+
 struct DriverInfo {
   std::string chip;    // "opencl"
   std::string device;  // for people: device, library and version
-  std::string notes;   // how it is made exact: "hardware flushing", ...
+  Software software;   // how it is made exact
   int64_t memory_bytes = 0;
   int64_t allocation_max = 0;  // bytes of one buffer
   bool is_host_memory = false;
-};
-
-// What the text of kernels does in place of the device (text/scalar.cl).
-struct Software {
-  bool flush = false;   // subnormal values and results around 2^-126
-  bool divide = false;  // quotients and roots
-
-  // "hardware flush, software division", for the notes of a chip.
-  std::string words() const {
-    return std::string(flush ? "software" : "hardware") + " flush, " + (divide ? "software" : "hardware") + " division";
-  }
+  bool is_narrow = false;  // a processor: programs are compiled with NARU_NARROW (text/sums.cl)
 };
 
 class Driver {

@@ -35,7 +35,10 @@ class GpuChip : public contract::Chip {
 
   contract::ChipInfo info() const override {
     const DriverInfo& info = device_->info();
-    return {.name = info.chip, .level = "", .detail = fmt::format("{}; {}", info.device, info.notes), .n_threads = 1};
+    return {.name = info.chip,
+            .level = "",
+            .detail = fmt::format("{}; {}", info.device, info.software.words()),
+            .n_threads = 1};
   }
   contract::ChipMemory memory() const override {
     const DriverInfo& info = device_->info();

@@ -10,8 +10,8 @@ namespace naru::gpu {
 
 using SharedDevice = std::shared_ptr<Device>;
 
-// A packed matrix in one memory: panels of 32 outputs (float rules), integers with the scales behind them (w8a8), rows
-// as stored (block rules).
+// A packed matrix in one memory: panels of 32 outputs (float rules, and blocks), integers with the scales behind them
+// (w8a8).
 class Matrix : public contract::PackedMatrix {
  public:
   Matrix(SharedDevice device, Memory data) : device_(std::move(device)), memory(std::move(data)) {}
@@ -64,6 +64,9 @@ Status check_selected_lists(Device& device, std::string_view op, const View& sel
 
 // Segments of 2048 inputs of a dot; one of none.
 int64_t segments_of(int64_t inputs);
+// Rows of activations as the integers that a matrix of an integer rule wants, and their scales (text/integers.cl).
+int64_t integer_bytes(const contract::PackedMatrix& weight, int64_t rows);
+int64_t scale_bytes(const contract::PackedMatrix& weight, int64_t rows);
 
 // An error of numbers of rows: `what` is not finite.
 Describe non_finite_rows(std::string_view op, std::string_view what);

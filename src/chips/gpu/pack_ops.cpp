@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/float_bits.h"
 #include "chips/gpu/ops.h"
+#include "contract/rows.h"
 
 namespace naru::gpu {
 namespace {
@@ -19,6 +20,11 @@ bool is_float_rule(Rule rule) {
 }
 int64_t float_bytes(Rule rule) {
   return rule == Rule::kBF16 ? 2 : 4;
+}
+
+// ROW_BYTES of text/integers.cl.
+int64_t w8a8_row_bytes(int64_t inputs) {
+  return round_up(inputs, contract::kBlock);
 }
 
 // Element k of a row of a float kind, widened exactly.
@@ -59,20 +65,61 @@ Status write_panels(Device& device, const MatrixSource& source, Rule rule, const
   return {};
 }
 
-// Rows as they are, some at a time.
-Status write_rows(Device& device, const MatrixSource& source, int64_t row_bytes, const DeviceMemory& memory) {
+// Rows of int8 at multiples of 32 bytes, some at a time (text/integers.cl), and the scales behind them.
+Status write_w8a8(Device& device, const MatrixSource& source, const DeviceMemory& memory) {
   constexpr int64_t kChunk = int64_t{1} << 20;
-  const int64_t n_rows = source.groups * source.outputs,
-                at_once = std::max<int64_t>(kChunk / std::max<int64_t>(row_bytes, 1), 1);
+  const int64_t n_rows = source.groups * source.outputs, row_bytes = w8a8_row_bytes(source.inputs);
+  const int64_t at_once = std::max<int64_t>(kChunk / std::max<int64_t>(row_bytes, 1), 1);
   std::vector<std::byte> chunk, scratch(static_cast<size_t>(source.inputs) * 4 + 64);
-  for (int64_t begin = 0; begin < n_rows; begin += at_once) {
+  for (int64_t begin = 0; row_bytes > 0 && begin < n_rows; begin += at_once) {
     const int64_t n = std::min(at_once, n_rows - begin);
-    chunk.resize(static_cast<size_t>(n * row_bytes));
+    chunk.assign(static_cast<size_t>(n * row_bytes), std::byte{0});
     for (int64_t i = 0; i < n; ++i) {
       const std::byte* row = source.row((begin + i) / source.outputs, (begin + i) % source.outputs, scratch.data());
-      std::memcpy(chunk.data() + i * row_bytes, row, static_cast<size_t>(row_bytes));
+      std::memcpy(chunk.data() + i * row_bytes, row, static_cast<size_t>(source.inputs));
     }
     NARU_TRY(device.driver().write({&memory, begin * row_bytes}, chunk.data(), n * row_bytes));
+  }
+  return device.driver().write({&memory, n_rows * row_bytes}, source.scales, n_rows * 4);
+}
+
+// Where in a block the two bytes are that make it no multiple of four, -1 in other kinds (HEADER_... of
+// text/blocks.cl).
+int64_t half_place(DType dtype, int64_t block_bytes) {
+  if (block_bytes % 4 == 0) return -1;
+  return dtype == DType::kQ6_K ? block_bytes - 2 : 0;
+}
+
+// A block of one output into its places of the 32 of a panel.
+void interleave(const std::byte* block, int64_t block_bytes, int64_t half, int64_t lane, std::byte* to) {
+  if (half >= 0) {
+    std::memcpy(to + lane * 2, block + half, 2);
+    to += kPanel * 2;
+    if (half == 0) block += 2;
+  }
+  for (int64_t word = 0; word < block_bytes / 4; ++word) {
+    std::memcpy(to + (word * kPanel + lane) * 4, block + word * 4, 4);
+  }
+}
+
+// Panels of 32 outputs, block by block (text/blocks.cl).
+Status write_blocks(Device& device, const MatrixSource& source, const DeviceMemory& memory) {
+  const int64_t elements = dtype_info(source.dtype).block_elements, bytes = dtype_info(source.dtype).block_bytes;
+  const int64_t blocks = source.inputs / elements, panels = ceil_div(source.outputs, kPanel);
+  const int64_t half = half_place(source.dtype, bytes);
+  std::vector<std::byte> panel(static_cast<size_t>(blocks * bytes * kPanel));
+  std::vector<std::byte> scratch(static_cast<size_t>(source.inputs) * 4 + 64);
+  for (int64_t p = 0; p < source.groups * panels; ++p) {
+    const int64_t g = p / panels, first = p % panels * kPanel;
+    std::fill(panel.begin(), panel.end(), std::byte{0});
+    for (int64_t lane = 0; lane < std::min(kPanel, source.outputs - first); ++lane) {
+      const std::byte* row = source.row(g, first + lane, scratch.data());
+      for (int64_t b = 0; b < blocks; ++b) {
+        interleave(row + b * bytes, bytes, half, lane, panel.data() + b * bytes * kPanel);
+      }
+    }
+    const auto size = static_cast<int64_t>(panel.size());
+    NARU_TRY(device.driver().write({&memory, p * size}, panel.data(), size));
   }
   return {};
 }
@@ -80,20 +127,16 @@ Status write_rows(Device& device, const MatrixSource& source, int64_t row_bytes,
 Status write_matrix(Device& device, const MatrixSource& source, Rule rule, const DeviceMemory& memory) {
   if (source.inputs == 0 && rule != Rule::kW8A8) return {};
   if (is_float_rule(rule)) return write_panels(device, source, rule, memory);
-  if (contract::is_block_rule(rule))
-    return write_rows(device, source, *dtype_bytes(source.dtype, source.inputs), memory);
-  const int64_t n_rows = source.groups * source.outputs;
-  if (source.inputs > 0) NARU_TRY(write_rows(device, source, source.inputs, memory));
-  return device.driver().write({&memory, round_up(n_rows * source.inputs, 4)}, source.scales, n_rows * 4);
+  return contract::is_block_rule(rule) ? write_blocks(device, source, memory) : write_w8a8(device, source, memory);
 }
 
 }  // namespace
 
 int64_t packed_bytes(DType stored, Rule rule, int64_t groups, int64_t outputs, int64_t inputs) {
   if (is_float_rule(rule)) return groups * round_up(outputs, kPanel) * inputs * float_bytes(rule);
-  const int64_t rows = groups * outputs;
-  if (contract::is_block_rule(rule)) return rows * dtype_bytes(stored, inputs).value_or(0);
-  return round_up(rows * inputs, 4) + rows * 4;
+  if (contract::is_block_rule(rule))
+    return groups * round_up(outputs, kPanel) * dtype_bytes(stored, inputs).value_or(0);
+  return groups * outputs * (w8a8_row_bytes(inputs) + 4);
 }
 
 Result<std::unique_ptr<contract::PackedMatrix>> pack(const SharedDevice& device, const MatrixSource& source,

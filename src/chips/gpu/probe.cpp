@@ -105,8 +105,101 @@ Result<ProbeFindings> probe(Driver& driver) {
   return findings;
 }
 
-Status choose_exact(Driver& driver, Software asked) {
-  Software software = asked;
+namespace {
+
+// Runs a kernel of text/probe_int8.cl by one or some groups: what it left, the first word of it whether the device has
+// the instruction.
+Result<std::vector<int32_t>> run_int8(Driver& driver, std::string_view name, int64_t groups,
+                                      std::span<const int32_t> operands, int64_t n, size_t n_results) {
+  std::vector<int32_t> results(n_results + 1);
+  const auto in_bytes = static_cast<int64_t>(operands.size_bytes()),
+             out_bytes = static_cast<int64_t>(results.size() * 4);
+  NARU_ASSIGN(const Memory status, driver.allocate(64));
+  NARU_ASSIGN(const Memory from, driver.allocate(in_bytes));
+  NARU_ASSIGN(const Memory to, driver.allocate(out_bytes));
+  NARU_TRY(driver.write({from.get(), 0}, operands.data(), in_bytes));
+  const Argument arguments[] = {MemoryPlace{status.get(), 0}, int64_t{1}, MemoryPlace{from.get(), 0},
+                                MemoryPlace{to.get(), 0}, n};
+  NARU_TRY(driver.launch(kernel_of(name), groups, 1, 1, arguments));
+  NARU_TRY(driver.read(results.data(), {to.get(), 0}, out_bytes));
+  return results;
+}
+
+int32_t dot_of(int32_t a, int32_t b) {
+  int32_t sum = 0;
+  for (int shift = 0; shift < 32; shift += 8) {
+    sum += static_cast<int8_t>(a >> shift) * static_cast<int8_t>(b >> shift);
+  }
+  return sum;
+}
+
+std::string other_integer(std::string_view what, size_t at, int32_t found, int32_t want) {
+  return fmt::format("{} of it are other integers: {} in place {}, {} was wanted; not used", what, found, at, want);
+}
+
+constexpr size_t kDots = 4096, kSpan = 64;
+constexpr int64_t kSteps = 3;
+
+// -128 and 127 with all others: every fourth word has the ends of the range alone.
+int32_t drawn_word(uint32_t i) {
+  const uint32_t bits = bits_of(i);
+  if (bits % 4 != 0) return static_cast<int32_t>(bits);
+  return static_cast<int32_t>(0x80808080u ^ ((bits >> 8 & 0x01010101u) * 255));
+}
+
+Status probe_dots(Driver& driver, Int8Findings& findings) {
+  std::vector<int32_t> operands(kDots * 3);
+  for (size_t i = 0; i < operands.size(); ++i) operands[i] = drawn_word(static_cast<uint32_t>(i));
+  for (size_t i = 0; i < kDots; ++i) operands[3 * i + 2] /= 2;  // what a sum may have, without leaving 32 bits
+  NARU_ASSIGN(const auto found, run_int8(driver, "probe_dots", kDots / 32, operands, kDots, kDots));
+  findings.has_dots = found[0] != 0;
+  for (size_t i = 0; i < kDots; ++i) {
+    const int32_t want = operands[3 * i + 2] + dot_of(operands[3 * i], operands[3 * i + 1]);
+    if (found[1 + i] == want) continue;
+    findings.wrong_dots = other_integer("dots", i, found[1 + i], want);
+    break;
+  }
+  return {};
+}
+
+Status probe_matrices(Driver& driver, Int8Findings& findings) {
+  constexpr size_t kWords = 8 * kSteps;
+  std::vector<int32_t> operands(2 * kSpan * kWords);
+  for (size_t i = 0; i < operands.size(); ++i) operands[i] = drawn_word(static_cast<uint32_t>(i));
+  NARU_ASSIGN(const auto found, run_int8(driver, "probe_matrix", 1, operands, kSteps, kSpan * kSpan));
+  findings.has_matrices = found[0] != 0;
+  if (!findings.has_matrices) return {};
+  for (size_t at = 0; at < kSpan * kSpan; ++at) {
+    const int32_t *row = &operands[at / kSpan * kWords], *output = &operands[(kSpan + at % kSpan) * kWords];
+    int32_t want = 0;
+    for (size_t w = 0; w < kWords; ++w) want += dot_of(row[w], output[w]);
+    if (found[1 + at] == want) continue;
+    findings.wrong_matrices = other_integer("matrix products", at, found[1 + at], want);
+    break;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Int8Findings> probe_int8(Driver& driver) {
+  Int8Findings findings;
+  NARU_TRY(probe_dots(driver, findings));
+  NARU_TRY(probe_matrices(driver, findings));
+  return findings;
+}
+
+Software asked_software(bool is_software) {
+  return {.flush = is_software, .divide = is_software, .dots = is_software, .matrices = is_software};
+}
+
+namespace {
+
+std::string_view first_line(std::string_view text) {
+  return text.substr(0, text.find('\n'));
+}
+
+Status choose_floats(Driver& driver, Software& software) {
   driver.choose(software);
   NARU_ASSIGN(ProbeFindings findings, probe(driver));
   if (findings.adds_and_multiplies && findings.divides) return {};
@@ -122,6 +215,29 @@ Status choose_exact(Driver& driver, Software asked) {
   return Error{Code::kUnsupported,
                fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
                            driver.info().chip, driver.info().device, findings.first_difference)};
+}
+
+}  // namespace
+
+Status choose_exact(Driver& driver, Software asked) {
+  Software software = std::move(asked);
+  NARU_TRY(choose_floats(driver, software));
+  if (software.dots && software.matrices) return {};
+  Result<Int8Findings> probed = probe_int8(driver);
+  if (!probed.ok()) {
+    software.dots = true;
+    software.matrices = true;
+    software.why = fmt::format("its instructions are not used: {}", first_line(probed.error().message));
+    driver.choose(software);
+    return {};
+  }
+  const Int8Findings& found = *probed;
+  if (found.has_dots && !software.dots) software.why = found.wrong_dots;
+  if (found.has_matrices && !software.matrices && software.why.empty()) software.why = found.wrong_matrices;
+  software.dots = software.dots || !found.has_dots || !found.wrong_dots.empty();
+  software.matrices = software.matrices || !found.has_matrices || !found.wrong_matrices.empty();
+  if (software.dots || software.matrices) driver.choose(software);
+  return {};
 }
 
 }  // namespace naru::gpu

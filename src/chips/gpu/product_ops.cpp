@@ -75,21 +75,47 @@ class ProductLauncher {
 
   Status run_integers(const Target& target, int64_t segments, const MemoryPlace& parts) {
     const Matrix& w = *target.weight;
-    const int64_t block = contract::is_block_rule(w.rule) ? contract::kBlock : std::max<int64_t>(w.inputs, 1);
-    const int64_t blocks = std::max<int64_t>(ceil_div(w.inputs, block), 1);
-    NARU_ASSIGN(const MemoryPlace integers, device_.scratch(kIntegers, x_.rows * w.inputs));
-    NARU_ASSIGN(const MemoryPlace scales, device_.scratch(kScales, x_.rows * blocks * 4));
-    if (quantised_block_ != block) {
-      NARU_TRY(device_.launch_elements("quantise", x_.rows, blocks, x_, integers, scales, x_.rows, w.inputs, block));
-      quantised_block_ = block;
+    const bool has_blocks = contract::is_block_rule(w.rule);
+    NARU_ASSIGN(const MemoryPlace integers, device_.scratch(kIntegers, integer_bytes(w, x_.rows)));
+    NARU_ASSIGN(const MemoryPlace scales, device_.scratch(kScales, scale_bytes(w, x_.rows)));
+    if (!is_quantised_ || has_blocks != has_blocks_) {
+      const std::string_view kernel = has_blocks ? "quantise_blocks" : "quantise_rows";
+      const int64_t n_rows = std::min<int64_t>(x_.rows, Device::kGroupsMax);
+      const Device::Groups groups =
+          has_blocks ? Device::Groups{ceil_div(w.inputs, 4 * contract::kBlock), n_rows, 1} : Device::Groups{n_rows};
+      NARU_TRY(device_.launch(kernel, groups, x_, integers, scales, x_.rows, w.inputs));
+      is_quantised_ = true;
+      has_blocks_ = has_blocks;
     }
-    const std::string kernel = fmt::format("product_{}", contract::rule_name(w.rule));
-    const Device::Groups groups{Device::groups_of(kernel, w.outputs), std::min<int64_t>(slots_, Device::kGroupsMax),
-                                segments};
+    const IntegerKernel kernel = has_blocks ? block_kernel(w) : w8a8_kernel();
+    const Device::Groups groups{ceil_div(w.outputs, kernel.outputs),
+                                std::min(ceil_div(slots_, kernel.slots), Device::kGroupsMax), segments};
     NARU_ASSIGN(const MemoryPlace marks, device_.watch(slots_, no_row_fails(op_)));
-    return device_.launch(kernel, groups, integers, scales, w.place(), device_.place(target.bias), target.out, parts,
-                          choice_.list, marks, slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind,
+    return device_.launch(kernel.name, groups, integers, scales, w.place(), device_.place(target.bias), target.out,
+                          parts, choice_.list, marks, slots_, w.outputs, w.inputs, !target.bias.empty(), choice_.kind,
                           w.groups, choice_.rows_share);
+  }
+
+  // A kernel, and the outputs and slots of one of its groups.
+  struct IntegerKernel {
+    std::string name;
+    int64_t outputs, slots;
+  };
+  // Kernels that look at no list, for many slots, have no loop over the groups of the grid's second dimension.
+  bool shares_matrix(int64_t slots_of_group) const {
+    return choice_.kind == 0 && ceil_div(slots_, slots_of_group) <= Device::kGroupsMax;
+  }
+  IntegerKernel block_kernel(const Matrix& w) const {
+    if (slots_ > 1 && shares_matrix(32)) return {fmt::format("product_{}_rows", contract::rule_name(w.rule)), 32, 32};
+    return {fmt::format("product_{}", contract::rule_name(w.rule)), 32, 1};
+  }
+  IntegerKernel w8a8_kernel() const {
+    if (slots_ >= kTileRows && shares_matrix(kTile)) {
+      if (!device_.info().software.matrices) return {"product_w8a8_matrix", 128, 128};
+      return {"product_w8a8_tiles", kTile, kTile};
+    }
+    if (slots_ > 1 && choice_.kind == 0) return {"product_w8a8_few", 4, 4};
+    return {"product_w8a8", 4, 1};
   }
 
   Device& device_;
@@ -97,7 +123,7 @@ class ProductLauncher {
   const View& x_;
   const Choice& choice_;
   int64_t slots_;
-  int64_t quantised_block_ = 0;
+  bool is_quantised_ = false, has_blocks_ = false;
 };
 
 // A view as the element (i, k) of an operand: how far rows and columns lie apart.
@@ -130,6 +156,14 @@ Status product_of_views(Device& device, const View& a, Strides a_strides, const 
 }
 
 }  // namespace
+
+int64_t integer_bytes(const contract::PackedMatrix& weight, int64_t rows) {
+  return rows * round_up(weight.inputs, contract::kBlock);
+}
+
+int64_t scale_bytes(const contract::PackedMatrix& weight, int64_t rows) {
+  return rows * (contract::is_block_rule(weight.rule) ? weight.inputs / contract::kBlock : 1) * 8;
+}
 
 int64_t segments_of(int64_t inputs) {
   return std::max<int64_t>(ceil_div(inputs, contract::kSegment), 1);

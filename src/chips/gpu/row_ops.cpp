@@ -4,8 +4,10 @@
 #include <bit>
 #include <optional>
 
+#include "base/checked.h"
 #include "chips/gpu/ops.h"
 #include "contract/op_table.h"
+#include "contract/rows.h"
 
 namespace naru::gpu {
 namespace {
@@ -31,6 +33,12 @@ std::optional<Error> index_error(std::string_view op, Marks marks) {
                     op, i, std::bit_cast<float>(marks[2 * i + 1]))};
   }
   return {};
+}
+
+// ROW_GROUP of text/sums.cl.
+Device::Groups row_groups(const Device& device, int64_t rows, int64_t cols) {
+  const bool is_a_group_each = cols > contract::kSegment && !device.info().is_narrow;
+  return {is_a_group_each ? rows : ceil_div(rows, 4), 1, 1};
 }
 
 }  // namespace
@@ -61,26 +69,27 @@ Describe no_row_fails(std::string_view op) {
 
 Status run(Device& device, const contract::RmsNorm& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.x.rows, non_finite_rows(op.kName, "sum of squares")));
-  return device.launch_rows("rms_norm", op.x.rows, op.x, op.weight, op.out, marks, op.x.rows, op.x.cols, op.eps);
+  return device.launch("rms_norm", row_groups(device, op.x.rows, op.x.cols), op.x, op.weight, op.out, marks, op.x.rows,
+                       op.x.cols, op.eps);
 }
 
 Status run(Device& device, const contract::LogProb& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch_rows("log_prob", op.logits.rows, op.logits, op.targets, op.out, marks, op.logits.rows,
-                            op.logits.cols);
+  return device.launch("log_prob", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets, op.out,
+                       marks, op.logits.rows, op.logits.cols);
 }
 
 Status run(Device& device, const contract::CrossEntropy& op) {
   NARU_ASSIGN(const MemoryPlace marks, device.watch(op.logits.rows, non_finite_rows(op.kName, "largest logit")));
-  return device.launch_rows("cross_entropy", op.logits.rows, op.logits, op.targets, op.weights, op.loss, op.dlogits,
-                            marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
+  return device.launch("cross_entropy", row_groups(device, op.logits.rows, op.logits.cols), op.logits, op.targets,
+                       op.weights, op.loss, op.dlogits, marks, op.logits.rows, op.logits.cols, !op.dlogits.empty());
 }
 
 Status run(Device& device, const contract::SumOfSquares& op) {
   for (size_t i = 0; i < op.x.size(); ++i) {
     const View& x = op.x[i];
     NARU_ASSIGN(const MemoryPlace squares, device.scratch(0, x.rows * 4));
-    NARU_TRY(device.launch_rows("row_squares", x.rows, x, squares, x.rows, x.cols));
+    NARU_TRY(device.launch("row_squares", row_groups(device, x.rows, x.cols), x, squares, x.rows, x.cols));
     NARU_TRY(device.launch("tree", {}, squares, device.place(op.out.slice_rows(static_cast<int64_t>(i), 1)), x.rows));
   }
   return {};
@@ -93,16 +102,16 @@ Status run(Device& device, const contract::ColumnSum& op) {
 Status run(Device& device, const contract::RmsNormGrad& op) {
   const int64_t rows = op.x.rows, cols = op.x.cols;
   NARU_ASSIGN(const MemoryPlace r, device.scratch(0, rows * 4));
-  NARU_TRY(device.launch_rows("inverse_rms", rows, op.x, r, rows, cols, op.eps));
+  NARU_TRY(device.launch("inverse_rms", row_groups(device, rows, cols), op.x, r, rows, cols, op.eps));
   if (!op.dweight.empty()) {  // first, since dx may be dy
     NARU_TRY(device.launch_rows("rms_norm_dweight", cols, op.x, op.dy, r, device.place(op.dweight), rows, cols));
   }
-  return device.launch_rows("rms_norm_dx", rows, op.x, op.weight, op.dy, r, op.dx, rows, cols);
+  return device.launch("rms_norm_dx", row_groups(device, rows, cols), op.x, op.weight, op.dy, r, op.dx, rows, cols);
 }
 
 Status run(Device& device, const contract::CombineGrad& op) {
-  return device.launch_rows("combine_grad", op.dy.rows, op.y, op.gates, op.dout, op.dy, op.dgates, op.dy.rows,
-                            op.dout.cols, op.gates.cols);
+  return device.launch("combine_grad", row_groups(device, op.dy.rows, op.dout.cols), op.y, op.gates, op.dout, op.dy,
+                       op.dgates, op.dy.rows, op.dout.cols, op.gates.cols);
 }
 
 Status run(Device& device, const contract::EmbedGrad& op) {

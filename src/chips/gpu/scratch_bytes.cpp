@@ -20,8 +20,7 @@ ScratchSlots slots_of_product(const contract::PackedMatrix& weight, int64_t rows
   const bool is_w8a8 = weight.rule == contract::Rule::kW8A8;
   const int64_t parts = is_w8a8 ? 0 : parts_bytes(weight.inputs, slots, weight.outputs);
   if (!contract::has_integer_activations(weight.rule)) return {parts};
-  const int64_t block = contract::is_block_rule(weight.rule) ? contract::kBlock : std::max<int64_t>(weight.inputs, 1);
-  return {parts, rows * weight.inputs, rows * std::max<int64_t>(ceil_div(weight.inputs, block), 1) * 4};
+  return {parts, integer_bytes(weight, rows), scale_bytes(weight, rows)};
 }
 
 // Targets come one after another.

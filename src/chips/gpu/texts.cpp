@@ -1,5 +1,7 @@
 #include "chips/gpu/texts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/check.h"
@@ -7,13 +9,27 @@
 namespace naru::gpu {
 namespace {
 
-// Texts that use what another one defines: which matrix a slot takes and where a dot goes, the layout of the cache,
-// scores.
+// Texts that use what others define: which matrix a slot takes and where a dot goes, dots of integers, the layout of
+// the cache, scores. Those of a program come in the order of its rows.
 struct Stands {
   std::string_view program, on;
 };
-constexpr Stands kStandsOn[] = {
-    {"products", "dots"}, {"integers", "dots"}, {"attention_grad", "attention"}, {"balance", "route"}};
+constexpr Stands kStandsOn[] = {{"products", "dots"},
+                                {"quantise", "integers"},
+                                {"probe_int8", "int8"},
+                                {"w8a8", "dots"},
+                                {"w8a8", "int8"},
+                                {"w8a8", "integers"},
+                                {"w8a8_matrix", "dots"},
+                                {"w8a8_matrix", "int8"},
+                                {"w8a8_matrix", "integers"},
+                                {"blocks", "dots"},
+                                {"blocks", "int8"},
+                                {"blocks", "integers"},
+                                {"attention_grad", "attention"},
+                                {"balance", "route"}};
+
+constexpr std::string_view kBlocks = "blocks_";
 
 std::string_view text_of(std::string_view name) {
   const auto texts = kernel_texts();
@@ -27,6 +43,10 @@ std::string_view text_of(std::string_view name) {
 
 std::string program_text(std::string_view program) {
   std::string text;
+  if (program.starts_with(kBlocks)) {  // one text, a program for each kind
+    text = fmt::format("#define BLOCKS_{}\n", program.substr(kBlocks.size()));
+    program = "blocks";
+  }
   for (const std::string_view part : {"dialect", "scalar", "sums"}) text += text_of(part);
   for (const Stands& row : kStandsOn) {
     if (row.program == program) text += text_of(row.on);

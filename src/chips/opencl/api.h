@@ -26,7 +26,7 @@ using EventId = struct OpaqueEvent*;
 
 constexpr Int kSuccess = 0, kNoMemoryForObject = -4, kOutOfResources = -5, kOutOfHostMemory = -6, kDeviceNotFound = -1,
               kPlatformNotFound = -1001;
-constexpr Bits kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
+constexpr Bits kDeviceTypeCpu = 1 << 1, kDeviceTypeGpu = 1 << 2, kDeviceTypeAll = 0xffffffff;
 constexpr Bits kMemReadWrite = 1, kMemUseHostPtr = 1 << 3;
 constexpr Uint kTrue = 1;
 constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;

@@ -81,10 +81,11 @@ Result<std::unique_ptr<OpenclDriver>> OpenclDriver::open(const Api& api, const D
   if (driver->queue_ == nullptr) return driver->failure("making a queue", code);
   driver->info_ = {.chip = "opencl",
                    .device = fmt::format("{} ({})", device.name, device.version),
-                   .notes = {},
+                   .software = {},
                    .memory_bytes = device.free_bytes,
                    .allocation_max = device.allocation_max,
-                   .is_host_memory = device.is_host_memory};
+                   .is_host_memory = device.is_host_memory,
+                   .is_narrow = (device.type & kDeviceTypeCpu) != 0};
   driver->choose({});
   return driver;
 }
@@ -107,12 +108,12 @@ void OpenclDriver::forget_programs() {
 void OpenclDriver::choose(gpu::Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
+  if (info_.is_narrow) options_ += " -D NARU_NARROW";
   if (!software.flush) options_ += " -cl-denorms-are-zero";
   if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
     options_ += " -cl-fp32-correctly-rounded-divide-sqrt";
-  if (software.flush) options_ += " -D NARU_SOFTWARE_FLUSH";
-  if (software.divide) options_ += " -D NARU_SOFTWARE_DIVIDE";
-  info_.notes = software.words();
+  for (const std::string& name : software.names()) options_ += " -D " + name;
+  info_.software = std::move(software);
 }
 
 template <typename Call>

@@ -30,7 +30,9 @@ Result<std::unique_ptr<contract::Chip>> make_opencl_chip(std::string_view text) 
   NARU_ASSIGN(std::unique_ptr<OpenclDriver> driver, OpenclDriver::open(*api, device));
   // Where division need not be rounded correctly, what was probed says little of the rest.
   const bool divides = (device.float_config & kFpCorrectlyRoundedDivideSqrt) != 0;
-  NARU_TRY(gpu::choose_exact(*driver, {.flush = form.is_software, .divide = form.is_software || !divides}));
+  gpu::Software asked = gpu::asked_software(form.is_software);
+  asked.divide = asked.divide || !divides;
+  NARU_TRY(gpu::choose_exact(*driver, asked));
   return gpu::make_gpu_chip(std::move(driver));
 }
 

@@ -1,6 +1,7 @@
 // NVRTC's functions: an image is the text with the options that OpenCL takes. Only the names of what is wrong with
 // options are looked for here; that the text is CUDA C++ the real compiler says (nvrtc_test.cpp).
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda/standin/standin.h"
@@ -22,7 +23,7 @@ bool has(int n, const char* const* options, const std::string& option) {
 }
 
 int compile(Source& source, int n, const char* const* options) {
-  std::string cl = "-cl-std=CL1.2 -cl-kernel-arg-info -cl-fp32-correctly-rounded-divide-sqrt", all;
+  std::string cl = "-cl-std=CL1.2 -cl-kernel-arg-info -cl-fp32-correctly-rounded-divide-sqrt -DNARU_STANDIN_INT8", all;
   for (const char* needed : {"--fmad=false", "--prec-div=true", "--prec-sqrt=true"}) {
     if (!has(n, options, needed)) return kInvalidOption;
   }
@@ -42,6 +43,11 @@ int compile(Source& source, int n, const char* const* options) {
   if (source.text.find("#error") != std::string::npos) {
     source.log = "stand-in: an #error in the text";
     return kCompilation;
+  }
+  if (const char* change = std::getenv("NARU_STANDIN_REPLACE"); change != nullptr) {
+    const std::string both = change;
+    const size_t middle = both.find("=>"), at = source.text.find(both.substr(0, middle));
+    if (at != std::string::npos) source.text.replace(at, middle, both.substr(middle + 2));
   }
   source.image = "STANDIN\n" + cl + "\n" + source.text;
   state().compiled += 1;

@@ -4,16 +4,20 @@
 // Memory comes as a base and an offset in bytes: MEM(T, x) among the parameters, USE(T, x) to have the pointer x. A
 // matrix that lies by rows is VIEW(T, x): its pointer by USE too, and x_stride in elements.
 //
-// A loop behind ROLLED stays one: unrolled, its body would be most of a program, and of the time to compile it.
+// int4 is four ints, which LOAD4 reads at a multiple of 16 bytes.
 //
-// Every kernel has the status word of the chip and the number of its launch first (HEAD). An op that failed has left its
-// number there, and what was queued behind it does nothing: IS_DUE.
+// A loop behind ROLLED stays one: unrolled, its body would be most of a program, and of the time to compile it; behind
+// ROLLED_NARROW it stays one on processors, which have no registers for what it works on.
+//
+// Every kernel has the status word of the chip and the number of its launch first (HEAD). An op that failed has left
+// its number there, and what was queued behind it does nothing: IS_DUE.
 #ifdef __OPENCL_VERSION__
 #pragma OPENCL FP_CONTRACT OFF
 #define KERNEL(x, y) __kernel __attribute__((reqd_work_group_size(x, y, 1))) void
 #define DEVICE static
 #define GLOBAL __global
 #define LOCAL __local
+#define LOCAL_ALIGNED __local __attribute__((aligned(32)))
 #define LOCAL_POINTER __local
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define ITEM(d) ((int)get_local_id(d))
@@ -25,6 +29,13 @@
 #define AS_FLOAT(x) as_float(x)
 #define CLAIM(p, old, mine) atomic_cmpxchg(p, old, mine)
 #define ROLLED
+#if defined(NARU_NARROW) || defined(NARU_STANDIN_INT8)
+#define ROLLED_NARROW _Pragma("unroll 1")
+#else
+#define ROLLED_NARROW
+#endif
+#define LOAD4(p) vload4(0, p)
+#define ZERO4() ((int4)(0))
 typedef long i64;
 typedef ulong u64;
 typedef char i8;
@@ -33,6 +44,7 @@ typedef char i8;
 #define DEVICE static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
+#define LOCAL_ALIGNED __shared__ __align__(16)
 #define LOCAL_POINTER
 #define BARRIER() __syncthreads()
 #define ITEM(d) ((int)((d) == 0 ? threadIdx.x : threadIdx.y))
@@ -44,6 +56,9 @@ typedef char i8;
 #define AS_FLOAT(x) __int_as_float(x)
 #define CLAIM(p, old, mine) atomicCAS(p, old, mine)
 #define ROLLED _Pragma("unroll 1")
+#define ROLLED_NARROW
+#define LOAD4(p) (*(const int4*)(p))
+#define ZERO4() make_int4(0, 0, 0, 0)
 typedef long long i64;
 typedef unsigned long long u64;
 typedef signed char i8;

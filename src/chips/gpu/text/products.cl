@@ -79,9 +79,11 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
 #define TILE 64
 #define DEPTH 32
 
-// load_a: the value of row i_ of the operand and input k_; load_w: puts an item's part of the 32 x 64 weights into ws.
-#define TILES(load_a, load_w, multiply)                                                                              \
-  LOCAL float xs[TILE * (DEPTH + 1)], ws[DEPTH * TILE];                                                              \
+// load_a: the value of row i_ of the operand and input k_, is_by_rows: whether inputs lie side by side there, and not
+// rows; load_w: puts an item's part of the 32 x 64 weights into ws.
+#define TILES(is_by_rows, load_a, load_w, multiply)                                                                  \
+  LOCAL float xs[TILE * (DEPTH + 1)];                                                                                \
+  LOCAL_ALIGNED float ws[DEPTH * TILE];                                                                              \
   const int lx = ITEM(0), ly = ITEM(1), item = ly * 8 + lx;                                                          \
   const i64 o0 = GROUP(0) * TILE, i0 = GROUP(1) * TILE;                                                              \
   const i64 due_end = IS_DUE ? end : begin;                                                                          \
@@ -89,10 +91,10 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
   for (int i = 0; i < 8; ++i) acc[i] = ZERO8();                                                                      \
   for (i64 k0 = begin; k0 < due_end; k0 += DEPTH) {                                                                  \
     {                                                                                                                \
-      const i64 i_ = i0 + item;                                                                                      \
-      for (int d = 0; d < DEPTH; ++d) {                                                                              \
-        const i64 k_ = k0 + d;                                                                                       \
-        xs[item * (DEPTH + 1) + d] = i_ < slots && k_ < due_end ? (load_a) : 0.0f;                                   \
+      for (int r = 0; r < DEPTH; ++r) {                                                                              \
+        const int row_ = (is_by_rows) ? r * 2 + item / DEPTH : item, d = (is_by_rows) ? item % DEPTH : r;            \
+        const i64 i_ = i0 + row_, k_ = k0 + d;                                                                       \
+        xs[row_ * (DEPTH + 1) + d] = i_ < slots && k_ < due_end ? (load_a) : 0.0f;                                   \
       }                                                                                                              \
       load_w;                                                                                                        \
     }                                                                                                                \
@@ -153,11 +155,11 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
   }
 KERNEL(8, 8) product_f32_tiles(PRODUCT_PARAMETERS(float)) {
   PRODUCT_USES(float);
-  TILES(x[i_ * x_stride + k_], LOAD_PANELS(LOAD8), MULTIPLY_F32)
+  TILES(1, x[i_ * x_stride + k_], LOAD_PANELS(LOAD8), MULTIPLY_F32)
 }
 KERNEL(8, 8) product_bf16_tiles(PRODUCT_PARAMETERS(ushort)) {
   PRODUCT_USES(ushort);
-  TILES(round_bf16_(x[i_ * x_stride + k_]), LOAD_PANELS(LOAD8_BF16), MULTIPLY_BF16)
+  TILES(1, round_bf16_(x[i_ * x_stride + k_]), LOAD_PANELS(LOAD8_BF16), MULTIPLY_BF16)
 }
 
 // Of views: a(i, k) and b(j, k), whose elements lie a_row and a_k, b_row and b_k apart.
@@ -179,11 +181,11 @@ KERNEL(8, 8) product_bf16_tiles(PRODUCT_PARAMETERS(ushort)) {
   }
 KERNEL(8, 8) views_f32_tiles(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  TILES(a[i_ * a_row + k_ * a_k], LOAD_VIEW(), MULTIPLY_F32)
+  TILES(a_k == 1, a[i_ * a_row + k_ * a_k], LOAD_VIEW(), MULTIPLY_F32)
 }
 KERNEL(8, 8) views_bf16_tiles(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  TILES(round_bf16_(a[i_ * a_row + k_ * a_k]), LOAD_VIEW(round_bf16_), MULTIPLY_BF16)
+  TILES(a_k == 1, round_bf16_(a[i_ * a_row + k_ * a_k]), LOAD_VIEW(round_bf16_), MULTIPLY_BF16)
 }
 // parts: [segments][slots][outputs].
 KERNEL(64, 1)
@@ -192,7 +194,7 @@ join_segments(HEAD, MEM(float, parts), MEM(float, bias), VIEW(float, out), i64 s
   USE(float, parts);
   USE(float, bias);
   USE(float, out);
-  FOR_ELEMENTS (i, slots, o, outputs) {
+  FOR_ELEMENTS(i, slots, o, outputs) {
     SEGMENT_SUM(sum);
     for (i64 s = 0; s < segments; ++s) push_segment(&sum, parts[(s * slots + i) * outputs + o]);
     const float dot = total_segments(&sum);
@@ -204,7 +206,7 @@ join_segments(HEAD, MEM(float, parts), MEM(float, bias), VIEW(float, out), i64 s
 // An item a dot, for few of them.
 KERNEL(16, 1) product_views(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  FOR_ELEMENTS (i, slots, j, outputs) {
+  FOR_ELEMENTS(i, slots, j, outputs) {
     const GLOBAL float *left = a + i * a_row + begin * a_k, *right = b + j * b_row + begin * b_k;
     float dot;
     if (is_bf16) {
@@ -222,7 +224,7 @@ list_slots(HEAD, VIEW(int, groups), MEM(int, list), MEM(int, counts), i64 slots,
   USE(int, groups);
   USE(int, list);
   USE(int, counts);
-  FOR_ROWS (g, n_groups) {
+  FOR_ROWS(g, n_groups) {
     int count = 0;
     for (i64 i = 0; i < slots; ++i) {
       if ((has_groups ? groups[i * groups_stride] : i % n_groups) == g) list[g * slots + count++] = (int)i;
@@ -239,7 +241,7 @@ weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, coun
   USE(int, list);
   USE(int, counts);
   USE(float, out);
-  FOR_ELEMENTS (o, outputs, c, inputs) {
+  FOR_ELEMENTS(o, outputs, c, inputs) {
     const i64 n = counts[0];
     float dot;
     if (is_bf16) {
@@ -275,18 +277,18 @@ weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, coun
   }
 KERNEL(8, 8) weight_grad_f32_tiles(GRAD_PARAMETERS) {
   GRAD_USES;
-  TILES(dy[list[k_] * dy_stride + i_], LOAD_SLOTS(), MULTIPLY_F32)
+  TILES(0, dy[list[k_] * dy_stride + i_], LOAD_SLOTS(), MULTIPLY_F32)
 }
 KERNEL(8, 8) weight_grad_bf16_tiles(GRAD_PARAMETERS) {
   GRAD_USES;
-  TILES(round_bf16_(dy[list[k_] * dy_stride + i_]), LOAD_SLOTS(round_bf16_), MULTIPLY_BF16)
+  TILES(0, round_bf16_(dy[list[k_] * dy_stride + i_]), LOAD_SLOTS(round_bf16_), MULTIPLY_BF16)
 }
 KERNEL(64, 1)
 join_slots(HEAD, MEM(float, parts), MEM(int, counts), VIEW(float, out), i64 rows, i64 cols, i64 segments) {
   USE(float, parts);
   USE(int, counts);
   USE(float, out);
-  FOR_ELEMENTS (i, rows, o, cols) {
+  FOR_ELEMENTS(i, rows, o, cols) {
     SEGMENT_SUM(sum);
     for (i64 s = 0; s < segments; ++s) push_segment(&sum, parts[(s * rows + i) * cols + o]);
     GLOBAL float* at = out + i * out_stride + o;
@@ -295,14 +297,14 @@ join_slots(HEAD, MEM(float, parts), MEM(int, counts), VIEW(float, out), i64 rows
 }
 
 // A group of a packed matrix from f32 values: an item a place of its panels, those of no output too.
-#define PACK_BODY(T, VALUE)                                                \
-  USE(float, from);                                                        \
-  USE(T, to);                                                              \
-  FOR_ELEMENTS (k, inputs, place, (outputs + PANEL - 1) / PANEL * PANEL) { \
-    const float value = place >= outputs ? 0.0f                            \
-                        : is_transposed  ? from[k * from_stride + place]   \
-                                         : from[place * from_stride + k];   \
-    to[PANEL_PLACE(0, place, k, outputs, inputs)] = VALUE;                 \
+#define PACK_BODY(T, VALUE)                                               \
+  USE(float, from);                                                       \
+  USE(T, to);                                                             \
+  FOR_ELEMENTS(k, inputs, place, (outputs + PANEL - 1) / PANEL * PANEL) { \
+    const float value = place >= outputs ? 0.0f                           \
+                        : is_transposed  ? from[k * from_stride + place]  \
+                                         : from[place * from_stride + k];  \
+    to[PANEL_PLACE(0, place, k, outputs, inputs)] = VALUE;                \
   }
 KERNEL(32, 1)
 pack_f32(HEAD, VIEW(float, from), MEM(float, to), i64 outputs, i64 inputs, i64 is_transposed,
@@ -315,7 +317,7 @@ pack_f32(HEAD, VIEW(float, from), MEM(float, to), i64 outputs, i64 inputs, i64 i
   USE(T, w);                                                                      \
   USE(float, out);                                                                \
   USE(int, marks);                                                                \
-  FOR_ELEMENTS (t, rows, k, inputs) {                                             \
+  FOR_ELEMENTS(t, rows, k, inputs) {                                              \
     const i64 id = ids[t * ids_stride];                                           \
     if (id < 0 || id >= outputs) {                                                \
       FAIL(t, 2, id);                                                             \

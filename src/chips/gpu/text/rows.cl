@@ -1,46 +1,46 @@
-// Row functions: an item a row.
-DEVICE float sum_of_squares_(const GLOBAL float* x, i64 n) {
-  float sum;
-  ROW_REDUCE(sum, n, i, lane, fma_(x[i], x[i], lane));
-  return sum;
-}
+// Row functions, by groups of 16 x 4 items (sums.cl).
 DEVICE float inverse_rms_(float squares, i64 n, float eps) {
   return div_(1.0f, sqrt_(add_(div_(squares, (float)n), eps)));
 }
-DEVICE float exp_sum_(const GLOBAL float* x, i64 n, float m) {
-  float sum;
-  ROW_REDUCE(sum, n, i, lane, add_(lane, exp_(sub_(x[i], m))));
-  return sum;
-}
+#define GROUP_SQUARES(result, x, n) GROUP_REDUCE(result, n, i, lane, fma_((x)[i], (x)[i], lane))
+#define GROUP_EXP_SUM(result, x, n, m) GROUP_REDUCE(result, n, i, lane, add_(lane, exp_(sub_((x)[i], m))))
 
-KERNEL(4, 1)
+KERNEL(16, 4)
 rms_norm(HEAD, VIEW(float, x), VIEW(float, weight), VIEW(float, out), MEM(int, marks), i64 rows, i64 cols, float eps) {
   USE(float, x);
   USE(float, weight);
   USE(float, out);
   USE(int, marks);
-  FOR_ROWS (t, rows) {
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
     const GLOBAL float* row = x + t * x_stride;
-    const float squares = sum_of_squares_(row, cols);
-    if (IS_FINITE(squares)) {
+    float squares;
+    GROUP_SQUARES(squares, row, cols);
+    if (is_there && IS_FINITE(squares)) {
       const float r = inverse_rms_(squares, cols, eps);
-      for (i64 k = 0; k < cols; ++k) out[t * out_stride + k] = mul_(mul_(row[k], r), weight[k]);
-    } else {
+      for (i64 k = row_item; k < cols; k += row_items) out[t * out_stride + k] = mul_(mul_(row[k], r), weight[k]);
+    } else if (is_there && row_item == 0) {
       FAIL(t, 1, squares);
     }
   }
 }
 
-KERNEL(4, 1)
+KERNEL(16, 4)
 log_prob(HEAD, VIEW(float, logits), VIEW(int, targets), VIEW(float, out), MEM(int, marks), i64 rows, i64 cols) {
   USE(float, logits);
   USE(int, targets);
   USE(float, out);
   USE(int, marks);
-  FOR_ROWS (t, rows) {
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
     const GLOBAL float* row = logits + t * logits_stride;
     const i64 target = targets[t * targets_stride];
-    const float m = row_max_(row, cols), l = exp_sum_(row, cols, m);
+    float m, l;
+    GROUP_MAX(m, row, cols);
+    GROUP_EXP_SUM(l, row, cols, m);
+    if (!is_there || row_item != 0) continue;
     if (target < 0 || target >= cols) {
       FAIL(t, 2, target);
     } else if (!IS_FINITE(m) || !IS_FINITE(l)) {
@@ -51,9 +51,9 @@ log_prob(HEAD, VIEW(float, logits), VIEW(int, targets), VIEW(float, out), MEM(in
   }
 }
 
-// dlogits may be logits: every element is read for the last time where it is written, but the target's row sum, which
-// comes first.
-KERNEL(4, 1)
+// dlogits may be logits: every element is read for the last time where it is written, but the target's, whose row sum
+// and loss come first.
+KERNEL(16, 4)
 cross_entropy(HEAD, VIEW(float, logits), VIEW(int, targets), VIEW(float, weights), VIEW(float, loss),
               VIEW(float, dlogits), MEM(int, marks), i64 rows, i64 cols, i64 has_gradient) {
   USE(float, logits);
@@ -62,48 +62,68 @@ cross_entropy(HEAD, VIEW(float, logits), VIEW(int, targets), VIEW(float, weights
   USE(float, loss);
   USE(float, dlogits);
   USE(int, marks);
-  FOR_ROWS (t, rows) {
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
     const GLOBAL float* row = logits + t * logits_stride;
     const i64 target = targets[t * targets_stride];
-    const float m = row_max_(row, cols), l = exp_sum_(row, cols, m);
-    if (target < 0 || target >= cols) {
-      FAIL(t, 2, target);
-    } else if (!IS_FINITE(m) || !IS_FINITE(l)) {
-      FAIL(t, 1, m);
-    } else {
-      loss[t * loss_stride] = neg_(sub_(sub_(row[target], m), log_(l)));
-      if (has_gradient) {
-        const float weight = flush_(weights[t * weights_stride]);
-        GLOBAL float* out = dlogits + t * dlogits_stride;
-        float others;
-        ROW_REDUCE(others, cols, i, lane, add_(lane, i == target ? 0.0f : exp_(sub_(row[i], m))));
-        for (i64 k = 0; k < cols; ++k) {
-          const float e = exp_(sub_(row[k], m));
-          out[k] = weight == 0.0f ? 0.0f : mul_(div_(e, l), weight);
-        }
-        if (weight != 0.0f) out[target] = mul_(neg_(div_(others, l)), weight);
+    float m, l, others = 0.0f;
+    GROUP_MAX(m, row, cols);
+    GROUP_EXP_SUM(l, row, cols, m);
+    const int is_inside = target >= 0 && target < cols, is_sound = is_inside && IS_FINITE(m) && IS_FINITE(l);
+    if (is_there && row_item == 0) {
+      if (!is_inside) {
+        FAIL(t, 2, target);
+      } else if (!is_sound) {
+        FAIL(t, 1, m);
+      } else {
+        loss[t * loss_stride] = neg_(sub_(sub_(row[target], m), log_(l)));
       }
     }
+    const i64 n = has_gradient ? cols : 0, end = is_there && is_sound ? n : 0;
+    GROUP_REDUCE(others, n, i, lane, add_(lane, i == target ? 0.0f : exp_(sub_(row[i], m))));
+    const float weight = has_gradient ? flush_(weights[t * weights_stride]) : 0.0f;
+    GLOBAL float* out = dlogits + t * dlogits_stride;
+    for (i64 k = row_item; k < end; k += row_items) {
+      const float e = exp_(sub_(row[k], m));
+      out[k] = weight == 0.0f ? 0.0f : mul_(div_(e, l), weight);
+    }
+    if (end > 0 && weight != 0.0f && target % row_items == row_item) out[target] = mul_(neg_(div_(others, l)), weight);
   }
 }
 
-KERNEL(4, 1) row_squares(HEAD, VIEW(float, x), MEM(float, out), i64 rows, i64 cols) {
+KERNEL(16, 4) row_squares(HEAD, VIEW(float, x), MEM(float, out), i64 rows, i64 cols) {
   USE(float, x);
   USE(float, out);
-  FOR_ROWS (t, rows) out[t] = sum_of_squares_(x + t * x_stride, cols);
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
+    float squares;
+    GROUP_SQUARES(squares, x + t * x_stride, cols);
+    if (is_there && row_item == 0) out[t] = squares;
+  }
 }
-// One value of n: the aligned tree over all.
-KERNEL(1, 1) tree(HEAD, MEM(float, x), MEM(float, out), i64 n) {
+// One value of n: the aligned tree over all. An item has an aligned power of two of them, and the first one the rest of
+// the tree.
+KERNEL(64, 1) tree(HEAD, MEM(float, x), MEM(float, out), i64 n) {
   USE(float, x);
   USE(float, out);
-  if (IS_DUE) {
+  LOCAL float parts[64];
+  i64 each = 1;
+  while (each * 64 < n) each *= 2;
+  const i64 begin = ITEM(0) * each, end = begin + each < n ? begin + each : n;
+  SEGMENT_SUM(own);
+  for (i64 i = begin; i < end; ++i) push_segment(&own, x[i]);
+  parts[ITEM(0)] = total_segments(&own);
+  BARRIER();
+  if (ITEM(0) == 0 && IS_DUE) {
     SEGMENT_SUM(sum);
-    for (i64 i = 0; i < n; ++i) push_segment(&sum, x[i]);
+    for (i64 i = 0; i * each < n; ++i) push_segment(&sum, parts[i]);
     out[0] = total_segments(&sum);
   }
 }
 
-KERNEL(16, 1) column_sum(HEAD, VIEW(float, x), MEM(float, out), i64 rows, i64 cols) {
+KERNEL(64, 1) column_sum(HEAD, VIEW(float, x), MEM(float, out), i64 rows, i64 cols) {
   USE(float, x);
   USE(float, out);
   const i64 c = INDEX(0);
@@ -114,12 +134,18 @@ KERNEL(16, 1) column_sum(HEAD, VIEW(float, x), MEM(float, out), i64 rows, i64 co
   }
 }
 
-KERNEL(4, 1) inverse_rms(HEAD, VIEW(float, x), MEM(float, r), i64 rows, i64 cols, float eps) {
+KERNEL(16, 4) inverse_rms(HEAD, VIEW(float, x), MEM(float, r), i64 rows, i64 cols, float eps) {
   USE(float, x);
   USE(float, r);
-  FOR_ROWS (t, rows) r[t] = inverse_rms_(sum_of_squares_(x + t * x_stride, cols), cols, eps);
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
+    float squares;
+    GROUP_SQUARES(squares, x + t * x_stride, cols);
+    if (is_there && row_item == 0) r[t] = inverse_rms_(squares, cols, eps);
+  }
 }
-KERNEL(16, 1)
+KERNEL(64, 1)
 rms_norm_dweight(HEAD, VIEW(float, x), VIEW(float, dy), MEM(float, r), MEM(float, dweight), i64 rows, i64 cols) {
   USE(float, x);
   USE(float, dy);
@@ -133,7 +159,7 @@ rms_norm_dweight(HEAD, VIEW(float, x), VIEW(float, dy), MEM(float, r), MEM(float
   }
 }
 // dx may be dy.
-KERNEL(4, 1)
+KERNEL(16, 4)
 rms_norm_dx(HEAD, VIEW(float, x), VIEW(float, weight), VIEW(float, dy), MEM(float, r), VIEW(float, dx), i64 rows,
             i64 cols) {
   USE(float, x);
@@ -141,21 +167,23 @@ rms_norm_dx(HEAD, VIEW(float, x), VIEW(float, weight), VIEW(float, dy), MEM(floa
   USE(float, dy);
   USE(float, r);
   USE(float, dx);
-  FOR_ROWS (t, rows) {
+  ROW_LOCAL;
+  ROW_GROUP(rows, cols);
+  FOR_GROUP_ROWS {
     const GLOBAL float *x_row = x + t * x_stride, *dy_row = dy + t * dy_stride;
     const float r_row = r[t];
     float sum;
-    ROW_REDUCE(sum, cols, k, lane, fma_(mul_(dy_row[k], weight[k]), mul_(x_row[k], r_row), lane));
+    GROUP_REDUCE(sum, cols, k, lane, fma_(mul_(dy_row[k], weight[k]), mul_(x_row[k], r_row), lane));
     const float c = div_(sum, (float)cols);
-    for (i64 k = 0; k < cols; ++k) {
+    for (i64 k = row_item; k < cols && is_there; k += row_items) {
       const float g = mul_(dy_row[k], weight[k]);
       dx[t * dx_stride + k] = mul_(r_row, fma_(neg_(mul_(x_row[k], r_row)), c, g));
     }
   }
 }
 
-// A row of y an item: slot t * chosen + s.
-KERNEL(4, 1)
+// A row of y: slot s of token t / chosen.
+KERNEL(16, 4)
 combine_grad(HEAD, VIEW(float, y), VIEW(float, gates), VIEW(float, dout), VIEW(float, dy), VIEW(float, dgates),
              i64 slots, i64 cols, i64 chosen) {
   USE(float, y);
@@ -163,19 +191,21 @@ combine_grad(HEAD, VIEW(float, y), VIEW(float, gates), VIEW(float, dout), VIEW(f
   USE(float, dout);
   USE(float, dy);
   USE(float, dgates);
-  FOR_ROWS (i, slots) {
-    const i64 t = i / chosen, s = i % chosen;
-    const GLOBAL float *d = dout + t * dout_stride, *y_row = y + i * y_stride;
-    const float gate = gates[t * gates_stride + s];
+  ROW_LOCAL;
+  ROW_GROUP(slots, cols);
+  FOR_GROUP_ROWS {
+    const i64 token = t / chosen, s = t % chosen;
+    const GLOBAL float *d = dout + token * dout_stride, *y_row = y + t * y_stride;
+    const float gate = gates[token * gates_stride + s];
     float sum;
-    ROW_REDUCE(sum, cols, k, lane, fma_(d[k], y_row[k], lane));
-    dgates[t * dgates_stride + s] = sum;
-    for (i64 k = 0; k < cols; ++k) dy[i * dy_stride + k] = mul_(gate, d[k]);
+    GROUP_REDUCE(sum, cols, k, lane, fma_(d[k], y_row[k], lane));
+    if (is_there && row_item == 0) dgates[token * dgates_stride + s] = sum;
+    for (i64 k = row_item; k < cols && is_there; k += row_items) dy[t * dy_stride + k] = mul_(gate, d[k]);
   }
 }
 
 // A column of a token an item: the first token of an id adds up all that have it, ascending.
-KERNEL(16, 1)
+KERNEL(64, 1)
 embed_grad(HEAD, VIEW(int, ids), VIEW(float, dy), VIEW(float, out), MEM(int, marks), i64 tokens, i64 rows, i64 cols) {
   USE(int, ids);
   USE(float, dy);

@@ -234,6 +234,10 @@ DEVICE float from_f16(ushort half_bits) {
 #define FILL8(r, value) \
   F8 r;                 \
   for (int j_ = 0; j_ < 8; ++j_) r.v[j_] = (value)
+#ifdef __OPENCL_VERSION__
+DEVICE void STORE8_LOCAL(F8 a, LOCAL_POINTER float* p) {
+  for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
+}
 DEVICE F8 LOAD8(const GLOBAL float* p) {
   FILL8(r, p[j_]);
   return r;
@@ -246,9 +250,27 @@ DEVICE F8 LOAD8_LOCAL(const LOCAL_POINTER float* p) {
   FILL8(r, p[j_]);
   return r;
 }
-DEVICE void STORE8_LOCAL(F8 a, LOCAL_POINTER float* p) {
-  for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
+#else
+// All of them begin at multiples of their own bytes, or of 16.
+DEVICE F8 LOAD8(const float* p) {
+  const float4 a = ((const float4*)p)[0], b = ((const float4*)p)[1];
+  const F8 r = {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
+  return r;
 }
+DEVICE void STORE8_LOCAL(F8 a, float* p) {
+  ((float4*)p)[0] = make_float4(a.v[0], a.v[1], a.v[2], a.v[3]);
+  ((float4*)p)[1] = make_float4(a.v[4], a.v[5], a.v[6], a.v[7]);
+}
+DEVICE F8 LOAD8_LOCAL(const float* p) {
+  return LOAD8(p);
+}
+DEVICE F8 LOAD8_BF16(const ushort* p) {
+  const int4 bits = *(const int4*)p;
+  const int words[4] = {bits.x, bits.y, bits.z, bits.w};
+  FILL8(r, AS_FLOAT(j_ % 2 == 0 ? words[j_ / 2] << 16 : words[j_ / 2] & (int)0xffff0000u));
+  return r;
+}
+#endif
 DEVICE void STORE8(F8 a, float* p) {
   for (int j_ = 0; j_ < 8; ++j_) p[j_] = a.v[j_];
 }

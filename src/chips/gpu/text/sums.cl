@@ -59,6 +59,74 @@ DEVICE float total_segments(const SegmentSum* sum) {
     result = total_segments(&sum_);                                     \
   }
 
+// The same by groups of 16 x 4 items, an item a lane of the sum: a row of more than one segment has the group to
+// itself, and four segments of it are summed side by side; shorter ones are four a group. Every item of the group must
+// come to a reduction, which stands in no `if`: PoCL 3.1 takes barriers in one for barriers of single items. ROW_LOCAL
+// among the first lines of the kernel, then ROW_GROUP, then FOR_GROUP_ROWS: t is the row of the item, row_item its
+// number among the row_items of the row, and is_there whether the row is one (else t is the last).
+//
+// NARU_NARROW is for processors, whose compilers make vectors of a loop over the lanes: four items of a group have a
+// row each.
+#ifdef NARU_NARROW
+#define ROW_LOCAL
+#define ROW_GROUP(rows, cols)                       \
+  const int row_item = 0, row_items = 1;            \
+  const int is_there = ITEM(1) == 0 && ITEM(0) < 4; \
+  const i64 due_rows = is_there && IS_DUE ? (rows) : 0
+#define FOR_GROUP_ROWS for (i64 t = GROUP(0) * 4 + ITEM(0); t < due_rows; t += GROUPS(0) * 4)
+#define GROUP_REDUCE(result, n, i, lane, step) ROW_REDUCE(result, n, i, lane, step)
+#define GROUP_MAX(result, x, n) result = row_max_(x, n)
+#else
+#define ROW_LOCAL LOCAL float lanes_of[64], results_of[4]
+#define ROW_GROUP(rows, cols)                                                       \
+  const int row_segments = (cols) > SEGMENT ? 4 : 1, row_items = 16 * row_segments; \
+  const int row_y = row_segments > 1 ? 0 : ITEM(1), item_ = ITEM(1) * 16 + ITEM(0); \
+  const int row_item = row_segments > 1 ? item_ : ITEM(0);                          \
+  const i64 last_row = (rows)-1, due_rows = IS_DUE ? (rows) : 0;                    \
+  i64 t = 0;                                                                        \
+  int is_there = 0
+#define FOR_GROUP_ROWS                                                                            \
+  for (i64 t0_ = GROUP(0) * (4 / row_segments);                                                   \
+       is_there = t0_ + row_y <= last_row, t = is_there ? t0_ + row_y : last_row, t0_ < due_rows; \
+       t0_ += GROUPS(0) * (4 / row_segments))
+#define GROUP_REDUCE(result, n, i, lane, step)                                                  \
+  {                                                                                             \
+    SEGMENT_SUM(sum_);                                                                          \
+    for (i64 begin_ = 0; begin_ < (n); begin_ += row_segments * SEGMENT) {                      \
+      const i64 first_ = begin_ + (ITEM(1) - row_y) * SEGMENT;                                  \
+      const i64 end_ = first_ + SEGMENT < (n) ? first_ + SEGMENT : (n);                         \
+      float lane = 0.0f;                                                                        \
+      for (i64 i = first_ + ITEM(0); i < end_; i += 16) lane = (step);                          \
+      lanes_of[item_] = lane;                                                                   \
+      BARRIER();                                                                                \
+      for (int half_ = 8; half_ > 0; half_ /= 2) {                                              \
+        if (ITEM(0) < half_) lanes_of[item_] = add_(lanes_of[item_], lanes_of[item_ + half_]);  \
+        BARRIER();                                                                              \
+      }                                                                                         \
+      for (int s_ = 0; s_ < row_segments && row_item == 0 && begin_ + s_ * SEGMENT < (n); ++s_) \
+        push_segment(&sum_, lanes_of[(row_y + s_) * 16]);                                       \
+      BARRIER();                                                                                \
+    }                                                                                           \
+    if (row_item == 0) results_of[row_y] = total_segments(&sum_);                               \
+    BARRIER();                                                                                  \
+    result = results_of[row_y];                                                                 \
+  }
+// The largest of x[0] ... x[n - 1], or NaN where one is.
+#define GROUP_MAX(result, x, n)                                                               \
+  {                                                                                           \
+    float m_ = (x)[row_item < (n) ? row_item : 0];                                            \
+    for (i64 i_ = row_item + row_items; i_ < (n); i_ += row_items) m_ = max_(m_, (x)[i_]);    \
+    lanes_of[item_] = m_;                                                                     \
+    BARRIER();                                                                                \
+    for (int half_ = row_items / 2; half_ > 0; half_ /= 2) {                                  \
+      if (row_item < half_) lanes_of[item_] = max_(lanes_of[item_], lanes_of[item_ + half_]); \
+      BARRIER();                                                                              \
+    }                                                                                         \
+    result = add_(lanes_of[row_y * 16], 0.0f);                                                \
+    BARRIER();                                                                                \
+  }
+#endif
+
 // The f32 dot of section 3 over t in [0, n): `step` is `acc` with term t in it.
 #define COLUMN_DOT(result, n, t, acc, step)                             \
   {                                                                     \
