@@ -69,8 +69,8 @@ Result<ReadReceipt> parse_receipt(Bytes json, const std::string& path) {
   NARU_ASSIGN(receipt.fault, root.get_string_or("fault", ""));
   NARU_ASSIGN(const std::vector<const nlohmann::json*> cells, root.find_array("cells"));
   if (cells.empty() || std::ssize(cells) > kReceiptCellsMax) {
-    return root.wrong(Code::kCorrupt, "cells", fmt::format("{} of them", cells.size()),
-                      fmt::format("1 to {}, those of a matrix", kReceiptCellsMax), "make the receipt anew");
+    return root.wrong(Code::kCorrupt, "cells", cells.empty() ? "none" : fmt::format("{} of them", cells.size()),
+                      fmt::format("1 to {}, the cells of a matrix", kReceiptCellsMax), "make the receipt anew");
   }
   for (size_t i = 0; i < cells.size(); ++i) {
     NARU_ASSIGN(const formats::JsonObject cell, formats::JsonObject::of(*cells[i], path, fmt::format("cells[{}]", i)));

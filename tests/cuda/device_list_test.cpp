@@ -61,7 +61,7 @@ TEST(DeviceList, SaysHowManyThereAre) {
 
 TEST(DeviceList, GroupsHaveRoomForThoseOfTheKernels) {
   EXPECT_EQ(gpu::why_too_small(gpu::kGroupItems, gpu::kLocalBytes), "");
-  EXPECT_EQ(gpu::why_too_small(gpu::kGroupItems - 1, gpu::kLocalBytes), "its groups have 63 items, 64 are wanted");
+  EXPECT_EQ(gpu::why_too_small(gpu::kGroupItems - 1, gpu::kLocalBytes), "its groups have 127 items, 128 are wanted");
   EXPECT_EQ(gpu::why_too_small(gpu::kGroupItems, gpu::kLocalBytes - 1),
             "its groups have 32767 bytes of local memory, 32768 are wanted");
 }
