@@ -62,8 +62,11 @@ class Rig:
         def of_chip(chip):
             out = self.folder / f"{name}-{chip.replace(':', '-')}"
             _, seconds = self.run(chip, "train", recipe, *changes, "--out", out)
-            return {str(path.parent.relative_to(out)): json.loads(path.read_text())["weights_sha256"]
-                    for path in sorted(out.rglob("run.json"))}, seconds
+            weights = {str(path.parent.relative_to(out)): json.loads(path.read_text())["weights_sha256"]
+                       for path in sorted(out.rglob("run.json"))}
+            if not weights:
+                sys.exit(f"{name} on {chip}: no run.json below {out}")
+            return weights, seconds
         return self.both(name, of_chip)
 
     def moe(self):

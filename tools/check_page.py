@@ -234,6 +234,7 @@ def shifted(tab):
 def expect_short(args, trace, what):
     """No frame that took too long."""
     slow = [task for task in trace.tasks if task[0] > FRAME_MS_MAX]
+    expect(trace.tasks, f"{what}: no frame was traced")
     own, clock, parts = trace.longest()
     print(f"{what}: longest frame {own:.0f} ms of {len(trace.tasks)}, {clock} ms by the clock ({parts})", flush=True)
     expect(len(slow) <= args.slow_frames, f"{what}: {len(slow)} frames over {FRAME_MS_MAX} ms, the longest {own:.0f} ms")

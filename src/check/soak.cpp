@@ -175,7 +175,7 @@ class Soaking {
   Status agree(SoakedCase& each) {
     std::vector<Outcome> outcomes;
     Tries tries;
-    while (tries.count() < kAgreeTriesMax) {
+    while (tries.count() < kAgreeTriesMax && !(report_.is_stopped && !outcomes.empty())) {
       NARU_ASSIGN(std::optional<Outcome> outcome, run_once(each));
       if (!outcome) return {};
       const bool is_ok = outcome->status.ok();

@@ -11,6 +11,9 @@
 
 namespace naru::check {
 
+// That an op may still take when somebody asked to stop.
+inline constexpr double kStopSeconds = 2;
+
 class Watch {
  public:
   Watch();

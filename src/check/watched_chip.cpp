@@ -40,7 +40,7 @@ bool CallPatience::is_over(bool is_stopping) {
   const uint64_t mark = notes_->mark();
   n_asked_ = mark == mark_ && mark % 2 == 1 ? n_asked_ + 1 : 0;
   mark_ = mark;
-  return n_asked_ * every_s_ > (is_stopping ? std::min(kStopSeconds, patience_s_) : patience_s_);
+  return n_asked_ * every_s_ > (is_stopping ? std::min(kCallStopSeconds, patience_s_) : patience_s_);
 }
 
 WatchedChip::WatchedChip(std::unique_ptr<contract::Chip> inner, std::shared_ptr<CallNotes> notes)

@@ -29,8 +29,9 @@ class CallNotes {
 };
 
 // Whether the call at work has not ended for so long. It is asked about as often as `every_s`: time in which nobody
-// asks, as of a program that was halted, does not count. Who wants the work to end waits kStopSeconds at the most.
-inline constexpr double kStopSeconds = 2;
+// asks, as of a program that was halted, does not count. Who wants
+// the work to end waits kCallStopSeconds at the most: a call that waits for a queue has many ops behind it.
+inline constexpr double kCallStopSeconds = 30;
 class CallPatience {
  public:
   CallPatience(std::shared_ptr<const CallNotes> notes, double patience_s, double every_s = 0.1)

@@ -87,7 +87,7 @@ std::string soak_text(const check::SoakReport& report, const contract::ChipInfo&
   sheet.row("runs", fmt::format("{} of cases, {} of ops", grouped(report.n_runs), grouped(report.n_op_runs)));
   sheet.row("bits that flipped", grouped(report.n_bits));
   sheet.row("rate", rate_text(report));
-  if (!report.hangs.empty()) sheet.row("hangs", report.hangs);
+  if (!report.hangs.empty()) sheet.row(report.is_stopped ? "not waited for" : "hangs", report.hangs);
   return sheet.str();
 }
 
@@ -156,11 +156,11 @@ Status soak(const CheckedChips& chips, const CheckOptions& o) {
     return report.is_stopped ? Status(Error{Code::kCancelled, ""}) : Status();
   }
   const std::string doing = fmt::format("soaking chip {}", o.chip_name());
-  if (!report.hangs.empty() && report.is_stopped) {
+  if (!report.hangs.empty() && report.is_stopped && report.n_found == 0) {
     return told({Code::kCancelled, fmt::format("{}: stopped by you; {}", doing, report.hangs)},
                 o.json ? &json : nullptr);
   }
-  if (!report.hangs.empty()) {
+  if (!report.hangs.empty() && !report.is_stopped) {
     return told(
         {Code::kDeadline,
          fmt::format("{}: {}; correct the kernel or its queue, then run the same command again", doing, report.hangs)},

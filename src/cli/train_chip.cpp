@@ -74,7 +74,7 @@ Status run_with_patience(const TrainChipOptions& options, const std::string& chi
         Code::kCancelled,
         fmt::format("training on chip {}: {}: no answer in {:g} seconds, when it was stopped; the last checkpoint "
                     "is whole: run the same command again, which goes on from it",
-                    chip, options.notes->text(), check::kStopSeconds)};
+                    chip, options.notes->text(), check::kCallStopSeconds)};
   }
   return Error{Code::kDeadline,
                fmt::format("training on chip {}: {}: no answer in {} seconds (--patience); the last "

@@ -87,7 +87,7 @@ def test_a_run_whose_device_is_lost_goes_on_from_its_checkpoint(rig):
     has_all(said, "on chip cuda", r"\(cu\w+\)", "the device is lost to this process: start naru again")
     kept = rig.steps("run")
     assert kept, "it was lost before the first checkpoint: let it fail later"
-    assert not list((rig.folder / "run").rglob("*.partial")), "something was left half-written"
+    assert not list((rig.folder / "run").rglob("*.partial-*")), "something was left half-written"
     rig.run(*rig.train("run", "cuda"))
     assert rig.weights("run") == rig.weights("stayed"), (rig.weights("run"), rig.weights("stayed"))
 

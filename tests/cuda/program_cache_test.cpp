@@ -67,12 +67,14 @@ TEST_F(ProgramCache, WhatIsLargerThanTheFolderIsNotKept) {
 }
 
 // Left behind by a process that was killed, say.
-TEST_F(ProgramCache, OtherFilesCountToo) {
+TEST_F(ProgramCache, WhatWasLeftUnfinishedCountsToo) {
   cache_.keep("a", program_);
-  std::ofstream(kept() / "left-over") << std::string(900, 'x');
+  const fs::path left = kept() / (std::string(64, 'a') + ".partial-0123456789abcdef"), other = kept() / "notes";
+  for (const fs::path& path : {left, other}) std::ofstream(path) << std::string(900, 'x');
   let_time_pass();
   cache_.keep("b", program_);
-  EXPECT_LE(bytes(), 1000);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(other)) << "it is no program";
   EXPECT_EQ(cache_.find("b"), program_);
 }
 

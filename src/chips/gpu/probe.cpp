@@ -232,6 +232,11 @@ Status choose_exact(Driver& driver, Software asked) {
     return {};
   }
   const Int8Findings& found = *probed;
+  if (!found.has_dots && !found.wrong_dots.empty()) {  // those that the text has in C
+    return Error{Code::kUnsupported,
+                 fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
+                             driver.info().chip, driver.info().device, found.wrong_dots)};
+  }
   if (found.has_dots && !software.dots) software.why = found.wrong_dots;
   if (found.has_matrices && !software.matrices && software.why.empty()) software.why = found.wrong_matrices;
   software.dots = software.dots || !found.has_dots || !found.wrong_dots.empty();

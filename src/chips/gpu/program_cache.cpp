@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/home.h"
+#include "base/partial.h"
 #include "base/sha256.h"
 
 namespace naru::gpu {
@@ -42,7 +43,15 @@ std::filesystem::path path_of(std::string_view key) {
   return in.empty() ? in : in / sha256_hex(bytes_of(key));
 }
 
-// Files of the folder, those that were not used for the longest time first, until the rest has no more than so many
+// Of a program, or what is left of one that was being written.
+bool is_kept_name(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  const bool is_digest = name.size() >= 64 && std::all_of(name.begin(), name.begin() + 64, is_hex);
+  return is_digest && (name.size() == 64 || name.substr(64).starts_with(kPartialMark)) && !is_being_written(path);
+}
+
+// Programs of the folder, those that were not used for the longest time first, until the rest has no more than so many
 // bytes. What another process removed meanwhile is gone too.
 void remove_oldest(const std::filesystem::path& folder, int64_t bytes_max) {
   struct Kept {
@@ -54,7 +63,7 @@ void remove_oldest(const std::filesystem::path& folder, int64_t bytes_max) {
   int64_t total = 0;
   std::error_code error, skipped;
   for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (!is_own(at->path(), false)) continue;
+    if (!is_own(at->path(), false) || !is_kept_name(at->path())) continue;
     const auto used = at->last_write_time(skipped);
     if (skipped) continue;
     const auto bytes = static_cast<int64_t>(at->file_size(skipped));

@@ -7,3 +7,5 @@ try {
 } catch {
   // A browser that keeps nothing: its own theme.
 }
+// Where a module never came what there is is shown.
+addEventListener("load", () => delete document.documentElement.dataset.waits);

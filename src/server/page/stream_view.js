@@ -131,7 +131,10 @@ export class StreamView {
       this.width *= 2;
       return true;
     }
-    if (!isEnd || window.length >= WINDOW_MAX || ms > SLOW_MS) return this.cutLong(ms > SLOW_MS);
+    if (!isEnd || window.length >= WINDOW_MAX || ms > SLOW_MS) {
+      if (tokens[0].type === "table" && this.cutTable(tokens[0], 1)) return true; // of long rows
+      return this.cutLong(ms > SLOW_MS);
+    }
     return this.showTail(tokens);
   }
 
@@ -192,12 +195,12 @@ export class StreamView {
   }
 
   // The rows of a table before the last line, which may be none of it yet. False where there are too few.
-  cutTable(token) {
+  cutTable(token, least = TABLE_ROWS) {
     const text = this.source.slice(this.at, this.at + token.length);
     const head = this.table?.head ?? text.split("\n", 2).join("\n") + "\n";
     const place = text.trimEnd().lastIndexOf("\n") + 1;
     const rows = text.slice(0, place).split("\n").length - (this.table ? 1 : 3);
-    if (rows < TABLE_ROWS) return false;
+    if (rows < least) return false;
     this.takeTokens(blocksIn(text.slice(0, place), this.table?.head ?? ""));
     if (this.rowsGoOn()) {
       this.table.length += place;
@@ -213,6 +216,7 @@ export class StreamView {
     const text = this.source.slice(this.at, this.at + this.width);
     const cutAt = (place) => {
       const block = text.slice(0, place);
+      this.table = null;
       this.takeTokens(isSlow ? [plain(block)] : blocksIn(block));
       return true;
     };
