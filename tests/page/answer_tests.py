@@ -1,5 +1,7 @@
 """How an answer is shown, with a server that answers by scripts."""
 
+import re
+
 from server_rig import Server
 from steps import quiet
 from stub import Stub, at_rate
@@ -96,4 +98,23 @@ def test_a_table_that_grows_is_one(browser, binary):
             assert found == ["n\tcode;" + ";".join(f"{i}\tc{i}" for i in range(150)), "m;1"], (name, found)
             assert tab.js("getComputedStyle(document.querySelectorAll('.message.assistant td')[200]).textAlign") == "right"
             assert "Behind it: | no | row |" in tab.text(".message.assistant .text"), name
+        quiet(tab)
+
+
+def test_a_table_of_long_rows_keeps_its_order(browser, binary):
+    head = "| n | words |\n|--:|---|\n"
+    texts = {"long": head + "".join(f"| r{i}x | {'ab ' * 300}|\n" for i in range(30)),
+             "mixed": head + "".join(f"| r{i}x | {'ab ' * (300 if 16 <= i < 30 else 2)}|\n" for i in range(40))}
+    scripts = {f"{name} {size}": lambda say, body, name=name, size=size: at_rate(say, texts[name], 200, size)
+               for name in texts for size in (900, len(texts[name]))}
+    with Server(binary) as server, Stub(server.address, scripts) as stub, browser.tab() as tab:
+        tab.open(stub.url)
+        for name in scripts:
+            tab.press("n", alt=True)
+            tab.say(name)
+            tab.wait_for_answer(60)
+            rows = re.findall(r"r(\d+)x", tab.text(".message.assistant .text"))
+            assert rows == [str(i) for i in range(30 if name.startswith("long") else 40)], (name, rows)
+            cells = tab.js("document.querySelectorAll('.message.assistant tbody tr').length")
+            assert cells == len(rows), (name, cells)
         quiet(tab)

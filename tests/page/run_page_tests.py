@@ -18,7 +18,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"))
 
 import hostile
-from answer_tests import (test_a_long_answer_that_is_left, test_a_table_that_grows_is_one,  # main() finds them here
+from answer_tests import (test_a_long_answer_that_is_left, test_a_table_of_long_rows_keeps_its_order,  # main() finds them here
+                          test_a_table_that_grows_is_one,
                           test_arithmetic_is_no_emphasis, test_full_context_and_empty_answer)
 from browser import Browser, find_browser
 from panel_tests import (test_a_folder_of_runs_that_comes, test_a_pipeline_served_alone, test_axes,  # here too
