@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <new>
 
 #include "base/partial.h"
@@ -74,7 +75,7 @@ Status run_with_patience(const TrainChipOptions& options, const std::string& chi
         Code::kCancelled,
         fmt::format("training on chip {}: {}: no answer in {:g} seconds, when it was stopped; the last checkpoint "
                     "is whole: run the same command again, which goes on from it",
-                    chip, options.notes->text(), check::kCallStopSeconds)};
+                    chip, options.notes->text(), std::min(check::kCallStopSeconds, static_cast<double>(patience_s)))};
   }
   return Error{Code::kDeadline,
                fmt::format("training on chip {}: {}: no answer in {} seconds (--patience); the last "
