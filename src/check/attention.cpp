@@ -224,44 +224,73 @@ void add_grad_values(CaseList& list) {
   }
 }
 
+// Documents whose last positions alone have queries: what stands before is of other rows.
+void add_grad_prefixes(CaseList& list) {
+  const auto add_last = [&](const Config& config, const std::vector<int64_t>& lengths, const std::vector<int64_t>& last,
+                            Values values = Values::kPlain) -> Case& {
+    Case& c = add_grad(list, config, "/every", lengths, values);
+    c.dimensions.back().sizes = last;
+    return c;
+  };
+  for (const Config& config : kGradConfigs) {
+    for (const int64_t last : {1, 8, 16, 17, 31, 32, 33, 40}) add_last(config, {41}, {last});
+    add_last(config, {41, 17, 96, 1, 33, 130}, {25, 17, 32, 1, 1, 5});
+    add_last(config, {70, 40}, {20, 20}, Values::kNotFinite);
+  }
+  for (const Config& config : kNarrowConfigs) {
+    add_last(config, {300, 570, 100}, {100, 3, 100}).is_large = true;
+    add_last(config, {2120, 2100}, {60, 30}).is_large = true;
+  }
+}
+
 std::vector<Case> attention_grad_cases() {
   CaseList list("attention_grad");
   add_grad_lengths(list);
   add_grad_segments(list);
   add_grad_widths(list);
   add_grad_values(list);
+  add_grad_prefixes(list);
   return list.take();
 }
 
 // ---- writing to the cache
 
 // Rows of each head in the first columns, one row for all heads (the rotary key of expanded latent attention) behind
-// them; attention shows what the cache holds.
+// them; attention shows what the cache holds. The first `copied` rows are of a second sequence too.
 Program build_cache_write(const Case& c) {
   Program p(c.drawing());
+  const int64_t copied = std::min(c.at("copied"), c.at("rows"));
   const int64_t rows = c.at("rows"), heads = c.at("heads"), width = c.at("width"), shared = c.at("shared_width");
   const DType dtype = c.is("bf16") ? DType::kBF16 : DType::kF32;
-  const int64_t n_pages = rows / contract::kCachePage + 2;
+  const int64_t n_pages = rows / contract::kCachePage + 2 + (copied + contract::kCachePage - 1) / contract::kCachePage;
   std::vector<int32_t> pages;
   for (int64_t i = n_pages; i-- > 0;) pages.push_back(static_cast<int32_t>(i));
   const contract::SequenceRows all{0, rows, 0, pages.data()};
+  const contract::SequenceRows copy{0, copied, 0, pages.data() + all.n_pages()};
   const contract::SequencesRef sequences = p.sequences({&all, 1});
+  const std::vector<contract::SequenceRows> both = {all, copy};
+  const contract::SequencesRef written = copied > 0 ? p.sequences(both) : sequences;
   const contract::CacheStream key = p.stream({heads, width + shared, dtype, contract::CacheUse::kKey}, n_pages);
   const contract::CacheStream value = p.stream({heads, width, dtype, contract::CacheUse::kValue}, n_pages);
-  p.run(contract::CacheWrite{.x = p.drawn(1, rows * heads, width), .stream = key, .column = 0, .sequences = sequences});
+  p.run(contract::CacheWrite{.x = p.drawn(1, rows * heads, width), .stream = key, .column = 0, .sequences = written});
   if (shared > 0) {
     const View row = p.drawn(2, rows, shared);
-    p.run(contract::CacheWrite{.x = row, .stream = key, .column = width, .sequences = sequences});
+    p.run(contract::CacheWrite{.x = row, .stream = key, .column = width, .sequences = written});
   }
   const View v = p.drawn(3, rows * heads, width);
-  p.run(contract::CacheWrite{.x = v, .stream = value, .column = 0, .sequences = sequences});
-  p.run(contract::Attention{.q = p.plain(4, rows * heads, width + shared),
-                            .key = key,
-                            .value = value,
-                            .heads = heads,
-                            .scale = 0.2f,
-                            .sequences = sequences,
-                            .out = p.output("out", rows * heads, width)});
+  p.run(contract::CacheWrite{.x = v, .stream = value, .column = 0, .sequences = written});
+  const View q = p.plain(4, rows * heads, width + shared);
+  const auto attend = [&](contract::SequencesRef to, int64_t n, const char* name) {
+    p.run(contract::Attention{.q = q.slice_rows(0, n * heads),
+                              .key = key,
+                              .value = value,
+                              .heads = heads,
+                              .scale = 0.2f,
+                              .sequences = to,
+                              .out = p.output(name, n * heads, width)});
+  };
+  attend(sequences, rows, "out");
+  if (copied > 0) attend(p.sequences({&copy, 1}), copied, "copied_out");
   return p;
 }
 
@@ -272,6 +301,16 @@ std::vector<Case> cache_write_cases() {
       for (const Values values : {Values::kPlain, Values::kWide, Values::kLow, Values::kNotFinite}) {
         list.add(dtype, {{"rows", {40}}, {"heads", {4}}, {"width", {16}}, {"shared_width", {shared}}}, values);
         list.add(dtype, {{"rows", {3}}, {"heads", {1}}, {"width", {33}}, {"shared_width", {shared}}}, values);
+      }
+    }
+  }
+  for (const char* dtype : kDTypes) {
+    for (const int64_t shared : {0, 8}) {
+      for (const Values values : {Values::kPlain, Values::kNotFinite}) {
+        list.add(dtype, {{"rows", {70}}, {"heads", {3}}, {"width", {16}}, {"shared_width", {shared}}, {"copied", {37}}},
+                 values);
+        list.add(dtype, {{"rows", {5}}, {"heads", {1}}, {"width", {9}}, {"shared_width", {shared}}, {"copied", {5}}},
+                 values);
       }
     }
   }
@@ -293,13 +332,19 @@ std::vector<Suite> attention_suites() {
                                        {"scale_log2", -126, 126, -3},
                                        lengths,
                                        {"listed", 0, kPositionsMax, 0}};
-  std::vector<DimensionRange> fed = shape;
+  const DimensionRange last{"last", 0, kPositionsMax, 0, true};
+  std::vector<DimensionRange> fed = shape, of_grad = shape;
   fed.push_back({"chunk", 0, kPositionsMax, 0});
-  fed.push_back({"last", 0, kPositionsMax, 0, true});
+  fed.push_back(last);
+  of_grad.push_back(last);
   return {
       {"cache_write",
        {dtypes},
-       {{"rows", 1, kPositionsMax}, {"heads", 1, 256}, {"width", 1, 1024}, {"shared_width", 0, 1024, 0}},
+       {{"rows", 1, kPositionsMax},
+        {"heads", 1, 256},
+        {"width", 1, 1024},
+        {"shared_width", 0, 1024, 0},
+        {"copied", 0, kPositionsMax, 0}},
        [](const Case& c) {
          return 8 * area((c.at("rows") + 64) * c.at("heads"), c.at("width") + c.at("shared_width"));
        },
@@ -315,9 +360,9 @@ std::vector<Suite> attention_suites() {
        attention_cases},
       {"attention_grad",
        {dtypes, forms, lists},
-       shape,
+       of_grad,
        attention_elements,
-       attention_misfit,
+       attention_grad_misfit,
        build_attention_grad,
        attention_grad_cases},
   };

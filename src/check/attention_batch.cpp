@@ -222,8 +222,15 @@ class Batch {
 
   void gradient() {
     const int64_t width = c_.at("width"), value_width = c_.at("value_width");
-    const View dout = add_operand(p_, c_, 26, all_.n_rows * heads_, value_width, false);
-    const contract::SequencesRef sequences = p_.sequences(all_.steps[0].documents);
+    const int64_t n = all_.n_attending;
+    const View dout = add_operand(p_, c_, 26, n * heads_, value_width, false);
+    std::vector<SequenceRows> documents = all_.steps.back().documents;
+    int64_t key_rows = n;
+    for (SequenceRows& rows : documents) {
+      rows.prefix_begin = key_rows;
+      key_rows += rows.position_begin;
+    }
+    const contract::SequencesRef sequences = p_.sequences(documents);
     p_.run(contract::AttentionGrad{.q = q_,
                                    .key = key_,
                                    .value = value_,
@@ -233,9 +240,9 @@ class Batch {
                                    .out = out_,
                                    .stats = stats_,
                                    .dout = dout,
-                                   .dq = p_.output("dq", all_.n_rows * heads_, width),
-                                   .dk = p_.output("dk", all_.n_rows * key_heads_, width),
-                                   .dv = p_.output("dv", all_.n_rows * key_heads_, value_width),
+                                   .dq = p_.output("dq", n * heads_, width),
+                                   .dk = p_.output("dk", key_rows * key_heads_, width),
+                                   .dv = p_.output("dv", key_rows * key_heads_, value_width),
                                    .selected = selected_});
   }
 
@@ -292,8 +299,13 @@ std::string attention_misfit(const Case& c) {
   const std::vector<int64_t>& last = c.list("last");
   if (last.size() != 1 && last.size() != c.list("lengths").size()) return "'last' names neither one nor all documents";
   const bool is_whole = std::all_of(last.begin(), last.end(), [](int64_t n) { return n == 0; });
-  if (!is_whole && c.at("chunk") != 0) return "it has 'chunk' and 'last'";
+  if (!is_whole && chunk_of(c) != 0) return "it has 'chunk' and 'last'";
   return {};
+}
+
+std::string attention_grad_misfit(const Case& c) {
+  if (c.is("every") || last_of(c) == c.list("lengths")) return attention_misfit(c);
+  return "'last' and lists do not come together";
 }
 
 Program build_attention(const Case& c) {

@@ -7,6 +7,7 @@ namespace naru::check {
 
 double attention_elements(const Case& c);
 std::string attention_misfit(const Case& c);
+std::string attention_grad_misfit(const Case& c);
 Program build_attention(const Case& c);
 Program build_attention_grad(const Case& c);
 

@@ -42,8 +42,12 @@ struct SequenceRows {
   int64_t n_rows = 0;
   int64_t position_begin = 0;
   const int32_t* pages = nullptr;
+  // Of an AttentionGrad, where position_begin > 0: the rows of positions [0, position_begin) in dk and dv, counted as
+  // rows of the batch are, and behind all of those.
+  int64_t prefix_begin = 0;
 
-  int64_t n_pages() const { return (position_begin + n_rows + kCachePage - 1) / kCachePage; }
+  [[gnu::always_inline]] int64_t end_position() const { return position_begin + n_rows; }
+  [[gnu::always_inline]] int64_t n_pages() const { return (end_position() + kCachePage - 1) / kCachePage; }
 };
 
 // The sequences of one batch with their page tables, on a chip: made once a batch (Chip::make_sequences), named by all
@@ -88,6 +92,14 @@ class SequencesRef {
   [[gnu::always_inline]] size_t size() const { return rows().size(); }
   [[gnu::always_inline]] bool empty() const { return rows().empty(); }
   [[gnu::always_inline]] const SequenceRows& operator[](size_t i) const { return rows()[i]; }
+  // The row of the batch behind the last that is named.
+  [[gnu::always_inline]] int64_t end_row() const {
+    int64_t last = 0;
+    for (const SequenceRows& each : rows()) {
+      if (each.row_begin + each.n_rows > last) last = each.row_begin + each.n_rows;
+    }
+    return last;
+  }
 
  private:
   const Sequences* sequences_ = nullptr;

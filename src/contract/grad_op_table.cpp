@@ -120,7 +120,8 @@ void validate(const AttentionGrad& op) {
   NARU_CHECK(op.key.shape.dtype == op.value.shape.dtype && op.key.shape.heads == op.value.shape.heads, op.kName);
   NARU_CHECK(op.heads > 0 && op.heads % op.key.shape.heads == 0 && op.q.rows % op.heads == 0, op.kName, op.heads);
   const int64_t rows = op.q.rows, width = op.out.cols;
-  const int64_t key_rows = rows / op.heads * op.key.shape.heads;
+  const int64_t n_tokens = rows / op.heads, key_heads = op.key.shape.heads, key_rows = op.dk.rows;
+  NARU_CHECK(key_rows >= n_tokens * key_heads && key_rows % key_heads == 0, op.kName, key_rows, n_tokens, key_heads);
   check_f32(op.kName, "q", op.q, rows, op.key.shape.width);
   check_f32(op.kName, "out", op.out, rows, width);
   check_f32(op.kName, "stats", op.stats, rows, 2);
@@ -132,7 +133,11 @@ void validate(const AttentionGrad& op) {
   const bool is_shared = op.value.shape.use == CacheUse::kKeyAndValue;
   NARU_CHECK(is_shared ? width <= op.value.shape.width : width == op.value.shape.width, op.kName, width);
   check_sequences(op.kName, op.sequences, rows / op.heads);
-  for (const SequenceRows& s : op.sequences) NARU_CHECK(s.position_begin == 0, op.kName, s.position_begin);
+  for (const SequenceRows& s : op.sequences) {
+    if (s.position_begin == 0) continue;
+    NARU_CHECK(op.selected.empty() && s.prefix_begin >= n_tokens, op.kName, s.prefix_begin, n_tokens);
+    NARU_CHECK(s.prefix_begin + s.position_begin <= key_rows / key_heads, op.kName, s.prefix_begin, s.position_begin);
+  }
   check_selected(op.kName, op.selected, rows / op.heads);
 }
 

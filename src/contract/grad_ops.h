@@ -89,10 +89,13 @@ struct RopeGrad {
   View dx;  // as dy; may be dy
 };
 
-// Section 7, of an Attention over whole documents: every sequence begins at position 0. `stats` and `out` are what the
-// forward gave. Positions of a document are one dot's elements; absent ones count as +0. Where an element of q or dout
-// (as an operand) is not finite, its head's gradients of that document are NaN throughout. With `selected` sums over
-// what a query sees (r, dq) are counted in its list; those over queries (dk, dv) by position, absent ones as +0.
+// Section 7, of an Attention over documents. `stats` and `out` are what the forward gave. Positions of a document are
+// one dot's elements; absent ones count as +0. Where an element of q or dout (as an operand) is not finite, its head's
+// gradients of that document are NaN throughout. With `selected` sums over what a query sees (r, dq) are counted in its
+// list; those over queries (dk, dv) by position, absent ones as +0, and all sequences begin at position 0.
+//
+// A sequence that begins behind position 0 has no queries before: they are absent. What its queries give the keys
+// before lies in rows of its own, E of all sequences, behind those of the T tokens (SequenceRows::prefix_begin).
 struct AttentionGrad {
   static constexpr std::string_view kName = "attention_grad";
   View q;  // [T * H, D], as the forward read it
@@ -105,8 +108,8 @@ struct AttentionGrad {
   View stats;          // [T * H, 2]: m and l
   View dout;           // [T * H, value width]
   View dq;             // [T * H, D]
-  View dk;             // [T * key heads, D]: rows as a CacheWrite with a row for each (token, head) has them
-  View dv;             // [T * key heads, value width]
+  View dk;             // [(T + E) * key heads, D]: rows as a CacheWrite with a row for each (token, head) has them
+  View dv;             // [(T + E) * key heads, value width]
   View selected = {};  // i32 [T, K]: as the forward read them; or empty
 };
 

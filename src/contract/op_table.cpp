@@ -136,10 +136,12 @@ template <>
 void validate(const CacheWrite& op) {
   check_stream(op.kName, op.stream);
   NARU_CHECK(op.column >= 0 && op.column + op.x.cols <= op.stream.shape.width, op.column, op.x.cols);
-  int64_t n_rows = 0;
-  for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
+  const int64_t n_rows = op.sequences.end_row();
   NARU_CHECK(op.x.rows == n_rows || op.x.rows == n_rows * op.stream.shape.heads, op.x.rows, n_rows);
   check_sequences(op.kName, op.sequences, n_rows);
+  int64_t n_written = 0;
+  for (const SequenceRows& rows : op.sequences) n_written += rows.n_rows;
+  NARU_CHECK(n_written >= n_rows, op.kName, "rows of no sequence", n_written, n_rows);
 }
 
 template <>

@@ -97,8 +97,8 @@ struct RoundBF16 {
 };
 
 // Section 5. Rounds rows to the stream's dtype and stores them at their positions, in columns [column, column + x.cols)
-// of each head. x has one row for each (token, head), or one for each token, which all heads get. A non-finite value
-// (after rounding) is an error.
+// of each head. x has one row for each (token, head), or one for each token, which all heads get. A token may be of
+// several sequences, and is stored in each. A non-finite value (after rounding) is an error.
 struct CacheWrite {
   static constexpr std::string_view kName = "cache_write";
   View x;  // [T * H, W] or [T, W]

@@ -78,12 +78,17 @@ std::vector<nn::LayerCacheShape> Decoder::cache_shapes(DType cache_dtype) const 
 Result<Decoder::Start> Decoder::begin(contract::Chip& chip, nn::Workspace& workspace, const Batch& batch) const {
   const auto n_rows = static_cast<int64_t>(batch.ids.size());
   NARU_CHECK(n_rows > 0 && batch.positions.size() == batch.ids.size(), n_rows, batch.positions.size());
-  NARU_ASSIGN(auto sequences, chip.make_sequences(batch.sequences));
+  NARU_ASSIGN(std::shared_ptr<const contract::Sequences> sequences, chip.make_sequences(batch.sequences));
+  std::shared_ptr<const contract::Sequences> writes = sequences;
+  if (!batch.writes.empty()) {
+    NARU_ASSIGN(writes, chip.make_sequences(batch.writes));
+  }
   NARU_ASSIGN(const View ids, upload(chip, workspace, batch.ids));
   NARU_ASSIGN(const View positions, upload(chip, workspace, batch.positions));
   Start start{.ctx = {.chip = chip,
                       .workspace = workspace,
                       .sequences = std::move(sequences),
+                      .writes = std::move(writes),
                       .n_rows = n_rows,
                       .cos = workspace.take(n_rows, rope_dim / 2),
                       .sin = workspace.take(n_rows, rope_dim / 2)},

@@ -33,7 +33,8 @@ struct Batch {
   std::vector<int32_t> ids;
   std::vector<int32_t> positions;  // from the start of each row's document
   std::vector<contract::SequenceRows> sequences;
-  std::vector<int32_t> logit_rows;  // rows whose logits are wanted, ascending
+  std::vector<contract::SequenceRows> writes = {};  // by which rows are written to the cache; empty: the sequences
+  std::vector<int32_t> logit_rows;                  // rows whose logits are wanted, ascending
 };
 
 struct Decoder {

@@ -10,7 +10,7 @@ Status rotate(Context& ctx, View x, View out, int64_t rows_per_token, contract::
 }
 
 Status write_cache(Context& ctx, const contract::CacheStream& stream, View x, int64_t column) {
-  return ctx.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = *ctx.sequences});
+  return ctx.run(contract::CacheWrite{.x = x, .stream = stream, .column = column, .sequences = *ctx.writes});
 }
 
 // The heads normed, where the model norms them.

@@ -58,6 +58,7 @@ class Backward {
 
   Status add_weight_grad(const MatrixBinding& binding, View dy, View x, View groups, int64_t rows_share);
   Status gradient_of_target(const contract::GroupedMatmul& op, const contract::GroupedTarget& target);
+  Result<View> add_prefixes(View grad, int64_t heads);
   Result<View> balance_scores(const contract::Route& op);
   const MatrixBinding& binding_of(const contract::PackedMatrix* weight) const { return tape_.bindings_.matrix(weight); }
 

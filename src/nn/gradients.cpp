@@ -128,11 +128,23 @@ Status Backward::gradient(const contract::CacheWrite& op) {
   });
 }
 
+// Of a stream's gradient with rows for prefixes the rows of the batch, to which those are added.
+Result<View> Backward::add_prefixes(View grad, int64_t heads) {
+  const View& prefix_rows = tape_.prefix_rows_;
+  if (prefix_rows.rows == 0) return grad;
+  const int64_t n_tokens = grad.rows / heads - prefix_rows.rows;
+  View tokens = grad;  // all heads of a token in a row
+  tokens.rows = n_tokens + prefix_rows.rows;
+  tokens.cols = tokens.row_stride = heads * grad.cols;
+  NARU_TRY(run(contract::EmbedGrad{
+      .ids = prefix_rows, .dy = tokens.slice_rows(n_tokens, prefix_rows.rows), .out = tokens.slice_rows(0, n_tokens)}));
+  return grad.slice_rows(0, n_tokens * heads);
+}
+
 Status Backward::gradient(const contract::Attention& op) {
   if (!has_gradient(op.out)) return {};
-  const int64_t n_rows = op.q.rows / op.heads * op.key.shape.heads;
-  const View dk = shadow_.take(n_rows, op.key.shape.width);
-  const View dv = shadow_.take(n_rows, op.out.cols);
+  const int64_t heads = op.key.shape.heads, n_rows = (op.q.rows / op.heads + tape_.prefix_rows_.rows) * heads;
+  View dk = shadow_.take(n_rows, op.key.shape.width), dv = shadow_.take(n_rows, op.out.cols);
   NARU_TRY(contribute(op.q, [&](View out) {
     return run(contract::AttentionGrad{.q = op.q,
                                        .key = op.key,
@@ -148,6 +160,8 @@ Status Backward::gradient(const contract::Attention& op) {
                                        .dv = dv,
                                        .selected = op.selected});
   }));
+  NARU_ASSIGN(dk, add_prefixes(dk, heads));
+  NARU_ASSIGN(dv, add_prefixes(dv, heads));
   stream_grads_[op.key.address] = dk;
   if (op.value.shape.use != contract::CacheUse::kKeyAndValue) {
     stream_grads_[op.value.address] = dv;

@@ -54,6 +54,10 @@ class Tape {
     balance_losses_ = losses;
   }
 
+  // What an AttentionGrad gives rows behind those of the batch is that of these, i32 [E, 1]
+  // (SequenceRows::prefix_begin).
+  void set_prefix_rows(View rows) { prefix_rows_ = rows; }
+
   // A stretch lies between two marks of the workspace; its values live there until it has run backwards.
   void begin(const Workspace& workspace);
   void end(const Workspace& workspace);
@@ -81,6 +85,7 @@ class Tape {
   float balance_weight_ = 0;
   contract::SequencesRef sequences_;
   View balance_losses_;  // empty: none, or written
+  View prefix_rows_;
 };
 
 }  // namespace naru::nn

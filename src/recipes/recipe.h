@@ -150,6 +150,7 @@ struct GrpoRecipe : RolloutRecipe {
   double clip_low = 0.2, clip_high = 0.2;  // how far the ratio counts below and above 1
   double off_policy_max = 0;    // answers of advantage below 0 whose mean log-ratio fell further are left out; 0: none
   bool keep_routing = false;    // later updates take the experts of the rollout
+  bool share_prompts = true;    // answers to one prompt in a micro-batch have its rows once
   double kl_weight = 0;         // of the distance to the reference; 0: there is none
   std::string kl = "k3";        // its estimator: "k3" or "unbiased"
   int64_t reference_every = 0;  // steps after which the present weights become the reference; 0: always the first ones

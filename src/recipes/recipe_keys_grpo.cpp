@@ -97,6 +97,11 @@ constexpr KeyRow kGrpoKeys[] = {
      .meaning = "every token keeps the experts that the rollout chose for it, and routers weigh them as they are now "
                 "(DeepSeek-V3.2): for mixtures of experts with several updates"},
     {.section = "grpo",
+     .key = "share_prompts",
+     .field = of_grpo<&G::share_prompts>,
+     .meaning = "answers to one prompt that lie in one micro-batch compute its rows once: the same losses in less "
+                "time, gradients added in another order; not in models with prediction layers"},
+    {.section = "grpo",
      .key = "temperature",
      .field = of_grpo<&G::temperature>,
      .meaning =

@@ -7,13 +7,26 @@ namespace naru::train {
 
 using contract::kCachePage;
 
-DocumentPages::DocumentPages(const data::MicroBatch& batch) {
-  const int64_t n_pages = pages_of(batch);
-  for (int64_t page = 0; page < n_pages; ++page) pages_.push_back(static_cast<int32_t>(page));
-  int64_t page = 0;
-  for (const data::DocumentRows& document : batch.documents) {
-    rows_.push_back({document.row_begin, document.n_rows, 0, pages_.data() + page});
-    page += ceil_div(document.n_rows, kCachePage);
+void DocumentPages::add(const data::MicroBatch& batch, const std::vector<SharedPrompts::Prefix>& prefixes) {
+  const auto prefix_of = [&](size_t d) { return prefixes.empty() ? SharedPrompts::Prefix{} : prefixes[d]; };
+  int64_t n_entries = 0;
+  for (size_t d = 0; d < batch.documents.size(); ++d)
+    n_entries += ceil_div(prefix_of(d).n_rows + batch.documents[d].n_rows, kCachePage);
+  pages_.reserve(static_cast<size_t>(n_entries));  // so that no page moves
+  int32_t next = 0;
+  for (size_t d = 0; d < batch.documents.size(); ++d) {
+    const data::DocumentRows& document = batch.documents[d];
+    const SharedPrompts::Prefix prefix = prefix_of(d);
+    const int64_t n_filled = prefix.n_rows / kCachePage;  // pages that are shared
+    contract::SequenceRows rows{document.row_begin, document.n_rows, prefix.n_rows, pages_.data() + pages_.size()};
+    for (int64_t i = 0; i < rows.n_pages(); ++i) pages_.push_back(i < n_filled ? rows_[prefix.of].pages[i] : next++);
+    rows.prefix_begin = std::ssize(batch.ids) + std::ssize(prefix_rows_);
+    for (int64_t i = 0; i < prefix.n_rows; ++i)
+      prefix_rows_.push_back(static_cast<int32_t>(rows_[prefix.of].row_begin + i));
+    const int64_t n_left = prefix.n_rows - n_filled * kCachePage, at = n_filled * kCachePage;
+    if (n_left > 0) writes_.push_back({rows_[prefix.of].row_begin + at, n_left, at, rows.pages});
+    writes_.push_back(rows);
+    rows_.push_back(rows);
   }
 }
 

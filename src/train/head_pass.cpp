@@ -133,20 +133,22 @@ Status HeadPass::drawn_gradient(const HeadWork& work, float temperature, const s
 Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, WeighedRows& rows) {
   const auto temperature = static_cast<float>(loss.temperature());
   const bool is_plain = temperature == 1.0f && batch_.kept.rows() == 0;
-  const size_t n = work.row_weights.size();
-  std::vector<float> at(n), factors(n, 1.0f);
+  std::vector<float> of_rows(work.row_weights.size());
+  NARU_TRY(is_plain ? log_probs(work, of_rows) : drawn_log_probs(work, temperature, of_rows));
+  for (size_t i = 0; i < of_rows.size(); ++i) {
+    if (work.row_weights[i] == 0) of_rows[i] = 0;
+  }
+  const data::MicroBatch& whole = shared_.whole();
+  const std::vector<float> at = shared_.spread(of_rows);
+  std::vector<float> factors(at.size(), 1.0f);
   std::vector<float>& losses = rows.losses;
-  losses.assign(n, 0.0f);
-  NARU_TRY(is_plain ? log_probs(work, at) : drawn_log_probs(work, temperature, at));
-  for (size_t i = 0; i < n; ++i) {
-    if (work.row_weights[i] == 0) at[i] = 0;
-  }
+  losses.assign(at.size(), 0.0f);
   if (!ctx_.chip.info().is_planner) {
-    NARU_TRY(loss.weigh(batch_, at, losses, factors));
-    rows.statistics = loss.statistics(batch_, at);
+    NARU_TRY(loss.weigh(whole, at, losses, factors));
+    rows.statistics = loss.statistics(whole, at);
   }
-  for (size_t i = 0; i < n; ++i) {
-    if (work.row_weights[i] == 0) losses[i] = factors[i] = 0;
+  for (size_t i = 0; i < at.size(); ++i) {
+    if (whole.weights[i] == 0) losses[i] = factors[i] = 0;
     if (std::isfinite(factors[i])) continue;
     return Error{Code::kOutOfRange,
                  fmt::format("weighing the losses of a micro-batch: the factor of row {} is {}, at "
@@ -154,7 +156,7 @@ Status HeadPass::run(const HeadWork& work, const LogProbLoss& loss, WeighedRows&
                              i, factors[i], at[i])};
   }
   if (work.grad.empty()) return {};
-  const std::vector<float> weights = scaled(work, factors);
+  const std::vector<float> weights = scaled(work, shared_.gather(factors));
   return is_plain ? cross_entropy(work, weights, weights) : drawn_gradient(work, temperature, weights);
 }
 

@@ -8,6 +8,7 @@
 #include "models/decoder.h"
 #include "nn/tape.h"
 #include "train/objective.h"
+#include "train/shared_prompts.h"
 
 namespace naru::train {
 
@@ -26,16 +27,15 @@ struct HeadWork {
 
 // What an objective of log-probabilities made of a micro-batch.
 struct WeighedRows {
-  std::vector<float> losses;  // [T]: before weighting
+  std::vector<float> losses;  // of the whole micro-batch: before weighting
   PolicyStatistics statistics;
 };
 
 class HeadPass {
  public:
   // On a planner, where no log-probability is one, every row is taken to count.
-  HeadPass(nn::Context& ctx, const models::Decoder& decoder, const nn::Bindings& bindings,
-           const data::MicroBatch& batch)
-      : ctx_(ctx), decoder_(decoder), bindings_(bindings), batch_(batch) {}
+  HeadPass(nn::Context& ctx, const models::Decoder& decoder, const nn::Bindings& bindings, const SharedPrompts& shared)
+      : ctx_(ctx), decoder_(decoder), bindings_(bindings), shared_(shared), batch_(shared.rows()) {}
 
   // The losses are on the chip, in work.losses.
   Status run(const HeadWork& work, CrossEntropyLoss loss);
@@ -58,7 +58,8 @@ class HeadPass {
   nn::Context& ctx_;
   const models::Decoder& decoder_;
   const nn::Bindings& bindings_;
-  const data::MicroBatch& batch_;
+  const SharedPrompts& shared_;
+  const data::MicroBatch& batch_;  // the rows that are computed
 };
 
 }  // namespace naru::train

@@ -37,14 +37,16 @@ namespace {
 class MicroStep {
  public:
   MicroStep(contract::Chip& chip, const models::Decoder& decoder, nn::Workspace& values, nn::Workspace& shadow,
-            const std::vector<nn::LayerCache>& cache, const nn::Bindings* bindings, bool recompute)
+            const std::vector<nn::LayerCache>& cache, const nn::Bindings* bindings, bool recompute,
+            bool shares_prompts = false)
       : chip_(chip),
         decoder_(decoder),
         values_(values),
         shadow_(shadow),
         cache_(cache),
         bindings_(bindings),
-        recompute_(recompute) {}
+        recompute_(recompute),
+        shares_prompts_(shares_prompts && bindings != nullptr) {}
 
   Result<TrainableModel::MicroResult> run(const data::MicroBatch& batch, const TrainableModel::StepScale& scale,
                                           const Objective& objective);
@@ -52,7 +54,7 @@ class MicroStep {
 
  private:
   bool wants_gradients() const { return bindings_ != nullptr; }
-  Result<Pass> start(const data::MicroBatch& batch, const MicroResults::Wanted& wanted);
+  Result<Pass> start(const SharedPrompts& shared, const MicroResults::Wanted& wanted);
   // The model's own layers take the experts that the batch keeps.
   void place_experts(nn::Context& ctx, size_t layer) const {
     ctx.chosen = results_.chosen(layer);
@@ -62,13 +64,14 @@ class MicroStep {
   Status add_heads(const data::MicroBatch& batch, const TrainableModel::StepScale& scale, Pass& pass);
   Status forward(Pass& pass);
   Status predict(Pass& pass);
-  Status run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, WeighedRows& rows);
+  Status run_heads(const SharedPrompts& shared, const Objective& objective, Pass& pass, WeighedRows& rows);
   template <typename Run>  // Result<View>(): the stretch once more
   Status backward_stretch(Pass& pass, size_t layer, View in, View in_grad, bool is_in_given, View out, View out_grad,
                           const Run& run);
   Status backward(Pass& pass);
   nn::Tape& new_tape() {
     tapes_.push_back(std::make_unique<nn::Tape>(chip_, *bindings_));
+    tapes_.back()->set_prefix_rows(prefix_rows_);
     return *tapes_.back();
   }
 
@@ -79,6 +82,8 @@ class MicroStep {
   const std::vector<nn::LayerCache>& cache_;
   const nn::Bindings* bindings_;  // null: no gradients
   bool recompute_;
+  bool shares_prompts_;
+  View prefix_rows_;  // i32 [E, 1]
   bool keeps_experts_ = false;
   float balance_weight_ = 0;
   MicroResults results_;
@@ -173,9 +178,9 @@ Status MicroStep::predict(Pass& pass) {
 
 // The model's own head by the objective, whose losses come to the host where it has them there; those of prediction
 // layers by cross entropy.
-Status MicroStep::run_heads(const data::MicroBatch& batch, const Objective& objective, Pass& pass, WeighedRows& rows) {
+Status MicroStep::run_heads(const SharedPrompts& shared, const Objective& objective, Pass& pass, WeighedRows& rows) {
   static const nn::Bindings kNone;
-  HeadPass heads(pass.ctx, decoder_, wants_gradients() ? *bindings_ : kNone, batch);
+  HeadPass heads(pass.ctx, decoder_, wants_gradients() ? *bindings_ : kNone, shared);
   if (const auto* by_log_probs = std::get_if<std::shared_ptr<const LogProbLoss>>(&objective)) {
     NARU_TRY(heads.run(pass.heads[0], **by_log_probs, rows));
   } else if (const auto* by_logits = std::get_if<std::shared_ptr<const LogitsLoss>>(&objective)) {
@@ -232,23 +237,31 @@ Status MicroStep::backward(Pass& pass) {
   return embedding.backward(shadow_);
 }
 
-Result<Pass> MicroStep::start(const data::MicroBatch& batch, const MicroResults::Wanted& wanted) {
+Result<Pass> MicroStep::start(const SharedPrompts& shared, const MicroResults::Wanted& wanted) {
   values_.keep(false);
   values_.release(0);
-  const DocumentPages sequences(batch);
+  const data::MicroBatch& batch = shared.rows();
+  const DocumentPages sequences(shared);
   models::Batch rows;
   rows.ids = batch.ids;
   rows.positions = batch.positions;
   rows.sequences = sequences.rows();
+  if (shared.is_any()) rows.writes = sequences.writes();
   results_.place(values_, decoder_, batch, wanted);
   keeps_experts_ = !batch.experts.empty();
   if (keeps_experts_) NARU_TRY(results_.give(chip_, batch.experts));
   NARU_ASSIGN(models::Decoder::Start begun, decoder_.begin(chip_, values_, rows));
+  prefix_rows_ = {};
+  if (shared.is_any()) {
+    NARU_ASSIGN(prefix_rows_, models::upload(chip_, values_, sequences.prefix_rows()));
+  } else if (shares_prompts_ && chip_.info().is_planner) {
+    values_.take(begun.ids.rows, 1, DType::kI32);
+  }
   return Pass{.ctx = begun.ctx, .ids = begun.ids, .x = {}, .before = {}, .heads = {}, .seen = {}};
 }
 
 Result<data::KeptExperts> MicroStep::choose(const data::MicroBatch& batch) {
-  NARU_ASSIGN(Pass pass, start(batch, {.experts = true}));
+  NARU_ASSIGN(Pass pass, start(SharedPrompts(batch, false), {.experts = true}));
   NARU_TRY(forward(pass));
   return results_.read_experts(chip_);
 }
@@ -256,21 +269,21 @@ Result<data::KeptExperts> MicroStep::choose(const data::MicroBatch& batch) {
 Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch,
                                                    const TrainableModel::StepScale& scale, const Objective& objective) {
   balance_weight_ = wants_gradients() ? static_cast<float>(scale.balance_weight) : 0;
-  NARU_ASSIGN(Pass pass, start(batch, {.predictions = wants_gradients(),
-                                       .experts = wants_gradients() || !batch.experts.empty(),
-                                       .balance = balance_weight_ != 0}));
-  NARU_TRY(add_heads(batch, scale, pass));
+  const SharedPrompts shared(batch, shares_prompts_);
+  NARU_ASSIGN(Pass pass, start(shared, {.predictions = wants_gradients(),
+                                        .experts = wants_gradients() || !batch.experts.empty(),
+                                        .balance = balance_weight_ != 0}));
+  NARU_TRY(add_heads(shared.rows(), scale, pass));
   NARU_TRY(forward(pass));
   pass.heads[0].state = pass.x.back();
   NARU_TRY(predict(pass));
   WeighedRows weighed;
-  NARU_TRY(run_heads(batch, objective, pass, weighed));
+  NARU_TRY(run_heads(shared, objective, pass, weighed));
   if (wants_gradients()) NARU_TRY(backward(pass));
   NARU_ASSIGN(TrainableModel::MicroResult result, results_.read(chip_));
-  if (!weighed.losses.empty()) result.losses = std::move(weighed.losses);
+  result.losses = weighed.losses.empty() ? shared.spread(result.losses) : std::move(weighed.losses);
   result.sums.policy = weighed.statistics;
-  const auto finish = [&](size_t head, std::vector<float>& of) {
-    const std::vector<float>& weights = pass.heads[head].row_weights;
+  const auto finish = [&](const std::vector<float>& weights, std::vector<float>& of) {
     double sum = 0;
     for (size_t i = 0; i < of.size(); ++i) {
       if (weights[i] == 0) of[i] = 0;
@@ -278,9 +291,9 @@ Result<TrainableModel::MicroResult> MicroStep::run(const data::MicroBatch& batch
     }
     return sum;
   };
-  result.sums.loss = finish(0, result.losses);
+  result.sums.loss = finish(batch.weights, result.losses);
   for (size_t depth = 0; depth < result.prediction_losses.size(); ++depth) {
-    result.sums.prediction_losses.push_back(finish(depth + 1, result.prediction_losses[depth]));
+    result.sums.prediction_losses.push_back(finish(pass.heads[depth + 1].row_weights, result.prediction_losses[depth]));
   }
   for (const float loss : result.balance) result.sums.balance += static_cast<double>(loss);
   return result;
@@ -374,7 +387,8 @@ Result<TrainableModel::MicroResult> TrainableModel::run(const data::MicroBatch& 
   s.check_room(batch);
   NARU_CHECK(std::ssize(batch.signals) == n_signals(objective), batch.signals.size(), n_signals(objective));
   MicroStep step(*s.chip, s.decoder, *s.values_memory, *s.shadow_memory, s.cache,
-                 grads != nullptr ? &grads->bindings_ : nullptr, s.options.recompute);
+                 grads != nullptr ? &grads->bindings_ : nullptr, s.options.recompute,
+                 s.options.shares_prompts && s.decoder.predictions.empty());
   return step.run(batch, scale, objective);
 }
 

@@ -69,6 +69,9 @@ class TrainableModel {
     contract::ComputeMode compute = contract::ComputeMode::kF32;
     bool is_latent_form = false;
     bool recompute = false;
+    // Answers to one prompt have its rows once, in runs with gradients (shared_prompts.h); not with prediction layers,
+    // which see a token beyond.
+    bool shares_prompts = false;
     recipes::LoraRecipe lora;
     std::function<Status()> check = {};  // asked between two matrices that are packed; its error ends that
   };

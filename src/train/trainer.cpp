@@ -36,6 +36,7 @@ TrainableModel::Options RunningTrainer::model_options() const {
   return {.compute = recipe_.compute,
           .is_latent_form = files_.is_latent_form,
           .recompute = recipe_.recompute,
+          .shares_prompts = recipe_.kind == recipes::RunKind::kGrpo && recipe_.grpo.share_prompts,
           .lora = recipe_.lora,
           .check = [this] { return check_given_up(); }};
 }

@@ -39,9 +39,7 @@ Error non_finite_rows(std::string_view op, int64_t n_rows, const BadIndices& row
 }
 
 int64_t cache_write_row(const contract::CacheWrite& op, int64_t index) {
-  int64_t n_tokens = 0;
-  for (const contract::SequenceRows& rows : op.sequences) n_tokens += rows.n_rows;
-  const int64_t heads_in_x = op.x.rows / n_tokens;
+  const int64_t heads_in_x = op.x.rows / op.sequences.end_row();
   int64_t token = index / op.x.cols / heads_in_x;
   size_t s = 0;
   for (; token >= op.sequences[s].n_rows; ++s) token -= op.sequences[s].n_rows;

@@ -21,18 +21,23 @@ Result<std::unique_ptr<contract::Sequences>> GpuSequences::make(const SharedDevi
   auto sequences = std::unique_ptr<GpuSequences>(new GpuSequences(device, rows));
   int64_t n_rows = 0;
   for (const SequenceRows& each : rows) n_rows = std::max(n_rows, each.row_begin + each.n_rows);
-  std::vector<int32_t> words(static_cast<size_t>(2 * n_rows), -1), pages;
+  std::vector<int32_t> words(static_cast<size_t>(2 * n_rows), -1), pages, entries;
   for (const SequenceRows& each : rows) {
     for (int64_t i = 0; i < each.n_rows; ++i) {
-      const auto at = static_cast<size_t>(2 * (each.row_begin + i));
-      words[at] = static_cast<int32_t>(each.position_begin + i);
-      words[at + 1] = static_cast<int32_t>(pages.size());
+      const auto row = each.row_begin + i;
+      const auto position = static_cast<int32_t>(each.position_begin + i), table = static_cast<int32_t>(pages.size());
+      words[static_cast<size_t>(2 * row)] = position;
+      words[static_cast<size_t>(2 * row + 1)] = table;
+      entries.insert(entries.end(), {static_cast<int32_t>(row), position, table});
     }
     pages.insert(pages.end(), each.pages, each.pages + each.n_pages());
   }
   sequences->n_rows_ = n_rows;
   sequences->pages_offset_ = static_cast<int64_t>(words.size()) * 4;
   words.insert(words.end(), pages.begin(), pages.end());
+  sequences->n_entries_ = std::ssize(entries) / 3;
+  sequences->entries_offset_ = static_cast<int64_t>(words.size()) * 4;
+  words.insert(words.end(), entries.begin(), entries.end());
   const auto bytes = static_cast<int64_t>(words.size()) * 4;
   NARU_ASSIGN(sequences->memory_, device->take(std::max<int64_t>(bytes, 4)));
   if (bytes > 0) NARU_TRY(device->driver().write({sequences->memory_.get(), 0}, words.data(), bytes));
@@ -61,6 +66,7 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
     const int32_t* mark = marks.data() + 2 * first;
     if (mark[0] < 1 || mark[0] > cols) return fault_of_device("cache_write");
     std::sort(bad.begin(), bad.end());
+    bad.erase(std::unique(bad.begin(), bad.end()), bad.end());
     return contract::row_error(
         "cache_write", static_cast<int64_t>(marks.size() / 2), std::move(bad),
         fmt::format("cache_write: row {}, column {}: the value is {}, a finite number was wanted; "
@@ -74,16 +80,15 @@ Describe non_finite_write(const contract::SequencesRef& sequences, int64_t rows_
 Status run(Device& device, const contract::CacheWrite& op) {
   if (op.x.rows == 0) return {};
   const GpuSequences& sequences = of_device(op.sequences);
-  int64_t n_tokens = 0;
-  for (const SequenceRows& rows : op.sequences) n_tokens += rows.n_rows;
-  const bool is_shared = op.x.rows == n_tokens;
+  const bool is_shared = op.x.rows == sequences.n_rows();
   const contract::CacheShape& shape = op.stream.shape;
   const int64_t rows_per_token = is_shared ? 1 : shape.heads;
   NARU_ASSIGN(const MemoryPlace marks,
               device.watch(op.x.rows, non_finite_write(op.sequences, rows_per_token, op.x.cols)));
-  return device.launch_rows("cache_write", op.x.rows, op.x, place_of(device, op.stream), sequences.tokens(),
-                            sequences.pages(), marks, op.x.rows, op.x.cols, shape.heads, is_shared,
-                            op.stream.page_bytes, shape.width, op.column, shape.dtype == DType::kBF16);
+  const int64_t n_writes = sequences.n_entries() * rows_per_token;
+  return device.launch_rows("cache_write", n_writes, op.x, place_of(device, op.stream), sequences.entries(),
+                            sequences.pages(), marks, n_writes, op.x.cols, shape.heads, is_shared, op.stream.page_bytes,
+                            shape.width, op.column, shape.dtype == DType::kBF16);
 }
 
 namespace {

@@ -29,8 +29,9 @@ int64_t packed_bytes(DType stored, contract::Rule rule, int64_t groups, int64_t 
 Result<std::unique_ptr<contract::PackedMatrix>> pack(const SharedDevice& device, const contract::MatrixSource& source,
                                                      contract::Rule rule);
 
-// The sequences of a batch in the device's memory: of each row its position (-1: none) and where its page table begins;
-// the page tables.
+// The sequences of a batch in the device's memory: of each row its position (-1: none) in the last sequence that names
+// it and where that one's page table begins; the page tables; of each row of each sequence (an entry) its row of the
+// batch, its position and where its page table begins.
 class GpuSequences : public contract::Sequences {
  public:
   static Result<std::unique_ptr<contract::Sequences>> make(const SharedDevice& device,
@@ -38,14 +39,16 @@ class GpuSequences : public contract::Sequences {
   ~GpuSequences() override;
   MemoryPlace tokens() const { return {memory_.get(), 0}; }
   MemoryPlace pages() const { return {memory_.get(), pages_offset_}; }
+  MemoryPlace entries() const { return {memory_.get(), entries_offset_}; }
   int64_t n_rows() const { return n_rows_; }
+  int64_t n_entries() const { return n_entries_; }
 
  private:
   GpuSequences(SharedDevice device, std::span<const contract::SequenceRows> rows)
       : Sequences(rows), device_(std::move(device)) {}
   SharedDevice device_;
   Memory memory_;
-  int64_t pages_offset_ = 0, n_rows_ = 0;
+  int64_t pages_offset_ = 0, entries_offset_ = 0, n_rows_ = 0, n_entries_ = 0;
 };
 inline const GpuSequences& of_device(const contract::SequencesRef& sequences) {
   return static_cast<const GpuSequences&>(*sequences.get());

@@ -58,12 +58,12 @@ ScratchSlots slots_of(const contract::RouteGrad& op) {
 ScratchSlots slots_of(const contract::BalanceLoss& op) {
   return {op.logits.rows * op.logits.cols * 4, op.logits.rows * 4, op.logits.cols * 12};
 }
-// Two rows of the longest document for each of its positions, and a flag, of the query heads of a key head.
+// Two rows of a document's positions for each of its queries, and a flag, of the query heads of a key head.
 ScratchSlots slots_of(const contract::AttentionGrad& op) {
-  int64_t longest = 0;
-  for (const contract::SequenceRows& rows : op.sequences) longest = std::max(longest, rows.n_rows);
+  int64_t most = 0;
+  for (const contract::SequenceRows& rows : op.sequences) most = std::max(most, rows.n_rows * rows.end_position());
   const int64_t heads = op.heads / op.key.shape.heads;
-  return {heads * longest * longest * 4, heads * longest * longest * 4, heads * 4};
+  return {heads * most * 4, heads * most * 4, heads * 4};
 }
 ScratchSlots slots_of(const contract::RmsNormGrad& op) {
   return {op.x.rows * 4};

@@ -71,10 +71,8 @@ void merge(Partial& total, const Partial& next) {
 
 template <>
 Status run(const CacheWrite& op) {
-  int64_t n_rows = 0;
-  for (const SequenceRows& rows : op.sequences) n_rows += rows.n_rows;
   const int64_t heads = op.stream.shape.heads;
-  const bool is_shared = op.x.rows == n_rows;
+  const bool is_shared = op.x.rows == op.sequences.end_row();
   BadRows bad("cache_write", op.x.rows);
   for (const SequenceRows& rows : op.sequences) {
     for (int64_t i = 0; i < rows.n_rows; ++i) {

@@ -1,6 +1,6 @@
-// The gradient of attention over whole documents (docs/arithmetic.md section 7). One query head of one document at a
-// time: its rows of P and ds are kept whole, with +0 where a query does not see a position, so that dk and dv are dots
-// of section 3 over all positions of the document; dq is one over what its query sees.
+// The gradient of attention over documents (docs/arithmetic.md section 7). One query head of one document at a time:
+// its rows of P and ds are kept whole, with +0 where a query does not see a position or is absent, so that dk and dv
+// are dots of section 3 over all positions of the document; dq is one over what its query sees.
 #include <algorithm>
 
 #include "chips/reference/ops.h"
@@ -33,7 +33,7 @@ class Rows {
 
 class HeadGrad {
  public:
-  // seen[i]: the positions that query i sees, ascending.
+  // seen[i]: the positions that the query of position i sees, ascending; none where it is absent.
   HeadGrad(const AttentionGrad& op, const SequenceRows& rows, const std::vector<std::vector<int64_t>>& seen,
            int64_t head)
       : op_(op),
@@ -41,7 +41,8 @@ class HeadGrad {
         seen_(seen),
         head_(head),
         key_head_(head / (op.heads / op.key.shape.heads)),
-        n_(rows.n_rows),
+        first_(rows.position_begin),
+        n_(rows.end_position()),
         width_(op.q.cols),
         value_width_(op.out.cols),
         q_(n_, width_),
@@ -54,7 +55,7 @@ class HeadGrad {
   void run() {
     load();
     if (!q_.is_finite() || !dout_.is_finite()) return fill_nan();
-    for (int64_t i = 0; i < n_; ++i) make_row(i);
+    for (int64_t i = first_; i < n_; ++i) make_row(i);
     round_operand(p_);
     for (int64_t j = 0; j < n_; ++j) {
       const std::vector<float> p = p_.column(j), ds = ds_.column(j);
@@ -64,8 +65,11 @@ class HeadGrad {
   }
 
  private:
-  int64_t query_row(int64_t i) const { return (rows_.row_begin + i) * op_.heads + head_; }
-  int64_t key_row(int64_t j) const { return (rows_.row_begin + j) * op_.key.shape.heads + key_head_; }
+  int64_t query_row(int64_t i) const { return (rows_.row_begin + i - first_) * op_.heads + head_; }
+  int64_t key_row(int64_t j) const {
+    const int64_t row = j < first_ ? rows_.prefix_begin + j : rows_.row_begin + j - first_;
+    return row * op_.key.shape.heads + key_head_;
+  }
   bool is_bf16() const { return op_.key.shape.dtype == DType::kBF16; }
   float dot(const float* a, const float* b, int64_t n) const {
     return is_bf16() ? dot_bf16(a, b, n) : dot_f32(a, b, n);
@@ -92,10 +96,11 @@ class HeadGrad {
     };
     for (int64_t i = 0; i < n_; ++i) {
       const int32_t page = rows_.pages[i / kCachePage];
-      copy(f32(op_.q, query_row(i)), q_.row(i), width_);
-      copy(f32(op_.dout, query_row(i)), dout_.row(i), value_width_);
       copy(cache_row(op_.key, page, key_head_, i), k_.row(i), width_);
       copy(cache_row(op_.value, page, key_head_, i), v_.row(i), value_width_);
+      if (i < first_) continue;
+      copy(f32(op_.q, query_row(i)), q_.row(i), width_);
+      copy(f32(op_.dout, query_row(i)), dout_.row(i), value_width_);
     }
   }
 
@@ -138,7 +143,7 @@ class HeadGrad {
   void fill_nan() {
     const float nan = std::bit_cast<float>(0x7fc00000u);
     for (int64_t i = 0; i < n_; ++i) {
-      for (int64_t c = 0; c < width_; ++c) f32(op_.dq, query_row(i))[c] = nan;
+      for (int64_t c = 0; c < width_ && i >= first_; ++c) f32(op_.dq, query_row(i))[c] = nan;
       for (int64_t c = 0; c < width_; ++c) f32(op_.dk, key_row(i))[c] = nan;
       for (int64_t c = 0; c < value_width_; ++c) f32(op_.dv, key_row(i))[c] = nan;
     }
@@ -148,7 +153,7 @@ class HeadGrad {
   const SequenceRows& rows_;
   const std::vector<std::vector<int64_t>>& seen_;
   int64_t head_, key_head_;
-  int64_t n_, width_, value_width_;
+  int64_t first_, n_, width_, value_width_;  // positions of queries [first_, n_), of keys [0, n_)
   Rows q_, k_, dout_, v_;
   Rows p_, ds_;
 };
@@ -158,9 +163,10 @@ class HeadGrad {
 template <>
 Status run(const AttentionGrad& op) {
   for (const SequenceRows& rows : op.sequences) {
-    std::vector<std::vector<int64_t>> seen;
+    std::vector<std::vector<int64_t>> seen(static_cast<size_t>(rows.position_begin));
     for (int64_t i = 0; i < rows.n_rows; ++i) {
-      NARU_ASSIGN(seen.emplace_back(), seen_positions(op.kName, op.selected, rows.row_begin + i, i));
+      NARU_ASSIGN(seen.emplace_back(),
+                  seen_positions(op.kName, op.selected, rows.row_begin + i, rows.position_begin + i));
     }
     for (int64_t head = 0; head < op.heads; ++head) HeadGrad(op, rows, seen, head).run();
   }

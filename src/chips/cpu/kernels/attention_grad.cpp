@@ -11,7 +11,7 @@ namespace {
 using contract::AttentionGrad;
 using contract::SequenceRows;
 
-constexpr int64_t kWholeMax = 2048;  // rows of a document that one thread may run
+constexpr int64_t kWholeMax = 2048;  // positions of a document that one thread may run
 constexpr int64_t kTogetherMin = 256;
 constexpr int64_t kGradChunk = 4;  // blocks of queries whose tiles are kept before dK and dV take them
 
@@ -33,12 +33,12 @@ class Runner {
 
  private:
   static double square_of(const SequenceRows& rows) {
-    return static_cast<double>(rows.n_rows) * static_cast<double>(rows.n_rows);
+    return static_cast<double>(rows.n_rows) * static_cast<double>(rows.n_rows + 2 * rows.position_begin);
   }
   // A task of more than a quarter of a thread's share.
   bool is_together(const SequenceRows& rows) const {
-    if (rows.n_rows > kWholeMax) return true;
-    if (work_.pool.n_threads() == 1 || rows.n_rows < kTogetherMin) return false;
+    if (rows.end_position() > kWholeMax) return true;
+    if (work_.pool.n_threads() == 1 || rows.end_position() < kTogetherMin) return false;
     return square_of(rows) * 4 * work_.pool.n_threads() > square_ * static_cast<double>(key_heads_);
   }
 
@@ -46,7 +46,7 @@ class Runner {
     const auto n_sequences = static_cast<int64_t>(op_.sequences.size());
     Carver list(work_.shared.get(op_.sequences.size() * sizeof(int64_t)));
     auto* order = list.take<int64_t>(n_sequences);
-    int64_t n = 0, n_rows_max = 0;
+    int64_t n = 0, n_blocks_max = 0;
     for (int64_t s = 0; s < n_sequences; ++s) {  // longest first
       const SequenceRows& rows = op_.sequences[static_cast<size_t>(s)];
       if (is_together(rows) || rows.n_rows == 0) continue;
@@ -54,14 +54,14 @@ class Runner {
       for (; at > 0 && op_.sequences[static_cast<size_t>(order[at - 1])].n_rows < rows.n_rows; --at)
         order[at] = order[at - 1];
       order[at] = s;
-      n_rows_max = rows.n_rows > n_rows_max ? rows.n_rows : n_rows_max;
+      n_blocks_max = rows.n_pages() > n_blocks_max ? rows.n_pages() : n_blocks_max;
     }
     Carver count(nullptr);
-    (void)carve(count, (n_rows_max + 31) / 32);
+    (void)carve(count, n_blocks_max);
     work_.pool.parallel_for(n * key_heads_, [&](int64_t task, int thread) {
       Carver carver(work_.scratch[static_cast<size_t>(thread)].get(count.bytes()));
       const SequenceRows& rows = op_.sequences[static_cast<size_t>(order[task / key_heads_])];
-      const Whole memory = carve(carver, (rows.n_rows + 31) / 32);
+      const Whole memory = carve(carver, rows.n_pages());
       for (int64_t h = 0; h < sizes_.group; ++h)
         run_head(HeadWorker<Rule>(op_, sizes_, rows, task % key_heads_ * sizes_.group + h, memory.keys), h == 0,
                  memory);
@@ -82,13 +82,18 @@ class Runner {
     const OperandTiles<Rule> tiles(carver, n_blocks, chunk);
     return {keys, queries, tiles, ThreadMemory<Rule>(carver, sizes_, n_blocks)};
   }
+  // Batches begin at multiples of `batch`, so that none reaches into two segments; the first one may begin later.
+  static int64_t end_of_batch(int64_t begin, int64_t batch, int64_t n_blocks) {
+    const int64_t end = (begin / batch + 1) * batch;
+    return end < n_blocks ? end : n_blocks;
+  }
   static int64_t chunk_of(int64_t n_blocks) { return n_blocks < kGradChunk ? n_blocks : kGradChunk; }
 
   static void run_head(const HeadWorker<Rule>& worker, bool is_first, const Whole& memory) {
     const int64_t n = worker.n_blocks(), chunk = chunk_of(n);
     for (int64_t p = 0; p < n && is_first; ++p) worker.make_page(p, memory.thread);
-    for (int64_t begin = 0; begin < n; begin += chunk) {
-      const int64_t end = begin + chunk < n ? begin + chunk : n;
+    for (int64_t begin = worker.first_block(), end = 0; begin < n; begin = end) {
+      end = end_of_batch(begin, chunk, n);
       for (int64_t b = begin; b < end; ++b) {
         if (!worker.run_block(b, b - begin, memory.queries, memory.tiles, memory.thread)) return worker.fill_nan();
       }
@@ -97,7 +102,7 @@ class Runner {
   }
 
   void run_together(const SequenceRows& rows, int64_t head) {
-    const int64_t n_blocks = (rows.n_rows + 31) / 32;
+    const int64_t n_blocks = rows.n_pages();
     int64_t batch = 8;  // blocks; a divisor of a segment's
     while (batch < kDotSegmentBlocks && batch < 4 * work_.pool.n_threads()) batch *= 2;
     const auto carve = [&](Carver& carver) {
@@ -118,8 +123,8 @@ class Runner {
     };
     if (head % sizes_.group == 0)
       work_.pool.parallel_for(n_blocks, [&](int64_t p, int thread) { worker.make_page(p, memory_of(thread)); });
-    for (int64_t begin = 0; begin < n_blocks; begin += batch) {
-      const int64_t end = begin + batch < n_blocks ? begin + batch : n_blocks;
+    for (int64_t begin = worker.first_block(), end = 0; begin < n_blocks; begin = end) {
+      end = end_of_batch(begin, batch, n_blocks);
       work_.pool.parallel_for(end - begin, [&](int64_t task, int thread) {
         const int64_t slot = end - begin - 1 - task;  // the longest first
         const ThreadMemory<Rule> memory = memory_of(thread);

@@ -1,8 +1,9 @@
 // The gradient of attention for one query head of one document (docs/arithmetic.md section 7), block of 32 queries by
-// page of 32 keys. Tiles have a row for each key and queries as lanes. Of a block, S^T = K Q^T and dP^T = V dO^T give
-// P^T and e^T of every page that it sees, and r; then dS^T page by page, and dQ^T += K^T dS^T with queries as lanes.
-// P^T and dS^T of a few blocks are kept: as left operands of dV = P^T dO and dK = dS^T Q (lanes are columns) they join
-// the sums of each page. Every chain ascends as the text says: pages for dQ, blocks of queries for dK and dV.
+// page of 32 keys, both by position. Tiles have a row for each key and queries as lanes. Of a block, S^T = K Q^T and
+// dP^T = V dO^T give P^T and e^T of every page that it sees, and r; then dS^T page by page, and dQ^T += K^T dS^T with
+// queries as lanes. P^T and dS^T of a few blocks are kept: as left operands of dV = P^T dO and dK = dS^T Q (lanes are
+// columns) they join the sums of each page. Every chain ascends as the text says: pages for dQ, blocks of queries for
+// dK and dV.
 //
 // What a query does not see is +0 in P and dS and may be multiplied or left out: operands are finite here, so that a
 // product with +0 is a zero, and a zero changes no bit of a running sum but a zero's sign. (A running sum can be -0,
@@ -28,7 +29,9 @@ class HeadWorker {
              int64_t head, const KeyMemory<Rule>& keys)
       : op_(op), sizes_(sizes), rows_(rows), head_(head), key_head_(head / sizes.group), keys_(keys) {}
 
-  int64_t n_blocks() const { return (rows_.n_rows + 31) / 32; }
+  // Blocks of queries [first_block(), n_blocks()), pages of keys [0, n_blocks()).
+  int64_t first_block() const { return rows_.position_begin / 32; }
+  int64_t n_blocks() const { return rows_.n_pages(); }
 
   // Makes the left operands of page p, which all query heads of a key head share.
   void make_page(int64_t p, const Thread& thread) const {
@@ -84,14 +87,15 @@ class HeadWorker {
   // `begin` in slot 0. After the last block they are written out.
   void add_to_page(int64_t p, int64_t begin, int64_t end, const Queries& queries, const Tiles& tiles) const {
     const int64_t first = begin > p ? begin : p, slot = first - begin;
+    const bool is_new = first == (p > first_block() ? p : first_block());
     const int64_t segment = begin / kDotSegmentBlocks, dk_floats = sizes_.dk_floats(), dv_floats = sizes_.dv_floats();
     float* dk = keys_.dk + p * (1 + keys_.levels) * dk_floats;
     float* dv = keys_.dv + p * (1 + keys_.levels) * dv_floats;
-    if (first == p) {  // segments that see nothing of the page are +0
+    if (is_new) {  // segments that see nothing of the page are +0
       clear(dk + dk_floats, keys_.levels * dk_floats);
       clear(dv + dv_floats, keys_.levels * dv_floats);
     }
-    const bool is_first = first == p || first == segment * kDotSegmentBlocks;
+    const bool is_first = is_new || first == segment * kDotSegmentBlocks;
     add_blocks(p, first, end, tiles.p + tiles.at(p, slot), queries.dout_value + slot * dout_value_size(),
                padded(sizes_.value_width, 16), is_first, dv);
     add_blocks(p, first, end, tiles.ds + tiles.at(p, slot), queries.q_value + slot * q_value_size(),
@@ -115,8 +119,8 @@ class HeadWorker {
     const auto fill = [&](float* out, int64_t n) {
       for (int64_t c = 0; c < n; ++c) out[c] = __builtin_bit_cast(float, 0x7fc00000u);
     };
-    for (int64_t i = 0; i < rows_.n_rows; ++i) {
-      fill(f32(op_.dq, query_row(i)), sizes_.width);
+    for (int64_t i = 0; i < rows_.end_position(); ++i) {
+      if (is_query(i)) fill(f32(op_.dq, query_row(i)), sizes_.width);
       fill(f32(op_.dk, key_row(i)), sizes_.width);
       fill(f32(op_.dv, key_row(i)), sizes_.value_width);
     }
@@ -125,24 +129,42 @@ class HeadWorker {
  private:
   static constexpr bool kIsSplit = KeyMemory<Rule>::kIsSplit;
 
-  int64_t query_row(int64_t i) const { return (rows_.row_begin + i) * op_.heads + head_; }
-  int64_t key_row(int64_t j) const { return (rows_.row_begin + j) * op_.key.shape.heads + key_head_; }
-  int64_t n_keys(int64_t p) const { return rows_.n_rows - p * 32 < 32 ? rows_.n_rows - p * 32 : 32; }
+  // By position.
+  bool is_query(int64_t i) const { return i >= rows_.position_begin && i < rows_.end_position(); }
+  int64_t query_row(int64_t i) const { return (rows_.row_begin + i - rows_.position_begin) * op_.heads + head_; }
+  int64_t key_row(int64_t j) const {
+    const int64_t row = j < rows_.position_begin ? rows_.prefix_begin + j : rows_.row_begin + j - rows_.position_begin;
+    return row * op_.key.shape.heads + key_head_;
+  }
+  int64_t n_keys(int64_t p) const { return rows_.end_position() - p * 32 < 32 ? rows_.end_position() - p * 32 : 32; }
   int64_t q_key_size() const { return key_form_size<Rule>(sizes_.width); }
   int64_t dout_key_size() const { return key_form_size<Rule>(sizes_.value_width); }
   int64_t q_value_size() const { return value_form_size<Rule>(sizes_.width); }
   int64_t dout_value_size() const { return value_form_size<Rule>(sizes_.value_width); }
   Left* key_rows_of(int64_t p) const { return keys_.key_rows + p * keys_.key_rows_size; }
 
+  // The queries of a block that are there, and the halves of its lanes that have any.
+  struct Lanes {
+    int64_t begin, end;
+  };
+  Lanes queries_of(int64_t b) const {
+    const int64_t begin = rows_.position_begin - b * 32, end = rows_.end_position() - b * 32;
+    return {begin < 0 ? 0 : begin, end < 32 ? end : 32};
+  }
+  Lanes lanes_of(int64_t b) const {
+    const Lanes queries = queries_of(b);
+    return {queries.begin / 16 * 16, (queries.end + 15) / 16 * 16};
+  }
+
   static void clear(float* x, int64_t n) {
     for (int64_t i = 0; i < n; i += 16) store(x + i, zero());
   }
 
-  // 32 rows of queries or of their gradients, as operands; +0 past the document's end and in the padding.
+  // 32 rows of queries or of their gradients, as operands; +0 where a query is absent and in the padding.
   bool load_rows(const View& from, int64_t b, int64_t n, float* rows) const {
     Boolx16 wrong = first_lanes(0);
     for (int64_t i = 0; i < 32; ++i) {
-      const bool is_real = b * 32 + i < rows_.n_rows;
+      const bool is_real = is_query(b * 32 + i);
       const float* x = is_real ? f32(from, query_row(b * 32 + i)) : nullptr;
       for (int64_t c = 0; c < sizes_.row_columns; c += 16) {
         F32x16 v = is_real && c < n ? load_at(x, c, n) : zero();
@@ -164,7 +186,7 @@ class HeadWorker {
     make_value_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, to.dout_value + slot * dout_value_size());
     for (int64_t i = 0; i < 32; ++i) {
       const int64_t at = b * 32 + i;
-      const bool is_real = at < rows_.n_rows;
+      const bool is_real = is_query(at);
       const float* stats = is_real ? f32(op_.stats, query_row(at)) : nullptr;
       to.m[slot * 32 + i] = is_real ? stats[0] : 0.0f;
       to.rl[slot * 32 + i] = is_real ? NARU_LEVEL::div(1.0f, stats[1]) : 0.0f;
@@ -179,23 +201,33 @@ class HeadWorker {
     });
   }
 
-  // [n rows of keys][32 queries] products of two key forms.
-  void multiply_tile(const Left* left, const Right* right, int64_t width, int64_t n, int64_t lane_begin,
+  // body(Constant<V>, lane) for vectors of queries that cover lanes [begin, end), both multiples of 16.
+  template <typename Body>
+  NARU_INLINE static void for_lane_tiles(int64_t begin, int64_t end, const Body& body) {
+    if (end - begin == kGradVectors * 16) return body(Constant<kGradVectors>{}, begin);
+    for (; begin < end; begin += 16) body(Constant<1>{}, begin);
+  }
+
+  // [n rows of keys][queries `lanes`] products of two key forms.
+  void multiply_tile(const Left* left, const Right* right, int64_t width, int64_t n, bool is_diagonal, Lanes lanes,
                      float* out) const {
-    constexpr int R = kGradRows, V = kGradVectors;
+    constexpr int R = kGradRows;
     for (int64_t r = 0; r < n; r += R) {
-      for (int64_t lane = r < 16 ? 0 : lane_begin / (V * 16) * (V * 16); lane < 32; lane += V * 16) {
-        F32x16 acc[R * V];
-        unroll<R * V>([&](auto i) { acc[i] = zero(); });
-        if constexpr (Rule::kIsBF16) {
-          for (int64_t c = 0; c < width; c += 32)
-            Form::template chain<R, V>(left + c * Form::kLeftOfChain + r, Form::key_form(), 0, 32,
-                                       right + c * Form::kChain + lane, 32, acc);
-        } else {
-          Form::template chain<R, V>(left + r, Form::key_form(), 0, width, right + lane, 32, acc);
-        }
-        unroll<R * V>([&](auto i) { store(out + (r + i / V) * 32 + lane + i % V * 16, acc[i]); });
-      }
+      const int64_t begin = is_diagonal && r >= 16 ? 16 : lanes.begin;
+      for_lane_tiles(
+          begin, lanes.end, [&](auto n_vectors, int64_t lane) __attribute__((always_inline)) {
+            constexpr int V = decltype(n_vectors)::value;
+            F32x16 acc[R * V];
+            unroll<R * V>([&](auto i) { acc[i] = zero(); });
+            if constexpr (Rule::kIsBF16) {
+              for (int64_t c = 0; c < width; c += 32)
+                Form::template chain<R, V>(left + c * Form::kLeftOfChain + r, Form::key_form(), 0,
+                                           width - c < 32 ? width - c : 32, right + c * Form::kChain + lane, 32, acc);
+            } else {
+              Form::template chain<R, V>(left + r, Form::key_form(), 0, width, right + lane, 32, acc);
+            }
+            unroll<R * V>([&](auto i) { store(out + (r + i / V) * 32 + lane + i % V * 16, acc[i]); });
+          });
     }
   }
 
@@ -221,17 +253,20 @@ class HeadWorker {
   void make_page_scores(int64_t p, int64_t b, int64_t slot, const Queries& queries, float* p_out, float* e_out,
                         float* lanes) const {
     const bool is_diagonal = p == b;
-    const int64_t n = n_keys(p), lane_begin = is_diagonal ? 16 : 0;
+    const int64_t n = n_keys(p);
+    const Lanes lanes_there = lanes_of(b);
     const Left* keys = keys_.keys + p * keys_.keys_size;
     if constexpr (!kIsSplit) keys = reinterpret_cast<const Left*>(page_of(op_.key, rows_, p, key_head_));
     const Left* values = sizes_.is_latent ? keys : keys_.values + p * keys_.values_size;
-    multiply_tile(keys, queries.q_key + slot * q_key_size(), sizes_.width, n, lane_begin, p_out);
-    multiply_tile(values, queries.dout_key + slot * dout_key_size(), sizes_.value_width, n, lane_begin, e_out);
+    multiply_tile(keys, queries.q_key + slot * q_key_size(), sizes_.width, n, is_diagonal, lanes_there, p_out);
+    multiply_tile(values, queries.dout_key + slot * dout_key_size(), sizes_.value_width, n, is_diagonal, lanes_there,
+                  e_out);
     const F32x16 scale = splat(op_.scale), floor = splat(-38.0f);
     for (int64_t v = 0; v < 2; ++v) {
       const int64_t at = slot * 32 + v * 16;
       const F32x16 m = load(queries.m + at), rl = load(queries.rl + at), d0 = load(queries.d0 + at);
-      const int64_t seen = !is_diagonal ? n : n < 16 * (v + 1) ? n : 16 * (v + 1);
+      int64_t seen = !is_diagonal ? n : n < 16 * (v + 1) ? n : 16 * (v + 1);
+      if (v * 16 < lanes_there.begin || v * 16 >= lanes_there.end) seen = 0;
       for (int64_t j = 0; j < seen; ++j) {
         const F32x16 d = sub(mul(load(p_out + j * 32 + v * 16), scale), m);
         const Boolx16 unseen = first_lanes(is_diagonal && j > v * 16 ? j - v * 16 : 0);
@@ -272,17 +307,20 @@ class HeadWorker {
 
   // dQ^T of block b takes page p, of which ds is its dS^T.
   void add_to_dq(int64_t p, int64_t b, const Right* ds, float* dq) const {
-    constexpr int R = kGradRows, V = kGradVectors;
+    constexpr int R = kGradRows;
     const bool is_first = p % kDotSegmentBlocks == 0;
+    const Lanes lanes = lanes_of(b);
     for (int64_t c = 0; c < sizes_.width; c += R) {
-      for (int64_t lane = 0; lane < 32; lane += V * 16) {
-        float* out = dq + c * 32 + lane;
-        F32x16 acc[R * V];
-        unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * 32 + i % V * 16); });
-        Form::template chain<R, V>(key_rows_of(p) + c, Form::value_form(sizes_.key_columns), 0, n_keys(p), ds + lane,
-                                   32, acc);
-        unroll<R * V>([&](auto i) { store(out + i / V * 32 + i % V * 16, acc[i]); });
-      }
+      for_lane_tiles(
+          lanes.begin, lanes.end, [&](auto n_vectors, int64_t lane) __attribute__((always_inline)) {
+            constexpr int V = decltype(n_vectors)::value;
+            float* out = dq + c * 32 + lane;
+            F32x16 acc[R * V];
+            unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * 32 + i % V * 16); });
+            Form::template chain<R, V>(key_rows_of(p) + c, Form::value_form(sizes_.key_columns), 0, n_keys(p),
+                                       ds + lane, 32, acc);
+            unroll<R * V>([&](auto i) { store(out + i / V * 32 + i % V * 16, acc[i]); });
+          });
     }
     if (keys_.levels > 0 && (p == b || (p + 1) % kDotSegmentBlocks == 0))
       push_segment(dq, sizes_.dk_floats(), p / kDotSegmentBlocks, dq + sizes_.dk_floats());
@@ -297,7 +335,8 @@ class HeadWorker {
       for (int64_t lane = 0; lane < 32; lane += 16)
         transpose_block(dq + c * 32 + lane, 32, rows + lane * sizes_.row_columns + c, sizes_.row_columns);
     }
-    for (int64_t i = 0; i < 32 && b * 32 + i < rows_.n_rows; ++i) {
+    for (int64_t i = 0; i < 32; ++i) {
+      if (!is_query(b * 32 + i)) continue;
       float* out = f32(op_.dq, query_row(b * 32 + i));
       const float* from = rows + i * sizes_.row_columns;
       for_lanes(sizes_.width, [&](int64_t c, int64_t) { store_at(out, c, sizes_.width, add(load(from + c), zero())); });
@@ -323,10 +362,11 @@ class HeadWorker {
       F32x16 acc[R * V];
       unroll<R * V>([&](auto i) { acc[i] = is_first ? zero() : load(out + i / V * columns + i % V * 16); });
       for (int64_t b = begin; b < end; ++b) {
-        const int64_t n = rows_.n_rows - b * 32;
-        Form::template chain<R, V>(left + (b - begin) * Tiles::kSize + r * Form::kLeftOfChain, Form::blocks(),
-                                   b == p ? r : 0, n < 32 ? n : 32, right + (b - begin) * Form::kChain * columns,
-                                   columns, acc);
+        const Lanes queries = queries_of(b);
+        const int64_t first = b == p && r > queries.begin ? r : queries.begin;  // that sees a key of the tile
+        if (first >= queries.end) continue;
+        Form::template chain<R, V>(left + (b - begin) * Tiles::kSize + r * Form::kLeftOfChain, Form::blocks(), first,
+                                   queries.end, right + (b - begin) * Form::kChain * columns, columns, acc);
       }
       unroll<R * V>([&](auto i) { store(out + i / V * columns + i % V * 16, acc[i]); });
     }

@@ -277,7 +277,7 @@ class ListWorker {
         unroll<R * V>([&](auto v) { acc[v] = zero(); });
         if constexpr (Rule::kIsBF16) {
           const auto block_at = [&](int64_t b) { return right + b * kPageDwords * 32 + lane; };
-          multiply_blocks<Rule, R, V>(left + r * left_stride, left_stride, (width + 31) / 32, block_at, 32, acc);
+          multiply_blocks<Rule, R, V>(left + r * left_stride, left_stride, width, block_at, 32, acc);
         } else {
           multiply_f32<R, V>(left + r * left_stride, left_stride, width, right + lane, 32, acc);
         }

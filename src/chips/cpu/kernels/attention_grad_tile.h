@@ -63,23 +63,25 @@ NARU_INLINE void chain_dword(const typename Rule::Operand* left, const LeftStrid
   }
 }
 
-// acc[r * V + v] = acc + (e + o) of one block of 32.
+// acc[r * V + v] = acc + (e + o) of one block of 32, by the dwords that have elements [begin, end): all others count as
+// +0.
 template <typename Rule, int R, int V>
-NARU_INLINE void chain_bf16(const typename Rule::Operand* left, const LeftStrides& strides, const uint32_t* right,
-                            int64_t right_stride, F32x16 (&acc)[R * V]) {
+NARU_INLINE void chain_bf16(const typename Rule::Operand* left, const LeftStrides& strides, int64_t begin, int64_t end,
+                            const uint32_t* right, int64_t right_stride, F32x16 (&acc)[R * V]) {
+  const int64_t first = begin / 4, last = (end + 3) / 4;  // of each chain
   F32x16 even[R * V], odd[R * V];
   unroll<R * V>([&](auto i) { even[i] = zero(), odd[i] = zero(); });
   const auto step = [&](int64_t j, F32x16(&chain)[R * V]) __attribute__((always_inline)) {
     chain_dword<Rule, R, V>(left + j * strides.chain, strides, right + j * right_stride, chain);
   };
   if constexpr (R * V <= 4) {
-    for (int64_t j = 0; j < 8; ++j) {
+    for (int64_t j = first; j < last; ++j) {
       step(j, even);
       step(j + 8, odd);
     }
   } else {
-    for (int64_t j = 0; j < 8; ++j) step(j, even);
-    for (int64_t j = 8; j < 16; ++j) step(j, odd);
+    for (int64_t j = first; j < last; ++j) step(j, even);
+    for (int64_t j = 8 + first; j < 8 + last; ++j) step(j, odd);
   }
   unroll<R * V>([&](auto i) { acc[i] = add(acc[i], add(even[i], odd[i])); });
 }
@@ -101,12 +103,12 @@ struct GradForm {
   // A row is a block of 32 along the chain, as Rule::store_block writes it.
   static constexpr LeftStrides blocks() { return {kLeftOfChain, kPlanes, 1}; }
 
-  // One block of 32 (under the f32 rule n elements, from the `begin`th).
+  // Elements [begin, end) of one block of 32 (under the f32 rule of any number).
   template <int R, int V>
   NARU_INLINE static void chain(const Left* left, const LeftStrides& strides, int64_t begin, int64_t end,
                                 const Right* right, int64_t right_stride, F32x16 (&acc)[R * V]) {
     if constexpr (Rule::kIsBF16) {
-      chain_bf16<Rule, R, V>(left, strides, right, right_stride, acc);
+      chain_bf16<Rule, R, V>(left, strides, begin, end, right, right_stride, acc);
     } else {
       chain_f32<R, V>(left + begin * strides.chain, strides, end - begin, right + begin * right_stride, right_stride,
                       acc);

@@ -15,10 +15,12 @@ NARU_INLINE const std::byte* page_of(const contract::CacheStream& stream, const 
   return pointer_of(stream.address) + rows.pages[page] * stream.page_bytes + key_head * cache_head_bytes(stream.shape);
 }
 
-// Value form (bf16) of a page in value form of which only the first `n` positions count: the rest become +0.
+// Value form (bf16) of a page in value form of which only the first `n` positions count: the others of the dwords that
+// these are in become +0.
 inline void mask_value_page(const uint32_t* page, int64_t columns, int64_t n, uint32_t* out) {
   for (int64_t j = 0; j < kPageDwords; ++j) {
     const int64_t upper = j % 8 * 4 + j / 8;
+    if (j % 8 * 4 >= n) continue;
     const uint32_t mask = (upper < n ? 0xffff0000u : 0u) | (upper + 2 < n ? 0x0000ffffu : 0u);
     for (int64_t c = 0; c < columns; c += 16)
       store(out + j * columns + c, bit_and(load_i32(page + j * columns + c), splat_i32(static_cast<int32_t>(mask))));

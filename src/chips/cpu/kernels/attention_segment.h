@@ -203,23 +203,31 @@ class SegmentWorker {
     const auto* keys = reinterpret_cast<const Right*>(scratch_.key_pages[page]);
     const F32x16 scale = splat(op_.scale);
     for_tiles<kTileRows>(begin, block_.count, [&](auto n_rows, int64_t r) {
-      constexpr int R = decltype(n_rows)::value, V = kTileVectors;
-      if (scratch_.seen[r + R - 1] <= page * kCachePage) return;
-      for (int64_t lane = 0; lane < kCachePage; lane += V * 16) {
-        F32x16 acc[R * V];
-        unroll<R * V>([&](auto i) { acc[i] = zero(); });
-        const Operand* q = scratch_.q + r * q_stride();
-        if constexpr (Rule::kIsBF16) {
-          const auto block_at = [&](int64_t b) { return keys + b * kPageDwords * kCachePage + lane; };
-          multiply_blocks<Rule, R, V>(q, q_stride(), sizes_.key_blocks, block_at, kCachePage, acc);
-        } else {
-          multiply_f32<R, V>(q, q_stride(), sizes_.width, keys + lane, kCachePage, acc);
-        }
-        float* out = scratch_.scores + r * kAttentionSegment + page * kCachePage + lane;
-        unroll<R>([&](auto i) {
-          unroll<V>([&](auto v) { store(out + i * kAttentionSegment + v * 16, mul(acc[i * V + v], scale)); });
-        });
+      constexpr int R = decltype(n_rows)::value;
+      const int64_t n_seen = scratch_.seen[r + R - 1] - page * kCachePage;
+      if (n_seen <= 0) return;
+      if (kTileVectors == 1 || n_seen > 16) {
+        for (int64_t lane = 0; lane < kCachePage; lane += kTileVectors * 16)
+          score_lanes<R, kTileVectors>(keys, r, page, lane, scale);
+      } else {
+        score_lanes<R, 1>(keys, r, page, 0, scale);
       }
+    });
+  }
+  template <int R, int V>
+  NARU_INLINE void score_lanes(const Right* keys, int64_t r, int64_t page, int64_t lane, F32x16 scale) const {
+    F32x16 acc[R * V];
+    unroll<R * V>([&](auto i) { acc[i] = zero(); });
+    const Operand* q = scratch_.q + r * q_stride();
+    if constexpr (Rule::kIsBF16) {
+      const auto block_at = [&](int64_t b) { return keys + b * kPageDwords * kCachePage + lane; };
+      multiply_blocks<Rule, R, V>(q, q_stride(), sizes_.width, block_at, kCachePage, acc);
+    } else {
+      multiply_f32<R, V>(q, q_stride(), sizes_.width, keys + lane, kCachePage, acc);
+    }
+    float* out = scratch_.scores + r * kAttentionSegment + page * kCachePage + lane;
+    unroll<R>([&](auto i) {
+      unroll<V>([&](auto v) { store(out + i * kAttentionSegment + v * 16, mul(acc[i * V + v], scale)); });
     });
   }
 
@@ -232,6 +240,7 @@ class SegmentWorker {
     const F32x16 m = splat(max), floor = splat(-38.0f);
     F32x16 lanes = zero();
     const auto probability = [&](int64_t i) __attribute__((always_inline)) {
+      if (i >= n) return zero();
       const F32x16 d = sub(load(s + i), m);
       F32x16 e = exp_near(d);
       if constexpr (Rule::kIsBF16) e = round_bf16_near(e);
@@ -260,7 +269,7 @@ class SegmentWorker {
         if (sizes_.is_latent) {
           transpose_page_bf16(from, sizes_.columns, n_written, made);
           out[i] = made;
-        } else if (n_written < kCachePage) {  // at most the last page
+        } else if (n_written < kCachePage && n_written % 4 != 0) {  // at most the last page; dwords are read whole
           made = reinterpret_cast<Right*>(scratch_.made_pages);
           mask_value_page(from, sizes_.columns, n_written, made);
           out[i] = made;
@@ -287,7 +296,8 @@ class SegmentWorker {
         unroll<R * V>([&](auto i) { acc[i] = page == 0 ? zero() : load(sums + i / V * sizes_.columns + i % V * 16); });
         if constexpr (Rule::kIsBF16) {
           const auto block_at = [&](int64_t b) { return values[b] + vector * 16; };
-          multiply_blocks<Rule, R, V>(p, kSegmentOperands, n_pages < n ? n_pages : n, block_at, sizes_.columns, acc);
+          const int64_t n_seen = seen < n * kCachePage ? seen : n * kCachePage;
+          multiply_blocks<Rule, R, V>(p, kSegmentOperands, n_seen, block_at, sizes_.columns, acc);
         } else {
           for (int64_t i = 0; i < n && i < n_pages; ++i) {
             const int64_t rest = seen - i * kCachePage;

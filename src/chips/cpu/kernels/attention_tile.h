@@ -120,14 +120,16 @@ struct DotRule {
 };
 #endif
 
-// acc[r * V + v] = acc + (e + o) for each block in turn. Block b of row r lies at a + r * a_stride + b *
-// kBlockOperands; dword j of block b of the right operand is the row of dwords at block_at(b) + j * b_stride.
+// acc[r * V + v] = acc + (e + o) for each block of the n elements in turn. Block b of row r lies at a + r * a_stride +
+// b * kBlockOperands; dword j of block b of the right operand is the row of dwords at block_at(b) + j * b_stride. Of
+// the last block dwords that have no element are not read: products with +0 change no bit.
 template <typename Rule, int R, int V, typename BlockAt>
-NARU_INLINE void multiply_blocks(const typename Rule::Operand* a, int64_t a_stride, int64_t n_blocks,
-                                 const BlockAt& block_at, int64_t b_stride, F32x16 (&acc)[R * V]) {
+NARU_INLINE void multiply_blocks(const typename Rule::Operand* a, int64_t a_stride, int64_t n, const BlockAt& block_at,
+                                 int64_t b_stride, F32x16 (&acc)[R * V]) {
   constexpr int64_t kPerDword = Rule::kBlockOperands / kPageDwords;
-  for (int64_t block = 0; block < n_blocks; ++block) {
+  for (int64_t block = 0; block * 32 < n; ++block) {
     const uint32_t* b = block_at(block);
+    const int64_t n_dwords = n - block * 32 < 32 ? (n - block * 32 + 3) / 4 : 8;  // of each chain
     const typename Rule::Operand* left = a + block * Rule::kBlockOperands;
     F32x16 even[R * V], odd[R * V];
     unroll<R * V>([&](auto i) { even[i] = zero(), odd[i] = zero(); });
@@ -137,13 +139,13 @@ NARU_INLINE void multiply_blocks(const typename Rule::Operand* a, int64_t a_stri
       Rule::template step<R, V>(left + j * kPerDword, a_stride, right, chain);
     };
     if constexpr (R * V <= 4) {  // few chains: both at once, to hide the latency of fma
-      for (int64_t j = 0; j < 8; ++j) {
+      for (int64_t j = 0; j < n_dwords; ++j) {
         step(j, even);
         step(j + 8, odd);
       }
     } else {  // many: one after the other, to stay within the registers
-      for (int64_t j = 0; j < 8; ++j) step(j, even);
-      for (int64_t j = 8; j < 16; ++j) step(j, odd);
+      for (int64_t j = 0; j < n_dwords; ++j) step(j, even);
+      for (int64_t j = 8; j < 8 + n_dwords; ++j) step(j, odd);
     }
     unroll<R * V>([&](auto i) { acc[i] = add(acc[i], add(even[i], odd[i])); });
   }

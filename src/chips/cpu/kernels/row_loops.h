@@ -173,11 +173,7 @@ NARU_INLINE float row_sum_of_squares(const float* x, int64_t n) {
 }
 
 NARU_INLINE float max_lanes(F32x16 v) {
-  float all[16];
-  store(all, v);
-  float m = all[0];
-  for (int i = 1; i < 16; ++i) m = NARU_LEVEL::max(m, all[i]);
-  return NARU_LEVEL::add(m, 0.0f);
+  return NARU_LEVEL::add(largest_lane(v), 0.0f);
 }
 
 // The largest of n >= 1 elements; NaN when there is one; never -0. Four at a time, since no order counts here.

@@ -192,6 +192,10 @@ NARU_INLINE float sum_lanes(F32x16 a) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+NARU_INLINE float largest_lane(F32x16 a) {
+  return _mm512_reduce_max_ps(a.v);
+}
+
 NARU_INLINE void interleave(F32x16 a, F32x16 b, F32x16& first, F32x16& second) {
   const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const __m512i high = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);

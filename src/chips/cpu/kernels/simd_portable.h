@@ -258,6 +258,12 @@ NARU_INLINE float sum_lanes(F32x16 a) {
   return a.v[0];
 }
 
+NARU_INLINE float largest_lane(F32x16 a) {
+  float most = a.v[0];
+  for (int i = 1; i < 16; ++i) most = most < a.v[i] ? a.v[i] : most;
+  return most;
+}
+
 NARU_INLINE void interleave(F32x16 a, F32x16 b, F32x16& first, F32x16& second) {
   first = lanes<F32x16>([&](int i) { return i % 2 == 0 ? a.v[i / 2] : b.v[i / 2]; });
   second = lanes<F32x16>([&](int i) { return i % 2 == 0 ? a.v[8 + i / 2] : b.v[8 + i / 2]; });

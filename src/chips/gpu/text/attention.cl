@@ -2,6 +2,7 @@
 // bf16.
 //
 // tokens: of each row of the batch its position (-1: no row of a sequence) and where its page table begins in `pages`.
+// entries: of each row of each sequence its row of the batch, its position, and where its page table begins.
 #define PAGE 32
 #define ATTENTION_SEGMENT 512
 #define SCORE_FLOOR (-38.0f)
@@ -13,20 +14,19 @@ DEVICE float cached(const GLOBAL uchar* cache, i64 place, i64 is_bf16) {
   return is_bf16 ? from_bf16(((const GLOBAL ushort*)cache)[place]) : ((const GLOBAL float*)cache)[place];
 }
 
-// An item a row of x: all heads of a token where they share it.
+// An item an entry's row of x: all heads of a token where they share it.
 KERNEL(4, 1)
-cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, tokens), MEM(int, pages), MEM(int, marks), i64 rows,
+cache_write(HEAD, VIEW(float, x), MEM(uchar, cache), MEM(int, entries), MEM(int, pages), MEM(int, marks), i64 writes,
             i64 cols, i64 heads, i64 is_shared, i64 page_bytes, i64 width, i64 column, i64 is_bf16) {
   USE(float, x);
   USE(uchar, cache);
-  USE(int, tokens);
+  USE(int, entries);
   USE(int, pages);
   USE(int, marks);
-  FOR_ROWS (row, rows) {
-    const i64 token = is_shared ? row : row / heads;
-    const i64 position = tokens[2 * token];
-    if (position < 0) continue;
-    const i64 page = pages[tokens[2 * token + 1] + position / PAGE];
+  FOR_ROWS (write, writes) {
+    const GLOBAL int* entry = entries + 3 * (is_shared ? write : write / heads);
+    const i64 position = entry[1], page = pages[entry[2] + position / PAGE];
+    const i64 row = is_shared ? entry[0] : entry[0] * heads + write % heads;
     const i64 head_begin = is_shared ? 0 : row % heads, head_end = is_shared ? heads : head_begin + 1;
     i64 bad = 0;
     float found = 0.0f;

@@ -1,12 +1,11 @@
-// The gradient of attention over a whole document (docs/arithmetic.md section 7), for one key head at a time: rows of P
-// and ds of its query heads lie in `p` and `ds`, [query head][query][position], +0 where a query does not see a
-// position.
+// The gradient of attention over a document (docs/arithmetic.md section 7), for one key head at a time: rows of P and
+// ds of its query heads lie in `p` and `ds`, [query head][query][position], +0 where a query does not see a position.
 //
-// A document's rows of the batch begin at row_begin, its page table at `table` of `pages`. flags: of each query head
-// whether an element of q or dout is not finite as an operand.
+// Of a document's n positions those from `first` on have queries, whose rows of the batch begin at row_begin; `pages`
+// is its page table. flags: of each query head whether an element of q or dout is not finite as an operand.
 #define GRADIENT_PARAMETERS                                                                                        \
   HEAD, VIEW(float, q), VIEW(float, dout), MEM(uchar, keys), MEM(uchar, values), MEM(int, pages), MEM(int, flags), \
-      MEM(float, p), MEM(float, ds), i64 n, i64 row_begin, i64 heads, i64 group_size, i64 key_head, i64 key_width, \
+      MEM(float, p), MEM(float, ds), i64 n, i64 first, i64 row_begin, i64 heads, i64 group_size, i64 key_head, i64 key_width, \
       i64 key_page_bytes, i64 value_width, i64 value_page_bytes, i64 cols, i64 is_bf16
 #define GRADIENT_USES \
   USE(float, q);      \
@@ -27,7 +26,7 @@ KERNEL(16, 1) attention_grad_begin(HEAD, MEM(int, flags), i64 group_size) {
 // An item a row of q.
 KERNEL(16, 1) attention_grad_finite(GRADIENT_PARAMETERS) {
   GRADIENT_USES;
-  FOR_ROWS (i, n * group_size) {
+  FOR_ROWS (i, (n - first) * group_size) {
     const i64 h = i % group_size;
     const i64 row = (row_begin + i / group_size) * heads + key_head * group_size + h;
     int is_finite = 1;
@@ -69,11 +68,11 @@ attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), V
   const i64 row = (row_begin + i) * heads + key_head * group_size + h;
   const GLOBAL int* list = selected + (row_begin + i) * selected_stride;
   const i64 element_bytes = is_bf16 ? 2 : 4;
-  GLOBAL float *p_row = p + (h * n + i) * n, *ds_row = ds + (h * n + i) * n;
+  GLOBAL float *p_row = p + (h * (n - first) + i) * n, *ds_row = ds + (h * (n - first) + i) * n;
   const GLOBAL float *q_row = q + row * q_stride, *dout_row = dout + row * dout_stride,
                      *out_row = out + row * out_stride;
   const int is_due = IS_DUE;
-  const i64 seen = !is_due ? 0 : longest > 0 ? count_selected(list, longest) : i + 1;
+  const i64 seen = !is_due ? 0 : longest > 0 ? count_selected(list, longest) : first + i + 1;
   const i64 width = is_due ? n : 0;
   for (i64 j = item; j < width; j += 64) p_row[j] = 0.0f, ds_row[j] = 0.0f;
   if (item == 0 && is_due) {
@@ -116,28 +115,35 @@ attention_grad_rows(GRADIENT_PARAMETERS, VIEW(float, out), VIEW(float, stats), V
   }
 }
 
-// A column of dk or dv of a position an item: the query heads of the key head ascending.
-KERNEL(16, 1) attention_grad_columns(GRADIENT_PARAMETERS, VIEW(float, dk), VIEW(float, dv), i64 key_heads) {
+// A column of dk or dv of a position an item: the query heads of the key head ascending. Positions before the first
+// query have their rows from prefix_begin on.
+KERNEL(16, 1)
+attention_grad_columns(GRADIENT_PARAMETERS, VIEW(float, dk), VIEW(float, dv), i64 key_heads, i64 prefix_begin) {
   GRADIENT_USES;
   USE(float, dk);
   USE(float, dv);
   FOR_ELEMENTS (j, n, c, key_width + cols) {
     float sum = 0.0f;
     for (i64 h = 0; h < group_size; ++h) {
-      const i64 first = row_begin * heads + key_head * group_size + h;
+      const i64 row = row_begin * heads + key_head * group_size + h;
       const int is_key = c < key_width;
-      const GLOBAL float* left = (is_key ? ds : p) + h * n * n + j;
-      const GLOBAL float* right = is_key ? q + first * q_stride + c : dout + first * dout_stride + (c - key_width);
+      const GLOBAL float* left = (is_key ? ds : p) + h * (n - first) * n + j;
+      const GLOBAL float* right = is_key ? q + row * q_stride + c : dout + row * dout_stride + (c - key_width);
       const i64 stride = heads * (is_key ? q_stride : dout_stride);
       float dot;
+      // An absent query counts as +0.
+#define LEFT (i < first ? 0.0f : left[(i - first) * n])
+#define RIGHT (i < first ? 0.0f : right[(i - first) * stride])
       if (is_bf16) {
-        DOT(dot, n, i, 1, left[i * n], round_bf16_(right[i * stride]));
+        DOT(dot, n, i, 1, LEFT, round_bf16_(RIGHT));
       } else {
-        DOT(dot, n, i, 0, left[i * n], right[i * stride]);
+        DOT(dot, n, i, 0, LEFT, RIGHT);
       }
+#undef LEFT
+#undef RIGHT
       sum = add_(sum, flags[h] != 0 ? QUIET_NAN : dot);
     }
-    const i64 row = (row_begin + j) * key_heads + key_head;
+    const i64 row = (j < first ? prefix_begin + j : row_begin + j - first) * key_heads + key_head;
     if (c < key_width) {
       dk[row * dk_stride + c] = sum;
     } else {
