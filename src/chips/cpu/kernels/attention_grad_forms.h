@@ -36,35 +36,55 @@ NARU_INLINE void combine_rows(const float* rows, int64_t row_stride, int64_t n, 
   }
 }
 
-// Key form of rows [32][row_stride], whose columns from `width` to the padding are +0.
+// Some of 32 rows or lanes.
+struct Lanes {
+  int64_t begin = 0, end = kCachePage;
+};
+
+// Key form of rows [32][row_stride], whose columns from `width` to the padding are +0: its `lanes`, which are halves,
+// and of the last dwords of a chain those that have columns.
 template <typename Rule>
-void make_key_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out) {
+void make_key_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out,
+                   Lanes lanes = {}) {
   if constexpr (Rule::kIsBF16) {
     alignas(64) float columns[32 * kCachePage];
     for (int64_t c = 0; c < width; c += 32) {
-      for (int64_t i = 0; i < 4; ++i) {
-        const int64_t half = i / 2 * 16, lanes = i % 2 * 16;
-        transpose_block(rows + lanes * row_stride + c + half, row_stride, columns + half * kCachePage + lanes,
-                        kCachePage);
+      for (int64_t lane = lanes.begin; lane < lanes.end; lane += 16) {
+        for (int64_t half = 0; half < 32 && c + half < width; half += 16)
+          transpose_block(rows + lane * row_stride + c + half, row_stride, columns + half * kCachePage + lane,
+                          kCachePage);
       }
-      combine_rows(columns, kCachePage, kCachePage, out + c * kPageDwords, kCachePage);
+      for (int64_t w = 0; w < kPageDwords; ++w) {
+        if (c + w % 8 * 4 >= width) continue;
+        const float* first = columns + (w % 8 * 4 + w / 8) * kCachePage;
+        for (int64_t lane = lanes.begin; lane < lanes.end; lane += 16)
+          store(out + c * kPageDwords + w * kCachePage + lane,
+                pair_dwords(load(first + lane), load(first + 2 * kCachePage + lane)));
+      }
     }
   } else {
     for (int64_t c = 0; c < width; c += 16) {
-      for (int64_t lanes = 0; lanes < kCachePage; lanes += 16)
-        transpose_block(rows + lanes * row_stride + c, row_stride, out + c * kCachePage + lanes, kCachePage);
+      for (int64_t lane = lanes.begin; lane < lanes.end; lane += 16)
+        transpose_block(rows + lane * row_stride + c, row_stride, out + c * kCachePage + lane, kCachePage);
     }
   }
 }
 
-// Value form of the same rows.
+// Value form of `real` ones of the same rows, with the others of their dwords.
 template <typename Rule>
-void make_value_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out) {
+void make_value_form(const float* rows, int64_t row_stride, int64_t width, typename GradForm<Rule>::Right* out,
+                     Lanes real) {
   const int64_t columns = padded(width, 16);
   if constexpr (Rule::kIsBF16) {
-    combine_rows(rows, row_stride, columns, out, columns);
+    for (int64_t w = real.begin / 4; w < (real.end + 3) / 4; ++w) {
+      const float* row = rows + w * 4 * row_stride;
+      for (int64_t c = 0; c < columns; c += 16) {
+        store(out + w * columns + c, pair_dwords(load(row + c), load(row + 2 * row_stride + c)));
+        store(out + (8 + w) * columns + c, pair_dwords(load(row + row_stride + c), load(row + 3 * row_stride + c)));
+      }
+    }
   } else {
-    for (int64_t r = 0; r < kCachePage; ++r) {
+    for (int64_t r = real.begin; r < real.end; ++r) {
       for (int64_t c = 0; c < columns; c += 16) store(out + r * columns + c, load(rows + r * row_stride + c));
     }
   }

@@ -144,9 +144,6 @@ class HeadWorker {
   Left* key_rows_of(int64_t p) const { return keys_.key_rows + p * keys_.key_rows_size; }
 
   // The queries of a block that are there, and the halves of its lanes that have any.
-  struct Lanes {
-    int64_t begin, end;
-  };
   Lanes queries_of(int64_t b) const {
     const int64_t begin = rows_.position_begin - b * 32, end = rows_.end_position() - b * 32;
     return {begin < 0 ? 0 : begin, end < 32 ? end : 32};
@@ -163,7 +160,8 @@ class HeadWorker {
   // 32 rows of queries or of their gradients, as operands; +0 where a query is absent and in the padding.
   bool load_rows(const View& from, int64_t b, int64_t n, float* rows) const {
     Boolx16 wrong = first_lanes(0);
-    for (int64_t i = 0; i < 32; ++i) {
+    const Lanes lanes = lanes_of(b);
+    for (int64_t i = lanes.begin; i < lanes.end; ++i) {
       const bool is_real = is_query(b * 32 + i);
       const float* x = is_real ? f32(from, query_row(b * 32 + i)) : nullptr;
       for (int64_t c = 0; c < sizes_.row_columns; c += 16) {
@@ -178,20 +176,24 @@ class HeadWorker {
 
   // Makes the operands of block b; false where one is not finite.
   bool load_block(int64_t b, int64_t slot, const Queries& to, float* rows) const {
+    const Lanes queries = queries_of(b), lanes = lanes_of(b);
+    const int64_t stride = sizes_.row_columns;
     const bool q_is_finite = load_rows(op_.q, b, sizes_.width, rows);
-    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.width, to.q_key + slot * q_key_size());
-    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.width, to.q_value + slot * q_value_size());
+    make_key_form<Rule>(rows, stride, sizes_.width, to.q_key + slot * q_key_size(), lanes);
+    make_value_form<Rule>(rows, stride, sizes_.width, to.q_value + slot * q_value_size(), queries);
     const bool dout_is_finite = load_rows(op_.dout, b, sizes_.value_width, rows);
-    make_key_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, to.dout_key + slot * dout_key_size());
-    make_value_form<Rule>(rows, sizes_.row_columns, sizes_.value_width, to.dout_value + slot * dout_value_size());
-    for (int64_t i = 0; i < 32; ++i) {
+    make_key_form<Rule>(rows, stride, sizes_.value_width, to.dout_key + slot * dout_key_size(), lanes);
+    make_value_form<Rule>(rows, stride, sizes_.value_width, to.dout_value + slot * dout_value_size(), queries);
+    float *m = to.m + slot * 32, *rl = to.rl + slot * 32, *d0 = to.d0 + slot * 32;
+    for (int64_t i = lanes.begin; i < lanes.end; ++i) {
       const int64_t at = b * 32 + i;
       const bool is_real = is_query(at);
       const float* stats = is_real ? f32(op_.stats, query_row(at)) : nullptr;
-      to.m[slot * 32 + i] = is_real ? stats[0] : 0.0f;
-      to.rl[slot * 32 + i] = is_real ? NARU_LEVEL::div(1.0f, stats[1]) : 0.0f;
-      to.d0[slot * 32 + i] = is_real ? d0_of(rows + i * sizes_.row_columns, f32(op_.out, query_row(at))) : 0.0f;
+      m[i] = is_real ? stats[0] : 0.0f;
+      rl[i] = is_real ? stats[1] : __builtin_inff();
+      d0[i] = is_real ? d0_of(rows + i * stride, f32(op_.out, query_row(at))) : 0.0f;
     }
+    for (int64_t lane = lanes.begin; lane < lanes.end; lane += 16) store(rl + lane, div(splat(1.0f), load(rl + lane)));
     return q_is_finite && dout_is_finite;
   }
 

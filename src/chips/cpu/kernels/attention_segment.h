@@ -122,6 +122,7 @@ class SegmentWorker {
   int64_t visible(int64_t r) const { return block_.rows->position_begin + (block_.begin + r) / sizes_.group + 1; }
   // The first row that sees anything of the segment.
   int64_t first_row(int64_t segment) const {
+    if (segment == 0) return 0;
     int64_t r = 0;
     while (r < block_.count && visible(r) <= segment * kAttentionSegment) ++r;
     return r;
@@ -131,9 +132,11 @@ class SegmentWorker {
   void attend(int64_t segment, const Partial& out) const {
     const int64_t begin = first_row(segment);
     if (begin == block_.count) return;
-    for (int64_t r = begin; r < block_.count; ++r) {
-      const int64_t n = visible(r) - segment * kAttentionSegment;
+    int64_t n = visible(begin) - segment * kAttentionSegment,
+            left = sizes_.group - (block_.begin + begin) % sizes_.group;
+    for (int64_t r = begin; r < block_.count; ++r) {  // rows of a token, then those of the next
       scratch_.seen[r] = n < kAttentionSegment ? n : kAttentionSegment;
+      if (--left == 0) ++n, left = sizes_.group;
     }
     const int64_t n_pages = (scratch_.seen[block_.count - 1] + kCachePage - 1) / kCachePage;
     find_pages(segment, n_pages);

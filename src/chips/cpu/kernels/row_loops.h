@@ -135,34 +135,40 @@ class TreeOf {
 };
 using TreeSum = TreeOf<float>;
 
+// sum_of(begin, end) is that of a segment. Most rows are one.
+template <typename SumOf>
+NARU_INLINE float sum_segments_of_row(int64_t n, const SumOf& sum_of) {
+  if (n <= kRowSegment) return NARU_LEVEL::add(sum_of(int64_t{0}, n), 0.0f);
+  TreeSum sum;
+  for (int64_t begin = 0; begin < n; begin += kRowSegment)
+    sum.push(sum_of(begin, n - begin < kRowSegment ? n : begin + kRowSegment));
+  return sum.total();
+}
+
 // Sum of a row where step(lanes, x) adds sixteen elements; elements past the end read as +0, which changes no lane.
 template <typename Step>
 NARU_INLINE float row_reduce(const float* x, int64_t n, const Step& step) {
-  TreeSum sum;
-  for (int64_t begin = 0; begin < n; begin += kRowSegment) {
-    const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
-    F32x16 lanes = zero();
-    int64_t i = begin;
-    for (; i + 16 <= end; i += 16) lanes = step(lanes, load(x + i));
-    if (i < end) lanes = step(lanes, load_first(x + i, end - i));
-    sum.push(sum_lanes(lanes));
-  }
-  return sum.total();
+  return sum_segments_of_row(
+      n, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        F32x16 lanes = zero();
+        int64_t i = begin;
+        for (; i + 16 <= end; i += 16) lanes = step(lanes, load(x + i));
+        if (i < end) lanes = step(lanes, load_first(x + i, end - i));
+        return sum_lanes(lanes);
+      });
 }
 
 // The same where step(lanes, i) adds the elements at i to i + 15; what it gives for elements past the end is dropped.
 template <typename Step>
 NARU_INLINE float row_reduce_at(int64_t n, const Step& step) {
-  TreeSum sum;
-  for (int64_t begin = 0; begin < n; begin += kRowSegment) {
-    const int64_t end = n - begin < kRowSegment ? n : begin + kRowSegment;
-    F32x16 lanes = zero();
-    int64_t i = begin;
-    for (; i + 16 <= end; i += 16) lanes = step(lanes, i);
-    if (i < end) lanes = select(first_lanes(end - i), step(lanes, i), lanes);
-    sum.push(sum_lanes(lanes));
-  }
-  return sum.total();
+  return sum_segments_of_row(
+      n, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        F32x16 lanes = zero();
+        int64_t i = begin;
+        for (; i + 16 <= end; i += 16) lanes = step(lanes, i);
+        if (i < end) lanes = select(first_lanes(end - i), step(lanes, i), lanes);
+        return sum_lanes(lanes);
+      });
 }
 
 NARU_INLINE float row_sum(const float* x, int64_t n) {
