@@ -21,6 +21,8 @@ from run_moving_tests import Rig, SKIPPED, WAIT_SECONDS
 
 # cudaErrorIllegalAddress: from there on every call fails.
 LOST = 700
+LOST_WORDS = (r"running \w+, or what was queued before it", "on chip cuda", r"\(cu\w+\)",
+              "the device is lost to this process: start naru again")
 
 
 class DeviceRig(Rig):
@@ -84,7 +86,7 @@ def test_a_run_whose_device_is_lost_goes_on_from_its_checkpoint(rig):
     rig.run(*rig.train("stayed", "cpu"))
     status, said = rig.fails(*rig.train("run", "cuda"), NARU_STANDIN_FAIL_QUEUED=f"9000:{LOST}")
     assert status == 8, (status, said)
-    has_all(said, "on chip cuda", r"\(cu\w+\)", "the device is lost to this process: start naru again")
+    has_all(said, *LOST_WORDS)
     kept = rig.steps("run")
     assert kept, "it was lost before the first checkpoint: let it fail later"
     assert not list((rig.folder / "run").rglob("*.partial-*")), "something was left half-written"
@@ -105,7 +107,7 @@ def test_a_server_whose_device_is_lost_says_so(rig):
     assert lost is not None, "it was not lost: let it fail earlier"
     # From then on every answer is that error, and the server is there to say it.
     assert statuses == [200] * statuses.count(200) + [503] * statuses.count(503), statuses
-    has_all(lost["error"]["message"], "on chip cuda", r"\(cu\w+\)", "the device is lost to this process: start naru again")
+    has_all(lost["error"]["message"], *LOST_WORDS)
     assert process.returncode == 0, (process.returncode, (rig.folder / "serve.log").read_text()[-2000:])
 
 
