@@ -40,6 +40,9 @@ struct ChipInfo {
   bool is_planner = false;  // computes nothing: its memory is numbers, and whatever is run on it costs nothing
 };
 
+// Bytes that a plan counts to. A buffer of so many on a planner is a range to measure in, whatever its chip could give.
+inline constexpr int64_t kMeasuredBytesMax = int64_t{1} << 50;
+
 // Memory of a chip in bytes.
 struct ChipMemory {
   int64_t free = 0;     // that buffers, packed matrices and the scratch of kernels may still take

@@ -101,6 +101,20 @@ TEST(CudaChip, InstructionsForInt8ThatAreWrongAreNotUsed) {
   }
 }
 
+// The dots in C that take the place of an instruction are measured too.
+TEST(CudaChip, DotsInCThatAreWrongRefuseTheDevice) {
+  for (const char* form : {"", "0+software"}) {
+    test::Standin standin;
+    SKIP_WHERE_NOTHING_COMPUTES(standin);
+    const test::Variable variable("NARU_STANDIN_REPLACE", "a3 * (b >> 24)=>a3 * (b >> 25)");
+    const auto chip = cuda::make_cuda_chip(form);
+    ASSERT_FALSE(chip.ok()) << (*chip)->info().detail;
+    EXPECT_EQ(chip.error().code, Code::kUnsupported);
+    EXPECT_NE(chip.error().message.find("dots of it are other integers: "), std::string::npos) << chip.error().message;
+    EXPECT_NE(chip.error().message.find("cannot be exact"), std::string::npos) << chip.error().message;
+  }
+}
+
 TEST(CudaChip, ASecondDeviceWithNothingLeftToIt) {
   test::Standin standin;
   SKIP_WHERE_NOTHING_COMPUTES(standin);
