@@ -18,7 +18,8 @@ State& state() {
       made->fail_queued = static_cast<int>(std::strtol(fault, &behind, 10));
       made->fail_queued_code = *behind == ':' ? std::atoi(behind + 1) : kIllegalAddress;
     }
-    if (const char* hang = std::getenv("NARU_STANDIN_HANG_QUEUED"); hang != nullptr) made->hang_queued = std::atoi(hang);
+    if (const char* hang = std::getenv("NARU_STANDIN_HANG_QUEUED"); hang != nullptr)
+      made->hang_queued = std::atoi(hang);
     return made;
   }();
   return *all;
