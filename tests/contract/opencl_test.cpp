@@ -100,17 +100,20 @@ TEST(Opencl, ProcessorsHaveTheSameBitsWithRegistersOfAnyWidth) {
     auto driver = opencl::OpenclDriver::open(api, device).value();
     driver->choose(as_it_is->info().software);
     const auto chip = gpu::make_gpu_chip(std::move(driver)).value();
-    for (const char* line : {"matmul f32_as_f32/bias/one rows=8 outputs=1 inputs=1",
+    for (const char* line : {"matmul f32_as_f32/bias/one rows=2 outputs=1 inputs=1",
                              "matmul f32_as_f32/bias/one rows=65 outputs=70 inputs=97",
                              "matmul f32_as_f32/bias/one rows=130 outputs=128 inputs=2081",
                              "product f32/a_columns/b_rows rows=9 outputs=33 inputs=31",
                              "product f32/a_rows/b_columns rows=72 outputs=65 inputs=33",
-                             "matmul bf16_as_bf16/bias/one rows=9 outputs=33 inputs=31",
+                             "matmul bf16_as_bf16/bias/one rows=7 outputs=33 inputs=31",
                              "matmul bf16_as_bf16/bias/one rows=65 outputs=70 inputs=2081",
                              "product bf16/a_rows/b_rows rows=66 outputs=80 inputs=65"}) {
       const check::Program program = check::build(*check::parse_case(line));
       EXPECT_EQ(check::difference(program, test::outcome_on(*chip, program), test::reference_outcome(program)), "")
           << line << " by registers of " << vector_floats;
+    }
+    for (const contract::KernelUse& use : chip->kernel_uses()) {
+      EXPECT_TRUE(use.kernel.ends_with("_tiles") || use.kernel == "join_segments") << use.kernel;
     }
     EXPECT_TRUE(has_seen("-D NARU_NARROW")) << options_seen;
     EXPECT_EQ(has_seen("-D NARU_VECTOR=16"), vector_floats == 16) << options_seen;
