@@ -40,6 +40,9 @@ struct ChipInfo {
   bool is_planner = false;  // computes nothing: its memory is numbers, and whatever is run on it costs nothing
 };
 
+// Bytes that a plan counts to. A buffer of so many on a planner is a range to measure in, whatever its chip could give.
+inline constexpr int64_t kMeasuredBytesMax = int64_t{1} << 50;
+
 // Memory of a chip in bytes.
 struct ChipMemory {
   int64_t free = 0;     // that buffers, packed matrices and the scratch of kernels may still take
@@ -55,6 +58,18 @@ struct Place {
   int64_t row_begin = 0;
   int64_t n_rows = 0;
 };
+
+// The error of an op that stands there.
+inline Error at_place(Error error, const Place& place) {
+  if (!place.what.empty()) {
+    error.message = std::string(place.what) + " " + std::to_string(place.number) + ": " + error.message;
+  }
+  if (place.n_rows > 0) {
+    error.failed.n_rows = place.n_rows;
+    for (int64_t& row : error.failed.rows) row += place.row_begin;
+  }
+  return error;
+}
 
 // How often a kernel ran, for `naru bench` and --explain.
 struct KernelUse {
@@ -113,15 +128,7 @@ class Chip {
   // The status of an op, its error with the place.
   Status at_place(Status status) const {
     if (status.ok()) return status;
-    Error error = std::move(status).error();
-    if (!place_.what.empty()) {
-      error.message = std::string(place_.what) + " " + std::to_string(place_.number) + ": " + error.message;
-    }
-    if (place_.n_rows > 0) {
-      error.failed.n_rows = place_.n_rows;
-      for (int64_t& row : error.failed.rows) row += place_.row_begin;
-    }
-    return error;
+    return contract::at_place(std::move(status).error(), place_);
   }
   Place place_;
 };

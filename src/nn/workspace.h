@@ -1,7 +1,7 @@
 // Workspace: the memory of a forward pass, handed out from one chip buffer like a stack. Layers take views, and give
 // back everything since a mark. A measuring workspace has no memory and no size: a program runs on it, on a
-// chip's planner, to learn how much it needs (peak_bytes). A program that needs more than kMeasuredBytesMax ends with
-// an error of within_bounds(), which whoever runs ops asks for before each.
+// chip's planner, to learn how much it needs (peak_bytes). A program that needs more than contract::kMeasuredBytesMax
+// ends with an error of within_bounds(), which whoever runs ops asks for before each.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,6 @@
 
 namespace naru::nn {
 
-inline constexpr int64_t kMeasuredBytesMax = int64_t{1} << 50;
-
 class Workspace {
  public:
   static Result<Workspace> create(contract::Chip& chip, int64_t bytes) {
@@ -28,7 +26,7 @@ class Workspace {
   // Addresses of a planner cost nothing, and nobody follows them.
   static Result<Workspace> measuring(contract::Chip& planner) {
     NARU_CHECK(planner.info().is_planner, "measuring takes a planner", planner.info().name);
-    NARU_ASSIGN(Workspace workspace, create(planner, kMeasuredBytesMax));
+    NARU_ASSIGN(Workspace workspace, create(planner, contract::kMeasuredBytesMax));
     workspace.is_measuring_ = true;
     return workspace;
   }

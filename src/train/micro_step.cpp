@@ -357,7 +357,7 @@ Status TrainableModel::State::reserve_cache(int64_t n_pages) {
     for (const nn::StreamShape& stream : layer) of_layer += bytes_of(stream.shape);
     largest = std::max(largest, of_layer);
     bytes += of_layer;
-    if (bytes > nn::kMeasuredBytesMax) {
+    if (bytes > contract::kMeasuredBytesMax) {
       return Error{
           Code::kResourceExhausted,
           fmt::format("planning memory: a cache of {} pages takes more bytes than a plan counts to (2^50); use "

@@ -42,7 +42,7 @@ Result<ParameterBuffer> ParameterBuffer::create(contract::Chip& chip, const std:
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!is_held[i]) continue;
     floats += round_up(parameters[i].n_elements(), kAlignFloats);
-    if (floats > nn::kMeasuredBytesMax / 4) {
+    if (floats > contract::kMeasuredBytesMax / 4) {
       return Error{Code::kResourceExhausted,
                    fmt::format("planning memory: the first {} of {} parameters alone take {} bytes, more than a plan "
                                "counts to (2^50); use a smaller model",

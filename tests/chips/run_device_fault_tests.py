@@ -1,5 +1,5 @@
-"""A device that has too little memory, or is lost in the middle of serving and of training: what the program says, and that it
-leaves nothing half-written. The device is the CUDA chip on the stand-in for NVIDIA's libraries (tests/cuda/standin), whose kernels
+"""A device that has too little memory, is lost in the middle of serving and of training, or never answers: what the program
+says, and that it leaves nothing half-written. The device is the CUDA chip on the stand-in for NVIDIA's libraries (tests/cuda/standin), whose kernels
 run through an OpenCL driver. Python's standard library only.
 
     python3 run_device_fault_tests.py BINARY SOURCE_ROOT STANDIN
@@ -21,6 +21,8 @@ from run_moving_tests import Rig, SKIPPED, WAIT_SECONDS
 
 # cudaErrorIllegalAddress: from there on every call fails.
 LOST = 700
+LOST_WORDS = (r"running \w+, or what was queued before it", "on chip cuda", r"\(cu\w+\)",
+              "the device is lost to this process: start naru again")
 
 
 class DeviceRig(Rig):
@@ -84,7 +86,7 @@ def test_a_run_whose_device_is_lost_goes_on_from_its_checkpoint(rig):
     rig.run(*rig.train("stayed", "cpu"))
     status, said = rig.fails(*rig.train("run", "cuda"), NARU_STANDIN_FAIL_QUEUED=f"9000:{LOST}")
     assert status == 8, (status, said)
-    has_all(said, "on chip cuda", r"\(cu\w+\)", "the device is lost to this process: start naru again")
+    has_all(said, *LOST_WORDS)
     kept = rig.steps("run")
     assert kept, "it was lost before the first checkpoint: let it fail later"
     assert not list((rig.folder / "run").rglob("*.partial-*")), "something was left half-written"
@@ -105,8 +107,30 @@ def test_a_server_whose_device_is_lost_says_so(rig):
     assert lost is not None, "it was not lost: let it fail earlier"
     # From then on every answer is that error, and the server is there to say it.
     assert statuses == [200] * statuses.count(200) + [503] * statuses.count(503), statuses
-    has_all(lost["error"]["message"], "on chip cuda", r"\(cu\w+\)", "the device is lost to this process: start naru again")
+    has_all(lost["error"]["message"], *LOST_WORDS)
     assert process.returncode == 0, (process.returncode, (rig.folder / "serve.log").read_text()[-2000:])
+
+
+def test_a_run_whose_device_hangs_ends_and_goes_on_from_its_checkpoint(rig):
+    rig.prepare()
+    rig.run(*rig.train("stayed", "cpu"))
+    status, said = rig.fails(*rig.train("run", "cuda"), "--patience", "15", NARU_STANDIN_HANG_QUEUED="9000")
+    assert status == 9, (status, said)
+    has_all(said, r"training on chip cuda: .*\w+.*: no answer in 15 seconds \(--patience\)", "run the same command again")
+    assert rig.steps("run"), "it hung before the first checkpoint: let it hang later"
+    assert not list((rig.folder / "run").rglob("*.partial-*")), "something was left half-written"
+    rig.run(*rig.train("run", "cuda"))
+    assert rig.weights("run") == rig.weights("stayed"), (rig.weights("run"), rig.weights("stayed"))
+
+
+def test_a_device_that_hangs_is_told_from_others_by_check(rig):
+    status, said = rig.fails("check", "--chip", "cuda", "--quick", "--op", "rms_norm", "--patience", "10",
+                             NARU_STANDIN_HANG_QUEUED="100")
+    assert status == 9, (status, said)
+    has_all(said, "1 of 1 cells of the matrix are at fault, rms_norm f32 first: .*no answer in 10 seconds; run: naru check ")
+    status, said = rig.fails("check", "builtin", "--chip", "cuda", "--patience", "15", NARU_STANDIN_HANG_QUEUED="1000")
+    assert status == 9, (status, said)
+    has_all(said, r"pass \d+, layer \d+, \w+.*: no answer in 15 seconds; the chip hangs there")
 
 
 def main():

@@ -262,6 +262,7 @@ TEST(Opencl, EveryWaitAsksForTheEventsOfLaunches) {
     const auto chip = gpu::make_gpu_chip(first_device(failing_api())).value();
     const auto buffer = chip->allocate(4).value();
     const View x = make_view(buffer->address(), DType::kF32, 1, 1);
+    chip->set_place({"layer", 3});
     for (int i = 0; i < 200; ++i) ASSERT_TRUE(chip->run(contract::Add{.a = x, .b = x, .out = x}).ok());
     failing.of_event = opencl::kOutOfResources;
     float value = 0;
@@ -272,8 +273,16 @@ TEST(Opencl, EveryWaitAsksForTheEventsOfLaunches) {
     const Status status = wait();
     failing = {};
     ASSERT_FALSE(status.ok()) << way;
-    EXPECT_TRUE(status.error().message.starts_with("running kernel add on chip opencl ("));
+    EXPECT_TRUE(status.error().message.starts_with(
+        "layer 3: running add, or what was queued before it: running kernel add on chip opencl ("))
+        << status.error().message;
     EXPECT_TRUE(wait().ok()) << "said once";
+    // What waited for it has done it: an error from then on is of no op.
+    failing.of_read = opencl::kOutOfResources;
+    const Status read = chip->copy_out(&value, x.address, 4);
+    failing = {};
+    ASSERT_FALSE(read.ok()) << way;
+    EXPECT_TRUE(read.error().message.starts_with("copying 4 B out on chip opencl (")) << read.error().message;
   }
 }
 

@@ -1,8 +1,11 @@
 // What is the OpenCL chip's own: how it is named, what a machine without a sound driver hears, and what it computes
 // where nothing is left to the hardware. Cases and golden files run on it by NARU_TEST_CHIP.
 #include <algorithm>
+#include <array>
 #include <fstream>
 
+#include "chips/gpu/gpu_chip.h"
+#include "chips/gpu/probe.h"
 #include "tests/contract/opencl_rig.h"
 
 namespace naru {
@@ -69,6 +72,52 @@ TEST(Opencl, SoftwareHasTheSameBits) {
         << kind;
   }
   for (const std::string_view op : {"product", "weight_grad", "attention"}) expect_first_cases(*chip, op, 97);
+}
+
+// Tiles of float products by the text for processors, with registers of eight floats and of sixteen, whatever this
+// device has.
+std::string options_seen;
+Int see_options(opencl::ProgramId program, opencl::Uint n, const opencl::DeviceId* devices, const char* options,
+                void (*done)(opencl::ProgramId, void*), void* data) {
+  options_seen = options;
+  return opencl::load_api().value()->build_program(program, n, devices, options, done, data);
+}
+bool has_seen(std::string_view option) {
+  return options_seen.find(option) != std::string::npos;
+}
+
+TEST(Opencl, ProcessorsHaveTheSameBitsWithRegistersOfAnyWidth) {
+  SKIP_WHERE_ABSENT();
+  opencl::Api api = *opencl::load_api().value();
+  api.build_program = see_options;
+  opencl::DeviceFacts device = opencl::list_devices().value().front();
+  const bool divides = (device.float_config & opencl::kFpCorrectlyRoundedDivideSqrt) != 0;
+  auto as_it_is = opencl::OpenclDriver::open(api, device).value();
+  ASSERT_TRUE(gpu::choose_exact(*as_it_is, {.divide = !divides}).ok());
+  device.type = opencl::kDeviceTypeCpu;
+  for (const int64_t vector_floats : {8, 16}) {
+    device.vector_floats = vector_floats;
+    auto driver = opencl::OpenclDriver::open(api, device).value();
+    driver->choose(as_it_is->info().software);
+    const auto chip = gpu::make_gpu_chip(std::move(driver)).value();
+    for (const char* line : {"matmul f32_as_f32/bias/one rows=2 outputs=1 inputs=1",
+                             "matmul f32_as_f32/bias/one rows=65 outputs=70 inputs=97",
+                             "matmul f32_as_f32/bias/one rows=130 outputs=128 inputs=2081",
+                             "product f32/a_columns/b_rows rows=9 outputs=33 inputs=31",
+                             "product f32/a_rows/b_columns rows=72 outputs=65 inputs=33",
+                             "matmul bf16_as_bf16/bias/one rows=7 outputs=33 inputs=31",
+                             "matmul bf16_as_bf16/bias/one rows=65 outputs=70 inputs=2081",
+                             "product bf16/a_rows/b_rows rows=66 outputs=80 inputs=65"}) {
+      const check::Program program = check::build(*check::parse_case(line));
+      EXPECT_EQ(check::difference(program, test::outcome_on(*chip, program), test::reference_outcome(program)), "")
+          << line << " by registers of " << vector_floats;
+    }
+    for (const contract::KernelUse& use : chip->kernel_uses()) {
+      EXPECT_TRUE(use.kernel.ends_with("_tiles") || use.kernel == "join_segments") << use.kernel;
+    }
+    EXPECT_TRUE(has_seen("-D NARU_NARROW")) << options_seen;
+    EXPECT_EQ(has_seen("-D NARU_VECTOR=16"), vector_floats == 16) << options_seen;
+  }
 }
 
 // How many slots a group has is known on the device alone: its segments are those that all slots could fill.

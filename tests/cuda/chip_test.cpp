@@ -101,6 +101,20 @@ TEST(CudaChip, InstructionsForInt8ThatAreWrongAreNotUsed) {
   }
 }
 
+// The dots in C that take the place of an instruction are measured too.
+TEST(CudaChip, DotsInCThatAreWrongRefuseTheDevice) {
+  for (const char* form : {"", "0+software"}) {
+    test::Standin standin;
+    SKIP_WHERE_NOTHING_COMPUTES(standin);
+    const test::Variable variable("NARU_STANDIN_REPLACE", "a3 * (b >> 24)=>a3 * (b >> 25)");
+    const auto chip = cuda::make_cuda_chip(form);
+    ASSERT_FALSE(chip.ok()) << (*chip)->info().detail;
+    EXPECT_EQ(chip.error().code, Code::kUnsupported);
+    EXPECT_NE(chip.error().message.find("dots of it are other integers: "), std::string::npos) << chip.error().message;
+    EXPECT_NE(chip.error().message.find("cannot be exact"), std::string::npos) << chip.error().message;
+  }
+}
+
 TEST(CudaChip, ASecondDeviceWithNothingLeftToIt) {
   test::Standin standin;
   SKIP_WHERE_NOTHING_COMPUTES(standin);
@@ -157,8 +171,8 @@ TEST(CudaChip, ADeviceThatIsLostInTheMiddle) {
   SKIP_WHERE_NOTHING_COMPUTES(standin);
   const auto cases = check::find_suite("rms_norm")->cases();
   const check::Program program = check::build(cases.front());
-  bool was_lost = false;
-  for (int at = 1; at < 60; at += 5) {
+  bool was_lost = false, has_named_op = false;
+  for (int at = 1; at < 60; at += at < 12 ? 1 : 8) {
     {
       auto chip = cuda::make_cuda_chip("");
       ASSERT_TRUE(chip.ok()) << chip.error().message;
@@ -170,12 +184,17 @@ TEST(CudaChip, ADeviceThatIsLostInTheMiddle) {
         was_lost = true;
         EXPECT_NE(status.error().message.find("the device is lost to this process"), std::string::npos)
             << status.error().message;
+        const bool names_op = status.error().message.starts_with("running rms_norm, or what was queued before it");
+        has_named_op = has_named_op || names_op;
+        // Copies of what is out are behind all that was waited for.
+        EXPECT_TRUE(names_op || status.error().message.starts_with("copying ")) << status.error().message;
       }
     }
     EXPECT_EQ(standin.live(), "") << at;
     standin.reset();
   }
   EXPECT_TRUE(was_lost);
+  EXPECT_TRUE(has_named_op);
 }
 
 TEST(CudaChip, KeptProgramsAreTakenAndDamagedOnesMadeAgain) {

@@ -128,19 +128,19 @@ Status Device::usable() const {
   return {};
 }
 
-Status Device::check(const AtPlace& at_place) {
+Status Device::check() {
   NARU_TRY(usable());
   int32_t failed = 0;
   Status status = driver_->read(&failed, {status_.get(), 0}, 4);
   const std::deque<Watched> watched = std::exchange(watched_, {});
   if (number_ > kNumbersMax / 2) number_ = 0;
   if (status.ok() && failed == 0) return status;
-  if (status.ok()) status = error_of(failed, watched, at_place);
+  if (status.ok()) status = error_of(failed, watched);
   clear_failure();
   return status;
 }
 
-Error Device::error_of(int32_t number, const std::deque<Watched>& watched, const AtPlace& at_place) {
+Error Device::error_of(int32_t number, const std::deque<Watched>& watched) {
   const auto found = std::find_if(watched.begin(), watched.end(), [&](const Watched& w) { return w.number == number; });
   if (found == watched.end()) {
     return Error{Code::kInternal,
@@ -151,7 +151,7 @@ Error Device::error_of(int32_t number, const std::deque<Watched>& watched, const
   std::vector<int32_t> marks(static_cast<size_t>(2 * found->rows));
   Status status = driver_->read(marks.data(), {found->marks.get(), 0}, 8 * found->rows);
   if (!status.ok()) return std::move(status).error();
-  return at_place(found->describe(marks), found->place);
+  return contract::at_place(found->describe(marks), found->place);
 }
 
 void Device::clear_failure() {
@@ -160,10 +160,12 @@ void Device::clear_failure() {
   const int32_t none = 0;
   const Status status = driver_->write({status_.get(), 0}, &none, 4);
   if (status.ok()) return;
-  lost_ = {status.error().code,
-           fmt::format("running ops on chip {}: the device is lost to this process, since its status could not be "
-                       "written after an error ({}); start naru again",
-                       info().chip, status.error().message)};
+  lost_ = contract::at_place(
+      {status.error().code,
+       fmt::format("running {}, or what was queued before it, on chip {}: the device is lost to this process, since "
+                   "its status could not be written after an error ({}); start naru again",
+                   op_, info().chip, status.error().message)},
+      place_);
 }
 
 std::vector<contract::KernelUse> Device::kernel_uses() const {

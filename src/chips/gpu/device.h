@@ -88,10 +88,9 @@ class Device {
   Result<MemoryPlace> watch(int64_t rows, Describe describe);
   bool is_watching() const { return !watched_.empty(); }
   bool has_many_watched() const { return watched_.size() >= 256; }
-  using AtPlace = std::function<Error(Error, const contract::Place&)>;
   // Waits for all that is queued. The error of the op that failed, with the place that it was given; then all is as
   // new.
-  Status check(const AtPlace& at_place);
+  Status check();
 
   std::vector<contract::KernelUse> kernel_uses() const;
 
@@ -113,7 +112,7 @@ class Device {
   int64_t next_number() { return ++number_; }
   Status launch(const KernelInfo& kernel, Groups groups);
   // The error of the launch of that number.
-  Error error_of(int32_t number, const std::deque<Watched>& watched, const AtPlace& at_place);
+  Error error_of(int32_t number, const std::deque<Watched>& watched);
   // The status word is 0 and no marks are left from here on; lost_ where that fails.
   void clear_failure();
 

@@ -65,7 +65,7 @@ struct DriverInfo {
   int64_t memory_bytes = 0;
   int64_t allocation_max = 0;  // bytes of one buffer
   bool is_host_memory = false;
-  bool is_narrow = false;  // a processor: programs are compiled with NARU_NARROW (text/sums.cl)
+  bool is_narrow = false;  // a processor: programs are compiled with NARU_NARROW (text/sums.cl, tiles.cl)
 };
 
 class Driver {

@@ -199,6 +199,12 @@ std::string_view first_line(std::string_view text) {
   return text.substr(0, text.find('\n'));
 }
 
+Error not_exact(const Driver& driver, std::string_view found) {
+  return {Code::kUnsupported,
+          fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
+                      driver.info().chip, driver.info().device, found)};
+}
+
 Status choose_floats(Driver& driver, Software& software) {
   driver.choose(software);
   NARU_ASSIGN(ProbeFindings findings, probe(driver));
@@ -212,9 +218,36 @@ Status choose_floats(Driver& driver, Software& software) {
     NARU_ASSIGN(findings, probe(driver));
   }
   if (findings.adds_and_multiplies && findings.divides) return {};
-  return Error{Code::kUnsupported,
-               fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
-                           driver.info().chip, driver.info().device, findings.first_difference)};
+  return not_exact(driver, findings.first_difference);
+}
+
+// Of the dots that the text has in C, which are there for every device.
+Status check_c_dots(Driver& driver) {
+  Int8Findings found;
+  NARU_TRY(probe_dots(driver, found));
+  if (!found.wrong_dots.empty()) return not_exact(driver, found.wrong_dots);
+  return {};
+}
+
+// Instructions that are there and right are left to the device. True where the dots that it goes on with are those that
+// were probed.
+Result<bool> choose_int8(Driver& driver, Software& software) {
+  const Result<Int8Findings> probed = probe_int8(driver);
+  if (!probed.ok()) {
+    software.dots = true;
+    software.matrices = true;
+    software.why = fmt::format("its instructions are not used: {}", first_line(probed.error().message));
+    driver.choose(software);
+    return false;
+  }
+  const Int8Findings& found = *probed;
+  if (!found.has_dots && !found.wrong_dots.empty()) return not_exact(driver, found.wrong_dots);
+  if (found.has_dots && !software.dots) software.why = found.wrong_dots;
+  if (found.has_matrices && !software.matrices && software.why.empty()) software.why = found.wrong_matrices;
+  software.dots = software.dots || !found.has_dots || !found.wrong_dots.empty();
+  software.matrices = software.matrices || !found.has_matrices || !found.wrong_matrices.empty();
+  if (software.dots || software.matrices) driver.choose(software);
+  return !found.has_dots || found.wrong_dots.empty();
 }
 
 }  // namespace
@@ -222,27 +255,11 @@ Status choose_floats(Driver& driver, Software& software) {
 Status choose_exact(Driver& driver, Software asked) {
   Software software = std::move(asked);
   NARU_TRY(choose_floats(driver, software));
-  if (software.dots && software.matrices) return {};
-  Result<Int8Findings> probed = probe_int8(driver);
-  if (!probed.ok()) {
-    software.dots = true;
-    software.matrices = true;
-    software.why = fmt::format("its instructions are not used: {}", first_line(probed.error().message));
-    driver.choose(software);
-    return {};
+  bool is_probed = false;
+  if (!software.dots || !software.matrices) {
+    NARU_ASSIGN(is_probed, choose_int8(driver, software));
   }
-  const Int8Findings& found = *probed;
-  if (!found.has_dots && !found.wrong_dots.empty()) {  // those that the text has in C
-    return Error{Code::kUnsupported,
-                 fmt::format("opening chip {} ({}): {}, so it cannot be exact; use another device or chip cpu",
-                             driver.info().chip, driver.info().device, found.wrong_dots)};
-  }
-  if (found.has_dots && !software.dots) software.why = found.wrong_dots;
-  if (found.has_matrices && !software.matrices && software.why.empty()) software.why = found.wrong_matrices;
-  software.dots = software.dots || !found.has_dots || !found.wrong_dots.empty();
-  software.matrices = software.matrices || !found.has_matrices || !found.wrong_matrices.empty();
-  if (software.dots || software.matrices) driver.choose(software);
-  return {};
+  return is_probed ? Status() : check_c_dots(driver);
 }
 
 }  // namespace naru::gpu

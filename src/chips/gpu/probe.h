@@ -27,9 +27,9 @@ Result<Int8Findings> probe_int8(Driver& driver);
 // "device+software": nothing is left to the hardware.
 Software asked_software(bool is_software);
 
-// Leaves to the device what it does as the contract says, but for what is asked of the text anyway. kUnsupported for a
-// device whose floats stay different. An instruction for int8 that is not there, is not built or gives other integers
-// is not used, and in the latter two cases the words of the chip say so.
+// Leaves to the device what it does as the contract says, but for what is asked of the text anyway. An instruction for
+// int8 that is not there, is not built or gives other integers is not used, and in the latter two cases the words of
+// the chip say so. kUnsupported for a device whose floats stay different, or whose dots in C are other integers.
 Status choose_exact(Driver& driver, Software asked);
 
 }  // namespace naru::gpu

@@ -14,8 +14,8 @@ using contract::Rule;
 
 enum ProductSlot : size_t { kParts, kIntegers, kScales };
 
-// Tiles pay from so many rows on.
-constexpr int64_t kTileRows = 8, kTile = 64;
+// Tiles pay from so many rows on; on processors, which make eight of the rows of a tile at a time, from two.
+constexpr int64_t kTileRows = 8, kTileRowsNarrow = 2, kTile = 64;
 
 Device::Groups tiles_of(int64_t rows, int64_t cols, int64_t segments) {
   return {ceil_div(cols, kTile), ceil_div(rows, kTile), segments};
@@ -62,7 +62,8 @@ class ProductLauncher {
  private:
   Status run_floats(const Target& target, int64_t segments, const MemoryPlace& parts) {
     const Matrix& w = *target.weight;
-    const bool is_tiled = choice_.kind == 0 && slots_ >= kTileRows;
+    const int64_t tile_rows = device_.info().is_narrow ? kTileRowsNarrow : kTileRows;
+    const bool is_tiled = choice_.kind == 0 && slots_ >= tile_rows;
     const std::string kernel = fmt::format("product_{}{}", contract::rule_name(w.rule), is_tiled ? "_tiles" : "");
     const Device::Groups groups = is_tiled ? tiles_of(slots_, w.outputs, segments)
                                            : Device::Groups{Device::groups_of(kernel, ceil_div(w.outputs, 8)),

@@ -15,6 +15,7 @@ struct Stands {
   std::string_view program, on;
 };
 constexpr Stands kStandsOn[] = {{"products", "dots"},
+                                {"products", "tiles"},
                                 {"quantise", "integers"},
                                 {"probe_int8", "int8"},
                                 {"w8a8", "dots"},

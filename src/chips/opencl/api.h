@@ -33,7 +33,7 @@ constexpr Uint kPlatformName = 0x0902, kPlatformVersion = 0x0901;
 constexpr Uint kDeviceType = 0x1000, kDeviceMaxWorkGroupSize = 0x1004, kDeviceMaxMemAllocSize = 0x1010,
                kDeviceSingleFpConfig = 0x101b, kDeviceGlobalMemSize = 0x101f, kDeviceLocalMemSize = 0x1023,
                kDeviceName = 0x102b, kDriverVersion = 0x102d, kDeviceVersion = 0x102f,
-               kDeviceHostUnifiedMemory = 0x1035;
+               kDeviceHostUnifiedMemory = 0x1035, kDeviceNativeVectorWidthFloat = 0x103a;
 // Of cl_amd_device_attribute_query: KiB that are free, and of them the largest piece; the numbers of other vendors are
 // others.
 constexpr Uint kDeviceFreeMemoryAmd = 0x4039;

@@ -43,6 +43,7 @@ DeviceFacts facts_of(const Api& api, PlatformId platform, DeviceId device) {
   facts.allocation_max = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceMaxMemAllocSize));
   facts.local_bytes = static_cast<int64_t>(number_of<uint64_t>(device, api, kDeviceLocalMemSize));
   facts.group_max = static_cast<int64_t>(number_of<size_t>(device, api, kDeviceMaxWorkGroupSize));
+  facts.vector_floats = static_cast<int64_t>(number_of<Uint>(device, api, kDeviceNativeVectorWidthFloat));
   facts.is_host_memory = number_of<Uint>(device, api, kDeviceHostUnifiedMemory) != 0;
   return facts;
 }

@@ -18,7 +18,8 @@ struct DeviceFacts {
   Bits float_config = 0;
   // free_bytes: what other programs have left, which few drivers say; all of it where one does not.
   int64_t memory_bytes = 0, free_bytes = 0, allocation_max = 0, local_bytes = 0;
-  int64_t group_max = 0;  // items
+  int64_t group_max = 0;      // items
+  int64_t vector_floats = 0;  // of a register, on processors
   bool is_host_memory = false;
 };
 

@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t kLaunchesAFlush = 32;
 constexpr size_t kLaunchesALook = 64;
 constexpr size_t kLogMax = 2000;
+// Floats of a register that programs have a text for beside eight (gpu/text/dialect.cl).
+constexpr int64_t kWideVector = 16;
 // Smaller buffers are not worth a mapping of their own.
 constexpr int64_t kMappedFrom = int64_t{64} << 10, kPage = 4096;
 
@@ -109,6 +111,8 @@ void OpenclDriver::choose(gpu::Software software) {
   forget_programs();
   options_ = "-cl-std=CL1.2";
   if (info_.is_narrow) options_ += " -D NARU_NARROW";
+  if (info_.is_narrow && device_.vector_floats >= kWideVector)
+    options_ += fmt::format(" -D NARU_VECTOR={}", kWideVector);
   if (!software.flush) options_ += " -cl-denorms-are-zero";
   if ((device_.float_config & kFpCorrectlyRoundedDivideSqrt) != 0)
     options_ += " -cl-fp32-correctly-rounded-divide-sqrt";

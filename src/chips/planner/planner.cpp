@@ -106,7 +106,7 @@ class Planner : public contract::Chip {
 
   Result<std::unique_ptr<contract::Buffer>> allocate(int64_t bytes) override {
     const int64_t size = std::max<int64_t>(bytes, 1);
-    if (size < kMeasuringBytes) NARU_TRY(check_piece(size, "a buffer"));
+    if (size < contract::kMeasuredBytesMax) NARU_TRY(check_piece(size, "a buffer"));
     // Behind the last range that is still held, so that ranges never overlap.
     const int64_t begin = ranges_->empty() ? kFirstAddress : round_up(ranges_->rbegin()->second + 1, kAlignment);
     if (size > kBehindAddresses - begin) {

@@ -4,8 +4,7 @@
 //
 // It has no memory: a buffer is a range of numbers apart from all others of the planner. Copies move nothing, packing
 // calls for no row. What its chip never gives in one piece (a buffer, a packed matrix, the scratch of an op) is refused
-// here already, so that nothing is loaded first; a buffer of kMeasuringBytes and more is a range to measure in,
-// whatever the chip could give.
+// here already, so that nothing is loaded first; a buffer of contract::kMeasuredBytesMax is none of it.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +13,6 @@
 #include "contract/chip.h"
 
 namespace naru::planner {
-
-inline constexpr int64_t kMeasuringBytes = int64_t{1} << 50;  // as nn/workspace.h asks for
 
 // `of` must outlive the planner; buffers need not have either. `piece_max`: bytes of one piece of its memory.
 std::unique_ptr<contract::Chip> make_planner(const contract::Chip& of, int64_t piece_max = INT64_MAX);

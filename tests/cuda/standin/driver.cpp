@@ -18,6 +18,8 @@ State& state() {
       made->fail_queued = static_cast<int>(std::strtol(fault, &behind, 10));
       made->fail_queued_code = *behind == ':' ? std::atoi(behind + 1) : kIllegalAddress;
     }
+    if (const char* hang = std::getenv("NARU_STANDIN_HANG_QUEUED"); hang != nullptr)
+      made->hang_queued = std::atoi(hang);
     return made;
   }();
   return *all;
@@ -55,6 +57,12 @@ int queue(void* stream, std::function<int()> work) {
   if (found == state().streams.end()) return kInvalidValue;
   const bool fails = ++state().queued == state().fail_queued;
   const int code = state().fail_queued_code;
+  if (state().queued == state().hang_queued) {
+    work = [] {
+      for (;;) ::pause();
+      return kSuccess;
+    };
+  }
   found->second.push_back(fails ? [code] { return code; } : std::move(work));
   return kSuccess;
 }

@@ -13,6 +13,7 @@
 //
 // Environment: NARU_STANDIN_INIT=N: cuInit() fails with N. NARU_STANDIN_MEMORY=MIB of each device (1024).
 // NARU_STANDIN_FAIL_QUEUED=N:CODE: as standin_fail_queued(N, CODE), for a program that knows nothing of this library.
+// NARU_STANDIN_HANG_QUEUED=N: the N-th thing that is queued never ends.
 // NARU_STANDIN_REPLACE=A=>B: the compiler reads B in the place of the first A of a text. What the text has in C for
 // instructions of int8 passes for instructions here (text/int8.cl).
 #pragma once

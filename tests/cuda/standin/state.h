@@ -43,7 +43,7 @@ struct State {
   unsigned long long next_address = 0x7f00'0000'0000ull;
 
   int calls = 0, fail_call = 0, fail_code = 0;
-  int queued = 0, fail_queued = 0, fail_queued_code = 0;
+  int queued = 0, fail_queued = 0, fail_queued_code = 0, hang_queued = 0;
   int lost = kSuccess;  // the error that stays
   std::string failed, launch, options;
   std::vector<unsigned long long> parameters;

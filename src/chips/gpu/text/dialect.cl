@@ -17,7 +17,7 @@
 #define DEVICE static
 #define GLOBAL __global
 #define LOCAL __local
-#define LOCAL_ALIGNED __local __attribute__((aligned(32)))
+#define LOCAL_ALIGNED __local __attribute__((aligned(64)))
 #define LOCAL_POINTER __local
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define ITEM(d) ((int)get_local_id(d))
@@ -97,6 +97,28 @@ typedef struct {
   float v[8];
 } F8;
 #define NARU_F8_IS_STRUCT
+#endif
+
+// As many floats as a register of a processor has, where that says so (NARU_VECTOR), else eight.
+#if defined(NARU_VECTOR) && !defined(NARU_F8_IS_STRUCT)
+#define VECTOR NARU_VECTOR
+#else
+#define VECTOR 8
+#endif
+#if VECTOR == 16
+typedef float16 FV;
+#define LOADV_LOCAL(p) vload16(0, p)
+#define STOREV(v, p) vstore16(v, 0, p)
+#define ZEROV() ((float16)(0.0f))
+#define ADDV(a, b) ((a) + (b))
+#define FMAV(a, b, c) fma((float16)(a), b, c)
+#else
+typedef F8 FV;
+#define LOADV_LOCAL(p) LOAD8_LOCAL(p)
+#define STOREV(v, p) STORE8(v, p)
+#define ZEROV() ZERO8()
+#define ADDV(a, b) ADD8(a, b)
+#define FMAV(a, b, c) FMA8(a, b, c)
 #endif
 
 // Rows x columns, a column an item; there may be fewer rows of items than rows.

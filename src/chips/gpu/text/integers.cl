@@ -1,7 +1,7 @@
 // What the products of integers share: their parameters, how activations lie, and rows out of a table.
 //
-// Activations are rows of int8 that begin at multiples of 32 bytes, zeros behind their end. Of a row and a block of it
-// (w8a8: all of it) there are two floats, its scale and the sum of its integers.
+// Activations are rows of int8 that begin at multiples of 32 bytes, zeros behind their end. Two floats go with each
+// block of a row, its scale and the sum of its integers; w8a8 has one such pair for a whole row, and no sum in it.
 #define ROW_BYTES(inputs) (((inputs) + 31) / 32 * 32)
 
 #define INTEGER_PARAMETERS                                                                                           \

@@ -72,94 +72,14 @@ KERNEL(8, 1) product_bf16(PRODUCT_PARAMETERS(ushort)) {
   }
 }
 
-// The same by tiles, for many rows and one matrix: 64 x 64 outputs a group of 8 x 8 items, each of which keeps 8 x 8
-// sums; 32 inputs at a time lie in local memory, xs by rows and ws by inputs. Tiles end where segments and blocks do;
-// what is not there counts as +0, by the bf16 rule as that says, by the f32 rule because no sum that a chain from +0
-// can have is changed by it but -0, which the end of the dot makes +0.
-#define TILE 64
-#define DEPTH 32
-
-// load_a: the value of row i_ of the operand and input k_, is_by_rows: whether inputs lie side by side there, and not
-// rows; load_w: puts an item's part of the 32 x 64 weights into ws.
-#define TILES(is_by_rows, load_a, load_w, multiply)                                                                  \
-  LOCAL float xs[TILE * (DEPTH + 1)];                                                                                \
-  LOCAL_ALIGNED float ws[DEPTH * TILE];                                                                              \
-  const int lx = ITEM(0), ly = ITEM(1), item = ly * 8 + lx;                                                          \
-  const i64 o0 = GROUP(0) * TILE, i0 = GROUP(1) * TILE;                                                              \
-  const i64 due_end = IS_DUE ? end : begin;                                                                          \
-  F8 acc[8];                                                                                                         \
-  for (int i = 0; i < 8; ++i) acc[i] = ZERO8();                                                                      \
-  for (i64 k0 = begin; k0 < due_end; k0 += DEPTH) {                                                                  \
-    {                                                                                                                \
-      for (int r = 0; r < DEPTH; ++r) {                                                                              \
-        const int row_ = (is_by_rows) ? r * 2 + item / DEPTH : item, d = (is_by_rows) ? item % DEPTH : r;            \
-        const i64 i_ = i0 + row_, k_ = k0 + d;                                                                       \
-        xs[row_ * (DEPTH + 1) + d] = i_ < slots && k_ < due_end ? (load_a) : 0.0f;                                   \
-      }                                                                                                              \
-      load_w;                                                                                                        \
-    }                                                                                                                \
-    BARRIER();                                                                                                       \
-    multiply;                                                                                                        \
-    BARRIER();                                                                                                       \
-  }                                                                                                                  \
-  if (IS_DUE) {                                                                                                      \
-    for (int i = 0; i < 8 && i0 + ly * 8 + i < slots; ++i) {                                                         \
-      float dots[8];                                                                                                 \
-      STORE8(acc[i], dots);                                                                                          \
-      for (int j = 0; j < 8 && o0 + lx * 8 + j < outputs; ++j) STORE_DOT(i0 + ly * 8 + i, o0 + lx * 8 + j, dots[j]); \
-    }                                                                                                                \
-  }
-
-// The sums leave their array for the time of the loop: they shall be registers.
-#define MULTIPLY_F32                                                                                           \
-  {                                                                                                            \
-    F8 s0 = acc[0], s1 = acc[1], s2 = acc[2], s3 = acc[3], s4 = acc[4], s5 = acc[5], s6 = acc[6], s7 = acc[7]; \
-    const LOCAL_POINTER float *row = xs + ly * 8 * (DEPTH + 1), *column = ws + lx * 8;                         \
-    for (int d = 0; d < DEPTH; ++d) {                                                                          \
-      const F8 b = LOAD8_LOCAL(column + d * TILE);                                                             \
-      s0 = FMA8(row[d], b, s0);                                                                                \
-      s1 = FMA8(row[(DEPTH + 1) + d], b, s1);                                                                  \
-      s2 = FMA8(row[2 * (DEPTH + 1) + d], b, s2);                                                              \
-      s3 = FMA8(row[3 * (DEPTH + 1) + d], b, s3);                                                              \
-      s4 = FMA8(row[4 * (DEPTH + 1) + d], b, s4);                                                              \
-      s5 = FMA8(row[5 * (DEPTH + 1) + d], b, s5);                                                              \
-      s6 = FMA8(row[6 * (DEPTH + 1) + d], b, s6);                                                              \
-      s7 = FMA8(row[7 * (DEPTH + 1) + d], b, s7);                                                              \
-    }                                                                                                          \
-    acc[0] = s0, acc[1] = s1, acc[2] = s2, acc[3] = s3, acc[4] = s4, acc[5] = s5, acc[6] = s6, acc[7] = s7;    \
-  }
-// A block: two chains for each sum.
-#define MULTIPLY_BF16                                                                                    \
-  for (int half_ = 0; half_ < 8; half_ += 4) {                                                           \
-    F8 even[4], odd[4];                                                                                  \
-    for (int i = 0; i < 4; ++i) even[i] = ZERO8(), odd[i] = ZERO8();                                     \
-    for (int d = 0; d < DEPTH; d += 2) {                                                                 \
-      const F8 b0 = LOAD8_LOCAL(ws + d * TILE + lx * 8), b1 = LOAD8_LOCAL(ws + (d + 1) * TILE + lx * 8); \
-      for (int i = 0; i < 4; ++i) {                                                                      \
-        const int at = (ly * 8 + half_ + i) * (DEPTH + 1) + d;                                           \
-        even[i] = FMA8(xs[at], b0, even[i]);                                                             \
-        odd[i] = FMA8(xs[at + 1], b1, odd[i]);                                                           \
-      }                                                                                                  \
-    }                                                                                                    \
-    for (int i = 0; i < 4; ++i) acc[half_ + i] = ADD8(acc[half_ + i], ADD8(even[i], odd[i]));            \
-  }
-
-// Eight outputs of a panel at a time.
-#define LOAD_PANELS(LOAD)                                                                       \
-  for (int r = 0; r < 4; ++r) {                                                                 \
-    const int d = r * 8 + item / 8, place = item % 8 * 8;                                       \
-    const i64 o = o0 + place;                                                                   \
-    const int is_there = o < outputs && k0 + d < due_end;                                       \
-    const F8 value = is_there ? LOAD(w + PANEL_PLACE(0, o, k0 + d, outputs, inputs)) : ZERO8(); \
-    STORE8_LOCAL(value, ws + d * TILE + place);                                                 \
-  }
+// The same by tiles (tiles.cl), for many rows and one matrix.
 KERNEL(8, 8) product_f32_tiles(PRODUCT_PARAMETERS(float)) {
   PRODUCT_USES(float);
-  TILES(1, x[i_ * x_stride + k_], LOAD_PANELS(LOAD8), MULTIPLY_F32)
+  TILES(1, x[i_ * x_stride + k_], PUT_PANELS(LOAD8), MULTIPLY_F32)
 }
 KERNEL(8, 8) product_bf16_tiles(PRODUCT_PARAMETERS(ushort)) {
   PRODUCT_USES(ushort);
-  TILES(1, round_bf16_(x[i_ * x_stride + k_]), LOAD_PANELS(LOAD8_BF16), MULTIPLY_BF16)
+  TILES(1, round_bf16_(x[i_ * x_stride + k_]), PUT_PANELS(LOAD8_BF16), MULTIPLY_BF16)
 }
 
 // Of views: a(i, k) and b(j, k), whose elements lie a_row and a_k, b_row and b_k apart.
@@ -174,18 +94,13 @@ KERNEL(8, 8) product_bf16_tiles(PRODUCT_PARAMETERS(ushort)) {
   const i64 has_bias = 0;           \
   const GLOBAL float* bias = parts; \
   const i64 begin = GROUP(2) * SEGMENT, end = begin + SEGMENT < inputs ? begin + SEGMENT : inputs
-#define LOAD_VIEW(ROUND)                                                                     \
-  for (int d = 0; d < DEPTH; ++d) {                                                          \
-    const i64 o = o0 + item, k = k0 + d;                                                     \
-    ws[d * TILE + item] = o < outputs && k < due_end ? ROUND(b[o * b_row + k * b_k]) : 0.0f; \
-  }
 KERNEL(8, 8) views_f32_tiles(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  TILES(a_k == 1, a[i_ * a_row + k_ * a_k], LOAD_VIEW(), MULTIPLY_F32)
+  TILES(a_k == 1, a[i_ * a_row + k_ * a_k], PUT_WEIGHTS(b[o_ * b_row + k_ * b_k]), MULTIPLY_F32)
 }
 KERNEL(8, 8) views_bf16_tiles(VIEWS_PARAMETERS) {
   VIEWS_USES;
-  TILES(a_k == 1, round_bf16_(a[i_ * a_row + k_ * a_k]), LOAD_VIEW(round_bf16_), MULTIPLY_BF16)
+  TILES(a_k == 1, round_bf16_(a[i_ * a_row + k_ * a_k]), PUT_WEIGHTS(round_bf16_(b[o_ * b_row + k_ * b_k])), MULTIPLY_BF16)
 }
 // parts: [segments][slots][outputs].
 KERNEL(64, 1)
@@ -270,18 +185,13 @@ weight_grad(HEAD, VIEW(float, dy), VIEW(float, x), MEM(int, list), MEM(int, coun
   const i64 inputs = counts[0];            \
   const i64 slots = inputs > 0 ? rows : 0; \
   const i64 begin = GROUP(2) * SEGMENT, end = begin + SEGMENT < inputs ? begin + SEGMENT : inputs
-#define LOAD_SLOTS(ROUND)                                                                                    \
-  for (int d = 0; d < DEPTH; ++d) {                                                                          \
-    const i64 o = o0 + item, k = k0 + d;                                                                     \
-    ws[d * TILE + item] = o < outputs && k < due_end ? ROUND(x[list[k] / rows_share * x_stride + o]) : 0.0f; \
-  }
 KERNEL(8, 8) weight_grad_f32_tiles(GRAD_PARAMETERS) {
   GRAD_USES;
-  TILES(0, dy[list[k_] * dy_stride + i_], LOAD_SLOTS(), MULTIPLY_F32)
+  TILES(0, dy[list[k_] * dy_stride + i_], PUT_WEIGHTS(x[list[k_] / rows_share * x_stride + o_]), MULTIPLY_F32)
 }
 KERNEL(8, 8) weight_grad_bf16_tiles(GRAD_PARAMETERS) {
   GRAD_USES;
-  TILES(0, round_bf16_(dy[list[k_] * dy_stride + i_]), LOAD_SLOTS(round_bf16_), MULTIPLY_BF16)
+  TILES(0, round_bf16_(dy[list[k_] * dy_stride + i_]), PUT_WEIGHTS(round_bf16_(x[list[k_] / rows_share * x_stride + o_])), MULTIPLY_BF16)
 }
 KERNEL(64, 1)
 join_slots(HEAD, MEM(float, parts), MEM(int, counts), VIEW(float, out), i64 rows, i64 cols, i64 segments) {
