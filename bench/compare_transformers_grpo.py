@@ -13,7 +13,8 @@ published: advantages by group, clipped ratio, mean by answer, one update, clipp
 
 The peer is generate() (cache, one batch of all answers, sampled at temperature 1) and one forward and backward pass
 by micro-batches whose head sees the answers' tokens alone. naru is a run of `naru train`, whose updates compare every
-log-probability with the rollout's. Each run is a process of its own. First variants are tried: of the peer f32, f32 with
+log-probability with the rollout's, and, as they do by default, compute a prompt once for the answers of a micro-batch
+(grpo.share_prompts). Each run is a process of its own. First variants are tried: of the peer f32, f32 with
 bf16 products, bf16 autocast and bf16 weights, ways of attention and experts, and several micro-batches; of naru f32 and
 bf16 with several micro-batches. Then the best of each side's f32 and bf16 take turns. A run's figure is that of its
 median step, the first ones left out; "rollout" and "update" are its parts. The share of peak counts 2 operations a
@@ -340,7 +341,7 @@ def choose_naru(args, work, case):
     choice = Choice(args, work, case, naru, lambda v: v["compute"], case.answer_tokens)
     for kind in KINDS:
         choice.attempt({"compute": kind, "micro_rows": case.answers // 8})
-    choice.change("micro_rows", micro_choices(case))
+    choice.change("micro_rows", [case.answers, *micro_choices(case)])
     return choice
 
 
@@ -348,20 +349,26 @@ def micro_choices(case):
     return [case.answers // 2, case.answers // 4, case.answers // 16]
 
 
-def operations(case, plan):
-    """Of a step, without attention's scores: rollout and update."""
+def operations(case, plan, rows):
+    """Of a step whose update computes so many rows, without attention's scores: rollout and update."""
     rollout = 2 * plan["active"] * (case.answer_tokens + case.answers // plan["answers"] * PROMPT_TOKENS)
-    return {"rollout": rollout, "update": 6 * plan["active"] * case.rows}
+    return {"rollout": rollout, "update": 6 * plan["active"] * rows}
+
+
+def rows_without_copies(case, plan, micro_rows):
+    """Rows of naru's updates: of the answers to one prompt in a micro-batch all but one begin with its last token."""
+    prompts = case.answers // micro_rows * max(1, micro_rows // plan["answers"])
+    return case.answers * (1 + case.length) + prompts * (PROMPT_TOKENS - 1)
 
 
 def median_of(run, key, args):
     return statistics.median(run[key][args.warm_up :])
 
 
-def row_of(args, case, runs, plan, peak, variant):
+def row_of(args, case, runs, plan, peak, variant, rows):
     speeds = sorted(case.answer_tokens / median_of(r, "seconds", args) for r in runs)
     seconds = {key: statistics.median(median_of(r, key, args) for r in runs) for key in ("seconds", "rollout", "update")}
-    counted = operations(case, plan)
+    counted = operations(case, plan, rows)
     shares = {key: counted[key] / seconds[key] / peak for key in counted}
     shares["all"] = sum(counted.values()) / seconds["seconds"] / peak
     return {"median": statistics.median(speeds), "least": speeds[0], "most": speeds[-1], "seconds": seconds,
@@ -395,7 +402,8 @@ def compare(args, work, case, peak):
     print(f"  {'':18s} {'answer tokens/s (least, most)':>26s} {'rollout':>8s} {'update':>8s} {'of peak':>8s} {'rollout':>8s} {'update':>8s} {'cpu':>5s}  variant")
     table = {}
     for name, kind, _, variant in sides:
-        table[f"{name} {kind}"] = row_of(args, case, runs[name, kind], plan, peak[kind], variant)
+        rows = rows_without_copies(case, plan, variant["micro_rows"]) if name == "naru" else case.rows
+        table[f"{name} {kind}"] = row_of(args, case, runs[name, kind], plan, peak[kind], variant, rows)
         print_row(f"{name} {kind}", table[f"{name} {kind}"])
 
     def best(name, kinds):

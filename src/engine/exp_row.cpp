@@ -3,7 +3,12 @@
 // polynomial near 1). So the bits are the same in every floating-point mode.
 #include "engine/exp_row.h"
 
+#include <algorithm>
+#include <array>
+
+#include "contract/rows.h"
 #include "contract/scalar.h"
+#include "engine/kept_softmax.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,13 +47,83 @@ __attribute__((target("avx2,fma"))) void exp_avx2(const float* x, int64_t n, flo
   exp_scalar(x + i, n - i, m, temperature, e + i);
 }
 
+// Weights as the bits of e * 2^40 + 2^52, less those of 2^52.
+__attribute__((target("avx2"))) void sum_weights_avx2(const float* e, int64_t n_runs, uint64_t* sums) {
+  const __m256d one = _mm256_set1_pd(kTokenWeightOne), base = _mm256_set1_pd(0x1p52);
+  const __m256i base_bits = _mm256_castpd_si256(base);
+  for (int64_t run = 0; run < n_runs; ++run, e += kWeightRun) {
+    __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int64_t i = 0; i < kWeightRun; i += 8) {
+      for (int64_t half = 0; half < 2; ++half) {
+        const __m256d wide = _mm256_cvtps_pd(_mm_loadu_ps(e + i + 4 * half));
+        const __m256i bits = _mm256_castpd_si256(_mm256_add_pd(_mm256_mul_pd(wide, one), base));
+        sum[half] = _mm256_add_epi64(sum[half], _mm256_sub_epi64(bits, base_bits));
+      }
+    }
+    alignas(32) uint64_t lanes[4];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_add_epi64(sum[0], sum[1]));
+    sums[run] = lanes[0] + lanes[1] + lanes[2] + lanes[3];
+  }
+}
+
+// Sixteen lanes of the elements [0, n), n a multiple of 16.
+__attribute__((target("avx2"))) void sum_lanes_avx2(const float* e, int64_t n, float* lanes) {
+  __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();
+  for (int64_t i = 0; i < n; i += 16) {
+    low = _mm256_add_ps(low, _mm256_loadu_ps(e + i));
+    high = _mm256_add_ps(high, _mm256_loadu_ps(e + i + 8));
+  }
+  _mm256_storeu_ps(lanes, low);
+  _mm256_storeu_ps(lanes + 8, high);
+}
+
 bool has_avx2() {
   static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
   return has;
 }
 #endif
 
+void sum_lanes_scalar(const float* e, int64_t n, float* lanes) {
+  for (int64_t lane = 0; lane < 16; ++lane) lanes[lane] = 0;
+  for (int64_t i = 0; i < n; ++i) lanes[i % 16] += e[i];
+}
+
 }  // namespace
+
+void sum_weights(const float* e, int64_t n, uint64_t* sums) {
+  int64_t i = 0;
+#if defined(__x86_64__)
+  if (has_avx2()) {
+    sum_weights_avx2(e, n / kWeightRun, sums);
+    i = n / kWeightRun * kWeightRun;
+  }
+#endif
+  for (; i < n; i += kWeightRun) {
+    uint64_t sum = 0;
+    for (int64_t k = i; k < n && k < i + kWeightRun; ++k) sum += token_weight(e[k]);
+    sums[i / kWeightRun] = sum;
+  }
+}
+
+float sum_exps(const float* e, int64_t n) {
+  contract::SegmentSum sum;
+  for (int64_t begin = 0; begin < n; begin += contract::kSegment) {
+    const int64_t count = std::min(n - begin, contract::kSegment), whole = count / 16 * 16;
+    std::array<float, 16> lanes{};
+#if defined(__x86_64__)
+    if (has_avx2()) {
+      sum_lanes_avx2(e + begin, whole, lanes.data());
+    } else {
+      sum_lanes_scalar(e + begin, whole, lanes.data());
+    }
+#else
+    sum_lanes_scalar(e + begin, whole, lanes.data());
+#endif
+    for (int64_t i = whole; i < count; ++i) lanes[static_cast<size_t>(i - whole)] += e[begin + i];
+    sum.push(contract::sum_lanes(lanes));
+  }
+  return sum.total();
+}
 
 void exp_row(const float* x, int64_t n, float m, float temperature, float* e) {
 #if defined(__x86_64__)

@@ -10,4 +10,12 @@ namespace naru::engine {
 // and temperature normal and positive.
 void exp_row(const float* x, int64_t n, float m, float temperature, float* e);
 
+// sums[i] = the weights (kept_softmax.h) of e[i * kWeightRun] and those behind it up to the next run's: of the last run
+// those that are left.
+constexpr int64_t kWeightRun = 64;
+void sum_weights(const float* e, int64_t n, uint64_t* sums);
+
+// contract::row_sum of values that are zero or positive normals, of which no sum is subnormal: plain adds.
+float sum_exps(const float* e, int64_t n);
+
 }  // namespace naru::engine

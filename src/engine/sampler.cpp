@@ -20,8 +20,6 @@
 namespace naru::engine {
 namespace {
 
-constexpr size_t kRun = 64;  // weights that are made and summed together: a fixed number becomes vectors
-
 Status check_range(std::string_view name, double value, double low, double high) {
   if (value >= low && value <= high) return {};
   return Error{Code::kInvalidArgument,
@@ -60,22 +58,6 @@ int64_t bucket_of(float z, float m) {
   return distance < static_cast<float>(kBuckets - 1) ? static_cast<int64_t>(distance) : kBuckets - 1;
 }
 
-// contract::row_sum of values that are zero or positive normals, of which no sum is subnormal: plain adds.
-float sum_row(const float* x, int64_t n) {
-  contract::SegmentSum sum;
-  for (int64_t begin = 0; begin < n; begin += contract::kSegment) {
-    const int64_t end = std::min(n, begin + contract::kSegment);
-    std::array<float, 16> lanes{};
-    int64_t i = begin;
-    for (; i + 16 <= end; i += 16) {
-      for (size_t lane = 0; lane < 16; ++lane) lanes[lane] += x[i + static_cast<int64_t>(lane)];
-    }
-    for (size_t lane = 0; i < end; ++i, ++lane) lanes[lane] += x[i];
-    sum.push(contract::sum_lanes(lanes));
-  }
-  return sum.total();
-}
-
 // The largest of a row: sixteen maxima side by side, which become vectors.
 float largest_of(std::span<const float> x) {
   constexpr size_t kLanes = 16;
@@ -92,7 +74,7 @@ float largest_of(std::span<const float> x) {
 
 // log of the sum of exp(logits - m), of which `e` are the terms.
 float log_sum(const std::vector<float>& e) {
-  return contract::log(sum_row(e.data(), std::ssize(e)));
+  return contract::log(sum_exps(e.data(), std::ssize(e)));
 }
 
 // Whether only the first tokens by rank are weighed.
@@ -251,14 +233,16 @@ int32_t Sampler::choose(std::span<const float> z, float m, const SamplingOptions
 
 void Sampler::weigh_all(std::span<const float> z, float m, const SamplingOptions& options) {
   e_.resize(z.size());
-  weights_.resize(z.size());
   exp_row(z.data(), static_cast<int64_t>(z.size()), m, static_cast<float>(options.temperature), e_.data());
-  size_t i = 0;
-  for (; i + kRun <= z.size(); i += kRun) {
-    for (size_t j = 0; j < kRun; ++j) weights_[i + j] = token_weight(e_[i + j]);
-  }
-  for (; i < z.size(); ++i) weights_[i] = token_weight(e_[i]);
+  is_cut_ = options.top_p < 1.0 || options.min_p > 0;
+  if (!is_cut_) return;
+  weights_.resize(z.size());
+  for (size_t i = 0; i < z.size(); ++i) weights_[i] = token_weight(e_[i]);
   if (options.top_p < 1.0) cut_top_p(z, m, options.top_p);
+}
+
+uint64_t Sampler::weight_of(size_t id) const {
+  return is_cut_ ? weights_[id] : token_weight(e_[id]);
 }
 
 void Sampler::cut_top_p(std::span<const float> z, float m, double top_p) {
@@ -317,8 +301,8 @@ float Sampler::log_prob() const {
 std::vector<int32_t> Sampler::kept() const {
   std::vector<int32_t> ids;
   if (!is_drawn_from_all_) return ranked_;
-  for (size_t i = 0; i < weights_.size(); ++i) {
-    if (weights_[i] > 0) ids.push_back(static_cast<int32_t>(i));
+  for (size_t i = 0; i < e_.size(); ++i) {
+    if (weight_of(i) > 0) ids.push_back(static_cast<int32_t>(i));
   }
   return ids;
 }
@@ -328,25 +312,22 @@ int32_t Sampler::draw_from_all(double min_p, uint64_t random) {
   if (least > 0) {
     for (uint64_t& q : weights_) q = static_cast<double>(q) < least ? 0 : q;
   }
-  sums_.clear();
-  uint64_t total = 0;
-  for (size_t begin = 0; begin < weights_.size(); begin += kRun) {
-    uint64_t sum = 0;
-    if (begin + kRun <= weights_.size()) {
-      for (size_t j = 0; j < kRun; ++j) sum += weights_[begin + j];
-    } else {
-      for (size_t i = begin; i < weights_.size(); ++i) sum += weights_[i];
-    }
-    sums_.push_back(sum);
-    total += sum;
+  constexpr size_t kRun = kWeightRun;
+  const size_t n = e_.size();
+  sums_.assign((n + kRun - 1) / kRun, 0);
+  if (is_cut_) {
+    for (size_t i = 0; i < n; ++i) sums_[i / kRun] += weights_[i];
+  } else {
+    sum_weights(e_.data(), static_cast<int64_t>(n), sums_.data());
   }
+  const uint64_t total = std::accumulate(sums_.begin(), sums_.end(), uint64_t{0});
   drawn_.total = total;
   const uint64_t target = scale_random(random, total);
   uint64_t sum = 0;
   size_t run = 0;
   while (sum + sums_[run] <= target) sum += sums_[run++];
-  for (size_t i = run * kRun; i < weights_.size(); ++i) {
-    sum += weights_[i];
+  for (size_t i = run * kRun; i < n; ++i) {
+    sum += weight_of(i);
     if (sum > target) return static_cast<int32_t>(i);
   }
   NARU_CHECK(false, sum, target);

@@ -99,8 +99,9 @@ class Sampler {
   // The logits after step 1: themselves where nothing is asked for.
   std::span<const float> adjust(std::span<const float> logits, const SamplingOptions& options,
                                 const TokenHistory& history, std::span<const uint64_t> allowed);
-  // The weights of all tokens; those that top_p drops are zero.
+  // The exps of all tokens, and where some are dropped (is_cut_) the weights; those that top_p drops are zero.
   void weigh_all(std::span<const float> z, float m, const SamplingOptions& options);
+  uint64_t weight_of(size_t id) const;  // of one of all tokens
   void cut_top_p(std::span<const float> z, float m, double top_p);
   // The weights of the top_k tokens that top_p keeps, and which they are, by ascending id.
   void weigh_ranked(std::span<const float> z, float m, const SamplingOptions& options);
@@ -110,7 +111,7 @@ class Sampler {
   std::vector<float> z_;
   std::vector<float> z_ranked_;
   std::vector<float> e_;
-  std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on
+  std::vector<uint64_t> weights_;  // by id; of ranked tokens only where top_k is on; of none where nothing is cut
   std::vector<uint64_t> sums_;     // of runs of weights, by id
   std::vector<int32_t> ranked_;
   struct Drawn {
@@ -118,6 +119,7 @@ class Sampler {
     uint64_t total = 0;  // of the weights
   };
   Drawn drawn_;
+  bool is_cut_ = false;             // tokens were dropped by top_p or min_p
   bool is_drawn_from_all_ = false;  // kept are those with a weight; else ranked_
 };
 
