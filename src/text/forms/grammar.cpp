@@ -152,9 +152,11 @@ std::vector<uint16_t> GrammarBuilder::final_nodes() const {
 }
 
 std::vector<uint16_t> GrammarBuilder::needs() const {
-  return ways_from(final_nodes(), [](const FormRule& rule, uint16_t inside, uint16_t behind) {
-           return std::max(static_cast<uint16_t>(inside + (rule.is_container ? 1 : 0)), behind);
-         }).cost;
+  return ways_from(final_nodes(),
+                   [](const FormRule& rule, uint16_t inside, uint16_t behind) {
+                     return std::max(static_cast<uint16_t>(inside + (rule.is_container ? 1 : 0)), behind);
+                   })
+      .cost;
 }
 
 RuleId GrammarBuilder::to_blame(RuleId root, std::span<const RuleId> contradictions) const {
