@@ -398,7 +398,7 @@ def test_markdown_and_languages(browser, binary):
 PIECES = """(async () => {
     const {StreamView} = await import('/page/stream_view.js');
     const flat = node => node.nodeType === 3 ? node.data
-        : ['part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
+        : ['parts', 'part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
         : `<${node.tagName}${node.start > 1 ? ' ' + node.start : ''}>${[...node.childNodes].map(flat).join('')}</>`;
     const made = (text, sizes) => {
         const root = document.createElement('div');

@@ -10,6 +10,7 @@ const SLICE_MS = 8; // of one frame, for blocks
 const WINDOW = 1250; // characters that are looked at together, while they hold a block
 const WINDOW_MAX = 10000; // of one block, before it is cut
 const PART_ELEMENTS = 200; // that the browser lays out, or not, together
+const PARTS_TOGETHER = 24; // in one box: what the browser does for a change it does for all boxes beside it
 const FORMULA_WEIGHT = 600; // characters of text that cost as much as a formula does
 const TABLE_ROWS = 12; // that are made together; the next ones are put behind them
 const TABLE_MAX = 4000; // characters of one table, which the browser lays out whole: the next one has its head again
@@ -37,6 +38,9 @@ export class StreamView {
     this.tailRows = []; // of that table, made of what may change
     this.listGoesOn = false; // the items before it are made already
     this.numbered = null; // {next, mark} of the ordered list that was made last: what its next item is
+    this.box = null; // of parts
+    this.boxes = new Parts();
+    this.boxParts = 0;
     this.part = null;
     this.parts = new Parts();
     this.partElements = 0;
@@ -71,12 +75,23 @@ export class StreamView {
     if (this.part === null || (this.partElements >= PART_ELEMENTS && !this.rowsGoOn())) {
       this.tail.remove();
       this.part = h("div", { class: "part" });
-      this.root.append(this.part);
+      this.placeInBox(this.part);
       this.parts.begin(this.part);
       this.part.append(this.tail);
       this.partElements = 0;
     }
     return this.part;
+  }
+
+  placeInBox(part) {
+    if (this.box === null || this.boxParts >= PARTS_TOGETHER) {
+      this.box = h("div", { class: "parts" });
+      this.root.append(this.box);
+      this.boxes.begin(this.box);
+      this.boxParts = 0;
+    }
+    this.box.append(part);
+    ++this.boxParts;
   }
 
   freeze(fragment) {

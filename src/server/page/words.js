@@ -66,8 +66,12 @@ export function setLanguage(name) {
 
 export const whenLanguageChanges = (listener) => listeners.add(listener);
 
-export const number = (value, digits = 0) =>
-  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** As all three languages write it. The browser's own way has it read its tables first, in the frame that needs a number. */
+export function number(value, digits = 0) {
+  const [whole, part] = value.toFixed(digits).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return part === undefined ? grouped : `${grouped}.${part}`;
+}
 
 /** A large number in millions or what the language counts in. */
 export const short = (value) => (Math.abs(value) < SHORT_FROM ? number(value)
