@@ -3,6 +3,7 @@
 import { byId, h } from "./dom.js";
 import { pathTo, siblings } from "./conversation.js";
 import { bringFormulasBack, putFormulasAway } from "./formula.js";
+import { warmUp } from "./markdown.js";
 import { MessageView } from "./message_view.js";
 import { settleParts } from "./parts.js";
 import { languageNow, say } from "./words.js";
@@ -116,8 +117,8 @@ export class Thread {
 
   frame() {
     const begin = performance.now();
-    // To put parts out of sight has the browser lay out again: no frame does that and draws as well.
-    if (settleParts() || begin < this.next) return requestAnimationFrame(() => this.frame());
+    // To put parts out of sight has the browser lay out again: no frame does that and draws as well. Nor does one that compiles.
+    if (warmUp() || settleParts() || begin < this.next) return requestAnimationFrame(() => this.frame());
     const isMade = this.drawViews(performance.now() + this.drawMs);
     this.stay();
     this.weigh(performance.now() - begin);

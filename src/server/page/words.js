@@ -73,6 +73,12 @@ export function number(value, digits = 0) {
   return part === undefined ? grouped : `${grouped}.${part}`;
 }
 
+/** "Dec 1" of milliseconds since 1970. As above: the browser's own way would read its tables first. */
+export function dayOf(ms) {
+  const date = new Date(ms);
+  return t("day", { month: t("months").split(" ")[date.getMonth()], day: date.getDate() });
+}
+
 /** A large number in millions or what the language counts in. */
 export const short = (value) => (Math.abs(value) < SHORT_FROM ? number(value)
   : value.toLocaleString(language, { notation: "compact", maximumSignificantDigits: 4 }));
