@@ -100,6 +100,7 @@ TEST(OpenAiAnswer, TheEndOfReasoningIsSaid) {
   EXPECT_GT(sign, bytes.find("hm"));
   AnswerRequest completion = chat(true);
   completion.is_chat = false;
+  completion.prompts = {"Hi"};
   EXPECT_EQ(write(completion, {event(Kind::kBegin), tag}), "");
   tag.content = "A";
   EXPECT_EQ(write(chat(true), {tag}).find(R"("content":"")"), std::string::npos);
