@@ -79,8 +79,10 @@ Json run_json(const runs::ReportData& data) {
     if (!section.rows.empty()) sections.push_back({{"title", section.title}, {"rows", labelled_json(section.rows)}});
   }
   for (const runs::Alarm& alarm : data.alarms) {
-    alarms.push_back(
-        {{"step", alarm.step}, {"what", without_folders(alarm.what)}, {"advice", without_folders(alarm.advice)}});
+    alarms.push_back({{"step", alarm.step},
+                      {"kind", without_folders(alarm.kind)},
+                      {"what", without_folders(alarm.what)},
+                      {"advice", without_folders(alarm.advice)}});
   }
   return {{"name", data.name},
           {"status", data.status},

@@ -244,8 +244,8 @@ void put_alarms(const Json& info, ReportData* data) {
   for (size_t i = 0; i < std::min(list->size(), kAlarmsShownMax); ++i) {
     const Json& alarm = (*list)[i];
     if (!alarm.is_object()) continue;
-    data->alarms.push_back({json_whole(alarm, "step").value_or(0), "", clipped(json_text_of(alarm, "what")),
-                            clipped(json_text_of(alarm, "try"))});
+    data->alarms.push_back({json_whole(alarm, "step").value_or(0), clipped(json_text_of(alarm, "kind")),
+                            clipped(json_text_of(alarm, "what")), clipped(json_text_of(alarm, "try"))});
   }
 }
 

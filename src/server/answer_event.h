@@ -58,6 +58,7 @@ struct AnswerEvent {
   std::string content;
   std::vector<ToolCallPiece> calls;
   std::vector<AnswerToken> tokens;
+  bool ends_reasoning = false;  // with kText: behind its reasoning comes no more, though there be no content yet
   EndReason reason = EndReason::kStop;
   std::string stop;  // with kEnd: the stop string that ended the choice; empty: none did
   AnswerUsage usage;

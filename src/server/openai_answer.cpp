@@ -181,7 +181,9 @@ std::string OpenAiWriter::text_chunks(const AnswerEvent& event) {
       has_tokens = true;
     }
     const std::string& text = is_reasoning ? event.reasoning : event.content;
-    if (text.empty() && !has_tokens) continue;
+    // An empty content says that the answer goes on behind its reasoning, wherever it is cut.
+    const bool is_sign = is_chat_ && event.ends_reasoning && !is_reasoning;
+    if (text.empty() && !has_tokens && !is_sign) continue;
     Json piece = {{"text", text}};
     if (is_chat_) piece = {{"delta", {{is_reasoning ? "reasoning_content" : "content", text}}}};
     bytes += chunk(event.choice, std::move(piece), has_tokens ? logprobs.take() : "null", nullptr);

@@ -185,6 +185,7 @@ void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   NARU_CHECK(delta.ok());  // only the last event of a request can be an error
   choice.is_stopped = delta->is_stopped;
   choice.stop = delta->stop;
+  const bool ends_reasoning = was_reasoning && !choice.follower.is_reasoning();
   const bool is_reasoning = was_reasoning || choice.follower.is_reasoning();
   if (is_reasoning) {
     ++choice.reasoning_tokens;
@@ -192,8 +193,9 @@ void RunningAnswers::take_token(Choice& choice, const engine::Event& event) {
   }
   trim(choice, *delta, delta->is_stopped);
   const bool has_token = choice.wants_tokens && !event.is_stop_token;
-  if (delta->empty() && !has_token) return;
+  if (delta->empty() && !has_token && !ends_reasoning) return;
   AnswerEvent& told = tell(choice.answer, AnswerEvent::Kind::kText, choice.index);
+  told.ends_reasoning = ends_reasoning;
   put_text(choice, std::move(*delta), told);
   if (has_token) told.tokens.push_back(token_of(event, is_reasoning));
 }

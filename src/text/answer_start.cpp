@@ -36,16 +36,19 @@ void append_text(std::vector<Segment>& segments, std::string_view text, bool is_
   }
 }
 
-// "<think>a</think>b" as its two parts. False where the content does not begin with the tag.
-bool part_spelled_reasoning(AnswerStart& start) {
+enum class Spelled : uint8_t { kNothing, kOpen, kClosed };
+
+// "<think>a</think>b" as its two parts; kNothing where the content does not begin with the tag.
+Spelled part_spelled_reasoning(AnswerStart& start) {
   const size_t first = start.content.find_first_not_of(kBlank);
-  if (first == std::string::npos || !std::string_view(start.content).substr(first).starts_with(kThinkOpen))
-    return false;
+  if (first == std::string::npos || !std::string_view(start.content).substr(first).starts_with(kThinkOpen)) {
+    return Spelled::kNothing;
+  }
   std::string rest = start.content.substr(first + kThinkOpen.size());
   const size_t close = rest.find(kThinkClose);
   start.reasoning = rest.substr(0, close);
   start.content = close == std::string::npos ? "" : rest.substr(close + kThinkClose.size());
-  return true;
+  return close == std::string::npos ? Spelled::kOpen : Spelled::kClosed;
 }
 
 }  // namespace
@@ -55,8 +58,9 @@ Result<bool> append_answer_start(AnswerStart start, const Tokenizer& tokenizer, 
   const ReasoningTokens tags = reasoning_tokens(tokenizer);
   const bool is_opened = tail.state == TailState::kOpened;
   const bool can_open = tail.state == TailState::kNothing && tags.open && tags.close;
-  bool has_reasoning = !start.reasoning.empty();
-  if (!has_reasoning && (is_opened || can_open)) has_reasoning = part_spelled_reasoning(start);
+  Spelled spelled = Spelled::kNothing;
+  if (start.reasoning.empty() && (is_opened || can_open)) spelled = part_spelled_reasoning(start);
+  const bool has_reasoning = !start.reasoning.empty() || spelled != Spelled::kNothing;
   if (has_reasoning && tail.state == TailState::kClosed) {
     return Error{
         Code::kInvalidArgument,
@@ -80,7 +84,7 @@ Result<bool> append_answer_start(AnswerStart start, const Tokenizer& tokenizer, 
     append_text(segments, reasoning, true);
   }
   const bool is_open = is_opened || has_reasoning;
-  if (start.content.empty()) return is_open;
+  if (start.content.empty() && spelled != Spelled::kClosed) return is_open;
   if (is_open) {
     if (has_lines && !start.reasoning.ends_with('\n')) append_text(segments, "\n", false);
     append_text(segments, kThinkClose, false);

@@ -118,6 +118,30 @@ TEST(MemoryPlan, NoPieceIsLargerThanTheChipGivesAtOnce) {
       << no_work.error().message;
 }
 
+// A chip whose pages are of 2 MiB a stream.
+class LargePageChip : public contract::ForwardingChip {
+ public:
+  using ForwardingChip::ForwardingChip;
+  int64_t cache_page_bytes(const contract::CacheShape&) const override { return int64_t{2} << 20; }
+};
+
+TEST(MemoryPlan, APieceOfLargePagesIsNoLargerEither) {
+  const Planner whole("llama-gqa");
+  LargePageChip pages(*whole.chip);
+  PieceChip chip(pages, int64_t{128} * (int64_t{2} << 20));
+  const auto files = models::open_model_files(fixture_model("llama-gqa"));
+  models::ModelPlan model = models::plan_model(*files, chip, {}).value();
+  model.config.max_positions = 100000;
+  MemoryOptions options{.context_tokens = 4096, .prefill_chunk = 8, .memory_bytes = kPlenty};
+  const auto all = plan_memory(model, options);
+  ASSERT_TRUE(all.ok()) << all.error().message;
+  options.context_tokens = 4097;
+  const auto longer = plan_memory(model, options);
+  ASSERT_FALSE(longer.ok());
+  EXPECT_NE(longer.error().message.find("in one piece, which holds 128 pages"), std::string::npos)
+      << longer.error().message;
+}
+
 TEST(MemoryPlan, TheDefaultContextIsTheModelsOwnWhereThatIsLess) {
   Planner planner("llama-gqa");
   MemoryOptions options;

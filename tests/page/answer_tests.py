@@ -67,7 +67,7 @@ def test_a_long_answer_that_is_left(browser, binary):
             const leaves = document.querySelector('.leaves');
             link.focus();
             return [leaves?.querySelectorAll('a').length ?? 0, leaves?.checkVisibility({visibilityProperty: true}) && link.checkVisibility(),
-                    document.activeElement === link, document.querySelectorAll('.message').length,
+                    document.activeElement === link, document.querySelectorAll('.message:not(.leaves)').length,
                     document.querySelector('#scroller').scrollHeight <= document.querySelector('#scroller').clientHeight];
         })()""")
         assert found == [3000, False, False, 0, True], found
@@ -79,6 +79,95 @@ def test_a_long_answer_that_is_left(browser, binary):
         tab.js("document.querySelector('#new').click(); document.querySelector('.list .open').click()")
         tab.wait("!document.querySelector('.leaves') && document.querySelectorAll('.text a').length === 3000", 60)
         assert tab.js("document.querySelector('.text').textContent.includes('Line 2999 of many')")
+        quiet(tab)
+
+
+def test_an_answer_cut_behind_its_reasoning(browser, binary):
+    def script(say, body):
+        last = body["messages"][-1]
+        if last["role"] == "assistant":
+            say(content="It is 4.")
+            return "stop"
+        say(reasoning="I ")
+        say(reasoning="see.")
+        if last["content"] == "behind":
+            say(content="")  # so the server says that reasoning has ended
+        return "length"
+
+    scripts = {"inside": script, "behind": script, "(prefix)": script}
+    with Server(binary) as server, Stub(server.address, scripts) as stub, browser.tab() as tab:
+        for question, wanted in (("inside", {"content": "", "reasoning_content": "I see."}), ("behind", {"content": "<think>I see.</think>"})):
+            tab.open(stub.url)
+            tab.press("n", alt=True)
+            tab.say(question)
+            tab.wait_for_answer()
+            tab.open(stub.url)  # what is kept says it too
+            tab.wait("[...document.querySelectorAll('.foot button')].some(e => e.innerText === 'Continue')")
+            tab.js("[...document.querySelectorAll('.foot button')].find(e => e.innerText === 'Continue').click()")
+            assert tab.wait_for_answer() == "It is 4."
+            assert stub.bodies[-1]["messages"][-1] == {"role": "assistant", "prefix": True, **wanted}, stub.bodies[-1]
+        quiet(tab)
+
+
+def test_formulas_out_of_sight_are_their_source(browser, binary):
+    formulas = "".join(f"The sum is $\\frac{{{i}}}{{n^2 + 1}}$ here.\n\n" if i % 3 else f"$$\\sum_{{k=0}}^{{{i}}} k$$\n\n" for i in range(250))
+    seen = """(() => {
+        const seen = [...document.querySelectorAll('.tex')].filter(e => { const {top, bottom} = e.getBoundingClientRect();
+            return bottom > 0 && top < innerHeight && bottom > top; });
+        const {scrollHeight} = document.querySelector('#scroller');
+        return [seen.length > 3 && seen.every(e => e.querySelector('.katex')), document.querySelectorAll('.katex-html').length < 200,
+                scrollHeight];
+    })()"""
+    with Server(binary) as server, Stub(server.address, {"sums": lambda say, body: say(content=formulas)}) as stub, browser.tab() as tab:
+        tab.open(stub.url)
+        tab.say("sums")
+        tab.wait_for_answer()
+        tab.wait(f"{seen}[0] && {seen}[1]")
+        height = tab.js(seen)[2]
+        # Nothing moves when they come near again, and their source can be found and copied.
+        for share in (0.5, 0, 0.8, 1):
+            heights = tab.js("""new Promise(done => {
+                const s = document.querySelector('#scroller'), heights = new Set();
+                s.scrollTop = SHARE * s.scrollHeight;
+                const look = n => (heights.add(s.scrollHeight), n > 0 ? requestAnimationFrame(() => look(n - 1)) : done([...heights]));
+                look(10);
+            })""".replace("SHARE", str(share)))
+            tab.wait(f"{seen}[0] && {seen}[1]")
+            assert heights == [height] and tab.js(seen)[2] == height, (share, heights, tab.js(seen), height)
+        assert tab.js("document.querySelector('.tex').textContent") == "$$\\sum_{k=0}^{0} k$$"
+        quiet(tab)
+
+
+# A table whose rows cannot be made, as where they are nested too deeply: what is left stays as it is written, in order.
+BROKEN_TABLE = """(async () => {
+    const {StreamView} = await import('/page/stream_view.js');
+    const results = [];
+    for (const fails of [0, 1]) { // its first rows, and later ones
+        const root = document.createElement('div');
+        document.body.append(root);
+        const view = new StreamView(root);
+        const {parser} = marked;
+        let n = 0;
+        marked.parser = (...all) => { if (n++ === fails) throw new RangeError('too deep'); return parser(...all); };
+        view.append('| n |\\n|---|\\n' + Array.from({length: 90}, (_, i) => `| row ${i} of many that make it long enough |\\n`).join(''));
+        view.finish();
+        try {
+            while (!view.step()) { }
+            const texts = root.textContent.match(/row \\d+/g).map(text => Number(text.slice(4)));
+            results.push(texts.length === 90 && texts.every((row, i) => row === i) && root.querySelector('.plain') !== null);
+        } catch (problem) { results.push(String(problem)); }
+        marked.parser = parser;
+        root.remove();
+    }
+    return results;
+})()"""
+
+
+def test_rows_that_cannot_be_made(browser, binary):
+    with Server(binary) as server, Stub(server.address, {}) as stub, browser.tab() as tab:
+        tab.open(stub.url)
+        found = tab.js(BROKEN_TABLE)
+        assert found == [True, True], found
         quiet(tab)
 
 

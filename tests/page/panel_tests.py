@@ -45,11 +45,11 @@ def write_pipeline(folder, name, stages):
          "inputs": [{"as": "model", "stage": before[i], "sha256": ""}] if i else []} for i, (stage, kind) in enumerate(stages)]}))
 
 
-def write_run(folder, name, n, status="running"):
+def write_run(folder, name, n, status="running", **more):
     run = folder / name
     run.mkdir(parents=True, exist_ok=True)
     (run / "run.json").write_text(json.dumps({"name": name, "status": status, "step": n, "steps": 100, "loss": 1.0 / n, "seconds": 5,
-                                              "started": "2026-01-01T00:00:00Z", "updated": f"2026-01-01T00:00:{n % 60:02}Z"}))
+                                              "started": "2026-01-01T00:00:00Z", "updated": f"2026-01-01T00:00:{n % 60:02}Z", **more}))
     (run / "metrics.jsonl").write_text("".join(json.dumps({"step": i, "time": i, "loss": 1.0 / i, "<b>odd</b>": i}) + "\n"
                                                for i in range(1, n + 1)) + "no json\n")
 
@@ -97,8 +97,15 @@ def test_runs(browser, binary):
             tab.js("document.querySelector('#runs details summary').click()")
             # Its text, drawn or not: what is out of sight is not laid out.
             tab.wait("document.querySelector('#runs details .plots')?.textContent.includes('<b>odd</b>')")
-            write_run(folder, "first", 30, "done")
+            alarms = [{"step": 7, "kind": "flat", "what": "all <b>same", "try": "x=1"},
+                      {"step": 8, "kind": "new", "what": "no words", "try": "y=2"}]
+            write_run(folder, "first", 30, "done", alarms=alarms)
             tab.wait("document.querySelector('.run-row[data-id=first]').textContent.includes('30')")
+            for language, title in (("ko", "그룹 안의 보상이 모두 같습니다. "), ("zh", "组内奖励全部相同. "), ("en", "Groups of equal worth. ")):
+                tab.js(f"(e => {{ e.value = '{language}'; e.dispatchEvent(new Event('change')); }})(document.querySelector('#language'))")
+                tab.wait(f"document.documentElement.lang.startsWith('{language}') && document.querySelectorAll('.notice.bad').length === 2")
+                said = tab.js("[...document.querySelectorAll('.notice.bad')].map(e => e.textContent.split(': ').slice(1).join(': '))")
+                assert said == [f"{title}all <b>same. x=1", "no words. y=2"], said
             tab.wait("document.querySelector('#runs .plot .now').textContent === '0.03333'")
             quiet(tab)
 

@@ -19,8 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "server"
 
 import hostile
 from answer_tests import (test_a_long_answer_that_is_left, test_a_table_of_long_rows_keeps_its_order,  # main() finds them here
-                          test_a_table_that_grows_is_one,
-                          test_arithmetic_is_no_emphasis, test_full_context_and_empty_answer)
+                          test_a_table_that_grows_is_one, test_an_answer_cut_behind_its_reasoning,
+                          test_arithmetic_is_no_emphasis, test_formulas_out_of_sight_are_their_source,
+                          test_full_context_and_empty_answer, test_rows_that_cannot_be_made)
 from browser import Browser, find_browser
 from panel_tests import (test_a_folder_of_runs_that_comes, test_a_pipeline_served_alone, test_axes,  # here too
                          test_proof_and_server, test_runs)
@@ -398,7 +399,7 @@ def test_markdown_and_languages(browser, binary):
 PIECES = """(async () => {
     const {StreamView} = await import('/page/stream_view.js');
     const flat = node => node.nodeType === 3 ? node.data
-        : ['part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
+        : ['parts', 'part', 'tail', 'code-part'].includes(node.className) || node.tagName === 'SPAN' ? [...node.childNodes].map(flat).join('')
         : `<${node.tagName}${node.start > 1 ? ' ' + node.start : ''}>${[...node.childNodes].map(flat).join('')}</>`;
     const made = (text, sizes) => {
         const root = document.createElement('div');

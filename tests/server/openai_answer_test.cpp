@@ -88,6 +88,24 @@ TEST(OpenAiAnswer, AStreamedChat) {
                 + "\n\n" + head + R"("choices":[],)" + kUsage + "}\n\ndata: [DONE]\n\n");
 }
 
+// Where reasoning has ended and nothing follows it yet, an empty content says so: an answer that is cut there goes on
+// behind it.
+TEST(OpenAiAnswer, TheEndOfReasoningIsSaid) {
+  AnswerEvent tag = text("", "");
+  tag.ends_reasoning = true;
+  const std::string bytes =
+      write(chat(true), {event(Kind::kBegin), text("hm", ""), tag, end(EndReason::kLength), done()});
+  const size_t sign = bytes.find(R"("delta":{"content":""})");
+  EXPECT_NE(sign, std::string::npos) << bytes;
+  EXPECT_GT(sign, bytes.find("hm"));
+  AnswerRequest completion = chat(true);
+  completion.is_chat = false;
+  completion.prompts = {"Hi"};
+  EXPECT_EQ(write(completion, {event(Kind::kBegin), tag}), "");
+  tag.content = "A";
+  EXPECT_EQ(write(chat(true), {tag}).find(R"("content":"")"), std::string::npos);
+}
+
 TEST(OpenAiAnswer, NoUsageWhereNobodyAskedAndNoDoneAfterAnError) {
   const std::string bytes = write(chat(true), {event(Kind::kBegin), text("", "A"), end(EndReason::kStop), done()});
   EXPECT_EQ(bytes.find("usage"), std::string::npos);

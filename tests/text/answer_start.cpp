@@ -64,12 +64,16 @@ TEST(AnswerStart, EveryFormOfReasoning) {
       {"", {"\nwhy\n", "\n\nThe"}, "<think>\nwhy\n</think>\n\nThe", false},
       {"", {"", "<think>\nwhy"}, "<think>\nwhy", true},
       {"", {"", "<think>\nwhy\n</think>\n\nThe"}, "<think>\nwhy\n</think>\n\nThe", false},
+      {"", {"", "<think>\nwhy\n</think>"}, "<think>\nwhy\n</think>\n\n", false},
+      {"", {"", "<think></think>"}, "<think>\n\n</think>\n\n", false},
       // It opens reasoning, with a line break behind the tag or without.
       {"<think>\n", {"", ""}, "<think>\n", true},
       {"<think>\n", {"", "The"}, "<think>\n\n</think>\n\nThe", false},
       {"<think>\n", {"why", ""}, "<think>\nwhy", true},
       {"<think>\n", {"why", "The"}, "<think>\nwhy\n</think>\n\nThe", false},
       {"<think>\n", {"", "<think>\n"}, "<think>\n", true},
+      {"<think>\n", {"", "<think>why</think>"}, "<think>\nwhy\n</think>\n\n", false},
+      {"<think>", {"", "<think>why</think>"}, "<think>why</think>", false},
       {"<think>", {"why", "The"}, "<think>why</think>The", false},
       {"<think>", {"", "The"}, "<think></think>The", false},
       // It has closed it: reasoning is off.

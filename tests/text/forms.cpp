@@ -223,6 +223,16 @@ TEST(Forms, WhatIsNotDoneIsSaidWithItsPlace) {
       {R"(false)", "# cannot be met"},
       {R"({"type":"object","properties":{"a":{"type":"string","minLength":3,"maxLength":2}},"required":["a"]})",
        "#/properties/a cannot be met"},
+      // Of several contradictions the one in the way.
+      {R"({"properties":{"a":{"type":"string","minLength":3,"maxLength":2}},"required":["a"],"type":"object",
+          "additionalProperties":false})",
+       "#/properties/a cannot be met"},
+      {R"({"type":"object","properties":{"b":false,"c":{"type":"integer","minimum":3,"maximum":2},"a":{"type":"array",
+          "items":{"anyOf":[false,{"type":"string","minLength":3,"maxLength":2}]},"minItems":1}},"required":["a"]})",
+       "#/properties/a/items"},
+      {R"({"type":"object","properties":{"b":{"type":"object","properties":{"c":false}},
+          "a":{"type":"integer","minimum":3,"maximum":2}},"required":["b","a"],"additionalProperties":false})",
+       "#/properties/a cannot be met"},
       {R"({"type":"integer","minimum":3,"maximum":2})", "# cannot be met"},
       {R"({"type":"integer","minimum":1.2,"maximum":1.8})", "# cannot be met"},
       {R"({"type":"array","minItems":3,"maxItems":2})", "# cannot be met"},
@@ -428,6 +438,25 @@ TEST(Forms, Choices) {
   EXPECT_NE(form_error(ChoiceForm{{}}), "");
   EXPECT_NE(form_error(ChoiceForm{{"a", ""}}), "");
   EXPECT_NE(form_error(ChoiceForm{{"\xff"}}), "");
+}
+
+// Where no token reaches the end of a count, it does not matter how far the count is: such states have one mask, behind
+// characters of any length.
+TEST(Forms, CountsThatNoTokenReachesAreOneState) {
+  FormSigns signs;
+  signs.longest_token = 16;
+  for (const char* schema : {R"({"type":"string","maxLength":300})", R"({"type":"string","minLength":300})"}) {
+    FormRig rig(schema_form(schema), signs);
+    FormMatcher::State state = rig.matcher->step(rig.matcher->begin(rig.compiled.content), "\"a");
+    const FormMatcher::State twin = rig.matcher->twin(state);
+    for (int n = 1; n < 280; ++n) {
+      ASSERT_EQ(rig.matcher->twin(state), twin) << schema << " " << n;
+      state = rig.matcher->step(state, n % 2 == 0 ? "b" : "\xc3\xa9");
+    }
+    for (int n = 280; n < 300; ++n) state = rig.matcher->step(state, "b");
+    EXPECT_NE(state, FormMatcher::kDead);
+    EXPECT_NE(rig.matcher->twin(state), twin) << "where it ends it does matter";
+  }
 }
 
 // What comes to be forgotten is found again, and is the same.

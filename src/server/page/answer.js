@@ -20,7 +20,9 @@ export function bodyFor(conversation, node, begun = null) {
   }
   if (begun) {
     const message = { role: "assistant", content: begun.text, prefix: true };
-    if (begun.reasoning) message.reasoning_content = begun.reasoning;
+    // Of one that was cut behind its reasoning that alone is there: spelled, its end is said too.
+    if (begun.hasThought && !begun.text) message.content = `<think>${begun.reasoning}</think>`;
+    else if (begun.reasoning) message.reasoning_content = begun.reasoning;
     messages.push(message);
   }
   const settings = node.request ?? {};
@@ -49,7 +51,7 @@ export class Answer {
     this.first = 0;
     this.last = 0;
     this.kept = { text: node.text, reasoning: node.reasoning ?? "" };
-    this.begun = goesOn ? { ...this.kept } : null;
+    this.begun = goesOn ? { ...this.kept, hasThought: node.hasThought } : null;
     this.base = goesOn ? { ...this.kept } : { text: "", reasoning: "" };
     this.wake = () => {};
   }
@@ -122,7 +124,7 @@ export class Answer {
     if (piece.model) node.model = piece.model;
     const choice = piece.choices?.[0];
     if (!choice) return;
-    const { content, reasoning_content: reasoning } = choice.delta ?? {};
+    const { role, content, reasoning_content: reasoning } = choice.delta ?? {};
     const now = performance.now();
     if (reasoning) {
       came.reasoning += reasoning;
@@ -130,6 +132,7 @@ export class Answer {
       this.reasoningSince ??= now;
       node.reasoningMs = Math.max(node.reasoningMs, Math.round(now - this.reasoningSince));
     }
+    if (content === "" && role === undefined) node.hasThought = true; // the server's sign that reasoning has ended
     if (content) came.text += content;
     if (content || reasoning) this.count(now);
     if (choice.finish_reason) node.finish = choice.finish_reason;

@@ -94,6 +94,7 @@ function readNode(id, value) {
     if (isText(value[name])) node[name] = value[name];
   }
   for (const name of ["reasoningMs", "ms", "firstMs"]) if (isCount(value[name])) node[name] = value[name];
+  if (value.hasThought === true) node.hasThought = true;
   if (node.state === "streaming") node.state = "stopped"; // whoever streamed it is gone
   if (typeof value.usage === "object" && value.usage !== null) {
     node.usage = {};

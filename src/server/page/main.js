@@ -199,5 +199,6 @@ await chat.start();
 showTab(tabOfAddress());
 const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
 whenIdle(prepareFormulas);
-warmUp(whenIdle);
+const warm = () => warmUp() && whenIdle(warm);
+whenIdle(warm);
 look();

@@ -89,16 +89,17 @@ marked.use({ renderer, extensions, tokenizer, gfm: true, breaks: false, mangle: 
 /** Tokens of blocks, each with `raw`, the source that it was made of; together they are the whole source. */
 export const blocksOf = (source) => marked.lexer(source);
 
-// Of each kind of block one.
+// Of each kind of block one. Each is made twice: expressions that are used again are compiled anew.
 const SAMPLES = ["# a\n\n**b** *c* `d` [e](https://f.g)\n\n> h\n", "- a\n- b\n\n1. c\n", "| a |\n|---|\n| b |\n", "```cpp\nint a;\n```\n"];
 
-/** Has the browser compile what blocks are made with, a kind at a time: the first frame of an answer has no time for it. */
-export function warmUp(whenIdle, n = 0) {
-  if (n === SAMPLES.length) return;
-  whenIdle(() => {
-    elementsOf(Object.assign(blocksOf(SAMPLES[n]), { links: {} }));
-    warmUp(whenIdle, n + 1);
-  });
+let nWarm = 0;
+
+/** Has the browser compile what blocks are made with, a kind at a time: a frame of an answer has no time for it. False where
+ * that is done. */
+export function warmUp() {
+  if (nWarm === 2 * SAMPLES.length) return false;
+  elementsOf(Object.assign(blocksOf(SAMPLES[nWarm++ % SAMPLES.length]), { links: {} }));
+  return true;
 }
 
 /** Elements for tokens of blocksOf(). */

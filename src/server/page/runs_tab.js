@@ -25,6 +25,12 @@ function curveTitle(name) {
   return words === `curve_${name}` ? name.replaceAll("_", " ") : words;
 }
 
+/** What an alarm is about, in the page's language; what it says itself is English. Kinds that the page does not know have none. */
+function alarmTitle(kind) {
+  const words = t(`alarm_${kind}`);
+  return words === `alarm_${kind}` ? "" : `${words}. `;
+}
+
 /** Groups of rows: {pipeline or null, stages: [{name, kind, takes, run or null}]}, that with the newest run first. */
 function groupsOf(runs, pipelines) {
   const byId = new Map(runs.map((run) => [run.id, run]));
@@ -173,7 +179,7 @@ export class RunsTab {
         say(h("span", { class: `badge ${stateWords(run.status)}` }), stateWords(run.status))),
       from, summary ? h("p", { class: "dim", ...english }, summary) : "", why,
       ...data.alarms.map((alarm) => h("p", { class: "notice bad" }, `${t("run_step", { n: number(alarm.step) })}: `,
-        h("span", english, `${alarm.what}. ${alarm.advice}`))),
+        h("strong", {}, alarmTitle(alarm.kind)), h("span", english, `${alarm.what}. ${alarm.advice}`))),
       h("dl", { class: "tiles" }, this.tiles(run, data)));
   }
 

@@ -2,7 +2,7 @@
 import { byId, download, h } from "./dom.js";
 import { exported, readExport } from "./conversation.js";
 import * as store from "./store.js";
-import { label, languageNow, say, t } from "./words.js";
+import { dayOf, label, say, t } from "./words.js";
 
 const SEARCH_REST_MS = 150;
 const SHOWN_MAX = 500;
@@ -52,7 +52,7 @@ export class Sidebar {
 
   row(head) {
     const title = head.title || t("untitled");
-    const time = new Date(head.updated).toLocaleDateString(languageNow(), { month: "short", day: "numeric" });
+    const time = dayOf(head.updated);
     const open = h("button", { class: "open", type: "button", onclick: () => this.acts.open(head.id),
       "aria-current": head.id === this.openId ? "true" : null, title }, h("span", { class: "title" }, title),
     h("span", { class: "time" }, time));

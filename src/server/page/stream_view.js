@@ -10,6 +10,7 @@ const SLICE_MS = 8; // of one frame, for blocks
 const WINDOW = 1250; // characters that are looked at together, while they hold a block
 const WINDOW_MAX = 10000; // of one block, before it is cut
 const PART_ELEMENTS = 200; // that the browser lays out, or not, together
+const PARTS_TOGETHER = 24; // in one box: what the browser does for a change it does for all boxes beside it
 const FORMULA_WEIGHT = 600; // characters of text that cost as much as a formula does
 const TABLE_ROWS = 12; // that are made together; the next ones are put behind them
 const TABLE_MAX = 4000; // characters of one table, which the browser lays out whole: the next one has its head again
@@ -37,6 +38,9 @@ export class StreamView {
     this.tailRows = []; // of that table, made of what may change
     this.listGoesOn = false; // the items before it are made already
     this.numbered = null; // {next, mark} of the ordered list that was made last: what its next item is
+    this.box = null; // of parts
+    this.boxes = new Parts();
+    this.boxParts = 0;
     this.part = null;
     this.parts = new Parts();
     this.partElements = 0;
@@ -71,12 +75,23 @@ export class StreamView {
     if (this.part === null || (this.partElements >= PART_ELEMENTS && !this.rowsGoOn())) {
       this.tail.remove();
       this.part = h("div", { class: "part" });
-      this.root.append(this.part);
+      this.placeInBox(this.part);
       this.parts.begin(this.part);
       this.part.append(this.tail);
       this.partElements = 0;
     }
     return this.part;
+  }
+
+  placeInBox(part) {
+    if (this.box === null || this.boxParts >= PARTS_TOGETHER) {
+      this.box = h("div", { class: "parts" });
+      this.root.append(this.box);
+      this.boxes.begin(this.box);
+      this.boxParts = 0;
+    }
+    this.box.append(part);
+    ++this.boxParts;
   }
 
   freeze(fragment) {
@@ -113,7 +128,7 @@ export class StreamView {
     const fence = FENCE.exec(window);
     if (fence) return this.openCode(fence);
     if (NESTED.test(window)) return this.takeLine(window, isEnd);
-    const { tokens, ms } = blocksInTime(window, this.table?.head ?? "");
+    const { tokens, ms: firstMs } = blocksInTime(window, this.table?.head ?? "");
     let n = isEnd && this.isWhole ? tokens.length : this.countSure(tokens);
     // Code with fences is made by takeCode(); to marked it may be a paragraph until its last line is whole.
     const fenced = tokens.findIndex((token, i) => i > 0 && FENCE.test(`${token.raw}\n`)); // a blank line may follow
@@ -127,6 +142,9 @@ export class StreamView {
     if (tokens[0].type === "table" && this.cutTable(tokens[0])) return true;
     // A list need not grow until it is the largest block: its items are blocks of their own.
     if (!isEnd && tokens[0].type === "list" && ITEM.test(window)) return this.cutLong(false);
+    // What takes long is tried again, for once may be another program's doing.
+    let ms = firstMs;
+    for (let n = 1; n < 3 && ms > GROW_MS; ++n) ms = Math.min(ms, blocksInTime(window, this.table?.head ?? "").ms);
     if (!isEnd && this.width < WINDOW_MAX && ms <= GROW_MS) {
       this.width *= 2;
       return true;
@@ -202,12 +220,10 @@ export class StreamView {
     const rows = text.slice(0, place).split("\n").length - (this.table ? 1 : 3);
     if (rows < least) return false;
     this.takeTokens(blocksIn(text.slice(0, place), this.table?.head ?? ""));
-    if (this.rowsGoOn()) {
-      this.table.length += place;
-    } else {
-      const bodies = this.part.querySelectorAll("tbody");
-      this.table = { head, body: bodies[bodies.length - 1], length: place };
-    }
+    const frame = this.tail.previousElementSibling;
+    if (!frame?.matches(".table")) this.table = null; // it is shown as it is written
+    else if (this.rowsGoOn()) this.table.length += place;
+    else this.table = { head, body: frame.querySelector("tbody"), length: place };
     return true;
   }
 
@@ -356,15 +372,11 @@ function blocksIn(text, head = "") {
   return tokens.length > 0 ? tokens : [{ type: "space", raw: text, length: text.length }];
 }
 
-// With the time that it takes: what takes long is tried again, for once may be another program's doing.
+// With the time that it takes.
 function blocksInTime(text, head) {
-  let least = Infinity;
-  for (let n = 1; ; ++n) {
-    const begin = performance.now();
-    const tokens = blocksIn(text, head);
-    least = Math.min(least, performance.now() - begin);
-    if (least <= GROW_MS || n === 3) return { tokens, ms: least };
-  }
+  const begin = performance.now();
+  const tokens = blocksIn(text, head);
+  return { tokens, ms: performance.now() - begin };
 }
 
 function lastMatch(text, expression) {

@@ -2,6 +2,8 @@
 // end while the reader is there.
 import { byId, h } from "./dom.js";
 import { pathTo, siblings } from "./conversation.js";
+import { bringFormulasBack, putFormulasAway } from "./formula.js";
+import { warmUp } from "./markdown.js";
 import { MessageView } from "./message_view.js";
 import { settleParts } from "./parts.js";
 import { languageNow, say } from "./words.js";
@@ -32,6 +34,11 @@ export class Thread {
     this.scroller.addEventListener("scroll", () => this.look(), { passive: true });
     this.latest.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.stay()).observe(this.scroller);
+    this.log.addEventListener("contentvisibilityautostatechange", ({ target, skipped }) => {
+      if (!target.classList.contains("part")) return;
+      if (skipped) putFormulasAway(target);
+      else bringFormulasBack(target);
+    });
   }
 
   /** Shows the path of a conversation. Views of the messages that stay are kept. */
@@ -61,9 +68,9 @@ export class Thread {
 
   /** What is long is gone at once to the eye, and taken away in slices: ten thousand lines in one would keep a frame. */
   leave(element) {
-    const pieces = element.querySelectorAll(".part, .code-part");
+    const pieces = element.querySelectorAll(".parts, .part, .code-part");
     if (pieces.length < LEAVES_AT_ONCE) return element.remove();
-    element.className = "leaves"; // as `inert` it would have the style of every line computed once more
+    element.classList.add("leaves"); // as `inert` it would have the style of every line computed once more
     this.leaving.push(element, ...pieces); // from the last one on, so that those inside come before what they are in
     return undefined;
   }
@@ -110,8 +117,8 @@ export class Thread {
 
   frame() {
     const begin = performance.now();
-    // To put parts out of sight has the browser lay out again: no frame does that and draws as well.
-    if (settleParts() || begin < this.next) return requestAnimationFrame(() => this.frame());
+    // To put parts out of sight has the browser lay out again: no frame does that and draws as well. Nor does one that compiles.
+    if (warmUp() || settleParts() || begin < this.next) return requestAnimationFrame(() => this.frame());
     const isMade = this.drawViews(performance.now() + this.drawMs);
     this.stay();
     this.weigh(performance.now() - begin);

@@ -66,8 +66,18 @@ export function setLanguage(name) {
 
 export const whenLanguageChanges = (listener) => listeners.add(listener);
 
-export const number = (value, digits = 0) =>
-  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** As all three languages write it. The browser's own way has it read its tables first, in the frame that needs a number. */
+export function number(value, digits = 0) {
+  const [whole, part] = value.toFixed(digits).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return part === undefined ? grouped : `${grouped}.${part}`;
+}
+
+/** "Dec 1" of milliseconds since 1970. As above: the browser's own way would read its tables first. */
+export function dayOf(ms) {
+  const date = new Date(ms);
+  return t("day", { month: t("months").split(" ")[date.getMonth()], day: date.getDate() });
+}
 
 /** A large number in millions or what the language counts in. */
 export const short = (value) => (Math.abs(value) < SHORT_FROM ? number(value)

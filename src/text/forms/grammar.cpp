@@ -8,17 +8,21 @@
 namespace naru::text {
 namespace {
 
-// A node before its end is known, in the order in which they become known (Knuth's generalisation of Dijkstra's
-// algorithm, 1977).
-using KnownNeed = std::pair<uint16_t, NodeId>;
-using NeedQueue = std::priority_queue<KnownNeed, std::vector<KnownNeed>, std::greater<>>;
+// A way to a node's end before it is known to be the least, in the order in which they become known (Knuth's
+// generalisation of Dijkstra's algorithm, 1977).
+struct Candidate {
+  uint16_t cost;
+  NodeId from, to;
+  RuleId rule;
+  auto operator<=>(const Candidate&) const = default;
+};
+using CandidateQueue = std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>>;
 
 // Who leads to a node, and by what.
 struct BackEdge {
   NodeId from;
   RuleId rule;  // of a call; kNoRule: an edge or a jump
 };
-constexpr RuleId kNoRule = ~RuleId{0};
 
 }  // namespace
 
@@ -96,8 +100,8 @@ NodeId GrammarBuilder::shared_letter(char small, NodeId to) {
   return at->second;
 }
 
-std::vector<uint16_t> GrammarBuilder::needs() const {
-  std::vector<uint16_t> need(nodes_.size(), kNeverEnds);
+GrammarBuilder::Ways GrammarBuilder::ways_from(const std::vector<uint16_t>& ends, const CallCost& of_call) const {
+  Ways ways = {std::vector<uint16_t>(nodes_.size(), kNeverEnds), std::vector<Ways::Step>(nodes_.size())};
   std::vector<std::vector<BackEdge>> back(nodes_.size());
   std::vector<std::vector<std::pair<NodeId, NodeId>>> callers(rules_.size());  // node and where it goes on
   std::vector<std::vector<RuleId>> starts(nodes_.size());
@@ -110,31 +114,68 @@ std::vector<uint16_t> GrammarBuilder::needs() const {
     }
   }
   for (RuleId id = 0; id < rules_.size(); ++id) starts[rules_[id].start].push_back(id);
-  NeedQueue queue;
+  CandidateQueue queue;
   for (NodeId id = 0; id < nodes_.size(); ++id) {
-    if (nodes_[id].is_final) queue.emplace(uint16_t{0}, id);
+    if (ends[id] != kNeverEnds) queue.push({ends[id], id, id, kNoRule});
   }
-  const auto need_of_rule = [&](RuleId rule) {
-    const uint16_t inside = need[rules_[rule].start];
-    return inside == kNeverEnds ? kNeverEnds : static_cast<uint16_t>(inside + (rules_[rule].is_container ? 1 : 0));
+  const auto offer_call = [&](NodeId from, RuleId rule, NodeId to) {
+    const uint16_t inside = ways.cost[rules_[rule].start], behind = ways.cost[to];
+    if (ways.cost[from] != kNeverEnds || inside == kNeverEnds || behind == kNeverEnds) return;
+    queue.push({of_call(rules_[rule], inside, behind), from, to, rule});
   };
   while (!queue.empty()) {
-    const auto [value, id] = queue.top();
+    const auto [cost, id, to, by] = queue.top();
     queue.pop();
-    if (need[id] != kNeverEnds) continue;
-    need[id] = value;
+    if (ways.cost[id] != kNeverEnds) continue;
+    ways.cost[id] = cost;
+    ways.first[id] = {to, by};
     for (const BackEdge& edge : back[id]) {
-      const uint16_t inside = edge.rule == kNoRule ? value : need_of_rule(edge.rule);
-      if (need[edge.from] == kNeverEnds && inside != kNeverEnds) queue.emplace(std::max(inside, value), edge.from);
-    }
-    for (const RuleId rule : starts[id]) {
-      for (const auto& [from, target] : callers[rule]) {
-        if (need[from] != kNeverEnds || need[target] == kNeverEnds) continue;
-        queue.emplace(std::max(need_of_rule(rule), need[target]), from);
+      if (edge.rule != kNoRule) {
+        offer_call(edge.from, edge.rule, id);
+      } else if (ways.cost[edge.from] == kNeverEnds) {
+        queue.push({cost, edge.from, id, kNoRule});
       }
     }
+    for (const RuleId rule : starts[id]) {
+      for (const auto& [from, target] : callers[rule]) offer_call(from, rule, target);
+    }
   }
-  return need;
+  return ways;
+}
+
+std::vector<uint16_t> GrammarBuilder::final_nodes() const {
+  std::vector<uint16_t> ends(nodes_.size(), kNeverEnds);
+  for (NodeId id = 0; id < nodes_.size(); ++id) {
+    if (nodes_[id].is_final) ends[id] = 0;
+  }
+  return ends;
+}
+
+std::vector<uint16_t> GrammarBuilder::needs() const {
+  return ways_from(final_nodes(),
+                   [](const FormRule& rule, uint16_t inside, uint16_t behind) {
+                     return std::max(static_cast<uint16_t>(inside + (rule.is_container ? 1 : 0)), behind);
+                   })
+      .cost;
+}
+
+RuleId GrammarBuilder::to_blame(RuleId root, std::span<const RuleId> contradictions) const {
+  std::vector<uint16_t> ends = final_nodes();
+  std::vector<RuleId> met(nodes_.size(), kNoRule);
+  for (const RuleId id : contradictions) {
+    ends[rules_[id].start] = 1;
+    met[rules_[id].start] = id;
+  }
+  const Ways ways = ways_from(ends, [](const FormRule&, uint16_t inside, uint16_t behind) {
+    return static_cast<uint16_t>(std::min(inside + behind, kNeverEnds - 1));
+  });
+  NodeId at = rules_[root].start;
+  if (ways.cost[at] == kNeverEnds) return kNoRule;
+  for (;;) {
+    const auto [to, rule] = ways.first[at];
+    if (to == at && rule == kNoRule) return met[at];
+    at = rule != kNoRule && ways.cost[rules_[rule].start] > 0 ? rules_[rule].start : to;
+  }
 }
 
 Status GrammarBuilder::check_recursion() const {
@@ -193,14 +234,12 @@ Status GrammarBuilder::check_end(RuleId root, const std::vector<uint16_t>& needs
                              "it flatter",
                              rules_[root].place, need, kFormDepthMax)};
   }
-  const std::vector<RuleId> wrong = contradictions();
-  // Were they met, would there be an end? `additionalProperties: false` is one that asks nothing of any value.
-  GrammarBuilder met = *this;
-  for (const RuleId id : wrong) met.nodes_[rules_[id].start].is_final = true;
-  if (!wrong.empty() && met.needs()[rules_[root].start] != kNeverEnds) {
+  // `additionalProperties: false` is a contradiction too, and one that asks nothing of any value.
+  const RuleId wrong = to_blame(root, contradictions());
+  if (wrong != kNoRule) {
     return Error{Code::kInvalidArgument,
                  fmt::format("{} cannot be met by any value; correct or take out what contradicts itself there",
-                             rules_[wrong.front()].place)};
+                             rules_[wrong].place)};
   }
   return Error{Code::kInvalidArgument,
                fmt::format("{} is recursive without an end: every value of it has another inside; make the inner one "

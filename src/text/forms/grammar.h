@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -37,6 +38,7 @@ inline constexpr size_t kFormRulesMax = 1 << 13;
 inline constexpr uint64_t kFormWorkMax = 1 << 21;
 inline constexpr uint16_t kFormDepthMax = 60;  // objects and arrays inside each other: a call's own make it 62 at most
 inline constexpr uint16_t kNeverEnds = 0xFFFF;
+inline constexpr RuleId kNoRule = ~RuleId{0};
 inline constexpr uint8_t kPlainUnbounded = 255;
 
 struct FormRange {
@@ -165,11 +167,27 @@ class GrammarBuilder {
   // By node: where it leads where nothing is taken there and there is one way on, else itself. Jumps are led there, and
   // those of no effect are taken out.
   std::vector<NodeId> shorten_jumps(const std::vector<uint16_t>& needs);
+  // From each node to its rule's end by the least cost; kNeverEnds where no way leads there.
+  struct Ways {
+    struct Step {
+      NodeId to;
+      RuleId rule;  // of a call; kNoRule: an edge, a jump, or the end itself
+    };
+    std::vector<uint16_t> cost;
+    std::vector<Step> first;  // of the way: to a node that was known before
+  };
+  // The cost of a call by that of its rule and that of where it goes on: no less than either.
+  using CallCost = std::function<uint16_t(const FormRule& rule, uint16_t inside, uint16_t behind)>;
+  Ways ways_from(const std::vector<uint16_t>& ends, const CallCost& of_call) const;
+  std::vector<uint16_t> final_nodes() const;  // by node: 0, or kNeverEnds
   std::vector<uint16_t> needs() const;
   Status check_recursion() const;
   Status check_end(RuleId root, const std::vector<uint16_t>& needs) const;
   // Rules that would have no end though all that they call had one.
   std::vector<RuleId> contradictions() const;
+  // The first contradiction on that way from the root to its end which meets the fewest of them, so that each one on it
+  // stands in the way of every value. kNoRule: there is no end though all of them were met.
+  RuleId to_blame(RuleId root, std::span<const RuleId> contradictions) const;
 
   uint32_t window_;
   std::vector<Draft> nodes_;

@@ -172,9 +172,13 @@ FormMatcher::State FormMatcher::twin(State state) {
   bool is_other = false;
   for (uint32_t i = 0; i < entry.n; ++i) {
     Place place = places_[entry.begin + i];
+    const Frame frame = frames_[place.frame];
     const NodeId twin = grammar_->node(place.node).twin;
-    is_other = is_other || twin != place.node;
+    // Inside of a character that a call reads, what counts it is where the call goes on.
+    const NodeId back = place.frame != kNoFrame ? grammar_->node(frame.back).twin : frame.back;
+    is_other = is_other || twin != place.node || back != frame.back;
     place.node = twin;
+    if (back != frame.back) place.frame = frame_of(back, frame.parent, frame.depth);
     kept_.push_back(place);
   }
   may_end_ = entry.may_end;
