@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "contract/chip.h"
 #include "nn/workspace.h"
 
 namespace naru::engine {
@@ -52,7 +53,7 @@ int64_t pages_in_one_piece(const models::ModelPlan& model) {
     }
   }
   // What is given, and what may not be: so much and more is a range to measure in, which a planner always gives.
-  int64_t most = 0, beyond = std::min<int64_t>(INT32_MAX, nn::kMeasuredBytesMax / page_bytes);
+  int64_t most = 0, beyond = std::min<int64_t>(INT32_MAX, contract::kMeasuredBytesMax / page_bytes);
   while (most + 1 < beyond) {
     const int64_t pages = most + (beyond - most) / 2;
     const auto bytes = checked_mul(pages, page_bytes);

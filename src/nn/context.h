@@ -16,10 +16,10 @@ struct Context {
   contract::Chip& chip;
   Workspace& workspace;
   std::shared_ptr<const contract::Sequences> sequences;
-  std::shared_ptr<const contract::Sequences> writes;  // by which rows are written to the cache
-  int64_t n_rows = 0;                                 // T, tokens of the batch
-  View cos;                                           // [T, pairs]
-  View sin;                                           // [T, pairs]
+  std::shared_ptr<const contract::Sequences> writes = {};  // by which rows are written to the cache
+  int64_t n_rows = 0;                                      // T, tokens of the batch
+  View cos;                                                // [T, pairs]
+  View sin;                                                // [T, pairs]
   Tape* tape = nullptr;
   // Where the layer at work puts the experts that its tokens chose, i32 [T, n_chosen], for who reads them once the pass
   // is over; empty: in the workspace, like all else.

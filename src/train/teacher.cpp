@@ -116,8 +116,7 @@ Result<View> run_layers(const models::Decoder& decoder, contract::Chip& chip, nn
 // What it takes of the workspace stays taken.
 Result<View> run_head(const models::Decoder& decoder, contract::Chip& chip, nn::Workspace& workspace, View state,
                       int64_t begin, int64_t n) {
-  nn::Context ctx{
-      .chip = chip, .workspace = workspace, .sequences = nullptr, .writes = nullptr, .n_rows = n, .cos = {}, .sin = {}};
+  nn::Context ctx{.chip = chip, .workspace = workspace, .sequences = nullptr, .n_rows = n, .cos = {}, .sin = {}};
   const View normed = workspace.take(n, decoder.width);
   const View logits = workspace.take(n, decoder.vocab);
   NARU_TRY(nn::rms_norm(ctx, decoder.final_norm, state.slice_rows(begin, n), normed));

@@ -4,10 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "base/bytes.h"
 #include "base/checked.h"
@@ -176,15 +178,42 @@ TEST(FloatBits, Bf16RoundsToNearestEvenAndFlushes) {
 TEST(ThreadPool, RunsEveryIndexOnce) {
   for (const int n_threads : {1, 2, 3}) {
     const auto pool = ThreadPool::create(n_threads).value();
-    for (int repeat = 0; repeat < 200; ++repeat) {
-      std::vector<std::atomic<int>> counts(37);
-      pool->parallel_for(37, [&](int64_t index, int thread) {
+    for (int repeat = 0; repeat < 400; ++repeat) {
+      const size_t n = repeat % 3 == 0 ? 2 : 37;
+      std::vector<std::atomic<int>> counts(n);
+      std::vector<int64_t> values(n, -1);  // read by this thread when the loop is over
+      const auto body = [&](int64_t index, int thread) {
         ASSERT_LT(thread, n_threads);
         counts[static_cast<size_t>(index)].fetch_add(1);
-      });
-      for (const auto& count : counts) ASSERT_EQ(count.load(), 1);
+        values[static_cast<size_t>(index)] = index;
+      };
+      if (repeat % 2 == 0) {
+        pool->parallel_for(static_cast<int64_t>(n), body);
+      } else {
+        pool->parallel_for_near(static_cast<int64_t>(n), body);
+      }
+      for (size_t i = 0; i < n; ++i) {
+        ASSERT_EQ(counts[i].load(), 1);
+        ASSERT_EQ(values[i], static_cast<int64_t>(i));
+      }
     }
   }
+}
+
+// The first index ends when all others have: those behind it are run by the other thread.
+TEST(ThreadPool, WhoIsDoneTakesFromTheOthers) {
+  const auto pool = ThreadPool::create(2).value();
+  std::atomic<int> n_done = 0;
+  std::array<std::atomic<int>, 8> thread_of{};
+  pool->parallel_for_near(8, [&](int64_t index, int thread) {
+    thread_of[static_cast<size_t>(index)] = thread;
+    if (index == 0) {
+      while (n_done.load() < 7) std::this_thread::yield();
+    } else {
+      n_done.fetch_add(1);
+    }
+  });
+  for (size_t i = 1; i < 4; ++i) EXPECT_NE(thread_of[i].load(), thread_of[0].load()) << i;
 }
 
 // Ends with 0 where a pool of 64 threads is refused as it should be, in a process that may have only a few. The limit

@@ -68,7 +68,6 @@ TEST_F(TapeTest, AttentionOverSelectedKeys) {
   Context ctx{.chip = *chip_,
               .workspace = workspace_,
               .sequences = chip_->make_sequences({&rows, 1}).value(),
-              .writes = nullptr,
               .n_rows = kTokens,
               .cos = {},
               .sin = {},

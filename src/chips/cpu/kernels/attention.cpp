@@ -136,10 +136,18 @@ void run_blocks(const Attention& op, const AttentionSizes& sizes, const Plan& pl
     }
     finish(op, worker, total, block.count, sizes.columns);
   };
-  // The last blocks of a sequence see most, so they go first.
-  work.pool.parallel_for((plan.n_blocks() + per_task - 1) / per_task, [&](int64_t task, int thread) {
-    const int64_t end = plan.n_blocks() - task * per_task;
-    for (int64_t index = end; index-- > (end > per_task ? end - per_task : 0);) run_block(index, thread);
+  // The last blocks of a sequence see most, so they go first where they are few.
+  const int64_t n_tasks = (plan.n_blocks() + per_task - 1) / per_task;
+  if (n_tasks < 16 * work.pool.n_threads()) {
+    work.pool.parallel_for(n_tasks, [&](int64_t task, int thread) {
+      const int64_t end = plan.n_blocks() - task * per_task;
+      for (int64_t index = end; index-- > (end > per_task ? end - per_task : 0);) run_block(index, thread);
+    });
+    return;
+  }
+  work.pool.parallel_for_near(n_tasks, [&](int64_t task, int thread) {
+    const int64_t begin = task * per_task, end = plan.n_blocks();
+    for (int64_t index = begin; index < begin + per_task && index < end; ++index) run_block(index, thread);
   });
 }
 

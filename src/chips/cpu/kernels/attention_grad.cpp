@@ -58,7 +58,7 @@ class Runner {
     }
     Carver count(nullptr);
     (void)carve(count, n_blocks_max);
-    work_.pool.parallel_for(n * key_heads_, [&](int64_t task, int thread) {
+    work_.pool.parallel_for_near(n * key_heads_, [&](int64_t task, int thread) {
       Carver carver(work_.scratch[static_cast<size_t>(thread)].get(count.bytes()));
       const SequenceRows& rows = op_.sequences[static_cast<size_t>(order[task / key_heads_])];
       const Whole memory = carve(carver, rows.n_pages());

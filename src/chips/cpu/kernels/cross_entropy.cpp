@@ -72,7 +72,7 @@ Status run(const CrossEntropy& op, Work& work, std::string_view* kernel) {
   const int64_t rows = op.logits.rows, shared_rows = rows / (4 * work.pool.n_threads());
   const int64_t per_task = shared_rows < 1 ? 1 : shared_rows > kRowsPerTask ? kRowsPerTask : shared_rows;
   BadIndices bad;
-  work.pool.parallel_for((rows + per_task - 1) / per_task, [&](int64_t task, int) {
+  work.pool.parallel_for_near((rows + per_task - 1) / per_task, [&](int64_t task, int) {
     const int64_t begin = task * per_task, end = rows - begin < per_task ? rows : begin + per_task;
     for (int64_t t = begin; t < end; ++t) {
       const float* x = f32(op.logits, t);

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/float_bits.h"
-#include "chips/cpu/kernels/declarations.h"
+#include "chips/cpu/kernels/row_loops.h"
 #include "chips/cpu/packed.h"
 #include "contract/scalar.h"
 #include "tensor/quant_blocks.h"
@@ -107,10 +107,13 @@ template <>
 Status run(const contract::Embed& op, Work& work, std::string_view* kernel) {
   *kernel = "embed_panels";
   const auto& table = static_cast<const CpuMatrix&>(*op.table);
-  work.pool.parallel_for(op.ids.rows, [&](int64_t t, int) {
-    const int64_t id = *i32(op.ids, t);
-    NARU_CHECK(id >= 0 && id < table.outputs, id, table.outputs);
-    read_row(table, id, f32(op.out, t));
+  constexpr int64_t kElementWork = 4;  // an element is a cache line of its own in the panel
+  for_row_ranges(work, op.ids.rows, kElementWork * op.out.cols, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t id = *i32(op.ids, t);
+      NARU_CHECK(id >= 0 && id < table.outputs, id, table.outputs);
+      read_row(table, id, f32(op.out, t));
+    }
   });
   return {};
 }

@@ -101,7 +101,7 @@ void run_matmul_rows(const contract::Matmul& op, int64_t first, int64_t rows, Wo
   const auto n_blocks = static_cast<int64_t>(plan.blocks.size());
   const int64_t n_groups = row_groups(plan, work);
   if (n_groups > 0) {
-    work.pool.parallel_for(n_groups, [&](int64_t group, int thread) {
+    work.pool.parallel_for_near(n_groups, [&](int64_t group, int thread) {
       const int64_t begin = n_blocks * group / n_groups, end = n_blocks * (group + 1) / n_groups;
       fill(begin, end, thread);
       multiply_group(plan, begin, end, work.scratch[static_cast<size_t>(thread)]);

@@ -111,7 +111,7 @@ Status run(const RmsNormGrad& op, Work& work, std::string_view* kernel) {
   const int n_threads = work.pool.n_threads();
   if (n_threads == 1 || n_segments >= 4 * n_threads || rows * n < 2 * kElementsPerTask) {
     *kernel = "segments";
-    work.pool.parallel_for(n_segments, [&](int64_t segment, int) {
+    work.pool.parallel_for_near(n_segments, [&](int64_t segment, int) {
       both_passes(op, segment * kRowSegment, segment_end(segment), r, c, partials + segment * stride);
     });
   } else {

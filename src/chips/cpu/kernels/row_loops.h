@@ -25,7 +25,7 @@ void for_row_ranges(Work& work, int64_t rows, int64_t elements_per_row, const Bo
     return;
   }
   const int64_t n_tasks = (rows + per_task - 1) / per_task;
-  work.pool.parallel_for(n_tasks, [&](int64_t task, int thread) {
+  work.pool.parallel_for_near(n_tasks, [&](int64_t task, int thread) {
     const int64_t begin = task * per_task;
     body(begin, begin + per_task < rows ? begin + per_task : rows, thread);
   });
