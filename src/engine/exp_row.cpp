@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "contract/rows.h"
 #include "contract/scalar.h"
@@ -45,6 +46,18 @@ __attribute__((target("avx2,fma"))) void exp_avx2(const float* x, int64_t n, flo
     _mm256_storeu_ps(e + i, _mm256_and_ps(value, is_present));
   }
   exp_scalar(x + i, n - i, m, temperature, e + i);
+}
+
+// Of elements [0, n), n a multiple of 32; NaN is passed over (the second operand stands).
+__attribute__((target("avx2"))) float largest_avx2(const float* x, int64_t n) {
+  __m256 most[4];
+  for (__m256& m : most) m = _mm256_set1_ps(-std::numeric_limits<float>::infinity());
+  for (int64_t i = 0; i < n; i += 32) {
+    for (int64_t k = 0; k < 4; ++k) most[k] = _mm256_max_ps(_mm256_loadu_ps(x + i + 8 * k), most[k]);
+  }
+  float lanes[8];
+  _mm256_storeu_ps(lanes, _mm256_max_ps(_mm256_max_ps(most[0], most[1]), _mm256_max_ps(most[2], most[3])));
+  return *std::max_element(lanes, lanes + 8);
 }
 
 // Weights as the bits of e * 2^40 + 2^52, less those of 2^52.
@@ -89,6 +102,19 @@ void sum_lanes_scalar(const float* e, int64_t n, float* lanes) {
 }
 
 }  // namespace
+
+float largest_of(std::span<const float> x) {
+  float largest = -std::numeric_limits<float>::infinity();
+  size_t i = 0;
+#if defined(__x86_64__)
+  if (has_avx2()) {
+    i = x.size() / 32 * 32;
+    largest = largest_avx2(x.data(), static_cast<int64_t>(i));
+  }
+#endif
+  for (; i < x.size(); ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
 
 void sum_weights(const float* e, int64_t n, uint64_t* sums) {
   int64_t i = 0;

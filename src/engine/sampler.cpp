@@ -58,20 +58,6 @@ int64_t bucket_of(float z, float m) {
   return distance < static_cast<float>(kBuckets - 1) ? static_cast<int64_t>(distance) : kBuckets - 1;
 }
 
-// The largest of a row: sixteen maxima side by side, which become vectors.
-float largest_of(std::span<const float> x) {
-  constexpr size_t kLanes = 16;
-  float lanes[kLanes];
-  std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
-  size_t i = 0;
-  for (; i + kLanes <= x.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
-  }
-  float largest = *std::max_element(lanes, lanes + kLanes);
-  for (; i < x.size(); ++i) largest = std::max(largest, x[i]);
-  return largest;
-}
-
 // log of the sum of exp(logits - m), of which `e` are the terms.
 float log_sum(const std::vector<float>& e) {
   return contract::log(sum_exps(e.data(), std::ssize(e)));
