@@ -59,6 +59,10 @@ std::optional<std::string> recipe_difference(const Recipe& left, const Recipe& r
 std::string recipe_identity(const Recipe& recipe) {
   Recipe here = in_one_form(recipe);
   Recipe plain;
+  // Sharing prompts is named though it is the default: a recipe without it has the bits that recipes without the key
+  // had.
+  plain.grpo.share_prompts = false;
+  if (recipe.kind != RunKind::kGrpo) here.grpo.share_prompts = false;
   std::string text;
   for (const KeyRow& row : recipe_keys()) {
     if (!row.decides_bits) continue;

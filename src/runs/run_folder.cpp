@@ -89,9 +89,17 @@ Status check_fresh(const fs::path& folder) {
   return {};
 }
 
+// The recipe that a run keeps. It names every key of its kind; where this one is missing the run shares no prompts.
+Result<recipes::Recipe> kept_recipe(const fs::path& path) {
+  NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(path, {}));
+  NARU_ASSIGN(const std::string text, read_file(path, recipes::kRecipeBytesMax));
+  if (text.find("share_prompts") == std::string::npos) recipe.grpo.share_prompts = false;
+  return recipe;
+}
+
 Status check_recipe(const fs::path& folder, const recipes::Recipe& recipe) {
   const fs::path path = folder / kRecipeFile;
-  NARU_ASSIGN(const recipes::Recipe there, recipes::read_recipe(path, {}));
+  NARU_ASSIGN(const recipes::Recipe there, kept_recipe(path));
   if (const auto difference = recipes::recipe_difference(there, recipe)) {
     return Error{Code::kInvalidArgument,
                  fmt::format("opening the run {}: it was made by another recipe: {}, the same was wanted; give the run "

@@ -1,6 +1,6 @@
-// The documents of a micro-batch as sequences of the engine, each by itself from position 0 with cache pages of its
-// own. Documents that share a prompt (shared_prompts.h) share the pages that it fills; what it has of one more is
-// written to a page of each.
+// The documents of a micro-batch as sequences of the engine, with cache pages. Each is by itself from position 0 and has
+// pages of its own; but documents that share a prompt (shared_prompts.h) begin behind it and share the pages that it
+// fills, and what it has of one more is written to a page of each.
 #pragma once
 
 #include <vector>

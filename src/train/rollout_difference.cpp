@@ -221,7 +221,8 @@ class Comparer {
     return text + fmt::format(
                       ", and its log-probability is {} ({:08x}), {}: the difference was transient, a fault of "
                       "this machine's memory or processor in that moment; {}, the same command goes on from it; "
-                      "where it happens again, test the memory or take another machine",
+                      "where it happens again, test the memory or take another machine, and where it does not with "
+                      "grpo.share_prompts=false, report this line",
                       again.served_log_prob, bits(again.served_log_prob),
                       is_rollouts ? "what the rollout said" : "not what the rollout said", kWhole);
   }

@@ -123,8 +123,8 @@ class TrainableModel {
 
   // The experts that the tokens of a micro-batch choose, by one forward pass; empty where no layer has any.
   Result<data::KeptExperts> choose_experts(const data::MicroBatch& batch);
-  // The log-probabilities that `loss` is given in run() with gradients, [T], by the same forward pass, whose calls go
-  // through `through`, a chip that hands them to this one.
+  // The log-probabilities that `loss` is given in run() with gradients, [T], by a forward pass of every document's own
+  // rows (no prompt is shared), whose calls go through `through`, a chip that hands them to this one.
   Result<std::vector<float>> log_probs(const data::MicroBatch& batch, const LogProbLoss& loss, contract::Chip& through);
   // The parameter that a matrix of the decoder is made of, by its name; "" for others.
   std::string name_of(const contract::PackedMatrix* matrix) const;

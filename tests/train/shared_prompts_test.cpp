@@ -2,6 +2,9 @@
 // gradients but for rounding; the same bits on every chip, and with recompute.
 #include "train/shared_prompts.h"
 
+#include <fstream>
+
+#include "base/file.h"
 #include "tests/contract/cpu_chips.h"
 #include "tests/train/grpo_rig.h"
 
@@ -169,6 +172,34 @@ TEST(SharedPrompts, RunsCompareEveryToken) {
   const std::string shared = weights("shared", best_cpu(), true);
   EXPECT_EQ(weights("again", *test::make_chip("cpu", 1), true), shared);
   EXPECT_NE(weights("whole", best_cpu(), false), shared);
+}
+
+// A run whose recipe does not name the key shares none: it goes on as what it was, and as nothing else.
+TEST(SharedPrompts, RunsWithoutTheKeyGoOnAsTheyWere) {
+  const GrpoRig rig("llama.json");
+  recipes::Recipe recipe = rig.grpo("before");
+  recipe.grpo.share_prompts = false;
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  const std::filesystem::path path = rig.run_folder("before") / "recipe.toml";
+  std::string text = read_file(path, 1 << 20).value();
+  const size_t at = text.find("share_prompts");
+  ASSERT_NE(at, std::string::npos);
+  text.erase(at, text.find('\n', at) + 1 - at);
+  std::ofstream(path, std::ios::trunc) << text;
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
+  recipe.grpo.share_prompts = true;
+  const auto refused = rig.run(recipe, best_cpu());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("share_prompts"), std::string::npos) << refused.error().message;
+}
+
+TEST(SharedPrompts, AreOfARecipesIdentityAndNoneIsThatOfBefore) {
+  recipes::Recipe grpo, sft;
+  grpo.kind = recipes::RunKind::kGrpo;
+  const std::string shared = recipes::recipe_identity(grpo), of_sft = recipes::recipe_identity(sft);
+  grpo.grpo.share_prompts = sft.grpo.share_prompts = false;
+  EXPECT_NE(recipes::recipe_identity(grpo), shared);
+  EXPECT_EQ(recipes::recipe_identity(sft), of_sft);
 }
 
 }  // namespace
