@@ -89,11 +89,12 @@ Status check_fresh(const fs::path& folder) {
   return {};
 }
 
-// The recipe that a run keeps. It names every key of its kind; where this one is missing the run shares no prompts.
+// The recipe that a run keeps. It names every key; where this one is missing a run of grpo shares no prompts.
 Result<recipes::Recipe> kept_recipe(const fs::path& path) {
   NARU_ASSIGN(recipes::Recipe recipe, recipes::read_recipe(path, {}));
   NARU_ASSIGN(const std::string text, read_file(path, recipes::kRecipeBytesMax));
-  if (text.find("share_prompts") == std::string::npos) recipe.grpo.share_prompts = false;
+  const bool is_named = text.find("share_prompts") != std::string::npos;
+  if (recipe.kind == recipes::RunKind::kGrpo && !is_named) recipe.grpo.share_prompts = false;
   return recipe;
 }
 

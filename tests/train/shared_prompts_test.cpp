@@ -174,23 +174,33 @@ TEST(SharedPrompts, RunsCompareEveryToken) {
   EXPECT_NE(weights("whole", best_cpu(), false), shared);
 }
 
-// A run whose recipe does not name the key shares none: it goes on as what it was, and as nothing else.
-TEST(SharedPrompts, RunsWithoutTheKeyGoOnAsTheyWere) {
-  const GrpoRig rig("llama.json");
-  recipes::Recipe recipe = rig.grpo("before");
-  recipe.grpo.share_prompts = false;
-  const std::string wanted = rig.finished(recipe, best_cpu());
-  const std::filesystem::path path = rig.run_folder("before") / "recipe.toml";
+void take_key_out(const std::filesystem::path& run) {
+  const std::filesystem::path path = run / "recipe.toml";
   std::string text = read_file(path, 1 << 20).value();
   const size_t at = text.find("share_prompts");
   ASSERT_NE(at, std::string::npos);
   text.erase(at, text.find('\n', at) + 1 - at);
   std::ofstream(path, std::ios::trunc) << text;
+}
+
+// A run whose recipe does not name the key shares none: it goes on as what it was, and as nothing else. To runs of
+// other kinds the key says nothing.
+TEST(SharedPrompts, RunsWithoutTheKeyGoOnAsTheyWere) {
+  const GrpoRig rig("llama.json");
+  recipes::Recipe recipe = rig.grpo("before");
+  recipe.grpo.share_prompts = false;
+  const std::string wanted = rig.finished(recipe, best_cpu());
+  take_key_out(rig.run_folder("before"));
   EXPECT_EQ(rig.finished(recipe, best_cpu()), wanted);
   recipe.grpo.share_prompts = true;
   const auto refused = rig.run(recipe, best_cpu());
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("share_prompts"), std::string::npos) << refused.error().message;
+
+  recipe = rig.recipe("text", "llama.json");
+  const std::string of_text = rig.finished(recipe, best_cpu());
+  take_key_out(rig.run_folder("text"));
+  EXPECT_EQ(rig.finished(recipe, best_cpu()), of_text);
 }
 
 TEST(SharedPrompts, AreOfARecipesIdentityAndNoneIsThatOfBefore) {
