@@ -22,11 +22,6 @@ NARU_INLINE int64_t value_form_size(int64_t width) {
   return padded(width, 16) * GradForm<Rule>::kChain;
 }
 
-// The dwords that two vectors of bf16 values make: `first` in the upper halves.
-NARU_INLINE I32x16 pair_dwords(F32x16 first, F32x16 second) {
-  return bit_or(as_i32(first), shift_right_logical<16>(as_i32(second)));
-}
-
 // [32][n] rows to their n columns' [16 dwords][n]; n is a multiple of 16.
 NARU_INLINE void combine_rows(const float* rows, int64_t row_stride, int64_t n, uint32_t* out, int64_t out_stride) {
   for (int64_t w = 0; w < kPageDwords; ++w) {

@@ -132,9 +132,9 @@ NARU_INLINE void turn(const Rows& rows, int64_t c, F32x16 (&x)[16]) {
   transpose(x);
 }
 
-// Two elements of a chain, each as it lies in f32.
+// Two elements of a chain.
 NARU_INLINE F32x16 pair_of(F32x16 upper, F32x16 lower) {
-  return as_f32(bit_or(as_i32(upper), shift_right_logical<16>(as_i32(lower))));
+  return as_f32(pair_dwords(upper, lower));
 }
 
 void store_keys_f32(const Rows& rows, int64_t column, std::byte* head) {

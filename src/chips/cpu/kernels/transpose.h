@@ -1,9 +1,14 @@
-// A block of 16 x 16 dwords, transposed in registers.
+// A block of 16 x 16 dwords, transposed in registers; pairs of bf16 values, made dwords.
 #pragma once
 
 #include "chips/cpu/kernels/simd.h"
 
 namespace naru::cpu::NARU_LEVEL {
+
+// The dwords that two vectors of bf16 values make: `first` in the upper halves.
+NARU_INLINE I32x16 pair_dwords(F32x16 first, F32x16 second) {
+  return bit_or(as_i32(first), shift_right_logical<16>(as_i32(second)));
+}
 
 // Rows of dwords become columns.
 NARU_INLINE void transpose(F32x16 (&x)[16]) {
